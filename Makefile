@@ -1,0 +1,32 @@
+# Every target sets up what it needs by itself. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.13 python3.14 python3.12 python3; do "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && command -v "$$p" && break; done)
+BIN := .venv/bin
+SETUP := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lock
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z]+):.*##/\1\t/p' $(MAKEFILE_LIST) | column -ts $$'\t'
+
+setup: $(SETUP)  ## build .venv, pinned by hash
+
+$(SETUP): requirements/setup.txt requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'Python 3.12 or newer with the venv module is needed; on Debian: apt-get install python3-venv' >&2; exit 1; }
+	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/setup.txt; }
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an Amazon audience (KEEP=1 leaves it running)
+	$(BIN)/python -m local.demo $(if $(KEEP),--keep)
+
+test: $(SETUP)  ## all tests
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+check: $(SETUP)  ## lint, format, types, import rules
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+lock: $(SETUP)  ## resolve the requirements anew and pin them by hash
+	for f in requirements/setup layers/dependencies/requirements requirements/dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header $(if $(UPGRADE),--upgrade) $$f.in -o $$f.txt; done

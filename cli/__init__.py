@@ -1,0 +1,1 @@
+"""The operator's command, `audience-sync`. Never shipped to Lambda."""

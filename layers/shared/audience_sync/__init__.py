@@ -1,0 +1,1 @@
+"""Keeps Amazon Ads audiences in step with Segment."""

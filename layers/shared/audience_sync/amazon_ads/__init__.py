@@ -1,0 +1,1 @@
+"""Everything that knows Amazon Ads: records and their rules (pure), and its HTTP interface."""

@@ -1,0 +1,176 @@
+"""Every error we raise on purpose. The type says whether trying again can help.
+
+AudienceSyncError
+  PermanentError                trying again gives the same answer
+    InvalidRequest              an HTTP request that we cannot use
+      Unauthorized              no valid credential
+      TooLarge                  more bytes or events than we take
+      UnsupportedMediaType      not JSON
+    RejectedEvent               one event that states no valid change; carries a reason code
+    InvalidMapping              a mapping that is wrong whatever the event
+    InvalidTrigger              a trigger without a plain meaning
+    InvalidMessage              a queue message that we cannot read
+    InvalidSettings             environment or stored settings that we cannot run with
+    RequestRejected             Amazon refuses the request and will keep refusing it
+      RequestTooLarge           it would take a smaller one
+      AccessDenied              not before a person acts: authorization, advertiser, terms
+      NotFound                  Amazon does not know the audience or job
+  TransientError                the same call can succeed later; may carry retry_after, seconds
+    Unavailable                 a service of ours (queue, secret, table) did not do its part
+    Throttled                   Amazon asks us to slow down
+    ServiceUnavailable          Amazon failed before it took the request
+    OutcomeUnknown              the request was sent and no usable answer came: it may have been applied
+    TokenUnavailable            no access token at the moment
+
+Messages name the field or service at fault and the remedy. They never hold a value, a token or a secret.
+"""
+
+
+class AudienceSyncError(Exception):
+    """Root of the tree. `reason` is the stable code that metrics, answers and dead letters carry."""
+
+    reason = "error"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason
+
+
+class PermanentError(AudienceSyncError):
+    """Trying again gives the same answer."""
+
+    reason = "permanent"
+
+
+class InvalidRequest(PermanentError):
+    """An HTTP request that we cannot use."""
+
+    reason = "invalid_request"
+
+
+class Unauthorized(InvalidRequest):
+    """No valid credential. Says no more than that, whatever the cause."""
+
+    reason = "unauthorized"
+
+
+class TooLarge(InvalidRequest):
+    """More bytes or events than one request may hold."""
+
+    reason = "too_large"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """A content type or encoding other than plain JSON."""
+
+    reason = "unsupported_media_type"
+
+
+class RejectedEvent(PermanentError):
+    """One event that should change an audience but states no valid change."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail, reason=reason)
+
+    @property
+    def detail(self) -> str:
+        """The field at fault and the remedy, never a value."""
+        return str(self)
+
+
+class InvalidMapping(PermanentError):
+    """A mapping that is wrong whatever the event."""
+
+    reason = "invalid_mapping"
+
+
+class InvalidTrigger(PermanentError):
+    """A trigger without a plain meaning. `position` counts characters from 0."""
+
+    reason = "invalid_trigger"
+
+    def __init__(self, message: str, *, position: int) -> None:
+        super().__init__(f"{message} (at character {position})")
+        self.position = position
+
+
+class InvalidMessage(PermanentError):
+    """A queue message that we cannot read."""
+
+    reason = "invalid_message"
+
+
+class InvalidSettings(PermanentError):
+    """Environment variables or stored settings that we cannot run with."""
+
+    reason = "invalid_settings"
+
+
+class RequestRejected(PermanentError):
+    """Amazon refuses the request and will keep refusing it. `status` is its HTTP status."""
+
+    reason = "request_rejected"
+
+    def __init__(self, message: str, *, status: int, request_id: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.request_id = request_id
+
+
+class RequestTooLarge(RequestRejected):
+    """A smaller request would be taken."""
+
+    reason = "request_too_large"
+
+
+class AccessDenied(RequestRejected):
+    """Refused until a person acts: authorization, access to the advertiser, terms."""
+
+    reason = "access_denied"
+
+
+class NotFound(RequestRejected):
+    """Amazon does not know the audience or job, or does not show it to us."""
+
+    reason = "not_found"
+
+
+class TransientError(AudienceSyncError):
+    """The same call can succeed later. `retry_after` is in seconds, None where nobody said."""
+
+    reason = "transient"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, reason: str | None = None) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after = retry_after
+
+
+class Unavailable(TransientError):
+    """A service of ours (queue, secret store, table) did not do its part."""
+
+    reason = "unavailable"
+
+
+class Throttled(TransientError):
+    """Amazon asks us to slow down."""
+
+    reason = "throttled"
+
+
+class ServiceUnavailable(TransientError):
+    """Amazon failed before it took the request."""
+
+    reason = "service_unavailable"
+
+
+class OutcomeUnknown(TransientError):
+    """The request was sent and no usable answer came: it may have been applied, or may still be."""
+
+    reason = "outcome_unknown"
+
+
+class TokenUnavailable(TransientError):
+    """No access token at the moment."""
+
+    reason = "token_unavailable"

@@ -1,0 +1,142 @@
+"""Members of audiences, the changes they go through, and which of several changes is the newest."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self, TypeGuard
+
+from audience_sync.errors import InvalidMessage
+
+MAX_IDENTITIES = 100  # objects in one record's hashedPII; Amazon's limit
+MESSAGE_VERSION = 1
+
+
+class Version(NamedTuple):
+    """Orders the changes of one member; the largest is the newest. An exit outranks an enter of the same moment."""
+
+    at: int  # epoch milliseconds
+    exits: bool
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """An Amazon audience that events may reach, as the audience table lists it."""
+
+    audience_id: str  # decimal digits; a string until the request body is built, since it exceeds 2**53
+    name: str = ""
+    country: str | None = None  # ISO 3166-1 alpha-2
+    advertiser_id: str | None = None
+    connection_id: str | None = None
+    computation_key: str | None = None  # Segment's snake_case key
+    external_audience_id: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipChange:
+    """One member entering or leaving one audience. `record` is in Amazon's shape already."""
+
+    audience_id: str
+    connection_id: str | None
+    at: int  # epoch milliseconds
+    message_id: str
+    record: dict[str, Any]
+
+    @property
+    def member(self) -> tuple[str, str]:
+        """What identifies a member: audience and external user id."""
+        return self.audience_id, self.record["externalUserId"]
+
+    @property
+    def exits(self) -> bool:
+        """Whether the member leaves."""
+        return bool(self.record["action"] == "DELETE")
+
+    @property
+    def version(self) -> Version:
+        """The place of this change among all changes of its member."""
+        return Version(self.at, self.exits, self.message_id)
+
+    def as_json(self) -> dict[str, Any]:
+        """The change as a message carries it; audience and connection stand once on the envelope."""
+        return {"at": self.at, "id": self.message_id, "record": self.record}
+
+
+def coalesce(changes: Iterable[MembershipChange]) -> list[MembershipChange]:
+    """Keep one change for each member: the newest, with the identities that any of the others carried.
+
+    Identities merge because Segment sends one event for each identifier of a profile, and an exit should remove
+    every identity the member entered with. Commutative, associative and idempotent, so that it does not matter how
+    deliveries were split, repeated or ordered.
+
+    Returns:
+        The surviving changes, in the order in which their members first appeared.
+    """
+    by_member: dict[tuple[str, str], list[MembershipChange]] = {}
+    for change in changes:
+        by_member.setdefault(change.member, []).append(change)
+    return [same[0] if len(same) == 1 else _merged(same) for same in by_member.values()]
+
+
+def _merged(same: list[MembershipChange]) -> MembershipChange:
+    newest = max(same, key=lambda change: (change.version, _canonical(change.record)))
+    identities = {_canonical(identity): identity for change in same for identity in change.record["hashedPII"]}
+    kept = [identities[key] for key in sorted(identities)[:MAX_IDENTITIES]]
+    return MembershipChange(
+        newest.audience_id, newest.connection_id, newest.at, newest.message_id, newest.record | {"hashedPII": kept}
+    )
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMessage:
+    """The envelope of the change queue: changes of one audience."""
+
+    audience_id: str
+    connection_id: str | None
+    changes: list[MembershipChange]
+
+    @classmethod
+    def from_body(cls, body: str) -> Self:
+        """Read a message body.
+
+        Raises:
+            InvalidMessage: not JSON, an unknown version, or a field that does not hold what it must.
+        """
+        try:
+            envelope = json.loads(body)
+        except (ValueError, RecursionError):
+            raise InvalidMessage("the message is not JSON", reason="message_not_json") from None
+        if not isinstance(envelope, dict) or envelope.get("v") != MESSAGE_VERSION:
+            raise InvalidMessage(f"the message is not of version {MESSAGE_VERSION}", reason="message_version_unknown")
+        audience_id, connection_id = envelope.get("audienceId"), envelope.get("connectionId")
+        changes = envelope.get("changes")
+        if not _is_id(audience_id) or not isinstance(connection_id, str | None) or not isinstance(changes, list):
+            raise InvalidMessage("audienceId, connectionId or changes is missing or mistyped")
+        return cls(audience_id, connection_id, [_change(audience_id, connection_id, change) for change in changes])
+
+
+def _change(audience_id: str, connection_id: str | None, change: Any) -> MembershipChange:
+    try:
+        at, message_id, record = change["at"], change["id"], change["record"]
+        valid = (
+            isinstance(at, int)
+            and isinstance(message_id, str)
+            and isinstance(record["externalUserId"], str)
+            and record["action"] in ("CREATE", "DELETE")
+            and isinstance(record["hashedPII"], list)
+            and all(isinstance(identity, dict) for identity in record["hashedPII"])
+        )
+    except (KeyError, TypeError):
+        valid = False
+    if not valid:
+        raise InvalidMessage("a change lacks at, id or a complete record")
+    return MembershipChange(audience_id, connection_id, at, message_id, record)
+
+
+def _is_id(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value.isascii() and value.isdigit()

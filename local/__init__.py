@@ -1,0 +1,1 @@
+"""The whole pipeline on one machine: `python -m local`. Never shipped to Lambda."""
