@@ -1,0 +1,169 @@
+"""From a trait to the identifier that Amazon matches people by.
+
+Amazon compares digests. One that was made of differently normalized text never matches, and nobody reports an error;
+so each rule is the one that reproduces the digests of Amazon's own file preparation tool. Sources, measured match
+shares and what other connectors do instead: docs/normalization.md.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Mapping
+
+from audience_sync.amazon_ads.address import normalize_address
+from audience_sync.amazon_ads.fields import (
+    ascii_digits,
+    normalize_city,
+    normalize_email,
+    normalize_name,
+    normalize_postal,
+    normalize_state,
+)
+from audience_sync.amazon_ads.phone import normalize_phone
+
+type Rule = Callable[[str, str | None], str | None]
+
+COUNTRIES = frozenset("AE AU BE BR CA DE EG ES FR GB IN IT JP MX NL PL SA SE SG TR US".split())
+"""Where Amazon matches hashed identifiers. Other countries are normalized too, but expect no match."""
+
+MAX_LENGTH = 1024  # characters: no identifier is longer, and no value takes noticeable time
+MAX_BITS = 256  # of an integer, which takes 78 digits: room for all-digit digests, and safe to print
+
+_RULES: dict[str, tuple[str, Rule]] = {  # our name: Amazon's name, rule
+    "email": ("email", normalize_email),
+    "phone": ("phone", lambda text, country: normalize_phone(ascii_digits(text), country)),
+    "first_name": ("firstname", normalize_name),
+    "last_name": ("lastname", normalize_name),
+    "address": ("address", normalize_address),
+    "city": ("city", normalize_city),
+    "state": ("state", normalize_state),
+    "postal": ("postal", normalize_postal),
+}
+_RULES |= {target: (target, rule) for target, rule in _RULES.values()}
+
+_HEX_DIGITS = "0123456789abcdefABCDEF"
+_DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
+
+
+def normalize(field: str, value: object, country: str | None) -> str | None:
+    """Bring one trait into the form that Amazon hashes.
+
+    Args:
+        field: email, phone, first_name, last_name, address, city, state or postal; firstname and lastname too.
+        value: whatever Segment sent. Text and integers are used; null, booleans, floats, lists and objects are not.
+        country: ISO 3166-1 alpha-2 in any case, UK included. Where it is None or unknown, the general rules apply.
+
+    Returns:
+        The text, never empty. None where nothing is left, for more than MAX_LENGTH characters, and for a SHA-256
+        digest: that has no clear text any more, `identifier` passes it on.
+
+    Raises:
+        ValueError: an unknown field.
+    """
+    _, rule = _rule(field)
+    text = _clean(value)
+    return None if not text or _is_digest(text) else rule(text, country_code(country)) or None
+
+
+def identifier(field: str, value: object, country: str | None) -> str | None:
+    """Normalize and hash one trait. A value that already is a SHA-256 digest passes, in lower case.
+
+    Args:
+        field: as for `normalize`.
+        value: as for `normalize`.
+        country: as for `normalize`.
+
+    Returns:
+        64 lower-case hex digits. None where `normalize` leaves nothing, and for the digest of the empty text, which
+        strangers would share.
+
+    Raises:
+        ValueError: an unknown field.
+    """
+    _, rule = _rule(field)
+    return _hashed(rule, _clean(value), country_code(country))
+
+
+def identifiers(
+    traits: Mapping[str, object], country: str | None, *, literal_email: bool = False
+) -> list[dict[str, str]]:
+    """Make a record's hashedPII of the traits of one person.
+
+    Args:
+        traits: field name, as for `normalize`, to value.
+        country: as for `normalize`.
+        literal_email: where the e-mail rule changes an address beyond case, add the digest of the address as written
+            as a second identity. It meets customers whose "+" Amazon may have kept, and cannot add a stranger.
+
+    Returns:
+        Usually one object of digests under Amazon's field names. Empty when no trait is left.
+
+    Raises:
+        ValueError: an unknown field.
+    """
+    country = country_code(country)
+    identity = {}
+    for field, value in traits.items():
+        target, rule = _rule(field)
+        if digest := _hashed(rule, _clean(value), country):
+            identity[target] = digest
+    if not identity:
+        return []
+    if literal_email and "email" in identity:
+        literal = _hashed(lambda text, _: text.lower(), _clean(traits["email"]), country)
+        if literal and literal != identity["email"]:
+            return [identity, {"email": literal}]
+    return [identity]
+
+
+def country_code(value: object) -> str | None:
+    """Read a country as ISO 3166-1 alpha-2: trimmed, upper case, GB for UK. None unless two ASCII letters are there."""
+    if not isinstance(value, str) or len(value) > MAX_LENGTH:
+        return None
+    if value in COUNTRIES:
+        return value
+    letters = value.strip()
+    if len(letters) != 2 or not (letters.isascii() and letters.isalpha()):
+        return None
+    code = letters.upper()
+    return "GB" if code == "UK" else code
+
+
+def _rule(field: str) -> tuple[str, Rule]:
+    try:
+        return _RULES[field]
+    except KeyError:
+        raise ValueError(f"no identifier field is called {field!r}") from None
+
+
+def _hashed(rule: Rule, text: str, country: str | None) -> str | None:
+    if _is_digest(text):
+        digest = text.lower()
+        return None if digest == _DIGEST_OF_NOTHING else digest
+    normalized = rule(text, country) if text else None
+    return hashlib.sha256(normalized.encode()).hexdigest() if normalized else None
+
+
+def _is_digest(text: str) -> bool:
+    """Whether the text is a SHA-256 digest; MD5 and SHA-1 are of no use to Amazon and count as text."""
+    return len(text) == 64 and not text.strip(_HEX_DIGITS)
+
+
+def _clean(value: object) -> str:
+    """Read a value as one line of composed characters without invisible ones; empty where there is none."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= MAX_BITS:
+        return str(value)
+    if not isinstance(value, str) or len(value) > MAX_LENGTH:
+        return ""
+    if value.isascii():
+        text = value
+    else:
+        text = unicodedata.normalize("NFKC", value)
+        if len(text) > MAX_LENGTH:  # one character can become 18
+            return ""
+    return (text if text.isprintable() else "".join(map(_visible, text))).strip()
+
+
+def _visible(char: str) -> str:
+    """Drop format characters, and lone surrogates: JSON can carry them, UTF-8 cannot. Control characters are spaces."""
+    category = unicodedata.category(char)
+    return "" if category in ("Cf", "Cs") else " " if category == "Cc" else char

@@ -1,0 +1,270 @@
+"""Identifiers: the vectors, what never happens, and what is left out."""
+
+import hashlib
+import json
+import re
+import time
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from audience_sync.amazon_ads.normalize import (
+    COUNTRIES,
+    MAX_LENGTH,
+    country_code,
+    identifier,
+    identifiers,
+    normalize,
+)
+from audience_sync.amazon_ads.tables import STATES
+
+VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
+FIELDS = ("email", "phone", "first_name", "last_name", "address", "city", "state", "postal")
+DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
+A_DIGEST = hashlib.sha256(b"abc@example.com").hexdigest()
+
+fields = st.sampled_from(FIELDS)
+countries = st.sampled_from([*sorted(COUNTRIES), "IE", "ZZ", "uk", "", "Narnia", None])
+texts = st.text(st.characters()) | st.text("aéßJ19-#./@+() \u0301\u200b\ud800İ", max_size=30)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts | st.binary(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "vector", [pytest.param(v, id=f"{v['field']}-{v['country']}-{v['input']!a:.40}") for v in VECTORS]
+)
+def test_every_vector_is_reproduced(vector: dict[str, Any]) -> None:
+    field, value, country = vector["field"], vector["input"], vector["country"]
+    assert normalize(field, value, country) == vector["normalized"]
+    assert identifier(field, value, country) == vector["sha256"]
+
+
+def test_there_are_vectors_of_every_field_and_every_supported_country() -> None:
+    assert {v["country"] for v in VECTORS} - {None} == COUNTRIES
+    assert {v["field"] for v in VECTORS} == {field.replace("_", "") for field in FIELDS}
+    assert len(VECTORS) == 292
+
+
+@given(fields, json_values, countries)
+@example("address", "\ud800 Main St", "US")
+@example("phone", 10**5000, "US")
+@example("email", b"abc@example.com", None)
+@settings(deadline=None, max_examples=500)
+def test_no_value_raises_or_gives_an_empty_text_or_the_digest_of_nothing(
+    field: str, value: object, country: str | None
+) -> None:
+    text = normalize(field, value, country)
+    digest = identifier(field, value, country)
+    assert text != ""
+    assert digest is None or re.fullmatch("[0-9a-f]{64}", digest)
+    assert digest != DIGEST_OF_NOTHING
+    if text is not None:
+        assert digest == sha256(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(None, id="null"),
+        pytest.param(True, id="boolean"),
+        pytest.param(2025550143.0, id="float"),
+        pytest.param(["abc@example.com"], id="list"),
+        pytest.param({"value": "abc@example.com"}, id="object"),
+        pytest.param(b"abc@example.com", id="bytes"),
+        pytest.param("", id="empty text"),
+        pytest.param(" \t\u3000\u200b\x00", id="white space and invisible characters"),
+        pytest.param("\ud800", id="lone surrogate"),
+        pytest.param("a" * (MAX_LENGTH + 1), id="longer than any identifier"),
+        pytest.param("\ufdfa" * MAX_LENGTH, id="longer than any identifier once in compatibility form"),
+        pytest.param(10**100, id="integer longer than any identifier"),
+    ],
+)
+@pytest.mark.parametrize("field", FIELDS)
+def test_what_is_no_usable_value_is_left_out(field: str, value: object) -> None:
+    assert normalize(field, value, "US") is None
+    assert identifier(field, value, "US") is None
+
+
+@given(st.sampled_from([f for f in FIELDS if f not in ("phone", "address")]), texts, countries)
+@settings(deadline=None, max_examples=500)
+def test_a_normalized_value_stays_as_it_is(field: str, value: str, country: str | None) -> None:
+    once = normalize(field, value, country)
+    assert once is None or normalize(field, once, country) == once
+
+
+@pytest.mark.parametrize("country", sorted(STATES))
+def test_a_state_code_stays_as_it_is(country: str) -> None:
+    for code in STATES[country].values():
+        assert normalize("state", code, country) == code
+
+
+@pytest.mark.parametrize(
+    ("field", "country", "value", "once", "twice"),
+    [
+        pytest.param("address", "US", "Meadow", "mdw", "mdws", id="a result that is itself a key"),
+        pytest.param("address", "US", "12 -A", "12-a", "12a", id="joining made a dashed word"),
+        pytest.param("address", "US", "St. West", "stw", "stw", id="but a joined line is seldom a key"),
+        pytest.param(
+            "phone", "DE", "+49 384011", "49384011", "4949384011", id="a calling code that may be an area code"
+        ),
+        pytest.param("phone", "US", "+44 20 7946 0958", "442079460958", None, id="a foreign number without its plus"),
+        pytest.param("city", None, "a" * 63 + " a", "a" * 64, None, id="a word that reads like a digest"),
+    ],
+)
+def test_normalizing_twice_is_no_use_for_addresses_and_phones(
+    field: str, country: str | None, value: str, once: str, twice: str | None
+) -> None:
+    assert normalize(field, value, country) == once
+    assert normalize(field, once, country) == twice
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_digest_passes_in_lower_case_and_has_no_text(field: str) -> None:
+    for written in (A_DIGEST, A_DIGEST.upper(), f" {A_DIGEST}\n", "\ufeff" + A_DIGEST):
+        assert normalize(field, written, "US") is None
+        assert identifier(field, written, "US") == A_DIGEST
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_digest_of_nothing_is_left_out(field: str) -> None:
+    assert identifier(field, DIGEST_OF_NOTHING, "US") is None
+    assert identifier(field, DIGEST_OF_NOTHING.upper(), "US") is None
+
+
+def test_a_shorter_digest_is_text_like_any_other() -> None:
+    md5 = A_DIGEST[:32]
+    assert identifier("last_name", md5, None) == sha256(md5)
+
+
+def test_an_unknown_field_is_named() -> None:
+    for call in (normalize, identifier):
+        with pytest.raises(ValueError, match="'shoe_size'"):
+            call("shoe_size", "44", "US")
+    with pytest.raises(ValueError, match="'shoe_size'"):
+        identifiers({"email": "abc@example.com", "shoe_size": "44"}, "US")
+
+
+def test_both_spellings_of_a_field_mean_the_same() -> None:
+    assert identifier("first_name", "Zoë", None) == identifier("firstname", "Zoë", None)
+    assert identifier("last_name", "Öztürk", None) == identifier("lastname", "Öztürk", None)
+
+
+@given(st.text(st.characters(), min_size=1, max_size=20), countries)
+@settings(deadline=None)
+def test_both_unicode_forms_of_a_text_are_the_same_identifier(text: str, country: str | None) -> None:
+    for field in FIELDS:
+        composed, decomposed = unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)
+        assert normalize(field, composed, country) == normalize(field, decomposed, country)
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        pytest.param("US", "US", id="as it should be"),
+        pytest.param(" de\n", "DE", id="blanks and case"),
+        pytest.param("uk", "GB", id="uk is gb"),
+        pytest.param("IE", "IE", id="not supported, still a country"),
+        pytest.param("USA", None, id="alpha-3"),
+        pytest.param("Germany", None, id="a name"),
+        pytest.param("U1", None, id="a digit"),
+        pytest.param("ÄÖ", None, id="not ASCII"),
+        pytest.param("ß", None, id="two letters only in upper case"),
+        pytest.param("", None, id="empty"),
+        pytest.param(None, None, id="null"),
+        pytest.param(["US"], None, id="list"),
+    ],
+)
+def test_a_country_is_two_ascii_letters(written: object, code: str | None) -> None:
+    assert country_code(written) == code
+
+
+def test_the_country_may_be_written_in_any_way() -> None:
+    assert normalize("postal", "sw1a 1aa", " uk ") == "SW1A1AA"
+    assert normalize("phone", "020 7946 0958", "gb") == "442079460958"
+
+
+def test_a_person_becomes_one_object_in_amazons_spelling() -> None:
+    person = {
+        "email": "Jane_Doe@Example.com",
+        "phone": "(202) 555-0143",
+        "first_name": "Jane",
+        "last_name": "Müller",
+        "address": "123 North Main Street Apt #5",
+        "city": "New York",
+        "state": "New York",
+        "postal": "10001-1234",
+    }
+    assert identifiers(person, "US") == [
+        {
+            "email": sha256("jane_doe@example.com"),
+            "phone": sha256("12025550143"),
+            "firstname": sha256("jane"),
+            "lastname": sha256("mueller"),
+            "address": sha256("123nmainstaptnumber5"),
+            "city": sha256("newyork"),
+            "state": sha256("ny"),
+            "postal": sha256("10001"),
+        }
+    ]
+
+
+def test_one_strange_name_costs_that_name_only() -> None:
+    traits = {"email": "taro@example.com", "first_name": "太郎", "last_name": "***", "phone": "unknown", "postal": "-"}
+    assert identifiers(traits, "JP") == [{"email": sha256("taro@example.com")}]
+
+
+def test_a_person_without_a_usable_trait_has_no_object() -> None:
+    assert identifiers({}, "US") == []
+    assert identifiers({"email": "  ", "first_name": "山田", "phone": None, "city": DIGEST_OF_NOTHING}, "JP") == []
+
+
+@pytest.mark.parametrize(
+    ("email", "literal"),
+    [
+        pytest.param("Sam+News@Example.com ", "sam+news@example.com", id="the rule drops the plus"),
+        pytest.param("Sam@Example.com ", None, id="the rule only lowers the case"),
+        pytest.param("sam+news", None, id="no address, so nothing to hedge"),
+        pytest.param(A_DIGEST.upper(), None, id="a digest"),
+    ],
+)
+def test_the_literal_address_is_a_second_object_on_request(email: str, literal: str | None) -> None:
+    traits = {"email": email, "city": "Lyon"}
+    usual = identifiers(traits, "FR")
+    assert len(usual) == 1
+    assert identifiers(traits, "FR", literal_email=True) == usual + ([{"email": sha256(literal)}] if literal else [])
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("a" * 1_000_000, id="megabyte"),
+        pytest.param("\u0301" * 1_000_000, id="megabyte of accents"),
+        pytest.param("9" * MAX_LENGTH, id="digits"),
+        pytest.param("-#" * (MAX_LENGTH // 2), id="dashes and number signs"),
+        pytest.param("A" * (MAX_LENGTH - 1) + "#", id="letters before a number sign"),
+        pytest.param("." * MAX_LENGTH, id="dots"),
+        pytest.param("C/O " * (MAX_LENGTH // 4), id="care of"),
+        pytest.param("@" * MAX_LENGTH, id="at signs"),
+        pytest.param("\ufdfa" * (MAX_LENGTH // 18), id="characters that become 18 each"),
+        pytest.param("1" + " " * 98 + "x", id="blanks in a phone number"),
+        pytest.param("1" * 50 + " x" * 25, id="extension after extension"),
+        pytest.param("1" + ";ext=" * 19, id="extensions without digits"),
+    ],
+)
+def test_no_value_takes_noticeable_time(field: str, value: str) -> None:
+    normalize("phone", "+43 1 234567", None)  # loads phonenumbers
+    start = time.perf_counter()
+    normalize(field, value, "US")
+    assert time.perf_counter() - start < 0.05  # seconds

@@ -1,0 +1,96 @@
+"""Records and uploads, to the byte."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.amazon_ads.record import Target, amazon_id, audience_record, encode_record, external_user_id, uploads
+from audience_sync.errors import RejectedEvent
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("cust_48121", "cust_48121", id="letters, digits, underscore"),
+        pytest.param("A-1", "A-1", id="dash"),
+        pytest.param(48121, "48121", id="a number"),
+        pytest.param(2**60 + 1, "1152921504606846977", id="a number that a double cannot hold"),
+        pytest.param("x" * 128, "x" * 128, id="128 characters"),
+    ],
+)
+def test_a_member_id_is_kept_as_it_is(value: Any, expected: str) -> None:
+    assert external_user_id(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        pytest.param(None, "member_id_missing", id="missing"),
+        pytest.param("", "member_id_missing", id="empty"),
+        pytest.param("ada@example.com", "member_id_invalid", id="an e-mail address"),
+        pytest.param("+12065550142", "member_id_invalid", id="a phone number"),
+        pytest.param("a b", "member_id_invalid", id="a space"),
+        pytest.param("a\n", "member_id_invalid", id="a trailing newline"),
+        pytest.param("١٢", "member_id_invalid", id="digits of another script"),
+        pytest.param("x" * 129, "member_id_invalid", id="too long"),
+        pytest.param(True, "member_id_invalid", id="a boolean"),
+        pytest.param(1.0, "member_id_invalid", id="a fraction"),
+        pytest.param({}, "member_id_invalid", id="an object"),
+    ],
+)
+def test_a_member_id_outside_amazons_pattern_is_refused_without_repeating_it(value: Any, reason: str) -> None:
+    with pytest.raises(RejectedEvent) as caught:
+        external_user_id(value)
+    assert caught.value.reason == reason
+    assert not value or str(value) not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("413642381039213536", "413642381039213536", id="a text"),
+        pytest.param(413642381039213536, "413642381039213536", id="a number"),
+        pytest.param(str(2**64 - 1), "18446744073709551615", id="the largest"),
+        pytest.param(str(2**64), None, id="too large"),
+        pytest.param("0", None, id="zero"),
+        pytest.param(4.1e17, None, id="a float"),
+        pytest.param("4e17", None, id="exponent"),
+        pytest.param(True, None, id="a boolean"),
+        pytest.param("", None, id="empty"),
+    ],
+)
+def test_an_amazon_id_is_exact_digits_or_none(value: Any, expected: str | None) -> None:
+    assert amazon_id(value) == expected
+
+
+def test_an_upload_has_exactly_these_bytes() -> None:
+    record = audience_record("cust_1", "CREATE", [{"email": "ab"}], "US", {"consent": {"tcf": "x"}})
+    (upload,) = uploads(Target("413642381039213536"), [encode_record(record)], max_records=10, max_bytes=1000)
+    assert upload.body() == (
+        b'{"audienceId":413642381039213536,"records":[{"externalUserId":"cust_1","countryCode":"US",'
+        b'"action":"CREATE","hashedPII":[{"email":"ab"}],"userConsent":{"consent":{"tcf":"x"}}}]}'
+    )
+
+
+def test_a_connection_is_named_with_every_upload() -> None:
+    target = Target("1", "c-1", ("DSP",))
+    (upload,) = uploads(
+        target, [encode_record(audience_record("m", "DELETE", [], None, {}))], max_records=1, max_bytes=9
+    )
+    assert json.loads(upload.body())["targetResource"] == {"connectionId": "c-1", "targetTypes": ["DSP"]}
+
+
+@given(st.lists(st.integers(0, 400), max_size=40), st.integers(1, 9), st.integers(60, 600))
+def test_chunking_loses_and_repeats_nothing_and_keeps_its_limits(
+    sizes: list[int], max_records: int, max_bytes: int
+) -> None:
+    encoded = [json.dumps({"n": number, "fill": "x" * size}).encode() for number, size in enumerate(sizes)]
+    chunks = list(uploads(Target("1"), encoded, max_records=max_records, max_bytes=max_bytes))
+    assert [record for chunk in chunks for record in chunk.encoded] == encoded
+    assert all(len(chunk.encoded) <= max_records for chunk in chunks)
+    assert all(len(chunk.body()) <= max_bytes or len(chunk.encoded) == 1 for chunk in chunks)
+    for chunk in chunks:
+        json.loads(chunk.body())
