@@ -1,14 +1,15 @@
 """Members of audiences, the changes they go through, and which of several changes is the newest."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self, TypeGuard
 
 from audience_sync.errors import InvalidMessage
 
 MAX_IDENTITIES = 100  # objects in one record's hashedPII; Amazon's limit
 MESSAGE_VERSION = 1
+MAX_MESSAGE = 240_000  # bytes of one message body; four of them fit one SendMessageBatch
 
 
 class Version(NamedTuple):
@@ -42,6 +43,7 @@ class MembershipChange:
     at: int  # epoch milliseconds
     message_id: str
     record: dict[str, Any]
+    forget: bool = False  # the person asked to be forgotten: keep no identifiers afterwards
 
     @property
     def member(self) -> tuple[str, str]:
@@ -60,7 +62,8 @@ class MembershipChange:
 
     def as_json(self) -> dict[str, Any]:
         """The change as a message carries it; audience and connection stand once on the envelope."""
-        return {"at": self.at, "id": self.message_id, "record": self.record}
+        change = {"at": self.at, "id": self.message_id, "record": self.record}
+        return change | {"forget": True} if self.forget else change
 
 
 def coalesce(changes: Iterable[MembershipChange]) -> list[MembershipChange]:
@@ -80,12 +83,10 @@ def coalesce(changes: Iterable[MembershipChange]) -> list[MembershipChange]:
 
 
 def _merged(same: list[MembershipChange]) -> MembershipChange:
-    newest = max(same, key=lambda change: (change.version, _canonical(change.record)))
+    newest = max(same, key=lambda change: (change.version, change.forget, _canonical(change.record)))
     identities = {_canonical(identity): identity for change in same for identity in change.record["hashedPII"]}
     kept = [identities[key] for key in sorted(identities)[:MAX_IDENTITIES]]
-    return MembershipChange(
-        newest.audience_id, newest.connection_id, newest.at, newest.message_id, newest.record | {"hashedPII": kept}
-    )
+    return replace(newest, record=newest.record | {"hashedPII": kept})
 
 
 def _canonical(value: Any) -> str:
@@ -120,22 +121,51 @@ class ChangeMessage:
         return cls(audience_id, connection_id, [_change(audience_id, connection_id, change) for change in changes])
 
 
+def pack(changes: Iterable[MembershipChange]) -> list[str]:
+    """Lay changes out as message bodies: each holds changes of one audience and at most MAX_MESSAGE bytes.
+
+    A change is far smaller than that, since identities and consent strings are bounded when it is made.
+    """
+    by_target: dict[tuple[str, str | None], list[str]] = {}
+    for change in changes:
+        # Escaped to ASCII, so that characters are bytes; SQS refuses some control characters that JSON allows.
+        text = json.dumps(change.as_json(), separators=(",", ":"))
+        by_target.setdefault((change.audience_id, change.connection_id), []).append(text)
+    return [body for target, texts in by_target.items() for body in _bodies(target, texts)]
+
+
+def _bodies(target: tuple[str, str | None], texts: list[str]) -> Iterator[str]:
+    envelope = {"v": MESSAGE_VERSION, "audienceId": target[0], "connectionId": target[1]}
+    prefix = json.dumps(envelope, separators=(",", ":"))[:-1] + ',"changes":['
+    held: list[str] = []
+    size = len(prefix) + 2
+    for text in texts:
+        if held and size + len(text) + 1 > MAX_MESSAGE:
+            yield prefix + ",".join(held) + "]}"
+            held, size = [], len(prefix) + 2
+        held.append(text)
+        size += len(text) + 1
+    if held:
+        yield prefix + ",".join(held) + "]}"
+
+
 def _change(audience_id: str, connection_id: str | None, change: Any) -> MembershipChange:
     try:
         at, message_id, record = change["at"], change["id"], change["record"]
         valid = (
             isinstance(at, int)
+            and isinstance(forget := change.get("forget", False), bool)
             and isinstance(message_id, str)
             and isinstance(record["externalUserId"], str)
             and record["action"] in ("CREATE", "DELETE")
             and isinstance(record["hashedPII"], list)
             and all(isinstance(identity, dict) for identity in record["hashedPII"])
         )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         valid = False
     if not valid:
         raise InvalidMessage("a change lacks at, id or a complete record")
-    return MembershipChange(audience_id, connection_id, at, message_id, record)
+    return MembershipChange(audience_id, connection_id, at, message_id, record, forget)
 
 
 def _is_id(value: Any) -> TypeGuard[str]:

@@ -1,0 +1,95 @@
+"""Deliver membership changes from the change queue to Amazon Ads."""
+
+import os
+import random
+import time
+from functools import cache
+from typing import Any, NamedTuple
+
+import requests
+
+from audience_sync import telemetry
+from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.login import AccessTokens, Login
+from audience_sync.aws.clients import client
+from audience_sync.aws.secrets import JsonSecret
+from audience_sync.aws.sqs import Queue
+from audience_sync.delivery import Delivery, Limits, Message, Report
+from audience_sync.settings import WorkerSettings
+from audience_sync.telemetry import logger, reporting
+
+
+class Worker(NamedTuple):
+    """What one execution environment keeps between invocations."""
+
+    settings: WorkerSettings
+    queue: Queue
+    dead_letters: Queue
+    tokens: AccessTokens
+
+
+@cache
+def worker() -> Worker:
+    """Build once per execution environment, on the first invocation."""
+    settings = WorkerSettings.from_env(os.environ)
+    secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
+    credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
+    return Worker(
+        settings,
+        Queue(sqs, settings.change_queue_url, time.monotonic),
+        Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
+        AccessTokens(
+            JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
+            Login(requests.Session(), settings.hosts.login, credentials, time.time),
+            time.time,
+        ),
+    )
+
+
+@reporting
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Deliver one batch of messages; name those that must come back."""
+    settings, queue, dead_letters, tokens = worker()
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+    # A session for each invocation: a connection does not survive the function being frozen in between.
+    with requests.Session() as session:
+        report = Delivery(
+            AmazonAds(session, settings.hosts.api, tokens),
+            dead_letters,
+            Limits(settings.max_records_per_upload, settings.max_upload_bytes),
+            time.monotonic,
+            now=lambda: time.time_ns() // 1_000_000,
+            jitter=random.random,
+        ).deliver([_message(record) for record in event["Records"]], deadline=deadline)
+    queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])
+    _tell(report)
+    return {"batchItemFailures": [{"itemIdentifier": deferred.message.message_id} for deferred in report.deferred]}
+
+
+def _message(record: dict[str, Any]) -> Message:
+    attributes = record.get("attributes", {})
+    return Message(
+        record["messageId"],
+        record["receiptHandle"],
+        record["body"],
+        int(attributes.get("ApproximateReceiveCount", "1")),
+        int(attributes.get("SentTimestamp", "0")),
+    )
+
+
+def _tell(report: Report) -> None:
+    telemetry.count(
+        **{
+            telemetry.CHANGES_DELIVERED: report.delivered,
+            telemetry.CHANGES_SUPERSEDED: report.superseded,
+            telemetry.CHANGES_PARKED: report.parked,
+            telemetry.MESSAGES_DEFERRED: len(report.deferred),
+            telemetry.UPLOADS_SENT: report.uploads_sent,
+            telemetry.UPLOADS_FAILED: report.uploads_failed,
+        }
+    )
+    for audience_id, job_id in report.jobs:
+        logger.info("upload accepted", audience_id=audience_id, job_id=job_id)
+    if report.reasons or report.deferred:
+        deferred = sorted({each.reason for each in report.deferred})
+        logger.warning("not everything delivered", by_reason=report.reasons, deferred=deferred)

@@ -1,0 +1,76 @@
+"""The consent signals of one record (`userConsent`), and when an addition may not go without them."""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_country
+from audience_sync.errors import RejectedEvent
+
+ConsentPolicy = Literal["require", "pass"]
+
+MAX_SIGNAL = 16_384  # characters of a TCF or GPP string; real ones stay far below, and a record must fit its message
+
+_AMZN = {"amzn_user_data": "amznUserData", "amzn_ad_storage": "amznAdStorage"}
+
+
+def user_consent(fields: Mapping[str, Any], country: str | None, policy: ConsentPolicy) -> dict[str, Any]:
+    """Build `userConsent` for an addition from the mapped fields.
+
+    Args:
+        fields: amzn_user_data, amzn_ad_storage, tcf, gpp, ip; absent or empty ones are left out. An IP address is
+            clear text: it is sent because a mapping names it, and only then.
+        country: the member's country, which decides whether consent is required.
+        policy: "require" refuses an addition from the UK, the EEA or Switzerland without any signal; "pass" lets
+            Amazon decide.
+
+    Returns:
+        {} where there is nothing to say, else {"geo": {...}, "consent": {...}}.
+
+    Raises:
+        RejectedEvent: consent is missing where it is required, or use of the person's data is denied.
+    """
+    amzn = {name: value for field, name in _AMZN.items() if (value := _granted_or_denied(fields.get(field)))}
+    texts = {name: text for name in ("tcf", "gpp") if (text := _signal(name, fields.get(name)))}
+    if amzn.get("amznUserData") == "DENIED":
+        raise RejectedEvent(
+            "consent_denied", "amznUserData denies the use of this person's data; Amazon would refuse the record"
+        )
+    consent: dict[str, Any] = ({"amzn": amzn} if amzn else {}) | texts
+    if not consent and policy == "require" and country in CONSENT_REQUIRED:
+        raise RejectedEvent(
+            "consent_missing",
+            "additions from the UK, the EEA and Switzerland need a consent signal; map amznUserData, tcf or gpp",
+        )
+    ip_address = fields.get("ip")
+    geo = {"ipAddress": ip_address.strip()} if isinstance(ip_address, str) and _is_ip(ip_address.strip()) else {}
+    if consent and (code := accepted_country(country)):
+        geo["countryCode"] = code
+    return ({"geo": geo} if geo else {}) | ({"consent": consent} if consent else {})
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _granted_or_denied(value: Any) -> str | None:
+    """Read one of Amazon's own signals. Only a clear yes is a yes; "unknown" and "not applicable" say nothing."""
+    if isinstance(value, bool):
+        return "GRANTED" if value else "DENIED"
+    if not isinstance(value, str) or not (word := value.strip().upper()) or word in ("NOT_APPLICABLE", "UNKNOWN"):
+        return None
+    return "GRANTED" if word == "GRANTED" else "DENIED"
+
+
+def _signal(name: str, value: Any) -> str | None:
+    if not isinstance(value, str) or not (text := value.strip()):
+        return None
+    if len(text) > MAX_SIGNAL or not (text.isascii() and text.isprintable()):
+        raise RejectedEvent(
+            "consent_invalid", f"{name} is over {MAX_SIGNAL} characters or not plain ASCII; map the IAB string itself"
+        )
+    return text

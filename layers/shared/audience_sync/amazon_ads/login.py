@@ -1,0 +1,173 @@
+"""Login with Amazon: access tokens, cached where every worker finds them, refreshed once for all."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import requests
+
+from audience_sync.errors import AudienceSyncError, TokenUnavailable
+
+TIMEOUT = (3.0, 10.0)  # seconds to connect, to wait for each read
+MARGIN = 120.0  # seconds before its expiry from which a token is not used any more
+LIFETIME = 3600.0  # seconds; Amazon's own figure, used where an answer gives none that makes sense
+REFUSAL_HOLDS = 300.0  # seconds for which a refused authorization is not asked for again
+MAX_ANSWER = 16_384  # bytes; a token is at most 2,048
+
+
+class Secret(Protocol):
+    """A JSON secret that someone else stores."""
+
+    def value(self, *, max_age: float = ...) -> Mapping[str, Any]:
+        """Return the secret, at most `max_age` seconds old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token. Never prints itself."""
+
+    value: str = field(repr=False)
+    expires_at: float  # epoch seconds
+
+    def is_fresh(self, now: float) -> bool:
+        """Tell whether the token may still be used for a request that takes a while."""
+        return bool(self.value) and now < self.expires_at - MARGIN
+
+    def as_json(self) -> dict[str, Any]:
+        """The token as the token secret holds it."""
+        return {"accessToken": self.value, "expiresAt": self.expires_at}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Token | None":
+        """Read the token secret; None where it holds no token yet."""
+        value, expires_at = stored.get("accessToken"), stored.get("expiresAt")
+        if not isinstance(value, str) or not value or not isinstance(expires_at, int | float):
+            return None
+        return cls(value, float(expires_at))
+
+
+class Login:
+    """Asks Login with Amazon for access tokens, with the operator's lasting authorization."""
+
+    def __init__(
+        self, session: requests.Session, token_url: str, credentials: Secret, now: Callable[[], float]
+    ) -> None:
+        self._session = session
+        self._token_url = token_url
+        self._credentials = credentials
+        self._now = now
+        self._refused: tuple[str, float] = ("", float("-inf"))  # refresh token, until when
+
+    def client_id(self) -> str:
+        """Return the public id of the operator's application. Raises TokenUnavailable, Unavailable."""
+        return self._credential("clientId")
+
+    def fetch(self) -> Token:
+        """Get a new access token. One request, no retry: the caller decides when to ask again.
+
+        Raises:
+            TokenUnavailable: with reason `not_connected` (nobody has connected Amazon yet), `authorization_refused`
+                (revoked or never valid: stop asking, a person must connect again), else `token_unavailable`.
+            Unavailable: the credentials cannot be read.
+        """
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": self._credential("refreshToken"),
+            "client_id": self._credential("clientId"),
+            "client_secret": self._credential("clientSecret"),
+        }
+        refused, until = self._refused
+        if refused == form["refresh_token"] and self._now() < until:
+            raise _refusal()
+        try:
+            # No Authorization header: the token endpoint refuses requests that carry one.
+            response = self._session.post(
+                self._token_url, data=form, timeout=TIMEOUT, allow_redirects=False, stream=True
+            )
+            with response:
+                text = response.raw.read(MAX_ANSWER, decode_content=True)
+        except (requests.RequestException, OSError) as error:
+            raise TokenUnavailable(f"Login with Amazon does not answer: {type(error).__name__}") from None
+        except Exception as error:  # noqa: BLE001 - urllib3 has a tree of its own for a broken body
+            raise TokenUnavailable(f"Login with Amazon broke off: {type(error).__name__}") from None
+        answer = _json_object(text)
+        if response.status_code in (400, 401) and answer.get("error") in (
+            "invalid_grant",
+            "invalid_client",
+            "unauthorized_client",
+        ):
+            self._refused = (form["refresh_token"], self._now() + REFUSAL_HOLDS)
+            raise _refusal()
+        value = answer.get("access_token")
+        if response.status_code != 200 or not isinstance(value, str) or not value:
+            raise TokenUnavailable(f"Login with Amazon answered {response.status_code} without a token")
+        return Token(value, self._now() + _lifetime(answer.get("expires_in")))
+
+    def _credential(self, name: str) -> str:
+        value = self._credentials.value().get(name)
+        if not isinstance(value, str) or not value:
+            raise TokenUnavailable(
+                f"{name} is missing from the credentials secret; connect Amazon first", reason="not_connected"
+            )
+        return value
+
+
+class AccessTokens:
+    """The access token of the moment: from memory, else from the token secret, else fetched for this process alone.
+
+    Only `refresh` writes the secret, so that concurrent workers neither stampede the login nor use up its versions.
+    """
+
+    def __init__(self, stored: Secret, login: Login, now: Callable[[], float]) -> None:
+        self._stored = stored
+        self._login = login
+        self._now = now
+        self._lock = threading.Lock()  # one fetch for all waiting threads
+        self._token: Token | None = None
+
+    def client_id(self) -> str:
+        """Return the application's id, which every request to Amazon carries."""
+        return self._login.client_id()
+
+    def current(self) -> Token:
+        """Return a token that is good for the next two minutes at least. Raises TokenUnavailable, Unavailable."""
+        with self._lock:
+            if self._token is None or not self._token.is_fresh(self._now()):
+                self._token = self._read(max_age=60.0) or self._login.fetch()
+            return self._token
+
+    def renewed(self, rejected: Token) -> Token:
+        """Return a token other than the one Amazon has just refused. Raises TokenUnavailable, Unavailable."""
+        with self._lock:
+            if self._token is None or self._token.value == rejected.value:
+                read = self._read(max_age=0.0)
+                self._token = read if read and read.value != rejected.value else self._login.fetch()
+            return self._token
+
+    def _read(self, *, max_age: float) -> Token | None:
+        try:
+            token = Token.from_json(self._stored.value(max_age=max_age))
+        except AudienceSyncError:
+            return None  # the login can still help
+        return token if token and token.is_fresh(self._now()) else None
+
+
+def _refusal() -> TokenUnavailable:
+    return TokenUnavailable(
+        "Login with Amazon refuses the stored authorization; connect Amazon again", reason="authorization_refused"
+    )
+
+
+def _lifetime(told: Any) -> float:
+    valid = isinstance(told, int | float) and not isinstance(told, bool) and 0 < told <= 24 * LIFETIME
+    return float(told) if valid else LIFETIME
+
+
+def _json_object(text: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}

@@ -1,0 +1,113 @@
+"""One member as Amazon wants it, and the uploads that carry many. Pure: bytes out, no HTTP."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from audience_sync.errors import RejectedEvent
+
+Action = Literal["CREATE", "DELETE"]
+
+_EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
+_AMAZON_ID = re.compile(r"[0-9]{1,20}")
+MAX_AMAZON_ID = 2**64 - 1  # declared as unsigned 64-bit
+
+
+def external_user_id(value: Any) -> str:
+    """Return the member id as Amazon takes it; numbers through their digits.
+
+    Raises:
+        RejectedEvent: missing, or outside Amazon's pattern, which no e-mail address and no formatted phone number fits.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value is None or value == "":
+        raise RejectedEvent(
+            "member_id_missing", "external_user_id resolves to nothing; map a field that every event has"
+        )
+    if not isinstance(value, str) or not _EXTERNAL_USER_ID.fullmatch(value):
+        raise RejectedEvent(
+            "member_id_invalid",
+            "external_user_id may hold 1 to 128 letters, digits, - and _; for other ids map it with @sha256",
+        )
+    return value
+
+
+def amazon_id(value: Any) -> str | None:
+    """Return an audience or advertiser id as decimal digits, None where it is not one. Never through a float."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not _AMAZON_ID.fullmatch(digits := value.strip()):
+        return None
+    number = int(digits)
+    return str(number) if 0 < number <= MAX_AMAZON_ID else None
+
+
+def audience_record(
+    member: str, action: Action, identities: Sequence[Mapping[str, str]], country: str | None, consent: dict[str, Any]
+) -> dict[str, Any]:
+    """Lay out one record. Field names and order are Amazon's; `identities` are hashed already."""
+    record: dict[str, Any] = {"externalUserId": member}
+    if country:
+        record["countryCode"] = country
+    return record | {"action": action, "hashedPII": [dict(each) for each in identities], "userConsent": consent}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which audience an upload goes to. A connection stands for an AMC instance; without one it is DSP only."""
+
+    audience_id: str
+    connection_id: str | None = None
+    target_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The body of one upload, in parts: records are encoded once, however often they are regrouped."""
+
+    target: Target
+    encoded: tuple[bytes, ...]
+
+    def body(self) -> bytes:
+        """The exact bytes to send. The audience id turns into a JSON integer here and nowhere else."""
+        prefix, suffix = _frame(self.target)
+        return prefix + b",".join(self.encoded) + suffix
+
+    def halves(self) -> tuple["Upload", "Upload"]:
+        """Split in two, keeping the order."""
+        middle = len(self.encoded) // 2
+        return Upload(self.target, self.encoded[:middle]), Upload(self.target, self.encoded[middle:])
+
+
+def encode_record(record: Mapping[str, Any]) -> bytes:
+    """Encode one record as compact JSON. An empty `userConsent` says nothing and is left out."""
+    slim = {name: value for name, value in record.items() if name != "userConsent" or value}
+    return json.dumps(slim, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def uploads(target: Target, encoded: Sequence[bytes], *, max_records: int, max_bytes: int) -> Iterator[Upload]:
+    """Cut records into uploads of at most `max_records` and `max_bytes`. A single larger record goes alone."""
+    prefix, suffix = _frame(target)
+    frame = len(prefix) + len(suffix)
+    start, size = 0, frame
+    for position, record in enumerate(encoded):
+        longer = size + len(record) + (position > start)
+        if position > start and (position - start == max_records or longer > max_bytes):
+            yield Upload(target, tuple(encoded[start:position]))
+            start, size = position, frame
+        size += len(record) + (position > start)
+    if start < len(encoded):
+        yield Upload(target, tuple(encoded[start:]))
+
+
+def _frame(target: Target) -> tuple[bytes, bytes]:
+    resource: dict[str, Any] = {}
+    if target.connection_id:
+        resource["connectionId"] = target.connection_id
+        if target.target_types:
+            resource["targetTypes"] = list(target.target_types)
+    suffix = f'],"targetResource":{json.dumps(resource, separators=(",", ":"))}}}' if resource else "]}"
+    return f'{{"audienceId":{int(target.audience_id)},"records":['.encode(), suffix.encode()

@@ -1,0 +1,89 @@
+"""Secrets Manager: JSON secrets, cached in memory for a while."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from audience_sync.errors import InvalidSettings, Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+MAX_AGE = 60.0  # seconds a value is used without asking again
+EARLY_READS = 10  # reads before that age in a row, for callers who find the value wanting; one more every second
+
+
+class JsonSecret:
+    """One secret that holds a JSON object. Keeps serving its last value while the store is down."""
+
+    def __init__(self, client: "SecretsManagerClient", arn: str, monotonic: Callable[[], float]) -> None:
+        self._client = client
+        self._arn = arn
+        self._monotonic = monotonic
+        self._value: Mapping[str, Any] | None = None
+        self._read_at = float("-inf")
+        self._early_reads = float(EARLY_READS)
+        self._counted_at = monotonic()
+
+    def value(self, *, max_age: float = MAX_AGE) -> Mapping[str, Any]:
+        """Return the secret, at most `max_age` seconds old where the store answers.
+
+        Whoever finds it wanting asks for a younger one: a rotated key opens at once. Strangers with wrong keys cause
+        such reads too, so they are rationed.
+
+        Raises:
+            Unavailable: the store does not answer and nothing is cached.
+            InvalidSettings: the secret is not a JSON object.
+        """
+        age = self._monotonic() - self._read_at
+        if self._value is None or age > MAX_AGE or (age > max_age and self._may_read_early()):
+            self._read()
+        if self._value is None:
+            raise Unavailable("the secret store does not answer")
+        return self._value
+
+    def _may_read_early(self) -> bool:
+        now = self._monotonic()
+        self._early_reads = min(EARLY_READS, self._early_reads + now - self._counted_at)
+        self._counted_at = now
+        if self._early_reads < 1:
+            return False
+        self._early_reads -= 1
+        return True
+
+    def write(self, value: Mapping[str, Any]) -> None:
+        """Store a new version.
+
+        Raises:
+            Unavailable: the store did not take it.
+        """
+        try:
+            self._client.put_secret_value(SecretId=self._arn, SecretString=json.dumps(value))
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(f"the secret store did not take the value: {cause(error)}") from None
+        self._value, self._read_at = dict(value), self._monotonic()
+
+    def _read(self) -> None:
+        try:
+            text = self._client.get_secret_value(SecretId=self._arn)["SecretString"]
+        except (ClientError, BotoCoreError) as error:
+            if self._value is not None:
+                return
+            raise Unavailable(f"the secret store does not answer: {cause(error)}") from None
+        self._read_at = self._monotonic()
+        try:
+            parsed = json.loads(text)
+        except ValueError:
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise InvalidSettings("the secret is not a JSON object; write it again with audience-sync")
+        self._value = parsed
+
+
+def cause(error: Exception) -> str:
+    """Name an AWS failure without its text, which may hold what was sent."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "ClientError"))
+    return type(error).__name__

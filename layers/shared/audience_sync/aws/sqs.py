@@ -1,0 +1,92 @@
+"""SQS: batches of messages, sent until the queue has confirmed every one of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from audience_sync.aws.secrets import cause
+from audience_sync.errors import Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+MAX_ENTRIES = 10  # messages in one SendMessageBatch
+MAX_BATCH_BYTES = 1_000_000  # of all bodies in it; SQS takes 1 MiB, attributes included
+MAX_ATTEMPTS = 3  # for entries that the queue reports as failed
+MAX_VISIBILITY = 43_200  # seconds; twelve hours, the limit of SQS
+
+
+class Queue:
+    """One standard queue."""
+
+    def __init__(self, client: "SQSClient", url: str, monotonic: Callable[[], float]) -> None:
+        self._client = client
+        self._url = url
+        self._monotonic = monotonic
+
+    def send(self, bodies: Sequence[str], *, deadline: float, attributes: dict[str, str] | None = None) -> None:
+        """Send all `bodies`; return once the queue has confirmed each of them.
+
+        Entries that it reports as failed are sent again, as long as `deadline` (monotonic seconds) has not passed.
+        Some bodies may be in the queue although this raises: the caller sends all of them again, which is harmless.
+
+        Raises:
+            Unavailable: not every body is confirmed.
+        """
+        for batch in _batches(bodies):
+            self._send_batch(batch, deadline, attributes or {})
+
+    def _send_batch(self, bodies: Sequence[str], deadline: float, attributes: dict[str, str]) -> None:
+        values = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        waiting: dict[str, Any] = {str(index): body for index, body in enumerate(bodies)}
+        for _ in range(MAX_ATTEMPTS):
+            if self._monotonic() >= deadline:
+                break
+            entries: list[SendMessageBatchRequestEntryTypeDef] = [
+                {"Id": name, "MessageBody": body, **({"MessageAttributes": values} if values else {})}  # type: ignore[typeddict-item]
+                for name, body in waiting.items()
+            ]
+            try:
+                answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            except (ClientError, BotoCoreError) as error:
+                raise Unavailable(f"the queue does not take messages: {cause(error)}", retry_after=1) from None
+            for confirmed in answer.get("Successful", []):
+                waiting.pop(confirmed["Id"], None)
+            if not waiting:
+                return
+        raise Unavailable("the queue did not take every message in time", retry_after=1)
+
+    def postpone(self, receipts: Sequence[tuple[str, float]]) -> None:
+        """Let messages in work become visible again only after so many seconds: receipt handle and delay.
+
+        A hint, not a promise: what it cannot move comes back at the queue's own visibility timeout.
+        """
+        for start in range(0, len(receipts), MAX_ENTRIES):
+            try:
+                self._client.change_message_visibility_batch(
+                    QueueUrl=self._url,
+                    Entries=[
+                        {
+                            "Id": str(index),
+                            "ReceiptHandle": handle,
+                            "VisibilityTimeout": min(round(delay), MAX_VISIBILITY),
+                        }
+                        for index, (handle, delay) in enumerate(receipts[start : start + MAX_ENTRIES])
+                    ],
+                )
+            except (ClientError, BotoCoreError):
+                return
+
+
+def _batches(bodies: Sequence[str]) -> Iterator[Sequence[str]]:
+    start, size = 0, 0
+    for position, body in enumerate(bodies):
+        length = len(body.encode())
+        if position > start and (position - start == MAX_ENTRIES or size + length > MAX_BATCH_BYTES):
+            yield bodies[start:position]
+            start, size = position, 0
+        size += length
+    if start < len(bodies):
+        yield bodies[start:]

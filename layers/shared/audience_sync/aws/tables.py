@@ -1,0 +1,132 @@
+"""DynamoDB: the audience table, read through a short cache, and the mappings that live in it."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from audience_sync.aws.secrets import cause
+from audience_sync.errors import Unavailable
+from audience_sync.membership import Audience
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+MAX_AGE = 60.0  # seconds a listed audience is used without asking again
+MAX_AGE_ABSENT = 10.0  # seconds; an audience that has just been linked should not be refused for long
+MAX_CACHED = 2_000  # look-ups kept in memory
+BY_COMPUTATION_KEY = "computationKey"  # index names
+BY_EXTERNAL_AUDIENCE_ID = "externalAudienceId"
+MAPPINGS_KEY = "#mappings"  # the one row of the audience table that is not an audience
+
+_ATTRIBUTES = {  # attribute of the table: field of Audience
+    "audienceId": "audience_id",
+    "name": "name",
+    "country": "country",
+    "advertiserId": "advertiser_id",
+    "connectionId": "connection_id",
+    "computationKey": "computation_key",
+    "externalAudienceId": "external_audience_id",
+    "settings": "settings",
+}
+
+
+class AudienceTable:
+    """The audiences that events may reach. What is not listed here does not exist for an event."""
+
+    def __init__(self, client: "DynamoDBClient", name: str, monotonic: Callable[[], float]) -> None:
+        self._client = client
+        self._name = name
+        self._monotonic = monotonic
+        self._cache: dict[tuple[str, str], tuple[float, Any]] = {}
+
+    def by_id(self, audience_id: str) -> Audience | None:
+        """Return the audience with Amazon's id, None where it is not listed. Raises Unavailable."""
+        found: Audience | None = self._cached("id", audience_id, self._get)
+        return found
+
+    def by_computation_key(self, key: str) -> Audience | None:
+        """Return the audience linked to Segment's computation key, None where there is none. Raises Unavailable."""
+        found: Audience | None = self._cached("key", key, self._query)
+        return found
+
+    def all(self) -> list[Audience]:
+        """Return every listed audience. Raises Unavailable."""
+        found: list[Audience] = self._cached("all", "", self._scan)
+        return found
+
+    def mappings(self) -> str | None:
+        """Return the stored mappings document as JSON text, None where none was saved. Raises Unavailable."""
+        found: str | None = self._cached("mappings", MAPPINGS_KEY, self._get_mappings)
+        return found
+
+    def put(self, audience: Audience, *, created: int) -> None:
+        """List an audience. `created` is in epoch milliseconds. Raises Unavailable."""
+        values = {attribute: getattr(audience, field) for attribute, field in _ATTRIBUTES.items()}
+        row = {attribute: value for attribute, value in values.items() if value not in (None, "")} | {
+            "created": created
+        }
+        serialize = TypeSerializer().serialize
+        self._call(
+            self._client.put_item,
+            TableName=self._name,
+            Item={attribute: serialize(value) for attribute, value in row.items()},
+        )
+        self._cache.clear()
+
+    def _cached(self, kind: str, key: str, read: Callable[[str], Any]) -> Any:
+        now = self._monotonic()
+        held = self._cache.get((kind, key))
+        if held is not None and now < held[0]:
+            return held[1]
+        found = read(key)
+        if len(self._cache) >= MAX_CACHED:
+            self._cache.clear()
+        self._cache[kind, key] = (now + (MAX_AGE_ABSENT if found is None else MAX_AGE), found)
+        return found
+
+    def _get(self, audience_id: str) -> Audience | None:
+        row = self._call(self._client.get_item, TableName=self._name, Key={"audienceId": {"S": audience_id}}).get(
+            "Item"
+        )
+        return _audience(row) if row else None
+
+    def _query(self, key: str) -> Audience | None:
+        rows = self._call(
+            self._client.query,
+            TableName=self._name,
+            IndexName=BY_COMPUTATION_KEY,
+            KeyConditionExpression="computationKey = :key",
+            ExpressionAttributeValues={":key": {"S": key}},
+            Limit=2,
+        )["Items"]
+        # Two audiences under one key would make the choice a guess.
+        return _audience(rows[0]) if len(rows) == 1 else None
+
+    def _scan(self, _: str) -> list[Audience]:
+        rows: list[Mapping[str, Any]] = []
+        start: dict[str, Any] = {}
+        while True:
+            page = self._call(self._client.scan, TableName=self._name, **start)
+            rows += page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return [_audience(row) for row in rows if row["audienceId"]["S"] != MAPPINGS_KEY]
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def _get_mappings(self, key: str) -> str | None:
+        row = self._call(self._client.get_item, TableName=self._name, Key={"audienceId": {"S": key}}).get("Item")
+        return str(row["document"]["S"]) if row else None
+
+    def _call(self, operation: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = operation(**arguments)
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(f"the audience table does not answer: {cause(error)}", retry_after=1) from None
+        return answer
+
+
+def _audience(row: Mapping[str, Any]) -> Audience:
+    deserialize = TypeDeserializer().deserialize
+    values = {_ATTRIBUTES[name]: deserialize(value) for name, value in row.items() if name in _ATTRIBUTES}
+    return Audience(**values)

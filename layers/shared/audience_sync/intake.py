@@ -1,0 +1,203 @@
+"""From the body of `POST /v1/events` to changes in the queue: authenticate, read, map, hash, pack, send."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from audience_sync.aws.secrets import JsonSecret
+from audience_sync.aws.sqs import Queue
+from audience_sync.aws.tables import AudienceTable
+from audience_sync.credentials import Keyring
+from audience_sync.errors import (
+    InvalidRequest,
+    RejectedEvent,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from audience_sync.membership import MembershipChange, coalesce, pack
+from audience_sync.segment.event import safe_id
+from audience_sync.segment.mappings import DEFAULT_MAPPING, CompiledMapping, compile_mappings, parse_mappings
+from audience_sync.segment.trigger import compile_trigger
+from audience_sync.translation import Directory, EventMapping, Policy, Translator
+
+MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope
+MAX_EVENTS = 10_000  # in one request; Segment sends 1,000, at most 4,000
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why one event changes nothing although it should have. Holds no value of the event."""
+
+    index: int
+    message_id: str
+    reason: str
+    detail: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The rejection as the answer shows it."""
+        return {"index": self.index, "messageId": self.message_id, "reason": self.reason, "detail": self.detail[:200]}
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one request body comes to."""
+
+    accepted: int = 0
+    ignored: int = 0
+    rejections: list[Rejection] = field(default_factory=list)
+    changes: list[MembershipChange] = field(default_factory=list)  # one for each member: its newest
+    superseded: int = 0  # changes that a newer one of the same member in the same body has made moot
+    signature_unverified: bool = False  # a signature came along that does not verify, beside a valid event key
+
+
+def changes_from(
+    body: bytes,
+    *,
+    mappings: Sequence[EventMapping],
+    audiences: Directory,
+    now: int,
+    policy: Policy | None = None,
+) -> Reading:
+    """Read a request body: one event, an array of events, or the Extensible Webhook's array of `{"json": event}`.
+
+    Does no I/O of its own; `audiences` may.
+
+    Args:
+        body: UTF-8 JSON, as received.
+        mappings: the enabled ones; an event may pass through several.
+        audiences: where changes may go. Ids in a body route, they do not authorize.
+        now: epoch milliseconds.
+        policy: consent and hashing options; the defaults where omitted.
+
+    Raises:
+        InvalidRequest: not UTF-8, not JSON, not an event or an array of them, or an empty array.
+        TooLarge: more than MAX_BODY bytes or MAX_EVENTS events.
+    """
+    translator = Translator(mappings, audiences, now, policy or Policy())
+    reading = Reading()
+    changes: list[MembershipChange] = []
+    for index, element in enumerate(_elements(body)):
+        try:
+            found = translator.changes(element)
+        except RejectedEvent as rejected:
+            told = element.get("messageId") if isinstance(element, dict) else None
+            reading.rejections.append(Rejection(index, safe_id(told, element), rejected.reason, rejected.detail))
+            continue
+        if found:
+            reading.accepted += 1
+            changes += found
+        else:
+            reading.ignored += 1
+    reading.changes = coalesce(changes)
+    reading.superseded = len(changes) - len(reading.changes)
+    return reading
+
+
+def _elements(body: bytes) -> list[Any]:
+    if len(body) > MAX_BODY:
+        raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
+    try:
+        parsed = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        raise InvalidRequest("the body is not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise InvalidRequest("the body is not JSON") from None
+    if isinstance(parsed, dict) and parsed:
+        return [parsed]
+    if not isinstance(parsed, list) or not parsed:
+        raise InvalidRequest("the body is neither an event nor an array of events")
+    if len(parsed) > MAX_EVENTS:
+        raise TooLarge(f"the body holds over {MAX_EVENTS} events; lower the batch size in Segment")
+    return [_unwrapped(element) for element in parsed]
+
+
+def _refuse_constant(_: str) -> Any:
+    raise ValueError  # NaN and Infinity are not JSON
+
+
+def _unwrapped(element: Any) -> Any:
+    return element["json"] if isinstance(element, dict) and list(element) == ["json"] else element
+
+
+@lru_cache(maxsize=2)  # the stored document, and the one before an edit
+def compiled(document: str | None) -> tuple[CompiledMapping, ...]:
+    """Compile the enabled mappings of a stored document; Segment's own mapping where none is stored.
+
+    Raises:
+        InvalidMapping, InvalidTrigger: the document was not checked when it was saved.
+    """
+    mappings = (DEFAULT_MAPPING,) if document is None else parse_mappings(json.loads(document), compile_trigger)
+    return compile_mappings(mappings, compile_trigger)
+
+
+class Intake:
+    """Accepts deliveries: admits them, reads them, and returns once the queue holds every change."""
+
+    def __init__(
+        self,
+        secret: JsonSecret,
+        audiences: AudienceTable,
+        queue: Queue,
+        policy: Policy,
+        *,
+        accept_first_event: bool,
+        monotonic: Callable[[], float],
+        now: Callable[[], int],
+    ) -> None:
+        """Hand in the collaborators; `monotonic` in seconds, `now` in epoch milliseconds."""
+        self._secret = secret
+        self._audiences = audiences
+        self._queue = queue
+        self._policy = policy
+        self._accept_first_event = accept_first_event
+        self._monotonic = monotonic
+        self._now = now
+
+    def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> Reading:
+        """Take one delivery.
+
+        Args:
+            headers: names in lower case.
+            body: exactly as received.
+            deadline: monotonic seconds by which the answer must be on its way.
+
+        Raises:
+            TooLarge, UnsupportedMediaType, InvalidRequest: the request is of no use.
+            Unauthorized: it carries no valid credential.
+            TransientError: not every change is in the queue; the whole request may be sent again.
+        """
+        if len(body) > MAX_BODY:
+            raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
+        unverified = self._admit(headers, body)
+        if not _is_json(headers):
+            raise UnsupportedMediaType("send application/json, not compressed")
+        reading = changes_from(
+            body,
+            mappings=compiled(self._audiences.mappings()),
+            audiences=self._audiences,
+            now=self._now(),
+            policy=self._policy,
+        )
+        reading.signature_unverified = unverified
+        self._queue.send(pack(reading.changes), deadline=deadline)
+        return reading
+
+    def _admit(self, headers: Mapping[str, str], body: bytes) -> bool:
+        try:
+            return self._keyring().admit_events(headers, body, accept_first_event=self._accept_first_event)
+        except (Unauthorized, Unavailable):
+            # The secret may just have been rotated: look once more, at most every few seconds.
+            return self._keyring(max_age=0).admit_events(headers, body, accept_first_event=self._accept_first_event)
+
+    def _keyring(self, **options: float) -> Keyring:
+        return Keyring.from_json(self._secret.value(**options))
+
+
+def _is_json(headers: Mapping[str, str]) -> bool:
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    return (media_type == "application/json" or media_type.endswith("+json")) and encoding in ("", "identity")

@@ -1,0 +1,189 @@
+"""JSON values with JavaScript's manners: what is missing, what counts as empty, and how a value reads as text.
+
+Mappings are written for Segment's engine, which is JavaScript. Ids and templates depend on its way of writing a
+number; conditions depend on its idea of emptiness. Sources: ECMA-262, Number::toString, Array.prototype.join and
+JSON.stringify; tests/contract/segment compares with the engine itself.
+"""
+
+import json
+import math
+import re
+from decimal import Decimal
+from typing import Any, Final
+
+MAX_TEXT = 32_768  # characters; the whole event is at most 32 kB when it enters Segment
+MAX_VALUES = 10_000  # inside one list or object that has to be walked
+MAX_NESTING = 100  # levels of such a list or object
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_LIST_POSITION = re.compile(r"0|[1-9][0-9]{0,9}")
+
+
+class Undefined:
+    """JavaScript's undefined: the value of what is not there. UNDEFINED is the only one."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNDEFINED: Final = Undefined()
+
+
+class Made(dict[str, Any]):
+    """An object made by a mapping, whose keys may still hold UNDEFINED. Objects of the event never do."""
+
+
+def settled(value: Any) -> Any:
+    """Remove the keys without a value from what a mapping made; objects of the event pass as they are."""
+    if type(value) is Made:
+        return {key: settled(inner) for key, inner in value.items() if inner is not UNDEFINED}
+    return value
+
+
+def in_list(value: Any) -> Any:
+    """Return a value as a list holds it: null where there is none."""
+    return None if value is UNDEFINED else settled(value)
+
+
+def is_truthy(value: Any) -> bool:
+    """Tell what `if (value)` does in JavaScript, where an empty list or object is true."""
+    return bool(value) or isinstance(value, dict | list)
+
+
+def is_absent(value: Any) -> bool:
+    """Tell whether a value is missing or null."""
+    return value is UNDEFINED or value is None
+
+
+def is_blank(value: Any) -> bool:
+    """Tell whether a value is missing, null, or loosely equal to the empty text: 0, false, and [] are, " " is not."""
+    return is_absent(value) or (text_of(value) == "" if isinstance(value, list) else not is_truthy(value))
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a number; JSON's booleans are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def list_position(key: str) -> int:
+    """Return the place in a list that a name stands for, -1 where it stands for none."""
+    return int(key) if _LIST_POSITION.fullmatch(key) else -1
+
+
+def is_small(value: Any) -> bool:
+    """Tell whether a value may be walked at all: its texts, values and nesting are within bounds."""
+    level, characters, values = [value], 0, 0
+    for _ in range(MAX_NESTING):
+        below: list[Any] = []
+        for inner in level:
+            if isinstance(inner, dict):
+                characters += sum(map(len, inner))
+                below += inner.values()
+            elif isinstance(inner, list):
+                below += inner
+            elif isinstance(inner, str):
+                characters += len(inner)
+        values += len(below)
+        if characters > MAX_TEXT or values > MAX_VALUES:
+            return False
+        if not below:
+            return True
+        level = below
+    return False
+
+
+def text_of(value: Any) -> str | Undefined:
+    """Return a value as JavaScript writes it into a text; null and missing are empty.
+
+    Ints are written in full: ids beyond 2**53 would lose their last digits in JavaScript.
+
+    Returns:
+        UNDEFINED for a text or list beyond the bounds of this module.
+    """
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else UNDEFINED
+    if isinstance(value, list):
+        return _joined(value) if is_small(value) else UNDEFINED
+    return _scalar_text(value)
+
+
+def number_text(number: float) -> str:
+    """Return a number as JavaScript writes it: 1 for 1.0, 0 for -0.0, 1e+21, 1e-7, 123450000000000000000."""
+    if isinstance(number, int):
+        return str(number)
+    if not math.isfinite(number):
+        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+    if number == 0:
+        return "0"
+    sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
+    text, point = "".join(map(str, digits)), len(digits) + int(exponent)  # point: digits before the decimal point
+    if len(text) <= point <= 21:
+        text = text.ljust(point, "0")
+    elif 0 < point <= 21:
+        text = f"{text[:point]}.{text[point:]}"
+    elif -6 < point <= 0:
+        text = f"0.{'0' * -point}{text}"
+    else:
+        mantissa = f"{text[0]}.{text[1:]}" if len(text) > 1 else text
+        text = f"{mantissa}e{point - 1:+d}"
+    return f"-{text}" if sign else text
+
+
+def json_text(value: Any) -> str | Undefined:
+    """Return what JSON.stringify gives: compact, with JavaScript's numbers and order of keys.
+
+    Returns:
+        UNDEFINED where there is no value, or one beyond the bounds of this module.
+    """
+    if value is UNDEFINED or not is_small(value):
+        return UNDEFINED
+    text = _encoded(value)
+    return text if len(text) <= MAX_TEXT else UNDEFINED
+
+
+def entries(value: dict[str, Any] | list[Any]) -> list[tuple[str, Any]]:
+    """Return keys and values in JavaScript's order: names that are list positions first, by number."""
+    if isinstance(value, list):
+        return [(str(position), inner) for position, inner in enumerate(value)]
+    numbered = sorted((key for key in value if _LIST_POSITION.fullmatch(key)), key=int)
+    if not numbered:
+        return list(value.items())
+    positions = set(numbered)
+    return [(key, value[key]) for key in [*numbered, *(key for key in value if key not in positions)]]
+
+
+def whole(text: str) -> str:
+    """Replace lone halves of surrogate pairs, which JSON can hold and UTF-8 cannot, as JavaScript does on output."""
+    return _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def _scalar_text(value: Any) -> str:
+    if is_absent(value):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return number_text(value) if is_number(value) else "[object Object]"
+
+
+def _joined(values: list[Any]) -> str:
+    return ",".join(
+        _joined(value) if isinstance(value, list) else value if isinstance(value, str) else _scalar_text(value)
+        for value in values
+    )
+
+
+def _encoded(value: Any) -> str:
+    if isinstance(value, dict):
+        pairs = (f"{_quoted(key)}:{_encoded(inner)}" for key, inner in entries(value) if inner is not UNDEFINED)
+        return "{" + ",".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_encoded, value)) + "]"
+    if isinstance(value, str):
+        return _quoted(value)
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "null"
+    return _scalar_text(value)
+
+
+def _quoted(text: str) -> str:
+    return _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", json.dumps(text, ensure_ascii=False))

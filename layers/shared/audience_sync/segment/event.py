@@ -1,0 +1,205 @@
+"""What a Segment event says: who, when, which audience, in or out. Membership is read, never guessed."""
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from audience_sync.errors import RejectedEvent
+
+Membership = Literal["enter", "exit"]
+
+MAX_AHEAD = timedelta(minutes=5)  # a sender's clock may be a little fast; further ahead, it would outrank real changes
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9\-_.:]{1,100}")
+_AUDIENCE_CLASSES = ("audience", "journey_step")
+_STATED: dict[Any, Membership] = {"true": "enter", "false": "exit"}
+_NAMED: dict[str, Membership] = {"Audience Entered": "enter", "Audience Exited": "exit"}
+
+
+class Personas(BaseModel):
+    """`context.personas`: what Engage says of the audience an event is about."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    computation_class: str | None = None
+    computation_key: str | None = None
+    audience_settings: Any = None
+    event_emitter_id: Any = None
+
+
+class _Context(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    personas: Personas | None = None
+
+
+class SegmentEvent(BaseModel):
+    """One Segment call, reduced to what decides membership. Mappings read the rest from `raw`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    type: str
+    name: str | None = Field(None, alias="event")
+    message_id: Any = Field(None, alias="messageId")
+    context: _Context | None = None
+    properties: dict[str, Any] | None = None
+    traits: dict[str, Any] | None = None
+    timestamp: Any = None
+    original_timestamp: Any = Field(None, alias="originalTimestamp")
+    received_at: Any = Field(None, alias="receivedAt")
+    raw: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
+
+    @classmethod
+    def parse(cls, element: Any) -> Self:
+        """Read one element of a request body.
+
+        Raises:
+            RejectedEvent: not an event; names the fields at fault, never their values.
+        """
+        if not isinstance(element, dict):
+            raise RejectedEvent("not_an_event", "an event is a JSON object with a type; map data to the whole event")
+        try:
+            return cls.model_validate(element | {"raw": element})
+        except ValidationError as error:
+            fields = sorted({str(fault["loc"][0]) for fault in error.errors(include_input=False, include_url=False)})
+            raise RejectedEvent(
+                "not_an_event", f"missing or mistyped: {', '.join(fields)}; map data to the whole event"
+            ) from None
+
+    @property
+    def personas(self) -> Personas | None:
+        """`context.personas`, where Engage sent it."""
+        return self.context.personas if self.context else None
+
+    @property
+    def safe_message_id(self) -> str:
+        """`messageId` where it is harmless to log and echo, else a digest: a stranger chose it."""
+        return safe_id(self.message_id, self.raw)
+
+
+def safe_id(message_id: Any, element: Any) -> str:
+    """Return `message_id` if it is short and plain, else a digest of it, or of the whole element if there is none."""
+    if isinstance(message_id, str) and _SAFE_ID.fullmatch(message_id):
+        return message_id
+    told = message_id if message_id not in (None, "") else element
+    text = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+    return f"sha256:{hashlib.sha256(text).hexdigest()[:32]}"
+
+
+def is_test(event: SegmentEvent) -> bool:
+    """Tell whether Segment's event tester made this event: real traffic about nobody."""
+    emitter = event.personas.event_emitter_id if event.personas else None
+    user_id = event.raw.get("userId")
+    return (
+        (isinstance(event.message_id, str) and event.message_id.startswith("segment-test-message-"))
+        or (isinstance(user_id, str) and user_id.startswith("test-user-"))
+        or (isinstance(emitter, str) and emitter.startswith("event_tester_"))
+    )
+
+
+def is_about_an_audience(event: SegmentEvent) -> bool:
+    """Tell whether the event concerns membership at all. Computed traits, for one, do not."""
+    if event.type not in ("track", "identify"):
+        return False
+    if event.personas is None:
+        return event.type == "track" and event.name in _NAMED
+    return event.personas.computation_class in _AUDIENCE_CLASSES
+
+
+def membership(event: SegmentEvent) -> Membership:
+    """Decide whether the member enters or exits.
+
+    The boolean under the computation key decides, in `properties` or `traits`; older journeys write it as text. A
+    journey step without one is an entry. The event's name, which customers may change, decides only where Segment
+    sent no personas context, and must not contradict the boolean where it is one of Segment's own.
+
+    Raises:
+        RejectedEvent: undecided, or the event contradicts itself.
+    """
+    stated = _stated(event)
+    named = _NAMED.get(event.name or "") if event.type == "track" else None
+    if stated and named and stated != named:
+        raise RejectedEvent(
+            "membership_contradictory",
+            "event says one thing and the boolean under the computation key another; send the event as Segment made it",
+        )
+    if stated:
+        return stated
+    if event.personas is None and named:
+        return named
+    if event.personas is not None and event.personas.computation_class == "journey_step":
+        return "enter"
+    raise RejectedEvent(
+        "membership_undecided",
+        "no boolean under properties[computation_key] or traits[computation_key]; narrow the mapping's trigger to "
+        "events that state membership",
+    )
+
+
+def _stated(event: SegmentEvent) -> Membership | None:
+    key = event.personas.computation_key if event.personas else (event.properties or {}).get("audience_key")
+    if not isinstance(key, str) or not key:
+        return None
+    found: set[Membership] = set()
+    for holder in (event.properties, event.traits):
+        value = (holder or {}).get(key)
+        if value is True or value is False:
+            found.add("enter" if value else "exit")
+        elif isinstance(value, str) and value in _STATED:
+            found.add(_STATED[value])
+    if len(found) > 1:
+        raise RejectedEvent(
+            "membership_contradictory", "properties and traits disagree under the computation key; map one of them"
+        )
+    return found.pop() if found else None
+
+
+def occurred_at(event: SegmentEvent, now: int) -> int:
+    """Return the time of the event, epoch milliseconds: `timestamp`, `originalTimestamp`, `receivedAt`, else now.
+
+    Raises:
+        RejectedEvent: the time cannot be read, or lies more than five minutes ahead.
+    """
+    for field in ("timestamp", "original_timestamp", "received_at"):
+        told = getattr(event, field)
+        if told is None or told == "":
+            continue
+        at = _epoch_milliseconds(told)
+        if at is None:
+            raise RejectedEvent("time_unreadable", f"{field} is not an ISO 8601 time; send Segment's own")
+        if at > now + MAX_AHEAD.total_seconds() * 1000:
+            raise RejectedEvent("time_ahead", f"{field} is more than 5 minutes ahead; correct the sender's clock")
+        return at
+    return now
+
+
+def _epoch_milliseconds(told: Any) -> int | None:
+    if not isinstance(told, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(told)
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def extras(event: SegmentEvent) -> dict[str, Any]:
+    """Return the audience's settings that came along: the top-level extras, else those in `audience_settings`.
+
+    Webhook Audiences merges the customer's extras into every event; other destinations leave them as JSON text.
+    They may refine a change (its country) but never say where it goes.
+    """
+    settings = event.personas.audience_settings if event.personas else None
+    inner = settings.get("extras", settings) if isinstance(settings, dict) else None
+    if isinstance(inner, str):
+        try:
+            inner = json.loads(inner)
+        except (ValueError, RecursionError):
+            inner = None
+    return (inner if isinstance(inner, dict) else {}) | {
+        name: event.raw[name] for name in ("countryCode",) if name in event.raw
+    }

@@ -1,0 +1,75 @@
+"""What one condition may say: the fields there are, the values, and which of them Segment compares as written."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from audience_sync.segment.fql.refusals import Refusal
+from audience_sync.segment.fql.tokens import Token, path_of, refuse
+
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "contains", "starts with", "ends with"]
+Value = str | float | bool | None
+
+OPERATORS: dict[str, Operator] = {"=": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+_TEXTS = ("type", "event", "name", "userId")
+_OBJECTS = ("properties", "traits", "context")
+_BOOLEANS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One test of one field. `path` leads there from the root of the event."""
+
+    path: tuple[str, ...]
+    operator: Operator
+    value: Value
+    negated: bool = False
+
+
+def field_of(token: Token) -> tuple[str, ...]:
+    """Return the path of a name, if it leads to a field."""
+    path = path_of(token.text)
+    root, below = path[0], path[1:]
+    if root in _TEXTS and below:
+        refuse(Refusal.BELOW_TEXT, token.start + token.text.index("."))
+    if root in _OBJECTS and not below:
+        refuse(Refusal.WHOLE_OBJECT, token.start)
+    if root not in _TEXTS + _OBJECTS:
+        words = {"not": Refusal.NOT, "and": Refusal.WORD, "or": Refusal.WORD}
+        refuse(words.get(token.text.lower(), Refusal.FIELD), token.start)
+    return path
+
+
+def value_of(token: Token) -> Value:
+    """Return the value that a comparison names."""
+    if token.kind == "text":
+        return token.text[1:-1]
+    if token.kind == "number":
+        return float(token.text)
+    if token.kind == "null":
+        return None
+    if token.text not in _BOOLEANS:
+        refuse(Refusal.VALUE, token.start)
+    return _BOOLEANS[token.text]
+
+
+def misreading(path: tuple[str, ...], operator: Operator, value: Value) -> Refusal | None:
+    """Tell why the engine would not compare the field with this value as written; None where it does."""
+    number = isinstance(value, float)
+    if operator not in ("=", "!="):
+        return None if number else Refusal.ORDER
+    if value is None:
+        return Refusal.NULL_AS_TEXT if path[0] in ("type", "event") else None
+    if (number and path[0] in _TEXTS) or (isinstance(value, bool) and path[0] in ("type", "event", "name")):
+        return Refusal.AS_TEXT
+    if isinstance(value, bool) and operator == "!=":
+        return Refusal.NOT_BOOLEAN
+    return None
+
+
+def pattern_of(token: Token) -> tuple[Operator, str]:
+    """Return what a match pattern asks for, and the text without its star."""
+    pattern = token.text[1:-1]
+    if pattern.count("*") != 1 or "*" not in (pattern[0], pattern[-1]):
+        refuse(Refusal.PATTERN, token.start)
+    return ("starts with", pattern[:-1]) if pattern.endswith("*") else ("ends with", pattern[1:])

@@ -1,0 +1,167 @@
+r"""From the text of a trigger to its conditions, or to a refusal with its position.
+
+    trigger   = part { "and" part } | part { "or" part }
+    part      = condition | "(" condition { "and" condition } ")" | "(" condition { "or" condition } ")"
+    condition = field ( "=" | "!=" | "<" | "<=" | ">" | ">=" ) value
+              | [ "!" ] ( "contains" | "match" ) "(" field "," text ")"
+    field     = "type" | "event" | "name" | "userId" | ( "properties" | "traits" | "context" ) "." part { "." part }
+    value     = text | number | "true" | "false" | "null"
+
+Work grows linearly with the length of the text, which is bounded, and nothing recurses deeper than a group in a level.
+
+Source: the behaviour of @segment/destination-subscriptions 3.37 with @segment/fql-ts 1.10, compared in tests/contract.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from audience_sync.segment.fql.conditions import OPERATORS, Condition, field_of, misreading, pattern_of, value_of
+from audience_sync.segment.fql.refusals import Refusal
+from audience_sync.segment.fql.tokens import Token, read_token, refuse
+
+MAX_LENGTH = 4096  # characters; Segment's own form makes a few hundred
+
+Word = Literal["and", "or"]
+
+_FUNCTIONS = ("contains", "match")
+_HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")  # JavaScript finds it inside a whole one, Python does not
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parts that hold together ("and") or each for itself ("or"); a single part under either word."""
+
+    word: Word
+    parts: tuple["Condition | Group", ...]
+
+
+def parse(trigger: str) -> Group:
+    """Read a trigger.
+
+    Raises:
+        InvalidTrigger: the text has no plain meaning, or Segment's engine reads it otherwise.
+    """
+    if len(trigger) > MAX_LENGTH:
+        refuse(Refusal.TOO_LONG, MAX_LENGTH)
+    if half := _HALF_A_CHARACTER.search(trigger):
+        refuse(Refusal.CHARACTER, half.start())
+    return _Parser(trigger).trigger()
+
+
+class _Parser:
+    """Recursive descent. The next token is looked at only when needed, so that faults are found in reading order."""
+
+    def __init__(self, trigger: str) -> None:
+        self._trigger = trigger
+        self._position = 0
+        self._ahead: Token | None = None
+        self._in_group = False
+        self._cuts: list[Token] = []  # words in groups directly behind a function, where the engine ends the group
+
+    def trigger(self) -> Group:
+        if self._peek().kind == "end":
+            refuse(Refusal.EMPTY, 0)
+        level = self._level()
+        if self._peek().kind != "end":
+            self._refuse_missing_word()
+        for cut in self._cuts:
+            # The engine takes the rest of the group for a part of this level: the same where the word is the same.
+            if len(level.parts) > 1 and level.word != cut.text:
+                refuse(Refusal.FUNCTION_NOT_LAST, cut.start)
+        return level
+
+    def _level(self) -> Group:
+        word: Word | None = None
+        parts = [self._part()]
+        while self._peek().kind == "word":
+            token = self._next()
+            if word is not None and token.text != word:
+                refuse(Refusal.MIXED, token.start)
+            word = "or" if token.text == "or" else "and"
+            parts.append(self._part())
+        return Group(word or "and", tuple(parts))
+
+    def _part(self) -> Condition | Group:
+        token = self._next()
+        if token.kind == "(":
+            return self._group(token)
+        if token.kind == "!":
+            return self._negated()
+        if token.kind != "name":
+            refuse(Refusal.NO_CONDITION, token.start)
+        if token.text in _FUNCTIONS:
+            return self._function(token, negated=False)
+        return self._comparison(token)
+
+    def _group(self, opening: Token) -> Group:
+        if self._in_group:
+            refuse(Refusal.NESTED, opening.start)
+        self._in_group = True
+        level = self._level()
+        if self._peek().kind == "end":
+            refuse(Refusal.OPEN_GROUP, opening.start)
+        if self._peek().kind != ")":
+            self._refuse_missing_word()
+        self._in_group = False
+        self._next()
+        return level
+
+    def _negated(self) -> Condition:
+        token = self._next()
+        if token.kind == "(":
+            refuse(Refusal.NEGATED_GROUP, token.start - 1)
+        if token.text not in _FUNCTIONS:
+            refuse(Refusal.NEGATION, token.start - 1)
+        return self._function(token, negated=True)
+
+    def _function(self, function: Token, *, negated: bool) -> Condition:
+        self._expect("(")
+        field = self._expect("name")
+        path = field_of(field)
+        if path == ("type",):
+            refuse(Refusal.TYPE_IN_FUNCTION, field.start)
+        self._expect(",")
+        text = self._expect("text")
+        self._expect(")")
+        if self._in_group and self._peek().kind == "word":
+            self._cuts.append(self._peek())
+        if function.text == "contains":
+            return Condition(path, "contains", text.text[1:-1], negated)
+        operator, wanted = pattern_of(text)
+        return Condition(path, operator, wanted, negated)
+
+    def _comparison(self, field: Token) -> Condition:
+        path = field_of(field)
+        token = self._next()
+        if token.kind != "operator":
+            refuse(Refusal.OPERATOR, token.start)
+        operator = OPERATORS[token.text]
+        written = self._next()
+        value = value_of(written)
+        if misread := misreading(path, operator, value):
+            refuse(misread, written.start)
+        return Condition(path, operator, value)
+
+    def _expect(self, kind: str) -> Token:
+        token = self._next()
+        if token.kind != kind:
+            refuse(Refusal.FUNCTION, token.start)
+        return token
+
+    def _peek(self) -> Token:
+        if self._ahead is None:
+            self._ahead = read_token(self._trigger, self._position)
+        return self._ahead
+
+    def _next(self) -> Token:
+        token = self._peek()
+        self._position = token.start + len(token.text)
+        self._ahead = None
+        return token
+
+    def _refuse_missing_word(self) -> NoReturn:
+        token = self._peek()
+        if token.kind == ")":
+            refuse(Refusal.STRAY_PARENTHESIS, token.start)
+        refuse(Refusal.WORD if token.text.lower() in ("and", "or") else Refusal.NO_WORD, token.start)

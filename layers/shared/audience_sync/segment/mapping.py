@@ -1,0 +1,51 @@
+"""From a directive to a value: Segment's mapping language, read once and then asked of any number of events."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from audience_sync.segment.directives.paths import PATHS
+from audience_sync.segment.directives.place import Place
+from audience_sync.segment.directives.shapes import SHAPES
+from audience_sync.segment.directives.texts import TEXTS
+from audience_sync.segment.directives.values import UNDEFINED, settled
+
+DIRECTIVES = PATHS | TEXTS | SHAPES
+
+
+def resolve(directive: Any, event: Mapping[str, Any]) -> Any:
+    """Resolve a directive on one event. For more than one event, compile it once.
+
+    Raises:
+        InvalidMapping: as compile_directive.
+    """
+    return compile_directive(directive)(event)
+
+
+def compile_directive(directive: Any, *, at: str = "directive") -> Callable[[Mapping[str, Any]], Any]:
+    """Read a directive and return the function that resolves it.
+
+    Args:
+        directive: any JSON value, as in docs/mapping.md; what is no directive stands for itself.
+        at: where it stands, the start of the position that errors name.
+
+    Returns:
+        A function from an event to its value, which belongs to the event or to the directive: read it, do not change
+        it. None where there is no value; objects lack the keys that have none, and lists hold None there. The function
+        raises nothing, whatever the event.
+
+    Raises:
+        InvalidMapping: the directive is wrong whatever the event; names position, fault and remedy.
+    """
+    read = compile_field(directive, at=at)
+
+    def value_of(event: Mapping[str, Any]) -> Any:
+        value = read(event)
+        return None if value is UNDEFINED else value
+
+    return value_of
+
+
+def compile_field(directive: Any, *, at: str) -> Callable[[Mapping[str, Any]], Any]:
+    """As compile_directive, but give UNDEFINED where there is no value, since null is one."""
+    read = Place(at, DIRECTIVES).read(directive)
+    return lambda event: settled(read(event if isinstance(event, dict) else dict(event)))

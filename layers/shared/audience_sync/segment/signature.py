@@ -1,0 +1,131 @@
+"""Segment's X-Signature: HMAC-SHA1 over the JSON text that Segment serialised, checked on the bytes received.
+
+Three quirks of the sender shape this module:
+
+- A batch is signed by its first element only, so elements 2..n are authenticated by nothing. Accepted only on request.
+- Webhook Audiences adds its extras behind the signed text, so the signed bytes are the event less its last members.
+- Re-serialising would print some numbers and characters differently, so nothing here parses and dumps.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+MAX_EXTRAS = 16  # unsigned trailing members that we try to cut off; Webhook Audiences sends eight at most
+
+_HEX_SHA1 = re.compile(r"[0-9a-f]{40}")
+_SPACE = " \t\r\n"
+
+# What an event says. A member of these names behind the signed text would let whoever captured one signed request
+# say something else with it, since the last of two equal names wins in JSON.
+_EVENT_MEMBERS = frozenset(
+    "type event name messageId userId anonymousId groupId previousId timestamp originalTimestamp receivedAt sentAt "
+    "context properties traits integrations channel version projectId writeKey json".split()
+)
+
+
+def is_signed(
+    body: bytes, signature: str | None, secrets: Iterable[str | bytes], *, accept_first_event: bool = False
+) -> bool:
+    """Tell whether `signature` is that of `body` under one of `secrets`.
+
+    Args:
+        body: the request body, exactly as received.
+        signature: the X-Signature header, 40 hexadecimal digits; anything else is refused.
+        secrets: shared secrets that are valid at the moment; empty ones never verify.
+        accept_first_event: also take an array whose first element alone is signed, as Segment signs batches today.
+            The other elements are then authenticated by nothing.
+
+    Never raises, whatever the arguments hold.
+    """
+    if not isinstance(signature, str) or not _HEX_SHA1.fullmatch(candidate := signature.strip().lower()):
+        return False
+    keys = [secret.encode() if isinstance(secret, str) else secret for secret in secrets if secret]
+    return any(_matches(text, candidate, keys) for text in _signed_texts(body, accept_first_event=accept_first_event))
+
+
+def sign(text: bytes, secret: str) -> str:
+    """Return the signature Segment sends for `text`: 40 lowercase hexadecimal digits."""
+    return hmac.new(secret.encode(), text, hashlib.sha1).hexdigest()
+
+
+def _matches(text: bytes, candidate: str, keys: Sequence[bytes]) -> bool:
+    # Every key is tried, so that the time does not tell which one matched.
+    results = [hmac.compare_digest(hmac.new(key, text, hashlib.sha1).hexdigest(), candidate) for key in keys]
+    return any(results)
+
+
+def _signed_texts(body: bytes, *, accept_first_event: bool) -> Iterable[bytes]:
+    """Yield the texts that may have been signed: the whole body first, since batches may come to be signed whole."""
+    yield body
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        return
+    start = len(text) - len(text.lstrip(_SPACE))
+    if text[start : start + 1] == "{":
+        yield from _without_extras(text[start:].rstrip(_SPACE))
+    elif text[start : start + 1] == "[" and accept_first_event:
+        first = _first_element(text, start + 1)
+        if first is not None:
+            yield first.encode()
+            yield from _without_extras(first)
+
+
+def _first_element(text: str, start: int) -> str | None:
+    """Cut the first element of an array out of the raw text; unwrap the Extensible Webhook's `{"json": event}`."""
+    try:
+        start = _skip(text, start)
+        element, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, IndexError, RecursionError):
+        return None
+    first = text[start:end]
+    if isinstance(element, dict) and list(element) == ["json"] and first.startswith('{"json":') and first[-1] == "}":
+        return first[len('{"json":') : -1]
+    return first
+
+
+def _without_extras(text: str) -> Iterable[bytes]:
+    """Yield the object `text` less its last 1, 2, ... MAX_EXTRAS members, as long as those may be unsigned."""
+    members = _members(text)
+    if members is None:
+        return
+    names = [name for name, _ in members]
+    for kept in range(len(members) - 1, max(0, len(members) - 1 - MAX_EXTRAS), -1):
+        extra = names[kept]
+        if extra in _EVENT_MEMBERS or names.count(extra) > 1:
+            return
+        end = members[kept - 1][1]
+        yield (text[:end] + "}").encode()
+
+
+def _members(text: str) -> list[tuple[str, int]] | None:
+    """List the top-level members of the object `text`: name, and where its value ends. None where it is not one."""
+    decoder = json.JSONDecoder()
+    members: list[tuple[str, int]] = []
+    position = 1
+    try:
+        while True:
+            position = _skip(text, position)
+            name, position = decoder.raw_decode(text, position)
+            position = _skip(text, position)
+            if not isinstance(name, str) or text[position] != ":":
+                return None
+            _, position = decoder.raw_decode(text, _skip(text, position + 1))
+            members.append((name, position))
+            position = _skip(text, position)
+            if text[position] == "}":
+                return members if position == len(text) - 1 else None
+            if text[position] != ",":
+                return None
+            position += 1
+    except (ValueError, IndexError, RecursionError):
+        return None
+
+
+def _skip(text: str, position: int) -> int:
+    while text[position] in _SPACE:
+        position += 1
+    return position

@@ -1,0 +1,131 @@
+"""Whether a Segment event fulfils a trigger. A trigger is read once, then answers for any number of events."""
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from audience_sync.segment.fql.conditions import Condition
+from audience_sync.segment.fql.grammar import Group, parse
+
+Predicate = Callable[[Mapping[str, Any]], bool]
+
+_TEXT_TESTS: dict[str, Callable[[str, str], bool]] = {
+    "contains": operator.contains,
+    "starts with": str.startswith,
+    "ends with": str.endswith,
+}
+_NUMBER_TESTS: dict[str, Callable[[float, float], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def matches(trigger: str, event: Mapping[str, Any]) -> bool:
+    """Tell whether `event` fulfils `trigger`.
+
+    Raises:
+        InvalidTrigger: as compile_trigger.
+    """
+    return compile_trigger(trigger)(event)
+
+
+@lru_cache(maxsize=128)  # twice the 50 mappings there can be: those of the moment, and those before the last edit
+def compile_trigger(trigger: str) -> Predicate:
+    """Read a trigger and return the question it asks of an event.
+
+    Args:
+        trigger: up to 4,096 characters of FQL, as in docs/triggers.md.
+
+    Raises:
+        InvalidTrigger: the text has no plain meaning, or Segment's engine reads it otherwise; holds the position of the
+            fault, in characters from 0, and the remedy.
+    """
+    return _predicate(parse(trigger))
+
+
+def _predicate(node: Condition | Group) -> Predicate:
+    if isinstance(node, Condition):
+        return _condition(node)
+    parts = tuple(_predicate(part) for part in node.parts)
+    if len(parts) == 1:
+        return parts[0]
+    return _all(parts) if node.word == "and" else _any(parts)
+
+
+def _all(parts: tuple[Predicate, ...]) -> Predicate:
+    return lambda event: all(part(event) for part in parts)
+
+
+def _any(parts: tuple[Predicate, ...]) -> Predicate:
+    return lambda event: any(part(event) for part in parts)
+
+
+def _condition(condition: Condition) -> Predicate:
+    root, below = condition.path[0], condition.path[1:]
+    holds = _test(condition)
+    if not below:
+        return lambda event: holds(event.get(root))
+    return lambda event: holds(_below(event.get(root), below))
+
+
+def _below(value: Any, steps: tuple[str, ...]) -> Any:
+    """Follow names and list positions; None where the way ends.
+
+    As in Segment's engine, a value that is empty in JavaScript's sense ends the way and is the result. Unlike there,
+    what objects inherit and the length of lists are not reached, and a text holds nothing: no event contains those.
+    """
+    for step in steps:
+        if isinstance(value, (dict, Mapping)):
+            value = value.get(step)
+        elif isinstance(value, list):
+            value = _at(value, step)
+        elif not value:
+            return value
+        else:
+            return None
+    return value
+
+
+def _at(values: list[Any], step: str) -> Any:
+    # A position as JavaScript writes it: "07" is another name. The bound keeps int() cheap.
+    if len(step) > 9 or not (step.isascii() and step.isdecimal()) or str(int(step)) != step:
+        return None
+    return values[int(step)] if int(step) < len(values) else None
+
+
+def _test(condition: Condition) -> Callable[[Any], bool]:
+    wanted = condition.value
+    if condition.operator in _TEXT_TESTS:
+        return _text_test(_TEXT_TESTS[condition.operator], str(wanted), negated=condition.negated)
+    if isinstance(wanted, float):
+        return _number_test(_NUMBER_TESTS[condition.operator], wanted)
+    if isinstance(wanted, bool):
+        return lambda value: value is wanted
+    # A text or null, under = or !=: no other type equals either, and a missing value counts as null.
+    if condition.operator == "=":
+        return lambda value: value == wanted
+    return lambda value: value != wanted
+
+
+def _text_test(found: Callable[[str, str], bool], wanted: str, *, negated: bool) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and found(value, wanted) is not negated
+
+
+def _number_test(compare: Callable[[float, float], bool], wanted: float) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and compare(_as_in_javascript(value), wanted)
+    )
+
+
+def _as_in_javascript(number: float) -> float:
+    """Round an integer to the numbers JavaScript has, in which 2**53 + 1 is 2**53 and 10**400 infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf

@@ -1,0 +1,65 @@
+"""The environment of each function, read once by its handler. No other module knows a variable's name."""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from audience_sync.amazon_ads.regions import HOSTS, Hosts, Region
+from audience_sync.errors import InvalidSettings
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Self:
+        """Read the variables this function needs.
+
+        Raises:
+            InvalidSettings: names the variables at fault, never their values.
+        """
+        try:
+            return cls.model_validate(dict(environment))
+        except ValidationError as error:
+            names = sorted({str(fault["loc"][0]) for fault in error.errors(include_input=False, include_url=False)})
+            raise InvalidSettings(f"missing or invalid in the environment: {', '.join(names)}") from None
+
+
+class IngestSettings(_Settings):
+    """What `ingest` needs."""
+
+    ingest_secret_arn: str = Field(alias="INGEST_SECRET_ARN", min_length=1)
+    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
+    change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
+    accept_first_event_signature: bool = Field(False, alias="ACCEPT_FIRST_EVENT_SIGNATURE")
+    consent_policy: Literal["require", "pass"] = Field("require", alias="CONSENT_POLICY")
+    literal_email: bool = Field(False, alias="LITERAL_EMAIL")
+
+
+class _AmazonSettings(_Settings):
+    credentials_secret_arn: str = Field(alias="CREDENTIALS_SECRET_ARN", min_length=1)
+    token_secret_arn: str = Field(alias="TOKEN_SECRET_ARN", min_length=1)
+    region: Region = Field(alias="AMAZON_REGION")
+    # The sandbox of a local stack or a rehearsal. The template sets neither, and no request can.
+    api_url: str | None = Field(None, alias="AMAZON_API_URL")
+    login_url: str | None = Field(None, alias="AMAZON_LOGIN_URL")
+
+    @property
+    def hosts(self) -> Hosts:
+        """Where this region's API and login live."""
+        known = HOSTS[self.region]
+        return known._replace(api=self.api_url or known.api, login=self.login_url or known.login)
+
+
+class WorkerSettings(_AmazonSettings):
+    """What `worker` needs."""
+
+    change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
+    dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
+    max_records_per_upload: int = Field(6000, alias="MAX_RECORDS_PER_UPLOAD", ge=1, le=10_000)
+    max_upload_bytes: int = Field(1_000_000, alias="MAX_UPLOAD_BYTES", ge=10_000)
+
+
+class RefreshSettings(_AmazonSettings):
+    """What `refresh` needs."""

@@ -1,0 +1,168 @@
+"""From one Segment event to the changes it states, with everything personal hashed on the way."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
+from audience_sync.amazon_ads.countries import accepted_country
+from audience_sync.amazon_ads.normalize import identifiers
+from audience_sync.amazon_ads.record import amazon_id, audience_record, external_user_id
+from audience_sync.errors import RejectedEvent
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.segment.event import (
+    SegmentEvent,
+    extras,
+    is_about_an_audience,
+    is_test,
+    membership,
+    occurred_at,
+)
+
+_TRAITS = ("email", "phone", "first_name", "last_name", "address", "city", "state", "postal")
+
+
+class Directory(Protocol):
+    """The audiences that events may reach."""
+
+    def by_id(self, audience_id: str) -> Audience | None:
+        """Return the audience with Amazon's id, if it is listed."""
+
+    def by_computation_key(self, key: str) -> Audience | None:
+        """Return the audience linked to Segment's computation key, if there is one."""
+
+    def all(self) -> Sequence[Audience]:
+        """Return every listed audience."""
+
+
+class EventMapping(Protocol):
+    """One enabled mapping, compiled."""
+
+    def applies_to(self, event: Mapping[str, Any]) -> bool:
+        """Tell whether the trigger holds."""
+
+    def fields_of(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Resolve the mapped fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The operator's choices that shape records."""
+
+    consent: ConsentPolicy = "require"
+    literal_email: bool = False
+
+
+class Translator:
+    """Turns single events into changes, under one request's mappings, audiences, clock and policy."""
+
+    def __init__(self, mappings: Sequence[EventMapping], audiences: Directory, now: int, policy: Policy) -> None:
+        self._mappings = mappings
+        self._audiences = audiences
+        self._now = now
+        self._policy = policy
+
+    def changes(self, element: Any) -> list[MembershipChange]:
+        """Return the changes that one event states; none where it concerns no audience of ours.
+
+        Raises:
+            RejectedEvent: a trigger holds but no mapping gives a valid change.
+        """
+        event = SegmentEvent.parse(element)
+        if is_test(event):
+            return []
+        if event.type == "delete":
+            return self._deletion(event)
+        if not is_about_an_audience(event):
+            return []
+        found: list[MembershipChange] = []
+        rejected: RejectedEvent | None = None
+        for mapping in self._mappings:
+            if not mapping.applies_to(event.raw):
+                continue
+            try:
+                found.append(self._change(event, mapping.fields_of(event.raw)))
+            except RejectedEvent as error:
+                rejected = rejected or error
+        if rejected and not found:
+            raise rejected
+        return found
+
+    def _change(self, event: SegmentEvent, fields: Mapping[str, Any]) -> MembershipChange:
+        exits = membership(event) == "exit"
+        at = occurred_at(event, self._now)
+        audience = self._audience(event, fields)
+        member = external_user_id(_scalar(fields.get("external_user_id")))
+        country = self._country(event, fields, audience, exits=exits)
+        traits = {name: _scalar(fields.get(name)) for name in _TRAITS}
+        identities = identifiers(traits, country, literal_email=self._policy.literal_email)
+        if not exits and not identities:
+            raise RejectedEvent(
+                "no_identifier", "no mapped trait is usable as an identifier; map at least email or phone"
+            )
+        # A removal carries no consent: whoever withdraws it is exactly who must leave.
+        consent = {} if exits else user_consent(fields, country, self._policy.consent)
+        record = audience_record(member, "DELETE" if exits else "CREATE", identities, country, consent)
+        return MembershipChange(audience.audience_id, audience.connection_id, at, event.safe_message_id, record)
+
+    def _audience(self, event: SegmentEvent, fields: Mapping[str, Any]) -> Audience:
+        told = _scalar(fields.get("audience_id"))
+        key = event.personas.computation_key if event.personas else (event.properties or {}).get("audience_key")
+        if told not in (None, ""):
+            audience_id = amazon_id(told)
+            audience = self._audiences.by_id(audience_id) if audience_id else None
+        elif isinstance(key, str) and key:
+            audience = self._audiences.by_computation_key(key)
+        else:
+            raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
+        if audience is None:
+            raise RejectedEvent(
+                "audience_unknown",
+                "the audience is not listed here; create it through Segment or link it to its computation key",
+            )
+        return audience
+
+    def _country(
+        self, event: SegmentEvent, fields: Mapping[str, Any], audience: Audience, *, exits: bool
+    ) -> str | None:
+        for told in (_scalar(fields.get("country")), extras(event).get("countryCode"), audience.country):
+            if told in (None, ""):
+                continue
+            code = accepted_country(told)
+            if code is None and not exits:
+                raise RejectedEvent("country_invalid", "country is not an ISO 3166-1 alpha-2 code that Amazon accepts")
+            if code in ("UNKNOWN", "ZZ"):
+                return None  # says no more than silence, and would override the audience's own country
+            if code:
+                return code
+        return None
+
+    def _deletion(self, event: SegmentEvent) -> list[MembershipChange]:
+        """Turn a privacy deletion notice into an exit from every audience, under every id the mappings give it."""
+        at = occurred_at(event, self._now)
+        members: dict[str, None] = {}
+        rejected: RejectedEvent | None = None
+        for mapping in self._mappings:
+            try:
+                members[external_user_id(_scalar(mapping.fields_of(event.raw).get("external_user_id")))] = None
+            except RejectedEvent as error:
+                rejected = error
+        if rejected and not members:
+            raise rejected
+        return [
+            MembershipChange(
+                audience.audience_id,
+                audience.connection_id,
+                at,
+                event.safe_message_id,
+                audience_record(member, "DELETE", [], None, {}),
+                forget=True,
+            )
+            for audience in self._audiences.all()
+            for member in members
+        ]
+
+
+def _scalar(value: Any) -> Any:
+    """Unwrap a list of one, as Segment does before it applies an action's schema."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value

@@ -1,0 +1,44 @@
+"""`python -m local`: start the whole pipeline on this machine and say where it is."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+
+from local.stack import Options, Stack
+
+
+def main() -> None:
+    """Run until interrupted. Standard output gets one line of JSON when everything is ready, and nothing else."""
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_run(options_from(sys.argv[1:])))
+
+
+def options_from(arguments: list[str]) -> Options:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    default = Options()
+    parser.add_argument("--port", type=int, default=default.port, help="of the API; 0 takes any free one (%(default)s)")
+    parser.add_argument(
+        "--amazon-port", type=int, default=default.amazon_port, help="of Amazon's stand-in (%(default)s)"
+    )
+    parser.add_argument("--batch-window", type=float, default=default.batch_window, metavar="SECONDS")
+    parser.add_argument("--job-delay", type=float, default=default.job_delay, metavar="SECONDS")
+    parser.add_argument("--settle", type=float, default=default.settle, metavar="SECONDS")
+    parser.add_argument("--no-status-page", dest="status_page", action="store_false")
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+async def _run(options: Options) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with Stack(options).running() as stack:
+        print(json.dumps(stack.announcement()), flush=True)  # noqa: T201 - the contract of this command
+        await ended.wait()
+
+
+if __name__ == "__main__":
+    main()

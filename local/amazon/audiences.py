@@ -1,0 +1,132 @@
+"""The audiences that Amazon holds: who is in them, since when, with which identifiers, and how many were matched."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any, Literal
+
+from local.amazon import countries
+from local.amazon.records import Record
+from local.amazon.validation import MAX_TTL
+
+type Pair = tuple[str, str]  # field, digest
+type Removal = Literal["identifiers", "member", "hashes"]
+
+FRESH = 900.0  # seconds; Amazon brings members into DSP within 15 minutes, and tells no size before
+UNKNOWN = -1  # how Amazon writes a size that it does not know yet
+
+
+@dataclass(slots=True)
+class Member:
+    """One person in one audience."""
+
+    identifiers: tuple[Pair, ...]
+    since: float  # epoch seconds; a repeated CREATE restarts it
+    matched: bool
+
+
+@dataclass(slots=True)
+class Audience:
+    """One audience and its members, in the order of `since`.
+
+    `removal` says what a DELETE takes away, which Amazon does not document:
+    `identifiers` (the strictest reading) those it names, and the member once none is left; `member` the whole member
+    of that externalUserId; `hashes` the identifiers it names, whichever members hold them.
+    """
+
+    audience_id: int
+    name: str
+    description: str
+    country: str | None
+    advertiser_id: int | None
+    connection_id: str | None
+    metadata: dict[str, Any]  # externalAudienceId, ttl, audienceFees
+    removal: Removal
+    match_share: float
+    _members: dict[str, Member] = field(default_factory=dict)
+    _matched: int = 0
+    _first_applied: float | None = None
+
+    def apply(self, records: Iterable[Record], now: float) -> None:
+        """Let the records of one job take effect, in their order."""
+        if self._first_applied is None:
+            self._first_applied = now
+        named: set[Pair] = set()
+        for record in records:
+            pairs = tuple(dict.fromkeys([pair for identity in record.identities for pair in identity]))
+            if record.action == "CREATE":
+                self._add(record, pairs, now)
+            elif self.removal == "hashes":
+                named.update(pairs)
+            else:
+                self._remove(record.external_user_id, pairs if self.removal == "identifiers" else None)
+        if named:  # one pass for the whole job: there is no index by digest
+            for external_user_id in list(self._members):
+                self._remove(external_user_id, named)
+
+    def members(self, now: float) -> dict[str, Member]:
+        """Return the members whose time to live has not run out, by externalUserId."""
+        return {user: member for user, member in self._members.items() if not self._is_expired(member, now)}
+
+    def sizes(self, now: float) -> dict[str, int]:
+        """Count as Amazon does: all records held, those matched, those in DSP. -1 where it is not known yet."""
+        if self._first_applied is None:
+            return dict.fromkeys(("receivedRecordSize", "idResolutionCount", "dspAudienceSize"), UNKNOWN)
+        # Members stand in the order of `since`, so that the expired ones are the first: no pass over all the others.
+        expired = list(takewhile(lambda member: self._is_expired(member, now), self._members.values()))
+        matched = self._matched - sum(member.matched for member in expired)
+        return {
+            "receivedRecordSize": len(self._members) - len(expired),
+            "idResolutionCount": matched,
+            "dspAudienceSize": UNKNOWN if now - self._first_applied < FRESH else matched,
+        }
+
+    def _is_expired(self, member: Member, now: float) -> bool:
+        ttl: float = self.metadata.get("ttl", MAX_TTL)
+        return now - member.since >= ttl  # 0 empties the audience, softly
+
+    def _add(self, record: Record, pairs: tuple[Pair, ...], now: float) -> None:
+        before = self._members.pop(record.external_user_id, None)
+        if before:
+            self._matched -= before.matched
+            pairs = tuple(dict.fromkeys(before.identifiers + pairs))  # nothing says that an old identity goes
+        country = record.country or self.country
+        matched = (country is None or country in countries.MATCHED) and _is_match(pairs, self.match_share)
+        self._members[record.external_user_id] = Member(pairs, now, matched)
+        self._matched += matched
+
+    def _remove(self, external_user_id: str, named: Iterable[Pair] | None) -> None:
+        member = self._members.get(external_user_id)
+        if member is None:
+            return
+        left = () if named is None else tuple([pair for pair in member.identifiers if pair not in named])
+        if left:
+            member.identifiers = left
+        else:
+            self._matched -= member.matched
+            del self._members[external_user_id]
+
+
+class AudienceIds:
+    """18-digit ids, the same for the same seed. All are odd: no double holds an odd number of this size exactly."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(f"audiences {seed}")
+
+    def next(self) -> int:
+        """Return an id not given before (a repetition in 10^17 is not guarded against)."""
+        return self._random.randrange(3 * 10**17, 5 * 10**17) | 1
+
+
+def identifiers_by_field(pairs: Iterable[Pair]) -> dict[str, list[str]]:
+    """Group (field, digest) pairs, digests sorted."""
+    grouped: dict[str, list[str]] = {}
+    for name, digest in sorted(pairs):
+        grouped.setdefault(name, []).append(digest)
+    return grouped
+
+
+def _is_match(pairs: tuple[Pair, ...], share: float) -> bool:
+    """Decide by the first digest, which is as good as random, and always the same for the same person."""
+    return int(pairs[0][1][:8], 16) < share * 2**32

@@ -1,0 +1,141 @@
+"""Login with Amazon over HTTP: the consent page, where a person allows or denies access, and the token endpoint."""
+
+from html import escape
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from aiohttp import web
+
+from local.amazon.exchange import EFFECT, RAW, SANDBOX
+from local.amazon.lwa import SCOPES, LoginRefusal, read_form
+
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")  # the only ones that may go without TLS
+_HTML = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+}
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Sandbox of Login with Amazon</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 34em; margin: 4em auto; padding: 0 1em }}
+button {{ font: inherit; padding: .5em 1.5em; margin-right: 1em }}
+</style>
+<h1>Sandbox of Login with Amazon</h1>
+<p>This is not Amazon. No account is involved, and nothing leaves this machine.</p>
+<p>The application <strong>{client}</strong> asks for:</p>
+<ul>{scopes}</ul>
+<p>Your answer goes to <strong>{target}</strong>.</p>
+<form method="post" action="/ap/oa">
+{fields}
+<button name="answer" value="allow">Allow</button>
+<button name="answer" value="deny">Deny</button>
+</form>
+</html>
+"""
+_REFUSED = "<!doctype html><title>Sandbox of Login with Amazon</title><p>This request cannot be shown: {reason}.</p>"
+_ASKED = ("client_id", "scope", "response_type", "redirect_uri", "state", "code_challenge", "code_challenge_method")
+
+
+async def show_consent(request: web.Request) -> web.Response:
+    """GET /ap/oa."""
+    try:
+        asked = read_form(parse_qsl(request.query_string, keep_blank_values=True))
+    except LoginRefusal:
+        return _refused_page("a parameter is repeated")
+    if refused := _cannot_proceed(request, asked):
+        return refused
+    fields = "\n".join(
+        f'<input type="hidden" name="{name}" value="{escape(asked[name])}">' for name in _ASKED if name in asked
+    )
+    page = _PAGE.format(
+        client=escape(asked["client_id"]),
+        scopes="".join(f"<li>{escape(scope)}</li>" for scope in asked["scope"].split()),
+        target=escape(urlsplit(asked["redirect_uri"]).netloc),
+        fields=fields,
+    )
+    return web.Response(text=page, content_type="text/html", headers=_HTML)
+
+
+async def answer_consent(request: web.Request) -> web.Response:
+    """POST /ap/oa: the person's answer."""
+    try:
+        asked = _form(request)
+    except LoginRefusal:
+        return _refused_page("a parameter is repeated")
+    if refused := _cannot_proceed(request, asked):
+        return refused
+    if asked.get("answer") != "allow":
+        return _redirect(asked, {"error": "access_denied", "error_description": "The user denied access"})
+    sandbox = request.app[SANDBOX]
+    code = sandbox.login.allow(
+        asked["redirect_uri"],
+        asked.get("code_challenge") or None,
+        asked.get("code_challenge_method", "plain"),
+        sandbox.clock(),
+    )
+    return _redirect(asked, {"code": code, "scope": asked["scope"]})
+
+
+async def give_token(request: web.Request) -> web.Response:
+    """POST /auth/o2/token: the form stands in the body, so that secrets stay out of URLs and logs."""
+    sandbox = request.app[SANDBOX]
+    headers = {"Cache-Control": "no-store"}
+    try:
+        answer = sandbox.login.token(_token_form(request), request[EFFECT].token, sandbox.clock())
+    except LoginRefusal as refusal:
+        return web.json_response(refusal.answer, status=refusal.status, headers=headers)
+    return web.json_response(answer, headers=headers)
+
+
+def routes() -> list[web.RouteDef]:
+    """Every path of the login."""
+    return [
+        web.get("/ap/oa", show_consent),
+        web.post("/ap/oa", answer_consent),
+        web.post("/auth/o2/token", give_token),
+    ]
+
+
+def _token_form(request: web.Request) -> dict[str, str]:
+    if request.headers.get("Authorization", "").lower().startswith("bearer"):
+        raise LoginRefusal("invalid_request", "The Authorization header must not carry a bearer token")
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise LoginRefusal("invalid_request", "The body must be a form")
+    return _form(request)
+
+
+def _form(request: web.Request) -> dict[str, str]:
+    return read_form(parse_qsl(request[RAW].decode(errors="replace"), keep_blank_values=True))
+
+
+def _cannot_proceed(request: web.Request, asked: dict[str, str]) -> web.Response | None:
+    """Refuse on the page what must not be redirected, and by redirect what may be."""
+    if asked.get("client_id") != request.app[SANDBOX].login.client_id:
+        return _refused_page("the client_id is unknown")
+    target = urlsplit(asked.get("redirect_uri", ""))
+    if not target.hostname or not (
+        target.scheme == "https" or (target.scheme == "http" and target.hostname in _LOCAL_HOSTS)
+    ):
+        return _refused_page("the redirect_uri is not an HTTPS address")
+    if asked.get("response_type") != "code":
+        return _redirect(asked, {"error": "unsupported_response_type", "error_description": "Ask for a code"})
+    scopes = asked.get("scope", "").split()
+    if not scopes or not SCOPES.issuperset(scopes):
+        return _redirect(asked, {"error": "invalid_scope", "error_description": "A scope is unknown or missing"})
+    if asked.get("code_challenge_method", "plain") not in ("S256", "plain"):
+        return _redirect(asked, {"error": "invalid_request", "error_description": "code_challenge_method"})
+    return None
+
+
+def _redirect(asked: dict[str, str], answer: dict[str, str]) -> web.Response:
+    target = asked["redirect_uri"]
+    state = {"state": asked["state"]} if "state" in asked else {}
+    joint = "&" if urlsplit(target).query else "?"
+    return web.Response(status=302, headers=_HTML | {"Location": target + joint + urlencode(answer | state)})
+
+
+def _refused_page(reason: str) -> web.Response:
+    return web.Response(status=400, text=_REFUSED.format(reason=reason), content_type="text/html", headers=_HTML)

@@ -1,0 +1,186 @@
+"""Amazon's later processing of uploads: when a job ends, in what order, and with what outcome.
+
+A job ends at the first sweep that comes at least `delay` seconds after it was received; sweeps are a quarter of the
+delay apart. Jobs of one sweep end in an order shuffled by the seed, unless `in_order` is set: Amazon promises none.
+Nothing runs in the background: everything due happens, in the order of its time, before anyone is answered.
+"""
+
+import heapq
+import math
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from local.amazon import countries
+from local.amazon.audiences import Audience
+from local.amazon.records import Record, Upload
+
+KEPT = 10_000  # finished jobs whose outcome can still be asked for
+SWEEPS_PER_DELAY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class JobFault:
+    """What a fault rule does to the jobs of the uploads it matches."""
+
+    state: str | None = None  # any text, also one that Amazon never documented; PENDING never ends
+    failed: int | float | tuple[str, ...] = ()  # the first n records, a share of them (below 1), or these members
+    delay: float | None = None  # seconds, instead of the usual delay
+    order: str | None = None  # "reverse": the jobs of this rule wait for each other, and the last one ends first
+
+
+NO_JOB_FAULT = JobFault()
+
+
+@dataclass(slots=True)
+class Job:
+    """One upload in work, or its outcome."""
+
+    job_id: str
+    upload: Upload
+    fault: JobFault
+    due: float = math.inf  # epoch seconds
+    rank: float = 0.0  # among the jobs due at the same time
+    state: str = "PENDING"
+    invalid: dict[str, str] = field(default_factory=dict)  # externalUserId to reason
+    processed_rate: float = 0.0  # percent
+    creates: frozenset[str] = frozenset()  # emptied when the job ends, as are deletes
+    deletes: frozenset[str] = frozenset()
+
+    def report(self, sizes: dict[str, int] | None) -> dict[str, Any]:
+        """Answer as GET /amc/audiences/records/{jobRequestId} does. Ids are strings here, numbers everywhere else."""
+        answer: dict[str, Any] = {"jobRequestId": self.job_id, "jobState": self.state}
+        if self.state == "PENDING":
+            return answer
+        audience_id = str(self.upload.audience_id)
+        invalid = [{"audienceId": audience_id, "externalId": user, "error": why} for user, why in self.invalid.items()]
+        return answer | {
+            "successful": {"recordsProcessedRate": self.processed_rate},
+            "invalidRecords": invalid,
+            **({"audienceSize": sizes} if sizes else {}),
+        }
+
+
+class Agenda:
+    """What has to happen at what time."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, float, int, Callable[[float], None]]] = []
+        self._arrivals = count()
+
+    def at(self, due: float, rank: float, act: Callable[[float], None]) -> None:
+        """Have `act` called with `due`, by rank among those of the same time."""
+        heapq.heappush(self._waiting, (due, rank, next(self._arrivals), act))
+
+    def catch_up(self, now: float) -> None:
+        """Let everything happen that is due by now, in order."""
+        while self._waiting and self._waiting[0][0] <= now:
+            due, _, _, act = heapq.heappop(self._waiting)
+            act(due)
+
+
+class Jobs:
+    """All jobs, by id. Ids and the shuffle follow from the seed."""
+
+    def __init__(
+        self, agenda: Agenda, audiences: dict[int, Audience], *, delay: float, seed: int, in_order: bool
+    ) -> None:
+        self._agenda = agenda
+        self._audiences = audiences
+        self._delay = delay
+        self._in_order = in_order
+        self._random = random.Random(f"jobs {seed}")
+        self._arrivals = count()
+        self._by_id: dict[str, Job] = {}
+        self._reversed: list[Job] = []
+        self.pending: dict[str, Job] = {}
+
+    def __getitem__(self, job_id: str) -> Job:
+        return self._by_id[job_id]
+
+    def new_id(self) -> str:
+        """Return the id of a job to come."""
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def submit(self, job_id: str, upload: Upload, fault: JobFault, now: float) -> Job:
+        """Queue an upload, as of `now`."""
+        by_action = {"CREATE": set[str](), "DELETE": set[str]()}
+        for record in upload.records:
+            by_action[record.action].add(record.external_user_id)
+        job = Job(job_id, upload, fault, creates=frozenset(by_action["CREATE"]), deletes=frozenset(by_action["DELETE"]))
+        self._by_id[job_id] = self.pending[job_id] = job
+        arrival = next(self._arrivals)
+        job.rank = arrival if self._in_order else self._random.random()
+        job.due = now + fault.delay if fault.delay is not None else self._next_sweep(now + self._delay)
+        if fault.order == "reverse":
+            job.rank = -arrival
+            self._reversed = [waiting for waiting in self._reversed if waiting.job_id in self.pending] + [job]
+            together = max(waiting.due for waiting in self._reversed)
+            for waiting in self._reversed:
+                waiting.due = together
+        if fault.state != "PENDING":
+            self._schedule(job)
+        return job
+
+    def audience_of(self, job: Job) -> Audience | None:
+        """Return the audience a job writes to, if Amazon knows it."""
+        return self._audiences.get(job.upload.audience_id)
+
+    def _schedule(self, job: Job) -> None:
+        self._agenda.at(job.due, job.rank, lambda now: self._end(job, now))
+
+    def _next_sweep(self, time: float) -> float:
+        apart = self._delay / SWEEPS_PER_DELAY
+        return math.ceil(time / apart) * apart if apart else time
+
+    def _end(self, job: Job, now: float) -> None:
+        if job.due > now:  # put off meanwhile
+            self._schedule(job)
+            return
+        del self.pending[job.job_id]
+        audience, records = self.audience_of(job), job.upload.records
+        job.invalid = _faulted(job.fault, records)
+        if audience is None:
+            job.invalid = {record.external_user_id: "Audience is invalid" for record in records}
+        else:
+            job.invalid |= _without_consent(records, audience.country)
+        valid = [record for record in records if record.external_user_id not in job.invalid]
+        if job.fault.state == "FAILED":
+            valid = []
+        if audience is not None:
+            audience.apply(valid, now)
+        job.state = job.fault.state or ("SUCCEEDED" if valid else "FAILED")
+        job.processed_rate = round(100 * len(valid) / len(records), 2)
+        job.creates = job.deletes = frozenset()
+        job.upload = Upload(job.upload.audience_id, [], None, to_dsp=False)  # the outcome needs no records
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        if len(self._by_id) > KEPT + len(self.pending):
+            oldest = next(job_id for job_id in self._by_id if job_id not in self.pending)
+            del self._by_id[oldest]
+
+
+def _faulted(fault: JobFault, records: list[Record]) -> dict[str, str]:
+    users = [record.external_user_id for record in records]
+    if isinstance(fault.failed, tuple):
+        chosen = [user for user in users if user in fault.failed]
+    else:
+        chosen = users[: math.ceil(fault.failed * len(users)) if fault.failed < 1 else int(fault.failed)]
+    return dict.fromkeys(chosen, "Record could not be processed")
+
+
+def _without_consent(records: list[Record], default_country: str | None) -> dict[str, str]:
+    """Find additions that Amazon turns down. A removal needs no consent: who withdraws it must be able to leave."""
+    turned_down = {}
+    for record in records:
+        if record.action == "DELETE" or record.consent == "given":
+            continue
+        if record.consent == "denied":
+            turned_down[record.external_user_id] = "User consent is denied"
+        elif not countries.CONSENT_NEEDED.isdisjoint((record.country or default_country, record.consent_country)):
+            turned_down[record.external_user_id] = "User consent is required"
+    return turned_down

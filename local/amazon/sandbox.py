@@ -1,0 +1,153 @@
+"""The state behind the sandbox's API, and what an accepted request does to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from local.amazon.audiences import Audience, AudienceIds, Removal
+from local.amazon.connections import Connections
+from local.amazon.faults import Effect, Faults
+from local.amazon.jobs import Agenda, Jobs
+from local.amazon.ledger import Ledger, Requests
+from local.amazon.lwa import Login
+from local.amazon.records import Upload
+from local.amazon.refusals import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where Amazon's behaviour is not documented, or a test wants another."""
+
+    max_body: int = 5_000_000  # bytes; not documented. Sister endpoints state 1, 5 or 6 MB and answer 413 above
+    in_order: bool = False  # whether jobs of one sweep end in the order they came
+    removal: Removal = "identifiers"  # what a DELETE takes away: see `audiences.Audience`
+    match_share: float = 0.7  # of the members; made up
+    token_lifetime: float = 3600.0  # seconds
+    terms_accepted: bool = False
+
+
+class Sandbox:
+    """Everything that Amazon would know. One asyncio loop uses it; it never waits."""
+
+    def __init__(
+        self, login: Login, *, job_delay: float, seed: int, clock: Callable[[], float], options: Options
+    ) -> None:
+        self.login = login
+        self.clock = clock
+        self.options = options
+        self._job_delay = job_delay
+        self._seed = seed
+        self._seeded: dict[int, dict[str, Any]] = {}
+        self.reset()
+
+    def seed(self, audience_id: int, body: dict[str, Any]) -> None:
+        """Have an audience from the start, under an id of the caller's. A reset empties it but keeps it."""
+        self._seeded[audience_id] = body
+        self.audiences[audience_id] = self._audience(audience_id, body)
+
+    def reset(self) -> None:
+        """Forget all but the seeded audiences, the authorizations and the tokens: what a client holds stays good."""
+        options, seed = self.options, self._seed
+        self.audiences: dict[int, Audience] = {}
+        self._agenda = Agenda()
+        self.jobs = Jobs(self._agenda, self.audiences, delay=self._job_delay, seed=seed, in_order=options.in_order)
+        self.connections = Connections(seed=seed, client_id=self.login.client_id, terms_accepted=options.terms_accepted)
+        self.requests = Requests()
+        self.ledger = Ledger()
+        self.faults = Faults(seed)
+        self._ids = AudienceIds(seed)
+        self.audiences |= {known: self._audience(known, body) for known, body in self._seeded.items()}
+
+    def now(self) -> float:
+        """Let everything that is due happen, and return the time, in epoch seconds."""
+        time = self.clock()
+        self._agenda.catch_up(time)
+        return time
+
+    def create_audience(self, body: dict[str, Any], request: int) -> Audience:
+        """Create an audience from a checked body. Raises Refusal.
+
+        Whether Amazon refuses a second one of the same external id is not documented: it is made, and noted.
+        """
+        target = body["targetResource"]
+        connection_id = target.get("connectionId")
+        if connection_id is not None and self.connections.get(connection_id) is None:
+            raise Refusal("targetResource.connectionId is not a known connection")
+        external_id = body["metadata"]["externalAudienceId"]
+        if any(known.metadata["externalAudienceId"] == external_id for known in self.audiences.values()):
+            self.ledger.violate("external_audience_id_twice", request)
+        audience = self._audience(self._ids.next(), body)
+        self.audiences[audience.audience_id] = audience
+        return audience
+
+    def _audience(self, audience_id: int, body: dict[str, Any]) -> Audience:
+        target = body["targetResource"]
+        return Audience(
+            audience_id,
+            body["name"],
+            body["description"],
+            body.get("countryCode"),
+            target.get("advertiserId"),
+            target.get("connectionId"),
+            dict(body["metadata"]),
+            self.options.removal,
+            self.options.match_share,
+        )
+
+    def audience(self, digits: str) -> Audience:
+        """Find an audience. Raises Refusal: 400 where the id is not a number, 404 where there is none."""
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
+            raise Refusal("audienceId: STRING_VALUE can not be converted to a Long")
+        found = self.audiences.get(int(digits))
+        if found is None:
+            raise Refusal("Audience not found", status=404)
+        return found
+
+    def receive(self, upload: Upload, request: int, effect: Effect) -> str:
+        """Queue an upload, now or later, and return the id of its job. Raises Refusal."""
+        self._check_target(upload, request)
+        job_id = self.jobs.new_id()
+        if effect.apply_late is None:
+            self._queue(upload, job_id, request, effect, self.clock())
+        else:
+            due = self.clock() + effect.apply_late
+            self._agenda.at(due, float("-inf"), lambda now: self._queue(upload, job_id, request, effect, now))
+        return job_id
+
+    def _queue(self, upload: Upload, job_id: str, request: int, effect: Effect, now: float) -> None:
+        self.ledger.add(request, now, upload.audience_id, job_id, upload.records)
+        audience_id = str(upload.audience_id)
+        earlier = [job for job in self.jobs.pending.values() if job.upload.audience_id == upload.audience_id]
+        job = self.jobs.submit(job_id, upload, effect.job, now)
+        crossing: set[str] = set()
+        for other in earlier:
+            crossing |= (job.deletes & other.creates) | (job.creates & other.deletes)
+        for user in sorted(crossing):
+            self.ledger.violate("opposite_actions_pending", request, audienceId=audience_id, externalUserId=user)
+        if len(job.creates) + len(job.deletes - job.creates) < len(upload.records):
+            seen: set[str] = set()
+            for record in upload.records:
+                user = record.external_user_id
+                if user in seen:
+                    self.ledger.violate("member_twice", request, audienceId=audience_id, externalUserId=user)
+                seen.add(user)
+
+    def _check_target(self, upload: Upload, request: int) -> None:
+        audience = self.audiences.get(upload.audience_id)
+        if upload.connection_id is not None and self.connections.get(upload.connection_id) is None:
+            raise Refusal("targetResource.connectionId is not a known connection")
+        if audience is None:
+            return  # Amazon takes the upload; its job fails
+        if audience.connection_id is None:
+            if upload.connection_id is not None:
+                raise Refusal("targetResource: the audience belongs to an advertiser, not to a connection")
+            return
+        if upload.connection_id is None:
+            self.ledger.violate("default_connection", request, audienceId=str(upload.audience_id))
+        connection = self.connections.get(upload.connection_id)
+        if connection is None or connection["connectionId"] != audience.connection_id:
+            raise Refusal("targetResource.connectionId is not the connection of the audience")
+        if upload.to_dsp and not connection.get("dspAdvertiserId"):
+            raise Refusal("targetResource.targetTypes: the connection has no DSP advertiser")
+        if connection.get("amcInstanceId") and not self.connections.terms_accepted:
+            raise Refusal("AMC terms have not been accepted by the authorizing user", status=403)

@@ -1,0 +1,124 @@
+"""Carries out fault rules: reads the request, lets it take effect or not, and answers well, badly or not at all."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from local.amazon.exchange import EFFECT, ENTRY, RAW, SANDBOX
+from local.amazon.faults import Call, Effect
+
+OWN_PATHS = "/sandbox/"
+_PIECE = 65_536  # bytes read at a time
+
+
+@web.middleware
+async def exchange(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Log one API or login request, look for a rule, and answer accordingly."""
+    if request.path.startswith(OWN_PATHS):
+        return await handler(request)
+    sandbox = request.app[SANDBOX]
+    entry = sandbox.requests.open(
+        sandbox.now(), request.method, request.path, request.query_string, dict(request.headers)
+    )
+    effect, entry.faults = sandbox.faults.pick(Call(request.method, request.path))
+    if effect.close_before_read:
+        return _reset(request)
+    raw = await _read(request, sandbox.options.max_body)
+    sandbox.requests.keep_body(entry, raw)
+    effect, entry.faults = sandbox.faults.pick(Call(request.method, request.path, raw))
+    request[EFFECT], request[ENTRY], request[RAW] = effect, entry, raw
+    answer = await _answer(request, handler, effect)
+    if effect.delay:
+        await asyncio.sleep(effect.delay)
+    if effect.resets:
+        return _reset(request)
+    entry.status = answer.status
+    if effect.close_mid_response:
+        return await _break_off(request, answer)
+    if effect.trickle is not None:
+        return await _trickle(request, answer, effect.trickle)
+    return answer
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
+    """Read the body to its end, so that a client always gets its answer, but keep little more than `limit` bytes."""
+    kept = bytearray()
+    with contextlib.suppress(
+        web.RequestPayloadError
+    ):  # a broken encoding is refused by its header, half a body as JSON
+        async for piece in request.content.iter_chunked(_PIECE):
+            if len(kept) <= limit:
+                kept += piece
+    return bytes(kept)
+
+
+async def _answer(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]], effect: Effect
+) -> web.Response:
+    answer = web.Response()
+    if effect.applies:
+        try:
+            handled = await handler(request)
+        except web.HTTPException as error:  # no such path or method
+            handled = web.json_response({"message": error.reason}, status=error.status)
+        if isinstance(handled, web.Response):
+            answer = handled
+    if effect.redirect is not None:
+        return web.Response(status=effect.status or 307, headers={"Location": effect.redirect})
+    if (effect.status, effect.body) == (None, None) and not effect.headers:
+        return answer
+    status = effect.status or answer.status
+    if effect.body is None:
+        if effect.status is not None:
+            answer = web.json_response({"message": web.Response(status=status).reason}, status=status)
+        answer.headers.update(effect.headers)
+        return answer
+    is_text = isinstance(effect.body, str)
+    body = effect.body if is_text else json.dumps(effect.body)
+    headers = {"Content-Type": "text/html" if is_text else "application/json"} | dict(effect.headers)
+    return web.Response(status=status, body=body.encode(), headers=headers)
+
+
+def _reset(request: web.Request) -> web.Response:
+    """End the connection with a TCP reset instead of an answer."""
+    transport = request.transport
+    if transport is not None:
+        connection = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):  # a client that has left is as good as reset
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return web.Response()  # goes nowhere
+
+
+async def _break_off(request: web.Request, answer: web.Response) -> web.StreamResponse:
+    """Send the head and half of the body that it announces."""
+    body, stream = await _open(request, answer)
+    await stream.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()  # an orderly end, so that the half arrives
+    return stream
+
+
+async def _trickle(request: web.Request, answer: web.Response, seconds: float) -> web.StreamResponse:
+    """Send the body one byte at a time."""
+    body, stream = await _open(request, answer)
+    with contextlib.suppress(ConnectionError):  # the client need not wait for the end
+        for position in range(len(body)):
+            await stream.write(body[position : position + 1])
+            await asyncio.sleep(seconds)
+    return stream
+
+
+async def _open(request: web.Request, answer: web.Response) -> tuple[bytes, web.StreamResponse]:
+    body = answer.body if isinstance(answer.body, bytes) else b""
+    stream = web.StreamResponse(status=answer.status, headers=answer.headers)
+    stream.content_length = len(body)
+    await stream.prepare(request)
+    return body, stream

@@ -1,0 +1,69 @@
+"""One execution environment: a process that imports one handler and runs it on event after event, as Lambda does.
+
+Started as `python -m local.environment CODE_FOLDER module.function` with a socket as file descriptor 3. A frame is a
+4-byte length and JSON. In: {"id", "event", "deadline"} (epoch seconds). Out: {"result"} or {"error"}. What the handler
+prints goes to standard output, as in Lambda.
+"""
+
+import importlib
+import json
+import socket
+import struct
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+CHANNEL = 3  # file descriptor
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What Lambda tells a handler beside the event."""
+
+    aws_request_id: str
+    function_name: str
+    deadline: float  # epoch seconds
+    memory_limit_in_mb: int = 1024
+    function_version: str = "$LATEST"
+
+    @property
+    def invoked_function_arn(self) -> str:
+        """An ARN of the right shape."""
+        return f"arn:aws:lambda:{REGION}:123456789012:function:{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the function is stopped."""
+        return max(0, round((self.deadline - time.time()) * 1000))
+
+
+def main() -> None:
+    """Serve invocations until the channel closes."""
+    folder, handler = sys.argv[1:3]
+    sys.path.insert(0, folder)
+    module, _, name = handler.rpartition(".")
+    lambda_handler = getattr(importlib.import_module(module), name)
+    with socket.socket(fileno=CHANNEL) as channel, channel.makefile("rwb") as stream:
+        _write(stream, {"ready": True})
+        while header := stream.read(4):
+            invocation = json.loads(stream.read(struct.unpack(">I", header)[0]))
+            context = Context(invocation["id"], folder.rstrip("/").rsplit("/", 1)[-1], invocation["deadline"])
+            try:
+                answer = {"result": lambda_handler(invocation["event"], context)}
+            except Exception as error:  # noqa: BLE001 - as Lambda does: report whatever escapes and live on
+                traceback.print_exc()
+                answer = {"error": type(error).__name__}
+            sys.stdout.flush()
+            _write(stream, answer)
+
+
+def _write(stream: Any, answer: dict[str, Any]) -> None:
+    frame = json.dumps(answer).encode()
+    stream.write(struct.pack(">I", len(frame)) + frame)
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Made-up people, and the Segment events about them. The same number gives the same person every time."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+_FIRST = ("Maya", "Tobi", "Élodie", "Jürgen", "Ana", "Wei", "Olu", "Priya", "Søren", "Lucía", "Kenji", "Zoë")
+_LAST = ("Okafor-Lind", "Müller", "O'Brien", "Nguyễn", "García", "Sato", "Weiß", "Rossi", "da Silva", "Novák")
+_CITIES = (("Seattle", "Washington", "98109-4417"), ("New York", "New York", "10001"), ("Austin", "TX", "78701"))
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who is in an audience."""
+
+    number: int
+
+    @property
+    def user_id(self) -> str:
+        """Segment's userId and Amazon's externalUserId."""
+        return f"cust_{self.number:06d}"
+
+    @property
+    def email(self) -> str:
+        """As a shop would have it: not normalized."""
+        return f" Shopper.{self.number}@Example.com"
+
+    @property
+    def email_digest(self) -> str:
+        """What Amazon must receive, computed without the product's code."""
+        return hashlib.sha256(f"shopper.{self.number}@example.com".encode()).hexdigest()
+
+    @property
+    def traits(self) -> dict[str, str]:
+        """What trait enrichment puts into an event."""
+        city, state, postal = _CITIES[self.number % len(_CITIES)]
+        return {
+            "first_name": _FIRST[self.number % len(_FIRST)],
+            "last_name": _LAST[self.number % len(_LAST)],
+            "phone": f"(206) 555-{self.number % 10_000:04d}",
+            "address": f"{self.number} Pacific Avenue North, Apt #{self.number % 90 + 1}",
+            "city": city,
+            "state": state,
+            "postal": postal,
+        }
+
+
+def audience_event(person: Person, *, enters: bool, at: datetime, audience_id: str, key: str) -> dict[str, Any]:
+    """Return the track call that Engage makes when a person enters or exits an audience."""
+    name = "Audience Entered" if enters else "Audience Exited"
+    when = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "type": "track",
+        "event": name,
+        "messageId": f"personas_{'in' if enters else 'out'}{person.number:020d}",
+        "userId": person.user_id,
+        "timestamp": when,
+        "originalTimestamp": when,
+        "receivedAt": when,
+        "version": 2,
+        "channel": "server",
+        "integrations": {"All": False, "Webhook": True},
+        "context": {
+            "personas": {
+                "computation_class": "audience",
+                "computation_id": "aud_local",
+                "computation_key": key,
+                "namespace": "spa_local",
+                "space_id": "spa_local",
+                "external_audience_id": audience_id,
+            },
+            "traits": {"email": person.email},
+            "library": {"name": "unknown", "version": "unknown"},
+        },
+        "properties": {"audience_key": key, key: enters} | person.traits,
+    }
+
+
+def batches(events: Sequence[dict[str, Any]], size: int) -> Iterable[Sequence[dict[str, Any]]]:
+    """Cut events into batches as Segment does: the last one may be short."""
+    return (events[start : start + size] for start in range(0, len(events), size))
+
+
+def segment_request(
+    events: Sequence[dict[str, Any]], event_key: str, signing_secret: str
+) -> tuple[bytes, dict[str, str]]:
+    """Return body and headers of a batched delivery, exactly as Segment's Webhooks (Actions) destination sends it.
+
+    The signature covers the first event alone; the event key stands in a header of the mapping.
+    """
+    texts = [json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() for event in events]
+    signature = hmac.new(signing_secret.encode(), texts[0], hashlib.sha1).hexdigest()
+    headers = {
+        "user-agent": "Segment (Actions)",
+        "x-signature": signature,
+        "authorization": f"Bearer {event_key}",
+        "content-type": "application/json",
+    }
+    return b"[" + b",".join(texts) + b"]", headers

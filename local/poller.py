@@ -1,0 +1,112 @@
+"""Feeds a queue to a function as Lambda's event source mapping does: batches, a window, partial failures."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from local.functions import FunctionError, Functions
+from local.sqs.message import MessageAttribute, Received, md5_of_body
+from local.sqs.queues import SqsQueues
+from local.template import REGION, QueueSource
+
+MAX_PAYLOAD = 6_000_000  # bytes of one invocation; Lambda closes the batch before it
+ENVELOPE = 1_000  # bytes that each message adds beside its body
+POLL = 10  # messages Lambda asks for at a time
+
+
+class Poller:
+    """Polls one queue."""
+
+    def __init__(self, queues: SqsQueues, url: str, arn: str, source: QueueSource, functions: Functions) -> None:
+        self._queues = queues
+        self._url = url
+        self._arn = arn
+        self._source = source
+        self._functions = functions
+        self._slots = asyncio.Semaphore(source.concurrency)
+        self._invocations: set[asyncio.Task[None]] = set()
+        self.errors = 0  # invocations that failed as a whole
+
+    async def run(self) -> None:
+        """Poll until cancelled; let running invocations end."""
+        try:
+            while True:
+                for batch in await self._gather():
+                    await self._slots.acquire()
+                    task = asyncio.create_task(self._invoke(batch))
+                    self._invocations.add(task)
+                    task.add_done_callback(self._invocations.discard)
+        finally:
+            await asyncio.gather(*self._invocations, return_exceptions=True)
+
+    async def _gather(self) -> list[list[Received]]:
+        """Collect one batch: from its first message on, for the window at most. Two where the last did not fit."""
+        loop = asyncio.get_running_loop()
+        batch: list[Received] = []
+        size = 0
+        closes = float("inf")
+        while len(batch) < self._source.batch_size and loop.time() < closes:
+            wait = min(20.0, closes - loop.time())
+            wanted = min(POLL, self._source.batch_size - len(batch))
+            received = await self._queues.receive(self._url, wanted, max(0.0, wait))
+            if received and not batch:
+                closes = loop.time() + self._source.window
+            for position, received_one in enumerate(received):
+                size += len(received_one.message.body.encode()) + ENVELOPE
+                if size > MAX_PAYLOAD and batch:
+                    return [batch, list(received[position:])]
+                batch.append(received_one)
+            if not received and batch and self._source.window == 0:
+                break
+        return [batch]
+
+    async def _invoke(self, batch: Sequence[Received]) -> None:
+        try:
+            answer = await self._functions.invoke(
+                self._source.function, {"Records": [self._record(each) for each in batch]}
+            )
+            failed = _failures(answer, batch)
+        except FunctionError:
+            self.errors += 1
+            failed = {each.message.id for each in batch}
+        finally:
+            self._slots.release()
+        done = [each.receipt_handle for each in batch if each.message.id not in failed]
+        for start in range(0, len(done), 10):
+            self._queues.delete_batch(self._url, done[start : start + 10])
+
+    def _record(self, received: Received) -> dict[str, Any]:
+        """Lay out one message as Lambda's SQS event does."""
+        message = received.message
+        return {
+            "messageId": message.id,
+            "receiptHandle": received.receipt_handle,
+            "body": message.body,
+            "attributes": {
+                "ApproximateReceiveCount": str(received.receive_count),
+                "SentTimestamp": str(round(message.sent_at * 1000)),
+                "SenderId": "AIDALOCAL",
+                "ApproximateFirstReceiveTimestamp": str(round(received.first_received_at * 1000)),
+            },
+            "messageAttributes": {name: _attribute(value) for name, value in message.attributes.items()},
+            "md5OfBody": md5_of_body(message.body),
+            "eventSource": "aws:sqs",
+            "eventSourceARN": self._arn,
+            "awsRegion": REGION,
+        }
+
+
+def _attribute(attribute: MessageAttribute) -> dict[str, Any]:
+    value = attribute.value
+    kind = {"binaryValue": base64.b64encode(value).decode()} if isinstance(value, bytes) else {"stringValue": value}
+    return kind | {"stringListValues": [], "binaryListValues": [], "dataType": attribute.data_type}
+
+
+def _failures(answer: Any, batch: Sequence[Received]) -> set[str]:
+    """Read batchItemFailures as Lambda does: an unknown or empty id, or a wrong shape, fails the whole batch."""
+    ids = {each.message.id for each in batch}
+    if not answer or not answer.get("batchItemFailures"):
+        return set()
+    named: set[str] = {entry.get("itemIdentifier") for entry in answer["batchItemFailures"]}
+    return named if not named - ids else ids

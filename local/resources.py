@@ -1,0 +1,69 @@
+"""Creates the template's queues, tables and secrets at the local AWS endpoint, and names them in the template."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
+
+from local.template import ACCOUNT, REGION, STACK, Template
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+
+
+def client(service: str, endpoint: str) -> Any:
+    """A boto3 client of the local endpoint."""
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=10),
+    )
+
+
+def create(template: Template, endpoint: str, secrets: Mapping[str, Mapping[str, Any]]) -> None:
+    """Create everything that the functions use.
+
+    Args:
+        template: is told the names and attributes of what is created.
+        endpoint: where AWS answers.
+        secrets: values by logical id.
+    """
+    _queues(template, client("sqs", endpoint))
+    _tables(template, client("dynamodb", endpoint))
+    manager = client("secretsmanager", endpoint)
+    for logical_id in template.resources("AWS::SecretsManager::Secret"):
+        value = json.dumps(secrets[logical_id])
+        arn = manager.create_secret(Name=f"{STACK}-{logical_id}-{uuid4().hex[:8]}", SecretString=value)["ARN"]
+        template.name(logical_id, arn)
+
+
+def _queues(template: Template, sqs: Any) -> None:
+    waiting = template.resources("AWS::SQS::Queue")
+    for logical_id, properties in waiting.items():
+        name = template.resolve(properties.get("QueueName", logical_id))
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+        template.name(logical_id, "", Arn=arn, QueueName=name)
+    # Dead letter queues first: a redrive policy must name a queue that exists.
+    for logical_id, properties in sorted(waiting.items(), key=lambda entry: "RedrivePolicy" in entry[1]):
+        name = template.resolve({"Fn::GetAtt": [logical_id, "QueueName"]})
+        known = ("VisibilityTimeout", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds", "DelaySeconds")
+        attributes = {key: str(template.resolve(properties[key])) for key in known if key in properties}
+        if "RedrivePolicy" in properties:
+            attributes["RedrivePolicy"] = json.dumps(template.resolve(properties["RedrivePolicy"]))
+        url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        template.name(logical_id, url)
+
+
+def _tables(template: Template, dynamodb: Any) -> None:
+    known = ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode")
+    for logical_id, properties in template.resources("AWS::DynamoDB::Table").items():
+        name = template.resolve(properties.get("TableName", f"{STACK}-{logical_id}"))
+        arguments = {key: template.resolve(properties[key]) for key in known if key in properties}
+        dynamodb.create_table(TableName=name, **arguments)
+        arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
+        template.name(logical_id, name, Arn=arn)

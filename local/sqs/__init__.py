@@ -1,0 +1,1 @@
+"""A small SQS in memory, spoken to by the real boto3: standard queues, flat cost up to a large backlog."""

@@ -1,0 +1,105 @@
+"""What SQS refuses. Each class is one error shape of its API, so that boto3 raises the exception of the same name.
+
+The service once spoke XML and kept the error codes of that time: they travel in the header `x-amzn-query-error`
+and are what boto3 shows as `Error.Code`. The shape's own name picks the exception class.
+
+Messages name the parameter at fault and the rule. They never hold a value: message bodies can be personal data.
+"""
+
+
+class SqsError(Exception):
+    """Root of the tree. `query_code` is the older code of the same fact; `shape` the name on the wire."""
+
+    query_code = "InternalError"
+    shape = "com.amazonaws.sqs#InternalError"
+
+    def __init_subclass__(cls, *, code: str | None = None, namespace: str = "com.amazonaws.sqs") -> None:
+        cls.query_code = code or f"AWS.SimpleQueueService.{cls.__name__}"
+        cls.shape = f"{namespace}#{cls.__name__}"
+
+
+class QueueDoesNotExist(SqsError, code="AWS.SimpleQueueService.NonExistentQueue"):
+    """No queue of this name."""
+
+    def __init__(self) -> None:
+        super().__init__("The specified queue does not exist.")
+
+
+class QueueNameExists(SqsError, code="QueueAlreadyExists"):
+    """The queue exists, with other attributes."""
+
+
+class QueueDeletedRecently(SqsError):
+    """A name becomes free 60 seconds after its queue was deleted."""
+
+
+class PurgeQueueInProgress(SqsError):
+    """One purge in 60 seconds."""
+
+
+class EmptyBatchRequest(SqsError):
+    """A batch without entries."""
+
+
+class TooManyEntriesInBatchRequest(SqsError):
+    """More than 10 entries."""
+
+
+class BatchEntryIdsNotDistinct(SqsError):
+    """Two entries share an id."""
+
+
+class InvalidBatchEntryId(SqsError):
+    """Ids are up to 80 letters, digits, hyphens and underscores."""
+
+
+class BatchRequestTooLong(SqsError):
+    """The entries together are larger than one request may be."""
+
+
+class MessageNotInflight(SqsError):
+    """The message is visible: there is no visibility timeout to change."""
+
+
+class ReceiptHandleIsInvalid(SqsError, code="ReceiptHandleIsInvalid"):
+    """Not a handle that this queue gave out."""
+
+
+class InvalidMessageContents(SqsError, code="InvalidMessageContents"):
+    """A character outside of what XML 1.0 allows."""
+
+
+class InvalidAttributeName(SqsError, code="InvalidAttributeName"):
+    """A queue attribute that does not exist, or not on standard queues."""
+
+
+class InvalidAttributeValue(SqsError, code="InvalidAttributeValue"):
+    """A queue attribute out of its range."""
+
+
+class OverLimit(SqsError, code="OverLimit"):
+    """Too many messages are in flight."""
+
+
+class UnsupportedOperation(SqsError):
+    """Valid in itself, and not possible now."""
+
+
+class ResourceNotFoundException(SqsError, code="ResourceNotFoundException"):
+    """No such queue or move task, in the calls that name them by ARN or handle."""
+
+
+class InvalidParameterValueException(SqsError, code="InvalidParameterValue", namespace="com.amazon.coral.service"):
+    """A parameter out of its range. Not modelled: boto3 raises ClientError."""
+
+
+class MissingRequiredParameterException(SqsError, code="MissingParameter", namespace="com.amazon.coral.service"):
+    """A required parameter is absent or empty. Not modelled: boto3 raises ClientError."""
+
+
+class SerializationException(SqsError, code="SerializationException", namespace="com.amazon.coral.service"):
+    """Not JSON, or a member of the wrong type."""
+
+
+class UnknownOperationException(SqsError, code="InvalidAction", namespace="com.amazon.coral.service"):
+    """An operation that SQS does not have, or that this server leaves out."""

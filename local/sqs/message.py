@@ -1,0 +1,92 @@
+"""A message, its checksums, and the handle that one receive gives out."""
+
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from local.sqs.errors import ReceiptHandleIsInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAttribute:
+    """A typed value beside the body. `value` is bytes exactly when the type is Binary."""
+
+    data_type: str
+    value: str | bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that count against the message limit, without the name."""
+        return len(self.data_type.encode()) + len(_as_bytes(self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What was sent. It stays as it is, however often it is received."""
+
+    id: str
+    body: str
+    sent_at: float  # epoch seconds; kept by a move to the dead letters, renewed by a move task
+    attributes: Mapping[str, MessageAttribute] = field(default_factory=dict)
+    trace_header: str | None = None  # X-Ray
+    dead_letter_of: str | None = None  # the queue that gave up on it
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One delivery of a message."""
+
+    message: Message
+    receipt_handle: str
+    receive_count: int  # this delivery included
+    first_received_at: float  # epoch seconds
+
+
+def size_of(body: str, attributes: Mapping[str, MessageAttribute]) -> int:
+    """Bytes that count against the limits of a message and of a batch: body, attribute names, types and values."""
+    return len(body.encode()) + sum(len(name.encode()) + value.size for name, value in attributes.items())
+
+
+def md5_of_body(body: str) -> str:
+    """Lowercase hex, as in MD5OfMessageBody."""
+    return hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
+
+
+def md5_of_attributes(attributes: Mapping[str, MessageAttribute]) -> str:
+    """Lowercase hex, as in MD5OfMessageAttributes.
+
+    Source: Amazon SQS Developer Guide, "Calculating the MD5 message digest for message attributes": by name, each
+    part with its length in four bytes, and one byte that tells strings (1) from binaries (2).
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    for name, attribute in sorted(attributes.items()):
+        kind = b"\x02" if isinstance(attribute.value, bytes) else b"\x01"
+        digest.update(_with_length(name) + _with_length(attribute.data_type) + kind + _with_length(attribute.value))
+    return digest.hexdigest()
+
+
+def receipt_handle(queue: str, message_id: str, receive_count: int) -> str:
+    """A handle that names one delivery; opaque to clients."""
+    return urlsafe_b64encode(f"{queue} {message_id} {receive_count}".encode()).decode()
+
+
+def delivery_named_by(handle: str, queue: str) -> tuple[str, int]:
+    """The message id and receive count in a handle. Raises ReceiptHandleIsInvalid unless `queue` gave it out."""
+    try:
+        owner, message_id, receive_count = urlsafe_b64decode(handle.encode("ascii")).decode().split(" ")
+        delivery = message_id, int(receive_count)
+    except ValueError:  # of base64, of UTF-8, of the number of parts, of the number
+        raise ReceiptHandleIsInvalid("The input receipt handle is not a valid receipt handle.") from None
+    if owner != queue:
+        raise ReceiptHandleIsInvalid("The input receipt handle was given out by another queue.")
+    return delivery
+
+
+def _as_bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()
+
+
+def _with_length(value: str | bytes) -> bytes:
+    encoded = _as_bytes(value)
+    return len(encoded).to_bytes(4, "big") + encoded

@@ -1,0 +1,290 @@
+"""Our client against Amazon's stand-in, at the wire."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+
+from audience_sync.amazon_ads.client import AmazonAds, retry_after
+from audience_sync.amazon_ads.login import AccessTokens, Login, Token
+from audience_sync.amazon_ads.record import Target, Upload, encode_record
+from audience_sync.errors import (
+    AccessDenied,
+    AudienceSyncError,
+    NotFound,
+    OutcomeUnknown,
+    RequestRejected,
+    RequestTooLarge,
+    ServiceUnavailable,
+    Throttled,
+    TokenUnavailable,
+)
+from tests.servers import Served, serve
+
+CREDENTIALS = {"clientId": "client-1", "clientSecret": "made-up-client-secret", "refreshToken": "Atzr|made-up-refresh"}
+RECORD = {"externalUserId": "m1", "action": "CREATE", "hashedPII": [{"email": "a" * 64}]}
+
+
+@dataclass
+class Stored:
+    """A secret in memory that counts how often it is read."""
+
+    content: dict[str, Any] = field(default_factory=dict)
+    reads: int = 0
+
+    def value(self, *, max_age: float = 60.0) -> dict[str, Any]:
+        assert max_age >= 0
+        self.reads += 1
+        return self.content
+
+
+@dataclass
+class Connection:
+    """Our client, connected to a sandbox."""
+
+    url: str
+    token_secret: Stored
+    credentials: Stored
+    amazon: AmazonAds
+    tokens: AccessTokens
+    audience_id: str = ""
+
+    def fault(self, do: dict[str, Any], *, times: int = 1, path: str = "/amc/audiences/records", **match: Any) -> None:
+        rule = {"match": {"path": path} | match, "do": do, "times": times}
+        requests.put(f"{self.url}/sandbox/faults", json=[rule], timeout=5).raise_for_status()
+
+    def received(self, path: str = "/amc/audiences/records") -> list[dict[str, Any]]:
+        listed = requests.get(f"{self.url}/sandbox/requests?since=0", timeout=5).json()
+        return [request for request in listed if request["path"] == path]
+
+    def upload(self, *records: dict[str, Any]) -> Upload:
+        return Upload(Target(self.audience_id), tuple(encode_record(record) for record in records or (RECORD,)))
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Served]:
+    from local.amazon.app import build_app  # noqa: PLC0415 - aiohttp is needed by these tests only
+
+    with serve(
+        lambda: build_app(
+            client_id=CREDENTIALS["clientId"],
+            client_secret=CREDENTIALS["clientSecret"],
+            refresh_token=CREDENTIALS["refreshToken"],
+            job_delay=0.0,
+        )
+    ) as served:
+        yield served
+
+
+@pytest.fixture
+def connection(sandbox: Served) -> Iterator[Connection]:
+    requests.post(f"{sandbox.url}/sandbox/reset", timeout=5).raise_for_status()
+    credentials, token_secret = Stored(dict(CREDENTIALS)), Stored()
+    with requests.Session() as login_session, requests.Session() as session:
+        tokens = AccessTokens(
+            token_secret, Login(login_session, f"{sandbox.url}/auth/o2/token", credentials, time.time), time.time
+        )
+        amazon = AmazonAds(session, sandbox.url, tokens)
+        made = Connection(sandbox.url, token_secret, credentials, amazon, tokens)
+        made.audience_id = amazon.create_audience(
+            {
+                "name": "Lapsed buyers",
+                "description": "",
+                "countryCode": "US",
+                "targetResource": {"advertiserId": 590071284455661234},
+                "metadata": {"externalAudienceId": "lapsed"},
+            }
+        )
+        yield made
+
+
+def test_an_upload_is_taken_and_named(connection: Connection) -> None:
+    job_id = connection.amazon.send_records(connection.upload())
+    (request,) = connection.received()
+    assert job_id
+    assert int(connection.audience_id) > 2**53
+    assert request["body"]["audienceId"] == int(connection.audience_id)
+    headers = {name.lower(): value for name, value in request["headers"].items()}
+    assert headers["content-type"] == headers["accept"] == "application/vnd.amcaudiences.v1+json"
+    assert headers["amazon-advertising-api-clientid"] == "client-1"
+
+
+@pytest.mark.parametrize(
+    ("do", "error", "wait"),
+    [
+        pytest.param({"status": 429, "headers": {"Retry-After": "2"}}, Throttled, 2, id="throttled, with seconds"),
+        pytest.param({"status": 429, "headers": {"Retry-After": "9999"}}, Throttled, 900, id="throttled, for too long"),
+        pytest.param({"status": 429, "headers": {"Retry-After": "-1"}}, Throttled, 0, id="throttled, into the past"),
+        pytest.param({"status": 429, "headers": {"Retry-After": "soon"}}, Throttled, None, id="throttled, in words"),
+        pytest.param({"status": 429}, Throttled, None, id="throttled, no word when"),
+        pytest.param({"status": 500}, ServiceUnavailable, None, id="500"),
+        pytest.param({"status": 503, "body": "<html>"}, ServiceUnavailable, None, id="503 in HTML"),
+        pytest.param({"redirect": "http://127.0.0.1:9/elsewhere"}, ServiceUnavailable, None, id="a redirect"),
+        pytest.param({"close_before_read": True}, OutcomeUnknown, None, id="reset before reading"),
+        pytest.param({"close_after_apply": True}, OutcomeUnknown, None, id="reset after applying"),
+        pytest.param({"close_mid_response": True}, OutcomeUnknown, None, id="reset in mid answer"),
+        pytest.param({"status": 202, "body": "<html>"}, OutcomeUnknown, None, id="accepted, in HTML"),
+        pytest.param({"status": 202, "body": "{}"}, OutcomeUnknown, None, id="accepted, without a job id"),
+        pytest.param({"status": 202, "body": "[" * 100_000}, OutcomeUnknown, None, id="accepted, nested too deeply"),
+        pytest.param({"status": 202, "body": "x" * 1_100_000}, OutcomeUnknown, None, id="accepted, in a megabyte"),
+    ],
+)
+def test_passing_trouble_is_transient(
+    connection: Connection, do: dict[str, Any], error: type[AudienceSyncError], wait: float | None
+) -> None:
+    connection.fault(do)
+    with pytest.raises(error) as caught:
+        connection.amazon.send_records(connection.upload())
+    assert getattr(caught.value, "retry_after", None) == wait
+    assert len(connection.received()) == 1, "no retry of its own, and no redirect followed"
+
+
+@pytest.mark.parametrize(
+    ("do", "error"),
+    [
+        pytest.param({"status": 400, "body": '{"Message": "bad"}'}, RequestRejected, id="400"),
+        pytest.param({"status": 403}, AccessDenied, id="403"),
+        pytest.param({"status": 404}, NotFound, id="404"),
+        pytest.param({"status": 413}, RequestTooLarge, id="413"),
+        pytest.param({"status": 415}, RequestRejected, id="415"),
+        pytest.param({"status": 422}, RequestRejected, id="422"),
+        pytest.param({"status": 501}, RequestRejected, id="501"),
+    ],
+)
+def test_a_refusal_is_permanent(connection: Connection, do: dict[str, Any], error: type[RequestRejected]) -> None:
+    connection.fault(do)
+    with pytest.raises(error) as caught:
+        connection.amazon.send_records(connection.upload())
+    assert type(caught.value) is error
+    assert caught.value.status == do["status"]
+
+
+def test_amazons_words_are_kept_but_nothing_they_quote(connection: Connection) -> None:
+    quoted = f"bad {'a' * 64} of ada@example.com with Atza|secret from 203.0.113.7"
+    connection.fault({"status": 400, "body": json.dumps({"message": quoted})})
+    with pytest.raises(RequestRejected, match=r"^Amazon answered 400: bad … of … with … from …$"):
+        connection.amazon.send_records(connection.upload())
+
+
+def test_an_answer_that_trickles_is_given_up_in_time(connection: Connection) -> None:
+    connection.fault({"trickle": 0.05, "status": 202, "body": "x" * 4000})
+    began = time.monotonic()
+    with pytest.raises(OutcomeUnknown):
+        connection.amazon.send_records(connection.upload(), timeout=0.5)
+    assert time.monotonic() - began < 3
+
+
+def test_a_closed_port_is_told_apart_from_a_lost_answer(connection: Connection) -> None:
+    with requests.Session() as session:
+        nowhere = AmazonAds(session, "http://127.0.0.1:9", connection.tokens)
+        with pytest.raises(ServiceUnavailable):
+            nowhere.send_records(connection.upload())
+
+
+def test_one_refresh_follows_a_401_and_the_request_is_repeated(connection: Connection) -> None:
+    connection.fault({"status": 401})
+    assert connection.amazon.send_records(connection.upload())
+    assert len(connection.received()) == 2
+    assert len(connection.received("/auth/o2/token")) == 2
+
+
+def test_a_401_that_stays_is_token_trouble_and_no_loop(connection: Connection) -> None:
+    connection.fault({"status": 401}, times=9)
+    with pytest.raises(TokenUnavailable):
+        connection.amazon.send_records(connection.upload())
+    assert len(connection.received()) == 2
+
+
+def test_a_token_that_someone_else_refreshed_is_used_before_asking_for_another(connection: Connection) -> None:
+    held = connection.tokens.current()
+    with requests.Session() as session:
+        other = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time).fetch()
+    connection.token_secret.content = other.as_json()
+    asked = len(connection.received("/auth/o2/token"))
+    assert connection.tokens.renewed(held).value == other.value
+    assert len(connection.received("/auth/o2/token")) == asked
+
+
+def test_a_stored_token_is_read_rather_than_fetched(connection: Connection) -> None:
+    stored = Stored(Token("Atza|stored", time.time() + 3000).as_json())
+    with requests.Session() as session:
+        login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
+        tokens = AccessTokens(stored, login, time.time)
+        assert [tokens.current().value for _ in range(3)] == ["Atza|stored"] * 3
+    assert stored.reads == 1
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"),
+    [
+        pytest.param({"status": 400, "body": '{"error": "invalid_grant"}'}, "authorization_refused", id="revoked"),
+        pytest.param({"status": 401, "body": '{"error": "invalid_client"}'}, "authorization_refused", id="bad client"),
+        pytest.param({"status": 500}, "token_unavailable", id="down"),
+        pytest.param({"status": 429}, "token_unavailable", id="throttled"),
+        pytest.param({"status": 200, "body": "<html>"}, "token_unavailable", id="HTML"),
+        pytest.param({"status": 200, "body": "{}"}, "token_unavailable", id="no token in it"),
+        pytest.param({"close_before_read": True}, "token_unavailable", id="reset"),
+    ],
+)
+def test_login_trouble_keeps_everything_waiting_and_says_why(
+    connection: Connection, do: dict[str, Any], reason: str
+) -> None:
+    connection.fault(do, path="/auth/o2/token")
+    with requests.Session() as session:
+        login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
+        with pytest.raises(TokenUnavailable) as caught:
+            login.fetch()
+    assert caught.value.reason == reason
+    assert not any(secret in str(caught.value) for secret in CREDENTIALS.values())
+
+
+def test_a_refused_authorization_is_not_asked_for_again_and_again(connection: Connection) -> None:
+    connection.fault({"status": 400, "body": '{"error": "invalid_grant"}'}, path="/auth/o2/token", times=99)
+    asked = len(connection.received("/auth/o2/token"))
+    with requests.Session() as session:
+        login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
+        for _ in range(5):
+            with pytest.raises(TokenUnavailable):
+                login.fetch()
+    assert len(connection.received("/auth/o2/token")) == asked + 1
+
+
+@pytest.mark.parametrize("told", [-5, 0, 10**9, "soon", None, True])
+def test_a_strange_lifetime_counts_as_an_hour(connection: Connection, told: Any) -> None:
+    body = json.dumps({"access_token": "Atza|x", "expires_in": told})
+    connection.fault({"status": 200, "body": body}, path="/auth/o2/token")
+    with requests.Session() as session:
+        token = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, lambda: 1000.0).fetch()
+    assert token.expires_at == 4600.0
+
+
+def test_credentials_nobody_has_set_are_told_apart(connection: Connection) -> None:
+    with requests.Session() as session:
+        login = Login(session, connection.url, Stored({"clientId": ""}), time.time)
+        with pytest.raises(TokenUnavailable) as caught:
+            login.fetch()
+    assert caught.value.reason == "not_connected"
+
+
+def test_a_token_never_prints_itself() -> None:
+    assert "Atza" not in repr(Token("Atza|secret", 1.0))
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        pytest.param("120", 120.0, id="seconds"),
+        pytest.param("Thu, 01 Jan 1970 00:02:00 GMT", 20.0, id="a date"),
+        pytest.param("Thu, 01 Jan 1970 00:00:00 GMT", 0.0, id="a date that is over"),
+        pytest.param("Fri, 01 Jan 2100 00:00:00 GMT", 900.0, id="a date far away"),
+        pytest.param("", None, id="empty"),
+        pytest.param(None, None, id="absent"),
+        pytest.param("1e5", None, id="not plain digits"),
+    ],
+)
+def test_retry_after_is_read_in_all_its_forms(header: str | None, expected: float | None) -> None:
+    assert retry_after(header, now=100.0) == expected

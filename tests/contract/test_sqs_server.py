@@ -1,0 +1,514 @@
+"""The local AWS endpoint, driven by the real boto3 over HTTP."""
+
+import hashlib
+import http.client
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.aws import build_app, serve_in_background
+from local.sqs.queues import SqsQueues
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+
+REGION = "eu-west-1"
+MEBIBYTE = 1_048_576
+ACCESS: dict[str, Any] = {"region_name": REGION, "aws_access_key_id": "local", "aws_secret_access_key": "local"}
+ONE_ATTEMPT = Config(retries={"total_max_attempts": 1}, read_timeout=25, max_pool_connections=20)
+
+
+@dataclass
+class Aws:
+    url: str
+    sqs: "SQSClient"
+    dynamodb: "DynamoDBClient"
+    secrets: "SecretsManagerClient"
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Aws]:
+    with serve_in_background(build_app(SqsQueues(time.time), region=REGION)) as url:
+        made = Aws(
+            url,
+            boto3.client("sqs", endpoint_url=url, config=ONE_ATTEMPT, **ACCESS),
+            boto3.client("dynamodb", endpoint_url=url, config=ONE_ATTEMPT, **ACCESS),
+            boto3.client("secretsmanager", endpoint_url=url, config=ONE_ATTEMPT, **ACCESS),
+        )
+        yield made
+        for client in (made.sqs, made.dynamodb, made.secrets):
+            client.close()
+
+
+@pytest.fixture
+def sqs(aws: Aws) -> "SQSClient":
+    return aws.sqs
+
+
+numbers = itertools.count()
+
+
+@pytest.fixture
+def new_queue(sqs: "SQSClient") -> Callable[..., str]:
+    def create(**attributes: str) -> str:
+        attributes_given: Any = attributes
+        return sqs.create_queue(QueueName=f"queue-{next(numbers)}", Attributes=attributes_given)["QueueUrl"]
+
+    return create
+
+
+@pytest.fixture
+def queue(new_queue: Callable[..., str]) -> str:
+    return new_queue()
+
+
+def arn(sqs: "SQSClient", queue: str) -> str:
+    return sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def take(sqs: "SQSClient", queue: str, **options: Any) -> list[Any]:
+    options = {"MaxNumberOfMessages": 10, "MessageSystemAttributeNames": ["All"], **options}
+    return list(sqs.receive_message(QueueUrl=queue, **options).get("Messages", []))
+
+
+def counts(sqs: "SQSClient", queue: str) -> list[int]:
+    """Visible, in flight, delayed."""
+    found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    return [int(found[f"ApproximateNumberOfMessages{each}"]) for each in ("", "NotVisible", "Delayed")]  # type: ignore[index]
+
+
+# Queues
+
+
+def test_a_queue_url_leads_back_to_this_server(aws: Aws, queue: str) -> None:
+    assert queue.startswith(f"{aws.url}/123456789012/queue-")
+    assert aws.sqs.get_queue_url(QueueName=queue.rsplit("/", 1)[1])["QueueUrl"] == queue
+
+
+def test_attributes_come_back_as_they_were_set(sqs: "SQSClient", new_queue: Callable[..., str]) -> None:
+    dead = arn(sqs, new_queue())
+    policy = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": "20"})
+    queue = new_queue(VisibilityTimeout="370", RedrivePolicy=policy, SqsManagedSseEnabled="true")
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "3"})
+    found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    expected = {
+        "VisibilityTimeout": "370",
+        "RedrivePolicy": policy,
+        "SqsManagedSseEnabled": "true",
+        "DelaySeconds": "3",
+        "MessageRetentionPeriod": "345600",
+        "QueueArn": f"arn:aws:sqs:{REGION}:123456789012:{queue.rsplit('/', 1)[1]}",
+    }
+    assert found.items() >= expected.items()
+    [source] = sqs.list_dead_letter_source_queues(QueueUrl=dead)["queueUrls"]
+    assert source == queue
+
+
+def test_queues_are_listed_by_prefix_and_page(sqs: "SQSClient") -> None:
+    urls = [sqs.create_queue(QueueName=f"listed-{number}")["QueueUrl"] for number in range(5)]
+    pages = sqs.get_paginator("list_queues").paginate(QueueNamePrefix="listed-", PaginationConfig={"PageSize": 2})
+    assert [len(page["QueueUrls"]) for page in pages] == [2, 2, 1]
+    assert sqs.list_queues(QueueNamePrefix="listed-")["QueueUrls"] == urls
+    assert "QueueUrls" not in sqs.list_queues(QueueNamePrefix="none-")
+
+
+def test_tags_do_no_harm(sqs: "SQSClient", queue: str) -> None:
+    sqs.tag_queue(QueueUrl=queue, Tags={"a": "1", "b": "2"})
+    sqs.untag_queue(QueueUrl=queue, TagKeys=["a"])
+    assert sqs.list_queue_tags(QueueUrl=queue)["Tags"] == {"b": "2"}
+
+
+def test_a_deleted_queue_does_not_exist(sqs: "SQSClient", queue: str) -> None:
+    sqs.delete_queue(QueueUrl=queue)
+    with pytest.raises(sqs.exceptions.QueueDoesNotExist) as refusal:
+        sqs.send_message(QueueUrl=queue, MessageBody="a")
+    assert refusal.value.response["Error"]["Code"] == "AWS.SimpleQueueService.NonExistentQueue"
+    with pytest.raises(sqs.exceptions.QueueDeletedRecently):
+        sqs.create_queue(QueueName=queue.rsplit("/", 1)[1])
+
+
+def test_a_purge_empties_the_queue(sqs: "SQSClient", queue: str) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="a")
+    sqs.purge_queue(QueueUrl=queue)
+    assert counts(sqs, queue) == [0, 0, 0]
+    with pytest.raises(sqs.exceptions.PurgeQueueInProgress):
+        sqs.purge_queue(QueueUrl=queue)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "error"),
+    [
+        pytest.param("taken", {"DelaySeconds": "1"}, "QueueNameExists", id="exists with other attributes"),
+        pytest.param("new", {"DelaySeconds": "901"}, "InvalidAttributeValue", id="attribute out of range"),
+        pytest.param("new", {"FifoQueue": "true"}, "InvalidAttributeName", id="FIFO"),
+    ],
+)
+def test_a_queue_that_cannot_be_is_refused(sqs: "SQSClient", name: str, attributes: dict[Any, str], error: str) -> None:
+    sqs.create_queue(QueueName="taken")
+    with pytest.raises(getattr(sqs.exceptions, error)):
+        sqs.create_queue(QueueName=name, Attributes=attributes)
+
+
+# Sending
+
+
+def test_a_message_arrives_with_its_checksums_times_and_count(sqs: "SQSClient", queue: str) -> None:
+    before = int(time.time() * 1000)
+    sent = sqs.send_message(QueueUrl=queue, MessageBody="Grüße \U0001f44b\n")
+    [message] = take(sqs, queue)
+    md5 = hashlib.md5("Grüße \U0001f44b\n".encode(), usedforsecurity=False).hexdigest()
+    assert message["Body"] == "Grüße \U0001f44b\n"
+    assert sent["MD5OfMessageBody"] == message["MD5OfBody"] == md5
+    assert sent["MessageId"] == message["MessageId"]
+    attributes = message["Attributes"]
+    assert before <= int(attributes["SentTimestamp"]) <= int(attributes["ApproximateFirstReceiveTimestamp"])
+    assert attributes["ApproximateReceiveCount"] == "1"
+    assert attributes["SenderId"]
+
+
+def test_the_checksum_of_attributes_is_that_of_sqs(sqs: "SQSClient", queue: str) -> None:
+    sent = sqs.send_message(
+        QueueUrl=queue,
+        MessageBody="a",
+        MessageAttributes={"timestamp": {"StringValue": "1493147359900", "DataType": "Number"}},
+    )
+    assert sent["MD5OfMessageAttributes"] == "235c5c510d26fb653d073faed50ae77c"  # known from AWS's own SDK tests
+
+
+def test_message_attributes_come_back_as_asked_for(sqs: "SQSClient", queue: str) -> None:
+    sent: Any = {
+        "trace.id": {"StringValue": "1-2", "DataType": "String"},
+        "trace.depth": {"StringValue": "3", "DataType": "Number.int"},
+        "blob": {"BinaryValue": b"\x00\xff", "DataType": "Binary"},
+    }
+    sqs.send_message(QueueUrl=queue, MessageBody="a", MessageAttributes=sent)
+
+    def found(*names: str) -> Any:
+        [message] = take(sqs, queue, VisibilityTimeout=0, MessageAttributeNames=list(names))
+        return message.get("MessageAttributes", {})
+
+    assert found("All") == found(".*") == sent
+    assert found("trace.*").keys() == {"trace.id", "trace.depth"}
+    assert found("blob", "other").keys() == {"blob"}
+    assert found() == {}
+
+
+def test_a_trace_header_travels_along(sqs: "SQSClient", queue: str) -> None:
+    trace: Any = {"AWSTraceHeader": {"StringValue": "Root=1-2-3", "DataType": "String"}}
+    assert sqs.send_message(QueueUrl=queue, MessageBody="a", MessageSystemAttributes=trace)[
+        "MD5OfMessageSystemAttributes"
+    ]
+    [message] = take(sqs, queue)
+    assert message["Attributes"]["AWSTraceHeader"] == "Root=1-2-3"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        pytest.param("", "MissingParameter", id="empty"),
+        pytest.param("a\x00b", "InvalidMessageContents", id="NUL"),
+        pytest.param("\x1b", "InvalidMessageContents", id="control character"),
+        pytest.param("\ufffe", "InvalidMessageContents", id="not a character"),
+        pytest.param("\ud800", "InvalidMessageContents", id="half a surrogate pair"),
+        pytest.param("x" * (MEBIBYTE + 1), "InvalidParameterValue", id="one byte too many"),
+        pytest.param("é" * (MEBIBYTE // 2 + 1), "InvalidParameterValue", id="too many bytes, not characters"),
+    ],
+)
+def test_a_body_that_sqs_refuses_is_refused(sqs: "SQSClient", queue: str, body: str, code: str) -> None:
+    with pytest.raises(ClientError) as refusal:
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
+    assert refusal.value.response["Error"]["Code"] == code
+    assert counts(sqs, queue) == [0, 0, 0]
+
+
+def test_a_body_of_a_mebibyte_is_taken_and_attributes_count(sqs: "SQSClient", queue: str) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="x" * MEBIBYTE)
+    with pytest.raises(ClientError, match="shorter than"):
+        sqs.send_message(
+            QueueUrl=queue,
+            MessageBody="x" * (MEBIBYTE - 8),
+            MessageAttributes={"a": {"StringValue": "bc", "DataType": "String"}},
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("AWS.x", {"StringValue": "a", "DataType": "String"}, id="reserved name"),
+        pytest.param("a b", {"StringValue": "a", "DataType": "String"}, id="name with a space"),
+        pytest.param("a", {"StringValue": "a", "DataType": "Text"}, id="unknown type"),
+        pytest.param("a", {"StringValue": "one", "DataType": "Number"}, id="not a number"),
+        pytest.param("a", {"StringValue": "", "DataType": "String"}, id="empty"),
+    ],
+)
+def test_an_attribute_that_sqs_refuses_is_refused(sqs: "SQSClient", queue: str, name: str, value: Any) -> None:
+    with pytest.raises(ClientError):
+        sqs.send_message(QueueUrl=queue, MessageBody="a", MessageAttributes={name: value})
+
+
+def test_a_delay_holds_a_message_back(sqs: "SQSClient", queue: str) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="a", DelaySeconds=1)
+    assert counts(sqs, queue) == [0, 0, 1]
+    assert take(sqs, queue) == []
+    assert len(take(sqs, queue, WaitTimeSeconds=3)) == 1
+
+
+# Batches
+
+
+def batch(*bodies: str) -> Any:
+    return [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
+
+
+def test_one_bad_entry_costs_the_others_nothing(sqs: "SQSClient", queue: str) -> None:
+    answer = sqs.send_message_batch(QueueUrl=queue, Entries=batch("a", "b\x00", "", "c"))
+    assert [each["Id"] for each in answer["Successful"]] == ["0", "3"]
+    assert [(each["Id"], each["Code"], each["SenderFault"]) for each in answer["Failed"]] == [
+        ("1", "InvalidMessageContents", True),
+        ("2", "MissingParameter", True),
+    ]
+    assert counts(sqs, queue) == [2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("entries", "error"),
+    [
+        pytest.param([], "EmptyBatchRequest", id="empty"),
+        pytest.param(batch(*"abcdefghijk"), "TooManyEntriesInBatchRequest", id="eleven"),
+        pytest.param(batch("a") + batch("b"), "BatchEntryIdsNotDistinct", id="two of one id"),
+        pytest.param([{"Id": "a b", "MessageBody": "a"}], "InvalidBatchEntryId", id="id with a space"),
+        pytest.param(batch("x" * 600_000, "x" * 448_577), "BatchRequestTooLong", id="one byte too many in all"),
+    ],
+)
+def test_a_batch_that_sqs_refuses_is_refused_as_a_whole(sqs: "SQSClient", queue: str, entries: Any, error: str) -> None:
+    with pytest.raises(getattr(sqs.exceptions, error)):
+        sqs.send_message_batch(QueueUrl=queue, Entries=entries)
+    assert counts(sqs, queue) == [0, 0, 0]
+
+
+def test_a_batch_of_a_mebibyte_is_taken(sqs: "SQSClient", queue: str) -> None:
+    answer = sqs.send_message_batch(QueueUrl=queue, Entries=batch("x" * 600_000, "x" * 448_576))
+    assert len(answer["Successful"]) == 2
+
+
+def test_messages_are_deleted_and_hidden_in_batches(sqs: "SQSClient", queue: str) -> None:
+    sqs.send_message_batch(QueueUrl=queue, Entries=batch("a", "b"))
+    entries: Any = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(take(sqs, queue))]
+    bad: Any = {"Id": "bad", "ReceiptHandle": "bad"}
+
+    timeouts: Any = [{**entries[0], "VisibilityTimeout": 0}, {**entries[1], "VisibilityTimeout": 43_201}]
+    changed = sqs.change_message_visibility_batch(QueueUrl=queue, Entries=timeouts)
+    assert [each["Id"] for each in changed["Successful"]] == ["0"]
+    assert [(each["Id"], each["Code"]) for each in changed["Failed"]] == [("1", "InvalidParameterValue")]
+    assert counts(sqs, queue) == [1, 1, 0]
+
+    deleted = sqs.delete_message_batch(QueueUrl=queue, Entries=[*entries, bad])
+    assert [each["Id"] for each in deleted["Successful"]] == ["0", "1"]
+    assert [(each["Id"], each["Code"]) for each in deleted["Failed"]] == [("bad", "ReceiptHandleIsInvalid")]
+    assert counts(sqs, queue) == [0, 0, 0]
+
+
+# Receiving
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"MaxNumberOfMessages": 0}, id="none"),
+        pytest.param({"MaxNumberOfMessages": 11}, id="eleven"),
+        pytest.param({"WaitTimeSeconds": 21}, id="too long a wait"),
+        pytest.param({"VisibilityTimeout": 43_201}, id="too long hidden"),
+    ],
+)
+def test_a_receive_out_of_range_is_refused(sqs: "SQSClient", queue: str, options: dict[str, int]) -> None:
+    with pytest.raises(ClientError) as refusal:
+        take(sqs, queue, **options)
+    assert refusal.value.response["Error"]["Code"] == "InvalidParameterValue"
+
+
+def test_a_long_poll_ends_with_the_message(sqs: "SQSClient", queue: str) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(take, sqs, queue, WaitTimeSeconds=20)
+        time.sleep(0.2)
+        sqs.send_message(QueueUrl=queue, MessageBody="a")
+        assert [message["Body"] for message in waiting.result(timeout=2)] == ["a"]
+
+
+def test_a_receiver_that_hung_up_takes_no_message(aws: Aws, queue: str) -> None:
+    connection = http.client.HTTPConnection(aws.url.removeprefix("http://"))
+    body = json.dumps({"QueueUrl": queue, "WaitTimeSeconds": 20})
+    connection.request("POST", "/", body, {"X-Amz-Target": "AmazonSQS.ReceiveMessage"})
+    time.sleep(0.1)
+    connection.close()
+    time.sleep(0.1)
+    aws.sqs.send_message(QueueUrl=queue, MessageBody="a")
+    assert counts(aws.sqs, queue) == [1, 0, 0]
+
+
+def test_many_receivers_share_the_messages_without_a_duplicate(sqs: "SQSClient", queue: str) -> None:
+    for number in range(20):
+        sqs.send_message_batch(QueueUrl=queue, Entries=batch(*(f"{number}-{n}" for n in range(10))))
+
+    def drain(_thread: int) -> list[str]:
+        bodies = []
+        while messages := take(sqs, queue):
+            bodies += [message["Body"] for message in messages]
+        return bodies
+
+    with ThreadPoolExecutor(8) as threads:
+        bodies = [body for drained in threads.map(drain, range(8)) for body in drained]
+    assert len(bodies) == len(set(bodies)) == 200
+
+
+def test_visibility_errors_are_the_modelled_ones(sqs: "SQSClient", queue: str) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="a")
+    [message] = take(sqs, queue, VisibilityTimeout=0)
+    with pytest.raises(sqs.exceptions.MessageNotInflight):
+        sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=1)
+    with pytest.raises(sqs.exceptions.ReceiptHandleIsInvalid):
+        sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle="bad", VisibilityTimeout=1)
+    with pytest.raises(sqs.exceptions.ReceiptHandleIsInvalid):
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle="bad")
+
+
+def test_a_dead_letter_keeps_its_time_and_a_move_task_renews_it(
+    sqs: "SQSClient", new_queue: Callable[..., str]
+) -> None:
+    dead = new_queue()
+    policy = json.dumps({"deadLetterTargetArn": arn(sqs, dead), "maxReceiveCount": 1})
+    queue = new_queue(RedrivePolicy=policy, VisibilityTimeout="0")
+    sqs.send_message(QueueUrl=queue, MessageBody="a")
+    [first] = take(sqs, queue)
+    assert take(sqs, queue) == []
+    [letter] = take(sqs, dead, VisibilityTimeout=0)
+    assert letter["MessageId"] == first["MessageId"]
+    assert letter["Attributes"]["SentTimestamp"] == first["Attributes"]["SentTimestamp"]
+    assert letter["Attributes"]["DeadLetterQueueSourceArn"] == arn(sqs, queue)
+
+    sqs.start_message_move_task(SourceArn=arn(sqs, dead))
+    [task] = sqs.list_message_move_tasks(SourceArn=arn(sqs, dead))["Results"]
+    assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 1)
+    [moved] = take(sqs, queue)
+    assert moved["MessageId"] != first["MessageId"]
+    assert int(moved["Attributes"]["SentTimestamp"]) > int(first["Attributes"]["SentTimestamp"])
+    assert moved["Attributes"]["ApproximateReceiveCount"] == "1"
+
+
+def test_a_slow_move_can_be_cancelled(sqs: "SQSClient", new_queue: Callable[..., str]) -> None:
+    dead, destination = new_queue(), new_queue()
+    new_queue(RedrivePolicy=json.dumps({"deadLetterTargetArn": arn(sqs, dead), "maxReceiveCount": 1}))
+    sqs.send_message_batch(QueueUrl=dead, Entries=batch("a", "b"))
+    handle = sqs.start_message_move_task(
+        SourceArn=arn(sqs, dead), DestinationArn=arn(sqs, destination), MaxNumberOfMessagesPerSecond=1
+    )["TaskHandle"]
+    [task] = sqs.list_message_move_tasks(SourceArn=arn(sqs, dead))["Results"]
+    assert (task["Status"], task["TaskHandle"]) == ("RUNNING", handle)
+    assert sqs.cancel_message_move_task(TaskHandle=handle)["ApproximateNumberOfMessagesMoved"] == 0
+    with pytest.raises(sqs.exceptions.ResourceNotFoundException):
+        sqs.cancel_message_move_task(TaskHandle="none")
+
+
+# The endpoint
+
+
+def post(url: str, body: bytes, target: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"))
+    try:
+        connection.request("POST", "/", body, {"X-Amz-Target": target})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "error"),
+    [
+        pytest.param("AmazonSQS.AddPermission", b"{}", "UnknownOperationException", id="an operation left out"),
+        pytest.param("Nobody.Nothing", b"{}", "UnknownOperationException", id="an unknown service"),
+        pytest.param("AmazonSQS.SendMessage", b"{", "SerializationException", id="not JSON"),
+        pytest.param("AmazonSQS.SendMessage", b"\xff", "SerializationException", id="not UTF-8"),
+        pytest.param("AmazonSQS.SendMessage", b"[]", "SerializationException", id="not an object"),
+        pytest.param("AmazonSQS.SendMessage", b'{"QueueUrl": 1}', "SerializationException", id="a wrong type"),
+        pytest.param("AmazonSQS.CreateQueue", b'{"QueueName": "a.fifo"}', "InvalidParameterValueException", id="FIFO"),
+        pytest.param("AmazonSQS.ListQueues", b'{"NextToken": "?"}', "InvalidParameterValueException", id="token"),
+        pytest.param("AmazonSQS.ListQueues", b'{"MaxResults": true}', "SerializationException", id="no number"),
+        pytest.param("AmazonSQS.SendMessage", b"{}", "MissingRequiredParameterException", id="no queue"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_a_client_error(aws: Aws, target: str, body: bytes, error: str) -> None:
+    status, answer = post(aws.url, body, target)
+    assert status == 400
+    assert answer["__type"].rpartition("#")[2] == error
+
+
+def test_no_error_repeats_what_was_sent(sqs: "SQSClient", queue: str) -> None:
+    marker = "ada@example.com"
+    answer = sqs.send_message_batch(QueueUrl=queue, Entries=batch(marker + "\x00"))
+    with pytest.raises(ClientError) as refusal:
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=marker)
+    assert marker not in json.dumps(answer["Failed"]) + json.dumps(refusal.value.response["Error"])
+
+
+def test_a_server_stops_while_someone_waits() -> None:
+    with ThreadPoolExecutor(1) as threads:
+        with serve_in_background(build_app(SqsQueues(time.time), region=REGION)) as url:
+            client = boto3.client("sqs", endpoint_url=url, config=ONE_ATTEMPT, **ACCESS)
+            queue = client.create_queue(QueueName="short")["QueueUrl"]
+            waiting = threads.submit(take, client, queue, WaitTimeSeconds=20)
+            time.sleep(0.2)
+            start = time.monotonic()
+        assert time.monotonic() - start < 2
+        assert isinstance(waiting.exception(timeout=2), BotoCoreError)
+        client.close()
+
+
+# DynamoDB and Secrets Manager
+
+
+def test_of_many_who_put_a_key_if_absent_exactly_one_wins(aws: Aws) -> None:
+    aws.dynamodb.create_table(
+        TableName="race",
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    def wins(thread: int) -> list[int]:
+        won = []
+        for key in range(40):
+            try:
+                aws.dynamodb.put_item(
+                    TableName="race",
+                    Item={"key": {"S": str(key)}, "thread": {"N": str(thread)}},
+                    ConditionExpression="attribute_not_exists(thread)",
+                )
+                won.append(key)
+            except aws.dynamodb.exceptions.ConditionalCheckFailedException:
+                continue
+        return won
+
+    with ThreadPoolExecutor(8) as threads:
+        winners = [key for won in threads.map(wins, range(8)) for key in won]
+    assert sorted(winners) == list(range(40))
+
+
+def test_secrets_have_current_and_previous_versions(aws: Aws) -> None:
+    aws.secrets.create_secret(Name="ingest", SecretString="one")
+    aws.secrets.put_secret_value(SecretId="ingest", SecretString="two")
+    assert aws.secrets.get_secret_value(SecretId="ingest")["SecretString"] == "two"
+    previous = aws.secrets.get_secret_value(SecretId="ingest", VersionStage="AWSPREVIOUS")
+    assert previous["SecretString"] == "one"
+    with pytest.raises(aws.secrets.exceptions.ResourceNotFoundException):
+        aws.secrets.get_secret_value(SecretId="none")

@@ -1,0 +1,153 @@
+"""The handlers as Lambda runs them: environment from the template, AWS behind the real boto3, Amazon over HTTP."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from audience_sync import telemetry
+from audience_sync.aws.tables import AudienceTable
+from audience_sync.membership import Audience
+from functions.ingest import handler as ingest
+from functions.refresh import handler as refresh
+from functions.worker import handler as worker
+from local import aws, resources
+from local.amazon.app import build_app as build_amazon
+from local.amazon.exchange import SANDBOX
+from local.sqs.queues import SqsQueues
+from local.template import REGION, Template
+from tests.servers import Served, serve
+
+ROOT = Path(__file__).parents[2]
+EVENT_KEY, SIGNING_SECRET = "event-key-for-the-tests-1", "signing-secret-for-the-tests-2"
+CREDENTIALS = {"clientId": "client-1", "clientSecret": "made-up-client-secret", "refreshToken": "Atzr|made-up-refresh"}
+AUDIENCE = Audience(
+    audience_id="418273650912345678",
+    name="Lapsed premium buyers",
+    country="US",
+    advertiser_id="590071284455661234",
+    computation_key="lapsed_premium_buyers",
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """As much of Lambda's context as handlers use."""
+
+    milliseconds: int = 30_000
+    aws_request_id: str = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds
+
+
+@dataclass
+class Cloud:
+    """AWS and Amazon as the functions see them."""
+
+    template: Template
+    aws_url: str
+    amazon_url: str
+    queues: SqsQueues
+    monkeypatch: pytest.MonkeyPatch
+
+    def client(self, service: str) -> Any:
+        return resources.client(service, self.aws_url)
+
+    def name_of(self, logical_id: str) -> str:
+        name: str = self.template.resolve({"Ref": logical_id})
+        return name
+
+    def messages(self, logical_id: str = "ChangeQueue") -> list[dict[str, Any]]:
+        return [json.loads(message.body) for message in self.queues.peek(self.name_of(logical_id))]
+
+    def changes(self) -> list[dict[str, Any]]:
+        return [change for message in self.messages() for change in message["changes"]]
+
+    def put_secret(self, logical_id: str, value: Any) -> None:
+        text = value if isinstance(value, str) else json.dumps(value)
+        self.client("secretsmanager").put_secret_value(SecretId=self.name_of(logical_id), SecretString=text)
+
+    def secret(self, logical_id: str) -> Any:
+        arn = self.name_of(logical_id)
+        return json.loads(self.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
+
+    def enter(self, function: str, **variables: str) -> None:
+        """Take on the environment of one function, as a new execution environment."""
+        declared = self.template.functions()[function].environment
+        for name, value in (self.template.resolve(dict(declared)) | variables).items():
+            self.monkeypatch.setenv(name, str(value))
+        for cached in (ingest.intake, worker.worker, refresh.refresh):
+            cached.cache_clear()
+
+    def fault(self, path: str, do: dict[str, Any], *, times: int = 1) -> None:
+        rules = [{"match": {"path": path}, "do": do, "times": times}]
+        requests.put(f"{self.amazon_url}/sandbox/faults", json=rules, timeout=5).raise_for_status()
+
+    def members(self) -> dict[str, Any]:
+        url = f"{self.amazon_url}/sandbox/audiences/{AUDIENCE.audience_id}"
+        members: dict[str, Any] = requests.get(url, timeout=5).json()["members"]
+        return members
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Everything that a function has printed so far: log lines and metrics, as CloudWatch would get them."""
+    lines = StringIO()
+    monkeypatch.setattr(telemetry.logger.registered_handler, "stream", lines)
+    return lambda: lines.getvalue() + capsys.readouterr().out
+
+
+@pytest.fixture(scope="session")
+def amazon() -> Iterator[Served]:
+    def build() -> Any:
+        app = build_amazon(
+            client_id=CREDENTIALS["clientId"],
+            client_secret=CREDENTIALS["clientSecret"],
+            refresh_token=CREDENTIALS["refreshToken"],
+            job_delay=0.0,
+        )
+        app[SANDBOX].seed(
+            int(AUDIENCE.audience_id),
+            {
+                "name": AUDIENCE.name,
+                "description": "",
+                "countryCode": "US",
+                "targetResource": {"advertiserId": 590071284455661234},
+                "metadata": {"externalAudienceId": "lapsed"},
+            },
+        )
+        return app
+
+    with serve(build) as served:
+        yield served
+
+
+@pytest.fixture
+def cloud(amazon: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
+    queues = SqsQueues(time.time)
+    with serve(lambda: aws.build_app(queues, region=REGION)) as served:
+        template = Template.load()
+        secrets: dict[str, dict[str, Any]] = {
+            "IngestSecret": {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET},
+            "CredentialsSecret": dict(CREDENTIALS),
+            "TokenSecret": {"accessToken": "", "expiresAt": 0},
+        }
+        resources.create(template, served.url, secrets)
+        for name, value in resources.CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", served.url)
+        monkeypatch.setenv("AMAZON_API_URL", amazon.url)
+        monkeypatch.setenv("AMAZON_LOGIN_URL", f"{amazon.url}/auth/o2/token")
+        made = Cloud(template, served.url, amazon.url, queues, monkeypatch)
+        table = AudienceTable(made.client("dynamodb"), made.name_of("AudienceTable"), time.monotonic)
+        table.put(AUDIENCE, created=0)
+        yield made

@@ -1,0 +1,176 @@
+"""The ingest handler, on events of API Gateway's shape."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.ingest import handler
+from local.people import Person, audience_event, segment_request
+from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
+
+EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
+ENTERED = (EXAMPLES / "01-track-entered-full-pii.json").read_bytes()
+JSON = {"content-type": "application/json"}
+WITH_KEY = JSON | {"authorization": f"Bearer {EVENT_KEY}"}
+
+
+def http(
+    body: bytes, headers: dict[str, str], *, route: str = "POST /v1/events", encode: bool = False
+) -> dict[str, Any]:
+    text = base64.b64encode(body).decode() if encode else body.decode()
+    return {"version": "2.0", "routeKey": route, "headers": headers, "body": text, "isBase64Encoded": encode}
+
+
+def post(
+    cloud: Cloud,
+    body: bytes,
+    headers: dict[str, str] | None = None,
+    *,
+    context: Context | None = None,
+    encode: bool = False,
+    **variables: str,
+) -> tuple[int, dict[str, Any]]:
+    cloud.enter("IngestFunction", **variables)
+    event = http(body, WITH_KEY if headers is None else headers, encode=encode)
+    answer = handler.lambda_handler(event, context or Context())
+    assert len(answer["body"]) < 8000
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def people(count: int) -> list[dict[str, Any]]:
+    at = datetime.now(UTC)
+    return [
+        audience_event(Person(n), enters=True, at=at, audience_id=AUDIENCE.audience_id, key="lapsed_premium_buyers")
+        for n in range(count)
+    ]
+
+
+def test_an_accepted_change_is_in_the_queue_hashed(cloud: Cloud) -> None:
+    status, answer = post(cloud, ENTERED)
+    assert (status, answer) == (200, {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []})
+    (message,) = cloud.messages()
+    assert (message["v"], message["audienceId"], message["connectionId"]) == (1, AUDIENCE.audience_id, None)
+    (change,) = message["changes"]
+    assert change["record"]["hashedPII"][0]["email"] == hashlib.sha256(b"maya.okafor@example.com").hexdigest()
+
+
+def test_no_clear_text_reaches_the_queue_or_the_logs(cloud: Cloud, printed: Callable[[], str]) -> None:
+    bad = json.loads(ENTERED) | {"userId": "maya@example.com"}
+    post(cloud, json.dumps([json.loads(ENTERED), bad]).encode())
+    left_behind = (json.dumps(cloud.messages()) + printed()).lower()
+    for value in ("maya", "okafor", "555", "westlake", "98109", EVENT_KEY, SIGNING_SECRET):
+        assert value not in left_behind
+
+
+def test_a_body_in_base64_is_the_same_body(cloud: Cloud) -> None:
+    assert post(cloud, ENTERED, encode=True)[0] == 200
+
+
+def test_a_signed_event_needs_no_key(cloud: Cloud) -> None:
+    signature = hmac.new(SIGNING_SECRET.encode(), ENTERED, hashlib.sha1).hexdigest()
+    assert post(cloud, ENTERED, JSON | {"x-signature": signature})[0] == 200
+
+
+@pytest.mark.parametrize(("allowed", "status"), [("no", 401), ("yes", 200)])
+def test_a_batch_signed_by_its_first_event_is_the_operators_choice(cloud: Cloud, allowed: str, status: int) -> None:
+    body, headers = segment_request(people(2), EVENT_KEY, SIGNING_SECRET)
+    del headers["authorization"]
+    assert post(cloud, body, headers, ACCEPT_FIRST_EVENT_SIGNATURE=allowed)[0] == status
+
+
+def test_a_thousand_events_are_answered_within_a_second(cloud: Cloud) -> None:
+    body, headers = segment_request(people(1000), EVENT_KEY, SIGNING_SECRET)
+    post(cloud, ENTERED)  # a warm function; the cold start is measured elsewhere
+    event = http(body, headers)
+    began = time.perf_counter()
+    answer = handler.lambda_handler(event, Context())
+    assert time.perf_counter() - began < 1.0
+    assert json.loads(answer["body"])["accepted"] == 1000
+    assert len({change["record"]["externalUserId"] for change in cloud.changes()}) == 1001
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "error"),
+    [
+        pytest.param(b"{", WITH_KEY, 400, "the body is not JSON", id="malformed JSON"),
+        pytest.param(b"[]", WITH_KEY, 400, "the body is neither an event nor an array of events", id="empty array"),
+        pytest.param(b" " * 5_000_000, WITH_KEY, 413, "over 4500000 bytes", id="5 MB"),
+        pytest.param(ENTERED, WITH_KEY | {"content-type": "text/plain"}, 415, "application/json", id="wrong type"),
+        pytest.param(ENTERED, WITH_KEY | {"content-encoding": "gzip"}, 415, "not compressed", id="compressed"),
+        pytest.param(ENTERED, {"authorization": f"Bearer {EVENT_KEY}"}, 415, "application/json", id="no type"),
+        pytest.param(ENTERED, JSON, 401, "unauthorized", id="no credential"),
+        pytest.param(ENTERED, JSON | {"x-signature": "0" * 40}, 401, "unauthorized", id="wrong signature"),
+        pytest.param(b"{", JSON | {"x-api-key": "wrong"}, 401, "unauthorized", id="wrong key, and nothing parsed"),
+    ],
+)
+def test_what_a_bad_request_gets(cloud: Cloud, body: bytes, headers: dict[str, str], status: int, error: str) -> None:
+    got, answer = post(cloud, body, headers)
+    assert got == status
+    assert error in answer["error"]
+    assert cloud.messages() == []
+
+
+def test_an_event_that_is_rejected_says_why_and_segment_does_not_repeat_it(cloud: Cloud) -> None:
+    status, answer = post(cloud, (EXAMPLES / "08-track-email-as-userid.json").read_bytes())
+    assert (status, answer["accepted"], answer["rejected"]) == (400, 0, 1)
+    (rejection,) = answer["rejections"]
+    assert (rejection["index"], rejection["reason"]) == (0, "member_id_invalid")
+    assert "@sha256" in rejection["detail"]
+
+
+def test_many_rejections_are_counted_and_some_are_listed(cloud: Cloud) -> None:
+    bad = [event | {"userId": "not an id"} for event in people(300)]
+    status, answer = post(cloud, json.dumps(bad + people(1)).encode())
+    assert (status, answer["accepted"], answer["rejected"], len(answer["rejections"])) == (200, 1, 300, 20)
+
+
+def test_without_a_readable_secret_the_answer_is_ours_to_repair(cloud: Cloud) -> None:
+    cloud.put_secret("IngestSecret", "not json")
+    assert post(cloud, ENTERED) == (503, {"error": "temporarily unavailable"})
+
+
+@pytest.mark.parametrize("key", ["", "short", "CHANGE_ME_CHANGE_ME"])
+def test_an_unusable_secret_fails_closed(cloud: Cloud, key: str) -> None:
+    cloud.put_secret("IngestSecret", {"eventKey": key})
+    assert post(cloud, ENTERED, JSON | {"authorization": f"Bearer {key}"})[0] == 503
+    assert cloud.messages() == []
+
+
+def test_a_key_that_was_rotated_a_moment_ago_opens_at_once_and_the_previous_one_still_does(cloud: Cloud) -> None:
+    assert post(cloud, ENTERED)[0] == 200
+    cloud.put_secret("IngestSecret", {"eventKey": "a-new-event-key-0001", "previousEventKey": EVENT_KEY})
+    for key in (EVENT_KEY, "a-new-event-key-0001", EVENT_KEY):
+        event = http(ENTERED, JSON | {"x-api-key": key})
+        assert handler.lambda_handler(event, Context())["statusCode"] == 200
+
+
+def test_a_queue_that_is_gone_is_a_503_with_a_time_to_come_back(cloud: Cloud) -> None:
+    cloud.client("sqs").delete_queue(QueueUrl=cloud.name_of("ChangeQueue"))
+    cloud.enter("IngestFunction")
+    answer = handler.lambda_handler(http(ENTERED, WITH_KEY), Context())
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "5")
+
+
+def test_without_time_to_end_nothing_is_begun(cloud: Cloud) -> None:
+    assert post(cloud, ENTERED, context=Context(milliseconds=300))[0] == 503
+    assert cloud.messages() == []
+
+
+def test_health_needs_nothing(cloud: Cloud) -> None:
+    answer = handler.lambda_handler(http(b"", {}, route="GET /v1/health"), Context())
+    assert (answer["statusCode"], cloud.messages()) == (200, [])
+
+
+def test_an_unset_environment_names_the_variables(cloud: Cloud, printed: Callable[[], str]) -> None:
+    cloud.enter("IngestFunction")
+    cloud.monkeypatch.delenv("AUDIENCE_TABLE")
+    assert handler.lambda_handler(http(ENTERED, WITH_KEY), Context())["statusCode"] == 503
+    assert "missing or invalid in the environment: AUDIENCE_TABLE" in printed()

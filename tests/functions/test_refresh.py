@@ -1,0 +1,56 @@
+"""The access token, kept fresh by one writer."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from functions.refresh import handler
+from tests.functions.conftest import CREDENTIALS, Cloud, Context
+
+
+def refresh(cloud: Cloud) -> Any:
+    cloud.enter("RefreshFunction")
+    return handler.lambda_handler({"source": "aws.events"}, Context())
+
+
+def test_a_new_token_is_written_where_everyone_finds_it(cloud: Cloud) -> None:
+    assert refresh(cloud)["refreshed"] is True
+    stored = cloud.secret("TokenSecret")
+    assert stored["accessToken"].startswith("Atza|")
+    assert stored["expiresAt"] == pytest.approx(time.time() + 3600, abs=30)
+
+
+def test_a_token_that_lasts_until_after_the_next_run_is_left_alone(cloud: Cloud) -> None:
+    cloud.put_secret("TokenSecret", {"accessToken": "Atza|held", "expiresAt": time.time() + 50 * 60})
+    assert refresh(cloud) == {"refreshed": False, "reason": "fresh"}
+    assert cloud.secret("TokenSecret")["accessToken"] == "Atza|held"
+
+
+def test_a_token_that_would_not_outlive_two_runs_is_replaced(cloud: Cloud) -> None:
+    cloud.put_secret("TokenSecret", {"accessToken": "Atza|held", "expiresAt": time.time() + 40 * 60})
+    assert refresh(cloud)["refreshed"] is True
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"),
+    [
+        pytest.param({"status": 400, "body": '{"error": "invalid_grant"}'}, "authorization_refused", id="revoked"),
+        pytest.param({"status": 503}, "token_unavailable", id="down"),
+    ],
+)
+def test_trouble_is_counted_and_told_without_a_secret(
+    cloud: Cloud, printed: Callable[[], str], do: dict[str, Any], reason: str
+) -> None:
+    cloud.fault("/auth/o2/token", do)
+    assert refresh(cloud) == {"refreshed": False, "reason": reason}
+    text = printed()
+    assert '"TokenRefreshFailed":[1.0]' in text.replace(" ", "")
+    assert not any(secret in text for secret in CREDENTIALS.values())
+
+
+def test_a_stack_that_nobody_has_connected_yet_raises_no_alarm(cloud: Cloud, printed: Callable[[], str]) -> None:
+    cloud.put_secret("CredentialsSecret", {"clientId": "", "clientSecret": "", "refreshToken": ""})
+    assert refresh(cloud) == {"refreshed": False, "reason": "not_connected"}
+    assert "TokenRefreshFailed" not in printed()

@@ -1,0 +1,152 @@
+"""The worker, on events of the shape that Lambda's poller makes."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from functions.worker import handler
+from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
+
+EMAIL = hashlib.sha256(b"ada@example.com").hexdigest()
+
+
+def change(member: str, *, at: int = 1, exits: bool = False) -> dict[str, Any]:
+    return {
+        "at": at,
+        "id": f"personas_{at}",
+        "record": {
+            "externalUserId": member,
+            "countryCode": "US",
+            "action": "DELETE" if exits else "CREATE",
+            "hashedPII": [{"email": EMAIL}],
+            "userConsent": {},
+        },
+    }
+
+
+def body(*changes: dict[str, Any], audience: str = AUDIENCE.audience_id) -> str:
+    return json.dumps({"v": 1, "audienceId": audience, "connectionId": None, "changes": changes})
+
+
+def deliver(cloud: Cloud, *bodies: str, context: Context | None = None) -> list[str]:
+    """Put messages into the queue, receive them and hand them to the worker. Returns the bodies that must come back."""
+    sqs, url = cloud.client("sqs"), cloud.name_of("ChangeQueue")
+    for each in bodies:
+        sqs.send_message(QueueUrl=url, MessageBody=each)
+    received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"])[
+        "Messages"
+    ]
+    records = [
+        {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": message["Attributes"],
+            "messageAttributes": {},
+            "md5OfBody": message["MD5OfBody"],
+            "eventSource": "aws:sqs",
+            "eventSourceARN": cloud.template.resolve({"Fn::GetAtt": ["ChangeQueue", "Arn"]}),
+            "awsRegion": "us-east-1",
+        }
+        for message in received
+    ]
+    cloud.enter("WorkerFunction")
+    answer = handler.lambda_handler({"Records": records}, context or Context())
+    failed = {entry["itemIdentifier"] for entry in answer["batchItemFailures"]}
+    return [record["body"] for record in records if record["messageId"] in failed]
+
+
+def test_a_change_becomes_a_member(cloud: Cloud) -> None:
+    assert deliver(cloud, body(change("cust_1"))) == []
+    assert cloud.members()["cust_1"]["identifiers"] == {"email": [EMAIL]}
+
+
+def test_an_exit_removes_the_member(cloud: Cloud) -> None:
+    deliver(cloud, body(change("cust_1")))
+    for message in cloud.queues.peek(cloud.name_of("ChangeQueue")):
+        assert message
+    cloud.client("sqs").purge_queue(QueueUrl=cloud.name_of("ChangeQueue"))
+    assert deliver(cloud, body(change("cust_1", at=2, exits=True))) == []
+    assert cloud.members() == {}
+
+
+def test_the_newest_of_several_changes_wins_across_messages(cloud: Cloud) -> None:
+    assert deliver(cloud, body(change("cust_1", at=2, exits=True)), body(change("cust_1", at=1))) == []
+    assert cloud.members() == {}
+
+
+def test_a_message_nobody_can_read_is_parked_and_its_neighbours_go_on(cloud: Cloud) -> None:
+    assert deliver(cloud, "{", body(change("cust_1"))) == []
+    assert set(cloud.members()) == {"cust_1"}
+    (letter,) = cloud.queues.peek(cloud.name_of("DeadLetterQueue"))
+    assert (letter.body, letter.attributes["reason"].value) == ("{", "message_not_json")
+
+
+def test_a_record_that_amazon_refuses_is_parked_with_its_story(cloud: Cloud) -> None:
+    bad = change("cust_2")
+    bad["record"]["hashedPII"] = [{"email": "not-a-digest"}]
+    assert deliver(cloud, body(change("cust_1"), bad, change("cust_3"))) == []
+    assert set(cloud.members()) == {"cust_1", "cust_3"}
+    (letter,) = cloud.messages("DeadLetterQueue")
+    assert letter["changes"][0]["record"]["externalUserId"] == "cust_2"
+    assert letter["parked"]["reason"] == "request_rejected"
+    assert letter["parked"]["status"] == 400
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        pytest.param({"status": 429, "headers": {"Retry-After": "30"}}, id="throttled"),
+        pytest.param({"status": 503}, id="down"),
+        pytest.param({"close_before_read": True}, id="reset"),
+    ],
+)
+def test_passing_trouble_at_amazon_leaves_the_message_in_the_queue(cloud: Cloud, do: dict[str, Any]) -> None:
+    cloud.fault("/amc/audiences/records", do)
+    message = body(change("cust_1"))
+    assert deliver(cloud, message) == [message]
+    assert cloud.messages("DeadLetterQueue") == []
+
+
+def test_a_throttled_message_is_not_seen_again_before_amazon_said_so(cloud: Cloud) -> None:
+    cloud.fault("/amc/audiences/records", {"status": 429, "headers": {"Retry-After": "2"}})
+    deliver(cloud, body(change("cust_1")))
+    counts = cloud.queues.counts(cloud.name_of("ChangeQueue"))
+    assert (counts.visible, counts.in_flight) == (0, 1)
+    (again,) = cloud.client("sqs").receive_message(QueueUrl=cloud.name_of("ChangeQueue"), WaitTimeSeconds=10)[
+        "Messages"
+    ]
+    assert json.loads(again["Body"])["changes"][0]["record"]["externalUserId"] == "cust_1"
+
+
+def test_without_authorization_everything_waits(cloud: Cloud) -> None:
+    cloud.put_secret("CredentialsSecret", {"clientId": "", "clientSecret": "", "refreshToken": ""})
+    message = body(change("cust_1"))
+    assert deliver(cloud, message) == [message]
+    assert cloud.messages("DeadLetterQueue") == []
+
+
+def test_a_revoked_authorization_parks_nothing(cloud: Cloud) -> None:
+    cloud.fault("/auth/o2/token", {"status": 400, "body": '{"error": "invalid_grant"}'})
+    message = body(change("cust_1"))
+    assert deliver(cloud, message) == [message]
+
+
+def test_nothing_is_begun_without_time_to_end_it(cloud: Cloud) -> None:
+    message = body(change("cust_1"))
+    assert deliver(cloud, message, context=Context(milliseconds=5000)) == [message]
+    assert cloud.members() == {}
+
+
+def test_logs_hold_ids_and_counts_but_no_identifier_and_no_secret(cloud: Cloud, printed: Callable[[], str]) -> None:
+    bad = change("cust_2")
+    bad["record"]["hashedPII"] = [{"email": "not-a-digest"}]
+    deliver(cloud, body(change("cust_1"), bad))
+    text = printed()
+    assert AUDIENCE.audience_id in text
+    assert "ChangesDelivered" in text
+    assert not any(secret in text for secret in [*CREDENTIALS.values(), EMAIL, "not-a-digest", "Atza|"])
+    assert all(json.loads(line) for line in text.splitlines())

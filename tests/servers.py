@@ -1,0 +1,42 @@
+"""Runs an aiohttp application in a thread of its own, for tests that talk to it over HTTP."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+
+@dataclass
+class Served:
+    """Where the application answers."""
+
+    url: str
+    loop: asyncio.AbstractEventLoop
+    app: web.Application
+
+
+@contextmanager
+def serve(build: Callable[[], web.Application]) -> Iterator[Served]:
+    """Build the application in a loop of its own and serve it on a free port of the loopback address."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> tuple[web.AppRunner, Served]:
+        app = build()
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner, Served(f"http://127.0.0.1:{runner.addresses[0][1]}", loop, app)
+
+    runner, served = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
+    try:
+        yield served
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()

@@ -1,0 +1,643 @@
+"""The queue model: no HTTP, and a clock that stands still until a test moves it."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from local.sqs.deadlines import Deadlines
+from local.sqs.errors import (
+    InvalidAttributeName,
+    InvalidAttributeValue,
+    InvalidParameterValueException,
+    MessageNotInflight,
+    OverLimit,
+    PurgeQueueInProgress,
+    QueueDeletedRecently,
+    QueueDoesNotExist,
+    QueueNameExists,
+    ReceiptHandleIsInvalid,
+    ResourceNotFoundException,
+    UnsupportedOperation,
+)
+from local.sqs.message import MessageAttribute, Received, md5_of_attributes
+from local.sqs.queue import Counts
+from local.sqs.queues import SqsQueues
+
+NOON = 1_800_000_000.0
+ARN = "arn:aws:sqs:eu-west-1:123456789012:"
+
+
+def redrive(target: str, **more: object) -> dict[str, str]:
+    return {"RedrivePolicy": json.dumps({"deadLetterTargetArn": ARN + target, **more})}
+
+
+class Clock:
+    """A clock that a test moves by hand."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queues(clock: Clock) -> SqsQueues:
+    """A queue `work` that gives up after two receives, and its `dead` letters."""
+    queues = SqsQueues(clock)
+    queues.create("dead", {"MessageRetentionPeriod": "1209600"})
+    queues.create("work", redrive("dead", maxReceiveCount=2))
+    return queues
+
+
+def take(queues: SqsQueues, queue: str = "work", **options: Any) -> list[Received]:
+    return asyncio.run(queues.receive(queue, **{"wait_seconds": 0, **options}))
+
+
+def bodies(received: list[Received]) -> list[str]:
+    return [each.message.body for each in received]
+
+
+def test_a_received_message_is_hidden_until_its_visibility_timeout_ends(queues: SqsQueues, clock: Clock) -> None:
+    queues.send("work", "a")
+    assert bodies(take(queues)) == ["a"]
+    clock.pass_by(29.9)
+    assert take(queues) == []
+    clock.pass_by(0.1)
+    [again] = take(queues)
+    assert (again.receive_count, again.first_received_at) == (2, NOON)
+
+
+def test_a_receive_can_choose_its_own_visibility_timeout(queues: SqsQueues, clock: Clock) -> None:
+    queues.send("work", "a")
+    take(queues, visibility=5)
+    clock.pass_by(5)
+    assert bodies(take(queues)) == ["a"]
+
+
+def test_a_message_received_without_a_timeout_is_handed_out_once_per_receive(queues: SqsQueues) -> None:
+    queues.send("work", "a")
+    assert bodies(take(queues, visibility=0)) == ["a"]
+    assert bodies(take(queues, visibility=0)) == ["a"]
+
+
+def test_a_deleted_message_never_returns(queues: SqsQueues, clock: Clock) -> None:
+    queues.send("work", "a")
+    [received] = take(queues)
+    queues.delete("work", received.receipt_handle)
+    clock.pass_by(3_600)
+    assert take(queues) == []
+    queues.delete("work", received.receipt_handle)  # once more is fine
+
+
+def test_a_handle_still_deletes_after_the_timeout_while_nobody_received_the_message_again(
+    queues: SqsQueues, clock: Clock
+) -> None:
+    queues.send("work", "a")
+    [received] = take(queues)
+    clock.pass_by(30)
+    queues.delete("work", received.receipt_handle)
+    assert take(queues) == []
+
+
+def test_the_handle_of_an_earlier_receive_deletes_nothing_and_is_no_error(queues: SqsQueues, clock: Clock) -> None:
+    queues.send("work", "a")
+    [earlier] = take(queues)
+    clock.pass_by(30)
+    [later] = take(queues)
+    queues.delete("work", earlier.receipt_handle)
+    assert queues.counts("work").in_flight == 1
+    queues.delete("work", later.receipt_handle)
+    assert queues.counts("work") == Counts(0, 0, 0, None)
+
+
+def test_deleting_a_batch_tells_the_outcome_of_each_handle(queues: SqsQueues) -> None:
+    queues.send("work", "a")
+    [received] = take(queues)
+    ok, failed = queues.delete_batch("work", [received.receipt_handle, "no handle"])
+    assert ok is None
+    assert isinstance(failed, ReceiptHandleIsInvalid)
+
+
+@pytest.mark.parametrize(
+    "handle",
+    [
+        pytest.param("no handle", id="not base64"),
+        pytest.param("ÄÖ", id="not ASCII"),
+        pytest.param("", id="empty"),
+        pytest.param("YSBiIGM=", id="no receive count"),
+        pytest.param("ZGVhZCBpZCAx", id="another queue's"),
+    ],
+)
+def test_a_handle_that_this_queue_did_not_give_out_is_refused(queues: SqsQueues, handle: str) -> None:
+    with pytest.raises(ReceiptHandleIsInvalid):
+        queues.delete("work", handle)
+    with pytest.raises(ReceiptHandleIsInvalid):
+        queues.change_visibility("work", handle, 10)
+
+
+def test_visibility_can_be_prolonged_and_ended(queues: SqsQueues, clock: Clock) -> None:
+    queues.send("work", "a")
+    [received] = take(queues)
+    queues.change_visibility("work", received.receipt_handle, 100)
+    clock.pass_by(99)
+    assert take(queues) == []
+    queues.change_visibility("work", received.receipt_handle, 0)
+    assert bodies(take(queues)) == ["a"]
+
+
+def test_the_visibility_of_a_message_that_is_visible_cannot_change(queues: SqsQueues, clock: Clock) -> None:
+    queues.send("work", "a")
+    [received] = take(queues)
+    clock.pass_by(30)
+    with pytest.raises(MessageNotInflight):
+        queues.change_visibility("work", received.receipt_handle, 10)
+
+
+def test_the_visibility_of_a_message_that_is_gone_cannot_change(queues: SqsQueues) -> None:
+    queues.send("work", "a")
+    [received] = take(queues)
+    queues.delete("work", received.receipt_handle)
+    with pytest.raises(InvalidParameterValueException):
+        queues.change_visibility("work", received.receipt_handle, 10)
+
+
+def test_no_message_stays_hidden_for_more_than_twelve_hours_after_a_receive(queues: SqsQueues, clock: Clock) -> None:
+    queues.send("work", "a")
+    [received] = take(queues)
+    clock.pass_by(10)
+    with pytest.raises(InvalidParameterValueException):
+        queues.change_visibility("work", received.receipt_handle, 43_200)
+    queues.change_visibility("work", received.receipt_handle, 43_190)
+
+
+def test_a_message_received_too_often_goes_to_the_dead_letters_and_keeps_its_id_and_time(
+    queues: SqsQueues, clock: Clock
+) -> None:
+    sent = queues.send("work", "a")
+    for _ in range(2):
+        assert bodies(take(queues)) == ["a"]
+        clock.pass_by(30)
+    assert queues.counts("dead").visible == 0  # it moves when its turn comes, not before
+    assert take(queues) == []
+    [dead] = queues.peek("dead")
+    assert (dead.id, dead.sent_at, dead.dead_letter_of) == (sent.id, NOON, "work")
+
+
+def test_a_dead_letter_takes_no_living_messages_place_in_a_receive(queues: SqsQueues, clock: Clock) -> None:
+    queues.send("work", "spent")
+    for _ in range(2):
+        take(queues)
+        clock.pass_by(30)
+    queues.send("work", "fresh")
+    assert bodies(take(queues, max_messages=1)) == ["fresh"]
+
+
+def test_peeking_at_dead_letters_leaves_them_as_they_are(queues: SqsQueues) -> None:
+    queues.send("dead", "a")
+    queues.send("dead", "b", delay=10)
+    assert [message.body for message in queues.peek("dead")] == ["a", "b"]
+    assert queues.counts("dead") == Counts(visible=1, in_flight=0, delayed=1, oldest_age=0.0)
+
+
+def test_messages_expire_by_the_time_they_were_sent_in_flight_and_among_the_dead_too(
+    queues: SqsQueues, clock: Clock
+) -> None:
+    queues.change("work", {"MessageRetentionPeriod": "60"})
+    queues.send("work", "a")
+    clock.pass_by(40)
+    [received] = take(queues)
+    clock.pass_by(20)
+    assert queues.counts("work") == Counts(0, 0, 0, None)
+    queues.delete("work", received.receipt_handle)
+
+
+def test_a_longer_retention_also_holds_for_messages_already_sent(queues: SqsQueues, clock: Clock) -> None:
+    queues.change("work", {"MessageRetentionPeriod": "60"})
+    queues.send("work", "a")
+    queues.change("work", {"MessageRetentionPeriod": "120"})
+    clock.pass_by(119)
+    assert queues.counts("work").visible == 1
+    clock.pass_by(1)
+    assert queues.counts("work").visible == 0
+
+
+@pytest.mark.parametrize(
+    ("queue_delay", "message_delay", "expected"),
+    [
+        pytest.param("0", None, 0, id="none"),
+        pytest.param("7", None, 7, id="the queue's"),
+        pytest.param("7", 3, 3, id="the message's own wins"),
+        pytest.param("7", 0, 0, id="the message's own wins when it is zero"),
+    ],
+)
+def test_a_message_becomes_visible_after_its_delay(
+    queues: SqsQueues, clock: Clock, queue_delay: str, message_delay: int | None, expected: int
+) -> None:
+    queues.change("work", {"DelaySeconds": queue_delay})
+    queues.send("work", "a", delay=message_delay)
+    if expected:
+        clock.pass_by(expected - 0.1)
+        assert queues.counts("work").delayed == 1
+        assert take(queues) == []
+        clock.pass_by(0.1)
+    assert bodies(take(queues)) == ["a"]
+
+
+def test_no_more_messages_are_in_flight_than_the_limit(clock: Clock) -> None:
+    queues = SqsQueues(clock, in_flight_limit=3)
+    queues.create("work")
+    for body in "abcde":
+        queues.send("work", body)
+    assert len(take(queues)) == 3
+    with pytest.raises(OverLimit):
+        take(queues)
+    assert take(queues, wait_seconds=0.01) == []  # a receive that waits comes back empty instead
+
+
+def test_the_limit_is_that_of_a_standard_queue(clock: Clock) -> None:
+    queues = SqsQueues(clock)
+    queues.create("work")
+    for _ in range(120_001):
+        queues.send("work", "a")
+    assert len(take(queues, max_messages=200_000)) == 120_000
+    with pytest.raises(OverLimit):
+        take(queues)
+
+
+# Waiting
+
+
+def in_a_loop(test: Callable[[SqsQueues], Coroutine[Any, Any, None]]) -> None:
+    queues = SqsQueues(time.time)
+    queues.create("work")
+    asyncio.run(asyncio.wait_for(test(queues), timeout=10))
+
+
+async def waiting(queues: SqsQueues, **options: Any) -> asyncio.Task[list[Received]]:
+    task = asyncio.create_task(queues.receive("work", **{"wait_seconds": 9, **options}))
+    await asyncio.sleep(0.01)
+    assert not task.done()
+    return task
+
+
+def test_a_wait_ends_with_the_message() -> None:
+    async def test(queues: SqsQueues) -> None:
+        task = await waiting(queues)
+        queues.send("work", "a")
+        async with asyncio.timeout(0.5):
+            assert bodies(await task) == ["a"]
+
+    in_a_loop(test)
+
+
+def test_one_message_ends_one_wait_of_several() -> None:
+    async def test(queues: SqsQueues) -> None:
+        tasks = [await waiting(queues, wait_seconds=0.2) for _ in range(3)]
+        queues.send("work", "a")
+        assert sorted(map(len, await asyncio.gather(*tasks))) == [0, 0, 1]
+
+    in_a_loop(test)
+
+
+def test_a_wait_sees_a_message_reappear_by_itself() -> None:
+    async def test(queues: SqsQueues) -> None:
+        queues.send("work", "a")
+        [received] = await queues.receive("work", 1, 0)
+        queues.change_visibility("work", received.receipt_handle, 1)
+        start = time.monotonic()
+        assert bodies(await queues.receive("work", 1, 9)) == ["a"]
+        assert 0.9 < time.monotonic() - start < 1.5
+
+    in_a_loop(test)
+
+
+def test_a_wait_in_vain_takes_the_queues_own_time_and_comes_back_empty() -> None:
+    async def test(queues: SqsQueues) -> None:
+        queues.change("work", {"ReceiveMessageWaitTimeSeconds": "1"})
+        start = time.monotonic()
+        assert await queues.receive("work") == []
+        assert 0.9 < time.monotonic() - start < 1.5
+
+    in_a_loop(test)
+
+
+def test_a_cancelled_wait_takes_no_message() -> None:
+    async def test(queues: SqsQueues) -> None:
+        task = await waiting(queues)
+        task.cancel()
+        queues.send("work", "a")
+        await asyncio.gather(task, return_exceptions=True)
+        assert queues.counts("work").visible == 1
+
+    in_a_loop(test)
+
+
+def test_deleting_a_queue_ends_the_waits_for_it() -> None:
+    async def test(queues: SqsQueues) -> None:
+        task = await waiting(queues)
+        queues.remove("work")
+        with pytest.raises(QueueDoesNotExist):
+            async with asyncio.timeout(0.5):
+                await task
+
+    in_a_loop(test)
+
+
+def test_a_wait_sees_a_slow_move_arrive() -> None:
+    async def test(queues: SqsQueues) -> None:
+        queues.create("dead")
+        queues.change("work", redrive("dead", maxReceiveCount=1))
+        queues.send("dead", "a")
+        task = await waiting(queues)
+        queues.moves.start("dead", "work", rate=5)
+        async with asyncio.timeout(1.5):
+            assert bodies(await task) == ["a"]
+
+    in_a_loop(test)
+
+
+# Queues
+
+
+@pytest.mark.parametrize("reference", ["work", "http://127.0.0.1:1/123456789012/work", ARN + "work"])
+def test_a_queue_is_found_by_name_url_and_arn(queues: SqsQueues, reference: str) -> None:
+    assert queues.find(reference).name == "work"
+
+
+def test_a_queue_may_be_created_again_with_the_same_attributes_only(queues: SqsQueues) -> None:
+    queue = queues.create("work", {"VisibilityTimeout": "30"})
+    assert queue is queues.find("work")
+    with pytest.raises(QueueNameExists):
+        queues.create("work", {"VisibilityTimeout": "31"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("VisibilityTimeout", "43201", id="above"),
+        pytest.param("MessageRetentionPeriod", "59", id="below"),
+        pytest.param("DelaySeconds", "-1", id="negative"),
+        pytest.param("DelaySeconds", "1.5", id="not whole"),
+        pytest.param("ReceiveMessageWaitTimeSeconds", "9" * 5_000, id="very long"),
+        pytest.param("MaximumMessageSize", "1048577", id="above 1 MiB"),
+        pytest.param("RedrivePolicy", "{", id="redrive: not JSON"),
+        pytest.param("RedrivePolicy", "[]", id="redrive: not an object"),
+    ],
+)
+def test_an_attribute_out_of_range_is_refused_and_changes_nothing(queues: SqsQueues, name: str, value: str) -> None:
+    before = queues.find("work").settings
+    with pytest.raises(InvalidAttributeValue):
+        queues.change("work", {name: value})
+    assert queues.find("work").settings == before
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        pytest.param(redrive("dead"), id="no count"),
+        pytest.param(redrive("dead", maxReceiveCount=0), id="never"),
+        pytest.param(redrive("nowhere", maxReceiveCount=5), id="no such queue"),
+    ],
+)
+def test_a_redrive_policy_needs_a_queue_and_a_count(queues: SqsQueues, attributes: dict[str, str]) -> None:
+    with pytest.raises(InvalidAttributeValue):
+        queues.change("work", attributes)
+
+
+@pytest.mark.parametrize("name", ["FifoQueue", "QueueArn", "Nonsense"])
+def test_an_attribute_that_a_standard_queue_cannot_set_is_refused(queues: SqsQueues, name: str) -> None:
+    with pytest.raises(InvalidAttributeName):
+        queues.create("other", {name: "true"})
+
+
+def test_a_purge_empties_the_queue_once_in_a_minute(queues: SqsQueues, clock: Clock) -> None:
+    queues.send("work", "in flight")
+    take(queues)
+    queues.send("work", "visible")
+    queues.send("work", "delayed", delay=5)
+    queues.purge("work")
+    assert queues.counts("work") == Counts(0, 0, 0, None)
+    with pytest.raises(PurgeQueueInProgress):
+        queues.purge("work")
+    clock.pass_by(60)
+    queues.purge("work")
+
+
+def test_the_name_of_a_deleted_queue_is_free_after_a_minute(queues: SqsQueues, clock: Clock) -> None:
+    queues.remove("work")
+    with pytest.raises(QueueDoesNotExist):
+        queues.send("work", "a")
+    with pytest.raises(QueueDeletedRecently):
+        queues.create("work")
+    clock.pass_by(60)
+    queues.create("work")
+
+
+# Move tasks
+
+
+def bury(queues: SqsQueues, clock: Clock, *texts: str) -> None:
+    """Receive messages too often."""
+    for text in texts:
+        queues.send("work", text)
+    for _ in range(3):
+        take(queues)
+        clock.pass_by(30)
+
+
+def test_a_move_sends_dead_letters_back_as_new_messages(queues: SqsQueues, clock: Clock) -> None:
+    bury(queues, clock, "a", "b")
+    old_ids = {message.id for message in queues.peek("dead")}
+    task = queues.moves.start("dead")
+    assert (task.status, task.moved, queues.counts("dead").visible) == ("COMPLETED", 2, 0)
+    received = take(queues)
+    assert bodies(received) == ["a", "b"]
+    assert all(each.receive_count == 1 and each.message.sent_at == clock.now for each in received)
+    assert not old_ids & {each.message.id for each in received}
+
+
+def test_a_move_can_name_another_destination(queues: SqsQueues, clock: Clock) -> None:
+    queues.create("other")
+    bury(queues, clock, "a")
+    queues.moves.start("dead", "other")
+    assert bodies(take(queues, "other")) == ["a"]
+
+
+def test_a_message_sent_to_the_dead_letters_directly_has_no_queue_to_go_back_to(queues: SqsQueues) -> None:
+    queues.send("dead", "parked")
+    task = queues.moves.start("dead")
+    assert (task.status, task.failure) == ("FAILED", "CouldNotDetermineMessageSource")
+    assert queues.counts("dead").visible == 1
+    assert queues.moves.start("dead", "work").moved == 1
+
+
+def test_a_move_to_a_queue_that_is_gone_fails_and_loses_nothing(queues: SqsQueues, clock: Clock) -> None:
+    bury(queues, clock, "a")
+    queues.create("other", redrive("dead", maxReceiveCount=2))
+    queues.remove("work")
+    task = queues.moves.start("dead")
+    assert (task.status, task.failure) == ("FAILED", "AWS.SimpleQueueService.NonExistentQueue")
+    assert queues.counts("dead").visible == 1
+
+
+def test_a_move_with_a_rate_goes_on_with_the_clock_and_can_be_cancelled(queues: SqsQueues, clock: Clock) -> None:
+    bury(queues, clock, *"abcdefgh")
+    task = queues.moves.start("dead", rate=2)
+    with pytest.raises(UnsupportedOperation):
+        queues.moves.start("dead")
+    clock.pass_by(1.5)
+    assert (queues.counts("work").visible, queues.counts("dead").visible) == (3, 5)
+    assert queues.moves.cancel(task.handle).moved == 3
+    clock.pass_by(60)
+    assert queues.counts("dead").visible == 5
+    assert [each.status for each in queues.moves.of("dead")] == ["CANCELLED"]
+
+
+def test_a_move_ends_early_when_others_take_the_messages(queues: SqsQueues, clock: Clock) -> None:
+    bury(queues, clock, "a", "b")
+    task = queues.moves.start("dead", rate=1)
+    take(queues, "dead")
+    clock.pass_by(1)
+    assert queues.counts("work").visible == 0
+    assert (task.status, task.moved) == ("COMPLETED", 0)
+
+
+def test_moves_are_refused_where_they_make_no_sense(queues: SqsQueues) -> None:
+    with pytest.raises(ResourceNotFoundException):
+        queues.moves.start("nowhere")
+    with pytest.raises(ResourceNotFoundException):
+        queues.moves.start("dead", "nowhere")
+    with pytest.raises(ResourceNotFoundException):
+        queues.moves.cancel("nothing")
+    with pytest.raises(InvalidParameterValueException):
+        queues.moves.start("work")  # nobody's dead letters
+
+
+# Checksums
+
+
+def test_the_checksum_of_attributes_goes_by_name_and_tells_strings_from_binaries() -> None:
+    attributes = {"b": MessageAttribute("Binary", b"\x00"), "a": MessageAttribute("String", "é")}
+    layout = [
+        *(b"\x00\x00\x00\x01a", b"\x00\x00\x00\x06String", b"\x01", b"\x00\x00\x00\x02\xc3\xa9"),
+        *(b"\x00\x00\x00\x01b", b"\x00\x00\x00\x06Binary", b"\x02", b"\x00\x00\x00\x01\x00"),
+    ]
+    assert md5_of_attributes(attributes) == hashlib.md5(b"".join(layout), usedforsecurity=False).hexdigest()
+
+
+# Properties
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["put", "drop", "pop"]), st.sampled_from("abcdef"), st.integers(0, 20)), max_size=400
+    )
+)
+def test_deadlines_pop_as_a_plain_table_would(steps: list[tuple[str, str, int]]) -> None:
+    deadlines, table = Deadlines(), dict[str, tuple[float, int]]()
+    for number, (step, key, due) in enumerate(steps):
+        if step == "put":
+            deadlines.put(key, due)
+            table[key] = due, number
+        elif step == "drop":
+            deadlines.drop(key)
+            table.pop(key, None)
+        else:
+            expected = sorted((at, name) for name, at in table.items() if at[0] <= due)
+            assert deadlines.pop_due(due) == [name for _, name in expected]
+            table = {name: at for name, at in table.items() if at[0] > due}
+        assert len(deadlines) == len(table)
+        assert deadlines.first() == min((at for at, _ in table.values()), default=None)
+
+
+def test_deadlines_that_were_dropped_take_no_space() -> None:
+    deadlines = Deadlines()
+    for number in range(10_000):
+        deadlines.put(str(number), number + 1e9)
+        deadlines.drop(str(number))
+    assert len(deadlines._heap) < 100
+
+
+def test_a_deadline_that_moves_often_takes_the_space_of_one() -> None:
+    deadlines = Deadlines()
+    for number in range(10_000):
+        deadlines.put("a", number)
+    assert len(deadlines._heap) < 100
+    assert deadlines.first() == 9_999
+
+
+class QueueAgainstATable(RuleBasedStateMachine):
+    """Each message is in exactly one place, and reappears exactly when a plain table of times says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.queues = SqsQueues(self.clock)
+        self.queues.create("work", {"MessageRetentionPeriod": "60", "VisibilityTimeout": "10"})
+        self.visible_from: dict[str, float] = {}  # by message id
+        self.received: set[str] = set()
+        self.sent: dict[str, float] = {}
+        self.handles: dict[str, str] = {}
+
+    def alive(self) -> list[str]:
+        return [each for each, at in self.sent.items() if at + 60 > self.clock.now]
+
+    def is_visible(self, message_id: str) -> bool:
+        return self.visible_from[message_id] <= self.clock.now
+
+    @rule(delay=st.integers(0, 15))
+    def send(self, delay: int) -> None:
+        message = self.queues.send("work", "a", delay=delay)
+        self.sent[message.id] = self.clock.now
+        self.visible_from[message.id] = self.clock.now + delay
+
+    @rule(limit=st.integers(1, 10), visibility=st.integers(0, 15))
+    def receive(self, limit: int, visibility: int) -> None:
+        expected = {each for each in self.alive() if self.is_visible(each)}
+        received = take(self.queues, max_messages=limit, visibility=visibility)
+        ids = {each.message.id for each in received}
+        assert len(received) == len(ids) == min(limit, len(expected))
+        assert ids <= expected
+        for each in received:
+            self.handles[each.message.id] = each.receipt_handle
+            self.visible_from[each.message.id] = self.clock.now + visibility
+            self.received.add(each.message.id)
+
+    @precondition(lambda self: self.handles)
+    @rule(choice=st.randoms(use_true_random=False))
+    def delete(self, choice: Any) -> None:
+        message_id = choice.choice(sorted(self.handles))
+        self.queues.delete("work", self.handles.pop(message_id))
+        self.sent.pop(message_id, None)
+
+    @rule(seconds=st.integers(0, 20))
+    def wait(self, seconds: int) -> None:
+        self.clock.pass_by(seconds)
+
+    @invariant()
+    def the_counts_agree(self) -> None:
+        alive = self.alive()
+        hidden = [each for each in alive if not self.is_visible(each)]
+        in_flight = sum(each in self.received for each in hidden)
+        age = self.clock.now - min(self.sent[each] for each in alive) if alive else None
+        assert self.queues.counts("work") == Counts(len(alive) - len(hidden), in_flight, len(hidden) - in_flight, age)
+
+
+TestQueueAgainstATable = QueueAgainstATable.TestCase

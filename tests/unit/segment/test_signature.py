@@ -1,0 +1,100 @@
+"""X-Signature, checked on the bytes received."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.segment.signature import is_signed, sign
+
+SECRET = "a-shared-secret-of-some-length"
+EVENT = '{"type":"track","messageId":"m1","properties":{"x":1e-7,"y":2.0,"z":"\\u2028]}"}}'
+EXTRAS = ',"advertiserId":"1","countryCode":"US"}'
+OTHER = '{"type":"track","messageId":"m2"}'
+
+
+def signed(text: str, secret: str = SECRET) -> str:
+    return sign(text.encode(), secret)
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "first_event", "expected"),
+    [
+        pytest.param(EVENT, EVENT, False, True, id="a single event, whole"),
+        pytest.param(f"[{EVENT},{OTHER}]", f"[{EVENT},{OTHER}]", False, True, id="an array, whole"),
+        pytest.param(f"[{EVENT},{OTHER}]", EVENT, False, False, id="an array, first event only: refused by default"),
+        pytest.param(f"[{EVENT},{OTHER}]", EVENT, True, True, id="an array, first event only: accepted on request"),
+        pytest.param(f"[{EVENT},{OTHER}]", OTHER, True, False, id="an array signed by its second event"),
+        pytest.param(f'[{{"json":{EVENT}}}]', EVENT, True, True, id="an Extensible Webhook's array"),
+        pytest.param(EVENT[:-1] + EXTRAS, EVENT, False, True, id="a single event with extras behind it"),
+        pytest.param(f"[{EVENT[:-1]}{EXTRAS},{OTHER}]", EVENT, True, True, id="an array with extras"),
+        pytest.param(f"[{EVENT[:-1]}{EXTRAS},{OTHER}]", EVENT, False, False, id="an array with extras, by default"),
+        pytest.param(EVENT[:-1] + ',"userId":"me"}', EVENT, False, False, id="an event field behind the signed text"),
+        pytest.param(
+            EVENT[:-1] + ',"properties":{}}', EVENT, False, False, id="a repeated field behind the signed text"
+        ),
+        pytest.param(EVENT.replace("track", "trick"), EVENT, False, False, id="changed text"),
+        pytest.param(EVENT + " ", EVENT, False, False, id="a space more"),
+        pytest.param("[]", EVENT, True, False, id="an empty array"),
+        pytest.param("[ ", EVENT, True, False, id="an array cut off"),
+        pytest.param("", EVENT, True, False, id="an empty body"),
+        pytest.param("{", EVENT, True, False, id="not JSON"),
+    ],
+)
+def test_a_signature_covers_what_segment_signs(body: str, text: str, first_event: bool, expected: bool) -> None:
+    assert is_signed(body.encode(), signed(text), [SECRET], accept_first_event=first_event) is expected
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        pytest.param(None, id="missing"),
+        pytest.param("", id="empty"),
+        pytest.param("0" * 40, id="wrong"),
+        pytest.param(signed(EVENT) + "," + signed(EVENT), id="sent twice"),
+        pytest.param("é" * 40, id="not ASCII"),
+        pytest.param("a" * 1_000_000, id="very long"),
+        pytest.param(signed(EVENT)[:-1], id="cut off"),
+    ],
+)
+def test_an_odd_signature_is_refused(signature: str | None) -> None:
+    assert not is_signed(EVENT.encode(), signature, [SECRET])
+
+
+def test_current_and_previous_secret_both_verify() -> None:
+    assert is_signed(EVENT.encode(), signed(EVENT, "the-previous-secret"), [SECRET, "the-previous-secret"])
+
+
+def test_an_empty_secret_never_verifies() -> None:
+    assert not is_signed(EVENT.encode(), sign(EVENT.encode(), ""), ["", b""])
+
+
+def test_upper_case_digits_verify() -> None:
+    assert is_signed(EVENT.encode(), signed(EVENT).upper(), [SECRET])
+
+
+def test_more_trailing_members_than_extras_have_are_not_cut_off() -> None:
+    many = "".join(f',"extra{number}":1' for number in range(17))
+    assert not is_signed((EVENT[:-1] + many + "}").encode(), signed(EVENT), [SECRET])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(json_values, min_size=1, max_size=4), st.booleans())
+def test_the_first_element_is_cut_out_exactly_for_any_json(values: list[Any], ascii_only: bool) -> None:
+    texts = [json.dumps(value, separators=(",", ":"), ensure_ascii=ascii_only) for value in values]
+    body = f"[{','.join(texts)}]".encode("utf-8", "surrogatepass")
+    first = texts[0].encode("utf-8", "surrogatepass")
+    assert is_signed(body, sign(first, SECRET), [SECRET], accept_first_event=True)
+
+
+@given(st.binary(max_size=200), st.text(max_size=60))
+def test_no_body_and_no_signature_makes_it_raise(body: bytes, signature: str) -> None:
+    assert not is_signed(body, signature, [SECRET], accept_first_event=True)

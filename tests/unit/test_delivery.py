@@ -1,0 +1,245 @@
+"""From messages to uploads and to a verdict on each message."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.record import Upload
+from audience_sync.delivery import Delivery, Limits, Message, Report
+from audience_sync.errors import (
+    AccessDenied,
+    AudienceSyncError,
+    OutcomeUnknown,
+    RequestRejected,
+    RequestTooLarge,
+    ServiceUnavailable,
+    Throttled,
+    TokenUnavailable,
+    Unavailable,
+)
+
+BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
+
+
+@dataclass
+class Amazon:
+    """Takes uploads, unless a rule refuses them."""
+
+    refuses: Callable[[dict[str, Any]], AudienceSyncError | None] = lambda _: None
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    asked: int = 0
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        assert timeout > 0
+        self.asked += 1
+        body = json.loads(upload.body())
+        if error := self.refuses(body):
+            raise error
+        self.taken.append(body)
+        return f"job-{len(self.taken)}"
+
+    def members(self) -> set[str]:
+        return {record["externalUserId"] for body in self.taken for record in body["records"]}
+
+
+@dataclass
+class Letters:
+    """Keeps dead letters, or is down."""
+
+    down: bool = False
+    kept: list[dict[str, Any]] = field(default_factory=list)
+
+    def send(self, bodies: Sequence[str], *, deadline: float, attributes: dict[str, str] | None = None) -> None:
+        if self.down:
+            raise Unavailable("down")
+        self.kept += [{"body": body, "attributes": attributes, "deadline": deadline} for body in bodies]
+
+    def reasons(self) -> dict[str, str]:
+        stories = [json.loads(letter["body"]) for letter in self.kept]
+        return {story["changes"][0]["record"]["externalUserId"]: story["parked"]["reason"] for story in stories}
+
+
+def change(member: str, *, at: int = 1, exits: bool = False, pii: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    record = {"externalUserId": member, "action": "DELETE" if exits else "CREATE", "userConsent": {}}
+    return {"at": at, "id": f"id-{at}", "record": record | {"hashedPII": [{"email": "e"}] if pii is None else pii}}
+
+
+def message(name: str, *changes: dict[str, Any], audience: str = BIG_ID, receives: int = 1) -> Message:
+    body = json.dumps({"v": 1, "audienceId": audience, "connectionId": None, "changes": changes})
+    return Message(name, f"handle-{name}", body, receives, sent_at=1000)
+
+
+def deliver(
+    messages: list[Message],
+    amazon: Amazon,
+    letters: Letters | None = None,
+    *,
+    limits: Limits | None = None,
+    seconds: float = 60.0,
+) -> Report:
+    return Delivery(
+        amazon,
+        letters or Letters(),
+        limits or Limits(),
+        monotonic=lambda: 0.0,
+        now=lambda: 5000,
+        jitter=lambda: 1.0,
+    ).deliver(messages, deadline=seconds)
+
+
+def members(count: int) -> list[dict[str, Any]]:
+    return [change(f"m{number}") for number in range(count)]
+
+
+def test_changes_of_several_messages_go_out_as_one_upload_with_an_exact_id() -> None:
+    amazon = Amazon()
+    report = deliver([message("a", change("m1")), message("b", change("m2"))], amazon)
+    assert [body["audienceId"] for body in amazon.taken] == [9007199254740993]
+    assert amazon.members() == {"m1", "m2"}
+    assert (report.delivered, report.deferred) == (2, [])
+    assert report.jobs == [(BIG_ID, "job-1")]
+
+
+def test_only_the_newest_change_of_a_member_is_sent() -> None:
+    amazon = Amazon()
+    report = deliver([message("a", change("m1", at=2, exits=True)), message("b", change("m1", at=1))], amazon)
+    assert [record["action"] for record in amazon.taken[0]["records"]] == ["DELETE"]
+    assert (report.delivered, report.superseded) == (1, 1)
+
+
+def test_audiences_never_share_an_upload() -> None:
+    amazon = Amazon()
+    deliver([message("a", change("m1"), audience="1"), message("b", change("m1"), audience="2")], amazon)
+    assert [body["audienceId"] for body in amazon.taken] == [1, 2]
+
+
+def test_uploads_keep_to_both_limits_and_lose_nobody() -> None:
+    by_count, by_bytes = Amazon(), Amazon()
+    deliver([message("a", *members(25))], by_count, limits=Limits(max_records=10))
+    deliver([message("a", *members(25))], by_bytes, limits=Limits(max_bytes=500))
+    assert [len(body["records"]) for body in by_count.taken] == [10, 10, 5]
+    assert max(len(json.dumps(body, separators=(",", ":"))) for body in by_bytes.taken) <= 500
+    assert by_count.members() == by_bytes.members() == {f"m{number}" for number in range(25)}
+
+
+@pytest.mark.parametrize("bad", [{"m3"}, {"m0", "m19"}, {"m7", "m8", "m9"}])
+def test_bad_records_are_isolated_and_cost_their_neighbours_nothing(bad: set[str]) -> None:
+    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
+        found = bad & {record["externalUserId"] for record in body["records"]}
+        return RequestRejected("Amazon answered 400", status=400) if found else None
+
+    amazon, letters = Amazon(refuses), Letters()
+    report = deliver([message("a", *members(20))], amazon, letters)
+    assert letters.reasons() == dict.fromkeys(bad, "request_rejected")
+    assert amazon.members() == {f"m{number}" for number in range(20)} - bad
+    assert (report.delivered, report.parked, report.deferred) == (20 - len(bad), len(bad), [])
+    k, rounds = len(bad), (20 // len(bad) - 1).bit_length() + 1
+    assert amazon.asked <= 1 + 2 * k * (1 + rounds)
+
+
+def test_an_upload_that_is_too_large_is_halved_until_it_fits() -> None:
+    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
+        return RequestTooLarge("Amazon answered 413", status=413) if len(body["records"]) > 3 else None
+
+    amazon = Amazon(refuses)
+    report = deliver([message("a", *members(10))], amazon)
+    assert amazon.members() == {f"m{number}" for number in range(10)}
+    assert (report.delivered, report.parked) == (10, 0)
+
+
+def test_an_audience_we_may_not_touch_is_parked_without_halving_and_others_go_on() -> None:
+    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
+        return AccessDenied("Amazon answered 403", status=403) if body["audienceId"] == 1 else None
+
+    amazon, letters = Amazon(refuses), Letters()
+    report = deliver(
+        [message("a", *members(4), audience="1"), message("b", *members(3), audience="2")], amazon, letters
+    )
+    assert amazon.asked == 2
+    assert set(letters.reasons().values()) == {"access_denied"}
+    assert (report.delivered, report.parked, report.deferred) == (3, 4, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "receives", "delay"),
+    [
+        pytest.param(Throttled("429", retry_after=120), 1, 120, id="Retry-After is obeyed"),
+        pytest.param(Throttled("429"), 1, 4, id="first backoff"),
+        pytest.param(ServiceUnavailable("503"), 4, 32, id="backoff doubles with every receive"),
+        pytest.param(ServiceUnavailable("503"), 19, 900, id="backoff is capped"),
+        pytest.param(OutcomeUnknown("reset"), 1, 60, id="an unknown outcome waits the settle time"),
+        pytest.param(TokenUnavailable("no token"), 1, 4, id="token trouble keeps the message"),
+    ],
+)
+def test_passing_trouble_leaves_messages_in_the_queue(error: AudienceSyncError, receives: int, delay: float) -> None:
+    report = deliver([message("a", change("m1"), receives=receives)], Amazon(lambda _: error))
+    assert [(deferred.message.message_id, deferred.delay) for deferred in report.deferred] == [("a", delay)]
+    assert (report.delivered, report.parked) == (0, 0)
+
+
+def test_one_audiences_trouble_stops_its_own_uploads_only() -> None:
+    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
+        return Throttled("429", retry_after=9) if body["audienceId"] == 1 else None
+
+    amazon = Amazon(refuses)
+    report = deliver(
+        [message("a", *members(30), audience="1"), message("b", *members(30), audience="2")],
+        amazon,
+        limits=Limits(max_records=10),
+    )
+    assert amazon.asked == 1 + 3
+    assert [deferred.message.message_id for deferred in report.deferred] == ["a"]
+
+
+def test_a_message_is_held_back_for_its_own_members_only() -> None:
+    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
+        return ServiceUnavailable("503") if body["records"][0]["externalUserId"] == "m2" else None
+
+    messages = [message("a", change("m0"), change("m1")), message("b", change("m2")), message("c", change("m3"))]
+    report = deliver(messages, Amazon(refuses), limits=Limits(max_records=2))
+    assert [deferred.message.message_id for deferred in report.deferred] == ["b", "c"]
+
+
+def test_a_message_that_nobody_can_read_is_parked_as_it_is_and_its_neighbours_go_on() -> None:
+    amazon, letters = Amazon(), Letters()
+    report = deliver([Message("bad", "h", "{", 1, 0), message("good", change("m1"))], amazon, letters)
+    assert [(letter["body"], letter["attributes"]) for letter in letters.kept] == [
+        ("{", {"reason": "message_not_json"})
+    ]
+    assert (amazon.members(), report.parked, report.deferred) == ({"m1"}, 1, [])
+
+
+def test_what_cannot_be_parked_stays_in_the_queue() -> None:
+    amazon = Amazon(lambda _: RequestRejected("400", status=400))
+    report = deliver([Message("bad", "h", "{", 1, 0), message("b", change("m1"))], amazon, Letters(down=True))
+    assert sorted(deferred.message.message_id for deferred in report.deferred) == ["b", "bad"]
+    assert report.parked == 0
+
+
+def test_a_dead_letter_tells_its_story_and_can_be_redriven_as_it_is() -> None:
+    letters = Letters()
+    amazon = Amazon(lambda _: RequestRejected("Amazon answered 400: no", status=400, request_id="r-1"))
+    deliver([message("a", change("m1"), receives=3)], amazon, letters)
+    letter = json.loads(letters.kept[0]["body"])
+    assert letter["parked"] == {
+        "reason": "request_rejected",
+        "status": 400,
+        "detail": "Amazon answered 400: no",
+        "requestId": "r-1",
+        "attempts": 3,
+        "firstAt": 1000,
+        "lastAt": 5000,
+    }
+    again = Amazon()
+    deliver([Message("redriven", "h", letters.kept[0]["body"], 1, 0)], again)
+    assert again.members() == {"m1"}
+
+
+def test_without_time_left_nothing_is_asked_and_everything_comes_back_at_once() -> None:
+    amazon = Amazon()
+    report = deliver([message("a", change("m1"))], amazon, seconds=5.5)
+    assert amazon.asked == 0
+    assert [deferred.reason for deferred in report.deferred] == ["out_of_time"]

@@ -1,0 +1,369 @@
+"""What a request body comes to: every example of what Segment sends, and what is wrong with the rest."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.errors import InvalidRequest, TooLarge
+from audience_sync.intake import Reading, changes_from, compiled
+from audience_sync.membership import Audience
+from audience_sync.translation import Policy
+
+EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
+NOW = int(datetime(2026, 3, 20, tzinfo=UTC).timestamp() * 1000)
+LAPSED = Audience("418273650912345678", country="US", computation_key="lapsed_premium_buyers")
+GERMAN = Audience("418273650912349999", country="DE")
+JOURNEY = Audience("2", country="US", computation_key="winback_flow__send_to_amazon_4q8zt")
+OLD_JOURNEY = Audience("3", country="US", computation_key="j_o_winback__opened_email_t7c2q")
+
+
+class Listed:
+    """An audience table in memory."""
+
+    def __init__(self, *audiences: Audience) -> None:
+        self._audiences = audiences
+
+    def by_id(self, audience_id: str) -> Audience | None:
+        return next((each for each in self._audiences if each.audience_id == audience_id), None)
+
+    def by_computation_key(self, key: str) -> Audience | None:
+        return next((each for each in self._audiences if each.computation_key == key), None)
+
+    def all(self) -> Sequence[Audience]:
+        return self._audiences
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read(body: Any, *, audiences: Listed | None = None, policy: Policy | None = None, now: int = NOW) -> Reading:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    listed = audiences or Listed(LAPSED, GERMAN, JOURNEY, OLD_JOURNEY)
+    return changes_from(raw, mappings=compiled(None), audiences=listed, now=now, policy=policy)
+
+
+def example(number: str) -> Any:
+    (path,) = EXAMPLES.glob(f"{number}-*.json")
+    return json.loads(path.read_bytes())
+
+
+def told(reading: Reading) -> list[str]:
+    """Each change as 'CREATE member', each rejection as its reason."""
+    changes = [f"{each.record['action']} {each.record['externalUserId']}" for each in reading.changes]
+    return changes + [rejection.reason for rejection in reading.rejections]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected", "ignored"),
+    [
+        pytest.param("01", ["CREATE cust_48121"], 0, id="track, entered"),
+        pytest.param("02", ["DELETE cust_48121"], 0, id="track, exited"),
+        pytest.param("03", ["CREATE cust_48121"], 0, id="identify, true"),
+        pytest.param("04", ["DELETE cust_48121"], 0, id="identify, false"),
+        pytest.param("05", ["CREATE cust_48121"], 0, id="a journey step without a boolean is an entry"),
+        pytest.param("06", ["member_id_missing"], 0, id="an older journey's text, nobody named"),
+        pytest.param("07", ["member_id_missing"], 0, id="an anonymous visitor"),
+        pytest.param("08", ["member_id_invalid"], 0, id="an e-mail address as userId"),
+        pytest.param("09", ["CREATE kunde-20934"], 0, id="Germany, with consent"),
+        pytest.param("10", ["consent_missing"], 0, id="Germany, without consent"),
+        pytest.param("11", ["CREATE kunde-20934"], 0, id="Germany, storage denied but data granted"),
+        pytest.param("12", ["CREATE cust_48121"], 0, id="hashed already"),
+        pytest.param("13", ["member_id_invalid"], 0, id="an id beyond ASCII"),
+        pytest.param(
+            "14",
+            ["CREATE cust_1001", "CREATE cust_1002", "DELETE cust_1003", "CREATE cust_1004", "DELETE cust_1005"],
+            0,
+            id="a batch of five",
+        ),
+        pytest.param("15", ["CREATE cust_1001", "DELETE cust_1003"], 0, id="an Extensible Webhook's batch"),
+        pytest.param("19", ["CREATE cust_48121"], 0, id="a linked audience"),
+        pytest.param("20", ["membership_undecided"], 0, id="an entity event states no membership"),
+        pytest.param("21", ["CREATE cust_48121"], 0, id="a linked audience, as identify"),
+        pytest.param("22", ["CREATE cust_48121"], 0, id="a renamed event"),
+        pytest.param("23", ["membership_contradictory"], 0, id="name and boolean disagree"),
+        pytest.param("24", [], 1, id="a computed trait"),
+        pytest.param("26", ["DELETE cust_48121"] * 4, 0, id="a deletion notice reaches every audience"),
+    ],
+)
+def test_every_example_of_segment_gives_the_documented_result(number: str, expected: list[str], ignored: int) -> None:
+    reading = read(example(number))
+    assert sorted(told(reading)) == sorted(expected)
+    assert reading.ignored == ignored
+
+
+def test_a_full_event_becomes_exactly_this_record() -> None:
+    (change,) = read(example("01")).changes
+    assert (change.audience_id, change.connection_id) == ("418273650912345678", None)
+    assert change.at == 1772615722118
+    assert change.message_id == "personas_2nF7aKq0VxLw9TbRzYcM1dHgPsE"
+    assert change.record == {
+        "externalUserId": "cust_48121",
+        "countryCode": "US",
+        "action": "CREATE",
+        "hashedPII": [
+            {
+                "email": sha256("maya.okafor@example.com"),
+                "phone": sha256("12065550142"),
+                "firstname": sha256("maya"),
+                "lastname": sha256("okaforlind"),
+                "address": sha256("1200westlakeavenstenumber400"),
+                "city": sha256("seattle"),
+                "state": sha256("wa"),
+                "postal": sha256("98109"),
+            }
+        ],
+        "userConsent": {},
+    }
+
+
+def test_a_late_exit_and_a_duplicate_come_to_the_newest_state() -> None:
+    reading = read(example("25"))
+    assert len(reading.changes) == len({change.member for change in reading.changes})
+    assert reading.accepted == len(reading.changes) + reading.superseded
+    assert reading.superseded >= 1
+
+
+def test_two_identifiers_of_one_profile_become_one_record() -> None:
+    (change,) = read(example("27")).changes
+    assert sorted(identity["email"] for identity in change.record["hashedPII"]) == sorted(
+        [sha256("maya.okafor@example.com"), sha256("m.okafor@work.example")]
+    )
+
+
+def test_an_older_journey_that_names_its_member_is_an_entry() -> None:
+    assert told(read(example("06") | {"userId": "cust_1"})) == ["CREATE cust_1"]
+
+
+def test_consent_travels_with_an_addition_and_never_with_a_removal() -> None:
+    entered = example("09")
+    (addition,) = read(entered).changes
+    assert addition.record["userConsent"]["consent"] == {
+        "amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"},
+        "tcf": "CPexampleTcfStringAAABDEAABAAAAAAAAAAA",
+        "gpp": "DBABMA~CPexampleGppSection",
+    }
+    assert "ipAddress" not in addition.record["userConsent"]["geo"], "clear text goes only where a mapping says so"
+    entered["event"] = "Audience Exited"
+    entered["properties"] |= {"lapsed_premium_buyers": False, "amznUserData": "DENIED"}
+    (removal,) = read(entered).changes
+    assert (removal.record["action"], removal.record["userConsent"]) == ("DELETE", {})
+
+
+def test_the_policy_may_leave_consent_to_amazon() -> None:
+    assert told(read(example("10"), policy=Policy(consent="pass"))) == ["CREATE kunde-20934"]
+
+
+def entered(**changes: Any) -> dict[str, Any]:
+    """A plain entry, with dotted paths replaced; None removes the field."""
+    event: dict[str, Any] = json.loads(json.dumps(example("01")))
+    for path, value in changes.items():
+        *steps, last = path.split("__")
+        holder = event
+        for step in steps:
+            holder = holder[step]
+        if value is None:
+            holder.pop(last, None)
+        else:
+            holder[last] = value
+    return event
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        pytest.param(1, "not_an_event", id="a number"),
+        pytest.param({}, "not_an_event", id="an empty object in an array"),
+        pytest.param(entered(type=None), "not_an_event", id="no type"),
+        pytest.param(entered(context=[]), "not_an_event", id="context is a list"),
+        pytest.param(entered(properties="x"), "not_an_event", id="properties is a text"),
+        pytest.param(entered(context__personas__external_audience_id="999"), "audience_unknown", id="a foreign id"),
+        pytest.param(entered(context__personas__external_audience_id="x"), "audience_unknown", id="an id that is none"),
+        pytest.param(
+            entered(context__personas__external_audience_id=4.18e17), "audience_unknown", id="an id through a double"
+        ),
+        pytest.param(
+            entered(context__personas__external_audience_id=None, context__personas__computation_key="else"),
+            "membership_undecided",
+            id="a computation key without a boolean",
+        ),
+        pytest.param(entered(properties__lapsed_premium_buyers="yes"), "membership_undecided", id="a word"),
+        pytest.param(entered(properties__lapsed_premium_buyers=1), "membership_undecided", id="a number"),
+        pytest.param(entered(traits={"lapsed_premium_buyers": False}), "membership_contradictory", id="both ways"),
+        pytest.param(entered(timestamp="2026-03-20T00:06:00Z"), "time_ahead", id="six minutes ahead"),
+        pytest.param(entered(timestamp="yesterday"), "time_unreadable", id="a time in words"),
+        pytest.param(entered(timestamp=1709543722), "time_unreadable", id="a time as a number"),
+        pytest.param(entered(userId="a b"), "member_id_invalid", id="an id with a space"),
+        pytest.param(entered(userId=["a", "b"]), "member_id_invalid", id="a list of ids"),
+        pytest.param(entered(countryCode="Atlantis"), "country_invalid", id="a country that is none"),
+        pytest.param(
+            entered(
+                properties={"lapsed_premium_buyers": True, "first_name": "山田", "postal": "-"}, context__traits=None
+            ),
+            "no_identifier",
+            id="nothing usable",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_by_reason_and_never_repeated(event: Any, reason: str) -> None:
+    reading = read([event])
+    (rejection,) = reading.rejections
+    assert rejection.reason == reason
+    assert (reading.accepted, reading.ignored, reading.changes) == (0, 0, [])
+    for value in ("maya", "okafor", "Atlantis", "山田", "yesterday", "a b"):
+        assert value not in rejection.detail.lower()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param({"type": "page", "name": "Home"}, id="a page"),
+        pytest.param({"type": "track", "event": "Order Completed", "userId": "u"}, id="a purchase"),
+        pytest.param({"type": "identify", "userId": "u", "traits": {"email": "a@b.co"}}, id="an identify call"),
+        pytest.param({"type": "group", "groupId": "g"}, id="a group"),
+        pytest.param(entered(messageId="segment-test-message-abc"), id="the event tester's message"),
+        pytest.param(entered(userId="test-user-abc"), id="the event tester's user"),
+        pytest.param(entered(context__personas__event_emitter_id="event_tester_1"), id="the event tester's emitter"),
+        pytest.param(entered(context__personas__computation_class="trait"), id="a computed trait"),
+    ],
+)
+def test_what_concerns_no_audience_is_ignored(event: Any) -> None:
+    reading = read(event)
+    assert (reading.accepted, reading.ignored, reading.rejections) == (0, 1, [])
+
+
+def test_without_personas_the_events_name_decides_and_the_audience_key_finds_it() -> None:
+    exited = {
+        "type": "track",
+        "event": "Audience Exited",
+        "messageId": "m",
+        "userId": "u1",
+        "properties": {"audience_key": "lapsed_premium_buyers"},
+    }
+    assert told(read(exited)) == ["DELETE u1"]
+    assert told(read(exited | {"event": "audience exited"})) == [], "an unknown name removes nobody"
+
+
+@pytest.mark.parametrize(
+    ("changes", "at"),
+    [
+        pytest.param({"timestamp": "2026-03-04T10:15:22.118+01:00"}, 1772615722118, id="another zone"),
+        pytest.param({"timestamp": None, "originalTimestamp": "2026-03-04T09:15:22Z"}, 1772615722000, id="original"),
+        pytest.param({"timestamp": "", "originalTimestamp": None}, 1772615723358, id="received"),
+        pytest.param({"timestamp": None, "originalTimestamp": None, "receivedAt": None}, NOW, id="none: now"),
+        pytest.param({"timestamp": "2026-03-20T00:04:59Z"}, NOW + 299_000, id="a clock that is a little fast"),
+    ],
+)
+def test_the_time_of_an_event(changes: dict[str, Any], at: int) -> None:
+    (change,) = read(entered(**changes)).changes
+    assert change.at == at
+
+
+@pytest.mark.parametrize(
+    ("event", "country"),
+    [
+        pytest.param(entered(), "US", id="from the event's extras"),
+        pytest.param(entered(countryCode="uk", properties__amznUserData="GRANTED"), "GB", id="as people write it"),
+        pytest.param(entered(countryCode=None), "US", id="from audience_settings"),
+        pytest.param(entered(countryCode=None, context__personas__audience_settings=None), "CA", id="from the table"),
+        pytest.param(entered(countryCode="UNKNOWN"), None, id="unknown says nothing"),
+    ],
+)
+def test_the_country_comes_from_the_nearest_who_knows_it(event: Any, country: str | None) -> None:
+    (change,) = read(event, audiences=Listed(replace(LAPSED, country="CA"))).changes
+    assert change.record.get("countryCode") == country
+
+
+def test_a_wrong_country_does_not_keep_anyone_in() -> None:
+    exited = entered(event="Audience Exited", properties__lapsed_premium_buyers=False, countryCode="Atlantis")
+    assert told(read(exited)) == ["DELETE cust_48121"]
+
+
+def test_an_exit_without_any_identifier_is_an_exit_all_the_same() -> None:
+    exited = entered(event="Audience Exited", properties={"lapsed_premium_buyers": False}, context__traits=None)
+    (change,) = read(exited).changes
+    assert change.record["hashedPII"] == []
+
+
+@pytest.mark.parametrize(
+    ("told_id", "safe"),
+    [
+        pytest.param("personas_2nF7-a.b:c", "personas_2nF7-a.b:c", id="plain"),
+        pytest.param("x" * 101, None, id="too long"),
+        pytest.param("ada@example.com", None, id="not plain"),
+        pytest.param("a\nb", None, id="two lines"),
+        pytest.param({"a": 1}, None, id="an object"),
+        pytest.param(None, None, id="missing"),
+        pytest.param("", None, id="empty"),
+    ],
+)
+def test_a_message_id_that_is_not_plain_is_replaced_by_a_digest(told_id: Any, safe: str | None) -> None:
+    first, second = (read(entered(messageId=told_id, userId="a b")).rejections[0].message_id for _ in range(2))
+    assert first == second
+    assert first == safe or (safe is None and first.startswith("sha256:") and len(first) == 39)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"{", id="cut off"),
+        pytest.param(b"[]", id="an empty array"),
+        pytest.param(b"{}", id="an empty object"),
+        pytest.param(b'"text"', id="a text"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"[NaN]", id="NaN"),
+        pytest.param(b"\xff\xfe[\x00]\x00", id="UTF-16"),
+        pytest.param(b'[{"type":"\xff"}]', id="not UTF-8"),
+        pytest.param(b"[" * 100_000, id="nested too deeply"),
+        pytest.param(b'[{"a":' * 50_000, id="objects nested too deeply"),
+        pytest.param(b"[" + b"9" * 10_000 + b"]", id="a very long number"),
+    ],
+)
+def test_a_body_of_no_use_is_refused_whole(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        read(body)
+
+
+def test_a_body_over_a_limit_is_refused_as_too_large() -> None:
+    with pytest.raises(TooLarge):
+        read(b"[" + b"1," * 10_000 + b"1]")
+    with pytest.raises(TooLarge):
+        read(b" " * 4_500_001)
+
+
+def test_one_bad_event_costs_no_good_one() -> None:
+    reading = read([entered(userId="good_1"), {"type": 5}, entered(userId="bad id"), entered(userId="good_2")])
+    assert told(reading) == ["CREATE good_1", "CREATE good_2", "not_an_event", "member_id_invalid"]
+    assert [rejection.index for rejection in reading.rejections] == [1, 2]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+PATHS = (
+    "type event messageId userId timestamp countryCode context properties traits context__personas "
+    "context__personas__computation_key context__personas__external_audience_id context__traits "
+    "context__personas__audience_settings properties__lapsed_premium_buyers properties__email properties__phone "
+    "properties__tcf"
+).split()
+
+
+@given(st.dictionaries(st.sampled_from(PATHS), json_values, max_size=2), st.booleans())
+def test_no_event_however_strange_makes_it_raise_or_echo(changes: dict[str, Any], in_array: bool) -> None:
+    try:
+        event = entered(**dict(sorted(changes.items())))
+    except (TypeError, AttributeError, KeyError, IndexError):
+        return  # the two replacements do not fit into each other
+    reading = read([event] if in_array else event)
+    assert reading.accepted + reading.ignored + len(reading.rejections) == 1

@@ -1,0 +1,142 @@
+"""Which of several changes is the newest, and how changes travel."""
+
+import json
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.errors import InvalidMessage
+from audience_sync.membership import MAX_MESSAGE, ChangeMessage, MembershipChange, Version, coalesce, pack
+
+
+def change(
+    member: str = "m1", *, at: int = 1, exits: bool = False, message_id: str = "a", emails: tuple[str, ...] = ("e",)
+) -> MembershipChange:
+    record = {
+        "externalUserId": member,
+        "action": "DELETE" if exits else "CREATE",
+        "hashedPII": [{"email": email} for email in emails],
+        "userConsent": {},
+    }
+    return MembershipChange("9007199254740993", None, at, message_id, record)
+
+
+changes = st.builds(
+    change,
+    st.sampled_from(["m1", "m2"]),
+    at=st.integers(0, 3),
+    exits=st.booleans(),
+    message_id=st.sampled_from("abc"),
+    emails=st.lists(st.sampled_from("vwxyz"), max_size=3, unique=True).map(tuple),
+)
+
+
+def by_member(some: list[MembershipChange]) -> dict[tuple[str, str], MembershipChange]:
+    return {each.member: each for each in some}
+
+
+def canonical(some: list[MembershipChange]) -> dict[tuple[str, str], Any]:
+    return {
+        each.member: (each.version, sorted(json.dumps(identity) for identity in each.record["hashedPII"]))
+        for each in some
+    }
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        pytest.param(Version(1, True, "z"), Version(2, False, "a"), id="a later time wins"),
+        pytest.param(Version(1, False, "z"), Version(1, True, "a"), id="an exit outranks an enter of the same moment"),
+        pytest.param(Version(1, True, "a"), Version(1, True, "b"), id="the message id decides what is left"),
+    ],
+)
+def test_versions_are_ordered(older: Version, newer: Version) -> None:
+    assert older < newer
+
+
+def test_the_newest_change_of_a_member_survives_whatever_the_order() -> None:
+    three = [change(at=1), change(at=3, exits=True), change(at=2)]
+    assert all(coalesce(order)[0].version == Version(3, True, "a") for order in permutations(three))
+
+
+def test_identities_of_one_member_merge_into_one_record() -> None:
+    (merged,) = coalesce([change(emails=("work",)), change(message_id="b", emails=("home",))])
+    assert merged.record["hashedPII"] == [{"email": "home"}, {"email": "work"}]
+
+
+def test_an_exit_takes_along_the_identities_of_the_entries_it_overtakes() -> None:
+    (merged,) = coalesce([change(at=1, emails=("old",)), change(at=2, exits=True, emails=())])
+    assert merged.exits
+    assert merged.record["hashedPII"] == [{"email": "old"}]
+
+
+def test_ids_that_differ_in_case_are_different_members() -> None:
+    assert len(coalesce([change("abc"), change("ABC")])) == 2
+
+
+def test_a_hundred_thousand_changes_of_one_member_come_to_one() -> None:
+    (merged,) = coalesce(change(at=at) for at in range(100_000))
+    assert merged.at == 99_999
+
+
+@given(st.lists(changes, max_size=12), st.randoms(use_true_random=False))
+def test_coalescing_does_not_depend_on_the_order(some: list[MembershipChange], random: Any) -> None:
+    shuffled = random.sample(some, len(some))
+    assert canonical(coalesce(some)) == canonical(coalesce(shuffled))
+
+
+@given(st.lists(changes, max_size=12), st.integers(0, 12))
+def test_coalescing_does_not_depend_on_how_deliveries_were_split(some: list[MembershipChange], at: int) -> None:
+    split = coalesce(coalesce(some[:at]) + coalesce(some[at:]))
+    assert canonical(split) == canonical(coalesce(some))
+
+
+@given(st.lists(changes, max_size=12))
+def test_repeated_deliveries_change_nothing(some: list[MembershipChange]) -> None:
+    assert canonical(coalesce(some + some)) == canonical(coalesce(some))
+
+
+@given(st.lists(changes, max_size=30))
+def test_packed_changes_arrive_as_they_were(some: list[MembershipChange]) -> None:
+    arrived = [each for body in pack(some) for each in ChangeMessage.from_body(body).changes]
+    assert arrived == some
+
+
+def test_no_message_is_longer_than_it_may_be() -> None:
+    fat = [change(f"m{number}", emails=("x" * 900,)) for number in range(1000)]
+    bodies = pack(fat)
+    assert max(len(body.encode()) for body in bodies) <= MAX_MESSAGE
+    assert len(bodies) == 5
+
+
+def test_a_message_holds_changes_of_one_audience() -> None:
+    other = MembershipChange("2", "connection", 1, "a", change().record)
+    first, second = (ChangeMessage.from_body(body) for body in pack([change(), other, change("m2")]))
+    assert (first.audience_id, len(first.changes)) == ("9007199254740993", 2)
+    assert (second.audience_id, second.connection_id, len(second.changes)) == ("2", "connection", 1)
+
+
+GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "changes": [change().as_json()]}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param("{", "message_not_json", id="not JSON"),
+        pytest.param("[" * 100_000, "message_not_json", id="nested too deeply"),
+        pytest.param("[]", "message_version_unknown", id="not an object"),
+        pytest.param(json.dumps(GOOD | {"v": 2}), "message_version_unknown", id="unknown version"),
+        pytest.param(json.dumps(GOOD | {"audienceId": 1}), "invalid_message", id="audience id as a number"),
+        pytest.param(json.dumps(GOOD | {"audienceId": "x"}), "invalid_message", id="audience id without digits"),
+        pytest.param(json.dumps(GOOD | {"changes": {}}), "invalid_message", id="changes not a list"),
+        pytest.param(json.dumps(GOOD | {"changes": [1]}), "invalid_message", id="a change that is none"),
+        pytest.param(json.dumps(GOOD | {"changes": [{"at": 1}]}), "invalid_message", id="a change without record"),
+    ],
+)
+def test_an_unreadable_message_says_why(body: str, reason: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        ChangeMessage.from_body(body)
+    assert caught.value.reason == reason

@@ -1,0 +1,258 @@
+"""What must hold between the numbers and names of template.yaml; linters do not notice."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from audience_sync.settings import IngestSettings, RefreshSettings, WorkerSettings
+from audience_sync.telemetry import NAMESPACE
+
+ROOT = Path(__file__).parents[2]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms: `!Ref Name` as {"Ref": "Name"}, `!Sub text` as {"Fn::Sub": text}."""
+
+
+def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    name = "Ref" if tag == "Ref" else f"Fn::{tag}"
+    if isinstance(node, yaml.ScalarNode):
+        return {name: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    raise yaml.YAMLError(f"a mapping under !{tag}")
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 - a safe loader's child
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+
+
+def _properties(name: str) -> dict[str, Any]:
+    properties: dict[str, Any] = RESOURCES[name]["Properties"]
+    return properties
+
+
+def _named(kind: str) -> list[str]:
+    return [name for name, resource in RESOURCES.items() if resource["Type"] == kind]
+
+
+FUNCTIONS = _named("AWS::Serverless::Function")
+ROLES = _named("AWS::IAM::Role")
+LOG_GROUPS = _named("AWS::Logs::LogGroup")
+ALARMS = _named("AWS::CloudWatch::Alarm")
+CHANGES = _properties("WorkerFunction")["Events"]["Changes"]["Properties"]
+
+
+def _statements(role: str) -> Iterator[dict[str, Any]]:
+    for policy in _properties(role)["Policies"]:
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_a_message_stays_out_of_sight_for_six_worker_timeouts_and_the_longest_window() -> None:
+    longest_window = TEMPLATE["Parameters"]["BatchWindow"]["MaxValue"]
+    assert (
+        _properties("ChangeQueue")["VisibilityTimeout"] >= 6 * _properties("WorkerFunction")["Timeout"] + longest_window
+    )
+
+
+def test_dead_letters_are_kept_longer_than_changes() -> None:
+    assert (
+        _properties("DeadLetterQueue")["MessageRetentionPeriod"] > _properties("ChangeQueue")["MessageRetentionPeriod"]
+    )
+
+
+def test_a_message_is_tried_twenty_times_before_it_is_given_up() -> None:
+    redrive = _properties("ChangeQueue")["RedrivePolicy"]
+    assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": "DeadLetterQueue.Arn"}, "maxReceiveCount": 20}
+
+
+def test_only_the_change_queue_fills_the_dead_letters_by_itself() -> None:
+    allowed = _properties("DeadLetterQueue")["RedriveAllowPolicy"]
+    (arn,) = allowed["sourceQueueArns"]
+    assert allowed["redrivePermission"] == "byQueue"
+    assert arn["Fn::Sub"].endswith(":" + _properties("ChangeQueue")["QueueName"]["Fn::Sub"])
+
+
+def test_the_worker_may_hand_back_single_messages() -> None:
+    assert CHANGES["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_number_of_workers_is_capped_where_messages_are_taken() -> None:
+    assert CHANGES["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
+    assert TEMPLATE["Parameters"]["MaximumConcurrency"]["MinValue"] == 2  # AWS refuses less
+
+
+def test_a_batch_of_more_than_ten_has_a_window() -> None:
+    assert CHANGES["BatchSize"] > 10
+    assert TEMPLATE["Parameters"]["BatchWindow"]["MinValue"] >= 1  # AWS refuses the batch without
+
+
+def test_pausing_stops_delivery_and_not_intake() -> None:
+    assert CHANGES["Enabled"] == {"Fn::If": ["Delivering", True, False]}
+    assert not any("Enabled" in event["Properties"] for event in _properties("IngestFunction")["Events"].values())
+
+
+@pytest.mark.parametrize("queue", _named("AWS::SQS::Queue"))
+def test_queues_are_encrypted_and_refuse_connections_without_tls(queue: str) -> None:
+    assert _properties(queue)["SqsManagedSseEnabled"] is True
+    (policy,) = (
+        _properties(name) for name in _named("AWS::SQS::QueuePolicy") if {"Ref": queue} in _properties(name)["Queues"]
+    )
+    statement = policy["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Resource"] == {"Fn::GetAtt": f"{queue}.Arn"}
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("table", _named("AWS::DynamoDB::Table"))
+def test_tables_are_encrypted_can_be_restored_and_outlive_the_stack(table: str) -> None:
+    assert _properties(table)["SSESpecification"] == {"SSEEnabled": True}
+    assert _properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert RESOURCES[table]["DeletionPolicy"] == RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("group", LOG_GROUPS)
+def test_logs_end(group: str) -> None:
+    assert _properties(group)["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_has_a_role_and_a_log_group_of_its_own(function: str) -> None:
+    name = function.removesuffix("Function")
+    assert _properties(function)["Role"] == {"Fn::GetAtt": f"{name}Role.Arn"}
+    assert _properties(function)["LoggingConfig"]["LogGroup"] == {"Ref": f"{name}LogGroup"}
+    logging = [each["Resource"] for each in _statements(f"{name}Role") if "logs:PutLogEvents" in each["Action"]]
+    assert logging == [{"Fn::GetAtt": f"{name}LogGroup.Arn"}]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_names_every_action_and_every_resource(role: str) -> None:
+    assert "ManagedPolicyArns" not in _properties(role)
+    for statement in _statements(role):
+        assert not any("*" in action for action in _listed(statement["Action"]))
+        for resource in _listed(statement["Resource"]):
+            assert resource.keys() <= {"Ref", "Fn::GetAtt", "Fn::Sub"}
+            assert "*" not in json.dumps(resource)
+
+
+def test_refresh_alone_writes_a_secret_and_only_the_token() -> None:
+    writers = {
+        (role, statement["Resource"]["Ref"])
+        for role in ROLES
+        for statement in _statements(role)
+        if "secretsmanager:PutSecretValue" in _listed(statement["Action"])
+    }
+    assert writers == {("RefreshRole", "TokenSecret")}
+
+
+SETTINGS = [
+    pytest.param("IngestFunction", IngestSettings, id="ingest"),
+    pytest.param("WorkerFunction", WorkerSettings, id="worker"),
+    pytest.param("RefreshFunction", RefreshSettings, id="refresh"),
+]
+AHEAD = {"MEMBERSHIP_TABLE"}  # deployed before the worker uses it, so that turning it on is a change of code alone
+
+
+@pytest.mark.parametrize(("function", "settings"), SETTINGS)
+def test_a_function_gets_the_variables_that_its_settings_read(function: str, settings: Any) -> None:
+    given = _properties(function)["Environment"]["Variables"].keys()
+    # The hosts of Amazon follow from the region; only a local stack or a rehearsal names others.
+    read = {field.alias for field in settings.model_fields.values()} - {"AMAZON_API_URL", "AMAZON_LOGIN_URL"}
+    assert given - AHEAD == read - AHEAD
+
+
+@pytest.mark.parametrize(("function", "settings"), SETTINGS)
+def test_the_defaults_of_the_parameters_suit_the_settings(function: str, settings: Any) -> None:
+    variables = _properties(function)["Environment"]["Variables"]
+    parameters = TEMPLATE["Parameters"]
+    environment = {
+        name: str(parameters[value["Ref"]]["Default"]) if value["Ref"] in parameters else value["Ref"]
+        for name, value in variables.items()
+    }
+    settings.from_env(environment)
+
+
+def test_metrics_are_looked_for_where_the_functions_put_them() -> None:
+    variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    own = [_properties(alarm) for alarm in ALARMS if not _properties(alarm)["Namespace"].startswith("AWS/")]
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == NAMESPACE
+    assert {alarm["Namespace"] for alarm in own} == {NAMESPACE}
+    for alarm in own:
+        assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
+
+
+def test_every_metric_of_ours_that_is_watched_or_shown_exists() -> None:
+    telemetry = (ROOT / "layers/shared/audience_sync/telemetry.py").read_text()
+    watched = {_properties(alarm)["MetricName"] for alarm in ALARMS if _properties(alarm)["Namespace"] == NAMESPACE}
+    assert {name for name in watched if f'"{name}"' not in telemetry} == set()
+    assert {name for name in _shown_metrics() if f'"{name}"' not in telemetry} == set()
+
+
+def _shown_metrics() -> set[str]:
+    shown, namespace = set(), ""
+    for widget in json.loads(_properties("Dashboard")["DashboardBody"]["Fn::Sub"])["widgets"]:
+        for metric in widget["properties"]["metrics"]:
+            namespace = metric[0] if metric[0] not in {".", "..."} else namespace
+            if namespace == NAMESPACE and metric[0] != "...":
+                shown.add(metric[1])
+    return shown
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_carries_its_own_name_tells_somebody_and_says_what_it_means(alarm: str) -> None:
+    properties = _properties(alarm)
+    assert properties["AlarmName"] == {"Fn::Sub": "${AWS::StackName}-" + alarm}
+    assert properties["AlarmActions"] == [{"Ref": "Alarms"}]
+    assert properties["AlarmDescription"].endswith(".")
+
+
+def test_access_logs_hold_route_keys_and_nothing_a_sender_wrote() -> None:
+    logged = json.loads(_properties("Api")["AccessLogSettings"]["Format"])
+    assert "$context.routeKey" in logged.values()
+    written_by_sender = ("path", "query", "header", "identity", "requestOverride", "authorizer", "domain")
+    assert not [value for value in logged.values() if any(word in value for word in written_by_sender)]
+
+
+def test_the_token_is_refreshed_three_times_in_its_life_and_within_the_quota_of_versions() -> None:
+    schedule = _properties("RefreshFunction")["Events"]["Schedule"]["Properties"]["Schedule"]
+    minutes = int(schedule.removeprefix("rate(").removesuffix(" minutes)"))
+    assert 60 // minutes >= 3  # a token lives 60 minutes
+    assert 24 * 60 // minutes < 100  # versions that Secrets Manager keeps, each for a day
+
+
+@pytest.mark.parametrize("secret", _named("AWS::SecretsManager::Secret"))
+def test_the_template_itself_holds_no_secret(secret: str) -> None:
+    properties = _properties(secret)
+    written = json.loads(properties.get("SecretString") or properties["GenerateSecretString"]["SecretStringTemplate"])
+    assert not any(written.values())
+
+
+def test_nothing_in_the_template_names_a_host_of_amazon() -> None:
+    assert "AMAZON_API_URL" not in json.dumps(TEMPLATE)
+    assert "AMAZON_LOGIN_URL" not in json.dumps(TEMPLATE)
+
+
+def test_every_parameter_is_explained_and_shown_in_a_group() -> None:
+    shown = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in shown["ParameterGroups"] for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(TEMPLATE["Parameters"]) == sorted(shown["ParameterLabels"])
+    assert all(parameter["Description"] for parameter in TEMPLATE["Parameters"].values())
+
+
+@pytest.mark.parametrize("event", sorted((ROOT / "events/lambda").glob("ingest-*.json")), ids=lambda path: path.stem)
+def test_the_example_requests_use_routes_of_the_template(event: Path) -> None:
+    routes = {
+        f"{route['Properties']['Method']} {route['Properties']['Path']}"
+        for route in _properties("IngestFunction")["Events"].values()
+    }
+    assert json.loads(event.read_text())["routeKey"] in routes
