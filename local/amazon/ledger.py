@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from local.amazon.records import Identity, Record
 
 KEPT_REQUESTS = 10_000
-KEPT_BODY_BYTES = 64_000_000  # about 16 full uploads of 6,000 records with all eight fields, 100 with an email only
+KEPT_BODY_BYTES = 64_000_000  # about 15 uploads of 6,000 records with all eight fields, 60 with an email only
 KEPT_RECORDS = 250_000  # entries share their digests with the members: about 300 bytes each beyond those
 KEPT_VIOLATIONS = 10_000
 _SECRET_FIELDS = frozenset({"client_secret", "refresh_token", "code", "code_verifier"})

@@ -1,0 +1,155 @@
+"""Runs the sandbox on a free port, in a thread with a loop of its own, under a clock that tests move."""
+
+import asyncio
+import contextlib
+import hashlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from aiohttp import web
+
+from local.amazon.app import build_app
+from local.amazon.sandbox import Options
+
+CLIENT_ID = "amzn1.application-oa2-client.sandbox"
+CLIENT_SECRET = "a secret of the sandbox"
+REFRESH_TOKEN = "Atzr|of-the-sandbox"
+AUDIENCES = "application/vnd.amcaudiences.v1+json"
+CONNECTIONS = "application/vnd.amcaudiencesconnections.v1+json"
+JOB_DELAY = 4.0  # seconds on the test's clock; sweeps are one second apart
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class Amazon:
+    """What a test says to the sandbox, always over HTTP."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self.url = url
+        self.clock = clock
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.token = ""
+
+    def login(self, **fields: str) -> requests.Response:
+        form = {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}
+        form |= {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET} | fields
+        return self.session.post(f"{self.url}/auth/o2/token", data=form, timeout=5)
+
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
+        """Send a proper request; `headers` replace proper ones, and None leaves one out."""
+        media = CONNECTIONS if "/connections" in path else AUDIENCES
+        media = "application/json" if path.startswith("/v2/") else media
+        headers: dict[str, Any] = {"Accept": media, "Amazon-Advertising-API-ClientId": CLIENT_ID}
+        headers |= {"Authorization": f"Bearer {self.token}"} | ({"Content-Type": media} if body is not None else {})
+        headers |= options.pop("headers", {})
+        content = {"data": body} if isinstance(body, bytes | str) else {"json": body}
+        options.setdefault("timeout", 5)
+        options.setdefault("allow_redirects", False)
+        return self.session.request(method, self.url + path, headers=headers, **content, **options)
+
+    def create_audience(self, **changed: Any) -> int:
+        answer = self.call("POST", "/amc/audiences/metadata", new_audience(**changed))
+        assert answer.status_code == 201, answer.text
+        return int(answer.json()["audienceId"])
+
+    def send(self, audience_id: int, *records: dict[str, Any], **options: Any) -> requests.Response:
+        return self.call(
+            "POST", "/amc/audiences/records", {"audienceId": audience_id, "records": list(records)}, **options
+        )
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.call("GET", f"/amc/audiences/records/{job_id}").json()
+        return answer
+
+    def shown(self, path: str) -> Any:
+        return self.session.get(f"{self.url}/sandbox/{path}", timeout=5).json()
+
+    def members(self, audience_id: int) -> dict[str, Any]:
+        members: dict[str, Any] = self.shown(f"audiences/{audience_id}")["members"]
+        return members
+
+    def faults(self, *rules: dict[str, Any]) -> None:
+        self.session.put(f"{self.url}/sandbox/faults", json=list(rules), timeout=5).raise_for_status()
+
+    def settle(self) -> None:
+        """Let every job end that was received so far."""
+        self.clock.advance(2 * JOB_DELAY)
+
+
+def new_audience(**changed: Any) -> dict[str, Any]:
+    return {
+        "name": "Lapsed buyers",
+        "description": "",
+        "targetResource": {"advertiserId": 590071284455661235},
+        "metadata": {"externalAudienceId": "lapsed"},
+        "countryCode": "US",
+    } | changed
+
+
+def member(user: str, action: str = "CREATE", *identities: dict[str, str], **changed: Any) -> dict[str, Any]:
+    pii = list(identities) or [{"email": sha256(user)}]
+    return {"externalUserId": user, "action": action, "hashedPII": pii} | changed
+
+
+@contextlib.contextmanager
+def sandbox(options: Options | None = None, *, job_delay: float = JOB_DELAY, seed: int = 0) -> Iterator[Amazon]:
+    """Start a sandbox, log in, and end it."""
+    clock = Clock()
+    app = build_app(
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        refresh_token=REFRESH_TOKEN,
+        job_delay=job_delay,
+        seed=seed,
+        clock=clock,
+        options=options or Options(),
+    )
+    with _served(app) as port:
+        amazon = Amazon(f"http://127.0.0.1:{port}", clock)
+        with amazon.session:
+            amazon.token = amazon.login().json()["access_token"]
+            yield amazon
+
+
+@contextlib.contextmanager
+def _served(app: web.Application) -> Iterator[int]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="sandbox")
+    thread.start()
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+
+    async def start() -> int:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return int(runner.addresses[0][1])
+
+    async def end() -> None:
+        await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # such as an answer held back for a client that left
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    try:
+        yield asyncio.run_coroutine_threadsafe(start(), loop).result(5)
+    finally:
+        asyncio.run_coroutine_threadsafe(end(), loop).result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()

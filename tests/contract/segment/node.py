@@ -1,0 +1,53 @@
+"""Run small Node scripts against Segment's own packages, installed beside this module on first use."""
+
+import json
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+INSTALL_TIMEOUT = 180  # seconds; it takes about 2 with a warm connection
+RUN_TIMEOUT = 60  # seconds for one script, whatever the number of its cases
+
+
+def run(script: str, cases: Any) -> Any:
+    """Hand cases to a script of this folder as JSON on standard input, and read JSON from its standard output.
+
+    Skips the calling test where Node or npm is missing, or where the packages cannot be downloaded.
+    """
+    node = _node()
+    finished = subprocess.run(
+        [node, str(HERE / script)],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_TIMEOUT,
+        cwd=HERE,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+@cache
+def _node() -> str:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("Node is not installed (node and npm): Segment's own code cannot run")
+    installed = HERE / "node_modules" / ".package-lock.json"  # npm writes it last
+    if not installed.exists() or installed.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
+        try:
+            subprocess.run(
+                [npm, "ci", "--ignore-scripts", "--omit=dev", "--omit=optional", "--omit=peer"],
+                cwd=HERE,
+                check=True,
+                capture_output=True,
+                timeout=INSTALL_TIMEOUT,
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            pytest.skip("the npm registry cannot be reached: Segment's packages are not installed")
+    return node

@@ -1,0 +1,253 @@
+"""Our directives against Segment's own mapping kit, on generated cases and on every difference we chose."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import pytest
+
+from audience_sync.errors import InvalidMapping
+from audience_sync.segment.directives.values import UNDEFINED
+from audience_sync.segment.mapping import compile_field
+from tests.contract.segment import node
+from tests.contract.segment.mapping_cases import Maker
+
+SEED = 2026
+CASES = 6_000
+
+
+class Compared(NamedTuple):
+    """One case with both outcomes: {"value": ...}, {} for no value, {"fault": ...} for a refusal."""
+
+    directive: Any
+    event: dict[str, Any]
+    ours: dict[str, Any]
+    theirs: dict[str, Any]
+
+    @property
+    def agree(self) -> bool:
+        if "fault" in self.ours or "fault" in self.theirs:
+            return "fault" in self.ours and "fault" in self.theirs
+        return canonical(self.ours) == canonical(self.theirs)
+
+    @property
+    def ours_alone_refuses(self) -> bool:
+        return "fault" in self.ours and "fault" not in self.theirs
+
+    @property
+    def values_differ(self) -> bool:
+        return not self.agree and "fault" not in self.ours and "fault" not in self.theirs
+
+
+class Difference(NamedTuple):
+    """A difference we chose. `count` is how many of the generated cases it explains; `example` shows it."""
+
+    why: str
+    count: int
+    explains: Callable[[Compared], bool]
+    example: tuple[Any, dict[str, Any]]
+    ours: dict[str, Any]
+    theirs: dict[str, Any]
+
+
+def refused(words: str) -> Callable[[Compared], bool]:
+    return lambda case: case.ours_alone_refuses and words in case.ours["fault"]
+
+
+def written(*words: str) -> Callable[[Compared], bool]:
+    return lambda case: (
+        case.values_differ
+        and any(word in json.dumps([case.directive, case.event], ensure_ascii=False) for word in words)
+    )
+
+
+def nested(depth: int) -> Any:
+    return {"@literal": nested(depth - 1)} if depth else 1
+
+
+BREAKS = {"@path": {"@path": "$.where"}}
+LONG = "x" * 40_000
+
+# The first that explains a case counts it, so the general ones stand last.
+DIFFERENCES = {
+    "an unknown option is refused": Difference(
+        "Segment overlooks a misspelt option, and the mapping then does something else than its author meant.",
+        38,
+        refused("unknown option"),
+        ({"@if": {"exists": {"@path": "$.a"}, "then": 1, "otherwise": 2}}, {}),
+        {"fault": "unknown option otherwise"},
+        {},
+    ),
+    "brackets in a path hold a number or a quoted name": Difference(
+        "Segment takes [*] for a part of the name, which never matches anything.",
+        1,
+        refused("bad path"),
+        ({"@path": "$.list[*].id"}, {"list": [{"id": 1}]}),
+        {"fault": "bad path"},
+        {},
+    ),
+    "$` and $' in a replacement are refused": Difference(
+        "They repeat the text around every match, so that its size grows with the square.",
+        0,
+        refused("repeat the text"),
+        ({"@replace": {"value": {"@path": "$.a"}, "pattern": "b", "replacement": "$`"}}, {"a": "abc"}),
+        {"fault": "repeat the text"},
+        {"value": "aac"},
+    ),
+    "a directive has bounds": Difference(
+        "Depth, number of values and length of texts, so that no document can exhaust the function.",
+        0,
+        refused("nested deeper"),
+        (nested(40), {}),
+        {"fault": "nested deeper than 32 levels"},
+        {"value": 1},
+    ),
+    "faults are found before the first event": Difference(
+        "Segment looks inside lists, literals and some options only when an event gets there, or never.",
+        25,
+        lambda case: case.ours_alone_refuses,
+        ({"@case": {"operator": "title", "value": {"@path": "$.a"}}}, {"a": 5}),
+        {"fault": "not one of lower, upper"},
+        {"value": 5},
+    ),
+    "no event can break a mapping": Difference(
+        "Where Segment fails the event, since a path or template that comes from it is no text, or @transform meets "
+        "something else than an object, there is just no value: other fields may suffice.",
+        231,
+        lambda case: "fault" in case.theirs and "fault" not in case.ours and "@sha256" not in str(case.directive),
+        (BREAKS, {"where": 5}),
+        {},
+        {"fault": True},
+    ),
+    "@sha256 exists": Difference(
+        "Ours: to hash what Amazon's normalization should leave alone.",
+        0,
+        lambda case: "fault" in case.theirs and "@sha256" in str(case.directive),
+        ({"@sha256": {"@path": "$.a"}}, {"a": "abc"}),
+        {"value": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"fault": True},
+    ),
+    "integers stay exact": Difference(
+        "Amazon's audience ids exceed 2**53; JavaScript rounds them, and another audience would get the member.",
+        0,
+        written("90071992547409"),
+        ({"@template": "{{ id }}"}, {"id": 9_007_199_254_740_993}),
+        {"value": "9007199254740993"},
+        {"value": "9007199254740992"},
+    ),
+    "the length of a list or text is not reached": Difference(
+        "Only what the event itself holds is read.",
+        0,
+        written("length"),
+        ({"@path": "$.list.length"}, {"list": [1, 2]}),
+        {},
+        {"value": 2},
+    ),
+    "nothing inherited is reached": Difference(
+        "As above; {{ a.constructor }} would print program text into a record.",
+        0,
+        written("constructor"),
+        ({"@template": "{{ a.constructor.name }}"}, {"a": {}}),
+        {"value": ""},
+        {"value": "Object"},
+    ),
+    "a value is never read as a template": Difference(
+        "What {{{ }}} inserts is searched for {{ }} again: an event could then choose what else is written.",
+        0,
+        written("{{a}"),
+        ({"@template": "{{{ a }}}"}, {"a": "{{ b }}", "b": "secret"}),
+        {"value": "{{ b }}"},
+        {"value": "secret"},
+    ),
+    "a character beyond the basic plane is one letter of a text": Difference(
+        "JavaScript reads its two halves apart; half a character is no text that UTF-8 could carry.",
+        2,
+        written("😀"),
+        ({"@path": "$.a.1"}, {"a": "😀!"}),
+        {"value": "!"},
+        {"value": "\ude00"},
+    ),
+    "a hole in a list is null when @transform passes it on": Difference(
+        "A list has no holes in JSON; only a mapping inside the same @transform could tell.",
+        2,
+        lambda case: case.values_differ and "@transform" in json.dumps(case.directive),
+        (
+            {"@transform": {"apply": {"a": [{"@path": "$.b"}]}, "mapping": {"c": {"@path": "$.a.0"}}}},
+            {},
+        ),
+        {"value": {"c": None}},
+        {"value": {}},
+    ),
+    "what is too large to be a value counts as missing": Difference(
+        "An event is at most 32 kB when it enters Segment; texts beyond 32,768 characters are not written again.",
+        0,
+        written(LONG),
+        ({"@template": "{{ a }}{{ a }}"}, {"a": LONG}),
+        {},
+        {"value": LONG * 2},
+    ),
+}
+
+
+def ours(directive: Any, event: dict[str, Any]) -> dict[str, Any]:
+    try:
+        value = compile_field(directive, at="directive")(event)
+    except InvalidMapping as error:
+        return {"fault": str(error)}
+    return {} if value is UNDEFINED else {"value": value}
+
+
+def canonical(value: Any) -> str:
+    """JSON knows one kind of number; key order and 1.0 against 1 do not count, true against 1 does."""
+    return json.dumps(_one_kind_of_number(value), sort_keys=True)
+
+
+def _one_kind_of_number(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _one_kind_of_number(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_one_kind_of_number(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@cache
+def compared() -> tuple[list[Compared], dict[str, Compared]]:
+    """Ask Segment's code once for everything: the generated cases, and the example of each difference."""
+    maker = Maker(SEED)
+    cases = [maker.case() for _ in range(CASES)] + [difference.example for difference in DIFFERENCES.values()]
+    every = [
+        Compared(directive, event, ours(directive, event), theirs)
+        for (directive, event), theirs in zip(cases, node.run("mapping.cjs", cases), strict=True)
+    ]
+    return every[:CASES], dict(zip(DIFFERENCES, every[CASES:], strict=True))
+
+
+def test_every_generated_case_agrees_or_differs_for_a_reason_we_chose() -> None:
+    cases, _ = compared()
+    differ = [case for case in cases if not case.agree]
+    reasons = [next((name for name, row in DIFFERENCES.items() if row.explains(case)), None) for case in differ]
+    assert [case for case, reason in zip(differ, reasons, strict=True) if reason is None] == []
+    assert dict(Counter(reasons)) == {name: row.count for name, row in DIFFERENCES.items() if row.count}
+
+
+def test_the_generated_cases_say_something() -> None:
+    cases, _ = compared()
+    agreed = [case.ours for case in cases if case.agree]
+    assert len([outcome for outcome in agreed if outcome.get("value") not in (None, "", {}, [])]) > CASES * 0.4
+    assert len([outcome for outcome in agreed if "fault" in outcome]) > CASES * 0.05
+    kinds = set("@path @template @literal @if @case @replace @arrayPath @json @merge @transform @flatten".split())
+    assert all(any(kind in str(case.directive) for case in cases) for kind in kinds | {"@excludeWhenNull"})
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_a_chosen_difference_still_is_one(name: str) -> None:
+    row, case = DIFFERENCES[name], compared()[1][name]
+    assert not case.agree
+    assert row.explains(case)
+    assert case.theirs == row.theirs
+    if "fault" in row.ours:
+        assert row.ours["fault"] in case.ours["fault"]
+    else:
+        assert case.ours == row.ours

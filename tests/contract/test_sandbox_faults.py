@@ -1,0 +1,308 @@
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.contract.sandbox_server import CLIENT_ID, JOB_DELAY, Amazon, member, sandbox
+
+RECORDS = "/amc/audiences/records"
+
+
+@pytest.fixture
+def amazon() -> Iterator[Amazon]:
+    with sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def audience_id(amazon: Amazon) -> int:
+    return amazon.create_audience()
+
+
+def raw_answer(amazon: Amazon, path: str) -> bytes:
+    """Ask for a path and return every byte that comes until the connection ends."""
+    address = urlsplit(amazon.url)
+    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {amazon.token}\r\n"
+        head += f"Amazon-Advertising-API-ClientId: {CLIENT_ID}\r\n\r\n"
+        connection.sendall(head.encode())
+        received = b""
+        while piece := connection.recv(65_536):
+            received += piece
+    return received
+
+
+def effects(amazon: Amazon, audience_id: int) -> list[str]:
+    amazon.settle()
+    return list(amazon.members(audience_id))
+
+
+def test_delay_holds_the_answer_back_after_the_request_took_effect(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"delay": 0.4}, "times": 2})
+    assert amazon.send(audience_id, member("ada")).elapsed.total_seconds() >= 0.4
+    with pytest.raises(requests.ReadTimeout):
+        amazon.send(audience_id, member("bob"), timeout=0.1)
+    assert sorted(effects(amazon, audience_id)) == ["ada", "bob"]
+
+
+def test_status_refuses_without_effect(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults(
+        {
+            "match": {"path": RECORDS},
+            "do": {"status": 429, "headers": {"Retry-After": "2"}, "body": {"message": "Too Many Requests"}},
+            "times": 1,
+        }
+    )
+    answer = amazon.send(audience_id, member("ada"))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "2")
+    assert answer.json() == {"message": "Too Many Requests"}
+    assert effects(amazon, audience_id) == []
+    assert amazon.send(audience_id, member("ada")).status_code == 202
+
+
+def test_status_can_refuse_and_take_effect_all_the_same(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"status": 504, "apply": True}})
+    assert amazon.send(audience_id, member("ada")).status_code == 504
+    assert effects(amazon, audience_id) == ["ada"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("<html>busy</html>", id="HTML"),
+        pytest.param('{"jobRequestId": ', id="half of JSON"),
+        pytest.param([1], id="a list"),
+        pytest.param({}, id="job id missing"),
+        pytest.param({"jobRequestId": 5}, id="job id mistyped"),
+        pytest.param("x" * 3_000_000, id="huge"),
+    ],
+)
+def test_body_spoils_an_answer_and_the_request_takes_effect(amazon: Amazon, audience_id: int, body: Any) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"body": body}})
+    answer = amazon.send(audience_id, member("ada"))
+    assert answer.status_code == 202
+    assert (answer.text if isinstance(body, str) else answer.json()) == body
+    assert effects(amazon, audience_id) == ["ada"]
+
+
+def test_close_before_read_resets_the_connection_without_effect(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"close_before_read": True}})
+    with pytest.raises(requests.ConnectionError):
+        amazon.send(audience_id, member("ada"))
+    request = amazon.shown("requests")[-1]
+    assert (request["bytes"], request["status"], request["faults"]) == (0, None, ["close_before_read"])
+    assert effects(amazon, audience_id) == []
+
+
+def test_close_before_read_can_be_about_one_audience(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS, "audience": audience_id}, "do": {"close_before_read": True}})
+    with pytest.raises(requests.ConnectionError):
+        amazon.send(audience_id, member("ada"))
+    assert effects(amazon, audience_id) == []
+    assert amazon.send(amazon.create_audience(), member("ada")).status_code == 202
+
+
+def test_close_after_apply_loses_the_answer_of_a_request_that_took_effect(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"close_after_apply": True}})
+    with pytest.raises(requests.ConnectionError):
+        amazon.send(audience_id, member("ada"))
+    assert effects(amazon, audience_id) == ["ada"]
+
+
+def test_a_closed_connection_is_reset_and_not_just_ended(amazon: Amazon) -> None:
+    amazon.faults({"do": {"close_after_apply": True}})
+    with pytest.raises(ConnectionResetError):
+        raw_answer(amazon, "/v2/profiles")
+
+
+def test_close_mid_response_sends_half_of_what_it_announces(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": "/v2/profiles"}, "do": {"close_mid_response": True}})
+    head, _, body = raw_answer(amazon, "/v2/profiles").partition(b"\r\n\r\n")
+    announced = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length:"))
+    assert len(body) == announced // 2 > 0
+    amazon.faults({"match": {"path": RECORDS}, "do": {"close_mid_response": True}})
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        amazon.send(audience_id, member("ada"))
+    assert effects(amazon, audience_id) == ["ada"]
+
+
+def test_trickle_sends_one_byte_at_a_time(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"trickle": 0.01}})
+    started = time.monotonic()
+    answer = amazon.send(audience_id, member("ada"), timeout=0.3)
+    assert len(answer.content) == 56
+    assert time.monotonic() - started >= 0.5, "no single wait exceeds the client's timeout, the whole does"
+
+
+def test_apply_late_takes_effect_after_the_client_gave_up(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"apply_late": 30}, "times": 1})
+    with pytest.raises(requests.ConnectionError):
+        amazon.send(audience_id, member("ada"))
+    amazon.send(audience_id, member("ada", "DELETE"))
+    assert effects(amazon, audience_id) == []
+    assert [entry["action"] for entry in amazon.shown("ledger")] == ["DELETE"]
+    amazon.clock.advance(30)
+    assert effects(amazon, audience_id) == ["ada"], "the older addition overtook the removal"
+    assert [entry["action"] for entry in amazon.shown("ledger")] == ["DELETE", "CREATE"]
+
+
+def test_apply_late_can_answer_with_a_status(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"apply_late": 30, "status": 504}})
+    assert amazon.send(audience_id, member("ada")).status_code == 504
+    assert effects(amazon, audience_id) == []
+    amazon.clock.advance(30)
+    assert effects(amazon, audience_id) == ["ada"]
+
+
+def test_redirect_points_elsewhere_without_effect(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"redirect": "http://127.0.0.1:9/elsewhere"}})
+    answer = amazon.send(audience_id, member("ada"))
+    assert (answer.status_code, answer.headers["Location"]) == (307, "http://127.0.0.1:9/elsewhere")
+    assert effects(amazon, audience_id) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "invalid", "members"),
+    [
+        pytest.param({"state": "FAILED"}, "FAILED", [], [], id="failed"),
+        pytest.param({"failed": ["bob"]}, "SUCCEEDED", ["bob"], ["ada", "cy", "dee"], id="one member"),
+        pytest.param({"failed": 2}, "SUCCEEDED", ["ada", "bob"], ["cy", "dee"], id="the first two"),
+        pytest.param({"failed": 0.25}, "SUCCEEDED", ["ada"], ["bob", "cy", "dee"], id="a quarter"),
+        pytest.param({"failed": 4}, "FAILED", ["ada", "bob", "cy", "dee"], [], id="all of them"),
+        pytest.param(
+            {"state": "PARTIALLYSUCCEEDED", "failed": ["ada"]},
+            "PARTIALLYSUCCEEDED",
+            ["ada"],
+            ["bob", "cy", "dee"],
+            id="partly",
+        ),
+        pytest.param({"state": "COMPLETED"}, "COMPLETED", [], ["ada", "bob", "cy", "dee"], id="unexplained state"),
+        pytest.param({"state": "ARCHIVED"}, "ARCHIVED", [], ["ada", "bob", "cy", "dee"], id="unknown state"),
+    ],
+)
+def test_job_decides_the_outcome(
+    amazon: Amazon, audience_id: int, fault: dict[str, Any], state: str, invalid: list[str], members: list[str]
+) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"job": fault}})
+    job_id = amazon.send(audience_id, *map(member, ("ada", "bob", "cy", "dee"))).json()["jobRequestId"]
+    assert effects(amazon, audience_id) == members
+    job = amazon.job(job_id)
+    assert job["jobState"] == state
+    assert [record["externalId"] for record in job["invalidRecords"]] == invalid
+
+
+def test_job_can_stay_pending_for_ever(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"job": {"state": "PENDING"}}})
+    job_id = amazon.send(audience_id, member("ada")).json()["jobRequestId"]
+    amazon.clock.advance(3_000)
+    assert amazon.job(job_id)["jobState"] == "PENDING"
+
+
+def test_job_can_take_longer(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"job": {"delay": 100}}})
+    job_id = amazon.send(audience_id, member("ada")).json()["jobRequestId"]
+    amazon.clock.advance(99)
+    assert amazon.job(job_id)["jobState"] == "PENDING"
+    amazon.clock.advance(1)
+    assert amazon.job(job_id)["jobState"] == "SUCCEEDED"
+
+
+def test_job_can_end_in_reverse_order_even_across_sweeps(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"job": {"order": "reverse"}}})
+    for number in range(6):
+        amazon.send(audience_id, member(f"m{number}"))
+        amazon.clock.advance(JOB_DELAY / 2)
+    assert effects(amazon, audience_id) == [f"m{number}" for number in reversed(range(6))]
+
+
+def test_token_can_live_shorter(amazon: Amazon) -> None:
+    amazon.faults({"match": {"path": "/auth/o2/token"}, "do": {"token": {"lifetime": 5}}})
+    answer = amazon.login().json()
+    assert answer["expires_in"] == 5
+    amazon.token = answer["access_token"]
+    assert amazon.call("GET", "/v2/profiles").status_code == 200
+    amazon.clock.advance(5)
+    assert amazon.call("GET", "/v2/profiles").status_code == 401
+
+
+@pytest.mark.parametrize("stated", ["soon", 0, -1, 3600.5, []])
+def test_token_can_state_an_odd_lifetime(amazon: Amazon, stated: Any) -> None:
+    amazon.faults({"do": {"token": {"expires_in": stated}}})
+    assert amazon.login().json()["expires_in"] == stated
+
+
+def test_token_can_be_refused_after_some_requests(amazon: Amazon) -> None:
+    amazon.faults({"do": {"token": {"refuse_after": 2}}, "times": 1})
+    amazon.token = amazon.login().json()["access_token"]
+    assert [amazon.call("GET", "/v2/profiles").status_code for _ in range(4)] == [200, 200, 401, 401]
+
+
+def test_nth_and_times_choose_the_requests(amazon: Amazon) -> None:
+    def statuses(count: int) -> list[int]:
+        return [amazon.call("GET", "/v2/profiles").status_code for _ in range(count)]
+
+    amazon.faults({"match": {"nth": 3}, "do": {"status": 401}})
+    assert statuses(5) == [200, 200, 401, 200, 200]
+    amazon.faults({"match": {"nth": 2}, "do": {"status": 500}, "times": 2})
+    assert statuses(5) == [200, 500, 500, 200, 200]
+    amazon.faults({"do": {"status": 500}, "times": 1}, {"do": {"status": 503}, "times": 1})
+    assert statuses(3) == [500, 503, 200]
+
+
+def test_probability_follows_the_seed(amazon: Amazon) -> None:
+    amazon.faults({"match": {"probability": 0.5}, "do": {"status": 500}})
+    hit = sum(amazon.call("GET", "/v2/profiles").status_code == 500 for _ in range(100))
+    assert 30 < hit < 70
+
+
+def test_a_rule_looks_at_path_method_audience_content_and_size(amazon: Amazon, audience_id: int) -> None:
+    other = amazon.create_audience()
+    amazon.faults(
+        {"match": {"path": RECORDS + "/*"}, "do": {"status": 590}},
+        {"match": {"method": "PUT"}, "do": {"status": 591}},
+        {"match": {"audience": audience_id}, "do": {"status": 592}},
+        {"match": {"contains": '"poison"'}, "do": {"status": 593}},
+        {"match": {"over": 1000}, "do": {"status": 594}},
+    )
+    assert amazon.call("GET", f"{RECORDS}/5f0c").status_code == 590
+    assert amazon.call("PUT", f"/amc/audiences/metadata/{audience_id}", {}).status_code == 591
+    assert amazon.call("GET", f"/amc/audiences/metadata/{audience_id}").status_code == 592
+    assert amazon.send(audience_id, member("ada")).status_code == 592
+    assert amazon.send(other, member("poison")).status_code == 593
+    assert amazon.send(other, *map(member, "abcdefghij")).status_code == 594
+    assert amazon.send(other, member("ada")).status_code == 202
+
+
+def test_rules_tell_how_often_they_fired_until_they_are_cleared(amazon: Amazon) -> None:
+    amazon.faults({"match": {"nth": 2}, "do": {"status": 500}})
+    for _ in range(3):
+        amazon.call("GET", "/v2/profiles")
+    assert [(rule["matched"], rule["fired"]) for rule in amazon.shown("faults")] == [(2, 1)]
+    assert amazon.session.delete(f"{amazon.url}/sandbox/faults", timeout=5).status_code == 204
+    assert amazon.shown("faults") == []
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param({}, id="no list"),
+        pytest.param([5], id="no rule"),
+        pytest.param([{"when": {}}], id="unknown part"),
+        pytest.param([{"match": {"host": "x"}}], id="unknown condition"),
+        pytest.param([{"do": {"explode": True}}], id="unknown effect"),
+        pytest.param([{"match": {"nth": "3"}}], id="text for a number"),
+        pytest.param([{"times": "3"}], id="text for times"),
+        pytest.param([{"do": {"delay": "long"}}], id="text for seconds"),
+        pytest.param([{"do": {"headers": ["Retry-After"]}}], id="list for headers"),
+        pytest.param([{"do": {"job": {"result": "FAILED"}}}], id="unknown effect on the job"),
+    ],
+)
+def test_a_rule_that_means_nothing_is_refused_and_the_others_stay(amazon: Amazon, written: Any) -> None:
+    amazon.faults({"do": {"status": 500}})
+    assert amazon.session.put(f"{amazon.url}/sandbox/faults", json=written, timeout=5).status_code == 400
+    assert len(amazon.shown("faults")) == 1

@@ -1,0 +1,205 @@
+"""What triggers mean in combination, and that any text means something or is refused; single conditions: the docs."""
+
+import re
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.errors import InvalidTrigger, PermanentError
+from audience_sync.segment.fql.conditions import Condition
+from audience_sync.segment.fql.grammar import MAX_LENGTH, Group, parse
+from audience_sync.segment.fql.refusals import Refusal
+from audience_sync.segment.trigger import Predicate, compile_trigger, matches
+
+ENTERED = {
+    "type": "track",
+    "event": "Audience Entered",
+    "userId": "u-1",
+    "properties": {"audience_key": "vip", "vip": True, "score": 5, "first name": "Ada", "tags": ["new", {"id": 7}]},
+    "context": {"personas": {"computation_class": "audience", "computation_key": "vip"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "expected"),
+    [
+        pytest.param('type = "track"', True, id="one condition"),
+        pytest.param('type="track"', True, id="no white space around ="),
+        pytest.param('\n type\t=\n"track" ', True, id="any white space"),
+        pytest.param('type = "track" and event = "Audience Exited"', False, id="and: one fails"),
+        pytest.param('type = "page" or event = "Audience Entered"', True, id="or: one holds"),
+        pytest.param('type = "page" or event = "x" or userId = "u-1"', True, id="or: the last holds"),
+        pytest.param('(type = "track")', True, id="a group of one"),
+        pytest.param('(type = "page" or type = "track") and properties.score > 4', True, id="or within and"),
+        pytest.param('type = "page" or (type = "track" and properties.score > 5)', False, id="and within or"),
+        pytest.param('(type = "page" and event = "x") or (type = "track" and userId = "u-1")', True, id="two groups"),
+        pytest.param(
+            '(type = "page" or contains(event, "Enter")) and userId = "u-1"', True, id="function last in a group"
+        ),
+        pytest.param(
+            '(!contains(event, "x") and type = "page") and userId = "u-1"', False, id="same word: function first"
+        ),
+        pytest.param('(contains(event, "x") or type = "track")', True, id="nothing outside: function first"),
+        pytest.param('!match(event, "*Exited") and match (event , "Aud*")', True, id="functions"),
+        pytest.param('context.personas.computation_class = "audience"', True, id="a deep field"),
+        pytest.param(r'properties.first\ name = "Ada"', True, id="a name with a blank"),
+        pytest.param(r'properties.tags.\0 = "new"', True, id="a place in a list"),
+        pytest.param(r"properties.tags.\1.id = 7", True, id="a field in a list"),
+        pytest.param(r"properties.tags.\2 = null", True, id="beyond a list"),
+        pytest.param(r"properties.tags.\00 = null", True, id="not how a place is written"),
+        pytest.param("traits.email = null", True, id="an object that is missing"),
+        pytest.param('context.personas.computation_class.x != "audience"', True, id="below a text there is nothing"),
+    ],
+)
+def test_conditions_combine_as_they_are_written(trigger: str, expected: bool) -> None:
+    assert matches(trigger, ENTERED) is expected
+
+
+@pytest.mark.parametrize("properties", [None, "text", 5, True, [], [5], {}])
+def test_an_event_of_any_shape_has_an_answer(properties: Any) -> None:
+    assert matches(r'properties.a.\0.b = "x"', {"properties": properties}) is False
+
+
+@pytest.mark.parametrize(
+    ("trigger", "value"),
+    [
+        pytest.param("properties.x = 9007199254740993", 2**53, id="integers round as in JavaScript"),
+        pytest.param("properties.x > 5", 10**400, id="larger than any"),
+        pytest.param("properties.x < 5", -(10**400), id="smaller than any"),
+        pytest.param(f"properties.x >= {'9' * 400}", 10**400, id="both"),
+        pytest.param("properties.x = -0", 0, id="zero has no sign"),
+        pytest.param("properties.x = +007", 7, id="sign and zeros"),
+    ],
+)
+def test_numbers_compare_as_segment_compares_them(trigger: str, value: float) -> None:
+    assert matches(trigger, {"properties": {"x": value}})
+
+
+def test_a_refusal_says_where_and_what_to_do_and_nothing_of_the_values() -> None:
+    with pytest.raises(PermanentError) as refused:
+        compile_trigger('userId = "ada@example.com" AND type = "track"')
+    assert isinstance(refused.value, InvalidTrigger)
+    assert refused.value.position == 27
+    assert str(refused.value) == f"{Refusal.WORD.value} (at character 27)"
+
+
+def test_a_trigger_that_is_too_long_is_refused_and_the_longest_is_not() -> None:
+    longest = f'event = "{"x" * (MAX_LENGTH - 10)}"'
+    assert compile_trigger(longest)(ENTERED) is False
+    with pytest.raises(InvalidTrigger, match=r"^longer than 4,096"):
+        compile_trigger(longest + " ")
+
+
+def test_half_a_character_is_refused() -> None:
+    with pytest.raises(InvalidTrigger) as refused:
+        compile_trigger('event = "\ud83d"')
+    assert refused.value.position == 9
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "(",
+        "!",
+        "\\",
+        "\\a",
+        "a.",
+        "a",
+        '"',
+        '" ',
+        "type ",
+        "and ",
+        "=",
+        " ",
+        "properties.a = 1 and ",
+        "!contains(",
+        "9",
+        ".",
+    ],
+)
+def test_reading_takes_no_longer_than_the_text_is_long(unit: str) -> None:
+    text = (unit * MAX_LENGTH)[:MAX_LENGTH]
+    started = time.process_time()
+    with pytest.raises(InvalidTrigger):
+        parse(text)
+    assert time.process_time() - started < 0.1  # seconds; it takes 1 ms at most
+
+
+def test_a_trigger_is_read_once() -> None:
+    assert compile_trigger('type = "identify"') is compile_trigger('type = "identify"')
+
+
+SCRAPS = st.sampled_from(
+    r"""type event properties.a traits.b\ c context. = != < >= "text" "a*" 'x' 5 -1.5 true null and or not AND in ( )
+    , ! . contains( match( !contains( \ * é 😀""".split(" ")
+)
+SCRAPPY = st.lists(SCRAPS, max_size=12)
+
+
+def reading(trigger: str) -> Predicate | InvalidTrigger:
+    try:
+        return compile_trigger(trigger)
+    except InvalidTrigger as refused:
+        return refused
+
+
+@given(st.one_of(st.text(max_size=60), SCRAPPY.map(" ".join), SCRAPPY.map("".join)))
+def test_any_text_has_a_meaning_or_is_refused_at_a_place_in_it(text: str) -> None:
+    read = reading(text)
+    if isinstance(read, InvalidTrigger):
+        assert 0 <= read.position <= len(text)
+    else:
+        assert read(ENTERED) in (True, False)
+
+
+# Trees, and how a person writes them.
+PARTS = st.text(st.characters(max_codepoint=0xD7FF, exclude_characters=".[]"), min_size=1, max_size=8)
+PATHS = st.tuples(st.sampled_from(["properties", "traits", "context"]), PARTS, PARTS) | st.sampled_from(
+    [("userId",), ("name",)]
+)
+TEXTS = st.text(st.characters(exclude_characters='"', exclude_categories=["Cs"]), max_size=8)
+PATTERNS = st.text(st.characters(exclude_characters='"*', exclude_categories=["Cs"]), min_size=1, max_size=8)
+CONDITIONS = st.one_of(
+    st.builds(Condition, PATHS, st.sampled_from(["=", "!="]), TEXTS | st.none()),
+    st.builds(Condition, PATHS, st.sampled_from(["<", "<=", ">", ">="]), st.integers(-99, 99).map(float)),
+    st.builds(Condition, PATHS, st.just("contains"), TEXTS, st.booleans()),
+    st.builds(Condition, PATHS, st.sampled_from(["starts with", "ends with"]), PATTERNS, st.booleans()),
+)
+
+
+def _groups(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Group]:
+    return st.builds(Group, st.sampled_from(["and", "or"]), st.lists(parts, min_size=2, max_size=4).map(tuple))
+
+
+def written(node: Condition | Group, *, inside: bool = False) -> str:
+    if isinstance(node, Group):
+        text = f" {node.word} ".join(written(part, inside=True) for part in node.parts)
+        return f"({text})" if inside else text
+    name = ".".join([node.path[0], *("".join(f"\\{character}" for character in part) for part in node.path[1:])])
+    text = "null" if node.value is None else str(node.value) if isinstance(node.value, float) else f'"{node.value}"'
+    if node.operator == "contains":
+        return f"{'!' * node.negated}contains({name}, {text})"
+    if node.operator in ("starts with", "ends with"):
+        text = f'"{node.value}*"' if node.operator == "starts with" else f'"*{node.value}"'
+        return f"{'!' * node.negated}match({name}, {text})"
+    return f"{name} {node.operator} {text}"
+
+
+def ends_early(group: Condition | Group, outside: Group) -> bool:
+    """Tell whether the engine would take a part of the group for a part of the level outside, with another meaning."""
+    if isinstance(group, Condition) or group.word == outside.word:
+        return False
+    conditions = [part for part in group.parts[:-1] if isinstance(part, Condition)]
+    return any(condition.operator in ("contains", "starts with", "ends with") for condition in conditions)
+
+
+@given(_groups(CONDITIONS | _groups(CONDITIONS)))
+def test_reading_gives_back_what_was_written(tree: Group) -> None:
+    if any(ends_early(part, tree) for part in tree.parts):
+        with pytest.raises(InvalidTrigger, match=f"^{re.escape(Refusal.FUNCTION_NOT_LAST.value)}"):
+            parse(written(tree))
+    else:
+        assert parse(written(tree)) == tree

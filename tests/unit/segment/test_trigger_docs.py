@@ -1,0 +1,79 @@
+"""The tables of docs/triggers.md, line by line."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.errors import InvalidTrigger
+from audience_sync.segment.fql import grammar
+from audience_sync.segment.fql.refusals import Refusal
+from audience_sync.segment.trigger import matches
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "triggers.md").read_text()
+
+
+def table(heading: str) -> list[list[str]]:
+    """The cells under a heading, row by row, without the table's own head."""
+    section = DOCUMENT.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [line.strip("|").split(" | ") for line in lines[2:]]
+
+
+def code(cell: str) -> str:
+    """The text between the backticks of a cell."""
+    return cell.strip(" ").removeprefix("`").removesuffix("`")
+
+
+def conditions() -> Iterator[tuple[str, str, dict[str, Any], bool]]:
+    """Condition, value as written, an event with it, and whether the condition holds."""
+    for trigger, *outcomes in table("Conditions"):
+        for expected, cell in zip((True, False), outcomes, strict=True):
+            for value in re.findall(r"(?<=`)[^` ][^`]*(?=`)|missing", cell):
+                properties = {} if value == "missing" else {"x": json.loads(value)}
+                yield code(trigger), value, {"type": "track", "properties": properties}, expected
+
+
+def differences() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Trigger and event; the trigger holds for Segment's engine and not for us."""
+    for trigger, event, *_ in table("Different from Segment on purpose"):
+        yield code(trigger), json.loads(code(event))
+
+
+@pytest.mark.parametrize(
+    ("trigger", "event", "expected"),
+    [
+        pytest.param(trigger, event, expected, id=f"{trigger}: {value}")
+        for trigger, value, event, expected in conditions()
+    ],
+)
+def test_a_condition_holds_for_the_values_its_line_says(trigger: str, event: dict[str, Any], expected: bool) -> None:
+    assert matches(trigger, event) is expected
+
+
+@pytest.mark.parametrize(
+    ("trigger", "position", "message"),
+    [pytest.param(code(row[0]), int(row[1]), row[2].strip(), id=code(row[0])) for row in table("Refused")],
+)
+def test_a_trigger_is_refused_where_and_why_its_line_says(trigger: str, position: int, message: str) -> None:
+    with pytest.raises(InvalidTrigger, match=f"^{re.escape(message)} ") as refused:
+        matches(trigger, {})
+    assert refused.value.position == position
+
+
+def test_every_refusal_is_documented() -> None:
+    assert [refusal.name for refusal in Refusal if refusal.value not in DOCUMENT] == []
+
+
+@pytest.mark.parametrize(("trigger", "event"), list(differences()))
+def test_what_javascript_adds_to_a_value_is_missing_here(trigger: str, event: dict[str, Any]) -> None:
+    assert matches(trigger, event) is False
+
+
+def test_the_documented_grammar_is_that_of_the_parser() -> None:
+    productions = re.findall(r"^    .+$", str(grammar.__doc__), re.MULTILINE)
+    assert len(productions) == 6
+    assert "\n".join(productions) in DOCUMENT
