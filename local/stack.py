@@ -174,6 +174,8 @@ class Stack:
             "AMAZON_API_URL": self.urls["amazon"],
             "AMAZON_LOGIN_URL": f"{self.urls['amazon']}/auth/o2/token",
             "SETTLE_SECONDS": str(self.options.settle),
+            # The stand-in's jobs end after the delay and a quarter of it; one second for rounding.
+            "JOB_SECONDS": str(min(900.0, self.options.job_delay * 1.25 + 1)),
         }
         variables = {
             name: {key: str(value) for key, value in self.template.resolve(dict(function.environment)).items()} | shared

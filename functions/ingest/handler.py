@@ -39,7 +39,7 @@ def intake() -> Intake:
     return Intake(
         JsonSecret(client("secretsmanager", read_timeout=1.0), settings.ingest_secret_arn, time.monotonic),
         AudienceTable(client("dynamodb", read_timeout=1.0), settings.audience_table, time.monotonic),
-        Queue(client("sqs", read_timeout=2.0), settings.change_queue_url, time.monotonic),
+        Queue(client("sqs", read_timeout=1.0), settings.change_queue_url, time.monotonic),
         Policy(consent=settings.consent_policy, literal_email=settings.literal_email),
         accept_first_event=settings.accept_first_event_signature,
         monotonic=time.monotonic,

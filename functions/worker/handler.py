@@ -12,11 +12,14 @@ from audience_sync import telemetry
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.aws.clients import client
+from audience_sync.aws.members import THREADS, MembershipTable
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
-from audience_sync.delivery import Delivery, Limits, Message, Report
+from audience_sync.delivery import Delivery, Message, Report
+from audience_sync.outbox import Limits
 from audience_sync.settings import WorkerSettings
 from audience_sync.telemetry import logger, reporting
+from audience_sync.verdicts import Books
 
 
 class Worker(NamedTuple):
@@ -24,7 +27,7 @@ class Worker(NamedTuple):
 
     settings: WorkerSettings
     queue: Queue
-    dead_letters: Queue
+    books: Books
     tokens: AccessTokens
 
 
@@ -34,10 +37,22 @@ def worker() -> Worker:
     settings = WorkerSettings.from_env(os.environ)
     secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
     credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
+    queue = Queue(sqs, settings.change_queue_url, time.monotonic)
     return Worker(
         settings,
-        Queue(sqs, settings.change_queue_url, time.monotonic),
-        Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
+        queue,
+        Books(
+            queue,
+            dead_letters=Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
+            members=_members(settings),
+            limits=Limits(
+                settings.max_records_per_upload,
+                settings.max_upload_bytes,
+                settle=settings.settle_seconds,
+                job=settings.job_seconds,
+            ),
+            now=lambda: time.time_ns() // 1_000_000,
+        ),
         AccessTokens(
             JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
             Login(requests.Session(), settings.hosts.login, credentials, time.time),
@@ -46,21 +61,23 @@ def worker() -> Worker:
     )
 
 
+def _members(settings: WorkerSettings) -> MembershipTable | None:
+    if not settings.ordering_guard:
+        return None
+    dynamodb = client("dynamodb", read_timeout=3.0, attempts=4, connections=THREADS)
+    return MembershipTable(dynamodb, settings.membership_table, time.time, settings.job_seconds)
+
+
 @reporting
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Deliver one batch of messages; name those that must come back."""
-    settings, queue, dead_letters, tokens = worker()
+    settings, queue, books, tokens = worker()
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     # A session for each invocation: a connection does not survive the function being frozen in between.
     with requests.Session() as session:
-        report = Delivery(
-            AmazonAds(session, settings.hosts.api, tokens),
-            dead_letters,
-            Limits(settings.max_records_per_upload, settings.max_upload_bytes),
-            time.monotonic,
-            now=lambda: time.time_ns() // 1_000_000,
-            jitter=random.random,
-        ).deliver([_message(record) for record in event["Records"]], deadline=deadline)
+        amazon = AmazonAds(session, settings.hosts.api, tokens)
+        delivery = Delivery(amazon, books, monotonic=time.monotonic, jitter=random.random)
+        report = delivery.deliver([_message(record) for record in event["Records"]], deadline=deadline)
     queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])
     _tell(report)
     return {"batchItemFailures": [{"itemIdentifier": deferred.message.message_id} for deferred in report.deferred]}
@@ -83,7 +100,7 @@ def _tell(report: Report) -> None:
             telemetry.CHANGES_DELIVERED: report.delivered,
             telemetry.CHANGES_SUPERSEDED: report.superseded,
             telemetry.CHANGES_PARKED: report.parked,
-            telemetry.MESSAGES_DEFERRED: len(report.deferred),
+            telemetry.MESSAGES_DEFERRED: len(report.deferred) + report.requeued,
             telemetry.UPLOADS_SENT: report.uploads_sent,
             telemetry.UPLOADS_FAILED: report.uploads_failed,
         }

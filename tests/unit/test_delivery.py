@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
-from audience_sync.delivery import Delivery, Limits, Message, Report
+from audience_sync.delivery import Delivery, Message, Report
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
@@ -20,6 +20,8 @@ from audience_sync.errors import (
     TokenUnavailable,
     Unavailable,
 )
+from audience_sync.outbox import Limits
+from audience_sync.verdicts import Books
 
 BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
 
@@ -52,10 +54,13 @@ class Letters:
     down: bool = False
     kept: list[dict[str, Any]] = field(default_factory=list)
 
-    def send(self, bodies: Sequence[str], *, deadline: float, attributes: dict[str, str] | None = None) -> None:
+    def send(
+        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
+    ) -> None:
         if self.down:
             raise Unavailable("down")
-        self.kept += [{"body": body, "attributes": attributes, "deadline": deadline} for body in bodies]
+        assert deadline > 0
+        self.kept += [{"body": body, "attributes": attributes, "delay": delay} for body in bodies]
 
     def reasons(self) -> dict[str, str]:
         stories = [json.loads(letter["body"]) for letter in self.kept]
@@ -77,17 +82,13 @@ def deliver(
     amazon: Amazon,
     letters: Letters | None = None,
     *,
+    queue: Letters | None = None,
     limits: Limits | None = None,
     seconds: float = 60.0,
 ) -> Report:
-    return Delivery(
-        amazon,
-        letters or Letters(),
-        limits or Limits(),
-        monotonic=lambda: 0.0,
-        now=lambda: 5000,
-        jitter=lambda: 1.0,
-    ).deliver(messages, deadline=seconds)
+    books = Books(queue or Letters(), letters or Letters(), None, limits or Limits(), now=lambda: 5000)
+    delivery = Delivery(amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0)
+    return delivery.deliver(messages, deadline=seconds)
 
 
 def members(count: int) -> list[dict[str, Any]]:
@@ -203,13 +204,51 @@ def test_a_message_is_held_back_for_its_own_members_only() -> None:
     assert [deferred.message.message_id for deferred in report.deferred] == ["b", "c"]
 
 
+def test_what_is_left_of_a_message_goes_back_and_remembers_its_attempts() -> None:
+    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
+        return Throttled("429", retry_after=30) if body["records"][0]["externalUserId"] == "m1" else None
+
+    queue, settled = Letters(), message("a", change("m0"), change("m1"), receives=2)
+    report = deliver([settled], Amazon(refuses), queue=queue, limits=Limits(max_records=1))
+    (rest,) = queue.kept
+    told = json.loads(rest["body"])
+    assert [each["record"]["externalUserId"] for each in told["changes"]] == ["m1"]
+    assert (told["attempts"], told["firstAt"], rest["delay"]) == (2, 1000, 30)
+    assert (report.delivered, report.requeued, report.deferred) == (1, 1, [])
+    again = deliver([Message("b", "h", rest["body"], 1, 2000)], Amazon(lambda _: Throttled("429")))
+    assert again.deferred[0].delay == 16, "the third attempt in all"
+
+
+def test_what_is_left_stays_in_its_message_where_it_cannot_go_back() -> None:
+    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
+        return Throttled("429") if body["records"][0]["externalUserId"] == "m1" else None
+
+    settled = message("a", change("m0"), change("m1"))
+    report = deliver([settled], Amazon(refuses), queue=Letters(down=True), limits=Limits(max_records=1))
+    assert [deferred.message.message_id for deferred in report.deferred] == ["a"]
+
+
+def test_a_deletion_notice_for_an_audience_that_never_held_the_person_is_moot() -> None:
+    notice = change("m1", exits=True, pii=[]) | {"forget": True}
+    amazon, letters = Amazon(), Letters()
+    report = deliver([message("a", notice)], amazon, letters)
+    assert (amazon.asked, letters.kept, report.superseded) == (0, [], 1)
+
+
+def test_an_exit_without_any_known_identifier_is_parked_for_someone_to_see() -> None:
+    letters = Letters()
+    report = deliver([message("a", change("m1", exits=True, pii=[]))], Amazon(), letters)
+    assert letters.reasons() == {"m1": "no_identifier"}
+    assert report.parked == 1
+
+
 def test_a_message_that_nobody_can_read_is_parked_as_it_is_and_its_neighbours_go_on() -> None:
     amazon, letters = Amazon(), Letters()
     report = deliver([Message("bad", "h", "{", 1, 0), message("good", change("m1"))], amazon, letters)
     assert [(letter["body"], letter["attributes"]) for letter in letters.kept] == [
         ("{", {"reason": "message_not_json"})
     ]
-    assert (amazon.members(), report.parked, report.deferred) == ({"m1"}, 1, [])
+    assert (amazon.members(), report.reasons, report.deferred) == ({"m1"}, {"message_not_json": 1}, [])
 
 
 def test_what_cannot_be_parked_stays_in_the_queue() -> None:

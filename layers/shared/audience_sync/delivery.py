@@ -1,31 +1,19 @@
 """From messages of the change queue to uploads at Amazon, and back to a verdict on every message.
 
-A message is done when each of its members is delivered, superseded or parked; until then it stays in the queue. Bad
-records are found by halving, so that they cost their neighbours nothing; one audience's trouble leaves the others be.
+A message is done when each of its members is delivered, superseded or parked; what is left of it goes back into the
+queue. How members get their verdicts stands in verdicts.py, how uploads are made in outbox.py.
 """
 
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-from audience_sync.amazon_ads.record import Target, Upload, encode_record, uploads
-from audience_sync.errors import (
-    AccessDenied,
-    InvalidMessage,
-    NotFound,
-    PermanentError,
-    RequestRejected,
-    TransientError,
-)
-from audience_sync.membership import ChangeMessage, MembershipChange, coalesce
+from audience_sync.errors import InvalidMessage, TransientError
+from audience_sync.membership import ChangeMessage, pack
+from audience_sync.outbox import Member, Outbox, Uploader, Waiting
+from audience_sync.verdicts import Books, Received, Verdicts
 
-RESERVE = 5.0  # seconds kept back to park, postpone and answer before the function is stopped
-FIRST_DELAY = 4.0  # seconds; doubles with every receive
+FIRST_DELAY = 4.0  # seconds; doubles with every attempt
 MAX_DELAY = 900.0  # seconds; how long after an outage the last message notices that it is over
-SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
-
-Member = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,78 +38,40 @@ class Deferred:
 
 @dataclass(slots=True)
 class Report:
-    """What became of one invocation's messages. Changes are counted; each ends in exactly one of the counts."""
+    """What became of one invocation's messages. Each change ends in exactly one of the three counts, or goes back."""
 
     delivered: int = 0
     superseded: int = 0
     parked: int = 0
     uploads_sent: int = 0
     uploads_failed: int = 0
+    requeued: int = 0  # messages put back with what is left of them
     deferred: list[Deferred] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)  # why changes were parked or uploads failed
     jobs: list[tuple[str, str]] = field(default_factory=list)  # audience id, Amazon's job id
 
-    def note(self, reason: str, count: int = 1) -> None:
+    def note(self, reason: str) -> None:
         """Count a reason."""
-        self.reasons[reason] = self.reasons.get(reason, 0) + count
-
-
-class Uploader(Protocol):
-    """Sends uploads to Amazon."""
-
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
-        """Submit one upload and return the job id."""
-
-
-class DeadLetters(Protocol):
-    """Where changes go that Amazon will never take."""
-
-    def send(self, bodies: Sequence[str], *, deadline: float, attributes: dict[str, str] | None = None) -> None:
-        """Store all bodies, or raise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How large an upload may be, and how long one may take."""
-
-    max_records: int = 6000
-    max_bytes: int = 1_000_000
-    timeout: float = 30.0  # seconds for one upload
-
-
-@dataclass(frozen=True, slots=True)
-class _Deferral:
-    delay: float | None  # seconds; None leaves it to the backoff
-    reason: str
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
 
 class Delivery:
     """Delivers batches of messages. Keeps nothing between them."""
 
     def __init__(
-        self,
-        uploader: Uploader,
-        dead_letters: DeadLetters,
-        limits: Limits,
-        monotonic: Callable[[], float],
-        now: Callable[[], int],
-        jitter: Callable[[], float],
+        self, uploader: Uploader, books: Books, *, monotonic: Callable[[], float], jitter: Callable[[], float]
     ) -> None:
         """Hand in the collaborators.
 
         Args:
             uploader: Amazon.
-            dead_letters: the dead letter queue.
-            limits: bounds of one upload.
+            books: queues, membership table, limits and calendar.
             monotonic: seconds, for deadlines.
-            now: epoch milliseconds, for the record.
             jitter: uniform in 0 .. 1.
         """
         self._uploader = uploader
-        self._dead_letters = dead_letters
-        self._limits = limits
+        self._books = books
         self._monotonic = monotonic
-        self._now = now
         self._jitter = jitter
 
     def deliver(self, messages: Sequence[Message], *, deadline: float) -> Report:
@@ -131,160 +81,56 @@ class Delivery:
             messages: one invocation's.
             deadline: monotonic seconds at which the function is stopped.
         """
-        run = _Run(self._uploader, self._dead_letters, self._limits, self._monotonic, self._now, deadline)
-        readable = [(message, read) for message in messages if (read := run.read(message)) is not None]
-        run.send([change for _, read in readable for change in read.changes], dict(_first_seen(readable)))
-        for message, read in readable:
-            deferrals = [run.waiting[change.member] for change in read.changes if change.member in run.waiting]
-            if deferrals:
-                run.report.deferred.append(self._deferred(message, deferrals))
-        return run.report
+        report = Report()
+        read = [(message, self._read(message, report, deadline)) for message in messages]
+        received = {message: each for message, each in read if each is not None}
+        outbox = Outbox(self._uploader, self._books.limits, self._monotonic, deadline)
+        verdicts = Verdicts(self._books, outbox, list(received.values()), deadline)
+        verdicts.reach()
+        for verdict in verdicts.of_changes():
+            setattr(report, verdict, getattr(report, verdict) + 1)
+        for message, each in received.items():
+            self._settle(message, each, verdicts.waiting, report, deadline)
+        tally = outbox.tally
+        report.uploads_sent, report.uploads_failed, report.jobs = tally.sent, tally.failed, tally.jobs
+        for reason in (*tally.reasons, *verdicts.reasons):
+            report.note(reason)
+        return report
 
-    def _deferred(self, message: Message, deferrals: list[_Deferral]) -> Deferred:
-        asked = [deferral.delay for deferral in deferrals if deferral.delay is not None]
-        ceiling = min(MAX_DELAY, FIRST_DELAY * 2 ** min(message.receive_count - 1, 16))
-        backoff = ceiling * self._jitter()
-        return Deferred(message, max([backoff, *asked]), deferrals[0].reason)
-
-
-class _Run:
-    """One invocation: what has been decided about each member so far."""
-
-    def __init__(
-        self,
-        uploader: Uploader,
-        dead_letters: DeadLetters,
-        limits: Limits,
-        monotonic: Callable[[], float],
-        now: Callable[[], int],
-        deadline: float,
-    ) -> None:
-        self.report = Report()
-        self.waiting: dict[Member, _Deferral] = {}
-        self._uploader = uploader
-        self._dead_letters = dead_letters
-        self._limits = limits
-        self._monotonic = monotonic
-        self._now = now
-        self._deadline = deadline
-        self._first_seen: dict[Member, Message] = {}
-
-    def read(self, message: Message) -> ChangeMessage | None:
-        """Read one message; park it as it is where it cannot be read, leave it in the queue where even that fails."""
+    def _read(self, message: Message, report: Report, deadline: float) -> Received | None:
+        """Read one message; park it as it is where it cannot be read, defer it where even that fails."""
         try:
-            return ChangeMessage.from_body(message.body)
+            read = ChangeMessage.from_body(message.body)
         except InvalidMessage as error:
             try:
-                self._dead_letters.send([message.body], deadline=self._deadline, attributes={"reason": error.reason})
+                self._books.dead_letters.send([message.body], deadline=deadline, attributes={"reason": error.reason})
             except TransientError as failure:
-                self.report.deferred.append(Deferred(message, FIRST_DELAY, failure.reason))
+                report.deferred.append(Deferred(message, FIRST_DELAY, failure.reason))
             else:
-                self.report.parked += 1
-                self.report.note(error.reason)
+                report.note(error.reason)
             return None
+        return Received(read, message.receive_count + read.history.attempts, read.history.first_at or message.sent_at)
 
-    def send(self, changes: Sequence[MembershipChange], first_seen: dict[Member, Message]) -> None:
-        """Upload the newest change of every member, audience by audience."""
-        self._first_seen = first_seen
-        newest = coalesce(changes)
-        self.report.superseded += len(changes) - len(newest)
-        by_target: dict[Target, list[MembershipChange]] = {}
-        for change in newest:
-            by_target.setdefault(Target(change.audience_id, change.connection_id), []).append(change)
-        for target, of_target in by_target.items():
-            self._send_target(target, of_target)
-
-    def _send_target(self, target: Target, changes: list[MembershipChange]) -> None:
-        unsendable = [change for change in changes if not change.record["hashedPII"]]
-        self._park(unsendable, PermanentError("no identifier is known for this member", reason="no_identifier"))
-        sendable = [change for change in changes if change.record["hashedPII"]]
-        encoded = [encode_record(change.record) for change in sendable]
-        position = 0
-        for upload in uploads(target, encoded, max_records=self._limits.max_records, max_bytes=self._limits.max_bytes):
-            chunk = sendable[position : position + len(upload.encoded)]
-            position += len(chunk)
-            trouble = self._send_upload(upload, chunk)
-            if trouble is not None:
-                # The audience (or the token) is in trouble: asking on would only make it worse.
-                self._defer(sendable[position:], trouble)
+    def _settle(
+        self, message: Message, each: Received, waiting: dict[Member, Waiting], report: Report, deadline: float
+    ) -> None:
+        """Let a message end, stay, or go back with what is left of it."""
+        left = [change for change in each.read.changes if change.member in waiting]
+        if not left:
+            return
+        asked = [waiting[change.member] for change in left]
+        delay = max([self._backoff(each.attempts), *(why.delay for why in asked if why.delay is not None)])
+        if len(left) < len(each.read.changes):
+            history = replace(each.read.history, attempts=each.attempts, first_at=each.first_at)
+            try:
+                self._books.queue.send(pack(left, history), deadline=deadline, delay=min(delay, MAX_DELAY))
+            except TransientError:
+                pass  # then all of it comes back: what is done already is sent once more, which is harmless
+            else:
+                report.requeued += 1
                 return
+        report.deferred.append(Deferred(message, delay, asked[0].reason))
 
-    def _send_upload(self, upload: Upload, chunk: Sequence[MembershipChange]) -> _Deferral | None:
-        """Send one upload, smaller where Amazon refuses it. Returns why the rest of the audience must wait, if so."""
-        left = self._deadline - RESERVE - self._monotonic()
-        if left <= 1:
-            return self._defer(chunk, _Deferral(0.0, "out_of_time"))
-        try:
-            job_id = self._uploader.send_records(upload, timeout=min(self._limits.timeout, left))
-        except TransientError as error:
-            self.report.uploads_failed += 1
-            self.report.note(error.reason)
-            return self._defer(chunk, _Deferral(_asked(error), error.reason))
-        except RequestRejected as error:
-            self.report.uploads_failed += 1
-            return self._narrow(upload, chunk, error)
-        self.report.uploads_sent += 1
-        self.report.delivered += len(chunk)
-        self.report.jobs.append((upload.target.audience_id, job_id))
-        return None
-
-    def _narrow(self, upload: Upload, chunk: Sequence[MembershipChange], error: RequestRejected) -> _Deferral | None:
-        """Halve a refused upload until the records at fault stand alone, and park those."""
-        if len(chunk) == 1 or isinstance(error, AccessDenied | NotFound):
-            self._park(chunk, error)
-            return None
-        first, second = upload.halves()
-        middle = len(first.encoded)
-        trouble = self._send_upload(first, chunk[:middle])
-        if trouble is not None:
-            return self._defer(chunk[middle:], trouble)
-        return self._send_upload(second, chunk[middle:])
-
-    def _defer(self, changes: Iterable[MembershipChange], deferral: _Deferral) -> _Deferral:
-        self.waiting.update((change.member, deferral) for change in changes)
-        return deferral
-
-    def _park(self, changes: Sequence[MembershipChange], error: PermanentError) -> None:
-        if not changes:
-            return
-        bodies = [self._letter(change, error) for change in changes]
-        try:
-            self._dead_letters.send(bodies, deadline=self._deadline, attributes={"reason": error.reason})
-        except TransientError as failure:
-            self._defer(changes, _Deferral(None, failure.reason))
-            return
-        self.report.parked += len(changes)
-        self.report.note(error.reason, len(changes))
-
-    def _letter(self, change: MembershipChange, error: PermanentError) -> str:
-        """Lay out a dead letter: a message of one change, so that redriving it needs no translation, and its story."""
-        seen = self._first_seen[change.member]
-        story: dict[str, Any] = {
-            "reason": error.reason,
-            "status": getattr(error, "status", None),
-            "detail": str(error),
-            "requestId": getattr(error, "request_id", ""),
-            "attempts": seen.receive_count,
-            "firstAt": seen.sent_at,
-            "lastAt": self._now(),
-        }
-        envelope = {
-            "v": 1,
-            "audienceId": change.audience_id,
-            "connectionId": change.connection_id,
-            "changes": [change.as_json()],
-            "parked": story,
-        }
-        return json.dumps(envelope, separators=(",", ":"))
-
-
-def _asked(error: TransientError) -> float | None:
-    """Seconds to wait at the least: what the server said, or the settle time where it may still apply the upload."""
-    if error.retry_after is not None:
-        return error.retry_after
-    return SETTLE if error.reason == "outcome_unknown" else None
-
-
-def _first_seen(readable: Iterable[tuple[Message, ChangeMessage]]) -> Iterable[tuple[Member, Message]]:
-    oldest_first = sorted(readable, key=lambda pair: pair[0].sent_at, reverse=True)
-    return ((change.member, message) for message, read in oldest_first for change in read.changes)
+    def _backoff(self, attempts: int) -> float:
+        """Seconds until the next attempt: exponential with full jitter, so that a herd does not come back as one."""
+        return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(attempts - 1, 16)) * self._jitter()

@@ -187,8 +187,9 @@ class Intake:
         return reading
 
     def _admit(self, headers: Mapping[str, str], body: bytes) -> bool:
+        keyring = self._keyring()  # a store that does not answer is not asked twice: the time is short
         try:
-            return self._keyring().admit_events(headers, body, accept_first_event=self._accept_first_event)
+            return keyring.admit_events(headers, body, accept_first_event=self._accept_first_event)
         except (Unauthorized, Unavailable):
             # The secret may just have been rotated: look once more, at most every few seconds.
             return self._keyring(max_age=0).admit_events(headers, body, accept_first_event=self._accept_first_event)

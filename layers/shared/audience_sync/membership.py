@@ -94,12 +94,37 @@ def _canonical(value: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What a message that the worker has put back remembers of its earlier life."""
+
+    attempts: int = 0  # deliveries tried before this message
+    first_at: int | None = None  # epoch milliseconds at which its changes were first queued
+    again: bool = False  # a repetition of changes that were delivered already: they count no more
+
+    def as_json(self) -> dict[str, Any]:
+        """The history as the envelope carries it."""
+        told = {"attempts": self.attempts, "firstAt": self.first_at, "again": self.again}
+        return {name: value for name, value in told.items() if value}
+
+    @classmethod
+    def from_json(cls, envelope: dict[str, Any]) -> Self:
+        """Read it back, forgiving what is missing or strange: nothing but waiting times hangs on it."""
+        attempts, first_at = envelope.get("attempts"), envelope.get("firstAt")
+        return cls(
+            attempts if isinstance(attempts, int) else 0,
+            first_at if isinstance(first_at, int) else None,
+            envelope.get("again") is True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeMessage:
     """The envelope of the change queue: changes of one audience."""
 
     audience_id: str
     connection_id: str | None
     changes: list[MembershipChange]
+    history: History = field(default_factory=History)
 
     @classmethod
     def from_body(cls, body: str) -> Self:
@@ -118,24 +143,30 @@ class ChangeMessage:
         changes = envelope.get("changes")
         if not _is_id(audience_id) or not isinstance(connection_id, str | None) or not isinstance(changes, list):
             raise InvalidMessage("audienceId, connectionId or changes is missing or mistyped")
-        return cls(audience_id, connection_id, [_change(audience_id, connection_id, change) for change in changes])
+        read = [_change(audience_id, connection_id, change) for change in changes]
+        return cls(audience_id, connection_id, read, History.from_json(envelope))
 
 
-def pack(changes: Iterable[MembershipChange]) -> list[str]:
+def pack(changes: Iterable[MembershipChange], history: "History | None" = None) -> list[str]:
     """Lay changes out as message bodies: each holds changes of one audience and at most MAX_MESSAGE bytes.
 
     A change is far smaller than that, since identities and consent strings are bounded when it is made.
+
+    Args:
+        changes: in any order; they keep it within their audience.
+        history: what the worker must remember when it puts changes back; none for new ones.
     """
     by_target: dict[tuple[str, str | None], list[str]] = {}
     for change in changes:
         # Escaped to ASCII, so that characters are bytes; SQS refuses some control characters that JSON allows.
         text = json.dumps(change.as_json(), separators=(",", ":"))
         by_target.setdefault((change.audience_id, change.connection_id), []).append(text)
-    return [body for target, texts in by_target.items() for body in _bodies(target, texts)]
+    told = history.as_json() if history else {}
+    return [body for target, texts in by_target.items() for body in _bodies(target, texts, told)]
 
 
-def _bodies(target: tuple[str, str | None], texts: list[str]) -> Iterator[str]:
-    envelope = {"v": MESSAGE_VERSION, "audienceId": target[0], "connectionId": target[1]}
+def _bodies(target: tuple[str, str | None], texts: list[str], told: dict[str, Any]) -> Iterator[str]:
+    envelope = {"v": MESSAGE_VERSION, "audienceId": target[0], "connectionId": target[1]} | told
     prefix = json.dumps(envelope, separators=(",", ":"))[:-1] + ',"changes":['
     held: list[str] = []
     size = len(prefix) + 2

@@ -57,8 +57,13 @@ class WorkerSettings(_AmazonSettings):
 
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
+    membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
+    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     max_records_per_upload: int = Field(6000, alias="MAX_RECORDS_PER_UPLOAD", ge=1, le=10_000)
     max_upload_bytes: int = Field(1_000_000, alias="MAX_UPLOAD_BYTES", ge=10_000)
+    # Shorter on one machine only; the template sets neither.
+    settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
+    job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)  # SQS delays no message longer
 
 
 class RefreshSettings(_AmazonSettings):

@@ -6,15 +6,19 @@ import boto3
 from botocore.config import Config
 
 
-def client(service: str, *, read_timeout: float, attempts: int = 2) -> Any:
+def client(service: str, *, read_timeout: float, attempts: int = 2, connections: int = 10) -> Any:
     """Return a client of `service` for the region and credentials of the environment.
 
     Args:
         service: boto3's name of it.
         read_timeout: seconds to wait for an answer; a connection gets one second.
         attempts: in all; the second one forgives a connection that was closed while the function slept.
+        connections: kept open at the same time.
     """
     config = Config(
-        connect_timeout=1, read_timeout=read_timeout, retries={"mode": "standard", "total_max_attempts": attempts}
+        connect_timeout=1,
+        read_timeout=read_timeout,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=connections,
     )
     return boto3.client(service, config=config)  # type: ignore[call-overload]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 MAX_AGE = 60.0  # seconds a value is used without asking again
+PAUSE = 5.0  # seconds in which a store that has just failed is not asked again, where an older value will do
 EARLY_READS = 10  # reads before that age in a row, for callers who find the value wanting; one more every second
 
 
@@ -23,7 +24,8 @@ class JsonSecret:
         self._arn = arn
         self._monotonic = monotonic
         self._value: Mapping[str, Any] | None = None
-        self._read_at = float("-inf")
+        self._read_at = self._failed_at = float("-inf")
+        self._is_failing = False  # the store, at the last attempt
         self._early_reads = float(EARLY_READS)
         self._counted_at = monotonic()
 
@@ -34,13 +36,17 @@ class JsonSecret:
         such reads too, so they are rationed.
 
         Raises:
-            Unavailable: the store does not answer and nothing is cached.
+            Unavailable: the store does not answer, and nothing is cached or a younger value than usual was asked for.
             InvalidSettings: the secret is not a JSON object.
         """
-        age = self._monotonic() - self._read_at
-        if self._value is None or age > MAX_AGE or (age > max_age and self._may_read_early()):
+        now = self._monotonic()
+        age = now - self._read_at
+        # A store that hangs would otherwise cost every request of an outage its whole timeout.
+        paused = now - self._failed_at < PAUSE
+        if self._value is None or (not paused and (age > MAX_AGE or (age > max_age and self._may_read_early()))):
             self._read()
-        if self._value is None:
+        # Who asks for a younger value has no use for the old one: whether the new one would do, nobody knows.
+        if self._value is None or (self._is_failing and max_age < MAX_AGE and age > max_age):
             raise Unavailable("the secret store does not answer")
         return self._value
 
@@ -63,21 +69,23 @@ class JsonSecret:
             self._client.put_secret_value(SecretId=self._arn, SecretString=json.dumps(value))
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(f"the secret store did not take the value: {cause(error)}") from None
-        self._value, self._read_at = dict(value), self._monotonic()
+        self._value, self._read_at, self._is_failing = dict(value), self._monotonic(), False
 
     def _read(self) -> None:
         try:
-            text = self._client.get_secret_value(SecretId=self._arn)["SecretString"]
+            text = self._client.get_secret_value(SecretId=self._arn).get("SecretString", "")
         except (ClientError, BotoCoreError) as error:
+            self._failed_at, self._is_failing = self._monotonic(), True
             if self._value is not None:
                 return
             raise Unavailable(f"the secret store does not answer: {cause(error)}") from None
-        self._read_at = self._monotonic()
+        self._read_at, self._is_failing = self._monotonic(), False
         try:
             parsed = json.loads(text)
         except ValueError:
             parsed = None
         if not isinstance(parsed, dict):
+            self._value = None  # fails closed until it is repaired, not only at this call
             raise InvalidSettings("the secret is not a JSON object; write it again with audience-sync")
         self._value = parsed
 

@@ -1,5 +1,6 @@
 """SQS: batches of messages, sent until the queue has confirmed every one of them."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 10  # messages in one SendMessageBatch
 MAX_BATCH_BYTES = 1_000_000  # of all bodies in it; SQS takes 1 MiB, attributes included
 MAX_ATTEMPTS = 3  # for entries that the queue reports as failed
+MAX_DELAY = 900  # seconds a message can be delayed; the limit of SQS
 MAX_VISIBILITY = 43_200  # seconds; twelve hours, the limit of SQS
 
 
@@ -26,8 +28,10 @@ class Queue:
         self._url = url
         self._monotonic = monotonic
 
-    def send(self, bodies: Sequence[str], *, deadline: float, attributes: dict[str, str] | None = None) -> None:
-        """Send all `bodies`; return once the queue has confirmed each of them.
+    def send(
+        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
+    ) -> None:
+        """Send all `bodies`, visible after `delay` seconds (900 at most); return once the queue has confirmed each.
 
         Entries that it reports as failed are sent again, as long as `deadline` (monotonic seconds) has not passed.
         Some bodies may be in the queue although this raises: the caller sends all of them again, which is harmless.
@@ -36,16 +40,19 @@ class Queue:
             Unavailable: not every body is confirmed.
         """
         for batch in _batches(bodies):
-            self._send_batch(batch, deadline, attributes or {})
+            self._send_batch(batch, deadline, delay, attributes or {})
 
-    def _send_batch(self, bodies: Sequence[str], deadline: float, attributes: dict[str, str]) -> None:
+    def _send_batch(self, bodies: Sequence[str], deadline: float, delay: float, attributes: dict[str, str]) -> None:
         values = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        common: dict[str, Any] = {"MessageAttributes": values} if values else {}
+        if delay:
+            common["DelaySeconds"] = min(math.ceil(delay), MAX_DELAY)
         waiting: dict[str, Any] = {str(index): body for index, body in enumerate(bodies)}
         for _ in range(MAX_ATTEMPTS):
             if self._monotonic() >= deadline:
                 break
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
-                {"Id": name, "MessageBody": body, **({"MessageAttributes": values} if values else {})}  # type: ignore[typeddict-item]
+                {"Id": name, "MessageBody": body, **common}  # type: ignore[typeddict-item]
                 for name, body in waiting.items()
             ]
             try:
@@ -71,7 +78,7 @@ class Queue:
                         {
                             "Id": str(index),
                             "ReceiptHandle": handle,
-                            "VisibilityTimeout": min(round(delay), MAX_VISIBILITY),
+                            "VisibilityTimeout": round(min(max(0.0, delay), MAX_VISIBILITY)),
                         }
                         for index, (handle, delay) in enumerate(receipts[start : start + MAX_ENTRIES])
                     ],

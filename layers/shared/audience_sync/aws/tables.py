@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MAX_AGE = 60.0  # seconds a listed audience is used without asking again
 MAX_AGE_ABSENT = 10.0  # seconds; an audience that has just been linked should not be refused for long
 MAX_CACHED = 2_000  # look-ups kept in memory
+MAX_KEY = 2_048  # bytes of a key; DynamoDB's limit
 BY_COMPUTATION_KEY = "computationKey"  # index names
 BY_EXTERNAL_AUDIENCE_ID = "externalAudienceId"
 MAPPINGS_KEY = "#mappings"  # the one row of the audience table that is not an audience
@@ -43,11 +44,15 @@ class AudienceTable:
 
     def by_id(self, audience_id: str) -> Audience | None:
         """Return the audience with Amazon's id, None where it is not listed. Raises Unavailable."""
+        if audience_id == MAPPINGS_KEY or not _can_be_a_key(audience_id):
+            return None
         found: Audience | None = self._cached("id", audience_id, self._get)
         return found
 
     def by_computation_key(self, key: str) -> Audience | None:
         """Return the audience linked to Segment's computation key, None where there is none. Raises Unavailable."""
+        if not _can_be_a_key(key):
+            return None
         found: Audience | None = self._cached("key", key, self._query)
         return found
 
@@ -124,6 +129,14 @@ class AudienceTable:
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(f"the audience table does not answer: {cause(error)}", retry_after=1) from None
         return answer
+
+
+def _can_be_a_key(text: str) -> bool:
+    """Tell whether DynamoDB would take it; an error would cost a whole request for one sender's odd event."""
+    try:
+        return 0 < len(text.encode()) <= MAX_KEY
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can write
+        return False
 
 
 def _audience(row: Mapping[str, Any]) -> Audience:

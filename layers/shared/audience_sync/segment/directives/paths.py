@@ -47,11 +47,11 @@ def _follow(path: str) -> Reader:
 
 
 def _walk(value: Any, steps: tuple[Step, ...]) -> Any:
-    """Follow the steps through what the event itself holds: no lengths, no letters of a text, nothing inherited."""
+    """Follow the steps through what the event itself holds: no lengths, nothing inherited."""
     for name, position in steps:
         if isinstance(value, dict):
             value = value.get(name, UNDEFINED)
-        elif isinstance(value, list):
+        elif isinstance(value, list) or (value and isinstance(value, str)):
             value = value[position] if 0 <= position < len(value) else UNDEFINED
         else:
             return UNDEFINED if value else value  # in JavaScript, a falsy value on the way is the result

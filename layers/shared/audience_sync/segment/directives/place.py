@@ -1,13 +1,12 @@
 """The compiler's walk through a mapping: where it is, what stands there, and how it says what is wrong."""
 
 import copy
-import difflib
 import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Self
 
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.directives.values import UNDEFINED, Made, in_list
+from audience_sync.segment.directives.values import UNDEFINED, Made, MadeList
 
 type Reader = Callable[[Any], Any]
 """From an event, or from one item of a list, to a value or UNDEFINED."""
@@ -117,17 +116,20 @@ class Place:
         return self._directives[name](value[name], self / name)
 
     def _object(self, value: dict[str, Any]) -> Reader:
-        readers = {key: (self / key).read(inner) for key, inner in value.items()}
-        if all(isinstance(reader, Constant) for reader in readers.values()):
-            return Constant(copy.deepcopy(value))  # later changes to the mapping's document change nothing here
-        pairs = tuple(readers.items())
-        return lambda event: Made((key, reader(event)) for key, reader in pairs)
+        readers = tuple((key, (self / key).read(inner)) for key, inner in value.items())
+
+        def made(event: Any) -> Made:
+            return Made((key, reader(event)) for key, reader in readers)
+
+        return Constant(made(None)) if all(isinstance(reader, Constant) for _, reader in readers) else made
 
     def _list(self, value: list[Any]) -> Reader:
         readers = tuple((self / position).read(inner) for position, inner in enumerate(value))
-        if all(isinstance(reader, Constant) for reader in readers):
-            return Constant(copy.deepcopy(value))
-        return lambda event: [in_list(reader(event)) for reader in readers]
+
+        def made(event: Any) -> MadeList:
+            return MadeList(reader(event) for reader in readers)
+
+        return Constant(made(None)) if all(isinstance(reader, Constant) for reader in readers) else made
 
 
 NOTHING = Constant(UNDEFINED)
@@ -146,6 +148,8 @@ def shown(name: object) -> str:
 
 def meant(name: object, known: Collection[str]) -> str:
     """Return a guess at what the author meant, as a part of a sentence; empty where nothing is close."""
+    import difflib  # noqa: PLC0415  only a refusal needs it, and no request should wait for it
+
     close = difflib.get_close_matches(str(name)[:80], known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 

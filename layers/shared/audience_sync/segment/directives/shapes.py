@@ -11,8 +11,8 @@ from audience_sync.segment.directives.values import (
     MAX_VALUES,
     UNDEFINED,
     Made,
+    MadeList,
     entries,
-    in_list,
     is_absent,
     is_blank,
     is_small,
@@ -56,10 +56,10 @@ def _array_path(argument: Any, place: Place) -> Reader:
     def read(event: Any) -> Any:
         found = told(event)
         if isinstance(found, dict):
-            return [in_list(shape(found))]
+            return MadeList([shape(found)])
         if not isinstance(found, list):
             return found
-        return [in_list(shape(item)) for item in found] if len(found) <= MAX_VALUES else UNDEFINED
+        return MadeList(map(shape, found)) if len(found) <= MAX_VALUES else UNDEFINED
 
     return read
 
@@ -78,8 +78,10 @@ def _merge(argument: Any, place: Place) -> Reader:
         merged = Made()
         for reader in readers:
             value = reader(event)
-            if isinstance(value, dict | list):
-                merged.update(entries(value) if isinstance(value, list) else value)
+            if isinstance(value, dict):
+                merged.update(value)
+            elif isinstance(value, list | str):
+                merged.update(entries(value[:MAX_VALUES]))
         return merged
 
     return read

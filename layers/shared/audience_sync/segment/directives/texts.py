@@ -25,9 +25,9 @@ _REFERENCE = re.compile(r"\$([$&`'])")
 def _case(argument: Any, place: Place) -> Reader:
     options = place.options(argument, ("operator", "value"), ("operator",))
     operator = (place / "operator").choice(options["operator"], ("lower", "upper"))
-    if not is_truthy(options.get("value")):
-        return NOTHING
-    told = (place / "value").read_text(options["value"])
+    told = (place / "value").read_text(options["value"]) if "value" in options else NOTHING
+    if options.get("value") == "":
+        return NOTHING  # as in Segment, where an empty constant is no value
     change = str.lower if operator == "lower" else str.upper
 
     def read(event: Any) -> Any:

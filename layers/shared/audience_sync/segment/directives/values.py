@@ -8,7 +8,6 @@ JSON.stringify; tests/contract/segment compares with the engine itself.
 import json
 import math
 import re
-from decimal import Decimal
 from typing import Any, Final
 
 MAX_TEXT = 32_768  # characters; the whole event is at most 32 kB when it enters Segment
@@ -30,19 +29,20 @@ UNDEFINED: Final = Undefined()
 
 
 class Made(dict[str, Any]):
-    """An object made by a mapping, whose keys may still hold UNDEFINED. Objects of the event never do."""
+    """An object made by a mapping, which may still hold UNDEFINED. Those of the event never do."""
+
+
+class MadeList(list[Any]):
+    """A list made by a mapping, which may still hold UNDEFINED."""
 
 
 def settled(value: Any) -> Any:
-    """Remove the keys without a value from what a mapping made; objects of the event pass as they are."""
+    """Take UNDEFINED out of what a mapping made: keys go, places in lists become null. The event's own values pass."""
     if type(value) is Made:
         return {key: settled(inner) for key, inner in value.items() if inner is not UNDEFINED}
+    if type(value) is MadeList:
+        return [None if inner is UNDEFINED else settled(inner) for inner in value]
     return value
-
-
-def in_list(value: Any) -> Any:
-    """Return a value as a list holds it: null where there is none."""
-    return None if value is UNDEFINED else settled(value)
 
 
 def is_truthy(value: Any) -> bool:
@@ -115,8 +115,11 @@ def number_text(number: float) -> str:
         return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
     if number == 0:
         return "0"
-    sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
-    text, point = "".join(map(str, digits)), len(digits) + int(exponent)  # point: digits before the decimal point
+    mantissa, _, exponent = repr(abs(number)).partition("e")
+    before, _, after = mantissa.partition(".")
+    text = (before + after).lstrip("0")
+    point = len(text) - len(after) + int(exponent or 0)  # digits before the decimal point
+    text = text.rstrip("0")
     if len(text) <= point <= 21:
         text = text.ljust(point, "0")
     elif 0 < point <= 21:
@@ -124,9 +127,9 @@ def number_text(number: float) -> str:
     elif -6 < point <= 0:
         text = f"0.{'0' * -point}{text}"
     else:
-        mantissa = f"{text[0]}.{text[1:]}" if len(text) > 1 else text
-        text = f"{mantissa}e{point - 1:+d}"
-    return f"-{text}" if sign else text
+        text = f"{text[0]}.{text[1:]}" if len(text) > 1 else text
+        text = f"{text}e{point - 1:+d}"
+    return f"-{text}" if number < 0 else text
 
 
 def json_text(value: Any) -> str | Undefined:
@@ -141,9 +144,9 @@ def json_text(value: Any) -> str | Undefined:
     return text if len(text) <= MAX_TEXT else UNDEFINED
 
 
-def entries(value: dict[str, Any] | list[Any]) -> list[tuple[str, Any]]:
+def entries(value: dict[str, Any] | list[Any] | str) -> list[tuple[str, Any]]:
     """Return keys and values in JavaScript's order: names that are list positions first, by number."""
-    if isinstance(value, list):
+    if not isinstance(value, dict):
         return [(str(position), inner) for position, inner in enumerate(value)]
     numbered = sorted((key for key in value if _LIST_POSITION.fullmatch(key)), key=int)
     if not numbered:
@@ -180,7 +183,7 @@ def _encoded(value: Any) -> str:
         return "[" + ",".join(map(_encoded, value)) + "]"
     if isinstance(value, str):
         return _quoted(value)
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    if is_absent(value) or (isinstance(value, float) and not math.isfinite(value)):
         return "null"
     return _scalar_text(value)
 

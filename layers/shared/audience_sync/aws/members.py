@@ -1,0 +1,260 @@
+"""DynamoDB: the newest change of every member, and the identifiers Amazon has been told for them.
+
+One row a member. Its `version` only ever grows, by a conditional write, so that however many workers overlap, each of
+them learns what the newest change is. Rows hold hashes, never clear text.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from audience_sync.aws.secrets import cause
+from audience_sync.errors import TransientError, Unavailable
+from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+THREADS = 16  # conditional writes at once; more only queue up behind the interpreter's lock
+MAX_KEYS = 100  # of one BatchGetItem
+KEEP_MEMBER = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
+KEEP_EXIT = 30 * 86_400  # seconds; longer than any retry, queue or dead letter can hold back an older entry
+
+# What was told before stays readable: a redelivered change must know, too, whether it contradicts it.
+_ADVANCE = (
+    "SET previous = if_not_exists(latest, :none), latest = :latest, "
+    "version = :version, #change = :change, expiresAt = :expires"
+)
+
+Member = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the table says of a change: the newest change of its member, as it should be sent."""
+
+    newest: MembershipChange
+    is_superseded: bool  # the change asked about is not the newest
+    flips: bool = False  # the opposite was told to Amazon a moment ago, and that job may still be running
+
+
+class MembershipTable:
+    """The rows of all members."""
+
+    def __init__(self, client: "DynamoDBClient", name: str, now: Callable[[], float], job: float) -> None:
+        """Hand in the collaborators.
+
+        Args:
+            client: must allow THREADS connections.
+            name: of the table.
+            now: epoch seconds.
+            job: seconds within which Amazon's job for an upload has surely ended.
+        """
+        self._client = client
+        self._name = name
+        self._now = now
+        self._job = job
+
+    def advance(self, changes: Sequence[MembershipChange]) -> list[Standing | TransientError]:
+        """Record each change unless a newer one is known, and tell how it stands.
+
+        Args:
+            changes: at most one of each member.
+
+        Returns:
+            For each change its standing, or the error that kept us from knowing it.
+        """
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(self._advance, changes))
+
+    def versions(self, members: Iterable[Member]) -> dict[Member, str]:
+        """Read back the versions of members, consistently. Members without a row are left out. Raises Unavailable."""
+        rows = self._read(list(members), "audienceId, externalUserId, version")
+        return {_member(row): row["version"]["S"] for row in rows}
+
+    def newest(self, members: Iterable[Member]) -> list[MembershipChange]:
+        """Read the newest changes of members, consistently, each as it should be sent. Raises Unavailable."""
+        return [_to_send(row) for row in self._read(list(members), None)]
+
+    def forget(self, change: MembershipChange) -> None:
+        """Drop the identifiers of a member who asked to be forgotten, unless they have entered again since.
+
+        Raises:
+            Unavailable: they are still there.
+        """
+        bare = replace(change, record=change.record | {"hashedPII": []})
+        try:
+            self._client.update_item(
+                TableName=self._name,
+                Key=_key(change),
+                UpdateExpression="SET #change = :change REMOVE identities",
+                ConditionExpression="version = :version",
+                ExpressionAttributeNames={"#change": "change"},
+                ExpressionAttributeValues={
+                    ":change": {"S": _as_text(bare)},
+                    ":version": {"S": version_text(change.version)},
+                },
+            )
+        except (ClientError, BotoCoreError) as error:
+            if cause(error) != "ConditionalCheckFailedException":
+                raise Unavailable(f"the membership table does not answer: {cause(error)}") from None
+
+    def _advance(self, change: MembershipChange) -> Standing | TransientError:
+        try:
+            before = self._write(change, "attribute_not_exists(version) OR version < :version")
+        except Unavailable as error:
+            return error
+        except _NotNewer as outcome:
+            return self._standing(change, outcome.row)
+        if before is None:
+            return Standing(change, is_superseded=False)
+        merged = _with_identities_of(change, before)
+        if merged is not change and not change.exits:
+            # Two identities of one profile, told in the same moment: the row must hold both.
+            return self._rewrite(merged, version_text(change.version))
+        return Standing(merged, is_superseded=False, flips=self._contradicts(before["latest"]["S"], change))
+
+    def _standing(self, change: MembershipChange, row: Mapping[str, Any]) -> Standing | TransientError:
+        """Tell how a change stands that is not newer than what the table holds."""
+        held = _to_send(row)
+        if held.version == change.version:
+            return Standing(held, is_superseded=False, flips=self._contradicts(row["previous"]["S"], held))
+        if held.at == change.at and not held.exits and not change.exits:
+            merged = _merged(held, change.record["hashedPII"])
+            if len(merged.record["hashedPII"]) > len(held.record["hashedPII"]):
+                return self._rewrite(merged, row["version"]["S"])
+        return Standing(held, is_superseded=True)
+
+    def _contradicts(self, told: str, change: MembershipChange) -> bool:
+        """Tell whether the opposite of `change` was told so recently that its job may still be running."""
+        action, _, at = told.partition("@")
+        return action not in ("", change.record["action"]) and self._now() - int(at) < self._job
+
+    def _rewrite(self, merged: MembershipChange, version: str) -> Standing | TransientError:
+        try:
+            self._write(merged, "version = :version", version=version)
+        except (Unavailable, _NotNewer):
+            return Unavailable("the membership table changed meanwhile")
+        return Standing(merged, is_superseded=False)
+
+    def _write(self, change: MembershipChange, condition: str, *, version: str | None = None) -> dict[str, Any] | None:
+        """Write one change under a condition on `:version`. Returns the row that was there before.
+
+        Raises:
+            _NotNewer: the condition does not hold.
+            Unavailable: the table did not answer.
+        """
+        identities = sorted(_canonical(identity) for identity in change.record["hashedPII"])
+        values: dict[str, Any] = {
+            ":version": {"S": version or version_text(change.version)},
+            ":change": {"S": _as_text(change)},
+            ":expires": {"N": str(int(self._now()) + (KEEP_EXIT if change.exits else KEEP_MEMBER))},
+            ":latest": {"S": f"{change.record['action']}@{int(self._now())}"},
+            ":none": {"S": "@0"},
+        }
+        add = ""
+        if identities:
+            values[":identities"] = {"SS": identities}
+            add = " ADD identities :identities"
+        try:
+            answer = self._client.update_item(
+                TableName=self._name,
+                Key=_key(change),
+                UpdateExpression=_ADVANCE + add,
+                ConditionExpression=condition,
+                ExpressionAttributeNames={"#change": "change"},
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_OLD",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ClientError as error:
+            if cause(error) == "ConditionalCheckFailedException" and "Item" in error.response:
+                raise _NotNewer(dict(error.response["Item"])) from None  # type: ignore[typeddict-item]
+            raise Unavailable(f"the membership table does not answer: {cause(error)}") from None
+        except BotoCoreError as error:
+            raise Unavailable(f"the membership table does not answer: {cause(error)}") from None
+        return dict(answer["Attributes"]) if answer.get("Attributes") else None
+
+    def _read(self, members: Sequence[Member], projection: str | None) -> Iterator[dict[str, Any]]:
+        for start in range(0, len(members), MAX_KEYS):
+            keys = [
+                {"audienceId": {"S": audience_id}, "externalUserId": {"S": external_user_id}}
+                for audience_id, external_user_id in members[start : start + MAX_KEYS]
+            ]
+            request: dict[str, Any] = {self._name: {"Keys": keys, "ConsistentRead": True}}
+            if projection:
+                request[self._name]["ProjectionExpression"] = projection
+            while request:
+                try:
+                    answer = self._client.batch_get_item(RequestItems=request)
+                except (ClientError, BotoCoreError) as error:
+                    raise Unavailable(f"the membership table does not answer: {cause(error)}") from None
+                yield from answer["Responses"].get(self._name, [])
+                if answer.get("UnprocessedKeys") and not answer["Responses"].get(self._name):
+                    raise Unavailable("the membership table is throttled")
+                request = dict(answer.get("UnprocessedKeys", {}))
+
+
+class _NotNewer(Exception):
+    """The condition of a write does not hold; `row` is what stands there instead."""
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        super().__init__()
+        self.row = row
+
+
+def version_text(version: Version) -> str:
+    """Write a version so that texts compare as versions do."""
+    return f"{version.at:016d}#{int(version.exits)}#{version.message_id}"
+
+
+def _key(change: MembershipChange) -> dict[str, Any]:
+    return {"audienceId": {"S": change.member[0]}, "externalUserId": {"S": change.member[1]}}
+
+
+def _member(row: Mapping[str, Any]) -> Member:
+    return row["audienceId"]["S"], row["externalUserId"]["S"]
+
+
+def _as_text(change: MembershipChange) -> str:
+    return json.dumps(change.as_json() | {"connectionId": change.connection_id}, separators=(",", ":"))
+
+
+def _to_send(row: Mapping[str, Any]) -> MembershipChange:
+    """Read a row's change; an exit takes along every identifier that was ever sent for the member."""
+    told = json.loads(row["change"]["S"])
+    change = MembershipChange(
+        row["audienceId"]["S"], told["connectionId"], told["at"], told["id"], told["record"], told.get("forget", False)
+    )
+    return _merged(change, _identities(row)) if change.exits else change
+
+
+def _with_identities_of(change: MembershipChange, before: Mapping[str, Any]) -> MembershipChange:
+    if change.exits:
+        return _merged(change, _identities(before))
+    held = _to_send(before)
+    if held.at == change.at and not held.exits:
+        return _merged(change, held.record["hashedPII"])
+    return change
+
+
+def _identities(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [json.loads(text) for text in row.get("identities", {}).get("SS", [])]
+
+
+def _merged(change: MembershipChange, identities: Iterable[dict[str, str]]) -> MembershipChange:
+    """Add identities to a change, its own first. Returns the change itself where there are none to add."""
+    own = {_canonical(identity): identity for identity in change.record["hashedPII"]}
+    added = {text: identity for identity in identities if (text := _canonical(identity)) not in own}
+    if not added:
+        return change
+    kept = [*own.values(), *(added[text] for text in sorted(added))][:MAX_IDENTITIES]
+    return replace(change, record=change.record | {"hashedPII": kept})
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,149 @@
+"""Sends the changes of one audience to Amazon and says what became of each, finding bad records by halving."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from audience_sync.amazon_ads.record import Target, Upload, encode_record, uploads
+from audience_sync.errors import AccessDenied, NotFound, PermanentError, RequestRejected, TransientError
+from audience_sync.membership import MembershipChange
+
+RESERVE = 8.0  # seconds kept back to read back, park, postpone and answer before the function is stopped
+SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
+
+Member = tuple[str, str]
+
+
+class Uploader(Protocol):
+    """Sends uploads to Amazon."""
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        """Submit one upload within `timeout` seconds and return the job id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large an upload may be, and how long things may take."""
+
+    max_records: int = 6000
+    max_bytes: int = 1_000_000
+    timeout: float = 30.0  # seconds for one upload
+    settle: float = SETTLE  # seconds
+    job: float = 900.0  # seconds until Amazon's job for an upload has surely ended; nothing orders two jobs before
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The change stays in the queue. `delay` is in seconds; None leaves it to the backoff."""
+
+    delay: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Amazon has accepted the change."""
+
+
+type Outcome = Sent | Waiting | PermanentError
+
+
+@dataclass(slots=True)
+class Tally:
+    """What sending took."""
+
+    sent: int = 0
+    failed: int = 0
+    jobs: list[tuple[str, str]] = field(default_factory=list)  # audience id, Amazon's job id
+    reasons: list[str] = field(default_factory=list)  # why uploads failed
+
+
+class Outbox:
+    """Amazon, as delivery sees it, for the time of one invocation."""
+
+    def __init__(self, uploader: Uploader, limits: Limits, monotonic: Callable[[], float], deadline: float) -> None:
+        """Hand in the collaborators; `monotonic` and `deadline` in seconds."""
+        self.tally = Tally()
+        self._uploader = uploader
+        self._limits = limits
+        self._monotonic = monotonic
+        self._deadline = deadline
+
+    @property
+    def has_time(self) -> bool:
+        """Whether another upload can be begun."""
+        return self._time_left() > 1
+
+    @property
+    def has_time_to_prepare(self) -> bool:
+        """Whether there is more time left than one upload may take."""
+        return self._time_left() > self._limits.timeout
+
+    def send(self, target: Target, changes: Sequence[MembershipChange]) -> dict[Member, Outcome]:
+        """Send changes of distinct members, in as many uploads as it takes, and tell the outcome for each.
+
+        The first passing trouble ends it: the audience, or the token, is in difficulties, and asking on would add to
+        them.
+        """
+        outcomes: dict[Member, Outcome] = {
+            change.member: PermanentError("no identifier is known for this member", reason="no_identifier")
+            for change in changes
+            if not change.record["hashedPII"]
+        }
+        sendable = [change for change in changes if change.record["hashedPII"]]
+        encoded = [encode_record(change.record) for change in sendable]
+        limits = self._limits
+        position = 0
+        for upload in uploads(target, encoded, max_records=limits.max_records, max_bytes=limits.max_bytes):
+            chunk = sendable[position : position + len(upload.encoded)]
+            position += len(chunk)
+            trouble = self._send(upload, chunk, outcomes)
+            if trouble is not None:
+                outcomes.update((change.member, trouble) for change in sendable[position:])
+                break
+        return outcomes
+
+    def _send(
+        self, upload: Upload, chunk: Sequence[MembershipChange], outcomes: dict[Member, Outcome]
+    ) -> Waiting | None:
+        """Send one upload, smaller where Amazon refuses it. Returns why the rest must wait, if it must."""
+        if not self.has_time:
+            return _wait(chunk, Waiting(0.0, "out_of_time"), outcomes)
+        try:
+            job_id = self._uploader.send_records(upload, timeout=min(self._limits.timeout, self._time_left()))
+        except TransientError as error:
+            self._failed(error.reason)
+            return _wait(chunk, Waiting(self._delay(error), error.reason), outcomes)
+        except RequestRejected as error:
+            self._failed(error.reason)
+            if len(chunk) == 1 or isinstance(error, AccessDenied | NotFound):
+                outcomes.update((change.member, error) for change in chunk)
+                return None
+            first, second = upload.halves()
+            middle = len(first.encoded)
+            trouble = self._send(first, chunk[:middle], outcomes)
+            if trouble is not None:
+                return _wait(chunk[middle:], trouble, outcomes)
+            return self._send(second, chunk[middle:], outcomes)
+        self.tally.sent += 1
+        self.tally.jobs.append((upload.target.audience_id, job_id))
+        outcomes.update((change.member, Sent()) for change in chunk)
+        return None
+
+    def _delay(self, error: TransientError) -> float | None:
+        """Seconds to wait at least: what Amazon said, or the settle time where it may still apply the upload."""
+        if error.retry_after is not None:
+            return error.retry_after
+        return self._limits.settle if error.reason == "outcome_unknown" else None
+
+    def _failed(self, reason: str) -> None:
+        self.tally.failed += 1
+        self.tally.reasons.append(reason)
+
+    def _time_left(self) -> float:
+        return self._deadline - RESERVE - self._monotonic()
+
+
+def _wait(chunk: Sequence[MembershipChange], waiting: Waiting, outcomes: dict[Member, Outcome]) -> Waiting:
+    outcomes.update((change.member, waiting) for change in chunk)
+    return waiting

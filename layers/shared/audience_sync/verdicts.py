@@ -1,0 +1,223 @@
+"""What becomes of each member in one invocation: delivered, superseded, parked, or waiting.
+
+For each member the newest change is found (among the messages, then in the membership table), sent, and checked
+against the table again: who has moved on meanwhile is sent once more, so that the last word at Amazon is the newest.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from audience_sync.amazon_ads.record import Target
+from audience_sync.aws.members import MembershipTable, Standing, version_text
+from audience_sync.errors import PermanentError, TransientError
+from audience_sync.membership import ChangeMessage, History, MembershipChange, coalesce, pack
+from audience_sync.outbox import Limits, Member, Outbox, Outcome, Sent, Waiting
+
+RECORDED_AT_ONCE = 500  # changes between two looks at the clock
+MAX_ROUNDS = 3  # uploads of one member in one invocation, should it keep moving on
+
+Verdict = Literal["delivered", "superseded", "parked"]
+
+
+class Sink(Protocol):
+    """A queue to send to."""
+
+    def send(
+        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
+    ) -> None:
+        """Store all bodies, visible after `delay` seconds. Raises Unavailable unless all are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where changes come from, are recorded and end up."""
+
+    queue: Sink  # the change queue, for what goes back
+    dead_letters: Sink
+    members: MembershipTable | None  # without it nothing is promised about changes that overtake each other
+    limits: Limits
+    now: Callable[[], int]  # epoch milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One readable message."""
+
+    read: ChangeMessage
+    attempts: int  # deliveries tried so far, this one included
+    first_at: int  # when its changes were first queued, epoch milliseconds
+
+
+@dataclass(slots=True)
+class _Going:
+    """Changes of one audience on their way, and who among them must be told to Amazon once more later."""
+
+    changes: list[MembershipChange] = field(default_factory=list)
+    again: set[Member] = field(default_factory=set)
+
+
+class Verdicts:
+    """Reaches the verdicts of one invocation."""
+
+    def __init__(self, books: Books, outbox: Outbox, received: Sequence[Received], deadline: float) -> None:
+        """Hand in the messages and what is needed to deliver them; `deadline` in monotonic seconds."""
+        self.waiting: dict[Member, Waiting] = {}
+        self.reasons: list[str] = []  # why changes were parked
+        self._books = books
+        self._outbox = outbox
+        self._received = received
+        self._deadline = deadline
+        self._verdicts: dict[Member, Verdict] = {}
+        self._newest: dict[Member, MembershipChange] = {}
+        self._about: dict[Member, Received] = {}  # of a member's messages, the one tried most often
+        for each in sorted(received, key=lambda each: each.attempts):
+            self._about.update((change.member, each) for change in each.read.changes)
+
+    def reach(self) -> None:
+        """Deliver the newest change of every member, audience by audience, as far as time and Amazon allow."""
+        by_target: dict[Target, list[MembershipChange]] = {}
+        for change in coalesce(change for each in self._received for change in each.read.changes):
+            self._newest[change.member] = change
+            by_target.setdefault(Target(change.audience_id, change.connection_id), []).append(change)
+        for target, changes in by_target.items():
+            trouble: Waiting | None = None
+            for piece in _pieces(changes, self._books.limits.max_records):
+                if trouble is None:
+                    trouble = self._deliver(target, piece)
+                if trouble is not None:
+                    self._wait((change for change in piece if change.member not in self._verdicts), trouble)
+
+    def of_changes(self) -> Iterator[Verdict]:
+        """Yield the verdict of every settled change, not only of the newest ones. Repetitions were counted before."""
+        for each in self._received:
+            for change in each.read.changes:
+                verdict = self._verdicts.get(change.member)
+                if verdict and change.member not in self.waiting and not each.read.history.again:
+                    is_newest = change.version == self._newest[change.member].version
+                    yield verdict if is_newest else "superseded"
+
+    def _deliver(self, target: Target, changes: Sequence[MembershipChange]) -> Waiting | None:
+        """Record, send and check one piece. Returns why the rest of the audience must wait, if it must."""
+        if not self._outbox.has_time:
+            return Waiting(0.0, "out_of_time")
+        going = _Going()
+        for change, standing in zip(changes, self._standings(changes), strict=True):
+            if isinstance(standing, TransientError):
+                self._wait([change], Waiting(standing.retry_after, standing.reason))
+                continue
+            self._verdicts[change.member] = "superseded" if standing.is_superseded else "delivered"
+            # An older change that was tried before may still be on its way to Amazon: the newest has to follow it.
+            late = standing.is_superseded and self._about[change.member].attempts > 1
+            if late or not standing.is_superseded:
+                going.changes.append(standing.newest)
+            if late or standing.flips:
+                going.again.add(change.member)
+        return self._send(target, going)
+
+    def _standings(self, changes: Sequence[MembershipChange]) -> Sequence[Standing | TransientError]:
+        """Record changes, for as long as there remains time to send them, too."""
+        if self._books.members is None:
+            return [Standing(change, is_superseded=False) for change in changes]
+        standings: list[Standing | TransientError] = []
+        for few in _pieces(changes, RECORDED_AT_ONCE):
+            if standings and not self._outbox.has_time_to_prepare:
+                late = TransientError("no time left to record the change", retry_after=0.0, reason="out_of_time")
+                standings += [late] * (len(changes) - len(standings))
+                break
+            standings += self._books.members.advance(few)
+        return standings
+
+    def _send(self, target: Target, going: _Going) -> Waiting | None:
+        trouble: Waiting | None = None
+        for _ in range(MAX_ROUNDS):
+            outcomes = self._outbox.send(target, going.changes)
+            trouble = trouble or next((each for each in outcomes.values() if isinstance(each, Waiting)), None)
+            sent = self._take(going.changes, outcomes)
+            try:
+                going.changes = self._moved_on(sent)
+                moved = {change.member for change in going.changes}
+                going.again |= moved
+                self._finish([change for change in sent if change.member not in moved], going.again)
+            except TransientError as error:
+                self._wait(sent, Waiting(error.retry_after, error.reason))
+                return trouble
+            if not going.changes:
+                return trouble
+        self._wait(going.changes, Waiting(None, "moved_on"))
+        return trouble
+
+    def _take(self, going: Iterable[MembershipChange], outcomes: dict[Member, Outcome]) -> list[MembershipChange]:
+        """Act on the outcomes: park what Amazon refuses, let wait what must. Returns what was sent."""
+        sent: list[MembershipChange] = []
+        refused: dict[str, list[tuple[MembershipChange, PermanentError]]] = {}
+        for change in going:
+            match outcomes[change.member]:
+                case Sent():
+                    sent.append(change)
+                case Waiting() as waiting:
+                    self._wait([change], waiting)
+                case error if change.forget and error.reason == "no_identifier":
+                    self._verdicts[change.member] = "superseded"  # this audience never held the person
+                case error:
+                    refused.setdefault(error.reason, []).append((change, error))
+        for reason, of_reason in refused.items():
+            self._park(reason, of_reason)
+        return sent
+
+    def _moved_on(self, sent: Sequence[MembershipChange]) -> list[MembershipChange]:
+        """Return the newest changes of the members for whom what was just sent is not the newest."""
+        if self._books.members is None or not sent:
+            return []
+        versions = self._books.members.versions(change.member for change in sent)
+        moved = [
+            change.member
+            for change in sent
+            if versions.get(change.member, version_text(change.version)) != version_text(change.version)
+        ]
+        return self._books.members.newest(moved) if moved else []
+
+    def _finish(self, settled: Sequence[MembershipChange], again: set[Member]) -> None:
+        """Do what is left once changes are the last word."""
+        repeating = [change for change in settled if change.member in again]
+        if repeating:
+            # The jobs of two uploads end in any order: say it once more when both have surely ended.
+            history, delay = History(again=True), self._books.limits.job
+            self._books.queue.send(pack(repeating, history), deadline=self._deadline, delay=delay)
+        for change in settled:
+            if change.forget and change.member not in again and self._books.members is not None:
+                self._books.members.forget(change)
+
+    def _park(self, reason: str, refused: Sequence[tuple[MembershipChange, PermanentError]]) -> None:
+        letters = [self._letter(change, error) for change, error in refused]
+        try:
+            self._books.dead_letters.send(letters, deadline=self._deadline, attributes={"reason": reason})
+        except TransientError as failure:
+            self._wait((change for change, _ in refused), Waiting(failure.retry_after, failure.reason))
+            return
+        self._verdicts.update((change.member, "parked") for change, _ in refused)
+        self.reasons += [reason] * len(refused)
+
+    def _wait(self, changes: Iterable[MembershipChange], waiting: Waiting) -> None:
+        self.waiting.update((change.member, waiting) for change in changes)
+
+    def _letter(self, change: MembershipChange, error: PermanentError) -> str:
+        """Lay out a dead letter: a message of one change, so that redriving it needs no translation, and its story."""
+        about = self._about[change.member]
+        story: dict[str, Any] = {
+            "reason": error.reason,
+            "status": getattr(error, "status", None),
+            "detail": str(error),
+            "requestId": getattr(error, "request_id", ""),
+            "attempts": about.attempts,
+            "firstAt": about.first_at,
+            "lastAt": self._books.now(),
+        }
+        (body,) = pack([change])
+        return json.dumps(json.loads(body) | {"parked": story}, separators=(",", ":"))
+
+
+def _pieces(changes: Sequence[MembershipChange], size: int) -> Iterator[Sequence[MembershipChange]]:
+    """Cut changes into pieces that are recorded, sent and checked one after the other."""
+    return (changes[start : start + size] for start in range(0, len(changes), size))
