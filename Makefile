@@ -3,9 +3,10 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.13 python3.14 python3.12 python3; do "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && command -v "$$p" && break; done)
 BIN := .venv/bin
 SETUP := .venv/.ready
+LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock
+.PHONY: help setup demo test check lock validate build invoke rehearse deploy
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*##/\1\t/p' $(MAKEFILE_LIST) | column -ts $$'\t'
@@ -22,11 +23,26 @@ $(SETUP): requirements/setup.txt requirements/dev.txt pyproject.toml
 demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an Amazon audience (KEEP=1 leaves it running)
 	$(BIN)/python -m local.demo $(if $(KEEP),--keep)
 
-test: $(SETUP)  ## all tests
+test: $(SETUP)  ## all tests (ARGS="-k name" for some)
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
 check: $(SETUP)  ## lint, format, types, import rules
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
-lock: $(SETUP)  ## resolve the requirements anew and pin them by hash
-	for f in requirements/setup layers/dependencies/requirements requirements/dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header $(if $(UPGRADE),--upgrade) $$f.in -o $$f.txt; done
+validate: $(SETUP)  ## sam validate --lint, cfn-lint and checkov on the template
+	scripts/validate.sh
+
+build: $(SETUP)  ## sam build, without Docker
+	scripts/build.sh
+
+invoke: $(SETUP)  ## sam local invoke of the functions on events/ (needs Docker and root; says so when it skips)
+	scripts/sam-local.sh
+
+rehearse: $(SETUP)  ## a real sam deploy, one event, update and delete, against a stand-in of AWS on this machine
+	scripts/rehearse.sh
+
+deploy: build  ## sam deploy; the first time: make deploy ARGS=--guided
+	SAM_CLI_TELEMETRY=0 .tools/sam/bin/sam deploy $(ARGS)
+
+lock: $(SETUP)  ## resolve all requirements and pin them by hash (UPGRADE=1 takes newer versions)
+	for f in $(LOCKS); do $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header $(if $(UPGRADE),--upgrade) $$f.in -o $$f.txt || exit 1; done

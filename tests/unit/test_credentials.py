@@ -101,6 +101,11 @@ def test_an_unusable_secret_fails_closed_and_is_our_trouble_not_the_senders(secr
             keyring.admit_events(headers, BODY, accept_first_event=True)
 
 
+def test_a_stranger_without_any_credential_is_refused_although_nobody_signs_here() -> None:
+    with pytest.raises(Unauthorized):
+        Keyring.from_json({"eventKey": EVENT_KEY}).admit_events({}, BODY, accept_first_event=False)
+
+
 @pytest.mark.parametrize(
     ("headers", "query"),
     [

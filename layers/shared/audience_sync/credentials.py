@@ -71,7 +71,9 @@ class Keyring:
         if is_signed(body, signature, self.signing_secrets.secrets, accept_first_event=accept_first_event):
             return False
         asked = ([self.event_keys] if keys else []) + ([self.signing_secrets] if signature is not None else [])
-        raise _refusal(asked or [self.event_keys, self.signing_secrets])
+        if not asked and (self.event_keys.is_usable or self.signing_secrets.is_usable):
+            raise Unauthorized("no valid credential")
+        raise _refusal(asked or [self.event_keys])
 
     def admit_audiences(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
         """Admit a request about audiences, by audience key. Raises Unauthorized, Unavailable."""

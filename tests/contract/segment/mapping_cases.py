@@ -15,7 +15,7 @@ TEXTS = [
         "İstanbul ΟΔΟΣ",
         "a.b,c",
         "+1 (555) 010-0199",
-        "ﬁt ſK",
+        "\ufb01t \u017f\u212a",
         "$&",
         "{{a}",
         "tab\t",
@@ -54,12 +54,14 @@ class Maker:
 
     def _path(self) -> str:
         names = [self._pick(NAMES) for _ in range(self._random.choice([1, 1, 1, 2, 2, 3]))]
-        text = names[0]
+        text: str = names[0]
         for name in names[1:]:
             text += self._pick([f".{name}", f"['{name}']", f'["{name}"]', "[0]", "[1]", "[01]", ".0", f"..{name}"])
         if self._random.random() < 0.05:
-            return self._pick(["$.", "", ".", "$", "$.$.a", "a.", "a]", "list[0", "'a'", "a.b.c.list.0.first_name"])
-        return self._pick(["$.", "$.", "$.", ""]) + text
+            return str(
+                self._pick(["$.", "", ".", "$", "$.$.a", "a.", "a]", "list[0", "'a'", "a.b.c.list.0.first_name"])
+            )
+        return f"{self._pick(['$.', '$.', '$.', ''])}{text}"
 
     def _template(self) -> str:
         pieces = [
@@ -105,8 +107,10 @@ class Maker:
         if depth <= 0:
             return self._pick([{"@path": self._path()}, {"@template": self._template()}, {"@path": self._path()}])
         make = self._random.choice(
-            [self._plain, self._if, self._case_of, self._replace, self._list, self._json, self._merge, self._transform]
-            + [self._flatten, self._without_null, self._told]
+            [
+                *(self._plain, self._if, self._case_of, self._replace, self._list, self._json, self._merge),
+                *(self._transform, self._flatten, self._without_null, self._told),
+            ]
         )
         directive: dict[str, Any] = make(depth)
         if self._random.random() < 0.03:

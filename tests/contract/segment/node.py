@@ -19,7 +19,7 @@ def run(script: str, cases: Any) -> Any:
 
     Skips the calling test where Node or npm is missing, or where the packages cannot be downloaded.
     """
-    node = _node()
+    node = required()
     finished = subprocess.run(
         [node, str(HERE / script)],
         input=json.dumps(cases),
@@ -34,7 +34,8 @@ def run(script: str, cases: Any) -> Any:
 
 
 @cache
-def _node() -> str:
+def required() -> str:
+    """Return the path of Node once Segment's packages are installed; skip the calling test where that cannot be."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("Node is not installed (node and npm): Segment's own code cannot run")

@@ -1,9 +1,13 @@
 """Builds boto3 clients the way every function of ours wants them: quick to give up, no retries under our own."""
 
+import logging
 from typing import Any
 
 import boto3
 from botocore.config import Config
+
+# Where Lambda sets the root logger's level, botocore tells of every client it builds, and at DEBUG of what it sends.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 def client(service: str, *, read_timeout: float, attempts: int = 2, connections: int = 10) -> Any:

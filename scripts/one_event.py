@@ -1,0 +1,87 @@
+"""Connect a freshly deployed stack as an operator would, send it one event and see it arrive at Amazon's stand-in.
+
+python -m scripts.one_event STACK API_URL AMAZON_LOG     or     python -m scripts.one_event STACK --paused
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import requests
+
+from scripts import stand_ins
+
+EVENT = Path(__file__).parent.parent / "events/segment/01-track-entered-full-pii.json"
+PATIENCE = 30.0  # seconds for the queue and the worker
+
+
+def main() -> None:
+    """Do what the command line says; raise where the stack does not answer as it must."""
+    stack, *rest = sys.argv[1:]
+    outputs = _outputs(stack)
+    if rest == ["--paused"]:
+        _expect(_delivery_state(outputs) in {"Disabled", "Disabling"}, "delivery is paused")
+        return
+    api, log = rest
+    key = _connect(outputs)
+    _expect(_post(api, "no such key").status_code == 401, "an event with a wrong key is refused")
+    answer = _post(api, key)
+    _expect(answer.status_code == 200 and answer.json()["accepted"] == 1, f"an event is accepted: {answer.text}")
+    _expect(_arrives(Path(log)), "Amazon has received the member")
+
+
+def _connect(outputs: dict[str, str]) -> str:
+    secrets = boto3.client("secretsmanager")
+    secrets.put_secret_value(SecretId=outputs["CredentialsSecretArn"], SecretString=json.dumps(stand_ins.CREDENTIALS))
+    stand_ins.list_audience(None, outputs["AudienceTableName"])
+    refreshed = boto3.client("lambda").invoke(FunctionName=outputs["RefreshFunctionName"])["Payload"].read()
+    _expect(json.loads(refreshed).get("refreshed") is True, f"the token is fetched: {refreshed.decode()}")
+    ingest = json.loads(secrets.get_secret_value(SecretId=outputs["IngestSecretArn"])["SecretString"])
+    _expect(len(ingest["eventKey"]) == 48, "the stack made an event key of 48 characters")
+    return str(ingest["eventKey"])
+
+
+def _post(api: str, key: str) -> requests.Response:
+    # The name of the API need not resolve: loopback answers, the Host header says which API is meant.
+    host = api.removeprefix("http://")
+    return requests.post(
+        f"http://127.0.0.1:{host.rpartition(':')[2]}/v1/events",
+        data=EVENT.read_bytes(),
+        headers={"Host": host, "Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        timeout=15,
+    )
+
+
+def _arrives(log: Path) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if f"CREATE for audience {stand_ins.AUDIENCE.audience_id}: 202" in log.read_text():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def _delivery_state(outputs: dict[str, str]) -> str:
+    (mapping,) = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    _expect(
+        mapping["EventSourceArn"].endswith(outputs["ChangeQueueUrl"].rpartition("/")[2]), "the worker polls the queue"
+    )
+    return str(mapping["State"])
+
+
+def _outputs(stack: str) -> dict[str, str]:
+    described: Any = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+
+def _expect(holds: bool, what: str) -> None:
+    sys.stdout.write(f"{'ok' if holds else 'NOT SO'}: {what}\n")
+    if not holds:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

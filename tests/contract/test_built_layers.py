@@ -1,0 +1,72 @@
+"""The layers as they ship: bytecode is there, of the kind that Lambda can use, and Python really runs it."""
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUILT = ROOT / ".aws-sam/build"
+PYTHON = shutil.which("python3.13", path="/usr/bin") or shutil.which("python3.13")
+HASHED_UNCHECKED = 0b01  # PEP 552: bit 0 says hash instead of date, bit 1 would have it compared with the source
+
+pytestmark = [
+    pytest.mark.skipif(not BUILT.is_dir(), reason="no .aws-sam/build: run `make build` first"),
+    pytest.mark.skipif(PYTHON is None, reason="python3.13 is missing: it is what Lambda runs"),
+]
+
+
+@pytest.mark.parametrize("layer", ["DependenciesLayer", "SharedLayer"])
+def test_every_module_has_bytecode_that_no_date_can_invalidate(layer: str) -> None:
+    packages = BUILT / layer / "python"
+    modules = list(packages.rglob("*.py"))
+    assert modules
+    for module in modules:
+        compiled = module.parent / "__pycache__" / f"{module.stem}.cpython-313.pyc"
+        assert compiled.is_file(), f"{module.relative_to(packages)} has no bytecode"
+        (flags,) = struct.unpack_from("<I", compiled.read_bytes(), 4)
+        assert flags == HASHED_UNCHECKED, f"{module.relative_to(packages)}: flags {flags:#b}"
+
+
+def test_the_interpreter_runs_the_bytecode_even_where_the_source_says_otherwise(tmp_path: Path) -> None:
+    shutil.copytree(BUILT / "SharedLayer/python/audience_sync", tmp_path / "audience_sync")
+    (tmp_path / "audience_sync/errors.py").write_text("raise SystemExit('the source was read')\n")
+    imported = _run(tmp_path, "import audience_sync.errors; print(audience_sync.errors.__cached__)")
+    assert imported.returncode == 0, imported.stderr
+    assert imported.stdout.strip().endswith("errors.cpython-313.pyc")
+
+
+def test_a_layer_does_not_tell_where_it_was_built_so_that_only_changes_are_deployed() -> None:
+    for compiled in (BUILT / "SharedLayer").rglob("*.pyc"):
+        assert str(ROOT).encode() not in compiled.read_bytes()
+
+
+def test_the_dependencies_are_built_for_lambda_s_processor() -> None:
+    libraries = list((BUILT / "DependenciesLayer/python").rglob("*.so"))
+    assert libraries
+    for library in libraries:
+        (machine,) = struct.unpack_from("<H", library.read_bytes(), 18)
+        assert machine == 183, f"{library.name} is not for arm64"  # EM_AARCH64 in the ELF header
+
+
+def test_the_layers_fit_into_lambda() -> None:
+    size = sum(file.stat().st_size for file in BUILT.rglob("*") if file.is_file())
+    assert size < 60_000_000  # bytes; Lambda takes 250 MB, and a cold start pays for each of them
+
+
+def test_a_layer_holds_nothing_of_the_other() -> None:
+    assert not (BUILT / "DependenciesLayer/python/audience_sync").exists()
+    assert [each.name for each in (BUILT / "SharedLayer/python").iterdir()] == ["audience_sync"]
+
+
+def _run(path: Path, code: str) -> subprocess.CompletedProcess[str]:
+    assert PYTHON is not None
+    return subprocess.run(
+        [PYTHON, "-S", "-c", f"import sys; sys.path.insert(0, {str(path)!r}); {code}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )

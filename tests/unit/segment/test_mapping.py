@@ -1,0 +1,542 @@
+"""Directives: what each gives, what is refused and how, and that no event can do harm."""
+
+import hashlib
+import json
+import sys
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.errors import InvalidMapping
+from audience_sync.segment.directives.place import MAX_CHARACTERS, MAX_SIZE
+from audience_sync.segment.directives.values import MAX_TEXT, number_text
+from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
+
+EVENT = {
+    "userId": "cust_1",
+    "n": 7,
+    "zero": 0,
+    "no": False,
+    "empty": "",
+    "null": None,
+    "blank": " ",
+    "traits": {"email": "Ada@Example.com", "first_name": "Ada", "a.b": 1, "x y": 2, "length": 9},
+    "products": [{"id": "p1", "price": 1.0}, {"id": "p2", "price": 2.5}],
+    "id": 9_007_199_254_740_993,
+}
+
+type Json = Any
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc@"), inner, max_size=3),
+    max_leaves=12,
+)
+directive_names = st.sampled_from(sorted(DIRECTIVES))
+option_names = st.sampled_from(
+    """
+    value pattern replacement pattern2 mode operator exists blank then else objects direction apply mapping separator
+    """.split()
+)
+loose_directives = st.recursive(
+    json_values | st.sampled_from(["$.a", "$.b.c", "{{ a }}{{{ b }}}", "right", "left", "lower", "encode", "decode"]),
+    lambda inner: (
+        st.dictionaries(directive_names, inner, min_size=1, max_size=1)
+        | st.dictionaries(directive_names, st.dictionaries(option_names, inner, max_size=4), min_size=1, max_size=1)
+        | st.lists(inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        pytest.param("$.userId", "cust_1", id="from the root"),
+        pytest.param("userId", "cust_1", id="the $. may be missing"),
+        pytest.param("$.traits.email", "Ada@Example.com", id="nested"),
+        pytest.param("$.traits['x y']", 2, id="quoted name"),
+        pytest.param('$.traits["x y"]', 2, id="quoted name, double"),
+        pytest.param("$.traits['a.b']", None, id="a dot inside quotes still separates"),
+        pytest.param("$.products[1].id", "p2", id="place in a list"),
+        pytest.param("$.products.1.id", "p2", id="place in a list, with a dot"),
+        pytest.param("$.products[2].id", None, id="beyond the list"),
+        pytest.param("$.products[01].id", None, id="01 is no place"),
+        pytest.param("$.products.-1.id", None, id="nothing counts from the end"),
+        pytest.param("$.products.length", None, id="a list has no length"),
+        pytest.param("$.userId.length", None, id="nor has a text"),
+        pytest.param("$.traits.length", 9, id="unless the event says so"),
+        pytest.param("$.userId.0", "c", id="a letter of a text"),
+        pytest.param("$.traits.__class__", None, id="no attributes"),
+        pytest.param("$.traits.constructor", None, id="nothing inherited"),
+        pytest.param("$.traits.get", None, id="no methods"),
+        pytest.param("$.missing.deeper", None, id="missing"),
+        pytest.param("$.zero.deeper", 0, id="a falsy value on the way is the result: 0"),
+        pytest.param("$.no.deeper", False, id="a falsy value on the way is the result: false"),
+        pytest.param("$.empty.deeper", "", id="a falsy value on the way is the result: empty text"),
+        pytest.param("$.n.deeper", None, id="a number holds nothing"),
+        pytest.param("$", None, id="a bare $ is a key"),
+        pytest.param("$.", EVENT, id="the whole event"),
+        pytest.param("", EVENT, id="the empty path too"),
+        pytest.param({"@literal": "$.n"}, 7, id="a path from a directive"),
+        pytest.param({"@path": "$.n"}, None, id="a path that is no text"),
+    ],
+)
+def test_a_path_reaches_what_the_event_itself_holds(path: Json, expected: Any) -> None:
+    assert resolve({"@path": path}, EVENT) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        pytest.param("{{ traits.first_name }}-{{{n}}}", "Ada-7", id="double and triple braces"),
+        pytest.param("[{{missing}}{{null}}{{empty}}]", "[]", id="missing, null and empty print nothing"),
+        pytest.param("{{zero}} {{no}}", "0 false", id="0 and false print"),
+        pytest.param("{{traits}}", "[object Object]", id="objects as JavaScript prints them"),
+        pytest.param("{{products.0.price}} {{products.1.price}}", "1 2.5", id="numbers as JavaScript prints them"),
+        pytest.param("{{products}}", "[object Object],[object Object]", id="lists are joined"),
+        pytest.param("{{id}}", "9007199254740993", id="ids beyond 2**53 stay exact"),
+        pytest.param("{{$.n}}", "", id="$. is not removed in a template"),
+        pytest.param("{{\u00a0n\ufeff}}", "7", id="white space is JavaScript's"),
+        pytest.param("{ {n} } {{}}", "{ {n} } {{}}", id="other braces stay"),
+        pytest.param({"@literal": "{{ n }}!"}, "7!", id="a template from a directive"),
+        pytest.param({"@path": "$.n"}, None, id="a template that is no text"),
+    ],
+)
+def test_a_template_writes_values_as_javascript_does(template: Json, expected: Any) -> None:
+    assert resolve({"@template": template}, EVENT) == expected
+
+
+def test_a_value_is_never_read_as_a_template() -> None:
+    assert resolve({"@template": "{{{ a }}} {{ a }}"}, {"a": "{{ b }}", "b": "secret"}) == "{{ b }} {{ b }}"
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (1.0, "1"),
+        (-0.0, "0"),
+        (0.1, "0.1"),
+        (-1.5, "-1.5"),
+        (1e21, "1e+21"),
+        (1.5e300, "1.5e+300"),
+        (1e20, "100000000000000000000"),
+        (1.2345678901234568e20, "123456789012345680000"),
+        (1e-6, "0.000001"),
+        (1e-7, "1e-7"),
+        (-1.25e-7, "-1.25e-7"),
+        (5e-324, "5e-324"),
+        (float("inf"), "Infinity"),
+        (float("-inf"), "-Infinity"),
+        (float("nan"), "NaN"),
+        (10**30, "1" + "0" * 30),
+    ],
+)
+def test_a_number_reads_as_in_javascript(number: float, expected: str) -> None:
+    assert number_text(number) == expected
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_survives_being_text(number: float) -> None:
+    assert float(number_text(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("directive", "expected"),
+    [
+        pytest.param({"@literal": {"a": 1, "b": {"@path": "$.n"}}}, {"a": 1, "b": 7}, id="literal: directives resolve"),
+        pytest.param("$.userId", "$.userId", id="a plain text is no path"),
+        pytest.param("{{ n }}", "{{ n }}", id="a plain text is no template"),
+        pytest.param({"@path": "$.n", "_metadata": {"x": 1}}, 7, id="_metadata may stand beside"),
+        pytest.param({"_metadata": 1}, {"_metadata": 1}, id="_metadata alone is an object"),
+        pytest.param(
+            {"a": {"@path": "$.missing"}, "b": {"@path": "$.null"}}, {"b": None}, id="undefined goes, null stays"
+        ),
+        pytest.param([{"@path": "$.missing"}, {"@path": "$.n"}], [None, 7], id="undefined in a list is null"),
+        pytest.param([{"a": {"@path": "$.missing"}}], [{}], id="undefined goes inside a list too"),
+        pytest.param({"@path": "$.missing"}, None, id="undefined alone is None"),
+        pytest.param({}, {}, id="empty object"),
+    ],
+)
+def test_what_is_no_directive_stands_for_itself(directive: Json, expected: Any) -> None:
+    assert resolve(directive, EVENT) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "exists", "blank"),
+    [
+        pytest.param("$.missing", "else", "else", id="missing"),
+        pytest.param("$.null", "else", "else", id="null"),
+        pytest.param("$.empty", "then", "else", id="empty text"),
+        pytest.param("$.blank", "then", "then", id="white space"),
+        pytest.param("$.zero", "then", "else", id="0"),
+        pytest.param("$.no", "then", "else", id="false"),
+        pytest.param("$.products", "then", "then", id="list"),
+        pytest.param("$.traits", "then", "then", id="object"),
+    ],
+)
+def test_if_asks_whether_a_value_exists_or_is_not_blank(value: str, exists: str, blank: str) -> None:
+    branches = {"then": "then", "else": "else"}
+    assert resolve({"@if": {"exists": {"@path": value}, **branches}}, EVENT) == exists
+    assert resolve({"@if": {"blank": {"@path": value}, **branches}}, EVENT) == blank
+
+
+@pytest.mark.parametrize(
+    ("directive", "expected"),
+    [
+        pytest.param({"@if": {"blank": [[None]], "then": 1, "else": 2}}, 2, id="if: a list of nothing is blank"),
+        pytest.param({"@if": {"blank": [0], "then": 1, "else": 2}}, 1, id="if: a list of 0 is not"),
+        pytest.param(
+            {"@if": {"exists": {"@path": "$.x"}, "then": 1, "else": 0}}, None, id="if: a falsy else is ignored"
+        ),
+        pytest.param({"@if": {"exists": {"@path": "$.n"}, "then": 0}}, 0, id="if: a falsy then is not"),
+        pytest.param({"@if": {"exists": True, "then": 1}}, 1, id="if: then is not mistaken for the condition"),
+        pytest.param(
+            {"@case": {"operator": "lower", "value": {"@path": "$.traits.email"}}}, "ada@example.com", id="case"
+        ),
+        pytest.param({"@case": {"operator": "upper", "value": "straße"}}, "STRASSE", id="case: upper"),
+        pytest.param({"@case": {"operator": "upper", "value": {"@path": "$.n"}}}, 7, id="case: others pass"),
+        pytest.param({"@case": {"operator": "upper"}}, None, id="case: no value"),
+        pytest.param({"@case": {"operator": "upper", "value": ""}}, None, id="case: an empty constant, as in Segment"),
+        pytest.param({"@replace": {"value": "", "pattern": "a"}}, None, id="replace: an empty constant, as in Segment"),
+    ],
+)
+def test_choices_and_constants(directive: Json, expected: Any) -> None:
+    assert resolve(directive, EVENT) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "expected"),
+    [
+        pytest.param({"pattern": "-"}, "1-2-3", "123", id="everywhere, with nothing"),
+        pytest.param({"pattern": "-", "global": False}, "1-2-3", "12-3", id="once"),
+        pytest.param({"pattern": ".", "replacement": "x"}, "a.b", "axb", id="patterns are literal"),
+        pytest.param({"pattern": "(a+)+$"}, "(a+)+$b", "b", id="no pattern is an expression"),
+        pytest.param({"pattern": "A", "ignorecase": True, "replacement": "_"}, "aAb", "__b", id="case ignored"),
+        pytest.param({"pattern": "k", "ignorecase": True}, "k\u212a", "\u212a", id="but not beyond ASCII and back"),
+        pytest.param({"pattern": "É", "ignorecase": True}, "né", "n", id="case ignored, beyond ASCII"),
+        pytest.param({"pattern": "b", "replacement": "<$&>"}, "abc", "a<b>c", id="$& is the match"),
+        pytest.param({"pattern": "b", "replacement": "$$&"}, "abc", "a$&c", id="$$ is a dollar"),
+        pytest.param({"pattern": "b", "replacement": "$1"}, "abc", "a$1c", id="there are no groups"),
+        pytest.param(
+            {"pattern": "a", "replacement": "b", "pattern2": "b"}, "ab", "", id="the second works on the first"
+        ),
+        pytest.param({"pattern": "1"}, 121, "2", id="numbers are text"),
+        pytest.param({"pattern": "t"}, True, "rue", id="booleans are text"),
+        pytest.param({"pattern": "a"}, None, "", id="null is nothing"),
+        pytest.param({"pattern": "a"}, ["a"], "", id="a list is nothing"),
+        pytest.param({"pattern": "aa"}, "aaa", "a", id="matches do not overlap"),
+    ],
+)
+def test_replace_searches_its_pattern_as_it_stands(options: dict[str, Json], text: Any, expected: str) -> None:
+    assert resolve({"@replace": options | {"value": {"@path": "$.t"}}}, {"t": text}) == expected
+
+
+@pytest.mark.parametrize(
+    ("directive", "expected"),
+    [
+        pytest.param(
+            {"@arrayPath": ["$.products", {"sku": {"@path": "$.id"}}]}, [{"sku": "p1"}, {"sku": "p2"}], id="shape"
+        ),
+        pytest.param({"@arrayPath": ["$.products", {"@path": "$.id"}]}, ["p1", "p2"], id="a directive as shape"),
+        pytest.param({"@arrayPath": ["$.traits", {"u": {"@path": "$.userId"}}]}, [{}], id="an item sees only itself"),
+        pytest.param({"@arrayPath": [{"@path": "$.n"}, {"a": 1}]}, 7, id="scalars pass"),
+        pytest.param({"@arrayPath": ["$.products"]}, EVENT["products"], id="no shape"),
+        pytest.param(
+            {"@merge": {"direction": "right", "objects": [{"a": 1, "b": 1}, {"a": 2}]}},
+            {"a": 2, "b": 1},
+            id="merge right",
+        ),
+        pytest.param(
+            {"@merge": {"direction": "left", "objects": [{"a": 1, "b": 1}, {"a": 2}]}},
+            {"a": 1, "b": 1},
+            id="merge left",
+        ),
+        pytest.param(
+            {"@merge": {"direction": "right", "objects": [{"a": 1}, {"@path": "$.null"}, {"@path": "$.x"}]}},
+            {"a": 1},
+            id="merge: nothing is skipped",
+        ),
+        pytest.param(
+            {"@merge": {"direction": "right", "objects": [{"a": 1}, {"a": {"@path": "$.x"}}]}},
+            {},
+            id="merge: a key without a value still wins",
+        ),
+        pytest.param(
+            {
+                "@transform": {
+                    "apply": {"u": {"@path": "$.userId"}},
+                    "mapping": {"v": {"@path": "$.u"}, "w": {"@path": "$.n"}},
+                }
+            },
+            {"v": "cust_1"},
+            id="transform sees only what was applied",
+        ),
+        pytest.param(
+            {"@json": {"mode": "encode", "value": {"@path": "$.products"}}},
+            '[{"id":"p1","price":1},{"id":"p2","price":2.5}]',
+            id="json",
+        ),
+        pytest.param(
+            {"@json": {"mode": "encode", "value": {"b": "\ud83d", "1": [None]}}},
+            '{"1":[null],"b":"\\ud83d"}',
+            id="json: order, halves",
+        ),
+        pytest.param({"@json": {"mode": "decode", "value": '{"a":[1]}'}}, {"a": [1]}, id="json: decode"),
+        pytest.param({"@json": {"mode": "decode", "value": "NaN"}}, "NaN", id="json: not JSON is itself"),
+        pytest.param({"@json": {"mode": "decode", "value": {"@path": "$.n"}}}, 7, id="json: not a text is itself"),
+        pytest.param({"@flatten": {"separator": "_", "value": {"a": {"b": [1, {}]}}}}, {"a_b_0": 1}, id="flatten"),
+        pytest.param(
+            {"@flatten": {"separator": "_", "omitArrays": True, "value": {"a": {"b": [1]}}}},
+            {"a_b": [1]},
+            id="flatten: lists kept",
+        ),
+        pytest.param(
+            {"@flatten": {"separator": "_", "value": {"@path": "$.n"}}}, {"": 7}, id="flatten: a scalar, as in Segment"
+        ),
+        pytest.param({"@excludeWhenNull": {"@path": "$.null"}}, None, id="excludeWhenNull"),
+        pytest.param(
+            {"@excludeWhenNull": {"a": None, "b": [None], "c": {"d": None}}},
+            {"b": [None], "c": {}},
+            id="excludeWhenNull: inside",
+        ),
+    ],
+)
+def test_values_are_reshaped(directive: Json, expected: Any) -> None:
+    assert resolve(directive, EVENT) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("Ä b", sha256("Ä b"), id="text, as it stands"),
+        pytest.param(7, sha256("7"), id="number"),
+        pytest.param(1.0, sha256("1"), id="number, as JavaScript writes it"),
+        pytest.param("\ud83d", sha256("\ufffd"), id="half a character"),
+        pytest.param("", None, id="empty"),
+        pytest.param(None, None, id="null"),
+        pytest.param(True, None, id="boolean"),
+        pytest.param(["a"], None, id="list"),
+    ],
+)
+def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> None:
+    assert resolve({"@sha256": {"@path": "$.v"}}, {"v": value}) == expected
+
+
+@pytest.mark.parametrize(
+    ("directive", "position", "remedy"),
+    [
+        pytest.param({"@pat": "$.a"}, "f", "did you mean @path?", id="unknown directive"),
+        pytest.param({"@path": "$.a", "@case": {}}, "f", "2 directives in one object", id="two directives"),
+        pytest.param({"@path": "$.a", "b": 1}, "f", "give it an object of its own", id="beside other keys"),
+        pytest.param({"@liquid": "{{ a }}"}, "f.@liquid", "use @template", id="liquid"),
+        pytest.param({"@path": 5}, "f.@path", "neither a text nor a directive", id="path: number"),
+        pytest.param({"@path": "$.a[*].b"}, "f.@path", "bad path", id="path: wildcard"),
+        pytest.param({"@template": "{{ a[*] }}"}, "f.@template", "bad path", id="template: wildcard"),
+        pytest.param({"@template": ["a"]}, "f.@template", "neither a text nor a directive", id="template: list"),
+        pytest.param({"@if": {"then": 1}}, "f.@if", "neither exists nor blank", id="if: no condition"),
+        pytest.param(
+            {"@if": {"exists": False, "then": 1}}, "f.@if", "neither exists nor blank", id="if: falsy condition"
+        ),
+        pytest.param({"@if": {"exists": 1, "then": {"@x": 1}}}, "f.@if.then", "unknown directive @x", id="if: nested"),
+        pytest.param({"@if": {"exist": 1}}, "f.@if", "did you mean exists?", id="if: misspelt"),
+        pytest.param({"@if": [1]}, "f.@if", "not an object of options", id="if: list"),
+        pytest.param({"@case": {"operator": "title"}}, "f.@case.operator", "lower, upper", id="case: operator"),
+        pytest.param({"@case": {"value": "a"}}, "f.@case", "operator is missing", id="case: no operator"),
+        pytest.param(
+            {"@case": {"operator": "lower", "value": 5}}, "f.@case.value", "neither a text", id="case: number"
+        ),
+        pytest.param({"@case": {"operator": "lower", "value": 0}}, "f.@case.value", "neither a text", id="case: zero"),
+        pytest.param({"@replace": {"value": "a"}}, "f.@replace", "pattern is missing", id="replace: no pattern"),
+        pytest.param(
+            {"@replace": {"value": "a", "pattern": ""}}, "f.@replace.pattern", "1 to 10", id="replace: empty pattern"
+        ),
+        pytest.param(
+            {"@replace": {"value": "a", "pattern": "😀" * 6}}, "f.@replace.pattern", "1 to 10", id="replace: 12 units"
+        ),
+        pytest.param(
+            {"@replace": {"value": "a", "pattern": "a", "pattern2": "a" * 11}},
+            "f.@replace.pattern2",
+            "1 to 10",
+            id="replace: long second",
+        ),
+        pytest.param(
+            {"@replace": {"value": "a", "pattern": "a", "replacement": "a" * 11}},
+            "f.@replace.replacement",
+            "up to 10",
+            id="replace: long replacement",
+        ),
+        pytest.param(
+            {"@replace": {"value": "a", "pattern": "a", "replacement": "$'"}},
+            "f.@replace.replacement",
+            "write $$",
+            id="replace: $'",
+        ),
+        pytest.param(
+            {"@replace": {"value": "a", "pattern": "a", "global": 1}},
+            "f.@replace.global",
+            "true, false",
+            id="replace: global",
+        ),
+        pytest.param({"@arrayPath": ["$.a", "$.b"]}, "f.@arrayPath.1", "not an object", id="arrayPath: text as shape"),
+        pytest.param({"@arrayPath": "$.a"}, "f.@arrayPath", "not a list", id="arrayPath: text"),
+        pytest.param({"@arrayPath": []}, "f.@arrayPath", "not a list of a path", id="arrayPath: empty"),
+        pytest.param(
+            {"@arrayPath": ["$.a", {"b": {"@x": 1}}]},
+            "f.@arrayPath.1.b",
+            "unknown directive",
+            id="arrayPath: in the shape",
+        ),
+        pytest.param({"@merge": {"objects": []}}, "f.@merge", "direction is missing", id="merge: direction"),
+        pytest.param(
+            {"@merge": {"objects": {}, "direction": "left"}}, "f.@merge.objects", "not a list", id="merge: object"
+        ),
+        pytest.param(
+            {"@merge": {"objects": [1], "direction": "left"}},
+            "f.@merge.objects.0",
+            "neither an object",
+            id="merge: number",
+        ),
+        pytest.param({"@transform": {"apply": {}}}, "f.@transform", "mapping is missing", id="transform"),
+        pytest.param({"@json": {"mode": "both", "value": "a"}}, "f.@json.mode", "encode, decode", id="json: mode"),
+        pytest.param({"@json": {"mode": "encode", "value": ""}}, "f.@json.value", "empty", id="json: empty"),
+        pytest.param(
+            {"@flatten": {"value": {}, "separator": ""}}, "f.@flatten.separator", "at least one", id="flatten: empty"
+        ),
+        pytest.param({"@flatten": {"value": {}}}, "f.@flatten", "separator is missing", id="flatten"),
+        pytest.param({"@sha256": True}, "f.@sha256", "neither a text nor a directive", id="sha256: boolean"),
+        pytest.param([{"a": [{"@x": 1}]}], "f.0.a.0", "unknown directive", id="inside lists and objects"),
+        pytest.param({"a": {1: 2}}, "f.a", "a key that is not a text", id="not JSON: key"),
+        pytest.param({"a": (1,)}, "f.a", "not a JSON value", id="not JSON: tuple"),
+        pytest.param({"a": float("nan")}, "f.a", "not a JSON value", id="not JSON: NaN"),
+        pytest.param("a" * (MAX_CHARACTERS + 1), "f", "shorten it", id="long text"),
+        pytest.param({"@path": "a." * MAX_CHARACTERS}, "f.@path", "shorten it", id="long path"),
+        pytest.param({"@template": "a" * (MAX_CHARACTERS + 1)}, "f.@template", "shorten it", id="long template"),
+        pytest.param([1] * MAX_SIZE, f"f.{MAX_SIZE - 1}", "split the mapping", id="many values"),
+        pytest.param({"\n": {"@x": 1}}, r"f.\n…", "unknown directive", id="a name that would break the line"),
+    ],
+)
+def test_a_wrong_directive_is_refused_with_position_and_remedy(directive: Json, position: str, remedy: str) -> None:
+    with pytest.raises(InvalidMapping) as refusal:
+        compile_directive(directive, at="f")
+    assert str(refusal.value).startswith(f"{position}: ")
+    assert remedy in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda inner: {"@if": {"exists": inner}}, lambda inner: [inner], lambda inner: {"a": inner}]
+)
+def test_deep_nesting_is_refused_before_it_can_exhaust_the_stack(wrap: Any) -> None:
+    directive: Json = 1
+    for _ in range(sys.getrecursionlimit() * 3):
+        directive = wrap(directive)
+    with pytest.raises(InvalidMapping, match="nested deeper than 32 levels"):
+        compile_directive(directive)
+
+
+def test_a_directive_that_holds_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(InvalidMapping, match="nested deeper"):
+        compile_directive(endless)
+
+
+def test_later_changes_to_the_document_do_not_reach_what_was_compiled() -> None:
+    directive = {"a": [1]}
+    value_of = compile_directive(directive)
+    directive["a"].append(2)
+    assert value_of({}) == {"a": [1]}
+
+
+def test_one_events_result_does_not_reach_the_next() -> None:
+    value_of = compile_directive({"@literal": {"a": [1]}})
+    value_of({})["a"].append(2)
+    assert value_of({}) == {"a": [1]}
+
+
+def deep(levels: int) -> Json:
+    value: Json = "x"
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.parametrize(
+    "directive",
+    [
+        {"@template": "{{ a }}{{{ a }}}"},
+        {"@json": {"mode": "encode", "value": {"@path": "$."}}},
+        {"@json": {"mode": "decode", "value": {"@path": "$.a"}}},
+        {"@flatten": {"separator": "_", "value": {"@path": "$."}}},
+        {"@excludeWhenNull": {"@path": "$."}},
+        {"@replace": {"value": {"@path": "$.a"}, "pattern": "x", "replacement": "$&$&$&$&$&", "pattern2": "x"}},
+        {"@arrayPath": ["$.a", {"b": {"@path": "$.c"}}]},
+        {"@if": {"blank": {"@path": "$.a"}, "then": 1, "else": 2}},
+        {"@merge": {"direction": "right", "objects": [{"@path": "$.a"}]}},
+        {"@template": {"@path": "$.a"}},
+        {"@path": {"@path": "$.a"}},
+        {"@sha256": {"@path": "$.a"}},
+    ],
+    ids=lambda directive: next(iter(directive)),
+)
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("x" * 4_000_000, id="a long text"),
+        pytest.param("{" * 1_000_000, id="braces"),
+        pytest.param("[" * 30_000, id="brackets"),
+        pytest.param(["x"] * 1_000_000, id="a long list"),
+        pytest.param(deep(400), id="deep nesting"),
+        pytest.param("\ud800" * 100, id="halves of characters"),
+    ],
+)
+def test_a_hostile_event_costs_little_and_raises_nothing(directive: Json, value: Json) -> None:
+    value_of = compile_directive(directive)
+    start = time.perf_counter()
+    result = value_of({"a": value})
+    assert time.perf_counter() - start < 1  # seconds; the slowest take some hundredths
+    assert not isinstance(result, str) or result is value or len(result) <= MAX_TEXT * 10  # passed on, or bounded
+
+
+def test_flattening_does_not_repeat_long_keys_without_bound() -> None:
+    value: Json = {str(number): number for number in range(1_000)}
+    for _ in range(90):
+        value = {"k" * 300: value}
+    assert resolve({"@flatten": {"separator": ".", "value": {"@path": "$.a"}}}, {"a": value}) is None
+
+
+def test_quoting_json_again_and_again_does_not_grow_without_bound() -> None:
+    directive: Json = {"@path": "$.a"}
+    for _ in range(12):
+        directive = {"@json": {"mode": "encode", "value": directive}}
+    assert resolve(directive, {"a": '"' * 1_000}) is None
+
+
+@given(loose_directives, st.dictionaries(st.sampled_from("abc"), json_values, max_size=3))
+def test_any_json_is_a_directive_or_is_refused_and_no_event_makes_it_fail(
+    directive: Json, event: dict[str, Json]
+) -> None:
+    try:
+        value_of = compile_directive(directive)
+    except InvalidMapping:
+        return
+    json.dumps(value_of(event))
+
+
+@given(st.text(min_size=8, max_size=20).map(lambda text: f"secret-{text}"))
+def test_an_error_never_shows_a_value_of_the_mapping(secret: str) -> None:
+    for directive in (
+        {"@case": {"operator": secret}},
+        {"@json": {"mode": secret, "value": "a"}},
+        {"@path": f"{secret}[*]"},
+    ):
+        with pytest.raises(InvalidMapping) as refusal:
+            compile_directive(directive)
+        assert "secret-" not in str(refusal.value)

@@ -1,0 +1,84 @@
+"""The tables of docs/mapping.md, line by line."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.segment.directives import place, texts, values
+from audience_sync.segment.mapping import DIRECTIVES, resolve
+from audience_sync.segment.mappings import (
+    DEFAULT_MAPPING,
+    DEFAULT_TRIGGER,
+    FIELDS,
+    MAX_MAPPINGS,
+    MAX_NAME,
+    parse_mappings,
+)
+from audience_sync.segment.trigger import compile_trigger
+from tests.contract.segment.test_mapping_differential import CASES, DIFFERENCES
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text()
+
+
+def table(heading: str) -> list[list[str]]:
+    """The cells under a heading, row by row, without the table's own head."""
+    section = DOCUMENT.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip(" ") for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def code(cell: str) -> Any:
+    """The JSON between the backticks of a cell."""
+    return json.loads(cell.removeprefix("`").removesuffix("`"))
+
+
+def paths_of(directive: Any) -> list[str]:
+    """Every path of a directive, in the order in which they are tried."""
+    if isinstance(directive, dict):
+        found = [directive["@path"]] if "@path" in directive else []
+        return found + [path for inner in directive.values() for path in paths_of(inner)]
+    return []
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row[0]) for row in table("Directives")])
+def test_a_directive_gives_what_its_line_says(row: list[str]) -> None:
+    directive, event, expected = row
+    assert resolve(code(directive), code(event)) == (None if expected == "nothing" else code(expected))
+
+
+def test_every_directive_has_a_line() -> None:
+    shown = {name for row in table("Directives") for name in re.findall(r'"(@\w+)"', row[0])}
+    assert shown == set(DIRECTIVES) - {"@liquid"}
+
+
+def test_the_fields_and_the_default_mapping_are_those_of_the_code() -> None:
+    told = {row[0].strip("`"): re.findall(r"`(\$[^`]*)`", row[2]) if len(row) > 2 else [] for row in table("Fields")}
+    assert set(told) == set(FIELDS)
+    mapped = {name: list(dict.fromkeys(paths_of(field))) for name, field in DEFAULT_MAPPING.fields.items()}
+    assert {name: paths for name, paths in told.items() if paths} == mapped
+    assert f"`{DEFAULT_TRIGGER}`" in DOCUMENT
+
+
+def test_the_example_is_a_mapping() -> None:
+    example = DOCUMENT.split("```json\n", 1)[1].split("```", 1)[0]
+    [mapping] = parse_mappings([json.loads(example)], compile_trigger)
+    assert mapping.enabled
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    assert [int(row[1].replace(",", "")) for row in table("Limits")] == [
+        *(MAX_MAPPINGS, MAX_NAME, place.MAX_DEPTH, place.MAX_SIZE, place.MAX_CHARACTERS, texts.MAX_PATTERN),
+        *(values.MAX_TEXT, values.MAX_VALUES, values.MAX_NESTING),
+    ]
+
+
+def test_the_differences_are_those_of_the_comparison() -> None:
+    assert table("Different from Segment on purpose") == [
+        [name, str(row.cases), row.why] for name, row in DIFFERENCES.items()
+    ]
+    agree = CASES - sum(row.cases for row in DIFFERENCES.values())
+    assert f"{CASES:,} generated cases" in DOCUMENT
+    assert f"{agree:,} agree" in DOCUMENT
