@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from audience_sync.delivery import MAX_DELAY
 from audience_sync.settings import IngestSettings, RefreshSettings, WorkerSettings
 from audience_sync.telemetry import NAMESPACE
 
@@ -71,9 +72,11 @@ def test_dead_letters_are_kept_longer_than_changes() -> None:
     )
 
 
-def test_a_message_is_tried_twenty_times_before_it_is_given_up() -> None:
+def test_a_message_is_received_often_enough_to_outlast_half_a_day_of_outage_twice() -> None:
     redrive = _properties("ChangeQueue")["RedrivePolicy"]
-    assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": "DeadLetterQueue.Arn"}, "maxReceiveCount": 20}
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": "DeadLetterQueue.Arn"}
+    average_pause = MAX_DELAY / 2  # full jitter
+    assert redrive["maxReceiveCount"] * average_pause >= 2 * 12 * 3600
 
 
 def test_only_the_change_queue_fills_the_dead_letters_by_itself() -> None:
