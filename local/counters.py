@@ -1,32 +1,57 @@
 """Counts what the functions count: reads the metrics out of their logs, as CloudWatch does."""
 
 import json
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
+from typing import Any
 
 KEPT = 500  # log lines to look back on
+REMEMBERED = 600  # seconds of history
 
 
 class Counters:
-    """Totals of all metrics since the start, and the latest log lines."""
+    """Totals of all metrics since the start, their recent history, and the latest log lines."""
 
     def __init__(self) -> None:
         self.totals: Counter[str] = Counter()
+        self.reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by function, as its log lines sum them up
         self.lines: deque[tuple[str, str]] = deque(maxlen=KEPT)
+        self.told = 0  # log lines since the start, those included that are no longer kept
+        self._seconds: dict[int, Counter[str]] = {}  # by epoch second, oldest first
 
     def tell(self, function: str, line: str) -> None:
         """Take one line that a function printed."""
         if line.startswith("{") and '"_aws"' in line and self._count(line):
             return
+        if line.startswith("{") and '"by_reason"' in line:
+            self._note_reasons(function, line)
         self.lines.append((function, line))
+        self.told += 1
+
+    def history(self, names: tuple[str, ...], until: int, seconds: int) -> list[int]:
+        """Return the sum of some metrics for each of the `seconds` before the epoch second `until`, oldest first."""
+        nothing: Counter[str] = Counter()
+        during = (self._seconds.get(second, nothing) for second in range(until - seconds, until))
+        return [sum(counted[name] for name in names) for counted in during]
 
     def _count(self, line: str) -> bool:
         """Add an embedded metric (EMF) to the totals. Dimension sets repeat a metric; it counts once."""
         try:
             metric = json.loads(line)
             names = {each["Name"] for set_ in metric["_aws"]["CloudWatchMetrics"] for each in set_["Metrics"]}
+            second = metric["_aws"]["Timestamp"] // 1000
+            values = {name: metric[name] if isinstance(metric[name], list) else [metric[name]] for name in names}
+            sums = {name: round(sum(value)) for name, value in values.items()}
         except (ValueError, KeyError, TypeError):
             return False
-        for name in names:
-            value = metric[name]
-            self.totals[name] += round(sum(value) if isinstance(value, list) else value)
+        self.totals.update(sums)
+        self._seconds.setdefault(second, Counter()).update(sums)
+        while len(self._seconds) > REMEMBERED:
+            del self._seconds[next(iter(self._seconds))]
         return True
+
+    def _note_reasons(self, function: str, line: str) -> None:
+        try:
+            told: Any = json.loads(line)
+            self.reasons[function].update({str(reason): int(times) for reason, times in told["by_reason"].items()})
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return  # a line like any other

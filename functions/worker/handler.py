@@ -15,6 +15,7 @@ from audience_sync.aws.clients import client
 from audience_sync.aws.members import THREADS, MembershipTable
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
+from audience_sync.circuit import Circuits
 from audience_sync.delivery import Delivery, Message, Report
 from audience_sync.outbox import Limits
 from audience_sync.settings import WorkerSettings
@@ -28,6 +29,7 @@ class Worker(NamedTuple):
     settings: WorkerSettings
     queue: Queue
     books: Books
+    circuits: Circuits
     tokens: AccessTokens
 
 
@@ -37,6 +39,8 @@ def worker() -> Worker:
     settings = WorkerSettings.from_env(os.environ)
     secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
     credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
+    dynamodb = client("dynamodb", read_timeout=3.0, attempts=4, connections=THREADS)
+    members = MembershipTable(dynamodb, settings.membership_table, time.time, settings.job_seconds)
     queue = Queue(sqs, settings.change_queue_url, time.monotonic)
     return Worker(
         settings,
@@ -44,7 +48,7 @@ def worker() -> Worker:
         Books(
             queue,
             dead_letters=Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
-            members=_members(settings),
+            members=members if settings.ordering_guard else None,
             limits=Limits(
                 settings.max_records_per_upload,
                 settings.max_upload_bytes,
@@ -53,6 +57,7 @@ def worker() -> Worker:
             ),
             now=lambda: time.time_ns() // 1_000_000,
         ),
+        Circuits(dynamodb, settings.membership_table, settings.settle_seconds),
         AccessTokens(
             JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
             Login(requests.Session(), settings.hosts.login, credentials, time.time),
@@ -61,21 +66,14 @@ def worker() -> Worker:
     )
 
 
-def _members(settings: WorkerSettings) -> MembershipTable | None:
-    if not settings.ordering_guard:
-        return None
-    dynamodb = client("dynamodb", read_timeout=3.0, attempts=4, connections=THREADS)
-    return MembershipTable(dynamodb, settings.membership_table, time.time, settings.job_seconds)
-
-
 @reporting
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Deliver one batch of messages; name those that must come back."""
-    settings, queue, books, tokens = worker()
+    settings, queue, books, circuits, tokens = worker()
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     # A session for each invocation: a connection does not survive the function being frozen in between.
     with requests.Session() as session:
-        amazon = AmazonAds(session, settings.hosts.api, tokens)
+        amazon = circuits.protecting(AmazonAds(session, settings.hosts.api, tokens))
         delivery = Delivery(amazon, books, monotonic=time.monotonic, jitter=random.random)
         report = delivery.deliver([_message(record) for record in event["Records"]], deadline=deadline)
     queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])

@@ -1,0 +1,104 @@
+"""The circuit before Amazon, with its state in the real membership table."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from aws_lambda_powertools.utilities.circuit_breaker import base
+
+from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.circuit import FAILURES, Circuits
+from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
+from local import aws, resources
+from local.sqs.queues import SqsQueues
+from local.template import REGION, Template
+
+TO_DSP = Upload(Target("1"), (b"{}",))
+TO_AMC = Upload(Target("2", "connection-2"), (b"{}",))
+
+
+@dataclass
+class Amazon:
+    """Fails as it is told, and counts how often it is asked."""
+
+    error: AudienceSyncError | None = field(default_factory=lambda: ServiceUnavailable("Amazon answered 503"))
+    asked: int = 0
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        assert upload.encoded
+        assert timeout > 0
+        self.asked += 1
+        if self.error:
+            raise self.error
+        return "job-1"
+
+    def ask(self, circuits: Circuits, upload: Upload = TO_DSP, times: int = 1) -> str:
+        told = ""
+        for _ in range(times):
+            try:
+                told = circuits.protecting(self).send_records(upload, timeout=1.0)
+            except AudienceSyncError as error:
+                told = error.reason
+        return told
+
+
+@pytest.fixture
+def circuits() -> Iterator[Circuits]:
+    for counters in (base._LOCAL_FAILURES, base._LOCAL_SUCCESSES, base._LAST_OBSERVED_STATE):
+        counters.clear()
+    with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
+        template, dynamodb = Template.load(), resources.client("dynamodb", url)
+        properties = template.resources("AWS::DynamoDB::Table")["MembershipTable"]
+        known = ("KeySchema", "AttributeDefinitions", "BillingMode")
+        dynamodb.create_table(TableName="members", **{key: template.resolve(properties[key]) for key in known})
+        yield Circuits(dynamodb, "members", recovery=1)
+
+
+def test_after_some_failures_in_a_row_nobody_asks_any_more(circuits: Circuits) -> None:
+    amazon = Amazon()
+    assert amazon.ask(circuits, times=FAILURES) == "service_unavailable"
+    assert amazon.ask(circuits, times=10) == "circuit_open"
+    assert amazon.asked == FAILURES
+
+
+def test_lost_answers_count_as_failures(circuits: Circuits) -> None:
+    amazon = Amazon(OutcomeUnknown("reset"))
+    amazon.ask(circuits, times=FAILURES)
+    assert amazon.ask(circuits) == "circuit_open"
+
+
+def test_being_throttled_does_not(circuits: Circuits) -> None:
+    amazon = Amazon(Throttled("429", retry_after=1))
+    assert amazon.ask(circuits, times=3 * FAILURES) == "throttled"
+    assert amazon.asked == 3 * FAILURES
+
+
+def test_one_success_in_between_starts_the_count_anew(circuits: Circuits) -> None:
+    down, well = Amazon(), Amazon(error=None)
+    for _ in range(3):
+        down.ask(circuits, times=FAILURES - 1)
+        assert well.ask(circuits) == "job-1"
+    assert down.asked == 3 * (FAILURES - 1)
+
+
+def test_one_connections_circuit_is_not_anothers(circuits: Circuits) -> None:
+    Amazon().ask(circuits, TO_DSP, times=FAILURES)
+    assert Amazon(error=None).ask(circuits, TO_AMC) == "job-1"
+
+
+def test_after_a_while_one_try_is_made_and_success_closes_the_circuit(circuits: Circuits) -> None:
+    amazon = Amazon()
+    amazon.ask(circuits, times=FAILURES)
+    time.sleep(2.1)  # the recovery time, and whole seconds
+    assert amazon.ask(circuits) == "service_unavailable"
+    assert amazon.ask(circuits, times=3) == "circuit_open"
+    assert amazon.asked == FAILURES + 1, "one try, then waiting again"
+    time.sleep(2.1)
+    amazon.error = None
+    assert amazon.ask(circuits, times=2) == "job-1"
+
+
+def test_a_state_store_that_is_down_stops_nothing() -> None:
+    nowhere = Circuits(resources.client("dynamodb", "http://127.0.0.1:9"), "members", recovery=1)
+    assert Amazon(error=None).ask(nowhere) == "job-1"
