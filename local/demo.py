@@ -36,20 +36,29 @@ def main() -> int:
     with _stack(
         ["--port", "8080", "--amazon-port", "8081"] if options.keep else ["--port", "0", "--amazon-port", "0"]
     ) as where:
-        people = [Person(number) for number in range(1, options.enter + 1)]
-        leaving = people[: options.leave]
-        began = time.monotonic()
-        sent, slowest = _send(where, _events(people, leaving), console)
-        state = _settle(where, console)
-        seconds = time.monotonic() - began
-        problems = _differences(where, people[options.leave :])
-        console.print(_table(sent, slowest, state, len(people) - len(leaving), seconds, where))
-        for problem in problems:
-            console.print(f"[red]{problem}[/red]")
-        if not problems:
-            console.print("[green]The audience at Amazon holds exactly the members it should.[/green]")
+        exit_code = demonstrate(where, enter=options.enter, leave=options.leave, console=console)
         if options.keep:
             _wait(where, console)
+    return exit_code
+
+
+def demonstrate(where: dict[str, str], *, enter: int, leave: int, console: Console) -> int:
+    """Have `enter` members enter and the first `leave` of them exit again. Returns the exit code.
+
+    `where` is the line that `python -m local` prints.
+    """
+    people = [Person(number) for number in range(1, enter + 1)]
+    leaving, staying = people[:leave], people[leave:]
+    began = time.monotonic()
+    sent, slowest = _send(where, _events(people, leaving), console)
+    state = _settle(where, console)
+    seconds = time.monotonic() - began
+    problems = _differences(where, staying)
+    console.print(_table(sent, slowest, state, len(staying), seconds, where))
+    for problem in problems:
+        console.print(f"[red]{problem}[/red]")
+    if not problems:
+        console.print("[green]The audience at Amazon holds exactly the members it should.[/green]")
     return 1 if problems else 0
 
 

@@ -46,21 +46,21 @@ def main() -> None:
     module, _, name = handler.rpartition(".")
     lambda_handler = getattr(importlib.import_module(module), name)
     with socket.socket(fileno=CHANNEL) as channel, channel.makefile("rwb") as stream:
-        _write(stream, {"ready": True})
+        _write(stream, json.dumps({"ready": True}))
         while header := stream.read(4):
             invocation = json.loads(stream.read(struct.unpack(">I", header)[0]))
             context = Context(invocation["id"], folder.rstrip("/").rsplit("/", 1)[-1], invocation["deadline"])
             try:
-                answer = {"result": lambda_handler(invocation["event"], context)}
+                answer = json.dumps({"result": lambda_handler(invocation["event"], context)})
             except Exception as error:  # noqa: BLE001 - as Lambda does: report whatever escapes and live on
                 traceback.print_exc()
-                answer = {"error": type(error).__name__}
+                answer = json.dumps({"error": type(error).__name__})
             sys.stdout.flush()
             _write(stream, answer)
 
 
-def _write(stream: Any, answer: dict[str, Any]) -> None:
-    frame = json.dumps(answer).encode()
+def _write(stream: Any, answer: str) -> None:
+    frame = answer.encode()
     stream.write(struct.pack(">I", len(frame)) + frame)
     stream.flush()
 

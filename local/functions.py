@@ -16,6 +16,7 @@ from uuid import uuid4
 from local.template import ROOT, Function
 
 MAX_ENVIRONMENTS = 10  # processes of one function; a laptop is not a region
+LONGEST_LINE = 2**20  # bytes that a function may print in one line
 
 Tell = Callable[[str, str], None]  # function name, line
 
@@ -35,6 +36,7 @@ class Environment:
         self._tell = tell
         self._logs = asyncio.create_task(self._forward())
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._is_killed = False
 
     @classmethod
     async def start(
@@ -50,13 +52,17 @@ class Environment:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                limit=2**20,
+                limit=LONGEST_LINE,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # an interrupt at the terminal is ours to handle
             )
         environment = cls(process, ours, tell)
-        environment._streams = await asyncio.open_connection(sock=ours)
-        await environment._receive()
+        try:
+            environment._streams = await asyncio.open_connection(sock=ours)
+            await environment._receive()
+        except BaseException:
+            await environment.close()
+            raise
         return environment
 
     async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
@@ -76,6 +82,9 @@ class Environment:
         except (asyncio.IncompleteReadError, ConnectionError):
             self.kill()
             raise FunctionError("the process ended") from None
+        except asyncio.CancelledError:
+            self.kill()  # or its answer would be taken for that of the next invocation
+            raise
         if "error" in answer:
             raise FunctionError(f"raised {answer['error']}")
         return answer["result"]
@@ -83,10 +92,11 @@ class Environment:
     @property
     def is_alive(self) -> bool:
         """Whether the process can take another invocation."""
-        return self.process.returncode is None
+        return not self._is_killed and self.process.returncode is None
 
     def kill(self) -> None:
         """End the process at once, as Lambda does after a timeout."""
+        self._is_killed = True  # the operating system tells a moment later
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
@@ -108,7 +118,14 @@ class Environment:
 
     async def _forward(self) -> None:
         assert self.process.stdout is not None  # noqa: S101 - a pipe, see start
-        while line := await self.process.stdout.readline():
+        while True:
+            try:
+                line = await self.process.stdout.readline()
+            except ValueError:  # over LONGEST_LINE; the reader has dropped what it held of it
+                self._tell("(a line too long to show)")
+                continue
+            if not line:
+                return
             self._tell(line.decode(errors="replace").rstrip("\n"))
 
 
@@ -123,6 +140,7 @@ class Functions:
         self._tell = tell
         self._idle: dict[str, list[Environment]] = {name: [] for name in functions}
         self._slots = {name: asyncio.Semaphore(MAX_ENVIRONMENTS) for name in functions}
+        self._invocations: set[asyncio.Task[Any]] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self.running = 0  # invocations at the moment
 
@@ -132,11 +150,20 @@ class Functions:
         self._idle[name] += started
 
     async def invoke(self, name: str, event: dict[str, Any]) -> Any:
-        """Run one invocation, in an idle environment or a new one. Raises FunctionError."""
+        """Run one invocation, in an idle environment or a new one. Raises FunctionError.
+
+        As in Lambda, it runs on to its end when the caller goes away.
+        """
+        invocation = asyncio.create_task(self._run(name, event))
+        self._invocations.add(invocation)
+        invocation.add_done_callback(self._invocations.discard)
+        return await asyncio.shield(invocation)
+
+    async def _run(self, name: str, event: dict[str, Any]) -> Any:
         async with self._slots[name]:
             self.running += 1
             try:
-                environment = self._idle[name].pop() if self._idle[name] else await self._start(name)
+                environment = self._take(name) or await self._start(name)
                 try:
                     return await environment.invoke(event, self._functions[name].timeout)
                 finally:
@@ -149,9 +176,21 @@ class Functions:
         return list(self._idle[name])
 
     async def close(self) -> None:
-        """End all processes."""
+        """End all processes, at work or not."""
+        for invocation in self._invocations:
+            invocation.cancel()
+        await asyncio.gather(*self._invocations, return_exceptions=True)
         idle = [environment for environments in self._idle.values() for environment in environments]
         await asyncio.gather(*(environment.close() for environment in idle), *self._closing)
+
+    def _take(self, name: str) -> Environment | None:
+        """Take an idle environment. One that ended by itself meanwhile is put away."""
+        while self._idle[name]:
+            environment = self._idle[name].pop()
+            if environment.is_alive:
+                return environment
+            self._release(name, environment)
+        return None
 
     def _release(self, name: str, environment: Environment) -> None:
         if environment.is_alive:

@@ -44,10 +44,9 @@ async def _serve(request: web.Request, route: Route, functions: Functions) -> we
     if len(json.dumps(event)) > MAX_EVENT:
         return web.json_response({"message": "Request Entity Too Large"}, status=413)
     try:
-        answer = await functions.invoke(route.function, event)
-    except FunctionError:
+        return _response(await functions.invoke(route.function, event))
+    except (FunctionError, AttributeError, TypeError, ValueError):  # the others: an answer that is no HTTP response
         return web.json_response({"message": "Internal Server Error"}, status=500)
-    return _response(answer)
 
 
 def http_event(request: web.Request, route: Route, body: bytes) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def http_event(request: web.Request, route: Route, body: bytes) -> dict[str, Any
         "version": "2.0",
         "routeKey": f"{route.method} {route.path}",
         "rawPath": request.path,
-        "rawQueryString": request.query_string,
+        "rawQueryString": request.rel_url.raw_query_string,
         "headers": headers,
         "requestContext": {
             "accountId": ACCOUNT,
@@ -103,6 +102,6 @@ def _response(answer: Any) -> web.Response:
     """Read a function's answer as API Gateway does: a dictionary with a statusCode, or any JSON as a 200."""
     if not isinstance(answer, dict) or "statusCode" not in answer:
         return web.json_response(answer)
-    body = answer.get("body", "")
+    body = answer.get("body") or ""
     raw = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
     return web.Response(status=answer["statusCode"], headers=answer.get("headers") or {}, body=raw)

@@ -41,7 +41,7 @@ class Poller:
             await asyncio.gather(*self._invocations, return_exceptions=True)
 
     async def _gather(self) -> list[list[Received]]:
-        """Collect one batch: from its first message on, for the window at most. Two where the last did not fit."""
+        """Collect one batch: from its first message on, for the window at most. Several where they do not fit one."""
         loop = asyncio.get_running_loop()
         batch: list[Received] = []
         size = 0
@@ -52,14 +52,11 @@ class Poller:
             received = await self._queues.receive(self._url, wanted, max(0.0, wait))
             if received and not batch:
                 closes = loop.time() + self._source.window
-            for position, received_one in enumerate(received):
-                size += len(received_one.message.body.encode()) + ENVELOPE
-                if size > MAX_PAYLOAD and batch:
-                    return [batch, list(received[position:])]
-                batch.append(received_one)
-            if not received and batch and self._source.window == 0:
+            batch += received
+            size += sum(map(_size, received))
+            if size > MAX_PAYLOAD:
                 break
-        return [batch]
+        return _cut(batch)
 
     async def _invoke(self, batch: Sequence[Received]) -> None:
         try:
@@ -97,6 +94,23 @@ class Poller:
         }
 
 
+def _size(received: Received) -> int:
+    return len(received.message.body.encode()) + ENVELOPE
+
+
+def _cut(received: Sequence[Received]) -> list[list[Received]]:
+    """Cut messages into runs that fit one invocation each."""
+    batches: list[list[Received]] = [[]]
+    size = 0
+    for each in received:
+        size += _size(each)
+        if size > MAX_PAYLOAD and batches[-1]:
+            batches.append([])
+            size = _size(each)
+        batches[-1].append(each)
+    return batches
+
+
 def _attribute(attribute: MessageAttribute) -> dict[str, Any]:
     value = attribute.value
     kind = {"binaryValue": base64.b64encode(value).decode()} if isinstance(value, bytes) else {"stringValue": value}
@@ -106,7 +120,10 @@ def _attribute(attribute: MessageAttribute) -> dict[str, Any]:
 def _failures(answer: Any, batch: Sequence[Received]) -> set[str]:
     """Read batchItemFailures as Lambda does: an unknown or empty id, or a wrong shape, fails the whole batch."""
     ids = {each.message.id for each in batch}
-    if not answer or not answer.get("batchItemFailures"):
+    if not answer:
         return set()
-    named: set[str] = {entry.get("itemIdentifier") for entry in answer["batchItemFailures"]}
-    return named if not named - ids else ids
+    try:
+        named: set[str] = {entry["itemIdentifier"] for entry in answer.get("batchItemFailures") or ()}
+    except (AttributeError, KeyError, TypeError):
+        return ids
+    return ids if named - ids else named

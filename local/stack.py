@@ -24,6 +24,7 @@ from local.status import status_page
 from local.template import REGION, Template
 
 HOST = "127.0.0.1"
+GRACE = 1.0  # seconds that invocations of pollers get to end by themselves
 CLIENT_ID = "amzn1.application-oa2-client.local"
 
 # The audiences that the requests in events/ are about, so that each of them can be tried as it is.
@@ -223,9 +224,11 @@ class Stack:
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """End pollers and schedules. An invocation may end by itself, for a while; then it ends with its function."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    if tasks:
+        await asyncio.wait(tasks, timeout=GRACE)
 
 
 async def _serve(cleanup: contextlib.AsyncExitStack, app: web.Application, port: int) -> str:

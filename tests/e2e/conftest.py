@@ -1,0 +1,91 @@
+"""The whole pipeline as a user starts it: `python -m local`, in a process of its own."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.resources import client
+from local.stack import EXAMPLE
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "events" / "segment"
+QUICK = ("--port", "0", "--amazon-port", "0", "--batch-window", "0.2", "--job-delay", "0.2")
+
+
+@dataclass
+class LocalStack:
+    """A running stack and what it said of itself."""
+
+    process: subprocess.Popen[str]
+    where: dict[str, str]
+
+    def post(self, body: bytes) -> requests.Response:
+        headers = {"authorization": f"Bearer {self.where['eventKey']}", "content-type": "application/json"}
+        return requests.post(f"{self.where['api']}/v1/events", data=body, headers=headers, timeout=10)
+
+    def post_example(self, name: str) -> requests.Response:
+        return self.post((EXAMPLES / name).read_bytes())
+
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = requests.get(f"{self.where['api']}/local/state", timeout=10).json()
+        return state
+
+    def members(self) -> dict[str, Any]:
+        url = f"{self.where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}"
+        members: dict[str, Any] = requests.get(url, timeout=10).json()["members"]
+        return members
+
+    def send_message(self, body: str) -> None:
+        sqs = client("sqs", self.where["aws"])
+        (url,) = sqs.list_queues(QueueNamePrefix="local-changes")["QueueUrls"]
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+
+    def come_to_rest(self) -> dict[str, Any]:
+        """Wait until nothing is waiting and every accepted change has an end; return the state then."""
+        return until(
+            self.state,
+            lambda state: (
+                state["quiescent"] and state["accepted"] == state["delivered"] + state["superseded"] + state["parked"]
+            ),
+        )
+
+
+def until[Seen](look: Callable[[], Seen], holds: Callable[[Seen], bool], seconds: float = 15.0) -> Seen:
+    """Look again and again until what is seen holds."""
+    deadline = time.monotonic() + seconds
+    while not holds(seen := look()):
+        assert time.monotonic() < deadline, f"still: {seen}"
+        time.sleep(0.05)
+    return seen
+
+
+@contextmanager
+def local_stack(*arguments: str) -> Iterator[LocalStack]:
+    """Start a stack and wait until it is ready. It is ended in any case."""
+    command = [sys.executable, "-m", "local", *QUICK, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield LocalStack(process, json.loads(process.stdout.readline()))
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[LocalStack]:
+    with local_stack() as started:
+        yield started

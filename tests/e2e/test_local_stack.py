@@ -1,0 +1,126 @@
+"""`python -m local`: from a Segment request to a member at Amazon, and a clean end."""
+
+import json
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from local.people import Person, audience_event
+from local.stack import EXAMPLE
+from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack, until
+
+IN, OUT = "01-track-entered-full-pii.json", "02-track-exited-full-pii.json"
+MEMBER = json.loads((EXAMPLES / IN).read_text())["userId"]
+PROCESSES = Path("/proc")
+
+
+def test_it_says_where_everything_is(stack: LocalStack) -> None:
+    assert stack.where.keys() == {"api", "amazon", "aws", "status", "eventKey", "audienceKey", "signingSecret"}
+    for name in ("api", "amazon", "aws", "status"):
+        assert stack.where[name].startswith("http://127.0.0.1:")
+    assert len({stack.where[name] for name in ("eventKey", "audienceKey", "signingSecret")}) == 3
+    assert requests.get(stack.where["status"], timeout=10).status_code == 200
+    assert requests.get(f"{stack.where['api']}/v1/health", timeout=10).json() == {"status": "ok"}
+
+
+def test_a_person_enters_the_audience_and_leaves_it_again(stack: LocalStack) -> None:
+    assert stack.post_example(IN).json()["accepted"] == 1
+    until(stack.members, lambda members: MEMBER in members)
+    assert stack.post_example(OUT).json()["accepted"] == 1
+    until(stack.members, lambda members: MEMBER not in members)
+    state = stack.come_to_rest()
+    assert (state["queued"], state["inFlight"], state["parked"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"type": "track"', b'"text"'])
+def test_a_malformed_request_is_refused_and_changes_nothing(stack: LocalStack, body: bytes) -> None:
+    before = stack.come_to_rest()
+    response = stack.post(body)
+    assert response.status_code == 400
+    assert response.json().keys() == {"error"}
+    assert stack.state()["accepted"] == before["accepted"]
+
+
+def test_an_event_that_states_no_change_is_rejected_with_a_reason(stack: LocalStack) -> None:
+    before = stack.state()
+    response = stack.post_example("08-track-email-as-userid.json")
+    assert (response.status_code, response.json()["rejections"][0]["reason"]) == (400, "member_id_invalid")
+    until(stack.state, lambda state: state["rejected"] == before["rejected"] + 1)
+
+
+def test_a_stranger_is_refused(stack: LocalStack) -> None:
+    body = (EXAMPLES / IN).read_bytes()
+    headers = {"content-type": "application/json", "authorization": "Bearer a-wrong-key-of-good-length"}
+    assert requests.post(f"{stack.where['api']}/v1/events", data=body, headers=headers, timeout=10).status_code == 401
+
+
+def test_what_was_accepted_adds_up_once_everything_is_at_rest(stack: LocalStack) -> None:
+    before = stack.come_to_rest()["accepted"]
+    for _ in range(3):
+        for name in (IN, OUT):
+            stack.post_example(name)
+    state = until(stack.come_to_rest, lambda state: state["accepted"] == before + 6)
+    assert state["accepted"] == state["delivered"] + state["superseded"] + state["parked"]
+    assert (state["queued"], state["inFlight"], state["quiescent"]) == (0, 0, True)
+    assert MEMBER not in stack.members()
+
+
+def test_a_message_that_nobody_can_read_ends_in_the_dead_letters(stack: LocalStack) -> None:
+    person, at = Person(1), datetime.now(UTC)
+    about = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
+    stack.send_message("this is no message of ours")
+    assert stack.post(json.dumps(audience_event(person, enters=True, at=at, **about)).encode()).ok
+    (letter,) = until(stack.state, lambda state: state["deadLetters"])["deadLetters"]
+    assert letter["reason"]
+    assert (letter["audienceId"], letter["externalUserId"]) == (None, None)
+    until(stack.members, lambda members: person.user_id in members)  # its neighbours are delivered
+    assert stack.come_to_rest()["deadLetters"] == [letter]
+
+
+# The end
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = []
+    for stat in PROCESSES.glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        if fields[1] == str(pid) and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not PROCESSES.is_dir(), reason="needs /proc to see child processes")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_even_while_amazon_keeps_a_worker_waiting(number: signal.Signals) -> None:
+    with local_stack("--no-status-page") as stack:
+        assert "status" not in stack.where
+        slow = [{"match": {"path": "/amc/audiences/records"}, "do": {"delay": 30}}]
+        requests.put(f"{stack.where['amazon']}/sandbox/faults", json=slow, timeout=5).raise_for_status()
+        stack.post_example(IN)
+        until(
+            lambda: requests.get(f"{stack.where['amazon']}/sandbox/requests", timeout=5).text,
+            lambda text: MEMBER in text,
+        )
+        children = children_of(stack.process.pid)
+        assert len(children) >= 3  # ingest, worker, refresh
+
+        began = time.monotonic()
+        stack.process.send_signal(number)
+        assert stack.process.wait(5) == 0
+        assert time.monotonic() - began < 5
+        assert stack.process.stdout is not None
+        assert stack.process.stdout.read() == ""  # the one line was all
+        until(lambda: [pid for pid in children if (PROCESSES / str(pid)).exists()], lambda left: not left, seconds=2)
+
+
+def test_every_audience_of_the_examples_exists_at_amazon(stack: LocalStack) -> None:
+    url = f"{stack.where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}"
+    assert requests.get(url, timeout=5).json()["name"] == EXAMPLE.name

@@ -1,0 +1,290 @@
+"""What ingest answers while AWS fails: 503 unless everything is queued, and never a refusal of a good request."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from audience_sync.membership import MAX_MESSAGE
+from functions.ingest import handler
+from local.functions import Environment, FunctionError
+from local.people import Person, audience_event
+from local.resources import CREDENTIALS
+from local.template import REGION
+from tests.faults.proxy import Effect, Front, answer_after, fail_entries, hang_up, hold, lose_answer, refuse
+from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
+
+READ, SEND, GET = "GetSecretValue", "SendMessageBatch", "GetItem"
+PATIENCE = 4.0  # seconds after which Segment has gone
+JSON = {"content-type": "application/json"}
+WITH_KEY = JSON | {"authorization": f"Bearer {EVENT_KEY}"}
+STRANGER = JSON | {"authorization": "Bearer some-other-key-altogether"}
+DOWN = [
+    pytest.param(refuse("ThrottlingException", message=EVENT_KEY), id="throttled"),
+    pytest.param(refuse("InternalServerError", 500), id="broken"),
+    pytest.param(hang_up(), id="connection closed"),
+]
+HANGS = answer_after(1.5)  # longer than any read timeout
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+    seconds: float
+
+    @property
+    def asks_to_come_back(self) -> bool:
+        return self.status == 503 and self.headers["Retry-After"] == "5" and self.seconds < PATIENCE
+
+
+def request(events: list[dict[str, Any]], headers: dict[str, str]) -> dict[str, Any]:
+    body = base64.b64encode(json.dumps(events).encode()).decode()
+    return {"routeKey": "POST /v1/events", "headers": headers, "body": body, "isBase64Encoded": True}
+
+
+def post(events: list[dict[str, Any]], headers: dict[str, str] = WITH_KEY, *, context: Context | None = None) -> Answer:
+    began = time.monotonic()
+    answer = handler.lambda_handler(request(events, headers), context or Context())
+    return Answer(answer["statusCode"], answer["headers"], json.loads(answer["body"]), time.monotonic() - began)
+
+
+def fat_events(count: int) -> list[dict[str, Any]]:
+    """As much as a member can bring along: the longest ids, every trait, and plenty that nobody mapped."""
+    at, about = datetime.now(UTC), {"audience_id": AUDIENCE.audience_id, "key": AUDIENCE.computation_key or ""}
+    events = [audience_event(Person(number), enters=True, at=at, **about) for number in range(count)]
+    for event in events:
+        event["userId"] = event["userId"].ljust(128, "x")
+        event["properties"]["notes"] = "x" * 500
+    return events
+
+
+ONE, FEW, MANY = fat_events(1), fat_events(3), fat_events(1600)
+
+
+def queued(cloud: Cloud) -> Counter[str]:
+    return Counter(change["id"] for change in cloud.changes())
+
+
+def all_of(events: list[dict[str, Any]]) -> set[str]:
+    return {event["messageId"] for event in events}
+
+
+@pytest.fixture
+def warm(cloud: Cloud, front: Front) -> None:
+    """A function that has answered before."""
+    cloud.enter("IngestFunction")
+    assert post(ONE).status == 200
+    assert (front.count(READ), front.count(SEND)) == (1, 1)
+
+
+def let_the_secret_grow_old() -> None:
+    handler.intake()._secret._read_at = float("-inf")
+
+
+# The secret store
+
+
+@pytest.mark.parametrize("headers", [WITH_KEY, STRANGER, JSON], ids=["good key", "wrong key", "no key"])
+@pytest.mark.parametrize("down", DOWN)
+def test_a_cold_function_without_the_secret_refuses_nobody(
+    cloud: Cloud, front: Front, printed: Callable[[], str], down: Effect, headers: dict[str, str]
+) -> None:
+    cloud.enter("IngestFunction")
+    front.on(READ, down)
+    assert post(ONE, headers).asks_to_come_back
+    assert (cloud.messages(), front.count(GET), front.count(SEND)) == ([], 0, 0)
+    assert EVENT_KEY not in printed()
+    front.mend()
+    assert post(ONE).status == 200
+
+
+def test_a_secret_store_that_hangs_is_given_up_on_in_time(cloud: Cloud, front: Front) -> None:
+    cloud.enter("IngestFunction")
+    front.on(READ, HANGS)
+    assert post(ONE).asks_to_come_back
+
+
+@pytest.mark.usefixtures("warm")
+@pytest.mark.parametrize("down", DOWN)
+def test_a_warm_function_goes_on_with_the_secret_it_knows(cloud: Cloud, front: Front, down: Effect) -> None:
+    let_the_secret_grow_old()
+    front.on(READ, down)
+    assert [post(FEW).status for _ in range(5)] == [200] * 5
+    assert queued(cloud).keys() == all_of(FEW)
+    assert front.count(READ) == 3  # the warm-up, then one call and its repeat: an outage slows one request, not each
+
+
+@pytest.mark.usefixtures("warm")
+@pytest.mark.parametrize("down", DOWN)
+def test_while_the_store_is_down_nobody_is_told_that_a_key_is_wrong(cloud: Cloud, front: Front, down: Effect) -> None:
+    cloud.put_secret("IngestSecret", {"eventKey": "a-new-event-key-0001", "previousEventKey": EVENT_KEY})
+    front.on(READ, down)
+    rotated = JSON | {"x-api-key": "a-new-event-key-0001"}
+    assert [post(FEW, rotated).asks_to_come_back for _ in range(3)] == [True] * 3
+    front.mend()
+    handler.intake()._secret._failed_at = float("-inf")
+    assert post(FEW, rotated).status == 200
+
+
+def test_a_rotation_under_traffic_refuses_none(cloud: Cloud) -> None:
+    cloud.enter("IngestFunction")
+    body = json.dumps(ONE[0])
+    in_use = [SIGNING_SECRET]  # by Segment; during a rotation by some of its workers the one, by some the other
+    seen: Counter[int] = Counter()
+    ended = threading.Event()
+
+    def segment() -> None:
+        while not ended.is_set():
+            for secret in tuple(in_use):
+                signature = hmac.new(secret.encode(), body.encode(), hashlib.sha1).hexdigest()
+                event = {"headers": JSON | {"x-signature": signature}, "body": body, "isBase64Encoded": False}
+                seen[handler.lambda_handler(event, Context())["statusCode"]] += 1
+
+    traffic = threading.Thread(target=segment)
+    traffic.start()
+    for turn in range(5):
+        old, new = in_use[-1], f"signing-secret-of-turn-{turn}"
+        cloud.put_secret("IngestSecret", {"signingSecret": new, "previousSigningSecret": old})
+        in_use.append(new)
+        time.sleep(0.1)
+        in_use.remove(old)
+        time.sleep(0.05)
+    ended.set()
+    traffic.join()
+    assert seen.keys() == {200}
+    assert seen[200] > 50
+
+
+# The audience table
+
+
+@pytest.mark.parametrize("down", [*DOWN, pytest.param(HANGS, id="hangs")])
+def test_without_the_audience_table_nothing_is_guessed(cloud: Cloud, front: Front, down: Effect) -> None:
+    cloud.enter("IngestFunction")
+    front.on(GET, down)
+    assert post(ONE).asks_to_come_back
+    assert cloud.messages() == []
+
+
+@pytest.mark.parametrize("key", ["k" * 3000, "half a character \ud800"], ids=["too long", "not Unicode"])
+def test_a_key_that_the_table_would_not_even_look_up_costs_no_good_event(cloud: Cloud, front: Front, key: str) -> None:
+    cloud.enter("IngestFunction")
+    odd = audience_event(Person(9), enters=True, at=datetime.now(UTC), audience_id="", key=key)
+    front.on("Query", refuse("ValidationException"))  # as DynamoDB would
+    answer = post([odd, *FEW])
+    assert (answer.status, answer.body["accepted"]) == (200, len(FEW))
+    assert [rejection["reason"] for rejection in answer.body["rejections"]] == ["audience_unknown"]
+    assert queued(cloud).keys() == all_of(FEW)
+
+
+# The queue
+
+
+@pytest.mark.usefixtures("warm")
+@pytest.mark.parametrize(
+    "down", [*DOWN, pytest.param(lose_answer(), id="answer lost"), pytest.param(HANGS, id="answer too late")]
+)
+def test_what_the_queue_has_not_confirmed_is_not_accepted(cloud: Cloud, front: Front, down: Effect) -> None:
+    front.on(SEND, down)
+    assert post(FEW).asks_to_come_back
+    front.mend()
+    assert post(FEW).status == 200
+    assert queued(cloud).keys() == all_of(FEW) | all_of(ONE)  # some of them twice, which changes nothing
+
+
+@pytest.mark.usefixtures("warm")
+def test_a_send_that_is_repeated_once_makes_duplicates_only(cloud: Cloud, front: Front) -> None:
+    front.on(SEND, lose_answer(), times=1)
+    assert post(FEW).status == 200
+    assert {queued(cloud)[name] for name in all_of(FEW) - all_of(ONE)} == {2}
+
+
+@pytest.mark.usefixtures("warm")
+def test_entries_that_the_queue_did_not_take_are_sent_again(cloud: Cloud, front: Front) -> None:
+    front.on(SEND, fail_entries(1, 3), times=2)
+    assert post(MANY).status == 200
+    assert queued(cloud).keys() == all_of(MANY)
+    assert sum(queued(cloud).values()) == len(MANY) + len(ONE)
+
+
+@pytest.mark.usefixtures("warm")
+def test_entries_that_the_queue_never_takes_are_not_accepted(cloud: Cloud, front: Front) -> None:
+    front.on(SEND, fail_entries(0))
+    assert post(MANY).asks_to_come_back
+    front.mend()
+    assert post(MANY).status == 200
+    assert queued(cloud).keys() == all_of(MANY)
+
+
+@pytest.mark.usefixtures("warm")
+def test_a_second_batch_that_fails_takes_the_first_back(cloud: Cloud, front: Front) -> None:
+    front.on(SEND, refuse("InternalError", 500), after=1)
+    assert post(MANY).asks_to_come_back
+    front.mend()
+    assert post(MANY).status == 200
+    assert queued(cloud).keys() == all_of(MANY)
+
+
+def test_a_thousand_fat_events_fit_into_messages_that_the_queue_takes(cloud: Cloud) -> None:
+    cloud.enter("IngestFunction")
+    assert post(MANY[:1000]).body["accepted"] == 1000
+    sizes = [len(message.body.encode()) for message in cloud.queues.peek(cloud.name_of("ChangeQueue"))]
+    assert max(sizes) <= MAX_MESSAGE == 240_000
+    assert len(sizes) == -(-sum(sizes) // MAX_MESSAGE)  # and into no more than needed
+    assert queued(cloud) == Counter(all_of(MANY[:1000]))
+
+
+# The function itself
+
+
+def test_with_300_ms_left_nothing_is_begun(front: Front, cloud: Cloud) -> None:
+    cloud.enter("IngestFunction")
+    answer = post(ONE, context=Context(milliseconds=300))
+    assert answer.asks_to_come_back
+    assert answer.seconds < 0.1
+    assert front.calls == []
+
+
+@pytest.mark.parametrize("sends", [0, 1], ids=["before the first send", "between two sends"])
+def test_a_function_that_is_killed_has_accepted_nothing_and_the_repeat_completes_it(
+    cloud: Cloud, front: Front, sends: int
+) -> None:
+    arrived, released = threading.Event(), threading.Event()
+    front.on(SEND, hold(arrived, released), times=1, after=sends)
+
+    async def run() -> Any:
+        function = cloud.template.functions()["IngestFunction"]
+        variables = {name: str(value) for name, value in cloud.template.resolve(dict(function.environment)).items()}
+        variables |= CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": front.url}
+        event = request(MANY, WITH_KEY)
+
+        victim = await Environment.start(function, variables, print)
+        answering = asyncio.create_task(victim.invoke(event, 10))
+        assert await asyncio.to_thread(arrived.wait, 10)
+        victim.kill()
+        with pytest.raises(FunctionError, match="the process ended"):
+            await answering
+        await victim.close()
+        released.set()
+
+        successor = await Environment.start(function, variables, print)
+        answer = await successor.invoke(event, 10)
+        await successor.close()
+        return answer
+
+    answer = asyncio.run(run())
+    assert (answer["statusCode"], json.loads(answer["body"])["accepted"]) == (200, len(MANY))
+    assert queued(cloud).keys() == all_of(MANY)
+    assert set(queued(cloud).values()) == ({1} if sends == 0 else {1, 2})

@@ -1,0 +1,74 @@
+"""Made-up traffic has the bytes that Segment would send."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from audience_sync.amazon_ads.normalize import identifier
+from audience_sync.segment.signature import is_signed
+from local.people import Person, audience_event, batches, segment_request
+
+AT = datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
+KEY, SECRET = "event-key-for-the-tests-1", "signing-secret-for-the-tests-2"
+
+
+def events(count: int) -> list[dict[str, object]]:
+    people = [Person(number) for number in range(count)]
+    return [audience_event(person, enters=True, at=AT, audience_id="11", key="buyers") for person in people]
+
+
+def test_a_batch_is_compact_json_with_letters_as_they_are() -> None:
+    body, _ = segment_request(events(3), KEY, SECRET)
+    assert json.loads(body) == events(3)
+    assert body == json.dumps(events(3), separators=(",", ":"), ensure_ascii=False).encode()
+    assert "Élodie".encode() in body
+
+
+def test_the_signature_is_that_of_the_first_event_alone() -> None:
+    body, headers = segment_request(events(3), KEY, SECRET)
+    signature = headers["x-signature"]
+    assert is_signed(body, signature, [SECRET], accept_first_event=True)
+    assert not is_signed(body, signature, [SECRET])
+    assert not is_signed(body, signature, ["another-secret"], accept_first_event=True)
+    first = json.dumps(events(1)[0], separators=(",", ":"), ensure_ascii=False).encode()
+    assert is_signed(first, signature, [SECRET])
+
+
+def test_the_event_key_stands_in_a_header() -> None:
+    _, headers = segment_request(events(1), KEY, SECRET)
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert headers["content-type"] == "application/json"
+    assert headers["user-agent"] == "Segment (Actions)"
+
+
+@pytest.mark.parametrize(("enters", "name"), [(True, "Audience Entered"), (False, "Audience Exited")])
+def test_an_event_says_twice_whether_the_person_enters(enters: bool, name: str) -> None:
+    event = audience_event(Person(7), enters=enters, at=AT, audience_id="11", key="buyers")
+    assert (event["event"], event["properties"]["buyers"]) == (name, enters)
+    assert event["context"]["personas"]["computation_key"] == "buyers"
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    elsewhere = AT.astimezone(timezone(timedelta(hours=9)))
+    event = audience_event(Person(7), enters=True, at=elsewhere, audience_id="11", key="buyers")
+    assert event["timestamp"] == event["receivedAt"] == "2026-03-04T05:06:07.089Z"
+
+
+def test_the_same_number_is_the_same_person_and_another_number_somebody_else() -> None:
+    assert (Person(7), Person(7).traits, Person(7).email) == (Person(7), Person(7).traits, Person(7).email)
+    assert len({Person(number).user_id for number in range(2000)}) == 2000
+    assert len({Person(number).email_digest for number in range(2000)}) == 2000
+    assert len({event["messageId"] for event in events(2000)}) == 2000
+
+
+def test_the_digest_is_that_of_the_normalized_address() -> None:
+    assert Person(7).email != "shopper.7@example.com"
+    assert Person(7).email_digest == hashlib.sha256(b"shopper.7@example.com").hexdigest()
+    assert Person(7).email_digest == identifier("email", Person(7).email, "US")
+
+
+def test_batches_are_full_but_for_the_last() -> None:
+    assert [len(batch) for batch in batches(events(7), 3)] == [3, 3, 1]
+    assert [event for batch in batches(events(7), 3) for event in batch] == events(7)
