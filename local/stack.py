@@ -13,7 +13,7 @@ from aiohttp import web
 
 from audience_sync.aws.tables import AudienceTable
 from audience_sync.membership import Audience
-from local import aws, gateway, resources
+from local import aws, gateway, operator_api, resources
 from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
 from local.counters import Counters
@@ -99,6 +99,8 @@ class Stack:
         totals = self.counters.totals
         changes = self.queues.counts(self._queue_name("ChangeQueue"))
         waiting = changes.visible + changes.delayed + changes.in_flight
+        jobs = self.queues.counts(self._queue_name("JobQueue"))
+        following = jobs.visible + jobs.delayed + jobs.in_flight
         return {
             "queued": changes.visible + changes.delayed,
             "inFlight": changes.in_flight,
@@ -107,10 +109,11 @@ class Stack:
             "delivered": totals["ChangesDelivered"],
             "superseded": totals["ChangesSuperseded"],
             "parked": totals["ChangesParked"],
+            "eventsAccepted": totals["EventsAccepted"],
             "ignored": totals["EventsIgnored"],
             "rejected": totals["EventsRejected"],
             "uploads": totals["UploadsSent"],
-            "quiescent": not waiting and not self.functions.running and not self._pending_jobs(),
+            "quiescent": not (waiting or following or self.functions.running or self._pending_jobs()),
         }
 
     def _queue_name(self, logical_id: str) -> str:
@@ -189,6 +192,7 @@ class Stack:
     async def _start_gateway(self, cleanup: contextlib.AsyncExitStack) -> None:
         app = web.Application(client_max_size=gateway.MAX_BODY)
         app.router.add_get("/local/state", self._answer_state)
+        operator_api.add_routes(app, self)
         if self.options.status_page:
             app.router.add_get("/status", status_page(self))
         gateway.add_routes(app, self.template.routes(), self.functions)

@@ -17,6 +17,8 @@ from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.circuit import Circuits
 from audience_sync.delivery import Delivery, Message, Report
+from audience_sync.errors import TransientError
+from audience_sync.followup import job_messages
 from audience_sync.outbox import Limits
 from audience_sync.settings import WorkerSettings
 from audience_sync.telemetry import logger, reporting
@@ -28,6 +30,7 @@ class Worker(NamedTuple):
 
     settings: WorkerSettings
     queue: Queue
+    jobs: Queue
     books: Books
     circuits: Circuits
     tokens: AccessTokens
@@ -45,6 +48,7 @@ def worker() -> Worker:
     return Worker(
         settings,
         queue,
+        Queue(sqs, settings.job_queue_url, time.monotonic),
         Books(
             queue,
             dead_letters=Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
@@ -69,7 +73,7 @@ def worker() -> Worker:
 @reporting
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Deliver one batch of messages; name those that must come back."""
-    settings, queue, books, circuits, tokens = worker()
+    settings, queue, jobs, books, circuits, tokens = worker()
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     # A session for each invocation: a connection does not survive the function being frozen in between.
     with requests.Session() as session:
@@ -77,8 +81,19 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         delivery = Delivery(amazon, books, monotonic=time.monotonic, jitter=random.random)
         report = delivery.deliver([_message(record) for record in event["Records"]], deadline=deadline)
     queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])
+    _follow_up(report, jobs, settings.job_seconds, deadline)
     _tell(report)
     return {"batchItemFailures": [{"itemIdentifier": deferred.message.message_id} for deferred in report.deferred]}
+
+
+def _follow_up(report: Report, jobs: Queue, delay: float, deadline: float) -> None:
+    """Have the uploads' jobs looked at later. The changes are delivered without that: what fails here is only told."""
+    now = time.time_ns() // 1_000_000
+    messages = [text for job in report.jobs for text in job_messages(job.job_id, job.audience_id, job.members, now)]
+    try:
+        jobs.send(messages, deadline=deadline, delay=delay)
+    except TransientError as error:
+        logger.warning("jobs will not be followed up", reason=error.reason, jobs=len(report.jobs))
 
 
 def _message(record: dict[str, Any]) -> Message:
@@ -103,8 +118,8 @@ def _tell(report: Report) -> None:
             telemetry.UPLOADS_FAILED: report.uploads_failed,
         }
     )
-    for audience_id, job_id in report.jobs:
-        logger.info("upload accepted", audience_id=audience_id, job_id=job_id)
+    for job in report.jobs:
+        logger.info("upload accepted", audience_id=job.audience_id, job_id=job.job_id, records=len(job.members))
     if report.reasons or report.deferred:
         deferred = sorted({each.reason for each in report.deferred})
         logger.warning("not everything delivered", by_reason=report.reasons, deferred=deferred)

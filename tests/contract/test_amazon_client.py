@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync.amazon_ads.client import AmazonAds, retry_after
+from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.http import retry_after
 from audience_sync.amazon_ads.login import AccessTokens, Login, Token
 from audience_sync.amazon_ads.record import Target, Upload, encode_record
 from audience_sync.errors import (

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -208,6 +208,15 @@ def test_an_entry_that_amazon_applies_late_is_followed_by_the_exit_again(site: S
     report = site.deliver(entered, receives=2)
     assert site.amazon.inside() == set()
     assert (report.superseded, report.delivered) == (1, 0)
+
+
+def test_what_is_told_again_goes_to_the_same_targets(site: Site) -> None:
+    entered, exited = change("a@b.co", at=1), change(at=2, exits=True)
+    for told in (entered, exited):
+        site.deliver(replace(told, connection_id="c", target_types=("DSP",)))
+    ((again, _),) = site.queue.bodies
+    envelope = json.loads(again)
+    assert (envelope["connectionId"], envelope["targetTypes"]) == ("c", ["DSP"])
 
 
 def test_a_redelivered_change_is_sent_again_and_harms_nothing(site: Site) -> None:

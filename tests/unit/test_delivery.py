@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
-from audience_sync.delivery import Delivery, Message, Report
+from audience_sync.delivery import RENEWED_AT, Delivery, Message, Report
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
@@ -20,7 +20,7 @@ from audience_sync.errors import (
     TokenUnavailable,
     Unavailable,
 )
-from audience_sync.outbox import Limits
+from audience_sync.outbox import Job, Limits
 from audience_sync.verdicts import Books
 
 BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
@@ -101,7 +101,7 @@ def test_changes_of_several_messages_go_out_as_one_upload_with_an_exact_id() -> 
     assert [body["audienceId"] for body in amazon.taken] == [9007199254740993]
     assert amazon.members() == {"m1", "m2"}
     assert (report.delivered, report.deferred) == (2, [])
-    assert report.jobs == [(BIG_ID, "job-1")]
+    assert report.jobs == [Job("job-1", BIG_ID, ("m1", "m2"))]
 
 
 def test_only_the_newest_change_of_a_member_is_sent() -> None:
@@ -170,7 +170,7 @@ def test_an_audience_we_may_not_touch_is_parked_without_halving_and_others_go_on
         pytest.param(Throttled("429", retry_after=120), 1, 120, id="Retry-After is obeyed"),
         pytest.param(Throttled("429"), 1, 4, id="first backoff"),
         pytest.param(ServiceUnavailable("503"), 4, 32, id="backoff doubles with every receive"),
-        pytest.param(ServiceUnavailable("503"), 19, 900, id="backoff is capped"),
+        pytest.param(ServiceUnavailable("503"), 11, 900, id="backoff is capped"),
         pytest.param(OutcomeUnknown("reset"), 1, 60, id="an unknown outcome waits the settle time"),
         pytest.param(TokenUnavailable("no token"), 1, 4, id="token trouble keeps the message"),
     ],
@@ -226,6 +226,24 @@ def test_what_is_left_stays_in_its_message_where_it_cannot_go_back() -> None:
     settled = message("a", change("m0"), change("m1"))
     report = deliver([settled], Amazon(refuses), queue=Letters(down=True), limits=Limits(max_records=1))
     assert [deferred.message.message_id for deferred in report.deferred] == ["a"]
+
+
+def test_what_has_come_back_often_is_put_back_as_new_so_that_the_queue_does_not_give_it_up() -> None:
+    queue, amazon = Letters(), Amazon(lambda _: ServiceUnavailable("503"))
+    report = deliver([message("a", change("m1"), receives=RENEWED_AT)], amazon, queue=queue)
+    (renewed,) = queue.kept
+    told = json.loads(renewed["body"])
+    assert (told["attempts"], told["firstAt"], renewed["delay"]) == (RENEWED_AT, 1000, 900)
+    assert (report.requeued, report.deferred, report.parked) == (1, [], 0)
+
+
+def test_changes_of_a_message_that_comes_back_whole_are_not_counted_before() -> None:
+    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
+        return Throttled("429") if body["records"][0]["externalUserId"] == "m1" else None
+
+    settled = message("a", change("m0"), change("m1"))
+    report = deliver([settled], Amazon(refuses), queue=Letters(down=True), limits=Limits(max_records=1))
+    assert (len(report.deferred), report.delivered) == (1, 0)
 
 
 def test_a_deletion_notice_for_an_audience_that_never_held_the_person_is_moot() -> None:

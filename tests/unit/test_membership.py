@@ -1,6 +1,7 @@
 """Which of several changes is the newest, and how changes travel."""
 
 import json
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -9,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMessage
-from audience_sync.membership import MAX_MESSAGE, ChangeMessage, MembershipChange, Version, coalesce, pack
+from audience_sync.membership import MAX_MESSAGE, Audience, ChangeMessage, MembershipChange, Version, coalesce, pack
 
 
 def change(
     member: str = "m1", *, at: int = 1, exits: bool = False, message_id: str = "a", emails: tuple[str, ...] = ("e",)
 ) -> MembershipChange:
-    record = {
+    record: dict[str, Any] = {
         "externalUserId": member,
         "action": "DELETE" if exits else "CREATE",
         "hashedPII": [{"email": email} for email in emails],
@@ -119,6 +120,31 @@ def test_a_message_holds_changes_of_one_audience() -> None:
     assert (second.audience_id, second.connection_id, len(second.changes)) == ("2", "connection", 1)
 
 
+def test_where_an_audience_goes_beside_amc_travels_with_its_changes() -> None:
+    to_dsp = replace(change(), connection_id="c", target_types=("DSP",))
+    amc_only = replace(to_dsp, target_types=())
+    first, second = pack([to_dsp, amc_only])
+    assert json.loads(first)["targetTypes"] == ["DSP"]
+    assert "targetTypes" not in json.loads(second), "as messages were before there was a choice"
+    read = ChangeMessage.from_body(first)
+    assert (read.target_types, read.changes) == (("DSP",), [to_dsp])
+    assert ChangeMessage.from_body(second).changes == [amc_only]
+
+
+@pytest.mark.parametrize(
+    ("audience", "expected"),
+    [
+        pytest.param(Audience("1", connection_id="c", settings={"dsp": True}), ("DSP",), id="asked for"),
+        pytest.param(Audience("1", connection_id="c", settings={"dsp": False}), (), id="not wanted"),
+        pytest.param(Audience("1", connection_id="c", settings={"dsp": "true"}), (), id="only a text"),
+        pytest.param(Audience("1", connection_id="c"), (), id="not asked for"),
+        pytest.param(Audience("1", advertiser_id="5", settings={"dsp": True}), (), id="an advertiser's audience"),
+    ],
+)
+def test_only_an_audience_in_amc_can_go_to_dsp_as_well(audience: Audience, expected: tuple[str, ...]) -> None:
+    assert audience.target_types == expected
+
+
 GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "changes": [change().as_json()]}
 
 
@@ -132,6 +158,8 @@ GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "change
         pytest.param(json.dumps(GOOD | {"audienceId": 1}), "invalid_message", id="audience id as a number"),
         pytest.param(json.dumps(GOOD | {"audienceId": "x"}), "invalid_message", id="audience id without digits"),
         pytest.param(json.dumps(GOOD | {"changes": {}}), "invalid_message", id="changes not a list"),
+        pytest.param(json.dumps(GOOD | {"targetTypes": "DSP"}), "invalid_message", id="target types not a list"),
+        pytest.param(json.dumps(GOOD | {"targetTypes": [1]}), "invalid_message", id="a target type not a text"),
         pytest.param(json.dumps(GOOD | {"changes": [1]}), "invalid_message", id="a change that is none"),
         pytest.param(json.dumps(GOOD | {"changes": [{"at": 1}]}), "invalid_message", id="a change without record"),
     ],

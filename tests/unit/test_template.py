@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from audience_sync.audiences import CREATE_TIMEOUT, LEFT_BEHIND, RESERVE
 from audience_sync.delivery import MAX_DELAY
-from audience_sync.settings import IngestSettings, RefreshSettings, WorkerSettings
+from audience_sync.settings import AudiencesSettings, IngestSettings, RefreshSettings, WorkerSettings
 from audience_sync.telemetry import NAMESPACE
+from functions.audiences.handler import BUDGET
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,9 +164,10 @@ SETTINGS = [
     pytest.param("IngestFunction", IngestSettings, id="ingest"),
     pytest.param("WorkerFunction", WorkerSettings, id="worker"),
     pytest.param("RefreshFunction", RefreshSettings, id="refresh"),
+    pytest.param("AudiencesFunction", AudiencesSettings, id="audiences"),
 ]
 # Amazon's hosts follow from the region, the waiting times from Amazon; only a run on one machine sets others.
-LOCAL_ONLY = {"AMAZON_API_URL", "AMAZON_LOGIN_URL", "SETTLE_SECONDS", "JOB_SECONDS"}
+LOCAL_ONLY = {"AMAZON_API_URL", "AMAZON_LOGIN_URL", "SETTLE_SECONDS"}
 
 
 @pytest.mark.parametrize(("function", "settings"), SETTINGS)
@@ -251,10 +254,39 @@ def test_every_parameter_is_explained_and_shown_in_a_group() -> None:
     assert all(parameter["Description"] for parameter in TEMPLATE["Parameters"].values())
 
 
-@pytest.mark.parametrize("event", sorted((ROOT / "events/lambda").glob("ingest-*.json")), ids=lambda path: path.stem)
-def test_the_example_requests_use_routes_of_the_template(event: Path) -> None:
+def test_no_fee_is_allowed_unless_the_operator_says_so() -> None:
+    parameter = TEMPLATE["Parameters"]["MaxCpmCents"]
+    assert (parameter["Default"], parameter["MinValue"]) == (0, 0)
+
+
+def test_an_audience_is_created_within_the_gateways_patience_and_amazon_has_most_of_it() -> None:
+    assert CREATE_TIMEOUT + RESERVE < BUDGET < _properties("AudiencesFunction")["Timeout"] < 30  # seconds
+    assert 2 * _properties("AudiencesFunction")["Timeout"] < LEFT_BEHIND / 1000
+
+
+def test_only_audiences_writes_the_list_of_audiences() -> None:
+    writing = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+    writers = {
+        role
+        for role in ROLES
+        for statement in _statements(role)
+        if {"Fn::GetAtt": "AudienceTable.Arn"} in _listed(statement["Resource"])
+        and writing & set(_listed(statement["Action"]))
+    }
+    assert writers == {"AudiencesRole"}
+
+
+@pytest.mark.parametrize(
+    ("function", "event"),
+    [
+        pytest.param(function, event, id=event.stem)
+        for function in ("IngestFunction", "AudiencesFunction")
+        for event in sorted((ROOT / "events/lambda").glob(f"{function.removesuffix('Function').lower()}-*.json"))
+    ],
+)
+def test_the_example_requests_use_routes_of_the_template(function: str, event: Path) -> None:
     routes = {
         f"{route['Properties']['Method']} {route['Properties']['Path']}"
-        for route in _properties("IngestFunction")["Events"].values()
+        for route in _properties(function)["Events"].values()
     }
     assert json.loads(event.read_text())["routeKey"] in routes

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from audience_sync.errors import InvalidMessage, TransientError
 from audience_sync.membership import ChangeMessage, pack
-from audience_sync.outbox import Member, Outbox, Uploader, Waiting
+from audience_sync.outbox import Job, Member, Outbox, Uploader, Waiting
 from audience_sync.verdicts import Books, Received, Verdicts
 
 FIRST_DELAY = 4.0  # seconds; doubles with every attempt
+RENEWED_AT = 12  # receives after which a message is put back as a new one: SQS parks only those that crash the worker
 MAX_DELAY = 900.0  # seconds; how long after an outage the last message notices that it is over
 
 
@@ -48,7 +49,7 @@ class Report:
     requeued: int = 0  # messages put back with what is left of them
     deferred: list[Deferred] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)  # why changes were parked or uploads failed
-    jobs: list[tuple[str, str]] = field(default_factory=list)  # audience id, Amazon's job id
+    jobs: list[Job] = field(default_factory=list)  # to follow up
 
     def note(self, reason: str) -> None:
         """Count a reason."""
@@ -87,10 +88,11 @@ class Delivery:
         outbox = Outbox(self._uploader, self._books.limits, self._monotonic, deadline)
         verdicts = Verdicts(self._books, outbox, list(received.values()), deadline)
         verdicts.reach()
-        for verdict in verdicts.of_changes():
-            setattr(report, verdict, getattr(report, verdict) + 1)
         for message, each in received.items():
-            self._settle(message, each, verdicts.waiting, report, deadline)
+            if not self._settle(message, each, verdicts.waiting, report, deadline):
+                continue  # all of it comes back, and counts then
+            for verdict in verdicts.of_changes(each):
+                setattr(report, verdict, getattr(report, verdict) + 1)
         tally = outbox.tally
         report.uploads_sent, report.uploads_failed, report.jobs = tally.sent, tally.failed, tally.jobs
         for reason in (*tally.reasons, *verdicts.reasons):
@@ -113,14 +115,14 @@ class Delivery:
 
     def _settle(
         self, message: Message, each: Received, waiting: dict[Member, Waiting], report: Report, deadline: float
-    ) -> None:
-        """Let a message end, stay, or go back with what is left of it."""
+    ) -> bool:
+        """Let a message end, go back with what is left of it, or stay. Returns whether it has ended, as itself."""
         left = [change for change in each.read.changes if change.member in waiting]
         if not left:
-            return
+            return True
         asked = [waiting[change.member] for change in left]
         delay = max([self._backoff(each.attempts), *(why.delay for why in asked if why.delay is not None)])
-        if len(left) < len(each.read.changes):
+        if len(left) < len(each.read.changes) or message.receive_count >= RENEWED_AT:
             history = replace(each.read.history, attempts=each.attempts, first_at=each.first_at)
             try:
                 self._books.queue.send(pack(left, history), deadline=deadline, delay=min(delay, MAX_DELAY))
@@ -128,8 +130,9 @@ class Delivery:
                 pass  # then all of it comes back: what is done already is sent once more, which is harmless
             else:
                 report.requeued += 1
-                return
+                return True
         report.deferred.append(Deferred(message, delay, asked[0].reason))
+        return False
 
     def _backoff(self, attempts: int) -> float:
         """Seconds until the next attempt: exponential with full jitter, so that a herd does not come back as one."""

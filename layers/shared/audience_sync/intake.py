@@ -145,16 +145,14 @@ class Intake:
         policy: Policy,
         *,
         accept_first_event: bool,
-        monotonic: Callable[[], float],
         now: Callable[[], int],
     ) -> None:
-        """Hand in the collaborators; `monotonic` in seconds, `now` in epoch milliseconds."""
+        """Hand in the collaborators; `now` gives epoch milliseconds."""
         self._secret = secret
         self._audiences = audiences
         self._queue = queue
         self._policy = policy
         self._accept_first_event = accept_first_event
-        self._monotonic = monotonic
         self._now = now
 
     def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> Reading:

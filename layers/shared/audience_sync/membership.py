@@ -12,6 +12,9 @@ MESSAGE_VERSION = 1
 MAX_MESSAGE = 240_000  # bytes of one message body; four of them fit one SendMessageBatch
 
 
+type _Target = tuple[str, str | None, tuple[str, ...]]  # audience, connection, target types
+
+
 class Version(NamedTuple):
     """Orders the changes of one member; the largest is the newest. An exit outranks an enter of the same moment."""
 
@@ -33,6 +36,11 @@ class Audience:
     external_audience_id: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def target_types(self) -> tuple[str, ...]:
+        """Where members go beside the AMC instance of the connection. An advertiser's audience has no such choice."""
+        return ("DSP",) if self.connection_id and self.settings.get("dsp") is True else ()
+
 
 @dataclass(frozen=True, slots=True)
 class MembershipChange:
@@ -44,6 +52,7 @@ class MembershipChange:
     message_id: str
     record: dict[str, Any]
     forget: bool = False  # the person asked to be forgotten: keep no identifiers afterwards
+    target_types: tuple[str, ...] = ()  # of the audience: where the record goes beside the connection's AMC instance
 
     @property
     def member(self) -> tuple[str, str]:
@@ -61,7 +70,7 @@ class MembershipChange:
         return Version(self.at, self.exits, self.message_id)
 
     def as_json(self) -> dict[str, Any]:
-        """The change as a message carries it; audience and connection stand once on the envelope."""
+        """The change as a message carries it; audience, connection and target types stand once on the envelope."""
         change = {"at": self.at, "id": self.message_id, "record": self.record}
         return change | {"forget": True} if self.forget else change
 
@@ -83,7 +92,9 @@ def coalesce(changes: Iterable[MembershipChange]) -> list[MembershipChange]:
 
 
 def _merged(same: list[MembershipChange]) -> MembershipChange:
-    newest = max(same, key=lambda change: (change.version, change.forget, _canonical(change.record)))
+    newest = max(
+        same, key=lambda change: (change.version, change.forget, _canonical(change.record), change.target_types)
+    )
     identities = {_canonical(identity): identity for change in same for identity in change.record["hashedPII"]}
     kept = [identities[key] for key in sorted(identities)[:MAX_IDENTITIES]]
     return replace(newest, record=newest.record | {"hashedPII": kept})
@@ -125,6 +136,7 @@ class ChangeMessage:
     connection_id: str | None
     changes: list[MembershipChange]
     history: History = field(default_factory=History)
+    target_types: tuple[str, ...] = ()
 
     @classmethod
     def from_body(cls, body: str) -> Self:
@@ -143,8 +155,12 @@ class ChangeMessage:
         changes = envelope.get("changes")
         if not _is_id(audience_id) or not isinstance(connection_id, str | None) or not isinstance(changes, list):
             raise InvalidMessage("audienceId, connectionId or changes is missing or mistyped")
-        read = [_change(audience_id, connection_id, change) for change in changes]
-        return cls(audience_id, connection_id, read, History.from_json(envelope))
+        types = envelope.get("targetTypes", [])
+        if not isinstance(types, list) or not all(isinstance(each, str) for each in types):
+            raise InvalidMessage("targetTypes is not a list of texts")
+        target = (audience_id, connection_id, tuple(types))
+        read = [_change(target, change) for change in changes]
+        return cls(audience_id, connection_id, read, History.from_json(envelope), tuple(types))
 
 
 def pack(changes: Iterable[MembershipChange], history: "History | None" = None) -> list[str]:
@@ -156,17 +172,19 @@ def pack(changes: Iterable[MembershipChange], history: "History | None" = None) 
         changes: in any order; they keep it within their audience.
         history: what the worker must remember when it puts changes back; none for new ones.
     """
-    by_target: dict[tuple[str, str | None], list[str]] = {}
+    by_target: dict[_Target, list[str]] = {}
     for change in changes:
         # Escaped to ASCII, so that characters are bytes; SQS refuses some control characters that JSON allows.
         text = json.dumps(change.as_json(), separators=(",", ":"))
-        by_target.setdefault((change.audience_id, change.connection_id), []).append(text)
+        by_target.setdefault((change.audience_id, change.connection_id, change.target_types), []).append(text)
     told = history.as_json() if history else {}
     return [body for target, texts in by_target.items() for body in _bodies(target, texts, told)]
 
 
-def _bodies(target: tuple[str, str | None], texts: list[str], told: dict[str, Any]) -> Iterator[str]:
-    envelope = {"v": MESSAGE_VERSION, "audienceId": target[0], "connectionId": target[1]} | told
+def _bodies(target: _Target, texts: list[str], told: dict[str, Any]) -> Iterator[str]:
+    audience_id, connection_id, types = target
+    envelope: dict[str, Any] = {"v": MESSAGE_VERSION, "audienceId": audience_id, "connectionId": connection_id}
+    envelope |= ({"targetTypes": types} if types else {}) | told
     prefix = json.dumps(envelope, separators=(",", ":"))[:-1] + ',"changes":['
     held: list[str] = []
     size = len(prefix) + 2
@@ -180,7 +198,7 @@ def _bodies(target: tuple[str, str | None], texts: list[str], told: dict[str, An
         yield prefix + ",".join(held) + "]}"
 
 
-def _change(audience_id: str, connection_id: str | None, change: Any) -> MembershipChange:
+def _change(target: _Target, change: Any) -> MembershipChange:
     try:
         at, message_id, record = change["at"], change["id"], change["record"]
         valid = (
@@ -196,7 +214,8 @@ def _change(audience_id: str, connection_id: str | None, change: Any) -> Members
         valid = False
     if not valid:
         raise InvalidMessage("a change lacks at, id or a complete record")
-    return MembershipChange(audience_id, connection_id, at, message_id, record, forget)
+    audience_id, connection_id, types = target
+    return MembershipChange(audience_id, connection_id, at, message_id, record, forget, types)
 
 
 def _is_id(value: Any) -> TypeGuard[str]:

@@ -48,13 +48,22 @@ class Sent:
 type Outcome = Sent | Waiting | PermanentError
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An upload that Amazon has accepted and will process."""
+
+    job_id: str
+    audience_id: str
+    members: tuple[str, ...]  # external user ids
+
+
 @dataclass(slots=True)
 class Tally:
     """What sending took."""
 
     sent: int = 0
     failed: int = 0
-    jobs: list[tuple[str, str]] = field(default_factory=list)  # audience id, Amazon's job id
+    jobs: list[Job] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)  # why uploads failed
 
 
@@ -126,7 +135,7 @@ class Outbox:
                 return _wait(chunk[middle:], trouble, outcomes)
             return self._send(second, chunk[middle:], outcomes)
         self.tally.sent += 1
-        self.tally.jobs.append((upload.target.audience_id, job_id))
+        self.tally.jobs.append(Job(job_id, upload.target.audience_id, tuple(change.member[1] for change in chunk)))
         outcomes.update((change.member, Sent()) for change in chunk)
         return None
 

@@ -58,12 +58,30 @@ class WorkerSettings(_AmazonSettings):
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
+    job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     max_records_per_upload: int = Field(6000, alias="MAX_RECORDS_PER_UPLOAD", ge=1, le=10_000)
     max_upload_bytes: int = Field(1_000_000, alias="MAX_UPLOAD_BYTES", ge=10_000)
-    # Shorter on one machine only; the template sets neither.
-    settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
     job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)  # SQS delays no message longer
+    # Shorter on one machine only; the template does not set it.
+    settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
+
+
+class JobsSettings(_AmazonSettings):
+    """What `jobs` needs."""
+
+    job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
+    dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
+    membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
+    job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)
+
+
+class AudiencesSettings(_AmazonSettings):
+    """What `audiences` needs."""
+
+    ingest_secret_arn: str = Field(alias="INGEST_SECRET_ARN", min_length=1)
+    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
+    max_cpm_cents: int = Field(0, alias="MAX_CPM_CENTS", ge=0)
 
 
 class RefreshSettings(_AmazonSettings):

@@ -25,6 +25,11 @@ CHANGES_PARKED = "ChangesParked"
 MESSAGES_DEFERRED = "MessagesDeferred"
 UPLOADS_SENT = "UploadsSent"
 UPLOADS_FAILED = "UploadsFailed"
+JOBS_ENDED = "JobsEnded"
+JOBS_UNRESOLVED = "JobsUnresolved"  # given up, or unknown to Amazon
+AUDIENCE_MATCH_RATE = "AudienceMatchRate"  # percent; by audience
+AUDIENCE_RECEIVED = "AudienceReceived"  # records; by audience
+AUDIENCE_SIZE_DSP = "AudienceSizeDsp"  # members; by audience
 TOKENS_REFRESHED = "TokensRefreshed"
 TOKEN_REFRESH_FAILED = "TokenRefreshFailed"  # noqa: S105 - the name of a metric
 

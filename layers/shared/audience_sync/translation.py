@@ -103,7 +103,14 @@ class Translator:
         # A removal carries no consent: whoever withdraws it is exactly who must leave.
         consent = {} if exits else user_consent(fields, country, self._policy.consent)
         record = audience_record(member, "DELETE" if exits else "CREATE", identities, country, consent)
-        return MembershipChange(audience.audience_id, audience.connection_id, at, event.safe_message_id, record)
+        return MembershipChange(
+            audience.audience_id,
+            audience.connection_id,
+            at,
+            event.safe_message_id,
+            record,
+            target_types=audience.target_types,
+        )
 
     def _audience(self, event: SegmentEvent, fields: Mapping[str, Any]) -> Audience:
         told = _scalar(fields.get("audience_id"))
@@ -157,6 +164,7 @@ class Translator:
                 event.safe_message_id,
                 audience_record(member, "DELETE", [], None, {}),
                 forget=True,
+                target_types=audience.target_types,
             )
             for audience in self._audiences.all()
             for member in members

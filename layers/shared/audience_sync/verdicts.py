@@ -80,7 +80,8 @@ class Verdicts:
         by_target: dict[Target, list[MembershipChange]] = {}
         for change in coalesce(change for each in self._received for change in each.read.changes):
             self._newest[change.member] = change
-            by_target.setdefault(Target(change.audience_id, change.connection_id), []).append(change)
+            target = Target(change.audience_id, change.connection_id, change.target_types)
+            by_target.setdefault(target, []).append(change)
         for target, changes in by_target.items():
             trouble: Waiting | None = None
             for piece in _pieces(changes, self._books.limits.max_records):
@@ -89,14 +90,13 @@ class Verdicts:
                 if trouble is not None:
                     self._wait((change for change in piece if change.member not in self._verdicts), trouble)
 
-    def of_changes(self) -> Iterator[Verdict]:
-        """Yield the verdict of every settled change, not only of the newest ones. Repetitions were counted before."""
-        for each in self._received:
-            for change in each.read.changes:
-                verdict = self._verdicts.get(change.member)
-                if verdict and change.member not in self.waiting and not each.read.history.again:
-                    is_newest = change.version == self._newest[change.member].version
-                    yield verdict if is_newest else "superseded"
+    def of_changes(self, each: Received) -> Iterator[Verdict]:
+        """Yield the verdict of every settled change of a message. Repetitions were counted before."""
+        for change in each.read.changes:
+            verdict = self._verdicts.get(change.member)
+            if verdict and change.member not in self.waiting and not each.read.history.again:
+                is_newest = change.version == self._newest[change.member].version
+                yield verdict if is_newest else "superseded"
 
     def _deliver(self, target: Target, changes: Sequence[MembershipChange]) -> Waiting | None:
         """Record, send and check one piece. Returns why the rest of the audience must wait, if it must."""
@@ -108,11 +108,9 @@ class Verdicts:
                 self._wait([change], Waiting(standing.retry_after, standing.reason))
                 continue
             self._verdicts[change.member] = "superseded" if standing.is_superseded else "delivered"
-            # An older change that was tried before may still be on its way to Amazon: the newest has to follow it.
-            late = standing.is_superseded and self._about[change.member].attempts > 1
-            if late or not standing.is_superseded:
+            if standing.repeat or not standing.is_superseded:
                 going.changes.append(standing.newest)
-            if late or standing.flips:
+            if standing.repeat:
                 going.again.add(change.member)
         return self._send(target, going)
 
@@ -121,12 +119,14 @@ class Verdicts:
         if self._books.members is None:
             return [Standing(change, is_superseded=False) for change in changes]
         standings: list[Standing | TransientError] = []
+        # A change that was tried before may still be on its way to Amazon, even where a newer one is known by now.
+        tried = {change.member for change in changes if self._about[change.member].attempts > 1}
         for few in _pieces(changes, RECORDED_AT_ONCE):
             if standings and not self._outbox.has_time_to_prepare:
                 late = TransientError("no time left to record the change", retry_after=0.0, reason="out_of_time")
                 standings += [late] * (len(changes) - len(standings))
                 break
-            standings += self._books.members.advance(few)
+            standings += self._books.members.advance(few, tried)
         return standings
 
     def _send(self, target: Target, going: _Going) -> Waiting | None:

@@ -1,42 +1,40 @@
-"""The Amazon Ads calls we make. Knows HTTP; knows nothing of Segment or of queues.
+"""The Amazon Ads calls we make. Knows the endpoints; knows nothing of Segment or of queues.
 
-Every call has a timeout, a bounded answer and no retry of its own, but for one repeat with a new token after a 401.
-Redirects are not followed: they would carry the token elsewhere.
+All raise what an exchange raises (http.py): RequestRejected and its kinds where Amazon refuses, TransientError and its
+kinds where the same call can succeed later. Ids are decimal digits here, integers only within a body.
 """
 
 import json
-import re
 import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import requests
-from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 
-from audience_sync.amazon_ads.login import AccessTokens, Token
-from audience_sync.amazon_ads.record import Upload
-from audience_sync.errors import (
-    AccessDenied,
-    NotFound,
-    OutcomeUnknown,
-    RequestRejected,
-    RequestTooLarge,
-    ServiceUnavailable,
-    Throttled,
-    TokenUnavailable,
-    TransientError,
-)
+from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.http import READ_TIMEOUT, Exchange
+from audience_sync.amazon_ads.job import JobReport, job_report
+from audience_sync.amazon_ads.login import AccessTokens
+from audience_sync.amazon_ads.record import Upload, amazon_id
+from audience_sync.errors import InvalidRequest, OutcomeUnknown
 
 AUDIENCES = "application/vnd.amcaudiences.v1+json"
-CONNECT_TIMEOUT = 3.0  # seconds
-READ_TIMEOUT = 30.0  # seconds; Amazon's p99 for these calls
-MAX_ANSWER = 1_000_000  # bytes; a job's report on 10,000 records stays below
-MAX_RETRY_AFTER = 900.0  # seconds; whatever a server asks for, we look again after a quarter of an hour
-_REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-amz-rid")
-_MESSAGE_KEYS = ("message", "Message", "details", "code")
-_QUOTED = re.compile(r"Atz[ar]\|\S+|[0-9A-Fa-f]{32,}|\S+@\S+|\b\d{1,3}(?:\.\d{1,3}){3}\b")
+CONNECTIONS = "application/vnd.amcaudiencesconnections.v1+json"
+ACCOUNTS = "application/json"
+_METADATA = "/amc/audiences/metadata"
+_CONNECTIONS = "/amc/audiences/connections"
+_TERMS = "/amc/audiences/connections/terms"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The AMC terms, as they stand for the user whose authorization we hold."""
+
+    accepted: bool
+    agreement: str = ""  # HTML; for reading, before a person decides
+    token: str = field(default="", repr=False)  # names the text that is accepted
 
 
 class AmazonAds:
@@ -50,12 +48,7 @@ class AmazonAds:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._session = session
-        self._session.trust_env = False  # no proxy and no netrc from the environment: hosts come from a fixed table
-        self._base_url = base_url
-        self._tokens = tokens
-        self._monotonic = monotonic
-        self._now = now
+        self._exchange = Exchange(session, base_url, tokens, monotonic, now)
 
     def send_records(self, upload: Upload, *, timeout: float = READ_TIMEOUT) -> str:
         """Submit one upload and return Amazon's job id. The job itself runs later.
@@ -63,132 +56,99 @@ class AmazonAds:
         Args:
             upload: the records of one audience.
             timeout: seconds within which the whole answer must be there.
-
-        Raises:
-            RequestTooLarge, AccessDenied, NotFound, RequestRejected: Amazon refuses these records.
-            Throttled, ServiceUnavailable, TokenUnavailable: nothing was applied; later it may be.
-            OutcomeUnknown: it may have been applied, or may still be.
         """
-        answer = self._call("POST", "/amc/audiences/records", upload.body(), AUDIENCES, timeout)
+        path = "/amc/audiences/records"
+        answer = _object(self._exchange.call("POST", path, AUDIENCES, body=upload.body(), timeout=timeout))
         job_id = answer.get("jobRequestId")
         if not isinstance(job_id, str) or not job_id:
             raise OutcomeUnknown("Amazon accepted the upload but gave no job id")
         return job_id
 
-    def create_audience(self, body: dict[str, Any]) -> str:
-        """Create one audience and return its id as decimal digits. Raises as `send_records`."""
-        answer = self._call("POST", "/amc/audiences/metadata", json.dumps(body).encode(), AUDIENCES, READ_TIMEOUT)
+    def job(self, job_id: str) -> JobReport:
+        """Tell how the later processing of an upload stands."""
+        path = f"/amc/audiences/records/{quote(job_id, safe='')}"
+        return job_report(_object(self._exchange.call("GET", path, AUDIENCES)))
+
+    def create_audience(self, body: dict[str, Any], *, timeout: float = READ_TIMEOUT) -> str:
+        """Create one audience and return its id. Twice makes two: no call is less repeatable."""
+        answer = _object(
+            self._exchange.call("POST", _METADATA, AUDIENCES, body=_encoded(body), timeout=timeout, repeatable=False)
+        )
         audience_id = answer.get("audienceId")
         if not isinstance(audience_id, int) or isinstance(audience_id, bool):
             raise OutcomeUnknown("Amazon created an audience but did not say which")
         return str(audience_id)
 
-    def _call(self, method: str, path: str, body: bytes | None, media_type: str, timeout: float) -> dict[str, Any]:
-        token = self._tokens.current()
-        status, headers, text = self._exchange(method, path, body, media_type, token, timeout)
-        if status == 401:
-            renewed = self._tokens.renewed(token)
-            status, headers, text = self._exchange(method, path, body, media_type, renewed, timeout)
-        answer = _json_object(text)
-        if 200 <= status < 300:
-            if answer is None:
-                raise OutcomeUnknown(f"Amazon answered {status} with a body that is not JSON")
-            return answer
-        raise _failure(status, headers, answer or {}, self._now())
+    def read_audience(self, audience_id: str, *, timeout: float = READ_TIMEOUT) -> AudienceReport:
+        """Read one audience with its sizes. Raises NotFound where Amazon does not know it."""
+        answer = self._exchange.call("GET", _path_of(audience_id), AUDIENCES, timeout=timeout)
+        return AudienceReport.from_answer(audience_id, _object(answer))
 
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, media_type: str, token: Token, timeout: float
-    ) -> tuple[int, Any, bytes]:
-        headers = {"Accept": media_type} | ({"Content-Type": media_type} if body is not None else {})
-        deadline = self._monotonic() + timeout
-        try:
-            with self._session.request(
-                method,
-                self._base_url + path,
-                data=body,
-                headers=headers,
-                auth=_Bearer(token, self._tokens.client_id()),
-                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return response.status_code, response.headers, self._read(response, deadline)
-        except requests.ConnectTimeout:
-            raise ServiceUnavailable("Amazon cannot be reached: connect timeout") from None
-        except requests.ConnectionError as error:
-            if _never_connected(error):
-                raise ServiceUnavailable("Amazon cannot be reached") from None
-            raise OutcomeUnknown("the connection to Amazon broke") from None
-        except (requests.RequestException, HTTPError, OSError) as error:
-            raise OutcomeUnknown(f"no usable answer from Amazon: {type(error).__name__}") from None
+    def update_audience(self, audience_id: str, body: dict[str, Any], *, timeout: float = READ_TIMEOUT) -> None:
+        """Change what `audience.audience_update` allows; what the body leaves out stays."""
+        self._exchange.call("PUT", _path_of(audience_id), AUDIENCES, body=_encoded(body), timeout=timeout)
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
-        """Read the body within its bounds: a socket timeout alone lets a trickle go on for ever."""
-        text = b""
-        while part := response.raw.read1(65_536, decode_content=True):
-            text += part
-            if len(text) > MAX_ANSWER:
-                raise OutcomeUnknown("Amazon's answer is too long to be one")
-            if self._monotonic() > deadline:
-                raise OutcomeUnknown("Amazon's answer did not end in time")
-        return text
+    def create_connection(self, body: dict[str, Any]) -> str:
+        """Connect an AMC instance, a DSP advertiser, or both, and return the connection's id."""
+        answer = _object(self._exchange.call("POST", _CONNECTIONS, CONNECTIONS, body=_encoded(body), repeatable=False))
+        connection_id = answer.get("connectionId")
+        if not isinstance(connection_id, str) or not connection_id:
+            raise OutcomeUnknown("Amazon made a connection but did not say which")
+        return connection_id
 
+    def connections(self) -> list[dict[str, Any]]:
+        """List the connections, as Amazon describes them; at most 100. Their ids are strings already."""
+        listed = _object(self._exchange.call("GET", _CONNECTIONS, CONNECTIONS)).get("connections")
+        return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
-class _Bearer(AuthBase):
-    """Puts the token on a request, so that it stands in no other variable that a traceback could show."""
+    def delete_connection(self, connection_id: str) -> None:
+        """Remove one connection.
 
-    def __init__(self, token: Token, client_id: str) -> None:
-        self._token = token
-        self._client_id = client_id
+        Raises:
+            InvalidRequest: the id is blank. Amazon would take that for all connections of the advertiser.
+        """
+        if not connection_id.strip():
+            raise InvalidRequest("connectionId is blank; name the one connection to remove")
+        query = urlencode({"connectionId": connection_id})
+        self._exchange.call("DELETE", f"{_CONNECTIONS}?{query}", CONNECTIONS)
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token.value}"
-        request.headers["Amazon-Advertising-API-ClientId"] = self._client_id
-        return request
+    def terms(self) -> Terms:
+        """Read the AMC terms. Until a person has accepted them, Amazon refuses uploads to AMC."""
+        answer = _object(self._exchange.call("GET", _TERMS, CONNECTIONS))
+        return Terms(
+            answer.get("hasAccepted") is True, _text(answer, "agreementContent"), _text(answer, "agreementToken")
+        )
+
+    def accept_terms(self, terms: Terms) -> None:
+        """Accept the terms as they were read. Only for a person who has seen them; never as part of something else."""
+        body = {"agreementToken": terms.token, "hasAccepted": True}
+        self._exchange.call("PATCH", _TERMS, CONNECTIONS, body=_encoded(body))
+
+    def profiles(self) -> list[dict[str, Any]]:
+        """List the profiles of the authorization: none where the account has nothing in this region.
+
+        The customary check of an authorization. Each keeps Amazon's fields, `profileId` as digits.
+        """
+        answer = self._exchange.call("GET", "/v2/profiles", ACCOUNTS)
+        if not isinstance(answer, list):
+            raise OutcomeUnknown("Amazon's answer is not a list of profiles")
+        return [each | {"profileId": amazon_id(each.get("profileId"))} for each in answer if isinstance(each, dict)]
 
 
-def retry_after(header: str | None, now: float) -> float | None:
-    """Read a Retry-After header: seconds or an HTTP date, clamped to 0 .. 900 s. None where it says nothing usable."""
-    if not header:
-        return None
-    text = header.strip()
-    try:
-        seconds = float(text) if text.lstrip("-").isdigit() else parsedate_to_datetime(text).timestamp() - now
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+def _path_of(audience_id: str) -> str:
+    return f"{_METADATA}/{int(audience_id)}"  # digits only: nothing else may become part of a path
 
 
-def _failure(status: int, headers: Any, answer: dict[str, Any], now: float) -> RequestRejected | TransientError:
-    request_id = next((headers[name][:64] for name in _REQUEST_ID_HEADERS if headers.get(name)), "")
-    wait = retry_after(headers.get("Retry-After"), now)
-    if status == 401:
-        return TokenUnavailable("Amazon refuses a fresh token; check the application's approval", retry_after=wait)
-    if status == 429:
-        return Throttled("Amazon asks us to slow down", retry_after=wait)
-    if status in (408, 425) or 300 <= status < 400 or (status >= 500 and status != 501):
-        return ServiceUnavailable(f"Amazon answered {status}", retry_after=wait)
-    kind = {403: AccessDenied, 404: NotFound, 413: RequestTooLarge}.get(status, RequestRejected)
-    return kind(f"Amazon answered {status}{_excerpt(answer)}", status=status, request_id=request_id)
+def _encoded(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _excerpt(answer: dict[str, Any]) -> str:
-    """Quote Amazon's own words, shortened, less anything that may be a digest, a token or an address it quotes."""
-    words = next((answer[name] for name in _MESSAGE_KEYS if isinstance(answer.get(name), str)), "")
-    plain = " ".join(_QUOTED.sub("…", words).split())
-    return f": {plain[:200]}" if plain else ""
+def _object(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise OutcomeUnknown("Amazon's answer is not a JSON object")
+    return answer
 
 
-def _never_connected(error: requests.ConnectionError) -> bool:
-    cause = error.args[0] if error.args else None
-    if isinstance(cause, MaxRetryError):
-        cause = cause.reason
-    return isinstance(cause, NewConnectionError | SSLError)
-
-
-def _json_object(text: bytes) -> dict[str, Any] | None:
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None
+def _text(answer: dict[str, Any], name: str) -> str:
+    value = answer.get(name)
+    return value if isinstance(value, str) else ""

@@ -5,7 +5,7 @@ them learns what the newest change is. Rows hold hashes, never clear text.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,9 @@ MAX_KEYS = 100  # of one BatchGetItem
 KEEP_MEMBER = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
 KEEP_EXIT = 30 * 86_400  # seconds; longer than any retry, queue or dead letter can hold back an older entry
 
-# What was told before stays readable: a redelivered change must know, too, whether it contradicts it.
-_ADVANCE = (
-    "SET previous = if_not_exists(latest, :none), latest = :latest, "
-    "version = :version, #change = :change, expiresAt = :expires"
-)
+# Entries and exits are dated apart: whoever contradicts the one must know its date, however often the other was told.
+_TOLD = {"CREATE": "entered", "DELETE": "exited"}
+_ADVANCE = "SET version = :version, #change = :change, expiresAt = :expires, #told = :now"
 
 Member = tuple[str, str]
 
@@ -39,7 +37,7 @@ class Standing:
 
     newest: MembershipChange
     is_superseded: bool  # the change asked about is not the newest
-    flips: bool = False  # the opposite was told to Amazon a moment ago, and that job may still be running
+    repeat: bool = False  # something else may still be on its way to Amazon: the newest has to follow it
 
 
 class MembershipTable:
@@ -52,24 +50,28 @@ class MembershipTable:
             client: must allow THREADS connections.
             name: of the table.
             now: epoch seconds.
-            job: seconds within which Amazon's job for an upload has surely ended.
+            job: seconds after which an upload prepared now has surely taken effect: what is left of the invocation,
+                the settle time and Amazon's own job included.
         """
         self._client = client
         self._name = name
         self._now = now
         self._job = job
 
-    def advance(self, changes: Sequence[MembershipChange]) -> list[Standing | TransientError]:
-        """Record each change unless a newer one is known, and tell how it stands.
+    def advance(
+        self, changes: Sequence[MembershipChange], tried: Container[Member] = ()
+    ) -> list[Standing | TransientError]:
+        """Record each change unless a newer one is known, and tell how it stands. What is not superseded will be sent.
 
         Args:
             changes: at most one of each member.
+            tried: members of whom an older upload may be under way, without anyone knowing.
 
         Returns:
             For each change its standing, or the error that kept us from knowing it.
         """
         with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(self._advance, changes))
+            return list(pool.map(lambda change: self._advance(change, change.member in tried), changes))
 
     def versions(self, members: Iterable[Member]) -> dict[Member, str]:
         """Read back the versions of members, consistently. Members without a row are left out. Raises Unavailable."""
@@ -79,6 +81,15 @@ class MembershipTable:
     def newest(self, members: Iterable[Member]) -> list[MembershipChange]:
         """Read the newest changes of members, consistently, each as it should be sent. Raises Unavailable."""
         return [_to_send(row) for row in self._read(list(members), None)]
+
+    def settled_before(self, members: Iterable[Member], moment: float) -> list[MembershipChange]:
+        """Return the newest changes of those members who have not changed since `moment`, in epoch seconds.
+
+        Raises:
+            Unavailable: the table does not answer.
+        """
+        newest = [(row, _to_send(row)) for row in self._read(list(members), None)]
+        return [change for row, change in newest if int(row[_TOLD[change.record["action"]]]["N"]) <= moment]
 
     def forget(self, change: MembershipChange) -> None:
         """Drop the identifiers of a member who asked to be forgotten, unless they have entered again since.
@@ -103,45 +114,56 @@ class MembershipTable:
             if cause(error) != "ConditionalCheckFailedException":
                 raise Unavailable(f"the membership table does not answer: {cause(error)}") from None
 
-    def _advance(self, change: MembershipChange) -> Standing | TransientError:
+    def _advance(self, change: MembershipChange, tried: bool) -> Standing | TransientError:
         try:
             before = self._write(change, "attribute_not_exists(version) OR version < :version")
+            if before is None:
+                return Standing(change, is_superseded=False)
+            merged = _with_identities_of(change, before)
+            if merged is not change and not change.exits:
+                # Two identities of one profile, told in the same moment: the row must hold both.
+                self._write(merged, "version = :version")
+            return Standing(merged, is_superseded=False, repeat=self._contradicts(before, change))
+        except _NotNewer as outcome:
+            return self._standing(change, outcome.row, tried)
         except Unavailable as error:
             return error
-        except _NotNewer as outcome:
-            return self._standing(change, outcome.row)
-        if before is None:
-            return Standing(change, is_superseded=False)
-        merged = _with_identities_of(change, before)
-        if merged is not change and not change.exits:
-            # Two identities of one profile, told in the same moment: the row must hold both.
-            return self._rewrite(merged, version_text(change.version))
-        return Standing(merged, is_superseded=False, flips=self._contradicts(before["latest"]["S"], change))
 
-    def _standing(self, change: MembershipChange, row: Mapping[str, Any]) -> Standing | TransientError:
+    def _standing(self, change: MembershipChange, row: Mapping[str, Any], tried: bool) -> Standing | TransientError:
         """Tell how a change stands that is not newer than what the table holds."""
         held = _to_send(row)
-        if held.version == change.version:
-            return Standing(held, is_superseded=False, flips=self._contradicts(row["previous"]["S"], held))
-        if held.at == change.at and not held.exits and not change.exits:
-            merged = _merged(held, change.record["hashedPII"])
-            if len(merged.record["hashedPII"]) > len(held.record["hashedPII"]):
-                return self._rewrite(merged, row["version"]["S"])
-        return Standing(held, is_superseded=True)
-
-    def _contradicts(self, told: str, change: MembershipChange) -> bool:
-        """Tell whether the opposite of `change` was told so recently that its job may still be running."""
-        action, _, at = told.partition("@")
-        return action not in ("", change.record["action"]) and self._now() - int(at) < self._job
-
-    def _rewrite(self, merged: MembershipChange, version: str) -> Standing | TransientError:
+        is_superseded = held.version != change.version
         try:
-            self._write(merged, "version = :version", version=version)
-        except (Unavailable, _NotNewer):
+            if is_superseded and held.at == change.at and not held.exits and not change.exits:
+                merged = _merged(held, change.record["hashedPII"])
+                if len(merged.record["hashedPII"]) > len(held.record["hashedPII"]):
+                    self._write(merged, "version = :version")
+                    return Standing(merged, is_superseded=False, repeat=self._contradicts(row, merged))
+            if is_superseded and not tried:
+                return Standing(held, is_superseded=True)
+            self._date(held)
+        except _NotNewer:
             return Unavailable("the membership table changed meanwhile")
-        return Standing(merged, is_superseded=False)
+        except Unavailable as error:
+            return error
+        return Standing(held, is_superseded, repeat=is_superseded or self._contradicts(row, held))
 
-    def _write(self, change: MembershipChange, condition: str, *, version: str | None = None) -> dict[str, Any] | None:
+    def _contradicts(self, row: Mapping[str, Any], change: MembershipChange) -> bool:
+        """Tell whether the opposite of `change` was told so recently that its job may still be running."""
+        told = row.get(_TOLD["CREATE" if change.exits else "DELETE"])
+        return told is not None and self._now() - int(told["N"]) < self._job
+
+    def _date(self, change: MembershipChange) -> None:
+        """Note that a recorded change goes out now, however long ago it was recorded. Raises as `_write`."""
+        self._update(
+            change,
+            "SET #told = :now",
+            "version = :version",
+            {"#told": _TOLD[change.record["action"]]},
+            {":version": {"S": version_text(change.version)}, ":now": {"N": str(int(self._now()))}},
+        )
+
+    def _write(self, change: MembershipChange, condition: str) -> dict[str, Any] | None:
         """Write one change under a condition on `:version`. Returns the row that was there before.
 
         Raises:
@@ -149,24 +171,30 @@ class MembershipTable:
             Unavailable: the table did not answer.
         """
         identities = sorted(_canonical(identity) for identity in change.record["hashedPII"])
+        now = int(self._now())
         values: dict[str, Any] = {
-            ":version": {"S": version or version_text(change.version)},
+            ":version": {"S": version_text(change.version)},
             ":change": {"S": _as_text(change)},
-            ":expires": {"N": str(int(self._now()) + (KEEP_EXIT if change.exits else KEEP_MEMBER))},
-            ":latest": {"S": f"{change.record['action']}@{int(self._now())}"},
-            ":none": {"S": "@0"},
+            ":expires": {"N": str(now + (KEEP_EXIT if change.exits else KEEP_MEMBER))},
+            ":now": {"N": str(now)},
         }
         add = ""
         if identities:
             values[":identities"] = {"SS": identities}
             add = " ADD identities :identities"
+        names = {"#change": "change", "#told": _TOLD[change.record["action"]]}
+        return self._update(change, _ADVANCE + add, condition, names, values)
+
+    def _update(
+        self, change: MembershipChange, update: str, condition: str, names: dict[str, str], values: dict[str, Any]
+    ) -> dict[str, Any] | None:
         try:
             answer = self._client.update_item(
                 TableName=self._name,
                 Key=_key(change),
-                UpdateExpression=_ADVANCE + add,
+                UpdateExpression=update,
                 ConditionExpression=condition,
-                ExpressionAttributeNames={"#change": "change"},
+                ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
                 ReturnValues="ALL_OLD",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -221,14 +249,21 @@ def _member(row: Mapping[str, Any]) -> Member:
 
 
 def _as_text(change: MembershipChange) -> str:
-    return json.dumps(change.as_json() | {"connectionId": change.connection_id}, separators=(",", ":"))
+    target = {"connectionId": change.connection_id, "targetTypes": change.target_types}
+    return json.dumps(change.as_json() | target, separators=(",", ":"))
 
 
 def _to_send(row: Mapping[str, Any]) -> MembershipChange:
     """Read a row's change; an exit takes along every identifier that was ever sent for the member."""
     told = json.loads(row["change"]["S"])
     change = MembershipChange(
-        row["audienceId"]["S"], told["connectionId"], told["at"], told["id"], told["record"], told.get("forget", False)
+        row["audienceId"]["S"],
+        told["connectionId"],
+        told["at"],
+        told["id"],
+        told["record"],
+        told.get("forget", False),
+        tuple(told.get("targetTypes", ())),
     )
     return _merged(change, _identities(row)) if change.exits else change
 

@@ -1,6 +1,7 @@
 """DynamoDB: the audience table, read through a short cache, and the mappings that live in it."""
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -17,9 +18,11 @@ MAX_AGE = 60.0  # seconds a listed audience is used without asking again
 MAX_AGE_ABSENT = 10.0  # seconds; an audience that has just been linked should not be refused for long
 MAX_CACHED = 2_000  # look-ups kept in memory
 MAX_KEY = 2_048  # bytes of a key; DynamoDB's limit
+MAX_FOUND = 50  # audiences of one index key; there should be one
 BY_COMPUTATION_KEY = "computationKey"  # index names
 BY_EXTERNAL_AUDIENCE_ID = "externalAudienceId"
-MAPPINGS_KEY = "#mappings"  # the one row of the audience table that is not an audience
+NOT_AN_AUDIENCE = "#"  # begins the keys of rows that are none; Amazon's ids are digits
+MAPPINGS_KEY = f"{NOT_AN_AUDIENCE}mappings"
 
 _ATTRIBUTES = {  # attribute of the table: field of Audience
     "audienceId": "audience_id",
@@ -44,7 +47,7 @@ class AudienceTable:
 
     def by_id(self, audience_id: str) -> Audience | None:
         """Return the audience with Amazon's id, None where it is not listed. Raises Unavailable."""
-        if audience_id == MAPPINGS_KEY or not _can_be_a_key(audience_id):
+        if audience_id.startswith(NOT_AN_AUDIENCE) or not _can_be_a_key(audience_id):
             return None
         found: Audience | None = self._cached("id", audience_id, self._get)
         return found
@@ -53,7 +56,7 @@ class AudienceTable:
         """Return the audience linked to Segment's computation key, None where there is none. Raises Unavailable."""
         if not _can_be_a_key(key):
             return None
-        found: Audience | None = self._cached("key", key, self._query)
+        found: Audience | None = self._cached("key", key, self._linked)
         return found
 
     def all(self) -> list[Audience]:
@@ -66,19 +69,49 @@ class AudienceTable:
         found: str | None = self._cached("mappings", MAPPINGS_KEY, self._get_mappings)
         return found
 
+    def by_external_audience_id(self, external_audience_id: str) -> list[Audience]:
+        """Return the audiences created under the customer's own id, at most one for each target. Raises Unavailable.
+
+        Asks the table every time, but through an index, which knows a new audience some moments later.
+        """
+        if not _can_be_a_key(external_audience_id):
+            return []
+        rows = self._query(BY_EXTERNAL_AUDIENCE_ID, external_audience_id)
+        return [_audience(row) for row in rows]
+
     def put(self, audience: Audience, *, created: int) -> None:
-        """List an audience. `created` is in epoch milliseconds. Raises Unavailable."""
-        values = {attribute: getattr(audience, field) for attribute, field in _ATTRIBUTES.items()}
-        row = {attribute: value for attribute, value in values.items() if value not in (None, "")} | {
-            "created": created
-        }
-        serialize = TypeSerializer().serialize
-        self._call(
-            self._client.put_item,
-            TableName=self._name,
-            Item={attribute: serialize(value) for attribute, value in row.items()},
-        )
+        """List an audience, over what was listed. `created` is in epoch milliseconds. Raises Unavailable."""
+        self._call(self._client.put_item, TableName=self._name, Item=row_of(audience, created))
         self._cache.clear()
+
+    def add(self, audience: Audience, *, created: int) -> bool:
+        """List an audience unless it is listed; tell whether that was needed. Raises Unavailable."""
+        return self._if_so(
+            self._client.put_item,
+            Item=row_of(audience, created),
+            ConditionExpression="attribute_not_exists(audienceId)",
+        )
+
+    def change(self, audience_id: str, settings: Mapping[str, Any]) -> bool:
+        """Replace the settings of a listed audience; tell whether it is still listed. Raises Unavailable."""
+        return self._if_so(
+            self._client.update_item,
+            Key={"audienceId": {"S": audience_id}},
+            UpdateExpression="SET settings = :settings",
+            ConditionExpression="attribute_exists(audienceId)",
+            ExpressionAttributeValues={":settings": TypeSerializer().serialize(dict(settings))},
+        )
+
+    def _if_so(self, operation: Callable[..., Any], **arguments: Any) -> bool:
+        try:
+            operation(TableName=self._name, **arguments)
+        except (ClientError, BotoCoreError) as error:
+            if cause(error) == "ConditionalCheckFailedException":
+                return False
+            raise unavailable(error) from None
+        finally:
+            self._cache.clear()
+        return True
 
     def _cached(self, kind: str, key: str, read: Callable[[str], Any]) -> Any:
         now = self._monotonic()
@@ -97,17 +130,22 @@ class AudienceTable:
         )
         return _audience(row) if row else None
 
-    def _query(self, key: str) -> Audience | None:
-        rows = self._call(
-            self._client.query,
-            TableName=self._name,
-            IndexName=BY_COMPUTATION_KEY,
-            KeyConditionExpression="computationKey = :key",
-            ExpressionAttributeValues={":key": {"S": key}},
-            Limit=2,
-        )["Items"]
+    def _linked(self, key: str) -> Audience | None:
+        rows = self._query(BY_COMPUTATION_KEY, key)
         # Two audiences under one key would make the choice a guess.
         return _audience(rows[0]) if len(rows) == 1 else None
+
+    def _query(self, index: str, key: str) -> list[Mapping[str, Any]]:
+        """Ask an index, which is named after the attribute that it is by."""
+        rows: list[Mapping[str, Any]] = self._call(
+            self._client.query,
+            TableName=self._name,
+            IndexName=index,
+            KeyConditionExpression=f"{index} = :key",
+            ExpressionAttributeValues={":key": {"S": key}},
+            Limit=MAX_FOUND,
+        )["Items"]
+        return rows
 
     def _scan(self, _: str) -> list[Audience]:
         rows: list[Mapping[str, Any]] = []
@@ -116,7 +154,7 @@ class AudienceTable:
             page = self._call(self._client.scan, TableName=self._name, **start)
             rows += page["Items"]
             if "LastEvaluatedKey" not in page:
-                return [_audience(row) for row in rows if row["audienceId"]["S"] != MAPPINGS_KEY]
+                return [_audience(row) for row in rows if not row["audienceId"]["S"].startswith(NOT_AN_AUDIENCE)]
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def _get_mappings(self, key: str) -> str | None:
@@ -127,8 +165,21 @@ class AudienceTable:
         try:
             answer: dict[str, Any] = operation(**arguments)
         except (ClientError, BotoCoreError) as error:
-            raise Unavailable(f"the audience table does not answer: {cause(error)}", retry_after=1) from None
+            raise unavailable(error) from None
         return answer
+
+
+def unavailable(error: Exception) -> Unavailable:
+    """Say that the table does not answer, and why."""
+    return Unavailable(f"the audience table does not answer: {cause(error)}", retry_after=1)
+
+
+def row_of(audience: Audience, created: int) -> dict[str, Any]:
+    """Lay an audience out as its row. `created` is in epoch milliseconds; empty fields are left out."""
+    serialize = TypeSerializer().serialize
+    values = {attribute: getattr(audience, field) for attribute, field in _ATTRIBUTES.items()}
+    told = {attribute: value for attribute, value in values.items() if value not in (None, "")}
+    return {attribute: serialize(value) for attribute, value in (told | {"created": created}).items()}
 
 
 def _can_be_a_key(text: str) -> bool:
@@ -142,4 +193,7 @@ def _can_be_a_key(text: str) -> bool:
 def _audience(row: Mapping[str, Any]) -> Audience:
     deserialize = TypeDeserializer().deserialize
     values = {_ATTRIBUTES[name]: deserialize(value) for name, value in row.items() if name in _ATTRIBUTES}
-    return Audience(**values)
+    settings = values.get("settings", {})
+    # All numbers of ours are whole, and JSON knows no Decimal.
+    whole = {name: int(value) if isinstance(value, Decimal) else value for name, value in settings.items()}
+    return Audience(**values | {"settings": whole})

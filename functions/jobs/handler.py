@@ -1,0 +1,105 @@
+"""Ask Amazon what became of uploads: park what a job rejected, and publish sizes and match rates."""
+
+import os
+import time
+from functools import cache
+from typing import Any, NamedTuple
+
+import requests
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+from audience_sync import telemetry
+from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.login import AccessTokens, Login
+from audience_sync.aws.clients import client
+from audience_sync.aws.members import THREADS, MembershipTable
+from audience_sync.aws.secrets import JsonSecret
+from audience_sync.aws.sqs import Queue
+from audience_sync.errors import InvalidMessage, TransientError
+from audience_sync.followup import Finding, FollowUp, JobMessage
+from audience_sync.settings import JobsSettings
+from audience_sync.telemetry import logger, reporting
+
+
+class Tools(NamedTuple):
+    """What one execution environment keeps between invocations."""
+
+    settings: JobsSettings
+    jobs: Queue
+    dead_letters: Queue
+    members: MembershipTable
+    tokens: AccessTokens
+
+
+@cache
+def tools() -> Tools:
+    """Build once per execution environment, on the first invocation."""
+    settings = JobsSettings.from_env(os.environ)
+    secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
+    dynamodb = client("dynamodb", read_timeout=3.0, connections=THREADS)
+    credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
+    return Tools(
+        settings,
+        Queue(sqs, settings.job_queue_url, time.monotonic),
+        Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
+        MembershipTable(dynamodb, settings.membership_table, time.time, settings.job_seconds),
+        AccessTokens(
+            JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
+            Login(requests.Session(), settings.hosts.login, credentials, time.time),
+            time.time,
+        ),
+    )
+
+
+@reporting
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Look at a few jobs; name the messages that must come back."""
+    settings, jobs, dead_letters, members, tokens = tools()
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+    failed: list[str] = []
+    with requests.Session() as session:
+        amazon = AmazonAds(session, settings.hosts.api, tokens)
+        follow_up = FollowUp(amazon, members, jobs, dead_letters, now=lambda: time.time_ns() // 1_000_000)
+        for record in event["Records"]:
+            try:
+                _tell(follow_up.look(JobMessage.from_body(record["body"]), deadline=deadline))
+            except InvalidMessage as error:
+                logger.error("not a job", reason=error.reason)
+            except TransientError as error:
+                logger.warning("job not looked at", reason=error.reason, detail=str(error))
+                failed.append(record["messageId"])
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _tell(finding: Finding) -> None:
+    message, report = finding.message, finding.report
+    logger.info(
+        "job looked at",
+        audience_id=message.audience_id,
+        job_id=message.job_id,
+        outcome=finding.outcome,
+        state=report.state if report else None,
+        parked=finding.parked,
+    )
+    telemetry.count(
+        **{
+            telemetry.JOBS_ENDED: int(finding.outcome == "ended"),
+            telemetry.JOBS_UNRESOLVED: int(finding.outcome in ("given_up", "unknown")),
+            # Counted as delivered when the upload was accepted; the job has shown that they were not.
+            telemetry.CHANGES_DELIVERED: -finding.parked,
+            telemetry.CHANGES_PARKED: finding.parked,
+        }
+    )
+    if report and report.is_final:
+        sizes = report.sizes
+        _publish(message.audience_id, telemetry.AUDIENCE_MATCH_RATE, MetricUnit.Percent, sizes.match_rate)
+        _publish(message.audience_id, telemetry.AUDIENCE_RECEIVED, MetricUnit.Count, sizes.received)
+        _publish(message.audience_id, telemetry.AUDIENCE_SIZE_DSP, MetricUnit.Count, sizes.dsp)
+
+
+def _publish(audience_id: str, name: str, unit: MetricUnit, value: float | None) -> None:
+    if value is None:
+        return
+    with single_metric(name=name, unit=unit, value=value, namespace=telemetry.NAMESPACE) as metric:
+        metric.add_dimension(name="service", value=os.environ.get("POWERTOOLS_SERVICE_NAME", "audience-sync"))
+        metric.add_dimension(name="audience", value=audience_id)

@@ -1,0 +1,82 @@
+"""What Amazon reports about a job, which is the later processing of one upload."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_FINAL = ("SUCCEEDED", "PARTIALLYSUCCEEDED", "COMPLETED", "FAILED")
+_QUOTED = re.compile(r"[0-9A-Fa-f]{32,}|\S+@\S+|\b\d{1,3}(?:\.\d{1,3}){3}\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large an audience is at Amazon. None where Amazon does not know yet, written there as a negative number."""
+
+    received: int | None = None  # records received
+    matched: int | None = None  # records matched to an identity of Amazon's
+    dsp: int | None = None  # members in the DSP audience
+
+    @property
+    def match_rate(self) -> float | None:
+        """Share of the received records that Amazon knows, in percent."""
+        if not self.received or self.matched is None:
+            return None
+        return 100.0 * self.matched / self.received
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """One look at a job."""
+
+    state: str
+    processed: float | None = None  # percent of the records that were processed without an error
+    sizes: Sizes = field(default_factory=Sizes)
+    rejected: dict[str, str] = field(default_factory=dict)  # external user id: Amazon's reason
+
+    @property
+    def is_final(self) -> bool:
+        """Whether asking again gives the same answer. A state we do not know is not final."""
+        return self.state in _FINAL
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether no target was updated, so that no record of the upload took effect."""
+        return self.state == "FAILED"
+
+
+def job_report(answer: Mapping[str, Any]) -> JobReport:
+    """Read Amazon's answer, in which no field is certain to be there. Never raises."""
+    successful = answer.get("successful")
+    processed = successful.get("recordsProcessedRate") if isinstance(successful, dict) else None
+    invalid = answer.get("invalidRecords")
+    return JobReport(
+        state=str(answer.get("jobState", "")).upper(),
+        processed=float(processed) if _is_number(processed) else None,
+        sizes=sizes(answer.get("audienceSize")),
+        rejected={
+            record["externalId"]: _excerpt(record.get("error"))
+            for record in (invalid if isinstance(invalid, list) else ())
+            if isinstance(record, dict) and isinstance(record.get("externalId"), str)
+        },
+    )
+
+
+def sizes(told: Any) -> Sizes:
+    """Read an `audienceSize` object."""
+    if not isinstance(told, dict):
+        return Sizes()
+    return Sizes(*(_count(told.get(name)) for name in ("receivedRecordSize", "idResolutionCount", "dspAudienceSize")))
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if _is_number(value) and value >= 0 else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _excerpt(error: Any) -> str:
+    """Quote Amazon's reason, shortened, less anything that may be an identifier it quotes."""
+    return " ".join(_QUOTED.sub("…", error).split())[:200] if isinstance(error, str) else ""

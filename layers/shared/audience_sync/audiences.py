@@ -1,0 +1,205 @@
+"""Audiences at Amazon: created once, found again, changed. What is listed here is what events may reach.
+
+Amazon cannot be asked which audiences there are, and creates a second one as readily as the first. So an intent is
+noted before each creation, and whoever comes second finds either the audience or the intent:
+
+* the audience exists: it is the answer;
+* somebody is creating it: wait for a while, then ask the caller to come back;
+* somebody began and never ended, long enough ago: whether Amazon has made it cannot be found out. It is created
+  again; should there be a first one, it stays empty at Amazon, since no event can reach it.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
+from audience_sync.amazon_ads.form import Fault, InvalidAudience
+from audience_sync.amazon_ads.record import amazon_id
+from audience_sync.aws.intents import Intent, Intents, key_of
+from audience_sync.aws.secrets import JsonSecret
+from audience_sync.aws.tables import AudienceTable
+from audience_sync.credentials import Keyring
+from audience_sync.errors import (
+    AudienceSyncError,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    TransientError,
+    Unauthorized,
+    Unavailable,
+)
+from audience_sync.membership import Audience
+
+PATIENCE = 8.0  # seconds to wait for somebody else's creation; Segment gives up after ten
+PAUSE = 0.5  # seconds between two looks
+RESERVE = 3.0  # seconds kept back to list what Amazon has created
+CREATE_TIMEOUT = 24.0  # seconds for Amazon; the gateway waits 30 in all. Segment may have left, its repeat finds it
+READ_TIMEOUT = 3.0  # seconds; without an answer the table is believed
+LEFT_BEHIND = 120_000  # milliseconds; four times as long as a creation can be alive
+
+
+class Amazon(Protocol):
+    """The calls that audiences need."""
+
+    def create_audience(self, body: dict[str, Any], *, timeout: float) -> str:
+        """Create one and return its id."""
+
+    def read_audience(self, audience_id: str, *, timeout: float) -> AudienceReport:
+        """Read one. Raises NotFound."""
+
+    def update_audience(self, audience_id: str, body: dict[str, Any], *, timeout: float) -> None:
+        """Change one."""
+
+
+class Clock(NamedTuple):
+    """Time, as it is handed in."""
+
+    now: Callable[[], int]  # epoch milliseconds
+    monotonic: Callable[[], float]  # seconds
+    sleep: Callable[[float], None]  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """An audience that exists now, and what its creator should know."""
+
+    audience_id: str
+    wanted: NewAudience
+    attempts: int = 0  # creations it took at Amazon, this time; 0 where it was there already
+
+    def as_json(self) -> dict[str, str]:
+        """The answer to Segment: the id as a text, the name and the external id where they are not as told."""
+        answer = {"externalId": self.audience_id}
+        if self.wanted.name != self.wanted.told_name:
+            answer["name"] = self.wanted.name
+        if not self.wanted.told_external_id:
+            answer["externalAudienceId"] = self.wanted.external_audience_id
+        return answer
+
+
+def admit(secret: JsonSecret, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+    """Admit a request about audiences, by audience key. Raises Unauthorized, Unavailable, InvalidSettings."""
+    keyring = Keyring.from_json(secret.value())
+    try:
+        keyring.admit_audiences(headers, query)
+    except (Unauthorized, Unavailable):
+        # The secret may just have been rotated: look once more.
+        Keyring.from_json(secret.value(max_age=0)).admit_audiences(headers, query)
+
+
+class Audiences:
+    """Creates, finds and changes audiences."""
+
+    def __init__(
+        self, table: AudienceTable, intents: Intents, amazon: Amazon, clock: Clock, *, max_cpm_cents: int
+    ) -> None:
+        """Hand in the collaborators; `max_cpm_cents` is the highest fee allowed, in hundredths of any currency."""
+        self._table = table
+        self._intents = intents
+        self._amazon = amazon
+        self._clock = clock
+        self._max_cpm_cents = max_cpm_cents
+
+    def create(self, told: Mapping[str, Any], *, deadline: float) -> Created:
+        """Create an audience, or find it: the same external id and target are the same audience.
+
+        Args:
+            told: Segment's audienceName among the customer's extras.
+            deadline: monotonic seconds by which the answer must be on its way.
+
+        Raises:
+            InvalidAudience: the settings make no audience.
+            RequestRejected: Amazon refuses it.
+            TransientError: it is not created, or not known to be. The same request finds out what became of it.
+        """
+        wanted = new_audience(told, max_cpm_cents=self._max_cpm_cents)
+        for listed in self._table.by_external_audience_id(wanted.external_audience_id):
+            if (listed.advertiser_id, listed.connection_id) == (wanted.advertiser_id, wanted.connection_id):
+                return Created(listed.audience_id, wanted)
+        self._refuse_a_taken_key(wanted)
+        intent, is_ours = self._intend(wanted, deadline)
+        if is_ours:
+            return Created(self._create(wanted, intent, deadline), wanted, intent.attempts)
+        audience_id = intent.audience_id or ""
+        self._table.add(wanted.listed_as(audience_id), created=self._clock.now())  # should it have been removed here
+        return Created(audience_id, wanted)
+
+    def find(self, told: Mapping[str, Any]) -> Audience | None:
+        """Return the audience that `told["externalId"]` names, None where it is not listed or gone at Amazon.
+
+        Raises:
+            InvalidRequest: there is no externalId.
+            Unavailable: the table does not answer. Where Amazon does not, the table is believed.
+        """
+        if told.get("externalId") in (None, ""):
+            raise InvalidRequest("externalId is missing")
+        audience_id = amazon_id(told["externalId"])
+        audience = self._table.by_id(audience_id) if audience_id else None
+        if audience is None:
+            return None
+        try:
+            self._amazon.read_audience(audience.audience_id, timeout=READ_TIMEOUT)
+        except NotFound:
+            return None
+        except AudienceSyncError:
+            return audience
+        return audience
+
+    def update(self, audience_id: str, changes: Mapping[str, Any], *, timeout: float = CREATE_TIMEOUT) -> Audience:
+        """Change description, ttl, fee or `dsp` of a listed audience, and return it as it is afterwards.
+
+        Raises:
+            InvalidRequest: it is not listed; InvalidAudience where Amazon does not change such a field.
+            RequestRejected, TransientError: as Amazon's client; the same change may be made again.
+        """
+        audience = self._table.by_id(audience_id)
+        if audience is None:
+            raise InvalidRequest("no audience of this id is listed here", reason="audience_unknown")
+        update = audience_update(audience, changes, max_cpm_cents=self._max_cpm_cents)
+        if update.body:
+            self._amazon.update_audience(audience_id, update.body, timeout=timeout)
+        if not self._table.change(audience_id, update.settings):
+            raise Unavailable("the audience was removed from the list meanwhile")
+        return replace(audience, settings=update.settings)
+
+    def _refuse_a_taken_key(self, wanted: NewAudience) -> None:
+        """Two audiences under one computation key would leave both without events."""
+        if wanted.computation_key and self._table.by_computation_key(wanted.computation_key):
+            allowed, remedy = "a key that no other audience is linked to", "leave it out, or unlink the other audience"
+            raise InvalidAudience([Fault("computationKey", allowed, remedy)])
+
+    def _intend(self, wanted: NewAudience, deadline: float) -> tuple[Intent, bool]:
+        """Note the intent, or wait for whoever has. Returns an intent that is ours or has its audience."""
+        key = key_of(wanted.external_audience_id, wanted.target)
+        patience = min(self._clock.monotonic() + PATIENCE, deadline)
+        while True:
+            intent, is_ours = self._intents.begin(key, now=self._clock.now())
+            left = LEFT_BEHIND - (self._clock.now() - intent.started_at)
+            if not is_ours and intent.audience_id is None and left <= 0:
+                intent, is_ours = self._intents.take_over(intent, now=self._clock.now())
+            if is_ours or intent.audience_id is not None:
+                return intent, is_ours
+            if self._clock.monotonic() + PAUSE > patience:
+                raise TransientError(
+                    "the audience is being created, or its creation was cut off",
+                    retry_after=max(left, 0) / 1000,
+                    reason="creation_under_way",
+                )
+            self._clock.sleep(PAUSE)
+
+    def _create(self, wanted: NewAudience, intent: Intent, deadline: float) -> str:
+        timeout = min(CREATE_TIMEOUT, deadline - RESERVE - self._clock.monotonic())
+        try:
+            if timeout <= 0:
+                raise TransientError("not enough time left", reason="out_of_time")
+            audience_id = self._amazon.create_audience(wanted.body(), timeout=timeout)
+        except OutcomeUnknown as error:
+            raise OutcomeUnknown(str(error), retry_after=LEFT_BEHIND / 1000) from None
+        except AudienceSyncError:
+            with suppress(Unavailable):  # then the intent stands until it counts as left behind
+                self._intents.abandon(intent)
+            raise
+        self._intents.fulfil(intent, wanted.listed_as(audience_id), now=self._clock.now())
+        return audience_id

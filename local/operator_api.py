@@ -1,0 +1,61 @@
+"""What the operator's command asks of a local stack, in place of CloudFormation and Lambda. Loopback only."""
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from local.functions import FunctionError
+from local.template import REGION, STACK
+
+if TYPE_CHECKING:
+    from local.stack import Stack
+
+_KINDS = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
+_PARAMETERS = ("Region", "ConsentPolicy", "LiteralEmail")  # those that the command acts by
+_LAMBDA = "/local/lambda/2015-03-31/functions/{name}"
+
+
+def add_routes(app: web.Application, stack: "Stack") -> None:
+    """Serve the names of the stack's parts, and the two calls of Lambda's API that an operator makes."""
+
+    async def invoke(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in stack.template.functions():
+            return _unknown()
+        headers = {"X-Amz-Executed-Version": "$LATEST", "x-amzn-RequestId": uuid4().hex}
+        try:
+            return web.json_response(await stack.functions.invoke(name, await request.json()), headers=headers)
+        except FunctionError:
+            return web.json_response({}, headers=headers | {"X-Amz-Function-Error": "Unhandled"})
+
+    async def configuration(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in stack.template.functions():
+            return _unknown()
+        return web.json_response({"FunctionName": name, "State": "Active", "LastUpdateStatus": "Successful"})
+
+    async def resources(_: web.Request) -> web.Response:
+        return web.json_response(_resources(stack))
+
+    app.router.add_get("/local/resources", resources)
+    app.router.add_post(f"{_LAMBDA}/invocations", invoke)
+    app.router.add_get(f"{_LAMBDA}/configuration", configuration)
+
+
+def _resources(stack: "Stack") -> dict[str, Any]:
+    template = stack.template
+    parts = [logical_id for kind in _KINDS for logical_id in template.resources(kind)]
+    names = {each: template.resolve({"Ref": each}) for each in parts}
+    return {
+        "stack": STACK,
+        "awsRegion": REGION,
+        "urls": {name: stack.urls[name] for name in ("api", "amazon", "aws")},
+        "names": names | {each: each for each in template.functions()},
+        "parameters": {each: str(template.resolve({"Ref": each})) for each in _PARAMETERS},
+    }
+
+
+def _unknown() -> web.Response:
+    headers = {"x-amzn-ErrorType": "ResourceNotFoundException"}
+    return web.json_response({"Message": "Function not found"}, status=404, headers=headers)

@@ -1,0 +1,239 @@
+"""What our client sends to create and change audiences and connections, against the schema of Amazon's API."""
+
+import json
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from audience_sync.amazon_ads.audience import audience_update, new_audience
+from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.countries import ACCEPTED
+from audience_sync.amazon_ads.form import CURRENCIES, InvalidAudience
+from audience_sync.amazon_ads.login import AccessTokens, Login
+from audience_sync.errors import InvalidRequest, NotFound, OutcomeUnknown, RequestRejected, ServiceUnavailable
+from audience_sync.membership import Audience
+from tests.contract.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
+
+SCHEMA = Path(__file__).parents[2].parent / "shared" / "reference" / "amazon-ads-audiences.schema.json"
+needs_schema = pytest.mark.skipif(
+    not SCHEMA.exists(), reason="shared/reference/amazon-ads-audiences.schema.json is absent"
+)
+NO_CEILING = 10**6
+CREATE, UPDATE = "CreateAudienceMetadataRequest", "UpdateAudienceMetadataRequest"
+ADVERTISER = "590071284455661235"
+FULL: dict[str, Any] = {
+    "audienceName": "VIP",
+    "advertiserId": ADVERTISER,
+    "countryCode": "uk",
+    "description": "",
+    "externalAudienceId": "vip-gb",
+    "ttl": "0",
+    "cpmCents": 0,
+    "currency": "gbp",
+}
+
+
+class Stored:
+    """A secret in memory."""
+
+    def __init__(self, **content: str) -> None:
+        self.content = content
+
+    def value(self, *, max_age: float = 60.0) -> dict[str, str]:
+        assert max_age >= 0
+        return self.content
+
+
+@pytest.fixture(scope="module")
+def amazon() -> Iterator[Amazon]:
+    with sandbox() as served:
+        yield served
+
+
+@pytest.fixture
+def client(amazon: Amazon) -> Iterator[AmazonAds]:
+    requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
+    credentials = Stored(clientId=CLIENT_ID, clientSecret=CLIENT_SECRET, refreshToken=REFRESH_TOKEN)
+    with requests.Session() as session, requests.Session() as for_login:
+        login = Login(for_login, f"{amazon.url}/auth/o2/token", credentials, time.time)
+        yield AmazonAds(session, amazon.url, AccessTokens(Stored(), login, time.time))
+
+
+def received(amazon: Amazon, method: str, path: str) -> list[dict[str, Any]]:
+    return [each for each in amazon.shown("requests?since=0") if (each["method"], each["path"]) == (method, path)]
+
+
+@cache
+def validator(name: str) -> Draft202012Validator:
+    schema = json.loads(SCHEMA.read_text())
+    return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
+
+
+def problems(name: str, body: Any) -> list[str]:
+    return [f"{error.json_path}: {error.validator}" for error in validator(name).iter_errors(body)]
+
+
+TEXT = st.text(max_size=1100) | st.sampled_from(["", "VIP", " ", "x" * 10, "x" * 128, "x" * 129])
+NUMBER = st.integers(-5, 40_000_000) | st.sampled_from(["", "0", "34300800", "a", None, True, 1.5])
+SETTINGS = st.fixed_dictionaries(
+    {
+        "audienceName": TEXT,
+        "countryCode": st.sampled_from(sorted(ACCEPTED)) | st.sampled_from(["uk", "XX", None]),
+    },
+    optional={
+        "advertiserId": st.integers(-1, 2**65) | st.integers(1, 2**64 - 1).map(str) | TEXT,
+        "connectionId": TEXT,
+        "description": TEXT,
+        "externalAudienceId": TEXT | st.integers(),
+        "ttl": NUMBER,
+        "cpmCents": NUMBER,
+        "currency": st.sampled_from([*CURRENCIES, "usd", "CHF", ""]),
+        "dsp": st.booleans() | st.sampled_from(["true", "x"]),
+    },
+)
+
+
+@needs_schema
+@given(SETTINGS)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_is_not_refused_is_a_body_that_amazon_takes(told: dict[str, Any]) -> None:
+    try:
+        body = new_audience(told, max_cpm_cents=NO_CEILING).body()
+    except InvalidAudience:
+        return
+    assert problems(CREATE, json.loads(json.dumps(body))) == []
+
+
+@needs_schema
+@given(st.dictionaries(st.sampled_from(["description", "ttl", "cpmCents", "currency"]), NUMBER | TEXT, max_size=4))
+@settings(deadline=None)
+def test_whatever_change_is_not_refused_is_a_body_that_amazon_takes(changes: dict[str, Any]) -> None:
+    try:
+        body = audience_update(Audience("1"), changes, max_cpm_cents=NO_CEILING).body
+    except InvalidAudience:
+        return
+    assert problems(UPDATE, body) == []
+
+
+@needs_schema
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param({"advertiserId": ADVERTISER}, id="an advertiser"),
+        pytest.param({"advertiserId": "", "connectionId": "c"}, id="a connection"),
+    ],
+)
+def test_a_body_with_everything_set_is_one(target: dict[str, str]) -> None:
+    assert problems(CREATE, new_audience(FULL | target, max_cpm_cents=0).body()) == []
+
+
+@needs_schema
+def test_country_codes_and_currencies_are_those_of_the_schema() -> None:
+    defs = json.loads(SCHEMA.read_text())["$defs"]
+    assert set(defs["ApiCountryCode"]["enum"]) == ACCEPTED
+    assert tuple(defs["Currency"]["enum"]) == CURRENCIES
+
+
+@needs_schema
+def test_every_request_on_the_wire_is_one_of_the_schema(amazon: Amazon, client: AmazonAds) -> None:
+    connection_id = client.create_connection({"amcInstanceId": "i", "dspAdvertiserId": "5", "isDefault": True})
+    client.accept_terms(client.terms())
+    audience_id = client.create_audience(new_audience(FULL, max_cpm_cents=0).body())
+    changes = {"description": "new", "ttl": 7, "cpmCents": 1, "currency": "EUR"}
+    client.update_audience(audience_id, audience_update(Audience(audience_id), changes, max_cpm_cents=1).body)
+    client.delete_connection(connection_id)
+    for method, path, schema in (
+        ("POST", "/amc/audiences/metadata", CREATE),
+        ("PUT", f"/amc/audiences/metadata/{audience_id}", UPDATE),
+        ("POST", "/amc/audiences/connections", "CreateConnectionRequest"),
+        ("PATCH", "/amc/audiences/connections/terms", "AcceptTermsRequest"),
+    ):
+        (request,) = received(amazon, method, path)
+        assert problems(schema, request["body"]) == []
+
+
+def test_an_audience_is_read_back_as_it_was_made_and_changed(client: AmazonAds) -> None:
+    audience_id = client.create_audience(new_audience(FULL, max_cpm_cents=0).body())
+    made = client.read_audience(audience_id)
+    assert (made.audience_id, made.name, made.country, made.ttl) == (audience_id, "Segment audience VIP", "GB", 0)
+    assert made.external_audience_id == "vip-gb"
+    assert set(made.sizes.values()) == {None}, "-1 at Amazon: not known yet"
+    client.update_audience(audience_id, {"description": "new", "metadata": {"ttl": 9}})
+    changed = client.read_audience(audience_id)
+    assert (changed.name, changed.description, changed.ttl) == ("Segment audience VIP", "new", 9)
+
+
+def test_an_unknown_audience_is_not_found(client: AmazonAds) -> None:
+    with pytest.raises(NotFound):
+        client.read_audience("418273650912345999")
+    with pytest.raises(NotFound):
+        client.update_audience("418273650912345999", {"description": ""})
+
+
+def test_connections_are_made_listed_and_removed_one_by_one(client: AmazonAds) -> None:
+    first, second = (client.create_connection({"amcInstanceId": name}) for name in ("one", "two"))
+    assert [each["connectionId"] for each in client.connections()] == [first, second]
+    client.delete_connection(first)
+    assert [each["connectionId"] for each in client.connections()] == [second]
+    with pytest.raises(NotFound):
+        client.delete_connection(first)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n"])
+def test_a_blank_connection_id_never_reaches_amazon_which_would_remove_all(
+    amazon: Amazon, client: AmazonAds, blank: str
+) -> None:
+    kept = client.create_connection({"amcInstanceId": "one"})
+    with pytest.raises(InvalidRequest):
+        client.delete_connection(blank)
+    assert received(amazon, "DELETE", "/amc/audiences/connections") == []
+    assert [each["connectionId"] for each in client.connections()] == [kept]
+
+
+def test_a_connection_id_cannot_say_more_than_an_id(client: AmazonAds) -> None:
+    with pytest.raises(NotFound):
+        client.delete_connection("x&connectionId=")
+
+
+def test_terms_are_read_and_accepted_only_when_told_to(client: AmazonAds) -> None:
+    terms = client.terms()
+    assert (terms.accepted, bool(terms.agreement), bool(terms.token)) == (False, True, True)
+    assert terms.token not in repr(terms)
+    client.accept_terms(terms)
+    assert client.terms().accepted
+
+
+def test_profiles_show_what_an_authorization_reaches(client: AmazonAds) -> None:
+    (profile,) = client.profiles()
+    assert (profile["profileId"], profile["countryCode"]) == ("371552318001631925", "US")
+
+
+@pytest.mark.parametrize(
+    ("do", "error"),
+    [
+        pytest.param({"close_after_apply": True}, OutcomeUnknown, id="reset"),
+        pytest.param({"status": 500}, OutcomeUnknown, id="500"),
+        pytest.param({"status": 502}, OutcomeUnknown, id="502"),
+        pytest.param({"status": 504}, OutcomeUnknown, id="504"),
+        pytest.param({"status": 503}, ServiceUnavailable, id="503"),
+        pytest.param({"status": 201, "body": ""}, OutcomeUnknown, id="an empty answer"),
+        pytest.param({"status": 201, "body": '{"audienceId": "1"}'}, OutcomeUnknown, id="an id as text"),
+        pytest.param({"status": 201, "body": '{"audienceId": 1e17}'}, OutcomeUnknown, id="a rounded id"),
+        pytest.param({"status": 409, "body": '{"message": "exists"}'}, RequestRejected, id="409"),
+    ],
+)
+def test_a_creation_that_may_have_happened_is_not_taken_for_one_that_did_not(
+    amazon: Amazon, client: AmazonAds, do: dict[str, Any], error: type[Exception]
+) -> None:
+    amazon.faults({"match": {"path": "/amc/audiences/metadata"}, "do": do})
+    with pytest.raises(error):
+        client.create_audience(new_audience(FULL, max_cpm_cents=0).body())
+    assert len(received(amazon, "POST", "/amc/audiences/metadata")) == 1

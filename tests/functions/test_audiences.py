@@ -1,0 +1,318 @@
+"""The audiences handler, on the very bodies that Segment sends, with Amazon's sandbox behind it."""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from audience_sync import audiences
+from audience_sync.aws.tables import AudienceTable
+from functions.audiences import handler
+from functions.ingest import handler as ingest
+from functions.worker import handler as worker
+from local.amazon.exchange import SANDBOX
+from local.people import Person, audience_event
+from tests.functions.conftest import AUDIENCE, EVENT_KEY, Cloud, Context
+from tests.servers import Served
+
+EVENTS = Path(__file__).parents[2] / "events"
+CREATE, GET = "POST /v1/audiences", "POST /v1/audiences/get"
+AUDIENCE_KEY, PREVIOUS_KEY = "audience-key-for-the-tests-1", "audience-key-of-last-month-2"
+JSON = {"content-type": "application/json"}
+WITH_KEY = JSON | {"authorization": "Basic " + base64.b64encode(f"segment:{AUDIENCE_KEY}".encode()).decode()}
+WITHOUT_EXTRAS, WITH_EXTRAS, LOOK_UP = (
+    next((EVENTS / "segment").glob(f"{number}-webhook-audiences-*.json")).read_bytes() for number in (16, 17, 18)
+)
+TOLD: dict[str, Any] = json.loads(WITH_EXTRAS) | {"externalAudienceId": "new-one", "advertiserId": 590071284455661235}
+
+
+@pytest.fixture(autouse=True)
+def function(cloud: Cloud) -> Iterator[None]:
+    """A new execution environment of the function."""
+    keys = {"eventKey": EVENT_KEY, "audienceKey": AUDIENCE_KEY, "previousAudienceKey": PREVIOUS_KEY}
+    cloud.put_secret("IngestSecret", keys)
+    cloud.enter("AudiencesFunction")
+    handler.collaborators.cache_clear()
+    yield
+    handler.collaborators.cache_clear()
+
+
+def http(
+    route: str, body: Any, headers: dict[str, str] | None = None, query: dict[str, str] | None = None
+) -> dict[str, Any]:
+    text = body.decode() if isinstance(body, bytes) else json.dumps(body)
+    event = {"version": "2.0", "routeKey": route, "headers": WITH_KEY if headers is None else headers, "body": text}
+    return event | {"isBase64Encoded": False} | ({"queryStringParameters": query} if query else {})
+
+
+def ask(event: dict[str, Any], context: Context | None = None) -> tuple[int, dict[str, Any]]:
+    answer = handler.lambda_handler(event, context or Context())
+    assert len(answer["body"]) < 8000
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def create(**changed: Any) -> tuple[int, dict[str, Any]]:
+    return ask(http(CREATE, TOLD | changed))
+
+
+def at_amazon(cloud: Cloud, method: str, path: str) -> list[dict[str, Any]]:
+    listed = requests.get(f"{cloud.amazon_url}/sandbox/requests?since=0", timeout=5).json()
+    return [request for request in listed if request["method"] == method and request["path"].startswith(path)]
+
+
+def creations(cloud: Cloud) -> list[dict[str, Any]]:
+    return at_amazon(cloud, "POST", "/amc/audiences/metadata")
+
+
+def listed(cloud: Cloud) -> list[str]:
+    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"), time.monotonic)
+    return [audience.audience_id for audience in table.all() if audience.audience_id != AUDIENCE.audience_id]
+
+
+def test_segments_own_create_body_makes_an_audience_and_gets_its_id_as_a_text(cloud: Cloud) -> None:
+    status, answer = ask(http(CREATE, WITH_EXTRAS))
+    assert (status, listed(cloud)) == (200, [answer["externalId"]])
+    assert answer["externalId"].isdigit()
+    assert int(answer["externalId"]) > 2**53
+    (request,) = creations(cloud)
+    assert request["body"] == {
+        "name": "Lapsed premium buyers",
+        "description": "Premium buyers quiet for 60 days",
+        "countryCode": "US",
+        "targetResource": {"advertiserId": 590071284455661234},
+        "metadata": {"externalAudienceId": "lapsed-premium-us", "ttl": 2592000},
+    }
+
+
+def test_segments_own_create_body_without_extras_is_told_which_extras_it_needs(cloud: Cloud) -> None:
+    status, answer = ask(http(CREATE, WITHOUT_EXTRAS))
+    assert status == 400
+    assert [fault["field"] for fault in answer["faults"]] == ["advertiserId, connectionId", "countryCode"]
+    assert all(fault["allowed"] and fault["remedy"] for fault in answer["faults"])
+    assert creations(cloud) == []
+
+
+def test_segments_own_get_body_finds_the_audience() -> None:
+    assert ask(http(GET, LOOK_UP)) == (200, {"externalId": AUDIENCE.audience_id})
+
+
+@pytest.mark.parametrize(
+    ("example", "status"), [("create", 200), ("create-without-extras", 400), ("get", 200)], ids=lambda value: value
+)
+def test_the_example_requests_are_served_as_they_are(cloud: Cloud, example: str, status: int) -> None:
+    cloud.put_secret("IngestSecret", {"audienceKey": "a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f6g7h8i9j0a1b2c3d4"})
+    assert ask(json.loads((EVENTS / f"lambda/audiences-{example}.json").read_text()))[0] == status
+
+
+def test_a_created_audience_is_found_and_filled_by_events(cloud: Cloud) -> None:
+    audience_id = create(computationKey="new_ones")[1]["externalId"]
+    assert ask(http(GET, {"externalId": audience_id})) == (200, {"externalId": audience_id})
+    cloud.enter("IngestFunction")
+    event = audience_event(Person(1), enters=True, at=datetime.now(UTC), audience_id=audience_id, key="new_ones")
+    headers = JSON | {"x-api-key": EVENT_KEY}
+    answer = ingest.lambda_handler(http("POST /v1/events", event, headers), Context())
+    assert json.loads(answer["body"])["accepted"] == 1
+    assert [message["audienceId"] for message in cloud.messages()] == [audience_id]
+
+
+def test_an_audience_in_amc_has_its_members_sent_to_dsp_when_that_was_asked_for(cloud: Cloud, amazon: Served) -> None:
+    connections = amazon.app[SANDBOX].connections
+    connections.accept_terms({"agreementToken": connections.terms()["agreementToken"], "hasAccepted": True})
+    connection_id = connections.add({"amcInstanceId": "i", "dspAdvertiserId": "5"}, 0)
+    target = {"advertiserId": "", "connectionId": connection_id, "dsp": "true"}
+    audience_id = create(**target)[1]["externalId"]
+    cloud.enter("IngestFunction")
+    event = audience_event(Person(1), enters=True, at=datetime.now(UTC), audience_id=audience_id, key="x")
+    ingest.lambda_handler(http("POST /v1/events", event, JSON | {"x-api-key": EVENT_KEY}), Context())
+    (message,) = cloud.messages()
+    assert (message["connectionId"], message["targetTypes"]) == (connection_id, ["DSP"])
+    cloud.enter("WorkerFunction")
+    record = {"messageId": "1", "receiptHandle": "r", "body": json.dumps(message)}
+    assert worker.lambda_handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
+    (upload,) = at_amazon(cloud, "POST", "/amc/audiences/records")
+    assert upload["body"]["targetResource"] == {"connectionId": connection_id, "targetTypes": ["DSP"]}
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "status"),
+    [
+        pytest.param(WITH_KEY, None, 200, id="Basic"),
+        pytest.param(JSON | {"authorization": f"Bearer {AUDIENCE_KEY}"}, None, 200, id="Bearer"),
+        pytest.param(JSON, {"key": AUDIENCE_KEY}, 200, id="?key="),
+        pytest.param(JSON, {"key": PREVIOUS_KEY}, 200, id="the previous key"),
+        pytest.param(JSON, None, 401, id="nothing"),
+        pytest.param(JSON, {"key": ""}, 401, id="an empty key"),
+        pytest.param(JSON | {"authorization": f"Bearer {EVENT_KEY}"}, None, 401, id="an event key"),
+        pytest.param(JSON, {"key": EVENT_KEY}, 401, id="?key= with an event key"),
+        pytest.param(JSON | {"x-signature": "0" * 40}, None, 401, id="a signature"),
+        pytest.param({"authorization": "Basic !"}, None, 401, id="broken Basic, and nothing parsed further"),
+    ],
+)
+@pytest.mark.parametrize("route", [CREATE, GET])
+def test_an_audience_key_opens_and_nothing_else_does(
+    cloud: Cloud, headers: dict[str, str], query: dict[str, str] | None, status: int, route: str
+) -> None:
+    body = LOOK_UP if route == GET else TOLD
+    got, answer = ask(http(route, body, headers, query))
+    assert got == status
+    assert status == 200 or answer == {"error": "unauthorized"}
+    assert len(creations(cloud)) == (1 if route == CREATE and status == 200 else 0)
+
+
+def test_a_key_that_was_rotated_a_moment_ago_opens_at_once(cloud: Cloud) -> None:
+    assert create()[0] == 200
+    cloud.put_secret("IngestSecret", {"audienceKey": "a-new-audience-key-0001"})
+    assert ask(http(GET, LOOK_UP, JSON, {"key": "a-new-audience-key-0001"}))[0] == 200
+
+
+@pytest.mark.parametrize("key", ["", "short", "CHANGE_ME_CHANGE_ME"])
+def test_an_unusable_secret_fails_closed(cloud: Cloud, key: str) -> None:
+    cloud.put_secret("IngestSecret", {"audienceKey": key})
+    assert ask(http(CREATE, TOLD, JSON, {"key": key}))[0] == 503
+    assert creations(cloud) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "error"),
+    [
+        pytest.param(b"{", WITH_KEY, 400, "not JSON", id="malformed JSON"),
+        pytest.param(b"[]", WITH_KEY, 400, "not a JSON object", id="an array"),
+        pytest.param(b"", WITH_KEY, 400, "not JSON", id="nothing"),
+        pytest.param(b'{"ttl": NaN}', WITH_KEY, 400, "not JSON", id="not a number"),
+        pytest.param(b"[" * 60_000, WITH_KEY, 400, "not JSON", id="nested too deeply"),
+        pytest.param(b" " * 70_000, WITH_KEY, 413, "over 65536 bytes", id="too long"),
+        pytest.param(WITH_EXTRAS, WITH_KEY | {"content-type": "text/plain"}, 415, "application/json", id="wrong type"),
+        pytest.param(b"{}", WITH_KEY, 400, "audienceName, advertiserId, connectionId, countryCode", id="empty"),
+    ],
+)
+def test_what_a_bad_request_gets(cloud: Cloud, body: bytes, headers: dict[str, str], status: int, error: str) -> None:
+    got, answer = ask(http(CREATE, body, headers))
+    assert got == status
+    assert error in answer["error"]
+    assert creations(cloud) == []
+
+
+def test_a_fee_is_refused_unless_the_operator_allows_it(cloud: Cloud) -> None:
+    fee = {"cpmCents": 150, "currency": "EUR"}
+    status, answer = create(**fee)
+    assert (status, [fault["field"] for fault in answer["faults"]]) == (400, ["cpmCents"])
+    cloud.enter("AudiencesFunction", MAX_CPM_CENTS="150")
+    handler.collaborators.cache_clear()
+    assert create(**fee)[0] == 200
+    assert creations(cloud)[0]["body"]["metadata"]["audienceFees"] == [fee]
+
+
+def test_what_amazon_refuses_is_told_in_its_words() -> None:
+    status, answer = create(advertiserId="", connectionId="nobody-knows")
+    assert status == 400
+    assert answer["error"] == "Amazon answered 400: targetResource.connectionId is not a known connection"
+
+
+def test_creating_twice_gives_one_audience(cloud: Cloud) -> None:
+    assert create() == create()
+    assert len(creations(cloud)) == 1
+
+
+def test_creating_twice_at_once_gives_one_audience(cloud: Cloud) -> None:
+    cloud.fault("/amc/audiences/metadata", {"delay": 0.5})
+    start, answers = threading.Barrier(2), list[tuple[int, dict[str, Any]]]()
+
+    def run() -> None:
+        start.wait()
+        answers.append(create())
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert answers == [(200, {"externalId": listed(cloud)[0]})] * 2
+    assert len(creations(cloud)) == 1
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        pytest.param({"close_after_apply": True}, id="the connection breaks"),
+        pytest.param({"close_mid_response": True}, id="half an answer"),
+        pytest.param({"status": 500, "apply": True}, id="an error after the work"),
+        pytest.param({"status": 201, "body": "{}"}, id="an answer without an id"),
+    ],
+)
+def test_after_a_lost_answer_the_repeat_does_not_create_a_second_one(
+    cloud: Cloud, do: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audiences, "PATIENCE", 0.0)
+    cloud.fault("/amc/audiences/metadata", do)
+    for _ in range(2):
+        answer = handler.lambda_handler(http(CREATE, TOLD), Context())
+        assert answer["statusCode"] == 503
+        assert 100 < int(answer["headers"]["Retry-After"]) <= 120
+    assert (len(creations(cloud)), listed(cloud)) == (1, [])
+
+
+def test_an_intent_left_behind_is_begun_again_and_said_so(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
+) -> None:
+    cloud.fault("/amc/audiences/metadata", {"close_after_apply": True})
+    assert create()[0] == 503
+    monkeypatch.setattr(audiences, "LEFT_BEHIND", 0)
+    status, answer = create()
+    assert (status, listed(cloud)) == (200, [answer["externalId"]])
+    assert "created again" in printed()
+    violations = requests.get(f"{cloud.amazon_url}/sandbox/violations", timeout=5).json()
+    assert [violation["kind"] for violation in violations] == ["external_audience_id_twice"]
+
+
+@pytest.mark.parametrize(
+    ("do", "wait"),
+    [
+        pytest.param({"status": 429, "headers": {"Retry-After": "30"}}, "30", id="throttled"),
+        pytest.param({"status": 503}, "5", id="not available"),
+        pytest.param({"status": 401}, "5", id="no token is good"),
+    ],
+)
+def test_trouble_at_amazon_is_a_503_and_the_repeat_succeeds(cloud: Cloud, do: dict[str, Any], wait: str) -> None:
+    cloud.fault("/amc/audiences/metadata", do, times=2 if do["status"] == 401 else 1)
+    answer = handler.lambda_handler(http(CREATE, TOLD), Context())
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, wait)
+    assert create()[0] == 200
+
+
+def test_with_little_time_left_nothing_is_begun(cloud: Cloud) -> None:
+    assert ask(http(CREATE, TOLD), Context(milliseconds=300))[0] == 503
+    assert creations(cloud) == []
+
+
+@pytest.mark.parametrize(
+    ("do", "status"),
+    [
+        pytest.param({"status": 404}, 404, id="Amazon knows it no longer"),
+        pytest.param({"status": 500}, 200, id="Amazon fails"),
+        pytest.param({"close_before_read": True}, 200, id="Amazon hangs up"),
+    ],
+)
+def test_a_listed_audience_is_confirmed_unless_amazon_denies_it(cloud: Cloud, do: dict[str, Any], status: int) -> None:
+    cloud.fault("/amc/audiences/metadata/*", do)
+    assert ask(http(GET, LOOK_UP))[0] == status
+
+
+@pytest.mark.parametrize("told", ["418273650912345679", "#mappings", "x"])
+def test_an_audience_that_is_not_listed_is_not_found_and_amazon_not_asked(cloud: Cloud, told: str) -> None:
+    assert ask(http(GET, {"externalId": told})) == (404, {"error": "not found"})
+    assert at_amazon(cloud, "GET", "/amc") == []
+
+
+def test_neither_logs_nor_answers_hold_a_key_a_token_or_what_was_sent(printed: Callable[[], str]) -> None:
+    answers = [create(description="private words", ttl="private ttl"), create(description="private words")]
+    answers.append(ask(http(CREATE, TOLD, JSON, {"key": "private-wrong-key-0001"})))
+    told = json.dumps(answers) + printed()
+    for value in ("private", AUDIENCE_KEY, PREVIOUS_KEY, EVENT_KEY, "Atza|", "Atzr|", "made-up-client-secret"):
+        assert value not in told

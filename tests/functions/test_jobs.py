@@ -1,0 +1,60 @@
+"""What became of uploads, from the worker's message to the dead letter and the metrics."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from functions.jobs import handler
+from tests.functions.conftest import AUDIENCE, Cloud, Context
+from tests.functions.test_worker import body, change, deliver
+
+
+def job_messages(cloud: Cloud) -> list[dict[str, Any]]:
+    return [json.loads(message.body) for message in cloud.queues.peek(cloud.name_of("JobQueue"))]
+
+
+def look(cloud: Cloud) -> list[str]:
+    """Hand the waiting job messages to the function. Returns the ids of those that must come back."""
+    records = [
+        {"messageId": message.id, "receiptHandle": "h", "body": message.body, "attributes": {}}
+        for message in cloud.queues.peek(cloud.name_of("JobQueue"))
+    ]
+    cloud.enter("JobsFunction")
+    answer = handler.lambda_handler({"Records": records}, Context())
+    return [entry["itemIdentifier"] for entry in answer["batchItemFailures"]]
+
+
+def test_an_upload_is_followed_up_with_its_members(cloud: Cloud) -> None:
+    deliver(cloud, body(change("cust_1"), change("cust_2")))
+    (told,) = job_messages(cloud)
+    assert (told["audienceId"], told["members"]) == (AUDIENCE.audience_id, ["cust_1", "cust_2"])
+    counts = cloud.queues.counts(cloud.name_of("JobQueue"))
+    assert (counts.visible, counts.delayed) == (0, 1), "not before the job can have ended"
+
+
+def test_a_job_that_ended_well_publishes_the_sizes(cloud: Cloud, printed: Callable[[], str]) -> None:
+    deliver(cloud, body(change("cust_1")))
+    assert look(cloud) == []
+    text = printed()
+    assert '"JobsEnded":[1.0]' in text.replace(" ", "")
+    assert "AudienceReceived" in text
+    assert cloud.messages("DeadLetterQueue") == []
+
+
+def test_a_record_that_the_job_rejected_is_parked_and_counted_over(cloud: Cloud, printed: Callable[[], str]) -> None:
+    cloud.fault("/amc/audiences/records", {"job": {"failed": ["cust_2"]}})
+    deliver(cloud, body(change("cust_1"), change("cust_2")))
+    printed()
+    assert look(cloud) == []
+    (letter,) = cloud.messages("DeadLetterQueue")
+    assert letter["changes"][0]["record"]["externalUserId"] == "cust_2"
+    assert letter["parked"]["reason"] == "job_rejected"
+    text = printed().replace(" ", "")
+    assert '"ChangesDelivered":[-1.0]' in text
+    assert '"ChangesParked":[1.0]' in text
+
+
+def test_while_amazon_is_down_the_question_waits(cloud: Cloud) -> None:
+    deliver(cloud, body(change("cust_1")))
+    cloud.fault("/amc/audiences/records/*", {"status": 503}, times=9)
+    assert len(look(cloud)) == 1

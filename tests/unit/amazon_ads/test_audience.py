@@ -1,0 +1,312 @@
+"""From settings that people type to the bodies Amazon takes, and what is said where they make none."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
+from audience_sync.amazon_ads.form import CURRENCIES, InvalidAudience
+from audience_sync.membership import Audience
+
+DROP = object()  # stands for a field to leave out
+TOLD: dict[str, Any] = {
+    "advertiserId": "590071284455661235",
+    "countryCode": "US",
+    "externalAudienceId": "lapsed-premium-us",
+    "audienceName": "Lapsed premium buyers",
+}
+FEE = {"cpmCents": 100, "currency": "USD"}
+MAX_CPM_CENTS = 500
+
+
+def told(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in (TOLD | fields).items() if value is not DROP}
+
+
+def made(**fields: Any) -> NewAudience:
+    return new_audience(told(**fields), max_cpm_cents=MAX_CPM_CENTS)
+
+
+def faults_of(settings: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(InvalidAudience) as caught:
+        new_audience(settings, max_cpm_cents=MAX_CPM_CENTS)
+    return {fault.field: fault.allowed for fault in caught.value.faults}
+
+
+TARGETS = "exactly one of advertiserId"
+
+
+@pytest.mark.parametrize(
+    ("fields", "at_fault", "allowed"),
+    [
+        pytest.param({"audienceName": DROP}, "audienceName", "1 to 128 characters", id="name: absent"),
+        pytest.param({"audienceName": ""}, "audienceName", "1 to 128 characters", id="name: empty"),
+        pytest.param({"audienceName": " \t"}, "audienceName", "1 to 128 characters", id="name: blank"),
+        pytest.param({"audienceName": None}, "audienceName", "1 to 128 characters", id="name: null"),
+        pytest.param({"audienceName": 42}, "audienceName", "1 to 128 characters", id="name: a number"),
+        pytest.param({"audienceName": ["VIP"]}, "audienceName", "1 to 128 characters", id="name: a list"),
+        pytest.param({"audienceName": "x" * 129}, "audienceName", "1 to 128 characters", id="name: too long"),
+        pytest.param({"audienceName": "VIP\x00"}, "audienceName", "no", id="name: a control character"),
+        pytest.param({"audienceName": "VIP\ud83d"}, "audienceName", "no", id="name: half a character"),
+        pytest.param({"advertiserId": DROP}, "advertiserId, connectionId", TARGETS, id="target: none"),
+        pytest.param({"advertiserId": ""}, "advertiserId, connectionId", TARGETS, id="target: an empty one"),
+        pytest.param({"connectionId": "c-1"}, "advertiserId, connectionId", TARGETS, id="target: both"),
+        pytest.param({"advertiserId": "ENTITY123"}, "advertiserId", "1 to 20 digits", id="advertiser: letters"),
+        pytest.param({"advertiserId": 5.9e17}, "advertiserId", "1 to 20 digits", id="advertiser: a float"),
+        pytest.param({"advertiserId": "5.9e17"}, "advertiserId", "1 to 20 digits", id="advertiser: in powers of ten"),
+        pytest.param({"advertiserId": True}, "advertiserId", "1 to 20 digits", id="advertiser: true"),
+        pytest.param({"advertiserId": 0}, "advertiserId", "1 to 20 digits", id="advertiser: zero"),
+        pytest.param({"advertiserId": -5}, "advertiserId", "1 to 20 digits", id="advertiser: negative"),
+        pytest.param({"advertiserId": 2**64}, "advertiserId", "1 to 20 digits", id="advertiser: over 64 bits"),
+        pytest.param({"advertiserId": "٤٢"}, "advertiserId", "1 to 20 digits", id="advertiser: Arabic digits"),
+        pytest.param({"advertiserId": {}}, "advertiserId", "1 to 20 digits", id="advertiser: an object"),
+        pytest.param(
+            {"advertiserId": DROP, "connectionId": "c" * 257}, "connectionId", "1 to 256", id="connection: too long"
+        ),
+        pytest.param({"advertiserId": DROP, "connectionId": " "}, "connectionId", "1 to 256", id="connection: blank"),
+        pytest.param({"advertiserId": DROP, "connectionId": []}, "connectionId", "1 to 256", id="connection: a list"),
+        pytest.param({"countryCode": DROP}, "countryCode", "ISO 3166-1 alpha-2", id="country: absent"),
+        pytest.param({"countryCode": "USA"}, "countryCode", "ISO 3166-1 alpha-2", id="country: three letters"),
+        pytest.param({"countryCode": "XX"}, "countryCode", "ISO 3166-1 alpha-2", id="country: not in the list"),
+        pytest.param({"countryCode": "Germany"}, "countryCode", "ISO 3166-1 alpha-2", id="country: its name"),
+        pytest.param({"countryCode": 49}, "countryCode", "ISO 3166-1 alpha-2", id="country: a number"),
+        pytest.param({"description": "x" * 1001}, "description", "0 to 1000 characters", id="description: too long"),
+        pytest.param({"description": 5}, "description", "0 to 1000 characters", id="description: a number"),
+        pytest.param({"description": "a\x07b"}, "description", "no", id="description: a control character"),
+        pytest.param({"externalAudienceId": "x" * 257}, "externalAudienceId", "1 to 256", id="external id: too long"),
+        pytest.param({"externalAudienceId": True}, "externalAudienceId", "1 to 256", id="external id: true"),
+        pytest.param({"externalAudienceId": "\t"}, "externalAudienceId", "1 to 256", id="external id: blank"),
+        pytest.param({"externalAudienceId": "a\ud800"}, "externalAudienceId", "no", id="external id: half a character"),
+        pytest.param({"ttl": -1}, "ttl", "from 0 to 34300800", id="ttl: negative"),
+        pytest.param({"ttl": 34_300_801}, "ttl", "from 0 to 34300800", id="ttl: over 397 days"),
+        pytest.param({"ttl": "34300801"}, "ttl", "from 0 to 34300800", id="ttl: over 397 days, as text"),
+        pytest.param({"ttl": 1.5}, "ttl", "whole number", id="ttl: half a second"),
+        pytest.param({"ttl": "30 days"}, "ttl", "whole number of seconds", id="ttl: in words"),
+        pytest.param({"ttl": "1e6"}, "ttl", "whole number of seconds", id="ttl: in powers of ten"),
+        pytest.param({"ttl": False}, "ttl", "whole number of seconds", id="ttl: false"),
+        pytest.param({"ttl": [5]}, "ttl", "whole number of seconds", id="ttl: a list"),
+        pytest.param({"cpmCents": 5}, "currency", "together with cpmCents", id="fee: no currency"),
+        pytest.param({"currency": "USD"}, "cpmCents", "together with currency", id="fee: a currency alone"),
+        pytest.param({"cpmCents": 0}, "currency", "together with cpmCents", id="fee: zero is a price too"),
+        pytest.param(FEE | {"cpmCents": 501}, "cpmCents", "from 0 to 500, the ceiling", id="fee: over the ceiling"),
+        pytest.param(FEE | {"cpmCents": "1.00"}, "cpmCents", "whole number of hundredths", id="fee: in whole units"),
+        pytest.param(FEE | {"cpmCents": -1}, "cpmCents", "whole number of hundredths", id="fee: negative"),
+        pytest.param(FEE | {"cpmCents": True}, "cpmCents", "whole number of hundredths", id="fee: true"),
+        pytest.param(FEE | {"currency": "CHF"}, "currency", "AED, AUD", id="currency: not in the list"),
+        pytest.param(FEE | {"currency": "$"}, "currency", "AED, AUD", id="currency: a sign"),
+        pytest.param(FEE | {"currency": 840}, "currency", "AED, AUD", id="currency: a number"),
+        pytest.param({"dsp": True}, "dsp", "connectionId only", id="dsp: beside an advertiser"),
+        pytest.param(
+            {"advertiserId": DROP, "connectionId": "c", "dsp": "maybe"}, "dsp", "true or false", id="dsp: in words"
+        ),
+        pytest.param({"advertiserId": DROP, "connectionId": "c", "dsp": 1}, "dsp", "true or false", id="dsp: 1"),
+        pytest.param({"computationKey": "k" * 257}, "computationKey", "1 to 256", id="computation key: too long"),
+        pytest.param({"computationKey": {"a": 1}}, "computationKey", "1 to 256", id="computation key: an object"),
+    ],
+)
+def test_a_refusal_names_the_field_and_what_it_may_hold(fields: dict[str, Any], at_fault: str, allowed: str) -> None:
+    faults = faults_of(told(**fields))
+    assert list(faults) == [at_fault]
+    assert allowed in faults[at_fault]
+
+
+def test_all_faults_are_told_at_once_with_remedies_and_without_values() -> None:
+    private = {
+        "audienceName": "private-name\x00",
+        "advertiserId": "private-advertiser",
+        "countryCode": "private-country",
+        "description": ["private-description"],
+        "externalAudienceId": "private-id\x00",
+        "ttl": "private-ttl",
+        "cpmCents": "private-price",
+        "currency": "private-currency",
+        "dsp": "private-dsp",
+        "computationKey": "private-key\x00",
+    }
+    with pytest.raises(InvalidAudience) as caught:
+        new_audience(private, max_cpm_cents=0)
+    assert {fault.field for fault in caught.value.faults} == private.keys()
+    assert all(fault.remedy for fault in caught.value.faults)
+    answer = json.dumps([str(caught.value), *(fault.as_json() for fault in caught.value.faults)])
+    assert "private" not in answer
+    assert len(answer) < 8000
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({"audienceName": "VIP"}, {"name": "Segment audience VIP"}, id="a short name is lengthened"),
+        pytest.param({"audienceName": "V"}, {"name": "Segment audience V"}, id="the shortest name is long enough then"),
+        pytest.param({"audienceName": "123456789"}, {"name": "Segment audience 123456789"}, id="nine characters"),
+        pytest.param({"audienceName": "1234567890"}, {"name": "1234567890"}, id="ten characters stay"),
+        pytest.param({"audienceName": "ü" * 128}, {"name": "ü" * 128}, id="128 characters stay"),
+        pytest.param({"audienceName": " Lapsed \n buyers "}, {"name": "Lapsed buyers"}, id="white space is tidied"),
+        pytest.param({}, {"description": "Lapsed premium buyers"}, id="without a description it is the name"),
+        pytest.param({"description": ""}, {"description": ""}, id="an empty description is one"),
+        pytest.param({"description": "x" * 1000}, {"description": "x" * 1000}, id="1,000 characters of description"),
+        pytest.param({"countryCode": " uk "}, {"countryCode": "GB"}, id="UK is GB"),
+        pytest.param({"countryCode": "de"}, {"countryCode": "DE"}, id="country in lower case"),
+        pytest.param(
+            {"advertiserId": 590071284455661235},
+            {"targetResource": {"advertiserId": 590071284455661235}},
+            id="an advertiser as a number is kept exactly",
+        ),
+        pytest.param(
+            {"advertiserId": "", "connectionId": "c-1"},
+            {"targetResource": {"connectionId": "c-1"}},
+            id="an empty field was left out",
+        ),
+    ],
+)
+def test_settings_become_what_amazon_takes(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    body = made(**fields).body()
+    assert {name: body[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "metadata"),
+    [
+        pytest.param({}, {}, id="nothing but the external id"),
+        pytest.param({"ttl": 0}, {"ttl": 0}, id="0 seconds are a time to live"),
+        pytest.param({"ttl": "0"}, {"ttl": 0}, id="0 as text, too"),
+        pytest.param({"ttl": " 604800 "}, {"ttl": 604_800}, id="a week as text"),
+        pytest.param({"ttl": 34_300_800}, {"ttl": 34_300_800}, id="the longest"),
+        pytest.param({"ttl": ""}, {}, id="an empty ttl was left out"),
+        pytest.param(FEE, {"audienceFees": [FEE]}, id="a fee"),
+        pytest.param({"cpmCents": "500", "currency": "usd"}, {"audienceFees": [FEE | {"cpmCents": 500}]}, id="as text"),
+        pytest.param({"cpmCents": 0, "currency": "USD"}, {"audienceFees": [FEE | {"cpmCents": 0}]}, id="a fee of 0"),
+        pytest.param({"cpmCents": "", "currency": ""}, {}, id="an empty fee was left out"),
+        pytest.param({"shoeSize": 44}, {}, id="a field of somebody else's"),
+    ],
+)
+def test_what_is_optional_is_sent_only_when_told(fields: dict[str, Any], metadata: dict[str, Any]) -> None:
+    assert made(**fields).body()["metadata"] == {"externalAudienceId": "lapsed-premium-us"} | metadata
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_amazons_thirteen_currencies_are_taken(currency: str) -> None:
+    assert len(CURRENCIES) == 13
+    assert made(cpmCents=1, currency=currency).fee
+
+
+def test_a_number_is_an_external_id_through_its_digits() -> None:
+    assert made(externalAudienceId=9007199254740993).external_audience_id == "9007199254740993"
+
+
+def test_without_an_external_id_name_and_target_make_one_that_is_always_the_same() -> None:
+    derived = made(externalAudienceId=DROP)
+    assert derived.external_audience_id.startswith("segment-lapsed-premium-buyers-")
+    assert not derived.told_external_id
+    assert derived.external_audience_id == made(externalAudienceId="", ttl=5, countryCode="DE").external_audience_id
+    others = [made(externalAudienceId=DROP, **other) for other in ({"audienceName": "Else"}, {"advertiserId": 7})]
+    assert len({derived.external_audience_id, *(other.external_audience_id for other in others)}) == 3
+
+
+@given(st.text(max_size=140))
+@settings(deadline=None)
+def test_any_name_is_either_refused_or_within_amazons_limits(name: str) -> None:
+    try:
+        wanted = made(audienceName=name, externalAudienceId=DROP)
+    except InvalidAudience:
+        return
+    assert 10 <= len(wanted.name) <= 128
+    assert 1 <= len(wanted.external_audience_id) <= 256
+    assert wanted.external_audience_id.isascii()
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*TOLD, "connectionId", "ttl", "cpmCents", "currency", "dsp"]),
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    )
+)
+@settings(deadline=None)
+def test_nothing_that_json_can_say_breaks_it(told: dict[str, Any]) -> None:
+    with suppress(InvalidAudience):
+        new_audience(told, max_cpm_cents=0).body()
+
+
+def test_the_list_keeps_what_delivery_and_updates_need() -> None:
+    listed = made(advertiserId=DROP, connectionId="c-1", dsp="true", ttl=0, computationKey="lapsed", **FEE)
+    assert listed.listed_as("418273650912345679") == Audience(
+        "418273650912345679",
+        name="Lapsed premium buyers",
+        country="US",
+        connection_id="c-1",
+        computation_key="lapsed",
+        external_audience_id="lapsed-premium-us",
+        settings={"description": "Lapsed premium buyers", "ttl": 0, "dsp": True, "cpmCents": 100, "currency": "USD"},
+    )
+
+
+LISTED = Audience("1", advertiser_id="5", settings={"description": "old", "ttl": 5})
+IN_AMC = Audience("1", connection_id="c-1", settings={"description": "old"})
+
+
+@pytest.mark.parametrize(
+    ("audience", "changes", "body", "settings"),
+    [
+        pytest.param(LISTED, {"ttl": 0}, {"metadata": {"ttl": 0}}, {"description": "old", "ttl": 0}, id="ttl"),
+        pytest.param(
+            LISTED, {"description": ""}, {"description": ""}, {"description": "", "ttl": 5}, id="an empty description"
+        ),
+        pytest.param(
+            LISTED,
+            FEE | {"description": "new"},
+            {"description": "new", "metadata": {"audienceFees": [FEE]}},
+            {"description": "new", "ttl": 5} | FEE,
+            id="fee and description",
+        ),
+        pytest.param(IN_AMC, {"dsp": True}, {}, {"description": "old", "dsp": True}, id="dsp is ours, not Amazon's"),
+        pytest.param(IN_AMC, {"dsp": "false"}, {}, {"description": "old", "dsp": False}, id="dsp off"),
+    ],
+)
+def test_an_update_tells_amazon_what_changes_and_nothing_else(
+    audience: Audience, changes: dict[str, Any], body: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    update = audience_update(audience, changes, max_cpm_cents=MAX_CPM_CENTS)
+    assert (update.body, update.settings) == (body, settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "at_fault", "remedy"),
+    [
+        pytest.param({"name": "n" * 20}, "name", "for another name create another audience", id="name"),
+        pytest.param({"countryCode": "DE"}, "countryCode", "for another country create", id="country"),
+        pytest.param({"advertiserId": "6"}, "advertiserId", "for another target create", id="advertiser"),
+        pytest.param({"connectionId": "c"}, "connectionId", "for another target create", id="connection"),
+        pytest.param({"externalAudienceId": "x"}, "externalAudienceId", "another external id create", id="external id"),
+        pytest.param({"colour": "red"}, "colour", "leave it out", id="a field nobody knows"),
+        pytest.param({"a b\n" * 30: 1}, "a field of another name", "leave it out", id="a field name nobody would show"),
+        pytest.param({}, "description, ttl, cpmCents, currency, dsp", "say what to change", id="nothing at all"),
+        pytest.param({"ttl": None}, "description, ttl, cpmCents, currency, dsp", "say what to change", id="only null"),
+        pytest.param({"ttl": -1}, "ttl", "correct it", id="a wrong ttl"),
+        pytest.param({"dsp": True}, "dsp", "remove it", id="dsp of an advertiser's audience"),
+        pytest.param(FEE | {"cpmCents": 501}, "cpmCents", "MaxCpmCents", id="a fee over the ceiling"),
+    ],
+)
+def test_what_cannot_be_changed_is_refused_by_name(changes: dict[str, Any], at_fault: str, remedy: str) -> None:
+    with pytest.raises(InvalidAudience) as caught:
+        audience_update(LISTED, changes, max_cpm_cents=MAX_CPM_CENTS)
+    (fault,) = caught.value.faults
+    assert fault.field == at_fault
+    assert remedy in fault.remedy
+
+
+@pytest.mark.parametrize(
+    ("answer", "ttl", "received"),
+    [
+        pytest.param({}, None, None, id="an empty answer"),
+        pytest.param({"metadata": {"ttl": 0, "audienceSize": {"receivedRecordSize": 7}}}, 0, 7, id="both"),
+        pytest.param({"metadata": {"audienceSize": {"receivedRecordSize": -1}}}, None, None, id="-1 is not known yet"),
+        pytest.param({"metadata": {"ttl": 5.0, "audienceSize": []}}, 5, None, id="numbers of another kind"),
+        pytest.param({"metadata": {"ttl": float("inf")}}, None, None, id="no number"),
+    ],
+)
+def test_a_report_takes_what_amazon_gives(answer: dict[str, Any], ttl: int | None, received: int | None) -> None:
+    report = AudienceReport.from_answer("1", answer)
+    assert (report.ttl, report.sizes["receivedRecordSize"]) == (ttl, received)

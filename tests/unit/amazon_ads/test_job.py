@@ -1,0 +1,74 @@
+"""What Amazon reports about a job, read forgivingly."""
+
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param({}, JobReport(""), id="nothing"),
+        pytest.param({"jobState": "PENDING"}, JobReport("PENDING"), id="pending"),
+        pytest.param(
+            {
+                "jobState": "succeeded",
+                "successful": {"recordsProcessedRate": 100},
+                "audienceSize": {"receivedRecordSize": 200, "idResolutionCount": 150, "dspAudienceSize": -1},
+            },
+            JobReport("SUCCEEDED", 100.0, Sizes(200, 150, None)),
+            id="done, DSP not counted yet",
+        ),
+        pytest.param(
+            {
+                "jobState": "PARTIALLYSUCCEEDED",
+                "invalidRecords": [
+                    {"audienceId": "1", "externalId": "m1", "error": f"no match for {'a' * 64} of a@b.co"},
+                    {"externalId": 5},
+                    "strange",
+                ],
+            },
+            JobReport("PARTIALLYSUCCEEDED", rejected={"m1": "no match for … of …"}),
+            id="rejected records, without what they quote",
+        ),
+        pytest.param(
+            {"jobState": None, "successful": [], "audienceSize": "x", "invalidRecords": {}},
+            JobReport("NONE"),
+            id="mistyped throughout",
+        ),
+    ],
+)
+def test_a_report_is_read_as_far_as_it_can_be(answer: dict[str, Any], expected: JobReport) -> None:
+    assert job_report(answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "final", "failed"),
+    [
+        ("PENDING", False, False),
+        ("SUCCEEDED", True, False),
+        ("PARTIALLYSUCCEEDED", True, False),
+        ("COMPLETED", True, False),
+        ("FAILED", True, True),
+        ("SOMETHING_NEW", False, False),
+    ],
+)
+def test_only_known_states_are_final(state: str, final: bool, failed: bool) -> None:
+    report = job_report({"jobState": state})
+    assert (report.is_final, report.has_failed) == (final, failed)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rate"),
+    [
+        (Sizes(200, 150), 75.0),
+        (Sizes(0, 0), None),
+        (Sizes(None, 5), None),
+        (Sizes(200, None), None),
+        (Sizes(9, 0), 0.0),
+    ],
+)
+def test_a_match_rate_needs_both_counts(sizes: Sizes, rate: float | None) -> None:
+    assert sizes.match_rate == rate
