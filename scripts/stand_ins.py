@@ -84,7 +84,7 @@ def fill_aws(endpoint: str) -> dict[str, dict[str, str]]:
         dynamodb.create_table(TableName=table, **{name: properties[name] for name in properties.keys() & TABLE_SHAPE})
     list_audience(endpoint, "audiences")
     contents = {
-        "ingest": {"eventKey": EVENT_KEY},
+        "ingest": {"eventKey": EVENT_KEY, "audienceKey": EVENT_KEY},
         "credentials": CREDENTIALS,
         "token": {"accessToken": "", "expiresAt": 0},
     }

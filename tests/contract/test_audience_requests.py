@@ -17,6 +17,7 @@ from audience_sync.amazon_ads.audience import audience_update, new_audience
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.countries import ACCEPTED
 from audience_sync.amazon_ads.form import CURRENCIES, InvalidAudience
+from audience_sync.amazon_ads.job import Sizes
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.errors import InvalidRequest, NotFound, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.membership import Audience
@@ -165,7 +166,7 @@ def test_an_audience_is_read_back_as_it_was_made_and_changed(client: AmazonAds) 
     made = client.read_audience(audience_id)
     assert (made.audience_id, made.name, made.country, made.ttl) == (audience_id, "Segment audience VIP", "GB", 0)
     assert made.external_audience_id == "vip-gb"
-    assert set(made.sizes.values()) == {None}, "-1 at Amazon: not known yet"
+    assert made.sizes == Sizes(), "-1 at Amazon: not known yet"
     client.update_audience(audience_id, {"description": "new", "metadata": {"ttl": 9}})
     changed = client.read_audience(audience_id)
     assert (changed.name, changed.description, changed.ttl) == ("Segment audience VIP", "new", 9)

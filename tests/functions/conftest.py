@@ -14,6 +14,7 @@ import requests
 from audience_sync import telemetry
 from audience_sync.aws.tables import AudienceTable
 from audience_sync.membership import Audience
+from functions.audiences import handler as audiences
 from functions.ingest import handler as ingest
 from functions.jobs import handler as jobs
 from functions.refresh import handler as refresh
@@ -84,7 +85,7 @@ class Cloud:
         declared = self.template.functions()[function].environment
         for name, value in (self.template.resolve(dict(declared)) | variables).items():
             self.monkeypatch.setenv(name, str(value))
-        for cached in (ingest.intake, worker.worker, refresh.refresh, jobs.tools):
+        for cached in (ingest.intake, worker.worker, refresh.refresh, jobs.tools, audiences.collaborators):
             cached.cache_clear()
 
     def fault(self, path: str, do: dict[str, Any], *, times: int = 1) -> None:

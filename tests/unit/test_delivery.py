@@ -68,7 +68,7 @@ class Letters:
 
 
 def change(member: str, *, at: int = 1, exits: bool = False, pii: list[dict[str, str]] | None = None) -> dict[str, Any]:
-    record = {"externalUserId": member, "action": "DELETE" if exits else "CREATE", "userConsent": {}}
+    record: dict[str, Any] = {"externalUserId": member, "action": "DELETE" if exits else "CREATE", "userConsent": {}}
     return {"at": at, "id": f"id-{at}", "record": record | {"hashedPII": [{"email": "e"}] if pii is None else pii}}
 
 

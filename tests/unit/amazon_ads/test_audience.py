@@ -309,4 +309,4 @@ def test_what_cannot_be_changed_is_refused_by_name(changes: dict[str, Any], at_f
 )
 def test_a_report_takes_what_amazon_gives(answer: dict[str, Any], ttl: int | None, received: int | None) -> None:
     report = AudienceReport.from_answer("1", answer)
-    assert (report.ttl, report.sizes["receivedRecordSize"]) == (ttl, received)
+    assert (report.ttl, report.sizes.received) == (ttl, received)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from audience_sync.amazon_ads.form import Fee, Form
+from audience_sync.amazon_ads.job import Sizes, sizes
 from audience_sync.membership import Audience
 
 MIN_NAME = 10  # characters
@@ -85,14 +86,12 @@ class AudienceReport:
     country: str | None = None
     external_audience_id: str | None = None
     ttl: int | None = None
-    sizes: dict[str, int | None] = field(default_factory=dict)  # receivedRecordSize, idResolutionCount, dspAudienceSize
+    sizes: Sizes = field(default_factory=Sizes)
 
     @classmethod
     def from_answer(cls, audience_id: str, answer: Mapping[str, Any]) -> Self:
         """Read the answer to GET /amc/audiences/metadata/{audienceId}, in which Amazon promises no field."""
         metadata = _mapping(answer.get("metadata"))
-        sizes = _mapping(metadata.get("audienceSize"))
-        names = ("receivedRecordSize", "idResolutionCount", "dspAudienceSize")
         return cls(
             audience_id,
             _text_or_none(answer.get("name")),
@@ -100,7 +99,7 @@ class AudienceReport:
             _text_or_none(answer.get("countryCode")),
             _text_or_none(metadata.get("externalAudienceId")),
             _count(metadata.get("ttl")),
-            {name: _count(sizes.get(name)) for name in names},
+            sizes(metadata.get("audienceSize")),
         )
 
 

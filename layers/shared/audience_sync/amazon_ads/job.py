@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 _FINAL = ("SUCCEEDED", "PARTIALLYSUCCEEDED", "COMPLETED", "FAILED")
 _QUOTED = re.compile(r"[0-9A-Fa-f]{32,}|\S+@\S+|\b\d{1,3}(?:\.\d{1,3}){3}\b")
@@ -73,7 +73,7 @@ def _count(value: Any) -> int | None:
     return int(value) if _is_number(value) and value >= 0 else None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
 
 
