@@ -65,11 +65,11 @@ def _arrives(log: Path) -> bool:
 
 
 def _delivery_state(outputs: dict[str, str]) -> str:
-    (mapping,) = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    _expect(
-        mapping["EventSourceArn"].endswith(outputs["ChangeQueueUrl"].rpartition("/")[2]), "the worker polls the queue"
-    )
-    return str(mapping["State"])
+    queue = outputs["ChangeQueueUrl"].rpartition("/")[2]
+    mappings = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    states = [mapping["State"] for mapping in mappings if mapping["EventSourceArn"].endswith(f":{queue}")]
+    _expect(len(states) == 1, "the worker polls the queue")
+    return str(states[0])
 
 
 def _outputs(stack: str) -> dict[str, str]:
