@@ -10,7 +10,7 @@ import yaml
 
 from audience_sync.audiences import CREATE_TIMEOUT, LEFT_BEHIND, RESERVE
 from audience_sync.delivery import MAX_DELAY
-from audience_sync.settings import AudiencesSettings, IngestSettings, RefreshSettings, WorkerSettings
+from audience_sync.settings import AudiencesSettings, IngestSettings, JobsSettings, RefreshSettings, WorkerSettings
 from audience_sync.telemetry import NAMESPACE
 from functions.audiences.handler import BUDGET
 
@@ -165,6 +165,7 @@ SETTINGS = [
     pytest.param("WorkerFunction", WorkerSettings, id="worker"),
     pytest.param("RefreshFunction", RefreshSettings, id="refresh"),
     pytest.param("AudiencesFunction", AudiencesSettings, id="audiences"),
+    pytest.param("JobsFunction", JobsSettings, id="jobs"),
 ]
 # Amazon's hosts follow from the region, the waiting times from Amazon; only a run on one machine sets others.
 LOCAL_ONLY = {"AMAZON_API_URL", "AMAZON_LOGIN_URL", "SETTLE_SECONDS"}

@@ -1,0 +1,108 @@
+"""The table of docs/cost.md is what its model gives, and the model speaks of the code as it is."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync import telemetry
+from audience_sync.amazon_ads.record import encode_record
+from audience_sync.intake import changes_from, compiled
+from audience_sync.membership import MAX_MESSAGE, Audience
+from audience_sync.settings import WorkerSettings
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs/cost.md").read_text()
+TEMPLATE = (ROOT / "template.yaml").read_text()
+EVENTS = (10**6, 10**7, 10**8)
+
+
+def _model() -> dict[str, Any]:
+    (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/cost.md", "exec"), names)  # noqa: S102 - our own text
+    return names
+
+
+MODEL = _model()
+MONTH: Callable[..., dict[str, float]] = MODEL["month"]
+
+
+def _shown(dollars: float) -> str:
+    return "under 1" if dollars < 1 else f"{dollars:,.0f}"
+
+
+def _rows() -> list[list[str]]:
+    table = TEXT.split("| --- | --- | --- | --- |\n", 1)[1].split("\n\n", 1)[0]
+    return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+def test_the_table_shows_what_the_model_gives() -> None:
+    rows = _rows()
+    single = next(index for index, row in enumerate(rows) if row[0] == "one event a request")
+    for batch, (total, *parts) in ((1_000, rows[:single]), (1, rows[single:])):
+        months = [MONTH(events, batch) for events in EVENTS]
+        assert total[1:] == [_shown(sum(month.values())) for month in months]
+        for name, *shown in parts:
+            assert shown == [_shown(month[name]) for month in months], name
+
+
+def test_the_batched_part_of_the_table_leaves_nothing_out() -> None:
+    assert {row[0] for row in _rows()} >= MONTH(EVENTS[0]).keys()
+
+
+@pytest.mark.parametrize(
+    ("constant", "in_code"),
+    [
+        pytest.param("MESSAGE", MAX_MESSAGE, id="bytes of a message"),
+        pytest.param("UPLOAD", WorkerSettings.model_fields["max_upload_bytes"].default, id="bytes of an upload"),
+        pytest.param(
+            "RECORDS", WorkerSettings.model_fields["max_records_per_upload"].default, id="records of an upload"
+        ),
+        pytest.param("ALARMS", TEMPLATE.count("Type: AWS::CloudWatch::Alarm\n"), id="alarms"),
+        pytest.param("SECRETS", TEMPLATE.count("Type: AWS::SecretsManager::Secret\n"), id="secrets"),
+    ],
+)
+def test_the_model_has_the_limits_of_the_code(constant: str, in_code: int) -> None:
+    assert MODEL[constant] == in_code
+
+
+def test_the_model_gathers_as_the_template_does() -> None:
+    assert f"BatchSize: {MODEL['MESSAGES']} " in TEMPLATE
+    window = TEMPLATE.split("\n  BatchWindow:\n", 1)[1].split("Default: ", 1)[1].split("\n", 1)[0]
+    assert int(window) == MODEL["WINDOW"]
+
+
+def test_the_model_pays_for_all_metrics() -> None:
+    names = {value for name, value in vars(telemetry).items() if name.isupper() and isinstance(value, str)}
+    assert len(names - {telemetry.NAMESPACE}) <= MODEL["METRICS"] + MODEL["OF_AN_AUDIENCE"]
+
+
+class _AnyAudience:
+    """Knows every audience, in the United States."""
+
+    def by_id(self, audience_id: str) -> Audience:
+        return Audience(audience_id, country="US")
+
+    def by_computation_key(self, _: str) -> Audience:
+        return Audience("379909525712777677", country="US")
+
+    def all(self) -> list[Audience]:
+        return []
+
+
+def test_the_sizes_are_those_of_the_fullest_example() -> None:
+    event = json.loads((ROOT / "events/segment/01-track-entered-full-pii.json").read_text())
+    body = json.dumps(event, separators=(",", ":")).encode()
+    reading = changes_from(body, mappings=compiled(None), audiences=_AnyAudience(), now=2**41)
+    (change,) = reading.changes
+    measured = {
+        "EVENT": len(body),
+        "CHANGE": len(json.dumps(change.as_json(), separators=(",", ":"))),
+        "RECORD": len(encode_record(change.record)),
+    }
+    for name, size in measured.items():
+        assert MODEL[name] == pytest.approx(size, rel=0.05), name
