@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 _KINDS = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
-_PARAMETERS = ("Region", "ConsentPolicy", "LiteralEmail")  # those that the command acts by
+_PARAMETERS = ("Region", "ConsentPolicy", "LiteralEmail", "MaxCpmCents")  # those that the command acts by
 _LAMBDA = "/local/lambda/2015-03-31/functions/{name}"
 
 

@@ -33,6 +33,7 @@ def intake() -> Intake:
         Queue(client("sqs", read_timeout=1.0), settings.change_queue_url, time.monotonic),
         Policy(consent=settings.consent_policy, literal_email=settings.literal_email),
         accept_first_event=settings.accept_first_event_signature,
+        monotonic=time.monotonic,
         now=lambda: time.time_ns() // 1_000_000,
     )
 

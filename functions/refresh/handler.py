@@ -23,6 +23,7 @@ class Refresh(NamedTuple):
     """What one execution environment keeps between invocations."""
 
     login: Login
+    credentials: JsonSecret
     token: JsonSecret
 
 
@@ -34,6 +35,7 @@ def refresh() -> Refresh:
     credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
     return Refresh(
         Login(requests.Session(), settings.hosts.login, credentials, time.time),
+        credentials,
         JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
     )
 
@@ -41,10 +43,11 @@ def refresh() -> Refresh:
 @reporting
 def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Write a new token unless the stored one will do until after the next run."""
-    login, stored = refresh()
+    login, credentials, stored = refresh()
     held = Token.from_json(stored.value(max_age=0))
     if held and held.expires_at - time.time() > ENOUGH:
         return {"refreshed": False, "reason": "fresh"}
+    credentials.value(max_age=0)  # whoever has just connected Amazon anew should not get the old login's token
     try:
         token = login.fetch()
     except TokenUnavailable as error:

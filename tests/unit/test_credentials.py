@@ -101,9 +101,23 @@ def test_an_unusable_secret_fails_closed_and_is_our_trouble_not_the_senders(secr
             keyring.admit_events(headers, BODY, accept_first_event=True)
 
 
-def test_a_stranger_without_any_credential_is_refused_although_nobody_signs_here() -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"x-signature": "0" * 40}, id="a signature"),
+        pytest.param({"x-signature": "0" * 40, "x-api-key": "wrong"}, id="a signature and a key"),
+    ],
+)
+def test_a_stranger_is_refused_although_nobody_signs_here(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
-        Keyring.from_json({"eventKey": EVENT_KEY}).admit_events({}, BODY, accept_first_event=False)
+        Keyring.from_json({"eventKey": EVENT_KEY}).admit_events(headers, BODY, accept_first_event=False)
+
+
+def test_a_weak_secret_that_someone_relies_on_is_our_trouble() -> None:
+    keyring = Keyring.from_json({"eventKey": EVENT_KEY, "signingSecret": "weak"})
+    with pytest.raises(Unavailable):
+        keyring.admit_events({"x-signature": "0" * 40}, BODY, accept_first_event=False)
 
 
 @pytest.mark.parametrize(

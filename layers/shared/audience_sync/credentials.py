@@ -14,18 +14,24 @@ from audience_sync.errors import Unauthorized, Unavailable
 from audience_sync.segment.signature import is_signed
 
 MIN_LENGTH = 16  # bytes; shorter ones can be guessed
-_PLACEHOLDERS = ("changeme", "change-me", "change_me", "placeholder", "replaceme", "replace-me", "replace_me", "todo")
+_PLACEHOLDERS = ("changeme", "change-me", "change_me", "placeholder", "replaceme", "replace-me", "replace_me")
 
 
 class Kind(NamedTuple):
     """The credentials of one kind: those we can trust, and whether there are any."""
 
     secrets: tuple[bytes, ...]
+    is_offered: bool  # something is stored, good or not
 
     @property
     def is_usable(self) -> bool:
         """Whether a request could be authenticated at all."""
         return bool(self.secrets)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether what is stored can authenticate nobody."""
+        return self.is_offered and not self.is_usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +77,13 @@ class Keyring:
         if is_signed(body, signature, self.signing_secrets.secrets, accept_first_event=accept_first_event):
             return False
         asked = ([self.event_keys] if keys else []) + ([self.signing_secrets] if signature is not None else [])
-        if not asked and (self.event_keys.is_usable or self.signing_secrets.is_usable):
-            raise Unauthorized("no valid credential")
-        raise _refusal(asked or [self.event_keys])
+        raise _refusal(asked, offered=[self.event_keys, self.signing_secrets])
 
     def admit_audiences(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
         """Admit a request about audiences, by audience key. Raises Unauthorized, Unavailable."""
         keys = _keys(headers) + ([query["key"].encode("utf-8", "replace")] if "key" in query else [])
         if not self._opens(self.audience_keys, keys):
-            raise _refusal([self.audience_keys])
+            raise _refusal([self.audience_keys], offered=[self.audience_keys])
 
     @staticmethod
     def _opens(kind: Kind, keys: list[bytes]) -> bool:
@@ -88,15 +92,17 @@ class Keyring:
         return any(matches)
 
 
-def _refusal(asked: list[Kind]) -> Unauthorized | Unavailable:
-    if all(kind.is_usable for kind in asked):
-        return Unauthorized("no valid credential")
-    return Unavailable("no usable secret is stored to check this credential with", reason="secret_unusable")
+def _refusal(asked: list[Kind], *, offered: list[Kind]) -> Unauthorized | Unavailable:
+    """Tell a stranger from trouble of our own: a secret that is no good, or none at all to check anybody with."""
+    if any(kind.is_broken for kind in asked) or not any(kind.is_usable for kind in offered):
+        return Unavailable("no usable secret is stored to check this credential with", reason="secret_unusable")
+    return Unauthorized("no valid credential")
 
 
 def _kind(*values: Any) -> Kind:
-    secrets = [value.encode("utf-8", "replace") for value in values if isinstance(value, str)]
-    return Kind(tuple(secret for secret in secrets if _is_strong(secret)))
+    stored = [value for value in values if value not in (None, "")]
+    secrets = [value.encode("utf-8", "replace") for value in stored if isinstance(value, str)]
+    return Kind(tuple(secret for secret in secrets if _is_strong(secret)), is_offered=bool(stored))
 
 
 def _is_strong(secret: bytes) -> bool:

@@ -131,7 +131,8 @@ class FollowUp:
         return len(letters)
 
     def _unchanged(self, message: JobMessage, members: Iterable[str]) -> list[MembershipChange]:
-        named = [(message.audience_id, member) for member in members]
+        ours = set(message.members)  # the others of the job stand in messages of their own
+        named = [(message.audience_id, member) for member in members if member in ours]
         return self._members.settled_before(named, message.sent_at / 1000) if named else []
 
     def _letter(self, message: JobMessage, change: MembershipChange, detail: str, reason: str) -> str:

@@ -43,7 +43,7 @@ class Request:
             event.get("routeKey", ""),
             {name.lower(): value for name, value in (event.get("headers") or {}).items()},
             dict(event.get("queryStringParameters") or {}),
-            base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
+            base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(errors="surrogatepass"),
         )
 
     def json_object(self, *, max_bytes: int) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from audience_sync.aws.sqs import Queue
 from audience_sync.aws.tables import AudienceTable
 from audience_sync.credentials import Keyring
 from audience_sync.errors import (
+    InvalidMapping,
     InvalidRequest,
     RejectedEvent,
     TooLarge,
+    TransientError,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
@@ -26,6 +28,7 @@ from audience_sync.translation import Directory, EventMapping, Policy, Translato
 
 MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope
 MAX_EVENTS = 10_000  # in one request; Segment sends 1,000, at most 4,000
+MAX_CHANGES = 50_000  # in one request; a deletion notice makes one for every audience
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ def changes_from(
     audiences: Directory,
     now: int,
     policy: Policy | None = None,
+    has_time: Callable[[], bool] = lambda: True,
 ) -> Reading:
     """Read a request body: one event, an array of events, or the Extensible Webhook's array of `{"json": event}`.
 
@@ -72,8 +76,10 @@ def changes_from(
         audiences: where changes may go. Ids in a body route, they do not authorize.
         now: epoch milliseconds.
         policy: consent and hashing options; the defaults where omitted.
+        has_time: asked before each event.
 
     Raises:
+        TransientError: there is no time left for the rest.
         InvalidRequest: not UTF-8, not JSON, not an event or an array of them, or an empty array.
         TooLarge: more than MAX_BODY bytes or MAX_EVENTS events.
     """
@@ -81,6 +87,8 @@ def changes_from(
     reading = Reading()
     changes: list[MembershipChange] = []
     for index, element in enumerate(_elements(body)):
+        if not has_time():
+            raise TransientError("not enough time for every event", reason="out_of_time")
         try:
             found = translator.changes(element)
         except RejectedEvent as rejected:
@@ -90,6 +98,8 @@ def changes_from(
         if found:
             reading.accepted += 1
             changes += found
+            if len(changes) > MAX_CHANGES:
+                raise TooLarge(f"the body makes over {MAX_CHANGES} changes; lower the batch size in Segment")
         else:
             reading.ignored += 1
     reading.changes = coalesce(changes)
@@ -130,8 +140,13 @@ def compiled(document: str | None) -> tuple[CompiledMapping, ...]:
     Raises:
         InvalidMapping, InvalidTrigger: the document was not checked when it was saved.
     """
-    mappings = (DEFAULT_MAPPING,) if document is None else parse_mappings(json.loads(document), compile_trigger)
-    return compile_mappings(mappings, compile_trigger)
+    if document is None:
+        return compile_mappings((DEFAULT_MAPPING,), compile_trigger)
+    try:
+        stored = json.loads(document)
+    except ValueError:
+        raise InvalidMapping("the stored mappings are not JSON; apply them again with audience-sync") from None
+    return compile_mappings(parse_mappings(stored, compile_trigger), compile_trigger)
 
 
 class Intake:
@@ -145,14 +160,16 @@ class Intake:
         policy: Policy,
         *,
         accept_first_event: bool,
+        monotonic: Callable[[], float],
         now: Callable[[], int],
     ) -> None:
-        """Hand in the collaborators; `now` gives epoch milliseconds."""
+        """Hand in the collaborators; `monotonic` in seconds, `now` in epoch milliseconds."""
         self._secret = secret
         self._audiences = audiences
         self._queue = queue
         self._policy = policy
         self._accept_first_event = accept_first_event
+        self._monotonic = monotonic
         self._now = now
 
     def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> Reading:
@@ -179,6 +196,7 @@ class Intake:
             audiences=self._audiences,
             now=self._now(),
             policy=self._policy,
+            has_time=lambda: self._monotonic() < deadline,
         )
         reading.signature_unverified = unverified
         self._queue.send(pack(reading.changes), deadline=deadline)
@@ -190,7 +208,10 @@ class Intake:
             return keyring.admit_events(headers, body, accept_first_event=self._accept_first_event)
         except (Unauthorized, Unavailable):
             # The secret may just have been rotated: look once more, at most every few seconds.
-            return self._keyring(max_age=0).admit_events(headers, body, accept_first_event=self._accept_first_event)
+            younger = self._keyring(max_age=0)
+            if younger == keyring:
+                raise
+            return younger.admit_events(headers, body, accept_first_event=self._accept_first_event)
 
     def _keyring(self, **options: float) -> Keyring:
         return Keyring.from_json(self._secret.value(**options))

@@ -1,6 +1,7 @@
 """Members of audiences, the changes they go through, and which of several changes is the newest."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self, TypeGuard
@@ -9,6 +10,7 @@ from audience_sync.errors import InvalidMessage
 
 MAX_IDENTITIES = 100  # objects in one record's hashedPII; Amazon's limit
 MESSAGE_VERSION = 1
+_MEMBER = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
 MAX_MESSAGE = 240_000  # bytes of one message body; four of them fit one SendMessageBatch
 
 
@@ -205,9 +207,10 @@ def _change(target: _Target, change: Any) -> MembershipChange:
             isinstance(at, int)
             and isinstance(forget := change.get("forget", False), bool)
             and isinstance(message_id, str)
-            and isinstance(record["externalUserId"], str)
+            and _MEMBER.fullmatch(record["externalUserId"])
             and record["action"] in ("CREATE", "DELETE")
             and isinstance(record["hashedPII"], list)
+            and len(record["hashedPII"]) <= MAX_IDENTITIES
             and all(isinstance(identity, dict) for identity in record["hashedPII"])
         )
     except (KeyError, TypeError, AttributeError):
@@ -219,4 +222,4 @@ def _change(target: _Target, change: Any) -> MembershipChange:
 
 
 def _is_id(value: Any) -> TypeGuard[str]:
-    return isinstance(value, str) and value.isascii() and value.isdigit()
+    return isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit()

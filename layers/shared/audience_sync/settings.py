@@ -66,10 +66,6 @@ class WorkerSettings(_AmazonSettings):
     # Shorter on one machine only; the template does not set it.
     settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
 
-    @property
-    def effective_after(self) -> float:
-        """Seconds until an upload prepared now has surely taken effect: invocation, late arrival, Amazon's job."""
-        return 60 + self.settle_seconds + self.job_seconds
 
 
 class JobsSettings(_AmazonSettings):

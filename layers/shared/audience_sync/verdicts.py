@@ -182,7 +182,8 @@ class Verdicts:
         """Do what is left once changes are the last word."""
         repeating = [change for change in settled if change.member in again]
         if repeating:
-            # The jobs of two uploads end in any order: say it once more when both have surely ended.
+            # The jobs of two uploads end in any order: say it once more when both have ended. Should that be too early,
+            # by what an invocation and a late arrival can take, the table asks for another repetition then.
             history, delay = History(again=True), self._books.limits.job
             self._books.queue.send(pack(repeating, history), deadline=self._deadline, delay=delay)
         for change in settled:

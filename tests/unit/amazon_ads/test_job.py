@@ -35,7 +35,7 @@ from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
         ),
         pytest.param(
             {"jobState": None, "successful": [], "audienceSize": "x", "invalidRecords": {}},
-            JobReport("NONE"),
+            JobReport(""),
             id="mistyped throughout",
         ),
     ],
@@ -52,7 +52,7 @@ def test_a_report_is_read_as_far_as_it_can_be(answer: dict[str, Any], expected: 
         ("PARTIALLYSUCCEEDED", True, False),
         ("COMPLETED", True, False),
         ("FAILED", True, True),
-        ("SOMETHING_NEW", False, False),
+        ("SOMETHINGNEW", False, False),
     ],
 )
 def test_only_known_states_are_final(state: str, final: bool, failed: bool) -> None:

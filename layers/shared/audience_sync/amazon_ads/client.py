@@ -5,6 +5,7 @@ kinds where the same call can succeed later. Ids are decimal digits here, intege
 """
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from audience_sync.errors import InvalidRequest, OutcomeUnknown
 AUDIENCES = "application/vnd.amcaudiences.v1+json"
 CONNECTIONS = "application/vnd.amcaudiencesconnections.v1+json"
 ACCOUNTS = "application/json"
+_JOB_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # opaque, but it is logged and becomes part of a path
 _METADATA = "/amc/audiences/metadata"
 _CONNECTIONS = "/amc/audiences/connections"
 _TERMS = "/amc/audiences/connections/terms"
@@ -60,8 +62,8 @@ class AmazonAds:
         path = "/amc/audiences/records"
         answer = _object(self._exchange.call("POST", path, AUDIENCES, body=upload.body(), timeout=timeout))
         job_id = answer.get("jobRequestId")
-        if not isinstance(job_id, str) or not job_id:
-            raise OutcomeUnknown("Amazon accepted the upload but gave no job id")
+        if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
+            raise OutcomeUnknown("Amazon accepted the upload but gave no usable job id")
         return job_id
 
     def job(self, job_id: str) -> JobReport:

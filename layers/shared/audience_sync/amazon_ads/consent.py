@@ -1,6 +1,7 @@
 """The consent signals of one record (`userConsent`), and when an addition may not go without them."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ ConsentPolicy = Literal["require", "pass"]
 
 MAX_SIGNAL = 16_384  # characters of a TCF or GPP string; real ones stay far below, and a record must fit its message
 
+_IAB = re.compile(r"[0-9A-Za-z_.~-]+")  # Base64 for URLs, sections and segments: no room for an address
 _AMZN = {"amzn_user_data": "amznUserData", "amzn_ad_storage": "amznAdStorage"}
 
 
@@ -50,6 +52,8 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
 
 
 def _is_ip(text: str) -> bool:
+    if "%" in text:  # the zone of an IPv6 address may hold anything, of any length
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -69,8 +73,8 @@ def _granted_or_denied(value: Any) -> str | None:
 def _signal(name: str, value: Any) -> str | None:
     if not isinstance(value, str) or not (text := value.strip()):
         return None
-    if len(text) > MAX_SIGNAL or not (text.isascii() and text.isprintable()):
+    if len(text) > MAX_SIGNAL or not _IAB.fullmatch(text):
         raise RejectedEvent(
-            "consent_invalid", f"{name} is over {MAX_SIGNAL} characters or not plain ASCII; map the IAB string itself"
+            "consent_invalid", f"{name} is over {MAX_SIGNAL} characters or no IAB string; map the IAB string itself"
         )
     return text

@@ -15,6 +15,7 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 
+from audience_sync.amazon_ads.answer import read_within
 from audience_sync.amazon_ads.login import AccessTokens, Token
 from audience_sync.errors import (
     AccessDenied,
@@ -34,7 +35,7 @@ MAX_ANSWER = 1_000_000  # bytes; a job's report on 10,000 records stays below
 MAX_RETRY_AFTER = 900.0  # seconds; whatever a server asks for, we look again after a quarter of an hour
 _REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-amz-rid")
 _MESSAGE_KEYS = ("message", "Message", "details", "code")
-_QUOTED = re.compile(r"Atz[ar]\|\S+|[0-9A-Fa-f]{32,}|\S+@\S+|\b\d{1,3}(?:\.\d{1,3}){3}\b")
+_QUOTED = re.compile(r"(?<!\S)\S+@\S+|Atz[ar]\|\S+|[0-9A-Fa-f]{32,}|\b\d{1,3}(?:\.\d{1,3}){3}\b")
 _MAY_HAVE_APPLIED = (500, 502, 504)  # a server that failed, or that nobody waited for, may have done the work
 
 
@@ -115,7 +116,8 @@ class Exchange:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return response.status_code, response.headers, self._read(response, deadline)
+                text = read_within(response, max_bytes=MAX_ANSWER, deadline=deadline, monotonic=self._monotonic)
+                return response.status_code, response.headers, text
         except requests.ConnectTimeout:
             raise ServiceUnavailable("Amazon cannot be reached: connect timeout") from None
         except requests.ConnectionError as error:
@@ -124,17 +126,8 @@ class Exchange:
             raise OutcomeUnknown("the connection to Amazon broke") from None
         except (requests.RequestException, HTTPError, OSError) as error:
             raise OutcomeUnknown(f"no usable answer from Amazon: {type(error).__name__}") from None
-
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
-        """Read the body within its bounds: a socket timeout alone lets a trickle go on for ever."""
-        text = b""
-        while part := response.raw.read1(65_536, decode_content=True):
-            text += part
-            if len(text) > MAX_ANSWER:
-                raise OutcomeUnknown("Amazon's answer is too long to be one")
-            if self._monotonic() > deadline:
-                raise OutcomeUnknown("Amazon's answer did not end in time")
-        return text
+        except ValueError:  # of http.client, whose text shows the header that it refuses
+            raise TokenUnavailable("token or client id cannot stand in a header; write the secret again") from None
 
 
 class _Bearer(AuthBase):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 _FINAL = ("SUCCEEDED", "PARTIALLYSUCCEEDED", "COMPLETED", "FAILED")
-_QUOTED = re.compile(r"[0-9A-Fa-f]{32,}|\S+@\S+|\b\d{1,3}(?:\.\d{1,3}){3}\b")
+_QUOTED = re.compile(r"(?<!\S)\S+@\S+|[0-9A-Fa-f]{32,}|\b\d{1,3}(?:\.\d{1,3}){3}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def job_report(answer: Mapping[str, Any]) -> JobReport:
     processed = successful.get("recordsProcessedRate") if isinstance(successful, dict) else None
     invalid = answer.get("invalidRecords")
     return JobReport(
-        state=str(answer.get("jobState", "")).upper(),
+        state=_state(answer.get("jobState")),
         processed=float(processed) if _is_number(processed) else None,
         sizes=sizes(answer.get("audienceSize")),
         rejected={
@@ -60,6 +60,11 @@ def job_report(answer: Mapping[str, Any]) -> JobReport:
             if isinstance(record, dict) and isinstance(record.get("externalId"), str)
         },
     )
+
+
+def _state(told: Any) -> str:
+    """Read the state; what does not look like one is not repeated."""
+    return told.upper() if isinstance(told, str) and told.isalpha() and told.isascii() and len(told) <= 40 else ""
 
 
 def sizes(told: Any) -> Sizes:

@@ -2,15 +2,19 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import requests
+from urllib3.exceptions import HTTPError
 
-from audience_sync.errors import AudienceSyncError, TokenUnavailable
+from audience_sync.amazon_ads.answer import read_within
+from audience_sync.errors import AudienceSyncError, OutcomeUnknown, TokenUnavailable
 
 TIMEOUT = (3.0, 10.0)  # seconds to connect, to wait for each read
+TOTAL = 15.0  # seconds for the whole answer
 MARGIN = 120.0  # seconds before its expiry from which a token is not used any more
 LIFETIME = 3600.0  # seconds; Amazon's own figure, used where an answer gives none that makes sense
 REFUSAL_HOLDS = 300.0  # seconds for which a refused authorization is not asked for again
@@ -43,7 +47,7 @@ class Token:
     def from_json(cls, stored: Mapping[str, Any]) -> "Token | None":
         """Read the token secret; None where it holds no token yet."""
         value, expires_at = stored.get("accessToken"), stored.get("expiresAt")
-        if not isinstance(value, str) or not value or not isinstance(expires_at, int | float):
+        if not _is_token(value) or not isinstance(expires_at, int | float):
             return None
         return cls(value, float(expires_at))
 
@@ -52,12 +56,19 @@ class Login:
     """Asks Login with Amazon for access tokens, with the operator's lasting authorization."""
 
     def __init__(
-        self, session: requests.Session, token_url: str, credentials: Secret, now: Callable[[], float]
+        self,
+        session: requests.Session,
+        token_url: str,
+        credentials: Secret,
+        now: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
+        self._session.trust_env = False  # no proxy and no netrc from the environment
         self._token_url = token_url
         self._credentials = credentials
         self._now = now
+        self._monotonic = monotonic
         self._refused: tuple[str, float] = ("", float("-inf"))  # refresh token, until when
 
     def client_id(self) -> str:
@@ -81,17 +92,16 @@ class Login:
         refused, until = self._refused
         if refused == form["refresh_token"] and self._now() < until:
             raise _refusal()
+        deadline = self._monotonic() + TOTAL
         try:
             # No Authorization header: the token endpoint refuses requests that carry one.
             response = self._session.post(
                 self._token_url, data=form, timeout=TIMEOUT, allow_redirects=False, stream=True
             )
             with response:
-                text = response.raw.read(MAX_ANSWER, decode_content=True)
-        except (requests.RequestException, OSError) as error:
+                text = read_within(response, max_bytes=MAX_ANSWER, deadline=deadline, monotonic=self._monotonic)
+        except (requests.RequestException, HTTPError, OSError, OutcomeUnknown) as error:
             raise TokenUnavailable(f"Login with Amazon does not answer: {type(error).__name__}") from None
-        except Exception as error:  # noqa: BLE001 - urllib3 has a tree of its own for a broken body
-            raise TokenUnavailable(f"Login with Amazon broke off: {type(error).__name__}") from None
         answer = _json_object(text)
         if response.status_code in (400, 401) and answer.get("error") in (
             "invalid_grant",
@@ -101,7 +111,7 @@ class Login:
             self._refused = (form["refresh_token"], self._now() + REFUSAL_HOLDS)
             raise _refusal()
         value = answer.get("access_token")
-        if response.status_code != 200 or not isinstance(value, str) or not value:
+        if response.status_code != 200 or not _is_token(value):
             raise TokenUnavailable(f"Login with Amazon answered {response.status_code} without a token")
         return Token(value, self._now() + _lifetime(answer.get("expires_in")))
 
@@ -158,6 +168,11 @@ def _refusal() -> TokenUnavailable:
     return TokenUnavailable(
         "Login with Amazon refuses the stored authorization; connect Amazon again", reason="authorization_refused"
     )
+
+
+def _is_token(value: Any) -> TypeGuard[str]:
+    """Tell whether a value can stand in a header. What cannot would be quoted by the error that says so."""
+    return isinstance(value, str) and value.isascii() and value.isprintable() and bool(value) and " " not in value
 
 
 def _lifetime(told: Any) -> float:

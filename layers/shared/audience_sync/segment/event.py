@@ -86,7 +86,10 @@ def safe_id(message_id: Any, element: Any) -> str:
     if isinstance(message_id, str) and _SAFE_ID.fullmatch(message_id):
         return message_id
     told = message_id if message_id not in (None, "") else element
-    text = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+    try:
+        text = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+    except RecursionError:  # read, but nested too deep to be written
+        text = b"nested too deep"
     return f"sha256:{hashlib.sha256(text).hexdigest()[:32]}"
 
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 MAX_EXTRAS = 16  # unsigned trailing members that we try to cut off; Webhook Audiences sends eight at most
+MAX_MEMBERS = 1_000  # of an event; Segment's have some twenty, and a stranger's body should not take long
 
 _HEX_SHA1 = re.compile(r"[0-9a-f]{40}")
 _SPACE = " \t\r\n"
@@ -115,6 +116,8 @@ def _members(text: str) -> list[tuple[str, int]] | None:
                 return None
             _, position = decoder.raw_decode(text, _skip(text, position + 1))
             members.append((name, position))
+            if len(members) > MAX_MEMBERS:
+                return None
             position = _skip(text, position)
             if text[position] == "}":
                 return members if position == len(text) - 1 else None

@@ -1,0 +1,188 @@
+"""`audience-sync test`: is everything connected? One line for each part, with a remedy where something is missing."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import requests
+import typer
+from rich.text import Text
+
+from audience_sync.amazon_ads.login import Token
+from audience_sync.intake import compiled
+from cli.errors import AlreadyTold, explained
+from cli.keys import Kind, is_strong
+from cli.screen import counted
+from cli.session import Session, command
+from cli.status import depth
+
+type State = Literal["ok", "note", "missing"]
+
+_STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
+FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
+LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction")  # a stack that was not updated yet lacks them
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    part: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+def register(app: typer.Typer, *, panel: str) -> None:
+    """Add the command."""
+    command(app, "test", panel=panel)(test)
+
+
+def test(session: Session) -> None:
+    """Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.
+
+    Exit code 0 when events can reach Amazon; notes do not change it.
+    """
+    findings: list[Finding] = []
+    session.screen.say(f"Stack {session.stack.name}")
+    with session.screen.progress("checking"):
+        for each in _findings(session):
+            findings.append(each)  # noqa: PERF402 - one that fails must not lose those before it
+    session.screen.table(
+        ("part", "state", "found", "remedy"),
+        [(each.part, Text(each.state, _STYLES[each.state]), each.found, each.remedy or " ") for each in findings],
+    )
+    missing = [each for each in findings if each.state == "missing"]
+    session.screen.result({"ok": not missing, "findings": [asdict(each) for each in findings]})
+    if not missing:
+        session.screen.say("Everything is connected.", style="green")
+        return
+    session.screen.say(f"{counted(len(missing), 'part')} missing: nothing may reach Amazon.", style="red")
+    raise AlreadyTold
+
+
+def _findings(session: Session) -> Iterator[Finding]:
+    checks: list[tuple[str, Callable[[Session], Iterator[Finding]]]] = [
+        ("ingest secret", _ingest_secret),
+        ("Amazon credentials", _credentials),
+        ("access token", _token),
+        ("Amazon Ads", _profiles),
+        ("audience table", _audiences),
+        ("mappings", _mappings),
+        ("membership table", _members),
+        ("queues", _queues),
+        ("functions", _functions),
+        ("gateway", _gateway),
+    ]
+    for part, check in checks:
+        try:
+            yield from check(session)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this part's finding
+            told = explained(error)
+            yield Finding(part, "missing", str(told), told.remedy)
+
+
+def _ingest_secret(session: Session) -> Iterator[Finding]:
+    stored = session.secret("IngestSecret").value()
+    needs: dict[Kind, tuple[State, str]] = {
+        Kind.EVENT: ("missing", "no event gets in"),
+        Kind.AUDIENCE: ("note", "Segment cannot create audiences"),
+        Kind.SIGNING: ("note", "signatures are not used; the event key suffices"),
+    }
+    for kind, (state, without) in needs.items():
+        value = stored.get(kind.current)
+        if is_strong(value):
+            second = ", and the previous one" if is_strong(stored.get(kind.previous)) else ""
+            yield Finding(kind.label, "ok", f"strong{second}")
+        else:
+            found = "too weak, opens nothing" if value else f"not set: {without}"
+            yield Finding(kind.label, "missing" if value else state, found, f"audience-sync keys rotate {kind}")
+
+
+def _credentials(session: Session) -> Iterator[Finding]:
+    stored = session.secret("CredentialsSecret").value()
+    lacking = [name for name in ("clientId", "clientSecret", "refreshToken") if not stored.get(name)]
+    if lacking:
+        yield Finding("Amazon credentials", "missing", f"not set: {', '.join(lacking)}", "audience-sync connect")
+    else:
+        yield Finding("Amazon credentials", "ok", "client and authorization are stored")
+
+
+def _token(session: Session) -> Iterator[Finding]:
+    token = Token.from_json(session.secret("TokenSecret").value())
+    left = (token.expires_at - session.now()) / 60 if token else 0
+    if token and token.is_fresh(session.now()):
+        yield Finding("access token", "ok", f"good for {left:.0f} minutes")
+    else:
+        found = "none yet" if token is None else "expired"
+        yield Finding("access token", "missing", found, "audience-sync connect")
+
+
+def _profiles(session: Session) -> Iterator[Finding]:
+    profiles = session.amazon.profiles()
+    if profiles:
+        yield Finding("Amazon Ads", "ok", f"answers with {counted(len(profiles), 'profile')}")
+    else:
+        yield Finding("Amazon Ads", "missing", "no profile in this region", "connect as a user of the advertiser")
+
+
+def _audiences(session: Session) -> Iterator[Finding]:
+    listed = session.audiences.all()
+    if listed:
+        yield Finding("audience table", "ok", counted(len(listed), "audience"))
+    else:
+        yield Finding("audience table", "note", "no audience: every event is rejected", "audience-sync audiences link")
+
+
+def _mappings(session: Session) -> Iterator[Finding]:
+    document = session.audiences.mappings()
+    found = "Segment's own mapping" if document is None else f"version {_version(document)}"
+    if compiled(document):
+        yield Finding("mappings", "ok", found)
+    else:
+        yield Finding("mappings", "note", f"{found}, none enabled", "audience-sync mappings show")
+
+
+def _version(document: str) -> object:
+    told = json.loads(document)
+    return told.get("version", "?") if isinstance(told, dict) else "?"
+
+
+def _members(session: Session) -> Iterator[Finding]:
+    table = session.stack.service("dynamodb").describe_table(TableName=session.stack["MembershipTable"])["Table"]
+    state: State = "ok" if table["TableStatus"] == "ACTIVE" else "missing"
+    yield Finding("membership table", state, table["TableStatus"].lower())
+
+
+def _queues(session: Session) -> Iterator[Finding]:
+    changes, letters = depth(session.stack, "ChangeQueue"), depth(session.stack, "DeadLetterQueue")
+    yield Finding("change queue", "ok", counted(changes.total, "message"))
+    if letters.total:
+        yield Finding("dead letters", "note", counted(letters.total, "letter"), "audience-sync parked list")
+    else:
+        yield Finding("dead letters", "ok", "none")
+
+
+def _functions(session: Session) -> Iterator[Finding]:
+    names = [*FUNCTIONS, *(each for each in LATER_FUNCTIONS if each in session.stack)]
+    for name in names:
+        told = session.stack.service("lambda").get_function_configuration(FunctionName=session.stack[name])
+        state, update = told.get("State", "Active"), told.get("LastUpdateStatus", "Successful")
+        # A function that has not run for weeks is inactive and wakes up by itself.
+        if state in ("Active", "Inactive") and update != "Failed":
+            yield Finding(name, "ok", state.lower())
+        else:
+            yield Finding(name, "missing", f"{state.lower()}, last update {update.lower()}", "make deploy")
+
+
+def _gateway(session: Session) -> Iterator[Finding]:
+    try:
+        answer = session.http.get(f"{session.stack.api}/v1/health", timeout=10, allow_redirects=False)
+    except requests.RequestException as error:
+        yield Finding("gateway", "missing", f"does not answer: {type(error).__name__}", "make deploy")
+        return
+    if answer.status_code == 200:
+        yield Finding("gateway", "ok", session.stack.api)
+    else:
+        yield Finding("gateway", "missing", f"answers {answer.status_code}", "see the ingest function's log")

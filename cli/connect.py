@@ -1,0 +1,169 @@
+"""`audience-sync connect`: have a person allow this stack to act for them at Amazon Ads."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from cli.authorization import (
+    CODE_LIFETIME,
+    PORT,
+    Application,
+    Listener,
+    Question,
+    browser_opener,
+    read_answer,
+    refresh_token,
+)
+from cli.errors import OperatorError, TryLater
+from cli.screen import counted
+from cli.session import Session, command
+
+PATIENCE = 75.0  # seconds; a warm refresh function notices new credentials within 60
+PAUSE = 5.0  # seconds between two invocations
+
+Opener = Callable[[str], bool]
+
+
+def register(app: typer.Typer, *, panel: str) -> None:
+    """Add the command."""
+    command(app, "connect", asks=True, panel=panel)(connect)
+
+
+def connect(
+    session: Session,
+    client_id: Annotated[
+        str,
+        typer.Option(help="Of your Login with Amazon application.", envvar="AUDIENCE_SYNC_CLIENT_ID", metavar="ID"),
+    ] = "",
+    *,
+    paste: Annotated[bool, typer.Option("--paste", help="No browser here: paste the address it ends up at.")] = False,
+    redirect_uri: Annotated[
+        str, typer.Option(help="With --paste: another return URL that the application allows.", metavar="URL")
+    ] = "",
+    port: Annotated[int, typer.Option(help="Where the browser comes back to, on 127.0.0.1.")] = PORT,
+    new_client: Annotated[bool, typer.Option("--new-client", help="Ask for client id and secret again.")] = False,
+) -> None:
+    """Connect Amazon Ads: log in, allow access, keep the authorization in the stack's secret.
+
+    The client secret is asked for, or read from AUDIENCE_SYNC_CLIENT_SECRET; once stored, it is used again. In the
+    application's security profile at Amazon, allow the return URL http://127.0.0.1:8765/callback.
+    """
+    authorize(
+        session,
+        application(session, client_id, ask_again=new_client),
+        port=port,
+        opener=None if paste else browser_opener(),
+        redirect_uri=redirect_uri,
+    )
+
+
+def application(session: Session, client_id: str, *, ask_again: bool) -> Application:
+    """Find client id and secret: given, in the environment, stored before, or asked for."""
+    stored = {} if ask_again else session.repairable(session.secret("CredentialsSecret"))
+    client_id = client_id or str(stored.get("clientId") or "")
+    if not client_id:
+        client_id = session.screen.ask("Client id", instead="give --client-id or AUDIENCE_SYNC_CLIENT_ID")
+    secret = _from_environment()
+    if not secret and stored.get("clientId") == client_id:
+        secret = str(stored.get("clientSecret") or "")
+    if not secret:
+        secret = session.screen.ask("Client secret", hidden=True, instead="set AUDIENCE_SYNC_CLIENT_SECRET")
+    if not client_id or not secret:
+        raise OperatorError("Client id and client secret are both needed.", "Amazon shows them at your application.")
+    return Application(client_id, secret)
+
+
+def authorize(session: Session, app: Application, *, port: int, opener: Opener | None, redirect_uri: str = "") -> None:
+    """Run the flow: consent, code, refresh token, secret, first access token, check. Without an opener: by pasting."""
+    question, code = _ask_with_browser(session, app, port, opener) if opener else _ask(session, app, port, redirect_uri)
+    token = refresh_token(session.http, session.stack.hosts.login, app, question, code)
+    _store(session, app, token)
+    session.screen.say("Amazon gave an authorization; it is in the credentials secret.")
+    answer = _first_token(session)
+    profiles = session.amazon.profiles()
+    if not profiles:
+        raise OperatorError(
+            "Connected, but this login has no advertiser in the stack's Amazon region.",
+            "Log in as a user of the advertiser, or deploy the stack with another Region.",
+        )
+    session.screen.say(f"An access token is stored; Amazon answers with {counted(len(profiles), 'profile')}:")
+    session.screen.table(
+        ("profile", "country", "account", "type"),
+        [(each.get("profileId"), each.get("countryCode"), *_account(each)) for each in profiles],
+    )
+    session.screen.say("Connected. Next: `audience-sync test`.", style="green")
+    session.screen.result({"connected": True, "refreshed": answer.get("refreshed") is True, "profiles": profiles})
+
+
+def _ask_with_browser(session: Session, app: Application, port: int, opener: Opener) -> tuple[Question, str]:
+    listener = Listener(port)
+    try:
+        question = Question(app.client_id, listener.redirect_uri)
+        address = question.url(session.stack.hosts.consent)
+        session.screen.note("Your browser opens Amazon's page. If it does not, open this address:")
+        session.screen.note(address)
+        # In a thread: a browser in the terminal returns only after it has been answered here.
+        threading.Thread(target=opener, args=(address,), daemon=True).start()
+        with session.screen.progress("waiting for your answer"):
+            return question, question.code(listener.wait(question))
+    finally:
+        listener.close()
+
+
+def _ask(session: Session, app: Application, port: int, redirect_uri: str) -> tuple[Question, str]:
+    question = Question(app.client_id, redirect_uri or f"http://127.0.0.1:{port}/callback")
+    session.screen.note("Open this address in any browser and allow access:")
+    session.screen.note(question.url(session.stack.hosts.consent))
+    session.screen.note(
+        "The browser then ends at an address that begins with "
+        f"{question.redirect_uri}; that page may not exist. The address is good for {CODE_LIFETIME / 60:.0f} minutes."
+    )
+    address = session.screen.ask("Paste that address", hidden=True, instead="run it without --paste")
+    return question, question.code(read_answer(address))
+
+
+def _store(session: Session, app: Application, token: str) -> None:
+    """Keep the authorization, and drop the access token of the one before, which refresh would go on using."""
+    credentials, held = session.secret("CredentialsSecret"), session.secret("TokenSecret")
+    credentials.write(
+        session.repairable(credentials)
+        | {"clientId": app.client_id, "clientSecret": app.client_secret, "refreshToken": token}
+    )
+    held.write({"accessToken": "", "expiresAt": 0})
+
+
+def _first_token(session: Session) -> Mapping[str, Any]:
+    """Have the refresh function write a token. It may hold the former credentials in memory for a minute."""
+    deadline = time.monotonic() + PATIENCE
+    with session.screen.progress("getting the first access token"):
+        while True:
+            answer = _invoke(session)
+            if answer.get("refreshed") or answer.get("reason") == "fresh":
+                return answer
+            if time.monotonic() + PAUSE > deadline:
+                raise TryLater(
+                    f"The refresh function got no access token: {answer.get('reason', 'it failed')}.",
+                    "The authorization is stored; the function runs every 20 minutes. See its log, then `test`.",
+                )
+            time.sleep(PAUSE)
+
+
+def _invoke(session: Session) -> Mapping[str, Any]:
+    answer = session.stack.service("lambda").invoke(FunctionName=session.stack["RefreshFunction"], Payload=b"{}")
+    told = json.loads(answer["Payload"].read() or b"{}")
+    return told if isinstance(told, dict) and not answer.get("FunctionError") else {}
+
+
+def _account(profile: Mapping[str, Any]) -> tuple[Any, Any]:
+    about = profile.get("accountInfo")
+    return (about.get("name"), about.get("type")) if isinstance(about, dict) else (None, None)
+
+
+def _from_environment() -> str:
+    """Read the client secret. No option: it would stay in the shell's history, and Typer shows defaults."""
+    return os.environ.get("AUDIENCE_SYNC_CLIENT_SECRET", "")

@@ -1,0 +1,98 @@
+"""`audience-sync audiences create` and `update`: the same use case as Segment's own requests, with the same form."""
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from audience_sync.audiences import Audiences, Clock
+from audience_sync.aws.intents import Intents
+from cli.audiences import AUDIENCE, Target, described, find
+from cli.errors import WrongUsage
+from cli.session import Session, command
+
+PATIENCE = 60.0  # seconds for one creation, waiting for somebody else's included
+DAY = 86_400  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What Amazon lets be changed later."""
+
+    description: Annotated[
+        str | None, typer.Option(help="For people at Amazon.", metavar="TEXT", show_default=False)
+    ] = None
+    ttl_days: Annotated[
+        int | None, typer.Option(help="Days a member stays; 0 empties it, 397 at most.", min=0, max=397)
+    ] = None
+    cpm_cents: Annotated[int | None, typer.Option(help="Fee per thousand impressions, in hundredths.", min=0)] = None
+    currency: Annotated[str | None, typer.Option(help="Of the fee, such as USD.", metavar="CODE")] = None
+    dsp: Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: into Amazon DSP, too.")] = None
+
+    def told(self) -> dict[str, Any]:
+        """Return what was given, under the names that Segment's extras have."""
+        ttl = None if self.ttl_days is None else self.ttl_days * DAY
+        told = {"description": self.description, "ttl": ttl, "cpmCents": self.cpm_cents}
+        told |= {"currency": self.currency, "dsp": self.dsp}
+        return {name: value for name, value in told.items() if value is not None}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "create")(create)
+    command(app, "update", asks=True)(update)
+
+
+def create(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="As in Segment. One of less than ten characters is lengthened.")],
+    target: Target,
+    settings: Settings,
+    country: Annotated[str, typer.Option(help="Where most members are, two letters.", metavar="CODE")] = "",
+    key: Annotated[str, typer.Option(help="Segment's computation key, if known already.", metavar="KEY")] = "",
+    external_id: Annotated[str, typer.Option(help="Your own id; derived from the name otherwise.", metavar="ID")] = "",
+) -> None:
+    """Create an audience at Amazon and let events reach it. Repeating it gives the same audience."""
+    told = {
+        "audienceName": name,
+        "advertiserId": target.advertiser,
+        "connectionId": target.connection,
+        "countryCode": country,
+        "computationKey": key,
+        "externalAudienceId": external_id,
+        **settings.told(),
+    }
+    with session.screen.progress("creating"):
+        made = use_case(session).create(told, deadline=time.monotonic() + PATIENCE)
+    listed = made.wanted.listed_as(made.audience_id)
+    known = "" if made.attempts else " (it was there already)"
+    session.screen.say(f"Audience {made.audience_id}: {listed.name}{known}.", style="green")
+    if not listed.computation_key:
+        session.screen.say(f"Next, tie it to Segment's audience: `audiences link {made.audience_id} --key ...`.")
+    session.screen.result(described(listed) | {"created": bool(made.attempts)})
+
+
+def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
+    """Change description, time to live, fee or DSP. Amazon never changes name, country or target."""
+    known = find(session, audience)
+    changes = settings.told()
+    if not changes:
+        raise WrongUsage("Nothing to change was given.", "`audiences update --help` lists what Amazon changes.")
+    if settings.ttl_days is not None:
+        session.screen.confirm(
+            f"Members of {known.name or known.audience_id} drop out {settings.ttl_days} days after they entered. Go on?"
+        )
+    changed = use_case(session).update(known.audience_id, changes)
+    session.screen.say(f"{changed.name or changed.audience_id} is changed.", style="green")
+    session.screen.result(described(changed))
+
+
+def use_case(session: Session) -> Audiences:
+    """Build what the audiences function builds."""
+    stack = session.stack
+    intents = Intents(stack.service("dynamodb"), stack["AudienceTable"], lambda: uuid4().hex)
+    clock = Clock(lambda: round(session.now() * 1000), time.monotonic, time.sleep)
+    ceiling = int(stack.parameters.get("MaxCpmCents", 0))
+    return Audiences(session.audiences, intents, session.amazon, clock, max_cpm_cents=ceiling)

@@ -1,0 +1,123 @@
+"""`audience-sync keys`: what Segment shows to be let in. Two of each kind are valid: rotating refuses nobody."""
+
+import hashlib
+import secrets
+import string
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync.credentials import Keyring
+from cli.errors import NotThere
+from cli.session import Session, command
+
+LENGTH = 48  # letters and digits, as the template generates them: they also fit into a URL
+
+
+class Kind(StrEnum):
+    """What a key opens."""
+
+    EVENT = "event"
+    AUDIENCE = "audience"
+    SIGNING = "signing"
+
+    @property
+    def current(self) -> str:
+        """The entry of the ingest secret that holds it."""
+        return {"event": "eventKey", "audience": "audienceKey", "signing": "signingSecret"}[self.value]
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return "signing secret" if self is Kind.SIGNING else f"{self.value} key"
+
+    @property
+    def previous(self) -> str:
+        """The entry that holds the one before."""
+        return f"previous{self.current[0].upper()}{self.current[1:]}"
+
+
+_KIND = Annotated[Kind, typer.Argument(help="Which of the three.")]
+_REVEAL = Annotated[bool, typer.Option("--reveal", help="Print the value itself.")]
+_NEXT = {
+    Kind.EVENT: "Put the new key into the mapping's header in Segment: Authorization: Bearer <key>.",
+    Kind.AUDIENCE: "Put the new key into the create and get URLs in Segment: https://segment:<key>@host/v1/audiences.",
+    Kind.SIGNING: "Put the new secret into the destination's Shared Secret in Segment.",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "show")(show)
+    command(app, "rotate", asks=True)(rotate)
+    command(app, "retire", asks=True)(retire)
+
+
+def show(session: Session, kind: Annotated[Kind | None, typer.Argument()] = None, *, reveal: _REVEAL = False) -> None:
+    """Show which keys are set and whether they are strong; their values only with --reveal.
+
+    The fingerprint is the beginning of the value's SHA-256: compare without showing.
+    """
+    stored = session.secret("IngestSecret").value()
+    found = [
+        {"kind": each.value, "slot": slot, **_described(stored.get(entry), reveal=reveal)}
+        for each in ([kind] if kind else list(Kind))
+        for slot, entry in (("current", each.current), ("previous", each.previous))
+    ]
+    columns = ("kind", "slot", "state", "characters", "fingerprint", *(("value",) if reveal else ()))
+    session.screen.table(columns, [[each.get(column) for column in columns] for each in found])
+    session.screen.result(found)
+
+
+def rotate(session: Session, kind: _KIND, *, reveal: _REVEAL = False) -> None:
+    """Make a new random value the current one; the current one becomes the previous one and stays valid.
+
+    Functions notice within a minute. When Segment sends the new value, `audience-sync keys retire` ends the old one.
+    """
+    secret = session.secret("IngestSecret")
+    stored = session.repairable(secret)
+    if is_strong(stored.get(kind.previous)):
+        session.screen.confirm(f"The previous {kind.label} is still valid and would end now. Go on?")
+    value, had = new_value(), bool(stored.get(kind.current))
+    secret.write(stored | {kind.current: value, kind.previous: stored.get(kind.current) or ""})
+    session.screen.say(f"The {kind.label} is new{'; the one before stays valid' if had else ''}.", style="green")
+    if reveal:
+        session.screen.say(value)
+    else:
+        session.screen.say(f"To see it: `audience-sync keys show {kind} --reveal`.")
+    session.screen.say(f"Next: {_NEXT[kind]}{f' Then: `audience-sync keys retire {kind}`.' if had else ''}")
+    session.screen.result({"kind": kind.value, **_described(value, reveal=reveal)})
+
+
+def retire(session: Session, kind: _KIND) -> None:
+    """End the previous value: whoever still uses it is refused."""
+    secret = session.secret("IngestSecret")
+    stored = session.repairable(secret)
+    if not stored.get(kind.previous):
+        raise NotThere(f"There is no previous {kind.label}.", "Nothing to do.")
+    session.screen.confirm(f"Does Segment use the new {kind.label}? The previous one is refused from now on. Go on?")
+    secret.write(stored | {kind.previous: ""})
+    session.screen.say(f"The previous {kind.label} is no longer valid.", style="green")
+    session.screen.result({"kind": kind.value, "retired": True})
+
+
+def is_strong(value: Any) -> bool:
+    """Tell whether the functions would take a value as a key."""
+    return Keyring.from_json({Kind.EVENT.current: value}).event_keys.is_usable
+
+
+def new_value() -> str:
+    """Return a random key."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(LENGTH))
+
+
+def _described(value: Any, *, reveal: bool) -> Mapping[str, Any]:
+    if not isinstance(value, str) or not value:
+        return {"state": "empty", "characters": 0, "fingerprint": None}
+    strong = is_strong(value)
+    # Of a weak value even a digest tells too much.
+    fingerprint = hashlib.sha256(value.encode()).hexdigest()[:8] if strong else None
+    told = {"state": "strong" if strong else "too weak, opens nothing", "characters": len(value)}
+    return told | {"fingerprint": fingerprint} | ({"value": value} if reveal else {})

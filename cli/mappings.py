@@ -1,0 +1,192 @@
+"""`audience-sync mappings`: from event to record. Shown, checked, applied by version, tried without sending."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from botocore.exceptions import ClientError
+
+from audience_sync.aws.tables import MAPPINGS_KEY
+from audience_sync.errors import InvalidRequest
+from audience_sync.intake import Reading, changes_from, compiled
+from audience_sync.segment.mappings import DEFAULT_MAPPING, parse_mappings
+from audience_sync.segment.trigger import compile_trigger
+from audience_sync.translation import Policy
+from cli.errors import AlreadyTold, OperatorError, WrongUsage
+from cli.screen import counted
+from cli.session import Session, command
+
+MAX_DOCUMENT = 380_000  # bytes; a DynamoDB item holds 400 KB
+
+_FILE = Annotated[
+    Path, typer.Argument(help="JSON, as `mappings show --json` prints it.", exists=True, dir_okay=False, readable=True)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "show")(show)
+    command(app, "check")(check)
+    command(app, "apply", asks=True)(apply)
+    command(app, "try")(try_)
+
+
+def show(session: Session) -> None:
+    """Show the mappings in force. Save them to change them: `mappings show --json > mappings.json`."""
+    document = _document(_stored(session))
+    mappings = parse_mappings(document, compile_trigger)
+    version = document["version"]
+    session.screen.say(f"Version {version}." if version else "Nothing is stored: Segment's own mapping is in force.")
+    for mapping in mappings:
+        session.screen.say(f"\n{mapping.name}{'' if mapping.enabled else ' (disabled)'}", style="bold")
+        session.screen.say(f"when {mapping.trigger}")
+        session.screen.table(("field", "directive"), [(name, plain(told)) for name, told in mapping.fields.items()])
+    session.screen.result(document)
+
+
+def check(session: Session, file: _FILE) -> None:
+    """Check a file of mappings. Changes nothing."""
+    mappings = parse_mappings(_read(file), compile_trigger)
+    enabled = sum(each.enabled for each in mappings)
+    session.screen.say(f"{counted(len(mappings), 'mapping')}, {enabled} enabled.", style="green")
+    session.screen.result({"mappings": len(mappings), "enabled": enabled})
+
+
+def apply(session: Session, file: _FILE) -> None:
+    """Check a file of mappings and put it in force.
+
+    A file that names the version it was made from is refused when somebody else has applied another since.
+    """
+    wanted = _read(file)
+    mappings = parse_mappings(wanted, compile_trigger)
+    held = _stored(session)
+    version = _document(held)["version"]
+    made_from = wanted.get("version", version) if isinstance(wanted, dict) else version
+    if made_from != version:
+        raise _overtaken(made_from, version)
+    if not any(each.enabled for each in mappings):
+        session.screen.confirm("No mapping is enabled: every event would be ignored. Go on?")
+    listed = wanted["mappings"] if isinstance(wanted, dict) else wanted
+    _write(session, json.dumps({"version": version + 1, "mappings": listed}, ensure_ascii=False), held, version)
+    session.screen.say(f"Version {version + 1} is in force within a minute.", style="green")
+    session.screen.result({"version": version + 1, "mappings": len(mappings)})
+
+
+def try_(
+    session: Session,
+    event: Annotated[
+        Path, typer.Argument(help="A request body of Segment, such as a file of events/segment/.", exists=True)
+    ],
+    mappings: Annotated[Path | None, typer.Option(help="Try this file instead of what is in force.")] = None,
+) -> None:
+    """Show what an event would become: the record for Amazon, hashed, or why it is rejected. Nothing is sent."""
+    document = json.dumps(_read(mappings)) if mappings else session.audiences.mappings()
+    try:
+        reading = changes_from(
+            event.read_bytes(),
+            mappings=compiled(document),
+            audiences=session.audiences,
+            now=round(session.now() * 1000),
+            policy=_policy(session),
+        )
+    except InvalidRequest as error:
+        raise OperatorError(f"{error}.", "Segment would be answered with 400 or 413 and not repeat it.") from None
+    _tell(session, reading)
+    if reading.rejections:
+        raise AlreadyTold
+
+
+def plain(directive: Any) -> str:
+    """Write a directive for people: a path as itself, a choice of the first path with a value as a list of paths."""
+    match directive:
+        case {"@path": str(path)} if len(directive) == 1:
+            return path
+        case {"@if": {"blank": first, "then": then, "else": other}} | {
+            "@if": {"exists": first, "then": then, "else": other}
+        }:
+            if first == then:
+                return f"{plain(then)}, else {plain(other)}"
+    return json.dumps(directive)
+
+
+def _tell(session: Session, reading: Reading) -> None:
+    session.screen.facts(
+        {"accepted": reading.accepted, "ignored": reading.ignored, "rejected": len(reading.rejections)}
+    )
+    for change in reading.changes:
+        session.screen.say(f"\naudience {change.audience_id}{', to be forgotten' if change.forget else ''}")
+        session.screen.say(json.dumps(change.record, indent=2, ensure_ascii=False))
+    if reading.rejections:
+        session.screen.table(
+            ("event", "message", "reason", "detail"),
+            [(each.index, each.message_id, each.reason, each.detail) for each in reading.rejections],
+        )
+    session.screen.result(
+        {
+            "accepted": reading.accepted,
+            "ignored": reading.ignored,
+            "changes": [{"audienceId": each.audience_id, **each.as_json()} for each in reading.changes],
+            "rejections": [each.as_json() for each in reading.rejections],
+        }
+    )
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise WrongUsage(f"{file} is not a readable JSON file.", "`mappings show --json` prints one.") from None
+
+
+def _stored(session: Session) -> str | None:
+    """Read what is stored, without the cache and consistently: a write will depend on it."""
+    row = session.stack.service("dynamodb").get_item(
+        TableName=session.stack["AudienceTable"], Key={"audienceId": {"S": MAPPINGS_KEY}}, ConsistentRead=True
+    )
+    text: str | None = row.get("Item", {}).get("document", {}).get("S")
+    return text
+
+
+def _document(stored: str | None) -> dict[str, Any]:
+    if stored is None:
+        return {"version": 0, "mappings": [asdict(DEFAULT_MAPPING)]}
+    told = json.loads(stored)
+    return {"version": 0, "mappings": told} if isinstance(told, list) else {"version": 0} | told
+
+
+def _write(session: Session, text: str, held: str | None, version: int) -> None:
+    if len(text.encode()) > MAX_DOCUMENT:
+        raise OperatorError("The mappings are too large to store.", f"Keep them below {MAX_DOCUMENT // 1000} KB.")
+    condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(document)"}
+    if held is not None:
+        condition = {
+            "ConditionExpression": "document = :held",
+            "ExpressionAttributeValues": {":held": {"S": held}},
+        }
+    try:
+        session.stack.service("dynamodb").put_item(
+            TableName=session.stack["AudienceTable"],
+            Item={"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": text}},
+            **condition,
+        )
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
+            raise _overtaken(version, "another version") from None
+        raise
+
+
+def _overtaken(made_from: Any, version: Any) -> OperatorError:
+    return OperatorError(
+        f"The file was made from version {made_from}, and {version} is in force.",
+        "Take over your changes into what `mappings show --json` prints now.",
+    )
+
+
+def _policy(session: Session) -> Policy:
+    parameters = session.stack.parameters
+    return Policy(
+        consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
+        literal_email=parameters.get("LiteralEmail") == "yes",
+    )

@@ -1,0 +1,147 @@
+"""What the operator sees: sentences and tables for people, one JSON document for scripts, questions, progress."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from cli.errors import NotConfirmed, OperatorError
+
+PLAIN_WIDTH = 110  # columns where nobody tells: output in a file or a pipe
+
+
+class Screen:
+    """Standard output carries results and nothing else; questions, notes and progress go to standard error."""
+
+    def __init__(
+        self, *, as_json: bool = False, assume_yes: bool = False, answers: Callable[[str], str] | None = None
+    ) -> None:
+        """Hand in the options, and for tests who answers questions in place of the person at the terminal."""
+        self.as_json = as_json
+        self._assume_yes = assume_yes
+        self._answers = answers
+        self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+        self._err = Console(highlight=False, stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
+
+    def result(self, document: Any) -> None:
+        """Print the JSON document, if JSON is wanted."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+    def say(self, text: str, *, style: str = "") -> None:
+        """Print a line for people."""
+        if not self.as_json:
+            self._out.print(Text(text, style=style), soft_wrap=True)
+
+    def note(self, text: str, *, style: str = "") -> None:
+        """Print a line that is not part of the result."""
+        self._err.print(Text(text, style=style), soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Print a table for people."""
+        if self.as_json:
+            return
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+        for name in columns:
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            table.add_row(*(each if isinstance(each, Text) else Text(shown(each)) for each in row))
+        self._out.print(table)
+
+    def facts(self, facts: Mapping[str, Any]) -> None:
+        """Print names and values, one a line."""
+        if self.as_json:
+            return
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for name, value in facts.items():
+            table.add_row(name, value if isinstance(value, Text) else Text(shown(value)))
+        self._out.print(table)
+
+    def confirm(self, question: str) -> None:
+        """Ask before something that cannot be taken back. Raises NotConfirmed."""
+        if not self._assume_yes and self._answer(f"{question} [y/N] ", "give --yes").lower() not in ("y", "yes"):
+            raise NotConfirmed("Nothing was changed.")
+
+    def confirm_by_typing(self, question: str, words: str) -> None:
+        """Have the operator type `words`, for what should not happen by habit. Raises NotConfirmed."""
+        if self._answer(f"{question}\nTo agree, type: {words}\n> ", f"give --confirm {words!r}") != words:
+            raise NotConfirmed("Nothing was changed.")
+
+    def ask(self, question: str, *, hidden: bool = False, instead: str) -> str:
+        """Ask for a text. `instead` says how to give it where nobody can be asked. Raises NotConfirmed."""
+        return self._answer(f"{question}: ", instead, hidden=hidden)
+
+    def fail(self, error: OperatorError) -> None:
+        """Tell an error: one sentence and a remedy."""
+        if self.as_json:
+            told = {"message": str(error), "remedy": error.remedy, "exitCode": error.exit_code}
+            sys.stdout.write(json.dumps({"error": told}, indent=2) + "\n")
+            return
+        self.note(str(error), style="red")
+        if error.remedy:
+            self.note(error.remedy)
+
+    @contextmanager
+    def progress(self, label: str, total: int | None = None) -> Iterator["Bar"]:
+        """Show how long work advances, where somebody looks."""
+        columns = (
+            (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            if total is None
+            else (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        )
+        with Progress(
+            *columns, console=self._err, transient=True, disable=self.as_json or not self._err.is_terminal
+        ) as progress:
+            task = progress.add_task(label, total=total)
+            yield Bar(lambda step: progress.advance(task, step))
+
+    def _answer(self, question: str, instead: str, *, hidden: bool = False) -> str:
+        if self._answers is not None:
+            return self._answers(question)
+        if self.as_json or not sys.stdin.isatty():
+            raise NotConfirmed("This needs an answer, and nobody can be asked here.", f"Use a terminal, or {instead}.")
+        return self._err.input(Text(question), password=hidden).strip()
+
+
+class Bar:
+    """A progress bar that can only move on."""
+
+    def __init__(self, advance: Any) -> None:
+        self._advance = advance
+
+    def advance(self, step: int = 1) -> None:
+        """Move on by some steps."""
+        self._advance(step)
+
+
+def shown(value: Any) -> str:
+    """Write a value for people."""
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case _:
+            return str(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: 1 letter, 2 letters."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def moment(milliseconds: float | None) -> str:
+    """Write an epoch time for people: UTC, to the second."""
+    return "-" if milliseconds is None else f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"

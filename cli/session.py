@@ -1,0 +1,165 @@
+"""What one command works with, and the frame around every command: common options, errors, exit codes."""
+
+import dataclasses
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, get_type_hints
+
+import requests
+import typer
+
+from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.login import AccessTokens, Login
+from audience_sync.aws.secrets import JsonSecret
+from audience_sync.aws.sqs import Queue
+from audience_sync.aws.tables import AudienceTable
+from audience_sync.errors import InvalidSettings
+from cli import stack as stacks
+from cli.errors import INTERRUPTED, AlreadyTold, explained
+from cli.screen import Screen
+from cli.stack import Stack
+
+
+@dataclass
+class Session:
+    """A command's screen, its stack, and the parts of it that several commands use; found when first asked for."""
+
+    screen: Screen
+    find: Callable[[], Stack]
+    now: Callable[[], float] = time.time  # epoch seconds
+    http: requests.Session = field(default_factory=requests.Session)
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The stack that the operator means. Raises NotThere."""
+        return self.find()
+
+    @cached_property
+    def audiences(self) -> AudienceTable:
+        """The audiences that events may reach."""
+        return AudienceTable(self.stack.service("dynamodb"), self.stack["AudienceTable"], time.monotonic)
+
+    @cached_property
+    def amazon(self) -> AmazonAds:
+        """Amazon, with the stack's authorization."""
+        hosts = self.stack.hosts
+        login = Login(self.http, hosts.login, self.secret("CredentialsSecret"), self.now)
+        tokens = AccessTokens(self.secret("TokenSecret"), login, self.now)
+        return AmazonAds(self.http, hosts.api, tokens, now=self.now)
+
+    def secret(self, logical_id: str) -> JsonSecret:
+        """One of the stack's secrets."""
+        return JsonSecret(self.stack.service("secretsmanager"), self.stack[logical_id], time.monotonic)
+
+    def repairable(self, secret: JsonSecret) -> dict[str, Any]:
+        """Return what a secret holds, to be written back with changes; nothing, if the operator agrees, if unreadable.
+
+        Raises:
+            NotConfirmed: it is unreadable and stays so.
+        """
+        try:
+            return dict(secret.value())
+        except InvalidSettings:
+            self.screen.confirm("The secret is unreadable and would be written anew. Go on?")
+            return {}
+
+    def queue(self, logical_id: str) -> Queue:
+        """One of the stack's queues, to send to."""
+        return Queue(self.stack.service("sqs"), self.stack[logical_id], time.monotonic)
+
+
+_PANEL = "Everywhere"
+_STACK = Annotated[
+    str,
+    typer.Option(
+        help="The deployed stack, in the account and region of your AWS credentials.",
+        envvar="AUDIENCE_SYNC_STACK",
+        metavar="NAME",
+        rich_help_panel=_PANEL,
+    ),
+]
+_LOCAL = Annotated[
+    str | None,
+    typer.Option(
+        help="Instead, the `api` address of a local stack, such as http://127.0.0.1:8080.",
+        envvar="AUDIENCE_SYNC_LOCAL",
+        metavar="URL",
+        rich_help_panel=_PANEL,
+    ),
+]
+_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_PANEL)]
+_YES = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.", rich_help_panel=_PANEL)]
+
+
+def command[**P](
+    app: typer.Typer, name: str | None = None, *, asks: bool = False, panel: str | None = None
+) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Register a function of a Session and some options as a command.
+
+    The command gets the common options and, with `asks`, `--yes`; errors become a sentence and an exit code. The
+    function itself stays as it is, so that it can also be called with a session of one's own. A parameter that is a
+    dataclass stands for one option a field.
+    """
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    common = [
+        inspect.Parameter("stack", keyword, default=stacks.DEFAULT, annotation=_STACK),
+        inspect.Parameter("local", keyword, default=None, annotation=_LOCAL),
+        inspect.Parameter("as_json", keyword, default=False, annotation=_JSON),
+    ]
+    if asks:
+        common.append(inspect.Parameter("yes", keyword, default=False, annotation=_YES))
+
+    def register(act: Callable[P, None]) -> Callable[P, None]:
+        own = list(inspect.signature(act, eval_str=True).parameters.values())[1:]  # the first is the session
+        shared = {each.name: each.annotation for each in own if dataclasses.is_dataclass(each.annotation)}
+
+        def run(*, stack: str, local: str | None, as_json: bool, yes: bool = False, **options: Any) -> None:
+            screen = Screen(as_json=as_json, assume_yes=yes)
+            session = Session(screen, _finder(stack, local))
+            try:
+                act(session, **_gathered(options, shared))  # type: ignore[arg-type]
+            except AlreadyTold as told:
+                sys.exit(told.exit_code)
+            except (KeyboardInterrupt, EOFError):
+                screen.note("Interrupted.")
+                sys.exit(INTERRUPTED)
+            except Exception as error:  # noqa: BLE001 - the last frame: nobody should see a traceback, or what it holds
+                failure = explained(error)
+                screen.fail(failure)
+                sys.exit(failure.exit_code)
+
+        expanded = [part for each in own for part in _expanded(each)]
+        run.__signature__ = inspect.Signature(expanded + common)  # type: ignore[attr-defined]
+        run.__annotations__ = {}
+        run.__doc__ = act.__doc__
+        app.command(name or act.__name__, rich_help_panel=panel)(run)
+        return act
+
+    return register
+
+
+def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    """Return the options that a parameter stands for."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    if not dataclasses.is_dataclass(parameter.annotation):
+        return [parameter.replace(kind=keyword)]
+    hints = get_type_hints(parameter.annotation, include_extras=True)
+    fields = dataclasses.fields(parameter.annotation)
+    return [inspect.Parameter(each.name, keyword, default=each.default, annotation=hints[each.name]) for each in fields]
+
+
+def _gathered(options: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """Put the options that a dataclass stands for back together."""
+    for name, kind in shared.items():
+        options[name] = kind(**{each.name: options.pop(each.name) for each in dataclasses.fields(kind)})
+    return options
+
+
+def _finder(name: str, local: str | None) -> Callable[[], Stack]:
+    if local:
+        return lambda: stacks.local(local)
+    return lambda: stacks.deployed(name, stacks.own_clients())

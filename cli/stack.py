@@ -1,0 +1,152 @@
+"""Finds a stack and what belongs to it: deployed, through CloudFormation; local, by asking it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import requests
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from audience_sync.amazon_ads.regions import HOSTS, Hosts
+from cli.errors import NotThere, TryLater, WrongUsage
+
+DEFAULT = "audience-sync"  # the stack name in samconfig.toml
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+CALLS = Config(connect_timeout=5, read_timeout=70, retries={"mode": "standard", "total_max_attempts": 4})
+_OUTPUTS = {  # output of the template: what its value names
+    "IngestSecretArn": "IngestSecret",
+    "CredentialsSecretArn": "CredentialsSecret",
+    "TokenSecretArn": "TokenSecret",
+    "ChangeQueueUrl": "ChangeQueue",
+    "DeadLetterQueueUrl": "DeadLetterQueue",
+    "AudienceTableName": "AudienceTable",
+    "MembershipTableName": "MembershipTable",
+    "RefreshFunctionName": "RefreshFunction",
+}
+
+type Clients = Callable[[str], Any]
+
+
+@dataclass
+class Stack:
+    """One destination: the names of its parts, its parameters, and how to reach AWS and Amazon."""
+
+    name: str
+    client: Clients  # boto3's name of a service -> a client
+    api: str  # base URL of the gateway
+    hosts: Hosts
+    parameters: Mapping[str, str]
+    created: float  # epoch seconds
+    local: str | None = None  # base URL of a local stack
+    _names: dict[str, str] = field(default_factory=dict)
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, logical_id: str) -> str:
+        """Return the name, URL or ARN of a part by its logical id in the template. Raises NotThere."""
+        if logical_id not in self._names:
+            self._names[logical_id] = self._look_up(logical_id)
+        return self._names[logical_id]
+
+    def __contains__(self, logical_id: str) -> bool:
+        try:
+            return bool(self[logical_id])
+        except NotThere:
+            return False
+
+    def service(self, name: str) -> Any:
+        """Return the boto3 client of a service, the same every time."""
+        if name not in self._clients:
+            self._clients[name] = self.client(name)
+        return self._clients[name]
+
+    def _look_up(self, logical_id: str) -> str:
+        missing = NotThere(f"The stack {self.name} has no {logical_id}.", "Update it: `make deploy`.")
+        if self.local is not None:
+            raise missing
+        try:
+            answer = self.service("cloudformation").describe_stack_resource(
+                StackName=self.name, LogicalResourceId=logical_id
+            )
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "ValidationError":
+                raise missing from None
+            raise
+        return str(answer["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def deployed(name: str, client: Clients) -> Stack:
+    """Find a stack in the account and region of the operator's credentials. Raises NotThere."""
+    try:
+        (told,) = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") == "ValidationError":
+            raise NotThere(
+                f"There is no stack {name} in this account and region.",
+                "Name it with --stack or AUDIENCE_SYNC_STACK; AWS_PROFILE and AWS_REGION choose account and region.",
+            ) from None
+        raise
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in told.get("Outputs", [])}
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in told.get("Parameters", [])}
+    if "EventsUrl" not in outputs or parameters.get("Region") not in HOSTS:
+        raise NotThere(f"The stack {name} is not one of Audience Sync.", "Name another with --stack.")
+    return Stack(
+        name=name,
+        client=client,
+        api=outputs["EventsUrl"].removesuffix("/v1/events"),
+        hosts=HOSTS[parameters["Region"]],
+        parameters=parameters,
+        created=told["CreationTime"].timestamp(),
+        _names={logical_id: outputs[output] for output, logical_id in _OUTPUTS.items() if output in outputs},
+    )
+
+
+def local(url: str) -> Stack:
+    """Find the stack that `python -m local` runs. Raises NotThere, WrongUsage."""
+    url = url.rstrip("/")
+    _check_loopback(url)
+    try:
+        told = requests.get(f"{url}/local/resources", timeout=5, allow_redirects=False)
+        if told.status_code != 200:
+            raise NotThere(f"{url} is not a local stack.", "Give the `api` address that `python -m local` prints.")
+        found = told.json()
+    except requests.RequestException:
+        raise TryLater(f"Nothing answers at {url}.", "Start the local stack: `.venv/bin/python -m local`.") from None
+    for each in found["urls"].values():
+        _check_loopback(each)  # credentials go there
+
+    def client(service: str) -> Any:
+        endpoint = f"{url}/local/lambda" if service == "lambda" else found["urls"]["aws"]
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=endpoint,
+            region_name=found["awsRegion"],
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 - the local stack asks for none
+            config=CALLS,
+        )
+
+    amazon = found["urls"]["amazon"]
+    return Stack(
+        name=found["stack"],
+        client=client,
+        api=url,
+        hosts=Hosts(api=amazon, login=f"{amazon}/auth/o2/token", consent=f"{amazon}/ap/oa"),
+        parameters=found["parameters"],
+        created=0,
+        local=url,
+        _names=dict(found["names"]),
+    )
+
+
+def own_clients() -> Clients:
+    """Clients with the operator's own credentials, as the AWS command line would find them."""
+    session = boto3.Session()
+    return lambda service: session.client(service, config=CALLS)  # type: ignore[call-overload]
+
+
+def _check_loopback(url: str) -> None:
+    if urlsplit(url).hostname not in LOOPBACK:
+        raise WrongUsage("A local stack runs on this machine only.", "Give an address on 127.0.0.1.")

@@ -1,0 +1,112 @@
+"""The transcript in docs/cli.md, played against a local stack: what it shows is what happens.
+
+After a change on purpose, UPDATE_DOCS=1 writes the new outputs into the document.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.resources import client
+from tests.e2e.conftest import ROOT, LocalStack, local_stack, until
+
+DOCUMENT = ROOT / "docs" / "cli.md"
+BROWSER = ROOT / "tests" / "unit" / "cli" / "browser.py"
+API, AMAZON = "http://127.0.0.1:8080", "http://127.0.0.1:8081"  # as the document has them
+_CHANGING = (  # what differs from run to run
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"), "2026-03-04 09:15:22Z"),
+    (re.compile(r"(state|code_challenge)=[\w-]+"), r"\1=..."),
+    (re.compile(r"forget-[0-9a-f]{32}"), "forget-0123456789abcdef0123456789abcdef"),
+    (re.compile(r"(?<= )[0-9a-f]{8}(?= )"), "1a2b3c4d"),  # fingerprints and the beginnings of letters' ids
+    (re.compile(r"(?m)^[0-9a-f]{8}(?= )"), "1a2b3c4d"),
+    (re.compile(r"good for \d+ minutes"), "good for 60 minutes"),
+)
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="the transcript uses curl, which is not installed")
+
+
+@needs_curl
+@pytest.mark.slow
+def test_the_documented_transcript_is_what_happens(tmp_path: Path) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    with local_stack("--settle", "0.2") as stack:
+        make_new(stack)
+        play = Play(stack, tmp_path)
+        played = re.sub(r"(?ms)^```console\n(.*?)^```", lambda block: f"```console\n{play.block(block[1])}```", text)
+        until(stack.members, lambda members: sorted(members) == ["cust_1001", "cust_1002", "cust_1004"])
+    if os.environ.get("UPDATE_DOCS"):
+        DOCUMENT.write_text(played, encoding="utf-8")
+    assert played.splitlines() == text.splitlines()
+
+
+class Play:
+    """Runs the commands of the document, one after the other, in one environment."""
+
+    def __init__(self, stack: LocalStack, folder: Path) -> None:
+        self._stack = stack
+        command = folder / "audience-sync"
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cli "$@"\n', encoding="utf-8")
+        command.chmod(0o755)
+        self._environment = os.environ | {
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "AUDIENCE_SYNC_LOCAL": stack.where["api"],
+            "AMAZON": stack.where["amazon"],
+            "EVENT_KEY": stack.where["eventKey"],
+            "BROWSER": f"{sys.executable} {BROWSER} %s",
+        }
+
+    def block(self, text: str) -> str:
+        """Play the commands of one block and return it with what they print."""
+        commands = [line for line in text.splitlines() if line.startswith("$ ")]
+        return "".join(f"{line}\n{self._run(line.removeprefix('$ '))}" for line in commands)
+
+    def _run(self, command: str) -> str:
+        if command.startswith("export "):
+            return ""
+        until(self._stack.state, lambda state: bool(state["quiescent"]))  # a reader is not as fast as this
+        ended = subprocess.run(
+            ["bash", "-c", command],
+            cwd=ROOT,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        printed = ended.stdout.replace(self._stack.where["api"], API).replace(self._stack.where["amazon"], AMAZON)
+        for changing, fixed in _CHANGING:
+            printed = changing.sub(fixed, printed)
+        lines = [line.rstrip() for line in printed.splitlines()]
+        return "".join(f"{line}\n" for line in lines)
+
+
+def make_new(stack: LocalStack) -> None:
+    """Leave the stack as a deployment does: without an authorization, without audiences."""
+    found = requests.get(f"{stack.where['api']}/local/resources", timeout=10).json()
+    names = found["names"]
+    secrets = client("secretsmanager", stack.where["aws"])
+    stored = json.loads(secrets.get_secret_value(SecretId=names["CredentialsSecret"])["SecretString"])
+    for part, value in (
+        ("CredentialsSecret", stored | {"refreshToken": ""}),
+        ("TokenSecret", {"accessToken": "", "expiresAt": 0}),
+    ):
+        secrets.put_secret_value(SecretId=names[part], SecretString=json.dumps(value))
+    dynamodb = client("dynamodb", stack.where["aws"])
+    for row in _rows(dynamodb, names["AudienceTable"]):
+        dynamodb.delete_item(TableName=names["AudienceTable"], Key={"audienceId": row["audienceId"]})
+
+
+def _rows(dynamodb: Any, table: str) -> Iterator[dict[str, Any]]:
+    for page in dynamodb.get_paginator("scan").paginate(TableName=table):
+        yield from page["Items"]

@@ -1,0 +1,181 @@
+"""The operator's command against the local AWS and Amazon's stand-in, without processes of their own."""
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+
+from audience_sync.amazon_ads.login import Login
+from audience_sync.amazon_ads.regions import Hosts
+from audience_sync.aws.secrets import JsonSecret
+from audience_sync.aws.tables import AudienceTable
+from audience_sync.membership import Audience, MembershipChange, pack
+from cli.screen import Screen
+from cli.session import Session
+from cli.stack import Stack
+from local import aws, resources
+from local.amazon.app import build_app as build_amazon
+from local.amazon.exchange import SANDBOX
+from local.sqs.queues import SqsQueues
+from local.template import REGION, Template
+from tests.servers import Served, serve
+
+CLIENT_ID, CLIENT_SECRET = "client-1", "made-up-client-secret"
+EVENT_KEY = "event-key-for-the-tests-1"
+AUDIENCE = Audience(
+    audience_id="418273650912345678",
+    name="Lapsed premium buyers",
+    country="US",
+    advertiser_id="590071284455661234",
+    computation_key="lapsed_premium_buyers",
+)
+NOW = 1_800_000_000.0  # epoch seconds
+
+
+class RefreshOnly:
+    """As much of Lambda as an operator uses: the refresh function, and that all functions are there."""
+
+    def __init__(self, login: Login, token: JsonSecret) -> None:
+        self._login = login
+        self._token = token
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803, ARG002 - boto3's names
+        self._token.write(self._login.fetch().as_json())
+        return {"Payload": io.BytesIO(json.dumps({"refreshed": True}).encode())}
+
+    def get_function_configuration(self, *, FunctionName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        return {"FunctionName": FunctionName, "State": "Active"}
+
+
+@dataclass
+class World:
+    """A stack, what is in it, and a session on it."""
+
+    stack: Stack
+    queues: SqsQueues
+    template: Template
+    amazon: str
+    answers: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+
+    def session(self, *, as_json: bool = False, yes: bool = False, now: float | None = None) -> Session:
+        """A session whose operator gives `answers`, one after the other."""
+        screen = Screen(as_json=as_json, assume_yes=yes, answers=self._answer)
+        return Session(screen, lambda: self.stack, now=time.time if now is None else lambda: now)
+
+    def secret(self, logical_id: str) -> dict[str, Any]:
+        text = self.stack.service("secretsmanager").get_secret_value(SecretId=self.stack[logical_id])["SecretString"]
+        told: dict[str, Any] = json.loads(text)
+        return told
+
+    def put_secret(self, logical_id: str, value: dict[str, Any]) -> None:
+        text = json.dumps(value)
+        self.stack.service("secretsmanager").put_secret_value(SecretId=self.stack[logical_id], SecretString=text)
+
+    def connect(self) -> None:
+        """Be connected already."""
+        self.put_secret(
+            "CredentialsSecret",
+            {"clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET, "refreshToken": "Atzr|made-up-refresh"},
+        )
+
+    def list_audience(self, audience: Audience = AUDIENCE) -> None:
+        table = AudienceTable(self.stack.service("dynamodb"), self.stack["AudienceTable"], time.monotonic)
+        table.put(audience, created=7)
+
+    def park(self, *changes: MembershipChange, reason: str = "request_rejected", at: float = NOW, **story: Any) -> None:
+        """Put a dead letter for each change, as the worker does."""
+        for body in (pack([change])[0] for change in changes):
+            told = {"reason": reason, "status": 400, "detail": "refused", "attempts": 1, "lastAt": round(at * 1000)}
+            self.send("DeadLetterQueue", json.dumps(json.loads(body) | {"parked": told | story}))
+
+    def send(self, logical_id: str, body: str) -> None:
+        self.stack.service("sqs").send_message(QueueUrl=self.stack[logical_id], MessageBody=body)
+
+    def bodies(self, logical_id: str) -> list[dict[str, Any]]:
+        name = self.template.resolve({"Fn::GetAtt": [logical_id, "QueueName"]})
+        return [json.loads(message.body) for message in self.queues.peek(name)]
+
+    def _answer(self, question: str) -> str:
+        self.questions.append(question)
+        assert self.answers, f"an unexpected question: {question}"
+        return self.answers.pop(0)
+
+
+def change(
+    member: str, *, exits: bool = False, at: int = 1_000, audience_id: str = AUDIENCE.audience_id
+) -> MembershipChange:
+    action = "DELETE" if exits else "CREATE"
+    record = {"externalUserId": member, "action": action, "hashedPII": [{"email": "0" * 64}], "userConsent": {}}
+    return MembershipChange(audience_id, None, at, f"message-{member}", record)
+
+
+@pytest.fixture(scope="session")
+def amazon() -> Iterator[Served]:
+    def build() -> Any:
+        app = build_amazon(
+            client_id=CLIENT_ID, client_secret=CLIENT_SECRET, refresh_token="Atzr|made-up-refresh", job_delay=0.0
+        )
+        app[SANDBOX].seed(
+            int(AUDIENCE.audience_id),
+            {
+                "name": AUDIENCE.name,
+                "description": "",
+                "countryCode": "US",
+                "targetResource": {"advertiserId": 590071284455661234},
+                "metadata": {"externalAudienceId": "lapsed"},
+            },
+        )
+        return app
+
+    with serve(build) as served:
+        yield served
+
+
+@pytest.fixture
+def world(amazon: Served) -> Iterator[World]:
+    requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
+    queues = SqsQueues(time.time)
+    with serve(lambda: aws.build_app(queues, region=REGION)) as served:
+        template = Template.load()
+        secrets: dict[str, dict[str, Any]] = {
+            "IngestSecret": {"eventKey": EVENT_KEY, "previousEventKey": "", "other": "kept"},
+            "CredentialsSecret": {"clientId": "", "clientSecret": "", "refreshToken": "", "other": "kept"},
+            "TokenSecret": {"accessToken": "", "expiresAt": 0},
+        }
+        resources.create(template, served.url, secrets)
+        yield World(_stack(template, served.url, amazon.url), queues, template, amazon.url)
+
+
+def _stack(template: Template, aws_url: str, amazon_url: str) -> Stack:
+    parts = ("ChangeQueue", "DeadLetterQueue", "AudienceTable", "MembershipTable", *_SECRETS)
+    names = {each: template.resolve({"Ref": each}) for each in parts}
+    names |= {each: each for each in ("IngestFunction", "WorkerFunction", "RefreshFunction")}
+    hosts = Hosts(amazon_url, f"{amazon_url}/auth/o2/token", f"{amazon_url}/ap/oa")
+
+    def client(service: str) -> Any:
+        if service != "lambda":
+            return resources.client(service, aws_url)
+        manager = resources.client("secretsmanager", aws_url)
+        credentials = JsonSecret(manager, names["CredentialsSecret"], time.monotonic)
+        login = Login(requests.Session(), hosts.login, credentials, time.time)
+        return RefreshOnly(login, JsonSecret(manager, names["TokenSecret"], time.monotonic))
+
+    # `local` only says that nothing more can be looked up; nobody listens there.
+    return Stack("tests", client, "http://127.0.0.1:9", hosts, {"Region": "NA"}, 0, "http://127.0.0.1:9", names)
+
+
+_SECRETS = ("IngestSecret", "CredentialsSecret", "TokenSecret")
+
+type Json = Callable[[], Any]
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Json:
+    """The JSON document that a command printed."""
+    return lambda: json.loads(capsys.readouterr().out)

@@ -1,0 +1,48 @@
+"""Writes the reference part of docs/cli.md from the command itself: `python -m tests.unit.cli.reference`."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cli.app import app
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
+HEADING = "\n## Reference\n"
+_COMMON = ("stack", "local", "as_json", "help")
+
+
+def reference() -> str:
+    """Return the section: every command, its arguments and its own options."""
+    return "".join(_commands("audience-sync", typer.main.get_command(app)))
+
+
+def _commands(path: str, command: Any) -> Iterator[str]:
+    for name, each in getattr(command, "commands", {}).items():
+        if hasattr(each, "commands"):
+            yield from _commands(f"{path} {name}", each)
+        else:
+            yield _described(f"{path} {name}", each)
+
+
+def _described(path: str, command: Any) -> str:
+    own = [each for each in command.params if each.name not in _COMMON]
+    arguments = [each for each in own if each.param_type_name == "argument"]
+    usage = " ".join(each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments)
+    text = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
+    rows = [f"| `{_name(each)}` | {(each.help or '').strip()} |" for each in own if each.help]
+    table = "\n| | |\n| --- | --- |\n" + "\n".join(rows) + "\n" if rows else ""
+    return f"\n### `{f'{path} {usage}'.strip()}`\n\n{text}\n{table}"
+
+
+def _name(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.name).upper()
+    return "`, `".join([*parameter.opts, *parameter.secondary_opts])
+
+
+if __name__ == "__main__":
+    text = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(text.partition(HEADING)[0] + HEADING + reference(), encoding="utf-8")

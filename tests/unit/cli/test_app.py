@@ -1,0 +1,55 @@
+"""The command as a whole: help everywhere, common options everywhere, exit codes, documentation."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli.app import app
+from tests.unit.cli.reference import DOCUMENT, HEADING, reference
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, each in command.commands.items():
+        yield from leaves(each, (*path, name)) if hasattr(each, "commands") else [(*path, name)]
+
+
+COMMANDS = list(leaves(typer.main.get_command(app)))
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments), prog_name="audience-sync", env={"COLUMNS": "100"})
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_helps_and_takes_the_common_options(command: tuple[str, ...]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    for option in ("--stack", "--local", "--json"):
+        assert option in result.output
+
+
+@pytest.mark.parametrize("command", [("status",), ("audiences", "list"), ("keys", "show")], ids=" ".join)
+def test_a_stack_that_does_not_answer_is_one_sentence_and_a_code(command: tuple[str, ...]) -> None:
+    result = run(*command, "--local", "http://127.0.0.1:9")
+    assert result.exit_code == 5
+    assert "Nothing answers at http://127.0.0.1:9." in result.output
+    assert "Traceback" not in result.output
+
+
+def test_with_json_an_error_is_json_too() -> None:
+    result = run("status", "--json", "--local", "http://127.0.0.1:9")
+    told = json.loads(result.stdout)["error"]
+    assert (told["exitCode"], result.exit_code) == (5, 5)
+
+
+def test_an_unknown_option_is_wrong_usage() -> None:
+    assert run("status", "--nonsense").exit_code == 2
+
+
+def test_the_documentation_describes_the_command_as_it_is() -> None:
+    documented = DOCUMENT.read_text(encoding="utf-8").partition(HEADING)[2]
+    assert documented == reference(), "write it anew: python -m tests.unit.cli.reference"

@@ -1,0 +1,58 @@
+"""`test`: one line for each part, and a remedy where something is missing."""
+
+import time
+
+import pytest
+
+from cli.checks import test as run
+from cli.errors import AlreadyTold
+from tests.unit.cli.conftest import CLIENT_SECRET, EVENT_KEY, Json, World
+
+
+def findings(world: World, printed: Json) -> dict[str, tuple[str, str]]:
+    with pytest.raises(AlreadyTold):  # nobody serves the gateway here
+        run(world.session(as_json=True))
+    return {each["part"]: (each["state"], each["remedy"]) for each in printed()["findings"]}
+
+
+def test_a_new_stack_says_what_to_do_first(world: World, printed: Json) -> None:
+    found = findings(world, printed)
+    assert found["event key"] == ("ok", "")
+    assert found["Amazon credentials"] == ("missing", "audience-sync connect")
+    assert found["Amazon Ads"][0] == "missing"
+    assert found["audience key"] == ("note", "audience-sync keys rotate audience")
+    assert found["audience table"] == ("note", "audience-sync audiences link")
+
+
+def test_a_connected_stack_is_in_order_but_for_the_gateway(world: World, printed: Json) -> None:
+    world.connect()
+    world.list_audience()
+    world.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
+    found = findings(world, printed)
+    assert [part for part, (state, _) in found.items() if state == "missing"] == ["gateway"]
+
+
+def test_a_weak_event_key_is_missing(world: World, printed: Json) -> None:
+    world.put_secret("IngestSecret", {"eventKey": "too-short"})
+    assert findings(world, printed)["event key"] == ("missing", "audience-sync keys rotate event")
+
+
+def test_an_expired_token_is_missing(world: World, printed: Json) -> None:
+    world.put_secret("TokenSecret", {"accessToken": "Atza|old", "expiresAt": time.time() - 1})
+    assert findings(world, printed)["access token"][0] == "missing"
+
+
+def test_one_part_that_fails_does_not_hide_the_others(world: World, printed: Json) -> None:
+    world.stack.service("secretsmanager").put_secret_value(SecretId=world.stack["IngestSecret"], SecretString="no json")
+    found = findings(world, printed)
+    assert found["ingest secret"][0] == "missing"
+    assert found["change queue"][0] == "ok"
+
+
+def test_no_secret_is_shown(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.connect()
+    with pytest.raises(AlreadyTold):
+        run(world.session())
+    shown = "".join(capsys.readouterr())
+    assert EVENT_KEY not in shown
+    assert CLIENT_SECRET not in shown

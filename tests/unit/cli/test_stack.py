@@ -1,0 +1,86 @@
+"""Finding a stack: by name through CloudFormation, or on this machine."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.errors import NotThere, TryLater, WrongUsage
+from cli.stack import deployed, local
+
+
+@dataclass
+class CloudFormation:
+    """One stack, as describe_stacks and describe_stack_resource show it."""
+
+    name: str = "mine"
+    region: str = "EU"
+    outputs: dict[str, str] = field(
+        default_factory=lambda: {
+            "EventsUrl": "https://abc.execute-api.eu-west-1.amazonaws.com/v1/events",
+            "ChangeQueueUrl": "https://sqs.example/changes",
+        }
+    )
+    resources: dict[str, str] = field(default_factory=lambda: {"WorkerFunction": "mine-WorkerFunction-1"})
+    looked_up: list[str] = field(default_factory=list)
+
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        if StackName != self.name:
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "DescribeStacks")
+        outputs = [{"OutputKey": name, "OutputValue": value} for name, value in self.outputs.items()]
+        parameters = [{"ParameterKey": "Region", "ParameterValue": self.region}]
+        created = datetime(2026, 3, 4, tzinfo=UTC)
+        return {"Stacks": [{"Outputs": outputs, "Parameters": parameters, "CreationTime": created}]}
+
+    def describe_stack_resource(self, *, StackName: str, LogicalResourceId: str) -> dict[str, Any]:  # noqa: N803
+        assert StackName == self.name
+        self.looked_up.append(LogicalResourceId)
+        if LogicalResourceId not in self.resources:
+            raise ClientError({"Error": {"Code": "ValidationError"}}, "DescribeStackResource")
+        return {"StackResourceDetail": {"PhysicalResourceId": self.resources[LogicalResourceId]}}
+
+
+def test_a_stack_is_found_by_name() -> None:
+    found = deployed("mine", lambda _: CloudFormation())
+    assert found["ChangeQueue"] == "https://sqs.example/changes"
+    assert found.api == "https://abc.execute-api.eu-west-1.amazonaws.com"
+    assert found.hosts.api == "https://advertising-api-eu.amazon.com"
+
+
+def test_a_part_that_is_no_output_is_looked_up_once() -> None:
+    cloud = CloudFormation()
+    found = deployed("mine", lambda _: cloud)
+    assert [found["WorkerFunction"], found["WorkerFunction"]] == ["mine-WorkerFunction-1"] * 2
+    assert cloud.looked_up == ["WorkerFunction"]
+
+
+def test_an_older_stack_lacks_a_part() -> None:
+    found = deployed("mine", lambda _: CloudFormation())
+    assert "JobsFunction" not in found
+    with pytest.raises(NotThere, match="has no JobsFunction"):
+        found["JobsFunction"]
+
+
+def test_an_unknown_stack_is_not_there_and_the_remedy_names_the_option() -> None:
+    with pytest.raises(NotThere) as error:
+        deployed("other", lambda _: CloudFormation())
+    assert "--stack" in error.value.remedy
+
+
+def test_somebody_elses_stack_is_not_taken_for_ours() -> None:
+    with pytest.raises(NotThere, match="not one of Audience Sync"):
+        deployed("mine", lambda _: CloudFormation(outputs={}))
+
+
+@pytest.mark.parametrize("url", ["http://example.com:8080", "http://192.0.2.1", "example", "http://127.0.0.1.example"])
+def test_local_means_this_machine(url: str) -> None:
+    with pytest.raises(WrongUsage):
+        local(url)
+
+
+def test_a_local_stack_that_does_not_run_says_how_to_start_it() -> None:
+    with pytest.raises(TryLater) as error:
+        local("http://127.0.0.1:9")
+    assert "python -m local" in error.value.remedy
