@@ -43,7 +43,7 @@ def worker() -> Worker:
     secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
     credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
     dynamodb = client("dynamodb", read_timeout=3.0, attempts=4, connections=THREADS)
-    members = MembershipTable(dynamodb, settings.membership_table, time.time, settings.job_seconds)
+    members = MembershipTable(dynamodb, settings.membership_table, time.time, settings.effective_after)
     queue = Queue(sqs, settings.change_queue_url, time.monotonic)
     return Worker(
         settings,

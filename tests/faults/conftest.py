@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
+from aws_lambda_powertools.utilities.circuit_breaker import base
 
+from tests.faults.courier import Courier, Sandbox
 from tests.faults.proxy import Front, in_front_of
 from tests.functions.conftest import Cloud, amazon, cloud, printed
 
@@ -16,3 +18,11 @@ def front(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     with in_front_of(cloud.aws_url) as made:
         monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
         yield made
+
+
+@pytest.fixture
+def courier(cloud: Cloud, front: Front) -> Courier:
+    """Brings messages to the worker, through the front. The worker's memory is empty, that of its circuits included."""
+    base._LOCAL_FAILURES.clear()
+    base._LAST_OBSERVED_STATE.clear()
+    return Courier(cloud, front, Sandbox(cloud.amazon_url))

@@ -63,9 +63,14 @@ class WorkerSettings(_AmazonSettings):
     max_records_per_upload: int = Field(6000, alias="MAX_RECORDS_PER_UPLOAD", ge=1, le=10_000)
     max_upload_bytes: int = Field(1_000_000, alias="MAX_UPLOAD_BYTES", ge=10_000)
     job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)  # SQS delays no message longer
-    # Shorter on one machine only; the template does not set it.
+    # Shorter on one machine only; the template sets neither.
     settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
+    late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)  # what an invocation and a late arrival can take
 
+    @property
+    def effective_after(self) -> float:
+        """Seconds after which an upload prepared now has surely taken effect."""
+        return self.late_seconds + self.job_seconds
 
 
 class JobsSettings(_AmazonSettings):

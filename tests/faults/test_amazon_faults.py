@@ -1,0 +1,330 @@
+"""What the worker does while Amazon fails: rows 15 to 26 of the fault matrix, each fault made on the wire."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from math import ceil, log2
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from local.amazon.exchange import SANDBOX
+from tests.faults.courier import TOKENS, Courier, upload_fails
+from tests.faults.figures import measured
+from tests.functions.conftest import Cloud
+from tests.functions.test_worker import body, change
+from tests.servers import Served
+
+OTHER = "427760013398172655"  # a second audience
+
+
+@pytest.fixture
+def second_audience(amazon: Served, cloud: Cloud) -> None:
+    assert cloud.amazon_url == amazon.url, "after the sandbox was reset for this test"
+    about = {"name": "Other", "description": "", "targetResource": {"advertiserId": 590071284455661234}}
+    amazon.app[SANDBOX].seed(int(OTHER), about | {"metadata": {"externalAudienceId": "other"}})
+
+
+def in_ten_seconds() -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=10), usegmt=True)
+
+
+@contextmanager
+def impostor(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
+    """Somebody who listens as Amazon would, with a certificate they made themselves. Yields what they hear."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    about = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+    certificate = folder / "certificate.pem"
+    certificate.write_bytes(
+        about.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    heard: list[bytes] = []
+
+    def listen() -> None:
+        with suppress(OSError):  # ssl.SSLError is one: the caller hangs up
+            connection, _ = server.accept()
+            with context.wrap_socket(connection, server_side=True) as encrypted:
+                if text := encrypted.recv(4096):
+                    heard.append(text)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listening = threading.Thread(target=listen)
+        listening.start()
+        yield f"https://127.0.0.1:{server.getsockname()[1]}", heard
+        listening.join(5)
+
+
+ONE = body(change("cust_1"))
+
+# Row 15
+
+
+@pytest.mark.parametrize(
+    ("header", "at_least", "at_most"),
+    [
+        pytest.param("2", 2, 4, id="2"),
+        pytest.param("0", 0, 4, id="0"),
+        pytest.param("3600", 900, 900, id="3600"),
+        pytest.param("-1", 0, 4, id="-1"),
+        pytest.param("soon", 0, 4, id="text"),
+        pytest.param(in_ten_seconds, 7, 10, id="a date"),
+        pytest.param(None, 0, 4, id="none"),
+    ],
+)
+def test_a_throttled_audience_waits_as_long_as_amazon_says(
+    courier: Courier, header: str | Callable[[], str] | None, at_least: int, at_most: int, request: Any
+) -> None:
+    told = header() if callable(header) else header
+    courier.amazon.fail(upload_fails({"status": 429, "headers": {"Retry-After": told} if told else {}}))
+    run = courier.run(ONE)
+    assert run.back == [ONE]
+    (waits,) = run.waits
+    assert at_least <= waits <= at_most
+    assert (courier.amazon.asked(), courier.letters()) == (1, {})
+    measured(15, f"429, Retry-After {request.node.callspec.id}", requests=1, waits_seconds=waits)
+
+
+@pytest.mark.usefixtures("second_audience")
+def test_one_throttled_audience_does_not_hold_up_the_other(courier: Courier) -> None:
+    courier.amazon.fail(upload_fails({"status": 429}, audience=OTHER))
+    throttled = body(change("cust_1"), audience=OTHER)
+    for member in ("cust_2", "cust_3", "cust_4"):
+        assert courier.run(body(change(member)), *([throttled] if member == "cust_2" else [])).back == [throttled]
+    assert courier.amazon.members() == {"cust_2", "cust_3", "cust_4"}
+    measured(32, "one of two audiences throttled, 3 runs", requests=courier.amazon.asked(), delivered_of_the_other=3)
+
+
+# Rows 16 to 18: passing trouble, and answers that say nothing
+
+
+@pytest.mark.parametrize(
+    ("row", "do", "uploads"),
+    [
+        pytest.param(16, {"status": 500}, 1, id="500"),
+        pytest.param(16, {"status": 502}, 1, id="502"),
+        pytest.param(16, {"status": 503}, 1, id="503"),
+        pytest.param(16, {"status": 504}, 1, id="504"),
+        pytest.param(17, {"close_before_read": True}, 1, id="reset before reading"),
+        pytest.param(17, {"close_mid_response": True}, 2, id="reset in the answer"),
+        pytest.param(17, {"close_after_apply": True}, 2, id="reset after applying"),
+        pytest.param(18, {"status": 202, "body": "", "apply": True}, 2, id="empty answer"),
+        pytest.param(18, {"status": 202, "body": "<html></html>", "apply": True}, 2, id="HTML"),
+        pytest.param(18, {"status": 202, "body": "[1]", "apply": True}, 2, id="a list"),
+        pytest.param(18, {"status": 202, "body": {"jobRequestId": 7}, "apply": True}, 2, id="a number as job id"),
+        pytest.param(18, {"status": 202, "body": {}, "apply": True}, 2, id="no job id"),
+        pytest.param(18, {"status": 202, "body": "x" * 2_000_000, "apply": True}, 2, id="huge"),
+    ],
+)
+def test_an_upload_without_a_usable_answer_is_sent_once_more(
+    courier: Courier, row: int, do: dict[str, Any], uploads: int, request: Any
+) -> None:
+    courier.amazon.fail(upload_fails(do, times=1))
+    first = courier.run(ONE)
+    assert first.back == [ONE]
+    if uploads == 2 or row != 16:
+        assert first.waits >= [60], "it may still be applied"
+    assert courier.run().back == []
+    assert courier.amazon.members() == {"cust_1"}
+    assert courier.amazon.told("cust_1") == ["CREATE"] * uploads, "1 + f times"
+    assert courier.letters() == {}
+    measured(row, request.node.callspec.id, requests=courier.amazon.asked(), duplicates=uploads - 1, waits=first.waits)
+
+
+def test_at_random_failing_servers_cost_one_request_a_failure(courier: Courier) -> None:
+    courier.amazon.fail(upload_fails({"status": 503}, probability=0.4))
+    members = [f"cust_{number}" for number in range(8)]
+    runs = 0
+    for member in members:
+        runs += 1
+        back = courier.run(body(change(member))).back
+        while back:
+            runs += 1
+            back = courier.run().back
+    failures = courier.amazon.asked() - len(members)
+    assert courier.amazon.members() == set(members)
+    assert courier.amazon.asked() <= runs, "never two requests for one invocation"
+    measured(16, "40 % of uploads fail, 8 messages", requests=courier.amazon.asked(), failures=failures)
+
+
+def test_an_outage_opens_the_circuit_and_its_end_closes_it(courier: Courier) -> None:
+    courier.cloud.enter("WorkerFunction", SETTLE_SECONDS="1")
+    courier.is_warm = True
+    courier.amazon.fail(upload_fails({"status": 503}))
+    for turn in range(7):
+        courier.run(*([ONE] if turn == 0 else []))
+    during = courier.amazon.asked()
+    assert during <= 5, "five failures, and nobody asks any more"
+    courier.amazon.mend()
+    began = time.monotonic()
+    while courier.run().back:
+        assert time.monotonic() - began < 10
+        time.sleep(1.5)  # seldom enough not to be received so often that it is put back as new
+    assert (courier.letters(), courier.amazon.members()) == ({}, {"cust_1"})
+    seconds = round(time.monotonic() - began, 1)
+    measured(16, "7 runs without Amazon, one connection", requests=during, parked=0, seconds_to_recover=seconds)
+
+
+# Row 19
+
+
+def test_a_refused_token_is_renewed_once_and_the_upload_repeated(courier: Courier) -> None:
+    courier.run(ONE)
+    tokens = courier.amazon.asked(TOKENS)
+    courier.amazon.fail(upload_fails({"status": 401}, times=1))
+    assert courier.run(body(change("cust_2"))).back == []
+    assert courier.amazon.asked(TOKENS) - tokens == 1
+    assert courier.amazon.told("cust_2") == ["CREATE"]
+    measured(19, "401 once", token_requests=1, uploads=2)
+
+
+def test_a_token_that_is_refused_for_ever_makes_no_loop(courier: Courier) -> None:
+    courier.amazon.fail(upload_fails({"status": 401}))
+    assert courier.run(ONE).back == [ONE]
+    assert (courier.amazon.asked(), courier.letters()) == (2, {})
+    measured(19, "401 for ever", token_requests=courier.amazon.asked(TOKENS), uploads=2)
+
+
+# Rows 20 to 22: refusals
+
+
+@pytest.mark.usefixtures("second_audience")
+@pytest.mark.parametrize(("status", "reason"), [(403, "access_denied"), (404, "not_found")])
+def test_an_audience_that_is_refused_is_parked_and_the_other_goes_on(
+    courier: Courier, status: int, reason: str
+) -> None:
+    courier.amazon.fail(upload_fails({"status": status}, audience=OTHER))
+    refused = body(*(change(f"cust_{number}") for number in range(4)), audience=OTHER)
+    assert courier.run(refused, body(change("cust_9"))).back == []
+    assert courier.letters() == {f"cust_{number}": reason for number in range(4)}
+    assert courier.amazon.members() == {"cust_9"}
+    assert courier.amazon.asked() == 2
+    measured(20, f"{status} for one audience, 4 records", requests=2, parked=4)
+
+
+@pytest.mark.parametrize("bad", [1, 3], ids=["one of 64", "three of 64"])
+def test_records_that_amazon_refuses_are_found_by_halving(courier: Courier, bad: int) -> None:
+    names = [f"cust_{number:02}" for number in range(64)]
+    chosen = names[7 :: 64 // bad][:bad]
+    courier.amazon.fail(*(upload_fails({"status": 400}, contains=name) for name in chosen))
+    assert courier.run(body(*map(change, names))).back == []
+    assert courier.letters() == dict.fromkeys(chosen, "request_rejected")
+    assert courier.amazon.members() == set(names) - set(chosen)
+    extra = courier.amazon.asked() - 1
+    budget = 2 * bad * (1 + ceil(log2(64 / bad)))
+    assert extra <= budget
+    measured(21, f"{bad} bad of 64", requests=extra + 1, budget=budget + 1, parked=bad)
+
+
+def test_what_is_too_large_is_halved_until_it_fits(courier: Courier) -> None:
+    names = [f"cust_{number:02}" for number in range(32)]
+    courier.amazon.fail(upload_fails({"status": 413}, over=2000))
+    assert courier.run(body(*map(change, names))).back == []
+    assert (courier.amazon.members(), courier.letters()) == (set(names), {})
+    measured(22, "413 above 2,000 bytes, 32 records", requests=courier.amazon.asked(), parked=0)
+
+
+def test_one_record_that_is_too_large_is_parked(courier: Courier) -> None:
+    courier.amazon.fail(upload_fails({"status": 413}))
+    assert courier.run(ONE).back == []
+    assert courier.letters() == {"cust_1": "request_too_large"}
+    measured(22, "413 for a single record", requests=courier.amazon.asked(), parked=1)
+
+
+# Rows 23 and 24: nobody there, or somebody else
+
+
+def test_a_trickling_answer_is_given_up_in_time(courier: Courier) -> None:
+    courier.amazon.fail(upload_fails({"trickle": 0.3}))
+    run = courier.run(ONE, milliseconds=10_000)
+    assert run.back == [ONE]
+    assert run.seconds < 4, "two seconds were left for it"
+    measured(23, "answer trickles, 10 s left", requests=1, seconds=round(run.seconds, 1))
+
+
+def test_no_answer_is_given_up_in_time(courier: Courier) -> None:
+    courier.amazon.fail(upload_fails({"delay": 6}))
+    run = courier.run(ONE, milliseconds=10_000)
+    assert run.back == [ONE]
+    assert run.seconds < 4
+    assert run.waits >= [60], "it may be applied still"
+    measured(23, "no answer, 10 s left", requests=1, seconds=round(run.seconds, 1))
+
+
+def test_a_closed_port_is_no_unknown_outcome(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMAZON_API_URL", "http://127.0.0.1:9")
+    run = courier.run(ONE)
+    assert run.back == [ONE]
+    assert run.waits <= [4]
+    measured(23, "connection refused", requests=0, seconds=round(run.seconds, 1))
+
+
+def test_nobody_is_told_anything_under_a_certificate_of_their_own(
+    courier: Courier, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with impostor(tmp_path) as (url, heard):
+        monkeypatch.setenv("AMAZON_API_URL", url)
+        run = courier.run(ONE)
+    assert (run.back, heard) == ([ONE], [])
+    assert run.waits <= [4], "no unknown outcome either"
+    measured(23, "certificate of its own", bytes_told=sum(map(len, heard)), seconds=round(run.seconds, 1))
+
+
+def test_a_redirect_is_not_followed(courier: Courier) -> None:
+    elsewhere = f"{courier.amazon.url}/somewhere-else"
+    courier.amazon.fail(upload_fails({"redirect": elsewhere}))
+    assert courier.run(ONE).back == [ONE]
+    assert courier.amazon.asked("/somewhere-else") == 0
+    measured(24, "307 to another address", requests=courier.amazon.asked(), followed=0)
+
+
+# Row 25
+
+
+def test_an_upload_that_is_applied_late_does_not_bring_back_who_has_left(courier: Courier) -> None:
+    courier.amazon.fail(upload_fails({"apply_late": 1.5}, times=1))
+    entered = body(change("cust_1", at=1))
+    assert courier.run(entered).waits >= [60]
+    (waiting,) = courier.receive()
+    assert courier.run(body(change("cust_1", at=2, exits=True))).back == []
+    assert courier.amazon.members() == set()
+    threading.Event().wait(1.6)
+    assert courier.amazon.members() == {"cust_1"}, "Amazon has applied the entry after the exit"
+    courier.acknowledge([waiting], {"batchItemFailures": [{"itemIdentifier": waiting["messageId"]}]})
+    assert courier.run().back == []
+    assert courier.amazon.members() == set()
+    measured(25, "entry applied after the exit", requests=courier.amazon.asked(), told=courier.amazon.told("cust_1"))
+
+
+# Row 26; what the jobs report is the jobs function's to act on
+
+
+def test_jobs_that_end_in_reverse_order_do_not_bring_back_who_has_left(courier: Courier) -> None:
+    courier.cloud.enter("WorkerFunction", JOB_SECONDS="1")
+    courier.is_warm = True
+    courier.amazon.fail(upload_fails({"job": {"order": "reverse", "delay": 0.4}}, times=2))
+    for message in (body(change("cust_1", at=1)), body(change("cust_1", at=2, exits=True))):
+        assert courier.run(message).back == []
+    threading.Event().wait(0.5)
+    assert courier.amazon.members() == {"cust_1"}, "the entry's job has ended last"
+    threading.Event().wait(0.7)
+    assert courier.run().back == []
+    assert courier.amazon.members() == set()
+    told = courier.amazon.told("cust_1")
+    assert told == ["CREATE", "DELETE", "DELETE"]
+    measured(26, "jobs end in reverse", requests=len(told), members_left=0)

@@ -1,0 +1,152 @@
+"""Trouble with Amazon's login: rows 27 to 29 of the fault matrix, and what is left behind by any fault: row 34."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from audience_sync.amazon_ads.login import AccessTokens, Login
+from audience_sync.errors import Unavailable
+from functions.refresh import handler as refresh
+from tests.faults.courier import TOKENS, Courier, upload_fails
+from tests.faults.figures import measured
+from tests.faults.proxy import hang_up, refuse
+from tests.functions.conftest import CREDENTIALS, Context
+from tests.functions.test_worker import EMAIL, body, change
+
+ONE = body(change("cust_1"))
+
+
+def login_fails(do: dict[str, Any]) -> dict[str, Any]:
+    return {"match": {"path": TOKENS}, "do": do}
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        pytest.param({"status": 503}, id="503"),
+        pytest.param({"status": 429, "headers": {"Retry-After": "30"}}, id="429"),
+        pytest.param({"status": 200, "body": "<html>sign in</html>"}, id="HTML"),
+        pytest.param({"status": 200, "body": {"access_token": ""}}, id="empty token"),
+        pytest.param({"close_before_read": True}, id="reset"),
+        pytest.param({"close_mid_response": True}, id="reset in the answer"),
+    ],
+)
+def test_without_a_token_messages_wait(courier: Courier, do: dict[str, Any], request: Any) -> None:
+    courier.amazon.fail(login_fails(do))
+    run = courier.run(ONE)
+    assert (run.back, courier.amazon.asked(), courier.letters()) == ([ONE], 0, {})
+    asked = courier.amazon.asked(TOKENS)
+    assert asked <= 1
+    courier.amazon.mend()
+    assert courier.run().back == []
+    measured(27, f"login: {request.node.callspec.id}", token_requests=asked, uploads=0, waits=run.waits)
+
+
+def test_a_revoked_authorization_is_asked_for_once_in_five_minutes(courier: Courier) -> None:
+    courier.amazon.fail(login_fails({"status": 400, "body": {"error": "invalid_grant"}}))
+    courier.run(ONE)
+    for _ in range(5):
+        assert courier.run().back == [ONE]
+    assert (courier.amazon.asked(TOKENS), courier.amazon.asked(), courier.letters()) == (1, 0, {})
+    measured(27, "invalid_grant, 6 runs", token_requests=1, uploads=0, parked=0)
+
+
+@pytest.mark.parametrize("told", ["soon", -5, 1e12], ids=str)
+def test_an_odd_lifetime_is_taken_for_an_hour(courier: Courier, told: Any) -> None:
+    courier.amazon.fail(login_fails({"token": {"expires_in": told}}))
+    for member in ("cust_1", "cust_2"):
+        assert courier.run(body(change(member))).back == []
+    assert courier.amazon.asked(TOKENS) == 1
+    measured(27, f"expires_in {told}", token_requests=1, uploads=2)
+
+
+class Stored:
+    """The credentials, and a token secret that holds no token."""
+
+    def value(self, *, max_age: float = 60.0) -> dict[str, Any]:
+        del max_age
+        return dict(CREDENTIALS)
+
+
+def test_fifty_threads_at_expiry_share_one_token(courier: Courier) -> None:
+    login = Login(requests.Session(), courier.amazon.url + TOKENS, Stored(), time.time)
+    tokens = AccessTokens(Stored(), login, time.time)
+    begin, held = threading.Barrier(50), set()
+
+    def ask() -> None:
+        begin.wait()
+        held.add(tokens.current().value)
+
+    threads = [threading.Thread(target=ask) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(held) == 1
+    assert courier.amazon.asked(TOKENS) == 1
+    measured(28, "50 threads at expiry, one process", token_requests=1)
+
+
+def test_new_workers_use_the_token_that_is_stored(courier: Courier) -> None:
+    courier.cloud.enter("RefreshFunction")
+    refresh.lambda_handler({}, Context())
+    for member in ("cust_1", "cust_2", "cust_3", "cust_4"):
+        courier.is_warm = False
+        assert courier.run(body(change(member))).back == []
+    assert courier.amazon.asked(TOKENS) == 1
+    measured(28, "4 cold workers, a stored token", token_requests=1)
+
+
+@pytest.mark.parametrize("down", [refuse("ThrottlingException"), hang_up()], ids=["throttled", "connection closed"])
+def test_a_token_that_cannot_be_stored_does_not_stop_uploads(courier: Courier, down: Any) -> None:
+    courier.front.on("PutSecretValue", down)
+    courier.cloud.enter("RefreshFunction")
+    with pytest.raises(Unavailable):
+        refresh.lambda_handler({}, Context())
+    assert courier.run(ONE).back == []
+    assert courier.amazon.members() == {"cust_1"}
+    measured(29, "the token secret takes no writes", uploads=1, token_requests=courier.amazon.asked(TOKENS))
+
+
+# Row 34
+
+ECHO = {"message": f"bad token Atza|marker of Atzr|marker for {EMAIL}, ada@example.com at 10.1.2.3"}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param(upload_fails({"status": 400, "body": ECHO}), id="400"),
+        pytest.param(upload_fails({"status": 401, "body": ECHO}), id="401"),
+        pytest.param(upload_fails({"status": 403, "body": ECHO}), id="403"),
+        pytest.param(upload_fails({"status": 413, "body": ECHO}), id="413"),
+        pytest.param(upload_fails({"status": 429, "body": ECHO}), id="429"),
+        pytest.param(upload_fails({"status": 500, "body": ECHO}), id="500"),
+        pytest.param(upload_fails({"status": 202, "body": json.dumps(ECHO), "apply": True}), id="202"),
+        pytest.param(upload_fails({"close_after_apply": True}), id="reset"),
+        pytest.param(login_fails({"status": 400, "body": {"error": "invalid_grant"} | ECHO}), id="invalid_grant"),
+        pytest.param(login_fails({"status": 500, "body": ECHO}), id="login 500"),
+    ],
+)
+def test_no_fault_leaves_a_secret_or_a_person_behind(
+    courier: Courier, printed: Callable[[], str], rule: dict[str, Any]
+) -> None:
+    courier.amazon.fail(rule)
+    courier.front.on("UpdateItem", refuse("ThrottlingException", message=f"{EMAIL} Atza|marker"), times=1)
+    courier.run(ONE)
+    courier.run()
+    queues = [courier.cloud.name_of(name) for name in ("ChangeQueue", "DeadLetterQueue")]
+    left = [message.body for queue in queues for message in courier.cloud.queues.peek(queue)]
+    secrets = [*CREDENTIALS.values(), "Atza|", "Atzr|", "ada@example.com", "10.1.2.3"]
+    text = printed()
+    assert [secret for secret in [*secrets, EMAIL] if secret in text] == []
+    assert [secret for secret in secrets if secret in "".join(left)] == []
+    stories = [json.loads(each).get("parked", {}) for each in left]
+    assert EMAIL not in json.dumps(stories)
+    assert all(json.loads(line) for line in text.splitlines())
+    measured(34, "each fault with markers", secrets_found=0)

@@ -1,0 +1,188 @@
+"""Bugs on purpose: what each changes in the product, and the test that must go red for it.
+
+The judge `MODEL` is the state machine of test_protocol.py; any other is the id of a test.
+"""
+
+from typing import NamedTuple
+
+MODEL = "the state machine"
+DELIVERY, MEMBERS_TEST = "tests/unit/test_delivery.py::", "tests/contract/test_member_protocol.py::"
+COUNTEREXAMPLES, WORKER = "tests/model/test_counterexamples.py::", "tests/functions/test_worker.py::"
+
+
+class Bug(NamedTuple):
+    """One line of the product, gone wrong."""
+
+    name: str
+    module: str
+    good: str  # stands once in the module's source
+    bad: str
+    judge: str
+
+
+_OUTBOX, _VERDICTS = "audience_sync.outbox", "audience_sync.verdicts"
+_MEMBERS, _DELIVERY = "audience_sync.aws.members", "audience_sync.delivery"
+_WORKER = "functions.worker.handler"
+
+_ALL = [
+    # Loss
+    Bug("acknowledge early", _DELIVERY, "if change.member in waiting]", "if not waiting]", MODEL),
+    Bug(
+        "acknowledge what could not be put back",
+        _DELIVERY,
+        "report.deferred.append(Deferred(message, delay, asked[0].reason))\n        return False",
+        "return False",
+        MODEL,
+    ),
+    Bug(
+        "swallow a dead letter that was not taken",
+        _VERDICTS,
+        "self._wait((change for change, _ in refused), Waiting(failure.retry_after, failure.reason))",
+        "del failure",
+        DELIVERY + "test_what_cannot_be_parked_stays_in_the_queue",
+    ),
+    Bug(
+        "drop the last chunk",
+        "audience_sync.amazon_ads.record",
+        "if start < len(encoded):",
+        "if start == 0 and encoded:",
+        DELIVERY + "test_uploads_keep_to_both_limits_and_lose_nobody",
+    ),
+    Bug(
+        "let the queue give up on what waits",
+        _DELIVERY,
+        " or message.receive_count >= RENEWED_AT",
+        "",
+        "tests/model/test_outage.py::test_twelve_hours_of_outage_lose_nothing_and_need_nobody",
+    ),
+    # Order
+    Bug(
+        "order by arrival in a batch",
+        "audience_sync.membership",
+        "same[0] if len(same) == 1 else _merged(same)",
+        "same[-1]",
+        MODEL,
+    ),
+    Bug(
+        "order by arrival in the table",
+        _MEMBERS,
+        '"attribute_not_exists(version) OR version < :version"',
+        '"attribute_not_exists(version) OR version > :version"',
+        MODEL,
+    ),
+    Bug(
+        "let an enter win a tie",
+        "audience_sync.membership",
+        "return Version(self.at, self.exits, self.message_id)",
+        "return Version(self.at, not self.exits, self.message_id)",
+        MODEL,
+    ),
+    Bug(
+        "check only before sending",
+        _VERDICTS,
+        "if self._books.members is None or not sent:",
+        "if True:",
+        MEMBERS_TEST + "test_who_moves_on_during_an_upload_is_sent_once_more",
+    ),
+    Bug("read back what may be old", _MEMBERS, '"ConsistentRead": True', '"ConsistentRead": False', MODEL),
+    Bug("say nothing twice", _VERDICTS, "        if repeating:\n", "        if repeating and not again:\n", MODEL),
+    Bug("say it again before the jobs have ended", _VERDICTS, "self._books.limits.job\n", "0.0\n", MODEL),
+    Bug("see no contradiction", _MEMBERS, 'self._now() - int(told["N"]) < self._job', "False", MODEL),
+    Bug(
+        "date a change by its first attempt",
+        _MEMBERS,
+        "self._date(held)",
+        "pass",
+        COUNTEREXAMPLES + "test_an_entry_that_was_sent_long_after_it_was_recorded_is_young_all_the_same",
+    ),
+    Bug(
+        "forget the contradiction when identities merge",
+        _MEMBERS,
+        "repeat=self._contradicts(before, change)",
+        "repeat=merged is change and self._contradicts(before, change)",
+        COUNTEREXAMPLES + "test_the_second_identity_of_an_entry_is_repeated_as_the_first_one_is",
+    ),
+    Bug(
+        "drop a superseded change that was tried before",
+        _VERDICTS,
+        "attempts > 1}",
+        "attempts > 99}",
+        MEMBERS_TEST + "test_an_entry_that_amazon_applies_late_is_followed_by_the_exit_again",
+    ),
+    Bug(
+        "forget the settle time",
+        _OUTBOX,
+        'return self._limits.settle if error.reason == "outcome_unknown" else None',
+        "return None",
+        DELIVERY + "test_passing_trouble_leaves_messages_in_the_queue",
+    ),
+    # Members
+    Bug(
+        "exit without the stored identifiers",
+        _MEMBERS,
+        "return _merged(change, _identities(before))",
+        "return change",
+        MODEL,
+    ),
+    Bug(
+        "merge ids that differ in case",
+        "audience_sync.membership",
+        'return self.audience_id, self.record["externalUserId"]',
+        'return self.audience_id, self.record["externalUserId"].lower()',
+        MODEL,
+    ),
+    Bug(
+        "forget a person before the exit is repeated",
+        _VERDICTS,
+        "change.forget and change.member not in again and",
+        "change.forget and",
+        MODEL,
+    ),
+    # Counting
+    Bug(
+        "count what comes back",
+        _DELIVERY,
+        "continue  # all of it",
+        "pass  # all of it",
+        DELIVERY + "test_changes_of_a_message_that_comes_back_whole_are_not_counted_before",
+    ),
+    Bug("count repetitions", _VERDICTS, " and not each.read.history.again", "", MODEL),
+    # Budget
+    Bug(
+        "try a 400 for ever",
+        _OUTBOX,
+        "outcomes.update((change.member, error) for change in chunk)\n                return None",
+        "return _wait(chunk, Waiting(None, error.reason), outcomes)",
+        DELIVERY + "test_bad_records_are_isolated_and_cost_their_neighbours_nothing",
+    ),
+    Bug(
+        "ignore Retry-After",
+        _OUTBOX,
+        "return error.retry_after",
+        "return None",
+        DELIVERY + "test_passing_trouble_leaves_messages_in_the_queue",
+    ),
+    Bug(
+        "leave visibility as it is",
+        _WORKER,
+        "queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])",
+        "queue.postpone([])",
+        "tests/faults/test_amazon_faults.py::test_a_throttled_audience_waits_as_long_as_amazon_says",
+    ),
+    # Privacy
+    Bug(
+        "log the event",
+        _WORKER,
+        "    _tell(report)\n",
+        '    logger.info("received", event=event)\n    _tell(report)\n',
+        WORKER + "test_logs_hold_ids_and_counts_but_no_identifier_and_no_secret",
+    ),
+    Bug(
+        "compare keys with ==",
+        "audience_sync.credentials",
+        "hmac.compare_digest(key, secret)",
+        "key == secret",
+        "tests/model/test_seeded_bugs.py::test_keys_are_compared_without_telling_where_they_differ",
+    ),
+]
+BUGS = {bug.name: bug for bug in _ALL}

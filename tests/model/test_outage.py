@@ -1,0 +1,156 @@
+"""Twelve hours without Amazon, on a clock of our own: nothing is lost or parked, and nobody has to do anything.
+
+The real Delivery, a queue that gives a message up after twenty receives, and a backlog in front of it.
+"""
+
+import heapq
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from audience_sync.amazon_ads.record import Upload
+from audience_sync.delivery import Delivery, Message
+from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
+from audience_sync.membership import ChangeMessage, pack
+from audience_sync.outbox import Limits
+from audience_sync.verdicts import Books
+from local.template import Template
+from tests.faults.figures import measured
+from tests.model.world import change_of
+
+HOUR = 3600.0
+OUTAGE = 12 * HOUR
+MESSAGES = 100  # of one change each; the worst case for the number of requests
+MAX_RECEIVES = 20  # after which the queue gives a message up; no more are needed, however long the outage
+BATCH = 50  # messages of one invocation
+TAKES = {"429": 0.1, "503": 0.1, "timeout": 30.0}  # seconds of one failing upload
+
+
+@dataclass
+class Queue:
+    """The change queue and its dead letters, by time. A message comes back until it is acknowledged or given up."""
+
+    max_receives: int
+    now: float = 0.0
+    waiting: list[tuple[float, int, str, int, float]] = field(
+        default_factory=list
+    )  # when, number, body, receives, sent
+    given_up: list[str] = field(default_factory=list)
+    most_receives: int = 0
+    numbers: int = 0
+
+    def send(
+        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
+    ) -> None:
+        assert attributes is None
+        assert deadline > self.now
+        assert delay <= 900, "the limit of SQS"
+        for body in bodies:
+            self.numbers += 1
+            heapq.heappush(self.waiting, (self.now + delay, self.numbers, body, 0, self.now))
+
+    def receive(self) -> list[Message]:
+        """Move on to the next visible message and take what is visible then."""
+        self.now = max(self.now, self.waiting[0][0])
+        batch: list[Message] = []
+        while self.waiting and self.waiting[0][0] <= self.now and len(batch) < BATCH:
+            _, number, body, receives, sent_at = heapq.heappop(self.waiting)
+            if receives >= self.max_receives:
+                self.given_up.append(body)
+                continue
+            self.most_receives = max(self.most_receives, receives + 1)
+            batch.append(Message(str(number), "h", body, receives + 1, int(sent_at * 1000)))
+        return batch
+
+    def put_back(self, message: Message, delay: float) -> None:
+        sent_at = message.sent_at / 1000
+        entry = (self.now + delay, int(message.message_id), message.body, message.receive_count, sent_at)
+        heapq.heappush(self.waiting, entry)
+
+
+@dataclass
+class Amazon:
+    """Fails in one way until the outage is over. Counts requests by hour."""
+
+    queue: Queue
+    error: AudienceSyncError
+    takes: float
+    asked: list[float] = field(default_factory=list)
+    members: set[str] = field(default_factory=set)
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        self.asked.append(self.queue.now)
+        if self.queue.now < OUTAGE:
+            self.queue.now += min(self.takes, timeout)
+            raise self.error
+        self.members |= {record["externalUserId"] for record in json.loads(upload.body())["records"]}
+        return "job"
+
+
+class NoLetters:
+    """Dead letters that nobody may write."""
+
+    def send(self, bodies: Sequence[str], **_: object) -> None:
+        raise AssertionError(f"{len(bodies)} changes were parked")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Throttled("429"), id="429"),
+        pytest.param(ServiceUnavailable("503"), id="503"),
+        pytest.param(OutcomeUnknown("timeout"), id="timeout"),
+    ],
+)
+def test_twelve_hours_of_outage_lose_nothing_and_need_nobody(
+    error: AudienceSyncError, request: pytest.FixtureRequest
+) -> None:
+    redrive = Template.load().resources("AWS::SQS::Queue")["ChangeQueue"]["RedrivePolicy"]
+    assert redrive["maxReceiveCount"] >= MAX_RECEIVES
+    queue = Queue(MAX_RECEIVES)
+    amazon = Amazon(queue, error, TAKES[request.node.callspec.id])
+    chance = random.Random(12)
+    books = Books(queue, NoLetters(), None, Limits(), now=lambda: int(queue.now * 1000))
+    delivery = Delivery(amazon, books, monotonic=lambda: queue.now, jitter=chance.random)
+    changes = [change_of(f"m{n}", 1, exits=False, message_id=f"id-{n}", emails=["a"]) for n in range(MESSAGES)]
+    for each in changes:
+        queue.send(pack([each]), deadline=1.0)
+
+    while queue.waiting:
+        batch = queue.receive()
+        report = delivery.deliver(batch, deadline=queue.now + 60.0)
+        for deferred in report.deferred:
+            queue.put_back(deferred.message, deferred.delay)
+
+    during = [moment for moment in amazon.asked if moment < OUTAGE]
+    recovery = queue.now - OUTAGE
+    measured(
+        16,
+        f"12 hours of {request.node.callspec.id}, {MESSAGES} messages, without the circuit",
+        requests=len(during),
+        receives_at_most=queue.most_receives,
+        parked=0,
+        seconds_to_recover=round(recovery),
+    )
+    assert queue.given_up == []
+    assert amazon.members == {f"m{number}" for number in range(MESSAGES)}
+    assert recovery <= 960, "a quarter of an hour, and one upload"
+    assert len(during) <= MESSAGES * (OUTAGE / 450 + 10), "one request a message and backoff, 450 s apart on average"
+
+
+def test_what_has_been_put_back_as_new_still_knows_when_it_came() -> None:
+    (body,) = pack([change_of("m", 1, exits=False, message_id="id", emails=["a"])])
+    queue = Queue(20)
+    delivery = Delivery(
+        Amazon(queue, ServiceUnavailable("503"), 0.1),
+        Books(queue, NoLetters(), None, Limits(), now=lambda: 0),
+        monotonic=lambda: queue.now,
+        jitter=lambda: 1.0,
+    )
+    delivery.deliver([Message("1", "h", body, 19, 5000)], deadline=60.0)
+    ((_, _, renewed, _, _),) = queue.waiting
+    history = ChangeMessage.from_body(renewed).history
+    assert (history.attempts, history.first_at) == (19, 5000)

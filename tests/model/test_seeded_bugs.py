@@ -1,0 +1,64 @@
+"""The tests are worth something: each of these bugs turns one of them red."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase
+
+from audience_sync.credentials import Keyring
+from tests.model.planting import planted
+from tests.model.seeded_bugs import BUGS, MODEL, Bug
+from tests.model.test_protocol import search
+from tests.model.world import InTurn
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = 1000  # at most; most bugs show within fifty
+
+
+def by_name(bugs: list[Bug]) -> list[object]:
+    return [pytest.param(bug, id=bug.name) for bug in bugs]
+
+
+@pytest.mark.parametrize("bug", by_name([bug for bug in BUGS.values() if bug.judge == MODEL]))
+def test_the_state_machine_finds(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audience_sync.aws.members.ThreadPoolExecutor", InTurn)
+    with planted(bug), pytest.raises(Exception):  # noqa: B017, PT011 - whatever breaks first
+        search(EXAMPLES, phases=[Phase.generate])
+
+
+@pytest.mark.parametrize("bug", by_name([bug for bug in BUGS.values() if bug.judge != MODEL]))
+def test_another_test_finds(bug: Bug) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "tests.model.planting", "-p", "no:cacheprovider"]
+    ended = subprocess.run(
+        [*command, bug.judge],
+        cwd=ROOT,
+        env=os.environ | {"SEEDED_BUG": bug.name},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 1, ended.stdout[-2000:]  # 1: tests ran and failed
+    assert "1 failed" in ended.stdout
+
+
+class Touchy(bytes):
+    """A secret that must not be compared byte by byte until the first difference."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("compared with ==")
+
+    __hash__ = bytes.__hash__
+
+
+def test_keys_are_compared_without_telling_where_they_differ() -> None:
+    keyring = Keyring.from_json({"eventKey": "event-key-for-this-test-1"})
+    touchy = tuple(map(Touchy, keyring.event_keys.secrets))
+    keyring = replace(keyring, event_keys=keyring.event_keys._replace(secrets=touchy))
+    headers = {"x-api-key": "event-key-for-this-test-1"}
+    assert keyring.admit_events(headers, b"{}", accept_first_event=False) is False
