@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import requests
 
 from audience_sync.amazon_ads.client import AmazonAds
-from audience_sync.amazon_ads.login import AccessTokens, Login
+from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.audiences import Audiences, Clock, Created, admit
 from audience_sync.aws.clients import client
 from audience_sync.aws.intents import Intents
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.tables import AudienceTable
+from audience_sync.connection import access_tokens
 from audience_sync.errors import AudienceSyncError
 from audience_sync.http import Answer, Request, answer, deadline, refusal
 from audience_sync.settings import AudiencesSettings
@@ -39,17 +40,12 @@ def collaborators() -> Collaborators:
     """Build once per execution environment, on the first request."""
     settings = AudiencesSettings.from_env(os.environ)
     secrets, dynamodb = client("secretsmanager", read_timeout=2.0), client("dynamodb", read_timeout=2.0)
-    credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
     return Collaborators(
         settings,
         JsonSecret(secrets, settings.ingest_secret_arn, time.monotonic),
         AudienceTable(dynamodb, settings.audience_table, time.monotonic),
         Intents(dynamodb, settings.audience_table, lambda: uuid.uuid4().hex),
-        AccessTokens(
-            JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
-            Login(requests.Session(), settings.hosts.login, credentials, time.time),
-            time.time,
-        ),
+        access_tokens(settings, secrets),
     )
 
 

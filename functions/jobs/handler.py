@@ -10,11 +10,11 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from audience_sync import telemetry
 from audience_sync.amazon_ads.client import AmazonAds
-from audience_sync.amazon_ads.login import AccessTokens, Login
+from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.aws.clients import client
 from audience_sync.aws.members import THREADS, MembershipTable
-from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
+from audience_sync.connection import access_tokens
 from audience_sync.errors import InvalidMessage, TransientError
 from audience_sync.followup import Finding, FollowUp, JobMessage
 from audience_sync.settings import JobsSettings
@@ -37,17 +37,12 @@ def tools() -> Tools:
     settings = JobsSettings.from_env(os.environ)
     secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
     dynamodb = client("dynamodb", read_timeout=3.0, connections=THREADS)
-    credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
     return Tools(
         settings,
         Queue(sqs, settings.job_queue_url, time.monotonic),
         Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
         MembershipTable(dynamodb, settings.membership_table, time.time, settings.job_seconds),
-        AccessTokens(
-            JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
-            Login(requests.Session(), settings.hosts.login, credentials, time.time),
-            time.time,
-        ),
+        access_tokens(settings, secrets),
     )
 
 

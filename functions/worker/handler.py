@@ -10,12 +10,12 @@ import requests
 
 from audience_sync import telemetry
 from audience_sync.amazon_ads.client import AmazonAds
-from audience_sync.amazon_ads.login import AccessTokens, Login
+from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.aws.clients import client
 from audience_sync.aws.members import THREADS, MembershipTable
-from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.circuit import Circuits
+from audience_sync.connection import access_tokens
 from audience_sync.delivery import Delivery, Message, Report
 from audience_sync.errors import TransientError
 from audience_sync.followup import job_messages
@@ -41,7 +41,6 @@ def worker() -> Worker:
     """Build once per execution environment, on the first invocation."""
     settings = WorkerSettings.from_env(os.environ)
     secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
-    credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
     dynamodb = client("dynamodb", read_timeout=3.0, attempts=4, connections=THREADS)
     members = MembershipTable(dynamodb, settings.membership_table, time.time, settings.effective_after)
     queue = Queue(sqs, settings.change_queue_url, time.monotonic)
@@ -62,11 +61,7 @@ def worker() -> Worker:
             now=lambda: time.time_ns() // 1_000_000,
         ),
         Circuits(dynamodb, settings.membership_table, settings.settle_seconds),
-        AccessTokens(
-            JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
-            Login(requests.Session(), settings.hosts.login, credentials, time.time),
-            time.time,
-        ),
+        access_tokens(settings, secrets),
     )
 
 

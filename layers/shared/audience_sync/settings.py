@@ -37,7 +37,9 @@ class IngestSettings(_Settings):
     literal_email: bool = Field(False, alias="LITERAL_EMAIL")
 
 
-class _AmazonSettings(_Settings):
+class AmazonSettings(_Settings):
+    """What every function needs that calls Amazon."""
+
     credentials_secret_arn: str = Field(alias="CREDENTIALS_SECRET_ARN", min_length=1)
     token_secret_arn: str = Field(alias="TOKEN_SECRET_ARN", min_length=1)
     region: Region = Field(alias="AMAZON_REGION")
@@ -52,7 +54,7 @@ class _AmazonSettings(_Settings):
         return known._replace(api=self.api_url or known.api, login=self.login_url or known.login)
 
 
-class WorkerSettings(_AmazonSettings):
+class WorkerSettings(AmazonSettings):
     """What `worker` needs."""
 
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
@@ -73,7 +75,7 @@ class WorkerSettings(_AmazonSettings):
         return self.late_seconds + self.job_seconds
 
 
-class JobsSettings(_AmazonSettings):
+class JobsSettings(AmazonSettings):
     """What `jobs` needs."""
 
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
@@ -82,7 +84,7 @@ class JobsSettings(_AmazonSettings):
     job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)
 
 
-class AudiencesSettings(_AmazonSettings):
+class AudiencesSettings(AmazonSettings):
     """What `audiences` needs."""
 
     ingest_secret_arn: str = Field(alias="INGEST_SECRET_ARN", min_length=1)
@@ -90,5 +92,5 @@ class AudiencesSettings(_AmazonSettings):
     max_cpm_cents: int = Field(0, alias="MAX_CPM_CENTS", ge=0)
 
 
-class RefreshSettings(_AmazonSettings):
+class RefreshSettings(AmazonSettings):
     """What `refresh` needs."""
