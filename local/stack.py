@@ -179,6 +179,7 @@ class Stack:
             "AMAZON_LOGIN_URL": f"{self.urls['amazon']}/auth/o2/token",
             "SETTLE_SECONDS": str(self.options.settle),
             # The stand-in's jobs end after the delay and a quarter of it; one second for rounding.
+            "CIRCUIT_SECONDS": "2",
             "LATE_SECONDS": "1",
             "JOB_SECONDS": str(min(900.0, self.options.job_delay * 1.25 + 1)),
         }

@@ -60,7 +60,7 @@ def worker() -> Worker:
             ),
             now=lambda: time.time_ns() // 1_000_000,
         ),
-        Circuits(dynamodb, settings.membership_table, settings.settle_seconds),
+        Circuits(dynamodb, settings.membership_table, settings.circuit_seconds),
         access_tokens(settings, secrets),
     )
 

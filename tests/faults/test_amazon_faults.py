@@ -163,7 +163,7 @@ def test_at_random_failing_servers_cost_one_request_a_failure(courier: Courier) 
 
 
 def test_an_outage_opens_the_circuit_and_its_end_closes_it(courier: Courier) -> None:
-    courier.cloud.enter("WorkerFunction", SETTLE_SECONDS="1")
+    courier.cloud.enter("WorkerFunction", CIRCUIT_SECONDS="1")
     courier.is_warm = True
     courier.amazon.fail(upload_fails({"status": 503}))
     for turn in range(7):

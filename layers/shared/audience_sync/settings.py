@@ -65,8 +65,9 @@ class WorkerSettings(AmazonSettings):
     max_records_per_upload: int = Field(6000, alias="MAX_RECORDS_PER_UPLOAD", ge=1, le=10_000)
     max_upload_bytes: int = Field(1_000_000, alias="MAX_UPLOAD_BYTES", ge=10_000)
     job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)  # SQS delays no message longer
-    # Shorter on one machine only; the template sets neither.
+    # Shorter on one machine only; the template sets none of them.
     settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
+    circuit_seconds: float = Field(60, alias="CIRCUIT_SECONDS", ge=1)  # until one worker tries Amazon again
     late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)  # what an invocation and a late arrival can take
 
     @property
