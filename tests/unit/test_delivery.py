@@ -219,6 +219,13 @@ def test_what_is_left_of_a_message_goes_back_and_remembers_its_attempts() -> Non
     assert again.deferred[0].delay == 16, "the third attempt in all"
 
 
+@pytest.mark.parametrize("attempts", [-5, -(10**6), 10**9, True, "3", None, 1.5])
+def test_a_strange_history_counts_as_none(attempts: Any) -> None:
+    told = json.loads(message("a", change("m1")).body) | {"attempts": attempts, "firstAt": -1}
+    report = deliver([Message("a", "h", json.dumps(told), 1, 0)], Amazon(lambda _: Throttled("429")))
+    assert [deferred.delay for deferred in report.deferred] == [4.0]
+
+
 def test_what_is_left_stays_in_its_message_where_it_cannot_go_back() -> None:
     def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
         return Throttled("429") if body["records"][0]["externalUserId"] == "m1" else None

@@ -21,6 +21,9 @@ def change(member: str) -> MembershipChange:
     return MembershipChange(JOB.audience_id, None, 5, "id", record)
 
 
+STRANGE = '{"jobId": "j", "audienceId": "1", "sentAt": Infinity, "members": []}'
+
+
 @dataclass
 class Amazon:
     """Knows one job."""
@@ -105,7 +108,7 @@ def test_a_job_that_failed_as_a_whole_parks_all_its_members() -> None:
     assert {letter["parked"]["reason"] for letter, _ in dead_letters.kept} == {"job_failed"}
 
 
-@pytest.mark.parametrize(("asked", "pause"), [(0, 60), (1, 120), (3, 480), (4, 900), (50, 900)])
+@pytest.mark.parametrize(("asked", "pause"), [(0, 60), (1, 120), (3, 480), (4, 900), (50, 900), (10_000, 900)])
 def test_a_pending_job_is_asked_about_again_ever_more_rarely(asked: int, pause: float) -> None:
     jobs = Queue()
     finding = look(JobReport("PENDING"), jobs=jobs, message=replace(JOB, asked=asked))
@@ -144,7 +147,7 @@ def test_members_that_do_not_fit_into_one_message_fill_several() -> None:
     assert [member for body in bodies for member in JobMessage.from_body(body).members] == members
 
 
-@pytest.mark.parametrize("body", ["{", "[]", "{}", '{"jobId": 1}', "null", "[" * 100_000])
+@pytest.mark.parametrize("body", ["{", "[]", "{}", '{"jobId": 1}', "null", "[" * 100_000, STRANGE])
 def test_a_message_that_names_no_job_is_told_apart(body: str) -> None:
     with pytest.raises(InvalidMessage):
         JobMessage.from_body(body)

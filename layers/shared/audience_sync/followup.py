@@ -53,7 +53,7 @@ class JobMessage:
                 tuple(str(member) for member in told["members"]),
                 int(told.get("asked", 0)),
             )
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise InvalidMessage("the message names no job") from None
 
 
@@ -114,7 +114,7 @@ class FollowUp:
         if not report.is_final:
             if self._now() - message.sent_at > MAX_AGE * 1000:
                 return Finding(message, report, "given_up")
-            pause = min(MAX_PAUSE, 60.0 * 2**message.asked)
+            pause = min(MAX_PAUSE, 60.0 * 2.0 ** min(message.asked, 16))
             self._jobs.send([replace(message, asked=message.asked + 1).body()], deadline=deadline, delay=pause)
             return Finding(message, report, "waiting")
         rejected, reason = report.rejected, "job_rejected"

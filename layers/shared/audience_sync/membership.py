@@ -10,6 +10,7 @@ from audience_sync.errors import InvalidMessage
 
 MAX_IDENTITIES = 100  # objects in one record's hashedPII; Amazon's limit
 MESSAGE_VERSION = 1
+MAX_ATTEMPTS = 1_000_000  # more than any message can have had
 _MEMBER = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
 MAX_MESSAGE = 240_000  # bytes of one message body; four of them fit one SendMessageBatch
 
@@ -124,8 +125,8 @@ class History:
         """Read it back, forgiving what is missing or strange: nothing but waiting times hangs on it."""
         attempts, first_at = envelope.get("attempts"), envelope.get("firstAt")
         return cls(
-            attempts if isinstance(attempts, int) else 0,
-            first_at if isinstance(first_at, int) else None,
+            attempts if type(attempts) is int and 0 < attempts < MAX_ATTEMPTS else 0,
+            first_at if isinstance(first_at, int) and first_at > 0 else None,
             envelope.get("again") is True,
         )
 

@@ -227,7 +227,7 @@ def test_any_name_is_either_refused_or_within_amazons_limits(name: str) -> None:
 @settings(deadline=None)
 def test_nothing_that_json_can_say_breaks_it(told: dict[str, Any]) -> None:
     with suppress(InvalidAudience):
-        new_audience(told, max_cpm_cents=0).body()
+        assert new_audience(told, max_cpm_cents=0).body()["name"]
 
 
 def test_the_list_keeps_what_delivery_and_updates_need() -> None:
