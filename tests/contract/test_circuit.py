@@ -16,6 +16,7 @@ from local.template import REGION, Template
 
 TO_DSP = Upload(Target("1"), (b"{}",))
 TO_AMC = Upload(Target("2", "connection-2"), (b"{}",))
+RECOVERY = 60  # seconds
 
 
 @dataclass
@@ -43,8 +44,24 @@ class Amazon:
         return told
 
 
+@dataclass
+class Clock:
+    """The breaker's, which reckons in whole seconds."""
+
+    now: int = 1_800_000_000
+
+
 @pytest.fixture
-def circuits() -> Iterator[Circuits]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(base.CircuitBreakerHandler, "_now", lambda _: clock.now)
+    return clock
+
+
+@pytest.fixture
+def circuits(clock: Clock) -> Iterator[Circuits]:
+    """On a clock that stands still until the test moves it."""
+    del clock
     for counters in (base._LOCAL_FAILURES, base._LOCAL_SUCCESSES, base._LAST_OBSERVED_STATE):
         counters.clear()
     with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
@@ -52,7 +69,7 @@ def circuits() -> Iterator[Circuits]:
         properties = template.resources("AWS::DynamoDB::Table")["MembershipTable"]
         known = ("KeySchema", "AttributeDefinitions", "BillingMode")
         dynamodb.create_table(TableName="members", **{key: template.resolve(properties[key]) for key in known})
-        yield Circuits(dynamodb, "members", recovery=1)
+        yield Circuits(dynamodb, "members", recovery=RECOVERY)
 
 
 def test_after_some_failures_in_a_row_nobody_asks_any_more(circuits: Circuits) -> None:
@@ -87,14 +104,16 @@ def test_one_connections_circuit_is_not_anothers(circuits: Circuits) -> None:
     assert Amazon(error=None).ask(circuits, TO_AMC) == "job-1"
 
 
-def test_after_a_while_one_try_is_made_and_success_closes_the_circuit(circuits: Circuits) -> None:
+def test_after_a_while_one_try_is_made_and_success_closes_the_circuit(circuits: Circuits, clock: Clock) -> None:
     amazon = Amazon()
     amazon.ask(circuits, times=FAILURES)
-    time.sleep(2.1)  # the recovery time, and whole seconds
+    clock.now += RECOVERY - 1
+    assert amazon.ask(circuits) == "circuit_open"
+    clock.now += 1
     assert amazon.ask(circuits) == "service_unavailable"
     assert amazon.ask(circuits, times=3) == "circuit_open"
     assert amazon.asked == FAILURES + 1, "one try, then waiting again"
-    time.sleep(2.1)
+    clock.now += RECOVERY
     amazon.error = None
     assert amazon.ask(circuits, times=2) == "job-1"
 

@@ -1,4 +1,5 @@
 import gzip
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -429,7 +430,8 @@ def test_a_reset_forgets_everything_but_the_token(amazon: Amazon) -> None:
 def test_an_upload_of_the_largest_kind_is_answered_promptly(amazon: Amazon) -> None:
     audience_id = amazon.create_audience()
     records = [member(f"user-{number:08}") for number in range(6_000)]
-    answer = amazon.send(audience_id, *records)
+    began = time.process_time()  # the sandbox runs in this process
+    answer = amazon.send(audience_id, *records, timeout=60)
+    assert time.process_time() - began < 1.0  # seconds of work, the client's included; they take about 0.1
     assert answer.status_code == 202
     assert len(answer.request.body or b"") > 900_000
-    assert answer.elapsed.total_seconds() < 0.5  # about 0.05 on an idle machine

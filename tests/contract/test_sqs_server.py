@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aws import build_app, serve_in_background
 from local.sqs.queues import SqsQueues
+from tests.patience import until
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,6 +33,7 @@ ONE_ATTEMPT = Config(retries={"total_max_attempts": 1}, read_timeout=25, max_poo
 @dataclass
 class Aws:
     url: str
+    queues: SqsQueues
     sqs: "SQSClient"
     dynamodb: "DynamoDBClient"
     secrets: "SecretsManagerClient"
@@ -39,9 +41,11 @@ class Aws:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Aws]:
-    with serve_in_background(build_app(SqsQueues(time.time), region=REGION)) as url:
+    queues = SqsQueues(time.time)
+    with serve_in_background(build_app(queues, region=REGION)) as url:
         made = Aws(
             url,
+            queues,
             boto3.client("sqs", endpoint_url=url, config=ONE_ATTEMPT, **ACCESS),
             boto3.client("dynamodb", endpoint_url=url, config=ONE_ATTEMPT, **ACCESS),
             boto3.client("secretsmanager", endpoint_url=url, config=ONE_ATTEMPT, **ACCESS),
@@ -342,16 +346,17 @@ def test_a_long_poll_ends_with_the_message(sqs: "SQSClient", queue: str) -> None
         waiting = threads.submit(take, sqs, queue, WaitTimeSeconds=20)
         time.sleep(0.2)
         sqs.send_message(QueueUrl=queue, MessageBody="a")
-        assert [message["Body"] for message in waiting.result(timeout=2)] == ["a"]
+        assert [message["Body"] for message in waiting.result(timeout=10)] == ["a"]
 
 
 def test_a_receiver_that_hung_up_takes_no_message(aws: Aws, queue: str) -> None:
     connection = http.client.HTTPConnection(aws.url.removeprefix("http://"))
     body = json.dumps({"QueueUrl": queue, "WaitTimeSeconds": 20})
     connection.request("POST", "/", body, {"X-Amz-Target": "AmazonSQS.ReceiveMessage"})
-    time.sleep(0.1)
+    waiting = aws.queues.find(queue).arrivals._sleepers
+    until(lambda: len(waiting), lambda receivers: receivers == 1)
     connection.close()
-    time.sleep(0.1)
+    until(lambda: len(waiting), lambda receivers: receivers == 0)
     aws.sqs.send_message(QueueUrl=queue, MessageBody="a")
     assert counts(aws.sqs, queue) == [1, 0, 0]
 
@@ -468,9 +473,7 @@ def test_a_server_stops_while_someone_waits() -> None:
             queue = client.create_queue(QueueName="short")["QueueUrl"]
             waiting = threads.submit(take, client, queue, WaitTimeSeconds=20)
             time.sleep(0.2)
-            start = time.monotonic()
-        assert time.monotonic() - start < 2
-        assert isinstance(waiting.exception(timeout=2), BotoCoreError)
+        assert isinstance(waiting.exception(timeout=10), BotoCoreError)
         client.close()
 
 

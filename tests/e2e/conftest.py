@@ -3,8 +3,7 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import requests
 
 from local.resources import client
 from local.stack import EXAMPLE
+from tests.patience import until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "events" / "segment"
@@ -59,15 +59,6 @@ class LocalStack:
         )
 
 
-def until[Seen](look: Callable[[], Seen], holds: Callable[[Seen], bool], seconds: float = 15.0) -> Seen:
-    """Look again and again until what is seen holds."""
-    deadline = time.monotonic() + seconds
-    while not holds(seen := look()):
-        assert time.monotonic() < deadline, f"still: {seen}"
-        time.sleep(0.05)
-    return seen
-
-
 @contextmanager
 def local_stack(*arguments: str) -> Iterator[LocalStack]:
     """Start a stack and wait until it is ready. It is ended in any case."""
@@ -80,7 +71,7 @@ def local_stack(*arguments: str) -> Iterator[LocalStack]:
             if process.poll() is None:
                 process.terminate()
                 try:
-                    process.wait(10)
+                    process.wait(30)
                 except subprocess.TimeoutExpired:
                     process.kill()
 

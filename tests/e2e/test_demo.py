@@ -21,7 +21,7 @@ LAST = Person(30).user_id
 
 def test_the_demonstration_succeeds_and_shows_its_figures() -> None:
     command = [sys.executable, "-m", "local.demo", "--enter", "300", "--exit", "60"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     told = " ".join(ended.stdout.replace("│", " ").split())
     for words in (

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import requests
 
 from local.people import Person, audience_event
 from local.stack import EXAMPLE
-from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack, until
+from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack
+from tests.patience import until
 
 IN, OUT = "01-track-entered-full-pii.json", "02-track-exited-full-pii.json"
 MEMBER = json.loads((EXAMPLES / IN).read_text())["userId"]
@@ -112,13 +112,11 @@ def test_a_signal_ends_it_cleanly_even_while_amazon_keeps_a_worker_waiting(numbe
         children = children_of(stack.process.pid)
         assert len(children) >= 3  # ingest, worker, refresh
 
-        began = time.monotonic()
         stack.process.send_signal(number)
-        assert stack.process.wait(5) == 0
-        assert time.monotonic() - began < 5
+        assert stack.process.wait(15) == 0, "within half the time for which Amazon keeps the worker waiting"
         assert stack.process.stdout is not None
         assert stack.process.stdout.read() == ""  # the one line was all
-        until(lambda: [pid for pid in children if (PROCESSES / str(pid)).exists()], lambda left: not left, seconds=2)
+        until(lambda: [pid for pid in children if (PROCESSES / str(pid)).exists()], lambda left: not left, seconds=10)
 
 
 def test_every_audience_of_the_examples_exists_at_amazon(stack: LocalStack) -> None:

@@ -220,12 +220,12 @@ def test_a_hundred_thousand_changes_of_one_member_are_one_record() -> None:
     messages = [Message(str(n), "h", text, 1, 0) for n, text in enumerate(pack(changes))]
     amazon = Amazon()
     books = Books(Letters(), Letters(), None, Limits(), now=lambda: 0)
-    began = time.perf_counter()
+    began = time.thread_time()
     report = Delivery(amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0).deliver(messages, deadline=60.0)
-    seconds = time.perf_counter() - began
+    seconds = time.thread_time() - began
     assert [[record["action"] for record in upload["records"]] for upload in amazon.taken] == [["DELETE"]]
     assert (report.delivered, report.superseded) == (1, count - 1)
-    assert seconds < 20
+    assert seconds < 20, "of work; it takes 1, and one pass for each change takes minutes"
     measured(31, "100,000 changes of one member", records=1, seconds=round(seconds, 1), messages=len(messages))
 
 

@@ -12,8 +12,9 @@ import requests
 from local.people import Person, audience_event
 from local.stack import EXAMPLE
 from tests.contract.segment import node
-from tests.e2e.conftest import LocalStack, until
+from tests.e2e.conftest import LocalStack
 from tests.e2e.segment.workspace import AUDIENCES, EXTENSIBLE, FOLDER, WEBHOOK, Event, Outcome, Workspace
+from tests.patience import until
 
 EXTRAS = {
     "advertiserId": "590071284455661234",

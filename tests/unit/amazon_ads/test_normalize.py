@@ -265,6 +265,6 @@ def test_the_literal_address_is_a_second_object_on_request(email: str, literal: 
 )
 def test_no_value_takes_noticeable_time(field: str, value: str) -> None:
     normalize("phone", "+43 1 234567", None)  # loads phonenumbers
-    start = time.perf_counter()
+    start = time.thread_time()
     normalize(field, value, "US")
-    assert time.perf_counter() - start < 0.05  # seconds
+    assert time.thread_time() - start < 0.1  # seconds of work; it takes 1 ms, and a rule that backtracks takes minutes

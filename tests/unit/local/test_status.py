@@ -48,7 +48,7 @@ def send(stack: Stack, example: str) -> None:
 
 
 def settled(stack: Stack, accepted: int) -> dict[str, Any]:
-    for _ in range(200):
+    for _ in range(600):
         told = numbers(stack)
         state = told["state"]
         if state["accepted"] >= accepted and state["quiescent"] and not state["waiting"]:

@@ -167,9 +167,9 @@ def test_the_projects_delivery_can_be_paused() -> None:
 
 def test_every_variable_of_the_projects_functions_can_be_computed_once_resources_exist() -> None:
     template = Template.load()
-    for kind in ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"):
-        for logical_id in template.resources(kind):
-            template.name(logical_id, f"name of {logical_id}")
+    kinds = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Serverless::Function")
+    for logical_id in (each for kind in kinds for each in template.resources(kind)):
+        template.name(logical_id, f"name of {logical_id}", QueueName=logical_id)
     variables = {name: template.resolve(dict(each.environment)) for name, each in template.functions().items()}
     assert variables["IngestFunction"]["CHANGE_QUEUE_URL"] == "name of ChangeQueue"
     assert variables["WorkerFunction"]["MAX_RECORDS_PER_UPLOAD"] == 6000

@@ -499,9 +499,9 @@ def deep(levels: int) -> Json:
 )
 def test_a_hostile_event_costs_little_and_raises_nothing(directive: Json, value: Json) -> None:
     value_of = compile_directive(directive)
-    start = time.perf_counter()
+    start = time.thread_time()
     result = value_of({"a": value})
-    assert time.perf_counter() - start < 1  # seconds; the slowest take some hundredths
+    assert time.thread_time() - start < 2  # seconds of work; the slowest take some hundredths
     assert not isinstance(result, str) or result is value or len(result) <= MAX_TEXT * 10  # passed on, or bounded
 
 
