@@ -72,5 +72,11 @@ invoke IngestFunction ingest-accepted '\"accepted\":1'
 invoke IngestFunction ingest-deletion '\"accepted\":1'
 invoke WorkerFunction worker-delivered '{"batchItemFailures": []}'
 invoke WorkerFunction worker-partial '{"batchItemFailures": [{"itemIdentifier": "00000000-0000-4000-8000-000000000003"}]}'
+invoke JobsFunction jobs-partial '{"batchItemFailures": [{"itemIdentifier": "00000000-0000-4000-8000-000000000006"}]}'
+invoke AudiencesFunction audiences-create '\"externalId\":\"418273650912345680\"'
+invoke AudiencesFunction audiences-create '\"externalId\":\"418273650912345680\"'  # the same one, and Amazon is not asked again
+invoke AudiencesFunction audiences-get '\"externalId\":\"418273650912345678\"'
 cat "$work/amazon.log"
-step '6 invocations answered as expected'
+creations=$(grep -c 'to create an audience' "$work/amazon.log")
+[ "$creations" = 1 ] || { echo "expected one creation, not $creations"; exit 1; }
+step '10 invocations answered as expected'

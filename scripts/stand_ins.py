@@ -31,18 +31,40 @@ TABLE_SHAPE = {"BillingMode", "KeySchema", "AttributeDefinitions", "GlobalSecond
 EVENT_KEY = "a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f6g7h8i9j0a1b2c3d4"  # as in events/lambda/
 AUDIENCE = Audience("418273650912345678", "Lapsed premium buyers", "US", "590071284455661234")  # as in events/segment/
 THROTTLED = 418273650912345679  # an audience for which Amazon takes nothing
+NEW_AUDIENCE = 418273650912345680  # the one that is created
+METADATA, RECORDS = "/amc/audiences/metadata", "/amc/audiences/records"
+REJECTED = {"audienceId": AUDIENCE.audience_id, "externalId": "cust_48121", "error": "Record could not be processed"}
+JOBS: dict[str, dict[str, Any]] = {  # of events/lambda/jobs-partial.json; Amazon does not answer for any other
+    "job-1": {"jobState": "PARTIALLYSUCCEEDED", "invalidRecords": [REJECTED]},
+    "job-2": {"jobState": "PENDING"},
+}
 CREDENTIALS = {"clientId": "client", "clientSecret": "client-secret", "refreshToken": "refresh-token"}
 
 
 class Amazon(BaseHTTPRequestHandler):
-    """Gives a token to anyone and accepts every upload, but for those to one throttled audience."""
+    """Gives a token to anyone and accepts every audience and upload, but for uploads to one throttled audience."""
+
+    def do_GET(self) -> None:
+        """Answer questions about the example audience and about jobs."""
+        path, _, name = self.path.rpartition("/")
+        if path == METADATA:
+            self._answer(200, {"audienceId": int(name), "name": AUDIENCE.name})
+            self._tell(f"about audience {name}")
+            return
+        report = JOBS.get(name) if path == RECORDS else None
+        self._answer(200 if report else 503, {"jobRequestId": name} | report if report else {})
+        self._tell(f"about {name}: {report['jobState'] if report else 503}")
 
     def do_POST(self) -> None:
-        """Answer the login and the upload of records; both are POST."""
+        """Answer the login, the creation of an audience and the upload of records; all are POST."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/auth/o2/token":
             self._answer(200, {"access_token": "Atza|stand-in", "token_type": "bearer", "expires_in": 3600})
             self._tell("a token")
+            return
+        if self.path == METADATA:
+            self._answer(201, {"audienceId": NEW_AUDIENCE})
+            self._tell(f"to create an audience: {NEW_AUDIENCE}")
             return
         upload = json.loads(body)
         throttled = upload["audienceId"] == THROTTLED
@@ -78,7 +100,9 @@ def list_audience(endpoint: str | None, table: str) -> None:
 def fill_aws(endpoint: str) -> dict[str, dict[str, str]]:
     """Create what the template would and return each function's environment."""
     sqs, dynamodb, secrets = (_client(name, endpoint) for name in ("sqs", "dynamodb", "secretsmanager"))
-    changes, dead_letters = (sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("changes", "dead-letters"))
+    changes, dead_letters, jobs = (
+        sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("changes", "dead-letters", "jobs")
+    )
     for table, resource in {"audiences": "AudienceTable", "memberships": "MembershipTable"}.items():
         properties = _template()["Resources"][resource]["Properties"]
         dynamodb.create_table(TableName=table, **{name: properties[name] for name in properties.keys() & TABLE_SHAPE})
@@ -92,37 +116,33 @@ def fill_aws(endpoint: str) -> dict[str, dict[str, str]]:
         name: secrets.create_secret(Name=name, SecretString=json.dumps(value))["ARN"]
         for name, value in contents.items()
     }
+    connection = {"CREDENTIALS_SECRET_ARN": arns["credentials"], "TOKEN_SECRET_ARN": arns["token"]}
+    follow_up = {"JOB_QUEUE_URL": jobs, "DEAD_LETTER_QUEUE_URL": dead_letters, "MEMBERSHIP_TABLE": "memberships"}
+    reached = {"INGEST_SECRET_ARN": arns["ingest"], "AUDIENCE_TABLE": "audiences"}
     return {
-        "IngestFunction": {
-            "INGEST_SECRET_ARN": arns["ingest"],
-            "AUDIENCE_TABLE": "audiences",
-            "CHANGE_QUEUE_URL": changes,
-        },
-        "WorkerFunction": {
-            "CHANGE_QUEUE_URL": changes,
-            "DEAD_LETTER_QUEUE_URL": dead_letters,
-            "CREDENTIALS_SECRET_ARN": arns["credentials"],
-            "TOKEN_SECRET_ARN": arns["token"],
-            "MEMBERSHIP_TABLE": "memberships",
-        },
+        "IngestFunction": reached | {"CHANGE_QUEUE_URL": changes},
+        "AudiencesFunction": reached | connection,
+        "WorkerFunction": connection | follow_up | {"CHANGE_QUEUE_URL": changes},
+        "JobsFunction": connection | follow_up,
     }
 
 
 def assume_roles(endpoint: str) -> dict[str, dict[str, str]]:
-    """Create the role of each function and return its credentials; from then on, what a role does not allow is refused.
+    """Create the roles of the functions and return credentials; from then on, what a role does not allow is refused.
 
     Only actions are judged: moto does not tell the resources of most services apart.
     """
     iam, sts = _client("iam", endpoint), _client("sts", endpoint)
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     credentials = {}
-    for function in ("IngestFunction", "WorkerFunction"):
+    for function in ("IngestFunction", "AudiencesFunction", "WorkerFunction", "JobsFunction"):
         role = function.replace("Function", "Role")
         (policy,) = _template()["Resources"][role]["Properties"]["Policies"]
         actions = {action for each in policy["PolicyDocument"]["Statement"] for action in _listed(each["Action"])}
-        # AWS judges a batch by the permission for one; moto by its own name.
-        batches = {f"{action}Batch" for action in actions if action.startswith("sqs:")}
-        allowed = {"Effect": "Allow", "Action": sorted(actions | batches), "Resource": "*"}
+        # AWS judges a batch by the permission for one, and a transaction by those for its parts; moto by their names.
+        together = {f"{action}Batch" for action in actions if action.startswith("sqs:")}
+        together |= {"dynamodb:TransactWriteItems"} if {"dynamodb:PutItem", "dynamodb:UpdateItem"} <= actions else set()
+        allowed = {"Effect": "Allow", "Action": sorted(actions | together), "Resource": "*"}
         arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
         document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
         iam.put_role_policy(RoleName=role, PolicyName=policy["PolicyName"], PolicyDocument=document)

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import requests
-from aws_lambda_powertools.metrics import MetricUnit, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
 
 from audience_sync import telemetry
 from audience_sync.amazon_ads.client import AmazonAds
@@ -15,7 +15,7 @@ from audience_sync.aws.clients import client
 from audience_sync.aws.members import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.connection import access_tokens
-from audience_sync.errors import InvalidMessage, TransientError
+from audience_sync.errors import InvalidMessage, RequestRejected, TransientError
 from audience_sync.followup import Finding, FollowUp, JobMessage
 from audience_sync.settings import JobsSettings
 from audience_sync.telemetry import logger, reporting
@@ -60,7 +60,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 _tell(follow_up.look(JobMessage.from_body(record["body"]), deadline=deadline))
             except InvalidMessage as error:
                 logger.error("not a job", reason=error.reason)
-            except TransientError as error:
+            except (TransientError, RequestRejected) as error:  # a refusal may end when a person acts; ask until then
                 logger.warning("job not looked at", reason=error.reason, detail=str(error))
                 failed.append(record["messageId"])
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
@@ -87,14 +87,10 @@ def _tell(finding: Finding) -> None:
     )
     if report and report.is_final:
         sizes = report.sizes
-        _publish(message.audience_id, telemetry.AUDIENCE_MATCH_RATE, MetricUnit.Percent, sizes.match_rate)
-        _publish(message.audience_id, telemetry.AUDIENCE_RECEIVED, MetricUnit.Count, sizes.received)
-        _publish(message.audience_id, telemetry.AUDIENCE_SIZE_DSP, MetricUnit.Count, sizes.dsp)
-
-
-def _publish(audience_id: str, name: str, unit: MetricUnit, value: float | None) -> None:
-    if value is None:
-        return
-    with single_metric(name=name, unit=unit, value=value, namespace=telemetry.NAMESPACE) as metric:
-        metric.add_dimension(name="service", value=os.environ.get("POWERTOOLS_SERVICE_NAME", "audience-sync"))
-        metric.add_dimension(name="audience", value=audience_id)
+        for name, unit, value in (
+            (telemetry.AUDIENCE_MATCH_RATE, MetricUnit.Percent, sizes.match_rate),
+            (telemetry.AUDIENCE_RECEIVED, MetricUnit.Count, sizes.received),
+            (telemetry.AUDIENCE_SIZE_DSP, MetricUnit.Count, sizes.dsp),
+        ):
+            if value is not None:
+                telemetry.publish(name, unit, value, audience=message.audience_id)

@@ -22,7 +22,7 @@ class Member:
     """One person in one audience."""
 
     identifiers: tuple[Pair, ...]
-    since: float  # epoch seconds; a repeated CREATE restarts it
+    since: float  # epoch seconds; a repeated CREATE restarts it, as Amazon's guide implies without saying so
     matched: bool
 
 

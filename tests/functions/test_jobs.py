@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from functions.jobs import handler
 from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_worker import body, change, deliver
@@ -52,6 +54,18 @@ def test_a_record_that_the_job_rejected_is_parked_and_counted_over(cloud: Cloud,
     text = printed().replace(" ", "")
     assert '"ChangesDelivered":[-1.0]' in text
     assert '"ChangesParked":[1.0]' in text
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_job_that_amazon_does_not_show_is_asked_for_again_and_the_others_are_looked_at(
+    cloud: Cloud, printed: Callable[[], str], status: int
+) -> None:
+    for member in ("cust_1", "cust_2"):
+        deliver(cloud, body(change(member)))
+    printed()
+    cloud.fault("/amc/audiences/records/*", {"status": status})
+    assert len(look(cloud)) == 1
+    assert '"JobsEnded":[1.0]' in printed().replace(" ", "")
 
 
 def test_while_amazon_is_down_the_question_waits(cloud: Cloud) -> None:

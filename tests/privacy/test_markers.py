@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 from aiohttp import web
 
 from local.template import ROOT
@@ -32,6 +33,7 @@ JSON = {"content-type": "application/json"}
 WITH_KEY = JSON | {"authorization": f"Bearer {SECRETS['eventKey']}"}
 KEY = AUDIENCE.computation_key or ""
 UPLOADS, LOGIN = "/amc/audiences/records", "/auth/o2/token"
+JOBS, METADATA = f"{UPLOADS}/*", "/amc/audiences/metadata"
 EVERYTHING = json.dumps([PERSON, DIGESTS, SECRETS, CLIENT_ID])
 
 
@@ -344,6 +346,244 @@ def test_a_token_that_cannot_stand_in_a_header_is_not_printed(stage: Stage, wher
     assert isinstance(result, dict), result
 
 
+CREATE, GET = "POST /v1/audiences", "POST /v1/audiences/get"
+WITH_AUDIENCE_KEY = JSON | {"authorization": f"Bearer {SECRETS['audienceKey']}"}
+SETTINGS = {"audienceName": "Marked people", "advertiserId": "590071284455661234", "countryCode": "US"}
+NAMELESS = {"first": [PERSON], PERSON["email"]: UNMAPPED, "__class__": PERSON, "owner": PERSON["email"]}
+
+
+def asking(
+    body: Any,
+    *,
+    route: str = CREATE,
+    headers: dict[str, str] = WITH_AUDIENCE_KEY,
+    key: str = "",
+    prepare: Callable[[], object] = lambda: None,
+) -> Step:
+    """Ask for an audience, once what is to go wrong is prepared."""
+
+    def step() -> dict[str, Any]:
+        prepare()
+        text = body if isinstance(body, str) else json.dumps(body)
+        told = {"routeKey": route, "headers": headers, "body": text, "isBase64Encoded": False}
+        return told | {"queryStringParameters": {"key": key}, "rawQueryString": f"key={key}"} if key else told
+
+    return step
+
+
+def quoted(stage: Stage) -> str:
+    """What Amazon may quote of what it was sent, and a person beside it."""
+    token = stage.cloud.secret("TokenSecret")["accessToken"]
+    return " ".join([*DIGESTS.values(), PERSON["email"], token, f"Bearer {token}", f"token={token},"])
+
+
+def test_audiences_tells_no_stranger_and_no_log_what_was_shown_or_expected(stage: Stage) -> None:
+    wrong, body = SECRETS["strangersKey"], SETTINGS | NAMELESS
+    basic = base64.b64encode(f"any:{wrong}".encode()).decode()
+    shown = [wrong, SECRETS["eventKey"], SECRETS["signingSecret"], PERSON["email"], ""]
+    steps = [asking(body, route=route, headers=JSON, key=key) for route in (CREATE, GET) for key in shown]
+    steps += [asking(body, headers=JSON | {"authorization": told}) for told in (f"Basic {basic}", f"Bearer {wrong}")]
+    refused = stage.run("AudiencesFunction", steps)
+    assert {(answer["statusCode"], answer["body"]) for answer in refused} == {(401, '{"error":"unauthorized"}')}
+    good = asking(body | {"externalAudienceId": "marked-1"}, headers=JSON, key=SECRETS["audienceKey"])
+    assert stage.run("AudiencesFunction", [good])[0]["statusCode"] == 200
+    assert_clean(stage)
+
+
+def test_an_extra_that_is_no_setting_goes_nowhere(stage: Stage) -> None:
+    (answer,) = stage.run("AudiencesFunction", [asking(SETTINGS | NAMELESS | {"externalAudienceId": "marked-2"})])
+    assert answer["statusCode"] == 200
+    assert any("marked-2" in text for text in stage.left.stored), "the table is read"
+    stage.left.answers.append(requests.get(f"{stage.cloud.amazon_url}/sandbox/requests", timeout=5).text)
+    assert stage.left.holding(marks_of_the_person()) == [], "nor to Amazon"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        pytest.param({"audienceName": {PERSON["email"]: PERSON}}, "audienceName", id="object as name"),
+        pytest.param({"audienceName": f"{PERSON['email']}\x00"}, "audienceName", id="control character in the name"),
+        pytest.param({"advertiserId": PERSON["email"]}, "advertiserId", id="advertiser"),
+        pytest.param({"connectionId": PERSON["email"]}, "connectionId", id="two targets"),
+        pytest.param({"countryCode": PERSON["city"]}, "countryCode", id="country"),
+        pytest.param({"description": [PERSON["email"]]}, "description", id="list as description"),
+        pytest.param({"description": PERSON["email"] * 100}, "description", id="description too long"),
+        pytest.param({"externalAudienceId": f"{PERSON['email']}\n\x1b"}, "externalAudienceId", id="external id"),
+        pytest.param({"computationKey": {PERSON["email"]: 1}}, "computationKey", id="computation key"),
+        pytest.param({"ttl": PERSON["email"]}, "ttl", id="ttl"),
+        pytest.param({"ttl": PERSON["phone"]}, "ttl", id="phone number as ttl"),
+        pytest.param({"cpmCents": PERSON["email"], "currency": PERSON["city"]}, "cpmCents", id="fee"),
+        pytest.param({"cpmCents": PERSON["email"]}, "currency", id="half a fee"),
+        pytest.param({"dsp": PERSON["email"]}, "dsp", id="dsp"),
+    ],
+)
+def test_a_setting_at_fault_is_named_and_its_value_is_not(stage: Stage, changed: dict[str, Any], told: str) -> None:
+    (answer,) = stage.run("AudiencesFunction", [asking(SETTINGS | changed)])
+    assert answer["statusCode"] == 400
+    assert told in answer["body"]
+    assert_clean(stage)
+
+
+def test_what_is_no_request_for_an_audience_is_not_repeated(stage: Stage) -> None:
+    text = json.dumps(SETTINGS | NAMELESS)
+    useless = [
+        asking(text[:-1]),
+        asking(f"{text}\ud800"),
+        asking(PERSON["email"]),
+        asking([PERSON]),
+        asking(text.ljust(70_000)),
+        asking(text, headers=WITH_AUDIENCE_KEY | {"content-type": PERSON["email"]}),
+        asking({"externalId": PERSON["email"]}, route=GET),
+        asking({"externalId": {PERSON["email"]: PERSON}}, route=GET),
+        asking({"externalId": PERSON["phone"]}, route=GET),
+        asking({PERSON["email"]: PERSON}, route=GET),
+    ]
+    answers = stage.run("AudiencesFunction", useless)
+    assert [answer["statusCode"] for answer in answers] == [400, 400, 400, 400, 413, 415, 404, 404, 404, 400]
+    assert_clean(stage)
+
+
+def test_audiences_repeats_nothing_that_amazon_quotes(stage: Stage) -> None:
+    def failing(do: dict[str, Any], path: str = METADATA, **told: Any) -> Step:
+        settings = SETTINGS | {"externalAudienceId": f"marked-{time.time_ns()}"}
+        return asking(told or settings, route=GET if told else CREATE, prepare=lambda: stage.cloud.fault(path, do))
+
+    stage.run("RefreshFunction", [dict])
+    saying = f"invalid: {quoted(stage)}"
+    refusing = [failing({"status": status, "body": {"message": saying}}) for status in (400, 403, 404, 413, 422)]
+    answers = stage.run(
+        "AudiencesFunction",
+        [
+            *refusing,
+            failing({"status": 400, "body": {"Message": saying}}),
+            failing({"status": 400, "body": {"details": saying}}),
+            failing({"status": 400, "body": {"code": saying}}),
+            failing({"status": 429, "body": {"message": EVERYTHING}}),
+            failing({"status": 500, "body": EVERYTHING}),
+            failing({"status": 201, "body": f"<html>{EVERYTHING}"}),
+            failing({"status": 201, "body": {"audienceId": EVERYTHING}}),
+            failing({"close_mid_response": True}),
+            failing({"redirect": f"http://127.0.0.1:9/{SECRETS['refreshToken']}"}),
+            failing(
+                {"status": 500, "body": EVERYTHING},
+                f"{METADATA}/{AUDIENCE.audience_id}",
+                externalId=AUDIENCE.audience_id,
+            ),
+            failing(
+                {"status": 200, "body": {"name": EVERYTHING}},
+                f"{METADATA}/{AUDIENCE.audience_id}",
+                externalId=AUDIENCE.audience_id,
+            ),
+        ],
+    )
+    assert [answer["statusCode"] for answer in answers] == [*[400] * 8, *[503] * 6, 200, 200]
+    told = json.loads(answers[0]["body"])["error"]
+    assert told.startswith("Amazon answered 400: invalid: …"), "what may be repeated is"
+    assert_clean(stage)
+
+
+def test_audiences_repeats_no_error_of_aws_and_of_the_login(stage: Stage) -> None:
+    def aws(operation: str, effect: Effect) -> Step:
+        def prepare() -> None:
+            stage.front.mend()
+            stage.front.on(operation, effect)
+
+        return asking(SETTINGS | {"externalAudienceId": f"marked-{time.time_ns()}"}, prepare=prepare)
+
+    def login(do: dict[str, Any]) -> Step:
+        def prepare() -> None:
+            stage.front.mend()
+            stage.cloud.fault(LOGIN, do)
+
+        return asking(SETTINGS | {"externalAudienceId": f"marked-{time.time_ns()}"}, prepare=prepare)
+
+    operations = ("GetSecretValue", "Query", "PutItem", "TransactWriteItems")
+    steps = [aws(operation, effect) for operation in operations for effect in (echo(), hang_up())]
+    steps[2:2] = [
+        login({"status": 200, "body": EVERYTHING}),
+        login({"status": 400, "body": {"error": "invalid_request", "error_description": EVERYTHING}}),
+        login({"status": 503, "body": EVERYTHING}),
+    ]
+    answers = stage.run("AudiencesFunction", steps)
+    assert {answer["statusCode"] for answer in answers} == {503}
+    assert_clean(stage)
+
+
+def following(stage: Stage, answer: dict[str, Any] | None = None, *bodies: str, **do: Any) -> Step:
+    """Hand the jobs function the uploads that wait, or these bodies; Amazon gives this answer."""
+
+    def step() -> dict[str, Any]:
+        stage.front.mend()
+        waiting = [message.body for message in stage.cloud.queues.peek(stage.cloud.name_of("JobQueue"))][:1]
+        fault = do or ({"status": 200, "body": answer} if answer is not None else {})
+        if fault:
+            stage.cloud.fault(JOBS, fault, times=2)
+        records = [{"messageId": str(number), "body": body} for number, body in enumerate(bodies or waiting)]
+        return {"Records": records}
+
+    return step
+
+
+def test_jobs_repeats_nothing_that_amazon_quotes_of_a_rejected_member(stage: Stage) -> None:
+    stage.run("RefreshFunction", [dict])
+    stage.run("WorkerFunction", [delivering(stage)])
+    (waiting,) = stage.cloud.messages("JobQueue")
+    (member,) = waiting["members"]
+    why: list[Any] = [quoted(stage), f"{PERSON['email']}: {quoted(stage)}", f"<{PERSON['email']}>", [PERSON], PERSON]
+    odd = [{"externalId": PERSON["email"], "error": "unknown"}, {"externalId": PERSON, "error": PERSON}, PERSON, None]
+    reports: list[Any] = [
+        {"jobState": "PARTIALLYSUCCEEDED", "invalidRecords": [*odd, {"externalId": member, "error": text}]}
+        for text in why
+    ]
+    reports += [
+        {"jobState": "FAILED", "invalidRecords": odd, "successful": PERSON, "audienceSize": PERSON},
+        {"jobState": EVERYTHING},
+        {"jobState": PERSON["email"], "invalidRecords": EVERYTHING},
+        {"jobState": [PERSON], "audienceSize": {"receivedRecordSize": PERSON["phone"]}},
+    ]
+    results = stage.run("JobsFunction", [following(stage, report) for report in reports])
+    assert results == [{"batchItemFailures": []}] * len(reports)
+    letters = stage.cloud.messages("DeadLetterQueue")
+    assert [letter["parked"]["reason"] for letter in letters] == ["job_rejected"] * len(why) + ["job_failed"]
+    assert {letter["changes"][0]["record"]["externalUserId"] for letter in letters} == {member}
+    assert not any(mark in json.dumps(letter["parked"]) for letter in letters for mark in marks_of_the_digests())
+    assert_clean(stage)
+
+
+def test_jobs_repeats_no_refusal_and_no_error(stage: Stage) -> None:
+    def aws(operation: str, effect: Effect) -> Step:
+        event = following(stage, {"jobState": "FAILED"})
+
+        def step() -> dict[str, Any]:
+            told = event()
+            stage.front.on(operation, effect)
+            return told
+
+        return step
+
+    stage.run("RefreshFunction", [dict])
+    stage.run("WorkerFunction", [delivering(stage)])
+    saying = {"message": f"invalid: {quoted(stage)}"}
+    refusals = [following(stage, status=status, body=saying) for status in (400, 401, 403, 404, 422, 429, 500)]
+    results = stage.run(
+        "JobsFunction",
+        [
+            *refusals,
+            following(stage, status=200, body=f"<html>{EVERYTHING}"),
+            following(stage, status=200, body=json.dumps([EVERYTHING])),
+            following(stage, close_mid_response=True),
+            following(stage, redirect=f"http://127.0.0.1:9/{SECRETS['refreshToken']}"),
+            following(stage, None, PERSON["email"], json.dumps({"jobId": PERSON, "members": PERSON}), "[" * 20_000),
+            aws("BatchGetItem", echo()),
+            aws("BatchGetItem", hang_up()),
+            aws("SendMessageBatch", echo()),
+        ],
+    )
+    back = [len(result["batchItemFailures"]) for result in results]
+    assert back == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1], "404: Amazon knows no such job; no job: no question"
+    assert_clean(stage)
+
+
 def test_no_log_level_makes_a_library_print_what_it_carries(stage: Stage) -> None:
     folder = stage.folder / "started"
     folder.mkdir()
@@ -353,5 +593,7 @@ def test_no_log_level_makes_a_library_print_what_it_carries(stage: Stage) -> Non
     stage.run("RefreshFunction", [dict], **verbose)
     stage.run("IngestFunction", [http([event()])], **verbose)
     stage.run("WorkerFunction", [delivering(stage)], **verbose)
+    stage.run("JobsFunction", [following(stage)], **verbose)
+    stage.run("AudiencesFunction", [asking(SETTINGS | NAMELESS | {"externalAudienceId": "marked-3"})], **verbose)
     assert any("DEBUG:urllib3" in line for line in stage.left.printed), "the level is in force"
     assert_clean(stage)

@@ -108,6 +108,19 @@ def test_a_job_that_failed_as_a_whole_parks_all_its_members() -> None:
     assert {letter["parked"]["reason"] for letter, _ in dead_letters.kept} == {"job_failed"}
 
 
+@pytest.mark.parametrize(
+    ("named", "reasons"),
+    [
+        pytest.param("m2", ["job_rejected", "job_failed", "job_failed"], id="one of these"),
+        pytest.param("m9", ["job_failed"] * 3, id="one whose message is another"),
+    ],
+)
+def test_a_failed_job_that_names_some_has_taken_the_others_no_more(named: str, reasons: list[str]) -> None:
+    dead_letters = Queue()
+    assert look(JobReport("FAILED", rejected={named: "no"}), dead_letters=dead_letters).parked == 3
+    assert [letter["parked"]["reason"] for letter, _ in dead_letters.kept] == reasons
+
+
 @pytest.mark.parametrize(("asked", "pause"), [(0, 60), (1, 120), (3, 480), (4, 900), (50, 900), (10_000, 900)])
 def test_a_pending_job_is_asked_about_again_ever_more_rarely(asked: int, pause: float) -> None:
     jobs = Queue()

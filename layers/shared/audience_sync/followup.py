@@ -117,12 +117,13 @@ class FollowUp:
             pause = min(MAX_PAUSE, 60.0 * 2.0 ** min(message.asked, 16))
             self._jobs.send([replace(message, asked=message.asked + 1).body()], deadline=deadline, delay=pause)
             return Finding(message, report, "waiting")
-        rejected, reason = report.rejected, "job_rejected"
-        if report.has_failed and not rejected:
-            rejected, reason = dict.fromkeys(message.members, "Amazon's job failed"), "job_failed"
-        return Finding(message, report, "ended", self._park(message, rejected, reason, deadline))
+        parked = self._park(message, report.rejected, deadline, reason="job_rejected")
+        if report.has_failed:
+            others = {member: "Amazon's job failed" for member in message.members if member not in report.rejected}
+            parked += self._park(message, others, deadline, reason="job_failed")
+        return Finding(message, report, "ended", parked)
 
-    def _park(self, message: JobMessage, rejected: dict[str, str], reason: str, deadline: float) -> int:
+    def _park(self, message: JobMessage, rejected: dict[str, str], deadline: float, *, reason: str) -> int:
         """Park those whose newest change is the rejected one; whoever has changed since has a new upload."""
         changes = self._unchanged(message, rejected)
         letters = [self._letter(message, change, rejected[change.member[1]], reason) for change in changes]

@@ -5,7 +5,6 @@ Redirects are not followed: they would carry the token elsewhere.
 """
 
 import json
-import re
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -17,6 +16,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSL
 
 from audience_sync.amazon_ads.answer import read_within
 from audience_sync.amazon_ads.login import AccessTokens, Token
+from audience_sync.amazon_ads.quoting import excerpt
 from audience_sync.errors import (
     AccessDenied,
     NotFound,
@@ -35,7 +35,6 @@ MAX_ANSWER = 1_000_000  # bytes; a job's report on 10,000 records stays below
 MAX_RETRY_AFTER = 900.0  # seconds; whatever a server asks for, we look again after a quarter of an hour
 _REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-amz-rid")
 _MESSAGE_KEYS = ("message", "Message", "details", "code")
-_QUOTED = re.compile(r"(?<!\S)\S+@\S+|Atz[ar]\|\S+|[0-9A-Fa-f]{32,}|\b\d{1,3}(?:\.\d{1,3}){3}\b")
 _MAY_HAVE_APPLIED = (500, 502, 504)  # a server that failed, or that nobody waited for, may have done the work
 
 
@@ -169,10 +168,9 @@ def _failure(status: int, headers: Any, answer: dict[str, Any], now: float) -> R
 
 
 def _excerpt(answer: dict[str, Any]) -> str:
-    """Quote Amazon's own words, shortened, less anything that may be a digest, a token or an address it quotes."""
-    words = next((answer[name] for name in _MESSAGE_KEYS if isinstance(answer.get(name), str)), "")
-    plain = " ".join(_QUOTED.sub("…", words).split())
-    return f": {plain[:200]}" if plain else ""
+    """Quote Amazon's own words, as far as they may be repeated."""
+    words = excerpt(next((answer[name] for name in _MESSAGE_KEYS if isinstance(answer.get(name), str)), ""))
+    return f": {words}" if words else ""
 
 
 def _never_connected(error: requests.ConnectionError) -> bool:

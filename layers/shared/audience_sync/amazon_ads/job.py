@@ -1,12 +1,12 @@
 """What Amazon reports about a job, which is the later processing of one upload."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
+from audience_sync.amazon_ads.quoting import excerpt
+
 _FINAL = ("SUCCEEDED", "PARTIALLYSUCCEEDED", "COMPLETED", "FAILED")
-_QUOTED = re.compile(r"(?<!\S)\S+@\S+|[0-9A-Fa-f]{32,}|\b\d{1,3}(?:\.\d{1,3}){3}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def job_report(answer: Mapping[str, Any]) -> JobReport:
         processed=float(processed) if _is_number(processed) else None,
         sizes=sizes(answer.get("audienceSize")),
         rejected={
-            record["externalId"]: _excerpt(record.get("error"))
+            record["externalId"]: excerpt(error) if isinstance(error := record.get("error"), str) else ""
             for record in (invalid if isinstance(invalid, list) else ())
             if isinstance(record, dict) and isinstance(record.get("externalId"), str)
         },
@@ -80,8 +80,3 @@ def _count(value: Any) -> int | None:
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
-
-
-def _excerpt(error: Any) -> str:
-    """Quote Amazon's reason, shortened, less anything that may be an identifier it quotes."""
-    return " ".join(_QUOTED.sub("…", error).split())[:200] if isinstance(error, str) else ""
