@@ -28,8 +28,8 @@ class Directory(Protocol):
     def by_id(self, audience_id: str) -> Audience | None:
         """Return the audience with Amazon's id, if it is listed."""
 
-    def by_computation_key(self, key: str) -> Audience | None:
-        """Return the audience linked to Segment's computation key, if there is one."""
+    def by_computation_key(self, key: str) -> Sequence[Audience]:
+        """Return the audiences linked to Segment's computation key; there should be one."""
 
     def all(self) -> Sequence[Audience]:
         """Return every listed audience."""
@@ -117,17 +117,23 @@ class Translator:
         key = event.personas.computation_key if event.personas else (event.properties or {}).get("audience_key")
         if told not in (None, ""):
             audience_id = amazon_id(told)
-            audience = self._audiences.by_id(audience_id) if audience_id else None
+            named = self._audiences.by_id(audience_id) if audience_id else None
+            found = [named] if named else []
         elif isinstance(key, str) and key:
-            audience = self._audiences.by_computation_key(key)
+            found = list(self._audiences.by_computation_key(key))
         else:
             raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
-        if audience is None:
+        if not found:
             raise RejectedEvent(
                 "audience_unknown",
                 "the audience is not listed here; create it through Segment or link it to its computation key",
             )
-        return audience
+        if len(found) > 1:  # to take one of them would be to guess
+            raise RejectedEvent(
+                "audience_ambiguous",
+                "several audiences are linked to this computation key; give the event an audience id, or unlink one",
+            )
+        return found[0]
 
     def _country(
         self, event: SegmentEvent, fields: Mapping[str, Any], audience: Audience, *, exits: bool

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.tables import MAPPINGS_KEY, MAX_AGE, MAX_AGE_ABSENT, AudienceTable
+from audience_sync.aws.tables import MAPPINGS_KEY, MAX_AGE, MAX_AGE_UNSOUND, AudienceTable
 from audience_sync.errors import Unavailable
 from audience_sync.membership import Audience
 from local import resources
@@ -55,17 +55,21 @@ def listed(front: Front, clock: Clock) -> Listed:
 def test_an_audience_is_found_by_id_and_by_key_with_everything_it_was_listed_with(listed: Listed) -> None:
     listed.put(BUYERS, Audience("22", computation_key="others"))
     assert listed.table.by_id(BUYERS.audience_id) == BUYERS
-    assert listed.table.by_computation_key("buyers") == BUYERS
-    assert listed.table.by_computation_key("others") == Audience("22", computation_key="others")
+    assert listed.table.by_computation_key("buyers") == [BUYERS]
+    assert listed.table.by_computation_key("others") == [Audience("22", computation_key="others")]
 
 
 def test_what_is_not_listed_does_not_exist(listed: Listed) -> None:
-    assert (listed.table.by_id("1"), listed.table.by_computation_key("nobodys")) == (None, None)
+    assert (listed.table.by_id("1"), listed.table.by_computation_key("nobodys")) == (None, [])
 
 
-def test_two_audiences_under_one_key_are_none(listed: Listed) -> None:
-    listed.put(Audience("11", computation_key="twice"), Audience("22", computation_key="twice"))
-    assert listed.table.by_computation_key("twice") is None
+def test_two_audiences_under_one_key_are_both_told_until_one_is_unlinked(listed: Listed, clock: Clock) -> None:
+    both = [Audience("11", computation_key="twice"), Audience("22", computation_key="twice")]
+    listed.put(*both)
+    assert sorted(each.audience_id for each in listed.table.by_computation_key("twice")) == ["11", "22"]
+    listed.put(Audience("22"))
+    clock.now += MAX_AGE_UNSOUND
+    assert listed.table.by_computation_key("twice") == both[:1]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,7 @@ def test_two_audiences_under_one_key_are_none(listed: Listed) -> None:
     ],
 )
 def test_a_key_that_no_audience_can_have_is_nobodys_and_no_failure(listed: Listed, front: Front, key: str) -> None:
-    assert listed.table.by_computation_key(key) is None
+    assert listed.table.by_computation_key(key) == []
     assert listed.table.by_id(key) is None
     assert (front.count(QUERY), front.count(GET)) == (0, 0)
 
@@ -94,7 +98,7 @@ def test_the_mappings_are_no_audience(listed: Listed) -> None:
 def test_no_mappings_is_none_until_some_are_saved(listed: Listed, clock: Clock) -> None:
     assert listed.table.mappings() is None
     listed.put_row(audienceId=MAPPINGS_KEY, document="{}")
-    clock.now += MAX_AGE_ABSENT
+    clock.now += MAX_AGE_UNSOUND
     assert listed.table.mappings() == "{}"
 
 
@@ -115,19 +119,19 @@ def test_a_found_audience_is_used_for_a_minute(listed: Listed, front: Front, clo
 
 
 def test_an_absent_audience_is_asked_for_again_after_ten_seconds(listed: Listed, front: Front, clock: Clock) -> None:
-    assert listed.table.by_computation_key("buyers") is None
+    assert listed.table.by_computation_key("buyers") == []
     listed.put(BUYERS)
-    clock.now += MAX_AGE_ABSENT - 1
-    assert listed.table.by_computation_key("buyers") is None
+    clock.now += MAX_AGE_UNSOUND - 1
+    assert listed.table.by_computation_key("buyers") == []
     assert front.count(QUERY) == 1
     clock.now += 1
-    assert listed.table.by_computation_key("buyers") == BUYERS
+    assert listed.table.by_computation_key("buyers") == [BUYERS]
 
 
 def test_an_id_and_a_key_of_the_same_text_are_not_confused(listed: Listed) -> None:
     listed.put(Audience("11", computation_key="22"), Audience("22", computation_key="33"))
     assert listed.table.by_id("22") == Audience("22", computation_key="33")
-    assert listed.table.by_computation_key("22") == Audience("11", computation_key="22")
+    assert listed.table.by_computation_key("22") == [Audience("11", computation_key="22")]
 
 
 def test_who_lists_an_audience_sees_it_at_once(listed: Listed) -> None:

@@ -95,6 +95,19 @@ class Intents:
             if cause(error) != "ConditionalCheckFailedException":
                 raise unavailable(error) from None
 
+    def forget(self, audience_id: str) -> None:
+        """Drop what remains of the creation of an audience: the same request then creates another one.
+
+        Reads the whole table, for an operator: the row is named after settings that may have changed since.
+        """
+        named = {"FilterExpression": "createdId = :id", "ExpressionAttributeValues": {":id": {"S": audience_id}}}
+        try:
+            pages = self._client.get_paginator("scan").paginate(TableName=self._name, **named)  # type: ignore[arg-type]
+            for row in [row for page in pages for row in page["Items"]]:
+                self._client.delete_item(TableName=self._name, Key={"audienceId": row["audienceId"]})
+        except (ClientError, BotoCoreError) as error:
+            raise unavailable(error) from None
+
     def _put(self, intent: Intent, condition: str, values: dict[str, Any]) -> Intent | None:
         """Write an intent under a condition. Returns the one that stands there instead, where it does not hold."""
         write: dict[str, Any] = {

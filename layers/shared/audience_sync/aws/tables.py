@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MAX_AGE = 60.0  # seconds a listed audience is used without asking again
-MAX_AGE_ABSENT = 10.0  # seconds; an audience that has just been linked should not be refused for long
+MAX_AGE_UNSOUND = 10.0  # seconds for what events are refused for: once an operator has put it right, not for long
 MAX_CACHED = 2_000  # look-ups kept in memory
 MAX_KEY = 2_048  # bytes of a key; DynamoDB's limit
 MAX_FOUND = 50  # audiences of one index key; there should be one
@@ -52,11 +52,11 @@ class AudienceTable:
         found: Audience | None = self._cached("id", audience_id, self._get)
         return found
 
-    def by_computation_key(self, key: str) -> Audience | None:
-        """Return the audience linked to Segment's computation key, None where there is none. Raises Unavailable."""
+    def by_computation_key(self, key: str) -> list[Audience]:
+        """Return the audiences linked to Segment's computation key; there should be one at most. Raises Unavailable."""
         if not _can_be_a_key(key):
-            return None
-        found: Audience | None = self._cached("key", key, self._linked)
+            return []
+        found: list[Audience] = self._cached("key", key, self._linked, is_sound=lambda linked: len(linked) == 1)
         return found
 
     def all(self) -> list[Audience]:
@@ -102,6 +102,11 @@ class AudienceTable:
             ExpressionAttributeValues={":settings": TypeSerializer().serialize(dict(settings))},
         )
 
+    def remove(self, audience_id: str) -> None:
+        """Take an audience off the list, if it is there. Amazon is told nothing. Raises Unavailable."""
+        self._call(self._client.delete_item, TableName=self._name, Key={"audienceId": {"S": audience_id}})
+        self._cache.clear()
+
     def _if_so(self, operation: Callable[..., Any], **arguments: Any) -> bool:
         try:
             operation(TableName=self._name, **arguments)
@@ -113,7 +118,9 @@ class AudienceTable:
             self._cache.clear()
         return True
 
-    def _cached(self, kind: str, key: str, read: Callable[[str], Any]) -> Any:
+    def _cached(
+        self, kind: str, key: str, read: Callable[[str], Any], *, is_sound: Callable[[Any], bool] = bool
+    ) -> Any:
         now = self._monotonic()
         held = self._cache.get((kind, key))
         if held is not None and now < held[0]:
@@ -121,7 +128,7 @@ class AudienceTable:
         found = read(key)
         if len(self._cache) >= MAX_CACHED:
             self._cache.clear()
-        self._cache[kind, key] = (now + (MAX_AGE_ABSENT if found is None else MAX_AGE), found)
+        self._cache[kind, key] = (now + (MAX_AGE if is_sound(found) else MAX_AGE_UNSOUND), found)
         return found
 
     def _get(self, audience_id: str) -> Audience | None:
@@ -130,10 +137,8 @@ class AudienceTable:
         )
         return _audience(row) if row else None
 
-    def _linked(self, key: str) -> Audience | None:
-        rows = self._query(BY_COMPUTATION_KEY, key)
-        # Two audiences under one key would make the choice a guess.
-        return _audience(rows[0]) if len(rows) == 1 else None
+    def _linked(self, key: str) -> list[Audience]:
+        return [_audience(row) for row in self._query(BY_COMPUTATION_KEY, key)]
 
     def _query(self, index: str, key: str) -> list[Mapping[str, Any]]:
         """Ask an index, which is named after the attribute that it is by."""
