@@ -4,16 +4,26 @@ import time
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 
+from audience_sync.amazon_ads.audience import AudienceReport, audience_update
 from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.amazon_ads.record import amazon_id
+from audience_sync.audiences import with_ttl
+from audience_sync.aws.intents import Intents
 from audience_sync.membership import Audience
+from audience_sync.renewal import is_renewed, renewal_age
 from cli.errors import NotThere, OperatorError, WrongUsage
 from cli.session import Session, command
 
 AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
+DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: into Amazon DSP, too.")]
+RENEW = Annotated[
+    bool | None, typer.Option("--renew/--no-renew", help="Tell Amazon again who is in, before it drops them.")
+]
+DAY = 86_400  # seconds
 _ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number that the DSP console shows).")]
 
 
@@ -25,7 +35,16 @@ class Target:
     connection: Annotated[str, typer.Option(help="Connection id, for Amazon Marketing Cloud.", metavar="ID")] = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What Amazon is not told of an audience."""
+
+    dsp: DSP = None
+    renew: RENEW = None
+
+
 ANY = Target()
+AS_BEFORE = Choices()
 
 
 def register(app: typer.Typer) -> None:
@@ -64,15 +83,17 @@ def show(session: Session, audience: AUDIENCE) -> None:
             "target": place(known),
             "computation key": known.computation_key,
             "external audience id": known.external_audience_id,
-            "time to live": f"{report.ttl / 86_400:g} days"
-            if report.ttl is not None
-            else "397 days (Amazon's default)",
+            "time to live": f"{report.ttl / DAY:g} days" if report.ttl is not None else "397 days (Amazon's default)",
+            "renewal": _renewal(known),
             "records at Amazon": _size(received),
             "matched": _size(matched),
             "match rate": rate,
             "in Amazon DSP": _size(in_dsp),
         }
     )
+    if is_renewed(known) and renewal_age(known) != renewal_age(with_ttl(known, report)):
+        remedy = "Set it with `audiences update --ttl-days`, then both sides count alike."
+        session.screen.note(f"Renewal counts by another time to live than Amazon does. {remedy}", style="yellow")
     at_amazon = {"received": received, "matched": matched, "inDsp": in_dsp, "ttl": report.ttl}
     session.screen.result({"audience": described(known), "amazon": at_amazon})
 
@@ -86,8 +107,7 @@ def link(
     ] = "",
     country: Annotated[str, typer.Option(help="Where an event names none: two letters.", metavar="CODE")] = "",
     name: Annotated[str, typer.Option(help="For people; Amazon's where left out.", metavar="TEXT")] = "",
-    *,
-    dsp: Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: into Amazon DSP, too.")] = None,
+    choices: Choices = AS_BEFORE,
 ) -> None:
     """Let events reach an audience that exists at Amazon, and tie it to a Segment audience.
 
@@ -104,14 +124,13 @@ def link(
     report = session.amazon.read_audience(digits)
     known = session.audiences.by_id(digits) or Audience(digits)
     linked = replace(
-        known,
+        _chosen(known, choices, report),
         name=name or known.name or report.name or "",
         country=code or known.country or report.country,
         advertiser_id=target.advertiser or known.advertiser_id,
         connection_id=target.connection or known.connection_id,
         computation_key=key or known.computation_key,
         external_audience_id=known.external_audience_id or report.external_audience_id,
-        settings=known.settings if dsp is None else known.settings | {"dsp": dsp},
     )
     session.audiences.put(linked, created=_created(session, digits))
     if linked.country is None:
@@ -121,13 +140,19 @@ def link(
 
 
 def unlink(session: Session, audience: AUDIENCE) -> None:
-    """Stop events from reaching an audience. Its members stay at Amazon until their time to live ends."""
+    """Take an audience off the list: events no longer reach it, and `create` makes a new one.
+
+    Nothing is deleted at Amazon: its members stay until their time to live ends, and changes that are queued are still
+    delivered. To empty it, first `audiences update --ttl-days 0`. `link` puts it back on the list.
+    """
     known = find(session, audience)
-    session.screen.confirm(f"Events for {known.name or known.audience_id} are rejected from now on. Go on?")
-    session.stack.service("dynamodb").delete_item(
-        TableName=session.stack["AudienceTable"], Key={"audienceId": {"S": known.audience_id}}
+    session.screen.confirm(
+        f"Events for {known.name or known.audience_id} are rejected from now on; its members stay at Amazon. Go on?"
     )
-    session.screen.say("Unlinked; functions notice within a minute.", style="green")
+    intents = Intents(session.stack.service("dynamodb"), session.stack["AudienceTable"], lambda: uuid4().hex)
+    intents.forget(known.audience_id)  # first: an audience that is still listed can be found and unlinked again
+    session.audiences.remove(known.audience_id)
+    session.screen.say("Unlinked; functions notice within a minute. Amazon keeps the audience.", style="green")
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})
 
 
@@ -167,6 +192,22 @@ def place(audience: Audience) -> str:
     if audience.connection_id:
         return f"connection {audience.connection_id}"
     return f"DSP {audience.advertiser_id}" if audience.advertiser_id else "DSP"
+
+
+def _renewal(audience: Audience) -> str:
+    if not is_renewed(audience):
+        return "off: members drop out when their time to live ends"
+    return f"on: members are told again after {renewal_age(audience) / DAY:g} days"
+
+
+def _chosen(known: Audience, choices: Choices, report: AudienceReport) -> Audience:
+    """Return an audience with other choices. Raises InvalidAudience where it could not be renewed."""
+    if choices.dsp is not None:
+        known = replace(known, settings=known.settings | {"dsp": choices.dsp})
+    if choices.renew is None:
+        return known
+    timed = with_ttl(known, report)
+    return replace(timed, settings=audience_update(timed, {"renew": choices.renew}, max_cpm_cents=0).settings)
 
 
 def _check_free(session: Session, key: str, audience_id: str) -> None:

@@ -21,7 +21,8 @@ type State = Literal["ok", "note", "missing"]
 
 _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
-LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction")  # a stack that was not updated yet lacks them
+# A stack that was not updated yet lacks some of these.
+LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,11 @@ import typer
 
 from audience_sync.audiences import Audiences, Clock
 from audience_sync.aws.intents import Intents
-from cli.audiences import AUDIENCE, Target, described, find
+from cli.audiences import AUDIENCE, DAY, DSP, RENEW, Target, described, find
 from cli.errors import WrongUsage
 from cli.session import Session, command
 
 PATIENCE = 60.0  # seconds for one creation, waiting for somebody else's included
-DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,14 @@ class Settings:
     ] = None
     cpm_cents: Annotated[int | None, typer.Option(help="Fee per thousand impressions, in hundredths.", min=0)] = None
     currency: Annotated[str | None, typer.Option(help="Of the fee, such as USD.", metavar="CODE")] = None
-    dsp: Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: into Amazon DSP, too.")] = None
+    dsp: DSP = None
+    renew: RENEW = None
 
     def told(self) -> dict[str, Any]:
         """Return what was given, under the names that Segment's extras have."""
         ttl = None if self.ttl_days is None else self.ttl_days * DAY
         told = {"description": self.description, "ttl": ttl, "cpmCents": self.cpm_cents}
-        told |= {"currency": self.currency, "dsp": self.dsp}
+        told |= {"currency": self.currency, "dsp": self.dsp, "renew": self.renew}
         return {name: value for name, value in told.items() if value is not None}
 
 
@@ -75,7 +75,7 @@ def create(
 
 
 def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
-    """Change description, time to live, fee or DSP. Amazon never changes name, country or target."""
+    """Change description, time to live, fee, DSP or renewal. Amazon never changes name, country or target."""
     known = find(session, audience)
     changes = settings.told()
     if not changes:

@@ -118,7 +118,7 @@ def _row(session: Session, audience: Audience, member: str) -> Mapping[str, Any]
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a row of the membership table; its layout is that of aws/members.py."""
+    """Read a row of the membership table; its layout is that of aws/rows.py."""
     change = json.loads(row["change"]["S"])
     action = change["record"]["action"]
     return {

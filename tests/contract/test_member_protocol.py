@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
-from audience_sync.aws.members import KEEP_EXIT, KEEP_MEMBER, MembershipTable
+from audience_sync.aws.members import MembershipTable
+from audience_sync.aws.rows import KEEP_EXIT, KEEP_MEMBER
 from audience_sync.delivery import Delivery, Message, Report
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, Unavailable
 from audience_sync.membership import MembershipChange, pack
@@ -226,6 +227,14 @@ def test_a_redelivered_change_is_sent_again_and_harms_nothing(site: Site) -> Non
     assert site.amazon.inside() == {"m1"}
 
 
+@pytest.mark.parametrize("exits", [pytest.param(False, id="in"), pytest.param(True, id="out")])
+def test_the_row_of_a_member_who_is_told_again_outlives_the_member(site: Site, exits: bool) -> None:
+    site.deliver(change("a@b.co", at=1, exits=exits))
+    site.now += 20 * 86_400
+    site.deliver(change("a@b.co", at=1, exits=exits))
+    assert int(site.row()["expiresAt"]["N"]) == site.now + (KEEP_EXIT if exits else KEEP_MEMBER)
+
+
 def test_a_change_that_contradicts_a_recent_one_is_repeated_when_both_jobs_have_ended(site: Site) -> None:
     site.deliver(change("a@b.co", at=1))
     site.now += 30
@@ -288,7 +297,7 @@ def test_what_cannot_be_read_back_is_not_acknowledged(site: Site, monkeypatch: p
 
 def test_a_thousand_members_are_recorded_sent_and_checked(site: Site) -> None:
     everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(1000)]
-    began = time.perf_counter()
+    began = time.process_time()
     assert site.deliver(*everyone).delivered == 1000
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20  # seconds of work, the table's included
     assert len(site.amazon.inside()) == 1000

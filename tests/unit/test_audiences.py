@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -55,6 +55,7 @@ class Amazon:
     """Makes audiences, as many as it is asked for. `fails` happens instead; with `applies`, after the work is done."""
 
     fails: AudienceSyncError | None = None
+    ttl: int | None = None  # that it reports, in seconds
     applies: bool = False
     takes: float = 0.0  # seconds
     meanwhile: Callable[[], None] = lambda: None
@@ -79,7 +80,7 @@ class Amazon:
         assert timeout > 0
         if self.fails:
             raise self.fails
-        return AudienceReport(audience_id)
+        return AudienceReport(audience_id, ttl=self.ttl)
 
     def update_audience(self, audience_id: str, body: dict[str, Any], *, timeout: float) -> None:
         assert timeout > 0
@@ -194,6 +195,14 @@ def test_two_audiences_cannot_share_a_computation_key(desk: Desk) -> None:
         desk.create(externalAudienceId="other", computationKey="buyers")
     assert [fault.field for fault in caught.value.faults] == ["computationKey"]
     assert len(desk.amazon.made) == 1
+
+
+def test_a_key_that_two_audiences_share_already_gets_no_third(desk: Desk) -> None:
+    for audience_id in ("11", "22"):
+        desk.table.put(Audience(audience_id, computation_key="buyers"), created=0)
+    with pytest.raises(InvalidAudience):
+        desk.create(computationKey="buyers")
+    assert desk.amazon.made == {}
 
 
 def test_an_intent_is_no_audience(desk: Desk) -> None:
@@ -360,6 +369,26 @@ def test_an_update_reaches_amazon_and_the_list(desk: Desk) -> None:
     assert desk.amazon.updates == [(LISTED.audience_id, {"metadata": metadata})]
     assert updated.settings == LISTED.settings | {"ttl": 0, "cpmCents": 100, "currency": "USD"}
     assert desk.new_table().by_id(LISTED.audience_id) == updated
+
+
+UNTIMED = replace(LISTED, settings={"description": "Lapsed premium buyers"})  # made elsewhere, linked here
+
+
+def test_renewal_counts_by_the_ttl_that_amazon_reports_where_none_is_known(desk: Desk) -> None:
+    desk.table.put(UNTIMED, created=0)
+    desk.amazon.ttl = 7_776_000
+    updated = desk.audiences().update(UNTIMED.audience_id, {"renew": True})
+    assert updated.settings == UNTIMED.settings | {"renew": True, "ttl": 7_776_000}
+    assert desk.amazon.updates == []
+
+
+def test_renewal_is_refused_where_amazon_reports_too_short_a_ttl(desk: Desk) -> None:
+    desk.table.put(UNTIMED, created=0)
+    desk.amazon.ttl = 86_400
+    with pytest.raises(InvalidAudience) as caught:
+        desk.audiences().update(UNTIMED.audience_id, {"renew": True})
+    assert [fault.field for fault in caught.value.faults] == ["ttl"]
+    assert desk.listed() == [UNTIMED]
 
 
 def test_an_update_that_amazon_refuses_changes_nothing_here(desk: Desk) -> None:

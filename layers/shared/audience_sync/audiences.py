@@ -148,7 +148,7 @@ class Audiences:
         return audience
 
     def update(self, audience_id: str, changes: Mapping[str, Any], *, timeout: float = CREATE_TIMEOUT) -> Audience:
-        """Change description, ttl, fee or `dsp` of a listed audience, and return it as it is afterwards.
+        """Change description, ttl, fee, `dsp` or `renew` of a listed audience, and return it as it is afterwards.
 
         Raises:
             InvalidRequest: it is not listed; InvalidAudience where Amazon does not change such a field.
@@ -157,6 +157,8 @@ class Audiences:
         audience = self._table.by_id(audience_id)
         if audience is None:
             raise InvalidRequest("no audience of this id is listed here", reason="audience_unknown")
+        if "renew" in changes and "ttl" not in audience.settings:
+            audience = with_ttl(audience, self._amazon.read_audience(audience_id, timeout=timeout))
         update = audience_update(audience, changes, max_cpm_cents=self._max_cpm_cents)
         if update.body:
             self._amazon.update_audience(audience_id, update.body, timeout=timeout)
@@ -203,3 +205,10 @@ class Audiences:
             raise
         self._intents.fulfil(intent, wanted.listed_as(audience_id), now=self._clock.now())
         return audience_id
+
+
+def with_ttl(audience: Audience, report: AudienceReport) -> Audience:
+    """Note the ttl that Amazon reports: renewal counts by it, and an audience made elsewhere brings one along."""
+    if report.ttl is None:
+        return audience
+    return replace(audience, settings=audience.settings | {"ttl": report.ttl})

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from audience_sync.amazon_ads.record import Target
-from audience_sync.aws.members import MembershipTable, Standing, version_text
+from audience_sync.aws.members import MembershipTable, Standing
+from audience_sync.aws.rows import version_text
 from audience_sync.errors import PermanentError, TransientError
 from audience_sync.membership import ChangeMessage, History, MembershipChange, coalesce, pack
 from audience_sync.outbox import Limits, Member, Outbox, Outcome, Sent, Waiting
@@ -47,7 +48,7 @@ class Received:
 
     read: ChangeMessage
     attempts: int  # deliveries tried so far, this one included
-    first_at: int  # when its changes were first queued, epoch milliseconds
+    first_at: int  # when its changes were accepted, epoch milliseconds
 
 
 @dataclass(slots=True)

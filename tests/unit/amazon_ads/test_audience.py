@@ -104,6 +104,10 @@ TARGETS = "exactly one of advertiserId"
             {"advertiserId": DROP, "connectionId": "c", "dsp": "maybe"}, "dsp", "true or false", id="dsp: in words"
         ),
         pytest.param({"advertiserId": DROP, "connectionId": "c", "dsp": 1}, "dsp", "true or false", id="dsp: 1"),
+        pytest.param({"renew": "often"}, "renew", "true or false", id="renew: in words"),
+        pytest.param({"renew": 1}, "renew", "true or false", id="renew: 1"),
+        pytest.param({"renew": True, "ttl": 0}, "ttl", "at least 259200 seconds (3 days)", id="renew: nobody stays"),
+        pytest.param({"renew": "true", "ttl": "259199"}, "ttl", "at least 259200", id="renew: short of three days"),
         pytest.param({"computationKey": "k" * 257}, "computationKey", "1 to 256", id="computation key: too long"),
         pytest.param({"computationKey": {"a": 1}}, "computationKey", "1 to 256", id="computation key: an object"),
     ],
@@ -231,7 +235,8 @@ def test_nothing_that_json_can_say_breaks_it(told: dict[str, Any]) -> None:
 
 
 def test_the_list_keeps_what_delivery_and_updates_need() -> None:
-    listed = made(advertiserId=DROP, connectionId="c-1", dsp="true", ttl=0, computationKey="lapsed", **FEE)
+    ours = {"dsp": "true", "renew": True}
+    listed = made(advertiserId=DROP, connectionId="c-1", ttl=259_200, computationKey="lapsed", **ours, **FEE)
     assert listed.listed_as("418273650912345679") == Audience(
         "418273650912345679",
         name="Lapsed premium buyers",
@@ -239,11 +244,12 @@ def test_the_list_keeps_what_delivery_and_updates_need() -> None:
         connection_id="c-1",
         computation_key="lapsed",
         external_audience_id="lapsed-premium-us",
-        settings={"description": "Lapsed premium buyers", "ttl": 0, "dsp": True, "cpmCents": 100, "currency": "USD"},
+        settings={"description": "Lapsed premium buyers", "ttl": 259_200, "dsp": True, "renew": True, **FEE},
     )
 
 
 LISTED = Audience("1", advertiser_id="5", settings={"description": "old", "ttl": 5})
+RENEWED = Audience("1", advertiser_id="5", settings={"renew": True})
 IN_AMC = Audience("1", connection_id="c-1", settings={"description": "old"})
 
 
@@ -262,6 +268,19 @@ IN_AMC = Audience("1", connection_id="c-1", settings={"description": "old"})
             id="fee and description",
         ),
         pytest.param(IN_AMC, {"dsp": True}, {}, {"description": "old", "dsp": True}, id="dsp is ours, not Amazon's"),
+        pytest.param(
+            IN_AMC, {"renew": True}, {}, {"description": "old", "renew": True}, id="renew is ours, not Amazon's"
+        ),
+        pytest.param(
+            LISTED,
+            {"renew": True, "ttl": 259_200},
+            {"metadata": {"ttl": 259_200}},
+            {"description": "old", "ttl": 259_200, "renew": True},
+            id="renew, and time enough for it",
+        ),
+        pytest.param(
+            RENEWED, {"ttl": 0, "renew": False}, {"metadata": {"ttl": 0}}, {"ttl": 0, "renew": False}, id="renew off"
+        ),
         pytest.param(IN_AMC, {"dsp": "false"}, {}, {"description": "old", "dsp": False}, id="dsp off"),
     ],
 )
@@ -282,10 +301,13 @@ def test_an_update_tells_amazon_what_changes_and_nothing_else(
         pytest.param({"externalAudienceId": "x"}, "externalAudienceId", "another external id create", id="external id"),
         pytest.param({"colour": "red"}, "colour", "leave it out", id="a field nobody knows"),
         pytest.param({"a b\n" * 30: 1}, "a field of another name", "leave it out", id="a field name nobody would show"),
-        pytest.param({}, "description, ttl, cpmCents, currency, dsp", "say what to change", id="nothing at all"),
-        pytest.param({"ttl": None}, "description, ttl, cpmCents, currency, dsp", "say what to change", id="only null"),
+        pytest.param({}, "description, ttl, cpmCents, currency, dsp, renew", "say what to change", id="nothing at all"),
+        pytest.param(
+            {"ttl": None}, "description, ttl, cpmCents, currency, dsp, renew", "say what to change", id="only null"
+        ),
         pytest.param({"ttl": -1}, "ttl", "correct it", id="a wrong ttl"),
         pytest.param({"dsp": True}, "dsp", "remove it", id="dsp of an advertiser's audience"),
+        pytest.param({"renew": True}, "ttl", "do without renew", id="renew, and the ttl too short for it"),
         pytest.param(FEE | {"cpmCents": 501}, "cpmCents", "MaxCpmCents", id="a fee over the ceiling"),
     ],
 )
@@ -295,6 +317,12 @@ def test_what_cannot_be_changed_is_refused_by_name(changes: dict[str, Any], at_f
     (fault,) = caught.value.faults
     assert fault.field == at_fault
     assert remedy in fault.remedy
+
+
+def test_the_ttl_of_a_renewed_audience_stays_long_enough_for_it() -> None:
+    with pytest.raises(InvalidAudience) as caught:
+        audience_update(RENEWED, {"ttl": 259_199}, max_cpm_cents=0)
+    assert [fault.field for fault in caught.value.faults] == ["ttl"]
 
 
 @pytest.mark.parametrize(

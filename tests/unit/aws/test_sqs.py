@@ -187,3 +187,18 @@ def test_postponing_is_a_hint_that_never_fails(sent: Sent, front: Front, outage:
     sent.queue.postpone([(handle, 5.0) for handle in sent.receive()])
     sent.queue.postpone([("not a receipt handle", 5.0)])
     sent.queue.postpone([])
+
+
+def test_messages_wait_whether_they_can_be_had_are_in_work_or_delayed(sent: Sent) -> None:
+    assert sent.queue.waiting() == 0
+    sent.queue.send(["in work"], deadline=LATER)
+    sent.receive()
+    sent.queue.send(["to be had", "too"], deadline=LATER)
+    sent.queue.send(["delayed"], deadline=LATER, delay=60)
+    assert sent.queue.waiting() == 4
+
+
+def test_a_queue_that_cannot_be_counted_is_named(sent: Sent, front: Front) -> None:
+    front.on("GetQueueAttributes", refuse("ThrottlingException"))
+    with pytest.raises(Unavailable, match="the queue does not answer: ThrottlingException"):
+        sent.queue.waiting()

@@ -1,10 +1,12 @@
 """Audiences: linked, created, changed, looked at."""
 
+from dataclasses import replace
+
 import pytest
 
 from audience_sync.amazon_ads.form import InvalidAudience
 from audience_sync.errors import NotFound
-from cli.audiences import Target, link, list_, show, unlink
+from cli.audiences import Choices, Target, link, list_, show, unlink
 from cli.creation import Settings, create, update
 from cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from tests.unit.cli.conftest import AUDIENCE, Json, World
@@ -22,8 +24,7 @@ def test_linking_ties_an_audience_of_amazon_to_a_computation_key(world: World, p
     told = printed()
     assert (told["computationKey"], told["country"], told["name"]) == ("big_spenders", "GB", AUDIENCE.name)
     found = world.session().audiences.by_computation_key("big_spenders")
-    assert found is not None
-    assert found.audience_id == AUDIENCE.audience_id
+    assert [each.audience_id for each in found] == [AUDIENCE.audience_id]
 
 
 def test_linking_again_keeps_what_is_not_given(world: World, printed: Json) -> None:
@@ -38,7 +39,7 @@ def test_linking_again_keeps_what_is_not_given(world: World, printed: Json) -> N
 
 
 def test_an_audience_of_a_connection_may_also_go_to_dsp(world: World) -> None:
-    link(world.session(), AUDIENCE.audience_id, Target(connection="connection-1"), dsp=True)
+    link(world.session(), AUDIENCE.audience_id, Target(connection="connection-1"), choices=Choices(dsp=True))
     found = world.session().audiences.by_id(AUDIENCE.audience_id)
     assert found is not None
     assert (found.connection_id, found.target_types) == ("connection-1", ("DSP",))
@@ -75,6 +76,43 @@ def test_an_unlinked_audience_is_reached_by_nothing(world: World) -> None:
     assert world.session().audiences.all() == []
 
 
+def test_after_unlinking_the_same_creation_makes_another_audience_and_the_first_stays_at_amazon(
+    world: World, printed: Json
+) -> None:
+    made = []
+    for _ in range(2):
+        create(world.session(as_json=True), "VIP", ADVERTISER, Settings(), country="US", key="vip")
+        made.append(printed()["audienceId"])
+        unlink(world.session(as_json=True, yes=True), "vip")
+        assert printed() == {"audienceId": made[-1], "unlinked": True}
+    first, second = made
+    assert first != second
+    assert world.rows("AudienceTable") == []
+    link(world.session(as_json=True), first)
+    assert printed()["audienceId"] == first, "Amazon knows it still"
+
+
+def test_unlinking_one_audience_leaves_the_others_creation_alone(world: World, printed: Json) -> None:
+    made = {}
+    for name in ("VIP", "Winback"):
+        create(world.session(as_json=True), name, ADVERTISER, Settings(), country="US")
+        made[name] = printed()["audienceId"]
+    unlink(world.session(as_json=True, yes=True), made["VIP"])
+    printed()
+    create(world.session(as_json=True), "Winback", ADVERTISER, Settings(), country="US")
+    assert printed()["audienceId"] == made["Winback"]
+    assert [each.audience_id for each in world.session().audiences.all()] == [made["Winback"]]
+    assert len(world.rows("AudienceTable")) == 2, "the audience, and what remains of its creation"
+
+
+@pytest.mark.parametrize("told", ["vip", "418273650912345679", "#mappings"])
+def test_what_is_not_listed_cannot_be_unlinked(world: World, told: str) -> None:
+    world.list_audience()
+    with pytest.raises(NotThere, match="not listed here"):
+        unlink(world.session(yes=True), told)
+    assert len(world.session().audiences.all()) == 1
+
+
 def test_creating_twice_gives_one_audience(world: World, printed: Json) -> None:
     create(world.session(as_json=True), "VIP", ADVERTISER, Settings(), country="US", key="vip")
     first = printed()
@@ -98,6 +136,41 @@ def test_a_shorter_life_asks_since_members_drop_out(world: World, printed: Json)
     assert printed()["settings"] == {"ttl": 0}
     show(world.session(as_json=True), AUDIENCE.audience_id)
     assert printed()["amazon"] == {"received": None, "matched": None, "inDsp": None, "ttl": 0}
+
+
+def test_renewal_is_switched_on_shown_and_switched_off(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.list_audience()
+    shown = {}
+    for renew in (True, False):
+        update(world.session(), AUDIENCE.audience_id, Settings(renew=renew))
+        show(world.session(), AUDIENCE.audience_id)
+        shown[renew] = capsys.readouterr().out
+    assert "told again after 383 days" in shown[True]
+    assert "drop out when their time to live ends" in shown[False]
+
+
+def test_linking_with_renewal_takes_over_the_ttl_that_amazon_reports(world: World, printed: Json) -> None:
+    create(world.session(as_json=True), "Made here", ADVERTISER, Settings(ttl_days=30), country="US")
+    audience_id = printed()["audienceId"]
+    unlink(world.session(as_json=True, yes=True), audience_id)
+    printed()
+    link(world.session(as_json=True), audience_id, choices=Choices(renew=True))
+    assert printed()["settings"] == {"renew": True, "ttl": 30 * 86_400}
+
+
+@pytest.mark.parametrize("days", [0, 2])
+def test_renewal_of_members_who_hardly_stay_is_refused(world: World, days: int) -> None:
+    with pytest.raises(InvalidAudience) as error:
+        create(world.session(), "VIP", ADVERTISER, Settings(ttl_days=days, renew=True), country="US")
+    assert [(fault.field, "3 days" in fault.allowed) for fault in error.value.faults] == [("ttl", True)]
+
+
+def test_a_ttl_that_was_changed_elsewhere_is_pointed_out(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    create(world.session(), "Made here", ADVERTISER, Settings(ttl_days=30, renew=True), country="US")
+    (made,) = world.session().audiences.all()
+    world.list_audience(replace(made, settings=made.settings | {"ttl": 90 * 86_400}))
+    show(world.session(), made.audience_id)
+    assert "Renewal counts by another time to live" in capsys.readouterr().err
 
 
 def test_an_update_of_nothing_is_wrong_usage(world: World) -> None:

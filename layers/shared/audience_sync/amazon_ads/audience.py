@@ -30,6 +30,7 @@ class NewAudience:
     ttl: int | None = None  # seconds a member stays; 0 empties the audience
     fee: Fee | None = None
     dsp: bool = False
+    renew: bool = False  # tell Amazon again who is in, before the ttl runs out
     computation_key: str | None = None
     told_name: str = ""  # Segment's
     told_external_id: bool = True  # else it was derived
@@ -55,7 +56,8 @@ class NewAudience:
 
     def listed_as(self, audience_id: str) -> Audience:
         """The audience as our table lists it, once Amazon has named it."""
-        settings = _as_settings(self.description, self.ttl, self.fee, dsp=self.dsp or None)
+        ours = {"dsp": self.dsp or None, "renew": self.renew or None}
+        settings = _as_settings(self.description, self.ttl, self.fee, ours)
         return Audience(
             audience_id,
             name=self.name,
@@ -127,16 +129,18 @@ def new_audience(told: Mapping[str, Any], *, max_cpm_cents: int) -> NewAudience:
         ttl=form.ttl(),
         fee=form.fee(max_cpm_cents),
         dsp=form.dsp(is_connection="connectionId" in form) or False,
+        renew=form.renew() or False,
         computation_key=form.identifier("computationKey", needed=False) or None,
         told_name=told_name,
         told_external_id=bool(external_id),
     )
+    form.refuse_to_renew_short_lives(renew=wanted.renew, ttl=wanted.ttl)
     form.end()
     return wanted
 
 
 def audience_update(audience: Audience, changes: Mapping[str, Any], *, max_cpm_cents: int) -> AudienceUpdate:
-    """Read a change of description, ttl, fee or `dsp`.
+    """Read a change of description, ttl, fee, `dsp` or `renew`.
 
     Args:
         audience: as it is listed.
@@ -150,14 +154,13 @@ def audience_update(audience: Audience, changes: Mapping[str, Any], *, max_cpm_c
     form.refuse_all_but_changeable()
     described = form.description(default="") if "description" in form else None
     ttl, fee = form.ttl(), form.fee(max_cpm_cents)
-    dsp = form.dsp(is_connection=audience.connection_id is not None)
+    ours = {"dsp": form.dsp(is_connection=audience.connection_id is not None), "renew": form.renew()}
+    settings = audience.settings | _as_settings(described, ttl, fee, ours)
+    form.refuse_to_renew_short_lives(renew=settings.get("renew") is True, ttl=settings.get("ttl"))
     form.end()
     metadata = _changeable(ttl, fee)
     body: dict[str, Any] = {} if described is None else {"description": described}
-    return AudienceUpdate(
-        body | ({"metadata": metadata} if metadata else {}),
-        audience.settings | _as_settings(described, ttl, fee, dsp=dsp),
-    )
+    return AudienceUpdate(body | ({"metadata": metadata} if metadata else {}), settings)
 
 
 def _changeable(ttl: int | None, fee: Fee | None) -> dict[str, Any]:
@@ -168,9 +171,12 @@ def _changeable(ttl: int | None, fee: Fee | None) -> dict[str, Any]:
     return metadata
 
 
-def _as_settings(description: str | None, ttl: int | None, fee: Fee | None, *, dsp: bool | None) -> dict[str, Any]:
+def _as_settings(
+    description: str | None, ttl: int | None, fee: Fee | None, ours: Mapping[str, bool | None]
+) -> dict[str, Any]:
+    """Lay settings out as the list keeps them; `ours` are those that Amazon is not told."""
     price = {"cpmCents": fee.cpm_cents, "currency": fee.currency} if fee else {}
-    told = {"description": description, "ttl": ttl, "dsp": dsp} | price
+    told = {"description": description, "ttl": ttl, **ours} | price
     return {name: value for name, value in told.items() if value is not None}
 
 

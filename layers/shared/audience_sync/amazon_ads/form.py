@@ -18,6 +18,7 @@ MAX_NAME = 128  # characters
 MAX_DESCRIPTION = 1_000  # characters
 MAX_ID = 256  # characters of ids that are not Amazon's numbers; Amazon names no limit
 MAX_TTL = 34_300_800  # seconds, 397 days; also what Amazon takes where none is given
+MIN_RENEWED_TTL = 3 * 86_400  # seconds; renewal looks once a day, and one look may fail
 CURRENCIES = tuple("AED AUD CAD CNY EUR GBP INR JPY MXN SAR SEK TRY USD".split())
 _FIXED = {  # settings that Amazon never changes, with their names in the extras
     "name": "name",
@@ -28,7 +29,7 @@ _FIXED = {  # settings that Amazon never changes, with their names in the extras
     "targetResource": "target",
     "externalAudienceId": "external id",
 }
-_CHANGEABLE = ("description", "ttl", "cpmCents", "currency", "dsp")
+_CHANGEABLE = ("description", "ttl", "cpmCents", "currency", "dsp", "renew")
 
 
 class Fault(NamedTuple):
@@ -163,13 +164,20 @@ class Form:
         """Read dsp: whether members of an AMC audience also go to the connection's DSP advertiser."""
         if "dsp" not in self:
             return None
-        value = self._told["dsp"]
-        wanted = {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else value
         if not is_connection:
             self._fault("dsp", "given with a connectionId only", "remove it: an advertiser's audience is in DSP anyway")
-        elif not isinstance(wanted, bool):
-            self._fault("dsp", "true or false", self._correct())
-        return wanted if isinstance(wanted, bool) else None
+            return None
+        return self._choice("dsp")
+
+    def renew(self) -> bool | None:
+        """Read renew: whether Amazon is told again who is in, before it drops them."""
+        return self._choice("renew") if "renew" in self else None
+
+    def refuse_to_renew_short_lives(self, *, renew: bool, ttl: int | None) -> None:
+        """Note it where renewal is wanted and `ttl` (seconds; None is 397 days) leaves no room for it."""
+        if renew and ttl is not None and ttl < MIN_RENEWED_TTL:
+            allowed = f"with renew, at least {MIN_RENEWED_TTL} seconds (3 days): members are told again once a day"
+            self._fault("ttl", allowed, f"raise it {self._where}, or do without renew")
 
     def refuse_all_but_changeable(self) -> None:
         """Note every field that Amazon never changes or does not know."""
@@ -182,6 +190,14 @@ class Form:
                 self._fault(shown, f"one of {', '.join(_CHANGEABLE)}", "leave it out")
         if not self._told:
             self._fault(", ".join(_CHANGEABLE), "at least one of them", "say what to change")
+
+    def _choice(self, name: str) -> bool | None:
+        value = self._told[name]
+        wanted = {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else value
+        if not isinstance(wanted, bool):
+            self._fault(name, "true or false", self._correct())
+            return None
+        return wanted
 
     def _correct(self) -> str:
         return f"correct it {self._where}"

@@ -11,6 +11,7 @@ from audience_sync.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 MAX_ENTRIES = 10  # messages in one SendMessageBatch
@@ -18,6 +19,11 @@ MAX_BATCH_BYTES = 1_000_000  # of all bodies in it; SQS takes 1 MiB, attributes 
 MAX_ATTEMPTS = 3  # for entries that the queue reports as failed
 MAX_DELAY = 900  # seconds a message can be delayed; the limit of SQS
 MAX_VISIBILITY = 43_200  # seconds; twelve hours, the limit of SQS
+_COUNTS: tuple["QueueAttributeNameType", ...] = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
 
 
 class Queue:
@@ -64,6 +70,18 @@ class Queue:
             if not waiting:
                 return
         raise Unavailable("the queue did not take every message in time", retry_after=1)
+
+    def waiting(self) -> int:
+        """Return how many messages are here: to be had, in work or delayed. SQS knows it about a minute late.
+
+        Raises:
+            Unavailable: the queue does not answer.
+        """
+        try:
+            counted = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(_COUNTS))
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(f"the queue does not answer: {cause(error)}", retry_after=1) from None
+        return sum(int(counted["Attributes"][name]) for name in _COUNTS)
 
     def postpone(self, receipts: Sequence[tuple[str, float]]) -> None:
         """Let messages in work become visible again only after so many seconds: receipt handle and delay.
