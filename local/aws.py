@@ -1,6 +1,6 @@
-"""SQS, DynamoDB and Secrets Manager on one port, for the real boto3.
+"""SQS, DynamoDB, Secrets Manager and CloudWatch on one port, for the real boto3.
 
-The queues are our own. The other two are moto's server, called in the process: it is not thread-safe, so that all
+The queues are our own. The others are moto's server, called in the process: it is not thread-safe, so that all
 its calls run one after the other on one thread of their own, which is the lock around it.
 """
 
@@ -25,22 +25,23 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 LARGEST_REQUEST = 32 * 1024 * 1024  # bytes; DynamoDB takes 16 MB in a batch, and base64 comes on top
-_MOTO_SERVICES: dict[str, Literal["dynamodb", "secretsmanager"]] = {
+_MOTO_SERVICES: dict[str, Literal["dynamodb", "secretsmanager", "cloudwatch"]] = {
     "DynamoDB_20120810": "dynamodb",
     "secretsmanager": "secretsmanager",
+    "GraniteServiceVersion20100801": "cloudwatch",
 }
 _WSGI_NAMES = {"CONTENT_TYPE", "CONTENT_LENGTH"}  # the two headers that WSGI does not prefix with HTTP_
 
 
 class Moto:
-    """moto's DynamoDB and Secrets Manager. Its state belongs to the Python process: one server at a time in each."""
+    """The services that moto plays. Their state belongs to the Python process: one server at a time in each."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
         self._apps: dict[str, WSGIApplication] = {}
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """Build the services, which takes most of a second, and forget all tables and secrets at the end."""
+        """Build the services, which takes most of a second, and forget everything at the end."""
         loop = asyncio.get_running_loop()
         for prefix, service in _MOTO_SERVICES.items():
             self._apps[prefix] = await loop.run_in_executor(self._thread, create_backend_app, service)
@@ -57,10 +58,10 @@ class Moto:
 
 
 def build_app(queues: SqsQueues, *, region: str) -> web.Application:
-    """One application for all three services, told apart by the header X-Amz-Target.
+    """One application for all services, told apart by the header X-Amz-Target.
 
     `queues` stays shared with the caller: pollers in the same event loop may use it directly. `region` appears in the
-    ARNs of queues; tables and secrets are in the region for which a request is signed.
+    ARNs of queues; the rest is in the region for which a request is signed.
     """
     moto, queue_calls = Moto(), server.handler(queues, region=region)
     at_work: set[asyncio.Task[Any] | None] = set()

@@ -6,6 +6,7 @@ from typing import Any
 
 KEPT = 500  # log lines to look back on
 REMEMBERED = 600  # seconds of history
+DATED_BACK = {"ChangesEnded"}  # by when its changes were accepted
 
 
 class Counters:
@@ -44,6 +45,8 @@ class Counters:
         except (ValueError, KeyError, TypeError):
             return False
         self.totals.update(sums)
+        if sums.keys() <= DATED_BACK:
+            return True  # no history of the present
         self._seconds.setdefault(second, Counter()).update(sums)
         while len(self._seconds) > REMEMBERED:
             del self._seconds[next(iter(self._seconds))]

@@ -18,6 +18,7 @@ from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
 from local.counters import Counters
 from local.functions import FunctionError, Functions
+from local.metrics import Feed
 from local.poller import Poller
 from local.sqs.queues import SqsQueues
 from local.status import status_page
@@ -68,6 +69,7 @@ class Stack:
         self.options = options
         self.queues = SqsQueues(time.time)
         self.counters = Counters()
+        self.metrics = Feed()
         self.template = Template.load({"BatchWindow": options.batch_window})
         self.event_key = secrets.token_hex(24)
         self.audience_key = secrets.token_hex(24)
@@ -113,6 +115,7 @@ class Stack:
             "ignored": totals["EventsIgnored"],
             "rejected": totals["EventsRejected"],
             "uploads": totals["UploadsSent"],
+            "unaccounted": totals["AccountingGap"],
             "quiescent": not (waiting or following or self.functions.running or self._pending_jobs()),
         }
 
@@ -187,9 +190,13 @@ class Stack:
             name: {key: str(value) for key, value in self.template.resolve(dict(function.environment)).items()} | shared
             for name, function in functions.items()
         }
-        self.functions = Functions(functions, variables, self.counters.tell)
+        self.functions = Functions(functions, variables, self._hear)
         cleanup.push_async_callback(self.functions.close)
         await asyncio.gather(*(self.functions.warm(name) for name in functions))
+
+    def _hear(self, function: str, line: str) -> None:
+        self.counters.tell(function, line)
+        self.metrics.tell(line)
 
     async def _start_gateway(self, cleanup: contextlib.AsyncExitStack) -> None:
         app = web.Application(client_max_size=gateway.MAX_BODY)
@@ -206,7 +213,7 @@ class Stack:
         return web.json_response(self.state())
 
     async def _start_triggers(self, cleanup: contextlib.AsyncExitStack) -> None:
-        loops = []
+        loops = [asyncio.create_task(self.metrics.run(resources.client("cloudwatch", self.urls["aws"])))]
         for source in self.template.queue_sources():
             if source.enabled:
                 url = self.template.resolve({"Ref": source.queue})

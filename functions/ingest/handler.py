@@ -62,6 +62,7 @@ def _summary(reading: Reading) -> dict[str, Any]:
 
 
 def _tell(reading: Reading) -> None:
+    telemetry.date(reading.at)
     telemetry.count(
         **{
             telemetry.EVENTS_ACCEPTED: reading.accepted,
@@ -70,6 +71,7 @@ def _tell(reading: Reading) -> None:
             telemetry.SIGNATURES_INVALID: int(reading.signature_unverified),
             telemetry.CHANGES_ACCEPTED: len(reading.changes) + reading.superseded,
             telemetry.CHANGES_SUPERSEDED: reading.superseded,
+            telemetry.CHANGES_ENDED: reading.superseded,
         }
     )
     for rejection in reading.rejections[:LOGGED]:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import requests
+from aws_lambda_powertools.metrics import MetricUnit
 
 from audience_sync import telemetry
 from audience_sync.amazon_ads.client import AmazonAds
@@ -14,6 +15,7 @@ from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.aws.clients import client
 from audience_sync.aws.members import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
+from audience_sync.budget import RetryBudget
 from audience_sync.circuit import Circuits
 from audience_sync.connection import access_tokens
 from audience_sync.delivery import Delivery, Message, Report
@@ -33,6 +35,7 @@ class Worker(NamedTuple):
     jobs: Queue
     books: Books
     circuits: Circuits
+    budget: RetryBudget
     tokens: AccessTokens
 
 
@@ -61,6 +64,7 @@ def worker() -> Worker:
             now=lambda: time.time_ns() // 1_000_000,
         ),
         Circuits(dynamodb, settings.membership_table, settings.circuit_seconds),
+        RetryBudget(time.monotonic),
         access_tokens(settings, secrets),
     )
 
@@ -68,11 +72,11 @@ def worker() -> Worker:
 @reporting
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Deliver one batch of messages; name those that must come back."""
-    settings, queue, jobs, books, circuits, tokens = worker()
+    settings, queue, jobs, books, circuits, budget, tokens = worker()
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     # A session for each invocation: a connection does not survive the function being frozen in between.
     with requests.Session() as session:
-        amazon = circuits.protecting(AmazonAds(session, settings.hosts.api, tokens))
+        amazon = budget.sparing(circuits.protecting(AmazonAds(session, settings.hosts.api, tokens)))
         delivery = Delivery(amazon, books, monotonic=time.monotonic, jitter=random.random)
         report = delivery.deliver([_message(record) for record in event["Records"]], deadline=deadline)
     queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])
@@ -113,6 +117,9 @@ def _tell(report: Report) -> None:
             telemetry.UPLOADS_FAILED: report.uploads_failed,
         }
     )
+    telemetry.count_ended(report.ended)
+    if report.longest_wait:
+        telemetry.publish(telemetry.LONGEST_WAIT, MetricUnit.Seconds, report.longest_wait)
     for job in report.jobs:
         logger.info("upload accepted", audience_id=job.audience_id, job_id=job.job_id, records=len(job.members))
     if report.reasons or report.deferred:

@@ -17,7 +17,8 @@ import pytest
 import requests
 
 from local.resources import client
-from tests.e2e.conftest import ROOT, LocalStack, local_stack, until
+from tests.e2e.conftest import ROOT, LocalStack, local_stack
+from tests.patience import until
 
 DOCUMENT = ROOT / "docs" / "cli.md"
 BROWSER = ROOT / "tests" / "unit" / "cli" / "browser.py"

@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.circuit_breaker.base import CircuitBreakerHandler
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from audience_sync.budget import RESERVE, SHARE
 from local.amazon.exchange import SANDBOX
 from tests.faults.courier import TOKENS, Courier, upload_fails
 from tests.faults.figures import measured
 from tests.functions.conftest import Cloud
 from tests.functions.test_worker import body, change
+from tests.patience import until
 from tests.servers import Served
 
 OTHER = "427760013398172655"  # a second audience
@@ -36,8 +39,8 @@ def second_audience(amazon: Served, cloud: Cloud) -> None:
     amazon.app[SANDBOX].seed(int(OTHER), about | {"metadata": {"externalAudienceId": "other"}})
 
 
-def in_ten_seconds() -> str:
-    return format_datetime(datetime.now(UTC) + timedelta(seconds=10), usegmt=True)
+def in_ten_minutes() -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
 
 
 @contextmanager
@@ -83,7 +86,7 @@ ONE = body(change("cust_1"))
         pytest.param("3600", 900, 900, id="3600"),
         pytest.param("-1", 0, 4, id="-1"),
         pytest.param("soon", 0, 4, id="text"),
-        pytest.param(in_ten_seconds, 7, 10, id="a date"),
+        pytest.param(in_ten_minutes, 540, 600, id="a date"),
         pytest.param(None, 0, 4, id="none"),
     ],
 )
@@ -162,9 +165,10 @@ def test_at_random_failing_servers_cost_one_request_a_failure(courier: Courier) 
     measured(16, "40 % of uploads fail, 8 messages", requests=courier.amazon.asked(), failures=failures)
 
 
-def test_an_outage_opens_the_circuit_and_its_end_closes_it(courier: Courier) -> None:
-    # The breaker reckons in whole seconds, so that two may pass for one: long enough for all seven runs, however slow.
-    courier.cloud.enter("WorkerFunction", CIRCUIT_SECONDS="5")
+def test_an_outage_opens_the_circuit_and_its_end_closes_it(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = now = int(time.time())
+    monkeypatch.setattr(CircuitBreakerHandler, "_now", lambda _: now)
+    courier.cloud.enter("WorkerFunction", CIRCUIT_SECONDS="60")
     courier.is_warm = True
     courier.amazon.fail(upload_fails({"status": 503}))
     for turn in range(7):
@@ -172,13 +176,22 @@ def test_an_outage_opens_the_circuit_and_its_end_closes_it(courier: Courier) -> 
     during = courier.amazon.asked()
     assert during <= 5, "five failures, and nobody asks any more"
     courier.amazon.mend()
-    began = time.monotonic()
     while courier.run().back:
-        assert time.monotonic() - began < 20
-        time.sleep(1.5)  # seldom enough not to be received so often that it is put back as new
+        now += 30  # seldom enough not to be received so often that it is put back as new
+        assert now - began <= 60
     assert (courier.letters(), courier.amazon.members()) == ({}, {"cust_1"})
-    seconds = round(time.monotonic() - began, 1)
-    measured(16, "7 runs without Amazon, one connection", requests=during, parked=0, seconds_to_recover=seconds)
+    measured(16, "7 runs without Amazon, one connection", requests=during, parked=0, seconds_to_recover=now - began)
+
+
+def test_extra_calls_have_a_budget_when_half_of_the_answers_never_come(courier: Courier) -> None:
+    courier.amazon.fail(upload_fails({"close_after_apply": True}, probability=0.5))
+    taken = 0
+    for number in range(60):
+        taken += not courier.run(body(change(f"cust_{number}"))).back
+    extra = courier.amazon.asked() - taken
+    assert extra <= RESERVE + SHARE * taken + 1, "five to begin with, then a fifth, and one a minute"
+    assert courier.letters() == {}
+    measured(17, "half of the answers lost, 60 runs", answered=taken, extra_requests=extra, parked=0)
 
 
 # Row 19
@@ -254,15 +267,15 @@ def test_a_trickling_answer_is_given_up_in_time(courier: Courier) -> None:
     courier.amazon.fail(upload_fails({"trickle": 0.3}))
     run = courier.run(ONE, milliseconds=10_000)
     assert run.back == [ONE]
-    assert run.seconds < 4, "two seconds were left for it"
+    assert run.seconds < 10, "before Lambda's time is over; with nothing else to do, after two seconds"
     measured(23, "answer trickles, 10 s left", requests=1, seconds=round(run.seconds, 1))
 
 
 def test_no_answer_is_given_up_in_time(courier: Courier) -> None:
-    courier.amazon.fail(upload_fails({"delay": 6}))
+    courier.amazon.fail(upload_fails({"delay": 20}))
     run = courier.run(ONE, milliseconds=10_000)
     assert run.back == [ONE]
-    assert run.seconds < 4
+    assert run.seconds < 10
     assert run.waits >= [60], "it may be applied still"
     measured(23, "no answer, 10 s left", requests=1, seconds=round(run.seconds, 1))
 
@@ -298,14 +311,13 @@ def test_a_redirect_is_not_followed(courier: Courier) -> None:
 
 
 def test_an_upload_that_is_applied_late_does_not_bring_back_who_has_left(courier: Courier) -> None:
-    courier.amazon.fail(upload_fails({"apply_late": 1.5}, times=1))
+    courier.amazon.fail(upload_fails({"apply_late": 4}, times=1))
     entered = body(change("cust_1", at=1))
     assert courier.run(entered).waits >= [60]
     (waiting,) = courier.receive()
     assert courier.run(body(change("cust_1", at=2, exits=True))).back == []
     assert courier.amazon.members() == set()
-    threading.Event().wait(1.6)
-    assert courier.amazon.members() == {"cust_1"}, "Amazon has applied the entry after the exit"
+    until(courier.amazon.members, lambda members: members == {"cust_1"})  # the entry, applied after the exit
     courier.acknowledge([waiting], {"batchItemFailures": [{"itemIdentifier": waiting["messageId"]}]})
     assert courier.run().back == []
     assert courier.amazon.members() == set()
@@ -318,14 +330,11 @@ def test_an_upload_that_is_applied_late_does_not_bring_back_who_has_left(courier
 def test_jobs_that_end_in_reverse_order_do_not_bring_back_who_has_left(courier: Courier) -> None:
     courier.cloud.enter("WorkerFunction", JOB_SECONDS="1")
     courier.is_warm = True
-    courier.amazon.fail(upload_fails({"job": {"order": "reverse", "delay": 0.4}}, times=2))
+    courier.amazon.fail(upload_fails({"job": {"order": "reverse", "delay": 3}}, times=2))
     for message in (body(change("cust_1", at=1)), body(change("cust_1", at=2, exits=True))):
         assert courier.run(message).back == []
-    threading.Event().wait(0.5)
-    assert courier.amazon.members() == {"cust_1"}, "the entry's job has ended last"
-    threading.Event().wait(0.7)
-    assert courier.run().back == []
-    assert courier.amazon.members() == set()
+    until(courier.amazon.members, lambda members: members == {"cust_1"})  # the entry's job has ended last
+    until(courier.run, lambda _: courier.amazon.members() == set())  # once the repetition is due
     told = courier.amazon.told("cust_1")
     assert told == ["CREATE", "DELETE", "DELETE"]
     measured(26, "jobs end in reverse", requests=len(told), members_left=0)

@@ -15,9 +15,11 @@ from audience_sync import telemetry
 from audience_sync.aws.tables import AudienceTable
 from audience_sync.membership import Audience
 from functions.audiences import handler as audiences
+from functions.audit import handler as audit
 from functions.ingest import handler as ingest
 from functions.jobs import handler as jobs
 from functions.refresh import handler as refresh
+from functions.renew import handler as renew
 from functions.worker import handler as worker
 from local import aws, resources
 from local.amazon.app import build_app as build_amazon
@@ -85,7 +87,15 @@ class Cloud:
         declared = self.template.functions()[function].environment
         for name, value in (self.template.resolve(dict(declared)) | variables).items():
             self.monkeypatch.setenv(name, str(value))
-        for cached in (ingest.intake, worker.worker, refresh.refresh, jobs.tools, audiences.collaborators):
+        for cached in (
+            ingest.intake,
+            worker.worker,
+            refresh.refresh,
+            renew.tools,
+            jobs.tools,
+            audiences.collaborators,
+            audit.audit,
+        ):
             cached.cache_clear()
 
     def fault(self, path: str, do: dict[str, Any], *, times: int = 1) -> None:

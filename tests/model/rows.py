@@ -9,13 +9,14 @@ from botocore.exceptions import ClientError
 Row = dict[str, Any]
 
 _CLAUSE = re.compile(r"\b(SET|ADD|REMOVE)\b")
-_COMPARISON = re.compile(r"(#?\w+) (<|>|=) (:\w+)")
+_COMPARISON = re.compile(r"(#?\w+) (<=|<|>|=) (:\w+)")
 
 
 class Rows:
     """One table with the key (audienceId, externalUserId). Answers as boto3's client does, refusals included."""
 
     def __init__(self) -> None:
+        self.page = 1000  # rows of one answer to a query
         self.kept: dict[tuple[str, str], Row] = {}
 
     def update_item(
@@ -60,6 +61,47 @@ class Rows:
             "UnprocessedKeys": {},
         }
 
+    def query(
+        self,
+        *,
+        TableName: str,  # noqa: N803 - boto3's names
+        KeyConditionExpression: str,  # noqa: N803
+        FilterExpression: str,  # noqa: N803
+        ProjectionExpression: str,  # noqa: N803
+        ExpressionAttributeNames: dict[str, str],  # noqa: N803
+        ExpressionAttributeValues: Row,  # noqa: N803
+        ExclusiveStartKey: Row | None = None,  # noqa: N803
+    ) -> dict[str, Any]:
+        """Read the next few rows of a partition, by key. A page holds `page` rows here, a megabyte there."""
+        assert TableName
+        assert KeyConditionExpression == "audienceId = :audience"
+        names, values = ExpressionAttributeNames, ExpressionAttributeValues
+        after = ExclusiveStartKey["externalUserId"]["S"] if ExclusiveStartKey else ""
+        partition = sorted(key for key in self.kept if key[0] == values[":audience"]["S"] and key[1] > after)
+        read = [self.kept[key] for key in partition[: self.page]]
+        wanted = [names.get(name, name) for name in ProjectionExpression.split(", ")]
+        found = [
+            {name: copy.deepcopy(row[name]) for name in wanted if name in row}
+            for row in read
+            if _is_true(FilterExpression, row, names, values)
+        ]
+        answer: dict[str, Any] = {"Items": found, "Count": len(found), "ScannedCount": len(read)}
+        if len(partition) > self.page:
+            answer["LastEvaluatedKey"] = {name: read[-1][name] for name in ("audienceId", "externalUserId")}
+        return answer
+
+    def get_item(self, *, TableName: str, Key: Row) -> dict[str, Any]:  # noqa: N803
+        """Read one row."""
+        assert TableName
+        row = self.kept.get((Key["audienceId"]["S"], Key["externalUserId"]["S"]))
+        return {"Item": copy.deepcopy(row)} if row is not None else {}
+
+    def put_item(self, *, TableName: str, Item: Row) -> dict[str, Any]:  # noqa: N803
+        """Write a row, over what was there."""
+        assert TableName
+        self.kept[Item["audienceId"]["S"], Item["externalUserId"]["S"]] = copy.deepcopy(Item)
+        return {}
+
 
 def _holds(condition: str, row: Row, names: dict[str, str], values: Row) -> bool:
     return any(_is_true(term.strip(), row, names, values) for term in condition.split(" OR "))
@@ -73,8 +115,13 @@ def _is_true(term: str, row: Row, names: dict[str, str], values: Row) -> bool:
     held = row.get(names.get(compared[1], compared[1]))
     if held is None:
         return False
-    left, right = held["S"].encode(), values[compared[3]]["S"].encode()  # DynamoDB orders texts by their bytes
-    return bool({"<": left < right, ">": left > right, "=": left == right}[compared[2]])
+    left, right = _ordered(held), _ordered(values[compared[3]])
+    return bool({"<": left < right, "<=": left <= right, ">": left > right, "=": left == right}[compared[2]])
+
+
+def _ordered(value: Row) -> Any:
+    """What DynamoDB compares: numbers, or the bytes of a text."""
+    return int(value["N"]) if "N" in value else value["S"].encode()
 
 
 def _updated(expression: str, key: Row, before: Row | None, names: dict[str, str], values: Row) -> Row:

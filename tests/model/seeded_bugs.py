@@ -21,8 +21,8 @@ class Bug(NamedTuple):
 
 
 _OUTBOX, _VERDICTS = "audience_sync.outbox", "audience_sync.verdicts"
-_MEMBERS, _DELIVERY = "audience_sync.aws.members", "audience_sync.delivery"
-_WORKER = "functions.worker.handler"
+_MEMBERS, _ROWS, _DELIVERY = "audience_sync.aws.members", "audience_sync.aws.rows", "audience_sync.delivery"
+_WORKER, _RENEWAL = "functions.worker.handler", "audience_sync.renewal"
 
 _ALL = [
     # Loss
@@ -54,6 +54,34 @@ _ALL = [
         " or message.receive_count >= RENEWED_AT",
         "",
         "tests/model/test_outage.py::test_twelve_hours_of_outage_lose_nothing_and_need_nobody",
+    ),
+    Bug(
+        "date what ended by its latest message",
+        _DELIVERY,
+        "history = replace(each.read.history, attempts=each.attempts, first_at=each.first_at)",
+        "history = replace(each.read.history, attempts=each.attempts, first_at=None)",
+        MODEL,
+    ),
+    Bug(
+        "close the books on what may be waiting",
+        "audience_sync.accounting",
+        "ended_by = max([end, *waited]) + PATIENCE",
+        "ended_by = end + PATIENCE",
+        "tests/functions/test_audit.py::test_what_may_still_be_waiting_is_no_gap",
+    ),
+    Bug(
+        "let a change that counted twice hide one that is lost",
+        "audience_sync.accounting",
+        "if missing > 0:",
+        "if missing:",
+        "tests/unit/test_accounting.py::test_a_change_that_counted_twice_hides_none_that_was_accepted_at_another_time",
+    ),
+    Bug(
+        "repeat lost uploads without end",
+        "audience_sync.budget",
+        "self._accounts[connection].left -= 1",
+        "del connection",
+        "tests/unit/test_budget.py::test_with_the_budget_used_up_nobody_asks_until_it_has_renewed",
     ),
     # Order
     Bug(
@@ -99,7 +127,7 @@ _ALL = [
         "forget the contradiction when identities merge",
         _MEMBERS,
         "repeat=self._contradicts(before, change)",
-        "repeat=merged is change and self._contradicts(before, change)",
+        "repeat=whole is change and self._contradicts(before, change)",
         COUNTEREXAMPLES + "test_the_second_identity_of_an_entry_is_repeated_as_the_first_one_is",
     ),
     Bug(
@@ -119,8 +147,8 @@ _ALL = [
     # Members
     Bug(
         "exit without the stored identifiers",
-        _MEMBERS,
-        "return _merged(change, _identities(before))",
+        _ROWS,
+        "return merged(change, _identities(before))",
         "return change",
         MODEL,
     ),
@@ -147,6 +175,36 @@ _ALL = [
         DELIVERY + "test_changes_of_a_message_that_comes_back_whole_are_not_counted_before",
     ),
     Bug("count repetitions", _VERDICTS, " and not each.read.history.again", "", MODEL),
+    # Renewal
+    Bug("renew as something new", _RENEWAL, "return pack(going, History(again=True))", "return pack(going)", MODEL),
+    Bug(
+        "renew under a new version",
+        _RENEWAL,
+        "replace(change, connection_id=",
+        "replace(change, at=change.at + 9, connection_id=",
+        MODEL,
+    ),
+    Bug(
+        "renew who has left",
+        "audience_sync.aws.entries",
+        "[change for change in newest if not change.exits]",
+        "newest",
+        "tests/unit/aws/test_entries.py::test_who_has_left_is_not_found_though_they_entered_long_ago",
+    ),
+    Bug(
+        "read the first page only",
+        _RENEWAL,
+        "place = page.next",
+        "place = None",
+        "tests/unit/test_renewal.py::test_every_page_of_every_renewed_audience_is_read",
+    ),
+    Bug(
+        "let the row go before the member does",
+        _ROWS,
+        '"SET #told = :now, expiresAt = :expires"',
+        '"SET #told = :now, expiresAt = if_not_exists(expiresAt, :expires)"',
+        MEMBERS_TEST + "test_the_row_of_a_member_who_is_told_again_outlives_the_member",
+    ),
     # Budget
     Bug(
         "try a 400 for ever",

@@ -115,6 +115,12 @@ class Protocol(RuleBasedStateMachine):
         """Segment repeats itself."""
         self.world.accept([pick(self.sent, which)])
 
+    @precondition(lambda self: self.world.rows.kept)
+    @rule()
+    def renew(self) -> None:
+        """Whoever is in by the table is told again, whenever that may be."""
+        self.world.renew()
+
     # The queue
 
     @precondition(lambda self: self.world.visible() and len(self.world.workers) < 3)
@@ -218,6 +224,9 @@ class Protocol(RuleBasedStateMachine):
         try:
             self._drain()
             self._check_the_end()
+            self.world.renew()  # once everything has come to rest, it changes nothing
+            self._drain()
+            self._check_the_end()
         finally:
             for worker in self.world.workers:
                 worker.actor.kill()
@@ -258,6 +267,8 @@ class Protocol(RuleBasedStateMachine):
         assert counted >= accepted, "D6: changes without a verdict"
         if world.counts_are_exact:
             assert counted == accepted, "D6: changes counted twice"
+        for moment, changes in world.accepted_at.items():
+            assert world.ended[moment] >= changes, "D6: a gap in the books where nothing is lost"
 
     def _worker(self, which: int, about_to: str | None = None) -> Worker:
         workers = [each for each in self.world.workers if about_to in (None, each.actor.about_to)]

@@ -41,7 +41,7 @@ def test_another_test_finds(bug: Bug) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert ended.returncode == 1, ended.stdout[-2000:]  # 1: tests ran and failed
     assert "1 failed" in ended.stdout

@@ -7,17 +7,20 @@ within JOB seconds of that, in any order. A worker lives for LIFE seconds.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from audience_sync.amazon_ads.record import Upload
+from audience_sync.aws.entries import Entries
 from audience_sync.aws.members import MembershipTable
 from audience_sync.delivery import Delivery, Message, Report
 from audience_sync.errors import AudienceSyncError, RequestRejected
-from audience_sync.membership import ChangeMessage, MembershipChange, Version, pack
+from audience_sync.membership import Audience, ChangeMessage, History, MembershipChange, Version, pack
 from audience_sync.outbox import Limits
+from audience_sync.renewal import Clock, Renewal
 from audience_sync.verdicts import Books
 from tests.model.rows import Rows
 from tests.model.stage import Actor
@@ -29,6 +32,7 @@ SETTLE = 60.0  # seconds
 JOB = 900.0  # seconds; as long as SQS can delay a repetition
 WINDOW = LIFE + SETTLE + JOB  # seconds; an upload prepared now has taken effect by then
 EPOCH = 1_800_000_000.0
+YEARS = 1e8  # seconds; three of them
 
 Member = str
 
@@ -87,6 +91,8 @@ class World:
         self.accepted: list[MembershipChange] = []
         self.redriven = 0
         self.counts = {"delivered": 0, "superseded": 0, "parked": 0}
+        self.accepted_at: Counter[int] = Counter()  # changes, by epoch millisecond
+        self.ended: Counter[int] = Counter()  # changes with a verdict, by when they were accepted
         self.counts_are_exact = True  # until a crash or a second delivery makes some be counted again
         self.is_sure = True  # until an upload may be under way that nobody looks after
         self.uploads = 0
@@ -97,7 +103,9 @@ class World:
     def accept(self, changes: Sequence[MembershipChange]) -> None:
         """Have ingest answer 200."""
         self.accepted += changes
-        for body in pack(changes):
+        moment = int(self.now * 1000)
+        self.accepted_at[moment] += len(changes)
+        for body in pack(changes, History(first_at=moment)):
             self.put(body)
 
     def put(self, body: str, delay: float = 0.0) -> None:
@@ -157,6 +165,14 @@ class World:
         self.redriven += len(ChangeMessage.from_body(body).changes)
         self.put(body)
 
+    def renew(self) -> None:
+        """Run the renewal, for which everybody's time to live is about to run out."""
+        client: Any = self.rows
+        clock = Clock(lambda: self.now + YEARS, lambda: 0.0, lambda _: None)
+        listed = Audience(AUDIENCE, settings={"renew": True})
+        report = Renewal(Entries(client, "members"), _Drawer(self), clock).run([listed], deadline=LIFE)
+        assert report.reason is None
+
     # What the worker reaches, one stop at a time
 
     def _play(self, actor: Actor, worker: Worker, messages: list[Message]) -> None:
@@ -184,6 +200,7 @@ class World:
                 self.queue.remove(envelope)
         for name in self.counts:
             self.counts[name] += getattr(report, name)
+        self.ended.update(report.ended)
 
     def _park(self, body: str, _delay: float) -> None:
         self.letters.append(body)
@@ -255,6 +272,21 @@ class _Sink:
         del deadline, attributes
         for body in bodies:
             self.actor.call(self.name, partial(self.put, body, delay))
+
+
+@dataclass
+class _Drawer:
+    """The change queue, for whoever only adds to it."""
+
+    world: World
+
+    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
+        assert deadline > 0
+        for body in bodies:
+            self.world.put(body)
+
+    def waiting(self) -> int:
+        return len(self.world.queue)
 
 
 @dataclass

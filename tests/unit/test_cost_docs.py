@@ -54,6 +54,12 @@ def test_the_batched_part_of_the_table_leaves_nothing_out() -> None:
     assert {row[0] for row in _rows()} >= MONTH(EVENTS[0]).keys()
 
 
+@pytest.mark.parametrize("days", [397, 90])
+def test_the_price_of_renewal_is_what_the_model_gives(days: int) -> None:
+    dollars = MODEL["renewal"](10**6, days)
+    assert f"${dollars:.2f}" in TEXT
+
+
 @pytest.mark.parametrize(
     ("constant", "in_code"),
     [
@@ -87,8 +93,8 @@ class _AnyAudience:
     def by_id(self, audience_id: str) -> Audience:
         return Audience(audience_id, country="US")
 
-    def by_computation_key(self, _: str) -> Audience:
-        return Audience("379909525712777677", country="US")
+    def by_computation_key(self, _: str) -> list[Audience]:
+        return [Audience("379909525712777677", country="US")]
 
     def all(self) -> list[Audience]:
         return []

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -217,6 +217,36 @@ def test_what_is_left_of_a_message_goes_back_and_remembers_its_attempts() -> Non
     assert (report.delivered, report.requeued, report.deferred) == (1, 1, [])
     again = deliver([Message("b", "h", rest["body"], 1, 2000)], Amazon(lambda _: Throttled("429")))
     assert again.deferred[0].delay == 16, "the third attempt in all"
+
+
+def told(name: str, *changes: dict[str, Any], **history: Any) -> Message:
+    whole = message(name, *changes)
+    return replace(whole, body=json.dumps(json.loads(whole.body) | history))
+
+
+def test_what_ends_is_told_by_when_it_was_accepted() -> None:
+    moments = (600, 600, 1200)
+    messages = [told(str(number), change(f"m{number}"), firstAt=at) for number, at in enumerate(moments)]
+    assert deliver(messages, Amazon()).ended == {600: 2, 1200: 1}
+
+
+def test_a_message_that_does_not_say_was_accepted_when_it_was_sent() -> None:
+    assert deliver([message("a", change("m0"), change("m0", at=2))], Amazon()).ended == {1000: 2}
+
+
+def test_a_repetition_ends_nothing_anew() -> None:
+    assert deliver([told("a", change("m0"), again=True)], Amazon()).ended == {}
+
+
+def test_what_goes_back_tells_how_long_the_oldest_has_waited() -> None:
+    messages = [told("a", change("m1"), firstAt=500), message("b", change("m2"))]
+    assert deliver(messages, Amazon(lambda _: Throttled("429"))).longest_wait == 4.5
+    assert deliver(messages, Amazon()).longest_wait == 0.0
+
+
+def test_a_message_that_nobody_can_read_and_nothing_takes_waits_too() -> None:
+    report = deliver([Message("a", "h", "no JSON", 1, 2000)], Amazon(), Letters(down=True))
+    assert report.longest_wait == 3.0
 
 
 @pytest.mark.parametrize("attempts", [-5, -(10**6), 10**9, True, "3", None, 1.5])

@@ -34,8 +34,8 @@ class Listed:
     def by_id(self, audience_id: str) -> Audience | None:
         return next((each for each in self._audiences if each.audience_id == audience_id), None)
 
-    def by_computation_key(self, key: str) -> Audience | None:
-        return next((each for each in self._audiences if each.computation_key == key), None)
+    def by_computation_key(self, key: str) -> list[Audience]:
+        return [each for each in self._audiences if each.computation_key == key]
 
     def all(self) -> Sequence[Audience]:
         return self._audiences
@@ -220,6 +220,14 @@ def test_what_is_wrong_is_named_by_reason_and_never_repeated(event: Any, reason:
     assert (reading.accepted, reading.ignored, reading.changes) == (0, 0, [])
     for value in ("maya", "okafor", "Atlantis", "山田", "yesterday", "a b"):
         assert value not in rejection.detail.lower()
+
+
+def test_of_two_audiences_under_one_key_none_is_guessed_and_an_id_decides() -> None:
+    listed = Listed(LAPSED, replace(LAPSED, audience_id="7"))
+    by_key = entered(context__personas__external_audience_id=None)
+    assert told(read([by_key], audiences=listed)) == ["audience_ambiguous"]
+    (change,) = read([entered()], audiences=listed).changes
+    assert change.audience_id == LAPSED.audience_id
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def _reasons_of(node: ast.AST) -> set[str]:
     """The reason codes that one piece of code states."""
     match node:
         case (
-            ast.Assign(targets=[ast.Name(id="reason")], value=value)
+            ast.Assign(targets=[ast.Name(id="reason") | ast.Attribute(attr="reason")], value=value)
             | ast.Assign(targets=[ast.Tuple(elts=[*_, ast.Name(id="reason")])], value=ast.Tuple(elts=[*_, value]))
             | ast.Call(func=ast.Name(id="RejectedEvent"), args=[value, *_])
             | ast.Call(func=ast.Name(id="Waiting"), args=[_, value])

@@ -8,9 +8,22 @@ from typing import Any
 import pytest
 import yaml
 
+from audience_sync.amazon_ads.form import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, LEFT_BEHIND, RESERVE
+from audience_sync.aws import entries
+from audience_sync.aws.marks import PARTITION
 from audience_sync.delivery import RENEWED_AT
-from audience_sync.settings import AudiencesSettings, IngestSettings, JobsSettings, RefreshSettings, WorkerSettings
+from audience_sync.renewal import LONGEST_MARGIN
+from audience_sync.renewal import RESERVE as RENEWAL_RESERVE
+from audience_sync.settings import (
+    AudiencesSettings,
+    AuditSettings,
+    IngestSettings,
+    JobsSettings,
+    RefreshSettings,
+    RenewSettings,
+    WorkerSettings,
+)
 from audience_sync.telemetry import NAMESPACE
 from functions.audiences.handler import BUDGET
 
@@ -143,6 +156,8 @@ def test_a_function_has_a_role_and_a_log_group_of_its_own(function: str) -> None
 def test_a_role_names_every_action_and_every_resource(role: str) -> None:
     assert "ManagedPolicyArns" not in _properties(role)
     for statement in _statements(role):
+        if statement["Action"] == "cloudwatch:GetMetricData":
+            continue  # AWS knows no narrower resource for it than everything
         assert not any("*" in action for action in _listed(statement["Action"]))
         for resource in _listed(statement["Resource"]):
             assert resource.keys() <= {"Ref", "Fn::GetAtt", "Fn::Sub"}
@@ -165,6 +180,8 @@ SETTINGS = [
     pytest.param("RefreshFunction", RefreshSettings, id="refresh"),
     pytest.param("AudiencesFunction", AudiencesSettings, id="audiences"),
     pytest.param("JobsFunction", JobsSettings, id="jobs"),
+    pytest.param("AuditFunction", AuditSettings, id="audit"),
+    pytest.param("RenewFunction", RenewSettings, id="renew"),
 ]
 # Amazon's hosts follow from the region, the waiting times from Amazon; only a run on one machine sets others.
 LOCAL_ONLY = {"AMAZON_API_URL", "AMAZON_LOGIN_URL", "SETTLE_SECONDS", "CIRCUIT_SECONDS", "LATE_SECONDS"}
@@ -174,18 +191,20 @@ LOCAL_ONLY = {"AMAZON_API_URL", "AMAZON_LOGIN_URL", "SETTLE_SECONDS", "CIRCUIT_S
 def test_a_function_gets_the_variables_that_its_settings_read(function: str, settings: Any) -> None:
     given = _properties(function)["Environment"]["Variables"].keys()
     read = {field.alias for field in settings.model_fields.values()}
-    assert given == read - LOCAL_ONLY
+    assert given == read - LOCAL_ONLY - TEMPLATE["Globals"]["Function"]["Environment"]["Variables"].keys()
 
 
 @pytest.mark.parametrize(("function", "settings"), SETTINGS)
 def test_the_defaults_of_the_parameters_suit_the_settings(function: str, settings: Any) -> None:
-    variables = _properties(function)["Environment"]["Variables"]
+    everywhere = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    variables = everywhere | _properties(function)["Environment"]["Variables"]
     parameters = TEMPLATE["Parameters"]
-    environment = {
-        name: str(parameters[value["Ref"]]["Default"]) if value["Ref"] in parameters else value["Ref"]
-        for name, value in variables.items()
+    named = {
+        name: next(iter(value.values())) if isinstance(value, dict) else value for name, value in variables.items()
     }
-    settings.from_env(environment)
+    settings.from_env(
+        {name: str(parameters[value]["Default"]) if value in parameters else value for name, value in named.items()}
+    )
 
 
 def test_metrics_are_looked_for_where_the_functions_put_them() -> None:
@@ -234,6 +253,34 @@ def test_the_token_is_refreshed_three_times_in_its_life_and_within_the_quota_of_
     minutes = int(schedule.removeprefix("rate(").removesuffix(" minutes)"))
     assert 60 // minutes >= 3  # a token lives 60 minutes
     assert 24 * 60 // minutes < 100  # versions that Secrets Manager keeps, each for a day
+
+
+def test_the_audit_reaches_its_own_row_of_the_membership_table_and_no_member() -> None:
+    (statement,) = (each for each in _statements("AuditRole") if "dynamodb:GetItem" in _listed(each["Action"]))
+    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PARTITION]}}
+
+
+def test_renewal_reads_members_and_writes_its_bookmark_alone() -> None:
+    on_members = [
+        each for each in _statements("RenewRole") if each["Resource"] == {"Fn::GetAtt": "MembershipTable.Arn"}
+    ]
+    conditions = {action: each.get("Condition") for each in on_members for action in _listed(each["Action"])}
+    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [entries.PARTITION]}}
+    assert conditions == {"dynamodb:Query": None, "dynamodb:GetItem": own, "dynamodb:PutItem": own}
+
+
+def test_renewal_runs_often_enough_to_fail_for_days_and_its_alarm_covers_each_run() -> None:
+    assert _properties("RenewFunction")["Events"]["Schedule"]["Properties"]["Schedule"] == "rate(1 day)"
+    assert 14 * _properties("RenewErrors")["Period"] == LONGEST_MARGIN
+    assert MIN_RENEWED_TTL / 2 > 86_400, "the shortest margin is longer than the time between two runs"
+    assert 2 * RENEWAL_RESERVE < _properties("RenewFunction")["Timeout"] <= 900  # seconds; Lambda allows no more
+
+
+def test_a_gap_rings_for_a_day_since_each_is_counted_once() -> None:
+    alarm, schedule = _properties("AccountingGap"), _properties("AuditFunction")["Events"]["Schedule"]
+    assert schedule["Properties"]["Schedule"] == "rate(1 hour)"
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 24 * 3600
+    assert alarm["DatapointsToAlarm"] == alarm["Threshold"] == 1
 
 
 @pytest.mark.parametrize("secret", _named("AWS::SecretsManager::Secret"))

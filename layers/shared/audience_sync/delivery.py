@@ -50,6 +50,8 @@ class Report:
     deferred: list[Deferred] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)  # why changes were parked or uploads failed
     jobs: list[Job] = field(default_factory=list)  # to follow up
+    ended: dict[int, int] = field(default_factory=dict)  # changes that got a verdict, by when they were accepted
+    longest_wait: float = 0.0  # seconds since the oldest change was accepted that goes back
 
     def note(self, reason: str) -> None:
         """Count a reason."""
@@ -93,6 +95,7 @@ class Delivery:
                 continue  # all of it comes back, and counts then
             for verdict in verdicts.of_changes(each):
                 setattr(report, verdict, getattr(report, verdict) + 1)
+                report.ended[each.first_at] = report.ended.get(each.first_at, 0) + 1
         tally = outbox.tally
         report.uploads_sent, report.uploads_failed, report.jobs = tally.sent, tally.failed, tally.jobs
         for reason in (*tally.reasons, *verdicts.reasons):
@@ -108,6 +111,7 @@ class Delivery:
                 self._books.dead_letters.send([message.body], deadline=deadline, attributes={"reason": error.reason})
             except TransientError as failure:
                 report.deferred.append(Deferred(message, FIRST_DELAY, failure.reason))
+                self._note_wait(report, message.sent_at)
             else:
                 report.note(error.reason)
             return None
@@ -120,6 +124,7 @@ class Delivery:
         left = [change for change in each.read.changes if change.member in waiting]
         if not left:
             return True
+        self._note_wait(report, each.first_at)
         asked = [waiting[change.member] for change in left]
         delay = max([self._backoff(each.attempts), *(why.delay for why in asked if why.delay is not None)])
         if len(left) < len(each.read.changes) or message.receive_count >= RENEWED_AT:
@@ -133,6 +138,9 @@ class Delivery:
                 return True
         report.deferred.append(Deferred(message, delay, asked[0].reason))
         return False
+
+    def _note_wait(self, report: Report, since: int) -> None:
+        report.longest_wait = max(report.longest_wait, (self._books.now() - since) / 1000)
 
     def _backoff(self, attempts: int) -> float:
         """Seconds until the next attempt: exponential with full jitter, so that a herd does not come back as one."""

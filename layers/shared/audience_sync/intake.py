@@ -20,7 +20,7 @@ from audience_sync.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from audience_sync.membership import MembershipChange, coalesce, pack
+from audience_sync.membership import History, MembershipChange, coalesce, pack
 from audience_sync.segment.event import safe_id
 from audience_sync.segment.mappings import DEFAULT_MAPPING, CompiledMapping, compile_mappings, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
@@ -49,6 +49,7 @@ class Rejection:
 class Reading:
     """What one request body comes to."""
 
+    at: int = 0  # epoch milliseconds of the request; what its metrics and its messages are dated by
     accepted: int = 0
     ignored: int = 0
     rejections: list[Rejection] = field(default_factory=list)
@@ -84,7 +85,7 @@ def changes_from(
         TooLarge: more than MAX_BODY bytes or MAX_EVENTS events.
     """
     translator = Translator(mappings, audiences, now, policy or Policy())
-    reading = Reading()
+    reading = Reading(now)
     changes: list[MembershipChange] = []
     for index, element in enumerate(_elements(body)):
         if not has_time():
@@ -199,7 +200,7 @@ class Intake:
             has_time=lambda: self._monotonic() < deadline,
         )
         reading.signature_unverified = unverified
-        self._queue.send(pack(reading.changes), deadline=deadline)
+        self._queue.send(pack(reading.changes, History(first_at=reading.at)), deadline=deadline)
         return reading
 
     def _admit(self, headers: Mapping[str, str], body: bytes) -> bool:

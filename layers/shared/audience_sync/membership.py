@@ -109,10 +109,10 @@ def _canonical(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a message that the worker has put back remembers of its earlier life."""
+    """What a message remembers of its changes' earlier life."""
 
     attempts: int = 0  # deliveries tried before this message
-    first_at: int | None = None  # epoch milliseconds at which its changes were first queued
+    first_at: int | None = None  # epoch milliseconds at which its changes were accepted
     again: bool = False  # a repetition of changes that were delivered already: they count no more
 
     def as_json(self) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def pack(changes: Iterable[MembershipChange], history: "History | None" = None) 
 
     Args:
         changes: in any order; they keep it within their audience.
-        history: what the worker must remember when it puts changes back; none for new ones.
+        history: what is remembered of them; of new ones, when they were accepted.
     """
     by_target: dict[_Target, list[str]] = {}
     for change in changes:

@@ -93,5 +93,23 @@ class AudiencesSettings(AmazonSettings):
     max_cpm_cents: int = Field(0, alias="MAX_CPM_CENTS", ge=0)
 
 
+class AuditSettings(_Settings):
+    """What `audit` needs."""
+
+    stack: str = Field(alias="POWERTOOLS_SERVICE_NAME", min_length=1)  # the dimension `service` of our metrics
+    change_queue_name: str = Field(alias="CHANGE_QUEUE_NAME", min_length=1)
+    worker_function: str = Field(alias="WORKER_FUNCTION", min_length=1)
+    membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
+
+
+class RenewSettings(_Settings):
+    """What `renew` needs."""
+
+    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
+    membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
+    change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
+    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
+
+
 class RefreshSettings(AmazonSettings):
     """What `refresh` needs."""

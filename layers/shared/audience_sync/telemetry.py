@@ -3,12 +3,15 @@
 Log lines hold ids, counts and reason codes. They never hold traits, identifiers, secrets or tokens.
 """
 
-from collections.abc import Callable
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 NAMESPACE = "AudienceSync"
 
@@ -22,7 +25,10 @@ CHANGES_ACCEPTED = "ChangesAccepted"  # = delivered + superseded + parked + wait
 CHANGES_DELIVERED = "ChangesDelivered"
 CHANGES_SUPERSEDED = "ChangesSuperseded"
 CHANGES_PARKED = "ChangesParked"
+CHANGES_ENDED = "ChangesEnded"  # delivered, superseded or parked; dated by when they were accepted
 MESSAGES_DEFERRED = "MessagesDeferred"
+LONGEST_WAIT = "LongestWait"  # seconds since the oldest change was accepted that went back into the queue
+ACCOUNTING_GAP = "AccountingGap"  # accepted changes of which nobody knows what became of them
 UPLOADS_SENT = "UploadsSent"
 UPLOADS_FAILED = "UploadsFailed"
 JOBS_ENDED = "JobsEnded"
@@ -30,8 +36,13 @@ JOBS_UNRESOLVED = "JobsUnresolved"  # given up, or unknown to Amazon
 AUDIENCE_MATCH_RATE = "AudienceMatchRate"  # percent; by audience
 AUDIENCE_RECEIVED = "AudienceReceived"  # records; by audience
 AUDIENCE_SIZE_DSP = "AudienceSizeDsp"  # members; by audience
+MEMBERS_RENEWED = "MembersRenewed"  # told again before their time to live ran out; no change of theirs counts anew
+RENEWALS_UNFINISHED = "RenewalsUnfinished"  # runs that left a part to the next one
 TOKENS_REFRESHED = "TokensRefreshed"
 TOKEN_REFRESH_FAILED = "TokenRefreshFailed"  # noqa: S105 - the name of a metric
+
+MINUTE = 60_000  # milliseconds; the resolution of our metrics
+DATED_BACK = 13 * 86_400_000  # milliseconds; CloudWatch takes a metric for up to fourteen days
 
 # Service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL, which the template sets.
 logger = Logger(use_rfc3339=True, log_uncaught_exceptions=False)
@@ -47,6 +58,7 @@ def reporting(handler: Handler) -> Handler:
     @wraps(handler)
     def run(event: dict[str, Any], context: Any) -> dict[str, Any]:
         logger.append_keys(request_id=getattr(context, "aws_request_id", None))
+        date(time.time_ns() // 1_000_000)
         try:
             return handler(event, context)
         finally:
@@ -57,8 +69,41 @@ def reporting(handler: Handler) -> Handler:
     return run
 
 
+def date(moment: int) -> None:
+    """Date what this invocation counts, in epoch milliseconds; from its start where nobody says otherwise."""
+    metrics.set_timestamp(moment)
+
+
 def count(**counts: int) -> None:
     """Add to metrics, by name; zeros are left out."""
     for name, value in counts.items():
         if value:
             metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+def count_ended(ended: Mapping[int, int]) -> None:
+    """Count changes that have ended, each under the time at which it was accepted.
+
+    Accepted and ended changes of one time can then be set against each other, however long they waited in between.
+
+    Args:
+        ended: changes by the epoch millisecond at which ingest accepted them. Those of one minute become one metric;
+            CloudWatch takes none that is too old.
+    """
+    by_minute: Counter[int] = Counter()
+    oldest = time.time_ns() // 1_000_000 - DATED_BACK
+    for accepted, changes in ended.items():
+        if accepted > oldest:
+            by_minute[accepted // MINUTE * MINUTE] += changes
+    for minute, changes in by_minute.items():
+        publish(CHANGES_ENDED, MetricUnit.Count, changes, at=minute)
+
+
+def publish(name: str, unit: MetricUnit, value: float, *, at: int | None = None, **dimensions: str) -> None:
+    """Print one metric with a time or with dimensions of its own, beside `service`."""
+    with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE) as metric:
+        metric.add_dimension(name="service", value=os.environ.get("POWERTOOLS_SERVICE_NAME", "audience-sync"))
+        for dimension, its_value in dimensions.items():
+            metric.add_dimension(name=dimension, value=its_value)
+        if at is not None:
+            metric.set_timestamp(at)

@@ -97,6 +97,10 @@ class World:
     def send(self, logical_id: str, body: str) -> None:
         self.stack.service("sqs").send_message(QueueUrl=self.stack[logical_id], MessageBody=body)
 
+    def rows(self, logical_id: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.stack.service("dynamodb").scan(TableName=self.stack[logical_id])["Items"]
+        return rows
+
     def bodies(self, logical_id: str) -> list[dict[str, Any]]:
         name = self.template.resolve({"Fn::GetAtt": [logical_id, "QueueName"]})
         return [json.loads(message.body) for message in self.queues.peek(name)]

@@ -65,6 +65,8 @@ def test_the_last_hours_can_be_counted_alone(cloudwatch: Any) -> None:
             id="missing or lagging",
         ),
         pytest.param(Counts(accepted=1, delivered=2), 0, "More changes ended", id="too many"),
+        pytest.param(Counts(accepted=3, delivered=1, unaccounted=2), 0, "2 changes unaccounted for", id="a gap"),
+        pytest.param(Counts(accepted=3, delivered=3, unaccounted=1), 0, "1 change unaccounted for", id="hidden else"),
     ],
 )
 def test_the_verdict_says_whether_changes_are_accounted_for(counts: Counts, queue: int, verdict: str) -> None:

@@ -1,0 +1,55 @@
+"""Puts the metrics that functions print into CloudWatch, as AWS does with what is in their logs."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+PAUSE = 1.0  # seconds between two rounds
+MAX_METRICS = 1000  # in one request; CloudWatch's limit
+
+
+class Feed:
+    """Gathers what is printed and hands it on every second."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def tell(self, line: str) -> None:
+        """Take one line that a function printed; most of them are no metrics."""
+        if line.startswith('{"_aws"'):
+            self._lines.append(line)
+
+    async def run(self, cloudwatch: Any) -> None:
+        """Hand on, until cancelled."""
+        while True:
+            await asyncio.sleep(PAUSE)
+            lines, self._lines = self._lines, []
+            if lines:
+                await asyncio.to_thread(put, cloudwatch, lines)
+
+
+def put(cloudwatch: Any, lines: Iterable[str]) -> None:
+    """Put the metrics of some printed lines."""
+    by_namespace: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        for namespace, metric in _metrics(line):
+            by_namespace.setdefault(namespace, []).append(metric)
+    for namespace, metrics in by_namespace.items():
+        for start in range(0, len(metrics), MAX_METRICS):
+            cloudwatch.put_metric_data(Namespace=namespace, MetricData=metrics[start : start + MAX_METRICS])
+
+
+def _metrics(line: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read CloudWatch's embedded metric format: each metric once for each of its sets of dimensions."""
+    told = json.loads(line)
+    moment = datetime.fromtimestamp(told["_aws"]["Timestamp"] / 1000, UTC)
+    for directive in told["_aws"]["CloudWatchMetrics"]:
+        for names in directive["Dimensions"]:
+            dimensions = [{"Name": name, "Value": str(told[name])} for name in names]
+            for metric in directive["Metrics"]:
+                about = {"MetricName": metric["Name"], "Unit": metric["Unit"], "Timestamp": moment}
+                values = told[metric["Name"]]
+                for value in values if isinstance(values, list) else [values]:
+                    yield directive["Namespace"], about | {"Dimensions": dimensions, "Value": value}
