@@ -75,7 +75,7 @@ def told(reading: Reading) -> list[str]:
         pytest.param("08", ["member_id_invalid"], 0, id="an e-mail address as userId"),
         pytest.param("09", ["CREATE kunde-20934"], 0, id="Germany, with consent"),
         pytest.param("10", ["consent_missing"], 0, id="Germany, without consent"),
-        pytest.param("11", ["CREATE kunde-20934"], 0, id="Germany, storage denied but data granted"),
+        pytest.param("11", ["consent_denied"], 0, id="Germany, storage denied"),
         pytest.param("12", ["CREATE cust_48121"], 0, id="hashed already"),
         pytest.param("13", ["member_id_invalid"], 0, id="an id beyond ASCII"),
         pytest.param(
@@ -156,6 +156,12 @@ def test_consent_travels_with_an_addition_and_never_with_a_removal() -> None:
     entered["properties"] |= {"lapsed_premium_buyers": False, "amznUserData": "DENIED"}
     (removal,) = read(entered).changes
     assert (removal.record["action"], removal.record["userConsent"]) == ("DELETE", {})
+
+
+def test_a_list_of_one_signal_is_the_signal() -> None:
+    denied = example("01")
+    denied["properties"]["amznUserData"] = ["DENIED"]
+    assert told(read(denied)) == ["consent_denied"]
 
 
 def test_the_policy_may_leave_consent_to_amazon() -> None:
@@ -282,7 +288,8 @@ def test_the_time_of_an_event(changes: dict[str, Any], at: int) -> None:
         pytest.param(entered(countryCode="uk", properties__amznUserData="GRANTED"), "GB", id="as people write it"),
         pytest.param(entered(countryCode=None), "US", id="from audience_settings"),
         pytest.param(entered(countryCode=None, context__personas__audience_settings=None), "CA", id="from the table"),
-        pytest.param(entered(countryCode="UNKNOWN"), None, id="unknown says nothing"),
+        pytest.param(entered(countryCode="UNKNOWN"), "CA", id="unknown says nothing: ask the next"),
+        pytest.param(entered(countryCode="zz"), "CA", id="neither does ZZ"),
     ],
 )
 def test_the_country_comes_from_the_nearest_who_knows_it(event: Any, country: str | None) -> None:
@@ -293,6 +300,56 @@ def test_the_country_comes_from_the_nearest_who_knows_it(event: Any, country: st
 def test_a_wrong_country_does_not_keep_anyone_in() -> None:
     exited = entered(event="Audience Exited", properties__lapsed_premium_buyers=False, countryCode="Atlantis")
     assert told(read(exited)) == ["DELETE cust_48121"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, ["CREATE cust_48121"], id="a step is an entry"),
+        pytest.param({"event": "Audience Exited"}, ["membership_contradictory"], id="a step whose name says exit"),
+        *(
+            pytest.param({"properties": {"lapsed_premium_buyers": value}}, ["membership_undecided"], id=repr(value))
+            for value in ("False", "FALSE", 0, 1, None, "no", [False])
+        ),
+    ],
+)
+def test_a_journey_step_is_an_entry_only_where_nothing_speaks_against_it(changes: Any, expected: list[str]) -> None:
+    step = entered(event="Step Entered", properties=None, context__personas__computation_class="journey_step")
+    assert told(read(step | changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(True, ["CREATE cust_48121"]), (False, ["DELETE cust_48121"]), ("x", ["membership_undecided"])],
+)
+def test_without_a_computation_class_the_boolean_decides(value: Any, expected: list[str]) -> None:
+    event = entered(event="Renamed", context__personas__computation_class=None, properties__lapsed_premium_buyers=value)
+    assert told(read(event)) == expected
+
+
+@pytest.mark.parametrize(
+    ("mappings", "members"),
+    [
+        pytest.param([], ["cust_48121"], id="no mapping at all"),
+        pytest.param([{"enabled": False}], ["cust_48121"], id="disabled"),
+        pytest.param(
+            [{}, {"name": "by crm", "enabled": False, "fields": {"external_user_id": {"@path": "$.context.crm"}}}],
+            ["cust_48121", "crm-7"],
+            id="an id of a mapping that was disabled since",
+        ),
+    ],
+)
+def test_a_deletion_notice_reaches_whom_any_mapping_let_in(mappings: list[Any], members: list[str]) -> None:
+    written = {"name": "Default", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
+    notice = example("26")
+    notice.setdefault("context", {})["crm"] = "crm-7"
+    reading = changes_from(
+        json.dumps(notice).encode(),
+        mappings=compiled(json.dumps([written | each for each in mappings])),
+        audiences=Listed(LAPSED),
+        now=NOW,
+    )
+    assert told(reading) == [f"DELETE {member}" for member in members]
 
 
 def test_an_exit_without_any_identifier_is_an_exit_all_the_same() -> None:

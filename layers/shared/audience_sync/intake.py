@@ -136,7 +136,7 @@ def _unwrapped(element: Any) -> Any:
 
 @lru_cache(maxsize=2)  # the stored document, and the one before an edit
 def compiled(document: str | None) -> tuple[CompiledMapping, ...]:
-    """Compile the enabled mappings of a stored document; Segment's own mapping where none is stored.
+    """Compile the mappings of a stored document; Segment's own mapping where none is stored.
 
     Raises:
         InvalidMapping, InvalidTrigger: the document was not checked when it was saved.

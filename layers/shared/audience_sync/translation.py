@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
-from audience_sync.amazon_ads.countries import accepted_country
+from audience_sync.amazon_ads.consent import SIGNALS, ConsentPolicy, user_consent
+from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.amazon_ads.record import amazon_id, audience_record, external_user_id
 from audience_sync.errors import RejectedEvent
@@ -101,7 +101,8 @@ class Translator:
                 "no_identifier", "no mapped trait is usable as an identifier; map at least email or phone"
             )
         # A removal carries no consent: whoever withdraws it is exactly who must leave.
-        consent = {} if exits else user_consent(fields, country, self._policy.consent)
+        signals = {name: _scalar(fields.get(name)) for name in SIGNALS}
+        consent = {} if exits else user_consent(signals, country, self._policy.consent)
         record = audience_record(member, "DELETE" if exits else "CREATE", identities, country, consent)
         return MembershipChange(
             audience.audience_id,
@@ -143,21 +144,27 @@ class Translator:
                 continue
             code = accepted_country(told)
             if code is None and not exits:
-                raise RejectedEvent("country_invalid", "country is not an ISO 3166-1 alpha-2 code that Amazon accepts")
-            if code in ("UNKNOWN", "ZZ"):
-                return None  # says no more than silence, and would override the audience's own country
-            if code:
+                raise RejectedEvent(
+                    "country_invalid",
+                    "country is not an ISO 3166-1 alpha-2 code that Amazon accepts; correct the mapping of country, "
+                    "or countryCode in the extras",
+                )
+            if code and code not in NO_COUNTRY:
                 return code
         return None
 
     def _deletion(self, event: SegmentEvent) -> list[MembershipChange]:
-        """Turn a privacy deletion notice into an exit from every audience, under every id the mappings give it."""
+        """Turn a privacy deletion notice into an exit from every audience, under every id the mappings give it.
+
+        Disabled mappings, too: what they let in before is still there. Where there is no mapping, by userId.
+        """
         at = occurred_at(event, self._now)
+        named = [mapping.fields_of(event.raw).get("external_user_id") for mapping in self._mappings]
         members: dict[str, None] = {}
         rejected: RejectedEvent | None = None
-        for mapping in self._mappings:
+        for told in named or [event.raw.get("userId")]:
             try:
-                members[external_user_id(_scalar(mapping.fields_of(event.raw).get("external_user_id")))] = None
+                members[external_user_id(_scalar(told))] = None
             except RejectedEvent as error:
                 rejected = error
         if rejected and not members:

@@ -28,10 +28,10 @@ from audience_sync.errors import RejectedEvent
             id="one of the two is enough",
         ),
         pytest.param(
-            {"amzn_user_data": "GRANTED", "amzn_ad_storage": "no"},
-            "DE",
-            {"geo": {"countryCode": "DE"}, "consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "DENIED"}}},
-            id="anything but a clear yes is a no",
+            {"amzn_ad_storage": "GRANTED"},
+            "US",
+            {"geo": {"countryCode": "US"}, "consent": {"amzn": {"amznAdStorage": "GRANTED"}}},
+            id="storage alone, where nobody has to consent",
         ),
         pytest.param(
             {"tcf": " CPx ", "gpp": "DBA"},
@@ -51,18 +51,23 @@ def test_consent_is_sent_as_amazon_writes_it(fields: dict[str, Any], country: st
 
 
 @pytest.mark.parametrize("country", ["GB", "DE", "NO", "IS", "LI", "CH", "IE"])
-def test_an_addition_from_where_consent_is_required_needs_a_signal(country: str) -> None:
+@pytest.mark.parametrize("said", [{}, {"amzn_ad_storage": "GRANTED"}, {"amzn_user_data": "UNKNOWN"}, {"gpp": ["DBA"]}])
+def test_an_addition_from_where_consent_is_required_needs_it_for_personal_data(country: str, said: Any) -> None:
     with pytest.raises(RejectedEvent) as caught:
-        user_consent({"amzn_ad_storage": "UNKNOWN"}, country, "require")
+        user_consent(said, country, "require")
     assert caught.value.reason == "consent_missing"
-    assert user_consent({}, country, "pass") == {}
+    assert "amzn" not in user_consent({}, country, "pass")
 
 
 @pytest.mark.parametrize("policy", ["require", "pass"])
-def test_denied_use_of_personal_data_never_leaves(policy: Any) -> None:
-    with pytest.raises(RejectedEvent) as caught:
-        user_consent({"amzn_user_data": "DENIED", "tcf": "CPx"}, "DE", policy)
-    assert caught.value.reason == "consent_denied"
+@pytest.mark.parametrize("field", ["amzn_user_data", "amzn_ad_storage"])
+@pytest.mark.parametrize("answer", ["DENIED", "denied", "no", False, 0, 1, ["DENIED", "x"], {"status": "GRANTED"}])
+def test_whatever_is_no_clear_yes_is_a_no_and_a_no_never_leaves(field: str, answer: Any, policy: Any) -> None:
+    granted = {"amzn_user_data": "GRANTED", "amzn_ad_storage": "GRANTED", "tcf": "CPx"}
+    for country in ("DE", "US"):
+        with pytest.raises(RejectedEvent) as caught:
+            user_consent(granted | {field: answer}, country, policy)
+        assert caught.value.reason == "consent_denied"
 
 
 @pytest.mark.parametrize("text", ["x" * 20_000, "CP\u2028x", "CP\tx"])

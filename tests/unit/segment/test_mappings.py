@@ -83,6 +83,35 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
             id="a directive, at its position",
         ),
         pytest.param(
+            [written(fields=FIELD | {"city": "$.traits.city"})],
+            'mapping "Entered": fields.city: a plain text; did you mean {"@path": "$.traits.city"}?',
+            id="a path without its directive",
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"state": "{{ traits.state }}"})],
+            'fields.state: a plain text; did you mean {"@template": "{{ traits.state }}"}?',
+            id="a template without its directive",
+        ),
+        pytest.param(
+            [written(fields={"external_user_id": "everyone"})],
+            'mapping "Entered": fields.external_user_id: the same for everybody; give a directive',
+            id="one member id for all",
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"email": {"@case": {"operator": "lower", "value": {"@literal": "A@B.CO"}}}})],
+            "fields.email: the same for everybody",
+            id="one e-mail address for all, in disguise",
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"phone": {"@template": "0171"}})], "fields.phone: the same for", id="one phone"
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"country": "Germany"})], "fields.country: no country code; give", id="country"
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"audience_id": "abc"})], "fields.audience_id: no audience id; give", id="audience"
+        ),
+        pytest.param(
             [written(enabled=False, fields=FIELD | {"email": {"@x": 1}})],
             'mapping "Entered": fields.email: unknown directive @x',
             id="a disabled mapping is checked too",
@@ -95,6 +124,15 @@ def test_a_wrong_document_is_refused_with_name_position_and_remedy(document: Any
     assert words in str(refusal.value)
 
 
+def test_what_may_be_the_same_for_everybody_is_taken() -> None:
+    constant = {"country": "DE", "audience_id": "418273650912345678", "city": "Bonn", "state": "NW", "tcf": "CPx"}
+    [mapping] = parse_mappings([written(fields=FIELD | constant)], compile_trigger)
+    assert CompiledMapping(mapping, compile_trigger(mapping.trigger)).fields_of({"userId": "cust_1"}) == {
+        "external_user_id": "cust_1",
+        **constant,
+    }
+
+
 def test_the_trigger_is_judged_by_whoever_knows_triggers() -> None:
     def refuse(_: str) -> None:
         raise InvalidTrigger("no such thing; leave it out", position=4)
@@ -103,9 +141,10 @@ def test_the_trigger_is_judged_by_whoever_knows_triggers() -> None:
         parse_mappings([written()], refuse)
 
 
-def test_only_enabled_mappings_are_compiled() -> None:
+def test_a_disabled_mapping_applies_to_no_event() -> None:
     mappings = parse_mappings([written("on"), written("off", enabled=False)], compile_trigger)
-    assert [mapping.name for mapping in compile_mappings(mappings, compile_trigger)] == ["on"]
+    compiled = compile_mappings(mappings, compile_trigger)
+    assert [mapping.applies_to({"type": "track"}) for mapping in compiled] == [True, False]
 
 
 def test_fields_without_a_value_are_left_out_and_null_is_a_value() -> None:

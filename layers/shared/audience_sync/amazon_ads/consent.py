@@ -13,6 +13,7 @@ ConsentPolicy = Literal["require", "pass"]
 MAX_SIGNAL = 16_384  # characters of a TCF or GPP string; real ones stay far below, and a record must fit its message
 
 _IAB = re.compile(r"[0-9A-Za-z_.~-]+")  # Base64 for URLs, sections and segments: no room for an address
+SIGNALS = ("amzn_user_data", "amzn_ad_storage", "tcf", "gpp", "ip")  # the fields that are read
 _AMZN = {"amzn_user_data": "amznUserData", "amzn_ad_storage": "amznAdStorage"}
 
 
@@ -20,26 +21,26 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
     """Build `userConsent` for an addition from the mapped fields.
 
     Args:
-        fields: amzn_user_data, amzn_ad_storage, tcf, gpp, ip; absent or empty ones are left out. An IP address is
-            clear text: it is sent because a mapping names it, and only then.
+        fields: those of SIGNALS; absent or empty ones are left out. An IP address is clear text: it is sent because
+            a mapping names it, and only then.
         country: the member's country, which decides whether consent is required.
-        policy: "require" refuses an addition from the UK, the EEA or Switzerland without any signal; "pass" lets
-            Amazon decide.
+        policy: "require" refuses an addition from the UK, the EEA or Switzerland unless somebody has consented:
+            amznUserData is granted, or there is a TCF or GPP string; "pass" leaves that to Amazon.
 
     Returns:
         {} where there is nothing to say, else {"geo": {...}, "consent": {...}}.
 
     Raises:
-        RejectedEvent: consent is missing where it is required, or use of the person's data is denied.
+        RejectedEvent: consent is missing where it is required, or denied, whatever the policy; or a signal is none.
     """
     amzn = {name: value for field, name in _AMZN.items() if (value := _granted_or_denied(fields.get(field)))}
     texts = {name: text for name in ("tcf", "gpp") if (text := _signal(name, fields.get(name)))}
-    if amzn.get("amznUserData") == "DENIED":
-        raise RejectedEvent(
-            "consent_denied", "amznUserData denies the use of this person's data; Amazon would refuse the record"
-        )
+    for name, value in amzn.items():
+        if value == "DENIED":
+            raise RejectedEvent("consent_denied", f"{name} denies consent; Amazon would refuse the record")
     consent: dict[str, Any] = ({"amzn": amzn} if amzn else {}) | texts
-    if not consent and policy == "require" and country in CONSENT_REQUIRED:
+    # Storage alone is consent to cookies, not to the use of personal data.
+    if not (texts or "amznUserData" in amzn) and policy == "require" and country in CONSENT_REQUIRED:
         raise RejectedEvent(
             "consent_missing",
             "additions from the UK, the EEA and Switzerland need a consent signal; map amznUserData, tcf or gpp",
@@ -63,9 +64,10 @@ def _is_ip(text: str) -> bool:
 
 def _granted_or_denied(value: Any) -> str | None:
     """Read one of Amazon's own signals. Only a clear yes is a yes; "unknown" and "not applicable" say nothing."""
-    if isinstance(value, bool):
-        return "GRANTED" if value else "DENIED"
-    if not isinstance(value, str) or not (word := value.strip().upper()) or word in ("NOT_APPLICABLE", "UNKNOWN"):
+    if value is True:
+        return "GRANTED"
+    word = value.strip().upper() if isinstance(value, str) else value
+    if word in (None, "", [], {}, "NOT_APPLICABLE", "UNKNOWN"):
         return None
     return "GRANTED" if word == "GRANTED" else "DENIED"
 

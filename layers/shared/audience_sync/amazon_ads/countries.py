@@ -13,6 +13,9 @@ ACCEPTED = frozenset(
     """.split()
 )
 
+# Accepted, yet no more than silence: they must not hide the country that somebody else knows.
+NO_COUNTRY = frozenset({"UNKNOWN", "ZZ"})
+
 # Where an addition needs a consent signal: the UK and the EEA by Amazon's rules, Switzerland by caution.
 CONSENT_REQUIRED = frozenset(
     """

@@ -110,6 +110,8 @@ def is_about_an_audience(event: SegmentEvent) -> bool:
         return False
     if event.personas is None:
         return event.type == "track" and event.name in _NAMED
+    if event.personas.computation_class is None:
+        return event.personas.computation_key is not None  # what it says of membership, the boolean decides
     return event.personas.computation_class in _AUDIENCE_CLASSES
 
 
@@ -135,12 +137,13 @@ def membership(event: SegmentEvent) -> Membership:
     if event.personas is None and named:
         return named
     if event.personas is not None and event.personas.computation_class == "journey_step":
+        if named == "exit":
+            raise RejectedEvent(
+                "membership_contradictory",
+                "the event's name says exit, and a journey step without a boolean is an entry; send the boolean along",
+            )
         return "enter"
-    raise RejectedEvent(
-        "membership_undecided",
-        "no boolean under properties[computation_key] or traits[computation_key]; narrow the mapping's trigger to "
-        "events that state membership",
-    )
+    raise _undecided()
 
 
 def _stated(event: SegmentEvent) -> Membership | None:
@@ -148,8 +151,9 @@ def _stated(event: SegmentEvent) -> Membership | None:
     if not isinstance(key, str) or not key:
         return None
     found: set[Membership] = set()
-    for holder in (event.properties, event.traits):
-        value = (holder or {}).get(key)
+    holders = [holder for holder in (event.properties, event.traits) if holder and key in holder]
+    for holder in holders:
+        value = holder[key]
         if value is True or value is False:
             found.add("enter" if value else "exit")
         elif isinstance(value, str) and value in _STATED:
@@ -158,7 +162,17 @@ def _stated(event: SegmentEvent) -> Membership | None:
         raise RejectedEvent(
             "membership_contradictory", "properties and traits disagree under the computation key; map one of them"
         )
+    if holders and not found:
+        raise _undecided()  # something is said there, and nobody knows what
     return found.pop() if found else None
+
+
+def _undecided() -> RejectedEvent:
+    return RejectedEvent(
+        "membership_undecided",
+        "no boolean under properties[computation_key] or traits[computation_key]; narrow the mapping's trigger to "
+        "events that state membership",
+    )
 
 
 def occurred_at(event: SegmentEvent, now: int) -> int:

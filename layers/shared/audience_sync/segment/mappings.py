@@ -1,5 +1,6 @@
 """The mappings of a destination: a trigger, and for every field of a record the directive that finds it."""
 
+import re
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Event
 from dataclasses import dataclass, field
@@ -15,9 +16,12 @@ FIELDS = (
     *("email", "phone", "first_name", "last_name", "address", "city", "state", "postal"),
     *("amzn_ad_storage", "amzn_user_data", "tcf", "gpp", "ip"),
 )
+PERSONAL = ("external_user_id", "email", "phone", "first_name", "last_name", "address")  # never the same for everybody
 MAX_MAPPINGS = 50  # for one destination, as in Segment
 MAX_NAME = 100  # characters
 
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
+_AUDIENCE_ID = re.compile(r"[0-9]{1,20}")
 _KEYS = ("name", "trigger", "fields", "enabled", "enable_batching")
 
 type Trigger = Callable[[Event[str, Any]], bool]
@@ -59,8 +63,15 @@ class CompiledMapping:
 def compile_mappings(
     mappings: Iterable[Mapping], compile_trigger: Callable[[str], Trigger]
 ) -> tuple[CompiledMapping, ...]:
-    """Compile the enabled mappings. Raises InvalidMapping, and what compile_trigger raises."""
-    return tuple(CompiledMapping(mapping, compile_trigger(mapping.trigger)) for mapping in mappings if mapping.enabled)
+    """Compile mappings; a disabled one applies to no event. Raises InvalidMapping, and what compile_trigger raises."""
+    return tuple(
+        CompiledMapping(mapping, compile_trigger(mapping.trigger) if mapping.enabled else _never)
+        for mapping in mappings
+    )
+
+
+def _never(_: Event[str, Any]) -> bool:
+    return False
 
 
 def parse_mappings(document: Any, check_trigger: Callable[[str], object]) -> tuple[Mapping, ...]:
@@ -85,6 +96,7 @@ def parse_mappings(document: Any, check_trigger: Callable[[str], object]) -> tup
         if mapping.name in mappings:
             raise InvalidMapping(f"{_title(mapping.name)}: the name is taken; give each mapping its own")
         _readers(mapping)
+        _check_constants(mapping)
         try:
             check_trigger(mapping.trigger)
         except InvalidTrigger as error:
@@ -119,6 +131,39 @@ def _mapping(told: Any, at: str) -> Mapping:
         if not isinstance(told.get(switch, True), bool):
             raise InvalidMapping(f"{_title(name)}: {switch}: neither true nor false; choose one")
     return Mapping(name, told["trigger"], fields, told.get("enabled", True), told.get("enable_batching", True))
+
+
+def _check_constants(mapping: Mapping) -> None:
+    """Refuse what would give everybody the same: most often a path without its directive."""
+    for name, told in mapping.fields.items():
+        if _reads(told):
+            continue
+        at = f"{_title(mapping.name)}: fields.{name}"
+        if isinstance(told, str) and (told.startswith("$.") or "{{" in told):
+            directive = "@path" if told.startswith("$.") else "@template"
+            raise InvalidMapping(f'{at}: a plain text; did you mean {{"{directive}": "{shown(told)}"}}?')
+        if name in PERSONAL:
+            raise InvalidMapping(
+                f"{at}: the same for everybody; give a directive that looks at the event, such as @path"
+            )
+        if name == "country" and isinstance(told, str) and not _COUNTRY.fullmatch(told):
+            raise InvalidMapping(f"{at}: no country code; give two letters, such as US")
+        if name == "audience_id" and not _AUDIENCE_ID.fullmatch(str(told)):
+            raise InvalidMapping(f"{at}: no audience id; give Amazon's number, or a directive that finds it")
+
+
+def _reads(told: Any) -> bool:
+    """Tell whether a directive looks at the event."""
+    match told:
+        case {"@path": _} | {"@arrayPath": _}:
+            return True
+        case {"@template": str(text)}:
+            return "{{" in text
+        case dict():
+            return any(map(_reads, told.values()))
+        case list():
+            return any(map(_reads, told))
+    return False
 
 
 def _check_known(told: dict[Any, Any], known: tuple[str, ...], kind: str, at: str) -> None:
