@@ -1,0 +1,144 @@
+"""A person connects Amazon: the command, the consent page of Amazon's stand-in, and a real browser between them."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from local.resources import client
+from tests.e2e import chromium
+from tests.e2e.chromium import Page
+from tests.e2e.conftest import ROOT, LocalStack, local_stack
+from tests.e2e.test_cli import make_new
+from tests.patience import LONG, until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        chromium.installed() is None, reason=f"no browser: none of {', '.join(chromium.NAMES)} is installed"
+    ),
+]
+
+
+@dataclass
+class Visit:
+    """What the person saw, and how the command ended."""
+
+    asked: Page
+    answered: Page
+    exit_code: int
+    printed: str
+    notes: str
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[LocalStack]:
+    with local_stack("--no-status-page") as started:
+        yield started
+
+
+@pytest.fixture
+def stack(running: LocalStack) -> LocalStack:
+    """A stack as a deployment leaves it: nobody has authorized it yet."""
+    make_new(running)
+    return running
+
+
+def test_a_person_who_allows_access_in_a_browser_connects_the_stack(stack: LocalStack, tmp_path: Path) -> None:
+    before = len(asked_of_amazon(stack))
+    visit = connect(stack, tmp_path, "Allow")
+
+    assert visit.asked.title == "Sandbox of Login with Amazon"
+    for line in ("advertising::campaign_management", "advertising::audiences", "Your answer goes to 127.0.0.1:"):
+        assert line in visit.asked.text
+    assert urlsplit(visit.answered.address).path == "/callback"
+    assert "Amazon has answered" in visit.answered.text
+
+    assert (visit.exit_code, visit.printed.splitlines()[-1]) == (0, "Connected. Next: `audience-sync test`.")
+    assert "Amazon answers with 1 profile" in visit.printed
+    assert secret(stack, "CredentialsSecret")["refreshToken"].startswith("Atzr|")
+    assert secret(stack, "TokenSecret")["accessToken"].startswith("Atza|")
+    assert ("GET", "/v2/profiles") in asked_of_amazon(stack)[before:]
+
+
+def test_the_question_is_asked_with_a_state_and_a_challenge_and_answered_with_the_same_state(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    visit = connect(stack, tmp_path, "Allow")
+    question, answer = (parse_qs(urlsplit(page.address).query) for page in (visit.asked, visit.answered))
+    assert question["code_challenge_method"] == ["S256"]
+    assert question["state"] == answer["state"]
+    assert answer["code"][0] not in visit.printed + visit.notes
+
+
+def test_a_person_who_denies_access_in_a_browser_changes_nothing(stack: LocalStack, tmp_path: Path) -> None:
+    before = len(asked_of_amazon(stack))
+    visit = connect(stack, tmp_path, "Deny")
+
+    assert "Amazon has answered" in visit.answered.text
+    assert (visit.exit_code, visit.printed) == (4, "")
+    assert visit.notes.splitlines()[-2:] == ["Access was declined on Amazon's page.", "Nothing was changed."]
+    assert secret(stack, "CredentialsSecret")["refreshToken"] == ""
+    assert secret(stack, "TokenSecret")["accessToken"] == ""
+    assert ("POST", "/auth/o2/token") not in asked_of_amazon(stack)[before:]
+
+
+def connect(stack: LocalStack, folder: Path, button: str) -> Visit:
+    """Run the command, and press a button of the page that it asks for."""
+    command = [sys.executable, "-m", "cli", "connect", "--port", "0", "--local", stack.where["api"]]
+    environment = os.environ | {"BROWSER": "true"}  # succeeds and shows nothing: the browser is started here
+    noted = folder / "notes"
+    with (
+        noted.open("wb") as notes,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=notes,
+            text=True,
+        ) as process,
+    ):
+        try:
+            address = until(lambda: _address(noted.read_text(), stack.where["amazon"]), bool)
+            asked, answered = asyncio.run(_answer(address, button, folder))
+            printed, _ = process.communicate(timeout=2 * LONG)
+        finally:
+            process.kill()
+    return Visit(asked, answered, process.returncode, printed, noted.read_text())
+
+
+def secret(stack: LocalStack, part: str) -> dict[str, Any]:
+    """What a secret holds at AWS."""
+    names = requests.get(f"{stack.where['api']}/local/resources", timeout=LONG).json()["names"]
+    manager = client("secretsmanager", stack.where["aws"])
+    told: dict[str, Any] = json.loads(manager.get_secret_value(SecretId=names[part])["SecretString"])
+    return told
+
+
+def asked_of_amazon(stack: LocalStack) -> list[tuple[str, str]]:
+    """Method and path of all requests so far."""
+    told = requests.get(f"{stack.where['amazon']}/sandbox/requests", timeout=LONG).json()
+    return [(each["method"], each["path"]) for each in told]
+
+
+def _address(notes: str, amazon: str) -> str:
+    """Return the address that the command names, once its whole line is there."""
+    return next(
+        (line.strip() for line in notes.splitlines(keepends=True) if line.startswith(amazon) and line[-1] == "\n"), ""
+    )
+
+
+async def _answer(address: str, button: str, folder: Path) -> tuple[Page, Page]:
+    async with chromium.tab(folder / "profile") as tab:
+        return await tab.open(address), await tab.press(button)
