@@ -14,6 +14,7 @@ from local.template import ACCOUNT, Route
 
 MAX_BODY = 10_000_000  # bytes; API Gateway's limit
 MAX_EVENT = 6_000_000  # bytes of the event; Lambda's limit
+DECOMPRESS = False  # whether the server in front does: API Gateway hands a compressed body on as it came
 _TEXT = ("text/", "application/json", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
 
 

@@ -205,7 +205,7 @@ class Stack:
         if self.options.status_page:
             app.router.add_get("/status", status_page(self))
         gateway.add_routes(app, self.template.routes(), self.functions)
-        self.urls["api"] = await _serve(cleanup, app, self.options.port)
+        self.urls["api"] = await _serve(cleanup, app, self.options.port, decompress=gateway.DECOMPRESS)
         if self.options.status_page:
             self.urls["status"] = f"{self.urls['api']}/status"
 
@@ -244,8 +244,12 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks, timeout=GRACE)
 
 
-async def _serve(cleanup: contextlib.AsyncExitStack, app: web.Application, port: int) -> str:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handler_cancellation=True)
+async def _serve(
+    cleanup: contextlib.AsyncExitStack, app: web.Application, port: int, *, decompress: bool = True
+) -> str:
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=1, handler_cancellation=True, auto_decompress=decompress
+    )
     await runner.setup()
     cleanup.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, HOST, port)

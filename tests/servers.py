@@ -19,7 +19,7 @@ class Served:
 
 
 @contextmanager
-def serve(build: Callable[[], web.Application]) -> Iterator[Served]:
+def serve(build: Callable[[], web.Application], *, decompress: bool = True) -> Iterator[Served]:
     """Build the application in a loop of its own and serve it on a free port of the loopback address."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -27,7 +27,7 @@ def serve(build: Callable[[], web.Application]) -> Iterator[Served]:
 
     async def start() -> tuple[web.AppRunner, Served]:
         app = build()
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, auto_decompress=decompress)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner, Served(f"http://127.0.0.1:{runner.addresses[0][1]}", loop, app)

@@ -1,5 +1,6 @@
 """`python -m local`: from a Segment request to a member at Amazon, and a clean end."""
 
+import gzip
 import json
 import signal
 from datetime import UTC, datetime
@@ -43,6 +44,14 @@ def test_a_malformed_request_is_refused_and_changes_nothing(stack: LocalStack, b
     assert response.status_code == 400
     assert response.json().keys() == {"error"}
     assert stack.state()["accepted"] == before["accepted"]
+
+
+def test_a_compressed_request_is_refused_as_in_lambda_also_when_it_is_none(stack: LocalStack) -> None:
+    url, plain = f"{stack.where['api']}/v1/events", (EXAMPLES / IN).read_bytes()
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    headers["authorization"] = f"Bearer {stack.where['eventKey']}"
+    for body in (gzip.compress(plain), plain):
+        assert requests.post(url, data=body, headers=headers, timeout=10).status_code == 415
 
 
 def test_an_event_that_states_no_change_is_rejected_with_a_reason(stack: LocalStack) -> None:

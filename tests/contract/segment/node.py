@@ -1,5 +1,6 @@
 """Run small Node scripts against Segment's own packages, installed beside each script on first use."""
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -39,16 +40,26 @@ def required(folder: Path = HERE) -> str:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("Node is not installed (node and npm): Segment's own code cannot run")
-    installed = folder / "node_modules" / ".package-lock.json"  # npm writes it last
-    if not installed.exists() or installed.stat().st_mtime < (folder / "package-lock.json").stat().st_mtime:
-        try:
-            subprocess.run(
-                [npm, "ci", "--ignore-scripts", "--omit=dev", "--omit=optional", "--omit=peer"],
-                cwd=folder,
-                check=True,
-                capture_output=True,
-                timeout=INSTALL_TIMEOUT,
-            )
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-            pytest.skip("the npm registry cannot be reached: Segment's packages are not installed")
+    with (folder / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test runs at the same time: one installs, the others wait and find it done
+        if not _installed(folder):
+            _install(npm, folder)
     return node
+
+
+def _installed(folder: Path) -> bool:
+    written = folder / "node_modules" / ".package-lock.json"  # npm writes it last
+    return written.exists() and written.stat().st_mtime >= (folder / "package-lock.json").stat().st_mtime
+
+
+def _install(npm: str, folder: Path) -> None:
+    try:
+        subprocess.run(
+            [npm, "ci", "--ignore-scripts", "--omit=dev", "--omit=optional", "--omit=peer"],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            timeout=INSTALL_TIMEOUT,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        pytest.skip("the npm registry cannot be reached: Segment's packages are not installed")

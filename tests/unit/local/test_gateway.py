@@ -1,6 +1,7 @@
 """The gateway makes the events of API Gateway's payload format 2.0, and HTTP of what functions answer."""
 
 import base64
+import gzip
 import http.client
 import json
 import re
@@ -80,7 +81,7 @@ def api() -> Iterator[Api]:
         gateway.add_routes(app, ROUTES, functions)
         return app
 
-    with serve(build) as served:
+    with serve(build, decompress=gateway.DECOMPRESS) as served:
         yield Api(served.url.removeprefix("http://"), functions)
 
 
@@ -143,6 +144,15 @@ def test_a_body_is_text_or_base64_and_always_the_bytes_sent(
     event = api.event("POST", "/v1/events", body, [("Content-Type", content_type)] if content_type else [])
     assert event["isBase64Encoded"] is encoded
     assert (base64.b64decode(event["body"]) if encoded else event["body"].encode()) == body
+
+
+@pytest.mark.parametrize(
+    "body", [pytest.param(gzip.compress(b"{}"), id="gzip"), pytest.param(b"{}", id="said to be gzip, and is not")]
+)
+def test_a_compressed_body_is_handed_on_as_it_came(api: Api, body: bytes) -> None:
+    event = api.event("POST", "/v1/events", body, [("Content-Type", "application/json"), ("Content-Encoding", "gzip")])
+    assert event["headers"]["content-encoding"] == "gzip"
+    assert (base64.b64decode(event["body"]) if event["isBase64Encoded"] else event["body"].encode()) == body
 
 
 @pytest.mark.parametrize(
