@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
+from aws_lambda_powertools.metrics import MetricUnit
+
 from audience_sync import telemetry
 from audience_sync.accounting import HOUR, STEP, Closing, Counts, close, longest_waits
 from audience_sync.aws.clients import client
@@ -59,13 +61,14 @@ def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
         read = store.read(metrics, min(begin, now - HOUR), now)
         counts = Counts(read.pop("accepted"), read.pop("ended"), longest_waits(**read))
         closing = close(counts, begin, now)
-    _tell(closing)
+    _tell(closing, now)
     mark.move(closing.until)
     return {"closedUntil": closing.until, "missing": closing.missing}
 
 
-def _tell(closing: Closing) -> None:
+def _tell(closing: Closing, now: float) -> None:
     telemetry.count(**{telemetry.ACCOUNTING_GAP: closing.missing})
+    telemetry.publish(telemetry.BOOKS_BEHIND, MetricUnit.Seconds, max(0.0, now - closing.until))
     for gap in closing.gaps[:LOGGED]:
         accepted = datetime.fromtimestamp(gap.at, UTC).isoformat()
         logger.error("changes without an end", accepted=accepted, within_seconds=STEP, changes=gap.changes)

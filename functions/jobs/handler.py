@@ -16,7 +16,8 @@ from audience_sync.aws.members import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.connection import access_tokens
 from audience_sync.errors import InvalidMessage, RequestRejected, TransientError
-from audience_sync.followup import Finding, FollowUp, JobMessage
+from audience_sync.followup import Clock, Finding, FollowUp
+from audience_sync.jobs import JobMessage
 from audience_sync.settings import JobsSettings
 from audience_sync.telemetry import logger, reporting
 
@@ -27,7 +28,7 @@ class Tools(NamedTuple):
     settings: JobsSettings
     jobs: Queue
     dead_letters: Queue
-    members: MembershipTable
+    members: MembershipTable | None  # None where it is not kept
     tokens: AccessTokens
 
 
@@ -37,11 +38,13 @@ def tools() -> Tools:
     settings = JobsSettings.from_env(os.environ)
     secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
     dynamodb = client("dynamodb", read_timeout=3.0, connections=THREADS)
+    members = MembershipTable(dynamodb, settings.membership_table, time.time, settings.job_seconds)
     return Tools(
         settings,
         Queue(sqs, settings.job_queue_url, time.monotonic),
         Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
-        MembershipTable(dynamodb, settings.membership_table, time.time, settings.job_seconds),
+        # Without the guard a row is as old as the day on which it was switched off.
+        members if settings.ordering_guard else None,
         access_tokens(settings, secrets),
     )
 
@@ -54,7 +57,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     failed: list[str] = []
     with requests.Session() as session:
         amazon = AmazonAds(session, settings.hosts.api, tokens)
-        follow_up = FollowUp(amazon, members, jobs, dead_letters, now=lambda: time.time_ns() // 1_000_000)
+        clock = Clock(lambda: time.time_ns() // 1_000_000, time.monotonic)
+        follow_up = FollowUp(amazon, members, jobs, dead_letters, clock)
         for record in event["Records"]:
             try:
                 _tell(follow_up.look(JobMessage.from_body(record["body"]), deadline=deadline))
@@ -76,13 +80,23 @@ def _tell(finding: Finding) -> None:
         state=report.state if report else None,
         parked=finding.parked,
     )
+    if finding.unparkable:
+        logger.warning(
+            "rejected records not parked",
+            audience_id=message.audience_id,
+            job_id=message.job_id,
+            reason="unguarded",
+            records=finding.unparkable,
+        )
+    counted = 0 if message.again else finding.parked  # a repetition was counted as what it was the first time
     telemetry.count(
         **{
             telemetry.JOBS_ENDED: int(finding.outcome == "ended"),
             telemetry.JOBS_UNRESOLVED: int(finding.outcome in ("given_up", "unknown")),
             # Counted as delivered when the upload was accepted; the job has shown that they were not.
-            telemetry.CHANGES_DELIVERED: -finding.parked,
-            telemetry.CHANGES_PARKED: finding.parked,
+            telemetry.CHANGES_DELIVERED: -counted,
+            telemetry.CHANGES_PARKED: counted,
+            telemetry.RECORDS_UNPARKABLE: finding.unparkable,
         }
     )
     if report and report.is_final:
@@ -90,6 +104,7 @@ def _tell(finding: Finding) -> None:
         for name, unit, value in (
             (telemetry.AUDIENCE_MATCH_RATE, MetricUnit.Percent, sizes.match_rate),
             (telemetry.AUDIENCE_RECEIVED, MetricUnit.Count, sizes.received),
+            (telemetry.AUDIENCE_PROCESSED, MetricUnit.Percent, report.processed),
             (telemetry.AUDIENCE_SIZE_DSP, MetricUnit.Count, sizes.dsp),
         ):
             if value is not None:

@@ -20,7 +20,7 @@ from audience_sync.circuit import Circuits
 from audience_sync.connection import access_tokens
 from audience_sync.delivery import Delivery, Message, Report
 from audience_sync.errors import TransientError
-from audience_sync.followup import job_messages
+from audience_sync.jobs import job_messages
 from audience_sync.outbox import Limits
 from audience_sync.settings import WorkerSettings
 from audience_sync.telemetry import logger, reporting
@@ -63,7 +63,7 @@ def worker() -> Worker:
             ),
             now=lambda: time.time_ns() // 1_000_000,
         ),
-        Circuits(dynamodb, settings.membership_table, settings.circuit_seconds),
+        Circuits(dynamodb, settings.membership_table, settings.circuit_seconds, time.monotonic),
         RetryBudget(time.monotonic),
         access_tokens(settings, secrets),
     )
@@ -88,7 +88,11 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _follow_up(report: Report, jobs: Queue, delay: float, deadline: float) -> None:
     """Have the uploads' jobs looked at later. The changes are delivered without that: what fails here is only told."""
     now = time.time_ns() // 1_000_000
-    messages = [text for job in report.jobs for text in job_messages(job.job_id, job.audience_id, job.members, now)]
+    messages = [
+        text
+        for job in report.jobs
+        for text in job_messages(job.job_id, job.audience_id, job.members, now, report.again)
+    ]
     try:
         jobs.send(messages, deadline=deadline, delay=delay)
     except TransientError as error:

@@ -11,7 +11,7 @@ import requests
 
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.http import retry_after
-from audience_sync.amazon_ads.login import AccessTokens, Login, Token
+from audience_sync.amazon_ads.login import FAILURE_HOLDS, AccessTokens, Login, Token
 from audience_sync.amazon_ads.record import Target, Upload, encode_record
 from audience_sync.errors import (
     AccessDenied,
@@ -241,6 +241,26 @@ def test_login_trouble_keeps_everything_waiting_and_says_why(
             login.fetch()
     assert caught.value.reason == reason
     assert not any(secret in str(caught.value) for secret in CREDENTIALS.values())
+
+
+def test_a_login_that_failed_is_left_alone_for_half_a_minute(connection: Connection) -> None:
+    now = [1_800_000_000.0]
+    connection.fault({"status": 500}, path="/auth/o2/token")
+    asked = len(connection.received("/auth/o2/token"))
+    with requests.Session() as session:
+        login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, lambda: now[0])
+        tokens = AccessTokens(Stored(), login, lambda: now[0])
+        with pytest.raises(TokenUnavailable, match="answered 500"):
+            tokens.current()
+        now[0] += FAILURE_HOLDS - 10
+        with pytest.raises(TokenUnavailable, match="answered 500") as remembered:
+            tokens.current()
+        assert (remembered.value.reason, remembered.value.retry_after) == ("token_unavailable", 10)
+        assert len(connection.received("/auth/o2/token")) == asked + 1
+        now[0] += 10
+        assert tokens.current().value
+        now[0] -= 3600
+        assert tokens.current().value, "a clock that is set back keeps nobody out"
 
 
 def test_a_refused_authorization_is_not_asked_for_again_and_again(connection: Connection) -> None:

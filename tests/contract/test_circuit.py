@@ -8,13 +8,14 @@ import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import base
 
 from audience_sync.amazon_ads.record import Target, Upload
-from audience_sync.circuit import FAILURES, Circuits
+from audience_sync.circuit import FAILURES, REMEMBERED, Circuits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
 from local import aws, resources
 from local.sqs.queues import SqsQueues
 from local.template import REGION, Template
 
 TO_DSP = Upload(Target("1"), (b"{}",))
+TO_OTHER, TO_THIRD = Upload(Target("3"), (b"{}",)), Upload(Target("4"), (b"{}",))
 TO_AMC = Upload(Target("2", "connection-2"), (b"{}",))
 RECOVERY = 60  # seconds
 
@@ -61,7 +62,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def circuits(clock: Clock) -> Iterator[Circuits]:
     """On a clock that stands still until the test moves it."""
-    del clock
     for counters in (base._LOCAL_FAILURES, base._LOCAL_SUCCESSES, base._LAST_OBSERVED_STATE):
         counters.clear()
     with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
@@ -69,7 +69,7 @@ def circuits(clock: Clock) -> Iterator[Circuits]:
         properties = template.resources("AWS::DynamoDB::Table")["MembershipTable"]
         known = ("KeySchema", "AttributeDefinitions", "BillingMode")
         dynamodb.create_table(TableName="members", **{key: template.resolve(properties[key]) for key in known})
-        yield Circuits(dynamodb, "members", recovery=RECOVERY)
+        yield Circuits(dynamodb, "members", recovery=RECOVERY, monotonic=lambda: clock.now)
 
 
 def test_after_some_failures_in_a_row_nobody_asks_any_more(circuits: Circuits) -> None:
@@ -104,6 +104,43 @@ def test_one_connections_circuit_is_not_anothers(circuits: Circuits) -> None:
     assert Amazon(error=None).ask(circuits, TO_AMC) == "job-1"
 
 
+def test_an_audience_that_fails_alone_stops_no_other(circuits: Circuits) -> None:
+    amazon = Amazon()
+    amazon.ask(circuits, TO_DSP, times=3 * FAILURES)
+    well = Amazon(error=None)
+    assert [well.ask(circuits, TO_OTHER), amazon.ask(circuits, TO_DSP)] * 3 == ["job-1", "circuit_open"] * 3
+    assert amazon.asked == FAILURES
+
+
+def test_where_two_audiences_fail_it_is_the_connection(circuits: Circuits) -> None:
+    amazon = Amazon()
+    for _ in range(3 * FAILURES):
+        amazon.ask(circuits, TO_DSP)
+        amazon.ask(circuits, TO_OTHER)
+    assert amazon.asked <= FAILURES + 2, "the first failure of each was its own"
+    assert Amazon(error=None).ask(circuits, TO_THIRD) == "circuit_open"
+    assert Amazon(error=None).ask(circuits, TO_AMC) == "job-1"
+
+
+def test_after_the_connections_circuit_an_audience_is_asked_by_itself_again(circuits: Circuits, clock: Clock) -> None:
+    down, well = Amazon(), Amazon(error=None)
+    for _ in range(FAILURES):
+        down.ask(circuits, TO_DSP)
+        down.ask(circuits, TO_OTHER)
+    clock.now += RECOVERY
+    assert well.ask(circuits, TO_DSP) == well.ask(circuits, TO_OTHER) == "job-1"
+    down.ask(circuits, TO_DSP, times=FAILURES)
+    assert well.ask(circuits, TO_OTHER) == "job-1"
+
+
+def test_a_failure_long_ago_is_not_held_against_another_audience(circuits: Circuits, clock: Clock) -> None:
+    down = Amazon()
+    down.ask(circuits, TO_DSP)
+    clock.now += round(REMEMBERED)
+    down.ask(circuits, TO_OTHER, times=FAILURES)
+    assert Amazon(error=None).ask(circuits, TO_DSP) == "job-1"
+
+
 def test_after_a_while_one_try_is_made_and_success_closes_the_circuit(circuits: Circuits, clock: Clock) -> None:
     amazon = Amazon()
     amazon.ask(circuits, times=FAILURES)
@@ -119,5 +156,7 @@ def test_after_a_while_one_try_is_made_and_success_closes_the_circuit(circuits: 
 
 
 def test_a_state_store_that_is_down_stops_nothing() -> None:
-    nowhere = Circuits(resources.client("dynamodb", "http://127.0.0.1:9"), "members", recovery=1)
+    nowhere = Circuits(
+        resources.client("dynamodb", "http://127.0.0.1:9"), "members", recovery=1, monotonic=time.monotonic
+    )
     assert Amazon(error=None).ask(nowhere) == "job-1"

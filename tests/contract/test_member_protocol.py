@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
-from audience_sync.aws.members import MembershipTable
+from audience_sync.aws.members import THREADS, MembershipTable
 from audience_sync.aws.rows import KEEP_EXIT, KEEP_MEMBER
 from audience_sync.delivery import Delivery, Message, Report
-from audience_sync.errors import AudienceSyncError, OutcomeUnknown, Unavailable
-from audience_sync.membership import MembershipChange, pack
+from audience_sync.errors import AudienceSyncError, OutcomeUnknown, TransientError, Unavailable
+from audience_sync.membership import ChangeMessage, MembershipChange, pack
 from audience_sync.outbox import Limits
 from audience_sync.verdicts import Books
 from local import aws, resources
 from local.sqs.queues import SqsQueues
 from local.template import REGION, Template
+from tests.faults.proxy import in_front_of, refuse
 
 AUDIENCE = "418273650912345678"
 JOB = 900.0
@@ -276,6 +277,51 @@ def test_a_deletion_notice_removes_the_person_and_forgets_them(site: Site) -> No
     assert report.delivered == 1
     assert digest("a@b.co") not in json.dumps(site.row())
     assert site.deliver(change("a@b.co", at=1)).superseded == 1, "an old entry does not bring them back"
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("first", ["notice", "exit"])
+def test_whoever_asked_to_be_forgotten_is_whatever_exit_comes_later(site: Site, first: str, together: bool) -> None:
+    site.deliver(change("a@b.co", at=1))
+    site.now += JOB + 1
+    notice, later = change(at=2, exits=True, forget=True), change("a@b.co", at=3, exits=True)
+    order = [notice, later] if first == "notice" else [later, notice]
+    for changes in [order] if together else [[each] for each in order]:
+        site.deliver(*changes)
+    site.now += JOB + 1
+    for body, _ in site.queue.bodies:  # said once more, when both jobs have ended
+        site.deliver(*ChangeMessage.from_body(body).changes)
+    assert site.amazon.inside() == set()
+    assert digest("a@b.co") not in json.dumps(site.row())
+
+
+@pytest.mark.parametrize("exits", [False, True])
+def test_a_row_that_is_full_begins_anew_and_keeps_nobody_waiting(site: Site, exits: bool) -> None:
+    site.deliver(change("old@b.co", at=1))
+    with in_front_of(site.url) as front:
+        front.on("UpdateItem", refuse("ValidationException"), times=1)  # over 400 KB, with one identity more
+        full = replace(site, url=front.url)
+        report = full.deliver(change("new@b.co", at=2, exits=exits))
+    assert (report.delivered, report.deferred) == (1, [])
+    assert site.row()["identities"]["SS"] == [json.dumps({"email": digest("new@b.co")}, separators=(",", ":"))]
+    told = {identity["email"] for identity in site.amazon.uploads[-1][0]["hashedPII"]}
+    assert told == {digest("new@b.co"), *([digest("old@b.co")] if exits else [])}, "an exit still tells what was there"
+
+
+def test_a_table_that_does_not_take_one_member_now_is_not_asked_for_all_the_others() -> None:
+    with in_front_of("http://127.0.0.1:9") as front:
+        front.on("UpdateItem", refuse("ThrottlingException"))
+        client = resources.client("dynamodb", front.url)
+        table = MembershipTable(client, "members", lambda: NOW, JOB)
+        standings = table.advance([change("a@b.co", at=1, member=f"m{number}") for number in range(500)])
+        attempts = client.meta.config.retries["total_max_attempts"]
+        assert {type(each) for each in standings} == {Unavailable}
+        assert front.count("UpdateItem") <= 2 * THREADS * attempts
+
+
+def test_without_time_nothing_more_is_recorded(site: Site) -> None:
+    standings = site.members().advance([change("a@b.co", at=1)], (), lambda: False)
+    assert [each.reason for each in standings if isinstance(each, TransientError)] == ["out_of_time"]
 
 
 def test_a_table_that_does_not_answer_keeps_everything_waiting() -> None:

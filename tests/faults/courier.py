@@ -83,7 +83,7 @@ class Courier:
             for message in sqs.receive_message(**asked, MessageSystemAttributeNames=["All"]).get("Messages", [])
         ]
 
-    def run(self, *bodies: str, milliseconds: int = 30_000) -> Run:
+    def run(self, *bodies: str, milliseconds: int = 60_000) -> Run:
         """Put messages, have the worker deliver all that is visible, and make what must come back visible at once."""
         self.put(*bodies)
         records = self.receive()

@@ -57,7 +57,7 @@ ROWS = [
         "backoff; the circuit opens; nothing parked; recovered within a quarter of an hour",
         f"{AMAZON}, tests/model/test_outage.py",
     ),
-    Row(17, "Amazon", "reset before, in, after the request", "settle time, then sent again: 1 + f uploads", AMAZON),
+    Row(17, "Amazon", "reset before, in, after the request", "settle time, then sent again: one upload more", AMAZON),
     Row(18, "Amazon", "an answer that says nothing", "unknown outcome; bounded read", AMAZON),
     Row(19, "Amazon", "401 on one request, or on all", "one new token, the request repeated; no loop", AMAZON),
     Row(20, "Amazon", "403 or 404 for one audience", "parked without halving; others go on", AMAZON),
@@ -78,10 +78,16 @@ ROWS = [
     ),
     Row(28, "token", "many workers at expiry", "one request, however many", TOKEN),
     Row(29, "token", "the token cannot be stored", "uploads go on", TOKEN),
-    Row(30, "clock", "steps while workers wait", "deadlines by monotonic time; O1, O2", MODEL),
+    Row(30, "clock", "steps while workers wait", "deadlines by monotonic time; the newest change wins", MODEL),
     Row(31, "data", "100,000 changes of one member; ids alike", "one record; never merged", f"{WORKER}, {MODEL}"),
     Row(32, "tenants", "one audience throttled, or a flood", "the other is delivered at once", f"{AMAZON}, {WORKER}"),
-    Row(33, "operations", "redrive into live traffic; older messages", "changes nothing newer; read", WORKER),
+    Row(
+        33,
+        "operations",
+        "redrive into live traffic; older messages",
+        "undoes nothing newer; older messages are still read",
+        WORKER,
+    ),
     Row(34, "all", "the faults again, with marked secrets and persons", "found nowhere", TOKEN),
 ]
 

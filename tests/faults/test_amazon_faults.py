@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from math import ceil, log2
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from audience_sync.budget import RESERVE, SHARE
+from audience_sync.circuit import FAILURES
+from audience_sync.outbox import Limits
+from audience_sync.pieces import DIVISIBLE, SUSPICIOUS
 from local.amazon.exchange import SANDBOX
 from tests.faults.courier import TOKENS, Courier, upload_fails
 from tests.faults.figures import measured
@@ -111,6 +115,43 @@ def test_one_throttled_audience_does_not_hold_up_the_other(courier: Courier) -> 
         assert courier.run(body(change(member)), *([throttled] if member == "cust_2" else [])).back == [throttled]
     assert courier.amazon.members() == {"cust_2", "cust_3", "cust_4"}
     measured(32, "one of two audiences throttled, 3 runs", requests=courier.amazon.asked(), delivered_of_the_other=3)
+
+
+@pytest.mark.usefixtures("second_audience")
+@pytest.mark.parametrize("do", [{"status": 503}, {"close_after_apply": True}], ids=["503", "no answer"])
+def test_one_failing_audience_does_not_stop_the_other(courier: Courier, do: dict[str, Any], request: Any) -> None:
+    courier.amazon.fail(upload_fails(do, audience=OTHER))
+    failing = body(change("cust_1"), audience=OTHER)
+    members = [f"cust_{number}" for number in range(2, 12)]
+    for member in members:
+        assert courier.run(*([failing] if member == "cust_2" else []), body(change(member))).back == [failing]
+    assert courier.amazon.members() == set(members)
+    asked = courier.amazon.asked() - len(members)
+    assert asked == FAILURES, "then its own circuit is open"
+    case = f"one of two audiences: {request.node.callspec.id}, 10 runs"
+    measured(32, case, requests=asked, delivered_of_the_other=len(members))
+
+
+@pytest.mark.usefixtures("second_audience")
+def test_two_failing_audiences_are_an_outage(courier: Courier) -> None:
+    courier.amazon.fail(upload_fails({"status": 503}))
+    both = [body(change("cust_1"), audience=OTHER), ONE]
+    for _ in range(8):
+        assert sorted(courier.run(*(both if _ == 0 else [])).back) == sorted(both)
+    asked = courier.amazon.asked()
+    assert asked <= FAILURES + 2, "one failure of each, before it was clear"
+    measured(16, "8 runs without Amazon, two audiences", requests=asked, parked=0)
+
+
+@pytest.mark.parametrize("status", [400, 422, 405, 415, 501])
+def test_a_refusal_that_is_not_about_records_is_found_out_early(courier: Courier, status: int) -> None:
+    members = [f"cust_{number:03}" for number in range(500)]
+    courier.amazon.fail(upload_fails({"status": status}))
+    assert courier.run(body(*map(change, members))).back == []
+    assert courier.letters() == dict.fromkeys(members, "request_rejected")
+    asked = courier.amazon.asked()
+    assert asked <= (1 if status not in DIVISIBLE else 4 * SUSPICIOUS + 2 * ceil(log2(len(members))))
+    measured(21, f"{status} for all of 500", requests=asked, parked=len(members))
 
 
 # Rows 16 to 18: passing trouble, and answers that say nothing
@@ -263,21 +304,29 @@ def test_one_record_that_is_too_large_is_parked(courier: Courier) -> None:
 # Rows 23 and 24: nobody there, or somebody else
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that waits two seconds for an answer, instead of thirty."""
+    monkeypatch.setattr("functions.worker.handler.Limits", partial(Limits, timeout=2.0))
+
+
+@pytest.mark.usefixtures("hurried")
 def test_a_trickling_answer_is_given_up_in_time(courier: Courier) -> None:
     courier.amazon.fail(upload_fails({"trickle": 0.3}))
-    run = courier.run(ONE, milliseconds=10_000)
+    run = courier.run(ONE)
     assert run.back == [ONE]
     assert run.seconds < 10, "before Lambda's time is over; with nothing else to do, after two seconds"
-    measured(23, "answer trickles, 10 s left", requests=1, seconds=round(run.seconds, 1))
+    measured(23, "answer trickles, patience of 2 s", requests=1, seconds=round(run.seconds, 1))
 
 
+@pytest.mark.usefixtures("hurried")
 def test_no_answer_is_given_up_in_time(courier: Courier) -> None:
     courier.amazon.fail(upload_fails({"delay": 20}))
-    run = courier.run(ONE, milliseconds=10_000)
+    run = courier.run(ONE)
     assert run.back == [ONE]
     assert run.seconds < 10
     assert run.waits >= [60], "it may be applied still"
-    measured(23, "no answer, 10 s left", requests=1, seconds=round(run.seconds, 1))
+    measured(23, "no answer, patience of 2 s", requests=1, seconds=round(run.seconds, 1))
 
 
 def test_a_closed_port_is_no_unknown_outcome(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> None:

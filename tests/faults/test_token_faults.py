@@ -43,8 +43,26 @@ def test_without_a_token_messages_wait(courier: Courier, do: dict[str, Any], req
     asked = courier.amazon.asked(TOKENS)
     assert asked <= 1
     courier.amazon.mend()
+    courier.is_warm = False  # another worker; this one remembers for half a minute
     assert courier.run().back == []
     measured(27, f"login: {request.node.callspec.id}", token_requests=asked, uploads=0, waits=run.waits)
+
+
+def test_a_login_that_hangs_costs_one_invocation_its_time_once(
+    courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audience_sync.amazon_ads.login.TIMEOUT", (1.0, 1.0))
+    courier.amazon.fail(login_fails({"delay": 30}))
+    bodies = [body(change("cust_1"), audience=str(number)) for number in range(71, 77)]
+    run = courier.run(*bodies)
+    assert (sorted(run.back), courier.amazon.asked(), courier.letters()) == (sorted(bodies), 0, {})
+    assert courier.amazon.asked(TOKENS) == 1
+    measured(27, "login hangs, 6 audiences", token_requests=1, uploads=0)
+
+
+def test_unreadable_credentials_park_nothing(courier: Courier) -> None:
+    courier.cloud.put_secret("CredentialsSecret", '{"clientId": "x",}')
+    assert (courier.run(ONE).back, courier.amazon.asked(), courier.letters()) == ([ONE], 0, {})
 
 
 def test_a_revoked_authorization_is_asked_for_once_in_five_minutes(courier: Courier) -> None:

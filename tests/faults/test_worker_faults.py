@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from audience_sync.aws.clients import client
+from audience_sync.aws.members import THREADS
 from audience_sync.delivery import Delivery, Message
 from audience_sync.membership import pack
 from audience_sync.outbox import Limits
@@ -18,7 +20,7 @@ from local.resources import CREDENTIALS
 from local.template import REGION
 from tests.faults.courier import Courier, upload_fails
 from tests.faults.figures import measured
-from tests.faults.proxy import Effect, hang_up, hold, lose_answer, refuse
+from tests.faults.proxy import Effect, answer_after, hang_up, hold, lose_answer, refuse
 from tests.functions.conftest import AUDIENCE
 from tests.functions.test_worker import EMAIL, body, change
 from tests.model.world import change_of
@@ -64,7 +66,7 @@ def test_a_killed_worker_loses_nothing_and_sends_once_more_at_most(
     async def die() -> list[dict[str, Any]]:
         records = courier.receive()
         victim = await start(courier)
-        answering = asyncio.create_task(victim.invoke({"Records": records}, 20))
+        answering = asyncio.create_task(victim.invoke({"Records": records}, 60))
         if call:
             assert await asyncio.to_thread(arrived.wait, 10)
             victim.kill()
@@ -115,7 +117,7 @@ def test_one_message_at_two_workers_at_once_makes_duplicates_only(courier: Couri
 
     async def both() -> list[Any]:
         workers = await asyncio.gather(start(courier), start(courier))
-        answers = await asyncio.gather(*(worker.invoke({"Records": records}, 20) for worker in workers))
+        answers = await asyncio.gather(*(worker.invoke({"Records": records}, 60) for worker in workers))
         await asyncio.gather(*(worker.close() for worker in workers))
         return answers
 
@@ -131,7 +133,7 @@ def test_an_entry_and_an_exit_at_two_workers_at_once_leave_the_person_out(courie
     async def both() -> None:
         workers = await asyncio.gather(start(courier), start(courier))
         turns = [({"Records": [record]}, worker) for record, worker in zip(records, workers, strict=True)]
-        answers = await asyncio.gather(*(worker.invoke(event, 20) for event, worker in turns))
+        answers = await asyncio.gather(*(worker.invoke(event, 60) for event, worker in turns))
         assert answers == [{"batchItemFailures": []}] * 2
         await asyncio.gather(*(worker.close() for worker in workers))
 
@@ -209,6 +211,22 @@ def test_without_the_table_nothing_is_acknowledged(courier: Courier, call: str, 
     assert courier.run().back == []
     assert courier.amazon.members() == {"cust_1"}
     measured(14, request.node.callspec.id, uploads=courier.amazon.asked(), seconds=round(run.seconds, 1))
+
+
+def test_a_table_that_hangs_costs_a_wait_and_not_one_for_each_member(
+    courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impatient(service: str, **options: Any) -> Any:
+        return client(service, **options | ({"read_timeout": 0.5, "attempts": 1} if service == "dynamodb" else {}))
+
+    monkeypatch.setattr("functions.worker.handler.client", impatient)
+    courier.front.on(WRITE, answer_after(5))
+    many = body(*(change(f"cust_{number}") for number in range(500)))
+    run = courier.run(many)
+    assert (run.back, courier.amazon.asked(), courier.letters()) == ([many], 0, {})
+    calls = courier.front.count(WRITE)
+    assert calls <= 2 * THREADS, "those that were under way already"
+    measured(14, "UpdateItem hangs, 500 members", uploads=0, calls_at_most=2 * THREADS)
 
 
 # Rows 31 to 33

@@ -44,7 +44,7 @@ AUDIENCE = Audience(
 class Context:
     """As much of Lambda's context as handlers use."""
 
-    milliseconds: int = 30_000
+    milliseconds: int = 60_000
     aws_request_id: str = "request-1"
 
     def get_remaining_time_in_millis(self) -> int:

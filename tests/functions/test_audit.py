@@ -137,6 +137,17 @@ def test_a_change_that_was_put_off_again_and_again_counts_where_it_was_accepted(
     assert '"ChangesEnded"' not in told.partition('"LongestWait"')[2]
 
 
+def test_how_far_the_books_are_behind_is_told(books: Books) -> None:
+    books.accept(event(1))
+    books.carry()
+    function = ("FunctionName", books.cloud.name_of("WorkerFunction"))
+    books.put("AWS/Lambda", "Errors", function, 1, ago=60)
+    closed = books.audit()
+    (told,) = [json.loads(line) for line in books.printed().splitlines() if '"BooksBehind"' in line]
+    assert told["BooksBehind"][0] == pytest.approx(time.time() - closed["closedUntil"], abs=60)
+    assert told["BooksBehind"][0] > AGO - STEP
+
+
 def test_the_books_begin_with_the_first_run(books: Books) -> None:
     books.cloud.enter("AuditFunction")
     begun = handler.lambda_handler({}, Context())

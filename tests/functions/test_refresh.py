@@ -8,6 +8,7 @@ import pytest
 
 from functions.refresh import handler
 from tests.functions.conftest import CREDENTIALS, Cloud, Context
+from tests.hangup import token_endpoint
 
 
 def refresh(cloud: Cloud) -> Any:
@@ -31,6 +32,14 @@ def test_a_token_that_lasts_until_after_the_next_run_is_left_alone(cloud: Cloud)
 def test_a_token_that_would_not_outlive_two_runs_is_replaced(cloud: Cloud) -> None:
     cloud.put_secret("TokenSecret", {"accessToken": "Atza|held", "expiresAt": time.time() + 40 * 60})
     assert refresh(cloud)["refreshed"] is True
+
+
+def test_a_run_does_not_rely_on_a_connection_of_the_one_before(cloud: Cloud) -> None:
+    with token_endpoint() as url:
+        cloud.enter("RefreshFunction", AMAZON_LOGIN_URL=url)
+        for _ in range(2):
+            cloud.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
+            assert handler.lambda_handler({}, Context())["refreshed"] is True
 
 
 @pytest.mark.parametrize(

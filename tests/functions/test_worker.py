@@ -31,7 +31,7 @@ def body(*changes: dict[str, Any], audience: str = AUDIENCE.audience_id) -> str:
     return json.dumps({"v": 1, "audienceId": audience, "connectionId": None, "changes": changes})
 
 
-def deliver(cloud: Cloud, *bodies: str, context: Context | None = None) -> list[str]:
+def deliver(cloud: Cloud, *bodies: str, context: Context | None = None, **variables: str) -> list[str]:
     """Put messages into the queue, receive them and hand them to the worker. Returns the bodies that must come back."""
     sqs, url = cloud.client("sqs"), cloud.name_of("ChangeQueue")
     for each in bodies:
@@ -53,7 +53,7 @@ def deliver(cloud: Cloud, *bodies: str, context: Context | None = None) -> list[
         }
         for message in received
     ]
-    cloud.enter("WorkerFunction")
+    cloud.enter("WorkerFunction", **variables)
     answer = handler.lambda_handler({"Records": records}, context or Context())
     failed = {entry["itemIdentifier"] for entry in answer["batchItemFailures"]}
     for record in records:

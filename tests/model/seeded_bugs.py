@@ -79,8 +79,8 @@ _ALL = [
     Bug(
         "repeat lost uploads without end",
         "audience_sync.budget",
-        "self._accounts[connection].left -= 1",
-        "del connection",
+        "self._accounts[audience_id].left -= 1",
+        "del audience_id",
         "tests/unit/test_budget.py::test_with_the_budget_used_up_nobody_asks_until_it_has_renewed",
     ),
     # Order
@@ -162,8 +162,29 @@ _ALL = [
     Bug(
         "forget a person before the exit is repeated",
         _VERDICTS,
-        "change.forget and change.member not in again and",
-        "change.forget and",
+        "change.forget and change.exits and change.member not in again and",
+        "change.forget and change.exits and",
+        MODEL,
+    ),
+    Bug(
+        "let a later exit overtake a deletion notice",
+        _MEMBERS,
+        "is_owed = change.forget and held.exits and",
+        "is_owed = False and",
+        MODEL,
+    ),
+    Bug(
+        "keep what an exit says after a deletion notice",
+        _MEMBERS,
+        "if change.exits and not change.forget and to_send(before).forget:",
+        "if False:",
+        MODEL,
+    ),
+    Bug(
+        "lose a deletion notice among exits",
+        "audience_sync.membership",
+        "forget = any(change.forget for change in same)",
+        "forget = newest.forget",
         MODEL,
     ),
     # Counting
@@ -207,10 +228,38 @@ _ALL = [
     ),
     # Budget
     Bug(
+        "ask about every record where all are refused",
+        _OUTBOX,
+        "elif refused == 2 * SUSPICIOUS and not accepted:",
+        "elif refused < 0:",
+        DELIVERY + "test_where_every_record_is_refused_not_every_record_is_asked_about",
+    ),
+    Bug(
+        "condemn the others for the first few",
+        _OUTBOX,
+        "pieces = spread(pieces)",
+        "refused = 2 * SUSPICIOUS - 1",
+        DELIVERY + "test_a_run_of_bad_records_at_the_beginning_does_not_condemn_the_others",
+    ),
+    Bug(
+        "begin an upload that must be cut off",
+        _OUTBOX,
+        "return self._time_left() >= self._limits.timeout\n",
+        "return self._time_left() > 1\n",
+        DELIVERY + "test_an_upload_is_not_begun_that_might_have_to_be_cut_off",
+    ),
+    Bug(
+        "let one audience open the connection's circuit",
+        "audience_sync.circuit",
+        'return f"audience:{target.audience_id}" if is_alone else',
+        'return f"connection:{connection}" if is_alone else',
+        "tests/contract/test_circuit.py::test_an_audience_that_fails_alone_stops_no_other",
+    ),
+    Bug(
         "try a 400 for ever",
         _OUTBOX,
-        "outcomes.update((change.member, error) for change in chunk)\n                return None",
-        "return _wait(chunk, Waiting(None, error.reason), outcomes)",
+        "            self._failed(error.reason)\n            return error",
+        "            self._failed(error.reason)\n            return Waiting(None, error.reason)",
         DELIVERY + "test_bad_records_are_isolated_and_cost_their_neighbours_nothing",
     ),
     Bug(

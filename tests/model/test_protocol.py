@@ -217,7 +217,11 @@ class Protocol(RuleBasedStateMachine):
         if at_rest and world.is_sure:
             for member, newest in world.newest().items():
                 version = version_of(newest.record)
-                if member in world.last_told and world.parked.get(member, (-1,)) < version and not newest.forget:
+                if (
+                    member in world.last_told
+                    and world.parked.get(member, (-1,)) < version
+                    and not world.may_be_moot(newest)
+                ):
                     assert world.last_told[member] == version, "an older record was sent last"
 
     def teardown(self) -> None:
@@ -262,6 +266,8 @@ class Protocol(RuleBasedStateMachine):
             else:
                 named = {identity["email"] for identity in newest.record["hashedPII"]}
                 assert named <= held, "O1: the newest change is an entry, and the person is out"
+        for member in world.forgotten():
+            assert world.identities_of(member) == [], "P: asked to be forgotten, and is remembered"
         counted = sum(world.counts.values())
         accepted = len(world.accepted) + world.redriven
         assert counted >= accepted, "D6: changes without a verdict"

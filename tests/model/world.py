@@ -229,9 +229,15 @@ class World:
             for change in envelope.changes:
                 _raise(known, change)
         for change in self.accepted:
-            if change.forget:  # it may find nothing to remove, and is moot then
+            if self.may_be_moot(change):
                 _raise(known, change)
         return known
+
+    def may_be_moot(self, change: MembershipChange) -> bool:
+        """Whether there may be nothing to remove: of who asked to be forgotten, nobody knows more than an exit says."""
+        if not change.exits or change.record["hashedPII"]:
+            return change.forget
+        return any(each.forget and each.member == change.member for each in self.accepted)
 
     def newest(self) -> dict[Member, MembershipChange]:
         """The reference: of each member's accepted changes the newest."""
@@ -242,6 +248,24 @@ class World:
             if held is None or version_of(held.record) < version_of(change.record):
                 newest[member] = change
         return newest
+
+    def forgotten(self) -> set[Member]:
+        """Who has asked to be forgotten and has not entered since."""
+        asked: dict[Member, Version] = {}
+        for change in self.accepted:
+            if change.forget:
+                _raise(asked, change)
+        entered: dict[Member, Version] = {}
+        for change in self.accepted:
+            if not change.exits:
+                _raise(entered, change)
+        return {member for member, version in asked.items() if entered.get(member, (-1,)) < version}
+
+    def identities_of(self, member: Member) -> list[str]:
+        """The identities that the table still holds of a member."""
+        row = self.rows.kept.get((AUDIENCE, member), {})
+        told = json.loads(row["change"]["S"])["record"]["hashedPII"] if row else []
+        return [json.dumps(each) for each in told] + list(row.get("identities", {}).get("SS", []))
 
 
 @dataclass

@@ -130,7 +130,7 @@ class Stage:
             for step in steps:
                 event = await asyncio.to_thread(step)
                 try:
-                    results.append(await environment.invoke(event, 30))
+                    results.append(await environment.invoke(event, function.timeout))
                 except FunctionError as error:
                     results.append(str(error))
         finally:

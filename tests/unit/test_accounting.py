@@ -1,12 +1,15 @@
 """Which changes have got lost, and which may only be waiting?"""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.accounting import HOUR, STEP, Closing, Counts, Gap, close, longest_waits
+from audience_sync.accounting import CRASHING, HOUR, LAGS, STEP, Closing, Counts, Gap, close, longest_waits
 
 NOON = 1_800_000_000 // HOUR * HOUR
 DAY = 24 * HOUR
@@ -45,7 +48,7 @@ def test_a_change_that_counted_twice_hides_none_that_was_accepted_at_another_tim
         pytest.param({NOON: 20}, HOUR + 75 * 60, id="the usual seconds in the queue: the hour must be over"),
         pytest.param({NOON: 20, NOON + HOUR: 600}, HOUR + 75 * 60, id="what waits an hour later is younger"),
         pytest.param({NOON: 20, NOON + HOUR: 4000}, 2 * HOUR + 3 * HOUR, id="it waited for over an hour"),
-        pytest.param({NOON + HOUR: inf}, 2 * HOUR + 3 * HOUR, id="a crash leaves the hour dark"),
+        pytest.param({NOON + HOUR: inf}, 2 * HOUR + 3 * HOUR, id="a pause leaves the hour dark"),
         pytest.param({NOON - HOUR: 1e9}, 5 * 60 + 75 * 60, id="what waited before is none of it"),
         pytest.param(
             {NOON + hour * HOUR: hour * HOUR + 1 for hour in range(12)},
@@ -96,8 +99,26 @@ def test_each_lost_change_is_told_once_however_often_the_books_are_closed(
         pytest.param({}, {}, id="nothing was counted"),
         pytest.param({"oldest": {NOON: 20}}, {NOON: 20}, id="SQS knows the oldest message"),
         pytest.param({"oldest": {NOON: 20}, "put_off": {NOON: 900}}, {NOON: 900}, id="the worker knows an older one"),
-        pytest.param({"crashes": {NOON: 1}, "oldest": {NOON: 20}}, {NOON: inf}, id="a crash"),
+        pytest.param({"crashes": {NOON: 1}, "oldest": {NOON: 20}}, {NOON: CRASHING}, id="a crash"),
         pytest.param({"crashes": {NOON: 0}}, {NOON: 0}, id="no crash"),
+        pytest.param(
+            {"put_off": {NOON - 2 * HOUR: DAY}, "crashes": {NOON: 1}},
+            {NOON - 2 * HOUR: DAY, NOON: DAY + 2 * HOUR},
+            id="a crash two hours after somebody was put off for a day: it may be the one",
+        ),
+        pytest.param(
+            {"put_off": {NOON: DAY}, "crashes": {NOON: 1}}, {NOON: DAY}, id="a crash, and the worker knows an older one"
+        ),
+        pytest.param(
+            {"put_off": {NOON - CRASHING - HOUR: DAY}, "crashes": {NOON: 1}},
+            {NOON - CRASHING - HOUR: DAY, NOON: CRASHING},
+            id="a crash long after: SQS has given that one up",
+        ),
+        pytest.param(
+            {"visible": {NOON - HOUR: 3}, "crashes": {NOON: 1}},
+            {NOON - HOUR: inf, NOON: inf},
+            id="a crash after a pause",
+        ),
         pytest.param({"visible": {NOON: 3}}, {NOON: inf}, id="messages, and nobody takes them: delivery is paused"),
         pytest.param({"visible": {NOON: 3}, "invocations": {NOON: 9}}, {NOON: 0}, id="messages, and somebody does"),
         pytest.param({"visible": {NOON: 0}}, {NOON: 0}, id="an empty queue"),
@@ -110,3 +131,97 @@ def test_an_hour_is_known_by_what_the_queue_and_the_worker_tell(
         name: {} for name in ("oldest", "put_off", "crashes", "visible", "invocations")
     }
     assert longest_waits(**(nothing | known)) == wait
+
+
+def in_every_hour(value: float, hours: int) -> dict[int, float]:
+    return {NOON + hour * HOUR: value for hour in range(hours)}
+
+
+def test_a_crash_in_every_hour_keeps_the_books_a_few_hours_open_and_no_longer() -> None:
+    nothing: dict[int, float] = {}
+    for hours in (24, 48, 240):
+        waits = longest_waits(
+            oldest=in_every_hour(20, hours),
+            put_off=nothing,
+            crashes=in_every_hour(1, hours),
+            visible=nothing,
+            invocations=in_every_hour(360, hours),
+        )
+        now = NOON + hours * HOUR
+        assert now - closed({}, waits=waits, now=now).until <= 12 * HOUR
+
+
+RECEIVES = 20  # of one message, until SQS gives it up; test_template.py holds the product with the pause to CRASHING
+RENEWED = 12  # receives after which a message that is put off becomes a new one
+
+
+@dataclass
+class Life:
+    """One change from its acceptance on, and what the functions and SQS tell of it on the way."""
+
+    accepted: float  # epoch seconds
+    visibility: float  # seconds
+    told: dict[str, dict[int, list[tuple[float, float]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    receives: int = 0
+    now: float = 0.0
+
+    def tell(self, metric: str, value: float) -> None:
+        self.told[metric][int(self.now // HOUR * HOUR)].append((self.now, value))
+
+    def lead(self, fates: Sequence[float | None]) -> None:
+        """Live through receives: None is a crash, a number the seconds for which the message is put off."""
+        self.now = self.accepted
+        for fate in fates:
+            self.receives += 1
+            self.tell("invocations", 1)
+            if fate is None:
+                self.tell("crashes", 1)
+                self.now += self.visibility
+            else:
+                self.tell("put_off", self.now - self.accepted)
+                self.receives = 0 if self.receives >= RENEWED else self.receives
+                self.now += fate
+            if self.receives == RECEIVES:
+                return
+
+    def known(self, metric: str, now: float) -> Mapping[int, float]:
+        """What CloudWatch shows of a metric: what was told a quarter of an hour ago."""
+        add = max if metric == "put_off" else sum
+        seen = {
+            hour: [value for moment, value in values if moment <= now - HOUR / 4]
+            for hour, values in self.told[metric].items()
+        }
+        return {hour: add(values) for hour, values in seen.items() if values}
+
+
+@given(
+    begins=st.integers(0, 2 * HOUR),
+    # At most so long that CRASHING holds: see test_template.py.
+    visibility=st.integers(600, (CRASHING - HOUR) // RECEIVES),
+    fates=st.lists(
+        st.one_of(
+            st.lists(st.none(), min_size=1, max_size=RECEIVES),
+            st.lists(st.integers(0, 900), min_size=1, max_size=60),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_the_books_never_close_on_a_change_that_waits_however_the_worker_crashes(
+    begins: int, visibility: int, fates: list[list[float | None]]
+) -> None:
+    life = Life(NOON + begins, visibility)
+    life.lead([fate for few in fates for fate in few])
+    step = int(life.accepted // STEP * STEP)
+    ends = life.now
+    shown = ends + next(lag for age, lag in LAGS if ends - step < age)  # an end is dated by when it was accepted
+    moment = life.accepted
+    while moment < shown:
+        known = {name: life.known(name, moment) for name in ("put_off", "crashes", "invocations")}
+        waits = longest_waits(oldest={}, visible={}, **known)
+        assert closed({step: 1}, waits=waits, now=moment).gaps == ()
+        moment += HOUR / 2
+    waits = longest_waits(oldest={}, visible={}, **{name: life.known(name, inf) for name in known})
+    assert closed({step: 1}, waits=waits, now=shown + 10 * DAY).missing == 1, "and they do close"

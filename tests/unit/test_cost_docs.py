@@ -17,6 +17,7 @@ from audience_sync.settings import WorkerSettings
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/cost.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
+AUDIT = (ROOT / "functions/audit/handler.py").read_text()
 EVENTS = (10**6, 10**7, 10**8)
 
 
@@ -54,6 +55,14 @@ def test_the_batched_part_of_the_table_leaves_nothing_out() -> None:
     assert {row[0] for row in _rows()} >= MONTH(EVENTS[0]).keys()
 
 
+def test_what_metrics_and_alarms_cost_is_what_the_model_gives() -> None:
+    price = MODEL["PRICE"]
+    assert f"{MODEL['METRICS']} of the stack and {MODEL['OF_AN_AUDIENCE']} for each audience" in TEXT
+    assert f"100 active audiences are ${100 * MODEL['OF_AN_AUDIENCE'] * price['metric']:.0f} a month" in TEXT
+    assert f"the audit ${MODEL['READ_HOURLY'] * 720 * price['metric read']:.2f}" in TEXT
+    assert f"the {MODEL['ALARMS']} alarms are ${MODEL['ALARMS'] * price['alarm']:.2f}" in TEXT
+
+
 @pytest.mark.parametrize("days", [397, 90])
 def test_the_price_of_renewal_is_what_the_model_gives(days: int) -> None:
     dollars = MODEL["renewal"](10**6, days)
@@ -69,6 +78,7 @@ def test_the_price_of_renewal_is_what_the_model_gives(days: int) -> None:
             "RECORDS", WorkerSettings.model_fields["max_records_per_upload"].default, id="records of an upload"
         ),
         pytest.param("ALARMS", TEMPLATE.count("Type: AWS::CloudWatch::Alarm\n"), id="alarms"),
+        pytest.param("READ_HOURLY", AUDIT.count(": Metric("), id="metrics that the audit reads"),
         pytest.param("SECRETS", TEMPLATE.count("Type: AWS::SecretsManager::Secret\n"), id="secrets"),
     ],
 )

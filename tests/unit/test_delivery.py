@@ -20,7 +20,8 @@ from audience_sync.errors import (
     TokenUnavailable,
     Unavailable,
 )
-from audience_sync.outbox import Job, Limits
+from audience_sync.outbox import PREPARE, RESERVE, Job, Limits
+from audience_sync.pieces import SUSPICIOUS
 from audience_sync.verdicts import Books
 
 BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
@@ -141,6 +142,38 @@ def test_bad_records_are_isolated_and_cost_their_neighbours_nothing(bad: set[str
     assert amazon.asked <= 1 + 2 * k * (1 + rounds)
 
 
+@pytest.mark.parametrize("status", [400, 422])
+def test_where_every_record_is_refused_not_every_record_is_asked_about(status: int) -> None:
+    amazon = Amazon(lambda _: RequestRejected(f"Amazon answered {status}", status=status))
+    letters = Letters()
+    report = deliver([message("a", *members(6000))], amazon, letters)
+    assert (report.parked, len(letters.kept), report.deferred) == (6000, 6000, [])
+    assert amazon.asked <= 4 * SUSPICIOUS + 2 * 13, "13 halvings of 6,000"
+
+
+@pytest.mark.parametrize("status", [401, 405, 406, 415, 501])
+def test_a_refusal_that_no_record_can_be_the_cause_of_is_believed_at_once(status: int) -> None:
+    amazon = Amazon(lambda _: RequestRejected(f"Amazon answered {status}", status=status))
+    assert deliver([message("a", *members(20))], amazon).parked == 20
+    assert amazon.asked == 1
+
+
+@pytest.mark.parametrize("count", [2 * SUSPICIOUS, 3 * SUSPICIOUS, 100])
+@pytest.mark.parametrize("bad", [SUSPICIOUS, SUSPICIOUS + 3, 2 * SUSPICIOUS - 1])
+def test_a_run_of_bad_records_at_the_beginning_does_not_condemn_the_others(bad: int, count: int) -> None:
+    refused = {f"m{number}" for number in range(bad)}
+
+    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
+        found = refused & {record["externalUserId"] for record in body["records"]}
+        return RequestRejected("Amazon answered 400", status=400) if found else None
+
+    amazon, letters = Amazon(refuses), Letters()
+    report = deliver([message("a", *members(count))], amazon, letters)
+    assert letters.reasons().keys() == refused
+    assert amazon.members() == {f"m{number}" for number in range(count)} - refused
+    assert (report.delivered, report.parked) == (count - bad, bad)
+
+
 def test_an_upload_that_is_too_large_is_halved_until_it_fits() -> None:
     def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
         return RequestTooLarge("Amazon answered 413", status=413) if len(body["records"]) > 3 else None
@@ -238,6 +271,20 @@ def test_a_repetition_ends_nothing_anew() -> None:
     assert deliver([told("a", change("m0"), again=True)], Amazon()).ended == {}
 
 
+@pytest.mark.parametrize(
+    ("messages", "again"),
+    [
+        pytest.param([told("a", change("m0"))], set(), id="a change"),
+        pytest.param([told("a", change("m0"), again=True)], {"m0"}, id="a repetition"),
+        pytest.param([told("a", change("m0"), again=True), told("b", change("m1"))], {"m0"}, id="of one of two"),
+        pytest.param([told("a", change("m0"), again=True), told("b", change("m0"))], set(), id="beside the change"),
+        pytest.param([told("a", change("m0", at=2), again=True), told("b", change("m0"))], {"m0"}, id="of a newer one"),
+    ],
+)
+def test_members_of_whom_nothing_new_was_sent_are_told_apart(messages: list[Message], again: set[str]) -> None:
+    assert {member for _, member in deliver(messages, Amazon()).again} == again
+
+
 def test_what_goes_back_tells_how_long_the_oldest_has_waited() -> None:
     messages = [told("a", change("m1"), firstAt=500), message("b", change("m2"))]
     assert deliver(messages, Amazon(lambda _: Throttled("429"))).longest_wait == 4.5
@@ -333,7 +380,22 @@ def test_a_dead_letter_tells_its_story_and_can_be_redriven_as_it_is() -> None:
 
 
 def test_without_time_left_nothing_is_asked_and_everything_comes_back_at_once() -> None:
-    amazon = Amazon()
-    report = deliver([message("a", change("m1"))], amazon, seconds=5.5)
+    amazon, enough = Amazon(), Limits().timeout + PREPARE + RESERVE
+    report = deliver([message("a", change("m1"), receives=9)], amazon, seconds=enough - 0.1)
     assert amazon.asked == 0
-    assert [deferred.reason for deferred in report.deferred] == ["out_of_time"]
+    assert [(deferred.reason, deferred.delay) for deferred in report.deferred] == [("out_of_time", 0)]
+    assert deliver([message("a", change("m1"))], amazon, seconds=enough).delivered == 1
+
+
+def test_an_upload_is_not_begun_that_might_have_to_be_cut_off() -> None:
+    clock = [0.0]
+
+    def slow(_: dict[str, Any]) -> None:
+        clock[0] += 12.0
+
+    amazon = Amazon(slow)
+    books = Books(Letters(), Letters(), None, Limits(max_bytes=1000), now=lambda: 5000)
+    delivery = Delivery(amazon, books, monotonic=lambda: clock[0], jitter=lambda: 1.0)
+    report = delivery.deliver([message("a", *members(50))], deadline=60.0)
+    assert len(amazon.taken) == 2, "12 seconds each; the third would begin with 28 seconds left, and may take 30"
+    assert (report.delivered, report.requeued, report.reasons) == (len(amazon.members()), 1, {})

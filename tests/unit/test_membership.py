@@ -14,7 +14,13 @@ from audience_sync.membership import MAX_MESSAGE, Audience, ChangeMessage, Membe
 
 
 def change(
-    member: str = "m1", *, at: int = 1, exits: bool = False, message_id: str = "a", emails: tuple[str, ...] = ("e",)
+    member: str = "m1",
+    *,
+    at: int = 1,
+    exits: bool = False,
+    message_id: str = "a",
+    emails: tuple[str, ...] = ("e",),
+    forget: bool = False,
 ) -> MembershipChange:
     record: dict[str, Any] = {
         "externalUserId": member,
@@ -22,7 +28,7 @@ def change(
         "hashedPII": [{"email": email} for email in emails],
         "userConsent": {},
     }
-    return MembershipChange("9007199254740993", None, at, message_id, record)
+    return MembershipChange("9007199254740993", None, at, message_id, record, forget)
 
 
 changes = st.builds(
@@ -32,6 +38,7 @@ changes = st.builds(
     exits=st.booleans(),
     message_id=st.sampled_from("abc"),
     emails=st.lists(st.sampled_from("vwxyz"), max_size=3, unique=True).map(tuple),
+    forget=st.booleans(),
 )
 
 
@@ -41,7 +48,7 @@ def by_member(some: list[MembershipChange]) -> dict[tuple[str, str], MembershipC
 
 def canonical(some: list[MembershipChange]) -> dict[tuple[str, str], Any]:
     return {
-        each.member: (each.version, sorted(json.dumps(identity) for identity in each.record["hashedPII"]))
+        each.member: (each.version, each.forget, sorted(json.dumps(identity) for identity in each.record["hashedPII"]))
         for each in some
     }
 
@@ -72,6 +79,11 @@ def test_an_exit_takes_along_the_identities_of_the_entries_it_overtakes() -> Non
     (merged,) = coalesce([change(at=1, emails=("old",)), change(at=2, exits=True, emails=())])
     assert merged.exits
     assert merged.record["hashedPII"] == [{"email": "old"}]
+
+
+def test_a_later_exit_does_not_undo_that_a_person_asked_to_be_forgotten() -> None:
+    (merged,) = coalesce([change(at=1, exits=True, forget=True), change(at=2, exits=True)])
+    assert (merged.version.at, merged.forget) == (2, True)
 
 
 def test_ids_that_differ_in_case_are_different_members() -> None:

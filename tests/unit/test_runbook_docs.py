@@ -80,6 +80,13 @@ def test_every_alarm_has_a_heading_in_the_order_of_the_template() -> None:
     assert re.findall(r"^### (\w+)$", alarms, re.MULTILINE) == ALARMS
 
 
+def test_every_alarm_stands_once_in_the_table_of_what_can_wait() -> None:
+    table = RUNBOOK.split("| alarm | when |")[1].split("\n\n")[0]
+    linked = re.findall(r"\[(\w+)\]\(#(\w+)\)", table)
+    assert sorted(name for name, _ in linked) == sorted(ALARMS)
+    assert all(anchor == name.lower() for name, anchor in linked)
+
+
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_an_alarm_is_explained_from_what_it_means_to_when_it_is_over(alarm: str) -> None:
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]

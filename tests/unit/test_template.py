@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
+from audience_sync.accounting import CRASHING, HOUR
 from audience_sync.amazon_ads.form import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, LEFT_BEHIND, RESERVE
 from audience_sync.aws import entries
 from audience_sync.aws.marks import PARTITION
-from audience_sync.delivery import RENEWED_AT
+from audience_sync.delivery import MAX_DELAY, RENEWED_AT
+from audience_sync.followup import ENOUGH
 from audience_sync.renewal import LONGEST_MARGIN
 from audience_sync.renewal import RESERVE as RENEWAL_RESERVE
 from audience_sync.settings import (
@@ -117,6 +119,19 @@ def test_a_batch_of_more_than_ten_has_a_window() -> None:
 def test_pausing_stops_delivery_and_not_intake() -> None:
     assert CHANGES["Enabled"] == {"Fn::If": ["Delivering", True, False]}
     assert not any("Enabled" in event["Properties"] for event in _properties("IngestFunction")["Events"].values())
+
+
+def test_a_question_about_a_job_stays_out_of_sight_for_six_timeouts_of_its_function() -> None:
+    assert _properties("JobQueue")["VisibilityTimeout"] >= 6 * _properties("JobsFunction")["Timeout"]
+
+
+def test_a_run_of_jobs_has_time_for_several_questions_without_an_answer() -> None:
+    assert _properties("JobsFunction")["Timeout"] >= ENOUGH + 3 * 30  # seconds; Amazon's p99 is 30
+
+
+def test_the_audit_waits_for_as_long_as_sqs_hands_out_a_message_that_crashes_the_worker() -> None:
+    queue = _properties("ChangeQueue")
+    assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] + HOUR <= CRASHING
 
 
 @pytest.mark.parametrize("queue", _named("AWS::SQS::Queue"))
@@ -238,7 +253,8 @@ def test_an_alarm_carries_its_own_name_tells_somebody_and_says_what_it_means(ala
     properties = _properties(alarm)
     assert properties["AlarmName"] == {"Fn::Sub": "${AWS::StackName}-" + alarm}
     assert properties["AlarmActions"] == [{"Ref": "Alarms"}]
-    assert properties["AlarmDescription"].endswith(".")
+    assert properties["AlarmDescription"].endswith(f". What to do: docs/runbook.md, {alarm}.")
+    assert len(properties["AlarmDescription"]) <= 1024  # characters; AWS takes no more
 
 
 def test_access_logs_hold_route_keys_and_nothing_a_sender_wrote() -> None:
@@ -281,6 +297,37 @@ def test_a_gap_rings_for_a_day_since_each_is_counted_once() -> None:
     assert schedule["Properties"]["Schedule"] == "rate(1 hour)"
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 24 * 3600
     assert alarm["DatapointsToAlarm"] == alarm["Threshold"] == 1
+
+
+def test_a_stall_rings_by_how_long_changes_wait_and_a_single_429_does_not() -> None:
+    alarm = _properties("DeliveryStalled")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("LongestWait", "Maximum")
+    assert alarm["Threshold"] == _properties("OldestMessageAge")["Threshold"] == 1800  # seconds
+    assert alarm["Period"] >= MAX_DELAY, "what waits shows itself in nearly every period"
+    assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("alarm", "function"),
+    [
+        ("WorkerErrors", "WorkerFunction"),
+        ("JobsErrors", "JobsFunction"),
+        ("RefreshErrors", "RefreshFunction"),
+        ("AuditErrors", "AuditFunction"),
+        ("RenewErrors", "RenewFunction"),
+    ],
+)
+def test_somebody_watches_every_function_that_nobody_calls(alarm: str, function: str) -> None:
+    properties = _properties(alarm)
+    assert (properties["Namespace"], properties["MetricName"]) == ("AWS/Lambda", "Errors")
+    assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
+
+
+def test_errors_of_the_functions_behind_the_gateway_are_counted_there() -> None:
+    assert _properties("IngestErrors")["Dimensions"] == [{"Name": "ApiId", "Value": {"Ref": "Api"}}]  # all its routes
+    watched = {"WorkerFunction", "JobsFunction", "RefreshFunction", "AuditFunction", "RenewFunction"}
+    for function in set(FUNCTIONS) - watched:
+        assert {event["Type"] for event in _properties(function)["Events"].values()} == {"HttpApi"}
 
 
 @pytest.mark.parametrize("secret", _named("AWS::SecretsManager::Secret"))

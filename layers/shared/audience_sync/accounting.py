@@ -11,7 +11,10 @@ from math import inf
 
 STEP = 300  # seconds; the finest sums that CloudWatch keeps for as long as a message can wait
 HOUR = 3600  # seconds
-PATIENCE = HOUR  # seconds; what waits shows itself every 15 minutes, and crashing, every eleven
+PATIENCE = HOUR  # seconds; what waits shows itself every 15 minutes, and crashing, whenever SQS hands it out again
+# Seconds in which a change can go from hand to hand unseen while the worker crashes: SQS hands a message out 20 times,
+# a visibility timeout apart, and then it lies in the dead letters. The hour more is for counting in whole ones.
+CRASHING = 8 * HOUR
 # How long CloudWatch may take to show a metric, by how old the time is that it is dated by: seconds, seconds.
 LAGS = ((3 * HOUR, HOUR / 4), (24 * HOUR, 2 * HOUR), (inf, 50 * HOUR))
 
@@ -35,19 +38,25 @@ def longest_waits(
 ) -> dict[int, float]:
     """Tell how long a change may have waited in each hour, in seconds.
 
+    Nobody tells the age of what a crashing worker holds. It was told when the message lay in the queue or was put off
+    for the last time, which is less than CRASHING ago; if that never happened, the change itself is younger. So in an
+    hour with a crash something may be as old as it was in one of the hours before, and the time since then. It is not
+    older, even with a crash in every hour: the books would never close otherwise, and nothing would ring.
+
     Args:
         oldest: the age of the oldest message, as SQS tells; it leaves out those that were received three times.
         put_off: the age of the oldest change that the worker put off.
-        crashes: of the worker; nobody knows the age of what it held.
+        crashes: of the worker.
         visible: the fewest messages in the queue that nobody took. With delivery paused SQS alone tells their age.
         invocations: of the worker.
     """
-    hours = {*oldest, *put_off, *crashes, *visible}
+    told = {
+        hour: inf if visible.get(hour) and not invocations.get(hour) else max(oldest.get(hour, 0), put_off.get(hour, 0))
+        for hour in {*oldest, *put_off, *crashes, *visible}
+    }
     return {
-        hour: inf
-        if crashes.get(hour) or (visible.get(hour) and not invocations.get(hour))
-        else max(oldest.get(hour, 0), put_off.get(hour, 0))
-        for hour in hours
+        hour: max(told.get(hour - ago, 0) + ago for ago in range(0, CRASHING + 1, HOUR)) if crashes.get(hour) else wait
+        for hour, wait in told.items()
     }
 
 

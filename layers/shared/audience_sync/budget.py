@@ -19,40 +19,40 @@ RENEWAL = 60.0  # seconds until a budget that is used up allows one more try
 
 @dataclass(slots=True)
 class _Account:
-    """What one connection has left."""
+    """What one audience has left."""
 
     left: float
     at: float  # monotonic seconds
 
 
 class RetryBudget:
-    """The budget of one execution environment, for each connection its own."""
+    """The budget of one execution environment, for each audience its own: one's trouble shall not slow another's."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """Hand in the clock, in seconds."""
         self._monotonic = monotonic
-        self._accounts: dict[str | None, _Account] = {}
+        self._accounts: dict[str, _Account] = {}
 
     def sparing(self, uploader: Uploader) -> Uploader:
         """Return an uploader that does not ask while an unknown outcome could not be afforded."""
         return _Spared(uploader, self)
 
-    def afford(self, connection: str | None) -> float:
+    def afford(self, audience_id: str) -> float:
         """Return for how many seconds no upload should be made; 0 where one may be made now."""
         now = self._monotonic()
-        account = self._accounts.setdefault(connection, _Account(RESERVE, now))
+        account = self._accounts.setdefault(audience_id, _Account(RESERVE, now))
         account.left = min(RESERVE, account.left + (now - account.at) / RENEWAL)
         account.at = now
         return max(0.0, (1 - account.left) * RENEWAL)
 
-    def earn(self, connection: str | None) -> None:
+    def earn(self, audience_id: str) -> None:
         """Note an upload that was answered."""
-        account = self._accounts[connection]
+        account = self._accounts[audience_id]
         account.left = min(RESERVE, account.left + SHARE)
 
-    def spend(self, connection: str | None) -> None:
+    def spend(self, audience_id: str) -> None:
         """Note an upload that must be repeated."""
-        self._accounts[connection].left -= 1
+        self._accounts[audience_id].left -= 1
 
 
 class _Spared:
@@ -62,8 +62,8 @@ class _Spared:
 
     def send_records(self, upload: Upload, *, timeout: float) -> str:
         """Submit one upload; with nothing left raise ServiceUnavailable, reason `retry_budget`, without asking."""
-        connection = upload.target.connection_id
-        pause = self._budget.afford(connection)
+        audience_id = upload.target.audience_id
+        pause = self._budget.afford(audience_id)
         if pause:
             raise ServiceUnavailable(
                 "too many uploads without an answer; waiting before the next try",
@@ -73,7 +73,7 @@ class _Spared:
         try:
             job_id = self._uploader.send_records(upload, timeout=timeout)
         except OutcomeUnknown:
-            self._budget.spend(connection)
+            self._budget.spend(audience_id)
             raise
-        self._budget.earn(connection)
+        self._budget.earn(audience_id)
         return job_id

@@ -1,7 +1,7 @@
 """The Amazon connection of one stack, as every function that calls Amazon puts it together."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -13,11 +13,20 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
+class FreshConnections(requests.Session):
+    """A session that opens a connection for every request: none survives the function being frozen in between."""
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send one request; what an earlier one has left open is not used again."""
+        self.close()  # the adapters stay, and open what they need
+        return super().send(request, **options)
+
+
 def access_tokens(settings: AmazonSettings, secrets: "SecretsManagerClient") -> AccessTokens:
     """Return the source of access tokens: memory, the token secret, and the login where neither helps."""
     credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
     return AccessTokens(
         JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
-        Login(requests.Session(), settings.hosts.login, credentials, time.time),
+        Login(FreshConnections(), settings.hosts.login, credentials, time.time),
         time.time,
     )

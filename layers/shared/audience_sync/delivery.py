@@ -51,6 +51,7 @@ class Report:
     reasons: dict[str, int] = field(default_factory=dict)  # why changes were parked or uploads failed
     jobs: list[Job] = field(default_factory=list)  # to follow up
     ended: dict[int, int] = field(default_factory=dict)  # changes that got a verdict, by when they were accepted
+    again: frozenset[Member] = frozenset()  # of whom what was sent had been counted before
     longest_wait: float = 0.0  # seconds since the oldest change was accepted that goes back
 
     def note(self, reason: str) -> None:
@@ -98,6 +99,7 @@ class Delivery:
                 report.ended[each.first_at] = report.ended.get(each.first_at, 0) + 1
         tally = outbox.tally
         report.uploads_sent, report.uploads_failed, report.jobs = tally.sent, tally.failed, tally.jobs
+        report.again = verdicts.repeated()
         for reason in (*tally.reasons, *verdicts.reasons):
             report.note(reason)
         return report
@@ -126,7 +128,10 @@ class Delivery:
             return True
         self._note_wait(report, each.first_at)
         asked = [waiting[change.member] for change in left]
-        delay = max([self._backoff(each.attempts), *(why.delay for why in asked if why.delay is not None)])
+        # What was not even tried, for want of time, need not stand back from anything.
+        untried = all(why.reason == "out_of_time" for why in asked)
+        backoff = 0.0 if untried else self._backoff(each.attempts)
+        delay = max([backoff, *(why.delay for why in asked if why.delay is not None)])
         if len(left) < len(each.read.changes) or message.receive_count >= RENEWED_AT:
             history = replace(each.read.history, attempts=each.attempts, first_at=each.first_at)
             try:

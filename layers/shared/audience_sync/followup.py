@@ -1,60 +1,27 @@
 """What became of an upload: ask Amazon until its job has ended, tell the sizes, and park what the job rejected.
 
-A job that failed as a whole took no record in: all its members are parked, for someone to look and redrive.
+A job that failed as a whole took no record in: all its members are parked, for someone to look and redrive. Without
+the membership table nobody has the changes of a job any more: what it rejected can then only be counted.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.errors import InvalidMessage, NotFound
+from audience_sync.errors import NotFound, TransientError
+from audience_sync.jobs import JobMessage
 from audience_sync.membership import MembershipChange, pack
 
-Member = tuple[str, str]
+Member = tuple[str, str]  # audience, external user id
 
 MAX_AGE = 36 * 3600  # seconds; Amazon shows members within 36 hours, and a job that is not over by then is none
 MAX_PAUSE = 900.0  # seconds between two questions; SQS delays no message longer
-MAX_NAMED = 240_000  # bytes of member ids in one message
-
-
-@dataclass(frozen=True, slots=True)
-class JobMessage:
-    """One job to follow up."""
-
-    job_id: str
-    audience_id: str
-    sent_at: int  # epoch milliseconds of the upload
-    members: tuple[str, ...]  # external user ids in it
-    asked: int = 0  # times we have asked already
-
-    def body(self) -> str:
-        """The message as the job queue carries it."""
-        told = {
-            "v": 1,
-            "jobId": self.job_id,
-            "audienceId": self.audience_id,
-            "sentAt": self.sent_at,
-            "asked": self.asked,
-            "members": self.members,
-        }
-        return json.dumps(told, separators=(",", ":"))
-
-    @classmethod
-    def from_body(cls, body: str) -> "JobMessage":
-        """Read a message body. Raises InvalidMessage."""
-        try:
-            told = json.loads(body)
-            return cls(
-                str(told["jobId"]),
-                str(told["audienceId"]),
-                int(told["sentAt"]),
-                tuple(str(member) for member in told["members"]),
-                int(told.get("asked", 0)),
-            )
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            raise InvalidMessage("the message names no job") from None
+READ_AT_ONCE = 100  # members; the table answers for as many in one request
+PARKED_AT_ONCE = 10  # members; the dead letters take as many in one request
+RESERVE = 20.0  # seconds kept back while letters go out: for one slow read, one slow send and putting back who is left
+ENOUGH = 45.0 + RESERVE  # seconds without which no look begins: Amazon may take 30 to answer, and a token 15 before
 
 
 class Jobs(Protocol):
@@ -86,74 +53,136 @@ class Finding:
 
     message: JobMessage
     report: JobReport | None  # None where Amazon knows no such job
-    outcome: str  # ended, waiting, given_up, unknown
+    outcome: str  # ended, unfinished (some members are left for another look), waiting, given_up, unknown
     parked: int = 0  # changes that the job rejected
+    unparkable: int = 0  # records that it rejected, and nobody has their changes
+
+
+class Clock(NamedTuple):
+    """The times that matter here."""
+
+    now: Callable[[], int]  # epoch milliseconds
+    monotonic: Callable[[], float]  # seconds
+
+
+class _Refusal(NamedTuple):
+    """One record that took no effect."""
+
+    member: str  # external user id
+    reason: str
+    detail: str
 
 
 class FollowUp:
     """Follows jobs up, one message at a time."""
 
-    def __init__(self, amazon: Jobs, members: Members, jobs: Sink, dead_letters: Sink, now: Callable[[], int]) -> None:
-        """Hand in the collaborators: Amazon, table, job queue, dead letters; `now` in epoch milliseconds."""
+    def __init__(self, amazon: Jobs, members: Members | None, jobs: Sink, dead_letters: Sink, clock: Clock) -> None:
+        """Hand in the collaborators: Amazon, the table where it is kept, job queue, dead letters, clock."""
         self._amazon = amazon
         self._members = members
         self._jobs = jobs
         self._dead_letters = dead_letters
-        self._now = now
+        self._clock = clock
 
     def look(self, message: JobMessage, *, deadline: float) -> Finding:
         """Ask about one job, and act on the answer.
 
+        Args:
+            message: names the job.
+            deadline: monotonic seconds at which the function is stopped.
+
         Raises:
             TransientError: nothing is decided; the message must come back.
         """
+        if self._clock.monotonic() > deadline - ENOUGH:
+            # Stopped over one answer, the function would give back all its messages, those that are done with, too.
+            raise TransientError("no time left to ask about the job", reason="out_of_time")
         try:
             report = self._amazon.job(message.job_id)
         except NotFound:
             return Finding(message, None, "unknown")
         if not report.is_final:
-            if self._now() - message.sent_at > MAX_AGE * 1000:
+            if self._clock.now() - message.sent_at > MAX_AGE * 1000:
                 return Finding(message, report, "given_up")
-            pause = min(MAX_PAUSE, 60.0 * 2.0 ** min(message.asked, 16))
-            self._jobs.send([replace(message, asked=message.asked + 1).body()], deadline=deadline, delay=pause)
+            self._ask_again(message, deadline)
             return Finding(message, report, "waiting")
-        parked = self._park(message, report.rejected, deadline, reason="job_rejected")
-        if report.has_failed:
-            others = {member: "Amazon's job failed" for member in message.members if member not in report.rejected}
-            parked += self._park(message, others, deadline, reason="job_failed")
-        return Finding(message, report, "ended", parked)
+        refusals = list(_refusals(message, report))
+        if self._members is None:
+            return Finding(message, report, "ended", unparkable=len(refusals))
+        parked, left = self._park(self._members, message, refusals, deadline)
+        if left:
+            self._ask_again(replace(message, members=left), deadline)
+        return Finding(message, report, "unfinished" if left else "ended", parked)
 
-    def _park(self, message: JobMessage, rejected: dict[str, str], deadline: float, *, reason: str) -> int:
-        """Park those whose newest change is the rejected one; whoever has changed since has a new upload."""
-        changes = self._unchanged(message, rejected)
-        letters = [self._letter(message, change, rejected[change.member[1]], reason) for change in changes]
-        if letters:
+    def _ask_again(self, message: JobMessage, deadline: float) -> None:
+        pause = min(MAX_PAUSE, 60.0 * 2.0 ** min(message.asked, 16))
+        self._jobs.send([replace(message, asked=message.asked + 1).body()], deadline=deadline, delay=pause)
+
+    def _park(
+        self, table: Members, message: JobMessage, refusals: Sequence[_Refusal], deadline: float
+    ) -> tuple[int, tuple[str, ...]]:
+        """Park those whose newest change is the rejected one; whoever has changed since has a new upload.
+
+        Returns:
+            How many letters went out, and the members that are left, for want of time or of a queue.
+
+        Raises:
+            TransientError: all of them are left.
+        """
+        parked = done = 0
+        try:
+            for few in _pieces(refusals, READ_AT_ONCE):
+                named = [(message.audience_id, refusal.member) for refusal in few]
+                changes = {change.member[1]: change for change in table.settled_before(named, message.sent_at / 1000)}
+                for ten in _pieces(few, PARKED_AT_ONCE):
+                    parked += self._send(message, [each for each in ten if each.member in changes], changes, deadline)
+                    done += len(ten)
+        except TransientError:
+            if not done:
+                raise
+        return parked, tuple(refusal.member for refusal in refusals[done:])
+
+    def _send(
+        self,
+        message: JobMessage,
+        refusals: Sequence[_Refusal],
+        changes: dict[str, MembershipChange],
+        deadline: float,
+    ) -> int:
+        """Send the letters of a few refusals, and return how many there are."""
+        if self._clock.monotonic() > deadline - RESERVE:
+            raise TransientError("no time left to park all of them", reason="out_of_time")
+        for reason in {refusal.reason for refusal in refusals}:
+            letters = [
+                self._letter(message, changes[refusal.member], refusal)
+                for refusal in refusals
+                if refusal.reason == reason
+            ]
             self._dead_letters.send(letters, deadline=deadline, attributes={"reason": reason})
-        return len(letters)
+        return len(refusals)
 
-    def _unchanged(self, message: JobMessage, members: Iterable[str]) -> list[MembershipChange]:
-        ours = set(message.members)  # the others of the job stand in messages of their own
-        named = [(message.audience_id, member) for member in members if member in ours]
-        return self._members.settled_before(named, message.sent_at / 1000) if named else []
-
-    def _letter(self, message: JobMessage, change: MembershipChange, detail: str, reason: str) -> str:
+    def _letter(self, message: JobMessage, change: MembershipChange, refusal: _Refusal) -> str:
         story: dict[str, Any] = {
-            "reason": reason,
+            "reason": refusal.reason,
             "status": None,
-            "detail": detail,
+            "detail": refusal.detail,
             "requestId": message.job_id,
             "attempts": 1,
             "firstAt": message.sent_at,
-            "lastAt": self._now(),
+            "lastAt": self._clock.now(),
         }
         (body,) = pack([change])
         return json.dumps(json.loads(body) | {"parked": story}, separators=(",", ":"))
 
 
-def job_messages(job_id: str, audience_id: str, members: Sequence[str], sent_at: int) -> list[str]:
-    """Lay out what must be remembered of one upload; in several messages where its members fill more than one."""
-    size = max(1, MAX_NAMED // (max((len(member) for member in members), default=0) + 3))
-    return [
-        JobMessage(job_id, audience_id, sent_at, tuple(members[start : start + size])).body()
-        for start in range(0, len(members), size)
-    ]
+def _refusals(message: JobMessage, report: JobReport) -> Iterator[_Refusal]:
+    """Yield those of a message whose records took no effect; the others of the job stand in messages of their own."""
+    for member in message.members:
+        if member in report.rejected:
+            yield _Refusal(member, reason="job_rejected", detail=report.rejected[member])
+        elif report.has_failed:
+            yield _Refusal(member, reason="job_failed", detail="Amazon's job failed")
+
+
+def _pieces[Each](each: Sequence[Each], size: int) -> Iterator[Sequence[Each]]:
+    return (each[start : start + size] for start in range(0, len(each), size))

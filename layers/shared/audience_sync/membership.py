@@ -100,7 +100,9 @@ def _merged(same: list[MembershipChange]) -> MembershipChange:
     )
     identities = {_canonical(identity): identity for change in same for identity in change.record["hashedPII"]}
     kept = [identities[key] for key in sorted(identities)[:MAX_IDENTITIES]]
-    return replace(newest, record=newest.record | {"hashedPII": kept})
+    # Whoever asked to be forgotten is, even where a plain exit came later.
+    forget = any(change.forget for change in same)
+    return replace(newest, record=newest.record | {"hashedPII": kept}, forget=forget)
 
 
 def _canonical(value: Any) -> str:

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from audience_sync.amazon_ads.record import Target, Upload, encode_record, uploads
-from audience_sync.errors import AccessDenied, NotFound, PermanentError, RequestRejected, TransientError
+from audience_sync.errors import PermanentError, RequestRejected, RequestTooLarge, TransientError
 from audience_sync.membership import MembershipChange
+from audience_sync.pieces import DIVISIBLE, SUSPICIOUS, Piece, spread
 
 RESERVE = 8.0  # seconds kept back to read back, park, postpone and answer before the function is stopped
+PREPARE = 5.0  # seconds to record the changes of one upload in the membership table
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
 
 Member = tuple[str, str]
@@ -80,13 +82,13 @@ class Outbox:
 
     @property
     def has_time(self) -> bool:
-        """Whether another upload can be begun."""
-        return self._time_left() > 1
+        """Whether another upload can be begun: one that is cut off may have been applied, and nobody knows."""
+        return self._time_left() >= self._limits.timeout
 
     @property
     def has_time_to_prepare(self) -> bool:
-        """Whether there is more time left than one upload may take."""
-        return self._time_left() > self._limits.timeout
+        """Whether changes can be recorded that are to be sent afterwards."""
+        return self._time_left() >= self._limits.timeout + PREPARE
 
     def send(self, target: Target, changes: Sequence[MembershipChange]) -> dict[Member, Outcome]:
         """Send changes of distinct members, in as many uploads as it takes, and tell the outcome for each.
@@ -116,28 +118,43 @@ class Outbox:
         self, upload: Upload, chunk: Sequence[MembershipChange], outcomes: dict[Member, Outcome]
     ) -> Waiting | None:
         """Send one upload, smaller where Amazon refuses it. Returns why the rest must wait, if it must."""
+        pieces: list[Piece] = [Piece(upload, chunk)]  # left to send, the next one last
+        accepted = refused = 0  # pieces; of the refused those that cannot be any smaller
+        while pieces:
+            piece = pieces.pop()
+            outcome = self._ask(piece)
+            if isinstance(outcome, Waiting):
+                outcomes.update((change.member, outcome) for each in (piece, *pieces) for change in each.changes)
+                return outcome
+            if isinstance(outcome, RequestRejected) and outcome.status in DIVISIBLE and len(piece.changes) > 1:
+                pieces += reversed(piece.halves())
+                continue
+            outcomes.update((change.member, outcome) for change in piece.changes)
+            accepted += isinstance(outcome, Sent)
+            refused += isinstance(outcome, RequestRejected) and not isinstance(outcome, RequestTooLarge)
+            if refused == SUSPICIOUS and not accepted:
+                pieces = spread(pieces)
+            elif refused == 2 * SUSPICIOUS and not accepted:  # it is not the records
+                outcomes.update((change.member, outcome) for each in pieces for change in each.changes)
+                return None
+        return None
+
+    def _ask(self, piece: Piece) -> Sent | Waiting | RequestRejected:
+        """Make one request, and tell what became of it."""
         if not self.has_time:
-            return _wait(chunk, Waiting(0.0, "out_of_time"), outcomes)
+            return Waiting(0.0, "out_of_time")
         try:
-            job_id = self._uploader.send_records(upload, timeout=min(self._limits.timeout, self._time_left()))
+            job_id = self._uploader.send_records(piece.upload, timeout=self._limits.timeout)
         except TransientError as error:
             self._failed(error.reason)
-            return _wait(chunk, Waiting(self._delay(error), error.reason), outcomes)
+            return Waiting(self._delay(error), error.reason)
         except RequestRejected as error:
             self._failed(error.reason)
-            if len(chunk) == 1 or isinstance(error, AccessDenied | NotFound):
-                outcomes.update((change.member, error) for change in chunk)
-                return None
-            first, second = upload.halves()
-            middle = len(first.encoded)
-            trouble = self._send(first, chunk[:middle], outcomes)
-            if trouble is not None:
-                return _wait(chunk[middle:], trouble, outcomes)
-            return self._send(second, chunk[middle:], outcomes)
+            return error
         self.tally.sent += 1
-        self.tally.jobs.append(Job(job_id, upload.target.audience_id, tuple(change.member[1] for change in chunk)))
-        outcomes.update((change.member, Sent()) for change in chunk)
-        return None
+        members = tuple(change.member[1] for change in piece.changes)
+        self.tally.jobs.append(Job(job_id, piece.upload.target.audience_id, members))
+        return Sent()
 
     def _delay(self, error: TransientError) -> float | None:
         """Seconds to wait at least: what Amazon said, or the settle time where it may still apply the upload."""
@@ -151,8 +168,3 @@ class Outbox:
 
     def _time_left(self) -> float:
         return self._deadline - RESERVE - self._monotonic()
-
-
-def _wait(chunk: Sequence[MembershipChange], waiting: Waiting, outcomes: dict[Member, Outcome]) -> Waiting:
-    outcomes.update((change.member, waiting) for change in chunk)
-    return waiting

@@ -82,6 +82,7 @@ class JobsSettings(AmazonSettings):
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
+    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)
 
 

@@ -16,7 +16,6 @@ from audience_sync.errors import PermanentError, TransientError
 from audience_sync.membership import ChangeMessage, History, MembershipChange, coalesce, pack
 from audience_sync.outbox import Limits, Member, Outbox, Outcome, Sent, Waiting
 
-RECORDED_AT_ONCE = 500  # changes between two looks at the clock
 MAX_ROUNDS = 3  # uploads of one member in one invocation, should it keep moving on
 
 Verdict = Literal["delivered", "superseded", "parked"]
@@ -99,9 +98,21 @@ class Verdicts:
                 is_newest = change.version == self._newest[change.member].version
                 yield verdict if is_newest else "superseded"
 
+    def repeated(self) -> frozenset[Member]:
+        """Return the members of whom nothing that was sent counts as delivered by these messages."""
+        counted = {
+            change.member
+            for each in self._received
+            if not each.read.history.again
+            for change in each.read.changes
+            if change.version == self._newest[change.member].version
+            and self._verdicts.get(change.member) == "delivered"
+        }
+        return frozenset(self._newest.keys() - counted)
+
     def _deliver(self, target: Target, changes: Sequence[MembershipChange]) -> Waiting | None:
         """Record, send and check one piece. Returns why the rest of the audience must wait, if it must."""
-        if not self._outbox.has_time:
+        if not self._outbox.has_time_to_prepare:
             return Waiting(0.0, "out_of_time")
         going = _Going()
         for change, standing in zip(changes, self._standings(changes), strict=True):
@@ -119,16 +130,9 @@ class Verdicts:
         """Record changes, for as long as there remains time to send them, too."""
         if self._books.members is None:
             return [Standing(change, is_superseded=False) for change in changes]
-        standings: list[Standing | TransientError] = []
         # A change that was tried before may still be on its way to Amazon, even where a newer one is known by now.
         tried = {change.member for change in changes if self._about[change.member].attempts > 1}
-        for few in _pieces(changes, RECORDED_AT_ONCE):
-            if standings and not self._outbox.has_time_to_prepare:
-                late = TransientError("no time left to record the change", retry_after=0.0, reason="out_of_time")
-                standings += [late] * (len(changes) - len(standings))
-                break
-            standings += self._books.members.advance(few, tried)
-        return standings
+        return self._books.members.advance(changes, tried, lambda: self._outbox.has_time)
 
     def _send(self, target: Target, going: _Going) -> Waiting | None:
         trouble: Waiting | None = None
@@ -159,7 +163,7 @@ class Verdicts:
                     sent.append(change)
                 case Waiting() as waiting:
                     self._wait([change], waiting)
-                case error if change.forget and error.reason == "no_identifier":
+                case error if change.forget and change.exits and error.reason == "no_identifier":
                     self._verdicts[change.member] = "superseded"  # this audience never held the person
                 case error:
                     refused.setdefault(error.reason, []).append((change, error))
@@ -188,7 +192,7 @@ class Verdicts:
             history, delay = History(again=True), self._books.limits.job
             self._books.queue.send(pack(repeating, history), deadline=self._deadline, delay=delay)
         for change in settled:
-            if change.forget and change.member not in again and self._books.members is not None:
+            if change.forget and change.exits and change.member not in again and self._books.members is not None:
                 self._books.members.forget(change)
 
     def _park(self, reason: str, refused: Sequence[tuple[MembershipChange, PermanentError]]) -> None:

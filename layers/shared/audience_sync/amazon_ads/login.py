@@ -11,12 +11,13 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from audience_sync.amazon_ads.answer import read_within
-from audience_sync.errors import AudienceSyncError, OutcomeUnknown, TokenUnavailable
+from audience_sync.errors import AudienceSyncError, InvalidSettings, OutcomeUnknown, TokenUnavailable, TransientError
 
 TIMEOUT = (3.0, 10.0)  # seconds to connect, to wait for each read
 TOTAL = 15.0  # seconds for the whole answer
 MARGIN = 120.0  # seconds before its expiry from which a token is not used any more
 LIFETIME = 3600.0  # seconds; Amazon's own figure, used where an answer gives none that makes sense
+FAILURE_HOLDS = 30.0  # seconds for which a login that failed is not tried again: it may take its whole time each time
 REFUSAL_HOLDS = 300.0  # seconds for which a refused authorization is not asked for again
 MAX_ANSWER = 16_384  # bytes; a token is at most 2,048
 
@@ -116,7 +117,12 @@ class Login:
         return Token(value, self._now() + _lifetime(answer.get("expires_in")))
 
     def _credential(self, name: str) -> str:
-        value = self._credentials.value().get(name)
+        try:
+            value = self._credentials.value().get(name)
+        except InvalidSettings:
+            raise TokenUnavailable(
+                "the credentials secret is not a JSON object; connect Amazon again", reason="not_connected"
+            ) from None
         if not isinstance(value, str) or not value:
             raise TokenUnavailable(
                 f"{name} is missing from the credentials secret; connect Amazon first", reason="not_connected"
@@ -136,6 +142,7 @@ class AccessTokens:
         self._now = now
         self._lock = threading.Lock()  # one fetch for all waiting threads
         self._token: Token | None = None
+        self._failure: tuple[TransientError, float] | None = None  # of the last fetch, and until when it stands
 
     def client_id(self) -> str:
         """Return the application's id, which every request to Amazon carries."""
@@ -145,7 +152,7 @@ class AccessTokens:
         """Return a token that is good for the next two minutes at least. Raises TokenUnavailable, Unavailable."""
         with self._lock:
             if self._token is None or not self._token.is_fresh(self._now()):
-                self._token = self._read(max_age=60.0) or self._login.fetch()
+                self._token = self._read(max_age=60.0) or self._fetch()
             return self._token
 
     def renewed(self, rejected: Token) -> Token:
@@ -153,8 +160,22 @@ class AccessTokens:
         with self._lock:
             if self._token is None or self._token.value == rejected.value:
                 read = self._read(max_age=0.0)
-                self._token = read if read and read.value != rejected.value else self._login.fetch()
+                self._token = read if read and read.value != rejected.value else self._fetch()
             return self._token
+
+    def _fetch(self) -> Token:
+        """Ask the login, unless it has just failed: what it then cost, the next one need not pay again."""
+        if self._failure:
+            error, until = self._failure
+            left = until - self._now()
+            if 0 < left <= FAILURE_HOLDS:  # the clock may have been set back
+                raise type(error)(str(error), retry_after=left, reason=error.reason)
+            self._failure = None
+        try:
+            return self._login.fetch()
+        except TransientError as error:
+            self._failure = (error, self._now() + FAILURE_HOLDS)
+            raise
 
     def _read(self, *, max_age: float) -> Token | None:
         try:

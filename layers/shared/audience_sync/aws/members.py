@@ -6,7 +6,7 @@ them learns what the newest change is. Rows hold hashes, never clear text; their
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -63,19 +63,36 @@ class MembershipTable:
         self._job = job
 
     def advance(
-        self, changes: Sequence[MembershipChange], tried: Container[Member] = ()
+        self,
+        changes: Sequence[MembershipChange],
+        tried: Container[Member] = (),
+        has_time: Callable[[], bool] = lambda: True,
     ) -> list[Standing | TransientError]:
         """Record each change unless a newer one is known, and tell how it stands. What is not superseded will be sent.
 
         Args:
             changes: at most one of each member.
             tried: members of whom an older upload may be under way, without anyone knowing.
+            has_time: asked before each change.
 
         Returns:
-            For each change its standing, or the error that kept us from knowing it.
+            For each change its standing, or the error that kept us from knowing it. Once the table does not answer, it
+            is not asked for the others: each of them may cost as long.
         """
+        trouble: list[Unavailable] = []
+
+        def advance(change: MembershipChange) -> Standing | TransientError:
+            if not has_time():
+                return TransientError("no time left to record the change", retry_after=0.0, reason="out_of_time")
+            if trouble:
+                return trouble[0]
+            standing = self._advance(change, change.member in tried)
+            if isinstance(standing, Unavailable):
+                trouble.append(standing)
+            return standing
+
         with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(lambda change: self._advance(change, change.member in tried), changes))
+            return list(pool.map(advance, changes))
 
     def versions(self, members: Iterable[Member]) -> dict[Member, str]:
         """Read back the versions of members, consistently. Members without a row are left out. Raises Unavailable."""
@@ -120,6 +137,10 @@ class MembershipTable:
             before = self._write(change, "attribute_not_exists(version) OR version < :version")
             if before is None:
                 return Standing(change, is_superseded=False)
+            if change.exits and not change.forget and to_send(before).forget:
+                # Forgotten before: what this exit says of the person shall not stay either.
+                change = replace(change, forget=True)
+                self._write(change, "version = :version")
             whole = with_identities_of(change, before)
             if whole is not change and not change.exits:
                 # Two identities of one profile, told in the same moment: the row must hold both.
@@ -134,17 +155,21 @@ class MembershipTable:
         """Tell how a change stands that is not newer than what the table holds."""
         held = to_send(row)
         is_superseded = held.version != change.version
+        # Where a later exit has overtaken a deletion notice, the person is still owed being forgotten.
+        is_owed = change.forget and held.exits and bool(held.record["hashedPII"])
+        if is_owed:
+            held = replace(held, forget=True)
         try:
             if is_superseded and held.at == change.at and not held.exits and not change.exits:
                 whole = merged(held, change.record["hashedPII"])
                 if len(whole.record["hashedPII"]) > len(held.record["hashedPII"]):
                     self._write(whole, "version = :version")
                     return Standing(whole, is_superseded=False, repeat=self._contradicts(row, whole))
-            if is_superseded and not tried:
+            if is_superseded and not tried and not is_owed:
                 return Standing(held, is_superseded=True)
             self._date(held)
         except _NotNewer:
-            return Unavailable("the membership table changed meanwhile")
+            return TransientError("the member has moved on meanwhile", reason="moved_on")
         except Unavailable as error:
             return error
         return Standing(held, is_superseded, repeat=is_superseded or self._contradicts(row, held))
@@ -165,7 +190,10 @@ class MembershipTable:
             _NotNewer: the condition does not hold.
             Unavailable: the table did not answer.
         """
-        return self._update(change, recording(change, int(self._now())), condition)
+        try:
+            return self._update(change, recording(change, int(self._now())), condition)
+        except _Refused:
+            return self._update(change, recording(change, int(self._now()), is_full=True), condition)
 
     def _update(self, change: MembershipChange, update: Update, condition: str) -> dict[str, Any] | None:
         try:
@@ -182,6 +210,8 @@ class MembershipTable:
         except ClientError as error:
             if cause(error) == "ConditionalCheckFailedException" and "Item" in error.response:
                 raise _NotNewer(dict(error.response["Item"])) from None  # type: ignore[typeddict-item]
+            if cause(error) == "ValidationException":
+                raise _Refused(f"the membership table refuses the row: {cause(error)}") from None
             raise Unavailable(f"the membership table does not answer: {cause(error)}") from None
         except BotoCoreError as error:
             raise Unavailable(f"the membership table does not answer: {cause(error)}") from None
@@ -205,6 +235,10 @@ class MembershipTable:
                 if answer.get("UnprocessedKeys") and not answer["Responses"].get(self._name):
                     raise Unavailable("the membership table is throttled")
                 request = dict(answer.get("UnprocessedKeys", {}))
+
+
+class _Refused(Unavailable):
+    """The table does not take the row: with all the identities of a shared member id it would be over 400 KB."""
 
 
 class _NotNewer(Exception):

@@ -28,15 +28,20 @@ class Update(NamedTuple):
     values: dict[str, Any]
 
 
-def recording(change: MembershipChange, now: int) -> Update:
-    """Make a change the newest of its row, told at `now` (epoch seconds). What was told before stays known."""
+def recording(change: MembershipChange, now: int, *, is_full: bool = False) -> Update:
+    """Make a change the newest of its row, told at `now` (epoch seconds). What was told before stays known.
+
+    A row that is full begins anew, with the identities of this change.
+    """
     expression, names, values = dating(change, now)
     expression += ", version = :version, #change = :change"
     values |= {":change": {"S": _as_text(change)}}
     identities = sorted({_canonical(identity) for identity in change.record["hashedPII"]})
     if identities:
-        expression += " ADD identities :identities"
+        expression += ", identities = :identities" if is_full else " ADD identities :identities"
         values |= {":identities": {"SS": identities}}
+    elif is_full:
+        expression += " REMOVE identities"
     return Update(expression, names | {"#change": "change"}, values)
 
 
