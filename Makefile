@@ -24,7 +24,7 @@ demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an 
 	$(BIN)/python -m local.demo $(if $(KEEP),--keep)
 
 test: $(SETUP)  ## all tests (ARGS="-k name" for some)
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --cov --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile)
 
 check: $(SETUP)  ## lint, format, types, import rules
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

@@ -2,19 +2,20 @@
 
 import time
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
 
 from audience_sync.amazon_ads.audience import AudienceReport, audience_update
-from audience_sync.amazon_ads.countries import accepted_country
+from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
+from audience_sync.amazon_ads.form import Form
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.audiences import with_ttl
 from audience_sync.aws.intents import Intents
 from audience_sync.membership import Audience
 from audience_sync.renewal import is_renewed, renewal_age
+from cli.described import DAY, described, goes_to_dsp, listed_fee, place, price, renewal, size, ways
 from cli.errors import NotThere, OperatorError, WrongUsage
 from cli.session import Session, command
 
@@ -23,7 +24,6 @@ DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connect
 RENEW = Annotated[
     bool | None, typer.Option("--renew/--no-renew", help="Tell Amazon again who is in, before it drops them.")
 ]
-DAY = 86_400  # seconds
 _ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number that the DSP console shows).")]
 
 
@@ -74,6 +74,7 @@ def show(session: Session, audience: AUDIENCE) -> None:
     report = session.amazon.read_audience(known.audience_id)
     received, matched, in_dsp = report.sizes.received, report.sizes.matched, report.sizes.dsp
     rate = f"{report.sizes.match_rate:.1f}%" if report.sizes.match_rate is not None else "not known yet"
+    fees = report.fees or listed_fee(known)
     session.screen.facts(
         {
             "audience id": known.audience_id,
@@ -81,21 +82,27 @@ def show(session: Session, audience: AUDIENCE) -> None:
             "description": report.description,
             "country": known.country,
             "target": place(known),
+            "members go to": ways(known),
             "computation key": known.computation_key,
             "external audience id": known.external_audience_id,
             "time to live": f"{report.ttl / DAY:g} days" if report.ttl is not None else "397 days (Amazon's default)",
-            "renewal": _renewal(known),
-            "records at Amazon": _size(received),
-            "matched": _size(matched),
+            "fee": price(fees),
+            "renewal": renewal(known),
+            "records at Amazon": size(received),
+            "matched": size(matched),
             "match rate": rate,
-            "in Amazon DSP": _size(in_dsp),
+            "in Amazon DSP": size(in_dsp),
         }
     )
     if is_renewed(known) and renewal_age(known) != renewal_age(with_ttl(known, report)):
         remedy = "Set it with `audiences update --ttl-days`, then both sides count alike."
         session.screen.note(f"Renewal counts by another time to live than Amazon does. {remedy}", style="yellow")
     at_amazon = {"received": received, "matched": matched, "inDsp": in_dsp, "ttl": report.ttl}
-    session.screen.result({"audience": described(known), "amazon": at_amazon})
+    told = {
+        "dsp": goes_to_dsp(known),
+        "fees": [{"cpmCents": each.cpm_cents, "currency": each.currency} for each in fees],
+    }
+    session.screen.result({"audience": described(known), "amazon": at_amazon} | told)
 
 
 def link(
@@ -111,30 +118,26 @@ def link(
 ) -> None:
     """Let events reach an audience that exists at Amazon, and tie it to a Segment audience.
 
-    Events that carry Amazon's audience id find it without a key. What is left out stays as it was.
+    Events that carry Amazon's audience id find it without a key. What is left out stays as it was; the advertiser is
+    Amazon's word. An audience of a connection needs --connection: Amazon does not tell that one.
     """
     digits = amazon_id(audience_id)
     if digits is None:
         raise WrongUsage("An audience id is a number of up to 20 digits.", "`POST /v1/audiences` answered with it.")
-    code = accepted_country(country) if country else None
-    if country and code is None:
-        raise WrongUsage("That is not a country code that Amazon takes.", "Give two letters, such as US or DE.")
+    code, aim = _country(country), _target(target)
     if key:
         _check_free(session, key, digits)
     report = session.amazon.read_audience(digits)
     known = session.audiences.by_id(digits) or Audience(digits)
     linked = replace(
-        _chosen(known, choices, report),
+        _chosen(_aimed(known, aim, report), choices, report),
         name=name or known.name or report.name or "",
-        country=code or known.country or report.country,
-        advertiser_id=target.advertiser or known.advertiser_id,
-        connection_id=target.connection or known.connection_id,
+        country=code or _named(known.country) or _named(report.country),
         computation_key=key or known.computation_key,
         external_audience_id=known.external_audience_id or report.external_audience_id,
     )
     session.audiences.put(linked, created=_created(session, digits))
-    if linked.country is None:
-        session.screen.note("No country: phone numbers and postal codes cannot be normalized well.", style="yellow")
+    _note_what_lacks(session, linked)
     session.screen.say(f"Events reach {linked.name or digits} from now on (within ten seconds).", style="green")
     session.screen.result(described(linked))
 
@@ -168,46 +171,56 @@ def find(session: Session, told: str) -> Audience:
     raise NotThere("That audience is not listed here.", "`audience-sync audiences list` shows those that are.")
 
 
-def described(audience: Audience) -> dict[str, Any]:
-    """The audience as JSON shows it."""
-    return {
-        "audienceId": audience.audience_id,
-        "name": audience.name,
-        "country": audience.country,
-        "advertiserId": audience.advertiser_id,
-        "connectionId": audience.connection_id,
-        "computationKey": audience.computation_key,
-        "externalAudienceId": audience.external_audience_id,
-        "settings": {name: _plain(value) for name, value in audience.settings.items()},
-    }
+def _target(told: Target) -> tuple[str | None, str | None] | None:
+    """Read the options by the rules of the form: advertiser and connection, one of them None; None without either."""
+    if told == ANY:
+        return None
+    form = Form({"advertiserId": told.advertiser, "connectionId": told.connection}, "in the options")
+    target = form.target()
+    form.end()
+    return target
 
 
-def _plain(value: Any) -> Any:
-    """Return a number of DynamoDB as JSON can write it."""
-    return int(value) if isinstance(value, Decimal) else value
+def _aimed(known: Audience, target: tuple[str | None, str | None] | None, report: AudienceReport) -> Audience:
+    """Return an audience with another target, or with the one that Amazon names where none is known."""
+    advertiser_id, connection_id = target or (known.advertiser_id, known.connection_id)
+    if connection_id:
+        return replace(known, advertiser_id=None, connection_id=connection_id)
+    settings = {name: value for name, value in known.settings.items() if name != "dsp"}  # it goes there anyway
+    advertiser_id = advertiser_id or report.advertiser_id
+    return replace(known, advertiser_id=advertiser_id, connection_id=None, settings=settings)
 
 
-def place(audience: Audience) -> str:
-    """Say where an audience goes."""
-    if audience.connection_id:
-        return f"connection {audience.connection_id}"
-    return f"DSP {audience.advertiser_id}" if audience.advertiser_id else "DSP"
+def _country(told: str) -> str | None:
+    """Read the option. Raises WrongUsage."""
+    code = accepted_country(told) if told else None
+    if told and code is None:
+        raise WrongUsage("That is not a country code that Amazon takes.", "Give two letters, such as US or DE.")
+    if code in NO_COUNTRY:
+        raise WrongUsage("That code names no country.", "Give the country where most members are, such as US or DE.")
+    return code
 
 
-def _renewal(audience: Audience) -> str:
-    if not is_renewed(audience):
-        return "off: members drop out when their time to live ends"
-    return f"on: members are told again after {renewal_age(audience) / DAY:g} days"
+def _named(code: str | None) -> str | None:
+    return None if code in NO_COUNTRY else code
+
+
+def _note_what_lacks(session: Session, linked: Audience) -> None:
+    if linked.country is None:
+        session.screen.note("No country: phone numbers and postal codes cannot be normalized well.", style="yellow")
+    if not linked.advertiser_id and not linked.connection_id:
+        remedy = "Link it again with --advertiser or --connection, as it was created."
+        session.screen.note(f"No target: `audiences create` would not find it. {remedy}", style="yellow")
 
 
 def _chosen(known: Audience, choices: Choices, report: AudienceReport) -> Audience:
-    """Return an audience with other choices. Raises InvalidAudience where it could not be renewed."""
-    if choices.dsp is not None:
-        known = replace(known, settings=known.settings | {"dsp": choices.dsp})
-    if choices.renew is None:
+    """Return an audience with other choices. Raises InvalidAudience where it cannot have them."""
+    told = {"dsp": choices.dsp, "renew": choices.renew}
+    changes = {name: value for name, value in told.items() if value is not None}
+    if not changes:
         return known
-    timed = with_ttl(known, report)
-    return replace(timed, settings=audience_update(timed, {"renew": choices.renew}, max_cpm_cents=0).settings)
+    timed = known if choices.renew is None else with_ttl(known, report)
+    return replace(timed, settings=audience_update(timed, changes, max_cpm_cents=0).settings)
 
 
 def _check_free(session: Session, key: str, audience_id: str) -> None:
@@ -223,7 +236,3 @@ def _created(session: Session, audience_id: str) -> int:
         TableName=session.stack["AudienceTable"], Key={"audienceId": {"S": audience_id}}
     )
     return int(row.get("Item", {}).get("created", {}).get("N", time.time_ns() // 1_000_000))
-
-
-def _size(count: int | None) -> str:
-    return "not known yet" if count is None else f"{count:,}"

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from audience_sync.amazon_ads.login import Token
+from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
 from cli.errors import AlreadyTold, explained
 from cli.keys import Kind, is_strong
@@ -138,8 +139,13 @@ def _audiences(session: Session) -> Iterator[Finding]:
 
 def _mappings(session: Session) -> Iterator[Finding]:
     document = session.audiences.mappings()
+    try:
+        mappings = compiled(document)
+    except InvalidMapping as error:
+        yield Finding("mappings", "missing", str(error), "audience-sync mappings apply")
+        return
     found = "Segment's own mapping" if document is None else f"version {_version(document)}"
-    if compiled(document):
+    if mappings:
         yield Finding("mappings", "ok", found)
     else:
         yield Finding("mappings", "note", f"{found}, none enabled", "audience-sync mappings show")

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -9,7 +10,8 @@ import typer
 
 from audience_sync.audiences import Audiences, Clock
 from audience_sync.aws.intents import Intents
-from cli.audiences import AUDIENCE, DAY, DSP, RENEW, Target, described, find
+from cli.audiences import AUDIENCE, DSP, RENEW, Target, find
+from cli.described import DAY, described
 from cli.errors import WrongUsage
 from cli.session import Session, command
 
@@ -54,7 +56,10 @@ def create(
     key: Annotated[str, typer.Option(help="Segment's computation key, if known already.", metavar="KEY")] = "",
     external_id: Annotated[str, typer.Option(help="Your own id; derived from the name otherwise.", metavar="ID")] = "",
 ) -> None:
-    """Create an audience at Amazon and let events reach it. Repeating it gives the same audience."""
+    """Create an audience at Amazon and let events reach it. Repeating it gives the same audience.
+
+    That one keeps its settings; where others are asked for, it says which, and how to change them.
+    """
     told = {
         "audienceName": name,
         "advertiserId": target.advertiser,
@@ -66,12 +71,16 @@ def create(
     }
     with session.screen.progress("creating"):
         made = use_case(session).create(told, deadline=time.monotonic() + PATIENCE)
-    listed = made.wanted.listed_as(made.audience_id)
+    listed = made.listed
     known = "" if made.attempts else " (it was there already)"
     session.screen.say(f"Audience {made.audience_id}: {listed.name}{known}.", style="green")
+    for remedy, fields in groupby(made.unmet, lambda each: each.remedy):
+        names = ", ".join(each.field for each in fields)
+        session.screen.note(f"Not as asked for: {names}. {remedy}.", style="yellow")
     if not listed.computation_key:
         session.screen.say(f"Next, tie it to Segment's audience: `audiences link {made.audience_id} --key ...`.")
-    session.screen.result(described(listed) | {"created": bool(made.attempts)})
+    differs = [each.as_json() for each in made.unmet]
+    session.screen.result(described(listed) | {"created": bool(made.attempts), "differs": differs})
 
 
 def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:

@@ -1,24 +1,20 @@
 """`audience-sync mappings`: from event to record. Shown, checked, applied by version, tried without sending."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from botocore.exceptions import ClientError
 
-from audience_sync.aws.tables import MAPPINGS_KEY
-from audience_sync.errors import InvalidRequest
+from audience_sync.errors import InvalidMapping, InvalidRequest
 from audience_sync.intake import Reading, changes_from, compiled
-from audience_sync.segment.mappings import DEFAULT_MAPPING, parse_mappings
+from audience_sync.segment.mappings import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.translation import Policy
+from cli.document import overtaken, read, replace
 from cli.errors import AlreadyTold, OperatorError, WrongUsage
 from cli.screen import counted
 from cli.session import Session, command
-
-MAX_DOCUMENT = 380_000  # bytes; a DynamoDB item holds 400 KB
 
 _FILE = Annotated[
     Path, typer.Argument(help="JSON, as `mappings show --json` prints it.", exists=True, dir_okay=False, readable=True)
@@ -34,16 +30,31 @@ def register(app: typer.Typer) -> None:
 
 
 def show(session: Session) -> None:
-    """Show the mappings in force. Save them to change them: `mappings show --json > mappings.json`."""
-    document = _document(_stored(session))
-    mappings = parse_mappings(document, compile_trigger)
-    version = document["version"]
-    session.screen.say(f"Version {version}." if version else "Nothing is stored: Segment's own mapping is in force.")
+    """Show the mappings in force. Save them to change them: `mappings show --json > mappings.json`.
+
+    Exit code 1 when what is stored is wrong: then no event is taken until `mappings apply` has replaced it.
+    """
+    stored = read(session)
+    if not stored.is_readable:
+        raise OperatorError(
+            "What is stored is unreadable, and no event is taken.", "`audience-sync mappings apply` a sound file."
+        )
+    if not stored.is_versioned:
+        session.screen.note("Its version is not a number and counts as 0; the next `mappings apply` gives it one.")
+    try:
+        mappings = parse_mappings(stored.listed, compile_trigger)
+    except InvalidMapping as error:
+        session.screen.result(stored.document)  # to be saved, mended and applied
+        session.screen.note(f"What is stored is refused, and no event is taken: {error}.", style="red")
+        session.screen.note("Mend what `mappings show --json` prints, and put it in force with `mappings apply`.")
+        raise AlreadyTold from None
+    nothing = "Nothing is stored: Segment's own mapping is in force."
+    session.screen.say(nothing if stored.held is None else f"Version {stored.version}.")
     for mapping in mappings:
         session.screen.say(f"\n{mapping.name}{'' if mapping.enabled else ' (disabled)'}", style="bold")
         session.screen.say(f"when {mapping.trigger}")
         session.screen.table(("field", "directive"), [(name, plain(told)) for name, told in mapping.fields.items()])
-    session.screen.result(document)
+    session.screen.result(stored.document)
 
 
 def check(session: Session, file: _FILE) -> None:
@@ -57,19 +68,22 @@ def check(session: Session, file: _FILE) -> None:
 def apply(session: Session, file: _FILE) -> None:
     """Check a file of mappings and put it in force.
 
-    A file that names the version it was made from is refused when somebody else has applied another since.
+    A file that names the version it was made from is refused when somebody else has applied another since. What is
+    stored and unreadable has no version: it is replaced, after a question.
     """
     wanted = _read(file)
     mappings = parse_mappings(wanted, compile_trigger)
-    held = _stored(session)
-    version = _document(held)["version"]
+    stored = read(session)
+    version = stored.version
     made_from = wanted.get("version", version) if isinstance(wanted, dict) else version
-    if made_from != version:
-        raise _overtaken(made_from, version)
+    if not stored.is_readable:
+        session.screen.confirm("What is stored is unreadable and would be written anew. Go on?")
+    elif made_from != version:
+        raise overtaken(made_from, version)
     if not any(each.enabled for each in mappings):
         session.screen.confirm("No mapping is enabled: every event would be ignored. Go on?")
     listed = wanted["mappings"] if isinstance(wanted, dict) else wanted
-    _write(session, json.dumps({"version": version + 1, "mappings": listed}, ensure_ascii=False), held, version)
+    replace(session, stored, json.dumps({"version": version + 1, "mappings": listed}, ensure_ascii=False))
     session.screen.say(f"Version {version + 1} is in force within a minute.", style="green")
     session.screen.result({"version": version + 1, "mappings": len(mappings)})
 
@@ -138,50 +152,6 @@ def _read(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise WrongUsage(f"{file} is not a readable JSON file.", "`mappings show --json` prints one.") from None
-
-
-def _stored(session: Session) -> str | None:
-    """Read what is stored, without the cache and consistently: a write will depend on it."""
-    row = session.stack.service("dynamodb").get_item(
-        TableName=session.stack["AudienceTable"], Key={"audienceId": {"S": MAPPINGS_KEY}}, ConsistentRead=True
-    )
-    text: str | None = row.get("Item", {}).get("document", {}).get("S")
-    return text
-
-
-def _document(stored: str | None) -> dict[str, Any]:
-    if stored is None:
-        return {"version": 0, "mappings": [asdict(DEFAULT_MAPPING)]}
-    told = json.loads(stored)
-    return {"version": 0, "mappings": told} if isinstance(told, list) else {"version": 0} | told
-
-
-def _write(session: Session, text: str, held: str | None, version: int) -> None:
-    if len(text.encode()) > MAX_DOCUMENT:
-        raise OperatorError("The mappings are too large to store.", f"Keep them below {MAX_DOCUMENT // 1000} KB.")
-    condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(document)"}
-    if held is not None:
-        condition = {
-            "ConditionExpression": "document = :held",
-            "ExpressionAttributeValues": {":held": {"S": held}},
-        }
-    try:
-        session.stack.service("dynamodb").put_item(
-            TableName=session.stack["AudienceTable"],
-            Item={"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": text}},
-            **condition,
-        )
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
-            raise _overtaken(version, "another version") from None
-        raise
-
-
-def _overtaken(made_from: Any, version: Any) -> OperatorError:
-    return OperatorError(
-        f"The file was made from version {made_from}, and {version} is in force.",
-        "Take over your changes into what `mappings show --json` prints now.",
-    )
 
 
 def _policy(session: Session) -> Policy:

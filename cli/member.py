@@ -33,7 +33,7 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
     """Show the last change of one member: what, when, what was sent (as hashes), and whether it is parked."""
     known = find(session, audience)
     row = _row(session, known, member)
-    letters = look(session, lambda each: each.audience_id == known.audience_id and member in each.members)
+    letters, _ = look(session, lambda each: each.audience_id == known.audience_id and member in each.members)
     if row is None and not letters:
         raise NotThere("Nothing is known of that member in that audience.", "Give the external user id, no address.")
     told = _told(row) if row else {}
@@ -88,7 +88,7 @@ def forget(session: Session, member: _MEMBER) -> None:
     bodies = pack(exits, History(again=True))
     session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + DEADLINE)
     session.screen.say(f"{counted(len(exits), 'exit')} on the way to Amazon; the hashes go when it has arrived.")
-    letters = look(session, lambda each: member in each.members)
+    letters, _ = look(session, lambda each: member in each.members)
     if letters:
         session.screen.say(f"Hashes stay in {counted(len(letters), 'dead letter')}: `parked drop --member` ends that.")
     session.screen.result({"audiences": len(audiences), "knownIn": len(held), "deadLetters": len(letters)})

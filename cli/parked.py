@@ -1,27 +1,25 @@
 """`audience-sync parked`: changes that could not be delivered. Looked at, sent round again, or dropped."""
 
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from math import inf
+from typing import Annotated, Any
 
 import typer
 
 from cli.errors import NotThere, WrongUsage
-from cli.letters import DeadLetters, Letter
+from cli.letters import DeadLetters, Letter, Look
+from cli.rounds import Drop, Redrive, Wanted, through
 from cli.screen import counted, moment
 from cli.session import Session, command
 
 SHOWN = 100  # letters in a table; the JSON holds all
-DEADLINE = 30.0  # seconds for one batch to reach the change queue
 _AGES = {"m": 60, "h": 3600, "d": 86_400}
 
 _DRY = Annotated[bool, typer.Option("--dry-run", help="Count what would happen, and change nothing.")]
 _LETTER = Annotated[str, typer.Argument(help="The letter's id as `list` shows it, or how it begins.")]
-
-type Wanted = Callable[[Letter], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +60,21 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(session: Session, only: Filter) -> None:
-    """List the dead letters. They are kept for fourteen days and stay where they are."""
-    found = look(session, only.at(session.now()))
-    if not found:
-        session.screen.say("No dead letter fits." if only.is_given else "Nothing is parked.")
+    """List the dead letters. They are kept for fourteen days and stay where they are.
+
+    One look reaches 50,000 letters. Where there are more, it says so.
+    """
+    found, stopped = look(session, only.at(session.now()))
+    if found:
+        _tell(session, found, stopped)
     else:
-        _tell(session, found)
+        session.screen.say("No dead letter fits." if only.is_given or stopped else "Nothing is parked.")
     session.screen.result([each.as_json() for each in found])
 
 
 def show(session: Session, letter: _LETTER) -> None:
     """Show the story of one dead letter: why, when, how often it was tried, and what Amazon said."""
-    found = look(session, lambda each: each.message_id.startswith(letter))
+    found, _ = look(session, lambda each: each.message_id.startswith(letter))
     if len(found) != 1:
         raise NotThere("No letter has that id." if not found else "Several letters begin so.", "See `parked list`.")
     each = found[0]
@@ -107,24 +108,27 @@ def redrive(
     Safe to repeat and to interrupt: a change that is older than what Amazon knows meanwhile is dropped on the way.
     Letters that nobody can read stay. Mend the cause first, or they come back.
     """
-    found = look(session, only.at(session.now()))
-    readable = [each for each in found if each.is_readable]
+    wanted = only.at(session.now())
     if dry_run:
-        _tell(session, found)
-        session.screen.say(f"{len(readable)} of {counted(len(found), 'letter')} would go round again.")
-        session.screen.result({"matched": len(found), "redriven": 0, "dryRun": True})
+        found, stopped = look(session, wanted)
+        _tell(session, found, stopped)
+        readable = sum(each.is_readable for each in found)
+        session.screen.say(f"{readable} of {_number(found, stopped)} would go round again.")
+        session.screen.result(_outcome(stopped, matched=len(found), redriven=0, dryRun=True))
         return
-    queue = session.queue("ChangeQueue")
-
-    def send(letters: Sequence[Letter]) -> None:
-        queue.send([each.again() for each in letters], deadline=time.monotonic() + DEADLINE)
-        time.sleep(len(letters) / rate)
-
-    done = _take(session, readable, "redriving", send)
-    session.screen.say(f"{counted(done, 'letter')} on the way again.", style="green" if done else "")
-    if len(found) > len(readable):
-        session.screen.say(f"{counted(len(found) - len(readable), 'unreadable letter')} left; `parked drop` ends them.")
-    session.screen.result({"matched": len(found), "redriven": done, "dryRun": False})
+    round_ = Redrive(session.queue("ChangeQueue"), wanted, rate)
+    stopped = through(session, _letters(session), "redriving", round_)
+    session.screen.say(f"{counted(round_.sent, 'letter')} on the way again.", style="green" if round_.sent else "")
+    if round_.unreadable:
+        session.screen.say(f"{counted(round_.unreadable, 'unreadable letter')} left; `parked drop` ends them.")
+    if round_.returned:
+        session.screen.say(
+            f"{counted(round_.returned, 'letter')} left with changes that have just gone: they came back, or were "
+            "parked twice. Mend the cause, then repeat it.",
+            style="yellow",
+        )
+    matched = round_.sent + round_.unreadable + round_.returned
+    session.screen.result(_outcome(stopped, matched=matched, redriven=round_.sent, dryRun=False))
 
 
 def drop(
@@ -137,17 +141,23 @@ def drop(
     """Delete dead letters for good. What they say never reaches Amazon."""
     if not everything and not only.is_given:
         raise WrongUsage("Without a filter, all dead letters would go.", "Give a filter, or --all.")
-    found = look(session, only.at(session.now()))
-    if dry_run or not found:
-        session.screen.say(f"{counted(len(found), 'letter')} would be dropped.")
-        session.screen.result({"matched": len(found), "dropped": 0, "dryRun": dry_run})
-        return
-    exits = sum(change.exits for each in found for change in each.changes)
-    warning = f" {exits} of their changes are exits: those members stay in their audience." if exits else ""
-    session.screen.confirm(f"Drop {counted(len(found), 'letter')} for good?{warning}")
-    done = _take(session, found, "dropping", lambda _: None)
-    session.screen.say(f"{counted(done, 'letter')} dropped.", style="green")
-    session.screen.result({"matched": len(found), "dropped": done, "dryRun": False})
+    wanted, expected = only.at(session.now()), inf
+    if dry_run or session.screen.asks:
+        found, stopped = look(session, wanted)
+        if dry_run or not found:
+            session.screen.say(f"{_number(found, stopped)} would be dropped.")
+            session.screen.result(_outcome(stopped, matched=len(found), dropped=0, dryRun=dry_run))
+            return
+        exits = sum(change.exits for each in found for change in each.changes)
+        warning = f" {exits} of their changes are exits: those members stay in their audience." if exits else ""
+        others = ", and all others that fit" if stopped else ""
+        session.screen.confirm(f"Drop {_number(found, stopped)} for good{others}?{warning}")
+        if not stopped:  # those that were counted; others may have been parked since
+            wanted, expected = _among(found), len(found)
+    round_ = Drop(wanted, expected)
+    stopped = through(session, _letters(session), "dropping", round_)
+    session.screen.say(f"{counted(round_.dropped, 'letter')} dropped.", style="green" if round_.dropped else "")
+    session.screen.result(_outcome(stopped, matched=round_.matched, dropped=round_.dropped, dryRun=False))
 
 
 def read_time(text: str, now: float) -> float | None:
@@ -163,47 +173,45 @@ def read_time(text: str, now: float) -> float | None:
     return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp() * 1000
 
 
-def look(session: Session, wanted: Wanted) -> list[Letter]:
-    """Return the dead letters that are wanted; they stay where they are."""
+def look(session: Session, wanted: Wanted) -> Look:
+    """Return the dead letters that are wanted; they stay where they are. Notes it where not all could be read."""
     letters = _letters(session)
     with session.screen.progress("reading dead letters", letters.count()) as bar:
-        return letters.look(wanted, bar.advance)
-
-
-def _take(session: Session, chosen: Sequence[Letter], label: str, act: Callable[[Sequence[Letter]], None]) -> int:
-    """Act on the chosen letters and delete them; give back all others. Returns how many were taken."""
-    ids = {each.message_id for each in chosen}
-    letters, others, done = _letters(session), list[Letter](), 0
-    if not ids:
-        return 0
-    try:
-        with session.screen.progress(label, len(ids)) as bar:
-            for received in letters.receive():
-                mine = [each for each in received if each.message_id in ids]
-                others += [each for each in received if each.message_id not in ids]
-                if mine:
-                    act(mine)
-                    letters.delete(mine)
-                    done += len(mine)
-                    bar.advance(len(mine))
-                if done >= len(ids):
-                    break
-    finally:
-        letters.give_back(others)
-    return done
+        seen = letters.look(wanted, bar.advance)
+    if seen.stopped:
+        session.screen.note(f"{seen.stopped} Redrive or drop some, then look again.", style="yellow")
+    return seen
 
 
 def _letters(session: Session) -> DeadLetters:
     return DeadLetters(session.stack.service("sqs"), session.stack["DeadLetterQueue"])
 
 
-def _tell(session: Session, found: Sequence[Letter]) -> None:
+def _tell(session: Session, found: Sequence[Letter], stopped: str) -> None:
     session.screen.table(
         ("letter", "parked", "reason", "audience", "member"),
         [(each.message_id[:8], moment(each.at), each.reason, each.audience_id, _whose(each)) for each in found[:SHOWN]],
     )
     if len(found) > SHOWN:
-        session.screen.say(f"... and {len(found) - SHOWN} more; --json lists all.")
+        session.screen.say(
+            f"... and {len(found) - SHOWN} more; --json lists all{' that were read' if stopped else ''}."
+        )
+    if stopped:
+        session.screen.say(f"{_number(found, stopped).capitalize()}.")
+
+
+def _number(found: Sequence[Letter], stopped: str) -> str:
+    return f"{'at least ' if stopped else ''}{counted(len(found), 'letter')}"
+
+
+def _outcome(stopped: str, **told: Any) -> dict[str, Any]:
+    """The result for scripts, with why not every letter was read where that is so."""
+    return told | ({"stopped": stopped} if stopped else {})
+
+
+def _among(found: Sequence[Letter]) -> Wanted:
+    ids = {each.message_id for each in found}
+    return lambda letter: letter.message_id in ids
 
 
 def _whose(letter: Letter) -> str:

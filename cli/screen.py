@@ -31,6 +31,11 @@ class Screen:
         self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
         self._err = Console(highlight=False, stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
 
+    @property
+    def asks(self) -> bool:
+        """Whether `confirm` asks anybody."""
+        return not self._assume_yes
+
     def result(self, document: Any) -> None:
         """Print the JSON document, if JSON is wanted."""
         if self.as_json:

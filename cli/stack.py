@@ -1,5 +1,6 @@
 """Finds a stack and what belongs to it: deployed, through CloudFormation; local, by asking it."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -143,7 +144,8 @@ def local(url: str) -> Stack:
 
 def own_clients() -> Clients:
     """Clients with the operator's own credentials, as the AWS command line would find them."""
-    session = boto3.Session()
+    # boto3 itself reads AWS_DEFAULT_REGION only; without either, the profile's region counts.
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
     return lambda service: session.client(service, config=CALLS)  # type: ignore[call-overload]
 
 

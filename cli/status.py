@@ -108,9 +108,7 @@ def status(
             "uploads": f"{counts.uploads:,}",
             "changes": f"{counts.accepted:,} accepted = {counts.delivered:,} delivered + {counts.superseded:,} "
             f"superseded + {counts.parked:,} parked + {counts.waiting:,} waiting",
-            "books": f"closed until {moment(closed * 1000)}, {counts.unaccounted:,} unaccounted for"
-            if closed
-            else "not opened yet; the audit runs every hour",
+            "accounts": settled(closed, counts),
         }
     )
     session.screen.say(verdict, style="green" if verdict.startswith("Every") else "yellow")
@@ -156,6 +154,13 @@ def judged(counts: Counts, changes: Depth) -> str:
     if counts.waiting > 0:
         return f"{counted(counts.waiting, 'change')} without an end, and an empty queue: counts may lag; look again."
     return "More changes ended than were accepted: some were sent twice, or accepted before the time that is counted."
+
+
+def settled(closed: int | None, counts: Counts) -> str:
+    """Say up to when the audit has found out what became of every change; `closed` is in epoch seconds."""
+    if not closed:
+        return "nothing settled yet; the audit runs every hour"
+    return f"settled up to {moment(closed * 1000)}, {counts.unaccounted:,} unaccounted for"
 
 
 def depth(stack: Stack, logical_id: str) -> Depth:

@@ -78,3 +78,6 @@ def _tell(created: Created) -> None:
         logger.info("audience created", audience_id=created.audience_id)
     if created.attempts > 1:
         logger.warning("created again: nobody knows what became of the time before", audience_id=created.audience_id)
+    if created.unmet:
+        fields = [each.field for each in created.unmet]
+        logger.warning("audience exists with other settings", audience_id=created.audience_id, fields=fields)

@@ -220,6 +220,28 @@ def test_creating_twice_gives_one_audience(cloud: Cloud) -> None:
     assert len(creations(cloud)) == 1
 
 
+def test_creating_again_with_other_settings_says_which_are_not_in_force(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    first = create(ttl=604_800)[1]
+    status, answer = create(ttl=7_777, description="private words", computationKey="new_ones")
+    assert (status, answer["externalId"]) == (200, first["externalId"])
+    assert [each["field"] for each in answer["differs"]] == ["description", "ttl", "computationKey"]
+    assert all("audience-sync audiences" in each["remedy"] for each in answer["differs"])
+    assert len(creations(cloud)) == 1
+    (line,) = [json.loads(line) for line in printed().splitlines() if "with other settings" in line]
+    assert (line["audience_id"], line["fields"]) == (answer["externalId"], ["description", "ttl", "computationKey"])
+    assert "private" not in json.dumps(answer) + json.dumps(line)
+
+
+@pytest.mark.parametrize("country", ["UNKNOWN", "ZZ"])
+def test_an_audience_of_no_country_is_refused_though_amazon_would_take_it(cloud: Cloud, country: str) -> None:
+    status, answer = create(countryCode=country)
+    assert (status, [fault["field"] for fault in answer["faults"]]) == (400, ["countryCode"])
+    assert "country of most members" in answer["faults"][0]["remedy"]
+    assert creations(cloud) == []
+
+
 def test_creating_twice_at_once_gives_one_audience(cloud: Cloud) -> None:
     cloud.fault("/amc/audiences/metadata", {"delay": 0.5})
     start, answers = threading.Barrier(2), list[tuple[int, dict[str, Any]]]()

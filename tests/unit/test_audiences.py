@@ -56,6 +56,7 @@ class Amazon:
 
     fails: AudienceSyncError | None = None
     ttl: int | None = None  # that it reports, in seconds
+    name: str | None = None  # that it reports
     applies: bool = False
     takes: float = 0.0  # seconds
     meanwhile: Callable[[], None] = lambda: None
@@ -80,7 +81,7 @@ class Amazon:
         assert timeout > 0
         if self.fails:
             raise self.fails
-        return AudienceReport(audience_id, ttl=self.ttl)
+        return AudienceReport(audience_id, name=self.name, ttl=self.ttl)
 
     def update_audience(self, audience_id: str, body: dict[str, Any], *, timeout: float) -> None:
         assert timeout > 0
@@ -166,6 +167,28 @@ def test_the_same_external_id_and_target_are_the_same_audience(desk: Desk) -> No
     assert len(desk.amazon.made) == 1
 
 
+def test_an_audience_that_was_there_is_told_as_it_is_listed_with_what_differs(desk: Desk) -> None:
+    desk.create(audienceName="VIP", ttl=604_800)
+    again = desk.create(ttl=5, computationKey="buyers")
+    assert again.listed.settings == {"description": "VIP", "ttl": 604_800}
+    answer = again.as_json()
+    assert answer["name"] == "Segment audience VIP", "not the one that was asked for"
+    assert [each["field"] for each in answer["differs"]] == ["audienceName", "ttl", "computationKey"]
+    assert desk.listed() == [again.listed]
+
+
+def test_a_repetition_that_asks_for_nothing_else_is_answered_like_the_first(desk: Desk) -> None:
+    told: dict[str, Any] = {"ttl": "604800", "description": "", "computationKey": "buyers"}
+    assert desk.create(**told).as_json() == desk.create(**told).as_json()
+
+
+def test_what_was_changed_since_is_no_difference_to_who_does_not_ask_for_it(desk: Desk) -> None:
+    first = desk.create(ttl=604_800)
+    desk.audiences().update(first.audience_id, {"ttl": 5, "description": "changed"})
+    assert desk.create().unmet == ()
+    assert [each.field for each in desk.create(ttl=604_800).unmet] == ["ttl"]
+
+
 def test_another_target_or_another_external_id_is_another_audience(desk: Desk) -> None:
     ids = {
         desk.create().audience_id,
@@ -187,6 +210,24 @@ def test_an_audience_whose_row_was_removed_is_listed_again_and_not_created(desk:
     assert desk.create().audience_id == first
     assert [audience.audience_id for audience in desk.listed()] == [first]
     assert len(desk.amazon.made) == 1
+
+
+def test_an_audience_that_is_listed_again_is_listed_as_amazon_has_it(desk: Desk) -> None:
+    first = desk.create(ttl=5).audience_id
+    desk.direct.delete_item(TableName=desk.name, Key={"audienceId": {"S": first}})
+    desk.amazon.name, desk.amazon.ttl = "The first name", 5
+    again = desk.create(ttl=604_800)
+    assert (again.listed.name, again.listed.settings["ttl"]) == ("The first name", 5)
+    assert [each.field for each in again.unmet] == ["audienceName", "ttl"]
+    assert desk.listed() == [again.listed]
+
+
+def test_an_audience_is_listed_again_although_amazon_does_not_answer(desk: Desk) -> None:
+    first = desk.create().audience_id
+    desk.direct.delete_item(TableName=desk.name, Key={"audienceId": {"S": first}})
+    desk.amazon.fails = OutcomeUnknown("timeout")
+    assert desk.create().as_json() == {"externalId": first}
+    assert [audience.audience_id for audience in desk.listed()] == [first]
 
 
 def test_two_audiences_cannot_share_a_computation_key(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 Amazon cannot be asked which audiences there are, and creates a second one as readily as the first. So an intent is
 noted before each creation, and whoever comes second finds either the audience or the intent:
 
-* the audience exists: it is the answer;
+* the audience exists: it is the answer, and what was asked for and is not in force is told;
 * somebody is creating it: wait for a while, then ask the caller to come back;
 * somebody began and never ended, long enough ago: whether Amazon has made it cannot be found out. It is created
   again; should there be a first one, it stays empty at Amazon, since no event can reach it.
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
 from audience_sync.amazon_ads.form import Fault, InvalidAudience
 from audience_sync.amazon_ads.record import amazon_id
+from audience_sync.amazon_ads.unmet import Unmet, unmet
 from audience_sync.aws.intents import Intent, Intents, key_of
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.tables import AudienceTable
@@ -65,17 +66,29 @@ class Clock(NamedTuple):
 class Created:
     """An audience that exists now, and what its creator should know."""
 
-    audience_id: str
+    listed: Audience  # as it is in force
     wanted: NewAudience
     attempts: int = 0  # creations it took at Amazon, this time; 0 where it was there already
 
-    def as_json(self) -> dict[str, str]:
-        """The answer to Segment: the id as a text, the name and the external id where they are not as told."""
-        answer = {"externalId": self.audience_id}
-        if self.wanted.name != self.wanted.told_name:
-            answer["name"] = self.wanted.name
+    @property
+    def audience_id(self) -> str:
+        """Amazon's id."""
+        return self.listed.audience_id
+
+    @property
+    def unmet(self) -> tuple[Unmet, ...]:
+        """What was asked for and is not in force, because the audience was there already."""
+        return unmet(self.wanted, self.listed)
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer to Segment: the id as a text, and what is not as told, in particular a name or external id."""
+        answer: dict[str, Any] = {"externalId": self.audience_id}
+        if self.listed.name != self.wanted.told_name:
+            answer["name"] = self.listed.name
         if not self.wanted.told_external_id:
             answer["externalAudienceId"] = self.wanted.external_audience_id
+        if self.unmet:
+            answer["differs"] = [each.as_json() for each in self.unmet]
         return answer
 
 
@@ -117,14 +130,13 @@ class Audiences:
         wanted = new_audience(told, max_cpm_cents=self._max_cpm_cents)
         for listed in self._table.by_external_audience_id(wanted.external_audience_id):
             if (listed.advertiser_id, listed.connection_id) == (wanted.advertiser_id, wanted.connection_id):
-                return Created(listed.audience_id, wanted)
+                return Created(listed, wanted)
         self._refuse_a_taken_key(wanted)
         intent, is_ours = self._intend(wanted, deadline)
         if is_ours:
-            return Created(self._create(wanted, intent, deadline), wanted, intent.attempts)
-        audience_id = intent.audience_id or ""
-        self._table.add(wanted.listed_as(audience_id), created=self._clock.now())  # should it have been removed here
-        return Created(audience_id, wanted)
+            audience_id = self._create(wanted, intent, deadline)
+            return Created(wanted.listed_as(audience_id), wanted, intent.attempts)
+        return Created(self._made_before(wanted, intent.audience_id or ""), wanted)
 
     def find(self, told: Mapping[str, Any]) -> Audience | None:
         """Return the audience that `told["externalId"]` names, None where it is not listed or gone at Amazon.
@@ -191,6 +203,17 @@ class Audiences:
                 )
             self._clock.sleep(PAUSE)
 
+    def _made_before(self, wanted: NewAudience, audience_id: str) -> Audience:
+        """Return the audience of a fulfilled intent as it is listed. It is listed anew where its row was removed."""
+        guess = wanted.listed_as(audience_id)
+        if not self._table.add(guess, created=self._clock.now()):
+            return self._table.by_id(audience_id) or guess
+        with suppress(AudienceSyncError):  # without Amazon's word, what was asked for is the best guess
+            known = _as_reported(guess, self._amazon.read_audience(audience_id, timeout=READ_TIMEOUT))
+            self._table.put(known, created=self._clock.now())
+            return known
+        return guess
+
     def _create(self, wanted: NewAudience, intent: Intent, deadline: float) -> str:
         timeout = min(CREATE_TIMEOUT, deadline - RESERVE - self._clock.monotonic())
         try:
@@ -212,3 +235,13 @@ def with_ttl(audience: Audience, report: AudienceReport) -> Audience:
     if report.ttl is None:
         return audience
     return replace(audience, settings=audience.settings | {"ttl": report.ttl})
+
+
+def _as_reported(audience: Audience, report: AudienceReport) -> Audience:
+    """Note of an audience what Amazon reports, as far as it does."""
+    told: dict[str, Any] = {"description": report.description, "ttl": report.ttl}
+    for fee in report.fees[:1]:  # we never make more than one
+        told |= {"cpmCents": fee.cpm_cents, "currency": fee.currency}
+    settings = audience.settings | {name: value for name, value in told.items() if value is not None}
+    name, country = report.name or audience.name, report.country or audience.country
+    return replace(audience, name=name, country=country, settings=settings)

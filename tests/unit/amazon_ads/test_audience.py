@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
-from audience_sync.amazon_ads.form import CURRENCIES, InvalidAudience
+from audience_sync.amazon_ads.form import CURRENCIES, Fee, InvalidAudience
 from audience_sync.membership import Audience
 
 DROP = object()  # stands for a field to leave out
@@ -73,6 +73,10 @@ TARGETS = "exactly one of advertiserId"
         pytest.param({"countryCode": "USA"}, "countryCode", "ISO 3166-1 alpha-2", id="country: three letters"),
         pytest.param({"countryCode": "XX"}, "countryCode", "ISO 3166-1 alpha-2", id="country: not in the list"),
         pytest.param({"countryCode": "Germany"}, "countryCode", "ISO 3166-1 alpha-2", id="country: its name"),
+        pytest.param(
+            {"countryCode": "UNKNOWN"}, "countryCode", "name no country", id="country: Amazon's word for none"
+        ),
+        pytest.param({"countryCode": "zz"}, "countryCode", "name no country", id="country: Amazon's code for none"),
         pytest.param({"countryCode": 49}, "countryCode", "ISO 3166-1 alpha-2", id="country: a number"),
         pytest.param({"description": "x" * 1001}, "description", "0 to 1000 characters", id="description: too long"),
         pytest.param({"description": 5}, "description", "0 to 1000 characters", id="description: a number"),
@@ -338,3 +342,32 @@ def test_the_ttl_of_a_renewed_audience_stays_long_enough_for_it() -> None:
 def test_a_report_takes_what_amazon_gives(answer: dict[str, Any], ttl: int | None, received: int | None) -> None:
     report = AudienceReport.from_answer("1", answer)
     assert (report.ttl, report.sizes.received) == (ttl, received)
+
+
+@pytest.mark.parametrize(
+    ("answer", "advertiser_id"),
+    [
+        pytest.param({}, None, id="absent"),
+        pytest.param({"advertiserId": 590071284455661235}, "590071284455661235", id="a number, kept exactly"),
+        pytest.param({"advertiserId": "590071284455661235"}, "590071284455661235", id="its digits"),
+        pytest.param({"advertiserId": 5.9e17}, None, id="a rounded one is none"),
+        pytest.param({"advertiserId": None}, None, id="null"),
+    ],
+)
+def test_a_report_names_the_advertiser_in_digits(answer: dict[str, Any], advertiser_id: str | None) -> None:
+    assert AudienceReport.from_answer("1", answer).advertiser_id == advertiser_id
+
+
+@pytest.mark.parametrize(
+    ("listed", "fees"),
+    [
+        pytest.param([FEE], (Fee(100, "USD"),), id="one"),
+        pytest.param([FEE, {"cpmCents": 0, "currency": "EUR"}], (Fee(100, "USD"), Fee(0, "EUR")), id="two currencies"),
+        pytest.param([], (), id="none"),
+        pytest.param(None, (), id="not told"),
+        pytest.param({"cpmCents": 1}, (), id="no list"),
+        pytest.param([{"cpmCents": -1, "currency": "USD"}, {"cpmCents": 1}, "x"], (), id="halves of one"),
+    ],
+)
+def test_a_report_takes_fees_that_are_some(listed: Any, fees: tuple[Fee, ...]) -> None:
+    assert AudienceReport.from_answer("1", {"metadata": {"audienceFees": listed}}).fees == fees

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.tables import MAPPINGS_KEY, MAX_AGE, MAX_AGE_UNSOUND, AudienceTable
-from audience_sync.errors import Unavailable
+from audience_sync.errors import InvalidMapping, Unavailable
+from audience_sync.intake import compiled
 from audience_sync.membership import Audience
 from local import resources
 from local.template import Template
@@ -93,6 +94,13 @@ def test_the_mappings_are_no_audience(listed: Listed) -> None:
     assert listed.table.mappings() == '{"mappings": []}'
     assert listed.table.by_id(MAPPINGS_KEY) is None
     assert listed.table.all() == [BUYERS]
+
+
+def test_mappings_without_a_document_are_unreadable_and_not_segments_own(listed: Listed) -> None:
+    listed.put_row(audienceId=MAPPINGS_KEY)
+    document = listed.table.mappings()
+    with pytest.raises(InvalidMapping, match="apply them again with audience-sync"):
+        compiled(document)
 
 
 def test_no_mappings_is_none_until_some_are_saved(listed: Listed, clock: Clock) -> None:

@@ -1,6 +1,7 @@
 """Audiences: linked, created, changed, looked at."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -45,11 +46,67 @@ def test_an_audience_of_a_connection_may_also_go_to_dsp(world: World) -> None:
     assert (found.connection_id, found.target_types) == ("connection-1", ("DSP",))
 
 
+def test_linking_without_a_target_takes_the_advertiser_that_amazon_names(world: World, printed: Json) -> None:
+    link(world.session(as_json=True), AUDIENCE.audience_id)
+    told = printed()
+    assert (told["advertiserId"], told["connectionId"]) == (ADVERTISER.advertiser, None)
+
+
+def test_what_was_linked_without_a_target_is_not_created_a_second_time(world: World, printed: Json) -> None:
+    link(world.session(as_json=True), AUDIENCE.audience_id)
+    external_id = printed()["externalAudienceId"]
+    create(world.session(as_json=True), "Lapsed premium buyers", ADVERTISER, Settings(), "US", external_id=external_id)
+    told = printed()
+    assert (told["audienceId"], told["created"]) == (AUDIENCE.audience_id, False)
+    assert len(world.session().audiences.all()) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "at_fault"),
+    [
+        pytest.param(Target("590071284455661234", "c-1"), "advertiserId, connectionId", id="both"),
+        pytest.param(Target(advertiser="ENTITY123"), "advertiserId", id="an advertiser of letters"),
+        pytest.param(Target(advertiser="5.9e17"), "advertiserId", id="an advertiser that was rounded"),
+        pytest.param(Target(connection="c" * 257), "connectionId", id="a connection too long"),
+    ],
+)
+def test_a_target_is_linked_by_the_rules_it_is_created_by(world: World, target: Target, at_fault: str) -> None:
+    with pytest.raises(InvalidAudience) as caught:
+        link(world.session(), AUDIENCE.audience_id, target)
+    assert [fault.field for fault in caught.value.faults] == [at_fault]
+    assert world.session().audiences.all() == []
+
+
+def test_another_target_takes_the_place_of_the_one_before(world: World, printed: Json) -> None:
+    in_amc = Target(connection="c-1")
+    expected = {in_amc: (None, "c-1", {"dsp": True}), ADVERTISER: (ADVERTISER.advertiser, None, {})}
+    for target, choices in ((ADVERTISER, Choices()), (in_amc, Choices(dsp=True)), (ADVERTISER, Choices())):
+        link(world.session(as_json=True), AUDIENCE.audience_id, target, choices=choices)
+        told = printed()
+        assert (told["advertiserId"], told["connectionId"], told["settings"]) == expected[target]
+
+
+def test_linking_again_keeps_the_connection_whatever_advertiser_amazon_names(world: World, printed: Json) -> None:
+    for name in ("One name", "Another name"):
+        target = Target(connection="c-1") if name == "One name" else Target()
+        link(world.session(as_json=True), AUDIENCE.audience_id, target, name=name)
+        told = printed()
+        assert (told["name"], told["advertiserId"], told["connectionId"]) == (name, None, "c-1")
+
+
+def test_an_advertisers_audience_has_no_choice_about_dsp(world: World) -> None:
+    with pytest.raises(InvalidAudience) as caught:
+        link(world.session(), AUDIENCE.audience_id, ADVERTISER, choices=Choices(dsp=True))
+    assert [fault.field for fault in caught.value.faults] == ["dsp"]
+
+
 @pytest.mark.parametrize(
     ("audience_id", "country", "error"),
     [
         pytest.param("12x", "", WrongUsage, id="no number"),
         pytest.param(AUDIENCE.audience_id, "XX", WrongUsage, id="no country"),
+        pytest.param(AUDIENCE.audience_id, "UNKNOWN", WrongUsage, id="Amazon's word for no country"),
+        pytest.param(AUDIENCE.audience_id, "zz", WrongUsage, id="Amazon's code for no country"),
         pytest.param("418273650912345679", "", NotFound, id="unknown to Amazon"),
     ],
 )
@@ -123,6 +180,26 @@ def test_creating_twice_gives_one_audience(world: World, printed: Json) -> None:
     assert first["name"] == "Segment audience VIP"
 
 
+def test_creating_again_tells_what_is_in_force_and_what_is_not(world: World, printed: Json) -> None:
+    for settings in (Settings(ttl_days=30), Settings(ttl_days=7, renew=True)):
+        create(world.session(as_json=True), "VIP", ADVERTISER, settings, country="US", external_id="vip")
+        told = printed()
+    assert (told["created"], told["settings"]) == (False, {"description": "VIP", "ttl": 30 * 86_400})
+    assert [each["field"] for each in told["differs"]] == ["ttl", "renew"]
+
+
+def test_a_person_is_told_how_to_change_what_is_not_in_force(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    create(world.session(), "VIP", ADVERTISER, Settings(), country="US", external_id="vip")
+    assert "Not as asked for" not in capsys.readouterr().err
+    settings = Settings(ttl_days=7, renew=True)
+    create(world.session(), "Very important", ADVERTISER, settings, country="US", key="vip", external_id="vip")
+    seen = capsys.readouterr()
+    assert "Segment audience VIP (it was there already)" in seen.out
+    assert "Not as asked for: audienceName. Amazon never changes it" in seen.err
+    assert "Not as asked for: ttl, renew. `audience-sync audiences update`" in seen.err
+    assert "Not as asked for: computationKey. `audience-sync audiences link --key`" in seen.err
+
+
 def test_a_wrong_setting_is_named_with_what_it_may_hold(world: World) -> None:
     with pytest.raises(InvalidAudience) as error:
         create(world.session(), "VIP", Target(), Settings(), country="US")
@@ -136,6 +213,42 @@ def test_a_shorter_life_asks_since_members_drop_out(world: World, printed: Json)
     assert printed()["settings"] == {"ttl": 0}
     show(world.session(as_json=True), AUDIENCE.audience_id)
     assert printed()["amazon"] == {"received": None, "matched": None, "inDsp": None, "ttl": 0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "lines"),
+    [
+        pytest.param({}, ["members go to Amazon DSP", "fee none"], id="an advertiser's, without a fee"),
+        pytest.param(
+            {"connection_id": "c-1", "settings": {"cpmCents": 1_250, "currency": "EUR"}},
+            ["members go to AMC, not Amazon DSP", "fee 1,250 cents EUR for a thousand impressions"],
+            id="a connection's, with a fee",
+        ),
+        pytest.param(
+            {"connection_id": "c-1", "settings": {"dsp": True}}, ["members go to AMC and Amazon DSP"], id="with DSP"
+        ),
+    ],
+)
+def test_fee_and_ways_are_shown(
+    world: World, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], lines: list[str]
+) -> None:
+    world.list_audience(replace(AUDIENCE, **changed))
+    show(world.session(), AUDIENCE.audience_id)
+    seen = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert set(lines) <= set(seen)
+
+
+def test_the_fee_that_amazon_reports_is_shown(world: World, printed: Json) -> None:
+    world.stack.parameters = {"MaxCpmCents": "200"}
+    settings = Settings(cpm_cents=150, currency="USD")
+    create(world.session(as_json=True), "Made here", ADVERTISER, settings, country="US")
+    audience_id = printed()["audienceId"]
+    link(world.session(as_json=True), audience_id)
+    world.list_audience(replace(AUDIENCE, audience_id=audience_id, settings={}))
+    printed()
+    show(world.session(as_json=True), audience_id)
+    told = printed()
+    assert (told["fees"], told["dsp"]) == ([{"cpmCents": 150, "currency": "USD"}], True)
 
 
 def test_renewal_is_switched_on_shown_and_switched_off(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from audience_sync.aws.tables import MAPPINGS_KEY
 from cli.checks import test as run
 from cli.errors import AlreadyTold
 from tests.unit.cli.conftest import CLIENT_SECRET, EVENT_KEY, Json, World
@@ -47,6 +48,13 @@ def test_one_part_that_fails_does_not_hide_the_others(world: World, printed: Jso
     found = findings(world, printed)
     assert found["ingest secret"][0] == "missing"
     assert found["change queue"][0] == "ok"
+
+
+@pytest.mark.parametrize("document", ["{not json", '"text"', "null", '{"mappings": [{"name": "Mine"}]}'])
+def test_mappings_that_ingest_cannot_use_are_missing(world: World, printed: Json, document: str) -> None:
+    item = {"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": document}}
+    world.stack.service("dynamodb").put_item(TableName=world.stack["AudienceTable"], Item=item)
+    assert findings(world, printed)["mappings"] == ("missing", "audience-sync mappings apply")
 
 
 def test_no_secret_is_shown(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from audience_sync.aws.tables import MAPPINGS_KEY
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mappings import first_of
-from cli.errors import AlreadyTold, OperatorError, WrongUsage
+from cli.errors import AlreadyTold, NotConfirmed, OperatorError, WrongUsage
 from cli.mappings import apply, check, plain, show, try_
+from cli.screen import Screen
+from cli.session import Session
 from tests.unit.cli.conftest import Json, World
 
 EVENTS = Path(__file__).parents[3] / "events" / "segment"
@@ -43,6 +46,100 @@ def test_a_bare_list_replaces_whatever_is_in_force(world: World, tmp_path: Path,
     assert printed()["version"] == 1
     apply(world.session(as_json=True), written(tmp_path, [MAPPING | {"name": "Other"}]))
     assert printed() == {"version": 2, "mappings": 1}
+
+
+UNREADABLE = [
+    pytest.param({"S": "{not json"}, id="no JSON"),
+    pytest.param({"S": '"text"'}, id="a text"),
+    pytest.param({"S": "null"}, id="null"),
+    pytest.param({"S": "[" * 100_000}, id="nested too deeply"),
+    pytest.param({"M": {"version": {"N": "1"}}}, id="no text at all"),
+]
+REFUSED = {"version": 3, "mappings": [MAPPING | {"trigger": "type ="}]}
+
+
+def store(world: World, document: Any) -> None:
+    """Write what is stored by hand."""
+    held = document if set(document) <= {"S", "M"} else {"S": json.dumps(document)}
+    item = {"audienceId": {"S": MAPPINGS_KEY}, "document": held}
+    world.stack.service("dynamodb").put_item(TableName=world.stack["AudienceTable"], Item=item)
+
+
+@pytest.mark.parametrize("held", UNREADABLE)
+def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
+    world: World, tmp_path: Path, printed: Json, held: dict[str, Any]
+) -> None:
+    store(world, held)
+    with pytest.raises(OperatorError, match="What is stored is unreadable") as caught:
+        show(world.session())
+    assert "audience-sync mappings apply" in caught.value.remedy
+    world.answers = ["y"]
+    apply(world.session(as_json=True), written(tmp_path, {"version": 7, "mappings": [MAPPING]}))
+    assert "unreadable and would be written anew" in world.questions[0]
+    assert printed() == {"version": 1, "mappings": 1}
+    show(world.session(as_json=True))
+    assert printed()["version"] == 1
+
+
+def test_an_unreadable_document_stays_unless_that_is_confirmed(world: World, tmp_path: Path) -> None:
+    store(world, {"S": "{not json"})
+    world.answers = ["n"]
+    with pytest.raises(NotConfirmed):
+        apply(world.session(), written(tmp_path, [MAPPING]))
+    assert world.session().audiences.mappings() == "{not json"
+
+
+def test_an_unreadable_document_that_somebody_has_repaired_meanwhile_is_not_overwritten(
+    world: World, tmp_path: Path
+) -> None:
+    store(world, {"S": "{not json"})
+
+    def repair(question: str) -> str:
+        store(world, {"version": 1, "mappings": []})
+        return "y" if question else ""
+
+    session = Session(Screen(answers=repair), lambda: world.stack)
+    with pytest.raises(OperatorError, match="another version is in force"):
+        apply(session, written(tmp_path, [MAPPING]))
+    assert json.loads(session.audiences.mappings() or "") == {"version": 1, "mappings": []}
+
+
+@pytest.mark.parametrize("version", ["x", -1, True, None, 1.5])
+def test_a_version_that_is_none_counts_as_zero(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: Any
+) -> None:
+    store(world, {"version": version, "mappings": [MAPPING]})
+    show(world.session(as_json=True))
+    seen = capsys.readouterr()
+    assert "counts as 0" in seen.err
+    apply(world.session(as_json=True), written(tmp_path, json.loads(seen.out)))
+    assert json.loads(capsys.readouterr().out)["version"] == 1
+
+
+def test_a_refused_document_is_shown_with_what_is_wrong_mended_and_applied(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(world, REFUSED)
+    with pytest.raises(AlreadyTold):
+        show(world.session(as_json=True))
+    seen = capsys.readouterr()
+    assert 'mapping "Mine": trigger' in seen.err
+    assert "mappings apply" in seen.err
+    document = json.loads(seen.out)
+    assert document == REFUSED
+    document["mappings"][0]["trigger"] = MAPPING["trigger"]
+    apply(world.session(as_json=True), written(tmp_path, document))
+    assert json.loads(capsys.readouterr().out) == {"version": 4, "mappings": 1}
+
+
+def test_a_stored_list_of_mappings_is_in_force_without_a_version(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(world, {"S": json.dumps([MAPPING])})
+    show(world.session())
+    assert "Version 0." in capsys.readouterr().out
+    apply(world.session(as_json=True), written(tmp_path, [MAPPING]))
+    assert json.loads(capsys.readouterr().out)["version"] == 1
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,18 @@
 """Dead letters: looked at without harm, sent round again without loss, dropped only on purpose."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
-from audience_sync.membership import pack
+from audience_sync.aws.sqs import Queue
+from audience_sync.membership import ChangeMessage, pack
 from cli.errors import NotConfirmed, NotThere, WrongUsage
+from cli.letters import REACH
 from cli.parked import Filter, drop, list_, read_time, redrive, show
+from cli.screen import Screen
+from cli.session import Session
 from tests.unit.cli.conftest import AUDIENCE, NOW, Json, World, change
 
 HOUR = 3_600.0  # seconds
@@ -94,6 +99,129 @@ def test_reading_ends_although_letters_come_back_meanwhile(world: World, monkeyp
     world.park(*(change(f"m{number:02}") for number in range(15)))
     redrive(world.session(), Filter(), rate=1000)
     assert {*members(world), *members(world, "ChangeQueue")} == {f"m{number:02}" for number in range(15)}
+
+
+def hide_at_most(world: World, letters: int) -> None:
+    """Let SQS have so many messages in flight, instead of 120,000."""
+    world.queues.find(world.stack["DeadLetterQueue"]).in_flight_limit = letters
+
+
+def test_a_list_that_is_longer_than_one_look_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.letters.REACH", 20)
+    world.park(*(change(f"m{number:02}") for number in range(25)))
+    list_(world.session(), Filter())
+    seen = capsys.readouterr()
+    assert "At least 20 letters." in seen.out
+    assert "One look reaches 20 letters, and there may be more." in seen.err
+    monkeypatch.setattr("cli.letters.REACH", 30)
+    list_(world.session(), Filter())
+    seen = capsys.readouterr()
+    assert ("At least" in seen.out, seen.err) == (False, ""), "all were given back, and all are there"
+
+
+def test_the_help_of_list_says_how_far_one_look_reaches() -> None:
+    assert f"One look reaches {REACH:,} letters." in (list_.__doc__ or "")
+
+
+def test_a_look_ends_where_sqs_hides_no_more(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    hide_at_most(world, 20)
+    world.park(*(change(f"m{number:02}") for number in range(25)))
+    for _ in range(2):
+        list_(world.session(), Filter(member="m99"))
+        seen = capsys.readouterr()
+        assert "No dead letter fits." in seen.out
+        assert "that is as far as one look reaches (20 read" in seen.err
+
+
+def test_a_redrive_of_more_than_sqs_can_hide_reaches_all_that_fit(world: World, printed: Json) -> None:
+    hide_at_most(world, 10)
+    world.park(*(change(f"m{number:02}") for number in range(45)))
+    redrive(world.session(as_json=True), Filter(), rate=1000)
+    assert printed() == {"matched": 45, "redriven": 45, "dryRun": False}
+    assert members(world) == []
+
+
+def test_a_redrive_that_others_are_in_the_way_of_says_where_it_ended_and_gives_them_back(
+    world: World, printed: Json
+) -> None:
+    hide_at_most(world, 20)
+    world.park(*(change(f"no{number:02}") for number in range(30)))
+    world.park(change("yes"), reason="not_found")
+    redrive(world.session(as_json=True), Filter(reason="not_found"), rate=1000)
+    told = printed()
+    assert "as far as one look reaches" in told.pop("stopped")
+    assert told == {"matched": 0, "redriven": 0, "dryRun": False}
+    assert len(members(world)) == 31
+    hide_at_most(world, 100)
+    redrive(world.session(as_json=True), Filter(reason="not_found"), rate=1000)
+    assert printed()["redriven"] == 1
+
+
+def test_letters_that_reappear_before_all_are_read_end_a_look_and_are_said(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.letters.HELD", 0)
+    world.park(*(change(f"m{number:02}") for number in range(15)))
+    list_(world.session(), Filter())
+    seen = capsys.readouterr()
+    assert "At least 15 letters." in seen.out
+    assert "Letters reappear" in seen.err
+
+
+def test_what_comes_back_while_the_rest_is_redriven_does_not_go_round_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch, printed: Json
+) -> None:
+    world.park(*(change(f"m{number:02}") for number in range(15)))
+    send = Queue.send
+
+    def send_in_vain(queue: Queue, bodies: Sequence[str], *, deadline: float) -> None:
+        send(queue, bodies, deadline=deadline)
+        world.park(*(each for body in bodies for each in ChangeMessage.from_body(body).changes))
+
+    monkeypatch.setattr(Queue, "send", send_in_vain)
+    redrive(world.session(as_json=True), Filter(), rate=1000)
+    assert printed() == {"matched": 30, "redriven": 15, "dryRun": False}
+    assert members(world) == members(world, "ChangeQueue") == [f"m{number:02}" for number in range(15)]
+
+
+def test_a_letter_that_sqs_fails_to_delete_is_not_counted_as_dropped(world: World, printed: Json) -> None:
+    world.park(change("m1"))
+    session = world.session(as_json=True, yes=True)
+    events = session.stack.service("sqs").meta.events
+    events.register("before-parameter-build.sqs.DeleteMessageBatch", _spoil_receipts)
+    drop(session, Filter(member="m1"))
+    assert printed() == {"matched": 1, "dropped": 0, "dryRun": False}
+    assert members(world) == ["m1"]
+
+
+def _spoil_receipts(params: dict[str, Any], **_: object) -> None:
+    for entry in params["Entries"]:
+        entry["ReceiptHandle"] = "none"
+
+
+def test_what_is_parked_after_the_question_is_not_dropped_with_the_rest(world: World) -> None:
+    world.park(change("m1"))
+
+    def agree(_: str) -> str:
+        world.park(change("m2"))
+        return "y"
+
+    drop(Session(Screen(answers=agree), lambda: world.stack), Filter(reason="request_rejected"))
+    assert members(world) == ["m2"]
+
+
+def test_dropping_more_than_one_look_reaches_says_so_and_drops_all_that_fit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.letters.REACH", 10)
+    world.park(*(change(f"m{number:02}") for number in range(25)))
+    world.park(change("other"), reason="not_found")
+    world.answers = ["y"]
+    drop(world.session(), Filter(reason="request_rejected"))
+    assert world.questions == ["Drop at least 10 letters for good, and all others that fit? [y/N] "]
+    assert members(world) == ["other"]
 
 
 def test_a_letter_that_nobody_can_read_stays(world: World, printed: Json) -> None:

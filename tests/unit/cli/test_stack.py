@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from cli.errors import NotThere, TryLater, WrongUsage
-from cli.stack import deployed, local
+from cli.stack import deployed, local, own_clients
 
 
 @dataclass
@@ -72,6 +73,28 @@ def test_an_unknown_stack_is_not_there_and_the_remedy_names_the_option() -> None
 def test_somebody_elses_stack_is_not_taken_for_ours() -> None:
     with pytest.raises(NotThere, match="not one of Audience Sync"):
         deployed("mine", lambda _: CloudFormation(outputs={}))
+
+
+@pytest.mark.parametrize(
+    ("region", "default", "chosen"),
+    [
+        pytest.param("eu-west-1", "us-east-1", "eu-west-1", id="AWS_REGION goes first"),
+        pytest.param("eu-west-1", "", "eu-west-1", id="AWS_REGION alone"),
+        pytest.param("", "us-east-1", "us-east-1", id="AWS_DEFAULT_REGION"),
+        pytest.param("", "", "ap-southeast-2", id="the profile's"),
+    ],
+)
+def test_the_region_is_the_one_that_the_aws_command_line_would_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, region: str, default: str, chosen: str
+) -> None:
+    (tmp_path / "config").write_text("[default]\nregion = ap-southeast-2\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name, value in (("AWS_REGION", region), ("AWS_DEFAULT_REGION", default), ("AWS_PROFILE", "")):
+        if value:
+            monkeypatch.setenv(name, value)
+        else:
+            monkeypatch.delenv(name, raising=False)
+    assert own_clients()("sqs").meta.region_name == chosen
 
 
 @pytest.mark.parametrize("url", ["http://example.com:8080", "http://192.0.2.1", "example", "http://127.0.0.1.example"])

@@ -13,7 +13,7 @@ from moto import mock_aws
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.telemetry import CHANGES_ACCEPTED, CHANGES_DELIVERED
 from cli.stack import Stack
-from cli.status import Counts, Depth, cloud_counts, judged
+from cli.status import Counts, Depth, cloud_counts, judged, settled
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 DAY = 86_400.0  # seconds
@@ -71,6 +71,17 @@ def test_the_last_hours_can_be_counted_alone(cloudwatch: Any) -> None:
 )
 def test_the_verdict_says_whether_changes_are_accounted_for(counts: Counts, queue: int, verdict: str) -> None:
     assert verdict in judged(counts, Depth(queue, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("closed", "sentence"),
+    [
+        pytest.param(None, "nothing settled yet; the audit runs every hour", id="the audit has not run"),
+        pytest.param(round(NOW), "settled up to 2026-03-04 09:30:00Z, 2 unaccounted for", id="up to a time"),
+    ],
+)
+def test_how_far_the_accounts_are_settled_is_said_in_words(closed: int | None, sentence: str) -> None:
+    assert settled(closed, Counts(unaccounted=2)) == sentence
 
 
 @given(st.tuples(*[st.integers(0, 10**9)] * 4))

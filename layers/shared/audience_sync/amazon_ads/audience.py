@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from audience_sync.amazon_ads.form import Fee, Form
 from audience_sync.amazon_ads.job import Sizes, sizes
+from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.membership import Audience
 
 MIN_NAME = 10  # characters
@@ -34,6 +35,7 @@ class NewAudience:
     computation_key: str | None = None
     told_name: str = ""  # Segment's
     told_external_id: bool = True  # else it was derived
+    told: frozenset[str] = frozenset()  # names of the extras that were given; the rest are defaults
 
     @property
     def target(self) -> str:
@@ -86,8 +88,10 @@ class AudienceReport:
     name: str | None = None
     description: str | None = None
     country: str | None = None
+    advertiser_id: str | None = None  # Amazon does not say what stands here for an audience of a connection
     external_audience_id: str | None = None
     ttl: int | None = None
+    fees: tuple[Fee, ...] = ()  # one for each currency; none may also mean that Amazon does not tell
     sizes: Sizes = field(default_factory=Sizes)
 
     @classmethod
@@ -96,12 +100,14 @@ class AudienceReport:
         metadata = _mapping(answer.get("metadata"))
         return cls(
             audience_id,
-            _text_or_none(answer.get("name")),
-            _text_or_none(answer.get("description")),
-            _text_or_none(answer.get("countryCode")),
-            _text_or_none(metadata.get("externalAudienceId")),
-            _count(metadata.get("ttl")),
-            sizes(metadata.get("audienceSize")),
+            name=_text_or_none(answer.get("name")),
+            description=_text_or_none(answer.get("description")),
+            country=_text_or_none(answer.get("countryCode")),
+            advertiser_id=amazon_id(answer.get("advertiserId")),
+            external_audience_id=_text_or_none(metadata.get("externalAudienceId")),
+            ttl=_count(metadata.get("ttl")),
+            fees=_fees(metadata.get("audienceFees")),
+            sizes=sizes(metadata.get("audienceSize")),
         )
 
 
@@ -133,6 +139,7 @@ def new_audience(told: Mapping[str, Any], *, max_cpm_cents: int) -> NewAudience:
         computation_key=form.identifier("computationKey", needed=False) or None,
         told_name=told_name,
         told_external_id=bool(external_id),
+        told=form.given,
     )
     form.refuse_to_renew_short_lives(renew=wanted.renew, ttl=wanted.ttl)
     form.end()
@@ -193,6 +200,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _fees(value: Any) -> tuple[Fee, ...]:
+    """Read Amazon's list of fees, as far as it is one."""
+    listed = [_mapping(each) for each in value] if isinstance(value, list) else []
+    told = [(_count(each.get("cpmCents")), _text_or_none(each.get("currency"))) for each in listed]
+    return tuple(Fee(cents, currency) for cents, currency in told if cents is not None and currency)
 
 
 def _count(value: Any) -> int | None:

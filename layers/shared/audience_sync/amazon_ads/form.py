@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.countries import accepted_country
+from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.errors import InvalidRequest
 
@@ -75,6 +75,11 @@ class Form:
     def __contains__(self, name: str) -> bool:
         return name in self._told
 
+    @property
+    def given(self) -> frozenset[str]:
+        """The names of the fields that were not left out, of somebody else's fields, too."""
+        return frozenset(self._told)
+
     def end(self) -> None:
         """Raise InvalidAudience if anything was at fault."""
         if self._faults:
@@ -125,10 +130,15 @@ class Form:
         return text or ""
 
     def country(self) -> str:
-        """Read countryCode. Amazon could do without one, but then matches fewer people."""
+        """Read countryCode. Amazon could do without a country, but then matches fewer people.
+
+        Its two codes for no country are refused: whether consent is needed, and how a phone number reads, goes by it.
+        """
         code = accepted_country(self._told.get("countryCode"))
-        if code is None:
-            allowed = "an ISO 3166-1 alpha-2 code that Amazon takes, such as US, DE or GB"
+        if code is None or code in NO_COUNTRY:
+            allowed = (
+                "an ISO 3166-1 alpha-2 code that Amazon takes, such as US, DE or GB; UNKNOWN and ZZ name no country"
+            )
             self._fault("countryCode", allowed, f"name the country of most members {self._where}")
         return code or ""
 

@@ -164,7 +164,8 @@ class AudienceTable:
 
     def _get_mappings(self, key: str) -> str | None:
         row = self._call(self._client.get_item, TableName=self._name, Key={"audienceId": {"S": key}}).get("Item")
-        return str(row["document"]["S"]) if row else None
+        # A row without a text, written by hand: no JSON either, and refused as such.
+        return str(row.get("document", {}).get("S", "")) if row else None
 
     def _call(self, operation: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
         try:
