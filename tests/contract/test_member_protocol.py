@@ -324,6 +324,22 @@ def test_without_time_nothing_more_is_recorded(site: Site) -> None:
     assert [each.reason for each in standings if isinstance(each, TransientError)] == ["out_of_time"]
 
 
+def test_what_a_slow_table_has_recorded_is_sent_before_time_runs_out(site: Site) -> None:
+    with in_front_of(site.url) as front:
+        slow = replace(site, url=front.url)
+        books = Books(site.queue, site.dead_letters, slow.members(), Limits(), now=lambda: 0)
+        delivery = Delivery(
+            site.amazon, books, monotonic=lambda: front.count("UpdateItem") / 4, jitter=lambda: 1.0
+        )  # a quarter of a second for each row: sixty seconds do not suffice for all of them
+        bodies = pack(change("a@b.co", at=1, member=f"m{number}") for number in range(400))
+        (message,) = [Message("a", "h", body, 1, 0) for body in bodies]
+        report = delivery.deliver([message], deadline=60.0)
+    assert report.delivered == len(site.amazon.inside()) >= 4 * 17, "17 seconds; an upload may need the rest"
+    assert (report.requeued, report.deferred) == (1, [])
+    left = [change for body, _ in site.queue.bodies for change in ChangeMessage.from_body(body).changes]
+    assert report.delivered + len(left) == 400
+
+
 def test_a_table_that_does_not_answer_keeps_everything_waiting() -> None:
     site = Site("http://127.0.0.1:9", "members")
     report = site.deliver(change("a@b.co", at=1))

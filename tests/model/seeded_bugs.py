@@ -249,6 +249,13 @@ _ALL = [
         DELIVERY + "test_an_upload_is_not_begun_that_might_have_to_be_cut_off",
     ),
     Bug(
+        "record what there is no time left to send",
+        _VERDICTS,
+        "tried, lambda: self._outbox.has_time_to_prepare)",
+        "tried, lambda: self._outbox.has_time)",
+        MEMBERS_TEST + "test_what_a_slow_table_has_recorded_is_sent_before_time_runs_out",
+    ),
+    Bug(
         "let one audience open the connection's circuit",
         "audience_sync.circuit",
         'return f"audience:{target.audience_id}" if is_alone else',

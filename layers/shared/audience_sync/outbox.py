@@ -10,7 +10,7 @@ from audience_sync.membership import MembershipChange
 from audience_sync.pieces import DIVISIBLE, SUSPICIOUS, Piece, spread
 
 RESERVE = 8.0  # seconds kept back to read back, park, postpone and answer before the function is stopped
-PREPARE = 5.0  # seconds to record the changes of one upload in the membership table
+PREPARE = 5.0  # seconds kept back, beside the upload's, for what is being recorded when no more is begun
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
 
 Member = tuple[str, str]
@@ -87,7 +87,7 @@ class Outbox:
 
     @property
     def has_time_to_prepare(self) -> bool:
-        """Whether changes can be recorded that are to be sent afterwards."""
+        """Whether another change can be recorded that is to be sent afterwards: what is recorded shall be sent, too."""
         return self._time_left() >= self._limits.timeout + PREPARE
 
     def send(self, target: Target, changes: Sequence[MembershipChange]) -> dict[Member, Outcome]:

@@ -127,12 +127,12 @@ class Verdicts:
         return self._send(target, going)
 
     def _standings(self, changes: Sequence[MembershipChange]) -> Sequence[Standing | TransientError]:
-        """Record changes, for as long as there remains time to send them, too."""
+        """Record changes, for as long as there remains time to send them, too. What is not recorded by then waits."""
         if self._books.members is None:
             return [Standing(change, is_superseded=False) for change in changes]
         # A change that was tried before may still be on its way to Amazon, even where a newer one is known by now.
         tried = {change.member for change in changes if self._about[change.member].attempts > 1}
-        return self._books.members.advance(changes, tried, lambda: self._outbox.has_time)
+        return self._books.members.advance(changes, tried, lambda: self._outbox.has_time_to_prepare)
 
     def _send(self, target: Target, going: _Going) -> Waiting | None:
         trouble: Waiting | None = None
