@@ -60,7 +60,7 @@ _ALL = [
         _DELIVERY,
         "history = replace(each.read.history, attempts=each.attempts, first_at=each.first_at)",
         "history = replace(each.read.history, attempts=each.attempts, first_at=None)",
-        MODEL,
+        DELIVERY + "test_what_is_left_of_a_message_goes_back_and_remembers_its_attempts",
     ),
     Bug(
         "close the books on what may be waiting",
@@ -150,7 +150,7 @@ _ALL = [
         _ROWS,
         "return merged(change, _identities(before))",
         "return change",
-        MODEL,
+        MEMBERS_TEST + "test_an_exit_takes_along_every_identifier_that_was_ever_sent",
     ),
     Bug(
         "merge ids that differ in case",
@@ -178,14 +178,14 @@ _ALL = [
         _MEMBERS,
         "if change.exits and not change.forget and to_send(before).forget:",
         "if False:",
-        MODEL,
+        MEMBERS_TEST + "test_whoever_asked_to_be_forgotten_is_whatever_exit_comes_later",
     ),
     Bug(
         "lose a deletion notice among exits",
         "audience_sync.membership",
         "forget = any(change.forget for change in same)",
         "forget = newest.forget",
-        MODEL,
+        "tests/unit/test_membership.py::test_a_later_exit_does_not_undo_that_a_person_asked_to_be_forgotten",
     ),
     # Counting
     Bug(

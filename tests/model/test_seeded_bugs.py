@@ -16,7 +16,7 @@ from tests.model.test_protocol import search
 from tests.model.world import InTurn
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = 1000  # at most; most bugs show within fifty
+EXAMPLES = 1000  # at most; every bug that is left to chance shows within some 250
 
 
 def by_name(bugs: list[Bug]) -> list[object]:
