@@ -202,6 +202,10 @@ SETTINGS = [
 LOCAL_ONLY = {"AMAZON_API_URL", "AMAZON_LOGIN_URL", "SETTLE_SECONDS", "CIRCUIT_SECONDS", "LATE_SECONDS"}
 
 
+def test_a_guided_deployment_does_not_ask_for_each_route_whether_it_may_be_open() -> None:
+    assert _properties("Api")["Auth"], "anything but nothing: the first answer is no, and ends the deployment"
+
+
 @pytest.mark.parametrize(("function", "settings"), SETTINGS)
 def test_a_function_gets_the_variables_that_its_settings_read(function: str, settings: Any) -> None:
     given = _properties(function)["Environment"]["Variables"].keys()

@@ -187,6 +187,7 @@ def test_postponing_is_a_hint_that_never_fails(sent: Sent, front: Front, outage:
     sent.queue.postpone([(handle, 5.0) for handle in sent.receive()])
     sent.queue.postpone([("not a receipt handle", 5.0)])
     sent.queue.postpone([])
+    assert sent.queue.waiting() == 1, "and it loses nothing"
 
 
 def test_messages_wait_whether_they_can_be_had_are_in_work_or_delayed(sent: Sent) -> None:
