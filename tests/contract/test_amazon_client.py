@@ -200,6 +200,17 @@ def test_a_401_that_stays_is_token_trouble_and_no_loop(connection: Connection) -
     assert len(connection.received()) == 2
 
 
+def test_where_no_token_is_good_the_login_is_left_in_peace(connection: Connection) -> None:
+    connection.fault({"status": 401}, times=99)
+    for _ in range(10):
+        with pytest.raises(TokenUnavailable):
+            connection.amazon.send_records(connection.upload())
+    assert len(connection.received("/auth/o2/token")) == 2
+    assert len(connection.received()) == 3, "two with the first tokens, one to see whether it has passed"
+    connection.token_secret.content = Token("Atza|of-refresh", time.time() + 3000).as_json()
+    assert connection.tokens.current().value == "Atza|of-refresh"
+
+
 def test_a_token_that_someone_else_refreshed_is_used_before_asking_for_another(connection: Connection) -> None:
     held = connection.tokens.current()
     with requests.Session() as session:

@@ -145,13 +145,13 @@ def test_two_failing_audiences_are_an_outage(courier: Courier) -> None:
 
 @pytest.mark.parametrize("status", [400, 422, 405, 415, 501])
 def test_a_refusal_that_is_not_about_records_is_found_out_early(courier: Courier, status: int) -> None:
-    members = [f"cust_{number:03}" for number in range(500)]
+    members = [f"cust_{number:03}" for number in range(150)]
     courier.amazon.fail(upload_fails({"status": status}))
     assert courier.run(body(*map(change, members))).back == []
     assert courier.letters() == dict.fromkeys(members, "request_rejected")
     asked = courier.amazon.asked()
     assert asked <= (1 if status not in DIVISIBLE else 4 * SUSPICIOUS + 2 * ceil(log2(len(members))))
-    measured(21, f"{status} for all of 500", requests=asked, parked=len(members))
+    measured(21, f"{status} for all of 150", requests=asked, parked=len(members))
 
 
 # Rows 16 to 18: passing trouble, and answers that say nothing

@@ -14,6 +14,7 @@ from audience_sync.errors import (
     InvalidMessage,
     NotFound,
     OutcomeUnknown,
+    RequestRejected,
     ServiceUnavailable,
     TransientError,
     Unavailable,
@@ -149,6 +150,13 @@ def test_an_unknown_state_is_no_end_but_there_is_one() -> None:
     jobs = Queue()
     assert look(JobReport("THINKING"), jobs=jobs).outcome == "waiting"
     assert look(JobReport("THINKING"), later=MAX_AGE + 1).outcome == "given_up"
+
+
+def test_a_job_that_nobody_may_ask_about_comes_to_an_end_too() -> None:
+    for refusal in (ServiceUnavailable("503"), RequestRejected("403", status=403)):
+        with pytest.raises(type(refusal)):
+            look(refusal)
+        assert look(refusal, later=MAX_AGE + 1).outcome == "given_up"
 
 
 def test_a_job_that_amazon_does_not_know_is_left_alone() -> None:

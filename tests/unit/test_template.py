@@ -106,6 +106,13 @@ def test_the_worker_may_hand_back_single_messages() -> None:
     assert CHANGES["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
+def test_one_message_that_crashes_the_worker_rings_the_second_time_it_does() -> None:
+    alarm, window = _properties("WorkerErrors"), TEMPLATE["Parameters"]["BatchWindow"]["MaxValue"]
+    back = _properties("ChangeQueue")["VisibilityTimeout"] + window + _properties("WorkerFunction")["Timeout"]
+    assert alarm["DatapointsToAlarm"] == 2
+    assert (alarm["EvaluationPeriods"] - 1) * alarm["Period"] >= back
+
+
 def test_the_number_of_workers_is_capped_where_messages_are_taken() -> None:
     assert CHANGES["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
     assert TEMPLATE["Parameters"]["MaximumConcurrency"]["MinValue"] == 2  # AWS refuses less

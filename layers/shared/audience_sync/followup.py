@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.errors import NotFound, TransientError
+from audience_sync.errors import NotFound, RequestRejected, TransientError
 from audience_sync.jobs import JobMessage
 from audience_sync.membership import MembershipChange, pack
 
@@ -92,8 +92,9 @@ class FollowUp:
             deadline: monotonic seconds at which the function is stopped.
 
         Raises:
-            TransientError: nothing is decided; the message must come back.
+            TransientError, RequestRejected: nothing is decided; the message must come back.
         """
+        is_old = self._clock.now() - message.sent_at > MAX_AGE * 1000
         if self._clock.monotonic() > deadline - ENOUGH:
             # Stopped over one answer, the function would give back all its messages, those that are done with, too.
             raise TransientError("no time left to ask about the job", reason="out_of_time")
@@ -101,8 +102,12 @@ class FollowUp:
             report = self._amazon.job(message.job_id)
         except NotFound:
             return Finding(message, None, "unknown")
+        except (TransientError, RequestRejected):
+            if is_old:  # counted, before SQS drops the question
+                return Finding(message, None, "given_up")
+            raise
         if not report.is_final:
-            if self._clock.now() - message.sent_at > MAX_AGE * 1000:
+            if is_old:
                 return Finding(message, report, "given_up")
             self._ask_again(message, deadline)
             return Finding(message, report, "waiting")

@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSL
 
 from audience_sync.amazon_ads.answer import read_within
 from audience_sync.amazon_ads.login import AccessTokens, Token
+from audience_sync.amazon_ads.patience import Patience
 from audience_sync.amazon_ads.quoting import excerpt
 from audience_sync.errors import (
     AccessDenied,
@@ -51,6 +52,7 @@ class Exchange:
     ) -> None:
         self._session = session
         self._session.trust_env = False  # no proxy and no netrc from the environment: hosts come from a fixed table
+        self._patience = Patience.of(session)
         self._base_url = base_url
         self._tokens = tokens
         self._monotonic = monotonic
@@ -105,16 +107,19 @@ class Exchange:
             raise ServiceUnavailable("no time is left to ask Amazon")
         headers = {"Accept": media_type} | ({"Content-Type": media_type} if body is not None else {})
         try:
-            with self._session.request(
-                method,
-                self._base_url + path,
-                data=body,
-                headers=headers,
-                auth=_Bearer(token, self._tokens.client_id()),
-                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with (
+                self._patience.lasting(timeout),
+                self._session.request(
+                    method,
+                    self._base_url + path,
+                    data=body,
+                    headers=headers,
+                    auth=_Bearer(token, self._tokens.client_id()),
+                    timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 text = read_within(response, max_bytes=MAX_ANSWER, deadline=deadline, monotonic=self._monotonic)
                 return response.status_code, response.headers, text
         except requests.ConnectTimeout:

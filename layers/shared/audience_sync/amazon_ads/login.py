@@ -11,6 +11,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from audience_sync.amazon_ads.answer import read_within
+from audience_sync.amazon_ads.patience import Patience
 from audience_sync.errors import AudienceSyncError, InvalidSettings, OutcomeUnknown, TokenUnavailable, TransientError
 
 TIMEOUT = (3.0, 10.0)  # seconds to connect, to wait for each read
@@ -66,6 +67,7 @@ class Login:
     ) -> None:
         self._session = session
         self._session.trust_env = False  # no proxy and no netrc from the environment
+        self._patience = Patience.of(session)
         self._token_url = token_url
         self._credentials = credentials
         self._now = now
@@ -96,10 +98,12 @@ class Login:
         deadline = self._monotonic() + TOTAL
         try:
             # No Authorization header: the token endpoint refuses requests that carry one.
-            response = self._session.post(
-                self._token_url, data=form, timeout=TIMEOUT, allow_redirects=False, stream=True
-            )
-            with response:
+            with (
+                self._patience.lasting(TOTAL),
+                self._session.post(
+                    self._token_url, data=form, timeout=TIMEOUT, allow_redirects=False, stream=True
+                ) as response,
+            ):
                 text = read_within(response, max_bytes=MAX_ANSWER, deadline=deadline, monotonic=self._monotonic)
         except (requests.RequestException, HTTPError, OSError, OutcomeUnknown) as error:
             raise TokenUnavailable(f"Login with Amazon does not answer: {type(error).__name__}") from None
@@ -142,6 +146,8 @@ class AccessTokens:
         self._now = now
         self._lock = threading.Lock()  # one fetch for all waiting threads
         self._token: Token | None = None
+        self._instead: tuple[str, float] = ("", float("-inf"))  # the last one fetched for a refused one, and when
+        self._refused: dict[str, float] = {}  # tokens that Amazon does not take, and when it said so, epoch seconds
         self._failure: tuple[TransientError, float] | None = None  # of the last fetch, and until when it stands
 
     def client_id(self) -> str:
@@ -151,17 +157,26 @@ class AccessTokens:
     def current(self) -> Token:
         """Return a token that is good for the next two minutes at least. Raises TokenUnavailable, Unavailable."""
         with self._lock:
-            if self._token is None or not self._token.is_fresh(self._now()):
+            if self._token is None or not self._is_good(self._token):
                 self._token = self._read(max_age=60.0) or self._fetch()
             return self._token
 
     def renewed(self, rejected: Token) -> Token:
         """Return a token other than the one Amazon has just refused. Raises TokenUnavailable, Unavailable."""
         with self._lock:
-            if self._token is None or self._token.value == rejected.value:
-                read = self._read(max_age=0.0)
-                self._token = read if read and read.value != rejected.value else self._fetch()
+            now = self._now()
+            lately = {value: at for value, at in self._refused.items() if abs(now - at) < REFUSAL_HOLDS}
+            self._refused = lately | {rejected.value: now}
+            if self._token is None or not self._is_good(self._token):
+                self._token = None  # nobody else shall try it
+                self._token = self._read(max_age=0.0) or self._fetch()
+                self._instead = (self._token.value, now)
             return self._token
+
+    def _is_good(self, token: Token) -> bool:
+        refused = self._refused.get(token.value)
+        is_refused = refused is not None and abs(self._now() - refused) < REFUSAL_HOLDS
+        return token.is_fresh(self._now()) and not is_refused
 
     def _fetch(self) -> Token:
         """Ask the login, unless it has just failed: what it then cost, the next one need not pay again."""
@@ -171,6 +186,13 @@ class AccessTokens:
             if 0 < left <= FAILURE_HOLDS:  # the clock may have been set back
                 raise type(error)(str(error), retry_after=left, reason=error.reason)
             self._failure = None
+        instead, since = self._instead
+        age = self._now() - since
+        if instead in self._refused and 0 <= age < REFUSAL_HOLDS:
+            # Amazon takes not even what came instead: another would fare no better, and the login counts them.
+            raise TokenUnavailable(
+                "Amazon refuses a fresh token; check the application's approval", retry_after=REFUSAL_HOLDS - age
+            )
         try:
             return self._login.fetch()
         except TransientError as error:
@@ -182,7 +204,7 @@ class AccessTokens:
             token = Token.from_json(self._stored.value(max_age=max_age))
         except AudienceSyncError:
             return None  # the login can still help
-        return token if token and token.is_fresh(self._now()) else None
+        return token if token and self._is_good(token) else None
 
 
 def _refusal() -> TokenUnavailable:
