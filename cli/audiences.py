@@ -187,6 +187,8 @@ def _aimed(known: Audience, target: tuple[str | None, str | None] | None, report
     if connection_id:
         return replace(known, advertiser_id=None, connection_id=connection_id)
     settings = {name: value for name, value in known.settings.items() if name != "dsp"}  # it goes there anyway
+    if target and report.advertiser_id and report.advertiser_id != advertiser_id:
+        raise WrongUsage("At Amazon this audience belongs to another advertiser.", "Leave --advertiser out.")
     advertiser_id = advertiser_id or report.advertiser_id
     return replace(known, advertiser_id=advertiser_id, connection_id=None, settings=settings)
 

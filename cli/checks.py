@@ -145,10 +145,10 @@ def _mappings(session: Session) -> Iterator[Finding]:
         yield Finding("mappings", "missing", str(error), "audience-sync mappings apply")
         return
     found = "Segment's own mapping" if document is None else f"version {_version(document)}"
-    if mappings:
+    if any(each.is_enabled for each in mappings):
         yield Finding("mappings", "ok", found)
     else:
-        yield Finding("mappings", "note", f"{found}, none enabled", "audience-sync mappings show")
+        yield Finding("mappings", "note", f"{found}, none enabled: no event counts", "audience-sync mappings show")
 
 
 def _version(document: str) -> object:

@@ -13,6 +13,7 @@ from audience_sync.aws.intents import Intents
 from cli.audiences import AUDIENCE, DSP, RENEW, Target, find
 from cli.described import DAY, described
 from cli.errors import WrongUsage
+from cli.screen import counted
 from cli.session import Session, command
 
 PATIENCE = 60.0  # seconds for one creation, waiting for somebody else's included
@@ -90,9 +91,9 @@ def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
     if not changes:
         raise WrongUsage("Nothing to change was given.", "`audiences update --help` lists what Amazon changes.")
     if settings.ttl_days is not None:
-        session.screen.confirm(
-            f"Members of {known.name or known.audience_id} drop out {settings.ttl_days} days after they entered. Go on?"
-        )
+        who, days = f"Members of {known.name or known.audience_id}", settings.ttl_days
+        after = f"{counted(days, 'day')} after they entered" if days else "at once, all of them"
+        session.screen.confirm(f"{who} drop out {after}. Go on?")
     changed = use_case(session).update(known.audience_id, changes)
     session.screen.say(f"{changed.name or changed.audience_id} is changed.", style="green")
     session.screen.result(described(changed))

@@ -50,6 +50,8 @@ def show(session: Session) -> None:
         raise AlreadyTold from None
     nothing = "Nothing is stored: Segment's own mapping is in force."
     session.screen.say(nothing if stored.held is None else f"Version {stored.version}.")
+    if not any(mapping.enabled for mapping in mappings):
+        session.screen.say("None is enabled: every event is ignored.", style="yellow")
     for mapping in mappings:
         session.screen.say(f"\n{mapping.name}{'' if mapping.enabled else ' (disabled)'}", style="bold")
         session.screen.say(f"when {mapping.trigger}")
@@ -91,9 +93,14 @@ def apply(session: Session, file: _FILE) -> None:
 def try_(
     session: Session,
     event: Annotated[
-        Path, typer.Argument(help="A request body of Segment, such as a file of events/segment/.", exists=True)
+        Path,
+        typer.Argument(
+            help="A request body of Segment, such as a file of events/segment/.", exists=True, dir_okay=False
+        ),
     ],
-    mappings: Annotated[Path | None, typer.Option(help="Try this file instead of what is in force.")] = None,
+    mappings: Annotated[
+        Path | None, typer.Option(help="Try this file instead of what is in force.", exists=True, dir_okay=False)
+    ] = None,
 ) -> None:
     """Show what an event would become: the record for Amazon, hashed, or why it is rejected. Nothing is sent."""
     document = json.dumps(_read(mappings)) if mappings else session.audiences.mappings()

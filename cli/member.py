@@ -35,7 +35,9 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
     row = _row(session, known, member)
     letters, _ = look(session, lambda each: each.audience_id == known.audience_id and member in each.members)
     if row is None and not letters:
-        raise NotThere("Nothing is known of that member in that audience.", "Give the external user id, no address.")
+        raise NotThere(
+            "Nothing is known of that member in that audience.", "Give the external user id as the mapping makes it."
+        )
     told = _told(row) if row else {}
     fields = Counter(name for identity in told.get("identifiers", []) for name in identity)
     session.screen.facts(
@@ -87,7 +89,9 @@ def forget(session: Session, member: _MEMBER) -> None:
     # Not of an accepted event, so not counted: the sums of `status` would not come out.
     bodies = pack(exits, History(again=True))
     session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + DEADLINE)
-    session.screen.say(f"{counted(len(exits), 'exit')} on the way to Amazon; the hashes go when it has arrived.")
+    if not held:
+        session.screen.say("No audience knows this id. Is it the one that the mapping makes?", style="yellow")
+    session.screen.say(f"{counted(len(exits), 'exit')} on the way to Amazon; what is kept here goes after that.")
     letters, _ = look(session, lambda each: member in each.members)
     if letters:
         session.screen.say(f"Hashes stay in {counted(len(letters), 'dead letter')}: `parked drop --member` ends that.")

@@ -118,7 +118,11 @@ def redrive(
         return
     round_ = Redrive(session.queue("ChangeQueue"), wanted, rate)
     stopped = through(session, _letters(session), "redriving", round_)
-    session.screen.say(f"{counted(round_.sent, 'letter')} on the way again.", style="green" if round_.sent else "")
+    matched = round_.sent + round_.unreadable + round_.returned
+    if matched:
+        session.screen.say(f"{counted(round_.sent, 'letter')} on the way again.", style="green" if round_.sent else "")
+    else:
+        session.screen.say("No dead letter fits.")
     if round_.unreadable:
         session.screen.say(f"{counted(round_.unreadable, 'unreadable letter')} left; `parked drop` ends them.")
     if round_.returned:
@@ -127,7 +131,6 @@ def redrive(
             "parked twice. Mend the cause, then repeat it.",
             style="yellow",
         )
-    matched = round_.sent + round_.unreadable + round_.returned
     session.screen.result(_outcome(stopped, matched=matched, redriven=round_.sent, dryRun=False))
 
 

@@ -19,7 +19,7 @@ from audience_sync.aws.sqs import Queue
 from audience_sync.aws.tables import AudienceTable
 from audience_sync.errors import InvalidSettings
 from cli import stack as stacks
-from cli.errors import INTERRUPTED, AlreadyTold, explained
+from cli.errors import INTERRUPTED, AlreadyTold, WrongUsage, explained
 from cli.screen import Screen
 from cli.stack import Stack
 
@@ -106,6 +106,7 @@ def command[**P](
     """
     keyword = inspect.Parameter.KEYWORD_ONLY
     common = [
+        inspect.Parameter("context", keyword, annotation=typer.Context),
         inspect.Parameter("stack", keyword, default=stacks.DEFAULT, annotation=_STACK),
         inspect.Parameter("local", keyword, default=None, annotation=_LOCAL),
         inspect.Parameter("as_json", keyword, default=False, annotation=_JSON),
@@ -117,9 +118,11 @@ def command[**P](
         own = list(inspect.signature(act, eval_str=True).parameters.values())[1:]  # the first is the session
         shared = {each.name: each.annotation for each in own if dataclasses.is_dataclass(each.annotation)}
 
-        def run(*, stack: str, local: str | None, as_json: bool, yes: bool = False, **options: Any) -> None:
+        def run(
+            *, context: typer.Context, stack: str, local: str | None, as_json: bool, yes: bool = False, **options: Any
+        ) -> None:
             screen = Screen(as_json=as_json, assume_yes=yes)
-            session = Session(screen, _finder(stack, local))
+            session = Session(screen, lambda: _found(context, stack, local, screen))
             try:
                 act(session, **_gathered(options, shared))  # type: ignore[arg-type]
             except AlreadyTold as told:
@@ -159,7 +162,18 @@ def _gathered(options: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]
     return options
 
 
-def _finder(name: str, local: str | None) -> Callable[[], Stack]:
+def _found(context: typer.Context, name: str, local: str | None, screen: Screen) -> Stack:
+    """Find the stack that is meant: what the command line says goes before what the environment says."""
+    is_told = {option: _is_typed(context, option) for option in ("stack", "local")}
+    if is_told["stack"] and is_told["local"]:
+        raise WrongUsage("--stack names a deployed stack, --local one on this machine.", "Give one of them.")
+    if local and not is_told["stack"]:
+        return stacks.local(local)
     if local:
-        return lambda: stacks.local(local)
-    return lambda: stacks.deployed(name, stacks.own_clients())
+        screen.note("AUDIENCE_SYNC_LOCAL does not count, since --stack is given.")
+    return stacks.deployed(name, stacks.own_clients())
+
+
+def _is_typed(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"

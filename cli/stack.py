@@ -151,4 +151,4 @@ def own_clients() -> Clients:
 
 def _check_loopback(url: str) -> None:
     if urlsplit(url).hostname not in LOOPBACK:
-        raise WrongUsage("A local stack runs on this machine only.", "Give an address on 127.0.0.1.")
+        raise WrongUsage("A local stack runs on this machine only.", "Give an address such as http://127.0.0.1:8080.")

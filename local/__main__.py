@@ -7,13 +7,16 @@ import json
 import signal
 import sys
 
-from local.stack import Options, Stack
+from local.stack import Options, PortInUse, Stack
 
 
 def main() -> None:
     """Run until interrupted. Standard output gets one line of JSON when everything is ready, and nothing else."""
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_run(options_from(sys.argv[1:])))
+        try:
+            asyncio.run(_run(options_from(sys.argv[1:])))
+        except PortInUse as error:
+            sys.exit(str(error))
 
 
 def options_from(arguments: list[str]) -> Options:

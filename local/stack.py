@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import secrets
 import time
@@ -244,6 +245,15 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks, timeout=GRACE)
 
 
+class PortInUse(Exception):
+    """Somebody else listens there, perhaps an earlier local stack."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(
+            f"port {port} is in use; choose others with --port and --amazon-port, or end what listens there"
+        )
+
+
 async def _serve(
     cleanup: contextlib.AsyncExitStack, app: web.Application, port: int, *, decompress: bool = True
 ) -> str:
@@ -252,8 +262,12 @@ async def _serve(
     )
     await runner.setup()
     cleanup.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, HOST, port)
-    await site.start()
+    try:
+        await web.TCPSite(runner, HOST, port).start()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortInUse(port) from None
     return f"http://{HOST}:{runner.addresses[0][1]}"
 
 

@@ -32,6 +32,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
+from math import inf
 from types import UnionType
 from typing import Any, get_origin
 
@@ -40,6 +41,9 @@ from local.amazon.lwa import NO_TOKEN_FAULT, TokenFault
 from local.amazon.refusals import Refusal
 
 _AUDIENCE_IN_PATH = re.compile(r"/amc/audiences/metadata/(\d+)")
+_RANGES = {"status": (200, 599), "probability": (0, 1), "nth": (1, inf)} | dict.fromkeys(
+    ("over", "delay", "trickle", "apply_late"), (0, inf)
+)
 _AUDIENCE_IN_BODY = re.compile(rb'"audienceId"\s*:\s*(\d+)')
 
 
@@ -135,8 +139,8 @@ class Rule:
         self.names = sorted(written.get("do", {}))
         default = None if self.match.nth is None else 1
         self.times: int | None = written.get("times", default)
-        if not isinstance(self.times, int | None):
-            raise Refusal("times must be a number")
+        if isinstance(self.times, bool) or not isinstance(self.times, int | None) or (self.times or 0) < 0:
+            raise Refusal("times must be a number, 0 at least")
         self.matched = self.fired = 0
 
     def fires(self, call: Call, chance: random.Random) -> bool:
@@ -186,18 +190,32 @@ def _read[T](kind: type[T], written: Any, name: str) -> T:
     for nested, inner in (("job", JobFault), ("token", TokenFault)):
         if nested in values:
             values[nested] = _read(inner, values[nested], nested)
+    if isinstance(headers := values.get("headers"), dict):
+        values["headers"] = {key: _header(value) for key, value in headers.items()}
     if isinstance(values.get("failed"), list):
         values["failed"] = tuple(values["failed"])
     for known in fields(kind):  # type: ignore[arg-type]
         if known.name in values and not _fits(values[known.name], known.type):
             raise Refusal(f"{name}: {known.name} has the wrong type")
+        least, most = _RANGES.get(known.name, (-inf, inf))
+        value = values.get(known.name)
+        if isinstance(value, int | float) and not least <= value <= most:
+            raise Refusal(f"{name}: {known.name} must be in {least} .. {most}")
     return kind(**values)
+
+
+def _header(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Refusal("do: headers are texts or numbers")
+    return str(value)
 
 
 def _fits(value: Any, declared: Any) -> bool:
     """Check a JSON value against a field's type, as far as a slip of the pen needs it."""
     if declared is Any:
         return True
+    if isinstance(value, bool) and declared is not bool:  # Python takes it for a number, JSON does not
+        return bool in getattr(declared, "__args__", ())
     kinds = [
         get_origin(kind) or kind for kind in (declared.__args__ if isinstance(declared, UnionType) else [declared])
     ]

@@ -90,6 +90,12 @@ def test_body_spoils_an_answer_and_the_request_takes_effect(amazon: Amazon, audi
     assert effects(amazon, audience_id) == ["ada"]
 
 
+def test_a_header_may_be_written_as_a_number(amazon: Amazon, audience_id: int) -> None:
+    amazon.faults({"do": {"status": 429, "headers": {"Retry-After": 2}}})
+    refused = amazon.send(audience_id, member("ada"))
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "2")
+
+
 def test_close_before_read_resets_the_connection_without_effect(amazon: Amazon, audience_id: int) -> None:
     amazon.faults({"match": {"path": RECORDS}, "do": {"close_before_read": True}})
     with pytest.raises(requests.ConnectionError):
@@ -299,6 +305,14 @@ def test_rules_tell_how_often_they_fired_until_they_are_cleared(amazon: Amazon) 
         pytest.param([{"times": "3"}], id="text for times"),
         pytest.param([{"do": {"delay": "long"}}], id="text for seconds"),
         pytest.param([{"do": {"headers": ["Retry-After"]}}], id="list for headers"),
+        pytest.param([{"do": {"headers": {"Retry-After": [2]}}}], id="list for a header"),
+        pytest.param([{"do": {"status": 1}}], id="no status of HTTP"),
+        pytest.param([{"do": {"trickle": True}}], id="truth for seconds"),
+        pytest.param([{"do": {"delay": -1}}], id="seconds below zero"),
+        pytest.param([{"match": {"probability": 5}}], id="more than certain"),
+        pytest.param([{"match": {"nth": 0}}], id="before the first"),
+        pytest.param([{"times": True}], id="truth for times"),
+        pytest.param([{"times": -1}], id="less than never"),
         pytest.param([{"do": {"job": {"result": "FAILED"}}}], id="unknown effect on the job"),
     ],
 )

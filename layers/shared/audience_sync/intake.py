@@ -73,7 +73,7 @@ def changes_from(
 
     Args:
         body: UTF-8 JSON, as received.
-        mappings: the enabled ones; an event may pass through several.
+        mappings: all of them, the disabled ones, too; an event may pass through several.
         audiences: where changes may go. Ids in a body route, they do not authorize.
         now: epoch milliseconds.
         policy: consent and hashing options; the defaults where omitted.
@@ -119,7 +119,9 @@ def _elements(body: bytes) -> list[Any]:
         raise InvalidRequest("the body is not JSON") from None
     if isinstance(parsed, dict) and parsed:
         return [parsed]
-    if not isinstance(parsed, list) or not parsed:
+    if parsed == []:
+        raise InvalidRequest("the body is an empty array")
+    if not isinstance(parsed, list):
         raise InvalidRequest("the body is neither an event nor an array of events")
     if len(parsed) > MAX_EVENTS:
         raise TooLarge(f"the body holds over {MAX_EVENTS} events; lower the batch size in Segment")

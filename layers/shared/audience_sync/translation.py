@@ -36,7 +36,7 @@ class Directory(Protocol):
 
 
 class EventMapping(Protocol):
-    """One enabled mapping, compiled."""
+    """One mapping, compiled. A disabled one applies to no event, but still tells whom a deletion notice means."""
 
     def applies_to(self, event: Mapping[str, Any]) -> bool:
         """Tell whether the trigger holds."""

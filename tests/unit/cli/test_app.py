@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from cli.app import app
+from cli.errors import NotThere
 from tests.unit.cli.reference import DOCUMENT, HEADING, reference
 
 
@@ -38,6 +39,23 @@ def test_a_stack_that_does_not_answer_is_one_sentence_and_a_code(command: tuple[
     assert result.exit_code == 5
     assert "Nothing answers at http://127.0.0.1:9." in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_stack_named_on_the_command_line_goes_before_a_local_one_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named: list[str] = []
+
+    def deployed(name: str, _: Any) -> Any:
+        named.append(name)
+        raise NotThere("No such stack.", "")
+
+    monkeypatch.setattr("cli.stack.deployed", deployed)
+    monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")
+    assert "Nothing answers" in run("status").output
+    assert "AUDIENCE_SYNC_LOCAL does not count" in run("status", "--stack", "prod").output
+    assert named == ["prod"]
+    assert run("status", "--stack", "prod", "--local", "http://127.0.0.1:9").exit_code == 2
 
 
 def test_with_json_an_error_is_json_too() -> None:

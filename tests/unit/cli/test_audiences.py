@@ -52,6 +52,11 @@ def test_linking_without_a_target_takes_the_advertiser_that_amazon_names(world: 
     assert (told["advertiserId"], told["connectionId"]) == (ADVERTISER.advertiser, None)
 
 
+def test_an_advertiser_that_amazon_contradicts_is_refused(world: World) -> None:
+    with pytest.raises(WrongUsage):
+        link(world.session(), AUDIENCE.audience_id, Target("999999"))
+
+
 def test_what_was_linked_without_a_target_is_not_created_a_second_time(world: World, printed: Json) -> None:
     link(world.session(as_json=True), AUDIENCE.audience_id)
     external_id = printed()["externalAudienceId"]

@@ -1,5 +1,6 @@
 """`test`: one line for each part, and a remedy where something is missing."""
 
+import json
 import time
 
 import pytest
@@ -55,6 +56,14 @@ def test_mappings_that_ingest_cannot_use_are_missing(world: World, printed: Json
     item = {"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": document}}
     world.stack.service("dynamodb").put_item(TableName=world.stack["AudienceTable"], Item=item)
     assert findings(world, printed)["mappings"] == ("missing", "audience-sync mappings apply")
+
+
+def test_mappings_that_are_all_disabled_are_worth_a_note(world: World, printed: Json) -> None:
+    mapping = {"name": "Mine", "trigger": 'type = "track"', "fields": {"email": {"@path": "$.email"}}, "enabled": False}
+    mapping["fields"] |= {"external_user_id": {"@path": "$.userId"}}  # type: ignore[operator]
+    item = {"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": json.dumps([mapping])}}
+    world.stack.service("dynamodb").put_item(TableName=world.stack["AudienceTable"], Item=item)
+    assert findings(world, printed)["mappings"] == ("note", "audience-sync mappings show")
 
 
 def test_no_secret_is_shown(world: World, capsys: pytest.CaptureFixture[str]) -> None:

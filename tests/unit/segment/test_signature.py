@@ -35,6 +35,8 @@ def signed(text: str, secret: str = SECRET) -> str:
         pytest.param(
             EVENT[:-1] + ',"properties":{}}', EVENT, False, False, id="a repeated field behind the signed text"
         ),
+        pytest.param('{"a":1,"n":1,"a":2}', '{"a":1,"n":1}', False, False, id="an unknown field repeated behind"),
+        pytest.param('[{"a":1,"n":1,"a":2}]', '{"a":1,"n":1}', True, False, id="the same in an array"),
         pytest.param(EVENT.replace("track", "trick"), EVENT, False, False, id="changed text"),
         pytest.param(EVENT + " ", EVENT, False, False, id="a space more"),
         pytest.param("[]", EVENT, True, False, id="an empty array"),

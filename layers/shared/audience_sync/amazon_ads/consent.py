@@ -43,7 +43,7 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
     if not (texts or "amznUserData" in amzn) and policy == "require" and country in CONSENT_REQUIRED:
         raise RejectedEvent(
             "consent_missing",
-            "additions from the UK, the EEA and Switzerland need a consent signal; map amznUserData, tcf or gpp",
+            "additions from the UK, the EEA and Switzerland need a consent signal; map amzn_user_data, tcf or gpp",
         )
     ip_address = fields.get("ip")
     geo = {"ipAddress": ip_address.strip()} if isinstance(ip_address, str) and _is_ip(ip_address.strip()) else {}

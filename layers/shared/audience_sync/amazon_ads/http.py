@@ -35,7 +35,7 @@ READ_TIMEOUT = 30.0  # seconds; Amazon's p99 for these calls
 MAX_ANSWER = 1_000_000  # bytes; a job's report on 10,000 records stays below
 MAX_RETRY_AFTER = 900.0  # seconds; whatever a server asks for, we look again after a quarter of an hour
 _REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-amz-rid")
-_MESSAGE_KEYS = ("message", "Message", "details", "code")
+_MESSAGE_KEYS = ("message", "Message", "details", "error_description", "code", "error")
 _MAY_HAVE_APPLIED = (500, 502, 504)  # a server that failed, or that nobody waited for, may have done the work
 
 

@@ -52,6 +52,7 @@ class CompiledMapping:
             InvalidMapping: names the mapping, the position, the fault and the remedy.
         """
         self.name = mapping.name
+        self.is_enabled = mapping.enabled
         self.applies_to = applies_to
         self._readers = _readers(mapping)
 
@@ -87,7 +88,7 @@ def parse_mappings(document: Any, check_trigger: Callable[[str], object]) -> tup
     """
     listed = document.get("mappings") if isinstance(document, dict) else document
     if not isinstance(listed, list):
-        raise InvalidMapping("mappings: not a list; give a list of mappings")
+        raise InvalidMapping("mappings: not a list; put the mapping, or all of them, in one: [...]")
     if len(listed) > MAX_MAPPINGS:
         raise InvalidMapping(f"mappings: {len(listed)} of them; a destination has up to {MAX_MAPPINGS}, merge some")
     mappings: dict[str, Mapping] = {}
