@@ -45,7 +45,10 @@ def connect(
     redirect_uri: Annotated[
         str, typer.Option(help="With --paste: another return URL that the application allows.", metavar="URL")
     ] = "",
-    port: Annotated[int, typer.Option(help="Where the browser comes back to, on 127.0.0.1.", min=1, max=65_535)] = PORT,
+    port: Annotated[
+        int,
+        typer.Option(help="Where the browser comes back to, on 127.0.0.1; 0 takes any free port.", min=0, max=65_535),
+    ] = PORT,
     new_client: Annotated[bool, typer.Option("--new-client", help="Ask for client id and secret again.")] = False,
 ) -> None:
     """Connect Amazon Ads: log in, allow access, keep the authorization in the stack's secret.
