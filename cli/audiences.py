@@ -8,15 +8,25 @@ from uuid import uuid4
 import typer
 
 from audience_sync.amazon_ads.audience import AudienceReport, audience_update
+from audience_sync.amazon_ads.audience_settings import SettingsReader
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
-from audience_sync.amazon_ads.form import Form
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.audiences import with_ttl
-from audience_sync.aws.intents import Intents
+from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.membership import Audience
-from audience_sync.renewal import is_renewed, renewal_age
-from cli.described import DAY, described, goes_to_dsp, listed_fee, place, price, renewal, size, ways
+from audience_sync.operations.renewal import is_renewed, renewal_age
 from cli.errors import NotThere, OperatorError, WrongUsage
+from cli.presentation import (
+    DAY,
+    audience_json,
+    goes_to_dsp,
+    listed_fee,
+    price,
+    product_label,
+    renewal,
+    size,
+    target_label,
+)
 from cli.session import Session, command
 
 AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
@@ -63,9 +73,9 @@ def list_(session: Session) -> None:
     else:
         session.screen.table(
             ("audience id", "name", "country", "computation key", "target"),
-            [(each.audience_id, each.name, each.country, each.computation_key, place(each)) for each in found],
+            [(each.audience_id, each.name, each.country, each.computation_key, target_label(each)) for each in found],
         )
-    session.screen.result([described(each) for each in found])
+    session.screen.result([audience_json(each) for each in found])
 
 
 def show(session: Session, audience: AUDIENCE) -> None:
@@ -81,8 +91,8 @@ def show(session: Session, audience: AUDIENCE) -> None:
             "name": report.name or known.name,
             "description": report.description,
             "country": known.country,
-            "target": place(known),
-            "members go to": ways(known),
+            "target": target_label(known),
+            "members go to": product_label(known),
             "computation key": known.computation_key,
             "external audience id": known.external_audience_id,
             "time to live": f"{report.ttl / DAY:g} days" if report.ttl is not None else "397 days (Amazon's default)",
@@ -102,7 +112,7 @@ def show(session: Session, audience: AUDIENCE) -> None:
         "dsp": goes_to_dsp(known),
         "fees": [{"cpmCents": each.cpm_cents, "currency": each.currency} for each in fees],
     }
-    session.screen.result({"audience": described(known), "amazon": at_amazon} | told)
+    session.screen.result({"audience": audience_json(known), "amazon": at_amazon} | told)
 
 
 def link(
@@ -139,7 +149,7 @@ def link(
     session.audiences.put(linked, created=_created(session, digits))
     _note_what_lacks(session, linked)
     session.screen.say(f"Events reach {linked.name or digits} from now on (within ten seconds).", style="green")
-    session.screen.result(described(linked))
+    session.screen.result(audience_json(linked))
 
 
 def unlink(session: Session, audience: AUDIENCE) -> None:
@@ -152,7 +162,7 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     session.screen.confirm(
         f"Events for {known.name or known.audience_id} are rejected from now on; its members stay at Amazon. Go on?"
     )
-    intents = Intents(session.stack.service("dynamodb"), session.stack["AudienceTable"], lambda: uuid4().hex)
+    intents = CreationLocks(session.stack.service("dynamodb"), session.stack["AudienceTable"], lambda: uuid4().hex)
     intents.forget(known.audience_id)  # first: an audience that is still listed can be found and unlinked again
     session.audiences.remove(known.audience_id)
     session.screen.say("Unlinked; functions notice within a minute. Amazon keeps the audience.", style="green")
@@ -175,9 +185,9 @@ def _target(told: Target) -> tuple[str | None, str | None] | None:
     """Read the options by the rules of the form: advertiser and connection, one of them None; None without either."""
     if told == ANY:
         return None
-    form = Form({"advertiserId": told.advertiser, "connectionId": told.connection}, "in the options")
+    form = SettingsReader({"advertiserId": told.advertiser, "connectionId": told.connection}, "in the options")
     target = form.target()
-    form.end()
+    form.raise_if_invalid()
     return target
 
 

@@ -43,7 +43,7 @@ class Application:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AuthorizationRequest:
     """One request for consent. State and verifier are used once and never leave this process but for the challenge."""
 
     client_id: str
@@ -115,7 +115,7 @@ class Listener:
         """The return URL that must be allowed in the application's security profile."""
         return f"http://127.0.0.1:{self._server.server_port}{PATH}"
 
-    def wait(self, question: Question, *, seconds: float = CODE_LIFETIME) -> dict[str, str]:
+    def wait(self, question: AuthorizationRequest, *, seconds: float = CODE_LIFETIME) -> dict[str, str]:
         """Return the answer to the question; others are refused and waited through. Raises TryLater."""
         self._server.question = question
         deadline = time.monotonic() + seconds
@@ -132,7 +132,7 @@ class Listener:
 
 class _Server(HTTPServer):
     allow_reuse_address = True
-    question: Question | None = None
+    question: AuthorizationRequest | None = None
     answer: dict[str, str] | None = None
 
 
@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def refresh_token(
-    http: requests.Session, token_url: str, application: Application, question: Question, code: str
+    http: requests.Session, token_url: str, application: Application, question: AuthorizationRequest, code: str
 ) -> str:
     """Exchange a code for a refresh token. The code works once, so there is no second attempt.
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from audience_sync.amazon_ads.login import Token
 from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
-from cli.errors import AlreadyTold, explained
+from cli.errors import AlreadyReported, explained
 from cli.keys import Kind, is_strong
 from cli.screen import counted
 from cli.session import Session, command
@@ -61,7 +61,7 @@ def test(session: Session) -> None:
         session.screen.say("Everything is connected.", style="green")
         return
     session.screen.say(f"{counted(len(missing), 'part')} missing: nothing may reach Amazon.", style="red")
-    raise AlreadyTold
+    raise AlreadyReported
 
 
 def _findings(session: Session) -> Iterator[Finding]:

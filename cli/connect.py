@@ -13,8 +13,8 @@ from cli.authorization import (
     CODE_LIFETIME,
     PORT,
     Application,
+    AuthorizationRequest,
     Listener,
-    Question,
     browser_opener,
     read_answer,
     refresh_token,
@@ -67,7 +67,7 @@ def connect(
 
 def application(session: Session, client_id: str, *, ask_again: bool) -> Application:
     """Find client id and secret: given, in the environment, stored before, or asked for."""
-    stored = {} if ask_again else session.repairable(session.secret("CredentialsSecret"))
+    stored = {} if ask_again else session.read_or_reset(session.secret("CredentialsSecret"))
     client_id = client_id or str(stored.get("clientId") or "")
     if not client_id:
         client_id = session.screen.ask("Client id", instead="give --client-id or AUDIENCE_SYNC_CLIENT_ID")
@@ -103,10 +103,12 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
     session.screen.result({"connected": True, "refreshed": answer.get("refreshed") is True, "profiles": profiles})
 
 
-def _ask_with_browser(session: Session, app: Application, port: int, opener: Opener) -> tuple[Question, str]:
+def _ask_with_browser(
+    session: Session, app: Application, port: int, opener: Opener
+) -> tuple[AuthorizationRequest, str]:
     listener = Listener(port)
     try:
-        question = Question(app.client_id, listener.redirect_uri)
+        question = AuthorizationRequest(app.client_id, listener.redirect_uri)
         address = question.url(session.stack.hosts.consent)
         session.screen.note("Your browser opens Amazon's page. If it does not, open this address:")
         session.screen.note(address)
@@ -118,8 +120,8 @@ def _ask_with_browser(session: Session, app: Application, port: int, opener: Ope
         listener.close()
 
 
-def _ask(session: Session, app: Application, port: int, redirect_uri: str) -> tuple[Question, str]:
-    question = Question(app.client_id, redirect_uri or f"http://127.0.0.1:{port}/callback")
+def _ask(session: Session, app: Application, port: int, redirect_uri: str) -> tuple[AuthorizationRequest, str]:
+    question = AuthorizationRequest(app.client_id, redirect_uri or f"http://127.0.0.1:{port}/callback")
     session.screen.note("Open this address in any browser and allow access:")
     session.screen.note(question.url(session.stack.hosts.consent))
     session.screen.note(
@@ -134,7 +136,7 @@ def _store(session: Session, app: Application, token: str) -> None:
     """Keep the authorization, and drop the access token of the one before, which refresh would go on using."""
     credentials, held = session.secret("CredentialsSecret"), session.secret("TokenSecret")
     credentials.write(
-        session.repairable(credentials)
+        session.read_or_reset(credentials)
         | {"clientId": app.client_id, "clientSecret": app.client_secret, "refreshToken": token}
     )
     held.write({"accessToken": "", "expiresAt": 0})

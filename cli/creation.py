@@ -9,10 +9,10 @@ from uuid import uuid4
 import typer
 
 from audience_sync.audiences import Audiences, Clock
-from audience_sync.aws.intents import Intents
+from audience_sync.aws.creation_locks import CreationLocks
 from cli.audiences import AUDIENCE, DSP, RENEW, Target, find
-from cli.described import DAY, described
 from cli.errors import WrongUsage
+from cli.presentation import DAY, audience_json
 from cli.screen import counted
 from cli.session import Session, command
 
@@ -75,13 +75,13 @@ def create(
     listed = made.listed
     known = "" if made.attempts else " (it was there already)"
     session.screen.say(f"Audience {made.audience_id}: {listed.name}{known}.", style="green")
-    for remedy, fields in groupby(made.unmet, lambda each: each.remedy):
+    for remedy, fields in groupby(made.mismatches, lambda each: each.remedy):
         names = ", ".join(each.field for each in fields)
         session.screen.note(f"Not as asked for: {names}. {remedy}.", style="yellow")
     if not listed.computation_key:
         session.screen.say(f"Next, tie it to Segment's audience: `audiences link {made.audience_id} --key ...`.")
-    differs = [each.as_json() for each in made.unmet]
-    session.screen.result(described(listed) | {"created": bool(made.attempts), "differs": differs})
+    differs = [each.as_json() for each in made.mismatches]
+    session.screen.result(audience_json(listed) | {"created": bool(made.attempts), "differs": differs})
 
 
 def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
@@ -96,13 +96,13 @@ def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
         session.screen.confirm(f"{who} drop out {after}. Go on?")
     changed = use_case(session).update(known.audience_id, changes)
     session.screen.say(f"{changed.name or changed.audience_id} is changed.", style="green")
-    session.screen.result(described(changed))
+    session.screen.result(audience_json(changed))
 
 
 def use_case(session: Session) -> Audiences:
     """Build what the audiences function builds."""
     stack = session.stack
-    intents = Intents(stack.service("dynamodb"), stack["AudienceTable"], lambda: uuid4().hex)
+    intents = CreationLocks(stack.service("dynamodb"), stack["AudienceTable"], lambda: uuid4().hex)
     clock = Clock(lambda: round(session.now() * 1000), time.monotonic, time.sleep)
     ceiling = int(stack.parameters.get("MaxCpmCents", 0))
     return Audiences(session.audiences, intents, session.amazon, clock, max_cpm_cents=ceiling)

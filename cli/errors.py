@@ -16,7 +16,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from audience_sync.amazon_ads.form import InvalidAudience
+from audience_sync.amazon_ads.audience_settings import InvalidAudience
 from audience_sync.errors import AccessDenied, AudienceSyncError, NotFound, TokenUnavailable, TransientError
 
 FAILED, USAGE, NOT_THERE, NOT_CONFIRMED, TRY_LATER, INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -62,7 +62,7 @@ class TryLater(OperatorError):
     exit_code = TRY_LATER
 
 
-class AlreadyTold(Exception):
+class AlreadyReported(Exception):
     """The screen has shown what is wrong; only the exit code is left to give."""
 
     exit_code = FAILED

@@ -77,7 +77,7 @@ def rotate(session: Session, kind: _KIND, *, reveal: _REVEAL = False) -> None:
     Functions notice within a minute. When Segment sends the new value, `audience-sync keys retire` ends the old one.
     """
     secret = session.secret("IngestSecret")
-    stored = session.repairable(secret)
+    stored = session.read_or_reset(secret)
     if is_strong(stored.get(kind.previous)):
         session.screen.confirm(f"The previous {kind.label} is still valid and would end now. Go on?")
     value, had = new_value(), bool(stored.get(kind.current))
@@ -94,7 +94,7 @@ def rotate(session: Session, kind: _KIND, *, reveal: _REVEAL = False) -> None:
 def retire(session: Session, kind: _KIND) -> None:
     """End the previous value: whoever still uses it is refused."""
     secret = session.secret("IngestSecret")
-    stored = session.repairable(secret)
+    stored = session.read_or_reset(secret)
     if not stored.get(kind.previous):
         raise NotThere(f"There is no previous {kind.label}.", "Nothing to do.")
     session.screen.confirm(f"Does Segment use the new {kind.label}? The previous one is refused from now on. Go on?")

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.errors import InvalidMapping, InvalidRequest
-from audience_sync.intake import Reading, changes_from, compiled
-from audience_sync.segment.mappings import parse_mappings
+from audience_sync.intake import IntakeResult, changes_from, compiled
+from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.translation import Policy
-from cli.document import overtaken, read, replace
-from cli.errors import AlreadyTold, OperatorError, WrongUsage
+from cli.errors import AlreadyReported, OperatorError, WrongUsage
+from cli.mappings_store import overtaken, read, replace
 from cli.screen import counted
 from cli.session import Session, command
 
@@ -47,7 +47,7 @@ def show(session: Session) -> None:
         session.screen.result(stored.document)  # to be saved, mended and applied
         session.screen.note(f"What is stored is refused, and no event is taken: {error}.", style="red")
         session.screen.note("Mend what `mappings show --json` prints, and put it in force with `mappings apply`.")
-        raise AlreadyTold from None
+        raise AlreadyReported from None
     nothing = "Nothing is stored: Segment's own mapping is in force."
     session.screen.say(nothing if stored.held is None else f"Version {stored.version}.")
     if not any(mapping.enabled for mapping in mappings):
@@ -116,7 +116,7 @@ def try_(
         raise OperatorError(f"{error}.", "Segment would be answered with 400 or 413 and not repeat it.") from None
     _tell(session, reading)
     if reading.rejections:
-        raise AlreadyTold
+        raise AlreadyReported
 
 
 def plain(directive: Any) -> str:
@@ -132,7 +132,7 @@ def plain(directive: Any) -> str:
     return json.dumps(directive)
 
 
-def _tell(session: Session, reading: Reading) -> None:
+def _tell(session: Session, reading: IntakeResult) -> None:
     session.screen.facts(
         {"accepted": reading.accepted, "ignored": reading.ignored, "rejected": len(reading.rejections)}
     )

@@ -11,7 +11,7 @@ import typer
 
 from audience_sync.amazon_ads.record import audience_record, external_user_id
 from audience_sync.errors import RejectedEvent
-from audience_sync.membership import Audience, History, MembershipChange, pack
+from audience_sync.membership import Audience, DeliveryHistory, MembershipChange, pack
 from cli.audiences import AUDIENCE, find
 from cli.errors import NotThere, WrongUsage
 from cli.parked import look
@@ -87,7 +87,7 @@ def forget(session: Session, member: _MEMBER) -> None:
     at, message_id = round(session.now() * 1000), f"forget-{uuid4().hex}"
     exits = [_exit(each, member, at, message_id) for each in audiences]
     # Not of an accepted event, so not counted: the sums of `status` would not come out.
-    bodies = pack(exits, History(again=True))
+    bodies = pack(exits, DeliveryHistory(again=True))
     session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + DEADLINE)
     if not held:
         session.screen.say("No audience knows this id. Is it the one that the mapping makes?", style="yellow")
@@ -122,7 +122,7 @@ def _row(session: Session, audience: Audience, member: str) -> Mapping[str, Any]
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a row of the membership table; its layout is that of aws/rows.py."""
+    """Read a row of the membership table; its layout is that of aws/membership_rows.py."""
     change = json.loads(row["change"]["S"])
     action = change["record"]["action"]
     return {

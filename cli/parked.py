@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.dead_letters import DeadLetters, Letter, Look
 from cli.errors import NotThere, WrongUsage
-from cli.letters import DeadLetters, Letter, Look
-from cli.rounds import Drop, Redrive, Wanted, through
+from cli.redrive import Drop, Redrive, Wanted, through
 from cli.screen import counted, moment
 from cli.session import Session, command
 

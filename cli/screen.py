@@ -24,7 +24,7 @@ class Screen:
     def __init__(
         self, *, as_json: bool = False, assume_yes: bool = False, answers: Callable[[str], str] | None = None
     ) -> None:
-        """Hand in the options, and for tests who answers questions in place of the person at the terminal."""
+        """Hand in the options, and for tests who answers questions in target_label of the person at the terminal."""
         self.as_json = as_json
         self._assume_yes = assume_yes
         self._answers = answers

@@ -14,12 +14,12 @@ import typer
 
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens, Login
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
-from audience_sync.aws.tables import AudienceTable
 from audience_sync.errors import InvalidSettings
 from cli import stack as stacks
-from cli.errors import INTERRUPTED, AlreadyTold, WrongUsage, explained
+from cli.errors import INTERRUPTED, AlreadyReported, WrongUsage, explained
 from cli.screen import Screen
 from cli.stack import Stack
 
@@ -55,7 +55,7 @@ class Session:
         """One of the stack's secrets."""
         return JsonSecret(self.stack.service("secretsmanager"), self.stack[logical_id], time.monotonic)
 
-    def repairable(self, secret: JsonSecret) -> dict[str, Any]:
+    def read_or_reset(self, secret: JsonSecret) -> dict[str, Any]:
         """Return what a secret holds, to be written back with changes; nothing, if the operator agrees, if unreadable.
 
         Raises:
@@ -125,7 +125,7 @@ def command[**P](
             session = Session(screen, lambda: _found(context, stack, local, screen))
             try:
                 act(session, **_gathered(options, shared))  # type: ignore[arg-type]
-            except AlreadyTold as told:
+            except AlreadyReported as told:
                 sys.exit(told.exit_code)
             except (KeyboardInterrupt, EOFError):
                 screen.note("Interrupted.")

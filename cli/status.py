@@ -7,8 +7,8 @@ from typing import Annotated
 import requests
 import typer
 
-from audience_sync.aws.marks import Mark
-from audience_sync.aws.metrics import Metric, MetricStore
+from audience_sync.aws.checkpoint import Checkpoint
+from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.telemetry import (
     ACCOUNTING_GAP,
     CHANGES_ACCEPTED,
@@ -21,8 +21,8 @@ from audience_sync.telemetry import (
     NAMESPACE,
     UPLOADS_SENT,
 )
-from cli.census import Headcount, about, headcounts
 from cli.errors import TryLater
+from cli.member_counts import MemberCount, about, member_counts
 from cli.screen import counted, moment
 from cli.session import Session, command
 from cli.stack import Stack
@@ -96,7 +96,7 @@ def status(
     stack = session.stack
     changes, letters = depth(stack, "ChangeQueue"), depth(stack, "DeadLetterQueue")
     counts = local_counts(stack) if stack.local else cloud_counts(stack, session.now(), hours)
-    closed = Mark(stack.service("dynamodb"), stack["MembershipTable"]).read()
+    closed = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"]).read()
     verdict = judged(counts, changes)
     session.screen.facts(
         {
@@ -126,11 +126,11 @@ def status(
     )
 
 
-def count_members(session: Session) -> list[Headcount]:
+def count_members(session: Session) -> list[MemberCount]:
     """Count the members of every listed audience in the membership table, and show them."""
     audiences = session.audiences.all()
     with session.screen.progress("counting members", about(session.stack) or None) as bar:
-        counts = headcounts(session.stack, audiences, bar.advance)
+        counts = member_counts(session.stack, audiences, bar.advance)
     session.screen.table(
         ("audience", "name", "in", "out"),
         ((each.audience.audience_id, each.audience.name, each.inside, each.outside) for each in counts),

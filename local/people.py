@@ -1,4 +1,4 @@
-"""Made-up people, and the Segment events about them. The same number gives the same person every time."""
+"""ObjectValue-up people, and the Segment events about them. The same number gives the same person every time."""
 
 import hashlib
 import hmac

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.membership import Audience
 from local import aws, gateway, operator_api, resources
 from local.amazon.app import build_app as build_amazon

@@ -23,7 +23,7 @@ import requests
 import yaml
 from moto.server import ThreadedMotoServer
 
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.membership import Audience
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
@@ -117,13 +117,13 @@ def fill_aws(endpoint: str) -> dict[str, dict[str, str]]:
         for name, value in contents.items()
     }
     connection = {"CREDENTIALS_SECRET_ARN": arns["credentials"], "TOKEN_SECRET_ARN": arns["token"]}
-    follow_up = {"JOB_QUEUE_URL": jobs, "DEAD_LETTER_QUEUE_URL": dead_letters, "MEMBERSHIP_TABLE": "memberships"}
+    tracker = {"JOB_QUEUE_URL": jobs, "DEAD_LETTER_QUEUE_URL": dead_letters, "MEMBERSHIP_TABLE": "memberships"}
     reached = {"INGEST_SECRET_ARN": arns["ingest"], "AUDIENCE_TABLE": "audiences"}
     return {
         "IngestFunction": reached | {"CHANGE_QUEUE_URL": changes},
         "AudiencesFunction": reached | connection,
-        "WorkerFunction": connection | follow_up | {"CHANGE_QUEUE_URL": changes},
-        "JobsFunction": connection | follow_up,
+        "WorkerFunction": connection | tracker | {"CHANGE_QUEUE_URL": changes},
+        "JobsFunction": connection | tracker,
     }
 
 

@@ -10,14 +10,14 @@ import requests
 
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
+from audience_sync.amazon_auth import access_tokens
+from audience_sync.api_gateway import Answer, Request, answer, deadline, refusal
 from audience_sync.audiences import Audiences, Clock, Created, admit
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
-from audience_sync.aws.intents import Intents
+from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.aws.secrets import JsonSecret
-from audience_sync.aws.tables import AudienceTable
-from audience_sync.connection import access_tokens
 from audience_sync.errors import AudienceSyncError
-from audience_sync.http import Answer, Request, answer, deadline, refusal
 from audience_sync.settings import AudiencesSettings
 from audience_sync.telemetry import logger, reporting
 
@@ -31,7 +31,7 @@ class Collaborators(NamedTuple):
     settings: AudiencesSettings
     secret: JsonSecret
     table: AudienceTable
-    intents: Intents
+    intents: CreationLocks
     tokens: AccessTokens
 
 
@@ -44,7 +44,7 @@ def collaborators() -> Collaborators:
         settings,
         JsonSecret(secrets, settings.ingest_secret_arn, time.monotonic),
         AudienceTable(dynamodb, settings.audience_table, time.monotonic),
-        Intents(dynamodb, settings.audience_table, lambda: uuid.uuid4().hex),
+        CreationLocks(dynamodb, settings.audience_table, lambda: uuid.uuid4().hex),
         access_tokens(settings, secrets),
     )
 
@@ -78,6 +78,6 @@ def _tell(created: Created) -> None:
         logger.info("audience created", audience_id=created.audience_id)
     if created.attempts > 1:
         logger.warning("created again: nobody knows what became of the time before", audience_id=created.audience_id)
-    if created.unmet:
-        fields = [each.field for each in created.unmet]
+    if created.mismatches:
+        fields = [each.field for each in created.mismatches]
         logger.warning("audience exists with other settings", audience_id=created.audience_id, fields=fields)

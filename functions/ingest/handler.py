@@ -7,13 +7,13 @@ from functools import cache
 from typing import Any
 
 from audience_sync import telemetry
+from audience_sync.api_gateway import Answer, Request, answer, deadline, refusal
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
-from audience_sync.aws.tables import AudienceTable
 from audience_sync.errors import AudienceSyncError
-from audience_sync.http import Answer, Request, answer, deadline, refusal
-from audience_sync.intake import Intake, Reading
+from audience_sync.intake import Intake, IntakeResult
 from audience_sync.settings import IngestSettings
 from audience_sync.telemetry import logger, reporting
 from audience_sync.translation import Policy
@@ -53,7 +53,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
     return answer(200 if reading.accepted or reading.ignored else 400, _summary(reading))
 
 
-def _summary(reading: Reading) -> dict[str, Any]:
+def _summary(reading: IntakeResult) -> dict[str, Any]:
     return {
         "accepted": reading.accepted,
         "ignored": reading.ignored,
@@ -62,7 +62,7 @@ def _summary(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _tell(reading: Reading) -> None:
+def _tell(reading: IntakeResult) -> None:
     telemetry.date(reading.at)
     telemetry.count(
         **{
@@ -72,7 +72,7 @@ def _tell(reading: Reading) -> None:
             telemetry.SIGNATURES_INVALID: int(reading.signature_unverified),
             telemetry.CHANGES_ACCEPTED: len(reading.changes) + reading.superseded,
             telemetry.CHANGES_SUPERSEDED: reading.superseded,
-            telemetry.CHANGES_ENDED: reading.superseded,
+            telemetry.CHANGES_COMPLETED: reading.superseded,
         }
     )
     for rejection in reading.rejections[:LOGGED]:

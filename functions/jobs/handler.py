@@ -11,13 +11,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 from audience_sync import telemetry
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
+from audience_sync.amazon_auth import access_tokens
 from audience_sync.aws.clients import client
-from audience_sync.aws.members import THREADS, MembershipTable
+from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
-from audience_sync.connection import access_tokens
 from audience_sync.errors import InvalidMessage, RequestRejected, TransientError
-from audience_sync.followup import Clock, Finding, FollowUp
 from audience_sync.jobs import JobMessage
+from audience_sync.operations.job_tracking import Clock, JobCheck, JobTracker
 from audience_sync.settings import JobsSettings
 from audience_sync.telemetry import logger, reporting
 
@@ -58,10 +58,10 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     with requests.Session() as session:
         amazon = AmazonAds(session, settings.hosts.api, tokens)
         clock = Clock(lambda: time.time_ns() // 1_000_000, time.monotonic)
-        follow_up = FollowUp(amazon, members, jobs, dead_letters, clock)
+        tracker = JobTracker(amazon, members, jobs, dead_letters, clock)
         for record in event["Records"]:
             try:
-                _tell(follow_up.look(JobMessage.from_body(record["body"]), deadline=deadline))
+                _tell(tracker.check(JobMessage.from_body(record["body"]), deadline=deadline))
             except InvalidMessage as error:
                 logger.error("not a job", reason=error.reason)
             except (TransientError, RequestRejected) as error:  # a refusal may end when a person acts; ask until then
@@ -70,7 +70,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _tell(finding: Finding) -> None:
+def _tell(finding: JobCheck) -> None:
     message, report = finding.message, finding.report
     logger.info(
         "job looked at",
@@ -96,7 +96,7 @@ def _tell(finding: Finding) -> None:
             # Counted as delivered when the upload was accepted; the job has shown that they were not.
             telemetry.CHANGES_DELIVERED: -counted,
             telemetry.CHANGES_PARKED: counted,
-            telemetry.RECORDS_UNPARKABLE: finding.unparkable,
+            telemetry.REJECTED_RECORDS_UNTRACKED: finding.unparkable,
         }
     )
     if report and report.is_final:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from audience_sync import telemetry
 from audience_sync.amazon_ads.login import Login, Token
+from audience_sync.amazon_auth import NoKeepAliveSession
 from audience_sync.aws.clients import client
 from audience_sync.aws.secrets import JsonSecret
-from audience_sync.connection import FreshConnections
 from audience_sync.errors import TokenUnavailable
 from audience_sync.settings import RefreshSettings
 from audience_sync.telemetry import logger, reporting
@@ -33,7 +33,7 @@ def refresh() -> Refresh:
     secrets = client("secretsmanager", read_timeout=3.0)
     credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
     return Refresh(
-        Login(FreshConnections(), settings.hosts.login, credentials, time.time),
+        Login(NoKeepAliveSession(), settings.hosts.login, credentials, time.time),
         credentials,
         JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
     )

@@ -6,11 +6,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync import telemetry
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
-from audience_sync.aws.entries import Entries
+from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.sqs import Queue
-from audience_sync.aws.tables import AudienceTable
-from audience_sync.renewal import Clock, Renewal, Report
+from audience_sync.operations.renewal import Clock, Renewal, Report
 from audience_sync.settings import RenewSettings
 from audience_sync.telemetry import logger, reporting
 
@@ -31,7 +31,7 @@ def tools() -> Tools:
     """Build once per execution environment, on the first invocation."""
     settings = RenewSettings.from_env(os.environ)
     dynamodb = client("dynamodb", read_timeout=5.0, attempts=4)  # a page is a megabyte of rows
-    entries = Entries(dynamodb, settings.membership_table) if settings.ordering_guard else None
+    entries = MembershipScan(dynamodb, settings.membership_table) if settings.ordering_guard else None
     queue = Queue(client("sqs", read_timeout=3.0), settings.change_queue_url, time.monotonic)
     return Tools(settings, dynamodb, Renewal(entries, queue, Clock(time.time, time.monotonic, time.sleep)))
 

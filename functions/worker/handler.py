@@ -12,19 +12,19 @@ from aws_lambda_powertools.metrics import MetricUnit
 from audience_sync import telemetry
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
+from audience_sync.amazon_auth import access_tokens
 from audience_sync.aws.clients import client
-from audience_sync.aws.members import THREADS, MembershipTable
+from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
-from audience_sync.budget import RetryBudget
-from audience_sync.circuit import Circuits
-from audience_sync.connection import access_tokens
-from audience_sync.delivery import Delivery, Message, Report
+from audience_sync.delivery.batch import Delivery, Message, Report
+from audience_sync.delivery.circuit_breaker import CircuitBreakers
+from audience_sync.delivery.members import DeliveryContext
+from audience_sync.delivery.retry_budget import RetryBudget
+from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import TransientError
 from audience_sync.jobs import job_messages
-from audience_sync.outbox import Limits
 from audience_sync.settings import WorkerSettings
 from audience_sync.telemetry import logger, reporting
-from audience_sync.verdicts import Books
 
 
 class Worker(NamedTuple):
@@ -33,8 +33,8 @@ class Worker(NamedTuple):
     settings: WorkerSettings
     queue: Queue
     jobs: Queue
-    books: Books
-    circuits: Circuits
+    books: DeliveryContext
+    circuits: CircuitBreakers
     budget: RetryBudget
     tokens: AccessTokens
 
@@ -51,7 +51,7 @@ def worker() -> Worker:
         settings,
         queue,
         Queue(sqs, settings.job_queue_url, time.monotonic),
-        Books(
+        DeliveryContext(
             queue,
             dead_letters=Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
             members=members if settings.ordering_guard else None,
@@ -63,7 +63,7 @@ def worker() -> Worker:
             ),
             now=lambda: time.time_ns() // 1_000_000,
         ),
-        Circuits(dynamodb, settings.membership_table, settings.circuit_seconds, time.monotonic),
+        CircuitBreakers(dynamodb, settings.membership_table, settings.circuit_seconds, time.monotonic),
         RetryBudget(time.monotonic),
         access_tokens(settings, secrets),
     )
@@ -76,7 +76,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     # A session for each invocation: a connection does not survive the function being frozen in between.
     with requests.Session() as session:
-        amazon = budget.sparing(circuits.protecting(AmazonAds(session, settings.hosts.api, tokens)))
+        amazon = budget.wrap(circuits.wrap(AmazonAds(session, settings.hosts.api, tokens)))
         delivery = Delivery(amazon, books, monotonic=time.monotonic, jitter=random.random)
         report = delivery.deliver([_message(record) for record in event["Records"]], deadline=deadline)
     queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])
@@ -123,7 +123,7 @@ def _tell(report: Report) -> None:
     )
     telemetry.count_ended(report.ended)
     if report.longest_wait:
-        telemetry.publish(telemetry.LONGEST_WAIT, MetricUnit.Seconds, report.longest_wait)
+        telemetry.publish(telemetry.OLDEST_DEFERRED_CHANGE_AGE, MetricUnit.Seconds, report.longest_wait)
     for job in report.jobs:
         logger.info("upload accepted", audience_id=job.audience_id, job_id=job.job_id, records=len(job.members))
     if report.reasons or report.deferred:

@@ -9,7 +9,7 @@ from local.sqs.errors import BatchRequestTooLong, SqsError
 from local.sqs.message import Received, md5_of_attributes, md5_of_body
 from local.sqs.parameters import Parameters
 from local.sqs.queues import SqsQueues
-from local.sqs.settings import LONGEST_VISIBILITY, LONGEST_WAIT, MESSAGE_LIMIT
+from local.sqs.settings import LONGEST_VISIBILITY, MESSAGE_LIMIT, OLDEST_DEFERRED_CHANGE_AGE
 
 
 def send_message(queues: SqsQueues, _addresses: Addresses, request: Parameters) -> dict[str, Any]:
@@ -34,7 +34,7 @@ async def receive_message(queues: SqsQueues, addresses: Addresses, request: Para
     received = await queues.receive(
         request.text("QueueUrl"),
         request.whole_or_none("MaxNumberOfMessages", 1, 10) or 1,
-        request.whole_or_none("WaitTimeSeconds", 0, LONGEST_WAIT),
+        request.whole_or_none("WaitTimeSeconds", 0, OLDEST_DEFERRED_CHANGE_AGE),
         visibility=request.whole_or_none("VisibilityTimeout", 0, LONGEST_VISIBILITY),
     )
     system = [*request.texts("AttributeNames"), *request.texts("MessageSystemAttributeNames")]  # the older name first

@@ -10,7 +10,7 @@ from local.sqs.errors import InvalidAttributeName, InvalidAttributeValue
 MESSAGE_LIMIT = 1_048_576  # bytes: one message, and one batch in all
 LONGEST_DELAY = 900  # seconds
 LONGEST_VISIBILITY = 43_200  # seconds, 12 hours
-LONGEST_WAIT = 20  # seconds
+OLDEST_DEFERRED_CHANGE_AGE = 20  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ _RANGES = {
     "DelaySeconds": _Range("delay", 0, LONGEST_DELAY),
     "MaximumMessageSize": _Range("message_limit", 1_024, MESSAGE_LIMIT),
     "MessageRetentionPeriod": _Range("retention", 60, 1_209_600),
-    "ReceiveMessageWaitTimeSeconds": _Range("wait", 0, LONGEST_WAIT),
+    "ReceiveMessageWaitTimeSeconds": _Range("wait", 0, OLDEST_DEFERRED_CHANGE_AGE),
     "VisibilityTimeout": _Range("visibility", 0, LONGEST_VISIBILITY),
 }
 # Remembered and given back; nothing here depends on them.

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
-from audience_sync.aws.members import THREADS, MembershipTable
-from audience_sync.aws.rows import KEEP_EXIT, KEEP_MEMBER
-from audience_sync.delivery import Delivery, Message, Report
+from audience_sync.aws.membership_rows import KEEP_EXIT, KEEP_MEMBER
+from audience_sync.aws.membership_table import THREADS, MembershipTable
+from audience_sync.delivery.batch import Delivery, Message, Report
+from audience_sync.delivery.members import DeliveryContext
+from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, TransientError, Unavailable
 from audience_sync.membership import ChangeMessage, MembershipChange, pack
-from audience_sync.outbox import Limits
-from audience_sync.verdicts import Books
 from local import aws, resources
 from local.sqs.queues import SqsQueues
 from local.template import REGION, Template
@@ -111,7 +111,7 @@ class Site:
         return self.deliver_messages(*messages)
 
     def deliver_messages(self, *messages: Message) -> Report:
-        books = Books(self.queue, self.dead_letters, self.members(), Limits(job=JOB), now=lambda: 0)
+        books = DeliveryContext(self.queue, self.dead_letters, self.members(), Limits(job=JOB), now=lambda: 0)
         return Delivery(self.amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0).deliver(messages, deadline=60.0)
 
     def row(self, member: str = "m1") -> dict[str, Any]:
@@ -172,7 +172,7 @@ def test_an_exit_takes_along_every_identifier_that_was_ever_sent(site: Site) -> 
 
 def test_who_moves_on_during_an_upload_is_sent_once_more(site: Site) -> None:
     def other_worker() -> None:
-        books = Books(site.queue, site.dead_letters, site.members(), Limits(job=JOB), now=lambda: 0)
+        books = DeliveryContext(site.queue, site.dead_letters, site.members(), Limits(job=JOB), now=lambda: 0)
         (body,) = pack([change("a@b.co", at=2, exits=True)])
         other = Delivery(site.amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0)
         assert other.deliver([Message("other", "h", body, 1, 0)], deadline=60.0).delivered == 1
@@ -327,7 +327,7 @@ def test_without_time_nothing_more_is_recorded(site: Site) -> None:
 def test_what_a_slow_table_has_recorded_is_sent_before_time_runs_out(site: Site) -> None:
     with in_front_of(site.url) as front:
         slow = replace(site, url=front.url)
-        books = Books(site.queue, site.dead_letters, slow.members(), Limits(), now=lambda: 0)
+        books = DeliveryContext(site.queue, site.dead_letters, slow.members(), Limits(), now=lambda: 0)
         delivery = Delivery(
             site.amazon, books, monotonic=lambda: front.count("UpdateItem") / 4, jitter=lambda: 1.0
         )  # a quarter of a second for each row: sixty seconds do not suffice for all of them

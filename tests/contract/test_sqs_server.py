@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aws import build_app, serve_in_background
 from local.sqs.queues import SqsQueues
-from tests.patience import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

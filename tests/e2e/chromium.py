@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse
 
-from tests.patience import LONG
+from tests.waiting import LONG
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 _SWITCHES = (

@@ -14,7 +14,7 @@ import requests
 
 from local.resources import client
 from local.stack import EXAMPLE
-from tests.patience import until
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "events" / "segment"

@@ -18,7 +18,7 @@ import requests
 
 from local.resources import client
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
-from tests.patience import until
+from tests.waiting import until
 
 DOCUMENT = ROOT / "docs" / "cli.md"
 BROWSER = ROOT / "tests" / "unit" / "cli" / "browser.py"

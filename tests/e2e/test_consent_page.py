@@ -19,7 +19,7 @@ from tests.e2e import chromium
 from tests.e2e.chromium import Page
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.e2e.test_cli import make_new
-from tests.patience import LONG, until
+from tests.waiting import LONG, until
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,7 +12,7 @@ import requests
 from local.people import Person, audience_event
 from local.stack import EXAMPLE
 from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack
-from tests.patience import until
+from tests.waiting import until
 
 IN, OUT = "01-track-entered-full-pii.json", "02-track-exited-full-pii.json"
 MEMBER = json.loads((EXAMPLES / IN).read_text())["userId"]

@@ -12,7 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.faults.figures import VARIABLE
+from tests.faults.measurements import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 TESTS = ("tests/faults", "tests/model/test_outage.py")
@@ -83,7 +83,7 @@ ROWS = [
         "Amazon",
         "jobs fail, partly or wholly, never end, end in reverse",
         "rejected records parked; order kept",
-        f"{AMAZON}, tests/functions/test_jobs.py, tests/unit/test_followup.py, {MODEL}",
+        f"{AMAZON}, tests/functions/test_jobs.py, tests/unit/operations/test_job_tracking.py, {MODEL}",
     ),
     Row(
         27, "token", "login down, 429, HTML, invalid_grant, odd expires_in", "messages wait; refusal asked once", TOKEN

@@ -23,7 +23,7 @@ from local.resources import CREDENTIALS
 from local.template import REGION
 from tests.faults.proxy import Effect, Front, answer_after, fail_entries, hang_up, hold, lose_answer, refuse
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
-from tests.patience import until
+from tests.waiting import until
 
 READ, SEND, GET = "GetSecretValue", "SendMessageBatch", "GetItem"
 # Segment has gone after 4 seconds, and 2 is what the tests take. Twice the 4 leaves room for a machine with other work,

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from audience_sync import telemetry
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.membership import Audience
 from functions.audiences import handler as audiences
 from functions.audit import handler as audit

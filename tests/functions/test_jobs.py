@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.followup import ENOUGH
+from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from functions.jobs import handler
 from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_worker import body, change, deliver
@@ -79,7 +79,7 @@ def test_while_amazon_is_down_the_question_waits(cloud: Cloud) -> None:
 def test_what_there_is_no_time_for_is_not_asked_and_comes_back(cloud: Cloud) -> None:
     deliver(cloud, body(change("cust_1")))
     before = job_messages(cloud)
-    assert len(look(cloud, milliseconds=int(ENOUGH * 1000) - 1000)) == 1
+    assert len(look(cloud, milliseconds=int(MIN_TIME_PER_CHECK * 1000) - 1000)) == 1
     assert job_messages(cloud) == before
 
 
@@ -111,6 +111,6 @@ def test_without_the_guard_an_old_row_is_not_taken_for_what_was_rejected(
     assert look(cloud, ORDERING_GUARD="no") == []
     assert cloud.messages("DeadLetterQueue") == []
     text = printed().replace(" ", "")
-    assert '"RecordsUnparkable":[1.0]' in text
+    assert '"RejectedRecordsUntracked":[1.0]' in text
     assert "rejectedrecordsnotparked" in text
     assert "ChangesDelivered" not in text

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync.aws.entries import Entries, Place
-from audience_sync.aws.rows import KEEP_MEMBER
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.membership_rows import KEEP_MEMBER
+from audience_sync.aws.membership_scan import Cursor, MembershipScan
 from audience_sync.membership import Audience
-from audience_sync.renewal import MAX_WAITING
+from audience_sync.operations.renewal import MAX_WAITING
 from functions.renew import handler
 from local.amazon.exchange import SANDBOX
 from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
@@ -161,8 +161,8 @@ def test_a_run_without_time_does_nothing_and_the_next_one_begins_where_it_stoppe
     deliver(listed, body(change("cust_1")))
     age(listed, "cust_1", days=384)
     assert renew(listed, Context(milliseconds=5_000)) == {"renewed": 0, "reason": "out_of_time"}
-    entries = Entries(listed.client("dynamodb"), listed.name_of("MembershipTable"))
-    assert entries.bookmark() == Place(AUDIENCE.audience_id)
+    entries = MembershipScan(listed.client("dynamodb"), listed.name_of("MembershipTable"))
+    assert entries.bookmark() == Cursor(AUDIENCE.audience_id)
     assert renew(listed)["renewed"] == 1
     assert entries.bookmark() is None
 

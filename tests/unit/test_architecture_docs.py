@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from audience_sync.membership import ChangeMessage, History, MembershipChange
+from audience_sync.membership import ChangeMessage, DeliveryHistory, MembershipChange
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layers/shared/audience_sync"
@@ -38,7 +38,7 @@ def test_the_example_is_a_message_that_the_worker_reads() -> None:
 
 
 def test_the_fields_that_a_message_may_carry_besides_are_explained() -> None:
-    envelope = History(attempts=1, first_at=1, again=True).as_json()
+    envelope = DeliveryHistory(attempts=1, first_at=1, again=True).as_json()
     record = {"externalUserId": "user-1", "action": "DELETE", "hashedPII": []}
     change = MembershipChange("1", None, 0, "id", record, forget=True).as_json()
     explained = re.findall(r"`(\w+)`", _section("A message of the change queue").split("| --- |", 1)[1])

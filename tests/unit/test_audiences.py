@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.audience import AudienceReport
-from audience_sync.amazon_ads.form import InvalidAudience
-from audience_sync.audiences import LEFT_BEHIND, PATIENCE, Audiences, Clock, Created
-from audience_sync.aws.intents import Intents
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.amazon_ads.audience_settings import InvalidAudience
+from audience_sync.audiences import PATIENCE, STALE_LOCK_AGE, Audiences, Clock, Created
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
@@ -34,7 +34,7 @@ from local.sqs.queues import SqsQueues
 from local.template import REGION, Template
 from tests.faults.proxy import Front, in_front_of, lose_answer, refuse
 
-TOLD: dict[str, Any] = {
+LAST_SENT: dict[str, Any] = {
     "advertiserId": "590071284455661235",
     "countryCode": "US",
     "externalAudienceId": "lapsed-premium-us",
@@ -114,12 +114,14 @@ class Desk:
     def audiences(self, *, sleep: Callable[[float], None] | None = None, max_cpm_cents: int = 0) -> Audiences:
         """What a new execution environment would build."""
         owners = count(id(object()))
-        intents = Intents(resources.client("dynamodb", self.front.url), self.name, lambda: f"owner-{next(owners)}")
+        intents = CreationLocks(
+            resources.client("dynamodb", self.front.url), self.name, lambda: f"owner-{next(owners)}"
+        )
         clock = Clock(lambda: int(self.seconds * 1000), lambda: self.seconds, sleep or self.sleep)
         return Audiences(self.new_table(), intents, self.amazon, clock, max_cpm_cents=max_cpm_cents)
 
     def create(self, **changed: Any) -> Created:
-        return self.audiences().create(TOLD | changed, deadline=self.seconds + 28)
+        return self.audiences().create(LAST_SENT | changed, deadline=self.seconds + 28)
 
     def listed(self) -> list[Audience]:
         return self.new_table().all()
@@ -185,8 +187,8 @@ def test_a_repetition_that_asks_for_nothing_else_is_answered_like_the_first(desk
 def test_what_was_changed_since_is_no_difference_to_who_does_not_ask_for_it(desk: Desk) -> None:
     first = desk.create(ttl=604_800)
     desk.audiences().update(first.audience_id, {"ttl": 5, "description": "changed"})
-    assert desk.create().unmet == ()
-    assert [each.field for each in desk.create(ttl=604_800).unmet] == ["ttl"]
+    assert desk.create().mismatches == ()
+    assert [each.field for each in desk.create(ttl=604_800).mismatches] == ["ttl"]
 
 
 def test_another_target_or_another_external_id_is_another_audience(desk: Desk) -> None:
@@ -218,7 +220,7 @@ def test_an_audience_that_is_listed_again_is_listed_as_amazon_has_it(desk: Desk)
     desk.amazon.name, desk.amazon.ttl = "The first name", 5
     again = desk.create(ttl=604_800)
     assert (again.listed.name, again.listed.settings["ttl"]) == ("The first name", 5)
-    assert [each.field for each in again.unmet] == ["audienceName", "ttl"]
+    assert [each.field for each in again.mismatches] == ["audienceName", "ttl"]
     assert desk.listed() == [again.listed]
 
 
@@ -288,8 +290,8 @@ def test_after_a_lost_answer_a_repeat_waits_and_then_asks_to_come_back(desk: Des
     waited = desk.seconds - before
     assert PATIENCE - 1 < waited <= PATIENCE
     assert caught.value.reason == "creation_under_way"
-    assert lost.value.retry_after == LEFT_BEHIND / 1000
-    assert caught.value.retry_after == pytest.approx(LEFT_BEHIND / 1000 - waited)
+    assert lost.value.retry_after == STALE_LOCK_AGE / 1000
+    assert caught.value.retry_after == pytest.approx(STALE_LOCK_AGE / 1000 - waited)
     assert len(desk.amazon.made) == 1
 
 
@@ -297,7 +299,7 @@ def test_after_two_minutes_it_is_created_again_and_only_that_one_is_ever_listed(
     desk.amazon.fails, desk.amazon.applies = OutcomeUnknown("lost"), True
     with pytest.raises(OutcomeUnknown):
         desk.create()
-    desk.seconds += LEFT_BEHIND / 1000
+    desk.seconds += STALE_LOCK_AGE / 1000
     again = desk.create()
     assert (again.attempts, len(desk.amazon.made)) == (2, 2)
     assert desk.create().audience_id == again.audience_id
@@ -312,7 +314,7 @@ def test_many_at_once_create_one_audience_and_all_get_its_id(desk: Desk) -> None
     def create(_: int) -> str:
         audiences = desk.audiences(sleep=lambda _: time.sleep(0.05))
         start.wait()
-        return audiences.create(TOLD, deadline=desk.seconds + 28).audience_id
+        return audiences.create(LAST_SENT, deadline=desk.seconds + 28).audience_id
 
     with ThreadPoolExecutor(6) as pool:
         ids = set(pool.map(create, range(6)))
@@ -324,12 +326,12 @@ def test_two_who_find_an_intent_left_behind_create_one_audience(desk: Desk) -> N
     desk.amazon.fails = OutcomeUnknown("lost")
     with pytest.raises(OutcomeUnknown):
         desk.create()
-    desk.seconds += LEFT_BEHIND / 1000
+    desk.seconds += STALE_LOCK_AGE / 1000
     desk.amazon.takes = 0.3
 
     def create(_: int) -> str:
         audiences = desk.audiences(sleep=lambda _: time.sleep(0.05))
-        return audiences.create(TOLD, deadline=desk.seconds + 28).audience_id
+        return audiences.create(LAST_SENT, deadline=desk.seconds + 28).audience_id
 
     with ThreadPoolExecutor(2) as pool:
         assert len(set(pool.map(create, range(2)))) == 1
@@ -339,7 +341,7 @@ def test_two_who_find_an_intent_left_behind_create_one_audience(desk: Desk) -> N
 def test_who_comes_back_too_late_does_not_list_a_second_audience(desk: Desk) -> None:
     def overtake() -> None:
         desk.amazon.meanwhile = lambda: None
-        desk.seconds += LEFT_BEHIND / 1000
+        desk.seconds += STALE_LOCK_AGE / 1000
         desk.create()
 
     desk.amazon.meanwhile = overtake
@@ -367,7 +369,7 @@ def test_a_listing_whose_confirmation_was_lost_is_found_by_the_repeat(desk: Desk
 
 def test_without_time_amazon_is_not_asked(desk: Desk) -> None:
     with pytest.raises(TransientError) as caught:
-        desk.audiences().create(TOLD, deadline=desk.seconds + 2)
+        desk.audiences().create(LAST_SENT, deadline=desk.seconds + 2)
     assert (caught.value.reason, desk.amazon.made) == ("out_of_time", {})
     assert desk.create().attempts == 1
 

@@ -27,7 +27,7 @@ OURS = [DOCS / f"{name}.md" for name in ("runbook", "architecture", "segment-set
 RUNBOOK = (DOCS / "runbook.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
 SOURCES = [*(ROOT / "layers/shared/audience_sync").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
-TREES = [ast.parse(path.read_text()) for path in [*SOURCES, ROOT / "cli/letters.py"]]
+TREES = [ast.parse(path.read_text()) for path in [*SOURCES, ROOT / "cli/dead_letters.py"]]
 
 # Reasons of classes that are never raised themselves: whoever raises one of their children names the fact.
 NEVER_SEEN = {"error", "permanent", "transient"}

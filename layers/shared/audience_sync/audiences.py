@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
-from audience_sync.amazon_ads.form import Fault, InvalidAudience
+from audience_sync.amazon_ads.audience_diff import SettingMismatch, mismatches
+from audience_sync.amazon_ads.audience_settings import Fault, InvalidAudience
 from audience_sync.amazon_ads.record import amazon_id
-from audience_sync.amazon_ads.unmet import Unmet, unmet
-from audience_sync.aws.intents import Intent, Intents, key_of
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.creation_locks import CreationLock, CreationLocks, key_of
 from audience_sync.aws.secrets import JsonSecret
-from audience_sync.aws.tables import AudienceTable
 from audience_sync.credentials import Keyring
 from audience_sync.errors import (
     AudienceSyncError,
@@ -38,7 +38,7 @@ PAUSE = 0.5  # seconds between two looks
 RESERVE = 3.0  # seconds kept back to list what Amazon has created
 CREATE_TIMEOUT = 24.0  # seconds for Amazon; the gateway waits 30 in all. Segment may have left, its repeat finds it
 READ_TIMEOUT = 3.0  # seconds; without an answer the table is believed
-LEFT_BEHIND = 120_000  # milliseconds; four times as long as a creation can be alive
+STALE_LOCK_AGE = 120_000  # milliseconds; four times as long as a creation can be alive
 
 
 class Amazon(Protocol):
@@ -76,9 +76,9 @@ class Created:
         return self.listed.audience_id
 
     @property
-    def unmet(self) -> tuple[Unmet, ...]:
+    def mismatches(self) -> tuple[SettingMismatch, ...]:
         """What was asked for and is not in force, because the audience was there already."""
-        return unmet(self.wanted, self.listed)
+        return mismatches(self.wanted, self.listed)
 
     def as_json(self) -> dict[str, Any]:
         """The answer to Segment: the id as a text, and what is not as told, in particular a name or external id."""
@@ -87,8 +87,8 @@ class Created:
             answer["name"] = self.listed.name
         if not self.wanted.told_external_id:
             answer["externalAudienceId"] = self.wanted.external_audience_id
-        if self.unmet:
-            answer["differs"] = [each.as_json() for each in self.unmet]
+        if self.mismatches:
+            answer["differs"] = [each.as_json() for each in self.mismatches]
         return answer
 
 
@@ -96,21 +96,21 @@ def admit(secret: JsonSecret, headers: Mapping[str, str], query: Mapping[str, st
     """Admit a request about audiences, by audience key. Raises Unauthorized, Unavailable, InvalidSettings."""
     keyring = Keyring.from_json(secret.value())
     try:
-        keyring.admit_audiences(headers, query)
+        keyring.authenticate_audiences(headers, query)
     except (Unauthorized, Unavailable):
         # The secret may just have been rotated: look once more.
-        Keyring.from_json(secret.value(max_age=0)).admit_audiences(headers, query)
+        Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query)
 
 
 class Audiences:
     """Creates, finds and changes audiences."""
 
     def __init__(
-        self, table: AudienceTable, intents: Intents, amazon: Amazon, clock: Clock, *, max_cpm_cents: int
+        self, table: AudienceTable, intents: CreationLocks, amazon: Amazon, clock: Clock, *, max_cpm_cents: int
     ) -> None:
         """Hand in the collaborators; `max_cpm_cents` is the highest fee allowed, in hundredths of any currency."""
         self._table = table
-        self._intents = intents
+        self._locks = intents
         self._amazon = amazon
         self._clock = clock
         self._max_cpm_cents = max_cpm_cents
@@ -131,12 +131,12 @@ class Audiences:
         for listed in self._table.by_external_audience_id(wanted.external_audience_id):
             if (listed.advertiser_id, listed.connection_id) == (wanted.advertiser_id, wanted.connection_id):
                 return Created(listed, wanted)
-        self._refuse_a_taken_key(wanted)
+        self._check_key_free(wanted)
         intent, is_ours = self._intend(wanted, deadline)
         if is_ours:
             audience_id = self._create(wanted, intent, deadline)
             return Created(wanted.listed_as(audience_id), wanted, intent.attempts)
-        return Created(self._made_before(wanted, intent.audience_id or ""), wanted)
+        return Created(self._existing(wanted, intent.audience_id or ""), wanted)
 
     def find(self, told: Mapping[str, Any]) -> Audience | None:
         """Return the audience that `told["externalId"]` names, None where it is not listed or gone at Amazon.
@@ -178,21 +178,21 @@ class Audiences:
             raise Unavailable("the audience was removed from the list meanwhile")
         return replace(audience, settings=update.settings)
 
-    def _refuse_a_taken_key(self, wanted: NewAudience) -> None:
+    def _check_key_free(self, wanted: NewAudience) -> None:
         """Two audiences under one computation key would leave both without events."""
         if wanted.computation_key and self._table.by_computation_key(wanted.computation_key):
             allowed, remedy = "a key that no other audience is linked to", "leave it out, or unlink the other audience"
             raise InvalidAudience([Fault("computationKey", allowed, remedy)])
 
-    def _intend(self, wanted: NewAudience, deadline: float) -> tuple[Intent, bool]:
+    def _intend(self, wanted: NewAudience, deadline: float) -> tuple[CreationLock, bool]:
         """Note the intent, or wait for whoever has. Returns an intent that is ours or has its audience."""
         key = key_of(wanted.external_audience_id, wanted.target)
         patience = min(self._clock.monotonic() + PATIENCE, deadline)
         while True:
-            intent, is_ours = self._intents.begin(key, now=self._clock.now())
-            left = LEFT_BEHIND - (self._clock.now() - intent.started_at)
+            intent, is_ours = self._locks.begin(key, now=self._clock.now())
+            left = STALE_LOCK_AGE - (self._clock.now() - intent.started_at)
             if not is_ours and intent.audience_id is None and left <= 0:
-                intent, is_ours = self._intents.take_over(intent, now=self._clock.now())
+                intent, is_ours = self._locks.take_over(intent, now=self._clock.now())
             if is_ours or intent.audience_id is not None:
                 return intent, is_ours
             if self._clock.monotonic() + PAUSE > patience:
@@ -203,7 +203,7 @@ class Audiences:
                 )
             self._clock.sleep(PAUSE)
 
-    def _made_before(self, wanted: NewAudience, audience_id: str) -> Audience:
+    def _existing(self, wanted: NewAudience, audience_id: str) -> Audience:
         """Return the audience of a fulfilled intent as it is listed. It is listed anew where its row was removed."""
         guess = wanted.listed_as(audience_id)
         if not self._table.add(guess, created=self._clock.now()):
@@ -214,19 +214,19 @@ class Audiences:
             return known
         return guess
 
-    def _create(self, wanted: NewAudience, intent: Intent, deadline: float) -> str:
+    def _create(self, wanted: NewAudience, intent: CreationLock, deadline: float) -> str:
         timeout = min(CREATE_TIMEOUT, deadline - RESERVE - self._clock.monotonic())
         try:
             if timeout <= 0:
                 raise TransientError("not enough time left", reason="out_of_time")
             audience_id = self._amazon.create_audience(wanted.body(), timeout=timeout)
         except OutcomeUnknown as error:
-            raise OutcomeUnknown(str(error), retry_after=LEFT_BEHIND / 1000) from None
+            raise OutcomeUnknown(str(error), retry_after=STALE_LOCK_AGE / 1000) from None
         except AudienceSyncError:
             with suppress(Unavailable):  # then the intent stands until it counts as left behind
-                self._intents.abandon(intent)
+                self._locks.release(intent)
             raise
-        self._intents.fulfil(intent, wanted.listed_as(audience_id), now=self._clock.now())
+        self._locks.complete(intent, wanted.listed_as(audience_id), now=self._clock.now())
         return audience_id
 
 

@@ -21,7 +21,7 @@ class Kind(NamedTuple):
     """The credentials of one kind: those we can trust, and whether there are any."""
 
     secrets: tuple[bytes, ...]
-    is_offered: bool  # something is stored, good or not
+    is_configured: bool  # something is stored, good or not
 
     @property
     def is_usable(self) -> bool:
@@ -31,7 +31,7 @@ class Kind(NamedTuple):
     @property
     def is_broken(self) -> bool:
         """Whether what is stored can authenticate nobody."""
-        return self.is_offered and not self.is_usable
+        return self.is_configured and not self.is_usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Keyring:
             _kind(stored.get("signingSecret"), stored.get("previousSigningSecret")),
         )
 
-    def admit_events(self, headers: Mapping[str, str], body: bytes, *, accept_first_event: bool) -> bool:
+    def authenticate_events(self, headers: Mapping[str, str], body: bytes, *, accept_first_event: bool) -> bool:
         """Admit a delivery of events, by event key or by signature.
 
         Args:
@@ -79,7 +79,7 @@ class Keyring:
         asked = ([self.event_keys] if keys else []) + ([self.signing_secrets] if signature is not None else [])
         raise _refusal(asked, offered=[self.event_keys, self.signing_secrets])
 
-    def admit_audiences(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+    def authenticate_audiences(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
         """Admit a request about audiences, by audience key. Raises Unauthorized, Unavailable."""
         keys = _keys(headers) + ([query["key"].encode("utf-8", "replace")] if "key" in query else [])
         if not self._opens(self.audience_keys, keys):
@@ -102,7 +102,7 @@ def _refusal(asked: list[Kind], *, offered: list[Kind]) -> Unauthorized | Unavai
 def _kind(*values: Any) -> Kind:
     stored = [value for value in values if value not in (None, "")]
     secrets = [value.encode("utf-8", "replace") for value in stored if isinstance(value, str)]
-    return Kind(tuple(secret for secret in secrets if _is_strong(secret)), is_offered=bool(stored))
+    return Kind(tuple(secret for secret in secrets if _is_strong(secret)), is_configured=bool(stored))
 
 
 def _is_strong(secret: bytes) -> bool:

@@ -6,7 +6,7 @@ AudienceSyncError
       Unauthorized              no valid credential
       TooLarge                  more bytes or events than we take
       UnsupportedMediaType      not JSON
-      InvalidAudience           settings that no audience can have (amazon_ads/form.py)
+      InvalidAudience           settings that no audience can have (amazon_ads/audience_settings.py)
     RejectedEvent               one event that states no valid change; carries a reason code
     InvalidMapping              a mapping that is wrong whatever the event
     InvalidTrigger              a trigger without a plain meaning

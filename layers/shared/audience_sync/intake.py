@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
-from audience_sync.aws.tables import AudienceTable
 from audience_sync.credentials import Keyring
 from audience_sync.errors import (
     InvalidMapping,
@@ -20,11 +20,11 @@ from audience_sync.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from audience_sync.membership import History, MembershipChange, coalesce, pack
+from audience_sync.membership import DeliveryHistory, MembershipChange, coalesce, pack
 from audience_sync.segment.event import safe_id
-from audience_sync.segment.mappings import DEFAULT_MAPPING, CompiledMapping, compile_mappings, parse_mappings
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping, compile_mappings, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync.translation import Directory, EventMapping, Policy, Translator
+from audience_sync.translation import AudienceLookup, EventMapping, Policy, Translator
 
 MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope
 MAX_EVENTS = 10_000  # in one request; Segment sends 1,000, at most 4,000
@@ -46,7 +46,7 @@ class Rejection:
 
 
 @dataclass(slots=True)
-class Reading:
+class IntakeResult:
     """What one request body comes to."""
 
     at: int = 0  # epoch milliseconds of the request; what its metrics and its messages are dated by
@@ -62,11 +62,11 @@ def changes_from(
     body: bytes,
     *,
     mappings: Sequence[EventMapping],
-    audiences: Directory,
+    audiences: AudienceLookup,
     now: int,
     policy: Policy | None = None,
     has_time: Callable[[], bool] = lambda: True,
-) -> Reading:
+) -> IntakeResult:
     """Read a request body: one event, an array of events, or the Extensible Webhook's array of `{"json": event}`.
 
     Does no I/O of its own; `audiences` may.
@@ -85,7 +85,7 @@ def changes_from(
         TooLarge: more than MAX_BODY bytes or MAX_EVENTS events.
     """
     translator = Translator(mappings, audiences, now, policy or Policy())
-    reading = Reading(now)
+    reading = IntakeResult(now)
     changes: list[MembershipChange] = []
     for index, element in enumerate(_elements(body)):
         if not has_time():
@@ -175,7 +175,7 @@ class Intake:
         self._monotonic = monotonic
         self._now = now
 
-    def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> Reading:
+    def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> IntakeResult:
         """Take one delivery.
 
         Args:
@@ -202,19 +202,19 @@ class Intake:
             has_time=lambda: self._monotonic() < deadline,
         )
         reading.signature_unverified = unverified
-        self._queue.send(pack(reading.changes, History(first_at=reading.at)), deadline=deadline)
+        self._queue.send(pack(reading.changes, DeliveryHistory(first_at=reading.at)), deadline=deadline)
         return reading
 
     def _admit(self, headers: Mapping[str, str], body: bytes) -> bool:
         keyring = self._keyring()  # a store that does not answer is not asked twice: the time is short
         try:
-            return keyring.admit_events(headers, body, accept_first_event=self._accept_first_event)
+            return keyring.authenticate_events(headers, body, accept_first_event=self._accept_first_event)
         except (Unauthorized, Unavailable):
             # The secret may just have been rotated: look once more, at most every few seconds.
             younger = self._keyring(max_age=0)
             if younger == keyring:
                 raise
-            return younger.admit_events(headers, body, accept_first_event=self._accept_first_event)
+            return younger.authenticate_events(headers, body, accept_first_event=self._accept_first_event)
 
     def _keyring(self, **options: float) -> Keyring:
         return Keyring.from_json(self._secret.value(**options))

@@ -110,7 +110,7 @@ def _canonical(value: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class DeliveryHistory:
     """What a message remembers of its changes' earlier life."""
 
     attempts: int = 0  # deliveries tried before this message
@@ -140,7 +140,7 @@ class ChangeMessage:
     audience_id: str
     connection_id: str | None
     changes: list[MembershipChange]
-    history: History = field(default_factory=History)
+    history: DeliveryHistory = field(default_factory=DeliveryHistory)
     target_types: tuple[str, ...] = ()
 
     @classmethod
@@ -165,10 +165,10 @@ class ChangeMessage:
             raise InvalidMessage("targetTypes is not a list of texts")
         target = (audience_id, connection_id, tuple(types))
         read = [_change(target, change) for change in changes]
-        return cls(audience_id, connection_id, read, History.from_json(envelope), tuple(types))
+        return cls(audience_id, connection_id, read, DeliveryHistory.from_json(envelope), tuple(types))
 
 
-def pack(changes: Iterable[MembershipChange], history: "History | None" = None) -> list[str]:
+def pack(changes: Iterable[MembershipChange], history: "DeliveryHistory | None" = None) -> list[str]:
     """Lay changes out as message bodies: each holds changes of one audience and at most MAX_MESSAGE bytes.
 
     A change is far smaller than that, since identities and consent strings are bounded when it is made.

@@ -25,16 +25,20 @@ CHANGES_ACCEPTED = "ChangesAccepted"  # = delivered + superseded + parked + wait
 CHANGES_DELIVERED = "ChangesDelivered"
 CHANGES_SUPERSEDED = "ChangesSuperseded"
 CHANGES_PARKED = "ChangesParked"
-CHANGES_ENDED = "ChangesEnded"  # delivered, superseded or parked; dated by when they were accepted
+CHANGES_COMPLETED = "ChangesCompleted"  # delivered, superseded or parked; dated by when they were accepted
 MESSAGES_DEFERRED = "MessagesDeferred"
-LONGEST_WAIT = "LongestWait"  # seconds since the oldest change was accepted that went back into the queue
+OLDEST_DEFERRED_CHANGE_AGE = (
+    "OldestDeferredChangeAge"  # seconds since the oldest change was accepted that went back into the queue
+)
 ACCOUNTING_GAP = "AccountingGap"  # accepted changes of which nobody knows what became of them
-BOOKS_BEHIND = "BooksBehind"  # seconds since the time until which it is known
+AUDIT_LAG = "AuditLagSeconds"  # seconds since the time until which it is known
 UPLOADS_SENT = "UploadsSent"
 UPLOADS_FAILED = "UploadsFailed"
 JOBS_ENDED = "JobsEnded"
 JOBS_UNRESOLVED = "JobsUnresolved"  # given up, or unknown to Amazon
-RECORDS_UNPARKABLE = "RecordsUnparkable"  # rejected by a job while nobody keeps their changes; they stay delivered
+REJECTED_RECORDS_UNTRACKED = (
+    "RejectedRecordsUntracked"  # rejected by a job while nobody keeps their changes; they stay delivered
+)
 AUDIENCE_MATCH_RATE = "AudienceMatchRate"  # percent; by audience
 AUDIENCE_RECEIVED = "AudienceReceived"  # records; by audience
 AUDIENCE_PROCESSED = "AudienceProcessed"  # percent of an upload's records that were processed; by audience
@@ -99,7 +103,7 @@ def count_ended(ended: Mapping[int, int]) -> None:
         if accepted > oldest:
             by_minute[accepted // MINUTE * MINUTE] += changes
     for minute, changes in by_minute.items():
-        publish(CHANGES_ENDED, MetricUnit.Count, changes, at=minute)
+        publish(CHANGES_COMPLETED, MetricUnit.Count, changes, at=minute)
 
 
 def publish(name: str, unit: MetricUnit, value: float, *, at: int | None = None, **dimensions: str) -> None:

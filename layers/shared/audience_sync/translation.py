@@ -22,7 +22,7 @@ from audience_sync.segment.event import (
 _TRAITS = ("email", "phone", "first_name", "last_name", "address", "city", "state", "postal")
 
 
-class Directory(Protocol):
+class AudienceLookup(Protocol):
     """The audiences that events may reach."""
 
     def by_id(self, audience_id: str) -> Audience | None:
@@ -56,7 +56,7 @@ class Policy:
 class Translator:
     """Turns single events into changes, under one request's mappings, audiences, clock and policy."""
 
-    def __init__(self, mappings: Sequence[EventMapping], audiences: Directory, now: int, policy: Policy) -> None:
+    def __init__(self, mappings: Sequence[EventMapping], audiences: AudienceLookup, now: int, policy: Policy) -> None:
         self._mappings = mappings
         self._audiences = audiences
         self._now = now

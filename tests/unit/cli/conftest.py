@@ -12,8 +12,8 @@ import requests
 
 from audience_sync.amazon_ads.login import Login
 from audience_sync.amazon_ads.regions import Hosts
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.secrets import JsonSecret
-from audience_sync.aws.tables import AudienceTable
 from audience_sync.membership import Audience, MembershipChange, pack
 from cli.screen import Screen
 from cli.session import Session
@@ -53,7 +53,7 @@ class RefreshOnly:
 
 
 @dataclass
-class World:
+class Simulation:
     """A stack, what is in it, and a session on it."""
 
     stack: Stack
@@ -142,7 +142,7 @@ def amazon() -> Iterator[Served]:
 
 
 @pytest.fixture
-def world(amazon: Served) -> Iterator[World]:
+def simulation(amazon: Served) -> Iterator[Simulation]:
     requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
     queues = SqsQueues(time.time)
     with serve(lambda: aws.build_app(queues, region=REGION)) as served:
@@ -153,7 +153,7 @@ def world(amazon: Served) -> Iterator[World]:
             "TokenSecret": {"accessToken": "", "expiresAt": 0},
         }
         resources.create(template, served.url, secrets)
-        yield World(_stack(template, served.url, amazon.url), queues, template, amazon.url)
+        yield Simulation(_stack(template, served.url, amazon.url), queues, template, amazon.url)
 
 
 def _stack(template: Template, aws_url: str, amazon_url: str) -> Stack:

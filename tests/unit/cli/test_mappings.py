@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.tables import MAPPINGS_KEY
+from audience_sync.aws.audience_table import MAPPINGS_KEY
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.mappings import first_of
-from cli.errors import AlreadyTold, NotConfirmed, OperatorError, WrongUsage
+from audience_sync.segment.mapping_config import first_of
+from cli.errors import AlreadyReported, NotConfirmed, OperatorError, WrongUsage
 from cli.mappings import apply, check, plain, show, try_
 from cli.screen import Screen
 from cli.session import Session
-from tests.unit.cli.conftest import Json, World
+from tests.unit.cli.conftest import Json, Simulation
 
 EVENTS = Path(__file__).parents[3] / "events" / "segment"
 MAPPING = {"name": "Mine", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
@@ -25,26 +25,26 @@ def written(tmp_path: Path, document: Any) -> Path:
     return file
 
 
-def test_what_show_prints_can_be_applied(world: World, tmp_path: Path, printed: Json) -> None:
-    show(world.session(as_json=True))
+def test_what_show_prints_can_be_applied(simulation: Simulation, tmp_path: Path, printed: Json) -> None:
+    show(simulation.session(as_json=True))
     document = printed()
     assert document["version"] == 0
-    apply(world.session(as_json=True), written(tmp_path, document))
+    apply(simulation.session(as_json=True), written(tmp_path, document))
     assert printed() == {"version": 1, "mappings": 1}
-    show(world.session(as_json=True))
+    show(simulation.session(as_json=True))
     assert printed() == document | {"version": 1}
 
 
-def test_mappings_of_an_overtaken_version_are_refused(world: World, tmp_path: Path) -> None:
-    apply(world.session(), written(tmp_path, {"version": 0, "mappings": [MAPPING]}))
+def test_mappings_of_an_overtaken_version_are_refused(simulation: Simulation, tmp_path: Path) -> None:
+    apply(simulation.session(), written(tmp_path, {"version": 0, "mappings": [MAPPING]}))
     with pytest.raises(OperatorError, match="made from version 0, and 1 is in force"):
-        apply(world.session(), written(tmp_path, {"version": 0, "mappings": []}))
+        apply(simulation.session(), written(tmp_path, {"version": 0, "mappings": []}))
 
 
-def test_a_bare_list_replaces_whatever_is_in_force(world: World, tmp_path: Path, printed: Json) -> None:
-    apply(world.session(as_json=True), written(tmp_path, [MAPPING]))
+def test_a_bare_list_replaces_whatever_is_in_force(simulation: Simulation, tmp_path: Path, printed: Json) -> None:
+    apply(simulation.session(as_json=True), written(tmp_path, [MAPPING]))
     assert printed()["version"] == 1
-    apply(world.session(as_json=True), written(tmp_path, [MAPPING | {"name": "Other"}]))
+    apply(simulation.session(as_json=True), written(tmp_path, [MAPPING | {"name": "Other"}]))
     assert printed() == {"version": 2, "mappings": 1}
 
 
@@ -58,47 +58,47 @@ UNREADABLE = [
 REFUSED = {"version": 3, "mappings": [MAPPING | {"trigger": "type ="}]}
 
 
-def store(world: World, document: Any) -> None:
+def store(simulation: Simulation, document: Any) -> None:
     """Write what is stored by hand."""
     held = document if set(document) <= {"S", "M"} else {"S": json.dumps(document)}
     item = {"audienceId": {"S": MAPPINGS_KEY}, "document": held}
-    world.stack.service("dynamodb").put_item(TableName=world.stack["AudienceTable"], Item=item)
+    simulation.stack.service("dynamodb").put_item(TableName=simulation.stack["AudienceTable"], Item=item)
 
 
 @pytest.mark.parametrize("held", UNREADABLE)
 def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
-    world: World, tmp_path: Path, printed: Json, held: dict[str, Any]
+    simulation: Simulation, tmp_path: Path, printed: Json, held: dict[str, Any]
 ) -> None:
-    store(world, held)
+    store(simulation, held)
     with pytest.raises(OperatorError, match="What is stored is unreadable") as caught:
-        show(world.session())
+        show(simulation.session())
     assert "audience-sync mappings apply" in caught.value.remedy
-    world.answers = ["y"]
-    apply(world.session(as_json=True), written(tmp_path, {"version": 7, "mappings": [MAPPING]}))
-    assert "unreadable and would be written anew" in world.questions[0]
+    simulation.answers = ["y"]
+    apply(simulation.session(as_json=True), written(tmp_path, {"version": 7, "mappings": [MAPPING]}))
+    assert "unreadable and would be written anew" in simulation.questions[0]
     assert printed() == {"version": 1, "mappings": 1}
-    show(world.session(as_json=True))
+    show(simulation.session(as_json=True))
     assert printed()["version"] == 1
 
 
-def test_an_unreadable_document_stays_unless_that_is_confirmed(world: World, tmp_path: Path) -> None:
-    store(world, {"S": "{not json"})
-    world.answers = ["n"]
+def test_an_unreadable_document_stays_unless_that_is_confirmed(simulation: Simulation, tmp_path: Path) -> None:
+    store(simulation, {"S": "{not json"})
+    simulation.answers = ["n"]
     with pytest.raises(NotConfirmed):
-        apply(world.session(), written(tmp_path, [MAPPING]))
-    assert world.session().audiences.mappings() == "{not json"
+        apply(simulation.session(), written(tmp_path, [MAPPING]))
+    assert simulation.session().audiences.mappings() == "{not json"
 
 
 def test_an_unreadable_document_that_somebody_has_repaired_meanwhile_is_not_overwritten(
-    world: World, tmp_path: Path
+    simulation: Simulation, tmp_path: Path
 ) -> None:
-    store(world, {"S": "{not json"})
+    store(simulation, {"S": "{not json"})
 
     def repair(question: str) -> str:
-        store(world, {"version": 1, "mappings": []})
+        store(simulation, {"version": 1, "mappings": []})
         return "y" if question else ""
 
-    session = Session(Screen(answers=repair), lambda: world.stack)
+    session = Session(Screen(answers=repair), lambda: simulation.stack)
     with pytest.raises(OperatorError, match="another version is in force"):
         apply(session, written(tmp_path, [MAPPING]))
     assert json.loads(session.audiences.mappings() or "") == {"version": 1, "mappings": []}
@@ -106,39 +106,39 @@ def test_an_unreadable_document_that_somebody_has_repaired_meanwhile_is_not_over
 
 @pytest.mark.parametrize("version", ["x", -1, True, None, 1.5])
 def test_a_version_that_is_none_counts_as_zero(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: Any
+    simulation: Simulation, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: Any
 ) -> None:
-    store(world, {"version": version, "mappings": [MAPPING]})
-    show(world.session(as_json=True))
+    store(simulation, {"version": version, "mappings": [MAPPING]})
+    show(simulation.session(as_json=True))
     seen = capsys.readouterr()
     assert "counts as 0" in seen.err
-    apply(world.session(as_json=True), written(tmp_path, json.loads(seen.out)))
+    apply(simulation.session(as_json=True), written(tmp_path, json.loads(seen.out)))
     assert json.loads(capsys.readouterr().out)["version"] == 1
 
 
 def test_a_refused_document_is_shown_with_what_is_wrong_mended_and_applied(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    simulation: Simulation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store(world, REFUSED)
-    with pytest.raises(AlreadyTold):
-        show(world.session(as_json=True))
+    store(simulation, REFUSED)
+    with pytest.raises(AlreadyReported):
+        show(simulation.session(as_json=True))
     seen = capsys.readouterr()
     assert 'mapping "Mine": trigger' in seen.err
     assert "mappings apply" in seen.err
     document = json.loads(seen.out)
     assert document == REFUSED
     document["mappings"][0]["trigger"] = MAPPING["trigger"]
-    apply(world.session(as_json=True), written(tmp_path, document))
+    apply(simulation.session(as_json=True), written(tmp_path, document))
     assert json.loads(capsys.readouterr().out) == {"version": 4, "mappings": 1}
 
 
 def test_a_stored_list_of_mappings_is_in_force_without_a_version(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    simulation: Simulation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store(world, {"S": json.dumps([MAPPING])})
-    show(world.session())
+    store(simulation, {"S": json.dumps([MAPPING])})
+    show(simulation.session())
     assert "Version 0." in capsys.readouterr().out
-    apply(world.session(as_json=True), written(tmp_path, [MAPPING]))
+    apply(simulation.session(as_json=True), written(tmp_path, [MAPPING]))
     assert json.loads(capsys.readouterr().out)["version"] == 1
 
 
@@ -155,55 +155,57 @@ def test_directives_are_written_for_people(directive: Any, text: str) -> None:
     assert plain(directive) == text
 
 
-def test_a_wrong_mapping_is_never_stored(world: World, tmp_path: Path) -> None:
+def test_a_wrong_mapping_is_never_stored(simulation: Simulation, tmp_path: Path) -> None:
     file = written(tmp_path, [MAPPING | {"trigger": "type ="}])
     for act in (check, apply):
         with pytest.raises(InvalidMapping, match='mapping "Mine": trigger'):
-            act(world.session(), file)
-    assert world.session().audiences.mappings() is None
+            act(simulation.session(), file)
+    assert simulation.session().audiences.mappings() is None
 
 
-def test_a_file_that_is_no_json_is_wrong_usage(world: World, tmp_path: Path) -> None:
+def test_a_file_that_is_no_json_is_wrong_usage(simulation: Simulation, tmp_path: Path) -> None:
     file = tmp_path / "mappings.json"
     file.write_text("{", encoding="utf-8")
     with pytest.raises(WrongUsage):
-        check(world.session(), file)
+        check(simulation.session(), file)
 
 
-def test_switching_everything_off_asks(world: World, tmp_path: Path) -> None:
-    world.answers = ["y"]
-    apply(world.session(), written(tmp_path, [MAPPING | {"enabled": False}]))
-    assert "every event would be ignored" in world.questions[0]
+def test_switching_everything_off_asks(simulation: Simulation, tmp_path: Path) -> None:
+    simulation.answers = ["y"]
+    apply(simulation.session(), written(tmp_path, [MAPPING | {"enabled": False}]))
+    assert "every event would be ignored" in simulation.questions[0]
 
 
-def test_an_event_is_tried_and_nothing_sent(world: World, printed: Json) -> None:
-    world.list_audience()
-    try_(world.session(as_json=True), EVENTS / "01-track-entered-full-pii.json")
+def test_an_event_is_tried_and_nothing_sent(simulation: Simulation, printed: Json) -> None:
+    simulation.list_audience()
+    try_(simulation.session(as_json=True), EVENTS / "01-track-entered-full-pii.json")
     told = printed()
     assert (told["accepted"], told["rejections"]) == (1, [])
     record = told["changes"][0]["record"]
     assert record["action"] == "CREATE"
     assert set(record["hashedPII"][0]) >= {"email", "phone"}
-    assert world.bodies("ChangeQueue") == []
+    assert simulation.bodies("ChangeQueue") == []
 
 
-def test_nothing_of_a_tried_event_is_shown_in_the_clear(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.list_audience()
-    try_(world.session(), EVENTS / "01-track-entered-full-pii.json")
+def test_nothing_of_a_tried_event_is_shown_in_the_clear(
+    simulation: Simulation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulation.list_audience()
+    try_(simulation.session(), EVENTS / "01-track-entered-full-pii.json")
     shown = "".join(capsys.readouterr()).lower()
     assert "example.com" not in shown
     assert "seattle" not in shown
 
 
-def test_a_rejected_event_says_why_and_fails(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.list_audience()
-    with pytest.raises(AlreadyTold):
-        try_(world.session(), EVENTS / "07-track-missing-userid.json")
+def test_a_rejected_event_says_why_and_fails(simulation: Simulation, capsys: pytest.CaptureFixture[str]) -> None:
+    simulation.list_audience()
+    with pytest.raises(AlreadyReported):
+        try_(simulation.session(), EVENTS / "07-track-missing-userid.json")
     assert "member_id_missing" in capsys.readouterr().out
 
 
-def test_another_file_of_mappings_can_be_tried(world: World, tmp_path: Path, printed: Json) -> None:
-    world.list_audience()
+def test_another_file_of_mappings_can_be_tried(simulation: Simulation, tmp_path: Path, printed: Json) -> None:
+    simulation.list_audience()
     nothing = written(tmp_path, [MAPPING | {"trigger": 'type = "group"'}])
-    try_(world.session(as_json=True), EVENTS / "01-track-entered-full-pii.json", mappings=nothing)
+    try_(simulation.session(as_json=True), EVENTS / "01-track-entered-full-pii.json", mappings=nothing)
     assert printed()["ignored"] == 1

@@ -12,12 +12,12 @@ import pytest
 from cli import checks, keys, mappings, parked
 from cli.audiences import Target, link, list_, show, unlink
 from cli.creation import Settings, create, update
-from cli.document import read, replace
-from cli.errors import AlreadyTold
+from cli.errors import AlreadyReported
+from cli.mappings_store import read, replace
 from cli.member import forget
 from cli.member import show as show_member
 from cli.parked import Filter
-from tests.unit.cli.conftest import AUDIENCE, World, change
+from tests.unit.cli.conftest import AUDIENCE, Simulation, change
 from tests.unit.cli.reference import DOCUMENT
 
 EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
@@ -32,39 +32,39 @@ PERMISSIONS = {
 }
 
 
-def _audiences(world: World) -> None:
-    create(world.session(), "VIP", Target("590071284455661234"), Settings(), country="US", key="vip")
-    list_(world.session())
-    show(world.session(), "vip")
-    update(world.session(), "vip", Settings(renew=True))
-    unlink(world.session(yes=True), "vip")
-    link(world.session(), AUDIENCE.audience_id, key="lapsed")
+def _audiences(simulation: Simulation) -> None:
+    create(simulation.session(), "VIP", Target("590071284455661234"), Settings(), country="US", key="vip")
+    list_(simulation.session())
+    show(simulation.session(), "vip")
+    update(simulation.session(), "vip", Settings(renew=True))
+    unlink(simulation.session(yes=True), "vip")
+    link(simulation.session(), AUDIENCE.audience_id, key="lapsed")
 
 
-def _mappings(world: World) -> None:
-    mappings.show(world.session())
-    replace(world.session(), read(world.session()), '{"version": 1, "mappings": []}')
-    mappings.try_(world.session(), EVENT)
+def _mappings(simulation: Simulation) -> None:
+    mappings.show(simulation.session())
+    replace(simulation.session(), read(simulation.session()), '{"version": 1, "mappings": []}')
+    mappings.try_(simulation.session(), EVENT)
 
 
-def _member(world: World) -> None:
-    show_member(world.session(), AUDIENCE.audience_id, "m1")
-    forget(world.session(yes=True), "m1")
+def _member(simulation: Simulation) -> None:
+    show_member(simulation.session(), AUDIENCE.audience_id, "m1")
+    forget(simulation.session(yes=True), "m1")
 
 
-def _parked(world: World) -> None:
-    parked.list_(world.session(), Filter())
-    parked.redrive(world.session(), Filter(member="m1"), rate=1000)
-    parked.drop(world.session(yes=True), Filter(member="m2"))
+def _parked(simulation: Simulation) -> None:
+    parked.list_(simulation.session(), Filter())
+    parked.redrive(simulation.session(), Filter(member="m1"), rate=1000)
+    parked.drop(simulation.session(yes=True), Filter(member="m2"))
 
 
-def _keys(world: World) -> None:
-    keys.rotate(world.session(yes=True), keys.Kind.EVENT)
+def _keys(simulation: Simulation) -> None:
+    keys.rotate(simulation.session(yes=True), keys.Kind.EVENT)
 
 
-def _test(world: World) -> None:
-    with suppress(AlreadyTold):
-        checks.test(world.session())
+def _test(simulation: Simulation) -> None:
+    with suppress(AlreadyReported):
+        checks.test(simulation.session())
 
 
 @pytest.mark.parametrize(
@@ -78,17 +78,19 @@ def _test(world: World) -> None:
         pytest.param("`test`", _test, id="test"),
     ],
 )
-def test_what_a_command_calls_is_in_its_row(world: World, row: str, play: Callable[[World], None]) -> None:
-    world.connect()
-    world.list_audience()
-    world.park(change("m1"), change("m2"))
+def test_what_a_command_calls_is_in_its_row(
+    simulation: Simulation, row: str, play: Callable[[Simulation], None]
+) -> None:
+    simulation.connect()
+    simulation.list_audience()
+    simulation.park(change("m1"), change("m2"))
     called: set[str] = set()
     for service in ("dynamodb", "secretsmanager", "sqs"):
-        events = world.stack.service(service).meta.events
+        events = simulation.stack.service(service).meta.events
         events.register(
             f"before-call.{service}", lambda model, service=service, **_: called.add(f"{service}:{model.name}")
         )
-    play(world)
+    play(simulation)
     needed = set[str]().union(*(PERMISSIONS.get(call, {call}) for call in called))
     assert called
     assert needed <= ALLOWED[row]

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 MAX_AGE = 60.0  # seconds a value is used without asking again
 PAUSE = 5.0  # seconds in which a store that has just failed is not asked again, where an older value will do
-EARLY_READS = 10  # reads before that age in a row, for callers who find the value wanting; one more every second
+FORCED_REFRESH_BURST = (
+    10  # reads before that age in a row, for callers who find the value wanting; one more every second
+)
 
 
 class JsonSecret:
@@ -26,7 +28,7 @@ class JsonSecret:
         self._value: Mapping[str, Any] | None = None
         self._read_at = self._failed_at = float("-inf")
         self._is_failing = False  # the store, at the last attempt
-        self._early_reads = float(EARLY_READS)
+        self._early_reads = float(FORCED_REFRESH_BURST)
         self._counted_at = monotonic()
 
     def value(self, *, max_age: float = MAX_AGE) -> Mapping[str, Any]:
@@ -52,7 +54,7 @@ class JsonSecret:
 
     def _may_read_early(self) -> bool:
         now = self._monotonic()
-        self._early_reads = min(EARLY_READS, self._early_reads + now - self._counted_at)
+        self._early_reads = min(FORCED_REFRESH_BURST, self._early_reads + now - self._counted_at)
         self._counted_at = now
         if self._early_reads < 1:
             return False

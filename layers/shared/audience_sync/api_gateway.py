@@ -1,0 +1,122 @@
+"""The HTTP side of the functions behind the gateway: requests in, answers and refusals out."""
+
+import base64
+import json
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Self
+
+from audience_sync import telemetry
+from audience_sync.amazon_ads.audience_settings import InvalidAudience
+from audience_sync.errors import (
+    AudienceSyncError,
+    InvalidRequest,
+    RequestRejected,
+    TooLarge,
+    TransientError,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from audience_sync.telemetry import logger
+
+MIN_LEFT = 1.0  # seconds the function must still have, or it does not begin
+RETRY_AFTER = 5  # seconds, at least
+
+type Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as API Gateway's event describes it."""
+
+    route: str  # "POST /v1/events"
+    headers: dict[str, str]  # names in lower case
+    query: dict[str, str]
+    body: bytes  # exactly as received
+
+    @classmethod
+    def of(cls, event: dict[str, Any]) -> Self:
+        """Read an event of payload version 2.0."""
+        body = event.get("body") or ""
+        return cls(
+            event.get("routeKey", ""),
+            {name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            dict(event.get("queryStringParameters") or {}),
+            base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(errors="surrogatepass"),
+        )
+
+    def json_object(self, *, max_bytes: int) -> dict[str, Any]:
+        """Read the body as one JSON object.
+
+        Raises:
+            TooLarge, UnsupportedMediaType, InvalidRequest: it is none.
+        """
+        if len(self.body) > max_bytes:
+            raise TooLarge(f"the body is over {max_bytes} bytes")
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json" and not media_type.endswith("+json"):
+            raise UnsupportedMediaType("send application/json")
+        try:
+            parsed = json.loads(self.body.decode(), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            raise InvalidRequest("the body is not JSON in UTF-8") from None
+        if not isinstance(parsed, dict):
+            raise InvalidRequest("the body is not a JSON object")
+        return parsed
+
+
+def deadline(context: Any, budget: float) -> float:
+    """Return the monotonic second by which the answer must be on its way.
+
+    Args:
+        context: Lambda's.
+        budget: seconds that a request may take.
+
+    Raises:
+        TransientError: there is no time to begin.
+    """
+    left = (
+        context.get_remaining_time_in_millis() / 1000 if hasattr(context, "get_remaining_time_in_millis") else math.inf
+    )
+    if left < MIN_LEFT:
+        raise TransientError("not enough time left", reason="out_of_time")
+    return time.monotonic() + min(budget, left - MIN_LEFT / 2)
+
+
+def refusal(error: AudienceSyncError) -> Answer:
+    """Answer for a request that was not done, or not all of it."""
+    told: dict[str, Any] = {"error": str(error)}
+    match error:
+        case Unauthorized():
+            telemetry.count(**{telemetry.REQUESTS_UNAUTHORIZED: 1})
+            return answer(401, {"error": "unauthorized"})
+        case TooLarge():
+            status = 413
+        case UnsupportedMediaType():
+            status = 415
+        case InvalidAudience():
+            status = 400
+            told["faults"] = [fault.as_json() for fault in error.faults]
+        case InvalidRequest() | RequestRejected():  # also where it is Amazon that refuses it
+            status = 400
+        case _:  # trouble of our own: the whole request may be sent again, which is harmless
+            telemetry.count(**{telemetry.REQUESTS_UNAVAILABLE: 1})
+            logger.error("request not taken", reason=error.reason, detail=str(error))
+            wait = max(RETRY_AFTER, math.ceil(getattr(error, "retry_after", None) or 0))
+            return answer(503, {"error": "temporarily unavailable"}, {"Retry-After": str(wait)})
+    logger.warning("request refused", reason=error.reason, detail=str(error), status=status)
+    return answer(status, told)
+
+
+def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
+    """Lay out an answer as API Gateway takes it."""
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"} | (headers or {}),
+        "body": json.dumps(body, separators=(",", ":")),
+    }
+
+
+def _refuse_constant(_: str) -> Any:
+    raise ValueError  # NaN and Infinity are not JSON

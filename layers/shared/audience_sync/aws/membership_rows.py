@@ -1,0 +1,133 @@
+"""What a row of the membership table holds, and how a change is written into one and read back. Pure.
+
+One row a member: `version` and `change` are the newest change, `identities` all that Amazon was ever told for the
+member, `entered` and `exited` when either was told last (epoch seconds), `expiresAt` when the row may go.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
+
+KEEP_MEMBER = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
+KEEP_EXIT = 30 * 86_400  # seconds; longer than any retry, queue or dead letter can hold back an older entry
+
+# Entries and exits are dated apart: whoever contradicts the one must know its date, however often the other was told.
+LAST_SENT = {"CREATE": "entered", "DELETE": "exited"}
+
+Member = tuple[str, str]
+
+
+class Update(NamedTuple):
+    """What an UpdateItem changes, whatever its condition. `:version` is the change's own."""
+
+    expression: str
+    names: dict[str, str]
+    values: dict[str, Any]
+
+
+def record_update(change: MembershipChange, now: int, *, is_full: bool = False) -> Update:
+    """Make a change the newest of its row, told at `now` (epoch seconds). What was told before stays known.
+
+    A row that is full begins anew, with the identities of this change.
+    """
+    expression, names, values = touch_update(change, now)
+    expression += ", version = :version, #change = :change"
+    values |= {":change": {"S": _as_text(change)}}
+    identities = sorted({_canonical(identity) for identity in change.record["hashedPII"]})
+    if identities:
+        expression += ", identities = :identities" if is_full else " ADD identities :identities"
+        values |= {":identities": {"SS": identities}}
+    elif is_full:
+        expression += " REMOVE identities"
+    return Update(expression, names | {"#change": "change"}, values)
+
+
+def touch_update(change: MembershipChange, now: int) -> Update:
+    """Note that the change of a row is told at `now`, in epoch seconds. The row outlives the member at Amazon."""
+    expires = now + (KEEP_EXIT if change.exits else KEEP_MEMBER)
+    return Update(
+        "SET #last_sent = :now, expiresAt = :expires",
+        {"#last_sent": LAST_SENT[change.record["action"]]},
+        {
+            ":version": {"S": version_text(change.version)},
+            ":now": {"N": str(now)},
+            ":expires": {"N": str(expires)},
+        },
+    )
+
+
+def erase_update(change: MembershipChange) -> Update:
+    """Drop every identifier from the row of a change."""
+    bare = replace(change, record=change.record | {"hashedPII": []})
+    return Update(
+        "SET #change = :change REMOVE identities",
+        {"#change": "change"},
+        {":change": {"S": _as_text(bare)}, ":version": {"S": version_text(change.version)}},
+    )
+
+
+def version_text(version: Version) -> str:
+    """Write a version so that texts compare as versions do."""
+    return f"{version.at:016d}#{int(version.exits)}#{version.message_id}"
+
+
+def key_of(change: MembershipChange) -> dict[str, Any]:
+    """Return the key of the row of a change's member."""
+    return {"audienceId": {"S": change.member[0]}, "externalUserId": {"S": change.member[1]}}
+
+
+def member_of(row: Mapping[str, Any]) -> Member:
+    """Return whose row it is."""
+    return row["audienceId"]["S"], row["externalUserId"]["S"]
+
+
+def change_from_row(row: Mapping[str, Any]) -> MembershipChange:
+    """Read a row's change; an exit takes along every identifier that was ever sent for the member."""
+    told = json.loads(row["change"]["S"])
+    change = MembershipChange(
+        row["audienceId"]["S"],
+        told["connectionId"],
+        told["at"],
+        told["id"],
+        told["record"],
+        told.get("forget", False),
+        tuple(told.get("targetTypes", ())),
+    )
+    return merged(change, _identities(row)) if change.exits else change
+
+
+def with_identities_of(change: MembershipChange, before: Mapping[str, Any]) -> MembershipChange:
+    """Add what the row before a change knew: to an exit everything, to an enter what was told in the same moment."""
+    if change.exits:
+        return merged(change, _identities(before))
+    held = change_from_row(before)
+    if held.at == change.at and not held.exits:
+        return merged(change, held.record["hashedPII"])
+    return change
+
+
+def merged(change: MembershipChange, identities: Iterable[dict[str, str]]) -> MembershipChange:
+    """Add identities to a change, its own first. Returns the change itself where there are none to add."""
+    own = {_canonical(identity): identity for identity in change.record["hashedPII"]}
+    added = {text: identity for identity in identities if (text := _canonical(identity)) not in own}
+    if not added:
+        return change
+    kept = [*own.values(), *(added[text] for text in sorted(added))][:MAX_IDENTITIES]
+    return replace(change, record=change.record | {"hashedPII": kept})
+
+
+def _as_text(change: MembershipChange) -> str:
+    """Write a change together with where it goes: a row has no envelope."""
+    target = {"connectionId": change.connection_id, "targetTypes": change.target_types}
+    return json.dumps(change.as_json() | target, separators=(",", ":"))
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _identities(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [json.loads(text) for text in row.get("identities", {}).get("SS", [])]
