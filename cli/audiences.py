@@ -163,7 +163,7 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
         f"Events for {known.name or known.audience_id} are rejected from now on; its members stay at Amazon. Go on?"
     )
     intents = CreationLocks(session.stack.service("dynamodb"), session.stack["AudienceTable"], lambda: uuid4().hex)
-    intents.forget(known.audience_id)  # first: an audience that is still listed can be found and unlinked again
+    intents.remove(known.audience_id)  # first: an audience that is still listed can be found and unlinked again
     session.audiences.remove(known.audience_id)
     session.screen.say("Unlinked; functions notice within a minute. Amazon keeps the audience.", style="green")
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})

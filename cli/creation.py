@@ -8,8 +8,9 @@ from uuid import uuid4
 
 import typer
 
-from audience_sync.audiences import Audiences, Clock
+from audience_sync.audiences import Audiences
 from audience_sync.aws.creation_locks import CreationLocks
+from audience_sync.clock import Clock
 from cli.audiences import AUDIENCE, DSP, RENEW, Target, find
 from cli.errors import WrongUsage
 from cli.presentation import DAY, audience_json
@@ -103,6 +104,6 @@ def use_case(session: Session) -> Audiences:
     """Build what the audiences function builds."""
     stack = session.stack
     intents = CreationLocks(stack.service("dynamodb"), stack["AudienceTable"], lambda: uuid4().hex)
-    clock = Clock(lambda: round(session.now() * 1000), time.monotonic, time.sleep)
+    clock = Clock(session.now)
     ceiling = int(stack.parameters.get("MaxCpmCents", 0))
     return Audiences(session.audiences, intents, session.amazon, clock, max_cpm_cents=ceiling)

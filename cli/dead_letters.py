@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from audience_sync.errors import InvalidMessage
-from audience_sync.membership import ChangeMessage, MembershipChange
+from audience_sync.membership import MembershipChange
+from audience_sync.messages import ChangeMessage
 
 BATCH = 10  # messages of one call; the limit of SQS
 HELD = 300  # seconds for which reading hides messages, should the command die before it gives them back
@@ -52,7 +53,8 @@ class Letter:
         told: dict[str, Any] = json.loads(self.body)
         # A change with a story was counted as parked. Counted again, no sum would come out any more.
         return json.dumps(
-            {name: value for name, value in told.items() if name != "parked"} | ({"again": True} if self.story else {}),
+            {name: value for name, value in told.items() if name != "failure"}
+            | ({"replay": True} if self.story else {}),
             separators=(",", ":"),
         )
 
@@ -182,7 +184,7 @@ def letter(message: Mapping[str, Any]) -> Letter:
     """Read a message as received, whatever it holds."""
     body = message["Body"]
     try:
-        changes, story = tuple(ChangeMessage.from_body(body).changes), json.loads(body).get("parked") or {}
+        changes, story = tuple(ChangeMessage.from_body(body).changes), json.loads(body).get("failure") or {}
     except InvalidMessage:
         changes, story = (), {}
     attribute = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue")

@@ -16,8 +16,14 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from audience_sync.amazon_ads.audience_settings import InvalidAudience
-from audience_sync.errors import AccessDenied, AudienceSyncError, NotFound, TokenUnavailable, TransientError
+from audience_sync.errors import (
+    AccessDenied,
+    AudienceSyncError,
+    InvalidAudience,
+    NotFound,
+    TokenUnavailable,
+    TransientError,
+)
 
 FAILED, USAGE, NOT_THERE, NOT_CONFIRMED, TRY_LATER, INTERRUPTED = 1, 2, 3, 4, 5, 130
 

@@ -8,6 +8,7 @@ import typer
 
 from audience_sync.errors import InvalidMapping, InvalidRequest
 from audience_sync.intake import IntakeResult, changes_from, compiled
+from audience_sync.messages import change_as_json
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.translation import Policy
@@ -137,7 +138,7 @@ def _tell(session: Session, reading: IntakeResult) -> None:
         {"accepted": reading.accepted, "ignored": reading.ignored, "rejected": len(reading.rejections)}
     )
     for change in reading.changes:
-        session.screen.say(f"\naudience {change.audience_id}{', to be forgotten' if change.forget else ''}")
+        session.screen.say(f"\naudience {change.audience_id}{', to be forgotten' if change.erase else ''}")
         session.screen.say(json.dumps(change.record, indent=2, ensure_ascii=False))
     if reading.rejections:
         session.screen.table(
@@ -148,7 +149,7 @@ def _tell(session: Session, reading: IntakeResult) -> None:
         {
             "accepted": reading.accepted,
             "ignored": reading.ignored,
-            "changes": [{"audienceId": each.audience_id, **each.as_json()} for each in reading.changes],
+            "changes": [{"audienceId": each.audience_id, **change_as_json(each)} for each in reading.changes],
             "rejections": [each.as_json() for each in reading.rejections],
         }
     )

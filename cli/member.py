@@ -11,7 +11,8 @@ import typer
 
 from audience_sync.amazon_ads.record import audience_record, external_user_id
 from audience_sync.errors import RejectedEvent
-from audience_sync.membership import Audience, DeliveryHistory, MembershipChange, pack
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.messages import DeliveryHistory, pack
 from cli.audiences import AUDIENCE, find
 from cli.errors import NotThere, WrongUsage
 from cli.parked import look
@@ -87,7 +88,7 @@ def forget(session: Session, member: _MEMBER) -> None:
     at, message_id = round(session.now() * 1000), f"forget-{uuid4().hex}"
     exits = [_exit(each, member, at, message_id) for each in audiences]
     # Not of an accepted event, so not counted: the sums of `status` would not come out.
-    bodies = pack(exits, DeliveryHistory(again=True))
+    bodies = pack(exits, DeliveryHistory(is_replay=True))
     session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + DEADLINE)
     if not held:
         session.screen.say("No audience knows this id. Is it the one that the mapping makes?", style="yellow")
@@ -106,7 +107,7 @@ def _exit(audience: Audience, member: str, at: int, message_id: str) -> Membersh
         at,
         message_id,
         record,
-        forget=True,
+        erase=True,
         target_types=audience.target_types,
     )
 

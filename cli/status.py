@@ -7,9 +7,9 @@ from typing import Annotated
 import requests
 import typer
 
-from audience_sync.aws.checkpoint import Checkpoint
+from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.aws.cloudwatch import Metric, MetricStore
-from audience_sync.telemetry import (
+from audience_sync.metric_names import (
     ACCOUNTING_GAP,
     CHANGES_ACCEPTED,
     CHANGES_DELIVERED,
@@ -96,7 +96,7 @@ def status(
     stack = session.stack
     changes, letters = depth(stack, "ChangeQueue"), depth(stack, "DeadLetterQueue")
     counts = local_counts(stack) if stack.local else cloud_counts(stack, session.now(), hours)
-    closed = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"]).read()
+    closed = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT).time()
     verdict = judged(counts, changes)
     session.screen.facts(
         {
@@ -118,7 +118,7 @@ def status(
             "changeQueue": _as_json(changes),
             "deadLetters": _as_json(letters),
             "counts": _as_json(counts) | {"waiting": counts.waiting},
-            "closedUntil": closed,
+            "reconciledUntil": closed,
             "hours": hours,
             "verdict": verdict,
             **({"members": [each.as_json() for each in heads]} if heads is not None else {}),

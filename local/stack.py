@@ -277,7 +277,7 @@ def _dead_letter(body: str) -> dict[str, Any]:
         letter = json.loads(body)
         change = letter["changes"][0]
         told = {"audienceId": letter["audienceId"], "externalUserId": change["record"]["externalUserId"]}
-        story: dict[str, Any] = letter.get("parked", {"reason": "received_too_often"})
+        story: dict[str, Any] = letter.get("failure", {"reason": "received_too_often"})
         return story | told | {"action": change["record"]["action"]}
     except (ValueError, LookupError, TypeError, AttributeError):
         return {"reason": "unreadable", "audienceId": None, "externalUserId": None}

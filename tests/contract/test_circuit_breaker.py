@@ -8,7 +8,7 @@ import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import base
 
 from audience_sync.amazon_ads.record import Target, Upload
-from audience_sync.delivery.circuit_breaker import FAILURES, REMEMBERED, CircuitBreakers
+from audience_sync.delivery.circuit_breaker import FAILURE_WINDOW, FAILURES, CircuitBreakers
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
 from local import aws, resources
 from local.sqs.queues import SqsQueues
@@ -138,7 +138,7 @@ def test_after_the_connections_circuit_an_audience_is_asked_by_itself_again(
 def test_a_failure_long_ago_is_not_held_against_another_audience(circuits: CircuitBreakers, clock: Clock) -> None:
     down = Amazon()
     down.ask(circuits, TO_DSP)
-    clock.now += round(REMEMBERED)
+    clock.now += round(FAILURE_WINDOW)
     down.ask(circuits, TO_OTHER, times=FAILURES)
     assert Amazon(error=None).ask(circuits, TO_DSP) == "job-1"
 

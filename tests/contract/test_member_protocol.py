@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
-from audience_sync.aws.membership_rows import KEEP_EXIT, KEEP_MEMBER
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.aws.membership_table import THREADS, MembershipTable
-from audience_sync.delivery.batch import Delivery, Message, Report
+from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.members import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, TransientError, Unavailable
-from audience_sync.membership import ChangeMessage, MembershipChange, pack
+from audience_sync.membership import MembershipChange
+from audience_sync.messages import ChangeMessage, pack
 from local import aws, resources
 from local.sqs.queues import SqsQueues
 from local.template import REGION, Template
@@ -32,7 +33,7 @@ def digest(text: str) -> str:
 
 
 def change(
-    *emails: str, at: int, exits: bool = False, member: str = "m1", message_id: str = "a", forget: bool = False
+    *emails: str, at: int, exits: bool = False, member: str = "m1", message_id: str = "a", erase: bool = False
 ) -> MembershipChange:
     record: dict[str, Any] = {
         "externalUserId": member,
@@ -40,7 +41,7 @@ def change(
         "hashedPII": [{"email": digest(email)} for email in emails],
         "userConsent": {},
     }
-    return MembershipChange(AUDIENCE, None, at, message_id, record, forget)
+    return MembershipChange(AUDIENCE, None, at, message_id, record, erase)
 
 
 @dataclass
@@ -106,11 +107,11 @@ class Site:
         client = resources.client("dynamodb", self.url)
         return MembershipTable(client, self.table, lambda: self.now, JOB)
 
-    def deliver(self, *changes: MembershipChange, receives: int = 1) -> Report:
+    def deliver(self, *changes: MembershipChange, receives: int = 1) -> BatchReport:
         messages = [Message(str(n), "h", body, receives, 0) for n, body in enumerate(pack(changes))]
         return self.deliver_messages(*messages)
 
-    def deliver_messages(self, *messages: Message) -> Report:
+    def deliver_messages(self, *messages: Message) -> BatchReport:
         books = DeliveryContext(self.queue, self.dead_letters, self.members(), Limits(job=JOB), now=lambda: 0)
         return Delivery(self.amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0).deliver(messages, deadline=60.0)
 
@@ -141,7 +142,7 @@ def test_a_quiet_change_costs_one_upload_and_is_recorded(site: Site) -> None:
     report = site.deliver(change("a@b.co", at=5))
     assert (report.delivered, report.superseded, len(site.amazon.uploads), site.queue.bodies) == (1, 0, 1, [])
     row = site.row()
-    assert int(row["expiresAt"]["N"]) == NOW + KEEP_MEMBER
+    assert int(row["expiresAt"]["N"]) == NOW + KEEP_ACTIVE
     assert json.loads(row["change"]["S"])["at"] == 5
 
 
@@ -189,7 +190,7 @@ def test_who_keeps_moving_on_is_left_for_the_next_time(site: Site) -> None:
 
     class Restless(Amazon):
         def send_records(self, upload: Upload, *, timeout: float) -> str:
-            site.members().advance([change("a@b.co", at=next(moments))])
+            site.members().record([change("a@b.co", at=next(moments))])
             return super().send_records(upload, timeout=timeout)
 
     site.amazon = Restless()
@@ -233,7 +234,7 @@ def test_the_row_of_a_member_who_is_told_again_outlives_the_member(site: Site, e
     site.deliver(change("a@b.co", at=1, exits=exits))
     site.now += 20 * 86_400
     site.deliver(change("a@b.co", at=1, exits=exits))
-    assert int(site.row()["expiresAt"]["N"]) == site.now + (KEEP_EXIT if exits else KEEP_MEMBER)
+    assert int(site.row()["expiresAt"]["N"]) == site.now + (KEEP_EXIT if exits else KEEP_ACTIVE)
 
 
 def test_a_change_that_contradicts_a_recent_one_is_repeated_when_both_jobs_have_ended(site: Site) -> None:
@@ -272,7 +273,7 @@ def test_two_identities_told_in_the_same_moment_are_both_sent(site: Site, order:
 def test_a_deletion_notice_removes_the_person_and_forgets_them(site: Site) -> None:
     site.deliver(change("a@b.co", at=1))
     site.now += JOB + 1
-    report = site.deliver(change(at=2, exits=True, forget=True))
+    report = site.deliver(change(at=2, exits=True, erase=True))
     assert site.amazon.inside() == set()
     assert report.delivered == 1
     assert digest("a@b.co") not in json.dumps(site.row())
@@ -284,7 +285,7 @@ def test_a_deletion_notice_removes_the_person_and_forgets_them(site: Site) -> No
 def test_whoever_asked_to_be_forgotten_is_whatever_exit_comes_later(site: Site, first: str, together: bool) -> None:
     site.deliver(change("a@b.co", at=1))
     site.now += JOB + 1
-    notice, later = change(at=2, exits=True, forget=True), change("a@b.co", at=3, exits=True)
+    notice, later = change(at=2, exits=True, erase=True), change("a@b.co", at=3, exits=True)
     order = [notice, later] if first == "notice" else [later, notice]
     for changes in [order] if together else [[each] for each in order]:
         site.deliver(*changes)
@@ -313,14 +314,14 @@ def test_a_table_that_does_not_take_one_member_now_is_not_asked_for_all_the_othe
         front.on("UpdateItem", refuse("ThrottlingException"))
         client = resources.client("dynamodb", front.url)
         table = MembershipTable(client, "members", lambda: NOW, JOB)
-        standings = table.advance([change("a@b.co", at=1, member=f"m{number}") for number in range(500)])
+        standings = table.record([change("a@b.co", at=1, member=f"m{number}") for number in range(500)])
         attempts = client.meta.config.retries["total_max_attempts"]
         assert {type(each) for each in standings} == {Unavailable}
         assert front.count("UpdateItem") <= 2 * THREADS * attempts
 
 
 def test_without_time_nothing_more_is_recorded(site: Site) -> None:
-    standings = site.members().advance([change("a@b.co", at=1)], (), lambda: False)
+    standings = site.members().record([change("a@b.co", at=1)], (), lambda: False)
     assert [each.reason for each in standings if isinstance(each, TransientError)] == ["out_of_time"]
 
 

@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE
 from audience_sync.delivery.circuit_breaker import FAILURES
-from audience_sync.delivery.retry_budget import RESERVE, SHARE
+from audience_sync.delivery.retry_budget import MAX_SAVED, SHARE
 from audience_sync.delivery.uploads import Limits
 from local.amazon.exchange import SANDBOX
 from tests.faults.measurements import measured
@@ -240,7 +240,7 @@ def test_extra_calls_have_a_budget_when_half_of_the_answers_never_come(worker_ha
     for number in range(60):
         taken += not worker_harness.run(body(change(f"cust_{number}"))).back
     extra = worker_harness.amazon.asked() - taken
-    assert extra <= RESERVE + SHARE * taken + 1, "five to begin with, then a fifth, and one a minute"
+    assert extra <= MAX_SAVED + SHARE * taken + 1, "five to begin with, then a fifth, and one a minute"
     assert worker_harness.letters() == {}
     measured(17, "half of the answers lost, 60 runs", answered=taken, extra_requests=extra, parked=0)
 

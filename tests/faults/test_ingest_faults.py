@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.membership import MAX_MESSAGE
+from audience_sync.messages import MAX_MESSAGE_BYTES
 from functions.ingest import handler
 from local.functions import Environment, FunctionError
 from local.people import Person, audience_event
@@ -93,7 +93,7 @@ def warm(cloud: Cloud, front: Front) -> None:
 
 
 def let_the_secret_grow_old() -> None:
-    handler.intake()._secret._read_at = float("-inf")
+    handler.dependencies()._secret._read_at = float("-inf")
 
 
 # The secret store
@@ -139,7 +139,7 @@ def test_while_the_store_is_down_nobody_is_told_that_a_key_is_wrong(cloud: Cloud
     rotated = JSON | {"x-api-key": "a-new-event-key-0001"}
     assert [post(FEW, rotated).asks_to_come_back for _ in range(3)] == [True] * 3
     front.mend()
-    handler.intake()._secret._failed_at = float("-inf")
+    handler.dependencies()._secret._failed_at = float("-inf")
     assert post(FEW, rotated).status == 200
 
 
@@ -254,8 +254,8 @@ def test_a_thousand_fat_events_fit_into_messages_that_the_queue_takes(cloud: Clo
     cloud.enter("IngestFunction")
     assert post(MANY[:1000]).body["accepted"] == 1000
     sizes = [len(message.body.encode()) for message in cloud.queues.peek(cloud.name_of("ChangeQueue"))]
-    assert max(sizes) <= MAX_MESSAGE == 240_000
-    assert len(sizes) == -(-sum(sizes) // MAX_MESSAGE)  # and into no more than needed
+    assert max(sizes) <= MAX_MESSAGE_BYTES == 240_000
+    assert len(sizes) == -(-sum(sizes) // MAX_MESSAGE_BYTES)  # and into no more than needed
     assert queued(cloud) == Counter(all_of(MANY[:1000]))
 
 

@@ -14,7 +14,7 @@ from audience_sync.aws.membership_table import THREADS
 from audience_sync.delivery.batch import Delivery, Message
 from audience_sync.delivery.members import DeliveryContext
 from audience_sync.delivery.uploads import Limits
-from audience_sync.membership import pack
+from audience_sync.messages import pack
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS
 from local.template import REGION

@@ -116,7 +116,7 @@ class WorkerHarness:
         for message in self.cloud.queues.peek(self.cloud.name_of("DeadLetterQueue")):
             try:
                 letter = json.loads(message.body)
-                member, reason = letter["changes"][0]["record"]["externalUserId"], letter["parked"]["reason"]
+                member, reason = letter["changes"][0]["record"]["externalUserId"], letter["failure"]["reason"]
             except (ValueError, LookupError, TypeError, RecursionError):
                 member, reason = message.body, str(message.attributes["reason"].value)
             found[member] = reason

@@ -88,13 +88,13 @@ class Cloud:
         for name, value in (self.template.resolve(dict(declared)) | variables).items():
             self.monkeypatch.setenv(name, str(value))
         for cached in (
-            ingest.intake,
-            worker.worker,
-            refresh.refresh,
-            renew.tools,
-            jobs.tools,
-            audiences.collaborators,
-            audit.audit,
+            ingest.dependencies,
+            worker.dependencies,
+            refresh.dependencies,
+            renew.dependencies,
+            jobs.dependencies,
+            audiences.dependencies,
+            audit.dependencies,
         ):
             cached.cache_clear()
 

@@ -42,9 +42,9 @@ def function(cloud: Cloud) -> Iterator[None]:
     keys = {"eventKey": EVENT_KEY, "audienceKey": AUDIENCE_KEY, "previousAudienceKey": PREVIOUS_KEY}
     cloud.put_secret("IngestSecret", keys)
     cloud.enter("AudiencesFunction")
-    handler.collaborators.cache_clear()
+    handler.dependencies.cache_clear()
     yield
-    handler.collaborators.cache_clear()
+    handler.dependencies.cache_clear()
 
 
 def http(
@@ -207,7 +207,7 @@ def test_a_fee_is_refused_unless_the_operator_allows_it(cloud: Cloud) -> None:
     status, answer = create(**fee)
     assert (status, [fault["field"] for fault in answer["faults"]]) == (400, ["cpmCents"])
     cloud.enter("AudiencesFunction", MAX_CPM_CENTS="150")
-    handler.collaborators.cache_clear()
+    handler.dependencies.cache_clear()
     assert create(**fee)[0] == 200
     assert creations(cloud)[0]["body"]["metadata"]["audienceFees"] == [fee]
 
@@ -274,7 +274,7 @@ def test_creating_twice_at_once_gives_one_audience(cloud: Cloud) -> None:
 def test_after_a_lost_answer_the_repeat_does_not_create_a_second_one(
     cloud: Cloud, do: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audiences, "PATIENCE", 0.0)
+    monkeypatch.setattr(audiences, "CREATE_WAIT", 0.0)
     cloud.fault("/amc/audiences/metadata", do)
     for _ in range(2):
         answer = handler.lambda_handler(http(CREATE, LAST_SENT), Context())

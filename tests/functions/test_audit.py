@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.checkpoint import Checkpoint
+from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.errors import Unavailable
 from audience_sync.operations.audit import HOUR, STEP
 from functions.audit import handler
@@ -37,7 +37,7 @@ class DeliveryContext:
 
     def __init__(self, cloud: Cloud, printed: Callable[[], str]) -> None:
         self.cloud, self.printed = cloud, printed
-        self.mark = Checkpoint(cloud.client("dynamodb"), cloud.name_of("MembershipTable"))
+        self.checkpoint = Checkpoint(cloud.client("dynamodb"), cloud.name_of("MembershipTable"), AUDIT)
 
     def accept(self, *events: dict[str, Any]) -> None:
         """Have ingest accept some events."""
@@ -66,7 +66,7 @@ class DeliveryContext:
 
     def audit(self, *, opened: float = AGO + HOUR) -> dict[str, Any]:
         """Close the books that were opened so many seconds ago."""
-        self.mark.move(int(time.time() - opened) // STEP * STEP)
+        self.checkpoint.advance(int(time.time() - opened) // STEP * STEP)
         self.cloud.enter("AuditFunction")
         return handler.lambda_handler({"source": "aws.events"}, Context())
 
@@ -95,7 +95,7 @@ def test_a_gap_is_told_once(books: DeliveryContext) -> None:
     books.carry()
     assert books.audit()["missing"] == 1
     again = books.audit()
-    assert (again["missing"], again["closedUntil"]) == (0, books.mark.read())
+    assert (again["missing"], again["reconciledUntil"]) == (0, books.checkpoint.time())
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_may_still_be_waiting_is_no_gap(
     books.put(namespace, name, (dimension, names[dimension]), value, ago=60)
     closed = books.audit()
     assert closed["missing"] == 0
-    assert closed["closedUntil"] <= time.time() - AGO
+    assert closed["reconciledUntil"] <= time.time() - AGO
 
 
 def test_a_change_that_was_put_off_again_and_again_counts_where_it_was_accepted(books: DeliveryContext) -> None:
@@ -144,7 +144,7 @@ def test_how_far_the_books_are_behind_is_told(books: DeliveryContext) -> None:
     books.put("AWS/Lambda", "Errors", function, 1, ago=60)
     closed = books.audit()
     (told,) = [json.loads(line) for line in books.printed().splitlines() if '"AuditLagSeconds"' in line]
-    assert told["AuditLagSeconds"][0] == pytest.approx(time.time() - closed["closedUntil"], abs=60)
+    assert told["AuditLagSeconds"][0] == pytest.approx(time.time() - closed["reconciledUntil"], abs=60)
     assert told["AuditLagSeconds"][0] > AGO - STEP
 
 
@@ -152,25 +152,25 @@ def test_the_books_begin_with_the_first_run(books: DeliveryContext) -> None:
     books.cloud.enter("AuditFunction")
     begun = handler.lambda_handler({}, Context())
     assert begun["missing"] == 0
-    assert 0 < begun["closedUntil"] - time.time() <= STEP
-    assert books.mark.read() == begun["closedUntil"]
+    assert 0 < begun["reconciledUntil"] - time.time() <= STEP
+    assert books.checkpoint.time() == begun["reconciledUntil"]
     assert handler.lambda_handler({}, Context()) == begun
 
 
 def test_books_that_nobody_closed_for_a_month_are_closed_as_far_back_as_counts_go(books: DeliveryContext) -> None:
-    assert books.audit(opened=31 * 24 * HOUR)["closedUntil"] > time.time() - 3 * HOUR
+    assert books.audit(opened=31 * 24 * HOUR)["reconciledUntil"] > time.time() - 3 * HOUR
 
 
 def test_a_store_that_does_not_answer_leaves_the_books_as_they_are(books: DeliveryContext) -> None:
     books.cloud.enter("AuditFunction", AWS_ENDPOINT_URL_CLOUDWATCH="http://127.0.0.1:9")
-    books.mark.move(STEP)
+    books.checkpoint.advance(STEP)
     with pytest.raises(Unavailable, match="CloudWatch does not answer"):
         handler.lambda_handler({}, Context())
-    assert books.mark.read() == STEP
+    assert books.checkpoint.time() == STEP
 
 
 def test_the_mark_never_goes_back(books: DeliveryContext) -> None:
-    assert books.mark.read() is None
-    books.mark.move(2 * STEP)
-    books.mark.move(STEP)
-    assert books.mark.read() == 2 * STEP
+    assert books.checkpoint.time() is None
+    books.checkpoint.advance(2 * STEP)
+    books.checkpoint.advance(STEP)
+    assert books.checkpoint.time() == 2 * STEP

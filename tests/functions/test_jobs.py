@@ -52,7 +52,7 @@ def test_a_record_that_the_job_rejected_is_parked_and_counted_over(cloud: Cloud,
     assert look(cloud) == []
     (letter,) = cloud.messages("DeadLetterQueue")
     assert letter["changes"][0]["record"]["externalUserId"] == "cust_2"
-    assert letter["parked"]["reason"] == "job_rejected"
+    assert letter["failure"]["reason"] == "job_rejected"
     text = printed().replace(" ", "")
     assert '"ChangesDelivered":[-1.0]' in text
     assert '"ChangesParked":[1.0]' in text
@@ -87,9 +87,9 @@ def test_a_repetition_that_a_job_rejects_is_parked_and_counts_as_what_it_was_bef
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     cloud.fault("/amc/audiences/records", {"job": {"failed": ["cust_1", "cust_2"]}})
-    again = json.dumps(json.loads(body(change("cust_2"))) | {"again": True})
+    again = json.dumps(json.loads(body(change("cust_2"))) | {"replay": True})
     deliver(cloud, body(change("cust_1")), again)
-    told = {tuple(message["members"]): message.get("again", False) for message in job_messages(cloud)}
+    told = {tuple(message["members"]): message.get("replay", False) for message in job_messages(cloud)}
     assert told == {("cust_1",): False, ("cust_2",): True}
     assert '"ChangesDelivered":[1.0]' in printed().replace(" ", "")
     assert look(cloud) == []

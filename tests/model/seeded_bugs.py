@@ -30,18 +30,18 @@ _WORKER, _RENEWAL = "functions.worker.handler", "audience_sync.operations.renewa
 
 _ALL = [
     # Loss
-    Bug("acknowledge early", _DELIVERY, "if change.member in waiting]", "if not waiting]", MODEL),
+    Bug("acknowledge early", _DELIVERY, "if change.member in deferred]", "if not deferred]", MODEL),
     Bug(
         "acknowledge what could not be put back",
         _DELIVERY,
-        "report.deferred.append(DeferredMessage(message, delay, asked[0].reason))\n        return False",
+        "report.deferred.append(DeferredMessage(message, delay, causes[0].error.reason))\n        return False",
         "return False",
         MODEL,
     ),
     Bug(
         "swallow a dead letter that was not taken",
         _VERDICTS,
-        "self._wait((change for change, _ in refused), Deferred(failure.retry_after, failure.reason))",
+        "self._defer((change for change, _ in refused), Deferred.after(failure))",
         "del failure",
         DELIVERY + "test_what_cannot_be_parked_stays_in_the_queue",
     ),
@@ -62,15 +62,15 @@ _ALL = [
     Bug(
         "date what ended by its latest message",
         _DELIVERY,
-        "history = replace(each.read.history, attempts=each.attempts, first_at=each.first_at)",
-        "history = replace(each.read.history, attempts=each.attempts, first_at=None)",
+        "history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at)",
+        "history = replace(each.message.history, attempts=each.attempts, first_at=None)",
         DELIVERY + "test_what_is_left_of_a_message_goes_back_and_remembers_its_attempts",
     ),
     Bug(
         "close the books on what may be waiting",
         "audience_sync.operations.audit",
-        "ended_by = max([end, *waited]) + PATIENCE",
-        "ended_by = end + PATIENCE",
+        "completed_by = max([end, *waited]) + MARGIN",
+        "completed_by = end + MARGIN",
         "tests/functions/test_audit.py::test_what_may_still_be_waiting_is_no_gap",
     ),
     Bug(
@@ -112,18 +112,18 @@ _ALL = [
     Bug(
         "check only before sending",
         _VERDICTS,
-        "if self._context.members is None or not sent:",
+        "if self._context.members is None or not accepted:",
         "if True:",
         MEMBERS_TEST + "test_who_moves_on_during_an_upload_is_sent_once_more",
     ),
     Bug("read back what may be old", _MEMBERS, '"ConsistentRead": True', '"ConsistentRead": False', MODEL),
-    Bug("say nothing twice", _VERDICTS, "        if repeating:\n", "        if repeating and not again:\n", MODEL),
+    Bug("say nothing twice", _VERDICTS, "        if repeating:\n", "        if repeating and not repeat:\n", MODEL),
     Bug("say it again before the jobs have ended", _VERDICTS, "self._context.limits.job\n", "0.0\n", MODEL),
-    Bug("see no contradiction", _MEMBERS, 'self._now() - int(told["N"]) < self._job', "False", MODEL),
+    Bug("see no contradiction", _MEMBERS, 'self._now() - int(opposite["N"]) < self._effective_after', "False", MODEL),
     Bug(
         "date a change by its first attempt",
         _MEMBERS,
-        "self._date(held)",
+        "self._touch(held)",
         "pass",
         COUNTEREXAMPLES + "test_an_entry_that_was_sent_long_after_it_was_recorded_is_young_all_the_same",
     ),
@@ -144,7 +144,7 @@ _ALL = [
     Bug(
         "forget the settle time",
         _OUTBOX,
-        'return self._limits.settle if error.reason == "outcome_unknown" else None',
+        "return self._limits.settle if isinstance(error, OutcomeUnknown) else None",
         "return None",
         DELIVERY + "test_passing_trouble_leaves_messages_in_the_queue",
     ),
@@ -166,29 +166,29 @@ _ALL = [
     Bug(
         "forget a person before the exit is repeated",
         _VERDICTS,
-        "change.forget and change.exits and change.member not in again and",
-        "change.forget and change.exits and",
+        "change.erase and change.exits and change.member not in repeat and",
+        "change.erase and change.exits and",
         MODEL,
     ),
     Bug(
         "let a later exit overtake a deletion notice",
         _MEMBERS,
-        "erasure_pending = change.forget and held.exits and",
+        "erasure_pending = change.erase and held.exits and",
         "erasure_pending = False and",
         MODEL,
     ),
     Bug(
         "keep what an exit says after a deletion notice",
         _MEMBERS,
-        "if change.exits and not change.forget and change_from_row(before).forget:",
+        "if change.exits and not change.erase and change_from_row(before).erase:",
         "if False:",
         MEMBERS_TEST + "test_whoever_asked_to_be_forgotten_is_whatever_exit_comes_later",
     ),
     Bug(
         "lose a deletion notice among exits",
         "audience_sync.membership",
-        "forget = any(change.forget for change in same)",
-        "forget = newest.forget",
+        "erase = any(change.erase for change in same)",
+        "erase = newest.erase",
         "tests/unit/test_membership.py::test_a_later_exit_does_not_undo_that_a_person_asked_to_be_forgotten",
     ),
     # Counting
@@ -199,13 +199,13 @@ _ALL = [
         "pass  # all of it",
         DELIVERY + "test_changes_of_a_message_that_comes_back_whole_are_not_counted_before",
     ),
-    Bug("count repetitions", _VERDICTS, " and not each.read.history.again", "", MODEL),
+    Bug("count repetitions", _VERDICTS, " and not each.message.history.is_replay", "", MODEL),
     # Renewal
     Bug(
         "renew as something new",
         _RENEWAL,
-        "return pack(going, DeliveryHistory(again=True))",
-        "return pack(going)",
+        "return pack(current, DeliveryHistory(is_replay=True))",
+        "return pack(current)",
         MODEL,
     ),
     Bug(
@@ -225,8 +225,8 @@ _ALL = [
     Bug(
         "read the first page only",
         _RENEWAL,
-        "place = page.next",
-        "place = None",
+        "cursor = page.next",
+        "cursor = None",
         "tests/unit/operations/test_renewal.py::test_every_page_of_every_renewed_audience_is_read",
     ),
     Bug(
@@ -247,7 +247,7 @@ _ALL = [
     Bug(
         "condemn the others for the first few",
         _OUTBOX,
-        "pieces = sample_first(pieces)",
+        "chunks = sample_first(chunks)",
         "refused = 2 * SAMPLE_SIZE - 1",
         DELIVERY + "test_a_run_of_bad_records_at_the_beginning_does_not_condemn_the_others",
     ),
@@ -261,8 +261,8 @@ _ALL = [
     Bug(
         "record what there is no time left to send",
         _VERDICTS,
-        "attempted_before, lambda: self._outbox.has_time_to_prepare)",
-        "attempted_before, lambda: self._outbox.has_time)",
+        "attempted_before, lambda: self._uploads.has_time_to_record)",
+        "attempted_before, lambda: self._uploads.has_time)",
         MEMBERS_TEST + "test_what_a_slow_table_has_recorded_is_sent_before_time_runs_out",
     ),
     Bug(
@@ -275,8 +275,8 @@ _ALL = [
     Bug(
         "try a 400 for ever",
         _OUTBOX,
-        "            self._failed(error.reason)\n            return error",
-        "            self._failed(error.reason)\n            return Deferred(None, error.reason)",
+        "            self._count_failure(error.reason)\n            return error",
+        "            self._count_failure(error.reason)\n            return Deferred.after(OutOfTime('', retry_after=None))",
         DELIVERY + "test_bad_records_are_isolated_and_cost_their_neighbours_nothing",
     ),
     Bug(
@@ -297,8 +297,8 @@ _ALL = [
     Bug(
         "log the event",
         _WORKER,
-        "    _tell(report)\n",
-        '    logger.info("received", event=event)\n    _tell(report)\n',
+        "    _log(report)\n",
+        '    logger.info("received", event=event)\n    _log(report)\n',
         WORKER + "test_logs_hold_ids_and_counts_but_no_identifier_and_no_secret",
     ),
     Bug(

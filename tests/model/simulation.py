@@ -14,14 +14,17 @@ from functools import partial
 from typing import Any
 
 from audience_sync.amazon_ads.record import Upload
+from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
-from audience_sync.delivery.batch import Delivery, Message, Report
+from audience_sync.clock import Clock
+from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.members import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected
-from audience_sync.membership import Audience, ChangeMessage, DeliveryHistory, MembershipChange, Version, pack
-from audience_sync.operations.renewal import Clock, Renewal
+from audience_sync.membership import Audience, MembershipChange, Version
+from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
+from audience_sync.operations.renewal import Renewal
 from tests.model.scheduler import Task
 from tests.model.table_model import TableModel
 
@@ -67,7 +70,7 @@ class Worker:
     task: Task
     batch: list[Envelope]
     dies_at: float
-    report: Report | None = None
+    report: BatchReport | None = None
     upload: list[dict[str, Any]] = field(default_factory=list)  # the records it is about to send
 
 
@@ -170,7 +173,9 @@ class Simulation:
         client: Any = self.rows
         clock = Clock(lambda: self.now + YEARS, lambda: 0.0, lambda _: None)
         listed = Audience(AUDIENCE, settings={"renew": True})
-        report = Renewal(MembershipScan(client, "members"), _Drawer(self), clock).run([listed], deadline=LIFE)
+        report = Renewal(
+            MembershipScan(client, "members"), Checkpoint(client, "members", RENEWAL), _Drawer(self), clock
+        ).run([listed], deadline=LIFE)
         assert report.reason is None
 
     # What the worker reaches, one stop at a time
@@ -187,20 +192,20 @@ class Simulation:
         task.call("postpone", lambda: self._postpone(report))
         task.call("acknowledge", lambda: self._acknowledge(worker, report))
 
-    def _postpone(self, report: Report) -> None:
+    def _postpone(self, report: BatchReport) -> None:
         delays = {deferred.message.message_id: deferred.delay for deferred in report.deferred}
         for envelope in self.queue:
             if str(envelope.number) in delays:
                 envelope.visible_at = self.now + delays[str(envelope.number)]
 
-    def _acknowledge(self, worker: Worker, report: Report) -> None:
+    def _acknowledge(self, worker: Worker, report: BatchReport) -> None:
         back = {deferred.message.message_id for deferred in report.deferred}
         for envelope in worker.batch:
             if str(envelope.number) not in back and envelope in self.queue:
                 self.queue.remove(envelope)
         for name in self.counts:
             self.counts[name] += getattr(report, name)
-        self.ended.update(report.ended)
+        self.ended.update(report.completed)
 
     def _park(self, body: str, _delay: float) -> None:
         self.letters.append(body)
@@ -236,8 +241,8 @@ class Simulation:
     def may_be_moot(self, change: MembershipChange) -> bool:
         """Whether there may be nothing to remove: of who asked to be forgotten, nobody knows more than an exit says."""
         if not change.exits or change.record["hashedPII"]:
-            return change.forget
-        return any(each.forget and each.member == change.member for each in self.accepted)
+            return change.erase
+        return any(each.erase and each.member == change.member for each in self.accepted)
 
     def newest(self) -> dict[Member, MembershipChange]:
         """The reference: of each member's accepted changes the newest."""
@@ -253,7 +258,7 @@ class Simulation:
         """Who has asked to be forgotten and has not entered since."""
         asked: dict[Member, Version] = {}
         for change in self.accepted:
-            if change.forget:
+            if change.erase:
                 _raise(asked, change)
         entered: dict[Member, Version] = {}
         for change in self.accepted:
@@ -337,7 +342,7 @@ class _Amazon:
 
 
 def change_of(
-    member: Member, at: int, *, exits: bool, message_id: str, emails: Sequence[str], forget: bool = False
+    member: Member, at: int, *, exits: bool, message_id: str, emails: Sequence[str], erase: bool = False
 ) -> MembershipChange:
     """A change whose record tells its version, so that Amazon's side can be compared with it."""
     record = {
@@ -346,7 +351,7 @@ def change_of(
         "hashedPII": [{"email": email} for email in emails],
         "userConsent": {"version": json.dumps([at, exits, message_id])},
     }
-    return MembershipChange(AUDIENCE, None, at, message_id, record, forget)
+    return MembershipChange(AUDIENCE, None, at, message_id, record, erase)
 
 
 def version_of(record: dict[str, Any]) -> Version:

@@ -90,9 +90,10 @@ class TableModel:
             answer["LastEvaluatedKey"] = {name: read[-1][name] for name in ("audienceId", "externalUserId")}
         return answer
 
-    def get_item(self, *, TableName: str, Key: Row) -> dict[str, Any]:  # noqa: N803
+    def get_item(self, *, TableName: str, Key: Row, ConsistentRead: bool = False) -> dict[str, Any]:  # noqa: N803
         """Read one row."""
         assert TableName
+        del ConsistentRead
         row = self.kept.get((Key["audienceId"]["S"], Key["externalUserId"]["S"]))
         return {"Item": copy.deepcopy(row)} if row is not None else {}
 

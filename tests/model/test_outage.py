@@ -16,7 +16,7 @@ from audience_sync.delivery.batch import Delivery, Message
 from audience_sync.delivery.members import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
-from audience_sync.membership import ChangeMessage, pack
+from audience_sync.messages import ChangeMessage, pack
 from local.template import Template
 from tests.faults.measurements import measured
 from tests.model.simulation import change_of

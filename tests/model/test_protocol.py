@@ -89,10 +89,10 @@ class Protocol(RuleBasedStateMachine):
         at=st.integers(1, 6),
         exits=st.booleans(),
         emails=st.sets(st.sampled_from("ab")),
-        forget=RARELY,
+        erase=RARELY,
         refused=RARELY,
     )
-    def webhook(self, members: list[str], at: int, exits: bool, emails: set[str], forget: bool, refused: bool) -> None:
+    def webhook(self, members: list[str], at: int, exits: bool, emails: set[str], erase: bool, refused: bool) -> None:
         """Events at any time, in any order; an exit may come without identifiers, an entry never does.
 
         Amazon answers 400 to some of them, for as long as there are faults.
@@ -102,7 +102,7 @@ class Protocol(RuleBasedStateMachine):
             message_id = f"id-{len(self.sent)}"
             leaves = exits if offset != 1 else not exits
             named = sorted(emails) if leaves else sorted(emails) or ["a"]
-            change = change_of(member, at, exits=leaves, message_id=message_id, emails=named, forget=leaves and forget)
+            change = change_of(member, at, exits=leaves, message_id=message_id, emails=named, erase=leaves and erase)
             changes.append(change)
             if refused and offset == 0:
                 self.simulation.refused.add(message_id)
@@ -213,7 +213,7 @@ class Protocol(RuleBasedStateMachine):
     def the_last_word_is_the_newest(self) -> None:
         """O1 as far as Amazon keeps the order, at once: with nothing under way, the last record sent is the newest."""
         simulation = self.simulation
-        at_rest = not simulation.workers and all(json.loads(each.body).get("again") for each in simulation.queue)
+        at_rest = not simulation.workers and all(json.loads(each.body).get("replay") for each in simulation.queue)
         if at_rest and simulation.is_sure:
             for member, newest in simulation.newest().items():
                 version = version_of(newest.record)
@@ -246,7 +246,7 @@ class Protocol(RuleBasedStateMachine):
                     self._step(worker)
             self.the_last_word_is_the_newest()
             for body in [
-                body for body in simulation.letters if json.loads(body)["parked"]["reason"] != "no_identifier"
+                body for body in simulation.letters if json.loads(body)["failure"]["reason"] != "no_identifier"
             ]:
                 simulation.redrive(body)
             if not simulation.queue:

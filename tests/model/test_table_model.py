@@ -35,8 +35,8 @@ def any_change(chance: random.Random) -> MembershipChange:
         "hashedPII": [{"email": letter} for letter in "abc" if chance.random() < 0.4],
         "userConsent": {},
     }
-    at, forget = chance.randint(1, 6), exits and chance.random() < 0.3
-    return MembershipChange("418273650912345678", None, at, f"id-{chance.randint(1, 3)}", record, forget)
+    at, erase = chance.randint(1, 6), exits and chance.random() < 0.3
+    return MembershipChange("418273650912345678", None, at, f"id-{chance.randint(1, 3)}", record, erase)
 
 
 def plain(standing: WriteResult | TransientError) -> object:
@@ -52,11 +52,11 @@ def test_the_models_table_behaves_as_dynamodb_does(dynamodb: Any) -> None:
     for _ in range(150):
         clock[0] += chance.choice([1, 400, 1000])
         change = any_change(chance)
-        told = [[plain(each) for each in table.advance([change])] for table in (ours, theirs)]
+        told = [[plain(each) for each in table.record([change])] for table in (ours, theirs)]
         assert told[0] == told[1]
-        if change.forget:
+        if change.erase:
             for table in (ours, theirs):
-                table.forget(change)
+                table.erase(change)
         assert ours.versions(everyone) == theirs.versions(everyone)
         newest = [sorted(table.newest(everyone), key=lambda each: each.member) for table in (ours, theirs)]
         assert newest[0] == newest[1]

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.audience import AudienceReport
-from audience_sync.amazon_ads.audience_settings import InvalidAudience
-from audience_sync.audiences import PATIENCE, STALE_LOCK_AGE, Audiences, Clock, Created
+from audience_sync.audiences import CREATE_WAIT, STALE_LOCK_AGE, Audiences, Created
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks
+from audience_sync.clock import Clock
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
+    InvalidAudience,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
@@ -117,7 +118,7 @@ class Desk:
         intents = CreationLocks(
             resources.client("dynamodb", self.front.url), self.name, lambda: f"owner-{next(owners)}"
         )
-        clock = Clock(lambda: int(self.seconds * 1000), lambda: self.seconds, sleep or self.sleep)
+        clock = Clock(lambda: self.seconds, lambda: self.seconds, sleep or self.sleep)
         return Audiences(self.new_table(), intents, self.amazon, clock, max_cpm_cents=max_cpm_cents)
 
     def create(self, **changed: Any) -> Created:
@@ -248,13 +249,13 @@ def test_a_key_that_two_audiences_share_already_gets_no_third(desk: Desk) -> Non
     assert desk.amazon.made == {}
 
 
-def test_an_intent_is_no_audience(desk: Desk) -> None:
+def test_a_creation_lock_is_no_audience(desk: Desk) -> None:
     desk.amazon.fails = OutcomeUnknown("lost")
     with pytest.raises(OutcomeUnknown):
         desk.create()
     (row,) = desk.direct.scan(TableName=desk.name)["Items"]
     key = row["audienceId"]["S"]
-    assert key.startswith("#intent#")
+    assert key.startswith("#creation#")
     assert desk.listed() == []
     assert desk.table.by_id(key) is None
     assert desk.table.by_external_audience_id("lapsed-premium-us") == []
@@ -288,7 +289,7 @@ def test_after_a_lost_answer_a_repeat_waits_and_then_asks_to_come_back(desk: Des
     with pytest.raises(TransientError) as caught:
         desk.create()
     waited = desk.seconds - before
-    assert PATIENCE - 1 < waited <= PATIENCE
+    assert CREATE_WAIT - 1 < waited <= CREATE_WAIT
     assert caught.value.reason == "creation_under_way"
     assert lost.value.retry_after == STALE_LOCK_AGE / 1000
     assert caught.value.retry_after == pytest.approx(STALE_LOCK_AGE / 1000 - waited)

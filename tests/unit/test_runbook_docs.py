@@ -18,7 +18,7 @@ import yaml
 from botocore import xform_name
 from moto import mock_aws
 
-from audience_sync import telemetry
+from audience_sync import metric_names
 from cli.app import app
 
 ROOT = Path(__file__).parents[2]
@@ -161,7 +161,7 @@ def test_no_table_explains_a_reason_twice(reasons: list[str]) -> None:
 
 METRICS = {
     value
-    for name, value in vars(telemetry).items()
+    for name, value in vars(metric_names).items()
     if name.isupper() and isinstance(value, str) and name != "NAMESPACE"
 }
 

@@ -10,9 +10,9 @@ import yaml
 
 from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
-from audience_sync.aws import membership_scan
-from audience_sync.aws.checkpoint import PARTITION
+from audience_sync.aws.checkpoint import AUDIT, RENEWAL
 from audience_sync.delivery.batch import MAX_DELAY, REQUEUE_AFTER_RECEIVES
+from audience_sync.metric_names import NAMESPACE
 from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from audience_sync.operations.renewal import LONGEST_MARGIN
@@ -26,7 +26,6 @@ from audience_sync.settings import (
     RenewSettings,
     WorkerSettings,
 )
-from audience_sync.telemetry import NAMESPACE
 from functions.audiences.handler import BUDGET
 
 ROOT = Path(__file__).parents[2]
@@ -245,7 +244,7 @@ def test_metrics_are_looked_for_where_the_functions_put_them() -> None:
 
 
 def test_every_metric_of_ours_that_is_watched_or_shown_exists() -> None:
-    telemetry = (ROOT / "layers/shared/audience_sync/telemetry.py").read_text()
+    telemetry = (ROOT / "layers/shared/audience_sync/metric_names.py").read_text()
     watched = {_properties(alarm)["MetricName"] for alarm in ALARMS if _properties(alarm)["Namespace"] == NAMESPACE}
     assert {name for name in watched if f'"{name}"' not in telemetry} == set()
     assert {name for name in _shown_metrics() if f'"{name}"' not in telemetry} == set()
@@ -286,7 +285,7 @@ def test_the_token_is_refreshed_three_times_in_its_life_and_within_the_quota_of_
 
 def test_the_audit_reaches_its_own_row_of_the_membership_table_and_no_member() -> None:
     (statement,) = (each for each in _statements("AuditRole") if "dynamodb:GetItem" in _listed(each["Action"]))
-    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PARTITION]}}
+    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [AUDIT]}}
 
 
 def test_renewal_reads_members_and_writes_its_bookmark_alone() -> None:
@@ -294,7 +293,7 @@ def test_renewal_reads_members_and_writes_its_bookmark_alone() -> None:
         each for each in _statements("RenewRole") if each["Resource"] == {"Fn::GetAtt": "MembershipTable.Arn"}
     ]
     conditions = {action: each.get("Condition") for each in on_members for action in _listed(each["Action"])}
-    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [membership_scan.PARTITION]}}
+    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [RENEWAL]}}
     assert conditions == {"dynamodb:Query": None, "dynamodb:GetItem": own, "dynamodb:PutItem": own}
 
 

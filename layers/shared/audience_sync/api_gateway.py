@@ -1,4 +1,4 @@
-"""The HTTP side of the functions behind the gateway: requests in, answers and refusals out."""
+"""HTTP of the functions behind API Gateway: requests in, answers and error answers out."""
 
 import base64
 import json
@@ -7,18 +7,17 @@ import time
 from dataclasses import dataclass
 from typing import Any, Self
 
-from audience_sync import telemetry
-from audience_sync.amazon_ads.audience_settings import InvalidAudience
 from audience_sync.errors import (
     AudienceSyncError,
+    InvalidAudience,
     InvalidRequest,
+    OutOfTime,
     RequestRejected,
     TooLarge,
-    TransientError,
     Unauthorized,
     UnsupportedMediaType,
 )
-from audience_sync.telemetry import logger
+from audience_sync.json_input import is_json, parse_json
 
 MIN_LEFT = 1.0  # seconds the function must still have, or it does not begin
 RETRY_AFTER = 5  # seconds, at least
@@ -54,11 +53,10 @@ class Request:
         """
         if len(self.body) > max_bytes:
             raise TooLarge(f"the body is over {max_bytes} bytes")
-        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json" and not media_type.endswith("+json"):
-            raise UnsupportedMediaType("send application/json")
+        if not is_json(self.headers):
+            raise UnsupportedMediaType("send application/json, not compressed")
         try:
-            parsed = json.loads(self.body.decode(), parse_constant=_refuse_constant)
+            parsed = parse_json(self.body.decode())
         except (ValueError, RecursionError):
             raise InvalidRequest("the body is not JSON in UTF-8") from None
         if not isinstance(parsed, dict):
@@ -80,33 +78,26 @@ def deadline(context: Any, budget: float) -> float:
         context.get_remaining_time_in_millis() / 1000 if hasattr(context, "get_remaining_time_in_millis") else math.inf
     )
     if left < MIN_LEFT:
-        raise TransientError("not enough time left", reason="out_of_time")
+        raise OutOfTime("not enough time left")
     return time.monotonic() + min(budget, left - MIN_LEFT / 2)
 
 
-def refusal(error: AudienceSyncError) -> Answer:
+def error_answer(error: AudienceSyncError) -> Answer:
     """Answer for a request that was not done, or not all of it."""
-    told: dict[str, Any] = {"error": str(error)}
     match error:
         case Unauthorized():
-            telemetry.count(**{telemetry.REQUESTS_UNAUTHORIZED: 1})
             return answer(401, {"error": "unauthorized"})
         case TooLarge():
-            status = 413
+            return answer(413, {"error": str(error)})
         case UnsupportedMediaType():
-            status = 415
+            return answer(415, {"error": str(error)})
         case InvalidAudience():
-            status = 400
-            told["faults"] = [fault.as_json() for fault in error.faults]
+            return answer(400, {"error": str(error), "faults": [fault.as_json() for fault in error.faults]})
         case InvalidRequest() | RequestRejected():  # also where it is Amazon that refuses it
-            status = 400
-        case _:  # trouble of our own: the whole request may be sent again, which is harmless
-            telemetry.count(**{telemetry.REQUESTS_UNAVAILABLE: 1})
-            logger.error("request not taken", reason=error.reason, detail=str(error))
+            return answer(400, {"error": str(error)})
+        case _:  # a failure of our own: the whole request may be sent again, which is harmless
             wait = max(RETRY_AFTER, math.ceil(getattr(error, "retry_after", None) or 0))
             return answer(503, {"error": "temporarily unavailable"}, {"Retry-After": str(wait)})
-    logger.warning("request refused", reason=error.reason, detail=str(error), status=status)
-    return answer(status, told)
 
 
 def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
@@ -116,7 +107,3 @@ def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = N
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"} | (headers or {}),
         "body": json.dumps(body, separators=(",", ":")),
     }
-
-
-def _refuse_constant(_: str) -> Any:
-    raise ValueError  # NaN and Infinity are not JSON

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
-from audience_sync.amazon_ads.audience_settings import CURRENCIES, Fee, InvalidAudience
+from audience_sync.amazon_ads.audience_settings import CURRENCIES, Fee
+from audience_sync.errors import InvalidAudience
 from audience_sync.membership import Audience
 
 DROP = object()  # stands for a field to leave out

@@ -1,4 +1,4 @@
-"""Who entered long ago, read page by page, and the bookmark between two readings."""
+"""Active members that were last sent long ago, read page by page, and the position between two runs."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_scan import Cursor, MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.errors import Unavailable
@@ -41,14 +42,15 @@ class Shelf:
         self.name = f"members-{uuid4()}"
         self.direct = resources.client("dynamodb", front.upstream)
         self.direct.create_table(TableName=self.name, **{key: template.resolve(properties[key]) for key in known})
-        self.entries = MembershipScan(resources.client("dynamodb", front.url), self.name)
+        self.scan = MembershipScan(resources.client("dynamodb", front.url), self.name)
+        self.checkpoint = Checkpoint(resources.client("dynamodb", front.url), self.name, RENEWAL)
 
     def write(self, *changes: MembershipChange, now: int = NOW) -> None:
         table = MembershipTable(self.direct, self.name, lambda: now, 900.0)
-        assert all(hasattr(standing, "newest") for standing in table.advance(changes))
+        assert all(hasattr(standing, "newest") for standing in table.record(changes))
 
     def found(self, moment: int = NOW) -> list[str]:
-        return [change.member[1] for change in self.entries.last_sent_before(moment, Cursor(AUDIENCE)).changes]
+        return [change.member[1] for change in self.scan.last_sent_before(moment, Cursor(AUDIENCE)).changes]
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_those_are_found_of_whom_amazon_was_last_told_by_then(shelf: Shelf) -> N
 
 def test_a_change_is_found_as_it_was_recorded(shelf: Shelf) -> None:
     shelf.write(change("m1"))
-    assert shelf.entries.last_sent_before(NOW, Cursor(AUDIENCE)).changes == [change("m1")]
+    assert shelf.scan.last_sent_before(NOW, Cursor(AUDIENCE)).changes == [change("m1")]
 
 
 def test_who_has_left_is_not_found_though_they_entered_long_ago(shelf: Shelf) -> None:
@@ -84,7 +86,7 @@ def test_who_was_told_again_is_found_by_the_later_date(shelf: Shelf) -> None:
 
 def test_one_audience_is_read_and_rows_that_are_no_members_never_are(shelf: Shelf) -> None:
     shelf.write(change("m1"), change("m2", audience=OTHER))
-    shelf.entries.save_cursor(Cursor(OTHER, "m2"))
+    shelf.checkpoint.save({"audience": OTHER, "after": "m2"})
     assert shelf.found() == ["m1"]
 
 
@@ -94,7 +96,7 @@ def test_more_than_a_page_of_rows_is_read_to_its_end_and_no_row_twice(shelf: She
     place: Cursor | None = Cursor(AUDIENCE)
     pages = []
     while place is not None:
-        page = shelf.entries.last_sent_before(NOW, place)
+        page = shelf.scan.last_sent_before(NOW, place)
         pages.append([change.member[1] for change in page.changes])
         place = page.next
     assert len(pages) == 3
@@ -103,27 +105,27 @@ def test_more_than_a_page_of_rows_is_read_to_its_end_and_no_row_twice(shelf: She
 
 def test_reading_goes_on_behind_any_place_whether_its_row_is_there_or_not(shelf: Shelf) -> None:
     shelf.write(change("m1"), change("m3"))
-    assert [each.member[1] for each in shelf.entries.last_sent_before(NOW, Cursor(AUDIENCE, "m2")).changes] == ["m3"]
+    assert [each.member[1] for each in shelf.scan.last_sent_before(NOW, Cursor(AUDIENCE, "m2")).changes] == ["m3"]
 
 
-def test_the_bookmark_stays_where_it_was_put(shelf: Shelf) -> None:
-    assert shelf.entries.bookmark() is None
-    for place in (Cursor(AUDIENCE, "m2"), Cursor(OTHER), None):
-        shelf.entries.save_cursor(place)
-        assert shelf.entries.bookmark() == place
+def test_a_position_is_read_as_it_was_saved(shelf: Shelf) -> None:
+    assert shelf.checkpoint.position() == {}
+    for position in ({"audience": AUDIENCE, "after": "m2"}, {"audience": OTHER}, {}):
+        shelf.checkpoint.save(position)
+        assert shelf.checkpoint.position() == position
 
 
 @pytest.mark.parametrize(
     ("call", "act"),
     [
-        pytest.param("Query", lambda entries: entries.last_sent_before(NOW, Cursor(AUDIENCE)), id="query"),
-        pytest.param("GetItem", MembershipScan.bookmark, id="bookmark"),
-        pytest.param("PutItem", lambda entries: entries.save_cursor(None), id="new bookmark"),
+        pytest.param("Query", lambda shelf: shelf.scan.last_sent_before(NOW, Cursor(AUDIENCE)), id="query"),
+        pytest.param("GetItem", lambda shelf: shelf.checkpoint.position(), id="position"),
+        pytest.param("PutItem", lambda shelf: shelf.checkpoint.save({}), id="new position"),
     ],
 )
 def test_a_table_that_does_not_answer_is_named(
-    shelf: Shelf, front: Front, call: str, act: Callable[[MembershipScan], object]
+    shelf: Shelf, front: Front, call: str, act: Callable[[Shelf], object]
 ) -> None:
     front.on(call, refuse("ThrottlingException"))
     with pytest.raises(Unavailable, match="the membership table does not answer: ThrottlingException"):
-        act(shelf.entries)
+        act(shelf)

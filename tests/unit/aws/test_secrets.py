@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from audience_sync.aws.secrets import FORCED_REFRESH_BURST, MAX_AGE, PAUSE, JsonSecret
+from audience_sync.aws.secrets import FORCED_REFRESH_BURST, MAX_AGE, RETRY_INTERVAL, JsonSecret
 from audience_sync.errors import InvalidSettings, Unavailable
 from local import resources
 from tests.faults.proxy import Effect, Front, hang_up, refuse
@@ -114,7 +114,7 @@ def test_a_warm_reader_does_not_ask_a_store_that_is_down_at_every_call(
     assert front.count(READ) == 2
     front.mend()
     stored.put(SecretString='{"eventKey": "new"}')
-    clock.now += PAUSE
+    clock.now += RETRY_INTERVAL
     assert stored.reader.value() == {"eventKey": "new"}
 
 

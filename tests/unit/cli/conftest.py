@@ -14,7 +14,8 @@ from audience_sync.amazon_ads.login import Login
 from audience_sync.amazon_ads.regions import Hosts
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.secrets import JsonSecret
-from audience_sync.membership import Audience, MembershipChange, pack
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.messages import pack
 from cli.screen import Screen
 from cli.session import Session
 from cli.stack import Stack
@@ -92,7 +93,7 @@ class Simulation:
         """Put a dead letter for each change, as the worker does."""
         for body in (pack([change])[0] for change in changes):
             told = {"reason": reason, "status": 400, "detail": "refused", "attempts": 1, "lastAt": round(at * 1000)}
-            self.send("DeadLetterQueue", json.dumps(json.loads(body) | {"parked": told | story}))
+            self.send("DeadLetterQueue", json.dumps(json.loads(body) | {"failure": told | story}))
 
     def send(self, logical_id: str, body: str) -> None:
         self.stack.service("sqs").send_message(QueueUrl=self.stack[logical_id], MessageBody=body)

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.audience_settings import InvalidAudience
-from audience_sync.errors import NotFound
+from audience_sync.errors import InvalidAudience, NotFound
 from cli.audiences import Choices, Target, link, list_, show, unlink
 from cli.creation import Settings, create, update
 from cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage

@@ -23,7 +23,7 @@ def listed(simulation: Simulation) -> None:
 def record(simulation: Simulation, change: MembershipChange) -> None:
     """Note a change as the worker does."""
     table = MembershipTable(simulation.stack.service("dynamodb"), simulation.stack["MembershipTable"], time.time, 900)
-    table.advance([change])
+    table.record([change])
 
 
 def test_a_member_is_shown_with_what_was_sent(simulation: Simulation, printed: Json) -> None:
@@ -58,8 +58,8 @@ def test_forgetting_sends_an_exit_to_every_audience(simulation: Simulation, prin
     assert sorted(body["audienceId"] for body in sent) == [AUDIENCE.audience_id, "5"]
     for body in sent:
         (exit_,) = body["changes"]
-        assert (exit_["at"], exit_["forget"], exit_["record"]["action"]) == (5_000, True, "DELETE")
-        assert body["again"] is True  # no event was accepted for it
+        assert (exit_["at"], exit_["erase"], exit_["record"]["action"]) == (5_000, True, "DELETE")
+        assert body["replay"] is True  # no event was accepted for it
 
 
 def test_nobody_is_forgotten_unasked(simulation: Simulation) -> None:

@@ -14,7 +14,7 @@ OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="anot
 def record(simulation: Simulation, *members: tuple[str, bool]) -> None:
     """Note who has entered and who has left, as the worker does."""
     table = MembershipTable(simulation.stack.service("dynamodb"), simulation.stack["MembershipTable"], time.time, 900)
-    table.advance([change(name, exits=exits) for name, exits in members])
+    table.record([change(name, exits=exits) for name, exits in members])
 
 
 def test_who_is_in_and_who_has_left_is_counted_by_audience(simulation: Simulation) -> None:
@@ -28,7 +28,7 @@ def test_who_is_in_and_who_has_left_is_counted_by_audience(simulation: Simulatio
 def test_the_newest_change_of_a_member_counts(simulation: Simulation) -> None:
     table = MembershipTable(simulation.stack.service("dynamodb"), simulation.stack["MembershipTable"], time.time, 900)
     for each in (change("m1", at=1), change("m1", at=3, exits=True), change("m1", at=2)):
-        table.advance([each])
+        table.record([each])
     assert member_counts(simulation.stack, [AUDIENCE], lambda _: None) == [MemberCount(AUDIENCE, 0, 1)]
 
 
@@ -36,7 +36,7 @@ def test_many_members_come_in_pages(simulation: Simulation) -> None:
     wide = [{"email": f"{number:064}"} for number in range(100)]
     table = MembershipTable(simulation.stack.service("dynamodb"), simulation.stack["MembershipTable"], time.time, 900)
     entries = [change(f"m{number}") for number in range(120)]
-    table.advance([replace(each, record=each.record | {"hashedPII": wide}) for each in entries])
+    table.record([replace(each, record=each.record | {"hashedPII": wide}) for each in entries])
     seen: list[int] = []
     assert member_counts(simulation.stack, [AUDIENCE], seen.append) == [MemberCount(AUDIENCE, 120, 0)]
     assert len(seen) > 1, "over a megabyte"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.sqs import Queue
-from audience_sync.membership import ChangeMessage, pack
+from audience_sync.messages import ChangeMessage, change_as_json, pack
 from cli.dead_letters import REACH
 from cli.errors import NotConfirmed, NotThere, WrongUsage
 from cli.parked import Filter, drop, list_, read_time, redrive, show
@@ -60,8 +60,8 @@ def test_a_redriven_letter_is_a_message_again_and_counts_no_second_time(simulati
     redrive(simulation.session(), Filter(), rate=1000)
     (body,) = simulation.bodies("ChangeQueue")
     assert "parked" not in body
-    assert body["again"] is True  # it was counted as parked
-    assert body["changes"] == [change("m1").as_json()]
+    assert body["replay"] is True  # it was counted as parked
+    assert body["changes"] == [change_as_json(change("m1"))]
     assert members(simulation) == []
 
 

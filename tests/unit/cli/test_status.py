@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from audience_sync.amazon_ads.regions import HOSTS
-from audience_sync.telemetry import CHANGES_ACCEPTED, CHANGES_DELIVERED
+from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_DELIVERED
 from cli.stack import Stack
 from cli.status import Counts, Depth, cloud_counts, judged, settled
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
-from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES, Delivery, Message, Report
+from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES, BatchReport, Delivery, Message
 from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.members import DeliveryContext
-from audience_sync.delivery.uploads import PREPARE, RESERVE, Job, Limits
+from audience_sync.delivery.uploads import RECORD_RESERVE, SHUTDOWN_RESERVE, Job, Limits
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
@@ -65,7 +65,7 @@ class Letters:
 
     def reasons(self) -> dict[str, str]:
         stories = [json.loads(letter["body"]) for letter in self.kept]
-        return {story["changes"][0]["record"]["externalUserId"]: story["parked"]["reason"] for story in stories}
+        return {story["changes"][0]["record"]["externalUserId"]: story["failure"]["reason"] for story in stories}
 
 
 def change(member: str, *, at: int = 1, exits: bool = False, pii: list[dict[str, str]] | None = None) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def deliver(
     queue: Letters | None = None,
     limits: Limits | None = None,
     seconds: float = 60.0,
-) -> Report:
+) -> BatchReport:
     books = DeliveryContext(queue or Letters(), letters or Letters(), None, limits or Limits(), now=lambda: 5000)
     delivery = Delivery(amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0)
     return delivery.deliver(messages, deadline=seconds)
@@ -102,7 +102,7 @@ def test_changes_of_several_messages_go_out_as_one_upload_with_an_exact_id() -> 
     assert [body["audienceId"] for body in amazon.taken] == [9007199254740993]
     assert amazon.members() == {"m1", "m2"}
     assert (report.delivered, report.deferred) == (2, [])
-    assert report.jobs == [Job("job-1", BIG_ID, ("m1", "m2"))]
+    assert report.uploads.jobs == [Job("job-1", BIG_ID, ("m1", "m2"))]
 
 
 def test_only_the_newest_change_of_a_member_is_sent() -> None:
@@ -260,40 +260,42 @@ def told(name: str, *changes: dict[str, Any], **history: Any) -> Message:
 def test_what_ends_is_told_by_when_it_was_accepted() -> None:
     moments = (600, 600, 1200)
     messages = [told(str(number), change(f"m{number}"), firstAt=at) for number, at in enumerate(moments)]
-    assert deliver(messages, Amazon()).ended == {600: 2, 1200: 1}
+    assert deliver(messages, Amazon()).completed == {600: 2, 1200: 1}
 
 
 def test_a_message_that_does_not_say_was_accepted_when_it_was_sent() -> None:
-    assert deliver([message("a", change("m0"), change("m0", at=2))], Amazon()).ended == {1000: 2}
+    assert deliver([message("a", change("m0"), change("m0", at=2))], Amazon()).completed == {1000: 2}
 
 
 def test_a_repetition_ends_nothing_anew() -> None:
-    assert deliver([told("a", change("m0"), again=True)], Amazon()).ended == {}
+    assert deliver([told("a", change("m0"), is_replay=True)], Amazon()).completed == {}
 
 
 @pytest.mark.parametrize(
-    ("messages", "again"),
+    ("messages", "replayed"),
     [
         pytest.param([told("a", change("m0"))], set(), id="a change"),
-        pytest.param([told("a", change("m0"), again=True)], {"m0"}, id="a repetition"),
-        pytest.param([told("a", change("m0"), again=True), told("b", change("m1"))], {"m0"}, id="of one of two"),
-        pytest.param([told("a", change("m0"), again=True), told("b", change("m0"))], set(), id="beside the change"),
-        pytest.param([told("a", change("m0", at=2), again=True), told("b", change("m0"))], {"m0"}, id="of a newer one"),
+        pytest.param([told("a", change("m0"), is_replay=True)], {"m0"}, id="a repetition"),
+        pytest.param([told("a", change("m0"), is_replay=True), told("b", change("m1"))], {"m0"}, id="of one of two"),
+        pytest.param([told("a", change("m0"), is_replay=True), told("b", change("m0"))], set(), id="beside the change"),
+        pytest.param(
+            [told("a", change("m0", at=2), is_replay=True), told("b", change("m0"))], {"m0"}, id="of a newer one"
+        ),
     ],
 )
 def test_members_of_whom_nothing_new_was_sent_are_told_apart(messages: list[Message], again: set[str]) -> None:
-    assert {member for _, member in deliver(messages, Amazon()).again} == again
+    assert {member for _, member in deliver(messages, Amazon()).replayed} == again
 
 
 def test_what_goes_back_tells_how_long_the_oldest_has_waited() -> None:
     messages = [told("a", change("m1"), firstAt=500), message("b", change("m2"))]
-    assert deliver(messages, Amazon(lambda _: Throttled("429"))).longest_wait == 4.5
-    assert deliver(messages, Amazon()).longest_wait == 0.0
+    assert deliver(messages, Amazon(lambda _: Throttled("429"))).oldest_deferred == 4.5
+    assert deliver(messages, Amazon()).oldest_deferred == 0.0
 
 
 def test_a_message_that_nobody_can_read_and_nothing_takes_waits_too() -> None:
     report = deliver([Message("a", "h", "no JSON", 1, 2000)], Amazon(), Letters(down=True))
-    assert report.longest_wait == 3.0
+    assert report.oldest_deferred == 3.0
 
 
 @pytest.mark.parametrize("attempts", [-5, -(10**6), 10**9, True, "3", None, 1.5])
@@ -331,7 +333,7 @@ def test_changes_of_a_message_that_comes_back_whole_are_not_counted_before() -> 
 
 
 def test_a_deletion_notice_for_an_audience_that_never_held_the_person_is_moot() -> None:
-    notice = change("m1", exits=True, pii=[]) | {"forget": True}
+    notice = change("m1", exits=True, pii=[]) | {"erase": True}
     amazon, letters = Amazon(), Letters()
     report = deliver([message("a", notice)], amazon, letters)
     assert (amazon.asked, letters.kept, report.superseded) == (0, [], 1)
@@ -365,7 +367,7 @@ def test_a_dead_letter_tells_its_story_and_can_be_redriven_as_it_is() -> None:
     amazon = Amazon(lambda _: RequestRejected("Amazon answered 400: no", status=400, request_id="r-1"))
     deliver([message("a", change("m1"), receives=3)], amazon, letters)
     letter = json.loads(letters.kept[0]["body"])
-    assert letter["parked"] == {
+    assert letter["failure"] == {
         "reason": "request_rejected",
         "status": 400,
         "detail": "Amazon answered 400: no",
@@ -380,7 +382,7 @@ def test_a_dead_letter_tells_its_story_and_can_be_redriven_as_it_is() -> None:
 
 
 def test_without_time_left_nothing_is_asked_and_everything_comes_back_at_once() -> None:
-    amazon, enough = Amazon(), Limits().timeout + PREPARE + RESERVE
+    amazon, enough = Amazon(), Limits().timeout + RECORD_RESERVE + SHUTDOWN_RESERVE
     report = deliver([message("a", change("m1"), receives=9)], amazon, seconds=enough - 0.1)
     assert amazon.asked == 0
     assert [(deferred.reason, deferred.delay) for deferred in report.deferred] == [("out_of_time", 0)]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.record import Target, Upload
-from audience_sync.delivery.retry_budget import RENEWAL, RESERVE, SHARE, RetryBudget
-from audience_sync.errors import OutcomeUnknown, ServiceUnavailable, Throttled
+from audience_sync.delivery.retry_budget import MAX_SAVED, RENEWAL, SHARE, RetryBudget
+from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp, ServiceUnavailable, Throttled
 
 DSP, AMC = Upload(Target("1", None), ()), Upload(Target("2", "amc-1"), ())
 
@@ -43,7 +43,7 @@ def test_a_few_lost_answers_stop_nobody() -> None:
     amazon = Amazon()
     spared = RetryBudget(Clock()).wrap(amazon)
     amazon.error = OutcomeUnknown("reset")
-    for _ in range(int(RESERVE)):
+    for _ in range(int(MAX_SAVED)):
         with pytest.raises(OutcomeUnknown):
             spared.send_records(DSP, timeout=30)
 
@@ -52,12 +52,12 @@ def test_with_the_budget_used_up_nobody_asks_until_it_has_renewed() -> None:
     amazon, clock = Amazon(), Clock()
     spared = RetryBudget(clock).wrap(amazon)
     amazon.error = OutcomeUnknown("reset")
-    for _ in range(int(RESERVE)):
+    for _ in range(int(MAX_SAVED)):
         with pytest.raises(OutcomeUnknown):
             spared.send_records(DSP, timeout=30)
-    with pytest.raises(ServiceUnavailable) as refused:
+    with pytest.raises(RetryBudgetUsedUp) as refused:
         spared.send_records(DSP, timeout=30)
-    assert (refused.value.reason, refused.value.retry_after, amazon.asked) == ("retry_budget", RENEWAL, RESERVE)
+    assert (refused.value.reason, refused.value.retry_after, amazon.asked) == ("retry_budget", RENEWAL, MAX_SAVED)
     amazon.error = None
     clock.now = RENEWAL
     assert [spared.send_records(DSP, timeout=30) for _ in range(50)] == ["job"] * 50
@@ -77,7 +77,7 @@ def test_each_connection_has_a_budget_of_its_own() -> None:
     amazon = Amazon()
     spared = RetryBudget(Clock()).wrap(amazon)
     amazon.error = OutcomeUnknown("reset")
-    for _ in range(int(RESERVE)):
+    for _ in range(int(MAX_SAVED)):
         with pytest.raises(OutcomeUnknown):
             spared.send_records(AMC, timeout=30)
     amazon.error = None
@@ -97,6 +97,6 @@ def test_extra_calls_stay_within_a_fifth_the_reserve_and_one_a_minute(share: flo
             answered += 1
         except OutcomeUnknown:
             unknown += 1
-        except ServiceUnavailable:
+        except RetryBudgetUsedUp:
             pass
-    assert unknown <= RESERVE + SHARE * answered + clock.now / RENEWAL + 1e-6
+    assert unknown <= MAX_SAVED + SHARE * answered + clock.now / RENEWAL + 1e-6

@@ -108,19 +108,21 @@ def test_each_lost_change_is_told_once_however_often_the_books_are_closed(
     [
         pytest.param({}, {}, id="nothing was counted"),
         pytest.param({"oldest": {NOON: 20}}, {NOON: 20}, id="SQS knows the oldest message"),
-        pytest.param({"oldest": {NOON: 20}, "put_off": {NOON: 900}}, {NOON: 900}, id="the worker knows an older one"),
+        pytest.param({"oldest": {NOON: 20}, "deferred": {NOON: 900}}, {NOON: 900}, id="the worker knows an older one"),
         pytest.param({"crashes": {NOON: 1}, "oldest": {NOON: 20}}, {NOON: MAX_CRASH_LOOP}, id="a crash"),
         pytest.param({"crashes": {NOON: 0}}, {NOON: 0}, id="no crash"),
         pytest.param(
-            {"put_off": {NOON - 2 * HOUR: DAY}, "crashes": {NOON: 1}},
+            {"deferred": {NOON - 2 * HOUR: DAY}, "crashes": {NOON: 1}},
             {NOON - 2 * HOUR: DAY, NOON: DAY + 2 * HOUR},
             id="a crash two hours after somebody was put off for a day: it may be the one",
         ),
         pytest.param(
-            {"put_off": {NOON: DAY}, "crashes": {NOON: 1}}, {NOON: DAY}, id="a crash, and the worker knows an older one"
+            {"deferred": {NOON: DAY}, "crashes": {NOON: 1}},
+            {NOON: DAY},
+            id="a crash, and the worker knows an older one",
         ),
         pytest.param(
-            {"put_off": {NOON - MAX_CRASH_LOOP - HOUR: DAY}, "crashes": {NOON: 1}},
+            {"deferred": {NOON - MAX_CRASH_LOOP - HOUR: DAY}, "crashes": {NOON: 1}},
             {NOON - MAX_CRASH_LOOP - HOUR: DAY, NOON: MAX_CRASH_LOOP},
             id="a crash long after: SQS has given that one up",
         ),
@@ -138,7 +140,7 @@ def test_an_hour_is_known_by_what_the_queue_and_the_worker_tell(
     known: dict[str, dict[int, float]], wait: dict[int, float]
 ) -> None:
     nothing: dict[str, dict[int, float]] = {
-        name: {} for name in ("oldest", "put_off", "crashes", "visible", "invocations")
+        name: {} for name in ("oldest", "deferred", "crashes", "visible", "invocations")
     }
     assert longest_waits(**(nothing | known)) == wait
 
@@ -152,7 +154,7 @@ def test_a_crash_in_every_hour_keeps_the_books_a_few_hours_open_and_no_longer() 
     for hours in (24, 48, 240):
         waits = longest_waits(
             oldest=in_every_hour(20, hours),
-            put_off=nothing,
+            deferred=nothing,
             crashes=in_every_hour(1, hours),
             visible=nothing,
             invocations=in_every_hour(360, hours),
@@ -192,7 +194,7 @@ class Life:
                 self.tell("crashes", 1)
                 self.now += self.visibility
             else:
-                self.tell("put_off", self.now - self.accepted)
+                self.tell("deferred", self.now - self.accepted)
                 self.receives = 0 if self.receives >= RENEWED else self.receives
                 self.now += fate
             if self.receives == RECEIVES:
@@ -200,7 +202,7 @@ class Life:
 
     def known(self, metric: str, now: float) -> Mapping[int, float]:
         """What CloudWatch shows of a metric: what was told a quarter of an hour ago."""
-        add = max if metric == "put_off" else sum
+        add = max if metric == "deferred" else sum
         seen = {
             hour: [value for moment, value in values if moment <= now - HOUR / 4]
             for hour, values in self.told[metric].items()
@@ -233,7 +235,7 @@ def test_the_books_never_close_on_a_change_that_waits_however_the_worker_crashes
     )  # an end is dated by when it was accepted
     moment = life.accepted
     while moment < shown:
-        known = {name: life.known(name, moment) for name in ("put_off", "crashes", "invocations")}
+        known = {name: life.known(name, moment) for name in ("deferred", "crashes", "invocations")}
         waits = longest_waits(oldest={}, visible={}, **known)
         assert closed({step: 1}, waits=waits, now=moment).gaps == ()
         moment += HOUR / 2

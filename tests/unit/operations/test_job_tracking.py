@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.clock import Clock
 from audience_sync.errors import (
     InvalidMessage,
     NotFound,
@@ -19,14 +20,13 @@ from audience_sync.errors import (
     TransientError,
     Unavailable,
 )
-from audience_sync.jobs import MAX_NAMED, JobMessage, job_messages
-from audience_sync.membership import ChangeMessage, MembershipChange
+from audience_sync.membership import MembershipChange
+from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, JobMessage, job_messages
 from audience_sync.operations.job_tracking import (
     MAX_AGE,
     MIN_TIME_PER_CHECK,
     PARKED_AT_ONCE,
     RESERVE,
-    Clock,
     JobCheck,
     JobTracker,
 )
@@ -62,7 +62,7 @@ class Table:
 
     changed: tuple[str, ...] = ()
 
-    def settled_before(self, members: Iterable[tuple[str, str]], moment: float) -> list[MembershipChange]:
+    def unchanged_since(self, members: Iterable[tuple[str, str]], moment: float) -> list[MembershipChange]:
         assert moment == SENT_AT / 1000
         return [change(member) for _, member in members if member not in self.changed]
 
@@ -96,7 +96,7 @@ def look(
     later: int = 900,
     left: float = 180.0,
 ) -> JobCheck:
-    clock = Clock(lambda: SENT_AT + later * 1000, lambda: 1000.0)
+    clock = Clock(lambda: SENT_AT / 1000 + later, lambda: 1000.0)
     tracker = JobTracker(
         Amazon(answer), (table or Table()) if guarded else None, jobs or Queue(), dead_letters or Queue(), clock
     )
@@ -114,8 +114,8 @@ def test_a_record_that_the_job_rejected_is_parked_with_amazons_reason_and_can_be
     finding = look(JobReport("SUCCEEDED", rejected={"m2": "consent denied"}), dead_letters=dead_letters)
     ((letter, _),) = dead_letters.kept
     assert finding.parked == 1
-    assert (letter["parked"]["reason"], letter["parked"]["detail"]) == ("job_rejected", "consent denied")
-    assert letter["parked"]["requestId"] == "job-1"
+    assert (letter["failure"]["reason"], letter["failure"]["detail"]) == ("job_rejected", "consent denied")
+    assert letter["failure"]["requestId"] == "job-1"
     (again,) = ChangeMessage.from_body(json.dumps(letter)).changes
     assert again.record["externalUserId"] == "m2"
 
@@ -129,7 +129,7 @@ def test_who_has_changed_since_is_not_parked_for_what_was_before() -> None:
 def test_a_job_that_failed_as_a_whole_parks_all_its_members() -> None:
     dead_letters = Queue()
     assert look(JobReport("FAILED"), dead_letters=dead_letters).parked == 3
-    assert {letter["parked"]["reason"] for letter, _ in dead_letters.kept} == {"job_failed"}
+    assert {letter["failure"]["reason"] for letter, _ in dead_letters.kept} == {"job_failed"}
 
 
 @pytest.mark.parametrize(
@@ -142,16 +142,16 @@ def test_a_job_that_failed_as_a_whole_parks_all_its_members() -> None:
 def test_a_failed_job_that_names_some_has_taken_the_others_no_more(named: str, reasons: list[str]) -> None:
     dead_letters = Queue()
     assert look(JobReport("FAILED", rejected={named: "no"}), dead_letters=dead_letters).parked == 3
-    assert sorted(letter["parked"]["reason"] for letter, _ in dead_letters.kept) == sorted(reasons)
+    assert sorted(letter["failure"]["reason"] for letter, _ in dead_letters.kept) == sorted(reasons)
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(0, 60), (1, 120), (3, 480), (4, 900), (50, 900), (10_000, 900)])
 def test_a_pending_job_is_asked_about_again_ever_more_rarely(asked: int, pause: float) -> None:
     jobs = Queue()
-    finding = look(JobReport("PENDING"), jobs=jobs, message=replace(JOB, asked=asked))
+    finding = look(JobReport("PENDING"), jobs=jobs, message=replace(JOB, checks=asked))
     ((body, delay),) = jobs.kept
     assert (finding.outcome, delay) == ("waiting", pause)
-    assert JobMessage.from_body(json.dumps(body)) == replace(JOB, asked=asked + 1)
+    assert JobMessage.from_body(json.dumps(body)) == replace(JOB, checks=asked + 1)
 
 
 def test_an_unknown_state_is_no_end_but_there_is_one() -> None:
@@ -187,14 +187,14 @@ def test_trouble_brings_the_message_back(answer: JobReport | Exception, jobs: Qu
 def test_members_that_do_not_fit_into_one_message_fill_several() -> None:
     members = [f"{'m' * 120}{number:05d}" for number in range(6000)]
     bodies = job_messages("job-1", "1", members, SENT_AT)
-    assert max(len(body) for body in bodies) <= MAX_NAMED + 1000
+    assert max(len(body) for body in bodies) <= MAX_MESSAGE_BYTES + 1000
     assert [member for body in bodies for member in JobMessage.from_body(body).members] == members
 
 
 def test_members_for_whom_it_was_a_repetition_get_messages_of_their_own() -> None:
-    bodies = job_messages("job-1", "1", ["m1", "m2", "m3"], SENT_AT, again={("1", "m2"), ("2", "m3")})
+    bodies = job_messages("job-1", "1", ["m1", "m2", "m3"], SENT_AT, replays={("1", "m2"), ("2", "m3")})
     messages = [JobMessage.from_body(body) for body in bodies]
-    assert [(message.members, message.again) for message in messages] == [(("m1", "m3"), False), (("m2",), True)]
+    assert [(message.members, message.is_replay) for message in messages] == [(("m1", "m3"), False), (("m2",), True)]
 
 
 def test_a_message_of_the_version_before_counts() -> None:
@@ -204,8 +204,8 @@ def test_a_message_of_the_version_before_counts() -> None:
 
 def test_a_repetition_stays_one_for_as_long_as_it_is_asked_about() -> None:
     jobs = Queue()
-    look(JobReport("PENDING"), jobs=jobs, message=replace(JOB, again=True))
-    assert JobMessage.from_body(json.dumps(jobs.kept[0][0])).again is True
+    look(JobReport("PENDING"), jobs=jobs, message=replace(JOB, is_replay=True))
+    assert JobMessage.from_body(json.dumps(jobs.kept[0][0])).is_replay is True
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_repetition_stays_one_for_as_long_as_it_is_asked_about() -> None:
 def test_without_the_table_what_was_rejected_is_counted_and_not_parked(report: JobReport, unparkable: int) -> None:
     dead_letters = Queue()
     finding = look(report, guarded=False, dead_letters=dead_letters)
-    assert (finding.outcome, finding.parked, finding.unparkable) == ("ended", 0, unparkable)
+    assert (finding.outcome, finding.parked, finding.untracked) == ("ended", 0, unparkable)
     assert dead_letters.kept == []
 
 
@@ -264,7 +264,7 @@ def named(letters: Queue) -> list[str]:
 def test_letters_that_take_longer_than_one_run_go_out_in_several_and_each_once() -> None:
     day = Day()
     letters, jobs = SlowQueue(day=day, seconds=9.0), Queue()
-    clock = Clock(lambda: SENT_AT, day)
+    clock = Clock(lambda: SENT_AT / 1000, day)
     tracker = JobTracker(Amazon(JobReport("FAILED")), Table(), jobs, letters, clock)
     outcomes: list[str] = []
     message, parked = MANY, 0
@@ -312,7 +312,7 @@ class Hanging:
 @pytest.mark.parametrize("share", [0.3, 0.7, 1.0])
 def test_messages_do_not_multiply_however_many_questions_hang(share: float) -> None:
     day, chance, jobs = Day(), random.Random(3), Queue()
-    tracker = JobTracker(Hanging(day, chance, share), Table(), jobs, Queue(), Clock(lambda: SENT_AT, day))
+    tracker = JobTracker(Hanging(day, chance, share), Table(), jobs, Queue(), Clock(lambda: SENT_AT / 1000, day))
     messages = [replace(JOB, job_id=f"job-{number}") for number in range(100)]
     for _ in range(12):  # rounds
         back = []

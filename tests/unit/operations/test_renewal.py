@@ -10,18 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.audience_settings import MAX_TTL, MIN_RENEWED_TTL
+from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
-from audience_sync.membership import Audience, ChangeMessage, MembershipChange
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.messages import ChangeMessage
 from audience_sync.operations.renewal import (
     LONGEST_MARGIN,
     MAX_WAITING,
-    PAUSE,
+    POLL_INTERVAL,
     RESERVE,
-    Clock,
     Renewal,
-    Report,
+    RenewalReport,
     is_renewed,
     renewal_age,
 )
@@ -80,12 +82,15 @@ class Site:
     def write(self, *changes: MembershipChange, days: float = 0) -> None:
         """Record changes as told to Amazon so many days ago."""
         client: Any = self.rows
-        MembershipTable(client, "members", lambda: self.now - days * DAY, 900.0).advance(changes)
+        MembershipTable(client, "members", lambda: self.now - days * DAY, 900.0).record(changes)
 
-    def run(self, *audiences: Audience, deadline: float = LATER) -> Report:
+    def run(self, *audiences: Audience, deadline: float = LATER) -> RenewalReport:
         client: Any = self.rows
         clock = Clock(lambda: self.now, self._monotonic, self._sleep)
-        return Renewal(MembershipScan(client, "members"), self.queue, clock).run(audiences, deadline=deadline)
+        checkpoint = Checkpoint(client, "members", RENEWAL)
+        return Renewal(MembershipScan(client, "members"), checkpoint, self.queue, clock).run(
+            audiences, deadline=deadline
+        )
 
     def _monotonic(self) -> float:
         self.seconds += self.per_look
@@ -170,8 +175,8 @@ def test_the_newest_change_is_sent_as_it_stands_as_a_repetition(site: Site) -> N
     report = site.run(renewed())
     (message,) = site.queue.messages()
     assert message.changes == [change("m1", at=7)]
-    assert message.history.again is True
-    assert report == Report(audiences=1, rows=1, renewed=1)
+    assert message.history.is_replay is True
+    assert report == RenewalReport(audiences=1, rows=1, renewed=1)
 
 
 def test_it_goes_to_where_the_audience_goes_by_now(site: Site) -> None:
@@ -189,7 +194,7 @@ def test_every_page_of_every_renewed_audience_is_read(site: Site) -> None:
     report = site.run(renewed("2"), Audience("3"), renewed("1"))
     assert [message.audience_id for message in site.queue.messages()] == ["1"] * 3 + ["2"] * 3
     assert site.queue.members() == everyone * 2
-    assert report == Report(audiences=2, rows=10, renewed=10)
+    assert report == RenewalReport(audiences=2, rows=10, renewed=10)
 
 
 # What stops it
@@ -198,7 +203,7 @@ def test_every_page_of_every_renewed_audience_is_read(site: Site) -> None:
 def test_nothing_is_sent_on_top_of_a_queue_that_is_far_behind(site: Site) -> None:
     site.write(change("m1"), days=390)
     site.queue.depths = [MAX_WAITING + 1]
-    assert site.run(renewed()) == Report(reason="queue_behind")
+    assert site.run(renewed()) == RenewalReport(reason="queue_behind")
     assert (site.queue.bodies, site.seconds) == ([], 0)
 
 
@@ -206,26 +211,29 @@ def test_a_queue_that_fills_up_is_given_time(site: Site) -> None:
     site.write(change("m1"), days=390)
     site.queue.depths = [0, MAX_WAITING + 1, MAX_WAITING + 1, MAX_WAITING]
     assert site.run(renewed()).renewed == 1
-    assert site.seconds == 2 * PAUSE
+    assert site.seconds == 2 * POLL_INTERVAL
 
 
 def test_a_queue_that_stays_full_ends_the_run_before_its_time(site: Site) -> None:
     site.write(change("m1"), days=390)
     site.queue.depths = [0, MAX_WAITING + 1]
-    assert site.run(renewed(), deadline=RESERVE + 60) == Report(rows=1, reason="queue_behind")
+    assert site.run(renewed(), deadline=RESERVE + 60) == RenewalReport(rows=1, reason="queue_behind")
     assert site.seconds < 60
 
 
 def test_without_the_ordering_guard_nobody_knows_who_is_in(site: Site) -> None:
     site.write(change("m1"), days=390)
+    client: Any = site.rows
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
-    assert Renewal(None, site.queue, clock).run([renewed()], deadline=LATER) == Report(reason="unguarded")
+    assert Renewal(None, Checkpoint(client, "members", RENEWAL), site.queue, clock).run(
+        [renewed()], deadline=LATER
+    ) == RenewalReport(reason="unguarded")
     assert site.queue.bodies == []
 
 
 def test_without_an_audience_to_renew_nothing_is_asked(site: Site) -> None:
     site.queue.depths = [MAX_WAITING + 1]
-    assert site.run(Audience("1")) == Report()
+    assert site.run(Audience("1")) == RenewalReport()
 
 
 # Where it goes on
@@ -295,5 +303,5 @@ def test_no_message_is_larger_than_the_queue_takes(site: Site) -> None:
         site.write(full, days=390)
     site.run(renewed())
     assert site.queue.members() == everyone
-    assert all(len(body) <= 240_000 and json.loads(body)["again"] for body in site.queue.bodies)
+    assert all(len(body) <= 240_000 and json.loads(body)["replay"] for body in site.queue.bodies)
     assert len(site.queue.bodies) > 1

@@ -8,11 +8,11 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.record import amazon_id
-from audience_sync.errors import InvalidRequest
+from audience_sync.errors import InvalidAudience, SettingFault
 
 MAX_NAME = 128  # characters
 MAX_DESCRIPTION = 1_000  # characters
@@ -32,28 +32,6 @@ _FIXED = {  # settings that Amazon never changes, with their names in the extras
 _CHANGEABLE = ("description", "ttl", "cpmCents", "currency", "dsp", "renew")
 
 
-class Fault(NamedTuple):
-    """What is wrong with one setting."""
-
-    field: str
-    allowed: str  # what the field may hold
-    remedy: str
-
-    def as_json(self) -> dict[str, str]:
-        """The fault as an answer shows it."""
-        return self._asdict()
-
-
-class InvalidAudience(InvalidRequest):
-    """Settings that make no audience, or no change of one."""
-
-    reason = "invalid_audience"
-
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__(f"these settings need attention: {', '.join(fault.field for fault in faults)}")
-        self.faults = tuple(faults)
-
-
 @dataclass(frozen=True, slots=True)
 class Fee:
     """What an advertiser pays for using the audience."""
@@ -70,7 +48,7 @@ class SettingsReader:
         given = {name: value for name, value in told.items() if value is not None}
         self._told = {name: value for name, value in given.items() if value != "" or name == "description"}
         self._where = where
-        self._faults: list[Fault] = []
+        self._faults: list[SettingFault] = []
 
     def __contains__(self, name: str) -> bool:
         return name in self._told
@@ -213,7 +191,7 @@ class SettingsReader:
         return f"correct it {self._where}"
 
     def _fault(self, name: str, allowed: str, remedy: str) -> None:
-        self._faults.append(Fault(name, allowed, remedy))
+        self._faults.append(SettingFault(name, allowed, remedy))
 
 
 def _plain_text(value: Any) -> str | None:

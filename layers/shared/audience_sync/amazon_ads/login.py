@@ -12,7 +12,15 @@ from urllib3.exceptions import HTTPError
 
 from audience_sync.amazon_ads.answer import read_within
 from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
-from audience_sync.errors import AudienceSyncError, InvalidSettings, OutcomeUnknown, TokenUnavailable, TransientError
+from audience_sync.errors import (
+    AudienceSyncError,
+    AuthorizationRefused,
+    InvalidSettings,
+    NotConnected,
+    OutcomeUnknown,
+    TokenUnavailable,
+    TransientError,
+)
 
 TIMEOUT = (3.0, 10.0)  # seconds to connect, to wait for each read
 TOTAL = 15.0  # seconds for the whole answer
@@ -82,8 +90,9 @@ class Login:
         """Get a new access token. One request, no retry: the caller decides when to ask again.
 
         Raises:
-            TokenUnavailable: with reason `not_connected` (nobody has connected Amazon yet), `authorization_refused`
-                (revoked or never valid: stop asking, a person must connect again), else `token_unavailable`.
+            NotConnected: nobody has connected Amazon yet.
+            AuthorizationRefused: revoked or never valid. Stop asking: a person must connect Amazon again.
+            TokenUnavailable: Login with Amazon failed.
             Unavailable: the credentials cannot be read.
         """
         form = {
@@ -124,13 +133,9 @@ class Login:
         try:
             value = self._credentials.value().get(name)
         except InvalidSettings:
-            raise TokenUnavailable(
-                "the credentials secret is not a JSON object; connect Amazon again", reason="not_connected"
-            ) from None
+            raise NotConnected("the credentials secret is not a JSON object; connect Amazon again") from None
         if not isinstance(value, str) or not value:
-            raise TokenUnavailable(
-                f"{name} is missing from the credentials secret; connect Amazon first", reason="not_connected"
-            )
+            raise NotConnected(f"{name} is missing from the credentials secret; connect Amazon first")
         return value
 
 
@@ -207,10 +212,8 @@ class AccessTokens:
         return token if token and self._is_good(token) else None
 
 
-def _refusal() -> TokenUnavailable:
-    return TokenUnavailable(
-        "Login with Amazon refuses the stored authorization; connect Amazon again", reason="authorization_refused"
-    )
+def _refusal() -> AuthorizationRefused:
+    return AuthorizationRefused("Login with Amazon refuses the stored authorization; connect Amazon again")
 
 
 def _is_token(value: Any) -> TypeGuard[str]:

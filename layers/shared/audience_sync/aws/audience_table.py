@@ -1,21 +1,20 @@
 """DynamoDB: the audience table, read through a short cache, and the mappings that live in it."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import BotoCoreError, ClientError
 
-from audience_sync.aws.secrets import cause
-from audience_sync.errors import Unavailable
+from audience_sync.aws.errors import ConditionFailed, unavailable
 from audience_sync.membership import Audience
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MAX_AGE = 60.0  # seconds a listed audience is used without asking again
-NEGATIVE_TTL = 10.0  # seconds for what events are refused for: once an operator has put it right, not for long
+NEGATIVE_TTL = 10.0  # seconds for a look-up that makes events be rejected: short, so that a fix takes effect quickly
 MAX_CACHED = 2_000  # look-ups kept in memory
 MAX_KEY = 2_048  # bytes of a key; DynamoDB's limit
 MAX_FOUND = 50  # audiences of one index key; there should be one
@@ -85,7 +84,7 @@ class AudienceTable:
         self._cache.clear()
 
     def add(self, audience: Audience, *, created: int) -> bool:
-        """List an audience unless it is listed; tell whether that was needed. Raises Unavailable."""
+        """List an audience unless it is listed; return whether it was not. Raises Unavailable."""
         return self._conditional(
             self._client.put_item,
             Item=row_of(audience, created),
@@ -93,7 +92,7 @@ class AudienceTable:
         )
 
     def change(self, audience_id: str, settings: Mapping[str, Any]) -> bool:
-        """Replace the settings of a listed audience; tell whether it is still listed. Raises Unavailable."""
+        """Replace the settings of a listed audience; return whether it is still listed. Raises Unavailable."""
         return self._conditional(
             self._client.update_item,
             Key={"audienceId": {"S": audience_id}},
@@ -103,17 +102,17 @@ class AudienceTable:
         )
 
     def remove(self, audience_id: str) -> None:
-        """Take an audience off the list, if it is there. Amazon is told nothing. Raises Unavailable."""
+        """Remove an audience from the list. At Amazon it stays. Raises Unavailable."""
         self._call(self._client.delete_item, TableName=self._name, Key={"audienceId": {"S": audience_id}})
         self._cache.clear()
 
     def _conditional(self, operation: Callable[..., Any], **arguments: Any) -> bool:
+        """Make a conditional write; return whether its condition holds."""
         try:
-            operation(TableName=self._name, **arguments)
-        except (ClientError, BotoCoreError) as error:
-            if cause(error) == "ConditionalCheckFailedException":
-                return False
-            raise unavailable(error) from None
+            with audience_table_call():
+                operation(TableName=self._name, **arguments)
+        except ConditionFailed:
+            return False
         finally:
             self._cache.clear()
         return True
@@ -166,28 +165,26 @@ class AudienceTable:
         return str(row.get("document", {}).get("S", "")) if row else None
 
     def _call(self, operation: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
-        try:
+        with audience_table_call():
             answer: dict[str, Any] = operation(**arguments)
-        except (ClientError, BotoCoreError) as error:
-            raise unavailable(error) from None
         return answer
 
 
-def unavailable(error: Exception) -> Unavailable:
-    """Say that the table does not answer, and why."""
-    return Unavailable(f"the audience table does not answer: {cause(error)}", retry_after=1)
+def audience_table_call() -> AbstractContextManager[None]:
+    """Make calls to the audience table within this: their failures become Unavailable or ConditionFailed."""
+    return unavailable("the audience table does not answer", retry_after=1)
 
 
 def row_of(audience: Audience, created: int) -> dict[str, Any]:
     """Lay an audience out as its row. `created` is in epoch milliseconds; empty fields are left out."""
     serialize = TypeSerializer().serialize
     values = {attribute: getattr(audience, field) for attribute, field in _ATTRIBUTES.items()}
-    told = {attribute: value for attribute, value in values.items() if value not in (None, "")}
-    return {attribute: serialize(value) for attribute, value in (told | {"created": created}).items()}
+    filled = {attribute: value for attribute, value in values.items() if value not in (None, "")}
+    return {attribute: serialize(value) for attribute, value in (filled | {"created": created}).items()}
 
 
 def _can_be_a_key(text: str) -> bool:
-    """Tell whether DynamoDB would take it; an error would cost a whole request for one sender's odd event."""
+    """Return whether DynamoDB accepts it as a key; its error would fail a whole request because of one event."""
     try:
         return 0 < len(text.encode()) <= MAX_KEY
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can write

@@ -1,14 +1,11 @@
-"""CloudWatch: what has been counted, and when?"""
+"""CloudWatch: reads our own metrics back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from audience_sync.aws.secrets import cause
-from audience_sync.errors import Unavailable
+from audience_sync.aws.errors import unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -62,11 +59,9 @@ class MetricStore:
             StartTime=datetime.fromtimestamp(since // longest * longest, UTC),
             EndTime=datetime.fromtimestamp(until, UTC),
         )
-        try:
+        with unavailable("CloudWatch does not answer"):
             for page in pages:
                 for result in page["MetricDataResults"]:
                     moments = (round(moment.timestamp()) for moment in result["Timestamps"])
                     found[result["Id"]].update(zip(moments, result["Values"], strict=True))
-        except (ClientError, BotoCoreError) as error:
-            raise Unavailable(f"CloudWatch does not answer: {cause(error)}") from None
         return found

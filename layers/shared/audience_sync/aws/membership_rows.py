@@ -1,7 +1,7 @@
-"""What a row of the membership table holds, and how a change is written into one and read back. Pure.
+"""The row of a member in the membership table: how a change is written into one and read back. Pure.
 
-One row a member: `version` and `change` are the newest change, `identities` all that Amazon was ever told for the
-member, `entered` and `exited` when either was told last (epoch seconds), `expiresAt` when the row may go.
+One row a member: `version` and `change` are the newest change, `identities` everything that was ever sent for the
+member, `entered` and `exited` when an enter and an exit were last sent (epoch seconds), `expiresAt` when the row goes.
 """
 
 import json
@@ -9,15 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
+from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange, Version, canonical_json
 
-KEEP_MEMBER = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
-KEEP_EXIT = 30 * 86_400  # seconds; longer than any retry, queue or dead letter can hold back an older entry
+KEEP_ACTIVE = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
+KEEP_EXIT = 30 * 86_400  # seconds; longer than any retry, queue or dead letter can hold back an older enter
 
-# Entries and exits are dated apart: whoever contradicts the one must know its date, however often the other was told.
+# Enters and exits are dated apart: a change of the other kind must know the date, however often this kind was sent.
 LAST_SENT = {"CREATE": "entered", "DELETE": "exited"}
-
-Member = tuple[str, str]
 
 
 class Update(NamedTuple):
@@ -29,14 +27,14 @@ class Update(NamedTuple):
 
 
 def record_update(change: MembershipChange, now: int, *, is_full: bool = False) -> Update:
-    """Make a change the newest of its row, told at `now` (epoch seconds). What was told before stays known.
+    """Make a change the newest of its row, sent at `now` (epoch seconds). What was sent before stays known.
 
     A row that is full begins anew, with the identities of this change.
     """
     expression, names, values = touch_update(change, now)
     expression += ", version = :version, #change = :change"
     values |= {":change": {"S": _as_text(change)}}
-    identities = sorted({_canonical(identity) for identity in change.record["hashedPII"]})
+    identities = sorted({canonical_json(identity) for identity in change.record["hashedPII"]})
     if identities:
         expression += ", identities = :identities" if is_full else " ADD identities :identities"
         values |= {":identities": {"SS": identities}}
@@ -46,8 +44,8 @@ def record_update(change: MembershipChange, now: int, *, is_full: bool = False) 
 
 
 def touch_update(change: MembershipChange, now: int) -> Update:
-    """Note that the change of a row is told at `now`, in epoch seconds. The row outlives the member at Amazon."""
-    expires = now + (KEEP_EXIT if change.exits else KEEP_MEMBER)
+    """Record that the change of a row is sent at `now`, in epoch seconds. The row outlives the member at Amazon."""
+    expires = now + (KEEP_EXIT if change.exits else KEEP_ACTIVE)
     return Update(
         "SET #last_sent = :now, expiresAt = :expires",
         {"#last_sent": LAST_SENT[change.record["action"]]},
@@ -80,27 +78,27 @@ def key_of(change: MembershipChange) -> dict[str, Any]:
 
 
 def member_of(row: Mapping[str, Any]) -> Member:
-    """Return whose row it is."""
+    """Return the member of a row."""
     return row["audienceId"]["S"], row["externalUserId"]["S"]
 
 
 def change_from_row(row: Mapping[str, Any]) -> MembershipChange:
-    """Read a row's change; an exit takes along every identifier that was ever sent for the member."""
-    told = json.loads(row["change"]["S"])
+    """Read a row's change as it should be sent; an exit carries every identifier ever sent for the member."""
+    fields = json.loads(row["change"]["S"])
     change = MembershipChange(
         row["audienceId"]["S"],
-        told["connectionId"],
-        told["at"],
-        told["id"],
-        told["record"],
-        told.get("forget", False),
-        tuple(told.get("targetTypes", ())),
+        fields["connectionId"],
+        fields["at"],
+        fields["id"],
+        fields["record"],
+        fields.get("erase", False),
+        tuple(fields.get("targetTypes", ())),
     )
     return merged(change, _identities(row)) if change.exits else change
 
 
 def with_identities_of(change: MembershipChange, before: Mapping[str, Any]) -> MembershipChange:
-    """Add what the row before a change knew: to an exit everything, to an enter what was told in the same moment."""
+    """Add what the row before a change knew: to an exit everything, to an enter what was sent for the same moment."""
     if change.exits:
         return merged(change, _identities(before))
     held = change_from_row(before)
@@ -111,8 +109,8 @@ def with_identities_of(change: MembershipChange, before: Mapping[str, Any]) -> M
 
 def merged(change: MembershipChange, identities: Iterable[dict[str, str]]) -> MembershipChange:
     """Add identities to a change, its own first. Returns the change itself where there are none to add."""
-    own = {_canonical(identity): identity for identity in change.record["hashedPII"]}
-    added = {text: identity for identity in identities if (text := _canonical(identity)) not in own}
+    own = {canonical_json(identity): identity for identity in change.record["hashedPII"]}
+    added = {text: identity for identity in identities if (text := canonical_json(identity)) not in own}
     if not added:
         return change
     kept = [*own.values(), *(added[text] for text in sorted(added))][:MAX_IDENTITIES]
@@ -121,12 +119,14 @@ def merged(change: MembershipChange, identities: Iterable[dict[str, str]]) -> Me
 
 def _as_text(change: MembershipChange) -> str:
     """Write a change together with where it goes: a row has no envelope."""
-    target = {"connectionId": change.connection_id, "targetTypes": change.target_types}
-    return json.dumps(change.as_json() | target, separators=(",", ":"))
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    fields = {
+        "at": change.at,
+        "id": change.message_id,
+        "record": change.record,
+        "connectionId": change.connection_id,
+        "targetTypes": change.target_types,
+    }
+    return json.dumps(fields | ({"erase": True} if change.erase else {}), separators=(",", ":"))
 
 
 def _identities(row: Mapping[str, Any]) -> list[dict[str, str]]:

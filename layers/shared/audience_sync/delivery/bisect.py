@@ -1,4 +1,4 @@
-"""Finds the bad records of an upload that Amazon refuses: by halving, and with an eye on whether it is them at all."""
+"""Isolates the bad records of an upload that Amazon refuses: halves it, and checks whether the records are at fault."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.membership import MembershipChange
 
-BISECTABLE_STATUSES = (400, 413, 422)  # what Amazon may answer because of one record; anything else is about the whole
-SAMPLE_SIZE = 8  # records refused one by one, none taken: perhaps it is not the records. As many from elsewhere tell
+BISECTABLE_STATUSES = (400, 413, 422)  # what Amazon may answer because of one record; others concern the whole upload
+# Single records refused in a row, none accepted: perhaps the records are not at fault. As many from all over the rest
+# are sent next; if these are refused as well, so is the whole upload.
+SAMPLE_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +26,21 @@ class Chunk:
         return Chunk(first, self.changes[:middle]), Chunk(second, self.changes[middle:])
 
 
-def sample_first(pieces: Sequence[Chunk]) -> list[Chunk]:
-    """Cut a few single records out of what is left, from all over it, to be sent first. The rest follows as one."""
-    left = [pair for each in reversed(pieces) for pair in zip(each.upload.encoded, each.changes, strict=True)]
+def sample_first(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Take SAMPLE_SIZE single records from all over what is left, to be sent first. The rest follows as one chunk.
+
+    Args:
+        chunks: what is left, the next one last; the result is in the same order.
+    """
+    left = [pair for each in reversed(chunks) for pair in zip(each.upload.encoded, each.changes, strict=True)]
     if not left:
         return []
-    target = pieces[0].upload.target
+    target = chunks[0].upload.target
     chosen = {len(left) * number // SAMPLE_SIZE for number in range(SAMPLE_SIZE)}
     rest = [pair for position, pair in enumerate(left) if position not in chosen]
-    alone = [[left[position]] for position in sorted(chosen, reverse=True)]
-    return [_piece(target, pairs) for pairs in ([rest] if rest else []) + alone]
+    sample = [[left[position]] for position in sorted(chosen, reverse=True)]
+    return [_chunk(target, pairs) for pairs in ([rest] if rest else []) + sample]
 
 
-def _piece(target: Target, pairs: Sequence[tuple[bytes, MembershipChange]]) -> Chunk:
+def _chunk(target: Target, pairs: Sequence[tuple[bytes, MembershipChange]]) -> Chunk:
     return Chunk(Upload(target, tuple(encoded for encoded, _ in pairs)), [change for _, change in pairs])

@@ -1,19 +1,26 @@
-"""Sends the changes of one audience to Amazon and says what became of each, finding bad records by halving."""
+"""Uploads of one invocation: cuts the changes of one audience into requests, and returns an outcome for each change."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from audience_sync.amazon_ads.record import Target, Upload, encode_record, uploads
+from audience_sync.amazon_ads.record import Target, Upload, cut_uploads, encode_record
 from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE, Chunk, sample_first
-from audience_sync.errors import PermanentError, RequestRejected, RequestTooLarge, TransientError
-from audience_sync.membership import MembershipChange
+from audience_sync.errors import (
+    NoIdentifier,
+    OutcomeUnknown,
+    OutOfTime,
+    PermanentError,
+    RequestRejected,
+    RequestTooLarge,
+    TransientError,
+)
+from audience_sync.membership import Member, MembershipChange
 
-RESERVE = 8.0  # seconds kept back to read back, park, postpone and answer before the function is stopped
-PREPARE = 5.0  # seconds kept back, beside the upload's, for what is being recorded when no more is begun
+SHUTDOWN_RESERVE = 8.0  # seconds kept to read back, park, defer and answer before the function is stopped
+RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, for rows that are being written when no more are begun
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
-
-Member = tuple[str, str]
 
 
 class Uploader(Protocol):
@@ -31,20 +38,25 @@ class Limits:
     max_bytes: int = 1_000_000
     timeout: float = 30.0  # seconds for one upload
     settle: float = SETTLE  # seconds
-    job: float = 900.0  # seconds until Amazon's job for an upload has surely ended; nothing orders two jobs before
-
-
-@dataclass(frozen=True, slots=True)
-class Deferred:
-    """The change stays in the queue. `delay` is in seconds; None leaves it to the backoff."""
-
-    delay: float | None
-    reason: str
+    job: float = 900.0  # seconds until Amazon's job for an upload has usually ended; nothing orders two jobs before
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """Amazon has accepted the change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The change stays in the queue."""
+
+    error: TransientError
+    delay: float | None  # seconds; None leaves it to the backoff
+
+    @classmethod
+    def after(cls, error: TransientError) -> "Deferred":
+        """Defer for as long as the error says."""
+        return cls(error, error.retry_after)
 
 
 type Outcome = Accepted | Deferred | PermanentError
@@ -61,20 +73,20 @@ class Job:
 
 @dataclass(slots=True)
 class UploadStats:
-    """What sending took."""
+    """The uploads of one invocation."""
 
     sent: int = 0
     failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # why uploads failed
     jobs: list[Job] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)  # why uploads failed
 
 
-class Outbox:
-    """Amazon, as delivery sees it, for the time of one invocation."""
+class Uploads:
+    """Sends to Amazon for the time of one invocation."""
 
     def __init__(self, uploader: Uploader, limits: Limits, monotonic: Callable[[], float], deadline: float) -> None:
-        """Hand in the collaborators; `monotonic` and `deadline` in seconds."""
-        self.tally = UploadStats()
+        """Take the collaborators; `monotonic` and `deadline` in seconds."""
+        self.stats = UploadStats()
         self._uploader = uploader
         self._limits = limits
         self._monotonic = monotonic
@@ -82,22 +94,21 @@ class Outbox:
 
     @property
     def has_time(self) -> bool:
-        """Whether another upload can be begun: one that is cut off may have been applied, and nobody knows."""
+        """Whether another upload can be begun: the outcome of one that is cut off would be unknown."""
         return self._time_left() >= self._limits.timeout
 
     @property
-    def has_time_to_prepare(self) -> bool:
-        """Whether another change can be recorded that is to be sent afterwards: what is recorded shall be sent, too."""
-        return self._time_left() >= self._limits.timeout + PREPARE
+    def has_time_to_record(self) -> bool:
+        """Whether another change can be recorded, and sent afterwards: what is recorded must be sent, too."""
+        return self._time_left() >= self._limits.timeout + RECORD_RESERVE
 
     def send(self, target: Target, changes: Sequence[MembershipChange]) -> dict[Member, Outcome]:
-        """Send changes of distinct members, in as many uploads as it takes, and tell the outcome for each.
+        """Send changes of distinct members, in as many uploads as it takes, and return the outcome of each.
 
-        The first passing trouble ends it: the audience, or the token, is in difficulties, and asking on would add to
-        them.
+        The first transient error ends it: more requests would add to the trouble of the audience, or of the token.
         """
         outcomes: dict[Member, Outcome] = {
-            change.member: PermanentError("no identifier is known for this member", reason="no_identifier")
+            change.member: NoIdentifier("no identifier is known for this member")
             for change in changes
             if not change.record["hashedPII"]
         }
@@ -105,70 +116,68 @@ class Outbox:
         encoded = [encode_record(change.record) for change in sendable]
         limits = self._limits
         position = 0
-        for upload in uploads(target, encoded, max_records=limits.max_records, max_bytes=limits.max_bytes):
-            chunk = sendable[position : position + len(upload.encoded)]
-            position += len(chunk)
-            trouble = self._send(upload, chunk, outcomes)
+        for upload in cut_uploads(target, encoded, max_records=limits.max_records, max_bytes=limits.max_bytes):
+            chunk = Chunk(upload, sendable[position : position + len(upload.encoded)])
+            position += len(chunk.changes)
+            trouble = self._send(chunk, outcomes)
             if trouble is not None:
                 outcomes.update((change.member, trouble) for change in sendable[position:])
                 break
         return outcomes
 
-    def _send(
-        self, upload: Upload, chunk: Sequence[MembershipChange], outcomes: dict[Member, Outcome]
-    ) -> Deferred | None:
-        """Send one upload, smaller where Amazon refuses it. Returns why the rest must wait, if it must."""
-        pieces: list[Chunk] = [Chunk(upload, chunk)]  # left to send, the next one last
-        accepted = refused = 0  # pieces; of the refused those that cannot be any smaller
-        while pieces:
-            piece = pieces.pop()
-            outcome = self._ask(piece)
+    def _send(self, chunk: Chunk, outcomes: dict[Member, Outcome]) -> Deferred | None:
+        """Send one upload, bisected where Amazon refuses it. Returns why the rest must wait, if it must."""
+        chunks = [chunk]  # left to send, the next one last
+        accepted = refused = 0  # chunks; of the refused those that cannot be any smaller
+        while chunks:
+            chunk = chunks.pop()
+            outcome = self._send_chunk(chunk)
             if isinstance(outcome, Deferred):
-                outcomes.update((change.member, outcome) for each in (piece, *pieces) for change in each.changes)
+                outcomes.update((change.member, outcome) for each in (chunk, *chunks) for change in each.changes)
                 return outcome
             if (
                 isinstance(outcome, RequestRejected)
                 and outcome.status in BISECTABLE_STATUSES
-                and len(piece.changes) > 1
+                and len(chunk.changes) > 1
             ):
-                pieces += reversed(piece.halves())
+                chunks += reversed(chunk.halves())
                 continue
-            outcomes.update((change.member, outcome) for change in piece.changes)
+            outcomes.update((change.member, outcome) for change in chunk.changes)
             accepted += isinstance(outcome, Accepted)
             refused += isinstance(outcome, RequestRejected) and not isinstance(outcome, RequestTooLarge)
             if refused == SAMPLE_SIZE and not accepted:
-                pieces = sample_first(pieces)
-            elif refused == 2 * SAMPLE_SIZE and not accepted:  # it is not the records
-                outcomes.update((change.member, outcome) for each in pieces for change in each.changes)
+                chunks = sample_first(chunks)
+            elif refused == 2 * SAMPLE_SIZE and not accepted:  # the records are not at fault
+                outcomes.update((change.member, outcome) for each in chunks for change in each.changes)
                 return None
         return None
 
-    def _ask(self, piece: Chunk) -> Accepted | Deferred | RequestRejected:
-        """Make one request, and tell what became of it."""
+    def _send_chunk(self, chunk: Chunk) -> Accepted | Deferred | RequestRejected:
+        """Make one request, and return its outcome."""
         if not self.has_time:
-            return Deferred(0.0, "out_of_time")
+            return Deferred.after(OutOfTime("no time left for an upload"))
         try:
-            job_id = self._uploader.send_records(piece.upload, timeout=self._limits.timeout)
+            job_id = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
         except TransientError as error:
-            self._failed(error.reason)
-            return Deferred(self._delay(error), error.reason)
+            self._count_failure(error.reason)
+            return Deferred(error, self._delay(error))
         except RequestRejected as error:
-            self._failed(error.reason)
+            self._count_failure(error.reason)
             return error
-        self.tally.sent += 1
-        members = tuple(change.member[1] for change in piece.changes)
-        self.tally.jobs.append(Job(job_id, piece.upload.target.audience_id, members))
+        self.stats.sent += 1
+        members = tuple(change.member[1] for change in chunk.changes)
+        self.stats.jobs.append(Job(job_id, chunk.upload.target.audience_id, members))
         return Accepted()
 
     def _delay(self, error: TransientError) -> float | None:
         """Seconds to wait at least: what Amazon said, or the settle time where it may still apply the upload."""
         if error.retry_after is not None:
             return error.retry_after
-        return self._limits.settle if error.reason == "outcome_unknown" else None
+        return self._limits.settle if isinstance(error, OutcomeUnknown) else None
 
-    def _failed(self, reason: str) -> None:
-        self.tally.failed += 1
-        self.tally.reasons.append(reason)
+    def _count_failure(self, reason: str) -> None:
+        self.stats.failed += 1
+        self.stats.reasons[reason] += 1
 
     def _time_left(self) -> float:
-        return self._deadline - RESERVE - self._monotonic()
+        return self._deadline - SHUTDOWN_RESERVE - self._monotonic()
