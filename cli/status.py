@@ -146,7 +146,7 @@ def _as_json(numbers: Depth | Counts) -> dict[str, int]:
 def judged(counts: Counts, changes: Depth) -> str:
     """Say whether what is not settled is really waiting in the queue."""
     if counts.unaccounted:
-        return f"{counted(counts.unaccounted, 'change')} unaccounted for. See AccountingGap in docs/runbook.md."
+        return f"{counted(counts.unaccounted, 'change')} unaccounted for. See UnaccountedChanges in docs/runbook.md."
     if counts.waiting == 0:
         return "Every accepted change has reached its end."
     if counts.waiting > 0 and changes.total:

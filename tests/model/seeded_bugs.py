@@ -276,7 +276,7 @@ _ALL = [
         "try a 400 for ever",
         _OUTBOX,
         "            self._count_failure(error.reason)\n            return error",
-        "            self._count_failure(error.reason)\n            return Deferred.after(OutOfTime('', retry_after=None))",
+        "            self._count_failure(error.reason)\n            return Deferred(OutOfTime(''), None)",
         DELIVERY + "test_bad_records_are_isolated_and_cost_their_neighbours_nothing",
     ),
     Bug(

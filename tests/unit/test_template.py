@@ -305,7 +305,7 @@ def test_renewal_runs_often_enough_to_fail_for_days_and_its_alarm_covers_each_ru
 
 
 def test_a_gap_rings_for_a_day_since_each_is_counted_once() -> None:
-    alarm, schedule = _properties("AccountingGap"), _properties("AuditFunction")["Events"]["Schedule"]
+    alarm, schedule = _properties("UnaccountedChanges"), _properties("AuditFunction")["Events"]["Schedule"]
     assert schedule["Properties"]["Schedule"] == "rate(1 hour)"
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 24 * 3600
     assert alarm["DatapointsToAlarm"] == alarm["Threshold"] == 1
