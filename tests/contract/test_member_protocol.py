@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -102,9 +103,11 @@ class Site:
     queue: Kept = field(default_factory=Kept)
     dead_letters: Kept = field(default_factory=Kept)
     now: float = NOW
+    calls: list[str] = field(default_factory=list)  # of the table, by the workers
 
     def members(self) -> MembershipTable:
         client = resources.client("dynamodb", self.url)
+        client.meta.events.register("before-call.dynamodb", lambda model, **_: self.calls.append(model.name))
         return MembershipTable(client, self.table, lambda: self.now, JOB)
 
     def deliver(self, *changes: MembershipChange, receives: int = 1) -> BatchReport:
@@ -360,7 +363,9 @@ def test_what_cannot_be_read_back_is_not_acknowledged(site: Site, monkeypatch: p
 
 def test_a_thousand_members_are_recorded_sent_and_checked(site: Site) -> None:
     everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(1000)]
-    began = time.process_time()
+    began = time.thread_time()
     assert site.deliver(*everyone).delivered == 1000
-    assert time.process_time() - began < 20  # seconds of work, the table's included
+    assert time.thread_time() - began < 20  # seconds of work, but for the table's; it takes some tenths
+    assert Counter(site.calls) == {"UpdateItem": 1000, "BatchGetItem": 10}
+    assert len(site.amazon.uploads) == 1
     assert len(site.amazon.inside()) == 1000

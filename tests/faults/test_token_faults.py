@@ -128,7 +128,7 @@ def test_a_token_that_cannot_be_stored_does_not_stop_uploads(worker_harness: Wor
         refresh.lambda_handler({}, Context())
     assert worker_harness.run(ONE).back == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    measured(29, "the token secret takes no writes", uploads=1, token_requests=worker_harness.amazon.asked(TOKENS))
+    measured(29, "the token secret refuses writes", uploads=1, token_requests=worker_harness.amazon.asked(TOKENS))
 
 
 # Row 34

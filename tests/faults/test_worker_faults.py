@@ -20,11 +20,13 @@ from local.resources import CREDENTIALS
 from local.template import REGION
 from tests.faults.measurements import measured
 from tests.faults.proxy import Effect, answer_after, hang_up, hold, lose_answer, refuse
+from tests.faults.unhurried import LONG
 from tests.faults.worker_harness import WorkerHarness, upload_fails
 from tests.functions.conftest import AUDIENCE
 from tests.functions.test_worker import EMAIL, body, change
 from tests.model.simulation import change_of
 from tests.unit.delivery.test_batch import Amazon, Letters
+from tests.waiting import until
 
 WRITE, READ, SEND = "UpdateItem", "BatchGetItem", "SendMessageBatch"
 ENTERED, LEFT = body(change("cust_1", at=1)), body(change("cust_1", at=2, exits=True))
@@ -71,9 +73,9 @@ def test_a_killed_worker_loses_nothing_and_sends_once_more_at_most(
     async def die() -> list[dict[str, Any]]:
         records = worker_harness.receive()
         victim = await start(worker_harness)
-        answering = asyncio.create_task(victim.invoke({"Records": records}, 60))
+        answering = asyncio.create_task(victim.invoke({"Records": records}, LONG))
         if call:
-            assert await asyncio.to_thread(arrived.wait, 10)
+            assert await asyncio.to_thread(arrived.wait, LONG)
             victim.kill()
             with pytest.raises(FunctionError, match="the process ended"):
                 await answering
@@ -96,15 +98,18 @@ def test_a_killed_worker_loses_nothing_and_sends_once_more_at_most(
 
 
 def test_a_worker_that_runs_into_its_timeout_loses_nothing(worker_harness: WorkerHarness) -> None:
-    worker_harness.amazon.fail(upload_fails({"delay": 3}, times=1))
+    worker_harness.amazon.fail(upload_fails({"delay": LONG}, times=1))
     worker_harness.put(ENTERED, body(change("cust_2")))
 
     async def run_out_of_time() -> list[dict[str, Any]]:
         records = worker_harness.receive()
         victim = await start(worker_harness)
-        frame = victim.invoke({"Records": records}, 60)
-        with pytest.raises(TimeoutError):  # killed in mid upload, as Lambda does at the limit
-            await asyncio.wait_for(frame, 1.5)
+        answering = asyncio.create_task(victim.invoke({"Records": records}, LONG))
+        await asyncio.to_thread(until, worker_harness.amazon.asked, bool)
+        answering.cancel()  # killed in mid upload, as Lambda does at the limit
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+        assert not victim.is_alive
         await victim.close()
         return records
 
@@ -128,7 +133,7 @@ def test_one_message_at_two_workers_at_once_makes_duplicates_only(worker_harness
 
     async def both() -> list[Any]:
         workers = await asyncio.gather(start(worker_harness), start(worker_harness))
-        answers = await asyncio.gather(*(worker.invoke({"Records": records}, 60) for worker in workers))
+        answers = await asyncio.gather(*(worker.invoke({"Records": records}, LONG) for worker in workers))
         await asyncio.gather(*(worker.close() for worker in workers))
         return answers
 
@@ -144,7 +149,7 @@ def test_an_entry_and_an_exit_at_two_workers_at_once_leave_the_person_out(worker
     async def both() -> None:
         workers = await asyncio.gather(start(worker_harness), start(worker_harness))
         turns = [({"Records": [record]}, worker) for record, worker in zip(records, workers, strict=True)]
-        answers = await asyncio.gather(*(worker.invoke(event, 60) for event, worker in turns))
+        answers = await asyncio.gather(*(worker.invoke(event, LONG) for event, worker in turns))
         assert answers == [{"batchItemFailures": []}] * 2
         await asyncio.gather(*(worker.close() for worker in workers))
 
@@ -258,7 +263,7 @@ def test_a_hundred_thousand_changes_of_one_member_are_one_record() -> None:
     seconds = time.thread_time() - began
     assert [[record["action"] for record in upload["records"]] for upload in amazon.taken] == [["DELETE"]]
     assert (report.delivered, report.superseded) == (1, count - 1)
-    assert seconds < 20, "of work; it takes 1, and one pass for each change takes minutes"
+    assert seconds < 60, "of work; it takes 1, and one pass for each change takes many minutes"
     measured(31, "100,000 changes of one member", records=1, seconds=round(seconds, 1), messages=len(messages))
 
 
@@ -274,7 +279,7 @@ def test_ids_that_differ_in_case_are_two_members_and_one_id_in_two_audiences_too
 
 def test_a_flood_for_one_audience_leaves_the_other_its_turn(worker_harness: WorkerHarness) -> None:
     flood = [body(*(change(f"{name}-{part}") for name in MANY), audience="77") for part in range(9)]
-    assert worker_harness.run(*flood, ENTERED, milliseconds=60_000).back == []
+    assert worker_harness.run(*flood, ENTERED).back == []
     assert worker_harness.amazon.members() == {"cust_1"}
     measured(32, "270 changes for one audience, 1 for another", requests=worker_harness.amazon.asked(), waiting=0)
 
@@ -289,7 +294,9 @@ def test_a_redrive_into_live_traffic_changes_nothing_newer(worker_harness: Worke
         assert worker_harness.run(letter.body).back == []
     assert worker_harness.amazon.told("cust_1") == ["DELETE"]
     assert worker_harness.amazon.members() == set()
-    measured(33, "an old letter redriven 3 times after the exit", uploads=worker_harness.amazon.asked(), members_left=0)
+    measured(
+        33, "an old dead letter redriven 3 times after the exit", uploads=worker_harness.amazon.asked(), members_left=0
+    )
 
 
 def test_a_queued_message_of_the_first_release_is_read(worker_harness: WorkerHarness) -> None:

@@ -11,7 +11,8 @@ import requests
 
 from functions.worker import handler
 from tests.faults.proxy import Front
-from tests.functions.conftest import AUDIENCE, Cloud, Context
+from tests.faults.unhurried import PLENTY
+from tests.functions.conftest import AUDIENCE, Cloud
 
 UPLOADS, TOKENS = "/amc/audiences/records", "/auth/o2/token"
 POSTPONE = "ChangeMessageVisibilityBatch"
@@ -24,21 +25,21 @@ class Sandbox:
     url: str
 
     def fail(self, *rules: dict[str, Any]) -> None:
-        requests.put(f"{self.url}/sandbox/faults", json=list(rules), timeout=5).raise_for_status()
+        requests.put(f"{self.url}/sandbox/faults", json=list(rules), timeout=60).raise_for_status()
 
     def mend(self) -> None:
-        requests.delete(f"{self.url}/sandbox/faults", timeout=5).raise_for_status()
+        requests.delete(f"{self.url}/sandbox/faults", timeout=60).raise_for_status()
 
     def asked(self, path: str = UPLOADS) -> int:
-        log = requests.get(f"{self.url}/sandbox/requests", params={"bodies": "no"}, timeout=5).json()
+        log = requests.get(f"{self.url}/sandbox/requests", params={"bodies": "no"}, timeout=60).json()
         return sum(entry["path"] == path for entry in log)
 
     def told(self, member: str) -> list[str]:
-        log = requests.get(f"{self.url}/sandbox/ledger", params={"member": member}, timeout=5).json()
+        log = requests.get(f"{self.url}/sandbox/ledger", params={"member": member}, timeout=60).json()
         return [entry["action"] for entry in log]
 
     def members(self, audience: str = AUDIENCE.audience_id) -> set[str]:
-        answer = requests.get(f"{self.url}/sandbox/audiences/{audience}", timeout=5)
+        answer = requests.get(f"{self.url}/sandbox/audiences/{audience}", timeout=60)
         return set(answer.json()["members"])
 
 
@@ -83,7 +84,7 @@ class WorkerHarness:
             for message in sqs.receive_message(**asked, MessageSystemAttributeNames=["All"]).get("Messages", [])
         ]
 
-    def run(self, *bodies: str, milliseconds: int = 60_000) -> Run:
+    def run(self, *bodies: str) -> Run:
         """Put messages, have the worker deliver all that is visible, and make what must come back visible at once."""
         self.put(*bodies)
         records = self.receive()
@@ -92,7 +93,7 @@ class WorkerHarness:
             self.is_warm = True
         seen = len(self.front.parameters(POSTPONE))
         began = time.monotonic()
-        answer = handler.lambda_handler({"Records": records}, Context(milliseconds))
+        answer = handler.lambda_handler({"Records": records}, PLENTY)
         seconds = time.monotonic() - began
         calls = self.front.parameters(POSTPONE)[seen:]
         waits = [entry["VisibilityTimeout"] for call in calls for entry in call["Entries"]]

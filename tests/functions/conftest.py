@@ -100,11 +100,11 @@ class Cloud:
 
     def fault(self, path: str, do: dict[str, Any], *, times: int = 1) -> None:
         rules = [{"match": {"path": path}, "do": do, "times": times}]
-        requests.put(f"{self.amazon_url}/sandbox/faults", json=rules, timeout=5).raise_for_status()
+        requests.put(f"{self.amazon_url}/sandbox/faults", json=rules, timeout=60).raise_for_status()
 
     def members(self) -> dict[str, Any]:
         url = f"{self.amazon_url}/sandbox/audiences/{AUDIENCE.audience_id}"
-        members: dict[str, Any] = requests.get(url, timeout=5).json()["members"]
+        members: dict[str, Any] = requests.get(url, timeout=60).json()["members"]
         return members
 
 
@@ -143,7 +143,7 @@ def amazon() -> Iterator[Served]:
 
 @pytest.fixture
 def cloud(amazon: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
+    requests.post(f"{amazon.url}/sandbox/reset", timeout=60).raise_for_status()
     queues = SqsQueues(time.time)
     with serve(lambda: aws.build_app(queues, region=REGION)) as served:
         template = Template.load()

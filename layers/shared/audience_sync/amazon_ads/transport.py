@@ -81,6 +81,9 @@ class TotalTimeoutAdapter(HTTPAdapter):
 
     def _cut(self) -> None:
         for connection in list(self._connections):
+            connected = connection.sock
+            if connected is None:  # closed already, or not connected yet: nobody reads from it
+                continue
             # As a plain socket, also where it is one of TLS: whoever reads from it must find it whole, and at its end.
-            with suppress(OSError, AttributeError):
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+            with suppress(OSError):
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
