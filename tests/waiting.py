@@ -1,4 +1,4 @@
-"""Waits for what must come about, for as long as a busy machine may take: only what never comes costs the time."""
+"""Waits for a condition, with a limit that leaves room for a busy machine: only a test that fails takes that long."""
 
 import time
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from collections.abc import Callable
 LONG = 60.0  # seconds
 
 
-def until[Seen](look: Callable[[], Seen], holds: Callable[[Seen], bool], seconds: float = LONG) -> Seen:
-    """Look again and again until what is seen holds."""
+def wait_until[T](read: Callable[[], T], holds: Callable[[T], bool], seconds: float = LONG) -> T:
+    """Read a value again and again until the condition holds for it. Returns that value."""
     deadline = time.monotonic() + seconds
-    while not holds(seen := look()):
-        assert time.monotonic() < deadline, f"still: {seen}"
+    while not holds(value := read()):
+        assert time.monotonic() < deadline, f"still: {value}"
         time.sleep(0.05)
-    return seen
+    return value

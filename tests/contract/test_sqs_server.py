@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aws import build_app, serve_in_background
 from local.sqs.queues import SqsQueues
-from tests.waiting import until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -354,9 +354,9 @@ def test_a_receiver_that_hung_up_takes_no_message(aws: Aws, queue: str) -> None:
     body = json.dumps({"QueueUrl": queue, "WaitTimeSeconds": 20})
     connection.request("POST", "/", body, {"X-Amz-Target": "AmazonSQS.ReceiveMessage"})
     waiting = aws.queues.find(queue).arrivals._sleepers
-    until(lambda: len(waiting), lambda receivers: receivers == 1)
+    wait_until(lambda: len(waiting), lambda receivers: receivers == 1)
     connection.close()
-    until(lambda: len(waiting), lambda receivers: receivers == 0)
+    wait_until(lambda: len(waiting), lambda receivers: receivers == 0)
     aws.sqs.send_message(QueueUrl=queue, MessageBody="a")
     assert counts(aws.sqs, queue) == [1, 0, 0]
 

@@ -16,7 +16,7 @@ import requests
 from local.people import Person, audience_event
 from local.resources import client
 from local.stack import EXAMPLE
-from tests.waiting import until
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "events" / "segment"
@@ -58,7 +58,7 @@ class LocalStack:
 
     def come_to_rest(self) -> dict[str, Any]:
         """Wait until nothing is waiting and every accepted change has an end; return the state then."""
-        return until(
+        return wait_until(
             self.state,
             lambda state: (
                 state["quiescent"] and state["accepted"] == state["delivered"] + state["superseded"] + state["parked"]

@@ -18,7 +18,7 @@ import requests
 
 from local.resources import client
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
-from tests.waiting import until
+from tests.waiting import wait_until
 
 DOCUMENT = ROOT / "docs" / "cli.md"
 BROWSER = ROOT / "tests" / "unit" / "cli" / "browser.py"
@@ -43,7 +43,7 @@ def test_the_documented_transcript_is_what_happens(tmp_path: Path) -> None:
         make_new(stack)
         play = Play(stack, tmp_path)
         played = re.sub(r"(?ms)^```console\n(.*?)^```", lambda block: f"```console\n{play.block(block[1])}```", text)
-        until(stack.members, lambda members: sorted(members) == ["cust_1001", "cust_1002", "cust_1004"])
+        wait_until(stack.members, lambda members: sorted(members) == ["cust_1001", "cust_1002", "cust_1004"])
     if os.environ.get("UPDATE_DOCS"):
         DOCUMENT.write_text(played, encoding="utf-8")
     assert played.splitlines() == text.splitlines()
@@ -73,7 +73,7 @@ class Play:
     def _run(self, command: str) -> str:
         if command.startswith("export "):
             return ""
-        until(self._stack.state, lambda state: bool(state["quiescent"]))  # a reader is not as fast as this
+        wait_until(self._stack.state, lambda state: bool(state["quiescent"]))  # a reader is not as fast as this
         ended = subprocess.run(
             ["bash", "-c", command],
             cwd=ROOT,

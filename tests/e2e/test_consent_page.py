@@ -19,7 +19,7 @@ from tests.e2e import chromium
 from tests.e2e.chromium import Page
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.e2e.test_cli import make_new
-from tests.waiting import LONG, until
+from tests.waiting import LONG, wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -110,7 +110,7 @@ def connect(stack: LocalStack, folder: Path, button: str) -> Visit:
         ) as process,
     ):
         try:
-            address = until(lambda: _address(noted.read_text(), stack.where["amazon"]), bool)
+            address = wait_until(lambda: _address(noted.read_text(), stack.where["amazon"]), bool)
             asked, answered = asyncio.run(_answer(address, button, folder))
             printed, _ = process.communicate(timeout=2 * LONG)
         finally:

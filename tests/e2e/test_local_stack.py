@@ -11,7 +11,7 @@ import requests
 from local.people import Person
 from local.stack import EXAMPLE
 from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack
-from tests.waiting import until
+from tests.waiting import wait_until
 
 IN, OUT = "01-track-entered-full-pii.json", "02-track-exited-full-pii.json"
 MEMBER = json.loads((EXAMPLES / IN).read_text())["userId"]
@@ -30,9 +30,9 @@ def test_it_says_where_everything_is(stack: LocalStack) -> None:
 def test_a_person_enters_the_audience_and_leaves_it_again(stack: LocalStack) -> None:
     person = Person(2)  # the examples' member may have left already, at the fixed time of theirs
     assert stack.post_change(person, enters=True).json()["accepted"] == 1
-    until(stack.members, lambda members: person.user_id in members)
+    wait_until(stack.members, lambda members: person.user_id in members)
     assert stack.post_change(person, enters=False).json()["accepted"] == 1
-    until(stack.members, lambda members: person.user_id not in members)
+    wait_until(stack.members, lambda members: person.user_id not in members)
     state = stack.come_to_rest()
     assert (state["queued"], state["inFlight"], state["parked"]) == (0, 0, 0)
 
@@ -58,7 +58,7 @@ def test_an_event_that_states_no_change_is_rejected_with_a_reason(stack: LocalSt
     before = stack.state()
     response = stack.post_example("08-track-email-as-userid.json")
     assert (response.status_code, response.json()["rejections"][0]["reason"]) == (400, "member_id_invalid")
-    until(stack.state, lambda state: state["rejected"] == before["rejected"] + 1)
+    wait_until(stack.state, lambda state: state["rejected"] == before["rejected"] + 1)
 
 
 def test_a_stranger_is_refused(stack: LocalStack) -> None:
@@ -72,7 +72,7 @@ def test_what_was_accepted_adds_up_once_everything_is_at_rest(stack: LocalStack)
     for _ in range(3):
         for name in (IN, OUT):
             stack.post_example(name)
-    state = until(stack.come_to_rest, lambda state: state["accepted"] == before + 6)
+    state = wait_until(stack.come_to_rest, lambda state: state["accepted"] == before + 6)
     assert state["accepted"] == state["delivered"] + state["superseded"] + state["parked"]
     assert (state["queued"], state["inFlight"], state["quiescent"]) == (0, 0, True)
     assert MEMBER not in stack.members()
@@ -82,10 +82,10 @@ def test_a_message_that_nobody_can_read_ends_in_the_dead_letters(stack: LocalSta
     person = Person(1)
     stack.send_message("this is no message of ours")
     assert stack.post_change(person, enters=True).ok
-    (letter,) = until(stack.state, lambda state: state["deadLetters"])["deadLetters"]
+    (letter,) = wait_until(stack.state, lambda state: state["deadLetters"])["deadLetters"]
     assert letter["reason"]
     assert (letter["audienceId"], letter["externalUserId"]) == (None, None)
-    until(stack.members, lambda members: person.user_id in members)  # its neighbours are delivered
+    wait_until(stack.members, lambda members: person.user_id in members)  # its neighbours are delivered
     assert stack.come_to_rest()["deadLetters"] == [letter]
 
 
@@ -113,7 +113,7 @@ def test_a_signal_ends_it_cleanly_even_while_amazon_keeps_a_worker_waiting(numbe
         slow = [{"match": {"path": "/amc/audiences/records"}, "do": {"delay": 30}}]
         requests.put(f"{stack.where['amazon']}/sandbox/faults", json=slow, timeout=60).raise_for_status()
         stack.post_example(IN)
-        until(
+        wait_until(
             lambda: requests.get(f"{stack.where['amazon']}/sandbox/requests", timeout=60).text,
             lambda text: MEMBER in text,
         )
@@ -124,7 +124,9 @@ def test_a_signal_ends_it_cleanly_even_while_amazon_keeps_a_worker_waiting(numbe
         assert stack.process.wait(15) == 0, "within half the time for which Amazon keeps the worker waiting"
         assert stack.process.stdout is not None
         assert stack.process.stdout.read() == ""  # the one line was all
-        until(lambda: [pid for pid in children if (PROCESSES / str(pid)).exists()], lambda left: not left, seconds=10)
+        wait_until(
+            lambda: [pid for pid in children if (PROCESSES / str(pid)).exists()], lambda left: not left, seconds=10
+        )
 
 
 def test_every_audience_of_the_examples_exists_at_amazon(stack: LocalStack) -> None:

@@ -11,7 +11,7 @@ from local.people import Person, audience_event
 from local.resources import client
 from local.stack import EXAMPLE
 from tests.e2e.conftest import LocalStack
-from tests.waiting import until
+from tests.waiting import wait_until
 
 TWO_WEEKS_BEFORE = 383 * 86_400  # seconds of 397 days
 
@@ -44,7 +44,7 @@ def told(stack: LocalStack, member: str) -> list[str]:
 def test_a_member_who_stays_is_told_again_before_amazon_drops_them_and_is_counted_once(stack: LocalStack) -> None:
     person, about = Person(7), {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
     assert stack.post(json.dumps(audience_event(person, enters=True, at=datetime.now(UTC), **about)).encode()).ok
-    until(stack.members, lambda members: person.user_id in members)
+    wait_until(stack.members, lambda members: person.user_id in members)
     before = stack.come_to_rest()
     since = stack.members()[person.user_id]["since"]
 
@@ -55,8 +55,8 @@ def test_a_member_who_stays_is_told_again_before_amazon_drops_them_and_is_counte
     set_(stack, "Audience", audience, "settings", {"M": {"renew": {"BOOL": True}}})
     assert renew(stack) == {"renewed": 1, "reason": None}
 
-    until(lambda: told(stack, person.user_id), lambda actions: actions == ["CREATE", "CREATE"])
-    until(stack.members, lambda members: members[person.user_id]["since"] > since)
+    wait_until(lambda: told(stack, person.user_id), lambda actions: actions == ["CREATE", "CREATE"])
+    wait_until(stack.members, lambda members: members[person.user_id]["since"] > since)
     counts = ("accepted", "delivered", "superseded", "parked")
     after = stack.come_to_rest()
     assert [after[name] for name in counts] == [before[name] for name in counts]

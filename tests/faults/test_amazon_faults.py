@@ -32,7 +32,7 @@ from tests.faults.worker_harness import TOKENS, WorkerHarness, upload_fails
 from tests.functions.conftest import Cloud
 from tests.functions.test_worker import body, change
 from tests.servers import Served
-from tests.waiting import until
+from tests.waiting import wait_until
 
 OTHER = "427760013398172655"  # a second audience
 
@@ -424,7 +424,7 @@ def test_jobs_that_end_in_reverse_order_do_not_bring_back_who_has_left(
         assert worker_harness.run(message).back == []
     amazon_clock.now += 60
     assert worker_harness.amazon.members() == {"cust_1"}, "the entry's job has ended last"
-    until(worker_harness.run, lambda _: worker_harness.amazon.members() == set())  # once the repetition is due
+    wait_until(worker_harness.run, lambda _: worker_harness.amazon.members() == set())  # once the repetition is due
     told = worker_harness.amazon.told("cust_1")
     assert told == ["CREATE", "DELETE", "DELETE"]
     measured(26, "jobs end in reverse", requests=len(told), members_left=0)

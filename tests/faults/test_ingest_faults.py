@@ -26,7 +26,7 @@ from local.template import REGION, ROOT
 from tests.faults.proxy import Effect, Front, answer_after, fail_entries, hang_up, hold, lose_answer, refuse
 from tests.faults.unhurried import LONG, PLENTY, client
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
-from tests.waiting import until
+from tests.waiting import wait_until
 
 READ, SEND, GET = "GetSecretValue", "SendMessageBatch", "GetItem"
 # Segment has gone after 4 seconds. A call that hangs is given up within 1.5 (see HANGS) and repeated once: that is what
@@ -182,7 +182,7 @@ def test_a_rotation_under_traffic_refuses_none(cloud: Cloud) -> None:
 
     def some_more() -> None:
         enough = seen.total() + 10
-        until(seen.total, lambda total: total >= enough)
+        wait_until(seen.total, lambda total: total >= enough)
 
     traffic = threading.Thread(target=segment)
     traffic.start()

@@ -26,7 +26,7 @@ from tests.functions.conftest import AUDIENCE
 from tests.functions.test_worker import EMAIL, body, change
 from tests.model.simulation import change_of
 from tests.unit.delivery.test_batch import Amazon, Letters
-from tests.waiting import until
+from tests.waiting import wait_until
 
 WRITE, READ, SEND = "UpdateItem", "BatchGetItem", "SendMessageBatch"
 ENTERED, LEFT = body(change("cust_1", at=1)), body(change("cust_1", at=2, exits=True))
@@ -105,7 +105,7 @@ def test_a_worker_that_runs_into_its_timeout_loses_nothing(worker_harness: Worke
         records = worker_harness.receive()
         victim = await start(worker_harness)
         answering = asyncio.create_task(victim.invoke({"Records": records}, LONG))
-        await asyncio.to_thread(until, worker_harness.amazon.asked, bool)
+        await asyncio.to_thread(wait_until, worker_harness.amazon.asked, bool)
         answering.cancel()  # killed in mid upload, as Lambda does at the limit
         with pytest.raises(asyncio.CancelledError):
             await answering

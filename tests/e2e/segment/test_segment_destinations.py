@@ -14,7 +14,7 @@ from local.stack import EXAMPLE
 from tests.contract.segment import node
 from tests.e2e.conftest import LocalStack
 from tests.e2e.segment.workspace import AUDIENCES, EXTENSIBLE, FOLDER, WEBHOOK, Event, Outcome, Workspace
-from tests.waiting import until
+from tests.waiting import wait_until
 
 EXTRAS = {
     "advertiserId": "590071284455661234",
@@ -83,7 +83,7 @@ def among(stack: LocalStack, audience_id: str, group: Sequence[Person]) -> set[s
 
 def wait_for(stack: LocalStack, audience_id: str, group: Sequence[Person], inside: Sequence[Person]) -> None:
     """Wait until exactly `inside` of the group are in the audience."""
-    until(lambda: among(stack, audience_id, group), lambda found: found == {person.user_id for person in inside})
+    wait_until(lambda: among(stack, audience_id, group), lambda found: found == {person.user_id for person in inside})
 
 
 def counted(stack: LocalStack) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from local.people import Person, audience_event
 from local.stack import EXAMPLE, Options, Stack
 from local.status.page import PAGE, content_security_policy
 from local.template import ROOT
-from tests.waiting import until
+from tests.waiting import wait_until
 
 SOURCE = PAGE.read_text(encoding="utf-8")
 
@@ -61,7 +61,7 @@ def settled(stack: Stack, before: dict[str, Any], *, accepted: int, rejected: in
         # A function's counts are known here a little after its answer.
         return bool(counted == (accepted, rejected) and state["quiescent"] and not state["waiting"])
 
-    return until(lambda: numbers(stack), is_settled)
+    return wait_until(lambda: numbers(stack), is_settled)
 
 
 def test_a_browser_gets_the_page_under_a_policy_that_allows_nothing_but_its_own_parts(stack: Stack) -> None:
