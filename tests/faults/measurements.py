@@ -4,11 +4,11 @@ import json
 import os
 from pathlib import Path
 
-VARIABLE = "FAULT_FIGURES"  # a file to append to; without it figures are measured and dropped
+VARIABLE = "FAULT_MEASUREMENTS"  # a file to append to; without it figures are not kept
 
 
-def measured(row: int, case: str, **figures: object) -> None:
-    """Note figures of one case of a row: `measured(15, "Retry-After 2", requests=1)`."""
+def record(row: int, case: str, **figures: object) -> None:
+    """Record the figures of one case of a row: `record(15, "Retry-After 2", requests=1)`."""
     if path := os.environ.get(VARIABLE):
         with Path(path).open("a") as lines:
             lines.write(json.dumps({"row": row, "case": case, "figures": figures}) + "\n")

@@ -27,7 +27,7 @@ from audience_sync.delivery.circuit_breaker import FAILURES
 from audience_sync.delivery.retry_budget import MAX_SAVED, SHARE, RetryBudget
 from audience_sync.delivery.uploads import Limits
 from local.amazon.exchange import SANDBOX
-from tests.faults.measurements import measured
+from tests.faults import measurements
 from tests.faults.worker_harness import TOKENS, WorkerHarness, upload_fails
 from tests.functions.conftest import Cloud
 from tests.functions.test_worker import body, change
@@ -112,7 +112,7 @@ def test_a_throttled_audience_waits_as_long_as_amazon_says(
     (waits,) = run.waits
     assert at_least <= waits <= at_most
     assert (worker_harness.amazon.asked(), worker_harness.letters()) == (1, {})
-    measured(15, f"429, Retry-After {request.node.callspec.id}", requests=1, waits_seconds=waits)
+    measurements.record(15, f"429, Retry-After {request.node.callspec.id}", requests=1, waits_seconds=waits)
 
 
 @pytest.mark.usefixtures("second_audience")
@@ -124,7 +124,7 @@ def test_one_throttled_audience_does_not_hold_up_the_other(worker_harness: Worke
             throttled
         ]
     assert worker_harness.amazon.members() == {"cust_2", "cust_3", "cust_4"}
-    measured(
+    measurements.record(
         32, "one of two audiences throttled, 3 runs", requests=worker_harness.amazon.asked(), delivered_of_the_other=3
     )
 
@@ -143,7 +143,7 @@ def test_one_failing_audience_does_not_stop_the_other(
     asked = worker_harness.amazon.asked() - len(members)
     assert asked == FAILURES, "then its own circuit is open"
     case = f"one of two audiences: {request.node.callspec.id}, 10 runs"
-    measured(32, case, requests=asked, delivered_of_the_other=len(members))
+    measurements.record(32, case, requests=asked, delivered_of_the_other=len(members))
 
 
 @pytest.mark.usefixtures("second_audience")
@@ -154,7 +154,7 @@ def test_two_failing_audiences_are_an_outage(worker_harness: WorkerHarness) -> N
         assert sorted(worker_harness.run(*(both if _ == 0 else [])).back) == sorted(both)
     asked = worker_harness.amazon.asked()
     assert asked <= FAILURES + 2, "one failure of each, before it was clear"
-    measured(16, "8 runs without Amazon, two audiences", requests=asked, parked=0)
+    measurements.record(16, "8 runs without Amazon, two audiences", requests=asked, parked=0)
 
 
 @pytest.mark.parametrize("status", [400, 422, 405, 415, 501])
@@ -165,7 +165,7 @@ def test_a_refusal_that_is_not_about_records_is_found_out_early(worker_harness: 
     assert worker_harness.letters() == dict.fromkeys(members, "request_rejected")
     asked = worker_harness.amazon.asked()
     assert asked <= (1 if status not in BISECTABLE_STATUSES else 4 * SAMPLE_SIZE + 2 * ceil(log2(len(members))))
-    measured(21, f"{status} for all of 150", requests=asked, parked=len(members))
+    measurements.record(21, f"{status} for all of 150", requests=asked, parked=len(members))
 
 
 # TableModel 16 to 18: passing trouble, and answers that say nothing
@@ -201,7 +201,7 @@ def test_an_upload_without_a_usable_answer_is_sent_once_more(
     assert worker_harness.amazon.members() == {"cust_1"}
     assert worker_harness.amazon.told("cust_1") == ["CREATE"] * uploads, "1 + f times"
     assert worker_harness.letters() == {}
-    measured(
+    measurements.record(
         row, request.node.callspec.id, requests=worker_harness.amazon.asked(), duplicates=uploads - 1, waits=first.waits
     )
 
@@ -219,7 +219,9 @@ def test_at_random_failing_servers_cost_one_request_a_failure(worker_harness: Wo
     failures = worker_harness.amazon.asked() - len(members)
     assert worker_harness.amazon.members() == set(members)
     assert worker_harness.amazon.asked() <= runs, "never two requests for one invocation"
-    measured(16, "40 % of uploads fail, 8 messages", requests=worker_harness.amazon.asked(), failures=failures)
+    measurements.record(
+        16, "40 % of uploads fail, 8 messages", requests=worker_harness.amazon.asked(), failures=failures
+    )
 
 
 def test_an_outage_opens_the_circuit_and_its_end_closes_it(
@@ -239,7 +241,9 @@ def test_an_outage_opens_the_circuit_and_its_end_closes_it(
         now += 30  # seldom enough not to be received so often that it is put back as new
         assert now - began <= 60
     assert (worker_harness.letters(), worker_harness.amazon.members()) == ({}, {"cust_1"})
-    measured(16, "7 runs without Amazon, one connection", requests=during, parked=0, seconds_to_recover=now - began)
+    measurements.record(
+        16, "7 runs without Amazon, one connection", requests=during, parked=0, seconds_to_recover=now - began
+    )
 
 
 def test_extra_calls_have_a_budget_when_half_of_the_answers_never_come(
@@ -253,7 +257,7 @@ def test_extra_calls_have_a_budget_when_half_of_the_answers_never_come(
     extra = worker_harness.amazon.asked() - taken
     assert extra <= MAX_SAVED + SHARE * taken, "five to begin with, then a fifth; one a minute, but no time passes here"
     assert worker_harness.letters() == {}
-    measured(17, "half of the answers lost, 60 runs", answered=taken, extra_requests=extra, parked=0)
+    measurements.record(17, "half of the answers lost, 60 runs", answered=taken, extra_requests=extra, parked=0)
 
 
 # Row 19
@@ -266,14 +270,14 @@ def test_a_refused_token_is_renewed_once_and_the_upload_repeated(worker_harness:
     assert worker_harness.run(body(change("cust_2"))).back == []
     assert worker_harness.amazon.asked(TOKENS) - tokens == 1
     assert worker_harness.amazon.told("cust_2") == ["CREATE"]
-    measured(19, "401 once", token_requests=1, uploads=2)
+    measurements.record(19, "401 once", token_requests=1, uploads=2)
 
 
 def test_a_token_that_is_refused_for_ever_makes_no_loop(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"status": 401}))
     assert worker_harness.run(ONE).back == [ONE]
     assert (worker_harness.amazon.asked(), worker_harness.letters()) == (2, {})
-    measured(19, "401 for ever", token_requests=worker_harness.amazon.asked(TOKENS), uploads=2)
+    measurements.record(19, "401 for ever", token_requests=worker_harness.amazon.asked(TOKENS), uploads=2)
 
 
 # TableModel 20 to 22: refusals
@@ -290,7 +294,7 @@ def test_an_audience_that_is_refused_is_parked_and_the_other_goes_on(
     assert worker_harness.letters() == {f"cust_{number}": reason for number in range(4)}
     assert worker_harness.amazon.members() == {"cust_9"}
     assert worker_harness.amazon.asked() == 2
-    measured(20, f"{status} for one audience, 4 records", requests=2, parked=4)
+    measurements.record(20, f"{status} for one audience, 4 records", requests=2, parked=4)
 
 
 @pytest.mark.parametrize("bad", [1, 3], ids=["one of 64", "three of 64"])
@@ -304,7 +308,7 @@ def test_records_that_amazon_refuses_are_found_by_halving(worker_harness: Worker
     extra = worker_harness.amazon.asked() - 1
     budget = 2 * bad * (1 + ceil(log2(64 / bad)))
     assert extra <= budget
-    measured(21, f"{bad} bad of 64", requests=extra + 1, budget=budget + 1, parked=bad)
+    measurements.record(21, f"{bad} bad of 64", requests=extra + 1, budget=budget + 1, parked=bad)
 
 
 def test_what_is_too_large_is_halved_until_it_fits(worker_harness: WorkerHarness) -> None:
@@ -312,14 +316,14 @@ def test_what_is_too_large_is_halved_until_it_fits(worker_harness: WorkerHarness
     worker_harness.amazon.fail(upload_fails({"status": 413}, over=2000))
     assert worker_harness.run(body(*map(change, names))).back == []
     assert (worker_harness.amazon.members(), worker_harness.letters()) == (set(names), {})
-    measured(22, "413 above 2,000 bytes, 32 records", requests=worker_harness.amazon.asked(), parked=0)
+    measurements.record(22, "413 above 2,000 bytes, 32 records", requests=worker_harness.amazon.asked(), parked=0)
 
 
 def test_one_record_that_is_too_large_is_parked(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"status": 413}))
     assert worker_harness.run(ONE).back == []
     assert worker_harness.letters() == {"cust_1": "request_too_large"}
-    measured(22, "413 for a single record", requests=worker_harness.amazon.asked(), parked=1)
+    measurements.record(22, "413 for a single record", requests=worker_harness.amazon.asked(), parked=1)
 
 
 # TableModel 23 and 24: nobody there, or somebody else
@@ -337,7 +341,7 @@ def test_a_trickling_answer_is_given_up_in_time(worker_harness: WorkerHarness) -
     run = worker_harness.run(ONE)
     assert run.back == [ONE]
     assert run.seconds < 60, "after two seconds and what this machine adds; the whole answer takes 300"
-    measured(23, "slow response, timeout of 2 s", requests=1, seconds=round(run.seconds, 1))
+    measurements.record(23, "slow response, timeout of 2 s", requests=1, seconds=round(run.seconds, 1))
 
 
 @pytest.mark.usefixtures("hurried")
@@ -347,7 +351,7 @@ def test_no_answer_is_given_up_in_time(worker_harness: WorkerHarness) -> None:
     assert run.back == [ONE]
     assert run.seconds < 60
     assert run.waits >= [60], "it may be applied still"
-    measured(23, "no answer, timeout of 2 s", requests=1, seconds=round(run.seconds, 1))
+    measurements.record(23, "no answer, timeout of 2 s", requests=1, seconds=round(run.seconds, 1))
 
 
 def test_a_closed_port_is_no_unknown_outcome(worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +359,7 @@ def test_a_closed_port_is_no_unknown_outcome(worker_harness: WorkerHarness, monk
     run = worker_harness.run(ONE)
     assert run.back == [ONE]
     assert run.waits <= [4]
-    measured(23, "connection refused", requests=0, seconds=round(run.seconds, 1))
+    measurements.record(23, "connection refused", requests=0, seconds=round(run.seconds, 1))
 
 
 def test_nobody_is_told_anything_under_a_certificate_of_their_own(
@@ -366,7 +370,7 @@ def test_nobody_is_told_anything_under_a_certificate_of_their_own(
         run = worker_harness.run(ONE)
     assert (run.back, heard) == ([ONE], [])
     assert run.waits <= [4], "no unknown outcome either"
-    measured(23, "self-signed certificate", bytes_sent=sum(map(len, heard)), seconds=round(run.seconds, 1))
+    measurements.record(23, "self-signed certificate", bytes_sent=sum(map(len, heard)), seconds=round(run.seconds, 1))
 
 
 def test_a_redirect_is_not_followed(worker_harness: WorkerHarness) -> None:
@@ -374,7 +378,7 @@ def test_a_redirect_is_not_followed(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"redirect": elsewhere}))
     assert worker_harness.run(ONE).back == [ONE]
     assert worker_harness.amazon.asked("/somewhere-else") == 0
-    measured(24, "307 to another address", requests=worker_harness.amazon.asked(), followed=0)
+    measurements.record(24, "307 to another address", requests=worker_harness.amazon.asked(), followed=0)
 
 
 # Row 25
@@ -403,7 +407,7 @@ def test_an_upload_that_is_applied_late_does_not_bring_back_who_has_left(
     worker_harness.acknowledge([waiting], {"batchItemFailures": [{"itemIdentifier": waiting["messageId"]}]})
     assert worker_harness.run().back == []
     assert worker_harness.amazon.members() == set()
-    measured(
+    measurements.record(
         25,
         "entry applied after the exit",
         requests=worker_harness.amazon.asked(),
@@ -427,4 +431,4 @@ def test_jobs_that_end_in_reverse_order_do_not_bring_back_who_has_left(
     wait_until(worker_harness.run, lambda _: worker_harness.amazon.members() == set())  # once the repetition is due
     told = worker_harness.amazon.told("cust_1")
     assert told == ["CREATE", "DELETE", "DELETE"]
-    measured(26, "jobs end in reverse", requests=len(told), members_left=0)
+    measurements.record(26, "jobs end in reverse", requests=len(told), members_left=0)

@@ -12,7 +12,7 @@ import requests
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.errors import Unavailable
 from functions.refresh import handler as refresh
-from tests.faults.measurements import measured
+from tests.faults import measurements
 from tests.faults.proxy import hang_up, refuse
 from tests.faults.worker_harness import TOKENS, WorkerHarness, upload_fails
 from tests.functions.conftest import CREDENTIALS, Context
@@ -45,7 +45,7 @@ def test_without_a_token_messages_wait(worker_harness: WorkerHarness, do: dict[s
     worker_harness.amazon.mend()
     worker_harness.is_warm = False  # another worker; this one remembers for half a minute
     assert worker_harness.run().back == []
-    measured(27, f"login: {request.node.callspec.id}", token_requests=asked, uploads=0, waits=run.waits)
+    measurements.record(27, f"login: {request.node.callspec.id}", token_requests=asked, uploads=0, waits=run.waits)
 
 
 def test_a_login_that_hangs_costs_one_invocation_its_time_once(
@@ -57,7 +57,7 @@ def test_a_login_that_hangs_costs_one_invocation_its_time_once(
     run = worker_harness.run(*bodies)
     assert (sorted(run.back), worker_harness.amazon.asked(), worker_harness.letters()) == (sorted(bodies), 0, {})
     assert worker_harness.amazon.asked(TOKENS) == 1
-    measured(27, "login hangs, 6 audiences", token_requests=1, uploads=0)
+    measurements.record(27, "login hangs, 6 audiences", token_requests=1, uploads=0)
 
 
 def test_unreadable_credentials_park_nothing(worker_harness: WorkerHarness) -> None:
@@ -71,7 +71,7 @@ def test_a_revoked_authorization_is_asked_for_once_in_five_minutes(worker_harnes
     for _ in range(5):
         assert worker_harness.run().back == [ONE]
     assert (worker_harness.amazon.asked(TOKENS), worker_harness.amazon.asked(), worker_harness.letters()) == (1, 0, {})
-    measured(27, "invalid_grant, 6 runs", token_requests=1, uploads=0, parked=0)
+    measurements.record(27, "invalid_grant, 6 runs", token_requests=1, uploads=0, parked=0)
 
 
 @pytest.mark.parametrize("told", ["soon", -5, 1e12], ids=str)
@@ -80,7 +80,7 @@ def test_an_odd_lifetime_is_taken_for_an_hour(worker_harness: WorkerHarness, tol
     for member in ("cust_1", "cust_2"):
         assert worker_harness.run(body(change(member))).back == []
     assert worker_harness.amazon.asked(TOKENS) == 1
-    measured(27, f"expires_in {told}", token_requests=1, uploads=2)
+    measurements.record(27, f"expires_in {told}", token_requests=1, uploads=2)
 
 
 class Stored:
@@ -107,7 +107,7 @@ def test_fifty_threads_at_expiry_share_one_token(worker_harness: WorkerHarness) 
         thread.join()
     assert len(held) == 1
     assert worker_harness.amazon.asked(TOKENS) == 1
-    measured(28, "50 threads at expiry, one process", token_requests=1)
+    measurements.record(28, "50 threads at expiry, one process", token_requests=1)
 
 
 def test_new_workers_use_the_token_that_is_stored(worker_harness: WorkerHarness) -> None:
@@ -117,7 +117,7 @@ def test_new_workers_use_the_token_that_is_stored(worker_harness: WorkerHarness)
         worker_harness.is_warm = False
         assert worker_harness.run(body(change(member))).back == []
     assert worker_harness.amazon.asked(TOKENS) == 1
-    measured(28, "4 cold workers, a stored token", token_requests=1)
+    measurements.record(28, "4 cold workers, a stored token", token_requests=1)
 
 
 @pytest.mark.parametrize("down", [refuse("ThrottlingException"), hang_up()], ids=["throttled", "connection closed"])
@@ -128,7 +128,9 @@ def test_a_token_that_cannot_be_stored_does_not_stop_uploads(worker_harness: Wor
         refresh.lambda_handler({}, Context())
     assert worker_harness.run(ONE).back == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    measured(29, "the token secret refuses writes", uploads=1, token_requests=worker_harness.amazon.asked(TOKENS))
+    measurements.record(
+        29, "the token secret refuses writes", uploads=1, token_requests=worker_harness.amazon.asked(TOKENS)
+    )
 
 
 # Row 34
@@ -167,4 +169,4 @@ def test_no_fault_leaves_a_secret_or_a_person_behind(
     stories = [json.loads(each).get("parked", {}) for each in left]
     assert EMAIL not in json.dumps(stories)
     assert all(json.loads(line) for line in text.splitlines())
-    measured(34, "each fault with markers", secrets_found=0)
+    measurements.record(34, "each fault with markers", secrets_found=0)

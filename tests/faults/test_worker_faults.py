@@ -18,7 +18,7 @@ from audience_sync.messages import pack
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS
 from local.template import REGION
-from tests.faults.measurements import measured
+from tests.faults import measurements
 from tests.faults.proxy import Effect, answer_after, hang_up, hold, lose_answer, refuse
 from tests.faults.unhurried import LONG
 from tests.faults.worker_harness import WorkerHarness, upload_fails
@@ -94,7 +94,9 @@ def test_a_killed_worker_loses_nothing_and_sends_once_more_at_most(
     assert worker_harness.amazon.members() == {"cust_1"}
     assert worker_harness.amazon.told("cust_1") == ["CREATE"] * uploads
     seconds = round(time.monotonic() - began, 1)
-    measured(8, f"SIGKILL at {call or 'the answer'}", uploads=uploads, duplicates=uploads - 1, seconds=seconds)
+    measurements.record(
+        8, f"SIGKILL at {call or 'the answer'}", uploads=uploads, duplicates=uploads - 1, seconds=seconds
+    )
 
 
 def test_a_worker_that_runs_into_its_timeout_loses_nothing(worker_harness: WorkerHarness) -> None:
@@ -119,7 +121,7 @@ def test_a_worker_that_runs_into_its_timeout_loses_nothing(worker_harness: Worke
     )
     assert worker_harness.run().back == []
     assert worker_harness.amazon.members() == {"cust_1", "cust_2"}
-    measured(
+    measurements.record(
         9, "killed in mid upload", uploads=worker_harness.amazon.asked(), duplicates=worker_harness.amazon.asked() - 1
     )
 
@@ -139,7 +141,7 @@ def test_one_message_at_two_workers_at_once_makes_duplicates_only(worker_harness
 
     assert run(both()) == [{"batchItemFailures": []}] * 2
     assert worker_harness.amazon.told("cust_1") == ["CREATE", "CREATE"]
-    measured(10, "one message at two workers", uploads=2, duplicates=1)
+    measurements.record(10, "one message at two workers", uploads=2, duplicates=1)
 
 
 def test_an_entry_and_an_exit_at_two_workers_at_once_leave_the_person_out(worker_harness: WorkerHarness) -> None:
@@ -156,14 +158,14 @@ def test_an_entry_and_an_exit_at_two_workers_at_once_leave_the_person_out(worker
     run(both())
     assert worker_harness.amazon.members() == set()
     assert worker_harness.amazon.told("cust_1")[-1] == "DELETE"
-    measured(10, "entry and exit at two workers", uploads=worker_harness.amazon.asked(), members_left=0)
+    measurements.record(10, "entry and exit at two workers", uploads=worker_harness.amazon.asked(), members_left=0)
 
 
 def test_an_old_entry_after_the_exit_is_not_sent(worker_harness: WorkerHarness) -> None:
     for message in (LEFT, ENTERED):
         assert worker_harness.run(message).back == []
     assert (worker_harness.amazon.told("cust_1"), worker_harness.amazon.members()) == (["DELETE"], set())
-    measured(11, "exit first, entry later", uploads=worker_harness.amazon.asked(), members_left=0)
+    measurements.record(11, "exit first, entry later", uploads=worker_harness.amazon.asked(), members_left=0)
 
 
 # TableModel 12 and 13
@@ -184,7 +186,7 @@ def test_a_message_that_nobody_can_read_is_parked_alone(
     assert worker_harness.run(poison, ENTERED).back == []
     assert worker_harness.letters() == {poison: reason}
     assert worker_harness.amazon.members() == {"cust_1"}
-    measured(12, reason, parked=1, neighbours_delivered=1)
+    measurements.record(12, reason, parked=1, neighbours_delivered=1)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_what_cannot_be_parked_stays_in_the_queue(worker_harness: WorkerHarness,
     worker_harness.front.mend()
     assert worker_harness.run().back == []
     assert worker_harness.letters() == {"poison": "message_not_json", "cust_1": "request_rejected"}
-    measured(13, "dead letters down for one run", lost=0, parked=2)
+    measurements.record(13, "dead letters down for one run", lost=0, parked=2)
 
 
 # Row 14
@@ -230,7 +232,9 @@ def test_without_the_table_nothing_is_acknowledged(
     worker_harness.front.mend()
     assert worker_harness.run().back == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    measured(14, request.node.callspec.id, uploads=worker_harness.amazon.asked(), seconds=round(run.seconds, 1))
+    measurements.record(
+        14, request.node.callspec.id, uploads=worker_harness.amazon.asked(), seconds=round(run.seconds, 1)
+    )
 
 
 def test_a_table_that_hangs_costs_a_wait_and_not_one_for_each_member(
@@ -246,7 +250,7 @@ def test_a_table_that_hangs_costs_a_wait_and_not_one_for_each_member(
     assert (run.back, worker_harness.amazon.asked(), worker_harness.letters()) == ([many], 0, {})
     calls = worker_harness.front.count(WRITE)
     assert calls <= 2 * THREADS, "those that were under way already"
-    measured(14, "UpdateItem hangs, 500 members", uploads=0, calls_at_most=2 * THREADS)
+    measurements.record(14, "UpdateItem hangs, 500 members", uploads=0, calls_at_most=2 * THREADS)
 
 
 # TableModel 31 to 33
@@ -264,7 +268,9 @@ def test_a_hundred_thousand_changes_of_one_member_are_one_record() -> None:
     assert [[record["action"] for record in upload["records"]] for upload in amazon.taken] == [["DELETE"]]
     assert (report.delivered, report.superseded) == (1, count - 1)
     assert seconds < 60, "of work; it takes 1, and one pass for each change takes many minutes"
-    measured(31, "100,000 changes of one member", records=1, seconds=round(seconds, 1), messages=len(messages))
+    measurements.record(
+        31, "100,000 changes of one member", records=1, seconds=round(seconds, 1), messages=len(messages)
+    )
 
 
 def test_ids_that_differ_in_case_are_two_members_and_one_id_in_two_audiences_too(worker_harness: WorkerHarness) -> None:
@@ -274,14 +280,16 @@ def test_ids_that_differ_in_case_are_two_members_and_one_id_in_two_audiences_too
     )
     assert worker_harness.amazon.members() == {"ann"}
     assert worker_harness.amazon.asked() == 2
-    measured(31, "ann, ANN, and ann elsewhere", members=3, merged=0)
+    measurements.record(31, "ann, ANN, and ann elsewhere", members=3, merged=0)
 
 
 def test_a_flood_for_one_audience_leaves_the_other_its_turn(worker_harness: WorkerHarness) -> None:
     flood = [body(*(change(f"{name}-{part}") for name in MANY), audience="77") for part in range(9)]
     assert worker_harness.run(*flood, ENTERED).back == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    measured(32, "270 changes for one audience, 1 for another", requests=worker_harness.amazon.asked(), waiting=0)
+    measurements.record(
+        32, "270 changes for one audience, 1 for another", requests=worker_harness.amazon.asked(), waiting=0
+    )
 
 
 def test_a_redrive_into_live_traffic_changes_nothing_newer(worker_harness: WorkerHarness) -> None:
@@ -294,7 +302,7 @@ def test_a_redrive_into_live_traffic_changes_nothing_newer(worker_harness: Worke
         assert worker_harness.run(letter.body).back == []
     assert worker_harness.amazon.told("cust_1") == ["DELETE"]
     assert worker_harness.amazon.members() == set()
-    measured(
+    measurements.record(
         33, "an old dead letter redriven 3 times after the exit", uploads=worker_harness.amazon.asked(), members_left=0
     )
 
@@ -304,4 +312,4 @@ def test_a_queued_message_of_the_first_release_is_read(worker_harness: WorkerHar
     record = {"externalUserId": "cust_1", "action": "CREATE", "hashedPII": [{"email": EMAIL}]}
     assert worker_harness.run(json.dumps(plain | {"changes": [{"at": 1, "id": "x", "record": record}]})).back == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    measured(33, "a message with the first release's fields", delivered=1)
+    measurements.record(33, "a message with the first release's fields", delivered=1)

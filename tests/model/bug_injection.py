@@ -1,6 +1,6 @@
-"""Plants a bug into running code: exchanges the bytecode of the functions that one line of source changes.
+"""Injects a bug into running code: replaces the bytecode of the functions that one changed line of source affects.
 
-As a pytest plugin (`-p tests.model.bug_injection`) it plants the bug that SEEDED_BUG names, for the whole run.
+As a pytest plugin (`-p tests.model.bug_injection`) it injects the bug that SEEDED_BUG names, for the whole run.
 """
 
 import importlib
@@ -17,19 +17,19 @@ from tests.model.seeded_bugs import BUGS, Bug
 
 @contextmanager
 def injected(bug: Bug) -> Iterator[None]:
-    """Have the product contain `bug`, wherever it has been imported already."""
+    """Run with `bug` in the product, also where the module was imported before."""
     module = importlib.import_module(bug.module)
     source = Path(str(module.__file__)).read_text()
-    assert source.count(bug.good) == 1, f"{bug.name}: {bug.good!r} must stand once in {bug.module}"
-    sound, broken = _codes(source, module), _codes(source.replace(bug.good, bug.bad), module)
-    assert sound.keys() == broken.keys()
-    changed = {name for name in sound if _without_lines(sound[name]) != _without_lines(broken[name])}
+    assert source.count(bug.good) == 1, f"{bug.name}: {bug.good!r} must occur exactly once in {bug.module}"
+    good, bad = _codes(source, module), _codes(source.replace(bug.good, bug.bad), module)
+    assert good.keys() == bad.keys()
+    changed = {name for name in good if _without_lines(good[name]) != _without_lines(bad[name])}
     assert changed, f"{bug.name} changes no function"
     functions = {name: function for name, function in _functions(module) if name in changed}
     assert functions.keys() == changed, f"{bug.name}: not all of {changed} can be reached"
     before = {name: function.__code__ for name, function in functions.items()}
     for name, function in functions.items():
-        function.__code__ = broken[name]
+        function.__code__ = bad[name]
     try:
         yield
     finally:
@@ -38,10 +38,10 @@ def injected(bug: Bug) -> Iterator[None]:
 
 
 def pytest_configure(config: Any) -> None:
-    """Plant what SEEDED_BUG names."""
-    planting = injected(BUGS[os.environ["SEEDED_BUG"]])
-    planting.__enter__()
-    config.add_cleanup(lambda: planting.__exit__(None, None, None))
+    """Inject the bug that SEEDED_BUG names."""
+    injection = injected(BUGS[os.environ["SEEDED_BUG"]])
+    injection.__enter__()
+    config.add_cleanup(lambda: injection.__exit__(None, None, None))
 
 
 def _codes(source: str, module: ModuleType) -> dict[str, CodeType]:

@@ -1,6 +1,7 @@
-"""Lets several workers run at once, one outside call at a time: whoever directs them decides who goes on, and how.
+"""Runs several workers at once, one outside call at a time: the test decides which goes on, and how its call ends.
 
-Each task runs in a thread of its own, but only while the director waits for it: nothing here depends on the scheduler.
+Each task has a thread of its own, which runs only while the test waits for it: the order never depends on the
+operating system.
 """
 
 import threading
@@ -9,60 +10,60 @@ from typing import Any
 
 
 class Killed(BaseException):
-    """The process of an task has ended; nothing in it runs any further."""
+    """The process of a task has ended; nothing in it runs any further."""
 
 
 class Task:
-    """One worker at work. Between two steps it stands before an outside call, named by `about_to`."""
+    """One worker. Between two steps it is stopped before an outside call, named by `about_to`."""
 
-    def __init__(self, play: Callable[["Task"], None]) -> None:
+    def __init__(self, run: Callable[["Task"], None]) -> None:
         self.about_to = "begin"
         self.is_done = False
         self.failure: BaseException | None = None
         self._outcome: Callable[[], Any] | None = None
-        self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, args=(play,), daemon=True)
+        self._resumed, self._paused = threading.Semaphore(0), threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, args=(run,), daemon=True)
         self._thread.start()
         self._paused.acquire()
 
-    def call(self, name: str, act: Callable[[], Any]) -> Any:
-        """Make an outside call, on the task's side: stand still until told how it goes."""
+    def call(self, name: str, make: Callable[[], Any]) -> Any:
+        """Make an outside call, in the task's thread: wait for `step`, which decides how it ends."""
         self._outcome = None
         self.about_to = name
         self._paused.release()
-        self._go.acquire()
+        self._resumed.acquire()
         outcome = self._outcome
-        return act() if outcome is None else outcome()
+        return make() if outcome is None else outcome()
 
     def step(self, outcome: Callable[[], Any] | None = None) -> None:
-        """Let it make its call and run up to the next one. `outcome` happens instead of the call where given.
+        """Let the task make its call and run up to the next one. `outcome` runs instead of the call where given.
 
-        Raises whatever escapes the task, but for Killed.
+        Raises what the task raises, except Killed.
         """
         assert not self.is_done
         self._outcome = outcome
-        self._go.release()
+        self._resumed.release()
         self._paused.acquire()
         if self.failure is not None:
             raise self.failure
 
     def kill(self) -> None:
-        """End it where it stands; its call does not happen."""
+        """End the task where it is; its call is not made."""
         if not self.is_done:
-            self.step(_die)
+            self.step(_raise_killed)
 
-    def _run(self, play: Callable[["Task"], None]) -> None:
+    def _run(self, run: Callable[["Task"], None]) -> None:
         try:
             self.call("begin", lambda: None)
-            play(self)
+            run(self)
         except Killed:
             pass
-        except BaseException as failure:  # noqa: BLE001 - handed to the director
+        except BaseException as failure:  # noqa: BLE001 - `step` raises it
             self.failure = failure
         finally:
             self.is_done = True
             self._paused.release()
 
 
-def _die() -> None:
+def _raise_killed() -> None:
     raise Killed

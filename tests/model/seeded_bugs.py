@@ -1,6 +1,6 @@
-"""Bugs on purpose: what each changes in the product, and the test that must go red for it.
+"""Bugs made on purpose: what each changes in the product, and the test that must fail because of it.
 
-The judge `MODEL` is the state machine of test_protocol.py; any other is the id of a test.
+`MODEL` is the state machine of test_protocol.py; anything else is the id of a test.
 """
 
 from typing import NamedTuple
@@ -11,17 +11,17 @@ COUNTEREXAMPLES, WORKER = "tests/model/test_counterexamples.py::", "tests/functi
 
 
 class Bug(NamedTuple):
-    """One line of the product, gone wrong."""
+    """One changed line of the product."""
 
     name: str
     module: str
-    good: str  # stands once in the module's source
+    good: str  # occurs exactly once in the module's source
     bad: str
-    judge: str
+    detected_by: str
 
 
-_OUTBOX, _VERDICTS = "audience_sync.delivery.uploads", "audience_sync.delivery.members"
-_MEMBERS, _ROWS, _DELIVERY = (
+_UPLOADS, _MEMBERS = "audience_sync.delivery.uploads", "audience_sync.delivery.members"
+_TABLE, _ROWS, _BATCH = (
     "audience_sync.aws.membership_table",
     "audience_sync.aws.membership_rows",
     "audience_sync.delivery.batch",
@@ -30,17 +30,17 @@ _WORKER, _RENEWAL = "functions.worker.handler", "audience_sync.operations.renewa
 
 _ALL = [
     # Loss
-    Bug("acknowledge early", _DELIVERY, "if change.member in deferred]", "if not deferred]", MODEL),
+    Bug("acknowledge early", _BATCH, "if change.member in deferred]", "if not deferred]", MODEL),
     Bug(
-        "acknowledge what could not be put back",
-        _DELIVERY,
+        "acknowledge a message that could not be sent anew",
+        _BATCH,
         "report.deferred.append(DeferredMessage(message, delay, causes[0].error.reason))\n        return False",
         "return False",
         MODEL,
     ),
     Bug(
-        "swallow a dead letter that was not taken",
-        _VERDICTS,
+        "drop a change whose dead letter could not be stored",
+        _MEMBERS,
         "self._defer((change for change, _ in refused), Deferred.after(failure))",
         "del failure",
         DELIVERY + "test_what_cannot_be_parked_stays_in_the_queue",
@@ -53,35 +53,35 @@ _ALL = [
         DELIVERY + "test_uploads_keep_to_both_limits_and_lose_nobody",
     ),
     Bug(
-        "let the queue give up on what waits",
-        _DELIVERY,
+        "let SQS move waiting messages to the dead letters",
+        _BATCH,
         " or message.receive_count >= REQUEUE_AFTER_RECEIVES",
         "",
-        "tests/model/test_outage.py::test_twelve_hours_of_outage_lose_nothing_and_need_nobody",
+        "tests/model/test_outage.py::test_twelve_hours_of_outage_lose_nothing_and_need_no_operator",
     ),
     Bug(
-        "date what ended by its latest message",
-        _DELIVERY,
+        "count completed changes under the time of their latest message",
+        _BATCH,
         "history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at)",
         "history = replace(each.message.history, attempts=each.attempts, first_at=None)",
         DELIVERY + "test_what_is_left_of_a_message_goes_back_and_remembers_its_attempts",
     ),
     Bug(
-        "close the books on what may be waiting",
+        "reconcile a window whose changes may still be waiting",
         "audience_sync.operations.audit",
         "completed_by = max([end, *waited]) + MARGIN",
         "completed_by = end + MARGIN",
         "tests/functions/test_audit.py::test_what_may_still_be_waiting_is_no_gap",
     ),
     Bug(
-        "let a change that counted twice hide one that is lost",
+        "let a change that was counted twice hide a lost one",
         "audience_sync.operations.audit",
         "if missing > 0:",
         "if missing:",
         "tests/unit/operations/test_audit.py::test_a_change_that_counted_twice_hides_none_that_was_accepted_at_another_time",
     ),
     Bug(
-        "repeat lost uploads without end",
+        "repeat unanswered uploads without limit",
         "audience_sync.delivery.retry_budget",
         "self._accounts[audience_id].left -= 1",
         "del audience_id",
@@ -97,7 +97,7 @@ _ALL = [
     ),
     Bug(
         "order by arrival in the table",
-        _MEMBERS,
+        _TABLE,
         '"attribute_not_exists(version) OR version < :version"',
         '"attribute_not_exists(version) OR version > :version"',
         MODEL,
@@ -110,40 +110,46 @@ _ALL = [
         MODEL,
     ),
     Bug(
-        "check only before sending",
-        _VERDICTS,
+        "do not read versions back after sending",
+        _MEMBERS,
         "if self._context.members is None or not accepted:",
         "if True:",
         MEMBERS_TEST + "test_who_moves_on_during_an_upload_is_sent_once_more",
     ),
-    Bug("read back what may be old", _MEMBERS, '"ConsistentRead": True', '"ConsistentRead": False', MODEL),
-    Bug("say nothing twice", _VERDICTS, "        if repeating:\n", "        if repeating and not repeat:\n", MODEL),
-    Bug("say it again before the jobs have ended", _VERDICTS, "self._context.limits.job\n", "0.0\n", MODEL),
-    Bug("see no contradiction", _MEMBERS, 'self._now() - int(opposite["N"]) < self._effective_after', "False", MODEL),
+    Bug("read versions back without consistency", _TABLE, '"ConsistentRead": True', '"ConsistentRead": False', MODEL),
+    Bug("never repeat a change", _MEMBERS, "        if repeating:\n", "        if repeating and not repeat:\n", MODEL),
+    Bug("repeat a change before the jobs have ended", _MEMBERS, "self._context.limits.job\n", "0.0\n", MODEL),
+    Bug(
+        "overlook that the opposite was sent recently",
+        _TABLE,
+        'self._now() - int(opposite["N"]) < self._effective_after',
+        "False",
+        MODEL,
+    ),
     Bug(
         "date a change by its first attempt",
-        _MEMBERS,
+        _TABLE,
         "self._touch(held)",
         "pass",
-        COUNTEREXAMPLES + "test_an_entry_that_was_sent_long_after_it_was_recorded_is_young_all_the_same",
+        COUNTEREXAMPLES + "test_an_enter_that_was_sent_long_after_it_was_recorded_counts_as_recent",
     ),
     Bug(
-        "forget the contradiction when identities merge",
-        _MEMBERS,
+        "overlook the recent opposite when identities merge",
+        _TABLE,
         "repeat=self._contradicts(before, change)",
         "repeat=whole is change and self._contradicts(before, change)",
-        COUNTEREXAMPLES + "test_the_second_identity_of_an_entry_is_repeated_as_the_first_one_is",
+        COUNTEREXAMPLES + "test_the_second_identity_of_an_enter_is_replayed_like_the_first_one",
     ),
     Bug(
-        "drop a superseded change that was attempted_before before",
-        _VERDICTS,
+        "drop a superseded change that was attempted before",
+        _MEMBERS,
         "attempts > 1}",
         "attempts > 99}",
         MEMBERS_TEST + "test_an_entry_that_amazon_applies_late_is_followed_by_the_exit_again",
     ),
     Bug(
-        "forget the settle time",
-        _OUTBOX,
+        "skip the settle time",
+        _UPLOADS,
         "return self._limits.settle if isinstance(error, OutcomeUnknown) else None",
         "return None",
         DELIVERY + "test_passing_trouble_leaves_messages_in_the_queue",
@@ -164,22 +170,22 @@ _ALL = [
         MODEL,
     ),
     Bug(
-        "forget a person before the exit is repeated",
-        _VERDICTS,
+        "erase a member before the exit is repeated",
+        _MEMBERS,
         "change.erase and change.exits and change.member not in repeat and",
         "change.erase and change.exits and",
         MODEL,
     ),
     Bug(
         "let a later exit overtake a deletion notice",
-        _MEMBERS,
+        _TABLE,
         "erasure_pending = change.erase and held.exits and",
         "erasure_pending = False and",
         MODEL,
     ),
     Bug(
-        "keep what an exit says after a deletion notice",
-        _MEMBERS,
+        "keep the identifiers of an exit after a deletion notice",
+        _TABLE,
         "if change.exits and not change.erase and change_from_row(before).erase:",
         "if False:",
         MEMBERS_TEST + "test_whoever_asked_to_be_forgotten_is_whatever_exit_comes_later",
@@ -193,16 +199,16 @@ _ALL = [
     ),
     # Counting
     Bug(
-        "count what comes back",
-        _DELIVERY,
+        "count changes that stay in the queue",
+        _BATCH,
         "continue  # all of it",
         "pass  # all of it",
         DELIVERY + "test_changes_of_a_message_that_comes_back_whole_are_not_counted_before",
     ),
-    Bug("count repetitions", _VERDICTS, " and not each.message.history.is_replay", "", MODEL),
+    Bug("count replays", _MEMBERS, " and not each.message.history.is_replay", "", MODEL),
     # Renewal
     Bug(
-        "renew as something new",
+        "renew with new changes instead of replays",
         _RENEWAL,
         "return pack(current, DeliveryHistory(is_replay=True))",
         "return pack(current)",
@@ -216,7 +222,7 @@ _ALL = [
         MODEL,
     ),
     Bug(
-        "renew who has left",
+        "renew members who have left",
         "audience_sync.aws.membership_scan",
         "[change for change in newest if not change.exits]",
         "newest",
@@ -230,58 +236,58 @@ _ALL = [
         "tests/unit/operations/test_renewal.py::test_every_page_of_every_renewed_audience_is_read",
     ),
     Bug(
-        "let the row go before the member does",
+        "let the row expire before the member",
         _ROWS,
         '"SET #last_sent = :now, expiresAt = :expires"',
         '"SET #last_sent = :now, expiresAt = if_not_exists(expiresAt, :expires)"',
         MEMBERS_TEST + "test_the_row_of_a_member_who_is_told_again_outlives_the_member",
     ),
-    # Budget
+    # Limits
     Bug(
-        "ask about every record where all are refused",
-        _OUTBOX,
+        "send every record alone where all are refused",
+        _UPLOADS,
         "elif refused == 2 * SAMPLE_SIZE and not accepted:",
         "elif refused < 0:",
         DELIVERY + "test_where_every_record_is_refused_not_every_record_is_asked_about",
     ),
     Bug(
-        "condemn the others for the first few",
-        _OUTBOX,
+        "reject all records because of the first few",
+        _UPLOADS,
         "chunks = sample_first(chunks)",
         "refused = 2 * SAMPLE_SIZE - 1",
         DELIVERY + "test_a_run_of_bad_records_at_the_beginning_does_not_condemn_the_others",
     ),
     Bug(
         "begin an upload that must be cut off",
-        _OUTBOX,
+        _UPLOADS,
         "return self._time_left() >= self._limits.timeout\n",
         "return self._time_left() > 1\n",
         DELIVERY + "test_an_upload_is_not_begun_that_might_have_to_be_cut_off",
     ),
     Bug(
-        "record what there is no time left to send",
-        _VERDICTS,
+        "record a change without time left to send it",
+        _MEMBERS,
         "attempted_before, lambda: self._uploads.has_time_to_record)",
         "attempted_before, lambda: self._uploads.has_time)",
         MEMBERS_TEST + "test_what_a_slow_table_has_recorded_is_sent_before_time_runs_out",
     ),
     Bug(
-        "let one audience open the connection's circuit",
+        "let one audience open the connection's circuit breaker",
         "audience_sync.delivery.circuit_breaker",
         'return f"audience:{target.audience_id}" if is_alone else',
         'return f"connection:{connection}" if is_alone else',
         "tests/contract/test_circuit_breaker.py::test_an_audience_that_fails_alone_stops_no_other",
     ),
     Bug(
-        "try a 400 for ever",
-        _OUTBOX,
+        "retry a 400 without end",
+        _UPLOADS,
         "            self._count_failure(error.reason)\n            return error",
         "            self._count_failure(error.reason)\n            return Deferred(OutOfTime(''), None)",
         DELIVERY + "test_bad_records_are_isolated_and_cost_their_neighbours_nothing",
     ),
     Bug(
         "ignore Retry-After",
-        _OUTBOX,
+        _UPLOADS,
         "return error.retry_after",
         "return None",
         DELIVERY + "test_passing_trouble_leaves_messages_in_the_queue",
@@ -306,7 +312,7 @@ _ALL = [
         "audience_sync.credentials",
         "hmac.compare_digest(key, secret)",
         "key == secret",
-        "tests/model/test_seeded_bugs.py::test_keys_are_compared_without_telling_where_they_differ",
+        "tests/model/test_seeded_bugs.py::test_keys_are_compared_in_constant_time",
     ),
 ]
 BUGS = {bug.name: bug for bug in _ALL}

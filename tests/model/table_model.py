@@ -1,4 +1,4 @@
-"""As much of DynamoDB as the membership table uses, in memory and exactly: test_rows.py holds it against moto."""
+"""As much of DynamoDB as the membership table uses, in memory; test_table_model.py compares it with moto."""
 
 import copy
 import re
@@ -13,11 +13,11 @@ _COMPARISON = re.compile(r"(#?\w+) (<=|<|>|=) (:\w+)")
 
 
 class TableModel:
-    """One table with the key (audienceId, externalUserId). Answers as boto3's client does, refusals included."""
+    """One table with the key (audienceId, externalUserId). Answers as boto3's client does, errors included."""
 
     def __init__(self) -> None:
         self.page = 1000  # rows of one answer to a query
-        self.kept: dict[tuple[str, str], Row] = {}
+        self.rows: dict[tuple[str, str], Row] = {}
 
     def update_item(
         self,
@@ -35,21 +35,21 @@ class TableModel:
         assert TableName
         names, values = ExpressionAttributeNames or {}, ExpressionAttributeValues
         key = Key["audienceId"]["S"], Key["externalUserId"]["S"]
-        before = self.kept.get(key)
+        before = self.rows.get(key)
         if not _holds(ConditionExpression, before or {}, names, values):
             answer: Any = {"Error": {"Code": "ConditionalCheckFailedException", "Message": "the condition failed"}}
             if before is not None and ReturnValuesOnConditionCheckFailure == "ALL_OLD":
                 answer["Item"] = copy.deepcopy(before)
             raise ClientError(answer, "UpdateItem")
-        self.kept[key] = _updated(UpdateExpression, Key, before, names, values)
+        self.rows[key] = _updated(UpdateExpression, Key, before, names, values)
         return {"Attributes": copy.deepcopy(before)} if before is not None and ReturnValues == "ALL_OLD" else {}
 
     def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
         """Read rows; those that do not exist are left out."""
-        ((table, asked),) = RequestItems.items()
-        assert asked["ConsistentRead"] is True, "the protocol rests on it"
-        found = [self.kept.get((key["audienceId"]["S"], key["externalUserId"]["S"])) for key in asked["Keys"]]
-        wanted = asked.get("ProjectionExpression", "").split(", ")
+        ((table, request),) = RequestItems.items()
+        assert request["ConsistentRead"] is True, "the protocol depends on it"
+        found = [self.rows.get((key["audienceId"]["S"], key["externalUserId"]["S"])) for key in request["Keys"]]
+        wanted = request.get("ProjectionExpression", "").split(", ")
         return {
             "Responses": {
                 table: [
@@ -72,13 +72,13 @@ class TableModel:
         ExpressionAttributeValues: Row,  # noqa: N803
         ExclusiveStartKey: Row | None = None,  # noqa: N803
     ) -> dict[str, Any]:
-        """Read the next few rows of a partition, by key. A page holds `page` rows here, a megabyte there."""
+        """Read the next few rows of a partition, by key. A page holds `page` rows; DynamoDB's holds 1 MB."""
         assert TableName
         assert KeyConditionExpression == "audienceId = :audience"
         names, values = ExpressionAttributeNames, ExpressionAttributeValues
         after = ExclusiveStartKey["externalUserId"]["S"] if ExclusiveStartKey else ""
-        partition = sorted(key for key in self.kept if key[0] == values[":audience"]["S"] and key[1] > after)
-        read = [self.kept[key] for key in partition[: self.page]]
+        partition = sorted(key for key in self.rows if key[0] == values[":audience"]["S"] and key[1] > after)
+        read = [self.rows[key] for key in partition[: self.page]]
         wanted = [names.get(name, name) for name in ProjectionExpression.split(", ")]
         found = [
             {name: copy.deepcopy(row[name]) for name in wanted if name in row}
@@ -94,13 +94,13 @@ class TableModel:
         """Read one row."""
         assert TableName
         del ConsistentRead
-        row = self.kept.get((Key["audienceId"]["S"], Key["externalUserId"]["S"]))
+        row = self.rows.get((Key["audienceId"]["S"], Key["externalUserId"]["S"]))
         return {"Item": copy.deepcopy(row)} if row is not None else {}
 
     def put_item(self, *, TableName: str, Item: Row) -> dict[str, Any]:  # noqa: N803
         """Write a row, over what was there."""
         assert TableName
-        self.kept[Item["audienceId"]["S"], Item["externalUserId"]["S"]] = copy.deepcopy(Item)
+        self.rows[Item["audienceId"]["S"], Item["externalUserId"]["S"]] = copy.deepcopy(Item)
         return {}
 
 

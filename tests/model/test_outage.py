@@ -1,6 +1,6 @@
-"""Twelve hours without Amazon, on a clock of our own: nothing is lost or parked, and nobody has to do anything.
+"""Twelve hours without Amazon, in simulated time: nothing is lost or parked, and no operator has to act.
 
-The real Delivery, a queue that gives a message up after twenty receives, and a backlog in front of it.
+The real Delivery, and a queue that gives a message up after twenty receives.
 """
 
 import heapq
@@ -18,13 +18,13 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
 from audience_sync.messages import ChangeMessage, pack
 from local.template import Template
-from tests.faults.measurements import measured
+from tests.faults import measurements
 from tests.model.simulation import change_of
 
 HOUR = 3600.0
 OUTAGE = 12 * HOUR
 MESSAGES = 100  # of one change each; the worst case for the number of requests
-MAX_RECEIVES = 20  # after which the queue gives a message up; no more are needed, however long the outage
+MAX_RECEIVES = 20  # after which the queue gives a message up; fewer are needed, however long the outage
 BATCH = 50  # messages of one invocation
 TAKES = {"429": 0.1, "503": 0.1, "timeout": 30.0}  # seconds of one failing upload
 
@@ -53,7 +53,7 @@ class Queue:
             heapq.heappush(self.waiting, (self.now + delay, self.numbers, body, 0, self.now))
 
     def receive(self) -> list[Message]:
-        """Move on to the next visible message and take what is visible then."""
+        """Move the clock to the next visible message, and receive what is visible then."""
         self.now = max(self.now, self.waiting[0][0])
         batch: list[Message] = []
         while self.waiting and self.waiting[0][0] <= self.now and len(batch) < BATCH:
@@ -67,22 +67,22 @@ class Queue:
 
     def put_back(self, message: Message, delay: float) -> None:
         sent_at = message.sent_at / 1000
-        entry = (self.now + delay, int(message.message_id), message.body, message.receive_count, sent_at)
-        heapq.heappush(self.waiting, entry)
+        item = (self.now + delay, int(message.message_id), message.body, message.receive_count, sent_at)
+        heapq.heappush(self.waiting, item)
 
 
 @dataclass
 class Amazon:
-    """Fails in one way until the outage is over. Counts requests by hour."""
+    """Fails in one way until the outage is over."""
 
     queue: Queue
     error: AudienceSyncError
     takes: float
-    asked: list[float] = field(default_factory=list)
+    requests: list[float] = field(default_factory=list)  # when, in seconds
     members: set[str] = field(default_factory=set)
 
     def send_records(self, upload: Upload, *, timeout: float) -> str:
-        self.asked.append(self.queue.now)
+        self.requests.append(self.queue.now)
         if self.queue.now < OUTAGE:
             self.queue.now += min(self.takes, timeout)
             raise self.error
@@ -90,8 +90,8 @@ class Amazon:
         return "job"
 
 
-class NoLetters:
-    """Dead letters that nobody may write."""
+class NoDeadLetters:
+    """A dead letter queue to which nothing may be sent."""
 
     def send(self, bodies: Sequence[str], **_: object) -> None:
         raise AssertionError(f"{len(bodies)} changes were parked")
@@ -105,7 +105,7 @@ class NoLetters:
         pytest.param(OutcomeUnknown("timeout"), id="timeout"),
     ],
 )
-def test_twelve_hours_of_outage_lose_nothing_and_need_nobody(
+def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
     error: AudienceSyncError, request: pytest.FixtureRequest
 ) -> None:
     redrive = Template.load().resources("AWS::SQS::Queue")["ChangeQueue"]["RedrivePolicy"]
@@ -113,8 +113,8 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_nobody(
     queue = Queue(MAX_RECEIVES)
     amazon = Amazon(queue, error, TAKES[request.node.callspec.id])
     chance = random.Random(12)
-    books = DeliveryContext(queue, NoLetters(), None, Limits(), now=lambda: int(queue.now * 1000))
-    delivery = Delivery(amazon, books, monotonic=lambda: queue.now, jitter=chance.random)
+    context = DeliveryContext(queue, NoDeadLetters(), None, Limits(), now=lambda: int(queue.now * 1000))
+    delivery = Delivery(amazon, context, monotonic=lambda: queue.now, jitter=chance.random)
     changes = [change_of(f"m{n}", 1, exits=False, message_id=f"id-{n}", emails=["a"]) for n in range(MESSAGES)]
     for each in changes:
         queue.send(pack([each]), deadline=1.0)
@@ -125,11 +125,11 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_nobody(
         for deferred in report.deferred:
             queue.put_back(deferred.message, deferred.delay)
 
-    during = [moment for moment in amazon.asked if moment < OUTAGE]
+    during = [moment for moment in amazon.requests if moment < OUTAGE]
     recovery = queue.now - OUTAGE
-    measured(
+    measurements.record(
         16,
-        f"12 hours of {request.node.callspec.id}, {MESSAGES} messages, without the circuit",
+        f"12 hours of {request.node.callspec.id}, {MESSAGES} messages, without the circuit breaker",
         requests=len(during),
         receives_at_most=queue.most_receives,
         parked=0,
@@ -141,12 +141,12 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_nobody(
     assert len(during) <= MESSAGES * (OUTAGE / 450 + 10), "one request a message and backoff, 450 s apart on average"
 
 
-def test_what_has_been_put_back_as_new_still_knows_when_it_came() -> None:
+def test_a_message_that_was_sent_anew_keeps_its_attempts_and_the_time_of_acceptance() -> None:
     (body,) = pack([change_of("m", 1, exits=False, message_id="id", emails=["a"])])
     queue = Queue(20)
     delivery = Delivery(
         Amazon(queue, ServiceUnavailable("503"), 0.1),
-        DeliveryContext(queue, NoLetters(), None, Limits(), now=lambda: 0),
+        DeliveryContext(queue, NoDeadLetters(), None, Limits(), now=lambda: 0),
         monotonic=lambda: queue.now,
         jitter=lambda: 1.0,
     )

@@ -1,8 +1,8 @@
-"""The delivery protocol against every order of events that hypothesis can think of.
+"""The delivery protocol, in random orders of events that hypothesis generates.
 
-Workers overlap, crash and are delivered the same message twice; uploads fail in every way, are applied late, and their
-jobs end in any order. When all faults have stopped and everything has drained, membership at Amazon must be what the
-newest change of each member says, and nothing may have got lost on the way.
+Workers overlap, crash and receive the same message twice; uploads fail in every way, are applied late, and their jobs
+end in any order. When all faults have stopped and the queue is empty, membership at Amazon must be what the newest
+change of each member says, and no change may be lost.
 """
 
 import json
@@ -31,7 +31,7 @@ from audience_sync.errors import (
     TokenUnavailable,
     Unavailable,
 )
-from tests.model.simulation import SETTLE, InTurn, Job, Simulation, Worker, change_of, failing, version_of
+from tests.model.simulation import SETTLE, Job, SequentialExecutor, Simulation, Worker, change_of, failing, version_of
 
 if TYPE_CHECKING:
     from audience_sync.membership import MembershipChange
@@ -40,9 +40,9 @@ NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 STEPS = 40  # of one example, before its faults stop
 MEMBERS = ["ann", "Ann"]
 THROTTLED = ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "any")
-ROUNDS = 60  # of the drain; who needs more goes round in circles
+ROUNDS = 60  # of the drain; if more are needed, it never ends
 
-TROUBLE: dict[str, dict[str, Callable[[], Any]]] = {
+FAULTS: dict[str, dict[str, Callable[[], Any]]] = {
     "upload": {
         "429": failing(Throttled("429", retry_after=5)),
         "503": failing(ServiceUnavailable("503")),
@@ -65,7 +65,7 @@ ORDERS: list[Order] = [lambda jobs: jobs, lambda jobs: jobs[::-1], lambda jobs: 
 
 
 def pick[T](some: Sequence[T], which: int) -> T:
-    """Choose one, whatever the number."""
+    """Choose one; any number is valid."""
     return some[which % len(some)]
 
 
@@ -93,7 +93,7 @@ class Protocol(RuleBasedStateMachine):
         refused=RARELY,
     )
     def webhook(self, members: list[str], at: int, exits: bool, emails: set[str], erase: bool, refused: bool) -> None:
-        """Events at any time, in any order; an exit may come without identifiers, an entry never does.
+        """Events at any time, in any order; an exit may come without identifiers, an enter never does.
 
         Amazon answers 400 to some of them, for as long as there are faults.
         """
@@ -111,14 +111,14 @@ class Protocol(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sent)
     @rule(which=WHICH)
-    def webhook_again(self, which: int) -> None:
-        """Segment repeats itself."""
+    def webhook_duplicate(self, which: int) -> None:
+        """Segment sends an event twice."""
         self.simulation.accept([pick(self.sent, which)])
 
-    @precondition(lambda self: self.simulation.rows.kept)
+    @precondition(lambda self: self.simulation.table.rows)
     @rule()
     def renew(self) -> None:
-        """Whoever is in by the table is told again, whenever that may be."""
+        """All members that are active in the table are re-sent, at any time."""
         self.simulation.renew()
 
     # The queue
@@ -133,20 +133,20 @@ class Protocol(RuleBasedStateMachine):
     @precondition(lambda self: self.simulation.queue and len(self.simulation.workers) < 3)
     @rule(which=WHICH)
     def receive_twice(self, which: int) -> None:
-        """A message that somebody else may hold, or that is not due yet."""
+        """A message that another worker may hold, or that is not visible yet."""
         self.simulation.counts_are_exact = False
         self.simulation.receive([pick(self.simulation.queue, which)])
 
-    @precondition(lambda self: self.simulation.letters)
+    @precondition(lambda self: self.simulation.dead_letters)
     @rule(which=WHICH)
     def redrive(self, which: int) -> None:
-        self.simulation.redrive(pick(self.simulation.letters, which))
+        self.simulation.redrive(pick(self.simulation.dead_letters, which))
 
     # The workers
 
     @precondition(lambda self: self.simulation.workers)
     @rule(which=WHICH, calls=st.integers(1, 6))
-    def go_on(self, which: int, calls: int) -> None:
+    def let_calls_succeed(self, which: int, calls: int) -> None:
         worker = self._worker(which)
         for _ in range(calls):
             if not worker.task.is_done:
@@ -154,29 +154,29 @@ class Protocol(RuleBasedStateMachine):
 
     @precondition(lambda self: self.simulation.workers)
     @rule(which=WHICH, kind=st.integers(0, 4))
-    def go_wrong(self, which: int, kind: int) -> None:
+    def let_one_call_fail(self, which: int, kind: int) -> None:
         worker = self._worker(which)
-        kinds = [*TROUBLE.get(worker.task.about_to, {}).values()]
+        kinds = [*FAULTS.get(worker.task.about_to, {}).values()]
         self._step(worker, kinds[kind % len(kinds)] if kinds else None)
 
     @precondition(lambda self: any(worker.task.about_to == "upload" for worker in self.simulation.workers))
     @rule(how=st.sampled_from(["late", "applied"]), which=WHICH)
     def lose_the_answer(self, how: str, which: int) -> None:
-        """Amazon takes the upload, now or later; its sender never learns."""
+        """Amazon takes the upload, now or later; the worker gets no answer."""
         worker = self._worker(which, about_to="upload")
         records = worker.upload
         if self.simulation.refuses(records):
             self._step(worker)
             return
-        self.simulation.is_sure = False
-        self.simulation.late.append(Job(records, self.simulation.now + SETTLE))
+        self.simulation.order_is_kept = False
+        self.simulation.in_transit.append(Job(records, self.simulation.now + SETTLE))
         if how == "applied":
-            self.simulation.arrive(self.simulation.late[-1])
-        self._step(worker, TROUBLE["upload"]["reset"])
+            self.simulation.accept_late(self.simulation.in_transit[-1])
+        self._step(worker, FAULTS["upload"]["reset"])
 
-    @rule(services=st.sets(st.sampled_from(sorted(TROUBLE)), max_size=2))
-    def be_down(self, services: set[str]) -> None:
-        """These fail at every call, from now on until others do."""
+    @rule(services=st.sets(st.sampled_from(sorted(FAULTS)), max_size=2))
+    def break_services(self, services: set[str]) -> None:
+        """These services fail at every call, until this rule chooses others."""
         self.down = services
 
     @precondition(lambda self: self.simulation.workers)
@@ -186,10 +186,10 @@ class Protocol(RuleBasedStateMachine):
 
     # Amazon and the clock
 
-    @precondition(lambda self: self.simulation.late)
+    @precondition(lambda self: self.simulation.in_transit)
     @rule(which=WHICH)
-    def take_late(self, which: int) -> None:
-        self.simulation.arrive(pick(self.simulation.late, which))
+    def take_late_upload(self, which: int) -> None:
+        self.simulation.accept_late(pick(self.simulation.in_transit, which))
 
     @precondition(lambda self: self.simulation.jobs)
     @rule(which=WHICH)
@@ -204,49 +204,49 @@ class Protocol(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """D1 and D7, at every moment: who is neither at Amazon nor parked is in the queue, or a newer version is."""
-        known = self.simulation.accounted()
+        """D1 and D7, at every moment: each change, or a newer one, was sent, is parked, or is in the queue."""
+        known = self.simulation.newest_known()
         for change in self.simulation.accepted:
             assert known.get(change.record["externalUserId"], (-1,)) >= version_of(change.record), "lost"
 
     @invariant()
-    def the_last_word_is_the_newest(self) -> None:
-        """O1 as far as Amazon keeps the order, at once: with nothing under way, the last record sent is the newest."""
+    def the_last_upload_is_the_newest(self) -> None:
+        """O1 as far as Amazon keeps the order: with no worker running, the last record sent is the newest."""
         simulation = self.simulation
-        at_rest = not simulation.workers and all(json.loads(each.body).get("replay") for each in simulation.queue)
-        if at_rest and simulation.is_sure:
+        is_idle = not simulation.workers and all(json.loads(each.body).get("replay") for each in simulation.queue)
+        if is_idle and simulation.order_is_kept:
             for member, newest in simulation.newest().items():
                 version = version_of(newest.record)
                 if (
-                    member in simulation.last_told
+                    member in simulation.last_sent
                     and simulation.parked.get(member, (-1,)) < version
                     and not simulation.may_be_moot(newest)
                 ):
-                    assert simulation.last_told[member] == version, "an older record was sent last"
+                    assert simulation.last_sent[member] == version, "an older record was sent last"
 
     def teardown(self) -> None:
         try:
             self._drain()
-            self._check_the_end()
-            self.simulation.renew()  # once everything has come to rest, it changes nothing
+            self._check_result()
+            self.simulation.renew()  # when nothing else happens, it changes no membership
             self._drain()
-            self._check_the_end()
+            self._check_result()
         finally:
             for worker in self.simulation.workers:
                 worker.task.kill()
 
     def _drain(self) -> None:
-        """Let all faults stop and everything come to rest."""
+        """Stop all faults, and run workers until the queue is empty and all jobs have ended."""
         simulation = self.simulation
         simulation.refused.clear()
         self.down.clear()
         for _ in range(ROUNDS):
-            for worker in reversed(simulation.workers[:]):  # who came last goes first
+            for worker in reversed(simulation.workers[:]):  # the newest first
                 while not worker.task.is_done:
                     self._step(worker)
-            self.the_last_word_is_the_newest()
+            self.the_last_upload_is_the_newest()
             for body in [
-                body for body in simulation.letters if json.loads(body)["failure"]["reason"] != "no_identifier"
+                body for body in simulation.dead_letters if json.loads(body)["failure"]["reason"] != "no_identifier"
             ]:
                 simulation.redrive(body)
             if not simulation.queue:
@@ -256,27 +256,27 @@ class Protocol(RuleBasedStateMachine):
             simulation.receive(simulation.visible()[:3])
             self.nothing_is_lost()
         else:
-            raise AssertionError("it does not come to rest")
+            raise AssertionError("the queue does not become empty")
         simulation.pass_time(5000.0, ORDERS[1])
 
-    def _check_the_end(self) -> None:
+    def _check_result(self) -> None:
         simulation = self.simulation
         for member, newest in simulation.newest().items():
             held = simulation.held.get(member, set())
             if newest.exits:
-                assert held == set(), "O2: the newest change is an exit, and the person is in"
+                assert held == set(), "O2: the newest change is an exit, and the member is in"
             else:
                 named = {identity["email"] for identity in newest.record["hashedPII"]}
-                assert named <= held, "O1: the newest change is an entry, and the person is out"
-        for member in simulation.forgotten():
-            assert simulation.identities_of(member) == [], "P: asked to be forgotten, and is remembered"
+                assert named <= held, "O1: the newest change is an enter, and the member is out"
+        for member in simulation.erased():
+            assert simulation.identities_of(member) == [], "P: the deletion was requested, and identifiers are kept"
         counted = sum(simulation.counts.values())
         accepted = len(simulation.accepted) + simulation.redriven
-        assert counted >= accepted, "D6: changes without a verdict"
+        assert counted >= accepted, "D6: changes without an outcome"
         if simulation.counts_are_exact:
             assert counted == accepted, "D6: changes counted twice"
         for moment, changes in simulation.accepted_at.items():
-            assert simulation.ended[moment] >= changes, "D6: a gap in the books where nothing is lost"
+            assert simulation.completed[moment] >= changes, "D6: a gap in the audit where nothing is lost"
 
     def _worker(self, which: int, about_to: str | None = None) -> Worker:
         workers = [each for each in self.simulation.workers if about_to in (None, each.task.about_to)]
@@ -284,19 +284,19 @@ class Protocol(RuleBasedStateMachine):
 
     def _step(self, worker: Worker, outcome: Callable[[], Any] | None = None) -> None:
         if outcome is None and worker.task.about_to in self.down:
-            outcome = next(iter(TROUBLE[worker.task.about_to].values()))
+            outcome = next(iter(FAULTS[worker.task.about_to].values()))
         worker.task.step(outcome)
         if worker.task.is_done:
             self.simulation.workers.remove(worker)
 
 
 @pytest.fixture(autouse=True)
-def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", InTurn)
+def sequential_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", SequentialExecutor)
 
 
 def search(examples: int, *, phases: Collection[Phase] = tuple(Phase), derandomize: bool = True) -> None:
-    """Try so many examples. Raises what the first broken promise raises."""
+    """Run this many examples. Raises the first assertion or error that one of them raises."""
     found = settings(
         max_examples=examples,
         stateful_step_count=STEPS,

@@ -1,21 +1,21 @@
-"""The stage on which workers overlap: nobody moves untold, and whoever is killed does no more."""
+"""The scheduler of overlapping workers: a task runs only when stepped, and a killed one does nothing more."""
 
 from functools import partial
 
 from tests.model.scheduler import Task
 
 
-def test_an_actor_makes_its_calls_when_told_and_as_told() -> None:
-    moves: list[str] = []
+def test_a_task_makes_a_call_when_stepped_and_with_the_outcome_given() -> None:
+    calls: list[str] = []
 
-    def play(task: Task) -> None:
+    def run(task: Task) -> None:
         for name in ("a", "b"):
-            task.call(name, partial(moves.append, name))
+            task.call(name, partial(calls.append, name))
 
-    task = Task(play)
-    assert (task.about_to, moves) == ("begin", [])
+    task = Task(run)
+    assert (task.about_to, calls) == ("begin", [])
     task.step()
-    assert (task.about_to, moves) == ("a", [])
-    task.step(lambda: moves.append("something else"))
+    assert (task.about_to, calls) == ("a", [])
+    task.step(lambda: calls.append("something else"))
     task.kill()
-    assert (task.is_done, moves) == (True, ["something else"])
+    assert (task.is_done, calls) == (True, ["something else"])

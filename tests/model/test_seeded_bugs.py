@@ -1,4 +1,4 @@
-"""The tests are worth something: each of these bugs turns one of them red."""
+"""The tests detect bugs: each of these makes one of them fail."""
 
 import os
 import subprocess
@@ -12,29 +12,29 @@ from hypothesis import Phase
 from audience_sync.credentials import Keyring
 from tests.model.bug_injection import injected
 from tests.model.seeded_bugs import BUGS, MODEL, Bug
-from tests.model.simulation import InTurn
+from tests.model.simulation import SequentialExecutor
 from tests.model.test_protocol import search
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = 1000  # at most; every bug that is left to chance shows within some 250
+EXAMPLES = 1000  # at most; a random search finds each of these bugs within some 250
 
 
 def by_name(bugs: list[Bug]) -> list[object]:
     return [pytest.param(bug, id=bug.name) for bug in bugs]
 
 
-@pytest.mark.parametrize("bug", by_name([bug for bug in BUGS.values() if bug.judge == MODEL]))
+@pytest.mark.parametrize("bug", by_name([bug for bug in BUGS.values() if bug.detected_by == MODEL]))
 def test_the_state_machine_finds(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", InTurn)
-    with injected(bug), pytest.raises(Exception):  # noqa: B017, PT011 - whatever breaks first
+    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", SequentialExecutor)
+    with injected(bug), pytest.raises(Exception):  # noqa: B017, PT011 - any promise may break first
         search(EXAMPLES, phases=[Phase.generate])
 
 
-@pytest.mark.parametrize("bug", by_name([bug for bug in BUGS.values() if bug.judge != MODEL]))
+@pytest.mark.parametrize("bug", by_name([bug for bug in BUGS.values() if bug.detected_by != MODEL]))
 def test_another_test_finds(bug: Bug) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "tests.model.bug_injection", "-p", "no:cacheprovider"]
     ended = subprocess.run(
-        [*command, bug.judge],
+        [*command, bug.detected_by],
         cwd=ROOT,
         env=os.environ | {"SEEDED_BUG": bug.name},
         stdout=subprocess.PIPE,
@@ -47,7 +47,7 @@ def test_another_test_finds(bug: Bug) -> None:
     assert "1 failed" in ended.stdout
 
 
-class Touchy(bytes):
+class WithoutEquality(bytes):
     """A secret that must not be compared byte by byte until the first difference."""
 
     def __eq__(self, other: object) -> bool:
@@ -56,9 +56,9 @@ class Touchy(bytes):
     __hash__ = bytes.__hash__
 
 
-def test_keys_are_compared_without_telling_where_they_differ() -> None:
+def test_keys_are_compared_in_constant_time() -> None:
     keyring = Keyring.from_json({"eventKey": "event-key-for-this-test-1"})
-    touchy = tuple(map(Touchy, keyring.event_keys.secrets))
-    keyring = replace(keyring, event_keys=keyring.event_keys._replace(secrets=touchy))
+    secrets = tuple(map(WithoutEquality, keyring.event_keys.secrets))
+    keyring = replace(keyring, event_keys=keyring.event_keys._replace(secrets=secrets))
     headers = {"x-api-key": "event-key-for-this-test-1"}
     assert keyring.authenticate_events(headers, b"{}", accept_first_event=False) is False

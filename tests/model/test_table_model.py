@@ -1,4 +1,4 @@
-"""The table that the model uses in place of DynamoDB answers as moto's does, call by call."""
+"""The simulation's table answers like moto's DynamoDB, call by call."""
 
 import random
 import time
@@ -39,21 +39,21 @@ def any_change(chance: random.Random) -> MembershipChange:
     return MembershipChange("418273650912345678", None, at, f"id-{chance.randint(1, 3)}", record, erase)
 
 
-def plain(standing: WriteResult | TransientError) -> object:
-    return standing if isinstance(standing, WriteResult) else str(standing)
+def comparable(result: WriteResult | TransientError) -> object:
+    return result if isinstance(result, WriteResult) else str(result)
 
 
-def test_the_models_table_behaves_as_dynamodb_does(dynamodb: Any) -> None:
-    chance, clock, rows = random.Random(7), [1_800_000_000.0], TableModel()
-    client: Any = rows
+def test_the_table_model_behaves_like_dynamodb(dynamodb: Any) -> None:
+    chance, clock, model = random.Random(7), [1_800_000_000.0], TableModel()
+    client: Any = model
     ours = MembershipTable(client, "members", lambda: clock[0], 900.0)
     theirs = MembershipTable(dynamodb, "members", lambda: clock[0], 900.0)
-    everyone = [("418273650912345678", name) for name in ("m1", "M1", "nobody")]
+    everyone = [("418273650912345678", name) for name in ("m1", "M1", "unknown")]
     for _ in range(150):
         clock[0] += chance.choice([1, 400, 1000])
         change = any_change(chance)
-        told = [[plain(each) for each in table.record([change])] for table in (ours, theirs)]
-        assert told[0] == told[1]
+        results = [[comparable(each) for each in table.record([change])] for table in (ours, theirs)]
+        assert results[0] == results[1]
         if change.erase:
             for table in (ours, theirs):
                 table.erase(change)
@@ -62,7 +62,7 @@ def test_the_models_table_behaves_as_dynamodb_does(dynamodb: Any) -> None:
         assert newest[0] == newest[1]
     stored = dynamodb.scan(TableName="members", ConsistentRead=True)["Items"]
     assert {row["externalUserId"]["S"]: _sorted(row) for row in stored} == {
-        member: _sorted(row) for (_, member), row in rows.kept.items()
+        member: _sorted(row) for (_, member), row in model.rows.items()
     }
 
 

@@ -73,7 +73,7 @@ class Site:
     """A membership table, a queue, and a clock that sleeping moves."""
 
     def __init__(self) -> None:
-        self.rows = TableModel()
+        self.table = TableModel()
         self.queue = Queue()
         self.now = NOW
         self.seconds = 0.0
@@ -81,11 +81,11 @@ class Site:
 
     def write(self, *changes: MembershipChange, days: float = 0) -> None:
         """Record changes as told to Amazon so many days ago."""
-        client: Any = self.rows
+        client: Any = self.table
         MembershipTable(client, "members", lambda: self.now - days * DAY, 900.0).record(changes)
 
     def run(self, *audiences: Audience, deadline: float = LATER) -> RenewalReport:
-        client: Any = self.rows
+        client: Any = self.table
         clock = Clock(lambda: self.now, self._monotonic, self._sleep)
         checkpoint = Checkpoint(client, "members", RENEWAL)
         return Renewal(MembershipScan(client, "members"), checkpoint, self.queue, clock).run(
@@ -187,7 +187,7 @@ def test_it_goes_to_where_the_audience_goes_by_now(site: Site) -> None:
 
 
 def test_every_page_of_every_renewed_audience_is_read(site: Site) -> None:
-    site.rows.page = 2
+    site.table.page = 2
     everyone = [f"m{number}" for number in range(5)]
     for audience_id in ("1", "2", "3"):
         site.write(*(change(member, audience_id=audience_id) for member in everyone), days=390)
@@ -223,7 +223,7 @@ def test_a_queue_that_stays_full_ends_the_run_before_its_time(site: Site) -> Non
 
 def test_without_the_ordering_guard_nobody_knows_who_is_in(site: Site) -> None:
     site.write(change("m1"), days=390)
-    client: Any = site.rows
+    client: Any = site.table
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
     assert Renewal(None, Checkpoint(client, "members", RENEWAL), site.queue, clock).run(
         [renewed()], deadline=LATER
@@ -250,7 +250,7 @@ def run_by_run(site: Site, *audiences: Audience, runs: int) -> list[list[str]]:
 
 
 def test_a_run_without_time_says_so_and_the_next_ones_go_on_until_all_are_through(site: Site) -> None:
-    site.rows.page = 1
+    site.table.page = 1
     site.per_look = 1.0
     for audience_id in ("1", "2"):
         members = [f"{audience_id}{letter}" for letter in "abc"]
@@ -260,7 +260,7 @@ def test_a_run_without_time_says_so_and_the_next_ones_go_on_until_all_are_throug
 
 
 def test_an_audience_that_is_gone_meanwhile_does_not_hold_the_others_up(site: Site) -> None:
-    site.rows.page = 1
+    site.table.page = 1
     site.per_look = 1.0
     for audience_id in ("1", "2"):
         site.write(*(change(f"{audience_id}{letter}", audience_id=audience_id) for letter in "abc"), days=390)
@@ -269,20 +269,20 @@ def test_an_audience_that_is_gone_meanwhile_does_not_hold_the_others_up(site: Si
 
 
 def test_a_run_that_ends_in_time_leaves_no_bookmark(site: Site) -> None:
-    before = site.rows.kept.copy()
+    before = site.table.rows.copy()
     assert site.run(renewed()).reason is None
-    assert site.rows.kept == before
+    assert site.table.rows == before
 
 
 @pytest.mark.parametrize(
     "break_",
     [
         pytest.param(lambda site: setattr(site.queue, "fails_after", 1), id="the queue"),
-        pytest.param(lambda site: setattr(site.rows, "query", _down), id="the table"),
+        pytest.param(lambda site: setattr(site.table, "query", _down), id="the table"),
     ],
 )
 def test_trouble_is_not_swallowed_and_what_was_queued_stays(site: Site, break_: Callable[[Site], None]) -> None:
-    site.rows.page = 1
+    site.table.page = 1
     site.write(change("m1"), change("m2"), days=390)
     break_(site)
     with pytest.raises(Unavailable):
