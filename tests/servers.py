@@ -34,7 +34,7 @@ def serve(build: Callable[[], web.Application], *, decompress: bool = True) -> I
 
     async def end() -> None:
         await runner.cleanup()
-        left = asyncio.all_tasks() - {asyncio.current_task()}  # answers that are held back, and nobody waits for
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # answers that are held back
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The circuit before Amazon, with its state in the real membership table."""
+"""The circuit breaker before Amazon, with its state in the real membership table."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,9 @@ from audience_sync.delivery.circuit_breaker import FAILURE_WINDOW, FAILURES, Cir
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
 from local import aws, resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION, Template
+from local.template import REGION
+from tests.clocks import ManualClock
+from tests.tables import create_membership_table
 
 TO_DSP = Upload(Target("1"), (b"{}",))
 TO_OTHER, TO_THIRD = Upload(Target("3"), (b"{}",)), Upload(Target("4"), (b"{}",))
@@ -22,143 +24,143 @@ RECOVERY = 60  # seconds
 
 @dataclass
 class Amazon:
-    """Fails as it is told, and counts how often it is asked."""
+    """Raises `error` where that is set, and counts the requests."""
 
     error: AudienceSyncError | None = field(default_factory=lambda: ServiceUnavailable("Amazon answered 503"))
-    asked: int = 0
+    requests: int = 0
 
     def send_records(self, upload: Upload, *, timeout: float) -> str:
         assert upload.encoded
         assert timeout > 0
-        self.asked += 1
+        self.requests += 1
         if self.error:
             raise self.error
         return "job-1"
 
-    def ask(self, circuits: CircuitBreakers, upload: Upload = TO_DSP, times: int = 1) -> str:
-        told = ""
+    def send(self, circuit_breakers: CircuitBreakers, upload: Upload = TO_DSP, times: int = 1) -> str:
+        result = ""
         for _ in range(times):
             try:
-                told = circuits.wrap(self).send_records(upload, timeout=1.0)
+                result = circuit_breakers.wrap(self).send_records(upload, timeout=1.0)
             except AudienceSyncError as error:
-                told = error.reason
-        return told
-
-
-@dataclass
-class Clock:
-    """The breaker's, which reckons in whole seconds."""
-
-    now: int = 1_800_000_000
+                result = error.reason
+        return result
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(base.CircuitBreakerHandler, "_now", lambda _: clock.now)
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    clock = ManualClock(1_800_000_000)
+    monkeypatch.setattr(base.CircuitBreakerHandler, "_now", lambda _: int(clock.now))  # it counts whole seconds
     return clock
 
 
 @pytest.fixture
-def circuits(clock: Clock) -> Iterator[CircuitBreakers]:
-    """On a clock that stands still until the test moves it."""
+def circuit_breakers(clock: ManualClock) -> Iterator[CircuitBreakers]:
+    """With a clock that only the test moves."""
     for counters in (base._LOCAL_FAILURES, base._LOCAL_SUCCESSES, base._LAST_OBSERVED_STATE):
         counters.clear()
     with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
-        template, dynamodb = Template.load(), resources.client("dynamodb", url)
-        properties = template.resources("AWS::DynamoDB::Table")["MembershipTable"]
-        known = ("KeySchema", "AttributeDefinitions", "BillingMode")
-        dynamodb.create_table(TableName="members", **{key: template.resolve(properties[key]) for key in known})
-        yield CircuitBreakers(dynamodb, "members", recovery=RECOVERY, monotonic=lambda: clock.now)
+        dynamodb = resources.client("dynamodb", url)
+        create_membership_table(dynamodb, "members")
+        yield CircuitBreakers(dynamodb, "members", recovery=RECOVERY, monotonic=clock)
 
 
-def test_after_some_failures_in_a_row_nobody_asks_any_more(circuits: CircuitBreakers) -> None:
+def test_after_some_failures_in_a_row_no_request_is_made(circuit_breakers: CircuitBreakers) -> None:
     amazon = Amazon()
-    assert amazon.ask(circuits, times=FAILURES) == "service_unavailable"
-    assert amazon.ask(circuits, times=10) == "circuit_open"
-    assert amazon.asked == FAILURES
+    assert amazon.send(circuit_breakers, times=FAILURES) == "service_unavailable"
+    assert amazon.send(circuit_breakers, times=10) == "circuit_open"
+    assert amazon.requests == FAILURES
 
 
-def test_lost_answers_count_as_failures(circuits: CircuitBreakers) -> None:
+def test_lost_answers_count_as_failures(circuit_breakers: CircuitBreakers) -> None:
     amazon = Amazon(OutcomeUnknown("reset"))
-    amazon.ask(circuits, times=FAILURES)
-    assert amazon.ask(circuits) == "circuit_open"
+    amazon.send(circuit_breakers, times=FAILURES)
+    assert amazon.send(circuit_breakers) == "circuit_open"
 
 
-def test_being_throttled_does_not(circuits: CircuitBreakers) -> None:
+def test_throttling_does_not_count_as_a_failure(circuit_breakers: CircuitBreakers) -> None:
     amazon = Amazon(Throttled("429", retry_after=1))
-    assert amazon.ask(circuits, times=3 * FAILURES) == "throttled"
-    assert amazon.asked == 3 * FAILURES
+    assert amazon.send(circuit_breakers, times=3 * FAILURES) == "throttled"
+    assert amazon.requests == 3 * FAILURES
 
 
-def test_one_success_in_between_starts_the_count_anew(circuits: CircuitBreakers) -> None:
+def test_a_success_in_between_starts_the_count_anew(circuit_breakers: CircuitBreakers) -> None:
     down, well = Amazon(), Amazon(error=None)
     for _ in range(3):
-        down.ask(circuits, times=FAILURES - 1)
-        assert well.ask(circuits) == "job-1"
-    assert down.asked == 3 * (FAILURES - 1)
+        down.send(circuit_breakers, times=FAILURES - 1)
+        assert well.send(circuit_breakers) == "job-1"
+    assert down.requests == 3 * (FAILURES - 1)
 
 
-def test_one_connections_circuit_is_not_anothers(circuits: CircuitBreakers) -> None:
-    Amazon().ask(circuits, TO_DSP, times=FAILURES)
-    assert Amazon(error=None).ask(circuits, TO_AMC) == "job-1"
+def test_each_connection_has_a_circuit_breaker_of_its_own(circuit_breakers: CircuitBreakers) -> None:
+    Amazon().send(circuit_breakers, TO_DSP, times=FAILURES)
+    assert Amazon(error=None).send(circuit_breakers, TO_AMC) == "job-1"
 
 
-def test_an_audience_that_fails_alone_stops_no_other(circuits: CircuitBreakers) -> None:
+def test_an_audience_that_fails_alone_stops_no_other(circuit_breakers: CircuitBreakers) -> None:
     amazon = Amazon()
-    amazon.ask(circuits, TO_DSP, times=3 * FAILURES)
+    amazon.send(circuit_breakers, TO_DSP, times=3 * FAILURES)
     well = Amazon(error=None)
-    assert [well.ask(circuits, TO_OTHER), amazon.ask(circuits, TO_DSP)] * 3 == ["job-1", "circuit_open"] * 3
-    assert amazon.asked == FAILURES
+    assert [well.send(circuit_breakers, TO_OTHER), amazon.send(circuit_breakers, TO_DSP)] * 3 == [
+        "job-1",
+        "circuit_open",
+    ] * 3
+    assert amazon.requests == FAILURES
 
 
-def test_where_two_audiences_fail_it_is_the_connection(circuits: CircuitBreakers) -> None:
+def test_where_two_audiences_fail_the_circuit_breaker_of_their_connection_opens(
+    circuit_breakers: CircuitBreakers,
+) -> None:
     amazon = Amazon()
     for _ in range(3 * FAILURES):
-        amazon.ask(circuits, TO_DSP)
-        amazon.ask(circuits, TO_OTHER)
-    assert amazon.asked <= FAILURES + 2, "the first failure of each was its own"
-    assert Amazon(error=None).ask(circuits, TO_THIRD) == "circuit_open"
-    assert Amazon(error=None).ask(circuits, TO_AMC) == "job-1"
+        amazon.send(circuit_breakers, TO_DSP)
+        amazon.send(circuit_breakers, TO_OTHER)
+    assert amazon.requests <= FAILURES + 2, "the first failure of each audience counts for itself"
+    assert Amazon(error=None).send(circuit_breakers, TO_THIRD) == "circuit_open"
+    assert Amazon(error=None).send(circuit_breakers, TO_AMC) == "job-1"
 
 
-def test_after_the_connections_circuit_an_audience_is_asked_by_itself_again(
-    circuits: CircuitBreakers, clock: Clock
+def test_when_the_connections_circuit_breaker_has_closed_an_audience_counts_for_itself_again(
+    circuit_breakers: CircuitBreakers, clock: ManualClock
 ) -> None:
     down, well = Amazon(), Amazon(error=None)
     for _ in range(FAILURES):
-        down.ask(circuits, TO_DSP)
-        down.ask(circuits, TO_OTHER)
+        down.send(circuit_breakers, TO_DSP)
+        down.send(circuit_breakers, TO_OTHER)
     clock.now += RECOVERY
-    assert well.ask(circuits, TO_DSP) == well.ask(circuits, TO_OTHER) == "job-1"
-    down.ask(circuits, TO_DSP, times=FAILURES)
-    assert well.ask(circuits, TO_OTHER) == "job-1"
+    assert well.send(circuit_breakers, TO_DSP) == well.send(circuit_breakers, TO_OTHER) == "job-1"
+    down.send(circuit_breakers, TO_DSP, times=FAILURES)
+    assert well.send(circuit_breakers, TO_OTHER) == "job-1"
 
 
-def test_a_failure_long_ago_is_not_held_against_another_audience(circuits: CircuitBreakers, clock: Clock) -> None:
+def test_a_failure_long_ago_does_not_count_when_another_audience_fails(
+    circuit_breakers: CircuitBreakers, clock: ManualClock
+) -> None:
     down = Amazon()
-    down.ask(circuits, TO_DSP)
+    down.send(circuit_breakers, TO_DSP)
     clock.now += round(FAILURE_WINDOW)
-    down.ask(circuits, TO_OTHER, times=FAILURES)
-    assert Amazon(error=None).ask(circuits, TO_DSP) == "job-1"
+    down.send(circuit_breakers, TO_OTHER, times=FAILURES)
+    assert Amazon(error=None).send(circuit_breakers, TO_DSP) == "job-1"
 
 
-def test_after_a_while_one_try_is_made_and_success_closes_the_circuit(circuits: CircuitBreakers, clock: Clock) -> None:
+def test_after_the_recovery_time_one_request_is_made_and_success_closes_the_circuit_breaker(
+    circuit_breakers: CircuitBreakers, clock: ManualClock
+) -> None:
     amazon = Amazon()
-    amazon.ask(circuits, times=FAILURES)
+    amazon.send(circuit_breakers, times=FAILURES)
     clock.now += RECOVERY - 1
-    assert amazon.ask(circuits) == "circuit_open"
+    assert amazon.send(circuit_breakers) == "circuit_open"
     clock.now += 1
-    assert amazon.ask(circuits) == "service_unavailable"
-    assert amazon.ask(circuits, times=3) == "circuit_open"
-    assert amazon.asked == FAILURES + 1, "one try, then waiting again"
+    assert amazon.send(circuit_breakers) == "service_unavailable"
+    assert amazon.send(circuit_breakers, times=3) == "circuit_open"
+    assert amazon.requests == FAILURES + 1, "one request, then it waits again"
     clock.now += RECOVERY
     amazon.error = None
-    assert amazon.ask(circuits, times=2) == "job-1"
+    assert amazon.send(circuit_breakers, times=2) == "job-1"
 
 
 def test_a_state_store_that_is_down_stops_nothing() -> None:
     nowhere = CircuitBreakers(
         resources.client("dynamodb", "http://127.0.0.1:9"), "members", recovery=1, monotonic=time.monotonic
     )
-    assert Amazon(error=None).ask(nowhere) == "job-1"
+    assert Amazon(error=None).send(nowhere) == "job-1"

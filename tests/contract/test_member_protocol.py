@@ -1,4 +1,4 @@
-"""The newest change of a member wins, whatever overlaps, repeats or overtakes: the protocol against a real table."""
+"""The newest change of a member wins, in whatever order changes arrive: the protocol against a real table."""
 
 import hashlib
 import json
@@ -21,8 +21,9 @@ from audience_sync.membership import MembershipChange
 from audience_sync.messages import ChangeMessage, pack
 from local import aws, resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION, Template
-from tests.faults.proxy import in_front_of, refuse
+from local.template import REGION
+from tests.faults.proxy import fault_proxy, refuse
+from tests.tables import create_membership_table
 
 AUDIENCE = "418273650912345678"
 JOB = 900.0
@@ -47,7 +48,7 @@ def change(
 
 @dataclass
 class Amazon:
-    """Applies uploads in the order in which it accepts them; something may happen just before that."""
+    """Applies uploads in the order in which it accepts them; `meanwhile` runs just before the next one."""
 
     meanwhile: Callable[[], None] | None = None
     fails: AudienceSyncError | None = None
@@ -75,12 +76,12 @@ class Amazon:
             if record["action"] == "DELETE":
                 held -= named
 
-    def inside(self) -> set[str]:
+    def active(self) -> set[str]:
         return {member for member, held in self.members.items() if held}
 
 
 @dataclass
-class Kept:
+class FakeQueue:
     """A queue that keeps what it is sent."""
 
     bodies: list[tuple[str, float]] = field(default_factory=list)
@@ -94,14 +95,14 @@ class Kept:
 
 
 @dataclass
-class Site:
-    """One stack: a table, a queue, and any number of workers."""
+class WorkerStack:
+    """A table, a queue, and any number of workers."""
 
     url: str
     table: str
     amazon: Amazon = field(default_factory=Amazon)
-    queue: Kept = field(default_factory=Kept)
-    dead_letters: Kept = field(default_factory=Kept)
+    queue: FakeQueue = field(default_factory=FakeQueue)
+    dead_letters: FakeQueue = field(default_factory=FakeQueue)
     now: float = NOW
     calls: list[str] = field(default_factory=list)  # of the table, by the workers
 
@@ -115,8 +116,10 @@ class Site:
         return self.deliver_messages(*messages)
 
     def deliver_messages(self, *messages: Message) -> BatchReport:
-        books = DeliveryContext(self.queue, self.dead_letters, self.members(), Limits(job=JOB), now=lambda: 0)
-        return Delivery(self.amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0).deliver(messages, deadline=60.0)
+        context = DeliveryContext(self.queue, self.dead_letters, self.members(), Limits(job=JOB), now=lambda: 0)
+        return Delivery(self.amazon, context, monotonic=lambda: 0.0, jitter=lambda: 1.0).deliver(
+            messages, deadline=60.0
+        )
 
     def row(self, member: str = "m1") -> dict[str, Any]:
         key = {"audienceId": {"S": AUDIENCE}, "externalUserId": {"S": member}}
@@ -131,241 +134,242 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def site(url: str) -> Iterator[Site]:
-    template = Template.load()
+def stack(url: str) -> Iterator[WorkerStack]:
     dynamodb = resources.client("dynamodb", url)
-    properties = template.resources("AWS::DynamoDB::Table")["MembershipTable"]
-    known = ("KeySchema", "AttributeDefinitions", "BillingMode")
-    dynamodb.create_table(TableName="members", **{key: template.resolve(properties[key]) for key in known})
-    yield Site(url, "members")
+    create_membership_table(dynamodb, "members")
+    yield WorkerStack(url, "members")
     dynamodb.delete_table(TableName="members")
 
 
-def test_a_quiet_change_costs_one_upload_and_is_recorded(site: Site) -> None:
-    report = site.deliver(change("a@b.co", at=5))
-    assert (report.delivered, report.superseded, len(site.amazon.uploads), site.queue.bodies) == (1, 0, 1, [])
-    row = site.row()
+def test_a_change_without_others_takes_one_upload_and_is_recorded(stack: WorkerStack) -> None:
+    report = stack.deliver(change("a@b.co", at=5))
+    assert (report.delivered, report.superseded, len(stack.amazon.uploads), stack.queue.bodies) == (1, 0, 1, [])
+    row = stack.row()
     assert int(row["expiresAt"]["N"]) == NOW + KEEP_ACTIVE
     assert json.loads(row["change"]["S"])["at"] == 5
 
 
-def test_an_older_change_that_arrives_later_is_superseded_and_not_sent(site: Site) -> None:
-    site.deliver(change("a@b.co", at=5, exits=True))
-    report = site.deliver(change("a@b.co", at=4))
-    assert (report.delivered, report.superseded, len(site.amazon.uploads)) == (0, 1, 1)
-    assert site.amazon.inside() == set()
+def test_an_older_change_that_arrives_later_is_superseded_and_not_sent(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=5, exits=True))
+    report = stack.deliver(change("a@b.co", at=4))
+    assert (report.delivered, report.superseded, len(stack.amazon.uploads)) == (0, 1, 1)
+    assert stack.amazon.active() == set()
 
 
-def test_an_exit_of_the_same_moment_wins_in_either_order(site: Site) -> None:
-    site.deliver(change("a@b.co", at=5, exits=True))
-    site.deliver(change("a@b.co", at=5, message_id="z"))
-    assert site.amazon.inside() == set()
+def test_an_exit_of_the_same_moment_wins_in_either_order(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=5, exits=True))
+    stack.deliver(change("a@b.co", at=5, message_id="z"))
+    assert stack.amazon.active() == set()
 
 
-def test_an_exit_takes_along_every_identifier_that_was_ever_sent(site: Site) -> None:
-    site.deliver(change("old@b.co", at=1))
-    site.deliver(change("new@b.co", at=2))
-    site.deliver(change(at=3, exits=True))
-    assert {identity["email"] for identity in site.amazon.uploads[-1][0]["hashedPII"]} == {
+def test_an_exit_carries_every_identifier_that_was_ever_sent(stack: WorkerStack) -> None:
+    stack.deliver(change("old@b.co", at=1))
+    stack.deliver(change("new@b.co", at=2))
+    stack.deliver(change(at=3, exits=True))
+    assert {identity["email"] for identity in stack.amazon.uploads[-1][0]["hashedPII"]} == {
         digest("old@b.co"),
         digest("new@b.co"),
     }
-    assert site.amazon.inside() == set()
-    assert int(site.row()["expiresAt"]["N"]) == NOW + KEEP_EXIT
+    assert stack.amazon.active() == set()
+    assert int(stack.row()["expiresAt"]["N"]) == NOW + KEEP_EXIT
 
 
-def test_who_moves_on_during_an_upload_is_sent_once_more(site: Site) -> None:
+def test_a_member_who_changes_during_an_upload_is_sent_once_more(stack: WorkerStack) -> None:
     def other_worker() -> None:
-        books = DeliveryContext(site.queue, site.dead_letters, site.members(), Limits(job=JOB), now=lambda: 0)
+        context = DeliveryContext(stack.queue, stack.dead_letters, stack.members(), Limits(job=JOB), now=lambda: 0)
         (body,) = pack([change("a@b.co", at=2, exits=True)])
-        other = Delivery(site.amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0)
+        other = Delivery(stack.amazon, context, monotonic=lambda: 0.0, jitter=lambda: 1.0)
         assert other.deliver([Message("other", "h", body, 1, 0)], deadline=60.0).delivered == 1
 
-    site.amazon.meanwhile = other_worker  # the exit overtakes the entry, which Amazon then accepts last
-    report = site.deliver(change("a@b.co", at=1))
-    assert [upload[0]["action"] for upload in site.amazon.uploads] == ["DELETE", "CREATE", "DELETE"]
-    assert site.amazon.inside() == set()
+    stack.amazon.meanwhile = other_worker  # the exit overtakes the enter, which Amazon then accepts last
+    report = stack.deliver(change("a@b.co", at=1))
+    assert [upload[0]["action"] for upload in stack.amazon.uploads] == ["DELETE", "CREATE", "DELETE"]
+    assert stack.amazon.active() == set()
     assert report.deferred == []
 
 
-def test_who_keeps_moving_on_is_left_for_the_next_time(site: Site) -> None:
+def test_a_member_who_keeps_changing_is_deferred(stack: WorkerStack) -> None:
     moments = iter(range(2, 20))
 
-    class Restless(Amazon):
+    class ChangingAmazon(Amazon):
         def send_records(self, upload: Upload, *, timeout: float) -> str:
-            site.members().record([change("a@b.co", at=next(moments))])
+            stack.members().record([change("a@b.co", at=next(moments))])
             return super().send_records(upload, timeout=timeout)
 
-    site.amazon = Restless()
-    report = site.deliver(change("a@b.co", at=1))
+    stack.amazon = ChangingAmazon()
+    report = stack.deliver(change("a@b.co", at=1))
     assert [deferred.reason for deferred in report.deferred] == ["moved_on"]
-    assert len(site.amazon.uploads) == 3
+    assert len(stack.amazon.uploads) == 3
     assert report.delivered == 0
 
 
-def test_an_entry_that_amazon_applies_late_is_followed_by_the_exit_again(site: Site) -> None:
-    site.amazon.fails = OutcomeUnknown("timeout")
+def test_after_an_enter_that_amazon_applies_late_the_exit_is_sent_again(stack: WorkerStack) -> None:
+    stack.amazon.fails = OutcomeUnknown("timeout")
     entered = change("a@b.co", at=1)
-    (deferred,) = site.deliver(entered).deferred
+    (deferred,) = stack.deliver(entered).deferred
     assert deferred.delay >= 60
-    site.deliver(change("a@b.co", at=2, exits=True))
-    site.amazon.apply([entered.record])  # after the exit: the person is in again
-    assert site.amazon.inside() == {"m1"}
-    report = site.deliver(entered, receives=2)
-    assert site.amazon.inside() == set()
+    stack.deliver(change("a@b.co", at=2, exits=True))
+    stack.amazon.apply([entered.record])  # after the exit: the member is in again
+    assert stack.amazon.active() == {"m1"}
+    report = stack.deliver(entered, receives=2)
+    assert stack.amazon.active() == set()
     assert (report.superseded, report.delivered) == (1, 0)
 
 
-def test_what_is_told_again_goes_to_the_same_targets(site: Site) -> None:
+def test_a_replay_goes_to_the_same_targets(stack: WorkerStack) -> None:
     entered, exited = change("a@b.co", at=1), change(at=2, exits=True)
-    for told in (entered, exited):
-        site.deliver(replace(told, connection_id="c", target_types=("DSP",)))
-    ((again, _),) = site.queue.bodies
-    envelope = json.loads(again)
+    for each in (entered, exited):
+        stack.deliver(replace(each, connection_id="c", target_types=("DSP",)))
+    ((replayed, _),) = stack.queue.bodies
+    envelope = json.loads(replayed)
     assert (envelope["connectionId"], envelope["targetTypes"]) == ("c", ["DSP"])
 
 
-def test_a_redelivered_change_is_sent_again_and_harms_nothing(site: Site) -> None:
+def test_a_redelivered_change_is_sent_again_and_is_harmless(stack: WorkerStack) -> None:
     for receives in (1, 2):
-        site.deliver(change("a@b.co", at=1), receives=receives)
-    assert len(site.amazon.uploads) == 2
-    assert site.amazon.inside() == {"m1"}
+        stack.deliver(change("a@b.co", at=1), receives=receives)
+    assert len(stack.amazon.uploads) == 2
+    assert stack.amazon.active() == {"m1"}
 
 
 @pytest.mark.parametrize("exits", [pytest.param(False, id="in"), pytest.param(True, id="out")])
-def test_the_row_of_a_member_who_is_told_again_outlives_the_member(site: Site, exits: bool) -> None:
-    site.deliver(change("a@b.co", at=1, exits=exits))
-    site.now += 20 * 86_400
-    site.deliver(change("a@b.co", at=1, exits=exits))
-    assert int(site.row()["expiresAt"]["N"]) == site.now + (KEEP_EXIT if exits else KEEP_ACTIVE)
+def test_the_row_of_a_member_who_is_sent_again_outlives_the_member(stack: WorkerStack, exits: bool) -> None:
+    stack.deliver(change("a@b.co", at=1, exits=exits))
+    stack.now += 20 * 86_400
+    stack.deliver(change("a@b.co", at=1, exits=exits))
+    assert int(stack.row()["expiresAt"]["N"]) == stack.now + (KEEP_EXIT if exits else KEEP_ACTIVE)
 
 
-def test_a_change_that_contradicts_a_recent_one_is_repeated_when_both_jobs_have_ended(site: Site) -> None:
-    site.deliver(change("a@b.co", at=1))
-    site.now += 30
-    site.deliver(change("a@b.co", at=2, exits=True))
-    ((again, delay),) = site.queue.bodies
+def test_the_opposite_of_a_recent_change_is_sent_again_when_both_jobs_have_ended(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 30
+    stack.deliver(change("a@b.co", at=2, exits=True))
+    ((replayed, delay),) = stack.queue.bodies
     assert delay == JOB
-    site.now += JOB
-    uploads = site.amazon.uploads
-    site.amazon.apply([uploads[1][0], uploads[0][0]])  # the jobs end in reverse
-    assert site.amazon.inside() == {"m1"}
-    report = site.deliver_messages(Message("again", "h", again, 1, 0))
-    assert site.amazon.inside() == set()
+    stack.now += JOB
+    uploads = stack.amazon.uploads
+    stack.amazon.apply([uploads[1][0], uploads[0][0]])  # the jobs end in reverse
+    assert stack.amazon.active() == {"m1"}
+    report = stack.deliver_messages(Message("replay", "h", replayed, 1, 0))
+    assert stack.amazon.active() == set()
     assert (report.delivered, report.superseded, report.parked) == (0, 0, 0), "it was counted the first time"
-    assert len(site.queue.bodies) == 1, "and there is no end without an end"
+    assert len(stack.queue.bodies) == 1, "and not repeated without end"
 
 
-def test_a_change_that_contradicts_one_of_long_ago_is_not_repeated(site: Site) -> None:
-    site.deliver(change("a@b.co", at=1))
-    site.now += JOB + 1
-    site.deliver(change("a@b.co", at=2, exits=True))
-    assert site.queue.bodies == []
+def test_the_opposite_of_a_change_long_ago_is_sent_once(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += JOB + 1
+    stack.deliver(change("a@b.co", at=2, exits=True))
+    assert stack.queue.bodies == []
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
-def test_two_identities_told_in_the_same_moment_are_both_sent(site: Site, order: tuple[str, str]) -> None:
+def test_two_identities_with_the_same_time_are_both_sent(stack: WorkerStack, order: tuple[str, str]) -> None:
     emails = {"a": "work@b.co", "b": "home@b.co"}
     for message_id in order:
-        site.deliver(change(emails[message_id], at=1, message_id=message_id))
-    sent = {identity["email"] for identity in site.amazon.uploads[-1][0]["hashedPII"]}
+        stack.deliver(change(emails[message_id], at=1, message_id=message_id))
+    sent = {identity["email"] for identity in stack.amazon.uploads[-1][0]["hashedPII"]}
     assert sent == {digest("work@b.co"), digest("home@b.co")}
-    assert {identity["email"] for identity in json.loads(site.row()["change"]["S"])["record"]["hashedPII"]} == sent
+    assert {identity["email"] for identity in json.loads(stack.row()["change"]["S"])["record"]["hashedPII"]} == sent
 
 
-def test_a_deletion_notice_removes_the_person_and_forgets_them(site: Site) -> None:
-    site.deliver(change("a@b.co", at=1))
-    site.now += JOB + 1
-    report = site.deliver(change(at=2, exits=True, erase=True))
-    assert site.amazon.inside() == set()
+def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += JOB + 1
+    report = stack.deliver(change(at=2, exits=True, erase=True))
+    assert stack.amazon.active() == set()
     assert report.delivered == 1
-    assert digest("a@b.co") not in json.dumps(site.row())
-    assert site.deliver(change("a@b.co", at=1)).superseded == 1, "an old entry does not bring them back"
+    assert digest("a@b.co") not in json.dumps(stack.row())
+    assert stack.deliver(change("a@b.co", at=1)).superseded == 1, "an older enter does not bring the member back"
 
 
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("first", ["notice", "exit"])
-def test_whoever_asked_to_be_forgotten_is_whatever_exit_comes_later(site: Site, first: str, together: bool) -> None:
-    site.deliver(change("a@b.co", at=1))
-    site.now += JOB + 1
+def test_a_deletion_notice_erases_the_identifiers_of_every_later_exit(
+    stack: WorkerStack, first: str, together: bool
+) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += JOB + 1
     notice, later = change(at=2, exits=True, erase=True), change("a@b.co", at=3, exits=True)
     order = [notice, later] if first == "notice" else [later, notice]
     for changes in [order] if together else [[each] for each in order]:
-        site.deliver(*changes)
-    site.now += JOB + 1
-    for body, _ in site.queue.bodies:  # said once more, when both jobs have ended
-        site.deliver(*ChangeMessage.from_body(body).changes)
-    assert site.amazon.inside() == set()
-    assert digest("a@b.co") not in json.dumps(site.row())
+        stack.deliver(*changes)
+    stack.now += JOB + 1
+    for body, _ in stack.queue.bodies:  # sent once more, when both jobs have ended
+        stack.deliver(*ChangeMessage.from_body(body).changes)
+    assert stack.amazon.active() == set()
+    assert digest("a@b.co") not in json.dumps(stack.row())
 
 
 @pytest.mark.parametrize("exits", [False, True])
-def test_a_row_that_is_full_begins_anew_and_keeps_nobody_waiting(site: Site, exits: bool) -> None:
-    site.deliver(change("old@b.co", at=1))
-    with in_front_of(site.url) as front:
-        front.on("UpdateItem", refuse("ValidationException"), times=1)  # over 400 KB, with one identity more
-        full = replace(site, url=front.url)
+def test_a_row_that_is_full_begins_anew_and_its_change_is_delivered(stack: WorkerStack, exits: bool) -> None:
+    stack.deliver(change("old@b.co", at=1))
+    with fault_proxy(stack.url) as proxy:
+        proxy.on("UpdateItem", refuse("ValidationException"), times=1)  # over 400 KB, with one identity more
+        full = replace(stack, url=proxy.url)
         report = full.deliver(change("new@b.co", at=2, exits=exits))
     assert (report.delivered, report.deferred) == (1, [])
-    assert site.row()["identities"]["SS"] == [json.dumps({"email": digest("new@b.co")}, separators=(",", ":"))]
-    told = {identity["email"] for identity in site.amazon.uploads[-1][0]["hashedPII"]}
-    assert told == {digest("new@b.co"), *([digest("old@b.co")] if exits else [])}, "an exit still tells what was there"
+    assert stack.row()["identities"]["SS"] == [json.dumps({"email": digest("new@b.co")}, separators=(",", ":"))]
+    sent = {identity["email"] for identity in stack.amazon.uploads[-1][0]["hashedPII"]}
+    assert sent == {digest("new@b.co"), *([digest("old@b.co")] if exits else [])}, "an exit still carries the older one"
 
 
-def test_a_table_that_does_not_take_one_member_now_is_not_asked_for_all_the_others() -> None:
-    with in_front_of("http://127.0.0.1:9") as front:
-        front.on("UpdateItem", refuse("ThrottlingException"))
-        client = resources.client("dynamodb", front.url)
+def test_a_table_that_refuses_one_member_is_not_asked_for_all_the_others() -> None:
+    with fault_proxy("http://127.0.0.1:9") as proxy:
+        proxy.on("UpdateItem", refuse("ThrottlingException"))
+        client = resources.client("dynamodb", proxy.url)
         table = MembershipTable(client, "members", lambda: NOW, JOB)
-        standings = table.record([change("a@b.co", at=1, member=f"m{number}") for number in range(500)])
+        results = table.record([change("a@b.co", at=1, member=f"m{number}") for number in range(500)])
         attempts = client.meta.config.retries["total_max_attempts"]
-        assert {type(each) for each in standings} == {Unavailable}
-        assert front.count("UpdateItem") <= 2 * THREADS * attempts
+        assert {type(each) for each in results} == {Unavailable}
+        assert proxy.count("UpdateItem") <= 2 * THREADS * attempts
 
 
-def test_without_time_nothing_more_is_recorded(site: Site) -> None:
-    standings = site.members().record([change("a@b.co", at=1)], (), lambda: False)
-    assert [each.reason for each in standings if isinstance(each, TransientError)] == ["out_of_time"]
+def test_without_time_no_change_is_recorded(stack: WorkerStack) -> None:
+    results = stack.members().record([change("a@b.co", at=1)], (), lambda: False)
+    assert [each.reason for each in results if isinstance(each, TransientError)] == ["out_of_time"]
 
 
-def test_what_a_slow_table_has_recorded_is_sent_before_time_runs_out(site: Site) -> None:
-    with in_front_of(site.url) as front:
-        slow = replace(site, url=front.url)
-        books = DeliveryContext(site.queue, site.dead_letters, slow.members(), Limits(), now=lambda: 0)
+def test_changes_that_a_slow_table_has_recorded_are_sent_in_time(stack: WorkerStack) -> None:
+    with fault_proxy(stack.url) as proxy:
+        slow = replace(stack, url=proxy.url)
+        context = DeliveryContext(stack.queue, stack.dead_letters, slow.members(), Limits(), now=lambda: 0)
         delivery = Delivery(
-            site.amazon, books, monotonic=lambda: front.count("UpdateItem") / 4, jitter=lambda: 1.0
+            stack.amazon, context, monotonic=lambda: proxy.count("UpdateItem") / 4, jitter=lambda: 1.0
         )  # a quarter of a second for each row: sixty seconds do not suffice for all of them
         bodies = pack(change("a@b.co", at=1, member=f"m{number}") for number in range(400))
         (message,) = [Message("a", "h", body, 1, 0) for body in bodies]
         report = delivery.deliver([message], deadline=60.0)
-    assert report.delivered == len(site.amazon.inside()) >= 4 * 17, "17 seconds; an upload may need the rest"
+    assert report.delivered == len(stack.amazon.active()) >= 4 * 17, "17 seconds; an upload may need the rest"
     assert (report.requeued, report.deferred) == (1, [])
-    left = [change for body, _ in site.queue.bodies for change in ChangeMessage.from_body(body).changes]
+    left = [change for body, _ in stack.queue.bodies for change in ChangeMessage.from_body(body).changes]
     assert report.delivered + len(left) == 400
 
 
-def test_a_table_that_does_not_answer_keeps_everything_waiting() -> None:
-    site = Site("http://127.0.0.1:9", "members")
-    report = site.deliver(change("a@b.co", at=1))
+def test_when_the_table_does_not_answer_all_messages_are_deferred() -> None:
+    stack = WorkerStack("http://127.0.0.1:9", "members")
+    report = stack.deliver(change("a@b.co", at=1))
     assert [deferred.reason for deferred in report.deferred] == ["unavailable"]
-    assert (report.delivered, site.amazon.uploads) == (0, [])
+    assert (report.delivered, stack.amazon.uploads) == (0, [])
 
 
-def test_what_cannot_be_read_back_is_not_acknowledged(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_that_cannot_be_read_back_are_not_acknowledged(
+    stack: WorkerStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def versions(*_: object) -> dict[tuple[str, str], str]:
         raise Unavailable("throttled")
 
     monkeypatch.setattr(MembershipTable, "versions", versions)
-    report = site.deliver(change("a@b.co", at=1))
+    report = stack.deliver(change("a@b.co", at=1))
     assert [deferred.reason for deferred in report.deferred] == ["unavailable"]
     assert report.delivered == 0
 
 
-def test_a_thousand_members_are_recorded_sent_and_checked(site: Site) -> None:
+def test_a_thousand_members_are_recorded_sent_and_read_back(stack: WorkerStack) -> None:
     everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(1000)]
     began = time.thread_time()
-    assert site.deliver(*everyone).delivered == 1000
-    assert time.thread_time() - began < 20  # seconds of work, but for the table's; it takes some tenths
-    assert Counter(site.calls) == {"UpdateItem": 1000, "BatchGetItem": 10}
-    assert len(site.amazon.uploads) == 1
-    assert len(site.amazon.inside()) == 1000
+    assert stack.deliver(*everyone).delivered == 1000
+    assert time.thread_time() - began < 20  # seconds of CPU time, without the table's; it takes some tenths
+    assert Counter(stack.calls) == {"UpdateItem": 1000, "BatchGetItem": 10}
+    assert len(stack.amazon.uploads) == 1
+    assert len(stack.amazon.active()) == 1000

@@ -138,7 +138,7 @@ ROWS = [
         "no newer change is undone; older messages are still read",
         WORKER,
     ),
-    Row(34, "all", "all faults again, with marked secrets and personal data", "the marks appear nowhere", TOKEN),
+    Row(34, "all", "all faults again, with marked secrets and personal data", "the markers appear nowhere", TOKEN),
 ]
 
 INTRODUCTION = """# Faults
@@ -155,7 +155,7 @@ bugs in `tests/model/seeded_bugs.py` are injected to prove that it and the other
 def main() -> int:
     """Run the tests, write the page, and return pytest's exit code."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "figures"
+        path = Path(folder) / "measurements"
         path.touch()
         command = [sys.executable, "-m", "pytest", "-q", *TESTS]
         ended = subprocess.run(command, cwd=ROOT, env=os.environ | {VARIABLE: str(path)}, check=False)

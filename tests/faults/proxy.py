@@ -1,6 +1,6 @@
-"""A front for the local AWS that fails on demand. It tells calls apart by X-Amz-Target, as AWS does.
+"""A proxy before the local AWS that fails on demand. It distinguishes calls by X-Amz-Target, as AWS does.
 
-The tests say what happens to which calls: `front.on("SendMessageBatch", refuse("ThrottlingException"), times=2)`.
+The tests say what happens to which calls: `proxy.on("SendMessageBatch", refuse("ThrottlingException"), times=2)`.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from local.aws import LARGEST_REQUEST
 from tests.servers import serve
 
 ALWAYS = 1_000_000  # times
-_NOT_PASSED_ON = {"host", "content-length", "transfer-encoding", "content-encoding", "connection", "date", "server"}
+_NOT_FORWARDED = {"host", "content-length", "transfer-encoding", "content-encoding", "connection", "date", "server"}
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call that arrived. `pass_on` has AWS answer it, with these or other parameters."""
+    """One call that arrived. `forward` has AWS answer it, with these or other parameters."""
 
     operation: str
     request: web.Request
     parameters: dict[str, Any]
-    pass_on: Callable[[dict[str, Any]], Awaitable[web.Response]]
+    forward: Callable[[dict[str, Any]], Awaitable[web.Response]]
 
 
 Effect = Callable[[Call], Awaitable[web.Response]]
@@ -50,8 +50,8 @@ class _Rule:
 
 
 @dataclass
-class Front:
-    """The faults in force, and what has arrived so far."""
+class FaultProxy:
+    """The faults in force, and the calls received so far."""
 
     upstream: str
     url: str = ""
@@ -62,7 +62,7 @@ class Front:
         """Let `effect` happen to the next `times` calls of `operation`, once `after` of them have passed."""
         self._rules.append(_Rule(operation, effect, times, after))
 
-    def mend(self) -> None:
+    def clear_faults(self) -> None:
         """End all faults."""
         self._rules.clear()
 
@@ -75,7 +75,7 @@ class Front:
         return [parameters for name, parameters in self.calls if name == operation]
 
     def build(self) -> web.Application:
-        """The application that stands in front of `upstream`."""
+        """The application before `upstream`."""
         sessions: list[ClientSession] = []
 
         async def connected(_: web.Application) -> AsyncIterator[None]:
@@ -88,17 +88,17 @@ class Front:
             parameters = json.loads(await request.read())
             self.calls.append((operation, parameters))
 
-            async def pass_on(changed: dict[str, Any]) -> web.Response:
-                headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON}
+            async def forward(changed: dict[str, Any]) -> web.Response:
+                headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_FORWARDED}
                 async with sessions[0].post(self.upstream + request.path, json=changed, headers=headers) as answered:
-                    kept = {k: v for k, v in answered.headers.items() if k.lower() not in _NOT_PASSED_ON}
+                    kept = {k: v for k, v in answered.headers.items() if k.lower() not in _NOT_FORWARDED}
                     return web.Response(status=answered.status, headers=kept, body=await answered.read())
 
-            call = Call(operation, request, parameters, pass_on)
+            call = Call(operation, request, parameters, forward)
             for rule in [rule for rule in self._rules if rule.operation == operation]:
                 if rule.fires():
                     return await rule.effect(call)
-            return await pass_on(parameters)
+            return await forward(parameters)
 
         app = web.Application(client_max_size=LARGEST_REQUEST)
         app.cleanup_ctx.append(connected)
@@ -107,12 +107,12 @@ class Front:
 
 
 @contextmanager
-def in_front_of(upstream: str) -> Iterator[Front]:
-    """Put a front before `upstream`, on a free port of the loopback address."""
-    front = Front(upstream)
-    with serve(front.build) as served:
-        front.url = served.url
-        yield front
+def fault_proxy(upstream: str) -> Iterator[FaultProxy]:
+    """Serve a proxy before `upstream`, on a free port of the loopback address."""
+    proxy = FaultProxy(upstream)
+    with serve(proxy.build) as served:
+        proxy.url = served.url
+        yield proxy
 
 
 def refuse(code: str, status: int = 400, message: str = "") -> Effect:
@@ -134,10 +134,10 @@ def hang_up() -> Effect:
 
 
 def lose_answer() -> Effect:
-    """Let the call take effect, and close the connection where the answer should be."""
+    """Let the call take effect, and close the connection instead of answering."""
 
     async def effect(call: Call) -> web.Response:
-        await call.pass_on(call.parameters)
+        await call.forward(call.parameters)
         return _closed(call)
 
     return effect
@@ -147,7 +147,7 @@ def answer_after(seconds: float) -> Effect:
     """Let the call take effect at once, and hold its answer back."""
 
     async def effect(call: Call) -> web.Response:
-        answer = await call.pass_on(call.parameters)
+        answer = await call.forward(call.parameters)
         await asyncio.sleep(seconds)
         return answer
 
@@ -165,12 +165,12 @@ def fail_entries(*positions: int) -> Effect:
             if position in positions
         ]
         kept = [entry for position, entry in enumerate(entries) if position not in positions]
-        told: dict[str, Any] = {"Successful": []}
+        result: dict[str, Any] = {"Successful": []}
         if kept:
-            answer = await call.pass_on(call.parameters | {"Entries": kept})
+            answer = await call.forward(call.parameters | {"Entries": kept})
             assert isinstance(answer.body, bytes)
-            told = json.loads(answer.body)
-        return web.json_response(told | {"Failed": failed}, content_type="application/x-amz-json-1.0")
+            result = json.loads(answer.body)
+        return web.json_response(result | {"Failed": failed}, content_type="application/x-amz-json-1.0")
 
     return effect
 

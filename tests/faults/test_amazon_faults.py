@@ -1,4 +1,4 @@
-"""What the worker does while Amazon fails: rows 15 to 26 of the fault matrix, each fault made on the wire."""
+"""What the worker does while Amazon fails: rows 15 to 26 of the fault matrix, each fault made in HTTP."""
 
 import socket
 import ssl
@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -27,6 +26,7 @@ from audience_sync.delivery.circuit_breaker import FAILURES
 from audience_sync.delivery.retry_budget import MAX_SAVED, SHARE, RetryBudget
 from audience_sync.delivery.uploads import Limits
 from local.amazon.exchange import SANDBOX
+from tests.clocks import ManualClock
 from tests.faults import measurements
 from tests.faults.worker_harness import TOKENS, WorkerHarness, upload_fails
 from tests.functions.conftest import Cloud
@@ -40,48 +40,41 @@ OTHER = "427760013398172655"  # a second audience
 @pytest.fixture
 def second_audience(amazon: Served, cloud: Cloud) -> None:
     assert cloud.amazon_url == amazon.url, "after the sandbox was reset for this test"
-    about = {"name": "Other", "description": "", "targetResource": {"advertiserId": 590071284455661234}}
-    amazon.app[SANDBOX].seed(int(OTHER), about | {"metadata": {"externalAudienceId": "other"}})
+    settings = {"name": "Other", "description": "", "targetResource": {"advertiserId": 590071284455661234}}
+    amazon.app[SANDBOX].seed(int(OTHER), settings | {"metadata": {"externalAudienceId": "other"}})
 
 
 def in_ten_minutes() -> str:
     return format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
 
 
-@dataclass
-class Clock:
-    """A clock that is moved by hand."""
-
-    now: float  # epoch seconds
-
-
 @contextmanager
-def impostor(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
-    """Somebody who listens as Amazon would, with a certificate they made themselves. Yields what they hear."""
+def self_signed_server(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
+    """A server at Amazon's address with a self-signed certificate. Yields its URL and the bytes it receives."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
-    about = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
     certificate = folder / "certificate.pem"
     certificate.write_bytes(
-        about.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
         + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
     def listen() -> None:
-        with suppress(OSError):  # ssl.SSLError is one: the caller hangs up
+        with suppress(OSError):  # ssl.SSLError is one: the caller closes the connection
             connection, _ = server.accept()
             with context.wrap_socket(connection, server_side=True) as encrypted:
                 if text := encrypted.recv(4096):
-                    heard.append(text)
+                    received.append(text)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         listening = threading.Thread(target=listen)
         listening.start()
-        yield f"https://127.0.0.1:{server.getsockname()[1]}", heard
+        yield f"https://127.0.0.1:{server.getsockname()[1]}", received
         listening.join(5)
 
 
@@ -105,27 +98,30 @@ ONE = body(change("cust_1"))
 def test_a_throttled_audience_waits_as_long_as_amazon_says(
     worker_harness: WorkerHarness, header: str | Callable[[], str] | None, at_least: int, at_most: int, request: Any
 ) -> None:
-    told = header() if callable(header) else header
-    worker_harness.amazon.fail(upload_fails({"status": 429, "headers": {"Retry-After": told} if told else {}}))
+    value = header() if callable(header) else header
+    worker_harness.amazon.fail(upload_fails({"status": 429, "headers": {"Retry-After": value} if value else {}}))
     run = worker_harness.run(ONE)
-    assert run.back == [ONE]
+    assert run.returned == [ONE]
     (waits,) = run.waits
     assert at_least <= waits <= at_most
-    assert (worker_harness.amazon.asked(), worker_harness.letters()) == (1, {})
+    assert (worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (1, {})
     measurements.record(15, f"429, Retry-After {request.node.callspec.id}", requests=1, waits_seconds=waits)
 
 
 @pytest.mark.usefixtures("second_audience")
-def test_one_throttled_audience_does_not_hold_up_the_other(worker_harness: WorkerHarness) -> None:
+def test_one_throttled_audience_does_not_delay_the_other(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"status": 429}, audience=OTHER))
     throttled = body(change("cust_1"), audience=OTHER)
     for member in ("cust_2", "cust_3", "cust_4"):
-        assert worker_harness.run(body(change(member)), *([throttled] if member == "cust_2" else [])).back == [
+        assert worker_harness.run(body(change(member)), *([throttled] if member == "cust_2" else [])).returned == [
             throttled
         ]
     assert worker_harness.amazon.members() == {"cust_2", "cust_3", "cust_4"}
     measurements.record(
-        32, "one of two audiences throttled, 3 runs", requests=worker_harness.amazon.asked(), delivered_of_the_other=3
+        32,
+        "one of two audiences throttled, 3 runs",
+        requests=worker_harness.amazon.request_count(),
+        delivered_of_the_other=3,
     )
 
 
@@ -138,12 +134,14 @@ def test_one_failing_audience_does_not_stop_the_other(
     failing = body(change("cust_1"), audience=OTHER)
     members = [f"cust_{number}" for number in range(2, 12)]
     for member in members:
-        assert worker_harness.run(*([failing] if member == "cust_2" else []), body(change(member))).back == [failing]
+        assert worker_harness.run(*([failing] if member == "cust_2" else []), body(change(member))).returned == [
+            failing
+        ]
     assert worker_harness.amazon.members() == set(members)
-    asked = worker_harness.amazon.asked() - len(members)
-    assert asked == FAILURES, "then its own circuit is open"
+    requests = worker_harness.amazon.request_count() - len(members)
+    assert requests == FAILURES, "then its own circuit breaker is open"
     case = f"one of two audiences: {request.node.callspec.id}, 10 runs"
-    measurements.record(32, case, requests=asked, delivered_of_the_other=len(members))
+    measurements.record(32, case, requests=requests, delivered_of_the_other=len(members))
 
 
 @pytest.mark.usefixtures("second_audience")
@@ -151,24 +149,24 @@ def test_two_failing_audiences_are_an_outage(worker_harness: WorkerHarness) -> N
     worker_harness.amazon.fail(upload_fails({"status": 503}))
     both = [body(change("cust_1"), audience=OTHER), ONE]
     for _ in range(8):
-        assert sorted(worker_harness.run(*(both if _ == 0 else [])).back) == sorted(both)
-    asked = worker_harness.amazon.asked()
-    assert asked <= FAILURES + 2, "one failure of each, before it was clear"
-    measurements.record(16, "8 runs without Amazon, two audiences", requests=asked, parked=0)
+        assert sorted(worker_harness.run(*(both if _ == 0 else [])).returned) == sorted(both)
+    requests = worker_harness.amazon.request_count()
+    assert requests <= FAILURES + 2, "one failure of each opens nothing yet"
+    measurements.record(16, "8 runs without Amazon, two audiences", requests=requests, parked=0)
 
 
 @pytest.mark.parametrize("status", [400, 422, 405, 415, 501])
-def test_a_refusal_that_is_not_about_records_is_found_out_early(worker_harness: WorkerHarness, status: int) -> None:
+def test_a_refusal_that_no_record_causes_is_recognized_early(worker_harness: WorkerHarness, status: int) -> None:
     members = [f"cust_{number:03}" for number in range(150)]
     worker_harness.amazon.fail(upload_fails({"status": status}))
-    assert worker_harness.run(body(*map(change, members))).back == []
-    assert worker_harness.letters() == dict.fromkeys(members, "request_rejected")
-    asked = worker_harness.amazon.asked()
-    assert asked <= (1 if status not in BISECTABLE_STATUSES else 4 * SAMPLE_SIZE + 2 * ceil(log2(len(members))))
-    measurements.record(21, f"{status} for all of 150", requests=asked, parked=len(members))
+    assert worker_harness.run(body(*map(change, members))).returned == []
+    assert worker_harness.dead_letters() == dict.fromkeys(members, "request_rejected")
+    requests = worker_harness.amazon.request_count()
+    assert requests <= (1 if status not in BISECTABLE_STATUSES else 4 * SAMPLE_SIZE + 2 * ceil(log2(len(members))))
+    measurements.record(21, f"{status} for all of 150", requests=requests, parked=len(members))
 
 
-# TableModel 16 to 18: passing trouble, and answers that say nothing
+# Rows 16 to 18: transient errors, and unusable answers
 
 
 @pytest.mark.parametrize(
@@ -194,37 +192,41 @@ def test_an_upload_without_a_usable_answer_is_sent_once_more(
 ) -> None:
     worker_harness.amazon.fail(upload_fails(do, times=1))
     first = worker_harness.run(ONE)
-    assert first.back == [ONE]
+    assert first.returned == [ONE]
     if uploads == 2 or row != 16:
         assert first.waits >= [60], "it may still be applied"
-    assert worker_harness.run().back == []
+    assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    assert worker_harness.amazon.told("cust_1") == ["CREATE"] * uploads, "1 + f times"
-    assert worker_harness.letters() == {}
+    assert worker_harness.amazon.actions_sent("cust_1") == ["CREATE"] * uploads, "1 + f times"
+    assert worker_harness.dead_letters() == {}
     measurements.record(
-        row, request.node.callspec.id, requests=worker_harness.amazon.asked(), duplicates=uploads - 1, waits=first.waits
+        row,
+        request.node.callspec.id,
+        requests=worker_harness.amazon.request_count(),
+        duplicates=uploads - 1,
+        waits=first.waits,
     )
 
 
-def test_at_random_failing_servers_cost_one_request_a_failure(worker_harness: WorkerHarness) -> None:
+def test_a_server_that_fails_at_random_costs_one_request_for_each_failure(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"status": 503}, probability=0.4))
     members = [f"cust_{number}" for number in range(8)]
     runs = 0
     for member in members:
         runs += 1
-        back = worker_harness.run(body(change(member))).back
+        back = worker_harness.run(body(change(member))).returned
         while back:
             runs += 1
-            back = worker_harness.run().back
-    failures = worker_harness.amazon.asked() - len(members)
+            back = worker_harness.run().returned
+    failures = worker_harness.amazon.request_count() - len(members)
     assert worker_harness.amazon.members() == set(members)
-    assert worker_harness.amazon.asked() <= runs, "never two requests for one invocation"
+    assert worker_harness.amazon.request_count() <= runs, "never two requests for one invocation"
     measurements.record(
-        16, "40 % of uploads fail, 8 messages", requests=worker_harness.amazon.asked(), failures=failures
+        16, "40 % of uploads fail, 8 messages", requests=worker_harness.amazon.request_count(), failures=failures
     )
 
 
-def test_an_outage_opens_the_circuit_and_its_end_closes_it(
+def test_an_outage_opens_the_circuit_breaker_and_its_end_closes_it(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began = now = int(time.time())
@@ -232,203 +234,211 @@ def test_an_outage_opens_the_circuit_and_its_end_closes_it(
     worker_harness.cloud.enter("WorkerFunction", CIRCUIT_SECONDS="60")
     worker_harness.is_warm = True
     worker_harness.amazon.fail(upload_fails({"status": 503}))
-    for turn in range(7):
-        worker_harness.run(*([ONE] if turn == 0 else []))
-    during = worker_harness.amazon.asked()
-    assert during <= 5, "five failures, and nobody asks any more"
-    worker_harness.amazon.mend()
-    while worker_harness.run().back:
-        now += 30  # seldom enough not to be received so often that it is put back as new
+    for number in range(7):
+        worker_harness.run(*([ONE] if number == 0 else []))
+    during = worker_harness.amazon.request_count()
+    assert during <= 5, "five failures, and then no requests"
+    worker_harness.amazon.clear_faults()
+    while worker_harness.run().returned:
+        now += 30  # seconds; with shorter steps the message would be received so often that it is sent anew
         assert now - began <= 60
-    assert (worker_harness.letters(), worker_harness.amazon.members()) == ({}, {"cust_1"})
+    assert (worker_harness.dead_letters(), worker_harness.amazon.members()) == ({}, {"cust_1"})
     measurements.record(
         16, "7 runs without Amazon, one connection", requests=during, parked=0, seconds_to_recover=now - began
     )
 
 
-def test_extra_calls_have_a_budget_when_half_of_the_answers_never_come(
+def test_extra_requests_stay_within_the_budget_when_half_of_the_answers_are_lost(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.worker.handler.RetryBudget", lambda _: RetryBudget(lambda: 0.0))
     worker_harness.amazon.fail(upload_fails({"close_after_apply": True}, probability=0.5))
     taken = 0
     for number in range(60):
-        taken += not worker_harness.run(body(change(f"cust_{number}"))).back
-    extra = worker_harness.amazon.asked() - taken
-    assert extra <= MAX_SAVED + SHARE * taken, "five to begin with, then a fifth; one a minute, but no time passes here"
-    assert worker_harness.letters() == {}
+        taken += not worker_harness.run(body(change(f"cust_{number}"))).returned
+    extra = worker_harness.amazon.request_count() - taken
+    assert extra <= MAX_SAVED + SHARE * taken, (
+        "five at first, then a fifth of the answered ones; one a minute, but no time passes here"
+    )
+    assert worker_harness.dead_letters() == {}
     measurements.record(17, "half of the answers lost, 60 runs", answered=taken, extra_requests=extra, parked=0)
 
 
 # Row 19
 
 
-def test_a_refused_token_is_renewed_once_and_the_upload_repeated(worker_harness: WorkerHarness) -> None:
+def test_a_refused_token_is_replaced_once_and_the_upload_repeated(worker_harness: WorkerHarness) -> None:
     worker_harness.run(ONE)
-    tokens = worker_harness.amazon.asked(TOKENS)
+    tokens = worker_harness.amazon.request_count(TOKENS)
     worker_harness.amazon.fail(upload_fails({"status": 401}, times=1))
-    assert worker_harness.run(body(change("cust_2"))).back == []
-    assert worker_harness.amazon.asked(TOKENS) - tokens == 1
-    assert worker_harness.amazon.told("cust_2") == ["CREATE"]
+    assert worker_harness.run(body(change("cust_2"))).returned == []
+    assert worker_harness.amazon.request_count(TOKENS) - tokens == 1
+    assert worker_harness.amazon.actions_sent("cust_2") == ["CREATE"]
     measurements.record(19, "401 once", token_requests=1, uploads=2)
 
 
-def test_a_token_that_is_refused_for_ever_makes_no_loop(worker_harness: WorkerHarness) -> None:
+def test_a_token_that_is_always_refused_causes_no_loop(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"status": 401}))
-    assert worker_harness.run(ONE).back == [ONE]
-    assert (worker_harness.amazon.asked(), worker_harness.letters()) == (2, {})
-    measurements.record(19, "401 for ever", token_requests=worker_harness.amazon.asked(TOKENS), uploads=2)
+    assert worker_harness.run(ONE).returned == [ONE]
+    assert (worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (2, {})
+    measurements.record(19, "401 for ever", token_requests=worker_harness.amazon.request_count(TOKENS), uploads=2)
 
 
-# TableModel 20 to 22: refusals
+# Rows 20 to 22: refusals
 
 
 @pytest.mark.usefixtures("second_audience")
 @pytest.mark.parametrize(("status", "reason"), [(403, "access_denied"), (404, "not_found")])
-def test_an_audience_that_is_refused_is_parked_and_the_other_goes_on(
+def test_changes_of_a_refused_audience_are_parked_and_the_other_audience_is_delivered(
     worker_harness: WorkerHarness, status: int, reason: str
 ) -> None:
     worker_harness.amazon.fail(upload_fails({"status": status}, audience=OTHER))
     refused = body(*(change(f"cust_{number}") for number in range(4)), audience=OTHER)
-    assert worker_harness.run(refused, body(change("cust_9"))).back == []
-    assert worker_harness.letters() == {f"cust_{number}": reason for number in range(4)}
+    assert worker_harness.run(refused, body(change("cust_9"))).returned == []
+    assert worker_harness.dead_letters() == {f"cust_{number}": reason for number in range(4)}
     assert worker_harness.amazon.members() == {"cust_9"}
-    assert worker_harness.amazon.asked() == 2
+    assert worker_harness.amazon.request_count() == 2
     measurements.record(20, f"{status} for one audience, 4 records", requests=2, parked=4)
 
 
 @pytest.mark.parametrize("bad", [1, 3], ids=["one of 64", "three of 64"])
-def test_records_that_amazon_refuses_are_found_by_halving(worker_harness: WorkerHarness, bad: int) -> None:
+def test_records_that_amazon_refuses_are_found_by_bisection(worker_harness: WorkerHarness, bad: int) -> None:
     names = [f"cust_{number:02}" for number in range(64)]
     chosen = names[7 :: 64 // bad][:bad]
     worker_harness.amazon.fail(*(upload_fails({"status": 400}, contains=name) for name in chosen))
-    assert worker_harness.run(body(*map(change, names))).back == []
-    assert worker_harness.letters() == dict.fromkeys(chosen, "request_rejected")
+    assert worker_harness.run(body(*map(change, names))).returned == []
+    assert worker_harness.dead_letters() == dict.fromkeys(chosen, "request_rejected")
     assert worker_harness.amazon.members() == set(names) - set(chosen)
-    extra = worker_harness.amazon.asked() - 1
+    extra = worker_harness.amazon.request_count() - 1
     budget = 2 * bad * (1 + ceil(log2(64 / bad)))
     assert extra <= budget
     measurements.record(21, f"{bad} bad of 64", requests=extra + 1, budget=budget + 1, parked=bad)
 
 
-def test_what_is_too_large_is_halved_until_it_fits(worker_harness: WorkerHarness) -> None:
+def test_an_upload_that_is_too_large_is_halved_until_it_fits(worker_harness: WorkerHarness) -> None:
     names = [f"cust_{number:02}" for number in range(32)]
     worker_harness.amazon.fail(upload_fails({"status": 413}, over=2000))
-    assert worker_harness.run(body(*map(change, names))).back == []
-    assert (worker_harness.amazon.members(), worker_harness.letters()) == (set(names), {})
-    measurements.record(22, "413 above 2,000 bytes, 32 records", requests=worker_harness.amazon.asked(), parked=0)
+    assert worker_harness.run(body(*map(change, names))).returned == []
+    assert (worker_harness.amazon.members(), worker_harness.dead_letters()) == (set(names), {})
+    measurements.record(
+        22, "413 above 2,000 bytes, 32 records", requests=worker_harness.amazon.request_count(), parked=0
+    )
 
 
 def test_one_record_that_is_too_large_is_parked(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"status": 413}))
-    assert worker_harness.run(ONE).back == []
-    assert worker_harness.letters() == {"cust_1": "request_too_large"}
-    measurements.record(22, "413 for a single record", requests=worker_harness.amazon.asked(), parked=1)
+    assert worker_harness.run(ONE).returned == []
+    assert worker_harness.dead_letters() == {"cust_1": "request_too_large"}
+    measurements.record(22, "413 for a single record", requests=worker_harness.amazon.request_count(), parked=1)
 
 
-# TableModel 23 and 24: nobody there, or somebody else
+# Rows 23 and 24: no server, or another one
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that waits two seconds for an answer, instead of thirty."""
     monkeypatch.setattr("functions.worker.handler.Limits", partial(Limits, timeout=2.0))
 
 
-@pytest.mark.usefixtures("hurried")
-def test_a_trickling_answer_is_given_up_in_time(worker_harness: WorkerHarness) -> None:
+@pytest.mark.usefixtures("short_timeout")
+def test_a_slow_answer_ends_with_the_timeout(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"trickle": 0.3, "status": 202, "body": "x" * 1000, "apply": True}))
     run = worker_harness.run(ONE)
-    assert run.back == [ONE]
-    assert run.seconds < 60, "after two seconds and what this machine adds; the whole answer takes 300"
+    assert run.returned == [ONE]
+    assert run.seconds < 60, "two seconds, and some more on a busy machine; the whole answer takes 300"
     measurements.record(23, "slow response, timeout of 2 s", requests=1, seconds=round(run.seconds, 1))
 
 
-@pytest.mark.usefixtures("hurried")
-def test_no_answer_is_given_up_in_time(worker_harness: WorkerHarness) -> None:
+@pytest.mark.usefixtures("short_timeout")
+def test_waiting_for_an_answer_ends_with_the_timeout(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"delay": 300}))
     run = worker_harness.run(ONE)
-    assert run.back == [ONE]
+    assert run.returned == [ONE]
     assert run.seconds < 60
-    assert run.waits >= [60], "it may be applied still"
+    assert run.waits >= [60], "it may still be applied"
     measurements.record(23, "no answer, timeout of 2 s", requests=1, seconds=round(run.seconds, 1))
 
 
-def test_a_closed_port_is_no_unknown_outcome(worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_connection_is_no_unknown_outcome(
+    worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AMAZON_API_URL", "http://127.0.0.1:9")
     run = worker_harness.run(ONE)
-    assert run.back == [ONE]
+    assert run.returned == [ONE]
     assert run.waits <= [4]
     measurements.record(23, "connection refused", requests=0, seconds=round(run.seconds, 1))
 
 
-def test_nobody_is_told_anything_under_a_certificate_of_their_own(
+def test_nothing_is_sent_to_a_server_with_a_self_signed_certificate(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with impostor(tmp_path) as (url, heard):
+    with self_signed_server(tmp_path) as (url, received):
         monkeypatch.setenv("AMAZON_API_URL", url)
         run = worker_harness.run(ONE)
-    assert (run.back, heard) == ([ONE], [])
-    assert run.waits <= [4], "no unknown outcome either"
-    measurements.record(23, "self-signed certificate", bytes_sent=sum(map(len, heard)), seconds=round(run.seconds, 1))
+    assert (run.returned, received) == ([ONE], [])
+    assert run.waits <= [4], "the outcome is known, too"
+    measurements.record(
+        23, "self-signed certificate", bytes_sent=sum(map(len, received)), seconds=round(run.seconds, 1)
+    )
 
 
 def test_a_redirect_is_not_followed(worker_harness: WorkerHarness) -> None:
     elsewhere = f"{worker_harness.amazon.url}/somewhere-else"
     worker_harness.amazon.fail(upload_fails({"redirect": elsewhere}))
-    assert worker_harness.run(ONE).back == [ONE]
-    assert worker_harness.amazon.asked("/somewhere-else") == 0
-    measurements.record(24, "307 to another address", requests=worker_harness.amazon.asked(), followed=0)
+    assert worker_harness.run(ONE).returned == [ONE]
+    assert worker_harness.amazon.request_count("/somewhere-else") == 0
+    measurements.record(24, "307 to another address", requests=worker_harness.amazon.request_count(), followed=0)
 
 
 # Row 25
 
 
 @pytest.fixture
-def amazon_clock(amazon: Served, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Amazon's time, which stands still unless the test moves it."""
+def amazon_clock(amazon: Served, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """Amazon's clock, which only the test moves."""
     assert cloud.amazon_url == amazon.url, "after the sandbox was reset for this test"
-    clock = Clock(time.time())
-    monkeypatch.setattr(amazon.app[SANDBOX], "clock", lambda: clock.now)
+    clock = ManualClock(time.time())
+    monkeypatch.setattr(amazon.app[SANDBOX], "clock", clock)
     return clock
 
 
-def test_an_upload_that_is_applied_late_does_not_bring_back_who_has_left(
-    worker_harness: WorkerHarness, amazon_clock: Clock
+def test_an_upload_that_is_applied_late_does_not_bring_back_a_member_who_has_left(
+    worker_harness: WorkerHarness, amazon_clock: ManualClock
 ) -> None:
     worker_harness.amazon.fail(upload_fails({"apply_late": 60}, times=1))
     entered = body(change("cust_1", at=1))
     assert worker_harness.run(entered).waits >= [60]
     (waiting,) = worker_harness.receive()
-    assert worker_harness.run(body(change("cust_1", at=2, exits=True))).back == []
+    assert worker_harness.run(body(change("cust_1", at=2, exits=True))).returned == []
     assert worker_harness.amazon.members() == set()
     amazon_clock.now += 60
-    assert worker_harness.amazon.members() == {"cust_1"}, "the entry, applied after the exit"
+    assert worker_harness.amazon.members() == {"cust_1"}, "the enter, applied after the exit"
     worker_harness.acknowledge([waiting], {"batchItemFailures": [{"itemIdentifier": waiting["messageId"]}]})
-    assert worker_harness.run().back == []
+    assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == set()
     measurements.record(
         25,
-        "entry applied after the exit",
-        requests=worker_harness.amazon.asked(),
-        sent=worker_harness.amazon.told("cust_1"),
+        "enter applied after the exit",
+        requests=worker_harness.amazon.request_count(),
+        sent=worker_harness.amazon.actions_sent("cust_1"),
     )
 
 
-# Row 26; what the jobs report is the jobs function's to act on
+# Row 26; the tests of the jobs function show what happens to a job's report
 
 
-def test_jobs_that_end_in_reverse_order_do_not_bring_back_who_has_left(
-    worker_harness: WorkerHarness, amazon_clock: Clock
+def test_jobs_that_end_in_reverse_order_do_not_bring_back_a_member_who_has_left(
+    worker_harness: WorkerHarness, amazon_clock: ManualClock
 ) -> None:
     worker_harness.cloud.enter("WorkerFunction", JOB_SECONDS="1")
     worker_harness.is_warm = True
     worker_harness.amazon.fail(upload_fails({"job": {"order": "reverse", "delay": 60}}, times=2))
     for message in (body(change("cust_1", at=1)), body(change("cust_1", at=2, exits=True))):
-        assert worker_harness.run(message).back == []
+        assert worker_harness.run(message).returned == []
     amazon_clock.now += 60
-    assert worker_harness.amazon.members() == {"cust_1"}, "the entry's job has ended last"
-    wait_until(worker_harness.run, lambda _: worker_harness.amazon.members() == set())  # once the repetition is due
-    told = worker_harness.amazon.told("cust_1")
-    assert told == ["CREATE", "DELETE", "DELETE"]
-    measurements.record(26, "jobs end in reverse", requests=len(told), members_left=0)
+    assert worker_harness.amazon.members() == {"cust_1"}, "the enter's job has ended last"
+    wait_until(worker_harness.run, lambda _: worker_harness.amazon.members() == set())  # once the replay is due
+    actions = worker_harness.amazon.actions_sent("cust_1")
+    assert actions == ["CREATE", "DELETE", "DELETE"]
+    measurements.record(26, "jobs end in reverse", requests=len(actions), members_left=0)

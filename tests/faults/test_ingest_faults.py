@@ -1,4 +1,4 @@
-"""What ingest answers while AWS fails: 503 unless everything is queued, and never a refusal of a good request."""
+"""What ingest answers while AWS fails: 503 unless everything is queued, and never 401 or 400 to a valid request."""
 
 import asyncio
 import base64
@@ -23,20 +23,20 @@ from local.functions import Environment, FunctionError
 from local.people import Person, audience_event
 from local.resources import CREDENTIALS
 from local.template import REGION, ROOT
-from tests.faults.proxy import Effect, Front, answer_after, fail_entries, hang_up, hold, lose_answer, refuse
-from tests.faults.unhurried import LONG, PLENTY, client
+from tests.faults.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
+from tests.faults.proxy import Effect, FaultProxy, answer_after, fail_entries, hang_up, hold, lose_answer, refuse
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
 from tests.waiting import wait_until
 
 READ, SEND, GET = "GetSecretValue", "SendMessageBatch", "GetItem"
-# Segment has gone after 4 seconds. A call that hangs is given up within 1.5 (see HANGS) and repeated once: that is what
-# the tests count, whatever else this machine does. The limit in seconds is for one who tries until Lambda's time is
-# over or waits as long as boto3 by itself: a minute and more.
+# Segment gives up after 4 seconds. A call that hangs is ended within 1.5 (see HANGS) and repeated once: the tests count
+# that, since it does not depend on the speed of this machine. The limit in seconds detects a function that tries until
+# Lambda's time is over, or waits as long as boto3 does by default: a minute and more.
 REPEATED = 2  # calls
-PATIENCE = 30.0  # seconds
+MAX_SECONDS = 30.0  # seconds
 JSON = {"content-type": "application/json"}
 WITH_KEY = JSON | {"authorization": f"Bearer {EVENT_KEY}"}
-STRANGER = JSON | {"authorization": "Bearer some-other-key-altogether"}
+WRONG_KEY = JSON | {"authorization": "Bearer some-other-key-altogether"}
 DOWN = [
     pytest.param(refuse("ThrottlingException", message=EVENT_KEY), id="throttled"),
     pytest.param(refuse("InternalServerError", 500), id="broken"),
@@ -53,7 +53,7 @@ class Answer:
     seconds: float
 
     @property
-    def asks_to_come_back(self) -> bool:
+    def asks_to_retry(self) -> bool:
         return self.status == 503 and self.headers["Retry-After"] == "5"
 
 
@@ -64,21 +64,21 @@ def request(events: list[dict[str, Any]], headers: dict[str, str]) -> dict[str, 
 
 def post(events: list[dict[str, Any]], headers: dict[str, str] = WITH_KEY, *, context: Context | None = None) -> Answer:
     began = time.monotonic()
-    answer = handler.lambda_handler(request(events, headers), context or PLENTY)
+    answer = handler.lambda_handler(request(events, headers), context or LONG_CONTEXT)
     return Answer(answer["statusCode"], answer["headers"], json.loads(answer["body"]), time.monotonic() - began)
 
 
-def fat_events(count: int) -> list[dict[str, Any]]:
-    """As much as a member can bring along: the longest ids, every trait, and plenty that nobody mapped."""
-    at, about = datetime.now(UTC), {"audience_id": AUDIENCE.audience_id, "key": AUDIENCE.computation_key or ""}
-    events = [audience_event(Person(number), enters=True, at=at, **about) for number in range(count)]
+def large_events(count: int) -> list[dict[str, Any]]:
+    """Events of the largest size: the longest ids, every trait, and 500 bytes that no mapping reads."""
+    at, audience = datetime.now(UTC), {"audience_id": AUDIENCE.audience_id, "key": AUDIENCE.computation_key or ""}
+    events = [audience_event(Person(number), enters=True, at=at, **audience) for number in range(count)]
     for event in events:
         event["userId"] = event["userId"].ljust(128, "x")
         event["properties"]["notes"] = "x" * 500
     return events
 
 
-ONE, FEW, MANY = fat_events(1), fat_events(3), fat_events(1600)
+ONE, FEW, MANY = large_events(1), large_events(3), large_events(1600)
 
 
 def queued(cloud: Cloud) -> Counter[str]:
@@ -90,9 +90,9 @@ def all_of(events: list[dict[str, Any]]) -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What becomes of a request must not depend on how busy this machine is."""
-    monkeypatch.setattr(handler, "BUDGET", LONG)
+def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result of a request must not depend on how busy this machine is."""
+    monkeypatch.setattr(handler, "BUDGET", LONG_TIMEOUT)
     monkeypatch.setattr(handler, "client", client)
 
 
@@ -104,15 +104,15 @@ def as_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def warm(cloud: Cloud, front: Front) -> None:
+def warm(cloud: Cloud, proxy: FaultProxy) -> None:
     """A function that has answered before."""
     cloud.enter("IngestFunction")
     assert post(ONE).status == 200
-    assert (front.count(READ), front.count(SEND)) == (1, 1)
+    assert (proxy.count(READ), proxy.count(SEND)) == (1, 1)
 
 
-def let_the_secret_grow_old() -> None:
-    """And let no time pass from now on: the store is asked again after a pause."""
+def expire_cached_secret() -> None:
+    """Stop the cache's clock as well: after a failure the store is asked again only when some time has passed."""
     secret, now = handler.dependencies()._secret, time.monotonic()
     secret._read_at, secret._monotonic = float("-inf"), lambda: now
 
@@ -120,57 +120,59 @@ def let_the_secret_grow_old() -> None:
 # The secret store
 
 
-@pytest.mark.parametrize("headers", [WITH_KEY, STRANGER, JSON], ids=["good key", "wrong key", "no key"])
+@pytest.mark.parametrize("headers", [WITH_KEY, WRONG_KEY, JSON], ids=["good key", "wrong key", "no key"])
 @pytest.mark.parametrize("down", DOWN)
-def test_a_cold_function_without_the_secret_refuses_nobody(
-    cloud: Cloud, front: Front, printed: Callable[[], str], down: Effect, headers: dict[str, str]
+def test_a_cold_function_that_cannot_read_the_secret_answers_503_to_every_credential(
+    cloud: Cloud, proxy: FaultProxy, printed: Callable[[], str], down: Effect, headers: dict[str, str]
 ) -> None:
     cloud.enter("IngestFunction")
-    front.on(READ, down)
-    assert post(ONE, headers).asks_to_come_back
-    assert (cloud.messages(), front.count(GET), front.count(SEND)) == ([], 0, 0)
+    proxy.on(READ, down)
+    assert post(ONE, headers).asks_to_retry
+    assert (cloud.messages(), proxy.count(GET), proxy.count(SEND)) == ([], 0, 0)
     assert EVENT_KEY not in printed()
-    front.mend()
+    proxy.clear_faults()
     assert post(ONE).status == 200
 
 
 @pytest.mark.usefixtures("as_deployed")
-def test_a_secret_store_that_hangs_is_given_up_on_in_time(cloud: Cloud, front: Front) -> None:
+def test_a_secret_store_that_hangs_delays_the_answer_only_for_the_timeout(cloud: Cloud, proxy: FaultProxy) -> None:
     cloud.enter("IngestFunction")
-    front.on(READ, HANGS)
+    proxy.on(READ, HANGS)
     answer = post(ONE)
-    assert answer.asks_to_come_back
-    assert front.count(READ) <= REPEATED
-    assert answer.seconds < PATIENCE
+    assert answer.asks_to_retry
+    assert proxy.count(READ) <= REPEATED
+    assert answer.seconds < MAX_SECONDS
 
 
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("down", DOWN)
-def test_a_warm_function_goes_on_with_the_secret_it_knows(cloud: Cloud, front: Front, down: Effect) -> None:
-    let_the_secret_grow_old()
-    front.on(READ, down)
+def test_a_warm_function_uses_the_cached_secret(cloud: Cloud, proxy: FaultProxy, down: Effect) -> None:
+    expire_cached_secret()
+    proxy.on(READ, down)
     assert [post(FEW).status for _ in range(5)] == [200] * 5
     assert queued(cloud).keys() == all_of(FEW)
-    assert front.count(READ) == 3  # the warm-up, then one call and its repeat: an outage slows one request, not each
+    assert proxy.count(READ) == 3  # the warm-up, then one call and its repeat: an outage slows one request, not each
 
 
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("down", DOWN)
-def test_while_the_store_is_down_nobody_is_told_that_a_key_is_wrong(cloud: Cloud, front: Front, down: Effect) -> None:
+def test_while_the_store_is_down_a_rotated_key_gets_503_and_not_401(
+    cloud: Cloud, proxy: FaultProxy, down: Effect
+) -> None:
     cloud.put_secret("IngestSecret", {"eventKey": "a-new-event-key-0001", "previousEventKey": EVENT_KEY})
-    front.on(READ, down)
+    proxy.on(READ, down)
     rotated = JSON | {"x-api-key": "a-new-event-key-0001"}
-    assert [post(FEW, rotated).asks_to_come_back for _ in range(3)] == [True] * 3
-    front.mend()
+    assert [post(FEW, rotated).asks_to_retry for _ in range(3)] == [True] * 3
+    proxy.clear_faults()
     handler.dependencies()._secret._failed_at = float("-inf")
     assert post(FEW, rotated).status == 200
 
 
-def test_a_rotation_under_traffic_refuses_none(cloud: Cloud) -> None:
+def test_a_rotation_under_traffic_refuses_no_request(cloud: Cloud) -> None:
     cloud.enter("IngestFunction")
     body = json.dumps(ONE[0])
-    in_use = [SIGNING_SECRET]  # by Segment; during a rotation by some of its workers the one, by some the other
-    seen: Counter[int] = Counter()
+    in_use = [SIGNING_SECRET]  # by Segment; during a rotation some of its workers use one, some the other
+    statuses: Counter[int] = Counter()
     ended = threading.Event()
 
     def segment() -> None:
@@ -178,25 +180,25 @@ def test_a_rotation_under_traffic_refuses_none(cloud: Cloud) -> None:
             for secret in tuple(in_use):
                 signature = hmac.new(secret.encode(), body.encode(), hashlib.sha1).hexdigest()
                 event = {"headers": JSON | {"x-signature": signature}, "body": body, "isBase64Encoded": False}
-                seen[handler.lambda_handler(event, PLENTY)["statusCode"]] += 1
+                statuses[handler.lambda_handler(event, LONG_CONTEXT)["statusCode"]] += 1
 
-    def some_more() -> None:
-        enough = seen.total() + 10
-        wait_until(seen.total, lambda total: total >= enough)
+    def wait_for_more() -> None:
+        enough = statuses.total() + 10
+        wait_until(statuses.total, lambda total: total >= enough)
 
     traffic = threading.Thread(target=segment)
     traffic.start()
-    for turn in range(5):
-        old, new = in_use[-1], f"signing-secret-of-turn-{turn}"
+    for number in range(5):
+        old, new = in_use[-1], f"signing-secret-number-{number}"
         cloud.put_secret("IngestSecret", {"signingSecret": new, "previousSigningSecret": old})
         in_use.append(new)
-        some_more()
+        wait_for_more()
         in_use.remove(old)
-        some_more()
+        wait_for_more()
     ended.set()
     traffic.join()
-    assert seen.keys() == {200}
-    assert seen[200] >= 100
+    assert statuses.keys() == {200}
+    assert statuses[200] >= 100
 
 
 # The audience table
@@ -204,21 +206,23 @@ def test_a_rotation_under_traffic_refuses_none(cloud: Cloud) -> None:
 
 @pytest.mark.usefixtures("as_deployed")
 @pytest.mark.parametrize("down", [*DOWN, pytest.param(HANGS, id="hangs")])
-def test_without_the_audience_table_nothing_is_guessed(cloud: Cloud, front: Front, down: Effect) -> None:
+def test_without_the_audience_table_no_event_is_answered_with_200(
+    cloud: Cloud, proxy: FaultProxy, down: Effect
+) -> None:
     cloud.enter("IngestFunction")
-    front.on(GET, down)
+    proxy.on(GET, down)
     answer = post(ONE)
-    assert answer.asks_to_come_back
-    assert front.count(GET) <= REPEATED
-    assert answer.seconds < PATIENCE
+    assert answer.asks_to_retry
+    assert proxy.count(GET) <= REPEATED
+    assert answer.seconds < MAX_SECONDS
     assert cloud.messages() == []
 
 
 @pytest.mark.parametrize("key", ["k" * 3000, "half a character \ud800"], ids=["too long", "not Unicode"])
-def test_a_key_that_the_table_would_not_even_look_up_costs_no_good_event(cloud: Cloud, front: Front, key: str) -> None:
+def test_a_key_that_the_table_cannot_look_up_affects_no_other_event(cloud: Cloud, proxy: FaultProxy, key: str) -> None:
     cloud.enter("IngestFunction")
     odd = audience_event(Person(9), enters=True, at=datetime.now(UTC), audience_id="", key=key)
-    front.on("Query", refuse("ValidationException"))  # as DynamoDB would
+    proxy.on("Query", refuse("ValidationException"))  # as DynamoDB would
     answer = post([odd, *FEW])
     assert (answer.status, answer.body["accepted"]) == (200, len(FEW))
     assert [rejection["reason"] for rejection in answer.body["rejections"]] == ["audience_unknown"]
@@ -232,52 +236,54 @@ def test_a_key_that_the_table_would_not_even_look_up_costs_no_good_event(cloud: 
 @pytest.mark.parametrize(
     "down", [*DOWN, pytest.param(lose_answer(), id="answer lost"), pytest.param(HANGS, id="answer too late")]
 )
-def test_what_the_queue_has_not_confirmed_is_not_accepted(cloud: Cloud, front: Front, down: Effect) -> None:
-    before = front.count(SEND)
-    front.on(SEND, down)
+def test_changes_that_the_queue_has_not_confirmed_are_not_accepted(
+    cloud: Cloud, proxy: FaultProxy, down: Effect
+) -> None:
+    before = proxy.count(SEND)
+    proxy.on(SEND, down)
     answer = post(FEW)
-    assert answer.asks_to_come_back
-    assert front.count(SEND) - before <= REPEATED
-    assert answer.seconds < PATIENCE
-    front.mend()
+    assert answer.asks_to_retry
+    assert proxy.count(SEND) - before <= REPEATED
+    assert answer.seconds < MAX_SECONDS
+    proxy.clear_faults()
     assert post(FEW).status == 200
-    assert queued(cloud).keys() == all_of(FEW) | all_of(ONE)  # some of them twice, which changes nothing
+    assert queued(cloud).keys() == all_of(FEW) | all_of(ONE)  # some of them twice, which is harmless
 
 
 @pytest.mark.usefixtures("warm")
-def test_a_send_that_is_repeated_once_makes_duplicates_only(cloud: Cloud, front: Front) -> None:
-    front.on(SEND, lose_answer(), times=1)
+def test_a_send_that_is_repeated_once_causes_only_duplicates(cloud: Cloud, proxy: FaultProxy) -> None:
+    proxy.on(SEND, lose_answer(), times=1)
     assert post(FEW).status == 200
     assert {queued(cloud)[name] for name in all_of(FEW) - all_of(ONE)} == {2}
 
 
 @pytest.mark.usefixtures("warm")
-def test_entries_that_the_queue_did_not_take_are_sent_again(cloud: Cloud, front: Front) -> None:
-    front.on(SEND, fail_entries(1, 3), times=2)
+def test_entries_that_the_queue_did_not_take_are_sent_again(cloud: Cloud, proxy: FaultProxy) -> None:
+    proxy.on(SEND, fail_entries(1, 3), times=2)
     assert post(MANY).status == 200
     assert queued(cloud).keys() == all_of(MANY)
     assert sum(queued(cloud).values()) == len(MANY) + len(ONE)
 
 
 @pytest.mark.usefixtures("warm")
-def test_entries_that_the_queue_never_takes_are_not_accepted(cloud: Cloud, front: Front) -> None:
-    front.on(SEND, fail_entries(0))
-    assert post(MANY).asks_to_come_back
-    front.mend()
+def test_entries_that_the_queue_never_takes_are_not_accepted(cloud: Cloud, proxy: FaultProxy) -> None:
+    proxy.on(SEND, fail_entries(0))
+    assert post(MANY).asks_to_retry
+    proxy.clear_faults()
     assert post(MANY).status == 200
     assert queued(cloud).keys() == all_of(MANY)
 
 
 @pytest.mark.usefixtures("warm")
-def test_a_second_batch_that_fails_takes_the_first_back(cloud: Cloud, front: Front) -> None:
-    front.on(SEND, refuse("InternalError", 500), after=1)
-    assert post(MANY).asks_to_come_back
-    front.mend()
+def test_a_second_batch_that_fails_makes_the_whole_request_fail(cloud: Cloud, proxy: FaultProxy) -> None:
+    proxy.on(SEND, refuse("InternalError", 500), after=1)
+    assert post(MANY).asks_to_retry
+    proxy.clear_faults()
     assert post(MANY).status == 200
     assert queued(cloud).keys() == all_of(MANY)
 
 
-def test_a_thousand_fat_events_fit_into_messages_that_the_queue_takes(cloud: Cloud) -> None:
+def test_a_thousand_large_events_fit_into_messages_that_the_queue_takes(cloud: Cloud) -> None:
     cloud.enter("IngestFunction")
     assert post(MANY[:1000]).body["accepted"] == 1000
     sizes = [len(message.body.encode()) for message in cloud.queues.peek(cloud.name_of("ChangeQueue"))]
@@ -289,38 +295,38 @@ def test_a_thousand_fat_events_fit_into_messages_that_the_queue_takes(cloud: Clo
 # The function itself
 
 
-def test_with_300_ms_left_nothing_is_begun(front: Front, cloud: Cloud) -> None:
+def test_with_300_ms_left_no_call_is_made(proxy: FaultProxy, cloud: Cloud) -> None:
     cloud.enter("IngestFunction")
     answer = post(ONE, context=Context(milliseconds=300))
-    assert answer.asks_to_come_back
-    assert front.calls == []
+    assert answer.asks_to_retry
+    assert proxy.calls == []
 
 
 @pytest.mark.parametrize("sends", [0, 1], ids=["before the first send", "between two sends"])
-def test_a_function_that_is_killed_has_accepted_nothing_and_the_repeat_completes_it(
-    cloud: Cloud, front: Front, sends: int
+def test_a_function_that_is_killed_has_accepted_nothing_and_the_repeated_request_completes_it(
+    cloud: Cloud, proxy: FaultProxy, sends: int
 ) -> None:
     arrived, released = threading.Event(), threading.Event()
-    front.on(SEND, hold(arrived, released), times=1, after=sends)
+    proxy.on(SEND, hold(arrived, released), times=1, after=sends)
 
     async def run() -> Any:
         declared = cloud.template.functions()["IngestFunction"]
-        function = replace(declared, code=ROOT, handler="tests.faults.unhurried_ingest.lambda_handler")
+        function = replace(declared, code=ROOT, handler="tests.faults.ingest_with_long_timeouts.lambda_handler")
         variables = {name: str(value) for name, value in cloud.template.resolve(dict(declared.environment)).items()}
-        variables |= CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": front.url}
+        variables |= CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": proxy.url}
         event = request(MANY, WITH_KEY)
 
-        victim = await Environment.start(function, variables, print)
-        answering = asyncio.create_task(victim.invoke(event, LONG))
-        assert await asyncio.to_thread(arrived.wait, LONG)
-        victim.kill()
+        killed = await Environment.start(function, variables, print)
+        invocation = asyncio.create_task(killed.invoke(event, LONG_TIMEOUT))
+        assert await asyncio.to_thread(arrived.wait, LONG_TIMEOUT)
+        killed.kill()
         with pytest.raises(FunctionError, match="the process ended"):
-            await answering
-        await victim.close()
+            await invocation
+        await killed.close()
         released.set()
 
         successor = await Environment.start(function, variables, print)
-        answer = await successor.invoke(event, LONG)
+        answer = await successor.invoke(event, LONG_TIMEOUT)
         await successor.close()
         return answer
 

@@ -1,4 +1,4 @@
-"""Trouble with Amazon's login: rows 27 to 29 of the fault matrix, and what is left behind by any fault: row 34."""
+"""Faults of Amazon's login: rows 27 to 29 of the fault matrix, and what any fault leaves behind: row 34."""
 
 import json
 import threading
@@ -39,51 +39,65 @@ def login_fails(do: dict[str, Any]) -> dict[str, Any]:
 def test_without_a_token_messages_wait(worker_harness: WorkerHarness, do: dict[str, Any], request: Any) -> None:
     worker_harness.amazon.fail(login_fails(do))
     run = worker_harness.run(ONE)
-    assert (run.back, worker_harness.amazon.asked(), worker_harness.letters()) == ([ONE], 0, {})
-    asked = worker_harness.amazon.asked(TOKENS)
-    assert asked <= 1
-    worker_harness.amazon.mend()
-    worker_harness.is_warm = False  # another worker; this one remembers for half a minute
-    assert worker_harness.run().back == []
-    measurements.record(27, f"login: {request.node.callspec.id}", token_requests=asked, uploads=0, waits=run.waits)
+    assert (run.returned, worker_harness.amazon.request_count(), worker_harness.dead_letters()) == ([ONE], 0, {})
+    requests_made = worker_harness.amazon.request_count(TOKENS)
+    assert requests_made <= 1
+    worker_harness.amazon.clear_faults()
+    worker_harness.is_warm = False  # another worker; this one does not ask for half a minute
+    assert worker_harness.run().returned == []
+    measurements.record(
+        27, f"login: {request.node.callspec.id}", token_requests=requests_made, uploads=0, waits=run.waits
+    )
 
 
-def test_a_login_that_hangs_costs_one_invocation_its_time_once(
+def test_a_login_that_hangs_delays_an_invocation_only_once(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audience_sync.amazon_ads.login.TIMEOUT", (1.0, 1.0))
     worker_harness.amazon.fail(login_fails({"delay": 30}))
     bodies = [body(change("cust_1"), audience=str(number)) for number in range(71, 77)]
     run = worker_harness.run(*bodies)
-    assert (sorted(run.back), worker_harness.amazon.asked(), worker_harness.letters()) == (sorted(bodies), 0, {})
-    assert worker_harness.amazon.asked(TOKENS) == 1
+    assert (sorted(run.returned), worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (
+        sorted(bodies),
+        0,
+        {},
+    )
+    assert worker_harness.amazon.request_count(TOKENS) == 1
     measurements.record(27, "login hangs, 6 audiences", token_requests=1, uploads=0)
 
 
 def test_unreadable_credentials_park_nothing(worker_harness: WorkerHarness) -> None:
     worker_harness.cloud.put_secret("CredentialsSecret", '{"clientId": "x",}')
-    assert (worker_harness.run(ONE).back, worker_harness.amazon.asked(), worker_harness.letters()) == ([ONE], 0, {})
+    assert (worker_harness.run(ONE).returned, worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (
+        [ONE],
+        0,
+        {},
+    )
 
 
-def test_a_revoked_authorization_is_asked_for_once_in_five_minutes(worker_harness: WorkerHarness) -> None:
+def test_after_a_revoked_authorization_the_login_is_called_once_in_five_minutes(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(login_fails({"status": 400, "body": {"error": "invalid_grant"}}))
     worker_harness.run(ONE)
     for _ in range(5):
-        assert worker_harness.run().back == [ONE]
-    assert (worker_harness.amazon.asked(TOKENS), worker_harness.amazon.asked(), worker_harness.letters()) == (1, 0, {})
+        assert worker_harness.run().returned == [ONE]
+    assert (
+        worker_harness.amazon.request_count(TOKENS),
+        worker_harness.amazon.request_count(),
+        worker_harness.dead_letters(),
+    ) == (1, 0, {})
     measurements.record(27, "invalid_grant, 6 runs", token_requests=1, uploads=0, parked=0)
 
 
-@pytest.mark.parametrize("told", ["soon", -5, 1e12], ids=str)
-def test_an_odd_lifetime_is_taken_for_an_hour(worker_harness: WorkerHarness, told: Any) -> None:
-    worker_harness.amazon.fail(login_fails({"token": {"expires_in": told}}))
+@pytest.mark.parametrize("lifetime", ["soon", -5, 1e12], ids=str)
+def test_an_unusable_expires_in_counts_as_an_hour(worker_harness: WorkerHarness, lifetime: Any) -> None:
+    worker_harness.amazon.fail(login_fails({"token": {"expires_in": lifetime}}))
     for member in ("cust_1", "cust_2"):
-        assert worker_harness.run(body(change(member))).back == []
-    assert worker_harness.amazon.asked(TOKENS) == 1
-    measurements.record(27, f"expires_in {told}", token_requests=1, uploads=2)
+        assert worker_harness.run(body(change(member))).returned == []
+    assert worker_harness.amazon.request_count(TOKENS) == 1
+    measurements.record(27, f"expires_in {lifetime}", token_requests=1, uploads=2)
 
 
-class Stored:
+class FakeSecret:
     """The credentials, and a token secret that holds no token."""
 
     def value(self, *, max_age: float = 60.0) -> dict[str, Any]:
@@ -91,22 +105,22 @@ class Stored:
         return dict(CREDENTIALS)
 
 
-def test_fifty_threads_at_expiry_share_one_token(worker_harness: WorkerHarness) -> None:
-    login = Login(requests.Session(), worker_harness.amazon.url + TOKENS, Stored(), time.time)
-    tokens = AccessTokens(Stored(), login, time.time)
-    begin, held = threading.Barrier(50), set()
+def test_fifty_threads_at_expiry_make_one_token_request(worker_harness: WorkerHarness) -> None:
+    login = Login(requests.Session(), worker_harness.amazon.url + TOKENS, FakeSecret(), time.time)
+    tokens = AccessTokens(FakeSecret(), login, time.time)
+    begin, tokens_used = threading.Barrier(50), set()
 
     def ask() -> None:
         begin.wait()
-        held.add(tokens.current().value)
+        tokens_used.add(tokens.current().value)
 
     threads = [threading.Thread(target=ask) for _ in range(50)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(held) == 1
-    assert worker_harness.amazon.asked(TOKENS) == 1
+    assert len(tokens_used) == 1
+    assert worker_harness.amazon.request_count(TOKENS) == 1
     measurements.record(28, "50 threads at expiry, one process", token_requests=1)
 
 
@@ -115,21 +129,21 @@ def test_new_workers_use_the_token_that_is_stored(worker_harness: WorkerHarness)
     refresh.lambda_handler({}, Context())
     for member in ("cust_1", "cust_2", "cust_3", "cust_4"):
         worker_harness.is_warm = False
-        assert worker_harness.run(body(change(member))).back == []
-    assert worker_harness.amazon.asked(TOKENS) == 1
+        assert worker_harness.run(body(change(member))).returned == []
+    assert worker_harness.amazon.request_count(TOKENS) == 1
     measurements.record(28, "4 cold workers, a stored token", token_requests=1)
 
 
 @pytest.mark.parametrize("down", [refuse("ThrottlingException"), hang_up()], ids=["throttled", "connection closed"])
 def test_a_token_that_cannot_be_stored_does_not_stop_uploads(worker_harness: WorkerHarness, down: Any) -> None:
-    worker_harness.front.on("PutSecretValue", down)
+    worker_harness.proxy.on("PutSecretValue", down)
     worker_harness.cloud.enter("RefreshFunction")
     with pytest.raises(Unavailable):
         refresh.lambda_handler({}, Context())
-    assert worker_harness.run(ONE).back == []
+    assert worker_harness.run(ONE).returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
     measurements.record(
-        29, "the token secret refuses writes", uploads=1, token_requests=worker_harness.amazon.asked(TOKENS)
+        29, "the token secret refuses writes", uploads=1, token_requests=worker_harness.amazon.request_count(TOKENS)
     )
 
 
@@ -153,11 +167,11 @@ ECHO = {"message": f"bad token Atza|marker of Atzr|marker for {EMAIL}, ada@examp
         pytest.param(login_fails({"status": 500, "body": ECHO}), id="login 500"),
     ],
 )
-def test_no_fault_leaves_a_secret_or_a_person_behind(
+def test_no_fault_leaves_a_secret_or_personal_data_behind(
     worker_harness: WorkerHarness, printed: Callable[[], str], rule: dict[str, Any]
 ) -> None:
     worker_harness.amazon.fail(rule)
-    worker_harness.front.on("UpdateItem", refuse("ThrottlingException", message=f"{EMAIL} Atza|marker"), times=1)
+    worker_harness.proxy.on("UpdateItem", refuse("ThrottlingException", message=f"{EMAIL} Atza|marker"), times=1)
     worker_harness.run(ONE)
     worker_harness.run()
     queues = [worker_harness.cloud.name_of(name) for name in ("ChangeQueue", "DeadLetterQueue")]
@@ -166,7 +180,7 @@ def test_no_fault_leaves_a_secret_or_a_person_behind(
     text = printed()
     assert [secret for secret in [*secrets, EMAIL] if secret in text] == []
     assert [secret for secret in secrets if secret in "".join(left)] == []
-    stories = [json.loads(each).get("parked", {}) for each in left]
-    assert EMAIL not in json.dumps(stories)
+    failures = [json.loads(each).get("failure", {}) for each in left]
+    assert EMAIL not in json.dumps(failures)
     assert all(json.loads(line) for line in text.splitlines())
     measurements.record(34, "each fault with markers", secrets_found=0)

@@ -1,4 +1,4 @@
-"""What becomes of changes while workers crash and AWS fails: rows 8 to 14 and 31 to 33 of the fault matrix."""
+"""What happens to changes while workers crash and AWS fails: rows 8 to 14 and 31 to 33 of the fault matrix."""
 
 import asyncio
 import json
@@ -19,13 +19,13 @@ from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS
 from local.template import REGION
 from tests.faults import measurements
+from tests.faults.long_timeouts import LONG_TIMEOUT
 from tests.faults.proxy import Effect, answer_after, hang_up, hold, lose_answer, refuse
-from tests.faults.unhurried import LONG
 from tests.faults.worker_harness import WorkerHarness, upload_fails
 from tests.functions.conftest import AUDIENCE
 from tests.functions.test_worker import EMAIL, body, change
 from tests.model.simulation import change_of
-from tests.unit.delivery.test_batch import Amazon, Letters
+from tests.unit.delivery.test_batch import Amazon, FakeQueue
 from tests.waiting import wait_until
 
 WRITE, READ, SEND = "UpdateItem", "BatchGetItem", "SendMessageBatch"
@@ -39,7 +39,7 @@ async def start(worker_harness: WorkerHarness) -> Environment:
     variables = {
         name: str(value) for name, value in worker_harness.cloud.template.resolve(dict(function.environment)).items()
     }
-    variables |= CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": worker_harness.front.url}
+    variables |= CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": worker_harness.proxy.url}
     variables |= {
         "AMAZON_API_URL": worker_harness.amazon.url,
         "AMAZON_LOGIN_URL": f"{worker_harness.amazon.url}/auth/o2/token",
@@ -51,128 +51,133 @@ def run[T](doing: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(doing)
 
 
-# TableModel 8 and 9
+# Rows 8 and 9
 
 
 @pytest.mark.parametrize(
     ("call", "uploads"),
     [
-        pytest.param(WRITE, 1, id="before it is recorded"),
+        pytest.param(WRITE, 1, id="before the change is recorded"),
         pytest.param(READ, 2, id="after the upload"),
-        pytest.param(None, 2, id="before it acknowledges"),
+        pytest.param(None, 2, id="before the messages are acknowledged"),
     ],
 )
-def test_a_killed_worker_loses_nothing_and_sends_once_more_at_most(
+def test_a_killed_worker_loses_nothing_and_its_changes_are_sent_at_most_once_more(
     worker_harness: WorkerHarness, call: str | None, uploads: int
 ) -> None:
     arrived, released = threading.Event(), threading.Event()
     if call:
-        worker_harness.front.on(call, hold(arrived, released), times=1)
+        worker_harness.proxy.on(call, hold(arrived, released), times=1)
     worker_harness.put(ENTERED)
 
-    async def die() -> list[dict[str, Any]]:
+    async def kill() -> list[dict[str, Any]]:
         records = worker_harness.receive()
-        victim = await start(worker_harness)
-        answering = asyncio.create_task(victim.invoke({"Records": records}, LONG))
+        killed = await start(worker_harness)
+        invocation = asyncio.create_task(killed.invoke({"Records": records}, LONG_TIMEOUT))
         if call:
-            assert await asyncio.to_thread(arrived.wait, LONG)
-            victim.kill()
+            assert await asyncio.to_thread(arrived.wait, LONG_TIMEOUT)
+            killed.kill()
             with pytest.raises(FunctionError, match="the process ended"):
-                await answering
+                await invocation
         else:
-            await answering  # Lambda dies with the answer on its way
-        await victim.close()
+            await invocation  # Lambda stops before the answer arrives
+        await killed.close()
         released.set()
         return records
 
-    records = run(die())
+    records = run(kill())
     worker_harness.acknowledge(
         records, {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in records]}
     )
     began = time.monotonic()
-    assert worker_harness.run().back == []
+    assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    assert worker_harness.amazon.told("cust_1") == ["CREATE"] * uploads
+    assert worker_harness.amazon.actions_sent("cust_1") == ["CREATE"] * uploads
     seconds = round(time.monotonic() - began, 1)
     measurements.record(
         8, f"SIGKILL at {call or 'the answer'}", uploads=uploads, duplicates=uploads - 1, seconds=seconds
     )
 
 
-def test_a_worker_that_runs_into_its_timeout_loses_nothing(worker_harness: WorkerHarness) -> None:
-    worker_harness.amazon.fail(upload_fails({"delay": LONG}, times=1))
+def test_a_worker_that_is_stopped_at_its_timeout_loses_nothing(worker_harness: WorkerHarness) -> None:
+    worker_harness.amazon.fail(upload_fails({"delay": LONG_TIMEOUT}, times=1))
     worker_harness.put(ENTERED, body(change("cust_2")))
 
     async def run_out_of_time() -> list[dict[str, Any]]:
         records = worker_harness.receive()
-        victim = await start(worker_harness)
-        answering = asyncio.create_task(victim.invoke({"Records": records}, LONG))
-        await asyncio.to_thread(wait_until, worker_harness.amazon.asked, bool)
-        answering.cancel()  # killed in mid upload, as Lambda does at the limit
+        killed = await start(worker_harness)
+        invocation = asyncio.create_task(killed.invoke({"Records": records}, LONG_TIMEOUT))
+        await asyncio.to_thread(wait_until, worker_harness.amazon.request_count, bool)
+        invocation.cancel()  # killed during the upload, as Lambda does at the timeout
         with pytest.raises(asyncio.CancelledError):
-            await answering
-        assert not victim.is_alive
-        await victim.close()
+            await invocation
+        assert not killed.is_alive
+        await killed.close()
         return records
 
     records = run(run_out_of_time())
     worker_harness.acknowledge(
         records, {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in records]}
     )
-    assert worker_harness.run().back == []
+    assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1", "cust_2"}
     measurements.record(
-        9, "killed in mid upload", uploads=worker_harness.amazon.asked(), duplicates=worker_harness.amazon.asked() - 1
+        9,
+        "killed during an upload",
+        uploads=worker_harness.amazon.request_count(),
+        duplicates=worker_harness.amazon.request_count() - 1,
     )
 
 
-# TableModel 10 and 11
+# Rows 10 and 11
 
 
-def test_one_message_at_two_workers_at_once_makes_duplicates_only(worker_harness: WorkerHarness) -> None:
+def test_one_message_at_two_workers_at_once_causes_only_duplicates(worker_harness: WorkerHarness) -> None:
     worker_harness.put(ENTERED)
     records = worker_harness.receive()
 
     async def both() -> list[Any]:
         workers = await asyncio.gather(start(worker_harness), start(worker_harness))
-        answers = await asyncio.gather(*(worker.invoke({"Records": records}, LONG) for worker in workers))
+        answers = await asyncio.gather(*(worker.invoke({"Records": records}, LONG_TIMEOUT) for worker in workers))
         await asyncio.gather(*(worker.close() for worker in workers))
         return answers
 
     assert run(both()) == [{"batchItemFailures": []}] * 2
-    assert worker_harness.amazon.told("cust_1") == ["CREATE", "CREATE"]
+    assert worker_harness.amazon.actions_sent("cust_1") == ["CREATE", "CREATE"]
     measurements.record(10, "one message at two workers", uploads=2, duplicates=1)
 
 
-def test_an_entry_and_an_exit_at_two_workers_at_once_leave_the_person_out(worker_harness: WorkerHarness) -> None:
+def test_an_enter_and_an_exit_at_two_workers_at_once_leave_the_member_out(worker_harness: WorkerHarness) -> None:
     worker_harness.put(ENTERED, LEFT)
     records = worker_harness.receive()
 
     async def both() -> None:
         workers = await asyncio.gather(start(worker_harness), start(worker_harness))
-        turns = [({"Records": [record]}, worker) for record, worker in zip(records, workers, strict=True)]
-        answers = await asyncio.gather(*(worker.invoke(event, LONG) for event, worker in turns))
+        invocations = [({"Records": [record]}, worker) for record, worker in zip(records, workers, strict=True)]
+        answers = await asyncio.gather(*(worker.invoke(event, LONG_TIMEOUT) for event, worker in invocations))
         assert answers == [{"batchItemFailures": []}] * 2
         await asyncio.gather(*(worker.close() for worker in workers))
 
     run(both())
     assert worker_harness.amazon.members() == set()
-    assert worker_harness.amazon.told("cust_1")[-1] == "DELETE"
-    measurements.record(10, "entry and exit at two workers", uploads=worker_harness.amazon.asked(), members_left=0)
+    assert worker_harness.amazon.actions_sent("cust_1")[-1] == "DELETE"
+    measurements.record(
+        10, "enter and exit at two workers", uploads=worker_harness.amazon.request_count(), members_left=0
+    )
 
 
-def test_an_old_entry_after_the_exit_is_not_sent(worker_harness: WorkerHarness) -> None:
+def test_an_older_enter_after_the_exit_is_not_sent(worker_harness: WorkerHarness) -> None:
     for message in (LEFT, ENTERED):
-        assert worker_harness.run(message).back == []
-    assert (worker_harness.amazon.told("cust_1"), worker_harness.amazon.members()) == (["DELETE"], set())
-    measurements.record(11, "exit first, entry later", uploads=worker_harness.amazon.asked(), members_left=0)
+        assert worker_harness.run(message).returned == []
+    assert (worker_harness.amazon.actions_sent("cust_1"), worker_harness.amazon.members()) == (["DELETE"], set())
+    measurements.record(11, "exit first, enter later", uploads=worker_harness.amazon.request_count(), members_left=0)
 
 
-# TableModel 12 and 13
+# Rows 12 and 13
 
 
 @pytest.mark.parametrize(
-    ("poison", "reason"),
+    ("unreadable", "reason"),
     [
         pytest.param("not JSON", "message_not_json", id="not JSON"),
         pytest.param(json.dumps({"v": 2, "changes": []}), "message_version_unknown", id="a later version"),
@@ -180,11 +185,11 @@ def test_an_old_entry_after_the_exit_is_not_sent(worker_harness: WorkerHarness) 
         pytest.param("[" * 20_000, "message_not_json", id="nested too deeply"),
     ],
 )
-def test_a_message_that_nobody_can_read_is_parked_alone(
-    worker_harness: WorkerHarness, poison: str, reason: str
+def test_an_unreadable_message_is_parked_and_its_neighbours_are_delivered(
+    worker_harness: WorkerHarness, unreadable: str, reason: str
 ) -> None:
-    assert worker_harness.run(poison, ENTERED).back == []
-    assert worker_harness.letters() == {poison: reason}
+    assert worker_harness.run(unreadable, ENTERED).returned == []
+    assert worker_harness.dead_letters() == {unreadable: reason}
     assert worker_harness.amazon.members() == {"cust_1"}
     measurements.record(12, reason, parked=1, neighbours_delivered=1)
 
@@ -197,14 +202,14 @@ def test_a_message_that_nobody_can_read_is_parked_alone(
         pytest.param(hang_up(), id="connection closed"),
     ],
 )
-def test_what_cannot_be_parked_stays_in_the_queue(worker_harness: WorkerHarness, down: Effect) -> None:
+def test_changes_that_cannot_be_parked_stay_in_the_queue(worker_harness: WorkerHarness, down: Effect) -> None:
     worker_harness.amazon.fail(upload_fails({"status": 400}, contains="cust_1"))
-    worker_harness.front.on(SEND, down)
-    assert sorted(worker_harness.run("poison", ENTERED).back) == sorted(["poison", ENTERED])
-    assert worker_harness.letters() == {}
-    worker_harness.front.mend()
-    assert worker_harness.run().back == []
-    assert worker_harness.letters() == {"poison": "message_not_json", "cust_1": "request_rejected"}
+    worker_harness.proxy.on(SEND, down)
+    assert sorted(worker_harness.run("unreadable", ENTERED).returned) == sorted(["unreadable", ENTERED])
+    assert worker_harness.dead_letters() == {}
+    worker_harness.proxy.clear_faults()
+    assert worker_harness.run().returned == []
+    assert worker_harness.dead_letters() == {"unreadable": "message_not_json", "cust_1": "request_rejected"}
     measurements.record(13, "dead letters down for one run", lost=0, parked=2)
 
 
@@ -224,50 +229,50 @@ def test_what_cannot_be_parked_stays_in_the_queue(worker_harness: WorkerHarness,
 def test_without_the_table_nothing_is_acknowledged(
     worker_harness: WorkerHarness, call: str, down: Effect, request: Any
 ) -> None:
-    worker_harness.front.on(call, down)
+    worker_harness.proxy.on(call, down)
     run = worker_harness.run(ENTERED)
-    assert run.back == [ENTERED]
-    uploads = worker_harness.amazon.asked()
+    assert run.returned == [ENTERED]
+    uploads = worker_harness.amazon.request_count()
     assert uploads == (0 if call == WRITE else 1)
-    worker_harness.front.mend()
-    assert worker_harness.run().back == []
+    worker_harness.proxy.clear_faults()
+    assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
     measurements.record(
-        14, request.node.callspec.id, uploads=worker_harness.amazon.asked(), seconds=round(run.seconds, 1)
+        14, request.node.callspec.id, uploads=worker_harness.amazon.request_count(), seconds=round(run.seconds, 1)
     )
 
 
-def test_a_table_that_hangs_costs_a_wait_and_not_one_for_each_member(
+def test_a_table_that_hangs_delays_an_invocation_once_and_not_for_each_member(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def impatient(service: str, **options: Any) -> Any:
+    def client_with_short_timeout(service: str, **options: Any) -> Any:
         return client(service, **options | ({"read_timeout": 0.5, "attempts": 1} if service == "dynamodb" else {}))
 
-    monkeypatch.setattr("functions.worker.handler.client", impatient)
-    worker_harness.front.on(WRITE, answer_after(5))
+    monkeypatch.setattr("functions.worker.handler.client", client_with_short_timeout)
+    worker_harness.proxy.on(WRITE, answer_after(5))
     many = body(*(change(f"cust_{number}") for number in range(500)))
     run = worker_harness.run(many)
-    assert (run.back, worker_harness.amazon.asked(), worker_harness.letters()) == ([many], 0, {})
-    calls = worker_harness.front.count(WRITE)
-    assert calls <= 2 * THREADS, "those that were under way already"
+    assert (run.returned, worker_harness.amazon.request_count(), worker_harness.dead_letters()) == ([many], 0, {})
+    calls = worker_harness.proxy.count(WRITE)
+    assert calls <= 2 * THREADS, "those that were running already"
     measurements.record(14, "UpdateItem hangs, 500 members", uploads=0, calls_at_most=2 * THREADS)
 
 
-# TableModel 31 to 33
+# Rows 31 to 33
 
 
-def test_a_hundred_thousand_changes_of_one_member_are_one_record() -> None:
+def test_a_hundred_thousand_changes_of_one_member_become_one_record() -> None:
     count = 100_000
     changes = [change_of("m", at, exits=bool(at % 2), message_id=f"id-{at}", emails=["a"]) for at in range(count)]
     messages = [Message(str(n), "h", text, 1, 0) for n, text in enumerate(pack(changes))]
     amazon = Amazon()
-    books = DeliveryContext(Letters(), Letters(), None, Limits(), now=lambda: 0)
+    context = DeliveryContext(FakeQueue(), FakeQueue(), None, Limits(), now=lambda: 0)
     began = time.thread_time()
-    report = Delivery(amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0).deliver(messages, deadline=60.0)
+    report = Delivery(amazon, context, monotonic=lambda: 0.0, jitter=lambda: 1.0).deliver(messages, deadline=60.0)
     seconds = time.thread_time() - began
     assert [[record["action"] for record in upload["records"]] for upload in amazon.taken] == [["DELETE"]]
     assert (report.delivered, report.superseded) == (1, count - 1)
-    assert seconds < 60, "of work; it takes 1, and one pass for each change takes many minutes"
+    assert seconds < 60, "of CPU time; it takes 1, and one pass for each change would take many minutes"
     measurements.record(
         31, "100,000 changes of one member", records=1, seconds=round(seconds, 1), messages=len(messages)
     )
@@ -275,41 +280,44 @@ def test_a_hundred_thousand_changes_of_one_member_are_one_record() -> None:
 
 def test_ids_that_differ_in_case_are_two_members_and_one_id_in_two_audiences_too(worker_harness: WorkerHarness) -> None:
     assert (
-        worker_harness.run(body(change("ann"), change("ANN", exits=True)), body(change("ann"), audience="77")).back
+        worker_harness.run(body(change("ann"), change("ANN", exits=True)), body(change("ann"), audience="77")).returned
         == []
     )
     assert worker_harness.amazon.members() == {"ann"}
-    assert worker_harness.amazon.asked() == 2
+    assert worker_harness.amazon.request_count() == 2
     measurements.record(31, "ann, ANN, and ann elsewhere", members=3, merged=0)
 
 
-def test_a_flood_for_one_audience_leaves_the_other_its_turn(worker_harness: WorkerHarness) -> None:
-    flood = [body(*(change(f"{name}-{part}") for name in MANY), audience="77") for part in range(9)]
-    assert worker_harness.run(*flood, ENTERED).back == []
+def test_very_many_changes_of_one_audience_do_not_delay_the_other(worker_harness: WorkerHarness) -> None:
+    many = [body(*(change(f"{name}-{part}") for name in MANY), audience="77") for part in range(9)]
+    assert worker_harness.run(*many, ENTERED).returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
     measurements.record(
-        32, "270 changes for one audience, 1 for another", requests=worker_harness.amazon.asked(), waiting=0
+        32, "270 changes for one audience, 1 for another", requests=worker_harness.amazon.request_count(), waiting=0
     )
 
 
-def test_a_redrive_into_live_traffic_changes_nothing_newer(worker_harness: WorkerHarness) -> None:
+def test_a_redrive_among_new_events_undoes_no_newer_change(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"status": 400}, contains="cust_1"))
-    assert worker_harness.run(ENTERED).back == []
-    (letter,) = worker_harness.cloud.queues.peek(worker_harness.cloud.name_of("DeadLetterQueue"))
-    worker_harness.amazon.mend()
-    assert worker_harness.run(LEFT).back == []
+    assert worker_harness.run(ENTERED).returned == []
+    (dead_letter,) = worker_harness.cloud.queues.peek(worker_harness.cloud.name_of("DeadLetterQueue"))
+    worker_harness.amazon.clear_faults()
+    assert worker_harness.run(LEFT).returned == []
     for _ in range(3):
-        assert worker_harness.run(letter.body).back == []
-    assert worker_harness.amazon.told("cust_1") == ["DELETE"]
+        assert worker_harness.run(dead_letter.body).returned == []
+    assert worker_harness.amazon.actions_sent("cust_1") == ["DELETE"]
     assert worker_harness.amazon.members() == set()
     measurements.record(
-        33, "an old dead letter redriven 3 times after the exit", uploads=worker_harness.amazon.asked(), members_left=0
+        33,
+        "an old dead letter redriven 3 times after the exit",
+        uploads=worker_harness.amazon.request_count(),
+        members_left=0,
     )
 
 
 def test_a_queued_message_of_the_first_release_is_read(worker_harness: WorkerHarness) -> None:
     plain = {"v": 1, "audienceId": AUDIENCE.audience_id, "connectionId": None}
     record = {"externalUserId": "cust_1", "action": "CREATE", "hashedPII": [{"email": EMAIL}]}
-    assert worker_harness.run(json.dumps(plain | {"changes": [{"at": 1, "id": "x", "record": record}]})).back == []
+    assert worker_harness.run(json.dumps(plain | {"changes": [{"at": 1, "id": "x", "record": record}]})).returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
     measurements.record(33, "a message with the first release's fields", delivered=1)

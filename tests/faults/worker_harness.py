@@ -1,4 +1,4 @@
-"""Brings messages to the worker as Lambda's poller does, and looks at what it did: at AWS and at Amazon."""
+"""Runs the worker as Lambda's poller does, and reads the results from AWS and Amazon."""
 
 import json
 import time
@@ -10,8 +10,8 @@ from typing import Any
 import requests
 
 from functions.worker import handler
-from tests.faults.proxy import Front
-from tests.faults.unhurried import PLENTY
+from tests.faults.long_timeouts import LONG_CONTEXT
+from tests.faults.proxy import FaultProxy
 from tests.functions.conftest import AUDIENCE, Cloud
 
 UPLOADS, TOKENS = "/amc/audiences/records", "/auth/o2/token"
@@ -20,23 +20,23 @@ POSTPONE = "ChangeMessageVisibilityBatch"
 
 @dataclass
 class Sandbox:
-    """Amazon: what was asked of it, and what shall go wrong."""
+    """Amazon's sandbox: the requests it received, and the faults it is set to."""
 
     url: str
 
     def fail(self, *rules: dict[str, Any]) -> None:
         requests.put(f"{self.url}/sandbox/faults", json=list(rules), timeout=60).raise_for_status()
 
-    def mend(self) -> None:
+    def clear_faults(self) -> None:
         requests.delete(f"{self.url}/sandbox/faults", timeout=60).raise_for_status()
 
-    def asked(self, path: str = UPLOADS) -> int:
+    def request_count(self, path: str = UPLOADS) -> int:
         log = requests.get(f"{self.url}/sandbox/requests", params={"bodies": "no"}, timeout=60).json()
-        return sum(entry["path"] == path for entry in log)
+        return sum(request["path"] == path for request in log)
 
-    def told(self, member: str) -> list[str]:
+    def actions_sent(self, member: str) -> list[str]:
         log = requests.get(f"{self.url}/sandbox/ledger", params={"member": member}, timeout=60).json()
-        return [entry["action"] for entry in log]
+        return [record["action"] for record in log]
 
     def members(self, audience: str = AUDIENCE.audience_id) -> set[str]:
         answer = requests.get(f"{self.url}/sandbox/audiences/{audience}", timeout=60)
@@ -47,8 +47,8 @@ class Sandbox:
 class Run:
     """One invocation."""
 
-    back: list[str]  # bodies that must come back
-    waits: list[int]  # seconds for which they shall not be seen
+    returned: list[str]  # bodies that return to the queue
+    waits: list[int]  # seconds for which they stay invisible
     seconds: float
 
 
@@ -57,9 +57,9 @@ class WorkerHarness:
     """One change queue, its worker and Amazon."""
 
     cloud: Cloud
-    front: Front
+    proxy: FaultProxy
     amazon: Sandbox
-    is_warm: bool = False  # whether the worker has its environment already
+    is_warm: bool = False  # the worker has its environment already
 
     @property
     def url(self) -> str:
@@ -73,7 +73,7 @@ class WorkerHarness:
     def receive(self) -> list[dict[str, Any]]:
         """Take what is visible, as the records of a Lambda event."""
         sqs = self.cloud.client("sqs")
-        asked = {"QueueUrl": self.url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}
+        request = {"QueueUrl": self.url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}
         return [
             {
                 "messageId": message["MessageId"],
@@ -81,21 +81,21 @@ class WorkerHarness:
                 "body": message["Body"],
                 "attributes": message["Attributes"],
             }
-            for message in sqs.receive_message(**asked, MessageSystemAttributeNames=["All"]).get("Messages", [])
+            for message in sqs.receive_message(**request, MessageSystemAttributeNames=["All"]).get("Messages", [])
         ]
 
     def run(self, *bodies: str) -> Run:
-        """Put messages, have the worker deliver all that is visible, and make what must come back visible at once."""
+        """Send messages, have the worker deliver all that is visible, and make what returns visible at once."""
         self.put(*bodies)
         records = self.receive()
         if not self.is_warm:
             self.cloud.enter("WorkerFunction")
             self.is_warm = True
-        seen = len(self.front.parameters(POSTPONE))
+        seen = len(self.proxy.parameters(POSTPONE))
         began = time.monotonic()
-        answer = handler.lambda_handler({"Records": records}, PLENTY)
+        answer = handler.lambda_handler({"Records": records}, LONG_CONTEXT)
         seconds = time.monotonic() - began
-        calls = self.front.parameters(POSTPONE)[seen:]
+        calls = self.proxy.parameters(POSTPONE)[seen:]
         waits = [entry["VisibilityTimeout"] for call in calls for entry in call["Entries"]]
         return Run(self.acknowledge(records, answer), waits, seconds)
 
@@ -105,19 +105,19 @@ class WorkerHarness:
         for record in records:
             of_message = {"QueueUrl": self.url, "ReceiptHandle": record["receiptHandle"]}
             if record["messageId"] in failed:
-                with suppress(sqs.exceptions.MessageNotInflight):  # the worker asked for no wait at all
+                with suppress(sqs.exceptions.MessageNotInflight):  # the worker made it visible already
                     sqs.change_message_visibility(**of_message, VisibilityTimeout=0)
             else:
                 sqs.delete_message(**of_message)
         return [record["body"] for record in records if record["messageId"] in failed]
 
-    def letters(self) -> dict[str, str]:
-        """Reasons of the dead letters, by member; under their whole text for those that nobody can read."""
+    def dead_letters(self) -> dict[str, str]:
+        """Reasons of the dead letters, by member; unreadable ones by their whole text."""
         found = {}
         for message in self.cloud.queues.peek(self.cloud.name_of("DeadLetterQueue")):
             try:
-                letter = json.loads(message.body)
-                member, reason = letter["changes"][0]["record"]["externalUserId"], letter["failure"]["reason"]
+                dead_letter = json.loads(message.body)
+                member, reason = dead_letter["changes"][0]["record"]["externalUserId"], dead_letter["failure"]["reason"]
             except (ValueError, LookupError, TypeError, RecursionError):
                 member, reason = message.body, str(message.attributes["reason"].value)
             found[member] = reason

@@ -83,7 +83,7 @@ class Cloud:
         return json.loads(self.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
 
     def enter(self, function: str, **variables: str) -> None:
-        """Take on the environment of one function, as a new execution environment."""
+        """Set the environment of one function, as a new execution environment does."""
         declared = self.template.functions()[function].environment
         for name, value in (self.template.resolve(dict(declared)) | variables).items():
             self.monkeypatch.setenv(name, str(value))

@@ -1,4 +1,4 @@
-"""The audiences handler, on the very bodies that Segment sends, with Amazon's sandbox behind it."""
+"""The audiences handler, with the bodies that Segment sends, and Amazon's sandbox behind it."""
 
 import base64
 import json
@@ -27,10 +27,10 @@ CREATE, GET = "POST /v1/audiences", "POST /v1/audiences/get"
 AUDIENCE_KEY, PREVIOUS_KEY = "audience-key-for-the-tests-1", "audience-key-of-last-month-2"
 JSON = {"content-type": "application/json"}
 WITH_KEY = JSON | {"authorization": "Basic " + base64.b64encode(f"segment:{AUDIENCE_KEY}".encode()).decode()}
-WITHOUT_EXTRAS, WITH_EXTRAS, LOOK_UP = (
+WITHOUT_EXTRAS, WITH_EXTRAS, GET_BODY = (
     next((EVENTS / "segment").glob(f"{number}-webhook-audiences-*.json")).read_bytes() for number in (16, 17, 18)
 )
-LAST_SENT: dict[str, Any] = json.loads(WITH_EXTRAS) | {
+REQUEST: dict[str, Any] = json.loads(WITH_EXTRAS) | {
     "externalAudienceId": "new-one",
     "advertiserId": 590071284455661235,
 }
@@ -62,7 +62,7 @@ def ask(event: dict[str, Any], context: Context | None = None) -> tuple[int, dic
 
 
 def create(**changed: Any) -> tuple[int, dict[str, Any]]:
-    return ask(http(CREATE, LAST_SENT | changed))
+    return ask(http(CREATE, REQUEST | changed))
 
 
 def at_amazon(cloud: Cloud, method: str, path: str) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ def listed(cloud: Cloud) -> list[str]:
     return [audience.audience_id for audience in table.all() if audience.audience_id != AUDIENCE.audience_id]
 
 
-def test_segments_own_create_body_makes_an_audience_and_gets_its_id_as_a_text(cloud: Cloud) -> None:
+def test_segments_create_body_creates_an_audience_and_gets_its_id_as_a_text(cloud: Cloud) -> None:
     status, answer = ask(http(CREATE, WITH_EXTRAS))
     assert (status, listed(cloud)) == (200, [answer["externalId"]])
     assert answer["externalId"].isdigit()
@@ -94,7 +94,7 @@ def test_segments_own_create_body_makes_an_audience_and_gets_its_id_as_a_text(cl
     }
 
 
-def test_segments_own_create_body_without_extras_is_told_which_extras_it_needs(cloud: Cloud) -> None:
+def test_the_answer_to_segments_create_body_without_extras_names_the_missing_ones(cloud: Cloud) -> None:
     status, answer = ask(http(CREATE, WITHOUT_EXTRAS))
     assert status == 400
     assert [fault["field"] for fault in answer["faults"]] == ["advertiserId, connectionId", "countryCode"]
@@ -102,8 +102,8 @@ def test_segments_own_create_body_without_extras_is_told_which_extras_it_needs(c
     assert creations(cloud) == []
 
 
-def test_segments_own_get_body_finds_the_audience() -> None:
-    assert ask(http(GET, LOOK_UP)) == (200, {"externalId": AUDIENCE.audience_id})
+def test_segments_get_body_finds_the_audience() -> None:
+    assert ask(http(GET, GET_BODY)) == (200, {"externalId": AUDIENCE.audience_id})
 
 
 @pytest.mark.parametrize(
@@ -159,26 +159,26 @@ def test_an_audience_in_amc_has_its_members_sent_to_dsp_when_that_was_asked_for(
     ],
 )
 @pytest.mark.parametrize("route", [CREATE, GET])
-def test_an_audience_key_opens_and_nothing_else_does(
+def test_only_an_audience_key_authenticates(
     cloud: Cloud, headers: dict[str, str], query: dict[str, str] | None, status: int, route: str
 ) -> None:
-    body = LOOK_UP if route == GET else LAST_SENT
+    body = GET_BODY if route == GET else REQUEST
     got, answer = ask(http(route, body, headers, query))
     assert got == status
     assert status == 200 or answer == {"error": "unauthorized"}
     assert len(creations(cloud)) == (1 if route == CREATE and status == 200 else 0)
 
 
-def test_a_key_that_was_rotated_a_moment_ago_opens_at_once(cloud: Cloud) -> None:
+def test_a_key_that_was_rotated_a_moment_ago_is_valid_at_once(cloud: Cloud) -> None:
     assert create()[0] == 200
     cloud.put_secret("IngestSecret", {"audienceKey": "a-new-audience-key-0001"})
-    assert ask(http(GET, LOOK_UP, JSON, {"key": "a-new-audience-key-0001"}))[0] == 200
+    assert ask(http(GET, GET_BODY, JSON, {"key": "a-new-audience-key-0001"}))[0] == 200
 
 
 @pytest.mark.parametrize("key", ["", "short", "CHANGE_ME_CHANGE_ME"])
 def test_an_unusable_secret_fails_closed(cloud: Cloud, key: str) -> None:
     cloud.put_secret("IngestSecret", {"audienceKey": key})
-    assert ask(http(CREATE, LAST_SENT, JSON, {"key": key}))[0] == 503
+    assert ask(http(CREATE, REQUEST, JSON, {"key": key}))[0] == 503
     assert creations(cloud) == []
 
 
@@ -195,7 +195,9 @@ def test_an_unusable_secret_fails_closed(cloud: Cloud, key: str) -> None:
         pytest.param(b"{}", WITH_KEY, 400, "audienceName, advertiserId, connectionId, countryCode", id="empty"),
     ],
 )
-def test_what_a_bad_request_gets(cloud: Cloud, body: bytes, headers: dict[str, str], status: int, error: str) -> None:
+def test_a_bad_request_is_answered_with_its_fault(
+    cloud: Cloud, body: bytes, headers: dict[str, str], status: int, error: str
+) -> None:
     got, answer = ask(http(CREATE, body, headers))
     assert got == status
     assert error in answer["error"]
@@ -212,8 +214,8 @@ def test_a_fee_is_refused_unless_the_operator_allows_it(cloud: Cloud) -> None:
     assert creations(cloud)[0]["body"]["metadata"]["audienceFees"] == [fee]
 
 
-def test_what_amazon_refuses_is_told_in_its_words() -> None:
-    status, answer = create(advertiserId="", connectionId="nobody-knows")
+def test_the_answer_to_what_amazon_refuses_holds_its_message() -> None:
+    status, answer = create(advertiserId="", connectionId="unknown")
     assert status == 400
     assert answer["error"] == "Amazon answered 400: targetResource.connectionId is not a known connection"
 
@@ -223,9 +225,7 @@ def test_creating_twice_gives_one_audience(cloud: Cloud) -> None:
     assert len(creations(cloud)) == 1
 
 
-def test_creating_again_with_other_settings_says_which_are_not_in_force(
-    cloud: Cloud, printed: Callable[[], str]
-) -> None:
+def test_creating_again_with_other_settings_names_those_that_differ(cloud: Cloud, printed: Callable[[], str]) -> None:
     first = create(ttl=604_800)[1]
     status, answer = create(ttl=7_777, description="private words", computationKey="new_ones")
     assert (status, answer["externalId"]) == (200, first["externalId"])
@@ -238,7 +238,7 @@ def test_creating_again_with_other_settings_says_which_are_not_in_force(
 
 
 @pytest.mark.parametrize("country", ["UNKNOWN", "ZZ"])
-def test_an_audience_of_no_country_is_refused_though_amazon_would_take_it(cloud: Cloud, country: str) -> None:
+def test_an_audience_without_a_country_is_refused_though_amazon_accepts_it(cloud: Cloud, country: str) -> None:
     status, answer = create(countryCode=country)
     assert (status, [fault["field"] for fault in answer["faults"]]) == (400, ["countryCode"])
     assert "country of most members" in answer["faults"][0]["remedy"]
@@ -271,19 +271,19 @@ def test_creating_twice_at_once_gives_one_audience(cloud: Cloud) -> None:
         pytest.param({"status": 201, "body": "{}"}, id="an answer without an id"),
     ],
 )
-def test_after_a_lost_answer_the_repeat_does_not_create_a_second_one(
+def test_after_a_lost_answer_a_repeated_request_does_not_create_a_second_audience(
     cloud: Cloud, do: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audiences, "CREATE_WAIT", 0.0)
     cloud.fault("/amc/audiences/metadata", do)
     for _ in range(2):
-        answer = handler.lambda_handler(http(CREATE, LAST_SENT), Context())
+        answer = handler.lambda_handler(http(CREATE, REQUEST), Context())
         assert answer["statusCode"] == 503
         assert 100 < int(answer["headers"]["Retry-After"]) <= 120
     assert (len(creations(cloud)), listed(cloud)) == (1, [])
 
 
-def test_an_intent_left_behind_is_begun_again_and_said_so(
+def test_a_creation_with_a_stale_lock_is_started_again_and_logged(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
 ) -> None:
     cloud.fault("/amc/audiences/metadata", {"close_after_apply": True})
@@ -301,18 +301,20 @@ def test_an_intent_left_behind_is_begun_again_and_said_so(
     [
         pytest.param({"status": 429, "headers": {"Retry-After": "30"}}, "30", id="throttled"),
         pytest.param({"status": 503}, "5", id="not available"),
-        pytest.param({"status": 401}, "5", id="no token is good"),
+        pytest.param({"status": 401}, "5", id="every token is refused"),
     ],
 )
-def test_trouble_at_amazon_is_a_503_and_the_repeat_succeeds(cloud: Cloud, do: dict[str, Any], wait: str) -> None:
+def test_a_transient_error_of_amazon_is_a_503_and_a_repeated_request_succeeds(
+    cloud: Cloud, do: dict[str, Any], wait: str
+) -> None:
     cloud.fault("/amc/audiences/metadata", do, times=2 if do["status"] == 401 else 1)
-    answer = handler.lambda_handler(http(CREATE, LAST_SENT), Context())
+    answer = handler.lambda_handler(http(CREATE, REQUEST), Context())
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, wait)
     assert create()[0] == 200
 
 
-def test_with_little_time_left_nothing_is_begun(cloud: Cloud) -> None:
-    assert ask(http(CREATE, LAST_SENT), Context(milliseconds=300))[0] == 503
+def test_with_little_time_left_amazon_is_not_called(cloud: Cloud) -> None:
+    assert ask(http(CREATE, REQUEST), Context(milliseconds=300))[0] == 503
     assert creations(cloud) == []
 
 
@@ -321,23 +323,23 @@ def test_with_little_time_left_nothing_is_begun(cloud: Cloud) -> None:
     [
         pytest.param({"status": 404}, 404, id="Amazon knows it no longer"),
         pytest.param({"status": 500}, 200, id="Amazon fails"),
-        pytest.param({"close_before_read": True}, 200, id="Amazon hangs up"),
+        pytest.param({"close_before_read": True}, 200, id="Amazon closes the connection"),
     ],
 )
-def test_a_listed_audience_is_confirmed_unless_amazon_denies_it(cloud: Cloud, do: dict[str, Any], status: int) -> None:
+def test_a_listed_audience_is_found_unless_amazon_answers_404(cloud: Cloud, do: dict[str, Any], status: int) -> None:
     cloud.fault("/amc/audiences/metadata/*", do)
-    assert ask(http(GET, LOOK_UP))[0] == status
+    assert ask(http(GET, GET_BODY))[0] == status
 
 
-@pytest.mark.parametrize("told", ["418273650912345679", "#mappings", "x"])
-def test_an_audience_that_is_not_listed_is_not_found_and_amazon_not_asked(cloud: Cloud, told: str) -> None:
-    assert ask(http(GET, {"externalId": told})) == (404, {"error": "not found"})
+@pytest.mark.parametrize("external_id", ["418273650912345679", "#mappings", "x"])
+def test_an_audience_that_is_not_listed_is_not_found_and_amazon_is_not_called(cloud: Cloud, external_id: str) -> None:
+    assert ask(http(GET, {"externalId": external_id})) == (404, {"error": "not found"})
     assert at_amazon(cloud, "GET", "/amc") == []
 
 
-def test_neither_logs_nor_answers_hold_a_key_a_token_or_what_was_sent(printed: Callable[[], str]) -> None:
+def test_neither_logs_nor_answers_hold_a_key_a_token_or_a_value_that_was_sent(printed: Callable[[], str]) -> None:
     answers = [create(description="private words", ttl="private ttl"), create(description="private words")]
-    answers.append(ask(http(CREATE, LAST_SENT, JSON, {"key": "private-wrong-key-0001"})))
-    told = json.dumps(answers) + printed()
+    answers.append(ask(http(CREATE, REQUEST, JSON, {"key": "private-wrong-key-0001"})))
+    text = json.dumps(answers) + printed()
     for value in ("private", AUDIENCE_KEY, PREVIOUS_KEY, EVENT_KEY, "Atza|", "Atzr|", "made-up-client-secret"):
-        assert value not in told
+        assert value not in text

@@ -1,4 +1,4 @@
-"""The books, closed on what the functions have really counted: CloudWatch gets their metrics as AWS hands them on."""
+"""The audit of what the functions have counted. CloudWatch gets the metrics that they print."""
 
 import json
 import time
@@ -18,7 +18,7 @@ from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_ingest import post
 from tests.functions.test_worker import deliver
 
-AGO = 3 * HOUR  # seconds; the changes of these tests were accepted so long ago
+AGO = 3 * HOUR  # seconds since the changes of these tests were accepted
 
 
 def event(number: int, *, enters: bool = True) -> dict[str, Any]:
@@ -28,12 +28,12 @@ def event(number: int, *, enters: bool = True) -> dict[str, Any]:
 
 
 @pytest.fixture
-def books(cloud: Cloud, printed: Callable[[], str]) -> "DeliveryContext":
-    return DeliveryContext(cloud, printed)
+def harness(cloud: Cloud, printed: Callable[[], str]) -> "AuditHarness":
+    return AuditHarness(cloud, printed)
 
 
-class DeliveryContext:
-    """What is counted, and the audit."""
+class AuditHarness:
+    """Has the functions count changes, publishes their metrics, and runs the audit."""
 
     def __init__(self, cloud: Cloud, printed: Callable[[], str]) -> None:
         self.cloud, self.printed = cloud, printed
@@ -44,18 +44,18 @@ class DeliveryContext:
         status, answer = post(self.cloud, json.dumps(events).encode())
         assert (status, answer["accepted"]) == (200, len(events))
 
-    def carry(self) -> None:
-        """Let CloudWatch have what was printed, as of AGO."""
+    def publish_metrics(self) -> None:
+        """Publish what was printed to CloudWatch, dated AGO."""
         lines = [json.loads(line) for line in self.printed().splitlines() if '"_aws"' in line]
         for line in lines:
             line["_aws"]["Timestamp"] -= AGO * 1000
-            # Powertools has read the stack's name when it was imported, before any function's environment was there.
+            # Powertools read the stack's name when it was imported, before a function's environment was set.
             line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] = [["service"]]
             line["service"] = self.cloud.template.resolve({"Ref": "AWS::StackName"})
         metrics.put(self.cloud.client("cloudwatch"), map(json.dumps, lines))
 
     def put(self, namespace: str, name: str, dimension: tuple[str, str], value: float, ago: float) -> None:
-        """Let CloudWatch have a metric of AWS's own."""
+        """Publish a metric of AWS's own to CloudWatch."""
         metric = {
             "MetricName": name,
             "Dimensions": [{"Name": dimension[0], "Value": dimension[1]}],
@@ -64,113 +64,113 @@ class DeliveryContext:
         }
         self.cloud.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[metric])
 
-    def audit(self, *, opened: float = AGO + HOUR) -> dict[str, Any]:
-        """Close the books that were opened so many seconds ago."""
-        self.checkpoint.advance(int(time.time() - opened) // STEP * STEP)
+    def audit(self, *, since: float = AGO + HOUR) -> dict[str, Any]:
+        """Run the audit from `since` seconds ago on."""
+        self.checkpoint.advance(int(time.time() - since) // STEP * STEP)
         self.cloud.enter("AuditFunction")
         return handler.lambda_handler({"source": "aws.events"}, Context())
 
 
-def test_every_change_is_accounted_for_when_all_have_been_delivered(books: DeliveryContext) -> None:
-    books.accept(event(1), event(2), event(2, enters=False))
-    assert deliver(books.cloud) == []
-    books.carry()
-    assert books.audit()["missing"] == 0
+def test_no_change_is_missing_when_all_have_been_delivered(harness: AuditHarness) -> None:
+    harness.accept(event(1), event(2), event(2, enters=False))
+    assert deliver(harness.cloud) == []
+    harness.publish_metrics()
+    assert harness.audit()["missing"] == 0
 
 
-def test_a_message_that_disappears_from_the_queue_is_a_gap(books: DeliveryContext) -> None:
-    books.accept(event(1), event(2), event(2, enters=False))
-    books.cloud.client("sqs").purge_queue(QueueUrl=books.cloud.name_of("ChangeQueue"))
-    books.accept(event(3))
-    assert deliver(books.cloud) == []
-    books.carry()
-    assert books.audit()["missing"] == 2, "the third change of the request was superseded in it"
-    text = books.printed().replace(" ", "")
+def test_a_message_that_disappears_from_the_queue_is_a_gap(harness: AuditHarness) -> None:
+    harness.accept(event(1), event(2), event(2, enters=False))
+    harness.cloud.client("sqs").purge_queue(QueueUrl=harness.cloud.name_of("ChangeQueue"))
+    harness.accept(event(3))
+    assert deliver(harness.cloud) == []
+    harness.publish_metrics()
+    assert harness.audit()["missing"] == 2, "the third change of the request was superseded in it"
+    text = harness.printed().replace(" ", "")
     assert '"AccountingGap":[2.0]' in text
     assert '"changes":2' in text
 
 
-def test_a_gap_is_told_once(books: DeliveryContext) -> None:
-    books.accept(event(1))
-    books.carry()
-    assert books.audit()["missing"] == 1
-    again = books.audit()
-    assert (again["missing"], again["reconciledUntil"]) == (0, books.checkpoint.time())
+def test_a_gap_is_reported_once(harness: AuditHarness) -> None:
+    harness.accept(event(1))
+    harness.publish_metrics()
+    assert harness.audit()["missing"] == 1
+    second = harness.audit()
+    assert (second["missing"], second["reconciledUntil"]) == (0, harness.checkpoint.time())
 
 
 @pytest.mark.parametrize(
     ("namespace", "name", "dimension", "value"),
     [
         pytest.param("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", AGO + HOUR, id="it waits in the queue"),
-        pytest.param("AudienceSync", "OldestDeferredChangeAge", "service", AGO + HOUR, id="it was put off"),
+        pytest.param("AudienceSync", "OldestDeferredChangeAge", "service", AGO + HOUR, id="it was deferred"),
         pytest.param("AWS/Lambda", "Errors", "FunctionName", 1, id="a worker crashed, perhaps over it"),
         pytest.param("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", 1, id="delivery is paused"),
     ],
 )
-def test_what_may_still_be_waiting_is_no_gap(
-    books: DeliveryContext, namespace: str, name: str, dimension: str, value: float
+def test_a_change_that_may_still_be_waiting_is_no_gap(
+    harness: AuditHarness, namespace: str, name: str, dimension: str, value: float
 ) -> None:
-    books.accept(event(1))
-    books.carry()
+    harness.accept(event(1))
+    harness.publish_metrics()
     names = {
-        "QueueName": books.cloud.template.resolve({"Fn::GetAtt": ["ChangeQueue", "QueueName"]}),
-        "FunctionName": books.cloud.name_of("WorkerFunction"),
-        "service": books.cloud.template.resolve({"Ref": "AWS::StackName"}),
+        "QueueName": harness.cloud.template.resolve({"Fn::GetAtt": ["ChangeQueue", "QueueName"]}),
+        "FunctionName": harness.cloud.name_of("WorkerFunction"),
+        "service": harness.cloud.template.resolve({"Ref": "AWS::StackName"}),
     }
-    books.put(namespace, name, (dimension, names[dimension]), value, ago=60)
-    closed = books.audit()
-    assert closed["missing"] == 0
-    assert closed["reconciledUntil"] <= time.time() - AGO
+    harness.put(namespace, name, (dimension, names[dimension]), value, ago=60)
+    result = harness.audit()
+    assert result["missing"] == 0
+    assert result["reconciledUntil"] <= time.time() - AGO
 
 
-def test_a_change_that_was_put_off_again_and_again_counts_where_it_was_accepted(books: DeliveryContext) -> None:
-    books.accept(event(1))
-    books.cloud.fault("/amc/audiences/records", {"status": 503})
-    (back,) = deliver(books.cloud)
+def test_a_change_that_was_deferred_counts_under_the_time_at_which_it_was_accepted(harness: AuditHarness) -> None:
+    harness.accept(event(1))
+    harness.cloud.fault("/amc/audiences/records", {"status": 503})
+    (back,) = deliver(harness.cloud)
     first_at = json.loads(back)["firstAt"]
     assert abs(first_at / 1000 - time.time()) < 60
-    assert '"OldestDeferredChangeAge"' in (told := books.printed())
-    books.cloud.client("sqs").purge_queue(QueueUrl=books.cloud.name_of("ChangeQueue"))
-    assert deliver(books.cloud, back) == []
-    ended = [json.loads(line) for line in books.printed().splitlines() if '"ChangesCompleted"' in line]
-    assert [line["_aws"]["Timestamp"] for line in ended] == [first_at // 60_000 * 60_000]
-    assert '"ChangesCompleted"' not in told.partition('"OldestDeferredChangeAge"')[2]
+    assert '"OldestDeferredChangeAge"' in (deferred := harness.printed())
+    harness.cloud.client("sqs").purge_queue(QueueUrl=harness.cloud.name_of("ChangeQueue"))
+    assert deliver(harness.cloud, back) == []
+    completed = [json.loads(line) for line in harness.printed().splitlines() if '"ChangesCompleted"' in line]
+    assert [line["_aws"]["Timestamp"] for line in completed] == [first_at // 60_000 * 60_000]
+    assert '"ChangesCompleted"' not in deferred.partition('"OldestDeferredChangeAge"')[2]
 
 
-def test_how_far_the_books_are_behind_is_told(books: DeliveryContext) -> None:
-    books.accept(event(1))
-    books.carry()
-    function = ("FunctionName", books.cloud.name_of("WorkerFunction"))
-    books.put("AWS/Lambda", "Errors", function, 1, ago=60)
-    closed = books.audit()
-    (told,) = [json.loads(line) for line in books.printed().splitlines() if '"AuditLagSeconds"' in line]
-    assert told["AuditLagSeconds"][0] == pytest.approx(time.time() - closed["reconciledUntil"], abs=60)
-    assert told["AuditLagSeconds"][0] > AGO - STEP
+def test_the_lag_of_the_audit_is_published(harness: AuditHarness) -> None:
+    harness.accept(event(1))
+    harness.publish_metrics()
+    function = ("FunctionName", harness.cloud.name_of("WorkerFunction"))
+    harness.put("AWS/Lambda", "Errors", function, 1, ago=60)
+    result = harness.audit()
+    (line,) = [json.loads(line) for line in harness.printed().splitlines() if '"AuditLagSeconds"' in line]
+    assert line["AuditLagSeconds"][0] == pytest.approx(time.time() - result["reconciledUntil"], abs=60)
+    assert line["AuditLagSeconds"][0] > AGO - STEP
 
 
-def test_the_books_begin_with_the_first_run(books: DeliveryContext) -> None:
-    books.cloud.enter("AuditFunction")
-    begun = handler.lambda_handler({}, Context())
-    assert begun["missing"] == 0
-    assert 0 < begun["reconciledUntil"] - time.time() <= STEP
-    assert books.checkpoint.time() == begun["reconciledUntil"]
-    assert handler.lambda_handler({}, Context()) == begun
+def test_the_audit_begins_with_the_first_run(harness: AuditHarness) -> None:
+    harness.cloud.enter("AuditFunction")
+    first = handler.lambda_handler({}, Context())
+    assert first["missing"] == 0
+    assert 0 < first["reconciledUntil"] - time.time() <= STEP
+    assert harness.checkpoint.time() == first["reconciledUntil"]
+    assert handler.lambda_handler({}, Context()) == first
 
 
-def test_books_that_nobody_closed_for_a_month_are_closed_as_far_back_as_counts_go(books: DeliveryContext) -> None:
-    assert books.audit(opened=31 * 24 * HOUR)["reconciledUntil"] > time.time() - 3 * HOUR
+def test_an_audit_that_did_not_run_for_a_month_goes_back_as_far_as_metrics_are_accepted(harness: AuditHarness) -> None:
+    assert harness.audit(since=31 * 24 * HOUR)["reconciledUntil"] > time.time() - 3 * HOUR
 
 
-def test_a_store_that_does_not_answer_leaves_the_books_as_they_are(books: DeliveryContext) -> None:
-    books.cloud.enter("AuditFunction", AWS_ENDPOINT_URL_CLOUDWATCH="http://127.0.0.1:9")
-    books.checkpoint.advance(STEP)
+def test_when_cloudwatch_does_not_answer_the_checkpoint_stays(harness: AuditHarness) -> None:
+    harness.cloud.enter("AuditFunction", AWS_ENDPOINT_URL_CLOUDWATCH="http://127.0.0.1:9")
+    harness.checkpoint.advance(STEP)
     with pytest.raises(Unavailable, match="CloudWatch does not answer"):
         handler.lambda_handler({}, Context())
-    assert books.checkpoint.time() == STEP
+    assert harness.checkpoint.time() == STEP
 
 
-def test_the_mark_never_goes_back(books: DeliveryContext) -> None:
-    assert books.checkpoint.time() is None
-    books.checkpoint.advance(2 * STEP)
-    books.checkpoint.advance(STEP)
-    assert books.checkpoint.time() == 2 * STEP
+def test_the_checkpoint_never_goes_back(harness: AuditHarness) -> None:
+    assert harness.checkpoint.time() is None
+    harness.checkpoint.advance(2 * STEP)
+    harness.checkpoint.advance(STEP)
+    assert harness.checkpoint.time() == 2 * STEP

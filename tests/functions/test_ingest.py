@@ -1,4 +1,4 @@
-"""The ingest handler, on events of API Gateway's shape."""
+"""The ingest handler, with events as API Gateway sends them."""
 
 import base64
 import hashlib
@@ -80,7 +80,9 @@ def test_a_signed_event_needs_no_key(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(("allowed", "status"), [("no", 401), ("yes", 200)])
-def test_a_batch_signed_by_its_first_event_is_the_operators_choice(cloud: Cloud, allowed: str, status: int) -> None:
+def test_a_batch_signed_over_its_first_event_is_accepted_if_the_operator_allows_it(
+    cloud: Cloud, allowed: str, status: int
+) -> None:
     body, headers = segment_request(people(2), EVENT_KEY, SIGNING_SECRET)
     del headers["authorization"]
     assert post(cloud, body, headers, ACCEPT_FIRST_EVENT_SIGNATURE=allowed)[0] == status
@@ -88,12 +90,12 @@ def test_a_batch_signed_by_its_first_event_is_the_operators_choice(cloud: Cloud,
 
 def test_a_thousand_events_are_answered_within_a_second(cloud: Cloud) -> None:
     body, headers = segment_request(people(1000), EVENT_KEY, SIGNING_SECRET)
-    post(cloud, ENTERED)  # a warm function; the cold start is measured elsewhere
+    post(cloud, ENTERED)  # makes the function warm
     event = http(body, headers)
     began = time.thread_time()
     answer = handler.lambda_handler(event, Context())
-    assert time.thread_time() - began < 1.0  # of work
-    assert len(cloud.messages()) < 10, "and few calls"
+    assert time.thread_time() - began < 1.0  # of CPU time
+    assert len(cloud.messages()) < 10, "and few messages"
     assert json.loads(answer["body"])["accepted"] == 1000
     assert len({change["record"]["externalUserId"] for change in cloud.changes()}) == 1001
 
@@ -112,14 +114,16 @@ def test_a_thousand_events_are_answered_within_a_second(cloud: Cloud) -> None:
         pytest.param(b"{", JSON | {"x-api-key": "wrong"}, 401, "unauthorized", id="wrong key, and nothing parsed"),
     ],
 )
-def test_what_a_bad_request_gets(cloud: Cloud, body: bytes, headers: dict[str, str], status: int, error: str) -> None:
+def test_a_bad_request_is_answered_with_its_fault(
+    cloud: Cloud, body: bytes, headers: dict[str, str], status: int, error: str
+) -> None:
     got, answer = post(cloud, body, headers)
     assert got == status
     assert error in answer["error"]
     assert cloud.messages() == []
 
 
-def test_an_event_that_is_rejected_says_why_and_segment_does_not_repeat_it(cloud: Cloud) -> None:
+def test_the_answer_to_a_rejected_event_holds_the_reason_and_segment_does_not_retry_it(cloud: Cloud) -> None:
     status, answer = post(cloud, (EXAMPLES / "08-track-email-as-userid.json").read_bytes())
     assert (status, answer["accepted"], answer["rejected"]) == (400, 0, 1)
     (rejection,) = answer["rejections"]
@@ -133,7 +137,7 @@ def test_many_rejections_are_counted_and_some_are_listed(cloud: Cloud) -> None:
     assert (status, answer["accepted"], answer["rejected"], len(answer["rejections"])) == (200, 1, 300, 20)
 
 
-def test_without_a_readable_secret_the_answer_is_ours_to_repair(cloud: Cloud) -> None:
+def test_an_unreadable_secret_is_answered_with_503(cloud: Cloud) -> None:
     cloud.put_secret("IngestSecret", "not json")
     assert post(cloud, ENTERED) == (503, {"error": "temporarily unavailable"})
 
@@ -145,7 +149,7 @@ def test_an_unusable_secret_fails_closed(cloud: Cloud, key: str) -> None:
     assert cloud.messages() == []
 
 
-def test_a_key_that_was_rotated_a_moment_ago_opens_at_once_and_the_previous_one_still_does(cloud: Cloud) -> None:
+def test_a_key_that_was_rotated_a_moment_ago_is_valid_at_once_and_the_previous_one_still_is(cloud: Cloud) -> None:
     assert post(cloud, ENTERED)[0] == 200
     cloud.put_secret("IngestSecret", {"eventKey": "a-new-event-key-0001", "previousEventKey": EVENT_KEY})
     for key in (EVENT_KEY, "a-new-event-key-0001", EVENT_KEY):
@@ -153,24 +157,24 @@ def test_a_key_that_was_rotated_a_moment_ago_opens_at_once_and_the_previous_one_
         assert handler.lambda_handler(event, Context())["statusCode"] == 200
 
 
-def test_a_queue_that_is_gone_is_a_503_with_a_time_to_come_back(cloud: Cloud) -> None:
+def test_a_queue_that_does_not_exist_is_a_503_with_retry_after(cloud: Cloud) -> None:
     cloud.client("sqs").delete_queue(QueueUrl=cloud.name_of("ChangeQueue"))
     cloud.enter("IngestFunction")
     answer = handler.lambda_handler(http(ENTERED, WITH_KEY), Context())
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "5")
 
 
-def test_without_time_to_end_nothing_is_begun(cloud: Cloud) -> None:
+def test_with_too_little_time_left_no_message_is_sent(cloud: Cloud) -> None:
     assert post(cloud, ENTERED, context=Context(milliseconds=300))[0] == 503
     assert cloud.messages() == []
 
 
-def test_health_needs_nothing(cloud: Cloud) -> None:
+def test_health_needs_no_credential(cloud: Cloud) -> None:
     answer = handler.lambda_handler(http(b"", {}, route="GET /v1/health"), Context())
     assert (answer["statusCode"], cloud.messages()) == (200, [])
 
 
-def test_an_unset_environment_names_the_variables(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_unset_environment_variables_are_named_in_the_log(cloud: Cloud, printed: Callable[[], str]) -> None:
     cloud.enter("IngestFunction")
     cloud.monkeypatch.delenv("AUDIENCE_TABLE")
     assert handler.lambda_handler(http(ENTERED, WITH_KEY), Context())["statusCode"] == 503

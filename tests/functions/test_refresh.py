@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from functions.refresh import handler
+from tests.closing_server import token_endpoint
 from tests.functions.conftest import CREDENTIALS, Cloud, Context
-from tests.hangup import token_endpoint
 
 
 def refresh(cloud: Cloud) -> Any:
@@ -16,7 +16,7 @@ def refresh(cloud: Cloud) -> Any:
     return handler.lambda_handler({"source": "aws.events"}, Context())
 
 
-def test_a_new_token_is_written_where_everyone_finds_it(cloud: Cloud) -> None:
+def test_a_new_token_is_written_to_the_token_secret(cloud: Cloud) -> None:
     assert refresh(cloud)["refreshed"] is True
     stored = cloud.secret("TokenSecret")
     assert stored["accessToken"].startswith("Atza|")
@@ -34,7 +34,7 @@ def test_a_token_that_would_not_outlive_two_runs_is_replaced(cloud: Cloud) -> No
     assert refresh(cloud)["refreshed"] is True
 
 
-def test_a_run_does_not_rely_on_a_connection_of_the_one_before(cloud: Cloud) -> None:
+def test_a_run_does_not_use_a_connection_of_the_previous_one(cloud: Cloud) -> None:
     with token_endpoint() as url:
         cloud.enter("RefreshFunction", AMAZON_LOGIN_URL=url)
         for _ in range(2):
@@ -49,7 +49,7 @@ def test_a_run_does_not_rely_on_a_connection_of_the_one_before(cloud: Cloud) -> 
         pytest.param({"status": 503}, "token_unavailable", id="down"),
     ],
 )
-def test_trouble_is_counted_and_told_without_a_secret(
+def test_a_failure_is_counted_and_logged_without_a_secret(
     cloud: Cloud, printed: Callable[[], str], do: dict[str, Any], reason: str
 ) -> None:
     cloud.fault("/auth/o2/token", do)
@@ -59,7 +59,7 @@ def test_trouble_is_counted_and_told_without_a_secret(
     assert not any(secret in text for secret in CREDENTIALS.values())
 
 
-def test_a_stack_that_nobody_has_connected_yet_raises_no_alarm(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_a_stack_that_is_not_connected_yet_raises_no_alarm(cloud: Cloud, printed: Callable[[], str]) -> None:
     cloud.put_secret("CredentialsSecret", {"clientId": "", "clientSecret": "", "refreshToken": ""})
     assert refresh(cloud) == {"refreshed": False, "reason": "not_connected"}
     assert "TokenRefreshFailed" not in printed()

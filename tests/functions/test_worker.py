@@ -1,4 +1,4 @@
-"""The worker, on events of the shape that Lambda's poller makes."""
+"""The worker, with events as Lambda's poller makes them."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def body(*changes: dict[str, Any], audience: str = AUDIENCE.audience_id) -> str:
 
 
 def deliver(cloud: Cloud, *bodies: str, context: Context | None = None, **variables: str) -> list[str]:
-    """Put messages into the queue, receive them and hand them to the worker. Returns the bodies that must come back."""
+    """Send messages, receive them and hand them to the worker. Returns the bodies that stay in the queue."""
     sqs, url = cloud.client("sqs"), cloud.name_of("ChangeQueue")
     for each in bodies:
         sqs.send_message(QueueUrl=url, MessageBody=each)
@@ -78,22 +78,22 @@ def test_the_newest_of_several_changes_wins_across_messages(cloud: Cloud) -> Non
     assert cloud.members() == {}
 
 
-def test_a_message_nobody_can_read_is_parked_and_its_neighbours_go_on(cloud: Cloud) -> None:
+def test_an_unreadable_message_is_parked_and_its_neighbours_are_delivered(cloud: Cloud) -> None:
     assert deliver(cloud, "{", body(change("cust_1"))) == []
     assert set(cloud.members()) == {"cust_1"}
-    (letter,) = cloud.queues.peek(cloud.name_of("DeadLetterQueue"))
-    assert (letter.body, letter.attributes["reason"].value) == ("{", "message_not_json")
+    (dead_letter,) = cloud.queues.peek(cloud.name_of("DeadLetterQueue"))
+    assert (dead_letter.body, dead_letter.attributes["reason"].value) == ("{", "message_not_json")
 
 
-def test_a_record_that_amazon_refuses_is_parked_with_its_story(cloud: Cloud) -> None:
+def test_a_record_that_amazon_refuses_is_parked_with_its_failure(cloud: Cloud) -> None:
     bad = change("cust_2")
     bad["record"]["hashedPII"] = [{"email": "not-a-digest"}]
     assert deliver(cloud, body(change("cust_1"), bad, change("cust_3"))) == []
     assert set(cloud.members()) == {"cust_1", "cust_3"}
-    (letter,) = cloud.messages("DeadLetterQueue")
-    assert letter["changes"][0]["record"]["externalUserId"] == "cust_2"
-    assert letter["failure"]["reason"] == "request_rejected"
-    assert letter["failure"]["status"] == 400
+    (dead_letter,) = cloud.messages("DeadLetterQueue")
+    assert dead_letter["changes"][0]["record"]["externalUserId"] == "cust_2"
+    assert dead_letter["failure"]["reason"] == "request_rejected"
+    assert dead_letter["failure"]["status"] == 400
 
 
 @pytest.mark.parametrize(
@@ -104,25 +104,25 @@ def test_a_record_that_amazon_refuses_is_parked_with_its_story(cloud: Cloud) -> 
         pytest.param({"close_before_read": True}, id="reset"),
     ],
 )
-def test_passing_trouble_at_amazon_leaves_the_message_in_the_queue(cloud: Cloud, do: dict[str, Any]) -> None:
+def test_a_transient_error_of_amazon_leaves_the_message_in_the_queue(cloud: Cloud, do: dict[str, Any]) -> None:
     cloud.fault("/amc/audiences/records", do)
     message = body(change("cust_1"))
     assert deliver(cloud, message) == [message]
     assert cloud.messages("DeadLetterQueue") == []
 
 
-def test_a_throttled_message_is_not_seen_again_before_amazon_said_so(cloud: Cloud) -> None:
+def test_a_throttled_message_stays_invisible_for_as_long_as_retry_after_says(cloud: Cloud) -> None:
     cloud.fault("/amc/audiences/records", {"status": 429, "headers": {"Retry-After": "2"}})
     deliver(cloud, body(change("cust_1")))
     counts = cloud.queues.counts(cloud.name_of("ChangeQueue"))
     assert (counts.visible, counts.in_flight) == (0, 1)
-    (again,) = cloud.client("sqs").receive_message(QueueUrl=cloud.name_of("ChangeQueue"), WaitTimeSeconds=10)[
+    (returned,) = cloud.client("sqs").receive_message(QueueUrl=cloud.name_of("ChangeQueue"), WaitTimeSeconds=10)[
         "Messages"
     ]
-    assert json.loads(again["Body"])["changes"][0]["record"]["externalUserId"] == "cust_1"
+    assert json.loads(returned["Body"])["changes"][0]["record"]["externalUserId"] == "cust_1"
 
 
-def test_without_authorization_everything_waits(cloud: Cloud) -> None:
+def test_without_authorization_all_messages_wait(cloud: Cloud) -> None:
     cloud.put_secret("CredentialsSecret", {"clientId": "", "clientSecret": "", "refreshToken": ""})
     message = body(change("cust_1"))
     assert deliver(cloud, message) == [message]
@@ -135,7 +135,7 @@ def test_a_revoked_authorization_parks_nothing(cloud: Cloud) -> None:
     assert deliver(cloud, message) == [message]
 
 
-def test_nothing_is_begun_without_time_to_end_it(cloud: Cloud) -> None:
+def test_no_upload_is_begun_without_time_to_end_it(cloud: Cloud) -> None:
     message = body(change("cust_1"))
     assert deliver(cloud, message, context=Context(milliseconds=5000)) == [message]
     assert cloud.members() == {}

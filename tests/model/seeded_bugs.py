@@ -43,14 +43,14 @@ _ALL = [
         _MEMBERS,
         "self._defer((change for change, _ in refused), Deferred.after(failure))",
         "del failure",
-        DELIVERY + "test_what_cannot_be_parked_stays_in_the_queue",
+        DELIVERY + "test_changes_that_cannot_be_parked_stay_in_the_queue",
     ),
     Bug(
         "drop the last chunk",
         "audience_sync.amazon_ads.record",
         "if start < len(encoded):",
         "if start == 0 and encoded:",
-        DELIVERY + "test_uploads_keep_to_both_limits_and_lose_nobody",
+        DELIVERY + "test_uploads_keep_to_both_limits_and_hold_every_member",
     ),
     Bug(
         "let SQS move waiting messages to the dead letters",
@@ -64,14 +64,14 @@ _ALL = [
         _BATCH,
         "history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at)",
         "history = replace(each.message.history, attempts=each.attempts, first_at=None)",
-        DELIVERY + "test_what_is_left_of_a_message_goes_back_and_remembers_its_attempts",
+        DELIVERY + "test_what_is_left_of_a_message_is_sent_anew_with_its_attempts",
     ),
     Bug(
         "reconcile a window whose changes may still be waiting",
         "audience_sync.operations.audit",
         "completed_by = max([end, *waited]) + MARGIN",
         "completed_by = end + MARGIN",
-        "tests/functions/test_audit.py::test_what_may_still_be_waiting_is_no_gap",
+        "tests/functions/test_audit.py::test_a_change_that_may_still_be_waiting_is_no_gap",
     ),
     Bug(
         "let a change that was counted twice hide a lost one",
@@ -85,7 +85,7 @@ _ALL = [
         "audience_sync.delivery.retry_budget",
         "self._accounts[audience_id].left -= 1",
         "del audience_id",
-        "tests/unit/delivery/test_retry_budget.py::test_with_the_budget_used_up_nobody_asks_until_it_has_renewed",
+        "tests/unit/delivery/test_retry_budget.py::test_with_the_budget_used_up_no_request_is_made_until_it_has_renewed",
     ),
     # Order
     Bug(
@@ -114,7 +114,7 @@ _ALL = [
         _MEMBERS,
         "if self._context.members is None or not accepted:",
         "if True:",
-        MEMBERS_TEST + "test_who_moves_on_during_an_upload_is_sent_once_more",
+        MEMBERS_TEST + "test_a_member_who_changes_during_an_upload_is_sent_once_more",
     ),
     Bug("read versions back without consistency", _TABLE, '"ConsistentRead": True', '"ConsistentRead": False', MODEL),
     Bug("never repeat a change", _MEMBERS, "        if repeating:\n", "        if repeating and not repeat:\n", MODEL),
@@ -145,14 +145,14 @@ _ALL = [
         _MEMBERS,
         "attempts > 1}",
         "attempts > 99}",
-        MEMBERS_TEST + "test_an_entry_that_amazon_applies_late_is_followed_by_the_exit_again",
+        MEMBERS_TEST + "test_after_an_enter_that_amazon_applies_late_the_exit_is_sent_again",
     ),
     Bug(
         "skip the settle time",
         _UPLOADS,
         "return self._limits.settle if isinstance(error, OutcomeUnknown) else None",
         "return None",
-        DELIVERY + "test_passing_trouble_leaves_messages_in_the_queue",
+        DELIVERY + "test_a_transient_error_leaves_messages_in_the_queue",
     ),
     # Members
     Bug(
@@ -160,7 +160,7 @@ _ALL = [
         _ROWS,
         "return merged(change, _identities(before))",
         "return change",
-        MEMBERS_TEST + "test_an_exit_takes_along_every_identifier_that_was_ever_sent",
+        MEMBERS_TEST + "test_an_exit_carries_every_identifier_that_was_ever_sent",
     ),
     Bug(
         "merge ids that differ in case",
@@ -188,14 +188,14 @@ _ALL = [
         _TABLE,
         "if change.exits and not change.erase and change_from_row(before).erase:",
         "if False:",
-        MEMBERS_TEST + "test_whoever_asked_to_be_forgotten_is_whatever_exit_comes_later",
+        MEMBERS_TEST + "test_a_deletion_notice_erases_the_identifiers_of_every_later_exit",
     ),
     Bug(
         "lose a deletion notice among exits",
         "audience_sync.membership",
         "erase = any(change.erase for change in same)",
         "erase = newest.erase",
-        "tests/unit/test_membership.py::test_a_later_exit_does_not_undo_that_a_person_asked_to_be_forgotten",
+        "tests/unit/test_membership.py::test_a_later_exit_does_not_undo_a_deletion_notice",
     ),
     # Counting
     Bug(
@@ -203,7 +203,7 @@ _ALL = [
         _BATCH,
         "continue  # all of it",
         "pass  # all of it",
-        DELIVERY + "test_changes_of_a_message_that_comes_back_whole_are_not_counted_before",
+        DELIVERY + "test_changes_of_a_deferred_message_are_not_counted_yet",
     ),
     Bug("count replays", _MEMBERS, " and not each.message.history.is_replay", "", MODEL),
     # Renewal
@@ -226,7 +226,7 @@ _ALL = [
         "audience_sync.aws.membership_scan",
         "[change for change in newest if not change.exits]",
         "newest",
-        "tests/unit/aws/test_membership_scan.py::test_who_has_left_is_not_found_though_they_entered_long_ago",
+        "tests/unit/aws/test_membership_scan.py::test_a_member_who_has_left_is_not_found",
     ),
     Bug(
         "read the first page only",
@@ -240,7 +240,7 @@ _ALL = [
         _ROWS,
         '"SET #last_sent = :now, expiresAt = :expires"',
         '"SET #last_sent = :now, expiresAt = if_not_exists(expiresAt, :expires)"',
-        MEMBERS_TEST + "test_the_row_of_a_member_who_is_told_again_outlives_the_member",
+        MEMBERS_TEST + "test_the_row_of_a_member_who_is_sent_again_outlives_the_member",
     ),
     # Limits
     Bug(
@@ -248,28 +248,28 @@ _ALL = [
         _UPLOADS,
         "elif refused == 2 * SAMPLE_SIZE and not accepted:",
         "elif refused < 0:",
-        DELIVERY + "test_where_every_record_is_refused_not_every_record_is_asked_about",
+        DELIVERY + "test_where_every_record_is_refused_few_requests_are_made",
     ),
     Bug(
         "reject all records because of the first few",
         _UPLOADS,
         "chunks = sample_first(chunks)",
         "refused = 2 * SAMPLE_SIZE - 1",
-        DELIVERY + "test_a_run_of_bad_records_at_the_beginning_does_not_condemn_the_others",
+        DELIVERY + "test_bad_records_at_the_beginning_do_not_make_the_others_rejected",
     ),
     Bug(
         "begin an upload that must be cut off",
         _UPLOADS,
         "return self._time_left() >= self._limits.timeout\n",
         "return self._time_left() > 1\n",
-        DELIVERY + "test_an_upload_is_not_begun_that_might_have_to_be_cut_off",
+        DELIVERY + "test_no_upload_is_begun_that_might_have_to_be_cut_off",
     ),
     Bug(
         "record a change without time left to send it",
         _MEMBERS,
         "attempted_before, lambda: self._uploads.has_time_to_record)",
         "attempted_before, lambda: self._uploads.has_time)",
-        MEMBERS_TEST + "test_what_a_slow_table_has_recorded_is_sent_before_time_runs_out",
+        MEMBERS_TEST + "test_changes_that_a_slow_table_has_recorded_are_sent_in_time",
     ),
     Bug(
         "let one audience open the connection's circuit breaker",
@@ -283,14 +283,14 @@ _ALL = [
         _UPLOADS,
         "            self._count_failure(error.reason)\n            return error",
         "            self._count_failure(error.reason)\n            return Deferred(OutOfTime(''), None)",
-        DELIVERY + "test_bad_records_are_isolated_and_cost_their_neighbours_nothing",
+        DELIVERY + "test_bad_records_are_isolated_and_their_neighbours_delivered",
     ),
     Bug(
         "ignore Retry-After",
         _UPLOADS,
         "return error.retry_after",
         "return None",
-        DELIVERY + "test_passing_trouble_leaves_messages_in_the_queue",
+        DELIVERY + "test_a_transient_error_leaves_messages_in_the_queue",
     ),
     Bug(
         "leave visibility as it is",

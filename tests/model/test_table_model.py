@@ -12,18 +12,16 @@ from audience_sync.errors import TransientError
 from audience_sync.membership import MembershipChange
 from local import aws, resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION, Template
+from local.template import REGION
 from tests.model.table_model import TableModel
+from tests.tables import create_membership_table
 
 
 @pytest.fixture
 def dynamodb() -> Iterator[Any]:
     with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
         client = resources.client("dynamodb", url)
-        template = Template.load()
-        properties = template.resources("AWS::DynamoDB::Table")["MembershipTable"]
-        known = ("KeySchema", "AttributeDefinitions", "BillingMode")
-        client.create_table(TableName="members", **{key: template.resolve(properties[key]) for key in known})
+        create_membership_table(client, "members")
         yield client
 
 

@@ -1,4 +1,4 @@
-"""One run of the functions with marked people and marked secrets, and everything that the run leaves behind."""
+"""Runs the functions with marked people and marked secrets, and collects everything that a run leaves behind."""
 
 import asyncio
 import base64
@@ -18,32 +18,32 @@ from local.amazon.exchange import SANDBOX
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS as AWS_CREDENTIALS
 from local.template import REGION
-from tests.faults.conftest import cloud, front, printed
-from tests.faults.proxy import Front
+from tests.faults.conftest import cloud, printed, proxy
+from tests.faults.proxy import FaultProxy
 from tests.functions.conftest import AUDIENCE, Cloud
 from tests.servers import Served, serve
 
-__all__ = ["amazon", "cloud", "front", "printed"]
+__all__ = ["amazon", "cloud", "printed", "proxy"]
 
 RUN = secrets.token_hex(6)
-LETTERS = RUN.translate(str.maketrans("0123456789", "ghijklmnop"))
+ALPHABETIC = RUN.translate(str.maketrans("0123456789", "ghijklmnop"))
 NUMBER = f"{int(RUN, 16) % 10**7:07d}"
 
 PERSON = {
     "email": f"mark.{RUN}@example.com",
     "phone": f"(206) {NUMBER[:3]}-{NUMBER[3:]}",
-    "first_name": f"Fi{LETTERS}",
-    "last_name": f"La{LETTERS}",
-    "address": f"12 {LETTERS} Lane",
-    "city": f"Ci{LETTERS}",
-    "state": f"St{LETTERS}",
+    "first_name": f"Fi{ALPHABETIC}",
+    "last_name": f"La{ALPHABETIC}",
+    "address": f"12 {ALPHABETIC} Lane",
+    "city": f"Ci{ALPHABETIC}",
+    "state": f"St{ALPHABETIC}",
     "postal": NUMBER[:5],
 }
 UNMAPPED = f"unmapped-{RUN}"
 SECRETS = {
     name: f"{name}-{RUN}-{secrets.token_hex(12)}"
     for name in (
-        *("eventKey", "previousEventKey", "audienceKey", "signingSecret", "previousSigningSecret", "strangersKey"),
+        *("eventKey", "previousEventKey", "audienceKey", "signingSecret", "previousSigningSecret", "wrongKey"),
         *("clientSecret", "refreshToken"),
     )
 }
@@ -56,7 +56,7 @@ DIGESTS = {
 
 
 def marks_of_the_person() -> set[str]:
-    """The clear text in every form that it takes on the way. A state comes down to two letters, which mark nobody."""
+    """The clear text in every form that it takes on the way. A state becomes two letters, which are no marker."""
     normalized = {normalize(name, value, "US") or "" for name, value in PERSON.items()}
     written = {*PERSON.values(), *normalized, PERSON["phone"][1:].translate(str.maketrans("", "", " ()-")), UNMAPPED}
     plain = {text.lower() for text in written if len(text) > 2 and not (text.isdigit() and len(text) < 7)}
@@ -75,16 +75,16 @@ def marks_of_the_digests() -> set[str]:
 
 
 @dataclass
-class Left:
-    """What a run leaves behind, by where."""
+class Output:
+    """What a run leaves behind, by place."""
 
     printed: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)  # queues, dead letters, tables, temporary files
 
-    def holding(self, marks: set[str], *, everywhere: bool = True) -> list[str]:
-        """Return the texts that hold one of the marks, cut around it."""
-        texts = [*self.printed, *self.answers, *(self.stored if everywhere else ())]
+    def containing(self, marks: set[str], *, with_stored: bool = True) -> list[str]:
+        """Return the texts that contain a marker, cut around it."""
+        texts = [*self.printed, *self.answers, *(self.stored if with_stored else ())]
         return [
             text[max(0, at - 200) : at + 100]
             for text in texts
@@ -98,19 +98,19 @@ type Step = Callable[[], dict[str, Any]]
 
 
 @dataclass
-class Stage:
-    """Where the functions run: each in a process of its own, as in production."""
+class FunctionRunner:
+    """Runs functions, each in a process of its own, as in production."""
 
     cloud: Cloud
-    front: Front
+    proxy: FaultProxy
     folder: Path
-    left: Left = field(default_factory=Left)
+    output: Output = field(default_factory=Output)
 
     def run(self, function: str, steps: Sequence[Step], **variables: str) -> list[Any]:
-        """Run a function on each step's event. Returns its results; where it raised, how."""
+        """Run a function on each step's event. Returns its results, or the error where it raised one."""
         results = asyncio.run(self._run(function, steps, variables))
-        self.left.answers += [json.dumps(result) for result in results]
-        self._gather()
+        self.output.answers += [json.dumps(result) for result in results]
+        self._collect()
         return results
 
     async def _run(self, name: str, steps: Sequence[Step], more: dict[str, str]) -> list[Any]:
@@ -118,13 +118,13 @@ class Stage:
         variables = {key: str(value) for key, value in self.cloud.template.resolve(dict(function.environment)).items()}
         variables |= AWS_CREDENTIALS | {
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ENDPOINT_URL": self.front.url,
+            "AWS_ENDPOINT_URL": self.proxy.url,
             "AMAZON_API_URL": self.cloud.amazon_url,
             "AMAZON_LOGIN_URL": f"{self.cloud.amazon_url}/auth/o2/token",
             "POWERTOOLS_SERVICE_NAME": "marked",
             "TMPDIR": str(self.folder),
         }
-        environment = await Environment.start(function, variables | more, self.left.printed.append)
+        environment = await Environment.start(function, variables | more, self.output.printed.append)
         results: list[Any] = []
         try:
             for step in steps:
@@ -137,16 +137,16 @@ class Stage:
             await environment.close()
         return results
 
-    def _gather(self) -> None:
+    def _collect(self) -> None:
         for queue in ("ChangeQueue", "DeadLetterQueue", "JobQueue"):
             for message in self.cloud.queues.peek(self.cloud.name_of(queue)):
                 attributes = {name: attribute.value for name, attribute in message.attributes.items()}
-                self.left.stored.append(f"{queue}: {message.body} {attributes}")
+                self.output.stored.append(f"{queue}: {message.body} {attributes}")
         for table in ("AudienceTable", "MembershipTable"):
             rows = self.cloud.client("dynamodb").scan(TableName=self.cloud.name_of(table))["Items"]
-            self.left.stored += [f"{table}: {row}" for row in rows]
+            self.output.stored += [f"{table}: {row}" for row in rows]
         files = [path for path in self.folder.rglob("*") if path.is_file()]
-        self.left.stored += [f"{path}: {path.read_bytes().decode(errors='replace')}" for path in files]
+        self.output.stored += [f"{path}: {path.read_bytes().decode(errors='replace')}" for path in files]
 
 
 @pytest.fixture(scope="module")
@@ -160,9 +160,14 @@ def amazon() -> Iterator[Served]:
             refresh_token=SECRETS["refreshToken"],
             job_delay=0.0,
         )
-        about = {"name": "Marked", "description": "", "countryCode": "US", "metadata": {"externalAudienceId": "marked"}}
+        settings = {
+            "name": "Marked",
+            "description": "",
+            "countryCode": "US",
+            "metadata": {"externalAudienceId": "marked"},
+        }
         target = {"targetResource": {"advertiserId": 590071284455661234}}
-        app[SANDBOX].seed(int(AUDIENCE.audience_id), about | target)
+        app[SANDBOX].seed(int(AUDIENCE.audience_id), settings | target)
         return app
 
     with serve(build) as served:
@@ -170,9 +175,9 @@ def amazon() -> Iterator[Served]:
 
 
 @pytest.fixture
-def stage(cloud: Cloud, front: Front, tmp_path: Path) -> Stage:
+def runner(cloud: Cloud, proxy: FaultProxy, tmp_path: Path) -> FunctionRunner:
     keys = ("eventKey", "previousEventKey", "audienceKey", "signingSecret", "previousSigningSecret")
     cloud.put_secret("IngestSecret", {key: SECRETS[key] for key in keys})
     credentials = {"clientId": CLIENT_ID} | {key: SECRETS[key] for key in ("clientSecret", "refreshToken")}
     cloud.put_secret("CredentialsSecret", credentials)
-    return Stage(cloud, front, tmp_path)
+    return FunctionRunner(cloud, proxy, tmp_path)

@@ -1,4 +1,4 @@
-"""Marked people and marked secrets go through the functions, whatever goes wrong; then all that is left is searched."""
+"""Marked people and secrets go through the functions, with every fault; then all that is left behind is searched."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ from tests.privacy.conftest import (
     PERSON,
     SECRETS,
     UNMAPPED,
-    Stage,
+    FunctionRunner,
     Step,
     marks_of_the_digests,
     marks_of_the_person,
@@ -38,7 +38,7 @@ EVERYTHING = json.dumps([PERSON, DIGESTS, SECRETS, CLIENT_ID])
 
 
 def event(**changed: Any) -> dict[str, Any]:
-    """An entry with every trait marked, among them some that no mapping reads."""
+    """An enter with every trait marked, among them some that no mapping reads."""
     personas = {"computation_class": "audience", "computation_key": KEY, "external_audience_id": AUDIENCE.audience_id}
     return {
         "type": "track",
@@ -54,8 +54,8 @@ def event(**changed: Any) -> dict[str, Any]:
 def http(body: Any, headers: dict[str, str] = WITH_KEY) -> Step:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     encoded = base64.b64encode(raw).decode()
-    told = {"routeKey": "POST /v1/events", "headers": headers, "body": encoded, "isBase64Encoded": True}
-    return lambda: told | {"rawQueryString": f"key={SECRETS['audienceKey']}"}
+    request = {"routeKey": "POST /v1/events", "headers": headers, "body": encoded, "isBase64Encoded": True}
+    return lambda: request | {"rawQueryString": f"key={SECRETS['audienceKey']}"}
 
 
 def echo(code: str = "ValidationException", status: int = 400) -> Effect:
@@ -67,10 +67,10 @@ def echo(code: str = "ValidationException", status: int = 400) -> Effect:
     return effect
 
 
-def assert_clean(stage: Stage) -> None:
-    assert stage.left.holding(marks_of_the_person()) == []
-    assert stage.left.holding(marks_of_the_secrets()) == []
-    assert stage.left.holding(marks_of_the_digests(), everywhere=False) == []
+def assert_clean(runner: FunctionRunner) -> None:
+    assert runner.output.containing(marks_of_the_person()) == []
+    assert runner.output.containing(marks_of_the_secrets()) == []
+    assert runner.output.containing(marks_of_the_digests(), with_stored=False) == []
 
 
 ODD = [
@@ -88,24 +88,24 @@ ODD = [
     pytest.param({"properties": {KEY: PERSON["email"]} | PERSON}, 400, id="undecided membership"),
     pytest.param({"properties": {KEY: True, "tcf": f"{PERSON['last_name']}é"}}, 400, id="consent beyond ASCII"),
     pytest.param({"event": "Audience Exited"}, 400, id="contradictory membership"),
-    pytest.param({PERSON["email"]: PERSON, "__class__": PERSON, "raw": PERSON}, 200, id="marked and magic keys"),
+    pytest.param({PERSON["email"]: PERSON, "__class__": PERSON, "raw": PERSON}, 200, id="marked and special keys"),
 ]
 
 
-def test_ingest_leaves_nothing_of_a_person_but_digests(stage: Stage) -> None:
+def test_ingest_leaves_only_digests_of_a_person(runner: FunctionRunner) -> None:
     steps = [http(event()), http([event(userId=f"cust_{number}") for number in range(3)])]
     cases: list[Any] = [case.values for case in ODD]
     odd = [http(event(**changed)) for changed, _ in cases]
-    answers = stage.run("IngestFunction", [*steps, *odd, http([event(**changed) for changed, _ in cases])])
+    answers = runner.run("IngestFunction", [*steps, *odd, http([event(**changed) for changed, _ in cases])])
     assert [answer["statusCode"] for answer in answers] == [200, 200, *(status for _, status in cases), 200]
-    assert any(DIGESTS["email"] in text for text in stage.left.stored), "the markers do travel"
-    assert any("member_id_invalid" in line for line in stage.left.printed), "the log is read"
-    assert_clean(stage)
+    assert any(DIGESTS["email"] in text for text in runner.output.stored), "the markers do reach the queue"
+    assert any("member_id_invalid" in line for line in runner.output.printed), "the log is read"
+    assert_clean(runner)
 
 
-def test_ingest_tells_no_stranger_and_no_log_what_was_shown_or_expected(stage: Stage) -> None:
+def test_ingest_neither_answers_nor_logs_a_credential_that_was_sent_or_expected(runner: FunctionRunner) -> None:
     body = json.dumps(event()).encode()
-    wrong = SECRETS["strangersKey"]
+    wrong = SECRETS["wrongKey"]
     basic = base64.b64encode(f"any:{wrong}".encode()).decode()
     signed = hmac.new(SECRETS["signingSecret"].encode(), body, hashlib.sha1).hexdigest()
     headers = [
@@ -118,10 +118,10 @@ def test_ingest_tells_no_stranger_and_no_log_what_was_shown_or_expected(stage: S
         {"x-signature": "0" * 40},
         {},
     ]
-    refused = stage.run("IngestFunction", [http(body, JSON | each) for each in headers])
+    refused = runner.run("IngestFunction", [http(body, JSON | each) for each in headers])
     assert {(answer["statusCode"], answer["body"]) for answer in refused} == {(401, '{"error":"unauthorized"}')}
     good = [http(body, JSON | {"x-signature": signed}), http(body, JSON | {"x-api-key": SECRETS["previousEventKey"]})]
-    assert [answer["statusCode"] for answer in stage.run("IngestFunction", good)] == [200, 200]
+    assert [answer["statusCode"] for answer in runner.run("IngestFunction", good)] == [200, 200]
     useless = [
         (body[:-1], WITH_KEY, 400),
         (body + b"\xff", WITH_KEY, 400),
@@ -130,79 +130,84 @@ def test_ingest_tells_no_stranger_and_no_log_what_was_shown_or_expected(stage: S
         (body, WITH_KEY | {"content-encoding": SECRETS["eventKey"]}, 415),
         (body.ljust(4_500_001), WITH_KEY, 413),
     ]
-    answers = stage.run("IngestFunction", [http(raw, told) for raw, told, _ in useless])
+    answers = runner.run("IngestFunction", [http(raw, sent) for raw, sent, _ in useless])
     assert [answer["statusCode"] for answer in answers] == [status for *_, status in useless]
-    assert_clean(stage)
+    assert_clean(runner)
 
 
-def test_ingest_repeats_no_error_of_aws(stage: Stage) -> None:
+def test_ingest_does_not_pass_on_the_text_of_aws_errors(runner: FunctionRunner) -> None:
     def failing(operation: str, effect: Effect) -> Step:
         def step() -> dict[str, Any]:
-            stage.front.mend()
-            stage.front.on(operation, effect)
+            runner.proxy.clear_faults()
+            runner.proxy.on(operation, effect)
             return http([event()])()
 
         return step
 
     def broken_mappings() -> dict[str, Any]:
-        stage.front.mend()
-        told = {"audienceId": {"S": "#mappings"}, "document": {"S": '[{"name": "' + PERSON["email"]}}
-        stage.cloud.client("dynamodb").put_item(TableName=stage.cloud.name_of("AudienceTable"), Item=told)
+        runner.proxy.clear_faults()
+        row = {"audienceId": {"S": "#mappings"}, "document": {"S": '[{"name": "' + PERSON["email"]}}
+        runner.cloud.client("dynamodb").put_item(TableName=runner.cloud.name_of("AudienceTable"), Item=row)
         return http([event()])()
 
     for operation in ("GetSecretValue", "GetItem", "SendMessageBatch"):
-        answers = stage.run("IngestFunction", [failing(operation, echo()), failing(operation, hang_up())])
+        answers = runner.run("IngestFunction", [failing(operation, echo()), failing(operation, hang_up())])
         assert [answer["statusCode"] for answer in answers] == [503, 503]
-    stage.front.mend()
-    stage.cloud.put_secret("IngestSecret", f"not JSON: {SECRETS['eventKey']}")
-    assert stage.run("IngestFunction", [http([event()])])[0]["statusCode"] == 503
-    stage.cloud.put_secret("IngestSecret", {"eventKey": SECRETS["eventKey"]})
-    stage.run("IngestFunction", [broken_mappings])
-    stored, stage.left.stored = stage.left.stored, [text for text in stage.left.stored if "#mappings" not in text]
-    assert len(stored) > len(stage.left.stored), "the operator's own document is not ours to judge"
-    assert_clean(stage)
+    runner.proxy.clear_faults()
+    runner.cloud.put_secret("IngestSecret", f"not JSON: {SECRETS['eventKey']}")
+    assert runner.run("IngestFunction", [http([event()])])[0]["statusCode"] == 503
+    runner.cloud.put_secret("IngestSecret", {"eventKey": SECRETS["eventKey"]})
+    runner.run("IngestFunction", [broken_mappings])
+    stored, runner.output.stored = (
+        runner.output.stored,
+        [text for text in runner.output.stored if "#mappings" not in text],
+    )
+    assert len(stored) > len(runner.output.stored), "the operator's own document may hold anything"
+    assert_clean(runner)
 
 
-def test_half_a_surrogate_pair_in_a_body_ends_in_an_answer_and_leaves_nothing(stage: Stage) -> None:
-    told = {"routeKey": "POST /v1/events", "headers": WITH_KEY, "body": json.dumps(event()) + "\ud800"}
-    (answer,) = stage.run("IngestFunction", [lambda: told])
-    assert_clean(stage)
+def test_half_a_surrogate_pair_in_a_body_gets_an_answer_and_leaves_nothing_behind(runner: FunctionRunner) -> None:
+    request = {"routeKey": "POST /v1/events", "headers": WITH_KEY, "body": json.dumps(event()) + "\ud800"}
+    (answer,) = runner.run("IngestFunction", [lambda: request])
+    assert_clean(runner)
     assert isinstance(answer, dict), answer
     assert answer["statusCode"] == 400
 
 
-def test_an_event_nested_as_deep_as_can_be_read_ends_in_an_answer_and_leaves_nothing(stage: Stage) -> None:
-    # Reading and writing JSON give up at depths that differ by a few; where, differs between builds of Python.
+def test_an_event_nested_as_deep_as_can_be_read_gets_an_answer_and_leaves_nothing_behind(
+    runner: FunctionRunner,
+) -> None:
+    # Reading and writing JSON fail at depths that differ by a few, and that depend on the build of Python.
     text = json.dumps(event())
     bodies = [text.replace('"personas_marked"', "[" * depth + "]" * depth) for depth in range(9_980, 10_005)]
-    answers = stage.run("IngestFunction", [http(body.encode()) for body in bodies])
-    assert_clean(stage)
+    answers = runner.run("IngestFunction", [http(body.encode()) for body in bodies])
+    assert_clean(runner)
     assert {answer["statusCode"] if isinstance(answer, dict) else answer for answer in answers} <= {200, 400}
 
 
-def test_a_consent_signal_that_is_no_consent_string_goes_nowhere(stage: Stage) -> None:
+def test_a_consent_signal_that_is_no_consent_string_is_dropped(runner: FunctionRunner) -> None:
     for signal in ("tcf", "gpp"):
         text = f"{PERSON['email']}, {PERSON['address']}"
-        stage.run("IngestFunction", [http(event(properties={KEY: True, signal: text}))])
-    assert_clean(stage)
+        runner.run("IngestFunction", [http(event(properties={KEY: True, signal: text}))])
+    assert_clean(runner)
 
 
-def test_an_ip_address_with_more_behind_it_goes_nowhere(stage: Stage) -> None:
+def test_an_ip_address_with_more_text_behind_it_is_dropped(runner: FunctionRunner) -> None:
     fields = {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.context.traits.email"}}
     mapping = {"name": "ip", "trigger": 'type = "track"', "fields": fields | {"ip": {"@path": "$.context.ip"}}}
-    told = {"audienceId": {"S": "#mappings"}, "document": {"S": json.dumps([mapping])}}
-    stage.cloud.client("dynamodb").put_item(TableName=stage.cloud.name_of("AudienceTable"), Item=told)
+    row = {"audienceId": {"S": "#mappings"}, "document": {"S": json.dumps([mapping])}}
+    runner.cloud.client("dynamodb").put_item(TableName=runner.cloud.name_of("AudienceTable"), Item=row)
     context = event()["context"] | {"ip": f"fe80::1%{PERSON['email']} {UNMAPPED}"}
-    (answer,) = stage.run("IngestFunction", [http(event(context=context))])
+    (answer,) = runner.run("IngestFunction", [http(event(context=context))])
     assert answer["statusCode"] == 200
-    assert_clean(stage)
+    assert_clean(runner)
 
 
-def delivering(stage: Stage, prepare: Callable[[], object] = lambda: None, *bodies: str) -> Step:
-    """Hand the worker a change of the marked person, or these bodies, once what is to go wrong is prepared."""
+def delivering(runner: FunctionRunner, prepare: Callable[[], object] = lambda: None, *bodies: str) -> Step:
+    """Hand the worker a change of the marked person, or these bodies, once `prepare` has set the faults."""
 
     def step() -> dict[str, Any]:
-        stage.front.mend()
+        runner.proxy.clear_faults()
         prepare()
         return {
             "Records": [
@@ -221,99 +226,99 @@ def change_of_the_person() -> str:
     return json.dumps({"v": 1, "audienceId": AUDIENCE.audience_id, "connectionId": None, "changes": [change]})
 
 
-def test_the_worker_repeats_nothing_that_amazon_quotes(stage: Stage) -> None:
+def test_the_worker_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner) -> None:
     def answering(status: int, key: str = "message", times: int = 1) -> Callable[[], None]:
         def prepare() -> None:
-            token = stage.cloud.secret("TokenSecret")["accessToken"]
+            token = runner.cloud.secret("TokenSecret")["accessToken"]
             quoted = " ".join([*DIGESTS.values(), PERSON["email"], token, f"Bearer {token}", f"token={token},"])
-            stage.cloud.fault(UPLOADS, {"status": status, "body": {key: f"invalid: {quoted}"}}, times=times)
+            runner.cloud.fault(UPLOADS, {"status": status, "body": {key: f"invalid: {quoted}"}}, times=times)
 
         return prepare
 
     def failing(do: dict[str, Any]) -> Callable[[], None]:
-        return lambda: stage.cloud.fault(UPLOADS, do)
+        return lambda: runner.cloud.fault(UPLOADS, do)
 
-    stage.run("RefreshFunction", [dict])
-    results = stage.run(
+    runner.run("RefreshFunction", [dict])
+    results = runner.run(
         "WorkerFunction",
         [
-            delivering(stage),
-            delivering(stage, answering(400)),
-            delivering(stage, answering(400, "Message")),
-            delivering(stage, answering(403, "details")),
-            delivering(stage, answering(404, "code")),
-            delivering(stage, answering(422)),
-            delivering(stage, answering(401, times=2)),
-            delivering(stage, answering(429)),
-            delivering(stage, answering(500)),
-            delivering(stage, failing({"status": 202, "body": f"<html>{EVERYTHING}"})),
-            delivering(stage, failing({"status": 202, "body": {"message": EVERYTHING}})),
-            delivering(stage, failing({"close_mid_response": True})),
-            delivering(stage, failing({"close_before_read": True})),
-            delivering(stage, failing({"redirect": f"http://127.0.0.1:9/{SECRETS['refreshToken']}"})),
+            delivering(runner),
+            delivering(runner, answering(400)),
+            delivering(runner, answering(400, "Message")),
+            delivering(runner, answering(403, "details")),
+            delivering(runner, answering(404, "code")),
+            delivering(runner, answering(422)),
+            delivering(runner, answering(401, times=2)),
+            delivering(runner, answering(429)),
+            delivering(runner, answering(500)),
+            delivering(runner, failing({"status": 202, "body": f"<html>{EVERYTHING}"})),
+            delivering(runner, failing({"status": 202, "body": {"message": EVERYTHING}})),
+            delivering(runner, failing({"close_mid_response": True})),
+            delivering(runner, failing({"close_before_read": True})),
+            delivering(runner, failing({"redirect": f"http://127.0.0.1:9/{SECRETS['refreshToken']}"})),
         ],
     )
     assert all(isinstance(result, dict) for result in results), results
-    letters = stage.cloud.messages("DeadLetterQueue")
-    assert {letter["failure"]["status"] for letter in letters} == {400, 403, 404, 422}
-    assert not any(mark in json.dumps(letter["failure"]) for letter in letters for mark in marks_of_the_digests())
-    assert_clean(stage)
+    dead_letters = runner.cloud.messages("DeadLetterQueue")
+    assert {each["failure"]["status"] for each in dead_letters} == {400, 403, 404, 422}
+    assert not any(mark in json.dumps(each["failure"]) for each in dead_letters for mark in marks_of_the_digests())
+    assert_clean(runner)
 
 
-def test_the_worker_repeats_no_error_of_aws_and_of_the_login(stage: Stage) -> None:
+def test_the_worker_does_not_pass_on_the_text_of_aws_and_login_errors(runner: FunctionRunner) -> None:
     def aws(operation: str) -> Callable[[], None]:
-        return lambda: stage.front.on(operation, echo())
+        return lambda: runner.proxy.on(operation, echo())
 
     def login(do: dict[str, Any]) -> Callable[[], None]:
-        return lambda: stage.cloud.fault(LOGIN, do)
+        return lambda: runner.cloud.fault(LOGIN, do)
 
-    broken_off = {"status": 200, "body": EVERYTHING}
+    truncated = {"status": 200, "body": EVERYTHING}
     refused = {"status": 400, "body": {"error": "invalid_request", "error_description": EVERYTHING}}
-    results = stage.run(
+    results = runner.run(
         "WorkerFunction",
         [
-            delivering(stage, aws("GetSecretValue")),
-            delivering(stage, login(broken_off)),
-            delivering(stage, login(refused)),
-            delivering(stage, login({"status": 503, "body": EVERYTHING})),
-            delivering(stage),
-            delivering(stage, aws("UpdateItem")),
-            delivering(stage, aws("BatchGetItem")),
-            delivering(stage, aws("GetItem")),
-            delivering(stage, aws("SendMessageBatch"), "not a message"),
-            delivering(stage, lambda: None, "not a message", '{"v": 99}'),
+            delivering(runner, aws("GetSecretValue")),
+            delivering(runner, login(truncated)),
+            delivering(runner, login(refused)),
+            delivering(runner, login({"status": 503, "body": EVERYTHING})),
+            delivering(runner),
+            delivering(runner, aws("UpdateItem")),
+            delivering(runner, aws("BatchGetItem")),
+            delivering(runner, aws("GetItem")),
+            delivering(runner, aws("SendMessageBatch"), "not a message"),
+            delivering(runner, lambda: None, "not a message", '{"v": 99}'),
         ],
     )
     assert all(isinstance(result, dict) for result in results), results
-    assert_clean(stage)
+    assert_clean(runner)
 
 
-def test_refresh_repeats_nothing_that_the_login_or_aws_quotes(stage: Stage) -> None:
+def test_refresh_passes_on_nothing_that_the_login_or_aws_quotes(runner: FunctionRunner) -> None:
     def login(do: dict[str, Any]) -> Step:
         def step() -> dict[str, Any]:
-            stage.front.mend()
-            stage.cloud.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
-            stage.cloud.fault(LOGIN, do)
+            runner.proxy.clear_faults()
+            runner.cloud.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
+            runner.cloud.fault(LOGIN, do)
             return {}
 
         return step
 
     def aws(operation: str, effect: Effect) -> Step:
         def step() -> dict[str, Any]:
-            stage.front.mend()
-            stage.cloud.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
-            stage.front.on(operation, effect)
+            runner.proxy.clear_faults()
+            runner.cloud.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
+            runner.proxy.on(operation, effect)
             return {}
 
         return step
 
     def unreadable() -> dict[str, Any]:
-        stage.front.mend()
-        stage.cloud.put_secret("TokenSecret", f"Atza|{SECRETS['refreshToken']}")
+        runner.proxy.clear_faults()
+        runner.cloud.put_secret("TokenSecret", f"Atza|{SECRETS['refreshToken']}")
         return {}
 
     quoted = {"error_description": EVERYTHING}
-    results = stage.run(
+    results = runner.run(
         "RefreshFunction",
         [
             login({"status": 400, "body": {"error": "invalid_request"} | quoted}),
@@ -329,27 +334,27 @@ def test_refresh_repeats_nothing_that_the_login_or_aws_quotes(stage: Stage) -> N
         ],
     )
     assert results[5]["refreshed"] is True
-    answers = stage.run("RefreshFunction", [aws("PutSecretValue", echo()), aws("PutSecretValue", hang_up())])
+    answers = runner.run("RefreshFunction", [aws("PutSecretValue", echo()), aws("PutSecretValue", hang_up())])
     assert not any(isinstance(answer, dict) and answer["refreshed"] for answer in answers)
-    assert_clean(stage)
+    assert_clean(runner)
 
 
 @pytest.mark.parametrize("where", ["token secret", "answer of the login"])
-def test_a_token_that_cannot_stand_in_a_header_is_not_printed(stage: Stage, where: str) -> None:
+def test_a_token_that_no_header_can_hold_is_not_printed(runner: FunctionRunner, where: str) -> None:
     token = f"Atza|{SECRETS['refreshToken']}\n"
     if where == "token secret":
-        stage.cloud.put_secret("TokenSecret", {"accessToken": token, "expiresAt": time.time() + 3000})
+        runner.cloud.put_secret("TokenSecret", {"accessToken": token, "expiresAt": time.time() + 3000})
     else:
-        stage.cloud.fault(LOGIN, {"status": 200, "body": {"access_token": token, "expires_in": 3600}})
-    (result,) = stage.run("WorkerFunction", [delivering(stage)])
-    assert_clean(stage)
+        runner.cloud.fault(LOGIN, {"status": 200, "body": {"access_token": token, "expires_in": 3600}})
+    (result,) = runner.run("WorkerFunction", [delivering(runner)])
+    assert_clean(runner)
     assert isinstance(result, dict), result
 
 
 CREATE, GET = "POST /v1/audiences", "POST /v1/audiences/get"
 WITH_AUDIENCE_KEY = JSON | {"authorization": f"Bearer {SECRETS['audienceKey']}"}
 SETTINGS = {"audienceName": "Marked people", "advertiserId": "590071284455661234", "countryCode": "US"}
-NAMELESS = {"first": [PERSON], PERSON["email"]: UNMAPPED, "__class__": PERSON, "owner": PERSON["email"]}
+EXTRA = {"first": [PERSON], PERSON["email"]: UNMAPPED, "__class__": PERSON, "owner": PERSON["email"]}
 
 
 def asking(
@@ -360,46 +365,48 @@ def asking(
     key: str = "",
     prepare: Callable[[], object] = lambda: None,
 ) -> Step:
-    """Ask for an audience, once what is to go wrong is prepared."""
+    """Request an audience, once `prepare` has set the faults."""
 
     def step() -> dict[str, Any]:
         prepare()
         text = body if isinstance(body, str) else json.dumps(body)
-        told = {"routeKey": route, "headers": headers, "body": text, "isBase64Encoded": False}
-        return told | {"queryStringParameters": {"key": key}, "rawQueryString": f"key={key}"} if key else told
+        request = {"routeKey": route, "headers": headers, "body": text, "isBase64Encoded": False}
+        return request | {"queryStringParameters": {"key": key}, "rawQueryString": f"key={key}"} if key else request
 
     return step
 
 
-def quoted(stage: Stage) -> str:
-    """What Amazon may quote of what it was sent, and a person beside it."""
-    token = stage.cloud.secret("TokenSecret")["accessToken"]
+def quoted(runner: FunctionRunner) -> str:
+    """What Amazon may quote of what it was sent, and personal data beside it."""
+    token = runner.cloud.secret("TokenSecret")["accessToken"]
     return " ".join([*DIGESTS.values(), PERSON["email"], token, f"Bearer {token}", f"token={token},"])
 
 
-def test_audiences_tells_no_stranger_and_no_log_what_was_shown_or_expected(stage: Stage) -> None:
-    wrong, body = SECRETS["strangersKey"], SETTINGS | NAMELESS
+def test_audiences_neither_answers_nor_logs_a_credential_that_was_sent_or_expected(runner: FunctionRunner) -> None:
+    wrong, body = SECRETS["wrongKey"], SETTINGS | EXTRA
     basic = base64.b64encode(f"any:{wrong}".encode()).decode()
     shown = [wrong, SECRETS["eventKey"], SECRETS["signingSecret"], PERSON["email"], ""]
     steps = [asking(body, route=route, headers=JSON, key=key) for route in (CREATE, GET) for key in shown]
-    steps += [asking(body, headers=JSON | {"authorization": told}) for told in (f"Basic {basic}", f"Bearer {wrong}")]
-    refused = stage.run("AudiencesFunction", steps)
+    steps += [
+        asking(body, headers=JSON | {"authorization": header}) for header in (f"Basic {basic}", f"Bearer {wrong}")
+    ]
+    refused = runner.run("AudiencesFunction", steps)
     assert {(answer["statusCode"], answer["body"]) for answer in refused} == {(401, '{"error":"unauthorized"}')}
     good = asking(body | {"externalAudienceId": "marked-1"}, headers=JSON, key=SECRETS["audienceKey"])
-    assert stage.run("AudiencesFunction", [good])[0]["statusCode"] == 200
-    assert_clean(stage)
+    assert runner.run("AudiencesFunction", [good])[0]["statusCode"] == 200
+    assert_clean(runner)
 
 
-def test_an_extra_that_is_no_setting_goes_nowhere(stage: Stage) -> None:
-    (answer,) = stage.run("AudiencesFunction", [asking(SETTINGS | NAMELESS | {"externalAudienceId": "marked-2"})])
+def test_an_extra_that_is_no_setting_is_dropped(runner: FunctionRunner) -> None:
+    (answer,) = runner.run("AudiencesFunction", [asking(SETTINGS | EXTRA | {"externalAudienceId": "marked-2"})])
     assert answer["statusCode"] == 200
-    assert any("marked-2" in text for text in stage.left.stored), "the table is read"
-    stage.left.answers.append(requests.get(f"{stage.cloud.amazon_url}/sandbox/requests", timeout=5).text)
-    assert stage.left.holding(marks_of_the_person()) == [], "nor to Amazon"
+    assert any("marked-2" in text for text in runner.output.stored), "the table is read"
+    runner.output.answers.append(requests.get(f"{runner.cloud.amazon_url}/sandbox/requests", timeout=5).text)
+    assert runner.output.containing(marks_of_the_person()) == [], "nor to Amazon"
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "field"),
     [
         pytest.param({"audienceName": {PERSON["email"]: PERSON}}, "audienceName", id="object as name"),
         pytest.param({"audienceName": f"{PERSON['email']}\x00"}, "audienceName", id="control character in the name"),
@@ -417,15 +424,17 @@ def test_an_extra_that_is_no_setting_goes_nowhere(stage: Stage) -> None:
         pytest.param({"dsp": PERSON["email"]}, "dsp", id="dsp"),
     ],
 )
-def test_a_setting_at_fault_is_named_and_its_value_is_not(stage: Stage, changed: dict[str, Any], told: str) -> None:
-    (answer,) = stage.run("AudiencesFunction", [asking(SETTINGS | changed)])
+def test_an_invalid_setting_is_named_and_its_value_is_not(
+    runner: FunctionRunner, changed: dict[str, Any], field: str
+) -> None:
+    (answer,) = runner.run("AudiencesFunction", [asking(SETTINGS | changed)])
     assert answer["statusCode"] == 400
-    assert told in answer["body"]
-    assert_clean(stage)
+    assert field in answer["body"]
+    assert_clean(runner)
 
 
-def test_what_is_no_request_for_an_audience_is_not_repeated(stage: Stage) -> None:
-    text = json.dumps(SETTINGS | NAMELESS)
+def test_an_invalid_request_for_an_audience_is_not_quoted(runner: FunctionRunner) -> None:
+    text = json.dumps(SETTINGS | EXTRA)
     useless = [
         asking(text[:-1]),
         asking(f"{text}\ud800"),
@@ -438,26 +447,26 @@ def test_what_is_no_request_for_an_audience_is_not_repeated(stage: Stage) -> Non
         asking({"externalId": PERSON["phone"]}, route=GET),
         asking({PERSON["email"]: PERSON}, route=GET),
     ]
-    answers = stage.run("AudiencesFunction", useless)
+    answers = runner.run("AudiencesFunction", useless)
     assert [answer["statusCode"] for answer in answers] == [400, 400, 400, 400, 413, 415, 404, 404, 404, 400]
-    assert_clean(stage)
+    assert_clean(runner)
 
 
-def test_audiences_repeats_nothing_that_amazon_quotes(stage: Stage) -> None:
-    def failing(do: dict[str, Any], path: str = METADATA, **told: Any) -> Step:
+def test_audiences_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner) -> None:
+    def failing(do: dict[str, Any], path: str = METADATA, **body: Any) -> Step:
         settings = SETTINGS | {"externalAudienceId": f"marked-{time.time_ns()}"}
-        return asking(told or settings, route=GET if told else CREATE, prepare=lambda: stage.cloud.fault(path, do))
+        return asking(body or settings, route=GET if body else CREATE, prepare=lambda: runner.cloud.fault(path, do))
 
-    stage.run("RefreshFunction", [dict])
-    saying = f"invalid: {quoted(stage)}"
-    refusing = [failing({"status": status, "body": {"message": saying}}) for status in (400, 403, 404, 413, 422)]
-    answers = stage.run(
+    runner.run("RefreshFunction", [dict])
+    message = f"invalid: {quoted(runner)}"
+    refusing = [failing({"status": status, "body": {"message": message}}) for status in (400, 403, 404, 413, 422)]
+    answers = runner.run(
         "AudiencesFunction",
         [
             *refusing,
-            failing({"status": 400, "body": {"Message": saying}}),
-            failing({"status": 400, "body": {"details": saying}}),
-            failing({"status": 400, "body": {"code": saying}}),
+            failing({"status": 400, "body": {"Message": message}}),
+            failing({"status": 400, "body": {"details": message}}),
+            failing({"status": 400, "body": {"code": message}}),
             failing({"status": 429, "body": {"message": EVERYTHING}}),
             failing({"status": 500, "body": EVERYTHING}),
             failing({"status": 201, "body": f"<html>{EVERYTHING}"}),
@@ -477,23 +486,23 @@ def test_audiences_repeats_nothing_that_amazon_quotes(stage: Stage) -> None:
         ],
     )
     assert [answer["statusCode"] for answer in answers] == [*[400] * 8, *[503] * 6, 200, 200]
-    told = json.loads(answers[0]["body"])["error"]
-    assert told.startswith("Amazon answered 400: invalid: …"), "what may be repeated is"
-    assert_clean(stage)
+    error = json.loads(answers[0]["body"])["error"]
+    assert error.startswith("Amazon answered 400: invalid: …"), "the harmless part is passed on"
+    assert_clean(runner)
 
 
-def test_audiences_repeats_no_error_of_aws_and_of_the_login(stage: Stage) -> None:
+def test_audiences_does_not_pass_on_the_text_of_aws_and_login_errors(runner: FunctionRunner) -> None:
     def aws(operation: str, effect: Effect) -> Step:
         def prepare() -> None:
-            stage.front.mend()
-            stage.front.on(operation, effect)
+            runner.proxy.clear_faults()
+            runner.proxy.on(operation, effect)
 
         return asking(SETTINGS | {"externalAudienceId": f"marked-{time.time_ns()}"}, prepare=prepare)
 
     def login(do: dict[str, Any]) -> Step:
         def prepare() -> None:
-            stage.front.mend()
-            stage.cloud.fault(LOGIN, do)
+            runner.proxy.clear_faults()
+            runner.cloud.fault(LOGIN, do)
 
         return asking(SETTINGS | {"externalAudienceId": f"marked-{time.time_ns()}"}, prepare=prepare)
 
@@ -504,36 +513,42 @@ def test_audiences_repeats_no_error_of_aws_and_of_the_login(stage: Stage) -> Non
         login({"status": 400, "body": {"error": "invalid_request", "error_description": EVERYTHING}}),
         login({"status": 503, "body": EVERYTHING}),
     ]
-    answers = stage.run("AudiencesFunction", steps)
+    answers = runner.run("AudiencesFunction", steps)
     assert {answer["statusCode"] for answer in answers} == {503}
-    assert_clean(stage)
+    assert_clean(runner)
 
 
-def following(stage: Stage, answer: dict[str, Any] | None = None, *bodies: str, **do: Any) -> Step:
-    """Hand the jobs function the uploads that wait, or these bodies; Amazon gives this answer."""
+def checking(runner: FunctionRunner, answer: dict[str, Any] | None = None, *bodies: str, **do: Any) -> Step:
+    """Hand the jobs function the job messages that wait, or these bodies; Amazon gives this answer."""
 
     def step() -> dict[str, Any]:
-        stage.front.mend()
-        waiting = [message.body for message in stage.cloud.queues.peek(stage.cloud.name_of("JobQueue"))][:1]
+        runner.proxy.clear_faults()
+        waiting = [message.body for message in runner.cloud.queues.peek(runner.cloud.name_of("JobQueue"))][:1]
         fault = do or ({"status": 200, "body": answer} if answer is not None else {})
         if fault:
-            stage.cloud.fault(JOBS, fault, times=2)
+            runner.cloud.fault(JOBS, fault, times=2)
         records = [{"messageId": str(number), "body": body} for number, body in enumerate(bodies or waiting)]
         return {"Records": records}
 
     return step
 
 
-def test_jobs_repeats_nothing_that_amazon_quotes_of_a_rejected_member(stage: Stage) -> None:
-    stage.run("RefreshFunction", [dict])
-    stage.run("WorkerFunction", [delivering(stage)])
-    (waiting,) = stage.cloud.messages("JobQueue")
+def test_jobs_passes_on_nothing_that_amazon_quotes_of_a_rejected_member(runner: FunctionRunner) -> None:
+    runner.run("RefreshFunction", [dict])
+    runner.run("WorkerFunction", [delivering(runner)])
+    (waiting,) = runner.cloud.messages("JobQueue")
     (member,) = waiting["members"]
-    why: list[Any] = [quoted(stage), f"{PERSON['email']}: {quoted(stage)}", f"<{PERSON['email']}>", [PERSON], PERSON]
+    errors: list[Any] = [
+        quoted(runner),
+        f"{PERSON['email']}: {quoted(runner)}",
+        f"<{PERSON['email']}>",
+        [PERSON],
+        PERSON,
+    ]
     odd = [{"externalId": PERSON["email"], "error": "unknown"}, {"externalId": PERSON, "error": PERSON}, PERSON, None]
     reports: list[Any] = [
         {"jobState": "PARTIALLYSUCCEEDED", "invalidRecords": [*odd, {"externalId": member, "error": text}]}
-        for text in why
+        for text in errors
     ]
     reports += [
         {"jobState": "FAILED", "invalidRecords": odd, "successful": PERSON, "audienceSize": PERSON},
@@ -541,59 +556,61 @@ def test_jobs_repeats_nothing_that_amazon_quotes_of_a_rejected_member(stage: Sta
         {"jobState": PERSON["email"], "invalidRecords": EVERYTHING},
         {"jobState": [PERSON], "audienceSize": {"receivedRecordSize": PERSON["phone"]}},
     ]
-    results = stage.run("JobsFunction", [following(stage, report) for report in reports])
+    results = runner.run("JobsFunction", [checking(runner, report) for report in reports])
     assert results == [{"batchItemFailures": []}] * len(reports)
-    letters = stage.cloud.messages("DeadLetterQueue")
-    assert [letter["failure"]["reason"] for letter in letters] == ["job_rejected"] * len(why) + ["job_failed"]
-    assert {letter["changes"][0]["record"]["externalUserId"] for letter in letters} == {member}
-    assert not any(mark in json.dumps(letter["failure"]) for letter in letters for mark in marks_of_the_digests())
-    assert_clean(stage)
+    dead_letters = runner.cloud.messages("DeadLetterQueue")
+    assert [each["failure"]["reason"] for each in dead_letters] == ["job_rejected"] * len(errors) + ["job_failed"]
+    assert {each["changes"][0]["record"]["externalUserId"] for each in dead_letters} == {member}
+    assert not any(mark in json.dumps(each["failure"]) for each in dead_letters for mark in marks_of_the_digests())
+    assert_clean(runner)
 
 
-def test_jobs_repeats_no_refusal_and_no_error(stage: Stage) -> None:
+def test_jobs_does_not_pass_on_the_text_of_refusals_and_errors(runner: FunctionRunner) -> None:
     def aws(operation: str, effect: Effect) -> Step:
-        event = following(stage, {"jobState": "FAILED"})
+        event = checking(runner, {"jobState": "FAILED"})
 
         def step() -> dict[str, Any]:
-            told = event()
-            stage.front.on(operation, effect)
-            return told
+            records = event()
+            runner.proxy.on(operation, effect)
+            return records
 
         return step
 
-    stage.run("RefreshFunction", [dict])
-    stage.run("WorkerFunction", [delivering(stage)])
-    saying = {"message": f"invalid: {quoted(stage)}"}
-    refusals = [following(stage, status=status, body=saying) for status in (400, 401, 403, 404, 422, 429, 500)]
-    results = stage.run(
+    runner.run("RefreshFunction", [dict])
+    runner.run("WorkerFunction", [delivering(runner)])
+    message = {"message": f"invalid: {quoted(runner)}"}
+    refusals = [checking(runner, status=status, body=message) for status in (400, 401, 403, 404, 422, 429, 500)]
+    results = runner.run(
         "JobsFunction",
         [
             *refusals,
-            following(stage, status=200, body=f"<html>{EVERYTHING}"),
-            following(stage, status=200, body=json.dumps([EVERYTHING])),
-            following(stage, close_mid_response=True),
-            following(stage, redirect=f"http://127.0.0.1:9/{SECRETS['refreshToken']}"),
-            following(stage, None, PERSON["email"], json.dumps({"jobId": PERSON, "members": PERSON}), "[" * 20_000),
+            checking(runner, status=200, body=f"<html>{EVERYTHING}"),
+            checking(runner, status=200, body=json.dumps([EVERYTHING])),
+            checking(runner, close_mid_response=True),
+            checking(runner, redirect=f"http://127.0.0.1:9/{SECRETS['refreshToken']}"),
+            checking(runner, None, PERSON["email"], json.dumps({"jobId": PERSON, "members": PERSON}), "[" * 20_000),
             aws("BatchGetItem", echo()),
             aws("BatchGetItem", hang_up()),
             aws("SendMessageBatch", echo()),
         ],
     )
     back = [len(result["batchItemFailures"]) for result in results]
-    assert back == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1], "404: Amazon knows no such job; no job: no question"
-    assert_clean(stage)
+    assert back == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1], (
+        "404: Amazon knows no such job; a message without a job is dropped"
+    )
+    assert_clean(runner)
 
 
-def test_no_log_level_makes_a_library_print_what_it_carries(stage: Stage) -> None:
-    folder = stage.folder / "started"
+def test_no_log_level_makes_a_library_print_what_it_sends(runner: FunctionRunner) -> None:
+    folder = runner.folder / "started"
     folder.mkdir()
     # As Lambda does for ApplicationLogLevel: DEBUG.
     (folder / "sitecustomize.py").write_text("import logging; logging.basicConfig(level=logging.DEBUG)\n")
     verbose = {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT), str(ROOT / "layers" / "shared")])}
-    stage.run("RefreshFunction", [dict], **verbose)
-    stage.run("IngestFunction", [http([event()])], **verbose)
-    stage.run("WorkerFunction", [delivering(stage)], **verbose)
-    stage.run("JobsFunction", [following(stage)], **verbose)
-    stage.run("AudiencesFunction", [asking(SETTINGS | NAMELESS | {"externalAudienceId": "marked-3"})], **verbose)
-    assert any("DEBUG:urllib3" in line for line in stage.left.printed), "the level is in force"
-    assert_clean(stage)
+    runner.run("RefreshFunction", [dict], **verbose)
+    runner.run("IngestFunction", [http([event()])], **verbose)
+    runner.run("WorkerFunction", [delivering(runner)], **verbose)
+    runner.run("JobsFunction", [checking(runner)], **verbose)
+    runner.run("AudiencesFunction", [asking(SETTINGS | EXTRA | {"externalAudienceId": "marked-3"})], **verbose)
+    assert any("DEBUG:urllib3" in line for line in runner.output.printed), "the level is in force"
+    assert_clean(runner)

@@ -1,4 +1,4 @@
-"""docs/architecture.md speaks of the code as it is."""
+"""docs/architecture.md agrees with the code."""
 
 import json
 import re
@@ -29,8 +29,8 @@ def test_every_module_at_the_root_and_every_folder_has_its_row() -> None:
 def test_every_function_names_its_use_case_and_its_handler_imports_it() -> None:
     for handler in (ROOT / "functions").glob("*/handler.py"):
         text = handler.read_text()
-        (place,) = re.findall(r"Use case: audience_sync/([\w/]+)", text.split('"""')[1])
-        assert f"from audience_sync.{place.replace('/', '.')}" in text, handler.parent.name
+        (module,) = re.findall(r"Use case: audience_sync/([\w/]+)", text.split('"""')[1])
+        assert f"from audience_sync.{module.replace('/', '.')}" in text, handler.parent.name
         assert f"of `{handler.parent.name}`" in _section("Where things are")
 
 
@@ -49,7 +49,7 @@ def test_the_example_is_a_message_that_the_worker_reads() -> None:
     assert json.loads(example)["changes"] == [change_as_json(change) for change in message.changes]
 
 
-def test_the_fields_that_a_message_may_carry_besides_are_explained() -> None:
+def test_the_optional_fields_of_a_message_are_explained() -> None:
     envelope = DeliveryHistory(attempts=1, first_at=1, is_replay=True).as_json()
     record = {"externalUserId": "user-1", "action": "DELETE", "hashedPII": []}
     change = change_as_json(MembershipChange("1", None, 0, "id", record, erase=True))

@@ -1,4 +1,4 @@
-"""The table of docs/cost.md is what its model gives, and the model speaks of the code as it is."""
+"""The table of docs/cost.md is what its model computes, and the model has the limits of the code."""
 
 import json
 import re
@@ -33,7 +33,7 @@ MODEL = _model()
 MONTH: Callable[..., dict[str, float]] = MODEL["month"]
 
 
-def _shown(dollars: float) -> str:
+def _formatted(dollars: float) -> str:
     return "under 1" if dollars < 1 else f"{dollars:,.0f}"
 
 
@@ -42,21 +42,21 @@ def _rows() -> list[list[str]]:
     return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table.splitlines()]
 
 
-def test_the_table_shows_what_the_model_gives() -> None:
+def test_the_table_shows_what_the_model_computes() -> None:
     rows = _rows()
     single = next(index for index, row in enumerate(rows) if row[0] == "one event a request")
     for batch, (total, *parts) in ((1_000, rows[:single]), (1, rows[single:])):
         months = [MONTH(events, batch) for events in EVENTS]
-        assert total[1:] == [_shown(sum(month.values())) for month in months]
-        for name, *shown in parts:
-            assert shown == [_shown(month[name]) for month in months], name
+        assert total[1:] == [_formatted(sum(month.values())) for month in months]
+        for name, *cells in parts:
+            assert cells == [_formatted(month[name]) for month in months], name
 
 
 def test_the_batched_part_of_the_table_leaves_nothing_out() -> None:
     assert {row[0] for row in _rows()} >= MONTH(EVENTS[0]).keys()
 
 
-def test_what_metrics_and_alarms_cost_is_what_the_model_gives() -> None:
+def test_the_cost_of_metrics_and_alarms_is_what_the_model_computes() -> None:
     price = MODEL["PRICE"]
     assert f"{MODEL['METRICS']} of the stack and {MODEL['OF_AN_AUDIENCE']} for each audience" in TEXT
     assert f"100 active audiences are ${100 * MODEL['OF_AN_AUDIENCE'] * price['metric']:.0f} a month" in TEXT
@@ -65,7 +65,7 @@ def test_what_metrics_and_alarms_cost_is_what_the_model_gives() -> None:
 
 
 @pytest.mark.parametrize("days", [397, 90])
-def test_the_price_of_renewal_is_what_the_model_gives(days: int) -> None:
+def test_the_cost_of_renewal_is_what_the_model_computes(days: int) -> None:
     dollars = MODEL["renewal"](10**6, days)
     assert f"${dollars:.2f}" in TEXT
 
@@ -89,13 +89,13 @@ def test_the_model_has_the_limits_of_the_code(constant: str, in_code: int) -> No
     assert MODEL[constant] == in_code
 
 
-def test_the_model_gathers_as_the_template_does() -> None:
+def test_the_model_has_the_batches_of_the_template() -> None:
     assert f"BatchSize: {MODEL['MESSAGES']} " in TEMPLATE
     window = TEMPLATE.split("\n  BatchWindow:\n", 1)[1].split("Default: ", 1)[1].split("\n", 1)[0]
     assert int(window) == MODEL["WINDOW"]
 
 
-def test_the_model_pays_for_all_metrics() -> None:
+def test_the_model_includes_all_metrics() -> None:
     names = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
     assert len(names - {metric_names.NAMESPACE}) <= MODEL["METRICS"] + MODEL["OF_AN_AUDIENCE"]
 
@@ -116,8 +116,8 @@ class _AnyAudience:
 def test_the_sizes_are_those_of_the_fullest_example() -> None:
     event = json.loads((ROOT / "events/segment/01-track-entered-full-pii.json").read_text())
     body = json.dumps(event, separators=(",", ":")).encode()
-    reading = changes_from(body, mappings=compiled(None), audiences=_AnyAudience(), now=2**41)
-    (change,) = reading.changes
+    result = changes_from(body, mappings=compiled(None), audiences=_AnyAudience(), now=2**41)
+    (change,) = result.changes
     measured = {
         "EVENT": len(body),
         "CHANGE": len(json.dumps(change_as_json(change), separators=(",", ":"))),

@@ -1,4 +1,4 @@
-"""Who is let in, who is not, and when we cannot tell."""
+"""Which requests are authenticated, which are refused, and when no secret can decide."""
 
 import base64
 from typing import Any
@@ -13,7 +13,7 @@ EVENT_KEY, OLD_EVENT_KEY = "event-key-current-0001", "event-key-previous-0002"
 AUDIENCE_KEY = "audience-key-current-03"
 SIGNING, OLD_SIGNING = "signing-secret-current-4", "signing-secret-previous-5"
 BODY = b'{"type":"track"}'
-BATCH = b'[{"type":"track"},{"type":"track","userId":"someone"}]'
+BATCH = b'[{"type":"track"},{"type":"track","userId":"user-1"}]'
 
 STORED = {
     "eventKey": EVENT_KEY,
@@ -45,7 +45,7 @@ def basic(password: str) -> str:
         pytest.param({"x-signature": sign(BATCH, SIGNING)}, BATCH, id="a batch signed whole"),
     ],
 )
-def test_a_valid_credential_is_admitted(headers: dict[str, str], body: bytes) -> None:
+def test_a_valid_credential_authenticates(headers: dict[str, str], body: bytes) -> None:
     assert Keyring.from_json(STORED).authenticate_events(headers, body, accept_first_event=False) is False
 
 
@@ -68,7 +68,7 @@ def test_a_valid_credential_is_admitted(headers: dict[str, str], body: bytes) ->
         pytest.param({"x-signature": sign(BODY, SIGNING)}, id="a signature of the first event only"),
     ],
 )
-def test_everything_else_is_refused_in_the_same_words(headers: dict[str, str]) -> None:
+def test_every_other_request_is_refused_with_the_same_error(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized, match=r"^no valid credential$"):
         Keyring.from_json(STORED).authenticate_events(headers, BATCH, accept_first_event=False)
 
@@ -90,11 +90,11 @@ def test_a_wrong_signature_beside_a_valid_key_is_reported_not_refused() -> None:
         pytest.param(None, id="absent"),
         pytest.param(12345678901234567890, id="not a text"),
         pytest.param("short", id="short"),
-        pytest.param("a" * 40, id="one letter"),
+        pytest.param("a" * 40, id="one character"),
         pytest.param("CHANGE_ME_please_1234", id="a placeholder"),
     ],
 )
-def test_an_unusable_secret_fails_closed_and_is_our_trouble_not_the_senders(secret: Any) -> None:
+def test_an_unusable_secret_fails_closed_as_a_fault_of_our_own(secret: Any) -> None:
     keyring = Keyring.from_json({"eventKey": secret})
     for headers in ({"authorization": f"Bearer {secret or ''}"}, {"x-api-key": str(secret)}, {}):
         with pytest.raises(Unavailable):
@@ -109,12 +109,12 @@ def test_an_unusable_secret_fails_closed_and_is_our_trouble_not_the_senders(secr
         pytest.param({"x-signature": "0" * 40, "x-api-key": "wrong"}, id="a signature and a key"),
     ],
 )
-def test_a_stranger_is_refused_although_nobody_signs_here(headers: dict[str, str]) -> None:
+def test_an_unknown_sender_is_refused_although_no_signing_secret_is_stored(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
         Keyring.from_json({"eventKey": EVENT_KEY}).authenticate_events(headers, BODY, accept_first_event=False)
 
 
-def test_a_weak_secret_that_someone_relies_on_is_our_trouble() -> None:
+def test_a_weak_secret_that_a_request_needs_is_a_fault_of_our_own() -> None:
     keyring = Keyring.from_json({"eventKey": EVENT_KEY, "signingSecret": "weak"})
     with pytest.raises(Unavailable):
         keyring.authenticate_events({"x-signature": "0" * 40}, BODY, accept_first_event=False)
@@ -128,13 +128,13 @@ def test_a_weak_secret_that_someone_relies_on_is_our_trouble() -> None:
         pytest.param({}, {"key": AUDIENCE_KEY}, id="in the query"),
     ],
 )
-def test_an_audience_key_opens_audiences(headers: dict[str, str], query: dict[str, str]) -> None:
+def test_an_audience_key_authenticates_for_audiences(headers: dict[str, str], query: dict[str, str]) -> None:
     Keyring.from_json(STORED).authenticate_audiences(headers, query)
     with pytest.raises(Unauthorized):
         Keyring.from_json(STORED | {"audienceKey": "another-audience-key-9"}).authenticate_audiences(headers, query)
 
 
 @pytest.mark.parametrize("query", [{}, {"key": ""}, {"key": EVENT_KEY}])
-def test_nothing_else_opens_audiences(query: dict[str, str]) -> None:
+def test_nothing_else_authenticates_for_audiences(query: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
         Keyring.from_json(STORED).authenticate_audiences({"x-signature": sign(BODY, SIGNING)}, query)

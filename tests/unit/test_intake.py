@@ -1,4 +1,4 @@
-"""What a request body comes to: every example of what Segment sends, and what is wrong with the rest."""
+"""The changes and rejections of a request body: every example of what Segment sends, and invalid ones."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ JOURNEY = Audience("2", country="US", computation_key="winback_flow__send_to_ama
 OLD_JOURNEY = Audience("3", country="US", computation_key="j_o_winback__opened_email_t7c2q")
 
 
-class Listed:
+class FakeAudienceTable:
     """An audience table in memory."""
 
     def __init__(self, *audiences: Audience) -> None:
@@ -45,9 +45,11 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read(body: Any, *, audiences: Listed | None = None, policy: Policy | None = None, now: int = NOW) -> IntakeResult:
+def read(
+    body: Any, *, audiences: FakeAudienceTable | None = None, policy: Policy | None = None, now: int = NOW
+) -> IntakeResult:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    listed = audiences or Listed(LAPSED, GERMAN, JOURNEY, OLD_JOURNEY)
+    listed = audiences or FakeAudienceTable(LAPSED, GERMAN, JOURNEY, OLD_JOURNEY)
     return changes_from(raw, mappings=compiled(None), audiences=listed, now=now, policy=policy)
 
 
@@ -56,10 +58,10 @@ def example(number: str) -> Any:
     return json.loads(path.read_bytes())
 
 
-def told(reading: IntakeResult) -> list[str]:
+def outcomes(result: IntakeResult) -> list[str]:
     """Each change as 'CREATE member', each rejection as its reason."""
-    changes = [f"{each.record['action']} {each.record['externalUserId']}" for each in reading.changes]
-    return changes + [rejection.reason for rejection in reading.rejections]
+    changes = [f"{each.record['action']} {each.record['externalUserId']}" for each in result.changes]
+    return changes + [rejection.reason for rejection in result.rejections]
 
 
 @pytest.mark.parametrize(
@@ -69,8 +71,8 @@ def told(reading: IntakeResult) -> list[str]:
         pytest.param("02", ["DELETE cust_48121"], 0, id="track, exited"),
         pytest.param("03", ["CREATE cust_48121"], 0, id="identify, true"),
         pytest.param("04", ["DELETE cust_48121"], 0, id="identify, false"),
-        pytest.param("05", ["CREATE cust_48121"], 0, id="a journey step without a boolean is an entry"),
-        pytest.param("06", ["member_id_missing"], 0, id="an older journey's text, nobody named"),
+        pytest.param("05", ["CREATE cust_48121"], 0, id="a journey step without a boolean is an enter"),
+        pytest.param("06", ["member_id_missing"], 0, id="an older journey's text, without a userId"),
         pytest.param("07", ["member_id_missing"], 0, id="an anonymous visitor"),
         pytest.param("08", ["member_id_invalid"], 0, id="an e-mail address as userId"),
         pytest.param("09", ["CREATE kunde-20934"], 0, id="Germany, with consent"),
@@ -95,9 +97,9 @@ def told(reading: IntakeResult) -> list[str]:
     ],
 )
 def test_every_example_of_segment_gives_the_documented_result(number: str, expected: list[str], ignored: int) -> None:
-    reading = read(example(number))
-    assert sorted(told(reading)) == sorted(expected)
-    assert reading.ignored == ignored
+    result = read(example(number))
+    assert sorted(outcomes(result)) == sorted(expected)
+    assert result.ignored == ignored
 
 
 def test_a_full_event_becomes_exactly_this_record() -> None:
@@ -125,11 +127,11 @@ def test_a_full_event_becomes_exactly_this_record() -> None:
     }
 
 
-def test_a_late_exit_and_a_duplicate_come_to_the_newest_state() -> None:
-    reading = read(example("25"))
-    assert len(reading.changes) == len({change.member for change in reading.changes})
-    assert reading.accepted == len(reading.changes) + reading.superseded
-    assert reading.superseded >= 1
+def test_a_late_exit_and_a_duplicate_leave_the_newest_state() -> None:
+    result = read(example("25"))
+    assert len(result.changes) == len({change.member for change in result.changes})
+    assert result.accepted == len(result.changes) + result.superseded
+    assert result.superseded >= 1
 
 
 def test_two_identifiers_of_one_profile_become_one_record() -> None:
@@ -139,8 +141,8 @@ def test_two_identifiers_of_one_profile_become_one_record() -> None:
     )
 
 
-def test_an_older_journey_that_names_its_member_is_an_entry() -> None:
-    assert told(read(example("06") | {"userId": "cust_1"})) == ["CREATE cust_1"]
+def test_an_event_of_an_older_journey_with_a_user_id_is_an_enter() -> None:
+    assert outcomes(read(example("06") | {"userId": "cust_1"})) == ["CREATE cust_1"]
 
 
 def test_consent_travels_with_an_addition_and_never_with_a_removal() -> None:
@@ -161,15 +163,15 @@ def test_consent_travels_with_an_addition_and_never_with_a_removal() -> None:
 def test_a_list_of_one_signal_is_the_signal() -> None:
     denied = example("01")
     denied["properties"]["amznUserData"] = ["DENIED"]
-    assert told(read(denied)) == ["consent_denied"]
+    assert outcomes(read(denied)) == ["consent_denied"]
 
 
 def test_the_policy_may_leave_consent_to_amazon() -> None:
-    assert told(read(example("10"), policy=Policy(consent="pass"))) == ["CREATE kunde-20934"]
+    assert outcomes(read(example("10"), policy=Policy(consent="pass"))) == ["CREATE kunde-20934"]
 
 
 def entered(**changes: Any) -> dict[str, Any]:
-    """A plain entry, with dotted paths replaced; None removes the field."""
+    """A plain enter, with values at paths replaced; None removes the field."""
     event: dict[str, Any] = json.loads(json.dumps(example("01")))
     for path, value in changes.items():
         *steps, last = path.split("__")
@@ -219,19 +221,19 @@ def entered(**changes: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_is_wrong_is_named_by_reason_and_never_repeated(event: Any, reason: str) -> None:
-    reading = read([event])
-    (rejection,) = reading.rejections
+def test_a_rejection_holds_a_reason_and_never_a_value(event: Any, reason: str) -> None:
+    result = read([event])
+    (rejection,) = result.rejections
     assert rejection.reason == reason
-    assert (reading.accepted, reading.ignored, reading.changes) == (0, 0, [])
+    assert (result.accepted, result.ignored, result.changes) == (0, 0, [])
     for value in ("maya", "okafor", "Atlantis", "山田", "yesterday", "a b"):
         assert value not in rejection.detail.lower()
 
 
-def test_of_two_audiences_under_one_key_none_is_guessed_and_an_id_decides() -> None:
-    listed = Listed(LAPSED, replace(LAPSED, audience_id="7"))
+def test_of_two_audiences_under_one_key_none_is_chosen_and_an_id_decides() -> None:
+    listed = FakeAudienceTable(LAPSED, replace(LAPSED, audience_id="7"))
     by_key = entered(context__personas__external_audience_id=None)
-    assert told(read([by_key], audiences=listed)) == ["audience_ambiguous"]
+    assert outcomes(read([by_key], audiences=listed)) == ["audience_ambiguous"]
     (change,) = read([entered()], audiences=listed).changes
     assert change.audience_id == LAPSED.audience_id
 
@@ -249,9 +251,9 @@ def test_of_two_audiences_under_one_key_none_is_guessed_and_an_id_decides() -> N
         pytest.param(entered(context__personas__computation_class="trait"), id="a computed trait"),
     ],
 )
-def test_what_concerns_no_audience_is_ignored(event: Any) -> None:
-    reading = read(event)
-    assert (reading.accepted, reading.ignored, reading.rejections) == (0, 1, [])
+def test_an_event_about_no_audience_is_ignored(event: Any) -> None:
+    result = read(event)
+    assert (result.accepted, result.ignored, result.rejections) == (0, 1, [])
 
 
 def test_without_personas_the_events_name_decides_and_the_audience_key_finds_it() -> None:
@@ -262,8 +264,8 @@ def test_without_personas_the_events_name_decides_and_the_audience_key_finds_it(
         "userId": "u1",
         "properties": {"audience_key": "lapsed_premium_buyers"},
     }
-    assert told(read(exited)) == ["DELETE u1"]
-    assert told(read(exited | {"event": "audience exited"})) == [], "an unknown name removes nobody"
+    assert outcomes(read(exited)) == ["DELETE u1"]
+    assert outcomes(read(exited | {"event": "audience exited"})) == [], "an unknown name removes nobody"
 
 
 @pytest.mark.parametrize(
@@ -285,27 +287,27 @@ def test_the_time_of_an_event(changes: dict[str, Any], at: int) -> None:
     ("event", "country"),
     [
         pytest.param(entered(), "US", id="from the event's extras"),
-        pytest.param(entered(countryCode="uk", properties__amznUserData="GRANTED"), "GB", id="as people write it"),
+        pytest.param(entered(countryCode="uk", properties__amznUserData="GRANTED"), "GB", id="a common spelling"),
         pytest.param(entered(countryCode=None), "US", id="from audience_settings"),
         pytest.param(entered(countryCode=None, context__personas__audience_settings=None), "CA", id="from the table"),
-        pytest.param(entered(countryCode="UNKNOWN"), "CA", id="unknown says nothing: ask the next"),
-        pytest.param(entered(countryCode="zz"), "CA", id="neither does ZZ"),
+        pytest.param(entered(countryCode="UNKNOWN"), "CA", id="UNKNOWN: the next source decides"),
+        pytest.param(entered(countryCode="zz"), "CA", id="ZZ: the next source decides"),
     ],
 )
-def test_the_country_comes_from_the_nearest_who_knows_it(event: Any, country: str | None) -> None:
-    (change,) = read(event, audiences=Listed(replace(LAPSED, country="CA"))).changes
+def test_the_country_comes_from_the_first_source_that_has_one(event: Any, country: str | None) -> None:
+    (change,) = read(event, audiences=FakeAudienceTable(replace(LAPSED, country="CA"))).changes
     assert change.record.get("countryCode") == country
 
 
-def test_a_wrong_country_does_not_keep_anyone_in() -> None:
+def test_a_wrong_country_does_not_prevent_an_exit() -> None:
     exited = entered(event="Audience Exited", properties__lapsed_premium_buyers=False, countryCode="Atlantis")
-    assert told(read(exited)) == ["DELETE cust_48121"]
+    assert outcomes(read(exited)) == ["DELETE cust_48121"]
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        pytest.param({}, ["CREATE cust_48121"], id="a step is an entry"),
+        pytest.param({}, ["CREATE cust_48121"], id="a step is an enter"),
         pytest.param({"event": "Audience Exited"}, ["membership_contradictory"], id="a step whose name says exit"),
         *(
             pytest.param({"properties": {"lapsed_premium_buyers": value}}, ["membership_undecided"], id=repr(value))
@@ -313,9 +315,9 @@ def test_a_wrong_country_does_not_keep_anyone_in() -> None:
         ),
     ],
 )
-def test_a_journey_step_is_an_entry_only_where_nothing_speaks_against_it(changes: Any, expected: list[str]) -> None:
+def test_a_journey_step_is_an_enter_only_where_nothing_contradicts_it(changes: Any, expected: list[str]) -> None:
     step = entered(event="Step Entered", properties=None, context__personas__computation_class="journey_step")
-    assert told(read(step | changes)) == expected
+    assert outcomes(read(step | changes)) == expected
 
 
 @pytest.mark.parametrize(
@@ -324,7 +326,7 @@ def test_a_journey_step_is_an_entry_only_where_nothing_speaks_against_it(changes
 )
 def test_without_a_computation_class_the_boolean_decides(value: Any, expected: list[str]) -> None:
     event = entered(event="Renamed", context__personas__computation_class=None, properties__lapsed_premium_buyers=value)
-    assert told(read(event)) == expected
+    assert outcomes(read(event)) == expected
 
 
 @pytest.mark.parametrize(
@@ -339,27 +341,29 @@ def test_without_a_computation_class_the_boolean_decides(value: Any, expected: l
         ),
     ],
 )
-def test_a_deletion_notice_reaches_whom_any_mapping_let_in(mappings: list[Any], members: list[str]) -> None:
+def test_a_deletion_notice_reaches_every_member_that_a_mapping_has_added(
+    mappings: list[Any], members: list[str]
+) -> None:
     written = {"name": "Default", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
     notice = example("26")
     notice.setdefault("context", {})["crm"] = "crm-7"
-    reading = changes_from(
+    result = changes_from(
         json.dumps(notice).encode(),
         mappings=compiled(json.dumps([written | each for each in mappings])),
-        audiences=Listed(LAPSED),
+        audiences=FakeAudienceTable(LAPSED),
         now=NOW,
     )
-    assert told(reading) == [f"DELETE {member}" for member in members]
+    assert outcomes(result) == [f"DELETE {member}" for member in members]
 
 
-def test_an_exit_without_any_identifier_is_an_exit_all_the_same() -> None:
+def test_an_exit_without_any_identifier_is_accepted() -> None:
     exited = entered(event="Audience Exited", properties={"lapsed_premium_buyers": False}, context__traits=None)
     (change,) = read(exited).changes
     assert change.record["hashedPII"] == []
 
 
 @pytest.mark.parametrize(
-    ("told_id", "safe"),
+    ("message_id", "safe"),
     [
         pytest.param("personas_2nF7-a.b:c", "personas_2nF7-a.b:c", id="plain"),
         pytest.param("x" * 101, None, id="too long"),
@@ -370,8 +374,8 @@ def test_an_exit_without_any_identifier_is_an_exit_all_the_same() -> None:
         pytest.param("", None, id="empty"),
     ],
 )
-def test_a_message_id_that_is_not_plain_is_replaced_by_a_digest(told_id: Any, safe: str | None) -> None:
-    first, second = (read(entered(messageId=told_id, userId="a b")).rejections[0].message_id for _ in range(2))
+def test_a_message_id_that_is_not_plain_is_replaced_by_a_digest(message_id: Any, safe: str | None) -> None:
+    first, second = (read(entered(messageId=message_id, userId="a b")).rejections[0].message_id for _ in range(2))
     assert first == second
     assert first == safe or (safe is None and first.startswith("sha256:") and len(first) == 39)
 
@@ -393,7 +397,7 @@ def test_a_message_id_that_is_not_plain_is_replaced_by_a_digest(told_id: Any, sa
         pytest.param(b"[" + b"9" * 10_000 + b"]", id="a very long number"),
     ],
 )
-def test_a_body_of_no_use_is_refused_whole(body: bytes) -> None:
+def test_an_unusable_body_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read(body)
 
@@ -405,10 +409,10 @@ def test_a_body_over_a_limit_is_refused_as_too_large() -> None:
         read(b" " * 4_500_001)
 
 
-def test_one_bad_event_costs_no_good_one() -> None:
-    reading = read([entered(userId="good_1"), {"type": 5}, entered(userId="bad id"), entered(userId="good_2")])
-    assert told(reading) == ["CREATE good_1", "CREATE good_2", "not_an_event", "member_id_invalid"]
-    assert [rejection.index for rejection in reading.rejections] == [1, 2]
+def test_a_bad_event_does_not_affect_the_others() -> None:
+    result = read([entered(userId="good_1"), {"type": 5}, entered(userId="bad id"), entered(userId="good_2")])
+    assert outcomes(result) == ["CREATE good_1", "CREATE good_2", "not_an_event", "member_id_invalid"]
+    assert [rejection.index for rejection in result.rejections] == [1, 2]
 
 
 json_values = st.recursive(
@@ -425,10 +429,10 @@ PATHS = (
 
 
 @given(st.dictionaries(st.sampled_from(PATHS), json_values, max_size=2), st.booleans())
-def test_no_event_however_strange_makes_it_raise_or_echo(changes: dict[str, Any], in_array: bool) -> None:
+def test_no_event_makes_it_raise_an_unexpected_error(changes: dict[str, Any], in_array: bool) -> None:
     try:
         event = entered(**dict(sorted(changes.items())))
     except (TypeError, AttributeError, KeyError, IndexError):
         return  # the two replacements do not fit into each other
-    reading = read([event] if in_array else event)
-    assert reading.accepted + reading.ignored + len(reading.rejections) == 1
+    result = read([event] if in_array else event)
+    assert result.accepted + result.ignored + len(result.rejections) == 1

@@ -1,4 +1,4 @@
-"""Which of several changes is the newest, and how changes travel."""
+"""Which of several changes is the newest, and how messages hold them."""
 
 import json
 from dataclasses import replace
@@ -66,7 +66,7 @@ def test_versions_are_ordered(older: Version, newer: Version) -> None:
     assert older < newer
 
 
-def test_the_newest_change_of_a_member_survives_whatever_the_order() -> None:
+def test_the_newest_change_of_a_member_remains_in_any_order() -> None:
     three = [change(at=1), change(at=3, exits=True), change(at=2)]
     assert all(coalesce(order)[0].version == Version(3, True, "a") for order in permutations(three))
 
@@ -76,13 +76,13 @@ def test_identities_of_one_member_merge_into_one_record() -> None:
     assert merged.record["hashedPII"] == [{"email": "home"}, {"email": "work"}]
 
 
-def test_an_exit_takes_along_the_identities_of_the_entries_it_overtakes() -> None:
+def test_an_exit_carries_the_identities_of_the_enters_it_supersedes() -> None:
     (merged,) = coalesce([change(at=1, emails=("old",)), change(at=2, exits=True, emails=())])
     assert merged.exits
     assert merged.record["hashedPII"] == [{"email": "old"}]
 
 
-def test_a_later_exit_does_not_undo_that_a_person_asked_to_be_forgotten() -> None:
+def test_a_later_exit_does_not_undo_a_deletion_notice() -> None:
     (merged,) = coalesce([change(at=1, exits=True, erase=True), change(at=2, exits=True)])
     assert (merged.version.at, merged.erase) == (2, True)
 
@@ -91,7 +91,7 @@ def test_ids_that_differ_in_case_are_different_members() -> None:
     assert len(coalesce([change("abc"), change("ABC")])) == 2
 
 
-def test_a_hundred_thousand_changes_of_one_member_come_to_one() -> None:
+def test_a_hundred_thousand_changes_of_one_member_become_one() -> None:
     (merged,) = coalesce(change(at=at) for at in range(100_000))
     assert merged.at == 99_999
 
@@ -120,8 +120,8 @@ def test_packed_changes_arrive_as_they_were(some: list[MembershipChange]) -> Non
 
 
 def test_no_message_is_longer_than_it_may_be() -> None:
-    fat = [change(f"m{number}", emails=("x" * 900,)) for number in range(1000)]
-    bodies = pack(fat)
+    large = [change(f"m{number}", emails=("x" * 900,)) for number in range(1000)]
+    bodies = pack(large)
     assert max(len(body.encode()) for body in bodies) <= MAX_MESSAGE_BYTES
     assert len(bodies) == 5
 
@@ -133,7 +133,7 @@ def test_a_message_holds_changes_of_one_audience() -> None:
     assert (second.audience_id, second.connection_id, len(second.changes)) == ("2", "connection", 1)
 
 
-def test_where_an_audience_goes_beside_amc_travels_with_its_changes() -> None:
+def test_a_message_holds_the_target_types_of_its_audience() -> None:
     to_dsp = replace(change(), connection_id="c", target_types=("DSP",))
     amc_only = replace(to_dsp, target_types=())
     first, second = pack([to_dsp, amc_only])
@@ -177,7 +177,7 @@ GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "change
         pytest.param(json.dumps(GOOD | {"changes": [{"at": 1}]}), "invalid_message", id="a change without record"),
     ],
 )
-def test_an_unreadable_message_says_why(body: str, reason: str) -> None:
+def test_the_error_of_an_unreadable_message_has_a_reason(body: str, reason: str) -> None:
     with pytest.raises(InvalidMessage) as caught:
         ChangeMessage.from_body(body)
     assert caught.value.reason == reason

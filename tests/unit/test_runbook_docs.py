@@ -29,14 +29,14 @@ TEMPLATE = (ROOT / "template.yaml").read_text()
 SOURCES = [*(ROOT / "layers/shared/audience_sync").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
 TREES = [ast.parse(path.read_text()) for path in [*SOURCES, ROOT / "cli/dead_letters.py"]]
 
-# Reasons of classes that are never raised themselves: whoever raises one of their children names the fact.
-NEVER_SEEN = {"error", "permanent", "transient"}
+# Reasons of classes that are never raised themselves, only their subclasses.
+NEVER_RAISED = {"error", "permanent", "transient"}
 # Options of every AWS command, and of those that have pages.
 GLOBAL = {"query", "output", "max-items", "no-cli-pager", "region"}
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms as nothing: only names are looked at here."""
+    """Reads CloudFormation's short forms as nothing: only names are needed here."""
 
 
 _Loader.add_multi_constructor("!", lambda *_: None)
@@ -80,7 +80,7 @@ def test_every_alarm_has_a_heading_in_the_order_of_the_template() -> None:
     assert re.findall(r"^### (\w+)$", alarms, re.MULTILINE) == ALARMS
 
 
-def test_every_alarm_stands_once_in_the_table_of_what_can_wait() -> None:
+def test_every_alarm_is_once_in_the_table_of_what_can_wait() -> None:
     table = RUNBOOK.split("| alarm | when |")[1].split("\n\n")[0]
     linked = re.findall(r"\[(\w+)\]\(#(\w+)\)", table)
     assert sorted(name for name, _ in linked) == sorted(ALARMS)
@@ -110,7 +110,6 @@ def _reasons_of(node: ast.AST) -> set[str]:
             ast.Assign(targets=[ast.Name(id="reason") | ast.Attribute(attr="reason")], value=value)
             | ast.Assign(targets=[ast.Tuple(elts=[*_, ast.Name(id="reason")])], value=ast.Tuple(elts=[*_, value]))
             | ast.Call(func=ast.Name(id="RejectedEvent"), args=[value, *_])
-            | ast.Call(func=ast.Name(id="Waiting"), args=[_, value])
             | ast.keyword(arg="reason", value=value)
         ):
             return set(_texts(value))
@@ -126,7 +125,7 @@ def _is_text(node: ast.AST | None, text: str) -> bool:
 
 
 def _texts(node: ast.AST) -> Iterator[str]:
-    """Literal texts that an expression may come to; those inside calls are arguments, not results."""
+    """Literal texts that may be the value of an expression; those inside calls are arguments, not results."""
     match node:
         case ast.Constant(value=str(text)):
             yield text
@@ -145,12 +144,12 @@ def _reasons_by_table() -> dict[str, list[str]]:
 
 def test_every_reason_that_the_code_can_give_is_explained_and_no_other() -> None:
     explained = {reason for reasons in _reasons_by_table().values() for reason in reasons}
-    assert explained == _reasons_in_code() - NEVER_SEEN
+    assert explained == _reasons_in_code() - NEVER_RAISED
 
 
 def test_reasons_that_are_raised_by_name_were_found() -> None:
-    told = {"member_id_invalid", "job_failed", "circuit_open", "out_of_time", "received_too_often", "access_denied"}
-    assert told <= _reasons_in_code()
+    raised = {"member_id_invalid", "job_failed", "circuit_open", "out_of_time", "received_too_often", "access_denied"}
+    assert raised <= _reasons_in_code()
 
 
 @pytest.mark.parametrize("reasons", [pytest.param(each, id=title) for title, each in _reasons_by_table().items()])
@@ -166,10 +165,10 @@ METRICS = {
 }
 
 
-def test_metrics_that_are_asked_for_exist() -> None:
-    asked = set(re.findall(r"\bmetric ([A-Z]\w+)", RUNBOOK))
-    assert asked
-    assert asked <= METRICS
+def test_metrics_that_are_named_exist() -> None:
+    named = set(re.findall(r"\bmetric ([A-Z]\w+)", RUNBOOK))
+    assert named
+    assert named <= METRICS
 
 
 def test_log_lines_that_are_searched_for_are_written() -> None:
@@ -240,7 +239,7 @@ def test_commands_of_aws_exist_with_their_options(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("document", OURS, ids=lambda path: path.stem)
-def test_what_is_to_be_pasted_is_shell(document: Path) -> None:
+def test_shell_blocks_are_valid_shell(document: Path) -> None:
     for _, language, block in _BLOCK.findall(document.read_text()):
         if language == "bash":
             read = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
@@ -248,7 +247,7 @@ def test_what_is_to_be_pasted_is_shell(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", OURS, ids=lambda path: path.stem)
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_have_targets(document: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
         path, _, anchor = target.partition("#")
         if "://" in path:
@@ -264,7 +263,7 @@ def _anchors(document: Path) -> set[str]:
 
 
 @mock_aws
-def test_a_restored_table_gives_back_what_is_lost_and_leaves_what_is_newer(
+def test_copying_from_a_restored_table_adds_lost_rows_and_keeps_newer_ones(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")

@@ -1,4 +1,4 @@
-"""What must hold between the numbers and names of template.yaml; linters do not notice."""
+"""What must hold between the numbers and names of template.yaml, and no linter checks."""
 
 import json
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def test_a_message_stays_out_of_sight_for_six_worker_timeouts_and_the_longest_window() -> None:
+def test_the_visibility_timeout_is_six_worker_timeouts_and_the_longest_window() -> None:
     longest_window = TEMPLATE["Parameters"]["BatchWindow"]["MaxValue"]
     assert (
         _properties("ChangeQueue")["VisibilityTimeout"] >= 6 * _properties("WorkerFunction")["Timeout"] + longest_window
@@ -89,26 +89,26 @@ def test_dead_letters_are_kept_longer_than_changes() -> None:
     )
 
 
-def test_only_a_message_that_crashes_the_worker_is_received_until_it_is_given_up() -> None:
+def test_only_a_message_that_crashes_the_worker_reaches_the_maximum_receive_count() -> None:
     redrive = _properties("ChangeQueue")["RedrivePolicy"]
     assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": "DeadLetterQueue.Arn"}
     assert REQUEUE_AFTER_RECEIVES < redrive["maxReceiveCount"] == 20, (
-        "the worker puts back what has merely to wait before that"
+        "the worker sends waiting messages anew before that"
     )
 
 
-def test_only_the_change_queue_fills_the_dead_letters_by_itself() -> None:
+def test_only_the_change_queue_has_the_dead_letter_queue_as_its_redrive_target() -> None:
     allowed = _properties("DeadLetterQueue")["RedriveAllowPolicy"]
     (arn,) = allowed["sourceQueueArns"]
     assert allowed["redrivePermission"] == "byQueue"
     assert arn["Fn::Sub"].endswith(":" + _properties("ChangeQueue")["QueueName"]["Fn::Sub"])
 
 
-def test_the_worker_may_hand_back_single_messages() -> None:
+def test_the_worker_may_return_single_messages() -> None:
     assert CHANGES["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-def test_one_message_that_crashes_the_worker_rings_the_second_time_it_does() -> None:
+def test_an_alarm_goes_off_when_one_message_crashes_the_worker_a_second_time() -> None:
     alarm, window = _properties("WorkerErrors"), TEMPLATE["Parameters"]["BatchWindow"]["MaxValue"]
     back = _properties("ChangeQueue")["VisibilityTimeout"] + window + _properties("WorkerFunction")["Timeout"]
     assert alarm["DatapointsToAlarm"] == 2
@@ -130,15 +130,15 @@ def test_pausing_stops_delivery_and_not_intake() -> None:
     assert not any("Enabled" in event["Properties"] for event in _properties("IngestFunction")["Events"].values())
 
 
-def test_a_question_about_a_job_stays_out_of_sight_for_six_timeouts_of_its_function() -> None:
+def test_the_visibility_timeout_of_job_messages_is_six_timeouts_of_the_jobs_function() -> None:
     assert _properties("JobQueue")["VisibilityTimeout"] >= 6 * _properties("JobsFunction")["Timeout"]
 
 
-def test_a_run_of_jobs_has_time_for_several_questions_without_an_answer() -> None:
+def test_an_invocation_of_jobs_has_time_for_several_checks_without_an_answer() -> None:
     assert _properties("JobsFunction")["Timeout"] >= MIN_TIME_PER_CHECK + 3 * 30  # seconds; Amazon's p99 is 30
 
 
-def test_the_audit_waits_for_as_long_as_sqs_hands_out_a_message_that_crashes_the_worker() -> None:
+def test_the_audit_waits_for_as_long_as_sqs_delivers_a_message_that_crashes_the_worker() -> None:
     queue = _properties("ChangeQueue")
     assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] + HOUR <= MAX_CRASH_LOOP
 
@@ -163,7 +163,7 @@ def test_tables_are_encrypted_can_be_restored_and_outlive_the_stack(table: str) 
 
 
 @pytest.mark.parametrize("group", LOG_GROUPS)
-def test_logs_end(group: str) -> None:
+def test_logs_have_a_retention_period(group: str) -> None:
     assert _properties(group)["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
@@ -211,8 +211,8 @@ SETTINGS = [
 LOCAL_ONLY = {"AMAZON_API_URL", "AMAZON_LOGIN_URL", "SETTLE_SECONDS", "CIRCUIT_SECONDS", "LATE_SECONDS"}
 
 
-def test_a_guided_deployment_does_not_ask_for_each_route_whether_it_may_be_open() -> None:
-    assert _properties("Api")["Auth"], "anything but nothing: the first answer is no, and ends the deployment"
+def test_a_guided_deployment_does_not_ask_whether_each_route_may_be_public() -> None:
+    assert _properties("Api")["Auth"], "without it, sam asks; the default answer is no, and ends the deployment"
 
 
 @pytest.mark.parametrize(("function", "settings"), SETTINGS)
@@ -235,7 +235,7 @@ def test_the_defaults_of_the_parameters_suit_the_settings(function: str, setting
     )
 
 
-def test_metrics_are_looked_for_where_the_functions_put_them() -> None:
+def test_alarms_read_the_namespace_and_dimension_that_the_functions_use() -> None:
     variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     own = [_properties(alarm) for alarm in ALARMS if not _properties(alarm)["Namespace"].startswith("AWS/")]
     assert variables["POWERTOOLS_METRICS_NAMESPACE"] == NAMESPACE
@@ -244,7 +244,7 @@ def test_metrics_are_looked_for_where_the_functions_put_them() -> None:
         assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
 
 
-def test_every_metric_of_ours_that_is_watched_or_shown_exists() -> None:
+def test_every_metric_of_ours_in_alarms_and_dashboard_exists() -> None:
     ours = {name for key, name in vars(metric_names).items() if key.isupper()} - {NAMESPACE}
     watched = {_properties(alarm)["MetricName"] for alarm in ALARMS if _properties(alarm)["Namespace"] == NAMESPACE}
     assert watched - ours == set()
@@ -262,7 +262,7 @@ def _shown_metrics() -> set[str]:
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_an_alarm_carries_its_own_name_tells_somebody_and_says_what_it_means(alarm: str) -> None:
+def test_an_alarm_has_its_own_name_notifies_the_operator_and_says_what_it_means(alarm: str) -> None:
     properties = _properties(alarm)
     assert properties["AlarmName"] == {"Fn::Sub": "${AWS::StackName}-" + alarm}
     assert properties["AlarmActions"] == [{"Ref": "Alarms"}]
@@ -277,19 +277,19 @@ def test_access_logs_hold_route_keys_and_nothing_a_sender_wrote() -> None:
     assert not [value for value in logged.values() if any(word in value for word in written_by_sender)]
 
 
-def test_the_token_is_refreshed_three_times_in_its_life_and_within_the_quota_of_versions() -> None:
+def test_the_token_is_refreshed_three_times_before_it_expires_and_within_the_quota_of_versions() -> None:
     schedule = _properties("RefreshFunction")["Events"]["Schedule"]["Properties"]["Schedule"]
     minutes = int(schedule.removeprefix("rate(").removesuffix(" minutes)"))
     assert 60 // minutes >= 3  # a token lives 60 minutes
     assert 24 * 60 // minutes < 100  # versions that Secrets Manager keeps, each for a day
 
 
-def test_the_audit_reaches_its_own_row_of_the_membership_table_and_no_member() -> None:
+def test_the_audit_may_access_only_its_own_row_of_the_membership_table() -> None:
     (statement,) = (each for each in _statements("AuditRole") if "dynamodb:GetItem" in _listed(each["Action"]))
     assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [AUDIT]}}
 
 
-def test_renewal_reads_members_and_writes_its_bookmark_alone() -> None:
+def test_renewal_reads_members_and_writes_only_its_checkpoint() -> None:
     on_members = [
         each for each in _statements("RenewRole") if each["Resource"] == {"Fn::GetAtt": "MembershipTable.Arn"}
     ]
@@ -305,18 +305,18 @@ def test_renewal_runs_often_enough_to_fail_for_days_and_its_alarm_covers_each_ru
     assert 2 * RENEWAL_RESERVE < _properties("RenewFunction")["Timeout"] <= 900  # seconds; Lambda allows no more
 
 
-def test_a_gap_rings_for_a_day_since_each_is_counted_once() -> None:
+def test_the_alarm_of_a_gap_stays_for_a_day_since_each_gap_is_counted_once() -> None:
     alarm, schedule = _properties("UnaccountedChanges"), _properties("AuditFunction")["Events"]["Schedule"]
     assert schedule["Properties"]["Schedule"] == "rate(1 hour)"
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 24 * 3600
     assert alarm["DatapointsToAlarm"] == alarm["Threshold"] == 1
 
 
-def test_a_stall_rings_by_how_long_changes_wait_and_a_single_429_does_not() -> None:
+def test_the_alarm_of_a_stall_depends_on_waiting_time_and_a_single_429_does_not_cause_it() -> None:
     alarm = _properties("DeliveryStalled")
     assert (alarm["MetricName"], alarm["Statistic"]) == ("OldestDeferredChangeAge", "Maximum")
     assert alarm["Threshold"] == _properties("OldestMessageAge")["Threshold"] == 1800  # seconds
-    assert alarm["Period"] >= MAX_DELAY, "what waits shows itself in nearly every period"
+    assert alarm["Period"] >= MAX_DELAY, "a waiting change is published in nearly every period"
     assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 3)
 
 
@@ -330,7 +330,7 @@ def test_a_stall_rings_by_how_long_changes_wait_and_a_single_429_does_not() -> N
         ("RenewErrors", "RenewFunction"),
     ],
 )
-def test_somebody_watches_every_function_that_nobody_calls(alarm: str, function: str) -> None:
+def test_every_function_without_a_caller_has_an_alarm_on_errors(alarm: str, function: str) -> None:
     properties = _properties(alarm)
     assert (properties["Namespace"], properties["MetricName"]) == ("AWS/Lambda", "Errors")
     assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
@@ -350,11 +350,11 @@ def test_the_template_itself_holds_no_secret(secret: str) -> None:
     assert not any(written.values())
 
 
-def test_the_template_sets_nothing_that_is_for_one_machine_only() -> None:
+def test_the_template_sets_no_variable_that_is_for_one_machine_only() -> None:
     assert not [name for name in LOCAL_ONLY if name in json.dumps(TEMPLATE)]
 
 
-def test_every_parameter_is_explained_and_shown_in_a_group() -> None:
+def test_every_parameter_has_a_description_and_a_group() -> None:
     shown = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [name for group in shown["ParameterGroups"] for name in group["Parameters"]]
     assert sorted(grouped) == sorted(TEMPLATE["Parameters"]) == sorted(shown["ParameterLabels"])
@@ -366,12 +366,12 @@ def test_no_fee_is_allowed_unless_the_operator_says_so() -> None:
     assert (parameter["Default"], parameter["MinValue"]) == (0, 0)
 
 
-def test_an_audience_is_created_within_the_gateways_patience_and_amazon_has_most_of_it() -> None:
+def test_an_audience_is_created_within_the_gateways_timeout_and_amazon_has_most_of_it() -> None:
     assert CREATE_TIMEOUT + RESERVE < BUDGET < _properties("AudiencesFunction")["Timeout"] < 30  # seconds
     assert 2 * _properties("AudiencesFunction")["Timeout"] < STALE_LOCK_AGE / 1000
 
 
-def test_only_audiences_writes_the_list_of_audiences() -> None:
+def test_only_the_audiences_function_writes_the_audience_table() -> None:
     writing = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
     writers = {
         role

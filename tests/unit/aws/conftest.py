@@ -1,30 +1,20 @@
-"""The local AWS with a front that can fail, and clocks that tests move."""
+"""The local AWS behind a proxy that can fail, and a clock that tests move."""
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from local import aws
 from local.sqs.queues import SqsQueues
 from local.template import REGION
-from tests.faults.proxy import Front, in_front_of
-
-
-@dataclass
-class Clock:
-    """Monotonic seconds, moved by hand."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clocks import ManualClock
+from tests.faults.proxy import FaultProxy, fault_proxy
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock(1000.0)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +30,6 @@ def aws_url(queues: SqsQueues) -> Iterator[str]:
 
 
 @pytest.fixture
-def front(aws_url: str) -> Iterator[Front]:
-    with in_front_of(aws_url) as made:
+def proxy(aws_url: str) -> Iterator[FaultProxy]:
+    with fault_proxy(aws_url) as made:
         yield made

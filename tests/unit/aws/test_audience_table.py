@@ -1,4 +1,4 @@
-"""The audience table: who events may reach, read through a short cache."""
+"""The audience table: the audiences that events may reach, read through a short cache."""
 
 import traceback
 from typing import Any
@@ -10,9 +10,9 @@ from audience_sync.errors import InvalidMapping, Unavailable
 from audience_sync.intake import compiled
 from audience_sync.membership import Audience
 from local import resources
-from local.template import Template
-from tests.faults.proxy import Effect, Front, hang_up, refuse
-from tests.unit.aws.conftest import Clock
+from tests.clocks import ManualClock
+from tests.faults.proxy import Effect, FaultProxy, hang_up, refuse
+from tests.tables import recreate_audience_table
 
 GET, QUERY, SCAN = "GetItem", "Query", "Scan"
 BUYERS = Audience(
@@ -27,50 +27,48 @@ BUYERS = Audience(
 )
 
 
-class Listed:
-    """The template's own audience table, a reader behind the front, and a writer that no fault concerns."""
+class TableFixture:
+    """The template's audience table, read through the proxy, and a writer that no fault affects."""
 
-    def __init__(self, front: Front, clock: Clock) -> None:
-        template = Template.load()
-        self.direct = resources.client("dynamodb", front.upstream)
-        for name in self.direct.list_tables()["TableNames"]:
-            self.direct.delete_table(TableName=name)
-        resources._tables(template, self.direct)
-        self.name = template.resolve({"Ref": "AudienceTable"})
-        self.table = AudienceTable(resources.client("dynamodb", front.url), self.name, clock)
-        self.others = AudienceTable(self.direct, self.name, clock)
+    def __init__(self, proxy: FaultProxy, clock: ManualClock) -> None:
+        self.direct = resources.client("dynamodb", proxy.upstream)
+        self.name = recreate_audience_table(self.direct)
+        self.table = AudienceTable(resources.client("dynamodb", proxy.url), self.name, clock)
+        self.writer = AudienceTable(self.direct, self.name, clock)
 
     def put(self, *audiences: Audience) -> None:
         for audience in audiences:
-            self.others.put(audience, created=1_700_000_000_000)
+            self.writer.put(audience, created=1_700_000_000_000)
 
     def put_row(self, **attributes: Any) -> None:
         self.direct.put_item(TableName=self.name, Item={name: {"S": value} for name, value in attributes.items()})
 
 
 @pytest.fixture
-def listed(front: Front, clock: Clock) -> Listed:
-    return Listed(front, clock)
+def fixture(proxy: FaultProxy, clock: ManualClock) -> TableFixture:
+    return TableFixture(proxy, clock)
 
 
-def test_an_audience_is_found_by_id_and_by_key_with_everything_it_was_listed_with(listed: Listed) -> None:
-    listed.put(BUYERS, Audience("22", computation_key="others"))
-    assert listed.table.by_id(BUYERS.audience_id) == BUYERS
-    assert listed.table.by_computation_key("buyers") == [BUYERS]
-    assert listed.table.by_computation_key("others") == [Audience("22", computation_key="others")]
+def test_an_audience_is_found_by_id_and_by_key_with_all_its_fields(fixture: TableFixture) -> None:
+    fixture.put(BUYERS, Audience("22", computation_key="others"))
+    assert fixture.table.by_id(BUYERS.audience_id) == BUYERS
+    assert fixture.table.by_computation_key("buyers") == [BUYERS]
+    assert fixture.table.by_computation_key("others") == [Audience("22", computation_key="others")]
 
 
-def test_what_is_not_listed_does_not_exist(listed: Listed) -> None:
-    assert (listed.table.by_id("1"), listed.table.by_computation_key("nobodys")) == (None, [])
+def test_an_audience_that_is_not_listed_is_not_found(fixture: TableFixture) -> None:
+    assert (fixture.table.by_id("1"), fixture.table.by_computation_key("unknown")) == (None, [])
 
 
-def test_two_audiences_under_one_key_are_both_told_until_one_is_unlinked(listed: Listed, clock: Clock) -> None:
+def test_two_audiences_under_one_key_are_both_returned_until_one_is_unlinked(
+    fixture: TableFixture, clock: ManualClock
+) -> None:
     both = [Audience("11", computation_key="twice"), Audience("22", computation_key="twice")]
-    listed.put(*both)
-    assert sorted(each.audience_id for each in listed.table.by_computation_key("twice")) == ["11", "22"]
-    listed.put(Audience("22"))
+    fixture.put(*both)
+    assert sorted(each.audience_id for each in fixture.table.by_computation_key("twice")) == ["11", "22"]
+    fixture.put(Audience("22"))
     clock.now += NEGATIVE_TTL
-    assert listed.table.by_computation_key("twice") == both[:1]
+    assert fixture.table.by_computation_key("twice") == both[:1]
 
 
 @pytest.mark.parametrize(
@@ -82,77 +80,81 @@ def test_two_audiences_under_one_key_are_both_told_until_one_is_unlinked(listed:
         pytest.param("half a character \ud800", id="not Unicode"),
     ],
 )
-def test_a_key_that_no_audience_can_have_is_nobodys_and_no_failure(listed: Listed, front: Front, key: str) -> None:
-    assert listed.table.by_computation_key(key) == []
-    assert listed.table.by_id(key) is None
-    assert (front.count(QUERY), front.count(GET)) == (0, 0)
+def test_a_key_that_no_audience_can_have_is_not_found_and_no_failure(
+    fixture: TableFixture, proxy: FaultProxy, key: str
+) -> None:
+    assert fixture.table.by_computation_key(key) == []
+    assert fixture.table.by_id(key) is None
+    assert (proxy.count(QUERY), proxy.count(GET)) == (0, 0)
 
 
-def test_the_mappings_are_no_audience(listed: Listed) -> None:
-    listed.put(BUYERS)
-    listed.put_row(audienceId=MAPPINGS_KEY, document='{"mappings": []}')
-    assert listed.table.mappings() == '{"mappings": []}'
-    assert listed.table.by_id(MAPPINGS_KEY) is None
-    assert listed.table.all() == [BUYERS]
+def test_the_mappings_are_no_audience(fixture: TableFixture) -> None:
+    fixture.put(BUYERS)
+    fixture.put_row(audienceId=MAPPINGS_KEY, document='{"mappings": []}')
+    assert fixture.table.mappings() == '{"mappings": []}'
+    assert fixture.table.by_id(MAPPINGS_KEY) is None
+    assert fixture.table.all() == [BUYERS]
 
 
-def test_mappings_without_a_document_are_unreadable_and_not_segments_own(listed: Listed) -> None:
-    listed.put_row(audienceId=MAPPINGS_KEY)
-    document = listed.table.mappings()
+def test_mappings_without_a_document_are_refused_and_not_taken_for_the_default(fixture: TableFixture) -> None:
+    fixture.put_row(audienceId=MAPPINGS_KEY)
+    document = fixture.table.mappings()
     with pytest.raises(InvalidMapping, match="apply them again with audience-sync"):
         compiled(document)
 
 
-def test_no_mappings_is_none_until_some_are_saved(listed: Listed, clock: Clock) -> None:
-    assert listed.table.mappings() is None
-    listed.put_row(audienceId=MAPPINGS_KEY, document="{}")
+def test_no_mappings_is_none_until_some_are_saved(fixture: TableFixture, clock: ManualClock) -> None:
+    assert fixture.table.mappings() is None
+    fixture.put_row(audienceId=MAPPINGS_KEY, document="{}")
     clock.now += NEGATIVE_TTL
-    assert listed.table.mappings() == "{}"
+    assert fixture.table.mappings() == "{}"
 
 
-def test_a_row_with_attributes_of_a_later_version_is_still_an_audience(listed: Listed) -> None:
-    listed.put_row(audienceId="11", name="Buyers", anything="new")
-    assert listed.table.by_id("11") == Audience("11", name="Buyers")
+def test_a_row_with_attributes_of_a_later_version_is_still_an_audience(fixture: TableFixture) -> None:
+    fixture.put_row(audienceId="11", name="Buyers", anything="new")
+    assert fixture.table.by_id("11") == Audience("11", name="Buyers")
 
 
-def test_a_found_audience_is_used_for_a_minute(listed: Listed, front: Front, clock: Clock) -> None:
-    listed.put(BUYERS)
-    listed.table.by_id(BUYERS.audience_id)
-    listed.put(Audience(BUYERS.audience_id, name="Renamed"))
+def test_a_found_audience_is_used_for_a_minute(fixture: TableFixture, proxy: FaultProxy, clock: ManualClock) -> None:
+    fixture.put(BUYERS)
+    fixture.table.by_id(BUYERS.audience_id)
+    fixture.put(Audience(BUYERS.audience_id, name="Renamed"))
     clock.now += MAX_AGE - 1
-    assert listed.table.by_id(BUYERS.audience_id) == BUYERS
-    assert front.count(GET) == 1
+    assert fixture.table.by_id(BUYERS.audience_id) == BUYERS
+    assert proxy.count(GET) == 1
     clock.now += 1
-    assert listed.table.by_id(BUYERS.audience_id) == Audience(BUYERS.audience_id, name="Renamed")
+    assert fixture.table.by_id(BUYERS.audience_id) == Audience(BUYERS.audience_id, name="Renamed")
 
 
-def test_an_absent_audience_is_asked_for_again_after_ten_seconds(listed: Listed, front: Front, clock: Clock) -> None:
-    assert listed.table.by_computation_key("buyers") == []
-    listed.put(BUYERS)
+def test_an_audience_that_was_not_found_is_looked_up_again_after_ten_seconds(
+    fixture: TableFixture, proxy: FaultProxy, clock: ManualClock
+) -> None:
+    assert fixture.table.by_computation_key("buyers") == []
+    fixture.put(BUYERS)
     clock.now += NEGATIVE_TTL - 1
-    assert listed.table.by_computation_key("buyers") == []
-    assert front.count(QUERY) == 1
+    assert fixture.table.by_computation_key("buyers") == []
+    assert proxy.count(QUERY) == 1
     clock.now += 1
-    assert listed.table.by_computation_key("buyers") == [BUYERS]
+    assert fixture.table.by_computation_key("buyers") == [BUYERS]
 
 
-def test_an_id_and_a_key_of_the_same_text_are_not_confused(listed: Listed) -> None:
-    listed.put(Audience("11", computation_key="22"), Audience("22", computation_key="33"))
-    assert listed.table.by_id("22") == Audience("22", computation_key="33")
-    assert listed.table.by_computation_key("22") == [Audience("11", computation_key="22")]
+def test_an_id_and_a_key_of_the_same_text_are_not_confused(fixture: TableFixture) -> None:
+    fixture.put(Audience("11", computation_key="22"), Audience("22", computation_key="33"))
+    assert fixture.table.by_id("22") == Audience("22", computation_key="33")
+    assert fixture.table.by_computation_key("22") == [Audience("11", computation_key="22")]
 
 
-def test_who_lists_an_audience_sees_it_at_once(listed: Listed) -> None:
-    assert (listed.table.by_id("11"), listed.table.all()) == (None, [])
-    listed.table.put(Audience("11"), created=0)
-    assert (listed.table.by_id("11"), listed.table.all()) == (Audience("11"), [Audience("11")])
+def test_an_audience_is_found_at_once_where_it_was_listed(fixture: TableFixture) -> None:
+    assert (fixture.table.by_id("11"), fixture.table.all()) == (None, [])
+    fixture.table.put(Audience("11"), created=0)
+    assert (fixture.table.by_id("11"), fixture.table.all()) == (Audience("11"), [Audience("11")])
 
 
-def test_all_audiences_are_read_page_by_page(listed: Listed, front: Front) -> None:
-    fat = {"notes": "x" * 300_000}  # a page of a scan holds one megabyte
-    listed.put(*(Audience(str(number), settings=fat) for number in range(10, 17)))
-    assert sorted(audience.audience_id for audience in listed.table.all()) == [str(n) for n in range(10, 17)]
-    assert front.count(SCAN) > 1
+def test_all_audiences_are_read_page_by_page(fixture: TableFixture, proxy: FaultProxy) -> None:
+    large = {"notes": "x" * 300_000}  # a page of a scan holds one megabyte
+    fixture.put(*(Audience(str(number), settings=large) for number in range(10, 17)))
+    assert sorted(audience.audience_id for audience in fixture.table.all()) == [str(n) for n in range(10, 17)]
+    assert proxy.count(SCAN) > 1
 
 
 @pytest.mark.parametrize(
@@ -163,28 +165,30 @@ def test_all_audiences_are_read_page_by_page(listed: Listed, front: Front) -> No
         pytest.param(hang_up(), id="connection closed"),
     ],
 )
-def test_a_table_that_is_down_is_told_and_not_remembered(listed: Listed, front: Front, outage: Effect) -> None:
-    listed.put(Audience("11", computation_key="buyers"))
+def test_a_table_that_is_down_raises_an_error_that_is_not_cached(
+    fixture: TableFixture, proxy: FaultProxy, outage: Effect
+) -> None:
+    fixture.put(Audience("11", computation_key="buyers"))
     for operation in (GET, QUERY, SCAN, "PutItem"):
-        front.on(operation, outage)
+        proxy.on(operation, outage)
     calls = (
-        lambda: listed.table.by_id("11"),
-        lambda: listed.table.by_computation_key("buyers"),
-        listed.table.mappings,
-        listed.table.all,
-        lambda: listed.table.put(Audience("12"), created=0),
+        lambda: fixture.table.by_id("11"),
+        lambda: fixture.table.by_computation_key("buyers"),
+        fixture.table.mappings,
+        fixture.table.all,
+        lambda: fixture.table.put(Audience("12"), created=0),
     )
     for call in calls:
         with pytest.raises(Unavailable, match="audience table does not answer") as raised:
             call()
         assert "11" not in str(raised.value)
         assert "11\n" not in "".join(traceback.format_exception(raised.value))
-    front.mend()
-    assert listed.table.by_id("11") == Audience("11", computation_key="buyers")
+    proxy.clear_faults()
+    assert fixture.table.by_id("11") == Audience("11", computation_key="buyers")
 
 
-def test_a_cached_audience_outlives_a_short_outage(listed: Listed, front: Front) -> None:
-    listed.put(BUYERS)
-    listed.table.by_id(BUYERS.audience_id)
-    front.on(GET, hang_up())
-    assert listed.table.by_id(BUYERS.audience_id) == BUYERS
+def test_a_cached_audience_outlives_a_short_outage(fixture: TableFixture, proxy: FaultProxy) -> None:
+    fixture.put(BUYERS)
+    fixture.table.by_id(BUYERS.audience_id)
+    proxy.on(GET, hang_up())
+    assert fixture.table.by_id(BUYERS.audience_id) == BUYERS

@@ -8,14 +8,14 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from audience_sync.aws.clients import client
 from local.resources import CREDENTIALS
 from local.template import REGION
-from tests.faults.proxy import Front, answer_after, hang_up, refuse
+from tests.faults.proxy import FaultProxy, answer_after, hang_up, refuse
 
 LIST = "ListQueues"
 
 
 @pytest.fixture(autouse=True)
-def environment(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": front.url}).items():
+def environment(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": proxy.url}).items():
         monkeypatch.setenv(name, value)
 
 
@@ -23,34 +23,34 @@ def sqs(**options: Any) -> Any:
     return client("sqs", **{"read_timeout": 20} | options)
 
 
-def test_region_endpoint_and_credentials_come_from_the_environment(front: Front) -> None:
+def test_region_endpoint_and_credentials_come_from_the_environment(proxy: FaultProxy) -> None:
     made = sqs()
     assert made.list_queues().get("QueueUrls", []) == []
-    assert (made.meta.region_name, made.meta.endpoint_url) == (REGION, front.url)
+    assert (made.meta.region_name, made.meta.endpoint_url) == (REGION, proxy.url)
 
 
-def test_a_connection_that_was_closed_meanwhile_is_forgiven(front: Front) -> None:
-    front.on(LIST, hang_up(), times=1)
+def test_after_a_closed_connection_the_call_is_repeated(proxy: FaultProxy) -> None:
+    proxy.on(LIST, hang_up(), times=1)
     sqs().list_queues()
-    assert front.count(LIST) == 2
+    assert proxy.count(LIST) == 2
 
 
-def test_a_second_failure_is_not(front: Front) -> None:
-    front.on(LIST, hang_up())
+def test_a_second_failure_is_raised(proxy: FaultProxy) -> None:
+    proxy.on(LIST, hang_up())
     with pytest.raises(BotoCoreError):
         sqs().list_queues()
-    assert front.count(LIST) == 2
+    assert proxy.count(LIST) == 2
 
 
-def test_one_attempt_means_one(front: Front) -> None:
-    front.on(LIST, refuse("ThrottlingException"))
+def test_with_one_attempt_a_call_is_not_repeated(proxy: FaultProxy) -> None:
+    proxy.on(LIST, refuse("ThrottlingException"))
     with pytest.raises(ClientError, match="ThrottlingException"):
         sqs(attempts=1).list_queues()
-    assert front.count(LIST) == 1
+    assert proxy.count(LIST) == 1
 
 
-def test_a_silent_service_is_given_up_on(front: Front) -> None:
-    front.on(LIST, answer_after(5))  # in time for a client that waits longer than it was told
+def test_a_service_that_does_not_answer_ends_with_the_read_timeout(proxy: FaultProxy) -> None:
+    proxy.on(LIST, answer_after(5))  # soon enough for a client that ignores its read timeout
     with pytest.raises(ReadTimeoutError):
         sqs(attempts=1, read_timeout=0.2).list_queues()
-    assert front.count(LIST) == 1
+    assert proxy.count(LIST) == 1

@@ -12,8 +12,8 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
 from local import resources
-from local.template import Template
-from tests.faults.proxy import Front, refuse
+from tests.faults.proxy import FaultProxy, refuse
+from tests.tables import create_membership_table
 
 AUDIENCE, OTHER = "418273650912345678", "418273650912345679"
 NOW = 1_800_000_000
@@ -32,100 +32,97 @@ def change(
     return MembershipChange(audience, "connection-1", at, f"id-{at}", record, target_types=("DSP",))
 
 
-class Shelf:
-    """A membership table behind the front, and what is written into it on any day."""
+class TableFixture:
+    """A membership table, read through the proxy, and a writer of rows with any date."""
 
-    def __init__(self, front: Front) -> None:
-        template = Template.load()
-        properties = template.resources("AWS::DynamoDB::Table")["MembershipTable"]
-        known = ("KeySchema", "AttributeDefinitions", "BillingMode")
+    def __init__(self, proxy: FaultProxy) -> None:
         self.name = f"members-{uuid4()}"
-        self.direct = resources.client("dynamodb", front.upstream)
-        self.direct.create_table(TableName=self.name, **{key: template.resolve(properties[key]) for key in known})
-        self.scan = MembershipScan(resources.client("dynamodb", front.url), self.name)
-        self.checkpoint = Checkpoint(resources.client("dynamodb", front.url), self.name, RENEWAL)
+        self.direct = resources.client("dynamodb", proxy.upstream)
+        create_membership_table(self.direct, self.name)
+        self.scan = MembershipScan(resources.client("dynamodb", proxy.url), self.name)
+        self.checkpoint = Checkpoint(resources.client("dynamodb", proxy.url), self.name, RENEWAL)
 
     def write(self, *changes: MembershipChange, now: int = NOW) -> None:
         table = MembershipTable(self.direct, self.name, lambda: now, 900.0)
-        assert all(hasattr(standing, "newest") for standing in table.record(changes))
+        assert all(hasattr(result, "newest") for result in table.record(changes))
 
     def found(self, moment: int = NOW) -> list[str]:
         return [change.member[1] for change in self.scan.last_sent_before(moment, Cursor(AUDIENCE)).changes]
 
 
 @pytest.fixture
-def shelf(front: Front) -> Iterator[Shelf]:
-    made = Shelf(front)
+def fixture(proxy: FaultProxy) -> Iterator[TableFixture]:
+    made = TableFixture(proxy)
     yield made
     made.direct.delete_table(TableName=made.name)
 
 
-def test_those_are_found_of_whom_amazon_was_last_told_by_then(shelf: Shelf) -> None:
+def test_members_that_were_last_sent_by_then_are_found(fixture: TableFixture) -> None:
     for member, days in (("long ago", -2), ("just then", -1), ("since then", 0)):
-        shelf.write(change(member.replace(" ", "-")), now=NOW + days * 86_400)
-    assert shelf.found(NOW - 86_400) == ["just-then", "long-ago"]
+        fixture.write(change(member.replace(" ", "-")), now=NOW + days * 86_400)
+    assert fixture.found(NOW - 86_400) == ["just-then", "long-ago"]
 
 
-def test_a_change_is_found_as_it_was_recorded(shelf: Shelf) -> None:
-    shelf.write(change("m1"))
-    assert shelf.scan.last_sent_before(NOW, Cursor(AUDIENCE)).changes == [change("m1")]
+def test_a_change_is_found_as_it_was_recorded(fixture: TableFixture) -> None:
+    fixture.write(change("m1"))
+    assert fixture.scan.last_sent_before(NOW, Cursor(AUDIENCE)).changes == [change("m1")]
 
 
-def test_who_has_left_is_not_found_though_they_entered_long_ago(shelf: Shelf) -> None:
-    shelf.write(change("m1"), change("m2"), change("m3", exits=True))
-    shelf.write(change("m1", at=2, exits=True))
-    assert shelf.found() == ["m2"]
+def test_a_member_who_has_left_is_not_found(fixture: TableFixture) -> None:
+    fixture.write(change("m1"), change("m2"), change("m3", exits=True))
+    fixture.write(change("m1", at=2, exits=True))
+    assert fixture.found() == ["m2"]
 
 
-def test_who_was_told_again_is_found_by_the_later_date(shelf: Shelf) -> None:
-    shelf.write(change("m1"), now=NOW - 86_400)
-    shelf.write(change("m1"), now=NOW)  # the same version: only the date moves
-    assert shelf.found(NOW - 86_400) == []
-    assert shelf.found(NOW) == ["m1"]
+def test_a_member_who_was_sent_again_is_found_by_the_later_date(fixture: TableFixture) -> None:
+    fixture.write(change("m1"), now=NOW - 86_400)
+    fixture.write(change("m1"), now=NOW)  # the same version: only the date moves
+    assert fixture.found(NOW - 86_400) == []
+    assert fixture.found(NOW) == ["m1"]
 
 
-def test_one_audience_is_read_and_rows_that_are_no_members_never_are(shelf: Shelf) -> None:
-    shelf.write(change("m1"), change("m2", audience=OTHER))
-    shelf.checkpoint.save({"audience": OTHER, "after": "m2"})
-    assert shelf.found() == ["m1"]
+def test_only_rows_of_members_of_the_audience_are_read(fixture: TableFixture) -> None:
+    fixture.write(change("m1"), change("m2", audience=OTHER))
+    fixture.checkpoint.save({"audience": OTHER, "after": "m2"})
+    assert fixture.found() == ["m1"]
 
 
-def test_more_than_a_page_of_rows_is_read_to_its_end_and_no_row_twice(shelf: Shelf) -> None:
+def test_pages_together_hold_every_row_once(fixture: TableFixture) -> None:
     everyone = [f"m{number:03}" for number in range(120)]
-    shelf.write(*(change(member, consent=HUGE) for member in everyone))  # 2.4 MB; DynamoDB answers with one at most
-    place: Cursor | None = Cursor(AUDIENCE)
+    fixture.write(*(change(member, consent=HUGE) for member in everyone))  # 2.4 MB; DynamoDB answers with one at most
+    cursor: Cursor | None = Cursor(AUDIENCE)
     pages = []
-    while place is not None:
-        page = shelf.scan.last_sent_before(NOW, place)
+    while cursor is not None:
+        page = fixture.scan.last_sent_before(NOW, cursor)
         pages.append([change.member[1] for change in page.changes])
-        place = page.next
+        cursor = page.next
     assert len(pages) == 3
     assert [member for page in pages for member in page] == everyone
 
 
-def test_reading_goes_on_behind_any_place_whether_its_row_is_there_or_not(shelf: Shelf) -> None:
-    shelf.write(change("m1"), change("m3"))
-    assert [each.member[1] for each in shelf.scan.last_sent_before(NOW, Cursor(AUDIENCE, "m2")).changes] == ["m3"]
+def test_reading_continues_after_any_cursor_whether_its_row_exists_or_not(fixture: TableFixture) -> None:
+    fixture.write(change("m1"), change("m3"))
+    assert [each.member[1] for each in fixture.scan.last_sent_before(NOW, Cursor(AUDIENCE, "m2")).changes] == ["m3"]
 
 
-def test_a_position_is_read_as_it_was_saved(shelf: Shelf) -> None:
-    assert shelf.checkpoint.position() == {}
+def test_a_position_is_read_as_it_was_saved(fixture: TableFixture) -> None:
+    assert fixture.checkpoint.position() == {}
     for position in ({"audience": AUDIENCE, "after": "m2"}, {"audience": OTHER}, {}):
-        shelf.checkpoint.save(position)
-        assert shelf.checkpoint.position() == position
+        fixture.checkpoint.save(position)
+        assert fixture.checkpoint.position() == position
 
 
 @pytest.mark.parametrize(
     ("call", "act"),
     [
-        pytest.param("Query", lambda shelf: shelf.scan.last_sent_before(NOW, Cursor(AUDIENCE)), id="query"),
-        pytest.param("GetItem", lambda shelf: shelf.checkpoint.position(), id="position"),
-        pytest.param("PutItem", lambda shelf: shelf.checkpoint.save({}), id="new position"),
+        pytest.param("Query", lambda fixture: fixture.scan.last_sent_before(NOW, Cursor(AUDIENCE)), id="query"),
+        pytest.param("GetItem", lambda fixture: fixture.checkpoint.position(), id="position"),
+        pytest.param("PutItem", lambda fixture: fixture.checkpoint.save({}), id="new position"),
     ],
 )
 def test_a_table_that_does_not_answer_is_named(
-    shelf: Shelf, front: Front, call: str, act: Callable[[Shelf], object]
+    fixture: TableFixture, proxy: FaultProxy, call: str, act: Callable[[TableFixture], object]
 ) -> None:
-    front.on(call, refuse("ThrottlingException"))
+    proxy.on(call, refuse("ThrottlingException"))
     with pytest.raises(Unavailable, match="the membership table does not answer: ThrottlingException"):
-        act(shelf)
+        act(fixture)

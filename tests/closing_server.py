@@ -1,4 +1,4 @@
-"""A token endpoint as a function finds it that was frozen: connections that were left open do not work any more."""
+"""A token endpoint that closes each connection after one answer, as a function finds it after it was frozen."""
 
 import json
 import socket
@@ -18,15 +18,15 @@ def token_endpoint() -> Iterator[str]:
         with suppress(OSError):
             while True:
                 connection, _ = server.accept()
-                threading.Thread(target=_converse, args=(connection,), daemon=True).start()
+                threading.Thread(target=_answer_once, args=(connection,), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=accept, daemon=True).start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}/auth/o2/token"
 
 
-def _converse(connection: socket.socket) -> None:
-    """Answer the first request, keep the connection, and hang up on a second one."""
+def _answer_once(connection: socket.socket) -> None:
+    """Answer the first request, keep the connection open, and close it at the second one."""
     with connection, suppress(OSError):
         if _read_request(connection):
             connection.sendall(ANSWER)
