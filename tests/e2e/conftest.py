@@ -25,7 +25,7 @@ QUICK = ("--port", "0", "--amazon-port", "0", "--batch-window", "0.2", "--job-de
 
 @dataclass
 class LocalStack:
-    """A running stack and what it said of itself."""
+    """A running stack, and the addresses and keys that it printed."""
 
     process: subprocess.Popen[str]
     where: dict[str, str]
@@ -39,8 +39,8 @@ class LocalStack:
 
     def post_change(self, person: Person, *, enters: bool) -> requests.Response:
         """What Segment sends when this person enters or exits the example's audience at this moment."""
-        about = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
-        return self.post(json.dumps(audience_event(person, enters=enters, at=datetime.now(UTC), **about)).encode())
+        audience = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
+        return self.post(json.dumps(audience_event(person, enters=enters, at=datetime.now(UTC), **audience)).encode())
 
     def state(self) -> dict[str, Any]:
         state: dict[str, Any] = requests.get(f"{self.where['api']}/local/state", timeout=60).json()
@@ -56,8 +56,8 @@ class LocalStack:
         (url,) = sqs.list_queues(QueueNamePrefix="local-changes")["QueueUrls"]
         sqs.send_message(QueueUrl=url, MessageBody=body)
 
-    def come_to_rest(self) -> dict[str, Any]:
-        """Wait until nothing is waiting and every accepted change has an end; return the state then."""
+    def wait_until_quiescent(self) -> dict[str, Any]:
+        """Wait until no message waits and every accepted change has an outcome; return the state then."""
         return wait_until(
             self.state,
             lambda state: (
@@ -68,7 +68,7 @@ class LocalStack:
 
 @contextmanager
 def local_stack(*arguments: str) -> Iterator[LocalStack]:
-    """Start a stack and wait until it is ready. It is ended in any case."""
+    """Start a stack, wait until it is ready, and stop it at the end."""
     command = [sys.executable, "-m", "local", *QUICK, *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -1,4 +1,4 @@
-"""`python -m local.demo` says yes only when the audience at Amazon is right."""
+"""`python -m local.demo` succeeds only when the audience at Amazon is right."""
 
 import io
 import subprocess
@@ -15,37 +15,37 @@ from local.people import Person
 from tests.e2e.conftest import ROOT, LocalStack
 from tests.servers import serve
 
-Lie = Callable[[dict[str, Any]], object]
-ENTER, LEAVE = 30, 10  # members of whom the liar tells
+Change = Callable[[dict[str, Any]], object]
+ENTER, LEAVE = 30, 10  # members
 LAST = Person(ENTER).user_id
 
 
-def test_the_demonstration_succeeds_and_shows_its_figures() -> None:
+def test_the_demo_succeeds_and_shows_its_figures() -> None:
     command = [sys.executable, "-m", "local.demo", "--enter", "300", "--exit", "60"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    told = " ".join(ended.stdout.replace("│", " ").split())
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    shown = " ".join(run.stdout.replace("│", " ").split())
     for words in (
         "events accepted 360",
         "changes parked 0",
         "audience size (expected) 240 (240)",
         "exactly the members",
     ):
-        assert words in told
+        assert words in shown
 
 
-class Liar:
-    """Stands before Amazon's stand-in and tells of the audience what is not so."""
+class FalsifyingProxy:
+    """A proxy before Amazon's sandbox that changes the members of an audience in its answers."""
 
     def __init__(self, amazon: str) -> None:
         self._amazon = amazon
-        self.lie: Lie = lambda _: None
+        self.change: Change = lambda _: None
 
     def build(self) -> web.Application:
         async def answer(request: web.Request) -> web.Response:
             async with ClientSession() as session, session.get(self._amazon + request.path) as response:
                 audience = await response.json()
-            self.lie(audience["members"])
+            self.change(audience["members"])
             return web.json_response(audience | {"size": len(audience["members"])})
 
         app = web.Application()
@@ -55,31 +55,31 @@ class Liar:
 
 @pytest.fixture(scope="module")
 def where(stack: LocalStack) -> dict[str, str]:
-    """Where everything is, once the members that stay are in the audience and the others have left it."""
+    """The addresses of the stack, once all members have entered and some have left."""
     assert demonstrate(stack.where, enter=ENTER, leave=LEAVE, console=Console(file=io.StringIO())) == 0
     return stack.where
 
 
 @pytest.fixture
-def liar(where: dict[str, str]) -> Iterator[tuple[Liar, dict[str, str]]]:
-    """A liar who is honest so far, and where everything is for one who believes it."""
-    liar = Liar(where["amazon"])
-    with serve(liar.build) as served:
-        yield liar, where | {"amazon": served.url}
+def falsified(where: dict[str, str]) -> Iterator[tuple[FalsifyingProxy, dict[str, str]]]:
+    """A proxy that changes nothing yet, and the addresses with the proxy in place of Amazon."""
+    proxy = FalsifyingProxy(where["amazon"])
+    with serve(proxy.build) as served:
+        yield proxy, where | {"amazon": served.url}
 
 
-def test_a_missing_member_is_a_failure(liar: tuple[Liar, dict[str, str]]) -> None:
-    stands_between, where = liar
-    stands_between.lie = lambda members: members.pop(LAST)
-    told = Console(file=io.StringIO(), width=120)
-    assert demonstrate(where, enter=ENTER, leave=LEAVE, console=told) == 1
-    assert f"1 members are missing at Amazon, for example {LAST}" in told.file.getvalue()  # type: ignore[attr-defined]
-    stands_between.lie = lambda _: None
-    assert demonstrate(where, enter=ENTER, leave=LEAVE, console=told) == 0
+def test_a_missing_member_is_a_failure(falsified: tuple[FalsifyingProxy, dict[str, str]]) -> None:
+    proxy, where = falsified
+    proxy.change = lambda members: members.pop(LAST)
+    console = Console(file=io.StringIO(), width=120)
+    assert demonstrate(where, enter=ENTER, leave=LEAVE, console=console) == 1
+    assert f"1 members are missing at Amazon, for example {LAST}" in console.file.getvalue()  # type: ignore[attr-defined]
+    proxy.change = lambda _: None
+    assert demonstrate(where, enter=ENTER, leave=LEAVE, console=console) == 0
 
 
 @pytest.mark.parametrize(
-    ("lie", "problem"),
+    ("change", "problem"),
     [
         pytest.param(lambda members: members.pop(LAST), "1 members are missing", id="missing"),
         pytest.param(lambda members: members.update(x={}), "1 members should not be at Amazon", id="surplus"),
@@ -87,8 +87,10 @@ def test_a_missing_member_is_a_failure(liar: tuple[Liar, dict[str, str]]) -> Non
         pytest.param(lambda members: members.clear(), "20 members are missing", id="empty"),
     ],
 )
-def test_each_difference_is_named(liar: tuple[Liar, dict[str, str]], lie: Lie, problem: str) -> None:
-    stands_between, where = liar
-    stands_between.lie = lie
+def test_each_difference_is_named(
+    falsified: tuple[FalsifyingProxy, dict[str, str]], change: Change, problem: str
+) -> None:
+    proxy, where = falsified
+    proxy.change = change
     (found,) = _differences(where, [Person(number) for number in range(LEAVE + 1, ENTER + 1)])
     assert problem in found

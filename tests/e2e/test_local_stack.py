@@ -18,7 +18,7 @@ MEMBER = json.loads((EXAMPLES / IN).read_text())["userId"]
 PROCESSES = Path("/proc")
 
 
-def test_it_says_where_everything_is(stack: LocalStack) -> None:
+def test_it_prints_its_addresses_and_keys(stack: LocalStack) -> None:
     assert stack.where.keys() == {"api", "amazon", "aws", "status", "eventKey", "audienceKey", "signingSecret"}
     for name in ("api", "amazon", "aws", "status"):
         assert stack.where[name].startswith("http://127.0.0.1:")
@@ -28,25 +28,25 @@ def test_it_says_where_everything_is(stack: LocalStack) -> None:
 
 
 def test_a_person_enters_the_audience_and_leaves_it_again(stack: LocalStack) -> None:
-    person = Person(2)  # the examples' member may have left already, at the fixed time of theirs
+    person = Person(2)  # the examples' member may have left already, at the fixed time of the examples
     assert stack.post_change(person, enters=True).json()["accepted"] == 1
     wait_until(stack.members, lambda members: person.user_id in members)
     assert stack.post_change(person, enters=False).json()["accepted"] == 1
     wait_until(stack.members, lambda members: person.user_id not in members)
-    state = stack.come_to_rest()
+    state = stack.wait_until_quiescent()
     assert (state["queued"], state["inFlight"], state["parked"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"type": "track"', b'"text"'])
 def test_a_malformed_request_is_refused_and_changes_nothing(stack: LocalStack, body: bytes) -> None:
-    before = stack.come_to_rest()
+    before = stack.wait_until_quiescent()
     response = stack.post(body)
     assert response.status_code == 400
     assert response.json().keys() == {"error"}
     assert stack.state()["accepted"] == before["accepted"]
 
 
-def test_a_compressed_request_is_refused_as_in_lambda_also_when_it_is_none(stack: LocalStack) -> None:
+def test_a_request_with_content_encoding_is_refused_as_in_lambda_compressed_or_not(stack: LocalStack) -> None:
     url, plain = f"{stack.where['api']}/v1/events", (EXAMPLES / IN).read_bytes()
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
     headers["authorization"] = f"Bearer {stack.where['eventKey']}"
@@ -61,35 +61,35 @@ def test_an_event_that_states_no_change_is_rejected_with_a_reason(stack: LocalSt
     wait_until(stack.state, lambda state: state["rejected"] == before["rejected"] + 1)
 
 
-def test_a_stranger_is_refused(stack: LocalStack) -> None:
+def test_a_wrong_key_is_refused(stack: LocalStack) -> None:
     body = (EXAMPLES / IN).read_bytes()
     headers = {"content-type": "application/json", "authorization": "Bearer a-wrong-key-of-good-length"}
     assert requests.post(f"{stack.where['api']}/v1/events", data=body, headers=headers, timeout=60).status_code == 401
 
 
-def test_what_was_accepted_adds_up_once_everything_is_at_rest(stack: LocalStack) -> None:
-    before = stack.come_to_rest()["accepted"]
+def test_every_accepted_change_has_an_outcome_once_no_message_waits(stack: LocalStack) -> None:
+    before = stack.wait_until_quiescent()["accepted"]
     for _ in range(3):
         for name in (IN, OUT):
             stack.post_example(name)
-    state = wait_until(stack.come_to_rest, lambda state: state["accepted"] == before + 6)
+    state = wait_until(stack.wait_until_quiescent, lambda state: state["accepted"] == before + 6)
     assert state["accepted"] == state["delivered"] + state["superseded"] + state["parked"]
     assert (state["queued"], state["inFlight"], state["quiescent"]) == (0, 0, True)
     assert MEMBER not in stack.members()
 
 
-def test_a_message_that_nobody_can_read_ends_in_the_dead_letters(stack: LocalStack) -> None:
+def test_an_unreadable_message_ends_in_the_dead_letters(stack: LocalStack) -> None:
     person = Person(1)
-    stack.send_message("this is no message of ours")
+    stack.send_message("not a change message")
     assert stack.post_change(person, enters=True).ok
-    (letter,) = wait_until(stack.state, lambda state: state["deadLetters"])["deadLetters"]
-    assert letter["reason"]
-    assert (letter["audienceId"], letter["externalUserId"]) == (None, None)
+    (dead_letter,) = wait_until(stack.state, lambda state: state["deadLetters"])["deadLetters"]
+    assert dead_letter["reason"]
+    assert (dead_letter["audienceId"], dead_letter["externalUserId"]) == (None, None)
     wait_until(stack.members, lambda members: person.user_id in members)  # its neighbours are delivered
-    assert stack.come_to_rest()["deadLetters"] == [letter]
+    assert stack.wait_until_quiescent()["deadLetters"] == [dead_letter]
 
 
-# The end
+# Shutdown
 
 
 def children_of(pid: int) -> list[int]:
@@ -107,7 +107,7 @@ def children_of(pid: int) -> list[int]:
 
 @pytest.mark.skipif(not PROCESSES.is_dir(), reason="needs /proc to see child processes")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly_even_while_amazon_keeps_a_worker_waiting(number: signal.Signals) -> None:
+def test_a_signal_ends_it_cleanly_even_while_a_worker_waits_for_amazon(number: signal.Signals) -> None:
     with local_stack("--no-status-page") as stack:
         assert "status" not in stack.where
         slow = [{"match": {"path": "/amc/audiences/records"}, "do": {"delay": 30}}]
@@ -121,9 +121,9 @@ def test_a_signal_ends_it_cleanly_even_while_amazon_keeps_a_worker_waiting(numbe
         assert len(children) >= 3  # ingest, worker, refresh
 
         stack.process.send_signal(number)
-        assert stack.process.wait(15) == 0, "within half the time for which Amazon keeps the worker waiting"
+        assert stack.process.wait(15) == 0, "within half the time that Amazon takes to answer"
         assert stack.process.stdout is not None
-        assert stack.process.stdout.read() == ""  # the one line was all
+        assert stack.process.stdout.read() == ""  # only the one line
         wait_until(
             lambda: [pid for pid in children if (PROCESSES / str(pid)).exists()], lambda left: not left, seconds=10
         )

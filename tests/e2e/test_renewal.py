@@ -1,4 +1,4 @@
-"""A member whose time to live runs out, on the whole pipeline: the renewal, the queue, the worker, Amazon."""
+"""A member whose TTL is about to expire, in the whole pipeline: renewal, queue, worker and Amazon."""
 
 import json
 import time
@@ -13,17 +13,17 @@ from local.stack import EXAMPLE
 from tests.e2e.conftest import LocalStack
 from tests.waiting import wait_until
 
-TWO_WEEKS_BEFORE = 383 * 86_400  # seconds of 397 days
+AGE = 383 * 86_400  # seconds; two weeks before the 397 days are over
 
 
-def table(stack: LocalStack, named: str) -> str:
+def table(stack: LocalStack, part: str) -> str:
     names: list[str] = client("dynamodb", stack.where["aws"]).list_tables()["TableNames"]
-    return next(name for name in names if named in name)
+    return next(name for name in names if part in name)
 
 
-def set_(stack: LocalStack, named: str, key: dict[str, Any], attribute: str, value: dict[str, Any]) -> None:
+def set_attribute(stack: LocalStack, part: str, key: dict[str, Any], attribute: str, value: dict[str, Any]) -> None:
     client("dynamodb", stack.where["aws"]).update_item(
-        TableName=table(stack, named),
+        TableName=table(stack, part),
         Key=key,
         UpdateExpression="SET #attribute = :value",
         ExpressionAttributeNames={"#attribute": attribute},
@@ -36,28 +36,28 @@ def renew(stack: LocalStack) -> Any:
     return requests.post(url, json={}, timeout=30).json()
 
 
-def told(stack: LocalStack, member: str) -> list[str]:
+def actions_sent(stack: LocalStack, member: str) -> list[str]:
     url = f"{stack.where['amazon']}/sandbox/ledger"
-    return [entry["action"] for entry in requests.get(url, params={"member": member}, timeout=10).json()]
+    return [record["action"] for record in requests.get(url, params={"member": member}, timeout=10).json()]
 
 
-def test_a_member_who_stays_is_told_again_before_amazon_drops_them_and_is_counted_once(stack: LocalStack) -> None:
-    person, about = Person(7), {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
-    assert stack.post(json.dumps(audience_event(person, enters=True, at=datetime.now(UTC), **about)).encode()).ok
+def test_an_active_member_is_sent_again_before_amazon_drops_it_and_is_counted_once(stack: LocalStack) -> None:
+    person, example = Person(7), {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
+    assert stack.post(json.dumps(audience_event(person, enters=True, at=datetime.now(UTC), **example)).encode()).ok
     wait_until(stack.members, lambda members: person.user_id in members)
-    before = stack.come_to_rest()
+    before = stack.wait_until_quiescent()
     since = stack.members()[person.user_id]["since"]
 
     audience = {"audienceId": {"S": EXAMPLE.audience_id}}
     member = audience | {"externalUserId": {"S": person.user_id}}
-    set_(stack, "Membership", member, "entered", {"N": str(int(time.time()) - TWO_WEEKS_BEFORE)})
-    assert renew(stack) == {"renewed": 0, "reason": None}, "nobody has asked for it"
-    set_(stack, "Audience", audience, "settings", {"M": {"renew": {"BOOL": True}}})
+    set_attribute(stack, "Membership", member, "entered", {"N": str(int(time.time()) - AGE)})
+    assert renew(stack) == {"renewed": 0, "reason": None}, "the setting is off"
+    set_attribute(stack, "Audience", audience, "settings", {"M": {"renew": {"BOOL": True}}})
     assert renew(stack) == {"renewed": 1, "reason": None}
 
-    wait_until(lambda: told(stack, person.user_id), lambda actions: actions == ["CREATE", "CREATE"])
+    wait_until(lambda: actions_sent(stack, person.user_id), lambda actions: actions == ["CREATE", "CREATE"])
     wait_until(stack.members, lambda members: members[person.user_id]["since"] > since)
     counts = ("accepted", "delivered", "superseded", "parked")
-    after = stack.come_to_rest()
+    after = stack.wait_until_quiescent()
     assert [after[name] for name in counts] == [before[name] for name in counts]
-    assert renew(stack) == {"renewed": 0, "reason": None}, "they are young again"
+    assert renew(stack) == {"renewed": 0, "reason": None}, "the TTL starts anew"

@@ -23,7 +23,7 @@ const made = async ({ slug, settings, fields, method, input }) => {
   }
   const subscriptions = [subscription(definition, fields)]
   const [last] = (await destination[method](input, { ...settings, subscriptions })).slice(-1)
-  // A batch comes back as one status and body for each event; what else is there is the event itself.
+  // A batch returns one status and body for each event, beside the event itself.
   return last.multistatus ? last.multistatus.map(({ status, body }) => ({ status, body })) : last.data
 }
 

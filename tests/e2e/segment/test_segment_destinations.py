@@ -1,4 +1,4 @@
-"""Segment's own destinations, as their package is published, deliver to a stack that docs/segment-setup.md sets up."""
+"""Segment's own destinations, from its published package, deliver to a stack as docs/segment-setup.md sets it up."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _numbers = count(1)
 
 @pytest.fixture(scope="module", autouse=True)
 def packages() -> None:
-    """Skip where Segment's package cannot be had, before anything is started."""
+    """Skip where Segment's package is not available, before anything is started."""
     node.required(FOLDER)
 
 
@@ -49,11 +49,11 @@ def audience_id(workspace: Workspace) -> str:
 
 
 def people(number: int) -> list[Person]:
-    """Take people whom no other test is about."""
+    """Return people that no other test uses."""
     return [Person(next(_numbers)) for _ in range(number)]
 
 
-def entry(person: Person, audience_id: str = EXAMPLE.audience_id, *, enters: bool = True) -> Event:
+def enter(person: Person, audience_id: str = EXAMPLE.audience_id, *, enters: bool = True) -> Event:
     """Return Segment's event, with the audience's extras among its settings unless the audience is the example."""
     key = "lapsed_premium_buyers" if audience_id == EXAMPLE.audience_id else "big_spenders_us"
     event = audience_event(person, enters=enters, at=datetime.now(UTC), audience_id=audience_id, key=key)
@@ -62,8 +62,8 @@ def entry(person: Person, audience_id: str = EXAMPLE.audience_id, *, enters: boo
     return event
 
 
-def leaving(person: Person, audience_id: str = EXAMPLE.audience_id) -> Event:
-    return entry(person, audience_id, enters=False)
+def exit_(person: Person, audience_id: str = EXAMPLE.audience_id) -> Event:
+    return enter(person, audience_id, enters=False)
 
 
 def at_amazon(stack: LocalStack, audience_id: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def at_amazon(stack: LocalStack, audience_id: str) -> dict[str, Any]:
 
 
 def among(stack: LocalStack, audience_id: str, group: Sequence[Person]) -> set[str]:
-    """Return who of a group is in the audience, by the right e-mail digest."""
+    """Return those of a group who are in the audience with the right e-mail digest."""
     members = at_amazon(stack, audience_id)["members"]
     return {
         person.user_id
@@ -87,7 +87,7 @@ def wait_for(stack: LocalStack, audience_id: str, group: Sequence[Person], insid
 
 
 def counted(stack: LocalStack) -> tuple[int, ...]:
-    state = stack.come_to_rest()
+    state = stack.wait_until_quiescent()
     return tuple(state[name] for name in ("eventsAccepted", "ignored", "rejected"))
 
 
@@ -109,10 +109,12 @@ def creations(stack: LocalStack) -> list[Any]:
     return [each["body"] for each in sent if (each["method"], each["path"]) == ("POST", "/amc/audiences/metadata")]
 
 
-def test_creating_it_again_makes_no_second_one(workspace: Workspace, stack: LocalStack, audience_id: str) -> None:
+def test_creating_the_audience_again_creates_no_second_one(
+    workspace: Workspace, stack: LocalStack, audience_id: str
+) -> None:
     before = creations(stack)
-    again = workspace.destination(AUDIENCES).create_audience("Big spenders, US", EXTRAS)
-    assert again == Outcome(value={"externalId": audience_id})
+    second = workspace.destination(AUDIENCES).create_audience("Big spenders, US", EXTRAS)
+    assert second == Outcome(value={"externalId": audience_id})
     assert creations(stack) == before
 
 
@@ -127,18 +129,18 @@ def test_the_key_may_be_in_the_query_where_the_form_refuses_user_info(workspace:
     assert destination.get_audience(audience_id, EXTRAS).value == {"externalId": audience_id}
 
 
-def test_segment_learns_that_an_audience_is_not_there(workspace: Workspace) -> None:
+def test_segment_gets_404_for_an_unknown_audience(workspace: Workspace) -> None:
     found = workspace.destination(AUDIENCES).get_audience("418273650912340000", EXTRAS)
     assert (found.fault, found.status) == ("HTTPError", 404)
 
 
-def test_segment_learns_what_is_wrong_with_the_extras(workspace: Workspace) -> None:
+def test_segment_gets_the_faults_of_the_extras(workspace: Workspace) -> None:
     refused = workspace.destination(AUDIENCES).create_audience("Big spenders, US", EXTRAS | {"countryCode": "Utopia"})
     assert (refused.fault, refused.status) == ("HTTPError", 400)
     assert "countryCode" in refused.answer["error"]
 
 
-def test_the_event_key_opens_no_audiences(workspace: Workspace, audience_id: str) -> None:
+def test_the_event_key_does_not_authenticate_for_audiences(workspace: Workspace, audience_id: str) -> None:
     destination = workspace.audiences_at(workspace.audiences_url(workspace.event_key))
     for refused in (destination.create_audience("Other people", EXTRAS), destination.get_audience(audience_id, EXTRAS)):
         assert (refused.fault, refused.status) == ("HTTPError", 401)
@@ -152,9 +154,9 @@ def test_members_enter_and_leave_the_created_audience_one_by_one(
 ) -> None:
     destination, (stays, leaves) = workspace.destination(AUDIENCES), people(2)
     for person in (stays, leaves):
-        assert destination.send(entry(person, audience_id)).value["accepted"] == 1
+        assert destination.send(enter(person, audience_id)).value["accepted"] == 1
     wait_for(stack, audience_id, [stays, leaves], inside=[stays, leaves])
-    assert destination.send(leaving(leaves, audience_id)).value["accepted"] == 1
+    assert destination.send(exit_(leaves, audience_id)).value["accepted"] == 1
     wait_for(stack, audience_id, [stays, leaves], inside=[stays])
 
 
@@ -162,58 +164,60 @@ def test_members_enter_and_leave_the_created_audience_in_batches(
     workspace: Workspace, stack: LocalStack, audience_id: str
 ) -> None:
     destination, group = workspace.destination(AUDIENCES), people(60)
-    entered = destination.send_batch([entry(person, audience_id) for person in group])
+    entered = destination.send_batch([enter(person, audience_id) for person in group])
     assert [(each["status"], each["body"]["accepted"]) for each in entered.value] == [(200, 60)] * 60
     wait_for(stack, audience_id, group, inside=group)
-    destination.send_batch([leaving(person, audience_id) for person in group[:20]])
+    destination.send_batch([exit_(person, audience_id) for person in group[:20]])
     wait_for(stack, audience_id, group, inside=group[20:])
 
 
 @pytest.mark.parametrize("slug", [WEBHOOK, EXTENSIBLE])
-def test_the_other_webhooks_keep_an_audience_too(workspace: Workspace, stack: LocalStack, slug: str) -> None:
+def test_members_enter_and_leave_through_the_other_webhooks_too(
+    workspace: Workspace, stack: LocalStack, slug: str
+) -> None:
     destination, group = workspace.destination(slug), people(6)
-    assert destination.send(entry(group[0])).value["accepted"] == 1
-    assert destination.send_batch([entry(person) for person in group[1:]]).fault is None
+    assert destination.send(enter(group[0])).value["accepted"] == 1
+    assert destination.send_batch([enter(person) for person in group[1:]]).fault is None
     wait_for(stack, EXAMPLE.audience_id, group, inside=group)
-    assert destination.send(leaving(group[0])).value["accepted"] == 1
-    assert destination.send_batch([leaving(person) for person in group[1:3]]).fault is None
+    assert destination.send(exit_(group[0])).value["accepted"] == 1
+    assert destination.send_batch([exit_(person) for person in group[1:3]]).fault is None
     wait_for(stack, EXAMPLE.audience_id, group, inside=group[3:])
 
 
-# The signature alone
+# Signature only
 
 
 @pytest.mark.parametrize("slug", ALL)
-def test_a_signature_alone_carries_a_single_event(
+def test_a_signature_alone_authenticates_a_single_event(
     workspace: Workspace, stack: LocalStack, audience_id: str, slug: str
 ) -> None:
     """Webhook Audiences signs before it merges the extras in; its events are accepted nevertheless."""
     target, group = audience_id if slug == AUDIENCES else EXAMPLE.audience_id, people(1)
-    assert workspace.signed_only(slug).send(entry(group[0], target)).value["accepted"] == 1
+    assert workspace.signed_only(slug).send(enter(group[0], target)).value["accepted"] == 1
     wait_for(stack, target, group, inside=group)
 
 
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("slug", ALL)
-def test_a_signature_of_the_first_event_alone_carries_no_batch(
+def test_a_signature_over_the_first_event_alone_does_not_authenticate_a_batch(
     workspace: Workspace, stack: LocalStack, audience_id: str, slug: str, size: int
 ) -> None:
     before, target = counted(stack), audience_id if slug == AUDIENCES else EXAMPLE.audience_id
     group = people(size)
-    refused = workspace.signed_only(slug).send_batch([entry(person, target) for person in group])
+    refused = workspace.signed_only(slug).send_batch([enter(person, target) for person in group])
     assert (refused.fault, refused.status) == ("HTTPError", 401)
     assert counted(stack) == before
     assert among(stack, target, group) == set()
 
 
-# What Segment makes of our answers
+# How Segment reads our answers
 
 
-def test_a_batch_with_bad_events_counts_as_delivered_and_says_which_were_bad(
+def test_a_batch_with_bad_events_counts_as_delivered_and_the_answer_names_them(
     workspace: Workspace, stack: LocalStack
 ) -> None:
     good, bad = people(2)
-    sent = workspace.destination(WEBHOOK).send_batch([entry(good), entry(bad) | {"userId": "somebody@example.com"}])
+    sent = workspace.destination(WEBHOOK).send_batch([enter(good), enter(bad) | {"userId": "person@example.com"}])
     assert [each["status"] for each in sent.value] == [200, 200]
     answer = sent.value[1]["body"]
     assert (answer["accepted"], answer["rejected"]) == (1, 1)
@@ -221,22 +225,22 @@ def test_a_batch_with_bad_events_counts_as_delivered_and_says_which_were_bad(
     wait_for(stack, EXAMPLE.audience_id, [good, bad], inside=[good])
 
 
-def test_the_event_tester_hears_that_its_event_was_ignored(workspace: Workspace) -> None:
+def test_the_answer_to_the_event_tester_says_that_its_event_was_ignored(workspace: Workspace) -> None:
     (person,) = people(1)
-    sent = workspace.destination(WEBHOOK).send(entry(person) | {"messageId": "segment-test-message-a1b2c3"})
+    sent = workspace.destination(WEBHOOK).send(enter(person) | {"messageId": "segment-test-message-a1b2c3"})
     assert (sent.value["accepted"], sent.value["ignored"]) == (0, 1)
 
 
 def test_an_event_that_cannot_be_used_is_an_error_that_names_the_reason(workspace: Workspace) -> None:
     (person,) = people(1)
-    refused = workspace.destination(WEBHOOK).send(entry(person) | {"userId": "somebody@example.com"})
+    refused = workspace.destination(WEBHOOK).send(enter(person) | {"userId": "person@example.com"})
     assert (refused.fault, refused.status) == ("HTTPError", 400)
     assert [each["reason"] for each in refused.answer["rejections"]] == ["member_id_invalid"]
 
 
 def test_an_answer_about_many_bad_events_is_small_enough_for_segment_to_read(workspace: Workspace) -> None:
     """Its client hangs on answers of some sizes."""
-    bad = [entry(person) | {"userId": "somebody@example.com"} for person in people(1000)]
+    bad = [enter(person) | {"userId": "person@example.com"} for person in people(1000)]
     refused = workspace.destination(WEBHOOK).send_batch(bad)
     assert (refused.fault, refused.status) == ("HTTPError", 400)
     assert refused.answer["rejected"] == 1000
@@ -247,31 +251,31 @@ def test_an_answer_about_many_bad_events_is_small_enough_for_segment_to_read(wor
 def test_a_wrong_key_is_an_error_and_changes_nothing(workspace: Workspace, stack: LocalStack, slug: str) -> None:
     before, (person,) = counted(stack), people(1)
     destination = workspace.with_key(slug, WRONG_KEY)
-    for refused in (destination.send(entry(person)), destination.send_batch([entry(person)])):
+    for refused in (destination.send(enter(person)), destination.send_batch([enter(person)])):
         assert (refused.fault, refused.status) == ("HTTPError", 401)
     assert counted(stack) == before
 
 
 @pytest.mark.parametrize(
-    "letters",
+    "characters",
     [
         pytest.param(1_150_000, id="refused by the function"),  # four events are over 4.5 MB, but under Lambda's 6
         pytest.param(1_750_000, id="refused by the gateway"),
     ],
 )
-def test_a_batch_that_is_too_large_is_an_error(workspace: Workspace, stack: LocalStack, letters: int) -> None:
+def test_a_batch_that_is_too_large_is_an_error(workspace: Workspace, stack: LocalStack, characters: int) -> None:
     before = counted(stack)
-    large = [entry(person) | {"traits": {"biography": "x" * letters}} for person in people(4)]
+    large = [enter(person) | {"traits": {"biography": "x" * characters}} for person in people(4)]
     refused = workspace.destination(WEBHOOK).send_batch(large)
     assert (refused.fault, refused.status) == ("HTTPError", 413)
     assert counted(stack) == before
 
 
-def test_whatever_was_accepted_has_been_delivered(workspace: Workspace, stack: LocalStack) -> None:
-    """Of this test, and of all those above."""
+def test_every_accepted_event_has_been_delivered(workspace: Workspace, stack: LocalStack) -> None:
+    """Those of this test, and of all tests above."""
     (person,) = people(1)
-    workspace.destination(WEBHOOK).send(entry(person))
+    workspace.destination(WEBHOOK).send(enter(person))
     wait_for(stack, EXAMPLE.audience_id, [person], inside=[person])
-    state = stack.come_to_rest()
+    state = stack.wait_until_quiescent()
     assert (state["parked"], state["deadLetters"]) == (0, [])
     assert state["accepted"] == state["delivered"] + state["superseded"] > 0

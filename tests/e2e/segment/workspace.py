@@ -1,4 +1,4 @@
-"""A Segment workspace: destinations with what was typed into their forms, made and run by Segment's own package."""
+"""A Segment workspace: destinations with the settings of their forms, created and run by Segment's own package."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What Segment makes of one call.
+    """The result of one call in Segment.
 
     Either a `value` (our answer to an event; a status and our answer for each event of a batch; what was created or
     found), or a `fault`: the error that the package raised, with the `status` and `answer` it is about.
@@ -49,8 +49,14 @@ class Destination:
         settings = {"extras": json.dumps(extras)}
         return self._call("getAudience", {"externalId": external_id, "audienceSettings": settings})
 
-    def _call(self, method: str, told: Any) -> Outcome:
-        call = {"slug": self.slug, "settings": self.settings, "fields": self.fields, "method": method, "input": told}
+    def _call(self, method: str, argument: Any) -> Outcome:
+        call = {
+            "slug": self.slug,
+            "settings": self.settings,
+            "fields": self.fields,
+            "method": method,
+            "input": argument,
+        }
         return Outcome(**node.run("deliver.cjs", call, folder=FOLDER))
 
 

@@ -1,4 +1,4 @@
-"""Which changes have got lost, and which may only be waiting?"""
+"""Which changes are lost, and which may still be waiting."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,65 +25,69 @@ NOON = 1_800_000_000 // HOUR * HOUR
 DAY = 24 * HOUR
 
 
-def closed(
+def audited(
     accepted: dict[int, float],
-    ended: dict[int, float] | None = None,
+    completed: dict[int, float] | None = None,
     waits: dict[int, float] | None = None,
     *,
     now: float,
     since: int = NOON,
 ) -> AuditResult:
-    return reconcile(Counts(accepted, ended or {}, waits or {}), since, now)
+    return reconcile(Counts(accepted, completed or {}, waits or {}), since, now)
 
 
-def test_what_has_ended_is_accounted_for_whenever_it_ended() -> None:
-    closing = closed({NOON: 5, NOON + STEP: 3}, {NOON: 5, NOON + STEP: 3}, now=NOON + 3 * HOUR)
-    assert (closing.gaps, closing.missing) == ((), 0)
+def test_completed_changes_are_accounted_for() -> None:
+    result = audited({NOON: 5, NOON + STEP: 3}, {NOON: 5, NOON + STEP: 3}, now=NOON + 3 * HOUR)
+    assert (result.gaps, result.missing) == ((), 0)
 
 
-def test_what_has_not_ended_is_a_gap_and_tells_when_it_was_accepted() -> None:
-    closing = closed({NOON: 5, NOON + STEP: 3}, {NOON: 5, NOON + STEP: 1}, now=NOON + 3 * HOUR)
-    assert closing.gaps == (Gap(NOON + STEP, 2),)
+def test_a_change_that_is_not_completed_is_a_gap_at_the_time_at_which_it_was_accepted() -> None:
+    result = audited({NOON: 5, NOON + STEP: 3}, {NOON: 5, NOON + STEP: 1}, now=NOON + 3 * HOUR)
+    assert result.gaps == (Gap(NOON + STEP, 2),)
 
 
-def test_a_change_that_counted_twice_hides_none_that_was_accepted_at_another_time() -> None:
-    closing = closed({NOON: 5, NOON + STEP: 3}, {NOON: 6, NOON + STEP: 2}, now=NOON + 3 * HOUR)
-    assert closing.gaps == (Gap(NOON + STEP, 1),)
+def test_a_change_that_was_counted_twice_hides_no_gap_at_another_time() -> None:
+    result = audited({NOON: 5, NOON + STEP: 3}, {NOON: 6, NOON + STEP: 2}, now=NOON + 3 * HOUR)
+    assert result.gaps == (Gap(NOON + STEP, 1),)
 
 
 @pytest.mark.parametrize(
     ("waits", "known_after"),
     [
-        pytest.param({}, 5 * 60 + 75 * 60, id="nothing waits: an hour, and a quarter for the metric to show"),
+        pytest.param(
+            {}, 5 * 60 + 75 * 60, id="nothing waits: an hour, and 15 minutes until CloudWatch shows the metric"
+        ),
         pytest.param({NOON: 20}, HOUR + 75 * 60, id="the usual seconds in the queue: the hour must be over"),
         pytest.param({NOON: 20, NOON + HOUR: 600}, HOUR + 75 * 60, id="what waits an hour later is younger"),
         pytest.param({NOON: 20, NOON + HOUR: 4000}, 2 * HOUR + 3 * HOUR, id="it waited for over an hour"),
-        pytest.param({NOON + HOUR: inf}, 2 * HOUR + 3 * HOUR, id="a pause leaves the hour dark"),
-        pytest.param({NOON - HOUR: 1e9}, 5 * 60 + 75 * 60, id="what waited before is none of it"),
+        pytest.param(
+            {NOON + HOUR: inf}, 2 * HOUR + 3 * HOUR, id="delivery was paused: the wait in that hour is unknown"
+        ),
+        pytest.param({NOON - HOUR: 1e9}, 5 * 60 + 75 * 60, id="what waited in an earlier hour does not count"),
         pytest.param(
             {NOON + hour * HOUR: hour * HOUR + 1 for hour in range(12)},
             12 * HOUR + 3 * HOUR,
-            id="twelve hours of outage: a late metric may take two hours to show",
+            id="twelve hours of outage: an older metric may appear two hours late",
         ),
         pytest.param(
             {NOON + hour * HOUR: hour * HOUR + 1 for hour in range(30)},
             30 * HOUR + 51 * HOUR,
-            id="thirty hours of outage: it may take two days",
+            id="thirty hours of outage: it may appear two days late",
         ),
     ],
 )
-def test_the_books_stay_open_for_as_long_as_something_may_wait(waits: dict[int, float], known_after: int) -> None:
-    assert closed({NOON: 1}, waits=waits, now=NOON + known_after - 1) == AuditResult(NOON, ())
-    assert closed({NOON: 1}, waits=waits, now=NOON + known_after).gaps == (Gap(NOON, 1),)
+def test_a_window_is_not_final_while_one_of_its_changes_may_wait(waits: dict[int, float], known_after: int) -> None:
+    assert audited({NOON: 1}, waits=waits, now=NOON + known_after - 1) == AuditResult(NOON, ())
+    assert audited({NOON: 1}, waits=waits, now=NOON + known_after).gaps == (Gap(NOON, 1),)
 
 
-def test_what_is_old_enough_is_closed_while_something_younger_waits() -> None:
-    hourly = {NOON + hour * HOUR: 600.0 for hour in range(10)}  # somebody is always throttled for ten minutes
-    assert closed({}, waits=hourly, now=NOON + 10 * HOUR).until == NOON + 8 * HOUR - 600
+def test_an_old_window_is_final_while_younger_changes_wait() -> None:
+    hourly = {NOON + hour * HOUR: 600.0 for hour in range(10)}  # some change always waits for ten minutes
+    assert audited({}, waits=hourly, now=NOON + 10 * HOUR).until == NOON + 8 * HOUR - 600
 
 
-def test_books_that_are_closed_further_than_now_stay_as_they_are() -> None:
-    assert closed({}, now=NOON - 60) == AuditResult(NOON, ())
+def test_an_audit_whose_checkpoint_is_in_the_future_changes_nothing() -> None:
+    assert audited({}, now=NOON - 60) == AuditResult(NOON, ())
 
 
 @given(
@@ -91,52 +95,56 @@ def test_books_that_are_closed_further_than_now_stay_as_they_are() -> None:
     lost=st.dictionaries(st.integers(0, 40).map(lambda step: NOON + step * STEP), st.integers(0, 9)),
     moments=st.lists(st.integers(0, 12 * HOUR), max_size=5),
 )
-def test_each_lost_change_is_told_once_however_often_the_books_are_closed(
+def test_each_lost_change_is_reported_once_however_often_the_audit_runs(
     accepted: dict[int, float], lost: dict[int, float], moments: list[int]
 ) -> None:
-    ended = {step: max(0, count - lost.get(step, 0)) for step, count in accepted.items()}
-    since, told = NOON, 0
+    completed = {step: max(0, count - lost.get(step, 0)) for step, count in accepted.items()}
+    since, missing = NOON, 0
     for moment in [*sorted(moments), DAY]:
-        closing = closed(accepted, ended, now=NOON + moment, since=since)
-        assert closing.until >= since
-        since, told = closing.until, told + closing.missing
-    assert told == sum(accepted.values()) - sum(ended.values())
+        result = audited(accepted, completed, now=NOON + moment, since=since)
+        assert result.until >= since
+        since, missing = result.until, missing + result.missing
+    assert missing == sum(accepted.values()) - sum(completed.values())
 
 
 @pytest.mark.parametrize(
     ("known", "wait"),
     [
         pytest.param({}, {}, id="nothing was counted"),
-        pytest.param({"oldest": {NOON: 20}}, {NOON: 20}, id="SQS knows the oldest message"),
-        pytest.param({"oldest": {NOON: 20}, "deferred": {NOON: 900}}, {NOON: 900}, id="the worker knows an older one"),
+        pytest.param({"oldest": {NOON: 20}}, {NOON: 20}, id="SQS reports the oldest message"),
+        pytest.param(
+            {"oldest": {NOON: 20}, "deferred": {NOON: 900}}, {NOON: 900}, id="the worker reports an older one"
+        ),
         pytest.param({"crashes": {NOON: 1}, "oldest": {NOON: 20}}, {NOON: MAX_CRASH_LOOP}, id="a crash"),
         pytest.param({"crashes": {NOON: 0}}, {NOON: 0}, id="no crash"),
         pytest.param(
             {"deferred": {NOON - 2 * HOUR: DAY}, "crashes": {NOON: 1}},
             {NOON - 2 * HOUR: DAY, NOON: DAY + 2 * HOUR},
-            id="a crash two hours after somebody was put off for a day: it may be the one",
+            id="a crash two hours after a change was deferred for a day: it may be that change",
         ),
         pytest.param(
             {"deferred": {NOON: DAY}, "crashes": {NOON: 1}},
             {NOON: DAY},
-            id="a crash, and the worker knows an older one",
+            id="a crash, and the worker reports an older one",
         ),
         pytest.param(
             {"deferred": {NOON - MAX_CRASH_LOOP - HOUR: DAY}, "crashes": {NOON: 1}},
             {NOON - MAX_CRASH_LOOP - HOUR: DAY, NOON: MAX_CRASH_LOOP},
-            id="a crash long after: SQS has given that one up",
+            id="a crash long after: SQS has given that message up",
         ),
         pytest.param(
             {"visible": {NOON - HOUR: 3}, "crashes": {NOON: 1}},
             {NOON - HOUR: inf, NOON: inf},
             id="a crash after a pause",
         ),
-        pytest.param({"visible": {NOON: 3}}, {NOON: inf}, id="messages, and nobody takes them: delivery is paused"),
-        pytest.param({"visible": {NOON: 3}, "invocations": {NOON: 9}}, {NOON: 0}, id="messages, and somebody does"),
+        pytest.param({"visible": {NOON: 3}}, {NOON: inf}, id="visible messages and no invocations: delivery is paused"),
+        pytest.param(
+            {"visible": {NOON: 3}, "invocations": {NOON: 9}}, {NOON: 0}, id="visible messages and invocations"
+        ),
         pytest.param({"visible": {NOON: 0}}, {NOON: 0}, id="an empty queue"),
     ],
 )
-def test_an_hour_is_known_by_what_the_queue_and_the_worker_tell(
+def test_the_longest_wait_of_an_hour_follows_from_the_metrics_of_queue_and_worker(
     known: dict[str, dict[int, float]], wait: dict[int, float]
 ) -> None:
     nothing: dict[str, dict[int, float]] = {
@@ -149,7 +157,7 @@ def in_every_hour(value: float, hours: int) -> dict[int, float]:
     return {NOON + hour * HOUR: value for hour in range(hours)}
 
 
-def test_a_crash_in_every_hour_keeps_the_books_a_few_hours_open_and_no_longer() -> None:
+def test_with_a_crash_in_every_hour_the_audit_lags_by_a_few_hours_and_no_more() -> None:
     nothing: dict[int, float] = {}
     for hours in (24, 48, 240):
         waits = longest_waits(
@@ -160,61 +168,59 @@ def test_a_crash_in_every_hour_keeps_the_books_a_few_hours_open_and_no_longer() 
             invocations=in_every_hour(360, hours),
         )
         now = NOON + hours * HOUR
-        assert now - closed({}, waits=waits, now=now).until <= 12 * HOUR
+        assert now - audited({}, waits=waits, now=now).until <= 12 * HOUR
 
 
-RECEIVES = (
-    20  # of one message, until SQS gives it up; test_template.py holds the product with the pause to MAX_CRASH_LOOP
-)
-RENEWED = 12  # receives after which a message that is put off becomes a new one
+RECEIVES = 20  # of one message, until SQS gives it up; test_template.py checks that all of them fit into MAX_CRASH_LOOP
+REQUEUED = 12  # receives after which a deferred message is sent anew
 
 
 @dataclass
-class Life:
-    """One change from its acceptance on, and what the functions and SQS tell of it on the way."""
+class SimulatedChange:
+    """One change from its acceptance on, and the metrics that functions and SQS publish about it."""
 
     accepted: float  # epoch seconds
     visibility: float  # seconds
-    told: dict[str, dict[int, list[tuple[float, float]]]] = field(
+    published: dict[str, dict[int, list[tuple[float, float]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     receives: int = 0
     now: float = 0.0
 
-    def tell(self, metric: str, value: float) -> None:
-        self.told[metric][int(self.now // HOUR * HOUR)].append((self.now, value))
+    def publish(self, metric: str, value: float) -> None:
+        self.published[metric][int(self.now // HOUR * HOUR)].append((self.now, value))
 
-    def lead(self, fates: Sequence[float | None]) -> None:
-        """Live through receives: None is a crash, a number the seconds for which the message is put off."""
+    def receive(self, outcomes: Sequence[float | None]) -> None:
+        """Receive the message repeatedly: None is a crash, a number the seconds for which it is deferred."""
         self.now = self.accepted
-        for fate in fates:
+        for outcome in outcomes:
             self.receives += 1
-            self.tell("invocations", 1)
-            if fate is None:
-                self.tell("crashes", 1)
+            self.publish("invocations", 1)
+            if outcome is None:
+                self.publish("crashes", 1)
                 self.now += self.visibility
             else:
-                self.tell("deferred", self.now - self.accepted)
-                self.receives = 0 if self.receives >= RENEWED else self.receives
-                self.now += fate
+                self.publish("deferred", self.now - self.accepted)
+                self.receives = 0 if self.receives >= REQUEUED else self.receives
+                self.now += outcome
             if self.receives == RECEIVES:
                 return
 
-    def known(self, metric: str, now: float) -> Mapping[int, float]:
-        """What CloudWatch shows of a metric: what was told a quarter of an hour ago."""
+    def shown(self, metric: str, now: float) -> Mapping[int, float]:
+        """What CloudWatch shows of a metric: what was published at least 15 minutes ago."""
         add = max if metric == "deferred" else sum
-        seen = {
+        shown = {
             hour: [value for moment, value in values if moment <= now - HOUR / 4]
-            for hour, values in self.told[metric].items()
+            for hour, values in self.published[metric].items()
         }
-        return {hour: add(values) for hour, values in seen.items() if values}
+        return {hour: add(values) for hour, values in shown.items() if values}
 
 
 @given(
     begins=st.integers(0, 2 * HOUR),
-    # At most so long that MAX_CRASH_LOOP holds: see test_template.py.
+    # At most so long that all receives fit into MAX_CRASH_LOOP: see test_template.py.
     visibility=st.integers(600, (MAX_CRASH_LOOP - HOUR) // RECEIVES),
-    fates=st.lists(
+    outcomes=st.lists(
         st.one_of(
             st.lists(st.none(), min_size=1, max_size=RECEIVES),
             st.lists(st.integers(0, 900), min_size=1, max_size=60),
@@ -223,21 +229,21 @@ class Life:
         max_size=6,
     ),
 )
-def test_the_books_never_close_on_a_change_that_waits_however_the_worker_crashes(
-    begins: int, visibility: int, fates: list[list[float | None]]
+def test_a_waiting_change_is_never_a_gap_however_the_worker_crashes(
+    begins: int, visibility: int, outcomes: list[list[float | None]]
 ) -> None:
-    life = Life(NOON + begins, visibility)
-    life.lead([fate for few in fates for fate in few])
-    step = int(life.accepted // STEP * STEP)
-    ends = life.now
-    shown = ends + next(
-        lag for age, lag in CLOUDWATCH_LAG if ends - step < age
-    )  # an end is dated by when it was accepted
-    moment = life.accepted
-    while moment < shown:
-        known = {name: life.known(name, moment) for name in ("deferred", "crashes", "invocations")}
+    change = SimulatedChange(NOON + begins, visibility)
+    change.receive([outcome for some in outcomes for outcome in some])
+    step = int(change.accepted // STEP * STEP)
+    completed_at = change.now
+    final_at = completed_at + next(
+        lag for age, lag in CLOUDWATCH_LAG if completed_at - step < age
+    )  # completed changes are dated by when they were accepted
+    moment = change.accepted
+    while moment < final_at:
+        known = {name: change.shown(name, moment) for name in ("deferred", "crashes", "invocations")}
         waits = longest_waits(oldest={}, visible={}, **known)
-        assert closed({step: 1}, waits=waits, now=moment).gaps == ()
+        assert audited({step: 1}, waits=waits, now=moment).gaps == ()
         moment += HOUR / 2
-    waits = longest_waits(oldest={}, visible={}, **{name: life.known(name, inf) for name in known})
-    assert closed({step: 1}, waits=waits, now=shown + 10 * DAY).missing == 1, "and they do close"
+    waits = longest_waits(oldest={}, visible={}, **{name: change.shown(name, inf) for name in known})
+    assert audited({step: 1}, waits=waits, now=final_at + 10 * DAY).missing == 1, "and the audit does report it later"

@@ -1,4 +1,4 @@
-"""Who is told to Amazon once more, when, and where a run that cannot finish is taken up again."""
+"""Which members are sent again, when, and where a run continues that could not finish."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ def change(member: str, *, audience_id: str = "1", exits: bool = False, at: int 
 
 @dataclass
 class Queue:
-    """Keeps what it is sent. Says that so many messages wait, one number a look, and the last one for ever."""
+    """Keeps what it is sent. Reports `depths` as the number of waiting messages, in turn, and then the last one."""
 
     depths: list[int] = field(default_factory=lambda: [0])
     bodies: list[str] = field(default_factory=list)
@@ -69,18 +69,18 @@ class Queue:
         return [change.member[1] for message in self.messages() for change in message.changes]
 
 
-class Site:
-    """A membership table, a queue, and a clock that sleeping moves."""
+class RenewalHarness:
+    """A membership table, a queue, and a clock that `sleep` moves."""
 
     def __init__(self) -> None:
         self.table = TableModel()
         self.queue = Queue()
         self.now = NOW
         self.seconds = 0.0
-        self.per_look = 0.0  # seconds that pass whenever somebody looks at the clock
+        self.per_reading = 0.0  # seconds that pass with each reading of the clock
 
     def write(self, *changes: MembershipChange, days: float = 0) -> None:
-        """Record changes as told to Amazon so many days ago."""
+        """Record changes as sent to Amazon so many days ago."""
         client: Any = self.table
         MembershipTable(client, "members", lambda: self.now - days * DAY, 900.0).record(changes)
 
@@ -93,7 +93,7 @@ class Site:
         )
 
     def _monotonic(self) -> float:
-        self.seconds += self.per_look
+        self.seconds += self.per_reading
         return self.seconds
 
     def _sleep(self, seconds: float) -> None:
@@ -101,11 +101,11 @@ class Site:
 
 
 @pytest.fixture
-def site() -> Site:
-    return Site()
+def harness() -> RenewalHarness:
+    return RenewalHarness()
 
 
-# Who is due
+# Which members are due
 
 
 @pytest.mark.parametrize(
@@ -119,189 +119,195 @@ def site() -> Site:
         pytest.param(MIN_RENEWED_TTL, 1.5, id="three days, the least: half of it before"),
     ],
 )
-def test_a_member_is_due_two_weeks_or_half_the_time_to_live_before_its_end(
-    site: Site, ttl: int | None, days: float
+def test_a_member_is_due_two_weeks_or_half_the_ttl_before_it_expires(
+    harness: RenewalHarness, ttl: int | None, days: float
 ) -> None:
     audience = renewed() if ttl is None else renewed(ttl=ttl)
     for member, age in (("younger", days - 0.001), ("just", days), ("older", days + 0.001), ("gone", 500)):
-        site.write(change(member), days=age)
-    site.run(audience)
-    assert sorted(site.queue.members()) == ["gone", "just", "older"]
+        harness.write(change(member), days=age)
+    harness.run(audience)
+    assert sorted(harness.queue.members()) == ["gone", "just", "older"]
 
 
 @given(st.integers(MIN_RENEWED_TTL, MAX_TTL))
-def test_one_daily_run_may_fail_and_nobody_is_told_before_half_the_time(ttl: int) -> None:
+def test_a_daily_run_may_fail_and_no_member_is_sent_again_before_half_the_ttl(ttl: int) -> None:
     age = renewal_age(renewed(ttl=ttl))
     assert ttl / 2 <= age <= ttl - DAY
     assert ttl - age <= LONGEST_MARGIN
 
 
 @pytest.mark.parametrize(
-    ("settings", "is_so"),
+    ("settings", "expected"),
     [
-        pytest.param({}, False, id="off unless somebody says so"),
+        pytest.param({}, False, id="off by default"),
         pytest.param({"renew": False}, False, id="off"),
-        pytest.param({"renew": "true"}, False, id="a text was never stored by us"),
+        pytest.param({"renew": "true"}, False, id="a text, which we never store"),
         pytest.param({"renew": True}, True, id="on"),
     ],
 )
-def test_an_audience_is_renewed_that_says_so(site: Site, settings: dict[str, Any], is_so: bool) -> None:
-    site.write(change("m1"), days=390)
+def test_an_audience_is_renewed_if_its_setting_says_so(
+    harness: RenewalHarness, settings: dict[str, Any], expected: bool
+) -> None:
+    harness.write(change("m1"), days=390)
     audience = Audience("1", settings=settings)
-    assert is_renewed(audience) is is_so
-    site.run(audience)
-    assert site.queue.members() == (["m1"] if is_so else [])
+    assert is_renewed(audience) is expected
+    harness.run(audience)
+    assert harness.queue.members() == (["m1"] if expected else [])
 
 
-def test_who_has_left_is_left_alone(site: Site) -> None:
-    site.write(change("left"), change("stayed"), days=390)
-    site.write(change("left", exits=True, at=2), days=385)
-    site.run(renewed())
-    assert site.queue.members() == ["stayed"]
+def test_a_member_who_has_left_is_not_sent_again(harness: RenewalHarness) -> None:
+    harness.write(change("left"), change("stayed"), days=390)
+    harness.write(change("left", exits=True, at=2), days=385)
+    harness.run(renewed())
+    assert harness.queue.members() == ["stayed"]
 
 
-def test_who_has_been_told_since_is_not_due(site: Site) -> None:
-    site.write(change("m1"), days=390)
-    site.write(change("m1"), days=1)
-    site.run(renewed())
-    assert site.queue.members() == []
+def test_a_member_who_was_sent_since_is_not_due(harness: RenewalHarness) -> None:
+    harness.write(change("m1"), days=390)
+    harness.write(change("m1"), days=1)
+    harness.run(renewed())
+    assert harness.queue.members() == []
 
 
 # What is sent
 
 
-def test_the_newest_change_is_sent_as_it_stands_as_a_repetition(site: Site) -> None:
-    site.write(change("m1", at=7), days=390)
-    report = site.run(renewed())
-    (message,) = site.queue.messages()
+def test_the_newest_change_is_sent_unchanged_as_a_replay(harness: RenewalHarness) -> None:
+    harness.write(change("m1", at=7), days=390)
+    report = harness.run(renewed())
+    (message,) = harness.queue.messages()
     assert message.changes == [change("m1", at=7)]
     assert message.history.is_replay is True
     assert report == RenewalReport(audiences=1, rows=1, renewed=1)
 
 
-def test_it_goes_to_where_the_audience_goes_by_now(site: Site) -> None:
-    site.write(change("m1"), days=390)
-    site.run(Audience("1", connection_id="c-1", settings={"renew": True, "dsp": True}))
-    (message,) = site.queue.messages()
+def test_a_replay_goes_to_the_targets_that_the_audience_has_now(harness: RenewalHarness) -> None:
+    harness.write(change("m1"), days=390)
+    harness.run(Audience("1", connection_id="c-1", settings={"renew": True, "dsp": True}))
+    (message,) = harness.queue.messages()
     assert (message.connection_id, message.target_types) == ("c-1", ("DSP",))
 
 
-def test_every_page_of_every_renewed_audience_is_read(site: Site) -> None:
-    site.table.page = 2
+def test_every_page_of_every_renewed_audience_is_read(harness: RenewalHarness) -> None:
+    harness.table.page = 2
     everyone = [f"m{number}" for number in range(5)]
     for audience_id in ("1", "2", "3"):
-        site.write(*(change(member, audience_id=audience_id) for member in everyone), days=390)
-    report = site.run(renewed("2"), Audience("3"), renewed("1"))
-    assert [message.audience_id for message in site.queue.messages()] == ["1"] * 3 + ["2"] * 3
-    assert site.queue.members() == everyone * 2
+        harness.write(*(change(member, audience_id=audience_id) for member in everyone), days=390)
+    report = harness.run(renewed("2"), Audience("3"), renewed("1"))
+    assert [message.audience_id for message in harness.queue.messages()] == ["1"] * 3 + ["2"] * 3
+    assert harness.queue.members() == everyone * 2
     assert report == RenewalReport(audiences=2, rows=10, renewed=10)
 
 
 # What stops it
 
 
-def test_nothing_is_sent_on_top_of_a_queue_that_is_far_behind(site: Site) -> None:
-    site.write(change("m1"), days=390)
-    site.queue.depths = [MAX_WAITING + 1]
-    assert site.run(renewed()) == RenewalReport(reason="queue_behind")
-    assert (site.queue.bodies, site.seconds) == ([], 0)
+def test_nothing_is_sent_while_too_many_messages_wait(harness: RenewalHarness) -> None:
+    harness.write(change("m1"), days=390)
+    harness.queue.depths = [MAX_WAITING + 1]
+    assert harness.run(renewed()) == RenewalReport(reason="queue_behind")
+    assert (harness.queue.bodies, harness.seconds) == ([], 0)
 
 
-def test_a_queue_that_fills_up_is_given_time(site: Site) -> None:
-    site.write(change("m1"), days=390)
-    site.queue.depths = [0, MAX_WAITING + 1, MAX_WAITING + 1, MAX_WAITING]
-    assert site.run(renewed()).renewed == 1
-    assert site.seconds == 2 * POLL_INTERVAL
+def test_a_run_waits_while_the_queue_is_too_full(harness: RenewalHarness) -> None:
+    harness.write(change("m1"), days=390)
+    harness.queue.depths = [0, MAX_WAITING + 1, MAX_WAITING + 1, MAX_WAITING]
+    assert harness.run(renewed()).renewed == 1
+    assert harness.seconds == 2 * POLL_INTERVAL
 
 
-def test_a_queue_that_stays_full_ends_the_run_before_its_time(site: Site) -> None:
-    site.write(change("m1"), days=390)
-    site.queue.depths = [0, MAX_WAITING + 1]
-    assert site.run(renewed(), deadline=RESERVE + 60) == RenewalReport(rows=1, reason="queue_behind")
-    assert site.seconds < 60
+def test_a_queue_that_stays_too_full_ends_the_run(harness: RenewalHarness) -> None:
+    harness.write(change("m1"), days=390)
+    harness.queue.depths = [0, MAX_WAITING + 1]
+    assert harness.run(renewed(), deadline=RESERVE + 60) == RenewalReport(rows=1, reason="queue_behind")
+    assert harness.seconds < 60
 
 
-def test_without_the_ordering_guard_nobody_knows_who_is_in(site: Site) -> None:
-    site.write(change("m1"), days=390)
-    client: Any = site.table
+def test_without_the_ordering_guard_no_member_is_sent_again(harness: RenewalHarness) -> None:
+    harness.write(change("m1"), days=390)
+    client: Any = harness.table
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
-    assert Renewal(None, Checkpoint(client, "members", RENEWAL), site.queue, clock).run(
+    assert Renewal(None, Checkpoint(client, "members", RENEWAL), harness.queue, clock).run(
         [renewed()], deadline=LATER
     ) == RenewalReport(reason="unguarded")
-    assert site.queue.bodies == []
+    assert harness.queue.bodies == []
 
 
-def test_without_an_audience_to_renew_nothing_is_asked(site: Site) -> None:
-    site.queue.depths = [MAX_WAITING + 1]
-    assert site.run(Audience("1")) == RenewalReport()
+def test_without_an_audience_to_renew_the_queue_is_not_read(harness: RenewalHarness) -> None:
+    harness.queue.depths = [MAX_WAITING + 1]
+    assert harness.run(Audience("1")) == RenewalReport()
 
 
-# Where it goes on
+# Where the next run continues
 
 
-def run_by_run(site: Site, *audiences: Audience, runs: int) -> list[list[str]]:
+def run_by_run(harness: RenewalHarness, *audiences: Audience, runs: int) -> list[list[str]]:
     """Members queued by runs that have time for two pages each."""
     queued = []
     for _ in range(runs):
-        site.seconds, site.queue = 0.0, Queue()
-        site.run(*audiences, deadline=RESERVE + 3)
-        queued.append(site.queue.members())
+        harness.seconds, harness.queue = 0.0, Queue()
+        harness.run(*audiences, deadline=RESERVE + 3)
+        queued.append(harness.queue.members())
     return queued
 
 
-def test_a_run_without_time_says_so_and_the_next_ones_go_on_until_all_are_through(site: Site) -> None:
-    site.table.page = 1
-    site.per_look = 1.0
+def test_a_run_that_is_out_of_time_is_continued_by_the_next_ones_until_all_members_are_read(
+    harness: RenewalHarness,
+) -> None:
+    harness.table.page = 1
+    harness.per_reading = 1.0
     for audience_id in ("1", "2"):
-        members = [f"{audience_id}{letter}" for letter in "abc"]
-        site.write(*(change(member, audience_id=audience_id) for member in members), days=390)
-    queued = run_by_run(site, renewed("1"), renewed("2"), runs=4)
+        members = [f"{audience_id}{suffix}" for suffix in "abc"]
+        harness.write(*(change(member, audience_id=audience_id) for member in members), days=390)
+    queued = run_by_run(harness, renewed("1"), renewed("2"), runs=4)
     assert queued == [["1a", "1b"], ["1c", "2a"], ["2b", "2c"], ["1a", "1b"]]
 
 
-def test_an_audience_that_is_gone_meanwhile_does_not_hold_the_others_up(site: Site) -> None:
-    site.table.page = 1
-    site.per_look = 1.0
+def test_an_audience_that_was_removed_meanwhile_does_not_stop_the_others(harness: RenewalHarness) -> None:
+    harness.table.page = 1
+    harness.per_reading = 1.0
     for audience_id in ("1", "2"):
-        site.write(*(change(f"{audience_id}{letter}", audience_id=audience_id) for letter in "abc"), days=390)
-    run_by_run(site, renewed("1"), renewed("2"), runs=2)
-    assert run_by_run(site, renewed("1"), runs=1) == [["1a", "1b"]]
+        harness.write(*(change(f"{audience_id}{suffix}", audience_id=audience_id) for suffix in "abc"), days=390)
+    run_by_run(harness, renewed("1"), renewed("2"), runs=2)
+    assert run_by_run(harness, renewed("1"), runs=1) == [["1a", "1b"]]
 
 
-def test_a_run_that_ends_in_time_leaves_no_bookmark(site: Site) -> None:
-    before = site.table.rows.copy()
-    assert site.run(renewed()).reason is None
-    assert site.table.rows == before
+def test_a_run_that_ends_in_time_saves_no_cursor(harness: RenewalHarness) -> None:
+    before = harness.table.rows.copy()
+    assert harness.run(renewed()).reason is None
+    assert harness.table.rows == before
 
 
 @pytest.mark.parametrize(
     "break_",
     [
-        pytest.param(lambda site: setattr(site.queue, "fails_after", 1), id="the queue"),
-        pytest.param(lambda site: setattr(site.table, "query", _down), id="the table"),
+        pytest.param(lambda harness: setattr(harness.queue, "fails_after", 1), id="the queue"),
+        pytest.param(lambda harness: setattr(harness.table, "query", _down), id="the table"),
     ],
 )
-def test_trouble_is_not_swallowed_and_what_was_queued_stays(site: Site, break_: Callable[[Site], None]) -> None:
-    site.table.page = 1
-    site.write(change("m1"), change("m2"), days=390)
-    break_(site)
+def test_an_error_is_raised_and_what_was_queued_stays(
+    harness: RenewalHarness, break_: Callable[[RenewalHarness], None]
+) -> None:
+    harness.table.page = 1
+    harness.write(change("m1"), change("m2"), days=390)
+    break_(harness)
     with pytest.raises(Unavailable):
-        site.run(renewed())
-    assert site.queue.members() in ([], ["m1"])
+        harness.run(renewed())
+    assert harness.queue.members() in ([], ["m1"])
 
 
 def _down(**_: object) -> dict[str, Any]:
     raise Unavailable("throttled")
 
 
-def test_no_message_is_larger_than_the_queue_takes(site: Site) -> None:
+def test_no_message_is_larger_than_the_queue_takes(harness: RenewalHarness) -> None:
     everyone = [f"m{number:04}" for number in range(1_000)]
     identity = dict.fromkeys("email phone firstname lastname address city postal".split(), "a" * 64)
     for member in everyone:
         full = change(member)
         full.record["hashedPII"] = [identity]
-        site.write(full, days=390)
-    site.run(renewed())
-    assert site.queue.members() == everyone
-    assert all(len(body) <= 240_000 and json.loads(body)["replay"] for body in site.queue.bodies)
-    assert len(site.queue.bodies) > 1
+        harness.write(full, days=390)
+    harness.run(renewed())
+    assert harness.queue.members() == everyone
+    assert all(len(body) <= 240_000 and json.loads(body)["replay"] for body in harness.queue.bodies)
+    assert len(harness.queue.bodies) > 1
