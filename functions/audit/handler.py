@@ -58,7 +58,7 @@ def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     now = CLOCK.now()
     since = checkpoint.time()
     if since is None:
-        # The functions of an older version dated nothing: the audit begins with the next whole window.
+        # Functions of an older version did not date their metrics: the audit begins with the next whole window.
         result = AuditResult(int(now) // STEP * STEP + STEP, ())
     else:
         begin = max(since, int(now - LOOKBACK) // STEP * STEP)

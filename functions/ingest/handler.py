@@ -19,7 +19,7 @@ from audience_sync.settings import IngestSettings
 from audience_sync.telemetry import logger, reporting
 from audience_sync.translation import Policy
 
-BUDGET = 2.5  # seconds for one request; what was begun by then ends before Segment gives up, after about five
+BUDGET = 2.5  # seconds for one request; calls begun by then end before Segment gives up, after about five
 LISTED = 20  # rejections in an answer; Segment's client hangs on long ones
 LOGGED = 100  # rejections of one request that get a log line each
 

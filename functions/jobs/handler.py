@@ -46,7 +46,7 @@ def dependencies() -> Dependencies:
         settings,
         Queue(sqs, settings.job_queue_url, time.monotonic),
         Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
-        # Without the guard a row is as old as the day on which it was switched off.
+        # Without the ordering guard the rows are outdated: nothing writes them.
         members if settings.ordering_guard else None,
         access_tokens(settings, secrets),
     )
@@ -54,7 +54,7 @@ def dependencies() -> Dependencies:
 
 @reporting
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Check a few jobs, and return the messages that must come back."""
+    """Check a few jobs, and return the messages that stay in the queue."""
     parts = dependencies()
     deadline = CLOCK.deadline(context)
     failed: list[str] = []

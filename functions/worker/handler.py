@@ -74,7 +74,7 @@ def dependencies() -> Dependencies:
 
 @reporting
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Deliver one batch of messages, and return those that must come back."""
+    """Deliver one batch of messages, and return those that stay in the queue."""
     parts = dependencies()
     deadline = CLOCK.deadline(context)
     # A session for each invocation: a connection does not survive the function being frozen in between.

@@ -38,7 +38,7 @@ def test_the_interpreter_runs_the_bytecode_even_where_the_source_says_otherwise(
     assert imported.stdout.strip().endswith("errors.cpython-313.pyc")
 
 
-def test_a_layer_does_not_tell_where_it_was_built_so_that_only_changes_are_deployed() -> None:
+def test_a_layer_does_not_depend_on_where_it_was_built_so_that_only_changes_are_deployed() -> None:
     for compiled in (BUILT / "SharedLayer").rglob("*.pyc"):
         assert str(ROOT).encode() not in compiled.read_bytes()
 

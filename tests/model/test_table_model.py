@@ -30,7 +30,7 @@ def any_change(chance: random.Random) -> MembershipChange:
     record: dict[str, Any] = {
         "externalUserId": chance.choice(["m1", "M1"]),
         "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": letter} for letter in "abc" if chance.random() < 0.4],
+        "hashedPII": [{"email": email} for email in "abc" if chance.random() < 0.4],
         "userConsent": {},
     }
     at, erase = chance.randint(1, 6), exits and chance.random() < 0.3

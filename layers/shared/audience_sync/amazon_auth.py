@@ -1,4 +1,4 @@
-"""Puts together what authenticates us at Amazon: credentials, login and cached access tokens."""
+"""Builds what authenticates us at Amazon: credentials, login and cached access tokens."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ class NoKeepAliveSession(requests.Session):
 
 
 def access_tokens(settings: AmazonSettings, secrets: "SecretsManagerClient") -> AccessTokens:
-    """Return the source of access tokens: memory, the token secret, and the login where neither has a good one."""
+    """Return the source of access tokens: memory, the token secret, and the login where neither holds a valid one."""
     credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
     return AccessTokens(
         JsonSecret(secrets, settings.token_secret_arn, time.monotonic),

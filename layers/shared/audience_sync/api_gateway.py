@@ -49,7 +49,7 @@ class Request:
         """Read the body as one JSON object.
 
         Raises:
-            TooLarge, UnsupportedMediaType, InvalidRequest: it is none.
+            TooLarge, UnsupportedMediaType, InvalidRequest: it is not one.
         """
         if len(self.body) > max_bytes:
             raise TooLarge(f"the body is over {max_bytes} bytes")
@@ -83,7 +83,7 @@ def deadline(context: Any, budget: float) -> float:
 
 
 def error_answer(error: AudienceSyncError) -> Answer:
-    """Answer for a request that was not done, or not all of it."""
+    """Return the answer to a request that failed, or was only partly done."""
     match error:
         case Unauthorized():
             return answer(401, {"error": "unauthorized"})

@@ -1,6 +1,6 @@
 """Use case of `audiences`: creates audiences at Amazon once, finds them again, changes them.
 
-Amazon cannot be asked which audiences there are, and a repeated request creates a second one. So a lock is taken in the
+Amazon has no call that lists audiences, and a repeated request creates a second one. So a lock is taken in the
 audience table before each creation, and a second request finds either the audience or the lock:
 
 * the audience exists: it is the answer, with the settings that differ from what was asked for;
@@ -38,7 +38,7 @@ from audience_sync.errors import (
 from audience_sync.membership import Audience
 
 CREATE_WAIT = 8.0  # seconds to wait for another request's creation; Segment gives up after ten
-POLL_INTERVAL = 0.5  # seconds between two looks at the lock
+POLL_INTERVAL = 0.5  # seconds between two reads of the lock
 RESERVE = 3.0  # seconds kept to list what Amazon has created
 CREATE_TIMEOUT = 24.0  # seconds for Amazon; the gateway waits 30 in all. Segment then repeats its request
 READ_TIMEOUT = 3.0  # seconds; without an answer the table decides
@@ -94,7 +94,7 @@ def authenticate(secret: JsonSecret, headers: Mapping[str, str], query: Mapping[
     try:
         keyring.authenticate_audiences(headers, query)
     except (Unauthorized, Unavailable):
-        # The secret may just have been rotated: look once more.
+        # The secret may just have been rotated: read it once more.
         Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query)
 
 
@@ -176,7 +176,7 @@ class Audiences:
         return replace(audience, settings=update.settings)
 
     def _check_key_free(self, wanted: NewAudience) -> None:
-        """Two audiences under one computation key would leave both without events."""
+        """Refuse a computation key that is taken: of two audiences under one key, neither gets events."""
         if wanted.computation_key and self._table.by_computation_key(wanted.computation_key):
             allowed, remedy = "a key that no other audience is linked to", "leave it out, or unlink the other audience"
             raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])

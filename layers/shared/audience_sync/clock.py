@@ -1,4 +1,4 @@
-"""Time, as it is handed in: tests move it, and nothing in the package reads the system's clock by itself."""
+"""The clocks of a function, passed in so that tests can move them. No use case reads the system's clock itself."""
 
 import time
 from collections.abc import Callable

@@ -87,7 +87,7 @@ class Keyring:
 
     @staticmethod
     def _matches(kind: Kind, keys: list[bytes]) -> bool:
-        # All pairs are compared, so that the time does not tell which one matched.
+        # All pairs are compared, so that the response time does not depend on which one matched.
         matches = [hmac.compare_digest(key, secret) for key in keys for secret in kind.secrets]
         return any(matches)
 

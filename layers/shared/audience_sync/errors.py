@@ -16,13 +16,13 @@ AudienceSyncError
     InvalidSettings             environment or stored settings that we cannot run with
     RequestRejected             Amazon refuses the request and will keep refusing it
       RequestTooLarge           it would take a smaller one
-      AccessDenied              not before a person acts: authorization, advertiser, terms
+      AccessDenied              until a person acts: authorization, advertiser, terms
       NotFound                  Amazon does not know the audience or job
   TransientError                the same call can succeed later; may carry retry_after, seconds
-    OutOfTime                   not begun, because the function would be stopped over it
+    OutOfTime                   not begun: too little time is left before Lambda stops the function
     MovedOn                     the member changed while this change was being sent
     CreationUnderWay            another request is creating the audience
-    Unavailable                 a service of ours (queue, secret, table) did not do its part
+    Unavailable                 a service of ours (queue, secret, table) failed or did not answer
       SecretUnusable            no stored credential of the kind is good enough to check a request with
       CreationOvertaken         another request has taken over the creation of the audience
     Throttled                   Amazon asks us to slow down
@@ -31,7 +31,7 @@ AudienceSyncError
     CircuitOpen                 not sent: Amazon has failed several times in a row
     RetryBudgetUsedUp           not sent: too many uploads had to be repeated
     TokenUnavailable            no access token at the moment
-      NotConnected              nobody has connected Amazon yet
+      NotConnected              Amazon is not connected yet
       AuthorizationRefused      revoked or never valid: a person must connect Amazon again
 
 Decisions depend on the class. `reason` is for logs, metrics, answers and dead letters only.
@@ -125,7 +125,7 @@ class RejectedEvent(PermanentError):
 
 
 class NoIdentifier(PermanentError):
-    """A change of a member for whom no identifier is known: Amazon could not tell whom it is about."""
+    """A change of a member for whom no identifier is known: Amazon could not find the person."""
 
     reason = "no_identifier"
 
@@ -188,7 +188,7 @@ class NotFound(RequestRejected):
 
 
 class TransientError(AudienceSyncError):
-    """The same call can succeed later. `retry_after` is in seconds, None where nobody said."""
+    """The same call can succeed later. `retry_after` is in seconds, None where it is not known."""
 
     reason = "transient"
 
@@ -198,7 +198,7 @@ class TransientError(AudienceSyncError):
 
 
 class OutOfTime(TransientError):
-    """Not begun, because the function would be stopped over it. By default it can be tried again at once."""
+    """Not begun: too little time is left before Lambda stops the function. By default it can be tried again at once."""
 
     reason = "out_of_time"
 
@@ -219,7 +219,7 @@ class CreationUnderWay(TransientError):
 
 
 class Unavailable(TransientError):
-    """A service of ours (queue, secret store, table) did not do its part."""
+    """A service of ours (queue, secret store, table) failed or did not answer."""
 
     reason = "unavailable"
 
@@ -273,7 +273,7 @@ class TokenUnavailable(TransientError):
 
 
 class NotConnected(TokenUnavailable):
-    """Nobody has connected Amazon yet."""
+    """Amazon is not connected yet."""
 
     reason = "not_connected"
 

@@ -79,7 +79,7 @@ def changes_from(
 
     Args:
         body: UTF-8 JSON, as received.
-        mappings: all of them, the disabled ones, too; an event may pass through several.
+        mappings: all of them, the disabled ones, too; several may apply to one event.
         audiences: where changes may go. Ids in a body route, they do not authorize.
         now: epoch milliseconds.
         policy: consent and hashing options; the defaults where omitted.
@@ -184,7 +184,7 @@ class Intake:
             deadline: monotonic seconds by which the answer must be on its way.
 
         Raises:
-            TooLarge, UnsupportedMediaType, InvalidRequest: the request is of no use.
+            TooLarge, UnsupportedMediaType, InvalidRequest: the request is unusable.
             Unauthorized: it carries no valid credential.
             TransientError: not every change is in the queue; the whole request may be sent again.
         """
@@ -210,7 +210,7 @@ class Intake:
         try:
             return keyring.authenticate_events(headers, body, accept_first_event=self._accept_first_event)
         except (Unauthorized, Unavailable):
-            # The secret may just have been rotated: look once more, at most every few seconds.
+            # The secret may just have been rotated: read it once more, at most every few seconds.
             younger = self._keyring(max_age=0)
             if younger == keyring:
                 raise

@@ -1,4 +1,4 @@
-"""Reads JSON of strangers: its media type, and its text without what JSON does not have."""
+"""Reads JSON from outside: checks its media type, and refuses NaN and Infinity."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def is_json(headers: Mapping[str, str]) -> bool:
-    """Tell whether a body is announced as JSON, and not compressed. Header names are in lower case."""
+    """Return whether a body is declared as JSON, and not compressed. Header names are in lower case."""
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = headers.get("content-encoding", "identity").strip().lower()
     return (media_type == "application/json" or media_type.endswith("+json")) and encoding in ("", "identity")

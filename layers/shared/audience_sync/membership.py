@@ -1,4 +1,4 @@
-"""Audiences, the changes their members go through, and which of several changes is the newest."""
+"""Audiences, membership changes, and which of several changes is the newest."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What travels in the queues: the change message, the job message and the dead letter. Written and read only here.
+"""The messages of the queues: change message, job message and dead letter. Only this module writes and reads them.
 
 Bodies are JSON in ASCII, so that characters are bytes; SQS refuses some control characters that JSON allows.
 """
@@ -23,7 +23,7 @@ type _Target = tuple[str, str | None, tuple[str, ...]]  # audience, connection, 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryHistory:
-    """What a message remembers of its changes' earlier deliveries."""
+    """What a message holds about earlier deliveries of its changes."""
 
     attempts: int = 0  # deliveries tried before this message
     first_at: int | None = None  # epoch milliseconds at which its changes were accepted
@@ -115,7 +115,7 @@ def _bodies(target: _Target, texts: list[str], fields: dict[str, Any]) -> Iterat
 
 
 def change_as_json(change: MembershipChange) -> dict[str, Any]:
-    """Lay out a change; audience, connection and target types stand once on the envelope."""
+    """Lay out a change; audience, connection and target types are on the envelope, once."""
     fields = {"at": change.at, "id": change.message_id, "record": change.record}
     return fields | {"erase": True} if change.erase else fields
 

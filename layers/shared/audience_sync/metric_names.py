@@ -1,4 +1,4 @@
-"""The names of our metrics, in one namespace. Dashboard, alarms, audit, command line and status page read them here."""
+"""The names of our metrics, in one namespace. Dashboard, alarms, audit, command line and status page use them."""
 
 NAMESPACE = "AudienceSync"
 
@@ -14,7 +14,7 @@ CHANGES_SUPERSEDED = "ChangesSuperseded"
 CHANGES_PARKED = "ChangesParked"
 CHANGES_COMPLETED = "ChangesCompleted"  # delivered, superseded or parked; dated by when they were accepted
 MESSAGES_DEFERRED = "MessagesDeferred"
-OLDEST_DEFERRED_CHANGE_AGE = "OldestDeferredChangeAge"  # seconds since the oldest change was accepted that went back
+OLDEST_DEFERRED_CHANGE_AGE = "OldestDeferredChangeAge"  # seconds since the oldest deferred change was accepted
 ACCOUNTING_GAP = "AccountingGap"  # changes that were accepted and never completed
 AUDIT_LAG = "AuditLagSeconds"  # since the time up to which changes are reconciled
 UPLOADS_SENT = "UploadsSent"

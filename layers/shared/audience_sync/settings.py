@@ -49,7 +49,7 @@ class AmazonSettings(_Settings):
 
     @property
     def hosts(self) -> Hosts:
-        """Where this region's API and login live."""
+        """The hosts of this region's API and login."""
         known = HOSTS[self.region]
         return known._replace(api=self.api_url or known.api, login=self.login_url or known.login)
 

@@ -1,4 +1,4 @@
-"""From one Segment event to the changes it states, with everything personal hashed on the way."""
+"""Turns a Segment event into the changes it states. Personal data is hashed here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ class Translator:
             raise RejectedEvent(
                 "no_identifier", "no mapped trait is usable as an identifier; map at least email or phone"
             )
-        # A removal carries no consent: whoever withdraws it is exactly who must leave.
+        # A removal needs no consent: a member who withdraws consent must be removed, too.
         signals = {name: _scalar(fields.get(name)) for name in SIGNALS}
         consent = {} if exits else user_consent(signals, country, self._policy.consent)
         record = audience_record(member, "DELETE" if exits else "CREATE", identities, country, consent)
@@ -113,7 +113,7 @@ class Translator:
                 "audience_unknown",
                 "the audience is not listed here; create it through Segment or link it to its computation key",
             )
-        if len(found) > 1:  # to take one of them would be to guess
+        if len(found) > 1:  # neither is chosen: it could be the wrong one
             raise RejectedEvent(
                 "audience_ambiguous",
                 "several audiences are linked to this computation key; give the event an audience id, or unlink one",
@@ -138,7 +138,7 @@ class Translator:
     def _erasure(self, call: AudienceCall, event: Mapping[str, Any]) -> list[MembershipChange]:
         """Turn a deletion notice into an exit from every audience, under every id that the mappings give the person.
 
-        Disabled mappings count, too: members that they let in before are still there. Without mappings, by userId.
+        Disabled mappings count, too: members that they added are still in the audience. Without mappings, by userId.
         """
         values = [mapping.fields_of(event).get("external_user_id") for mapping in self._mappings]
         members: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""DynamoDB: the audience table, read through a short cache, and the mappings that live in it."""
+"""DynamoDB: the audience table, read through a short cache, and the mappings that are stored in it."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ MAX_KEY = 2_048  # bytes of a key; DynamoDB's limit
 MAX_FOUND = 50  # audiences of one index key; there should be one
 BY_COMPUTATION_KEY = "computationKey"  # index names
 BY_EXTERNAL_AUDIENCE_ID = "externalAudienceId"
-NOT_AN_AUDIENCE = "#"  # begins the keys of rows that are none; Amazon's ids are digits
+NOT_AN_AUDIENCE = "#"  # begins the keys of all other rows; Amazon's ids are digits
 MAPPINGS_KEY = f"{NOT_AN_AUDIENCE}mappings"
 
 _ATTRIBUTES = {  # attribute of the table: field of Audience

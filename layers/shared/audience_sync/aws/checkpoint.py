@@ -1,6 +1,6 @@
 """DynamoDB: how far a repeated task has come, in a row of the membership table.
 
-A table of its own would be one more thing to own for two rows.
+Two rows do not need a table of their own.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Builds boto3 clients the way every function of ours wants them: quick to give up, no retries under our own."""
+"""Builds the boto3 clients of all functions: with short timeouts, and at most one retry unless more are asked for."""
 
 import logging
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-# Where Lambda sets the root logger's level, botocore tells of every client it builds, and at DEBUG of what it sends.
+# Where Lambda sets the root logger's level, botocore logs every client it builds, and at DEBUG what it sends.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
@@ -16,7 +16,7 @@ def client(service: str, *, read_timeout: float, attempts: int = 2, connections:
     Args:
         service: boto3's name of it.
         read_timeout: seconds to wait for an answer; a connection gets one second.
-        attempts: in all; the second one forgives a connection that was closed while the function slept.
+        attempts: in all; the second one is for a connection that was closed while the function was frozen.
         connections: kept open at the same time.
     """
     config = Config(

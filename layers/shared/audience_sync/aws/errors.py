@@ -1,4 +1,4 @@
-"""What AWS's failures mean to us."""
+"""Turns AWS's errors into ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ def error_code(error: Exception) -> str:
 
 @contextmanager
 def unavailable(message: str, *, retry_after: float | None = None) -> Iterator[None]:
-    """Raise Unavailable in place of a failure of AWS or of the way there, and ConditionFailed where that is the case.
+    """Raise Unavailable where AWS or the connection to it fails, and ConditionFailed where a condition does not hold.
 
     Args:
         message: what did not happen, such as "the queue does not answer"; the code is added.

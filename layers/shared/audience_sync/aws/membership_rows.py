@@ -1,7 +1,7 @@
 """The row of a member in the membership table: how a change is written into one and read back. Pure.
 
 One row a member: `version` and `change` are the newest change, `identities` everything that was ever sent for the
-member, `entered` and `exited` when an enter and an exit were last sent (epoch seconds), `expiresAt` when the row goes.
+member, `entered` and `exited` when an enter and an exit were last sent (epoch seconds), `expiresAt` when it expires.
 """
 
 import json

@@ -141,7 +141,7 @@ class MembershipTable:
             if before is None:
                 return WriteResult(change, is_superseded=False)
             if change.exits and not change.erase and change_from_row(before).erase:
-                # The deletion was requested before: what this exit says of the person shall not stay either.
+                # The deletion was requested before: the identifiers of this exit must be erased, too.
                 change = replace(change, erase=True)
                 self._write(change, "version = :version")
             whole = with_identities_of(change, before)

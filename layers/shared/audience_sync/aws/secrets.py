@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 MAX_AGE = 60.0  # seconds a value is used without asking again
 RETRY_INTERVAL = 5.0  # seconds in which a store that has just failed is not asked again, where an older value will do
-FORCED_REFRESH_BURST = (
-    10  # reads in a row before that age, for callers whom the value does not serve; one more a second
-)
+FORCED_REFRESH_BURST = 10  # reads in a row before that age, for callers who need a newer value; one more a second
 
 
 class JsonSecret:
@@ -33,11 +31,11 @@ class JsonSecret:
     def value(self, *, max_age: float = MAX_AGE) -> Mapping[str, Any]:
         """Return the secret, at most `max_age` seconds old where the store answers.
 
-        A caller whom the value does not serve asks for a younger one, so that a rotated key works at once. Requests
-        with wrong keys cause such reads too, so their rate is limited.
+        A caller with a credential that does not match asks for a newer value, so that a rotated key works at once.
+        Requests with wrong keys cause such reads too, so their rate is limited.
 
         Raises:
-            Unavailable: the store does not answer, and nothing is cached or a younger value than usual was asked for.
+            Unavailable: the store does not answer, and nothing is cached or a newer value than usual was requested.
             InvalidSettings: the secret is not a JSON object.
         """
         now = self._monotonic()
@@ -46,7 +44,7 @@ class JsonSecret:
         paused = now - self._failed_at < RETRY_INTERVAL
         if self._value is None or (not paused and (age > MAX_AGE or (age > max_age and self._may_read_early()))):
             self._read()
-        # A caller that asks for a younger value has no use for the old one.
+        # A caller that asks for a newer value must not get the old one.
         if self._value is None or (self._is_failing and max_age < MAX_AGE and age > max_age):
             raise Unavailable("the secret store does not answer")
         return self._value

@@ -83,7 +83,7 @@ class Queue:
         return sum(int(counted["Attributes"][name]) for name in _COUNTS)
 
     def postpone(self, receipts: Sequence[tuple[str, float]]) -> None:
-        """Let messages in work become visible again only after so many seconds: receipt handle and delay.
+        """Let messages in flight become visible again only after so many seconds: receipt handle and delay.
 
         A hint, not a promise: what it cannot move comes back at the queue's own visibility timeout.
         """

@@ -15,9 +15,9 @@ from audience_sync.membership import Member
 from audience_sync.messages import ChangeMessage, pack
 
 FIRST_DELAY = 4.0  # seconds; doubles with every attempt
-# Receives after which a message is sent anew: SQS then moves only those to the dead letters that crash the worker.
+# Receives after which a message is sent anew. So only messages that crash the worker reach SQS's limit of receives.
 REQUEUE_AFTER_RECEIVES = 12
-MAX_DELAY = 900.0  # seconds; how long after an outage the last message is tried again
+MAX_DELAY = 900.0  # seconds; the last message is tried again at most so long after an outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class DeferredMessage:
 
 @dataclass(slots=True)
 class BatchReport:
-    """The result of one invocation. Each change ends in exactly one of the three outcomes, or goes back."""
+    """The result of one invocation. Each change has exactly one of the three outcomes, or stays in the queue."""
 
     outcomes: Counter[ChangeOutcome] = field(default_factory=Counter)
     uploads: UploadStats = field(default_factory=UploadStats)
@@ -51,7 +51,7 @@ class BatchReport:
     parked_reasons: Counter[str] = field(default_factory=Counter)  # changes and unreadable messages, by reason
     completed: Counter[int] = field(default_factory=Counter)  # changes with an outcome, by when they were accepted
     replayed: frozenset[Member] = frozenset()  # what was sent for these had been counted before
-    oldest_deferred: float = 0.0  # seconds since the oldest change was accepted that goes back
+    oldest_deferred: float = 0.0  # seconds since the oldest deferred change was accepted
 
     @property
     def delivered(self) -> int:
@@ -65,7 +65,7 @@ class BatchReport:
 
     @property
     def parked(self) -> int:
-        """Changes that lie in the dead letters."""
+        """Changes that were sent to the dead letter queue."""
         return self.outcomes[ChangeOutcome.PARKED]
 
     @property
@@ -99,7 +99,7 @@ class Delivery:
         self._jitter = jitter
 
     def deliver(self, messages: Sequence[Message], *, deadline: float) -> BatchReport:
-        """Deliver the changes of messages, and return which messages must come back.
+        """Deliver the changes of messages, and report which messages stay in the queue.
 
         Args:
             messages: of one invocation.

@@ -1,9 +1,9 @@
 """Circuit breaker before Amazon: Powertools', with its state in the membership table.
 
 Lambda's poller does not slow down on failures, and every worker would find out about an outage by itself. While the
-circuit is open, messages go back without a request, and one worker at a time tries whether Amazon answers again. There
-is a circuit for each connection. An audience that fails while no other does has one of its own, so that it stops no
-other.
+circuit breaker is open, messages stay in the queue without a request, and one worker at a time tries whether Amazon
+answers again. There is a circuit breaker for each connection. An audience that fails while no other does has one of its
+own, so that it stops no other.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from audience_sync.errors import CircuitOpen, OutcomeUnknown, ServiceUnavailable
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-FAILURES = 5  # uploads in a row that fail at Amazon's side before the circuit opens
+FAILURES = 5  # uploads in a row that fail at Amazon's side before the circuit breaker opens
 FAILURE_WINDOW = 300.0  # seconds for which a failure of one audience counts when the next one fails
 PARTITION = "#circuit"  # of the membership table; no audience id looks like it
 
@@ -34,13 +34,13 @@ class CircuitBreakers:
         Args:
             client: of DynamoDB.
             table: the membership table.
-            recovery: seconds for which an open circuit stays open, one at least.
+            recovery: seconds for which a circuit breaker stays open, one at least.
             monotonic: seconds.
         """
         self._monotonic = monotonic
         self._failed: dict[str, dict[str, float]] = {}  # by connection: audiences, and when they failed last
         self._recovery = max(1, round(recovery))
-        # A 429 is not a failure: Amazon is up, answers, and says itself when to come back.
+        # A 429 is not a failure: Amazon is up, answers, and says when to try again.
         self._config = CircuitBreakerConfig(
             failure_threshold=FAILURES,
             recovery_timeout=self._recovery,
@@ -57,7 +57,7 @@ class CircuitBreakers:
         )
 
     def wrap(self, uploader: Uploader) -> Uploader:
-        """Return an uploader that sends nothing while its circuit is open. A state store that is down stops nothing."""
+        """Return an uploader that sends nothing while its circuit breaker is open. Without the state store it sends."""
         return CircuitBreakerUploader(uploader, self)
 
     def send(self, uploader: Uploader, upload: Upload, timeout: float) -> str:
@@ -78,7 +78,7 @@ class CircuitBreakers:
         return job_id
 
     def _circuit(self, target: Target) -> tuple[str, dict[str, float]]:
-        """Return the name of an upload's circuit, and the audiences that failed lately on its connection.
+        """Return the name of an upload's circuit breaker, and the audiences that failed lately on its connection.
 
         Where another audience failed as well, the connection is at fault, otherwise the audience.
         """

@@ -23,7 +23,7 @@ MAX_ROUNDS = 3  # uploads of one member in one invocation, should it keep moving
 
 
 class ChangeOutcome(StrEnum):
-    """How a change ends."""
+    """The outcome of a change."""
 
     DELIVERED = "delivered"
     SUPERSEDED = "superseded"
@@ -41,7 +41,7 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryContext:
-    """Where changes come from, are recorded and end up."""
+    """Queues, membership table, limits and clock of a delivery."""
 
     queue: Queue  # the change queue, for what goes back
     dead_letters: Queue
@@ -197,11 +197,11 @@ class MemberDelivery:
         return self._context.members.newest(moved) if moved else []
 
     def _finish(self, settled: Sequence[MembershipChange], repeat: set[Member]) -> None:
-        """Do what is left once changes are the newest that were sent."""
+        """Queue the repetitions and erase the identifiers that are due once the newest changes are sent."""
         repeating = [change for change in settled if change.member in repeat]
         if repeating:
             # The jobs of two uploads end in any order: send it once more when both have ended. Should that be too
-            # early, by what an invocation and a late arrival can take, the table asks for another repetition then.
+            # early, because an invocation and a late upload take time as well, the table asks for another repetition.
             replay, delay = DeliveryHistory(is_replay=True), self._context.limits.job
             self._context.queue.send(pack(repeating, replay), deadline=self._deadline, delay=delay)
         for change in settled:

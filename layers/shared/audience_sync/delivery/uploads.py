@@ -19,7 +19,7 @@ from audience_sync.errors import (
 from audience_sync.membership import Member, MembershipChange
 
 SHUTDOWN_RESERVE = 8.0  # seconds kept to read back, park, defer and answer before the function is stopped
-RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, for rows that are being written when no more are begun
+RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, for row writes that are still running
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
 
 
@@ -38,7 +38,7 @@ class Limits:
     max_bytes: int = 1_000_000
     timeout: float = 30.0  # seconds for one upload
     settle: float = SETTLE  # seconds
-    job: float = 900.0  # seconds until Amazon's job for an upload has usually ended; nothing orders two jobs before
+    job: float = 900.0  # seconds until an upload's job has usually ended; until then, two jobs end in any order
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Uploads:
     def send(self, target: Target, changes: Sequence[MembershipChange]) -> dict[Member, Outcome]:
         """Send changes of distinct members, in as many uploads as it takes, and return the outcome of each.
 
-        The first transient error ends it: more requests would add to the trouble of the audience, or of the token.
+        It stops at the first transient error: more requests for the audience would most likely fail as well.
         """
         outcomes: dict[Member, Outcome] = {
             change.member: NoIdentifier("no identifier is known for this member")

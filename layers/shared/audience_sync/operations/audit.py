@@ -2,7 +2,7 @@
 
 Each change counts as accepted once, and once as completed (delivered, superseded or parked), both under the time at
 which it was accepted. So of the changes accepted within five minutes as many must be completed, and later traffic hides
-nothing. What is missing when no change so old can still be waiting has been lost.
+no loss. What is missing when no change so old can still be waiting has been lost.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ from audience_sync.messages import DeliveryHistory, pack
 
 LONGEST_MARGIN = 14 * 86_400  # seconds before the TTL expires; as many daily runs may fail
 MAX_WAITING = 1_000  # messages in the change queue; at 300 changes each, a minute or two for five workers
-POLL_INTERVAL = 5.0  # seconds between two looks at a change queue that is too full
+POLL_INTERVAL = 5.0  # seconds between two counts of a change queue that is too full
 RESERVE = 30.0  # seconds kept to send a last page, save the cursor and report
 
 
@@ -55,7 +55,7 @@ def renewal_age(audience: Audience) -> int:
 
 
 class Renewal:
-    """One run through all audiences; where it stops, the next one goes on."""
+    """One run through all audiences; where it stops, the next one continues."""
 
     def __init__(self, scan: MembershipScan | None, checkpoint: Checkpoint, queue: ChangeQueue, clock: Clock) -> None:
         """Take the collaborators; no scan where the membership table is not kept."""
