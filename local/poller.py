@@ -1,7 +1,6 @@
 """Feeds a queue to a function as Lambda's event source mapping does: batches, a window, partial failures."""
 
 import asyncio
-import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,9 +68,9 @@ class Poller:
             failed = {each.message.id for each in batch}
         finally:
             self._slots.release()
-        done = [each.receipt_handle for each in batch if each.message.id not in failed]
-        for start in range(0, len(done), 10):
-            self._queues.delete_batch(self._url, done[start : start + 10])
+        for each in batch:
+            if each.message.id not in failed:
+                self._queues.delete(self._url, each.receipt_handle)
 
     def _record(self, received: Received) -> dict[str, Any]:
         """Lay out one message as Lambda's SQS event does."""
@@ -112,9 +111,12 @@ def _cut(received: Sequence[Received]) -> list[list[Received]]:
 
 
 def _attribute(attribute: MessageAttribute) -> dict[str, Any]:
-    value = attribute.value
-    kind = {"binaryValue": base64.b64encode(value).decode()} if isinstance(value, bytes) else {"stringValue": value}
-    return kind | {"stringListValues": [], "binaryListValues": [], "dataType": attribute.data_type}
+    return {
+        "stringValue": attribute.value,
+        "stringListValues": [],
+        "binaryListValues": [],
+        "dataType": attribute.data_type,
+    }
 
 
 def _failures(answer: Any, batch: Sequence[Received]) -> set[str]:

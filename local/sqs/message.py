@@ -10,15 +10,10 @@ from local.sqs.errors import ReceiptHandleIsInvalid
 
 @dataclass(frozen=True, slots=True)
 class MessageAttribute:
-    """A typed value beside the body. `value` is bytes exactly when the type is Binary."""
+    """A text beside the body. SQS has binary values too; nobody here sends one."""
 
     data_type: str
-    value: str | bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes that count against the message limit, without the name."""
-        return len(self.data_type.encode()) + len(_as_bytes(self.value))
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +22,8 @@ class Message:
 
     id: str
     body: str
-    sent_at: float  # epoch seconds; kept by a move to the dead letters, renewed by a move task
+    sent_at: float  # epoch seconds; kept when the redrive policy moves the message to the dead letters
     attributes: Mapping[str, MessageAttribute] = field(default_factory=dict)
-    trace_header: str | None = None  # X-Ray
-    dead_letter_of: str | None = None  # the queue that gave up on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +38,10 @@ class Received:
 
 def size_of(body: str, attributes: Mapping[str, MessageAttribute]) -> int:
     """Bytes that count against the limits of a message and of a batch: body, attribute names, types and values."""
-    return len(body.encode()) + sum(len(name.encode()) + value.size for name, value in attributes.items())
+    texts = [body, *attributes]
+    for attribute in attributes.values():
+        texts += [attribute.data_type, attribute.value]
+    return sum(len(text.encode()) for text in texts)
 
 
 def md5_of_body(body: str) -> str:
@@ -57,12 +53,11 @@ def md5_of_attributes(attributes: Mapping[str, MessageAttribute]) -> str:
     """Lowercase hex, as in MD5OfMessageAttributes.
 
     Source: Amazon SQS Developer Guide, "Calculating the MD5 message digest for message attributes": by name, each
-    part with its length in four bytes, and one byte that tells strings (1) from binaries (2).
+    part with its length in four bytes, and before the value one byte that is 1 for text.
     """
     digest = hashlib.md5(usedforsecurity=False)
     for name, attribute in sorted(attributes.items()):
-        kind = b"\x02" if isinstance(attribute.value, bytes) else b"\x01"
-        digest.update(_with_length(name) + _with_length(attribute.data_type) + kind + _with_length(attribute.value))
+        digest.update(_with_length(name) + _with_length(attribute.data_type) + b"\x01" + _with_length(attribute.value))
     return digest.hexdigest()
 
 
@@ -83,10 +78,6 @@ def delivery_named_by(handle: str, queue: str) -> tuple[str, int]:
     return delivery
 
 
-def _as_bytes(value: str | bytes) -> bytes:
-    return value if isinstance(value, bytes) else value.encode()
-
-
-def _with_length(value: str | bytes) -> bytes:
-    encoded = _as_bytes(value)
+def _with_length(value: str) -> bytes:
+    encoded = value.encode()
     return len(encoded).to_bytes(4, "big") + encoded
