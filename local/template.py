@@ -30,7 +30,6 @@ class Function:
     code: Path
     handler: str
     timeout: float  # seconds
-    memory: int  # MB
     environment: Mapping[str, Any]
 
 
@@ -64,7 +63,7 @@ class ScheduleSource:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: `!Ref x` reads as `{"Ref": "x"}`."""
+    """YAML with CloudFormation's short forms."""
 
 
 def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -81,8 +80,15 @@ def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[s
 _Loader.add_multi_constructor("!", _short_form)
 
 
+def read_document(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
+    """Read a template as it is, with CloudFormation's short forms written out: `!Ref x` reads as `{"Ref": "x"}`."""
+    with path.open(encoding="utf-8") as text:
+        document: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506 - derives from SafeLoader
+    return document
+
+
 class Template:
-    """The template with its parameters' values. Physical names are added as resources come into being."""
+    """The template with its parameters' values. Physical names are added as resources are created."""
 
     def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> None:
         self._document = document
@@ -93,8 +99,7 @@ class Template:
     @classmethod
     def load(cls, parameters: Mapping[str, Any] | None = None, path: Path = ROOT / "template.yaml") -> "Template":
         """Read the project's template. `parameters` override the defaults."""
-        with path.open(encoding="utf-8") as text:
-            return cls(yaml.load(text, Loader=_Loader), parameters)  # noqa: S506 - derives from SafeLoader
+        return cls(read_document(path), parameters)
 
     def name(self, logical_id: str, ref: str, **attributes: Any) -> None:
         """Say what `Ref` and `GetAtt` of a resource give."""
@@ -119,7 +124,6 @@ class Template:
                 ROOT / properties["CodeUri"],
                 properties.get("Handler", common.get("Handler")),
                 float(self.resolve(properties.get("Timeout", common.get("Timeout", 3)))),
-                int(self.resolve(properties.get("MemorySize", common.get("MemorySize", 128)))),
                 shared | properties.get("Environment", {}).get("Variables", {}),
             )
             for name, properties in self.resources("AWS::Serverless::Function").items()

@@ -51,7 +51,7 @@ def run(tmp_path: Path) -> Callable[..., None]:
     def start(test: Test, *, timeout: float = TIMEOUT, handler: str = "handler.lambda_handler") -> None:
         async def all_of_it() -> None:
             lines: list[str] = []
-            function = Function("F", tmp_path, handler, timeout, 128, {})
+            function = Function("F", tmp_path, handler, timeout, {})
             functions = Functions({"F": function}, {"F": {"COLOUR": "blue"}}, lambda _, line: lines.append(line))
             try:
                 await test(functions, lines)
