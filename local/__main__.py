@@ -7,7 +7,8 @@ import json
 import signal
 import sys
 
-from local.stack import Options, PortInUse, Stack
+from local.serving import PortInUse
+from local.stack import Options, Stack
 
 
 def main() -> None:

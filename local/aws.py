@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,8 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import Client, EnvironBuilder
 
-from local.sqs import server
+from local.serving import serve
+from local.sqs import server as sqs_server
 from local.sqs.queues import SqsQueues
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def build_app(queues: SqsQueues, *, region: str) -> web.Application:
     `queues` stays shared with the caller: pollers in the same event loop may use it directly. `region` appears in the
     ARNs of queues; the rest is in the region for which a request is signed.
     """
-    moto, queue_calls = Moto(), server.handler(queues, region=region)
+    moto, queue_calls = Moto(), sqs_server.handler(queues, region=region)
     running: set[asyncio.Task[Any] | None] = set()
 
     async def route(request: web.Request) -> web.Response:
@@ -96,28 +97,22 @@ def build_app(queues: SqsQueues, *, region: str) -> web.Application:
 
 
 @contextmanager
-def serve_in_background(app: web.Application, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve from a thread with its own event loop; gives the base URL. Port 0 is any free one.
-
-    Raises OSError when the port is taken.
-    """
+def serve_in_background(app: web.Application, *, port: int = 0) -> Iterator[str]:
+    """Serve on loopback from a thread with its own event loop; gives the base URL. Port 0 is any free one."""
     loop = asyncio.new_event_loop()
-    # A client that hangs up during a long poll must not take a message with it: hence the cancellation.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handler_cancellation=True)
     thread = threading.Thread(target=loop.run_forever, name="aws")
+    server = AsyncExitStack()
     try:
-        loop.run_until_complete(runner.setup())
-        loop.run_until_complete(web.TCPSite(runner, host, port).start())
-        bound_port = runner.addresses[0][1]
+        url = loop.run_until_complete(server.enter_async_context(serve(app, port=port)))
         thread.start()
-        yield f"http://{host}:{bound_port}"
+        yield url
     finally:
         if thread.is_alive():
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-        loop.run_until_complete(runner.cleanup())
+        loop.run_until_complete(server.aclose())
         loop.close()
 
 
 def _target_of(request: web.Request) -> str:
-    return request.headers.get(server.TARGET, "").partition(".")[0]
+    return request.headers.get(sqs_server.TARGET, "").partition(".")[0]

@@ -16,17 +16,17 @@ class Counters:
         self.totals: Counter[str] = Counter()
         self.reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by function, as its log lines sum them up
         self.lines: deque[tuple[str, str]] = deque(maxlen=KEPT)
-        self.told = 0  # log lines since the start, those included that are no longer kept
+        self.line_count = 0  # log lines since the start, those included that are no longer kept
         self._seconds: dict[int, Counter[str]] = {}  # by epoch second, oldest first
 
-    def tell(self, function: str, line: str) -> None:
+    def add(self, function: str, line: str) -> None:
         """Take one line that a function printed."""
         if line.startswith("{") and '"_aws"' in line and self._count(line):
             return
         if line.startswith("{") and '"by_reason"' in line:
-            self._note_reasons(function, line)
+            self._count_reasons(function, line)
         self.lines.append((function, line))
-        self.told += 1
+        self.line_count += 1
 
     def history(self, names: tuple[str, ...], until: int, seconds: int) -> list[int]:
         """Return the sum of some metrics for each of the `seconds` before the epoch second `until`, oldest first."""
@@ -52,9 +52,9 @@ class Counters:
             del self._seconds[next(iter(self._seconds))]
         return True
 
-    def _note_reasons(self, function: str, line: str) -> None:
+    def _count_reasons(self, function: str, line: str) -> None:
         try:
-            told: Any = json.loads(line)
-            self.reasons[function].update({str(reason): int(times) for reason, times in told["by_reason"].items()})
+            entry: Any = json.loads(line)
+            self.reasons[function].update({str(reason): int(times) for reason, times in entry["by_reason"].items()})
         except (ValueError, KeyError, TypeError, AttributeError):
             return  # a line like any other

@@ -1,6 +1,7 @@
 """Creates the template's queues, tables and secrets at the local AWS endpoint, and names them in the template."""
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -8,6 +9,9 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
+from audience_sync.aws.tables import AudienceTable
+from audience_sync.membership import Audience
+from local.amazon.sandbox import Sandbox
 from local.template import ACCOUNT, REGION, STACK, Template
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
@@ -29,7 +33,7 @@ def create(template: Template, endpoint: str, secrets: Mapping[str, Mapping[str,
     """Create everything that the functions use.
 
     Args:
-        template: is told the names and attributes of what is created.
+        template: gets the names and attributes of what is created.
         endpoint: where AWS answers.
         secrets: values by logical id.
     """
@@ -42,6 +46,25 @@ def create(template: Template, endpoint: str, secrets: Mapping[str, Mapping[str,
         value = json.dumps(secrets[logical_id])
         arn = manager.create_secret(Name=f"{STACK}-{logical_id}-{uuid4().hex[:8]}", SecretString=value)["ARN"]
         template.name(logical_id, arn)
+
+
+def list_audience(dynamodb: Any, table: str, audience: Audience) -> None:
+    """Add an audience to the audience table, so that events may reach it."""
+    AudienceTable(dynamodb, table, time.monotonic).put(audience, created=time.time_ns() // 1_000_000)
+
+
+def seed_audience(sandbox: Sandbox, audience: Audience) -> None:
+    """Let Amazon's sandbox have an advertiser's audience from the start."""
+    sandbox.seed(
+        int(audience.audience_id),
+        {
+            "name": audience.name,
+            "description": "",
+            "countryCode": audience.country,
+            "targetResource": {"advertiserId": int(audience.advertiser_id or 0)},
+            "metadata": {"externalAudienceId": audience.external_audience_id},
+        },
+    )
 
 
 def _queues(template: Template, sqs: Any) -> None:

@@ -129,6 +129,13 @@ class Template:
             for name, properties in self.resources("AWS::Serverless::Function").items()
         }
 
+    def environments(self) -> dict[str, dict[str, str]]:
+        """Return the environment variables of all functions. The resources they refer to must have their names."""
+        return {
+            name: {key: str(value) for key, value in self.resolve(dict(function.environment)).items()}
+            for name, function in self.functions().items()
+        }
+
     def routes(self) -> list[Route]:
         """Return the routes of the HTTP API."""
         return [Route(event["Method"].upper(), event["Path"], function) for function, event in self._events("HttpApi")]

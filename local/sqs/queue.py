@@ -47,6 +47,11 @@ class Counts:
     in_flight: int
     delayed: int
 
+    @property
+    def total(self) -> int:
+        """All messages that are not deleted."""
+        return self.visible + self.in_flight + self.delayed
+
 
 @dataclass(slots=True)
 class _Stored:

@@ -3,16 +3,14 @@
 import json
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from audience_sync import telemetry
-from local.amazon.exchange import SANDBOX
 from local.amazon.ledger import RequestEntry
+from local.amazon.sandbox import Sandbox
 from local.counters import Counters
+from local.stack_view import StackView
 from local.template import ROOT
-
-if TYPE_CHECKING:  # the stack serves the page
-    from local.stack import Stack
 
 HISTORY = 120  # seconds
 SHOWN_REQUESTS = 12
@@ -27,7 +25,7 @@ _FOR_EVENTS = ("event", "batch", "batch-wrapped")  # kinds of example that go to
 _TOLD_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "location", "request_id"})
 
 
-def view(stack: "Stack", now: float) -> dict[str, Any]:
+def view(stack: StackView, now: float) -> dict[str, Any]:
     """Look at everything at once, at `now` in epoch seconds.
 
     Ids are strings, times epoch seconds. `waiting` is what `accepted` leaves after `delivered`, `superseded` and
@@ -48,15 +46,14 @@ def view(stack: "Stack", now: float) -> dict[str, Any]:
             "arrived": counters.history(_ARRIVALS, int(now), HISTORY),
             "settled": counters.history(_DEPARTURES, int(now), HISTORY),
         },
-        "amazon": _amazon(stack, now),
+        "amazon": _amazon(stack.sandbox, now),
         "deadLetters": letters[-SHOWN_LETTERS:][::-1],
         "log": _log(counters),
         "examples": _examples(),
     }
 
 
-def _amazon(stack: "Stack", now: float) -> dict[str, Any]:
-    sandbox = stack.amazon[SANDBOX]
+def _amazon(sandbox: Sandbox, now: float) -> dict[str, Any]:
     audiences = [
         {
             "id": str(audience.audience_id),
@@ -94,7 +91,7 @@ def _request(entry: RequestEntry) -> dict[str, Any]:
 def _log(counters: Counters) -> list[dict[str, Any]]:
     """Return the newest log lines, newest first, each with its number since the start."""
     newest = list(counters.lines)[-SHOWN_LINES:]
-    first = counters.told - len(newest) + 1
+    first = counters.line_count - len(newest) + 1
     return [_line(n, function, line) for n, (function, line) in enumerate(newest, first)][::-1]
 
 

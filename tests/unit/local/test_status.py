@@ -123,7 +123,7 @@ def test_every_example_that_is_offered_exists(stack: Stack) -> None:
 
 
 def test_a_log_line_stays_text_whatever_it_looks_like(stack: Stack) -> None:
-    stack.counters.tell("IngestFunction", "<script>alert(1)</script>")
+    stack.counters.add("IngestFunction", "<script>alert(1)</script>")
     newest = numbers(stack)["log"][0]
     assert (newest["function"], newest["text"]) == ("ingest", "<script>alert(1)</script>")
 
@@ -149,9 +149,9 @@ def metric(second: int, **values: int) -> str:
 
 def test_the_history_tells_what_each_second_brought() -> None:
     counters = Counters()
-    counters.tell("IngestFunction", metric(1000, EventsAccepted=3, EventsIgnored=1))
-    counters.tell("IngestFunction", metric(1000, EventsAccepted=2))
-    counters.tell("IngestFunction", metric(1002, EventsAccepted=7))
+    counters.add("IngestFunction", metric(1000, EventsAccepted=3, EventsIgnored=1))
+    counters.add("IngestFunction", metric(1000, EventsAccepted=2))
+    counters.add("IngestFunction", metric(1002, EventsAccepted=7))
     assert counters.history(("EventsAccepted", "EventsIgnored"), until=1003, seconds=4) == [0, 6, 0, 7]
     assert counters.totals["EventsAccepted"] == 12
 
@@ -159,20 +159,20 @@ def test_the_history_tells_what_each_second_brought() -> None:
 def test_the_history_forgets_what_is_long_ago() -> None:
     counters = Counters()
     for second in range(1000, 3000):
-        counters.tell("IngestFunction", metric(second, EventsAccepted=1))
+        counters.add("IngestFunction", metric(second, EventsAccepted=1))
     assert sum(counters.history(("EventsAccepted",), until=3000, seconds=2000)) == 600
 
 
 def test_reasons_are_added_up_by_function() -> None:
     counters = Counters()
-    counters.tell("IngestFunction", json.dumps({"message": "events rejected", "by_reason": {"consent_missing": 2}}))
-    counters.tell("IngestFunction", json.dumps({"message": "events rejected", "by_reason": {"consent_missing": 1}}))
-    counters.tell("WorkerFunction", json.dumps({"message": "not everything delivered", "by_reason": {"no_access": 1}}))
+    counters.add("IngestFunction", json.dumps({"message": "events rejected", "by_reason": {"consent_missing": 2}}))
+    counters.add("IngestFunction", json.dumps({"message": "events rejected", "by_reason": {"consent_missing": 1}}))
+    counters.add("WorkerFunction", json.dumps({"message": "not everything delivered", "by_reason": {"no_access": 1}}))
     assert counters.reasons == {"IngestFunction": {"consent_missing": 3}, "WorkerFunction": {"no_access": 1}}
 
 
 @pytest.mark.parametrize("line", ['{"by_reason": 1}', '{"by_reason": {"a": "b"}}', '{"by_reason"', '{"_aws": 1}', "["])
 def test_a_line_of_another_shape_is_a_line_like_any_other(line: str) -> None:
     counters = Counters()
-    counters.tell("IngestFunction", line)
-    assert (list(counters.lines), counters.told) == ([("IngestFunction", line)], 1)
+    counters.add("IngestFunction", line)
+    assert (list(counters.lines), counters.line_count) == ([("IngestFunction", line)], 1)
