@@ -12,23 +12,26 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Annotated, Any
+
+import pydantic
 
 from local.amazon import countries
 from local.amazon.audiences import Audience
 from local.amazon.records import Record, Upload
+from local.amazon.refusals import STRICT
 
 KEPT = 10_000  # finished jobs whose outcome can still be asked for
 SWEEPS_PER_DELAY = 4
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class JobFault:
     """What a fault rule does to the jobs of the uploads it matches."""
 
     state: str | None = None  # any text, also one that Amazon never documented; PENDING never ends
     failed: int | float | tuple[str, ...] = ()  # the first n records, a share of them (below 1), or these members
-    delay: float | None = None  # seconds, instead of the usual delay
+    delay: Annotated[float, pydantic.Field(ge=0)] | None = None  # seconds, instead of the usual delay
     order: str | None = None  # "reverse": the jobs of this rule wait for each other, and the last one ends first
 
 

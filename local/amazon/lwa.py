@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
+
+from local.amazon.refusals import STRICT
+
 CODE_LIFETIME = 300.0  # seconds
 SCOPES = frozenset(
     {"advertising::campaign_management", "advertising::audiences", "cpc_advertising:campaign_management", "profile"}
 )
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class TokenFault:
     """What a fault rule does to the access tokens given out."""
 

@@ -4,6 +4,9 @@ import json
 from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, TypeGuard
 
+from pydantic import ConfigDict
+
+STRICT = ConfigDict(extra="forbid", strict=True)
 MAX_LONG = 2**63 - 1  # Amazon declares unsigned 64-bit ids but parses them into a signed Java long
 
 
