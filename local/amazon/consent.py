@@ -1,6 +1,8 @@
 """Login with Amazon over HTTP: the consent page, where a person allows or denies access, and the token endpoint."""
 
 from html import escape
+from pathlib import Path
+from string import Template
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from aiohttp import web
@@ -14,28 +16,7 @@ _HTML = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
 }
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Sandbox of Login with Amazon</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 34em; margin: 4em auto; padding: 0 1em }}
-button {{ font: inherit; padding: .5em 1.5em; margin-right: 1em }}
-</style>
-<h1>Sandbox of Login with Amazon</h1>
-<p>This is not Amazon. No account is involved, and nothing leaves this machine.</p>
-<p>The application <strong>{client}</strong> asks for:</p>
-<ul>{scopes}</ul>
-<p>Your answer goes to <strong>{target}</strong>.</p>
-<form method="post" action="/ap/oa">
-{fields}
-<button name="answer" value="allow">Allow</button>
-<button name="answer" value="deny">Deny</button>
-</form>
-</html>
-"""
+_PAGE = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 _REFUSED = "<!doctype html><title>Sandbox of Login with Amazon</title><p>This request cannot be shown: {reason}.</p>"
 _ASKED = ("client_id", "scope", "response_type", "redirect_uri", "state", "code_challenge", "code_challenge_method")
 
@@ -51,7 +32,7 @@ async def show_consent(request: web.Request) -> web.Response:
     fields = "\n".join(
         f'<input type="hidden" name="{name}" value="{escape(asked[name])}">' for name in _ASKED if name in asked
     )
-    page = _PAGE.format(
+    page = _PAGE.substitute(
         client=escape(asked["client_id"]),
         scopes="".join(f"<li>{escape(scope)}</li>" for scope in asked["scope"].split()),
         target=escape(urlsplit(asked["redirect_uri"]).netloc),
