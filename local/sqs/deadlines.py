@@ -33,11 +33,6 @@ class Deadlines:
         if self._due.pop(key, None) is not None:
             self._rebuild_if_stale()
 
-    def clear(self) -> None:
-        """Forget every key."""
-        self._due.clear()
-        self._heap.clear()
-
     def first(self) -> float | None:
         """The earliest deadline, or None when there is none."""
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:

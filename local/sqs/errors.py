@@ -26,7 +26,7 @@ class QueueDoesNotExist(SqsError, code="AWS.SimpleQueueService.NonExistentQueue"
 
 
 class QueueNameExists(SqsError, code="QueueAlreadyExists"):
-    """The queue exists, with other attributes."""
+    """The queue exists."""
 
 
 class EmptyBatchRequest(SqsError):

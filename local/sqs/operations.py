@@ -28,7 +28,6 @@ ACCOUNT = "123456789012"  # moto's, so that all ARNs of the local stack agree
 MAX_MESSAGES = 10  # in one receive and in one batch
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")  # of queues and of batch entries
-_ATTRIBUTE_NAME = re.compile(r"(?!aws\.|amazon\.|\.)(?!.*\.\.)[a-z0-9_.-]{1,256}(?<!\.)", re.IGNORECASE)
 # Source: API Reference, SendMessage: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -59,19 +58,18 @@ class Operations:
         return {"QueueUrls": urls} if urls else {}
 
     def get_queue_attributes(self, request: Parameters) -> Answer:
-        """GetQueueAttributes. Only what is asked for and set; without names, nothing."""
+        """GetQueueAttributes: the counts and the ARN, as far as they are asked for."""
         queue, wanted = self._queues.find(request.text("QueueUrl")), set(request.texts("AttributeNames"))
         counts = self._queues.counts(queue.name)
-        known = queue.settings.attributes() | {
+        known = {
             "ApproximateNumberOfMessages": str(counts.visible),
             "ApproximateNumberOfMessagesNotVisible": str(counts.in_flight),
             "ApproximateNumberOfMessagesDelayed": str(counts.delayed),
             "QueueArn": f"arn:aws:sqs:{self._region}:{ACCOUNT}:{queue.name}",
         }
-        if wanted - known.keys() - {"All", "RedrivePolicy"}:
+        if wanted - known.keys() - {"All"}:
             raise InvalidAttributeName("Unknown Attribute. The local queue server does not know it.")
-        chosen = {name: value for name, value in known.items() if name in wanted or "All" in wanted}
-        return {"Attributes": chosen} if chosen else {}
+        return {"Attributes": {name: value for name, value in known.items() if name in wanted or "All" in wanted}}
 
     def delete_queue(self, request: Parameters) -> Answer:
         """DeleteQueue. Unlike at AWS, the name is free again at once."""
@@ -193,13 +191,11 @@ class _Content(NamedTuple):
 
 def _content(entry: Parameters) -> _Content:
     """Read SendMessage or one entry of SendMessageBatch. Raises SqsError."""
-    attributes = {name: _attribute(name, value) for name, value in entry.object_map("MessageAttributes").items()}
+    attributes = {name: _attribute(value) for name, value in entry.object_map("MessageAttributes").items()}
     return _Content(_clean(entry.text("MessageBody")), attributes, entry.number("DelaySeconds", 0, MAX_DELAY))
 
 
-def _attribute(name: str, value: Parameters) -> MessageAttribute:
-    if not _ATTRIBUTE_NAME.fullmatch(name):
-        raise InvalidParameterValueException("A message attribute has a name that is not allowed.")
+def _attribute(value: Parameters) -> MessageAttribute:
     if value.text("DataType") != "String":
         raise UnsupportedOperation("The local queue server takes message attributes of the type String only.")
     return MessageAttribute("String", _clean(value.text("StringValue")))

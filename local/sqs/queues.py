@@ -28,16 +28,10 @@ class SqsQueues:
     # Queues
 
     def create(self, name: str, attributes: Mapping[str, str] | None = None) -> Queue:
-        """Create a queue, or return the one that exists when it has these attributes.
-
-        Raises: QueueNameExists, InvalidAttributeName, InvalidAttributeValue.
-        """
-        existing = self._queues.get(name)
-        settings = (existing.settings if existing else QueueSettings()).with_attributes(attributes or {})
-        if existing is not None:
-            if settings != existing.settings:
-                raise QueueNameExists("A queue already exists with the same name and a different value for attributes.")
-            return existing
+        """Create a queue. Raises: QueueNameExists, InvalidAttributeName, InvalidAttributeValue."""
+        if name in self._queues:
+            raise QueueNameExists("A queue already exists with the same name.")
+        settings = QueueSettings.from_attributes(attributes or {})
         if settings.redrive is not None and settings.redrive.dead_letter_queue not in self._queues:
             raise InvalidAttributeValue("Invalid value for the parameter RedrivePolicy: the target does not exist.")
         queue = self._queues[name] = Queue(name, settings, self._in_flight_limit)

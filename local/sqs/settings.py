@@ -1,8 +1,8 @@
-"""The attributes of a queue: their ranges, their defaults, and how they are spelled."""
+"""The attributes with which a queue is created: their ranges and their defaults."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from local.sqs.errors import InvalidAttributeName, InvalidAttributeValue
@@ -27,12 +27,11 @@ class RedrivePolicy:
 
     dead_letter_queue: str  # name
     max_receives: int
-    text: str = field(compare=False)  # as it was set
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """The attributes that can be set; the defaults are those of SQS."""
+    """The attributes that can be set, with the defaults of SQS."""
 
     delay: int = 0  # seconds
     retention: int = 345_600  # seconds, 4 days
@@ -40,27 +39,23 @@ class QueueSettings:
     visibility: int = 30  # seconds
     redrive: RedrivePolicy | None = None
 
-    def with_attributes(self, attributes: Mapping[str, str]) -> "QueueSettings":
-        """These settings, changed by SQS attributes (all values are strings, the numbers too).
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, str]) -> "QueueSettings":
+        """Read SQS attributes; all values are strings, the numbers too.
 
         Raises:
             InvalidAttributeName: none of the five that this server knows.
             InvalidAttributeValue: out of range, or a redrive policy that is not one.
         """
-        changed: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for name, value in attributes.items():
             if name in _RANGES:
-                changed[_RANGES[name][0]] = _seconds(name, value)
+                settings[_RANGES[name][0]] = _seconds(name, value)
             elif name == "RedrivePolicy":
-                changed["redrive"] = _redrive(value) if value else None
+                settings["redrive"] = _redrive(value)
             else:
                 raise InvalidAttributeName("Unknown Attribute. The local queue server does not know it.")
-        return replace(self, **changed)
-
-    def attributes(self) -> dict[str, str]:
-        """The same as SQS spells it."""
-        seconds = {name: str(getattr(self, attribute)) for name, (attribute, *_) in _RANGES.items()}
-        return seconds | ({"RedrivePolicy": self.redrive.text} if self.redrive else {})
+        return cls(**settings)
 
 
 def _seconds(name: str, value: str) -> int:
@@ -81,4 +76,4 @@ def _redrive(text: str) -> RedrivePolicy:
             "Invalid value for the parameter RedrivePolicy: deadLetterTargetArn, and maxReceiveCount from 1 to 1000, "
             "are needed."
         )
-    return RedrivePolicy(target.rsplit(":", 1)[-1], receives, text)
+    return RedrivePolicy(target.rsplit(":", 1)[-1], receives)

@@ -313,11 +313,9 @@ def test_a_queue_is_found_by_name_url_and_arn(queues: SqsQueues, reference: str)
     assert queues.find(reference).name == "work"
 
 
-def test_a_queue_may_be_created_again_with_the_same_attributes_only(queues: SqsQueues) -> None:
-    queue = queues.create("work", {"VisibilityTimeout": "30"})
-    assert queue is queues.find("work")
+def test_a_queue_is_created_once(queues: SqsQueues) -> None:
     with pytest.raises(QueueNameExists):
-        queues.create("work", {"VisibilityTimeout": "31"})
+        queues.create("work")
 
 
 @pytest.mark.parametrize(
