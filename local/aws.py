@@ -40,7 +40,7 @@ class Moto:
         self._apps: dict[str, WSGIApplication] = {}
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """Build the services, which takes most of a second, and forget everything at the end."""
+        """Build the services, which takes most of a second, and reset their state at the end."""
         loop = asyncio.get_running_loop()
         for prefix, service in _MOTO_SERVICES.items():
             self._apps[prefix] = await loop.run_in_executor(self._thread, create_backend_app, service)

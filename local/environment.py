@@ -21,7 +21,7 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What Lambda tells a handler beside the event."""
+    """What Lambda passes to a handler beside the event."""
 
     aws_request_id: str
     function_name: str
@@ -52,7 +52,7 @@ def main() -> None:
             context = Context(invocation["id"], folder.rstrip("/").rsplit("/", 1)[-1], invocation["deadline"])
             try:
                 answer = json.dumps({"result": lambda_handler(invocation["event"], context)})
-            except Exception as error:  # noqa: BLE001 - as Lambda does: report whatever escapes and live on
+            except Exception as error:  # noqa: BLE001 - as Lambda does: report the error and take the next invocation
                 traceback.print_exc()
                 answer = json.dumps({"error": type(error).__name__})
             sys.stdout.flush()

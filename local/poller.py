@@ -47,8 +47,8 @@ class Poller:
         closes = float("inf")
         while len(batch) < self._source.batch_size and loop.time() < closes:
             wait = min(20.0, closes - loop.time())
-            wanted = min(POLL, self._source.batch_size - len(batch))
-            received = await self._queues.receive(self._url, wanted, max(0.0, wait))
+            limit = min(POLL, self._source.batch_size - len(batch))
+            received = await self._queues.receive(self._url, limit, max(0.0, wait))
             if received and not batch:
                 closes = loop.time() + self._source.window
             batch += received

@@ -102,7 +102,7 @@ class Template:
         return cls(read_document(path), parameters)
 
     def name(self, logical_id: str, ref: str, **attributes: Any) -> None:
-        """Say what `Ref` and `GetAtt` of a resource give."""
+        """Set what `Ref` and `GetAtt` of a resource give."""
         self._names[logical_id] = ref
         self._attributes.update({(logical_id, attribute): value for attribute, value in attributes.items()})
 

@@ -20,7 +20,7 @@ TIMEOUT = 30.0  # seconds for the queue, the worker and Amazon's job
 
 
 def main() -> None:
-    """Do what the command line says; raise where the stack does not answer as it must."""
+    """Run the check that the command line names; exit with 1 where the stack does not answer as it must."""
     stack, *rest = sys.argv[1:]
     outputs = _outputs(stack)
     if rest == ["--paused"]:
@@ -46,7 +46,7 @@ def _connect(outputs: dict[str, str]) -> str:
 
 
 def _post(api: str, key: str) -> requests.Response:
-    # The name of the API need not resolve: loopback answers, the Host header says which API is meant.
+    # The name of the API need not resolve: loopback answers, the Host header names the API.
     host = api.removeprefix("http://")
     return requests.post(
         f"http://127.0.0.1:{host.rpartition(':')[2]}/v1/events",

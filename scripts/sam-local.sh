@@ -1,6 +1,6 @@
 #!/bin/bash
 # Run the built functions under `sam local invoke`, on the Lambda events of events/lambda/, and check what they answer.
-# Needs root on Debian 13 with python3.13, and docker.io with docker-cli and iptables; says "skipped:" where one is missing.
+# Needs root on Debian 13 with python3.13, and docker.io with docker-cli and iptables; prints "skipped:" where one is missing.
 # AWS and Amazon are stand-ins (scripts/stand_ins.py) on Docker's bridge, which containers reach and the network does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,7 +30,7 @@ image=audience-sync-standin:$(cat scripts/standin-image.sh requirements/runtime.
 docker image inspect "$image" >/dev/null 2>&1 || scripts/standin-image.sh "$image"
 step "Docker runs and has the image $image"
 
-# The template says arm64; a container here can only be what this machine is.
+# The template sets arm64; a container here has this machine's architecture.
 machine=$(uname -m)
 architecture=${machine/aarch64/arm64}
 LAYER_MACHINE=$machine scripts/build.sh --build-dir "$work/build" >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }

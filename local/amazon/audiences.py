@@ -13,7 +13,7 @@ from local.amazon.validation import MAX_TTL
 type Pair = tuple[str, str]  # field, digest
 type Removal = Literal["identifiers", "member", "hashes"]
 
-FRESH = 900.0  # seconds; Amazon brings members into DSP within 15 minutes, and tells no size before
+FRESH = 900.0  # seconds; Amazon brings members into DSP within 15 minutes, and gives no size before
 UNKNOWN = -1  # how Amazon writes a size that it does not know yet
 
 
@@ -22,7 +22,7 @@ class Member:
     """One person in one audience."""
 
     identifiers: tuple[Pair, ...]
-    since: float  # epoch seconds; a repeated CREATE restarts it, as Amazon's guide implies without saying so
+    since: float  # epoch seconds; a repeated CREATE restarts it, as Amazon's guide implies
     matched: bool
 
 
@@ -73,7 +73,7 @@ class Audience:
         """Count as Amazon does: all records held, those matched, those in DSP. -1 where it is not known yet."""
         if self._first_applied is None:
             return dict.fromkeys(("receivedRecordSize", "idResolutionCount", "dspAudienceSize"), UNKNOWN)
-        # Members stand in the order of `since`, so that the expired ones are the first: no pass over all the others.
+        # Members are in the order of `since`, so that the expired ones are the first: no pass over all the others.
         expired = list(takewhile(lambda member: self._is_expired(member, now), self._members.values()))
         matched = self._matched - sum(member.matched for member in expired)
         return {
@@ -90,7 +90,7 @@ class Audience:
         before = self._members.pop(record.external_user_id, None)
         if before:
             self._matched -= before.matched
-            pairs = tuple(dict.fromkeys(before.identifiers + pairs))  # nothing says that an old identity goes
+            pairs = tuple(dict.fromkeys(before.identifiers + pairs))  # not documented that old ones are dropped
         country = record.country or self.country
         matched = (country is None or country in countries.MATCHED) and _is_match(pairs, self.match_share)
         self._members[record.external_user_id] = Member(pairs, now, matched)

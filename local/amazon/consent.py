@@ -62,7 +62,7 @@ async def answer_consent(request: web.Request) -> web.Response:
 
 
 async def give_token(request: web.Request) -> web.Response:
-    """POST /auth/o2/token: the form stands in the body, so that secrets stay out of URLs and logs."""
+    """POST /auth/o2/token: the form is in the body, so that secrets stay out of URLs and logs."""
     sandbox = request.app[SANDBOX]
     headers = {"Cache-Control": "no-store"}
     try:

@@ -87,7 +87,7 @@ async def clear_faults(request: web.Request) -> web.Response:
 
 
 async def reset(request: web.Request) -> web.Response:
-    """POST /sandbox/reset: forget everything but the tokens given out."""
+    """POST /sandbox/reset: remove everything but the tokens given out."""
     request.app[SANDBOX].reset()
     return web.Response(status=204)
 

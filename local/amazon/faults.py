@@ -16,7 +16,7 @@ times: how often the rule fires at most. Without it: once if the rule has an nth
 do:
   delay               seconds until the answer leaves; the request has taken effect before
   status, headers, body   answer this; with a status from 300 the request has no effect. A body is text or JSON
-  apply               true or false: whether the request takes effect, whatever the status says
+  apply               true or false: whether the request takes effect, whatever the status is
   close_before_read   reset the connection; nothing was read, nothing takes effect
   close_after_apply   the request takes effect; the connection is reset instead of an answer
   close_mid_response  the request takes effect; half an answer, then the end
@@ -83,7 +83,7 @@ class Match:
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     def covers(self, call: Call) -> bool:
-        """Tell whether everything but nth and probability holds."""
+        """Return whether everything but nth and probability holds."""
         return (
             fnmatchcase(call.path, self.path)
             and self.method in (None, call.method)

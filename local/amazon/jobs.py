@@ -2,7 +2,7 @@
 
 A job ends at the first sweep that comes at least `delay` seconds after it was received; sweeps are a quarter of the
 delay apart. Jobs of one sweep end in an order shuffled by the seed, unless `in_order` is set: Amazon promises none.
-Nothing runs in the background: everything due happens, in the order of its time, before anyone is answered.
+Nothing runs in the background: before each answer the jobs that are due end, in the order of their times.
 """
 
 import heapq
@@ -67,21 +67,21 @@ class Job:
         }
 
 
-class Agenda:
-    """What has to happen at what time."""
+class Scheduler:
+    """Calls that are due at a time."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[float, float, int, Callable[[float], None]]] = []
+        self._calls: list[tuple[float, float, int, Callable[[float], None]]] = []
         self._arrivals = count()
 
     def at(self, due: float, rank: float, act: Callable[[float], None]) -> None:
-        """Have `act` called with `due`, by rank among those of the same time."""
-        heapq.heappush(self._waiting, (due, rank, next(self._arrivals), act))
+        """Schedule `act` to be called with `due`; `rank` orders those of the same time."""
+        heapq.heappush(self._calls, (due, rank, next(self._arrivals), act))
 
-    def catch_up(self, now: float) -> None:
-        """Let everything happen that is due by now, in order."""
-        while self._waiting and self._waiting[0][0] <= now:
-            due, _, _, act = heapq.heappop(self._waiting)
+    def run_due(self, now: float) -> None:
+        """Make all calls that are due by now, in order."""
+        while self._calls and self._calls[0][0] <= now:
+            due, _, _, act = heapq.heappop(self._calls)
             act(due)
 
 
@@ -89,9 +89,9 @@ class Jobs:
     """All jobs, by id. Ids and the shuffle follow from the seed."""
 
     def __init__(
-        self, agenda: Agenda, audiences: dict[int, Audience], *, delay: float, seed: int, in_order: bool
+        self, scheduler: Scheduler, audiences: dict[int, Audience], *, delay: float, seed: int, in_order: bool
     ) -> None:
-        self._agenda = agenda
+        self._scheduler = scheduler
         self._audiences = audiences
         self._delay = delay
         self._in_order = in_order
@@ -133,14 +133,14 @@ class Jobs:
         return self._audiences.get(job.upload.audience_id)
 
     def _schedule(self, job: Job) -> None:
-        self._agenda.at(job.due, job.rank, lambda now: self._end(job, now))
+        self._scheduler.at(job.due, job.rank, lambda now: self._end(job, now))
 
     def _next_sweep(self, time: float) -> float:
         apart = self._delay / SWEEPS_PER_DELAY
         return math.ceil(time / apart) * apart if apart else time
 
     def _end(self, job: Job, now: float) -> None:
-        if job.due > now:  # put off meanwhile
+        if job.due > now:  # a later job of the same rule has moved it
             self._schedule(job)
             return
         del self.pending[job.job_id]

@@ -70,7 +70,7 @@ class Login:
         self._access_tokens: dict[str, _AccessToken] = {}
 
     def admits(self, token: str, now: float) -> bool:
-        """Tell whether the API takes this access token for one more request."""
+        """Return whether the API takes this access token for one more request."""
         known = self._access_tokens.get(token)
         if known is None or now >= known.expires_at:
             return False
@@ -135,7 +135,7 @@ class Login:
 
 
 def read_form(fields: list[tuple[str, str]]) -> dict[str, str]:
-    """Read a form in which every field stands once. Raises LoginRefusal."""
+    """Read a form in which every field occurs once. Raises LoginRefusal."""
     form = dict(fields)
     if len(form) < len(fields):
         raise LoginRefusal("invalid_request", "A parameter is repeated")

@@ -7,7 +7,7 @@ from typing import Any
 from local.amazon.audiences import Audience, AudienceIds, Removal
 from local.amazon.connections import Connections
 from local.amazon.faults import Effect, Faults
-from local.amazon.jobs import Agenda, Jobs
+from local.amazon.jobs import Jobs, Scheduler
 from local.amazon.ledger import Ledger, Requests
 from local.amazon.lwa import Login
 from local.amazon.records import Upload
@@ -41,16 +41,16 @@ class Sandbox:
         self.reset()
 
     def seed(self, audience_id: int, body: dict[str, Any]) -> None:
-        """Have an audience from the start, under an id of the caller's. A reset empties it but keeps it."""
+        """Add an audience from the start, under an id of the caller's. A reset empties it but keeps it."""
         self._seeded[audience_id] = body
         self.audiences[audience_id] = self._audience(audience_id, body)
 
     def reset(self) -> None:
-        """Forget all but the seeded audiences, the authorizations and the tokens: what a client holds stays good."""
+        """Reset all but the seeded audiences, the authorizations and the tokens: what a client holds stays valid."""
         options, seed = self.options, self._seed
         self.audiences: dict[int, Audience] = {}
-        self._agenda = Agenda()
-        self.jobs = Jobs(self._agenda, self.audiences, delay=self._job_delay, seed=seed, in_order=options.in_order)
+        self._scheduler = Scheduler()
+        self.jobs = Jobs(self._scheduler, self.audiences, delay=self._job_delay, seed=seed, in_order=options.in_order)
         self.connections = Connections(seed=seed, client_id=self.login.client_id, terms_accepted=options.terms_accepted)
         self.requests = Requests()
         self.ledger = Ledger()
@@ -59,9 +59,9 @@ class Sandbox:
         self.audiences |= {known: self._audience(known, body) for known, body in self._seeded.items()}
 
     def now(self) -> float:
-        """Let everything that is due happen, and return the time, in epoch seconds."""
+        """End the jobs that are due, and return the time, in epoch seconds."""
         time = self.clock()
-        self._agenda.catch_up(time)
+        self._scheduler.run_due(time)
         return time
 
     def create_audience(self, body: dict[str, Any], request: int) -> Audience:
@@ -111,7 +111,7 @@ class Sandbox:
             self._queue(upload, job_id, request, effect, self.clock())
         else:
             due = self.clock() + effect.apply_late
-            self._agenda.at(due, float("-inf"), lambda now: self._queue(upload, job_id, request, effect, now))
+            self._scheduler.at(due, float("-inf"), lambda now: self._queue(upload, job_id, request, effect, now))
         return job_id
 
     def _queue(self, upload: Upload, job_id: str, request: int, effect: Effect, now: float) -> None:

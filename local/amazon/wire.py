@@ -13,7 +13,7 @@ from local.amazon.exchange import EFFECT, ENTRY, RAW, SANDBOX
 from local.amazon.faults import Call, Effect
 
 OWN_PATHS = "/sandbox/"
-_PIECE = 65_536  # bytes read at a time
+_CHUNK = 65_536  # bytes read at a time
 
 
 @web.middleware
@@ -53,9 +53,9 @@ async def _read(request: web.Request, limit: int) -> bytes:
     with contextlib.suppress(
         web.RequestPayloadError
     ):  # a broken encoding is refused by its header, half a body as JSON
-        async for piece in request.content.iter_chunked(_PIECE):
+        async for chunk in request.content.iter_chunked(_CHUNK):
             if len(kept) <= limit:
-                kept += piece
+                kept += chunk
     return bytes(kept)
 
 
@@ -94,7 +94,7 @@ def _reset(request: web.Request) -> web.Response:
         with contextlib.suppress(OSError):  # a client that has left is as good as reset
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
-    return web.Response()  # goes nowhere
+    return web.Response()  # is never sent
 
 
 async def _break_off(request: web.Request, answer: web.Response) -> web.StreamResponse:

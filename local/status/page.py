@@ -47,7 +47,7 @@ def status_page(stack: StackView) -> Callable[[web.Request], Awaitable[web.Respo
 
 
 def content_security_policy(page: str) -> str:
-    """Allow the style and the script that stand in the page, requests to its own origin, and nothing else."""
+    """Allow the style and the script in the page, requests to its own origin, and nothing else."""
     return "; ".join(
         [
             "default-src 'none'",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from local.people import Person, audience_event
+from local.sample_profiles import Person, audience_event
 from local.stack import EXAMPLE
 from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack
 from tests.patience import until

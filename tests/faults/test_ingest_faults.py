@@ -18,8 +18,8 @@ import pytest
 from audience_sync.membership import MAX_MESSAGE
 from functions.ingest import handler
 from local.functions import Environment, FunctionError
-from local.people import Person, audience_event
 from local.resources import CREDENTIALS
+from local.sample_profiles import Person, audience_event
 from local.template import REGION
 from tests.faults.proxy import Effect, Front, answer_after, fail_entries, hang_up, hold, lose_answer, refuse
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context

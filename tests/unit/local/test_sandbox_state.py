@@ -9,7 +9,7 @@ from local.amazon import ledger
 from local.amazon.app import build_app
 from local.amazon.audiences import Audience, AudienceIds
 from local.amazon.exchange import SANDBOX
-from local.amazon.jobs import Agenda
+from local.amazon.jobs import Scheduler
 from local.amazon.records import Record
 from tests.unit.local.sandbox_bodies import AUDIENCE
 
@@ -33,17 +33,17 @@ def test_the_oldest_requests_are_forgotten_and_still_counted() -> None:
     assert [entry.n for entry in requests.since(0)][:1] == [6]
 
 
-def test_the_agenda_keeps_to_the_order_of_time_however_late_it_is_looked_at() -> None:
+def test_the_scheduler_keeps_to_the_order_of_time_however_late_it_runs() -> None:
     happened: list[tuple[str, float]] = []
-    agenda = Agenda()
+    scheduler = Scheduler()
 
     def first(now: float) -> None:
         happened.append(("first", now))
-        agenda.at(15.0, 0.0, lambda later: happened.append(("follows from the first", later)))
+        scheduler.at(15.0, 0.0, lambda later: happened.append(("follows from the first", later)))
 
-    agenda.at(20.0, 0.0, lambda now: happened.append(("last", now)))
-    agenda.at(10.0, 0.0, first)
-    agenda.catch_up(100.0)
+    scheduler.at(20.0, 0.0, lambda now: happened.append(("last", now)))
+    scheduler.at(10.0, 0.0, first)
+    scheduler.run_due(100.0)
     assert happened == [("first", 10.0), ("follows from the first", 15.0), ("last", 20.0)]
 
 

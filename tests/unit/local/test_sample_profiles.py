@@ -8,7 +8,7 @@ import pytest
 
 from audience_sync.amazon_ads.normalize import identifier
 from audience_sync.segment.signature import is_signed
-from local.people import Person, audience_event, batches, segment_request
+from local.sample_profiles import Person, audience_event, batches, segment_request
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
 KEY, SECRET = "event-key-for-the-tests-1", "signing-secret-for-the-tests-2"
