@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from local.template import ROOT, Function
 
 MAX_ENVIRONMENTS = 10  # processes of one function; a laptop is not a region
 LONGEST_LINE = 2**20  # bytes that a function may print in one line
+MAX_ANSWER = 2**24  # bytes; Lambda's limit is 6 MB
 
 OnLine = Callable[[str, str], None]  # function name, line
 
@@ -58,7 +58,7 @@ class Environment:
             )
         environment = cls(process, ours, on_line)
         try:
-            environment._streams = await asyncio.open_connection(sock=ours)
+            environment._streams = await asyncio.open_connection(sock=ours, limit=MAX_ANSWER)
             await environment._receive()
         except BaseException:
             await environment.close()
@@ -72,9 +72,9 @@ class Environment:
             FunctionError: it raised, ended or ran into its timeout. In the latter two cases this environment is gone.
         """
         assert self._streams is not None  # noqa: S101 - set by start
-        frame = json.dumps({"id": str(uuid4()), "event": event, "deadline": time.time() + timeout}).encode()
+        invocation = json.dumps({"id": str(uuid4()), "event": event, "deadline": time.time() + timeout})
         try:
-            self._streams[1].write(struct.pack(">I", len(frame)) + frame)
+            self._streams[1].write(invocation.encode() + b"\n")
             answer = await asyncio.wait_for(self._receive(), timeout)
         except TimeoutError:
             self.kill()
@@ -82,6 +82,9 @@ class Environment:
         except (asyncio.IncompleteReadError, ConnectionError):
             self.kill()
             raise FunctionError("the process ended") from None
+        except asyncio.LimitOverrunError:
+            self.kill()
+            raise FunctionError("the answer is too long") from None
         except asyncio.CancelledError:
             self.kill()  # or its answer would be taken for that of the next invocation
             raise
@@ -112,8 +115,7 @@ class Environment:
 
     async def _receive(self) -> dict[str, Any]:
         assert self._streams is not None  # noqa: S101 - set by start
-        header = await self._streams[0].readexactly(4)
-        answer: dict[str, Any] = json.loads(await self._streams[0].readexactly(struct.unpack(">I", header)[0]))
+        answer: dict[str, Any] = json.loads(await self._streams[0].readuntil())
         return answer
 
     async def _forward(self) -> None:

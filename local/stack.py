@@ -21,7 +21,7 @@ from local.poller import Poller
 from local.serving import serve
 from local.sqs.queues import SqsQueues
 from local.stack_view import StackView
-from local.status import status_page
+from local.status.page import status_page
 from local.template import REGION, ScheduleSource, Template
 
 GRACE = 1.0  # seconds that invocations of pollers get to end by themselves

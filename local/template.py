@@ -1,5 +1,6 @@
 """Reads template.yaml as far as a local stack needs it, so that local and deployed cannot drift apart."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,13 +201,11 @@ class Template:
         ]
 
     def _substituted(self, text: str) -> str:
-        parts = text.split("${")
-        out = parts[0]
-        for part in parts[1:]:
-            name, _, rest = part.partition("}")
-            value = self._attributes[tuple(name.split(".", 1))] if "." in name else self._names[name]  # type: ignore[index]
-            out += f"{value}{rest}"
-        return out
+        def value(match: re.Match[str]) -> str:
+            name, _, attribute = match[1].partition(".")
+            return str(self._attributes[name, attribute] if attribute else self._names[name])
+
+        return re.sub(r"\$\{([^}]+)\}", value, text)
 
     def _holds(self, condition: str | None) -> bool:
         return condition is None or self._truth(self._document["Conditions"][condition])

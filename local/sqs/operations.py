@@ -1,7 +1,7 @@
 """The operations of SQS that this project calls: a request in, an answer or an SqsError out."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from local.sqs.errors import (
@@ -15,6 +15,7 @@ from local.sqs.errors import (
     MissingRequiredParameterException,
     SqsError,
     TooManyEntriesInBatchRequest,
+    UnknownOperationException,
     UnsupportedOperation,
 )
 from local.sqs.message import MessageAttribute, Received, md5_of_attributes, md5_of_body, size_of
@@ -39,9 +40,29 @@ class Operations:
         self._queues = queues
         self._region = region
         self._base_url = base_url
+        self._by_name: dict[str, Callable[[Parameters], Answer]] = {
+            "ChangeMessageVisibility": self._change_message_visibility,
+            "ChangeMessageVisibilityBatch": self._change_message_visibility_batch,
+            "CreateQueue": self._create_queue,
+            "DeleteMessage": self._delete_message,
+            "DeleteMessageBatch": self._delete_message_batch,
+            "DeleteQueue": self._delete_queue,
+            "GetQueueAttributes": self._get_queue_attributes,
+            "ListQueues": self._list_queues,
+            "PurgeQueue": self._purge_queue,
+            "SendMessage": self._send_message,
+            "SendMessageBatch": self._send_message_batch,
+        }
 
-    def create_queue(self, request: Parameters) -> Answer:
-        """CreateQueue."""
+    async def run(self, operation: str, request: Parameters) -> Answer:
+        """Run one operation. Raises SqsError, of the kinds that the operation documents."""
+        if operation == "ReceiveMessage":  # the only one that waits
+            return await self._receive_message(request)
+        if operation not in self._by_name:
+            raise UnknownOperationException("This is not an operation of the local queue server.")
+        return self._by_name[operation](request)
+
+    def _create_queue(self, request: Parameters) -> Answer:
         name = request.text("QueueName")
         if not _NAME.fullmatch(name):
             raise InvalidParameterValueException(
@@ -51,14 +72,12 @@ class Operations:
         self._queues.create(name, request.text_map("Attributes"))
         return {"QueueUrl": self._url(name)}
 
-    def list_queues(self, request: Parameters) -> Answer:
-        """ListQueues, all on one page."""
+    def _list_queues(self, request: Parameters) -> Answer:
         prefix = request.optional_text("QueueNamePrefix")
         urls = [self._url(name) for name in self._queues.names() if name.startswith(prefix)]
         return {"QueueUrls": urls} if urls else {}
 
-    def get_queue_attributes(self, request: Parameters) -> Answer:
-        """GetQueueAttributes: the counts and the ARN, as far as they are asked for."""
+    def _get_queue_attributes(self, request: Parameters) -> Answer:
         queue, wanted = self._queues.find(request.text("QueueUrl")), set(request.texts("AttributeNames"))
         counts = self._queues.counts(queue.name)
         known = {
@@ -71,18 +90,15 @@ class Operations:
             raise InvalidAttributeName("Unknown Attribute. The local queue server does not know it.")
         return {"Attributes": {name: value for name, value in known.items() if name in wanted or "All" in wanted}}
 
-    def delete_queue(self, request: Parameters) -> Answer:
-        """DeleteQueue. Unlike at AWS, the name is free again at once."""
-        self._queues.remove(request.text("QueueUrl"))
+    def _delete_queue(self, request: Parameters) -> Answer:
+        self._queues.remove(request.text("QueueUrl"))  # unlike at AWS, the name is free again at once
         return {}
 
-    def purge_queue(self, request: Parameters) -> Answer:
-        """PurgeQueue. Unlike at AWS, as often as one likes."""
-        self._queues.find(request.text("QueueUrl")).purge()
+    def _purge_queue(self, request: Parameters) -> Answer:
+        self._queues.find(request.text("QueueUrl")).purge()  # unlike at AWS, as often as one likes
         return {}
 
-    def send_message(self, request: Parameters) -> Answer:
-        """SendMessage."""
+    def _send_message(self, request: Parameters) -> Answer:
         queue, content = request.text("QueueUrl"), _content(request)
         if content.size > MAX_BYTES:
             raise InvalidParameterValueException(
@@ -90,8 +106,8 @@ class Operations:
             )
         return self._send(queue, content)
 
-    def send_message_batch(self, request: Parameters) -> Answer:
-        """SendMessageBatch. Too much in all refuses the whole batch; an entry at fault fails alone."""
+    def _send_message_batch(self, request: Parameters) -> Answer:
+        """Too much in all refuses the whole batch; an entry at fault fails alone."""
         queue = self._queues.find(request.text("QueueUrl")).name
         contents = [(entry_id, _attempt(_content, entry)) for entry_id, entry in _entries(request)]
         size = sum(content.size for _, content in contents if isinstance(content, _Content))
@@ -104,8 +120,7 @@ class Operations:
             for entry_id, content in contents
         )
 
-    async def receive_message(self, request: Parameters) -> Answer:
-        """ReceiveMessage."""
+    async def _receive_message(self, request: Parameters) -> Answer:
         received = await self._queues.receive(
             request.text("QueueUrl"),
             request.number("MaxNumberOfMessages", 1, MAX_MESSAGES) or 1,
@@ -119,21 +134,17 @@ class Operations:
         chosen = set(request.texts("MessageAttributeNames"))
         return {"Messages": [_delivery(each, system, chosen) for each in received]} if received else {}
 
-    def delete_message(self, request: Parameters) -> Answer:
-        """DeleteMessage."""
+    def _delete_message(self, request: Parameters) -> Answer:
         return self._delete(request.text("QueueUrl"), request)
 
-    def delete_message_batch(self, request: Parameters) -> Answer:
-        """DeleteMessageBatch."""
+    def _delete_message_batch(self, request: Parameters) -> Answer:
         queue = self._queues.find(request.text("QueueUrl")).name
         return _outcomes((entry_id, _attempt(self._delete, queue, entry)) for entry_id, entry in _entries(request))
 
-    def change_message_visibility(self, request: Parameters) -> Answer:
-        """ChangeMessageVisibility."""
+    def _change_message_visibility(self, request: Parameters) -> Answer:
         return self._change_visibility(request.text("QueueUrl"), request)
 
-    def change_message_visibility_batch(self, request: Parameters) -> Answer:
-        """ChangeMessageVisibilityBatch."""
+    def _change_message_visibility_batch(self, request: Parameters) -> Answer:
         queue = self._queues.find(request.text("QueueUrl")).name
         return _outcomes(
             (entry_id, _attempt(self._change_visibility, queue, entry)) for entry_id, entry in _entries(request)
@@ -159,22 +170,6 @@ class Operations:
 
     def _url(self, queue: str) -> str:
         return f"{self._base_url}/{ACCOUNT}/{queue}"
-
-
-OPERATIONS: dict[str, Callable[[Operations, Parameters], Answer | Awaitable[Answer]]] = {
-    "ChangeMessageVisibility": Operations.change_message_visibility,
-    "ChangeMessageVisibilityBatch": Operations.change_message_visibility_batch,
-    "CreateQueue": Operations.create_queue,
-    "DeleteMessage": Operations.delete_message,
-    "DeleteMessageBatch": Operations.delete_message_batch,
-    "DeleteQueue": Operations.delete_queue,
-    "GetQueueAttributes": Operations.get_queue_attributes,
-    "ListQueues": Operations.list_queues,
-    "PurgeQueue": Operations.purge_queue,
-    "ReceiveMessage": Operations.receive_message,
-    "SendMessage": Operations.send_message,
-    "SendMessageBatch": Operations.send_message_batch,
-}
 
 
 class _Content(NamedTuple):

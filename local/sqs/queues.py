@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from local.sqs.errors import InvalidAttributeValue, OverLimit, QueueDoesNotExist, QueueNameExists
 from local.sqs.message import Message, MessageAttribute, Received
-from local.sqs.queue import IN_FLIGHT_LIMIT, Counts, Queue
+from local.sqs.queue import Counts, Queue
 from local.sqs.settings import QueueSettings
 
 MAX_SLEEP = 1.0  # seconds; a receive that waits notices a clock that is moved by hand this soon
@@ -20,9 +20,8 @@ MAX_SLEEP = 1.0  # seconds; a receive that waits notices a clock that is moved b
 class SqsQueues:
     """The queues of one account. `clock` gives epoch seconds."""
 
-    def __init__(self, clock: Callable[[], float], *, in_flight_limit: int = IN_FLIGHT_LIMIT) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._in_flight_limit = in_flight_limit
         self._queues: dict[str, Queue] = {}
 
     # Queues
@@ -34,7 +33,7 @@ class SqsQueues:
         settings = QueueSettings.from_attributes(attributes or {})
         if settings.redrive is not None and settings.redrive.dead_letter_queue not in self._queues:
             raise InvalidAttributeValue("Invalid value for the parameter RedrivePolicy: the target does not exist.")
-        queue = self._queues[name] = Queue(name, settings, self._in_flight_limit)
+        queue = self._queues[name] = Queue(name, settings)
         return queue
 
     def find(self, queue: str) -> Queue:

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from inspect import isawaitable
 from uuid import uuid4
 
 from aiohttp import web
 
-from local.sqs.errors import SerializationException, SqsError, UnknownOperationException
-from local.sqs.operations import OPERATIONS, Answer, Operations
+from local.sqs.errors import SerializationException, SqsError
+from local.sqs.operations import Operations
 from local.sqs.parameters import Parameters
 from local.sqs.queues import SqsQueues
 
@@ -23,7 +22,8 @@ def handler(queues: SqsQueues, *, region: str) -> Callable[[web.Request], Awaita
         operations = Operations(queues, region=region, base_url=f"{request.scheme}://{request.host}")
         headers = {"x-amzn-RequestId": str(uuid4())}
         try:
-            status, body = 200, await _answer(operations, request)
+            operation = request.headers.get(TARGET, "").removeprefix(PREFIX)
+            status, body = 200, await operations.run(operation, _parameters(await request.read()))
         except SqsError as error:
             status, body = 400, {"__type": error.shape, "message": str(error)}
             headers["x-amzn-query-error"] = f"{error.query_code};Sender"
@@ -34,14 +34,8 @@ def handler(queues: SqsQueues, *, region: str) -> Callable[[web.Request], Awaita
     return handle
 
 
-async def _answer(operations: Operations, request: web.Request) -> Answer:
-    """Run one operation. Raises SqsError, of the kinds that the operation documents."""
-    run = OPERATIONS.get(request.headers.get(TARGET, "").removeprefix(PREFIX))
-    if run is None:
-        raise UnknownOperationException("This is not an operation of the local queue server.")
+def _parameters(body: bytes) -> Parameters:
     try:
-        members = json.loads(await request.read() or b"{}")
+        return Parameters(json.loads(body or b"{}"))
     except ValueError:
         raise SerializationException("The request is not JSON.") from None
-    answer = run(operations, Parameters(members))
-    return await answer if isawaitable(answer) else answer

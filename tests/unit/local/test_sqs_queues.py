@@ -210,8 +210,8 @@ def test_a_message_becomes_visible_after_its_delay(
 
 def test_no_more_messages_are_in_flight_than_the_limit(clock: Clock) -> None:
     assert IN_FLIGHT_LIMIT == 120_000, "messages of a standard queue"
-    queues = SqsQueues(clock, in_flight_limit=3)
-    queues.create("work")
+    queues = SqsQueues(clock)
+    queues.create("work").in_flight_limit = 3
     for body in "abcde":
         queues.send("work", body)
     assert len(take(queues)) == 3
