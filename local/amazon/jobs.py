@@ -1,7 +1,7 @@
 """Amazon's later processing of uploads: when a job ends, in what order, and with what outcome.
 
 A job ends at the first sweep that comes at least `delay` seconds after it was received; sweeps are a quarter of the
-delay apart. Jobs of one sweep end in an order shuffled by the seed, unless `in_order` is set: Amazon promises none.
+delay apart. Jobs of one sweep end in an order shuffled by the seed: Amazon promises none.
 Nothing runs in the background: before each answer the jobs that are due end, in the order of their times.
 """
 
@@ -88,13 +88,10 @@ class Scheduler:
 class Jobs:
     """All jobs, by id. Ids and the shuffle follow from the seed."""
 
-    def __init__(
-        self, scheduler: Scheduler, audiences: dict[int, Audience], *, delay: float, seed: int, in_order: bool
-    ) -> None:
+    def __init__(self, scheduler: Scheduler, audiences: dict[int, Audience], *, delay: float, seed: int) -> None:
         self._scheduler = scheduler
         self._audiences = audiences
         self._delay = delay
-        self._in_order = in_order
         self._random = random.Random(f"jobs {seed}")
         self._arrivals = count()
         self._by_id: dict[str, Job] = {}
@@ -116,7 +113,7 @@ class Jobs:
         job = Job(job_id, upload, fault, creates=frozenset(by_action["CREATE"]), deletes=frozenset(by_action["DELETE"]))
         self._by_id[job_id] = self.pending[job_id] = job
         arrival = next(self._arrivals)
-        job.rank = arrival if self._in_order else self._random.random()
+        job.rank = self._random.random()
         job.due = now + fault.delay if fault.delay is not None else self._next_sweep(now + self._delay)
         if fault.order == "reverse":
             job.rank = -arrival

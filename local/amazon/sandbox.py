@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from local.amazon.audiences import Audience, AudienceIds, Removal
+from local.amazon.audiences import Audience, AudienceIds
 from local.amazon.connections import Connections
 from local.amazon.faults import Effect, Faults
 from local.amazon.jobs import Jobs, Scheduler
@@ -19,8 +19,6 @@ class Options:
     """Where Amazon's behaviour is not documented, or a test wants another."""
 
     max_body: int = 5_000_000  # bytes; not documented. Sister endpoints state 1, 5 or 6 MB and answer 413 above
-    in_order: bool = False  # whether jobs of one sweep end in the order they came
-    removal: Removal = "identifiers"  # what a DELETE takes away: see `audiences.Audience`
     match_share: float = 0.7  # of the members; made up
     token_lifetime: float = 3600.0  # seconds
     terms_accepted: bool = False
@@ -50,7 +48,7 @@ class Sandbox:
         options, seed = self.options, self._seed
         self.audiences: dict[int, Audience] = {}
         self._scheduler = Scheduler()
-        self.jobs = Jobs(self._scheduler, self.audiences, delay=self._job_delay, seed=seed, in_order=options.in_order)
+        self.jobs = Jobs(self._scheduler, self.audiences, delay=self._job_delay, seed=seed)
         self.connections = Connections(seed=seed, client_id=self.login.client_id, terms_accepted=options.terms_accepted)
         self.requests = Requests()
         self.ledger = Ledger()
@@ -90,7 +88,6 @@ class Sandbox:
             target.get("advertiserId"),
             target.get("connectionId"),
             dict(body["metadata"]),
-            self.options.removal,
             self.options.match_share,
         )
 

@@ -48,7 +48,7 @@ def test_the_scheduler_keeps_to_the_order_of_time_however_late_it_runs() -> None
 
 
 def test_sizes_stay_right_through_additions_removals_and_expiry() -> None:
-    audience = Audience(1, "Lapsed buyers", "", "US", 5, None, {"ttl": 100}, "identifiers", match_share=0.5)
+    audience = Audience(1, "Lapsed buyers", "", "US", 5, None, {"ttl": 100}, match_share=0.5)
     for step in range(200):
         user, digest = f"m{step % 17}", f"{step * 2654435761 % 2**32:08x}".ljust(64, "0")
         action: Literal["CREATE", "DELETE"] = "DELETE" if step % 5 == 0 else "CREATE"
