@@ -5,10 +5,8 @@ run one after the other on one thread of their own, which is the lock around it.
 """
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +15,6 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import Client, EnvironBuilder
 
-from local.serving import serve
 from local.sqs import server as sqs_server
 from local.sqs.queues import SqsQueues
 
@@ -62,13 +59,12 @@ class Moto:
         return web.Response(status=answer.status_code, headers=answer.headers, body=answer.data)
 
 
-def build_app(queues: SqsQueues, *, region: str) -> web.Application:
+def build_app(queues: SqsQueues) -> web.Application:
     """One application for all services, told apart by the header X-Amz-Target.
 
-    `queues` stays shared with the caller: pollers in the same event loop may use it directly. `region` appears in the
-    ARNs of queues; the rest is in the region for which a request is signed.
+    `queues` stays shared with the caller: pollers in the same event loop may use it directly.
     """
-    moto, queue_calls = Moto(), sqs_server.handler(queues, region=region)
+    moto, queue_calls = Moto(), sqs_server.handler(queues)
     running: set[asyncio.Task[Any] | None] = set()
 
     async def route(request: web.Request) -> web.Response:
@@ -94,24 +90,6 @@ def build_app(queues: SqsQueues, *, region: str) -> web.Application:
     app.cleanup_ctx.append(moto.running)
     app.on_shutdown.append(end_waits)
     return app
-
-
-@contextmanager
-def serve_in_background(app: web.Application, *, port: int = 0) -> Iterator[str]:
-    """Serve on loopback from a thread with its own event loop; gives the base URL. Port 0 is any free one."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="aws")
-    server = AsyncExitStack()
-    try:
-        url = loop.run_until_complete(server.enter_async_context(serve(app, port=port)))
-        thread.start()
-        yield url
-    finally:
-        if thread.is_alive():
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-        loop.run_until_complete(server.aclose())
-        loop.close()
 
 
 def _target_of(request: web.Request) -> str:

@@ -86,7 +86,7 @@ class Stack:
         async with contextlib.AsyncExitStack() as cleanup:
             for audience in EXAMPLES:
                 resources.seed_audience(self._amazon[SANDBOX], audience)
-            aws_app = aws.build_app(self._queues, region=REGION)
+            aws_app = aws.build_app(self._queues)
             self.urls["aws"] = await cleanup.enter_async_context(serve(aws_app))
             self.urls["amazon"] = await cleanup.enter_async_context(serve(self._amazon, port=self.options.amazon_port))
             await asyncio.to_thread(self._create_resources)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-ACCOUNT = "123456789012"
+ACCOUNT = "123456789012"  # moto's, so that all ARNs of the local stack agree
 REGION = "us-east-1"
 STACK = "local"
 

@@ -25,7 +25,7 @@ from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
 from local.serving import serve
 from local.sqs.queues import SqsQueues
-from local.template import REGION, Template
+from local.template import Template
 
 EVENT_KEY = "a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f6g7h8i9j0a1b2c3d4"  # as in events/lambda/
 AUDIENCE = Audience("418273650912345678", "Lapsed premium buyers", "US", "590071284455661234")  # as in events/segment/
@@ -107,7 +107,7 @@ async def run(host: str, *, with_aws: bool) -> None:
     async with AsyncExitStack() as cleanup:
         ready: dict[str, Any] = {"amazon": await cleanup.enter_async_context(serve(amazon(), host=host))}
         if with_aws:
-            template, app = Template.load(), aws.build_app(SqsQueues(time.time), region=REGION)
+            template, app = Template.load(), aws.build_app(SqsQueues(time.time))
             app.middlewares.append(permissions(template))
             ready["aws"] = await cleanup.enter_async_context(serve(app, host=host))
             await asyncio.to_thread(fill_aws, template, ready["aws"])

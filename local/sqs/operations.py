@@ -22,10 +22,10 @@ from local.sqs.message import MessageAttribute, Received, md5_of_attributes, md5
 from local.sqs.parameters import Parameters
 from local.sqs.queues import SqsQueues
 from local.sqs.settings import MAX_BYTES, MAX_DELAY, MAX_VISIBILITY, MAX_WAIT
+from local.template import ACCOUNT, REGION
 
 type Answer = dict[str, Any]
 
-ACCOUNT = "123456789012"  # moto's, so that all ARNs of the local stack agree
 MAX_MESSAGES = 10  # in one receive and in one batch
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")  # of queues and of batch entries
@@ -36,9 +36,8 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 class Operations:
     """Runs operations for one client. `base_url` is how it reached us, so that queue URLs lead back here."""
 
-    def __init__(self, queues: SqsQueues, *, region: str, base_url: str) -> None:
+    def __init__(self, queues: SqsQueues, base_url: str) -> None:
         self._queues = queues
-        self._region = region
         self._base_url = base_url
         self._by_name: dict[str, Callable[[Parameters], Answer]] = {
             "ChangeMessageVisibility": self._change_message_visibility,
@@ -84,7 +83,7 @@ class Operations:
             "ApproximateNumberOfMessages": str(counts.visible),
             "ApproximateNumberOfMessagesNotVisible": str(counts.in_flight),
             "ApproximateNumberOfMessagesDelayed": str(counts.delayed),
-            "QueueArn": f"arn:aws:sqs:{self._region}:{ACCOUNT}:{queue.name}",
+            "QueueArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue.name}",
         }
         if wanted - known.keys() - {"All"}:
             raise InvalidAttributeName("Unknown Attribute. The local queue server does not know it.")

@@ -15,11 +15,11 @@ TARGET = "X-Amz-Target"
 PREFIX = "AmazonSQS."
 
 
-def handler(queues: SqsQueues, *, region: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def handler(queues: SqsQueues) -> Callable[[web.Request], Awaitable[web.Response]]:
     """An aiohttp handler for requests whose target starts with `AmazonSQS.`, at any path."""
 
     async def handle(request: web.Request) -> web.Response:
-        operations = Operations(queues, region=region, base_url=f"{request.scheme}://{request.host}")
+        operations = Operations(queues, f"{request.scheme}://{request.host}")
         headers = {"x-amzn-RequestId": str(uuid4())}
         try:
             operation = request.headers.get(TARGET, "").removeprefix(PREFIX)

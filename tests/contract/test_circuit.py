@@ -10,9 +10,10 @@ from aws_lambda_powertools.utilities.circuit_breaker import base
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.circuit import FAILURES, REMEMBERED, Circuits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
-from local import aws, resources
+from local import resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION, Template
+from local.template import Template
+from tests.servers import serve_aws
 
 TO_DSP = Upload(Target("1"), (b"{}",))
 TO_OTHER, TO_THIRD = Upload(Target("3"), (b"{}",)), Upload(Target("4"), (b"{}",))
@@ -64,7 +65,7 @@ def circuits(clock: Clock) -> Iterator[Circuits]:
     """On a clock that stands still until the test moves it."""
     for counters in (base._LOCAL_FAILURES, base._LOCAL_SUCCESSES, base._LAST_OBSERVED_STATE):
         counters.clear()
-    with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
+    with serve_aws(SqsQueues(time.time)) as url:
         template, dynamodb = Template.load(), resources.client("dynamodb", url)
         properties = template.resources("AWS::DynamoDB::Table")["MembershipTable"]
         known = ("KeySchema", "AttributeDefinitions", "BillingMode")

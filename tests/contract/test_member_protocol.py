@@ -17,10 +17,11 @@ from audience_sync.errors import AudienceSyncError, OutcomeUnknown, TransientErr
 from audience_sync.membership import ChangeMessage, MembershipChange, pack
 from audience_sync.outbox import Limits
 from audience_sync.verdicts import Books
-from local import aws, resources
+from local import resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION, Template
+from local.template import Template
 from tests.faults.proxy import in_front_of, refuse
+from tests.servers import serve_aws
 
 AUDIENCE = "418273650912345678"
 JOB = 900.0
@@ -122,7 +123,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as served:
+    with serve_aws(SqsQueues(time.time)) as served:
         yield served
 
 

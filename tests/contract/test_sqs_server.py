@@ -15,16 +15,16 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.aws import build_app, serve_in_background
 from local.sqs.queues import SqsQueues
+from local.template import REGION
 from tests.patience import until
+from tests.servers import serve_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
-REGION = "eu-west-1"
 MEBIBYTE = 1_048_576
 ACCESS: dict[str, Any] = {"region_name": REGION, "aws_access_key_id": "local", "aws_secret_access_key": "local"}
 ONE_ATTEMPT = Config(retries={"total_max_attempts": 1}, read_timeout=25, max_pool_connections=20)
@@ -42,7 +42,7 @@ class Aws:
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Aws]:
     queues = SqsQueues(time.time)
-    with serve_in_background(build_app(queues, region=REGION)) as url:
+    with serve_aws(queues) as url:
         made = Aws(
             url,
             queues,
@@ -378,7 +378,7 @@ def test_no_error_repeats_what_was_sent(sqs: "SQSClient", queue: str) -> None:
 
 def test_a_server_stops_while_a_receive_waits() -> None:
     with ThreadPoolExecutor(1) as threads:
-        with serve_in_background(build_app(SqsQueues(time.time), region=REGION)) as url:
+        with serve_aws(SqsQueues(time.time)) as url:
             client = boto3.client("sqs", endpoint_url=url, config=ONE_ATTEMPT, **ACCESS)
             queue = client.create_queue(QueueName="short")["QueueUrl"]
             waiting = threads.submit(take, client, queue, WaitTimeSeconds=20)

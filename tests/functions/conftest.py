@@ -145,7 +145,7 @@ def amazon() -> Iterator[Served]:
 def cloud(amazon: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
     queues = SqsQueues(time.time)
-    with serve(lambda: aws.build_app(queues, region=REGION)) as served:
+    with serve(lambda: aws.build_app(queues)) as served:
         template = Template.load()
         secrets: dict[str, dict[str, Any]] = {
             "IngestSecret": {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET},

@@ -10,15 +10,16 @@ import pytest
 from audience_sync.aws.members import MembershipTable, Standing
 from audience_sync.errors import TransientError
 from audience_sync.membership import MembershipChange
-from local import aws, resources
+from local import resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION, Template
+from local.template import Template
 from tests.model.rows import Rows
+from tests.servers import serve_aws
 
 
 @pytest.fixture
 def dynamodb() -> Iterator[Any]:
-    with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
+    with serve_aws(SqsQueues(time.time)) as url:
         client = resources.client("dynamodb", url)
         template = Template.load()
         properties = template.resources("AWS::DynamoDB::Table")["MembershipTable"]

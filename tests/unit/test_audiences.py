@@ -29,10 +29,11 @@ from audience_sync.errors import (
     Unavailable,
 )
 from audience_sync.membership import Audience
-from local import aws, resources
+from local import resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION, Template
+from local.template import Template
 from tests.faults.proxy import Front, in_front_of, lose_answer, refuse
+from tests.servers import serve_aws
 
 TOLD: dict[str, Any] = {
     "advertiserId": "590071284455661235",
@@ -127,7 +128,7 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def aws_url() -> Iterator[str]:
-    with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
+    with serve_aws(SqsQueues(time.time)) as url:
         yield url
 
 

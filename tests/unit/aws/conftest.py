@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from local import aws
 from local.sqs.queues import SqsQueues
-from local.template import REGION
 from tests.faults.proxy import Front, in_front_of
+from tests.servers import serve_aws
 
 
 @dataclass
@@ -35,7 +34,7 @@ def queues() -> SqsQueues:
 @pytest.fixture(scope="module")
 def aws_url(queues: SqsQueues) -> Iterator[str]:
     """One server for a whole module: building moto takes most of a second."""
-    with aws.serve_in_background(aws.build_app(queues, region=REGION)) as url:
+    with serve_aws(queues) as url:
         yield url
 
 

@@ -22,7 +22,7 @@ from local import aws, resources
 from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
 from local.sqs.queues import SqsQueues
-from local.template import REGION, Template
+from local.template import Template
 from tests.servers import Served, serve
 
 CLIENT_ID, CLIENT_SECRET = "client-1", "made-up-client-secret"
@@ -145,7 +145,7 @@ def amazon() -> Iterator[Served]:
 def world(amazon: Served) -> Iterator[World]:
     requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
     queues = SqsQueues(time.time)
-    with serve(lambda: aws.build_app(queues, region=REGION)) as served:
+    with serve(lambda: aws.build_app(queues)) as served:
         template = Template.load()
         secrets: dict[str, dict[str, Any]] = {
             "IngestSecret": {"eventKey": EVENT_KEY, "previousEventKey": "", "other": "kept"},
