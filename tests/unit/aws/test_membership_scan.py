@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from audience_sync.aws.membership_scan import Cursor, MembershipScan
+from audience_sync.aws.membership_scan import Cursor, MembershipScan, PageCount
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
@@ -106,6 +106,20 @@ def test_reading_goes_on_behind_any_place_whether_its_row_is_there_or_not(shelf:
     assert [each.member[1] for each in shelf.entries.last_sent_before(NOW, Cursor(AUDIENCE, "m2")).changes] == ["m3"]
 
 
+def test_members_are_counted_by_their_newest_change_page_by_page(shelf: Shelf) -> None:
+    shelf.write(*(change(f"m{number:03}", consent=HUGE) for number in range(60)))  # 1.2 MB: two pages
+    shelf.write(change("left", exits=True), change("m000", at=2, exits=True), change("m1", audience=OTHER))
+    pages = list(shelf.entries.counts(AUDIENCE))
+    assert len(pages) == 2
+    assert tuple(map(sum, zip(*pages, strict=True))) == (59, 2)
+    assert list(shelf.entries.counts("5")) == [PageCount(0, 0)]
+
+
+def test_the_approximate_number_of_rows_is_that_of_dynamodb(shelf: Shelf) -> None:
+    shelf.write(change("m1"), change("m2", audience=OTHER))
+    assert shelf.entries.approximate_rows() == 2
+
+
 def test_the_bookmark_stays_where_it_was_put(shelf: Shelf) -> None:
     assert shelf.entries.bookmark() is None
     for place in (Cursor(AUDIENCE, "m2"), Cursor(OTHER), None):
@@ -119,6 +133,8 @@ def test_the_bookmark_stays_where_it_was_put(shelf: Shelf) -> None:
         pytest.param("Query", lambda entries: entries.last_sent_before(NOW, Cursor(AUDIENCE)), id="query"),
         pytest.param("GetItem", MembershipScan.bookmark, id="bookmark"),
         pytest.param("PutItem", lambda entries: entries.save_cursor(None), id="new bookmark"),
+        pytest.param("Query", lambda entries: list(entries.counts(AUDIENCE)), id="count"),
+        pytest.param("DescribeTable", MembershipScan.approximate_rows, id="number of rows"),
     ],
 )
 def test_a_table_that_does_not_answer_is_named(

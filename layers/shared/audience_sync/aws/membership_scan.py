@@ -5,13 +5,13 @@ keys, and all but the wanted ones stay in DynamoDB. The bookmark is a row of the
 own would be one more thing to own for one row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from audience_sync.aws.membership_rows import LAST_SENT, change_from_row
+from audience_sync.aws.membership_rows import LAST_SENT, change_from_row, is_exit
 from audience_sync.aws.secrets import cause
 from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
@@ -37,6 +37,13 @@ class Page:
     changes: list[MembershipChange]  # each the newest of its member, and an entry
     rows: int  # read, wanted or not
     next: Cursor | None  # where the audience goes on
+
+
+class PageCount(NamedTuple):
+    """The members that one page of rows holds."""
+
+    inside: int  # their newest change is an entry
+    outside: int  # their newest change is an exit
 
 
 class MembershipScan:
@@ -98,3 +105,28 @@ class MembershipScan:
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(f"the membership table does not answer: {cause(error)}") from None
         return answer
+
+    def counts(self, audience_id: str) -> Iterator[PageCount]:
+        """Count the members of one audience, page by page of up to 1 MB. Not consistent, at half the price.
+
+        Raises:
+            Unavailable: the table does not answer.
+        """
+        start: dict[str, Any] = {}
+        while True:
+            page = self._call(
+                self._client.query,
+                KeyConditionExpression="audienceId = :audience",
+                ProjectionExpression="version",
+                ExpressionAttributeValues={":audience": {"S": audience_id}},
+                **start,
+            )
+            outside = sum(is_exit(row["version"]["S"]) for row in page["Items"])
+            yield PageCount(len(page["Items"]) - outside, outside)
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def approximate_rows(self) -> int:
+        """Return about how many rows the table has; DynamoDB counts them every six hours. Raises Unavailable."""
+        return int(self._call(self._client.describe_table)["Table"]["ItemCount"])

@@ -14,12 +14,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from audience_sync.aws.membership_rows import (
     LAST_SENT,
     Member,
+    MemberRow,
     Update,
     change_from_row,
     erase_update,
     key_of,
     member_of,
     merged,
+    read_row,
     record_update,
     touch_update,
     with_identities_of,
@@ -237,6 +239,19 @@ class MembershipTable:
                 if answer.get("UnprocessedKeys") and not answer["Responses"].get(self._name):
                     raise Unavailable("the membership table is throttled")
                 request = dict(answer.get("UnprocessedKeys", {}))
+
+    def read(self, member: Member) -> MemberRow | None:
+        """Read what is stored about one member, consistently. None where nothing is. Raises Unavailable."""
+        audience_id, external_user_id = member
+        try:
+            answer = self._client.get_item(
+                TableName=self._name,
+                Key={"audienceId": {"S": audience_id}, "externalUserId": {"S": external_user_id}},
+                ConsistentRead=True,
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(f"the membership table does not answer: {cause(error)}") from None
+        return read_row(answer["Item"]) if "Item" in answer else None
 
 
 class _Refused(Unavailable):
