@@ -100,7 +100,7 @@ def _reasons_in_code() -> set[str]:
     for tree in TREES:
         for node in ast.walk(tree):
             found |= _reasons_of(node)
-    return found
+    return found - {""}
 
 
 def _reasons_of(node: ast.AST) -> set[str]:
@@ -110,7 +110,6 @@ def _reasons_of(node: ast.AST) -> set[str]:
             ast.Assign(targets=[ast.Name(id="reason") | ast.Attribute(attr="reason")], value=value)
             | ast.Assign(targets=[ast.Tuple(elts=[*_, ast.Name(id="reason")])], value=ast.Tuple(elts=[*_, value]))
             | ast.Call(func=ast.Name(id="RejectedEvent"), args=[value, *_])
-            | ast.Call(func=ast.Name(id="Waiting"), args=[_, value])
             | ast.keyword(arg="reason", value=value)
         ):
             return set(_texts(value))

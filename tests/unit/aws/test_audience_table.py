@@ -173,6 +173,7 @@ def test_a_table_that_is_down_is_told_and_not_remembered(listed: Listed, front: 
         listed.table.mappings,
         listed.table.all,
         lambda: listed.table.put(Audience("12"), created=0),
+        lambda: listed.table.created("11"),
     )
     for call in calls:
         with pytest.raises(Unavailable, match="audience table does not answer") as raised:
@@ -188,3 +189,9 @@ def test_a_cached_audience_outlives_a_short_outage(listed: Listed, front: Front)
     listed.table.by_id(BUYERS.audience_id)
     front.on(GET, hang_up())
     assert listed.table.by_id(BUYERS.audience_id) == BUYERS
+
+
+def test_the_time_at_which_an_audience_was_listed_is_kept_in_its_row(listed: Listed) -> None:
+    listed.put(Audience("11"))
+    listed.put_row(audienceId="12")
+    assert [listed.table.created(audience_id) for audience_id in ("11", "12", "13")] == [1_700_000_000_000, None, None]

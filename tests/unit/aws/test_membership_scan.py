@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
-from audience_sync.aws.membership_scan import Cursor, MembershipScan
+from audience_sync.aws.membership_scan import Cursor, MembershipScan, PageCount
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
@@ -103,6 +103,20 @@ def test_more_than_a_page_of_rows_is_read_to_its_end_and_no_row_twice(shelf: She
     assert [member for page in pages for member in page] == everyone
 
 
+def test_members_are_counted_by_their_newest_change_page_by_page(shelf: Shelf) -> None:
+    shelf.write(*(change(f"m{number:03}", consent=HUGE) for number in range(60)))  # 1.2 MB: two pages
+    shelf.write(change("left", exits=True), change("m000", at=2, exits=True), change("m1", audience=OTHER))
+    pages = list(shelf.scan.counts(AUDIENCE))
+    assert len(pages) == 2
+    assert tuple(map(sum, zip(*pages, strict=True))) == (59, 2)
+    assert list(shelf.scan.counts("5")) == [PageCount(0, 0)]
+
+
+def test_the_approximate_number_of_rows_is_that_of_dynamodb(shelf: Shelf) -> None:
+    shelf.write(change("m1"), change("m2", audience=OTHER))
+    assert shelf.scan.approximate_rows() == 2
+
+
 def test_reading_goes_on_behind_any_place_whether_its_row_is_there_or_not(shelf: Shelf) -> None:
     shelf.write(change("m1"), change("m3"))
     assert [each.member[1] for each in shelf.scan.last_sent_before(NOW, Cursor(AUDIENCE, "m2")).changes] == ["m3"]
@@ -119,6 +133,8 @@ def test_a_position_is_read_as_it_was_saved(shelf: Shelf) -> None:
     ("call", "act"),
     [
         pytest.param("Query", lambda shelf: shelf.scan.last_sent_before(NOW, Cursor(AUDIENCE)), id="query"),
+        pytest.param("Query", lambda shelf: list(shelf.scan.counts(AUDIENCE)), id="count"),
+        pytest.param("DescribeTable", lambda shelf: shelf.scan.approximate_rows(), id="number of rows"),
         pytest.param("GetItem", lambda shelf: shelf.checkpoint.position(), id="position"),
         pytest.param("PutItem", lambda shelf: shelf.checkpoint.save({}), id="new position"),
     ],
