@@ -6,7 +6,7 @@ from typing import Any
 
 KEPT = 500  # log lines to look back on
 REMEMBERED = 600  # seconds of history
-DATED_BACK = {"ChangesEnded"}  # by when its changes were accepted
+DATED_BACK = {"ChangesCompleted"}  # by when its changes were accepted
 
 
 class Counters:

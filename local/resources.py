@@ -9,7 +9,7 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.membership import Audience
 from local.amazon.sandbox import Sandbox
 from local.template import ACCOUNT, REGION, STACK, Template

@@ -1,10 +1,11 @@
 """What can be read of a running stack: by the status page, the operator's command and `GET /local/state`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from audience_sync.errors import InvalidMessage
+from audience_sync.messages import DeadLetter
 from local.amazon.sandbox import Sandbox
 from local.counters import Counters
 from local.functions import Functions
@@ -56,13 +57,10 @@ class StackView:
 def _summary(body: str) -> dict[str, Any]:
     """Summarize a dead letter: why the change was parked, or that the message cannot be read."""
     try:
-        message = json.loads(body)
-        change = message["changes"][0]["record"]
-        failure: dict[str, Any] = message.get("parked", {"reason": "received_too_often"})
-        return failure | {
-            "audienceId": message["audienceId"],
-            "externalUserId": change["externalUserId"],
-            "action": change["action"],
-        }
-    except (ValueError, LookupError, TypeError, AttributeError):
+        dead_letter = DeadLetter.from_body(body)
+        change = dead_letter.changes[0]
+    except (InvalidMessage, IndexError):
         return {"reason": "unreadable", "audienceId": None, "externalUserId": None}
+    failure = dead_letter.failure.as_json() if dead_letter.failure else {"reason": "received_too_often"}
+    audience_id, external_user_id = change.member
+    return failure | {"audienceId": audience_id, "externalUserId": external_user_id, "action": change.record["action"]}

@@ -40,13 +40,20 @@ def serve(build: Callable[[], web.Application], *, decompress: bool = True, canc
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner, Served(f"http://127.0.0.1:{runner.addresses[0][1]}", loop, app)
 
-    runner, served = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
+    async def end() -> None:
+        await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # answers that are held back, and nobody waits for
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    runner, served = asyncio.run_coroutine_threadsafe(start(), loop).result(300)
     try:
         yield served
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
+        asyncio.run_coroutine_threadsafe(end(), loop).result(300)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
+        thread.join(60)
         loop.close()
 
 

@@ -1,75 +1,83 @@
-"""Tell when accepted changes are unaccounted for."""
+"""Reconcile accepted against completed changes. Use case: audience_sync/operations/audit.py."""
 
 import os
-import time
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from audience_sync import telemetry
-from audience_sync.accounting import HOUR, STEP, Closing, Counts, close, longest_waits
+from audience_sync import metric_names, telemetry
+from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.aws.clients import client
-from audience_sync.aws.marks import Mark
-from audience_sync.aws.metrics import Metric, MetricStore
+from audience_sync.aws.cloudwatch import Metric, MetricStore
+from audience_sync.clock import Clock
+from audience_sync.operations.audit import HOUR, STEP, AuditResult, Counts, longest_waits, reconcile
 from audience_sync.settings import AuditSettings
 from audience_sync.telemetry import logger, reporting
 
-KNOWN = 14 * 24 * HOUR  # seconds; CloudWatch takes no metric that is dated further back
+CLOCK = Clock()
+LOOKBACK = 14 * 24 * HOUR  # seconds; CloudWatch takes no metric that is dated further back
 LOGGED = 20  # gaps of one run that get a log line each
 
 
-class Audit(NamedTuple):
+class Dependencies(NamedTuple):
     """What one execution environment keeps between invocations."""
 
     metrics: dict[str, Metric]
     store: MetricStore
-    mark: Mark
+    checkpoint: Checkpoint
 
 
 @cache
-def audit() -> Audit:
+def dependencies() -> Dependencies:
     """Build once per execution environment, on the first invocation."""
     settings = AuditSettings.from_env(os.environ)
-    stack = {"service": settings.stack}
     queue, worker = {"QueueName": settings.change_queue_name}, {"FunctionName": settings.worker_function}
+
+    def ours(name: str, stat: Any, period: int) -> Metric:
+        return Metric(metric_names.NAMESPACE, name, {"service": settings.stack}, stat, period)
+
     metrics = {
-        "accepted": Metric(telemetry.NAMESPACE, telemetry.CHANGES_ACCEPTED, stack, "Sum", STEP),
-        "ended": Metric(telemetry.NAMESPACE, telemetry.CHANGES_ENDED, stack, "Sum", STEP),
-        "put_off": Metric(telemetry.NAMESPACE, telemetry.LONGEST_WAIT, stack, "Maximum", HOUR),
+        "accepted": ours(metric_names.CHANGES_ACCEPTED, "Sum", STEP),
+        "completed": ours(metric_names.CHANGES_COMPLETED, "Sum", STEP),
+        "deferred": ours(metric_names.OLDEST_DEFERRED_CHANGE_AGE, "Maximum", HOUR),
         "oldest": Metric("AWS/SQS", "ApproximateAgeOfOldestMessage", queue, "Maximum", HOUR),
         "visible": Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", queue, "Minimum", HOUR),
         "crashes": Metric("AWS/Lambda", "Errors", worker, "Sum", HOUR),
         "invocations": Metric("AWS/Lambda", "Invocations", worker, "Sum", HOUR),
     }
-    mark = Mark(client("dynamodb", read_timeout=3.0), settings.membership_table)
-    return Audit(metrics, MetricStore(client("cloudwatch", read_timeout=10.0)), mark)
+    checkpoint = Checkpoint(client("dynamodb", read_timeout=3.0), settings.membership_table, AUDIT)
+    return Dependencies(metrics, MetricStore(client("cloudwatch", read_timeout=10.0)), checkpoint)
 
 
 @reporting
 def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Close the books as far as possible; count and name what is missing."""
-    metrics, store, mark = audit()
-    now = time.time()
-    since = mark.read()
+    """Reconcile as far as possible, and report what is missing."""
+    metrics, store, checkpoint = dependencies()
+    now = CLOCK.now()
+    since = checkpoint.time()
     if since is None:
-        # The functions of the version before dated nothing: the books begin with the next whole step.
-        closing = Closing(int(now) // STEP * STEP + STEP, ())
+        # The functions of an older version dated nothing: the audit begins with the next whole window.
+        result = AuditResult(int(now) // STEP * STEP + STEP, ())
     else:
-        begin = max(since, int(now - KNOWN) // STEP * STEP)
-        read = store.read(metrics, min(begin, now - HOUR), now)
-        counts = Counts(read.pop("accepted"), read.pop("ended"), longest_waits(**read))
-        closing = close(counts, begin, now)
-    _tell(closing, now)
-    mark.move(closing.until)
-    return {"closedUntil": closing.until, "missing": closing.missing}
+        begin = max(since, int(now - LOOKBACK) // STEP * STEP)
+        series = store.read(metrics, min(begin, now - HOUR), now)
+        counts = Counts(series.pop("accepted"), series.pop("completed"), longest_waits(**series))
+        result = reconcile(counts, begin, now)
+    _emit_metrics(result, now)
+    _log(result)
+    checkpoint.advance(result.until)
+    return {"reconciledUntil": result.until, "missing": result.missing}
 
 
-def _tell(closing: Closing, now: float) -> None:
-    telemetry.count(**{telemetry.ACCOUNTING_GAP: closing.missing})
-    telemetry.publish(telemetry.BOOKS_BEHIND, MetricUnit.Seconds, max(0.0, now - closing.until))
-    for gap in closing.gaps[:LOGGED]:
+def _emit_metrics(result: AuditResult, now: float) -> None:
+    telemetry.count(**{metric_names.ACCOUNTING_GAP: result.missing})
+    telemetry.publish(metric_names.AUDIT_LAG, MetricUnit.Seconds, max(0.0, now - result.until))
+
+
+def _log(result: AuditResult) -> None:
+    for gap in result.gaps[:LOGGED]:
         accepted = datetime.fromtimestamp(gap.at, UTC).isoformat()
-        logger.error("changes without an end", accepted=accepted, within_seconds=STEP, changes=gap.changes)
-    logger.info("books closed", until=closing.until, missing=closing.missing)
+        logger.error("unaccounted changes", accepted=accepted, within_seconds=STEP, changes=gap.changes)
+    logger.info("audit completed", until=result.until, missing=result.missing)

@@ -1,4 +1,4 @@
-"""Accept audience events from Segment over HTTP."""
+"""Accept audience events from Segment over HTTP. Use case: audience_sync/intake.py."""
 
 import os
 import time
@@ -6,25 +6,26 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
-from audience_sync import telemetry
+from audience_sync import metric_names, telemetry
+from audience_sync.api_gateway import Answer, Request, answer, deadline, error_answer
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError
-from audience_sync.http import Answer, Request, answer, deadline, refusal
-from audience_sync.intake import Intake, Reading
+from audience_sync.intake import Intake, IntakeResult
 from audience_sync.settings import IngestSettings
 from audience_sync.telemetry import logger, reporting
 from audience_sync.translation import Policy
 
-BUDGET = 2.5  # seconds for one request; what was begun by then shall end before Segment gives up, after about five
+BUDGET = 2.5  # seconds for one request; what was begun by then ends before Segment gives up, after about five
 LISTED = 20  # rejections in an answer; Segment's client hangs on long ones
 LOGGED = 100  # rejections of one request that get a log line each
 
 
 @cache
-def intake() -> Intake:
+def dependencies() -> Intake:
     """Build once per execution environment, on the first request."""
     settings = IngestSettings.from_env(os.environ)
     return Intake(
@@ -32,9 +33,8 @@ def intake() -> Intake:
         AudienceTable(client("dynamodb", read_timeout=1.0), settings.audience_table, time.monotonic),
         Queue(client("sqs", read_timeout=1.0), settings.change_queue_url, time.monotonic),
         Policy(consent=settings.consent_policy, literal_email=settings.literal_email),
+        Clock(),
         accept_first_event=settings.accept_first_event_signature,
-        monotonic=time.monotonic,
-        now=lambda: time.time_ns() // 1_000_000,
     )
 
 
@@ -46,37 +46,43 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
         return answer(200, {"status": "ok"})
     try:
         due = deadline(context, BUDGET)  # building the clients counts
-        reading = intake().accept(request.headers, request.body, deadline=due)
+        result = dependencies().accept(request.headers, request.body, deadline=due)
     except AudienceSyncError as error:
-        return refusal(error)
-    _tell(reading)
-    return answer(200 if reading.accepted or reading.ignored else 400, _summary(reading))
+        refused = error_answer(error)
+        telemetry.report_refusal(error, refused["statusCode"])
+        return refused
+    _emit_metrics(result)
+    _log(result)
+    return answer(200 if result.accepted or result.ignored else 400, _summary(result))
 
 
-def _summary(reading: Reading) -> dict[str, Any]:
+def _summary(result: IntakeResult) -> dict[str, Any]:
     return {
-        "accepted": reading.accepted,
-        "ignored": reading.ignored,
-        "rejected": len(reading.rejections),
-        "rejections": [rejection.as_json() for rejection in reading.rejections[:LISTED]],
+        "accepted": result.accepted,
+        "ignored": result.ignored,
+        "rejected": len(result.rejections),
+        "rejections": [rejection.as_json() for rejection in result.rejections[:LISTED]],
     }
 
 
-def _tell(reading: Reading) -> None:
-    telemetry.date(reading.at)
+def _emit_metrics(result: IntakeResult) -> None:
+    telemetry.date(result.at)
     telemetry.count(
         **{
-            telemetry.EVENTS_ACCEPTED: reading.accepted,
-            telemetry.EVENTS_IGNORED: reading.ignored,
-            telemetry.EVENTS_REJECTED: len(reading.rejections),
-            telemetry.SIGNATURES_INVALID: int(reading.signature_unverified),
-            telemetry.CHANGES_ACCEPTED: len(reading.changes) + reading.superseded,
-            telemetry.CHANGES_SUPERSEDED: reading.superseded,
-            telemetry.CHANGES_ENDED: reading.superseded,
+            metric_names.EVENTS_ACCEPTED: result.accepted,
+            metric_names.EVENTS_IGNORED: result.ignored,
+            metric_names.EVENTS_REJECTED: len(result.rejections),
+            metric_names.SIGNATURES_INVALID: int(result.signature_unverified),
+            metric_names.CHANGES_ACCEPTED: len(result.changes) + result.superseded,
+            metric_names.CHANGES_SUPERSEDED: result.superseded,
+            metric_names.CHANGES_COMPLETED: result.superseded,
         }
     )
-    for rejection in reading.rejections[:LOGGED]:
+
+
+def _log(result: IntakeResult) -> None:
+    for rejection in result.rejections[:LOGGED]:
         logger.warning("event rejected", reason=rejection.reason, message_id=rejection.message_id)
-    if reading.rejections:
-        reasons = Counter(rejection.reason for rejection in reading.rejections)
-        logger.warning("events rejected", rejected=len(reading.rejections), by_reason=dict(reasons))
+    if result.rejections:
+        reasons = Counter(rejection.reason for rejection in result.rejections)
+        logger.warning("events rejected", rejected=len(result.rejections), by_reason=dict(reasons))

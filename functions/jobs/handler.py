@@ -1,4 +1,4 @@
-"""Ask Amazon what became of uploads: park what a job rejected, and publish sizes and match rates."""
+"""Check Amazon's jobs, and publish sizes and match rates. Use case: audience_sync/operations/job_tracking.py."""
 
 import os
 import time
@@ -8,21 +8,24 @@ from typing import Any, NamedTuple
 import requests
 from aws_lambda_powertools.metrics import MetricUnit
 
-from audience_sync import telemetry
+from audience_sync import metric_names, telemetry
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
+from audience_sync.amazon_auth import access_tokens
 from audience_sync.aws.clients import client
-from audience_sync.aws.members import THREADS, MembershipTable
+from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
-from audience_sync.connection import access_tokens
+from audience_sync.clock import Clock
 from audience_sync.errors import InvalidMessage, RequestRejected, TransientError
-from audience_sync.followup import Clock, Finding, FollowUp
-from audience_sync.jobs import JobMessage
+from audience_sync.messages import JobMessage
+from audience_sync.operations.job_tracking import JobCheck, JobOutcome, JobTracker
 from audience_sync.settings import JobsSettings
 from audience_sync.telemetry import logger, reporting
 
+CLOCK = Clock()
 
-class Tools(NamedTuple):
+
+class Dependencies(NamedTuple):
     """What one execution environment keeps between invocations."""
 
     settings: JobsSettings
@@ -33,13 +36,13 @@ class Tools(NamedTuple):
 
 
 @cache
-def tools() -> Tools:
+def dependencies() -> Dependencies:
     """Build once per execution environment, on the first invocation."""
     settings = JobsSettings.from_env(os.environ)
     secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
     dynamodb = client("dynamodb", read_timeout=3.0, connections=THREADS)
-    members = MembershipTable(dynamodb, settings.membership_table, time.time, settings.job_seconds)
-    return Tools(
+    members = MembershipTable(dynamodb, settings.membership_table, time.time)
+    return Dependencies(
         settings,
         Queue(sqs, settings.job_queue_url, time.monotonic),
         Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
@@ -51,61 +54,55 @@ def tools() -> Tools:
 
 @reporting
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Look at a few jobs; name the messages that must come back."""
-    settings, jobs, dead_letters, members, tokens = tools()
-    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+    """Check a few jobs, and return the messages that must come back."""
+    parts = dependencies()
+    deadline = CLOCK.deadline(context)
     failed: list[str] = []
     with requests.Session() as session:
-        amazon = AmazonAds(session, settings.hosts.api, tokens)
-        clock = Clock(lambda: time.time_ns() // 1_000_000, time.monotonic)
-        follow_up = FollowUp(amazon, members, jobs, dead_letters, clock)
+        amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
+        tracker = JobTracker(amazon, parts.members, parts.jobs, parts.dead_letters, CLOCK)
         for record in event["Records"]:
             try:
-                _tell(follow_up.look(JobMessage.from_body(record["body"]), deadline=deadline))
+                check = tracker.check(JobMessage.from_body(record["body"]), deadline=deadline)
             except InvalidMessage as error:
-                logger.error("not a job", reason=error.reason)
+                logger.error("not a job message", reason=error.reason)
             except (TransientError, RequestRejected) as error:  # a refusal may end when a person acts; ask until then
-                logger.warning("job not looked at", reason=error.reason, detail=str(error))
+                logger.warning("job check failed", reason=error.reason, detail=str(error))
                 failed.append(record["messageId"])
+            else:
+                _emit_metrics(check)
+                _log(check)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _tell(finding: Finding) -> None:
-    message, report = finding.message, finding.report
-    logger.info(
-        "job looked at",
-        audience_id=message.audience_id,
-        job_id=message.job_id,
-        outcome=finding.outcome,
-        state=report.state if report else None,
-        parked=finding.parked,
-    )
-    if finding.unparkable:
-        logger.warning(
-            "rejected records not parked",
-            audience_id=message.audience_id,
-            job_id=message.job_id,
-            reason="unguarded",
-            records=finding.unparkable,
-        )
-    counted = 0 if message.again else finding.parked  # a repetition was counted as what it was the first time
+def _emit_metrics(check: JobCheck) -> None:
+    message, report = check.message, check.report
+    counted = 0 if message.is_replay else check.parked  # a replay was counted before
     telemetry.count(
         **{
-            telemetry.JOBS_ENDED: int(finding.outcome == "ended"),
-            telemetry.JOBS_UNRESOLVED: int(finding.outcome in ("given_up", "unknown")),
+            metric_names.JOBS_ENDED: int(check.outcome is JobOutcome.ENDED),
+            metric_names.JOBS_UNRESOLVED: int(check.outcome in (JobOutcome.GIVEN_UP, JobOutcome.UNKNOWN)),
             # Counted as delivered when the upload was accepted; the job has shown that they were not.
-            telemetry.CHANGES_DELIVERED: -counted,
-            telemetry.CHANGES_PARKED: counted,
-            telemetry.RECORDS_UNPARKABLE: finding.unparkable,
+            metric_names.CHANGES_DELIVERED: -counted,
+            metric_names.CHANGES_PARKED: counted,
+            metric_names.REJECTED_RECORDS_UNTRACKED: check.untracked,
         }
     )
     if report and report.is_final:
         sizes = report.sizes
         for name, unit, value in (
-            (telemetry.AUDIENCE_MATCH_RATE, MetricUnit.Percent, sizes.match_rate),
-            (telemetry.AUDIENCE_RECEIVED, MetricUnit.Count, sizes.received),
-            (telemetry.AUDIENCE_PROCESSED, MetricUnit.Percent, report.processed),
-            (telemetry.AUDIENCE_SIZE_DSP, MetricUnit.Count, sizes.dsp),
+            (metric_names.AUDIENCE_MATCH_RATE, MetricUnit.Percent, sizes.match_rate),
+            (metric_names.AUDIENCE_RECEIVED, MetricUnit.Count, sizes.received),
+            (metric_names.AUDIENCE_PROCESSED, MetricUnit.Percent, report.processed),
+            (metric_names.AUDIENCE_SIZE_DSP, MetricUnit.Count, sizes.dsp),
         ):
             if value is not None:
                 telemetry.publish(name, unit, value, audience=message.audience_id)
+
+
+def _log(check: JobCheck) -> None:
+    ids: dict[str, Any] = {"audience_id": check.message.audience_id, "job_id": check.message.job_id}
+    state = check.report.state if check.report else None
+    logger.info("job checked", **ids, outcome=check.outcome.value, state=state, parked=check.parked)
+    if check.untracked:
+        logger.warning("rejected records not parked", **ids, reason="unguarded", records=check.untracked)

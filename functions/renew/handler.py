@@ -1,24 +1,28 @@
-"""Have Amazon told again who is in an audience, before it drops them."""
+"""Re-send active members before their TTL expires. Use case: audience_sync/operations/renewal.py."""
 
 import os
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from audience_sync import telemetry
+from audience_sync import metric_names, telemetry
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.clients import client
-from audience_sync.aws.entries import Entries
+from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.sqs import Queue
-from audience_sync.aws.tables import AudienceTable
-from audience_sync.renewal import Clock, Renewal, Report
+from audience_sync.clock import Clock
+from audience_sync.operations.renewal import Renewal, RenewalReport
 from audience_sync.settings import RenewSettings
 from audience_sync.telemetry import logger, reporting
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+CLOCK = Clock()
 
-class Tools(NamedTuple):
+
+class Dependencies(NamedTuple):
     """What one execution environment keeps between invocations."""
 
     settings: RenewSettings
@@ -27,30 +31,35 @@ class Tools(NamedTuple):
 
 
 @cache
-def tools() -> Tools:
+def dependencies() -> Dependencies:
     """Build once per execution environment, on the first invocation."""
     settings = RenewSettings.from_env(os.environ)
     dynamodb = client("dynamodb", read_timeout=5.0, attempts=4)  # a page is a megabyte of rows
-    entries = Entries(dynamodb, settings.membership_table) if settings.ordering_guard else None
+    scan = MembershipScan(dynamodb, settings.membership_table) if settings.ordering_guard else None
+    checkpoint = Checkpoint(dynamodb, settings.membership_table, RENEWAL)
     queue = Queue(client("sqs", read_timeout=3.0), settings.change_queue_url, time.monotonic)
-    return Tools(settings, dynamodb, Renewal(entries, queue, Clock(time.time, time.monotonic, time.sleep)))
+    return Dependencies(settings, dynamodb, Renewal(scan, checkpoint, queue, CLOCK))
 
 
 @reporting
 def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Queue those whose time to live is about to run out, as far as the time allows."""
-    settings, dynamodb, renewal = tools()
-    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
-    # A list of its own for each run: whoever has just changed the setting and tries it out should not meet an old one.
+    """Queue the members whose TTL expires soon, as far as the time allows."""
+    settings, dynamodb, renewal = dependencies()
+    deadline = CLOCK.deadline(context)
+    # A list of its own for each run, so that a setting that was just changed takes effect.
     audiences = AudienceTable(dynamodb, settings.audience_table, time.monotonic)
     report = renewal.run(audiences.all(), deadline=deadline)
-    _tell(report)
+    _emit_metrics(report)
+    _log(report)
     return {"renewed": report.renewed, "reason": report.reason}
 
 
-def _tell(report: Report) -> None:
-    unfinished = report.reason is not None
-    telemetry.count(**{telemetry.MEMBERS_RENEWED: report.renewed, telemetry.RENEWALS_UNFINISHED: int(unfinished)})
-    if unfinished:
+def _emit_metrics(report: RenewalReport) -> None:
+    unfinished = int(report.reason is not None)
+    telemetry.count(**{metric_names.MEMBERS_RENEWED: report.renewed, metric_names.RENEWALS_UNFINISHED: unfinished})
+
+
+def _log(report: RenewalReport) -> None:
+    if report.reason is not None:
         logger.warning("renewal stopped", reason=report.reason)
     logger.info("members renewed", audiences=report.audiences, rows=report.rows, renewed=report.renewed)

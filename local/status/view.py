@@ -5,7 +5,7 @@ import re
 from functools import cache
 from typing import Any
 
-from audience_sync import telemetry
+from audience_sync import metric_names
 from local.amazon.ledger import RequestEntry
 from local.amazon.sandbox import Sandbox
 from local.counters import Counters
@@ -18,8 +18,8 @@ SHOWN_LINES = 40
 SHOWN_DEAD_LETTERS = 20
 LONGEST_LINE = 500  # characters
 
-_ARRIVALS = (telemetry.EVENTS_ACCEPTED, telemetry.EVENTS_IGNORED, telemetry.EVENTS_REJECTED)
-_DEPARTURES = (telemetry.CHANGES_DELIVERED, telemetry.CHANGES_SUPERSEDED, telemetry.CHANGES_PARKED)
+_ARRIVALS = (metric_names.EVENTS_ACCEPTED, metric_names.EVENTS_IGNORED, metric_names.EVENTS_REJECTED)
+_DEPARTURES = (metric_names.CHANGES_DELIVERED, metric_names.CHANGES_SUPERSEDED, metric_names.CHANGES_PARKED)
 _AUDIENCE = re.compile(rb'"audienceId"\s*:\s*(\d+)')
 _FOR_EVENTS = ("event", "batch", "batch-wrapped")  # kinds of example that go to /v1/events
 _SHOWN_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "location", "request_id"})

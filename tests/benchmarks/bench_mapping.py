@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from audience_sync.segment.mapping import compile_directive, resolve
-from audience_sync.segment.mappings import DEFAULT_MAPPING, CompiledMapping
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping
 
 EVENTS = Path(__file__).parents[2] / "events" / "segment"
 DIRECTIVES: dict[str, Any] = {

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from statistics import median
 
-from audience_sync.amazon_ads import phone
+from audience_sync.amazon_ads.normalization import phone
 from audience_sync.amazon_ads.normalize import identifier, identifiers, normalize
 
 PERSON = {

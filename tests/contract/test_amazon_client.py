@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from audience_sync.amazon_ads.client import AmazonAds
-from audience_sync.amazon_ads.http import retry_after
-from audience_sync.amazon_ads.login import FAILURE_HOLDS, AccessTokens, Login, Token
+from audience_sync.amazon_ads.exchange import retry_after
+from audience_sync.amazon_ads.login import FAILURE_BACKOFF, AccessTokens, Login, Token
 from audience_sync.amazon_ads.record import Target, Upload, encode_record
 from audience_sync.errors import (
     AccessDenied,
@@ -263,7 +263,7 @@ def test_a_login_that_failed_is_left_alone_for_half_a_minute(connection: Connect
         tokens = AccessTokens(Stored(), login, lambda: now[0])
         with pytest.raises(TokenUnavailable, match="answered 500"):
             tokens.current()
-        now[0] += FAILURE_HOLDS - 10
+        now[0] += FAILURE_BACKOFF - 10
         with pytest.raises(TokenUnavailable, match="answered 500") as remembered:
             tokens.current()
         assert (remembered.value.reason, remembered.value.retry_after) == ("token_unavailable", 10)

@@ -14,12 +14,19 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from audience_sync.amazon_ads.audience import audience_update, new_audience
+from audience_sync.amazon_ads.audience_settings import CURRENCIES
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.countries import ACCEPTED
-from audience_sync.amazon_ads.form import CURRENCIES, InvalidAudience
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.amazon_ads.login import AccessTokens, Login
-from audience_sync.errors import InvalidRequest, NotFound, OutcomeUnknown, RequestRejected, ServiceUnavailable
+from audience_sync.errors import (
+    InvalidAudience,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    RequestRejected,
+    ServiceUnavailable,
+)
 from audience_sync.membership import Audience
 from tests.contract.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
 

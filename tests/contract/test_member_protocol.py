@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
-from audience_sync.aws.members import THREADS, MembershipTable
-from audience_sync.aws.rows import KEEP_EXIT, KEEP_MEMBER
-from audience_sync.delivery import Delivery, Message, Report
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
+from audience_sync.aws.membership_table import THREADS, MembershipTable
+from audience_sync.delivery.batch import BatchReport, Delivery, Message
+from audience_sync.delivery.members import DeliveryContext
+from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, TransientError, Unavailable
-from audience_sync.membership import ChangeMessage, MembershipChange, pack
-from audience_sync.outbox import Limits
-from audience_sync.verdicts import Books
+from audience_sync.membership import MembershipChange
+from audience_sync.messages import ChangeMessage, pack
 from local import resources
 from local.sqs.queues import SqsQueues
 from local.template import Template
@@ -33,7 +35,7 @@ def digest(text: str) -> str:
 
 
 def change(
-    *emails: str, at: int, exits: bool = False, member: str = "m1", message_id: str = "a", forget: bool = False
+    *emails: str, at: int, exits: bool = False, member: str = "m1", message_id: str = "a", erase: bool = False
 ) -> MembershipChange:
     record: dict[str, Any] = {
         "externalUserId": member,
@@ -41,7 +43,7 @@ def change(
         "hashedPII": [{"email": digest(email)} for email in emails],
         "userConsent": {},
     }
-    return MembershipChange(AUDIENCE, None, at, message_id, record, forget)
+    return MembershipChange(AUDIENCE, None, at, message_id, record, erase)
 
 
 @dataclass
@@ -102,17 +104,19 @@ class Site:
     queue: Kept = field(default_factory=Kept)
     dead_letters: Kept = field(default_factory=Kept)
     now: float = NOW
+    calls: list[str] = field(default_factory=list)  # of the table, by the workers
 
     def members(self) -> MembershipTable:
         client = resources.client("dynamodb", self.url)
+        client.meta.events.register("before-call.dynamodb", lambda model, **_: self.calls.append(model.name))
         return MembershipTable(client, self.table, lambda: self.now, JOB)
 
-    def deliver(self, *changes: MembershipChange, receives: int = 1) -> Report:
+    def deliver(self, *changes: MembershipChange, receives: int = 1) -> BatchReport:
         messages = [Message(str(n), "h", body, receives, 0) for n, body in enumerate(pack(changes))]
         return self.deliver_messages(*messages)
 
-    def deliver_messages(self, *messages: Message) -> Report:
-        books = Books(self.queue, self.dead_letters, self.members(), Limits(job=JOB), now=lambda: 0)
+    def deliver_messages(self, *messages: Message) -> BatchReport:
+        books = DeliveryContext(self.queue, self.dead_letters, self.members(), Limits(job=JOB), now=lambda: 0)
         return Delivery(self.amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0).deliver(messages, deadline=60.0)
 
     def row(self, member: str = "m1") -> dict[str, Any]:
@@ -142,7 +146,7 @@ def test_a_quiet_change_costs_one_upload_and_is_recorded(site: Site) -> None:
     report = site.deliver(change("a@b.co", at=5))
     assert (report.delivered, report.superseded, len(site.amazon.uploads), site.queue.bodies) == (1, 0, 1, [])
     row = site.row()
-    assert int(row["expiresAt"]["N"]) == NOW + KEEP_MEMBER
+    assert int(row["expiresAt"]["N"]) == NOW + KEEP_ACTIVE
     assert json.loads(row["change"]["S"])["at"] == 5
 
 
@@ -173,7 +177,7 @@ def test_an_exit_takes_along_every_identifier_that_was_ever_sent(site: Site) -> 
 
 def test_who_moves_on_during_an_upload_is_sent_once_more(site: Site) -> None:
     def other_worker() -> None:
-        books = Books(site.queue, site.dead_letters, site.members(), Limits(job=JOB), now=lambda: 0)
+        books = DeliveryContext(site.queue, site.dead_letters, site.members(), Limits(job=JOB), now=lambda: 0)
         (body,) = pack([change("a@b.co", at=2, exits=True)])
         other = Delivery(site.amazon, books, monotonic=lambda: 0.0, jitter=lambda: 1.0)
         assert other.deliver([Message("other", "h", body, 1, 0)], deadline=60.0).delivered == 1
@@ -190,7 +194,7 @@ def test_who_keeps_moving_on_is_left_for_the_next_time(site: Site) -> None:
 
     class Restless(Amazon):
         def send_records(self, upload: Upload, *, timeout: float) -> str:
-            site.members().advance([change("a@b.co", at=next(moments))])
+            site.members().record([change("a@b.co", at=next(moments))])
             return super().send_records(upload, timeout=timeout)
 
     site.amazon = Restless()
@@ -234,7 +238,7 @@ def test_the_row_of_a_member_who_is_told_again_outlives_the_member(site: Site, e
     site.deliver(change("a@b.co", at=1, exits=exits))
     site.now += 20 * 86_400
     site.deliver(change("a@b.co", at=1, exits=exits))
-    assert int(site.row()["expiresAt"]["N"]) == site.now + (KEEP_EXIT if exits else KEEP_MEMBER)
+    assert int(site.row()["expiresAt"]["N"]) == site.now + (KEEP_EXIT if exits else KEEP_ACTIVE)
 
 
 def test_a_change_that_contradicts_a_recent_one_is_repeated_when_both_jobs_have_ended(site: Site) -> None:
@@ -273,7 +277,7 @@ def test_two_identities_told_in_the_same_moment_are_both_sent(site: Site, order:
 def test_a_deletion_notice_removes_the_person_and_forgets_them(site: Site) -> None:
     site.deliver(change("a@b.co", at=1))
     site.now += JOB + 1
-    report = site.deliver(change(at=2, exits=True, forget=True))
+    report = site.deliver(change(at=2, exits=True, erase=True))
     assert site.amazon.inside() == set()
     assert report.delivered == 1
     assert digest("a@b.co") not in json.dumps(site.row())
@@ -285,7 +289,7 @@ def test_a_deletion_notice_removes_the_person_and_forgets_them(site: Site) -> No
 def test_whoever_asked_to_be_forgotten_is_whatever_exit_comes_later(site: Site, first: str, together: bool) -> None:
     site.deliver(change("a@b.co", at=1))
     site.now += JOB + 1
-    notice, later = change(at=2, exits=True, forget=True), change("a@b.co", at=3, exits=True)
+    notice, later = change(at=2, exits=True, erase=True), change("a@b.co", at=3, exits=True)
     order = [notice, later] if first == "notice" else [later, notice]
     for changes in [order] if together else [[each] for each in order]:
         site.deliver(*changes)
@@ -314,21 +318,21 @@ def test_a_table_that_does_not_take_one_member_now_is_not_asked_for_all_the_othe
         front.on("UpdateItem", refuse("ThrottlingException"))
         client = resources.client("dynamodb", front.url)
         table = MembershipTable(client, "members", lambda: NOW, JOB)
-        standings = table.advance([change("a@b.co", at=1, member=f"m{number}") for number in range(500)])
+        standings = table.record([change("a@b.co", at=1, member=f"m{number}") for number in range(500)])
         attempts = client.meta.config.retries["total_max_attempts"]
         assert {type(each) for each in standings} == {Unavailable}
         assert front.count("UpdateItem") <= 2 * THREADS * attempts
 
 
 def test_without_time_nothing_more_is_recorded(site: Site) -> None:
-    standings = site.members().advance([change("a@b.co", at=1)], (), lambda: False)
+    standings = site.members().record([change("a@b.co", at=1)], (), lambda: False)
     assert [each.reason for each in standings if isinstance(each, TransientError)] == ["out_of_time"]
 
 
 def test_what_a_slow_table_has_recorded_is_sent_before_time_runs_out(site: Site) -> None:
     with in_front_of(site.url) as front:
         slow = replace(site, url=front.url)
-        books = Books(site.queue, site.dead_letters, slow.members(), Limits(), now=lambda: 0)
+        books = DeliveryContext(site.queue, site.dead_letters, slow.members(), Limits(), now=lambda: 0)
         delivery = Delivery(
             site.amazon, books, monotonic=lambda: front.count("UpdateItem") / 4, jitter=lambda: 1.0
         )  # a quarter of a second for each row: sixty seconds do not suffice for all of them
@@ -360,7 +364,9 @@ def test_what_cannot_be_read_back_is_not_acknowledged(site: Site, monkeypatch: p
 
 def test_a_thousand_members_are_recorded_sent_and_checked(site: Site) -> None:
     everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(1000)]
-    began = time.process_time()
+    began = time.thread_time()
     assert site.deliver(*everyone).delivered == 1000
-    assert time.process_time() - began < 20  # seconds of work, the table's included
+    assert time.thread_time() - began < 20  # seconds of work, but for the table's; it takes some tenths
+    assert Counter(site.calls) == {"UpdateItem": 1000, "BatchGetItem": 10}
+    assert len(site.amazon.uploads) == 1
     assert len(site.amazon.inside()) == 1000

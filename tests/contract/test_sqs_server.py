@@ -17,8 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.sqs.queues import SqsQueues
 from local.template import REGION
-from tests.patience import until
 from tests.servers import serve_aws
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

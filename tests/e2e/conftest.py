@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 import requests
 
 from local.resources import client
+from local.sample_profiles import Person, audience_event
 from local.stack import EXAMPLE
-from tests.patience import until
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "events" / "segment"
@@ -30,18 +32,23 @@ class LocalStack:
 
     def post(self, body: bytes) -> requests.Response:
         headers = {"authorization": f"Bearer {self.where['eventKey']}", "content-type": "application/json"}
-        return requests.post(f"{self.where['api']}/v1/events", data=body, headers=headers, timeout=10)
+        return requests.post(f"{self.where['api']}/v1/events", data=body, headers=headers, timeout=60)
 
     def post_example(self, name: str) -> requests.Response:
         return self.post((EXAMPLES / name).read_bytes())
 
+    def post_change(self, person: Person, *, enters: bool) -> requests.Response:
+        """What Segment sends when this person enters or exits the example's audience at this moment."""
+        about = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
+        return self.post(json.dumps(audience_event(person, enters=enters, at=datetime.now(UTC), **about)).encode())
+
     def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = requests.get(f"{self.where['api']}/local/state", timeout=10).json()
+        state: dict[str, Any] = requests.get(f"{self.where['api']}/local/state", timeout=60).json()
         return state
 
     def members(self) -> dict[str, Any]:
         url = f"{self.where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}"
-        members: dict[str, Any] = requests.get(url, timeout=10).json()["members"]
+        members: dict[str, Any] = requests.get(url, timeout=60).json()["members"]
         return members
 
     def send_message(self, body: str) -> None:

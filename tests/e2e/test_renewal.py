@@ -11,7 +11,7 @@ from local.resources import client
 from local.sample_profiles import Person, audience_event
 from local.stack import EXAMPLE
 from tests.e2e.conftest import LocalStack
-from tests.patience import until
+from tests.waiting import until
 
 TWO_WEEKS_BEFORE = 383 * 86_400  # seconds of 397 days
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import base
 
-from tests.faults.courier import Courier, Sandbox
 from tests.faults.proxy import Front, in_front_of
+from tests.faults.unhurried import client
+from tests.faults.worker_harness import Sandbox, WorkerHarness
 from tests.functions.conftest import Cloud, amazon, cloud, printed
 
 __all__ = ["amazon", "cloud", "printed"]  # fixtures; the functions' tests use them too
@@ -21,8 +22,9 @@ def front(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
 
 
 @pytest.fixture
-def courier(cloud: Cloud, front: Front) -> Courier:
+def worker_harness(cloud: Cloud, front: Front, monkeypatch: pytest.MonkeyPatch) -> WorkerHarness:
     """Brings messages to the worker, through the front. The worker's memory is empty, that of its circuits included."""
+    monkeypatch.setattr("functions.worker.handler.client", client)
     base._LOCAL_FAILURES.clear()
     base._LAST_OBSERVED_STATE.clear()
-    return Courier(cloud, front, Sandbox(cloud.amazon_url))
+    return WorkerHarness(cloud, front, Sandbox(cloud.amazon_url))

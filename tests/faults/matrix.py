@@ -12,7 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.faults.figures import VARIABLE
+from tests.faults.measurements import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 TESTS = ("tests/faults", "tests/model/test_outage.py")
@@ -33,84 +33,122 @@ class Row(NamedTuple):
 
 
 ROWS = [
-    Row(1, "ingest", "secret store throttled or down", "503 when cold, the known value when warm; never 401", INGEST),
-    Row(2, "ingest", "secret rotated under traffic", "nobody refused", INGEST),
     Row(
-        3, "ingest", "send fails, hangs, or its answer is lost", "503 unless all is confirmed; duplicates only", INGEST
+        1,
+        "ingest",
+        "Secrets Manager throttles or is down",
+        "503 after a cold start, else the cached value; never 401",
+        INGEST,
     ),
-    Row(4, "ingest", "some entries of a batch fail", "they are sent again in time, else 503", INGEST),
-    Row(5, "ingest", "more than one message or batch can hold", "every message below the limit", INGEST),
-    Row(6, "ingest", "killed between two sends", "no 2xx; the repeat completes it", INGEST),
+    Row(2, "ingest", "secret rotated while requests arrive", "no request refused", INGEST),
+    Row(
+        3,
+        "ingest",
+        "the send to SQS fails, hangs, or its response is lost",
+        "503 unless SQS confirmed all; duplicates only",
+        INGEST,
+    ),
+    Row(4, "ingest", "some entries of a batch fail", "they are sent again within the time limit, else 503", INGEST),
+    Row(5, "ingest", "more changes than one message or batch can hold", "every message is below the limit", INGEST),
+    Row(6, "ingest", "killed between two sends", "no 2xx; the retry completes it", INGEST),
     Row(7, "ingest", "300 ms left", "503 at once", INGEST),
-    Row(8, "worker", "killed at any point", "redelivered; sent at most once more", f"{WORKER}, {MODEL}"),
-    Row(9, "worker", "function timeout in mid batch", "nothing lost; the next run completes it", WORKER),
+    Row(8, "worker", "killed at any point", "redelivered; uploaded at most once more", f"{WORKER}, {MODEL}"),
+    Row(9, "worker", "function times out in the middle of a batch", "nothing lost; the next run completes it", WORKER),
     Row(10, "worker", "one message at two workers", "duplicates only; an exit wins", f"{WORKER}, {MODEL}"),
     Row(11, "worker", "reordered, or redriven late", "superseded, not sent", f"{WORKER}, {MODEL}"),
-    Row(12, "worker", "a message nobody can read", "parked alone; neighbours delivered", WORKER),
-    Row(13, "worker", "dead letters down", "it stays in the queue", WORKER),
+    Row(12, "worker", "an unreadable message", "only this message is parked; the others are delivered", WORKER),
+    Row(13, "worker", "the dead letter queue is down", "the message stays in the change queue", WORKER),
     Row(
         14,
         "worker",
-        "table throttled, broken, silent, answer lost",
+        "table throttles, fails, does not respond, or its response is lost",
         "not acknowledged, then delivered",
         f"{WORKER}, {MODEL}",
     ),
-    Row(15, "Amazon", "429, with every kind of Retry-After", "obeyed within 0 s to 15 min", AMAZON),
+    Row(15, "Amazon", "429, with every kind of Retry-After", "respected, between 0 s and 15 min", AMAZON),
     Row(
         16,
         "Amazon",
         "5xx once, at random, for twelve hours",
-        "backoff; the circuit opens; nothing parked; recovered within a quarter of an hour",
+        "backoff; the circuit breaker opens; nothing parked; recovered within 15 minutes",
         f"{AMAZON}, tests/model/test_outage.py",
     ),
-    Row(17, "Amazon", "reset before, in, after the request", "settle time, then sent again: one upload more", AMAZON),
-    Row(18, "Amazon", "an answer that says nothing", "unknown outcome; bounded read", AMAZON),
-    Row(19, "Amazon", "401 on one request, or on all", "one new token, the request repeated; no loop", AMAZON),
-    Row(20, "Amazon", "403 or 404 for one audience", "parked without halving; others go on", AMAZON),
+    Row(
+        17,
+        "Amazon",
+        "connection reset before, during, after the request",
+        "settle time, then sent again: one more upload",
+        AMAZON,
+    ),
+    Row(18, "Amazon", "an unusable response", "outcome unknown; the read is limited", AMAZON),
+    Row(19, "Amazon", "401 on one request, or on all", "one new token, one retry; no loop", AMAZON),
+    Row(20, "Amazon", "403 or 404 for one audience", "parked without bisection; other audiences are delivered", AMAZON),
     Row(
         21,
         "Amazon",
         "400 because of some records, or of all of them",
-        "halving finds them within its budget, and stops where it is not the records",
+        "bisection finds them within its budget, and stops if single records are not the cause",
         AMAZON,
     ),
-    Row(22, "Amazon", "413 above some size", "halved until it fits", AMAZON),
-    Row(23, "Amazon", "trickle, silence, closed port, bad certificate", "given up in time, handed back", AMAZON),
+    Row(22, "Amazon", "413 above some size", "split in half until it fits", AMAZON),
+    Row(
+        23,
+        "Amazon",
+        "slow response, no response, closed port, bad certificate",
+        "ended by the timeout; the message returns to the queue",
+        AMAZON,
+    ),
     Row(24, "Amazon", "redirect", "not followed", AMAZON),
-    Row(25, "Amazon", "applied after the client gave up", "an exit stays the last word", f"{AMAZON}, {MODEL}"),
+    Row(25, "Amazon", "upload applied after the client gave up", "the exit still wins", f"{AMAZON}, {MODEL}"),
     Row(
         26,
         "Amazon",
-        "jobs fail, partly or wholly, never end, end in reverse",
-        "rejected records parked; order kept",
-        f"{AMAZON}, tests/functions/test_jobs.py, tests/unit/test_followup.py, {MODEL}",
+        "jobs fail partly or completely, never end, or end in reverse order",
+        "rejected records are parked; the newest change wins",
+        f"{AMAZON}, tests/functions/test_jobs.py, tests/unit/operations/test_job_tracking.py, {MODEL}",
     ),
     Row(
-        27, "token", "login down, 429, HTML, invalid_grant, odd expires_in", "messages wait; refusal asked once", TOKEN
+        27,
+        "token",
+        "Login with Amazon down, 429, HTML, invalid_grant, odd expires_in",
+        "messages wait; after a refusal no more requests",
+        TOKEN,
     ),
-    Row(28, "token", "many workers at expiry", "one request, however many", TOKEN),
-    Row(29, "token", "the token cannot be stored", "uploads go on", TOKEN),
-    Row(30, "clock", "steps while workers wait", "deadlines by monotonic time; the newest change wins", MODEL),
-    Row(31, "data", "100,000 changes of one member; ids alike", "one record; never merged", f"{WORKER}, {MODEL}"),
-    Row(32, "tenants", "one audience throttled, or a flood", "the other is delivered at once", f"{AMAZON}, {WORKER}"),
+    Row(28, "token", "many workers when the token expires", "one token request, however many workers", TOKEN),
+    Row(29, "token", "the token cannot be stored", "uploads continue", TOKEN),
+    Row(30, "clock", "clock changes while workers wait", "deadlines by monotonic time; the newest change wins", MODEL),
+    Row(
+        31,
+        "data",
+        "100,000 changes of one member; similar ids",
+        "one record; different ids are never merged",
+        f"{WORKER}, {MODEL}",
+    ),
+    Row(
+        32,
+        "audiences",
+        "one audience throttled, or with very many changes",
+        "the other is delivered without delay",
+        f"{AMAZON}, {WORKER}",
+    ),
     Row(
         33,
         "operations",
-        "redrive into live traffic; older messages",
-        "undoes nothing newer; older messages are still read",
+        "redrive while events arrive; older messages",
+        "no newer change is undone; older messages are still read",
         WORKER,
     ),
-    Row(34, "all", "the faults again, with marked secrets and persons", "found nowhere", TOKEN),
+    Row(34, "all", "all faults again, with marked secrets and personal data", "the marks appear nowhere", TOKEN),
 ]
 
 INTRODUCTION = """# Faults
 
-What can go wrong between Segment and Amazon, what is expected then, and what was measured. The faults are made where
-they happen: on the wire before AWS, in the answers of Amazon's stand-in, or with SIGKILL. The tests named here run with
-all others; `.venv/bin/python -m tests.faults.matrix` measures again and rewrites this page.
+What can fail between Segment and Amazon, the expected result, and what was measured. Each fault is injected where it
+would occur: on the connection to AWS, in the responses of the Amazon simulator, or with SIGKILL. The tests named here
+run with all other tests. `.venv/bin/python -m tests.faults.matrix` measures again and rewrites this page.
 
-The orders of events that no list can hold are searched by a state machine (`tests/model/test_protocol.py`); the bugs
-in `tests/model/seeded_bugs.py` show that it, and its neighbours, would notice.
+There are too many orders of events for a list: a state machine searches them (`tests/model/test_protocol.py`). The
+bugs in `tests/model/seeded_bugs.py` are injected to prove that it and the other tests would detect them.
 """
 
 

@@ -12,9 +12,9 @@ import requests
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.errors import Unavailable
 from functions.refresh import handler as refresh
-from tests.faults.courier import TOKENS, Courier, upload_fails
-from tests.faults.figures import measured
+from tests.faults.measurements import measured
 from tests.faults.proxy import hang_up, refuse
+from tests.faults.worker_harness import TOKENS, WorkerHarness, upload_fails
 from tests.functions.conftest import CREDENTIALS, Context
 from tests.functions.test_worker import EMAIL, body, change
 
@@ -36,50 +36,50 @@ def login_fails(do: dict[str, Any]) -> dict[str, Any]:
         pytest.param({"close_mid_response": True}, id="reset in the answer"),
     ],
 )
-def test_without_a_token_messages_wait(courier: Courier, do: dict[str, Any], request: Any) -> None:
-    courier.amazon.fail(login_fails(do))
-    run = courier.run(ONE)
-    assert (run.back, courier.amazon.asked(), courier.letters()) == ([ONE], 0, {})
-    asked = courier.amazon.asked(TOKENS)
+def test_without_a_token_messages_wait(worker_harness: WorkerHarness, do: dict[str, Any], request: Any) -> None:
+    worker_harness.amazon.fail(login_fails(do))
+    run = worker_harness.run(ONE)
+    assert (run.back, worker_harness.amazon.asked(), worker_harness.letters()) == ([ONE], 0, {})
+    asked = worker_harness.amazon.asked(TOKENS)
     assert asked <= 1
-    courier.amazon.mend()
-    courier.is_warm = False  # another worker; this one remembers for half a minute
-    assert courier.run().back == []
+    worker_harness.amazon.mend()
+    worker_harness.is_warm = False  # another worker; this one remembers for half a minute
+    assert worker_harness.run().back == []
     measured(27, f"login: {request.node.callspec.id}", token_requests=asked, uploads=0, waits=run.waits)
 
 
 def test_a_login_that_hangs_costs_one_invocation_its_time_once(
-    courier: Courier, monkeypatch: pytest.MonkeyPatch
+    worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audience_sync.amazon_ads.login.TIMEOUT", (1.0, 1.0))
-    courier.amazon.fail(login_fails({"delay": 30}))
+    worker_harness.amazon.fail(login_fails({"delay": 30}))
     bodies = [body(change("cust_1"), audience=str(number)) for number in range(71, 77)]
-    run = courier.run(*bodies)
-    assert (sorted(run.back), courier.amazon.asked(), courier.letters()) == (sorted(bodies), 0, {})
-    assert courier.amazon.asked(TOKENS) == 1
+    run = worker_harness.run(*bodies)
+    assert (sorted(run.back), worker_harness.amazon.asked(), worker_harness.letters()) == (sorted(bodies), 0, {})
+    assert worker_harness.amazon.asked(TOKENS) == 1
     measured(27, "login hangs, 6 audiences", token_requests=1, uploads=0)
 
 
-def test_unreadable_credentials_park_nothing(courier: Courier) -> None:
-    courier.cloud.put_secret("CredentialsSecret", '{"clientId": "x",}')
-    assert (courier.run(ONE).back, courier.amazon.asked(), courier.letters()) == ([ONE], 0, {})
+def test_unreadable_credentials_park_nothing(worker_harness: WorkerHarness) -> None:
+    worker_harness.cloud.put_secret("CredentialsSecret", '{"clientId": "x",}')
+    assert (worker_harness.run(ONE).back, worker_harness.amazon.asked(), worker_harness.letters()) == ([ONE], 0, {})
 
 
-def test_a_revoked_authorization_is_asked_for_once_in_five_minutes(courier: Courier) -> None:
-    courier.amazon.fail(login_fails({"status": 400, "body": {"error": "invalid_grant"}}))
-    courier.run(ONE)
+def test_a_revoked_authorization_is_asked_for_once_in_five_minutes(worker_harness: WorkerHarness) -> None:
+    worker_harness.amazon.fail(login_fails({"status": 400, "body": {"error": "invalid_grant"}}))
+    worker_harness.run(ONE)
     for _ in range(5):
-        assert courier.run().back == [ONE]
-    assert (courier.amazon.asked(TOKENS), courier.amazon.asked(), courier.letters()) == (1, 0, {})
+        assert worker_harness.run().back == [ONE]
+    assert (worker_harness.amazon.asked(TOKENS), worker_harness.amazon.asked(), worker_harness.letters()) == (1, 0, {})
     measured(27, "invalid_grant, 6 runs", token_requests=1, uploads=0, parked=0)
 
 
 @pytest.mark.parametrize("told", ["soon", -5, 1e12], ids=str)
-def test_an_odd_lifetime_is_taken_for_an_hour(courier: Courier, told: Any) -> None:
-    courier.amazon.fail(login_fails({"token": {"expires_in": told}}))
+def test_an_odd_lifetime_is_taken_for_an_hour(worker_harness: WorkerHarness, told: Any) -> None:
+    worker_harness.amazon.fail(login_fails({"token": {"expires_in": told}}))
     for member in ("cust_1", "cust_2"):
-        assert courier.run(body(change(member))).back == []
-    assert courier.amazon.asked(TOKENS) == 1
+        assert worker_harness.run(body(change(member))).back == []
+    assert worker_harness.amazon.asked(TOKENS) == 1
     measured(27, f"expires_in {told}", token_requests=1, uploads=2)
 
 
@@ -91,8 +91,8 @@ class Stored:
         return dict(CREDENTIALS)
 
 
-def test_fifty_threads_at_expiry_share_one_token(courier: Courier) -> None:
-    login = Login(requests.Session(), courier.amazon.url + TOKENS, Stored(), time.time)
+def test_fifty_threads_at_expiry_share_one_token(worker_harness: WorkerHarness) -> None:
+    login = Login(requests.Session(), worker_harness.amazon.url + TOKENS, Stored(), time.time)
     tokens = AccessTokens(Stored(), login, time.time)
     begin, held = threading.Barrier(50), set()
 
@@ -106,29 +106,29 @@ def test_fifty_threads_at_expiry_share_one_token(courier: Courier) -> None:
     for thread in threads:
         thread.join()
     assert len(held) == 1
-    assert courier.amazon.asked(TOKENS) == 1
+    assert worker_harness.amazon.asked(TOKENS) == 1
     measured(28, "50 threads at expiry, one process", token_requests=1)
 
 
-def test_new_workers_use_the_token_that_is_stored(courier: Courier) -> None:
-    courier.cloud.enter("RefreshFunction")
+def test_new_workers_use_the_token_that_is_stored(worker_harness: WorkerHarness) -> None:
+    worker_harness.cloud.enter("RefreshFunction")
     refresh.lambda_handler({}, Context())
     for member in ("cust_1", "cust_2", "cust_3", "cust_4"):
-        courier.is_warm = False
-        assert courier.run(body(change(member))).back == []
-    assert courier.amazon.asked(TOKENS) == 1
+        worker_harness.is_warm = False
+        assert worker_harness.run(body(change(member))).back == []
+    assert worker_harness.amazon.asked(TOKENS) == 1
     measured(28, "4 cold workers, a stored token", token_requests=1)
 
 
 @pytest.mark.parametrize("down", [refuse("ThrottlingException"), hang_up()], ids=["throttled", "connection closed"])
-def test_a_token_that_cannot_be_stored_does_not_stop_uploads(courier: Courier, down: Any) -> None:
-    courier.front.on("PutSecretValue", down)
-    courier.cloud.enter("RefreshFunction")
+def test_a_token_that_cannot_be_stored_does_not_stop_uploads(worker_harness: WorkerHarness, down: Any) -> None:
+    worker_harness.front.on("PutSecretValue", down)
+    worker_harness.cloud.enter("RefreshFunction")
     with pytest.raises(Unavailable):
         refresh.lambda_handler({}, Context())
-    assert courier.run(ONE).back == []
-    assert courier.amazon.members() == {"cust_1"}
-    measured(29, "the token secret takes no writes", uploads=1, token_requests=courier.amazon.asked(TOKENS))
+    assert worker_harness.run(ONE).back == []
+    assert worker_harness.amazon.members() == {"cust_1"}
+    measured(29, "the token secret refuses writes", uploads=1, token_requests=worker_harness.amazon.asked(TOKENS))
 
 
 # Row 34
@@ -152,14 +152,14 @@ ECHO = {"message": f"bad token Atza|marker of Atzr|marker for {EMAIL}, ada@examp
     ],
 )
 def test_no_fault_leaves_a_secret_or_a_person_behind(
-    courier: Courier, printed: Callable[[], str], rule: dict[str, Any]
+    worker_harness: WorkerHarness, printed: Callable[[], str], rule: dict[str, Any]
 ) -> None:
-    courier.amazon.fail(rule)
-    courier.front.on("UpdateItem", refuse("ThrottlingException", message=f"{EMAIL} Atza|marker"), times=1)
-    courier.run(ONE)
-    courier.run()
-    queues = [courier.cloud.name_of(name) for name in ("ChangeQueue", "DeadLetterQueue")]
-    left = [message.body for queue in queues for message in courier.cloud.queues.peek(queue)]
+    worker_harness.amazon.fail(rule)
+    worker_harness.front.on("UpdateItem", refuse("ThrottlingException", message=f"{EMAIL} Atza|marker"), times=1)
+    worker_harness.run(ONE)
+    worker_harness.run()
+    queues = [worker_harness.cloud.name_of(name) for name in ("ChangeQueue", "DeadLetterQueue")]
+    left = [message.body for queue in queues for message in worker_harness.cloud.queues.peek(queue)]
     secrets = [*CREDENTIALS.values(), "Atza|", "Atzr|", "ada@example.com", "10.1.2.3"]
     text = printed()
     assert [secret for secret in [*secrets, EMAIL] if secret in text] == []

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from audience_sync import audiences
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.aws.audience_table import AudienceTable
 from functions.audiences import handler
 from functions.ingest import handler as ingest
 from functions.worker import handler as worker
@@ -30,7 +30,10 @@ WITH_KEY = JSON | {"authorization": "Basic " + base64.b64encode(f"segment:{AUDIE
 WITHOUT_EXTRAS, WITH_EXTRAS, LOOK_UP = (
     next((EVENTS / "segment").glob(f"{number}-webhook-audiences-*.json")).read_bytes() for number in (16, 17, 18)
 )
-TOLD: dict[str, Any] = json.loads(WITH_EXTRAS) | {"externalAudienceId": "new-one", "advertiserId": 590071284455661235}
+LAST_SENT: dict[str, Any] = json.loads(WITH_EXTRAS) | {
+    "externalAudienceId": "new-one",
+    "advertiserId": 590071284455661235,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +42,9 @@ def function(cloud: Cloud) -> Iterator[None]:
     keys = {"eventKey": EVENT_KEY, "audienceKey": AUDIENCE_KEY, "previousAudienceKey": PREVIOUS_KEY}
     cloud.put_secret("IngestSecret", keys)
     cloud.enter("AudiencesFunction")
-    handler.collaborators.cache_clear()
+    handler.dependencies.cache_clear()
     yield
-    handler.collaborators.cache_clear()
+    handler.dependencies.cache_clear()
 
 
 def http(
@@ -59,7 +62,7 @@ def ask(event: dict[str, Any], context: Context | None = None) -> tuple[int, dic
 
 
 def create(**changed: Any) -> tuple[int, dict[str, Any]]:
-    return ask(http(CREATE, TOLD | changed))
+    return ask(http(CREATE, LAST_SENT | changed))
 
 
 def at_amazon(cloud: Cloud, method: str, path: str) -> list[dict[str, Any]]:
@@ -159,7 +162,7 @@ def test_an_audience_in_amc_has_its_members_sent_to_dsp_when_that_was_asked_for(
 def test_an_audience_key_opens_and_nothing_else_does(
     cloud: Cloud, headers: dict[str, str], query: dict[str, str] | None, status: int, route: str
 ) -> None:
-    body = LOOK_UP if route == GET else TOLD
+    body = LOOK_UP if route == GET else LAST_SENT
     got, answer = ask(http(route, body, headers, query))
     assert got == status
     assert status == 200 or answer == {"error": "unauthorized"}
@@ -175,7 +178,7 @@ def test_a_key_that_was_rotated_a_moment_ago_opens_at_once(cloud: Cloud) -> None
 @pytest.mark.parametrize("key", ["", "short", "CHANGE_ME_CHANGE_ME"])
 def test_an_unusable_secret_fails_closed(cloud: Cloud, key: str) -> None:
     cloud.put_secret("IngestSecret", {"audienceKey": key})
-    assert ask(http(CREATE, TOLD, JSON, {"key": key}))[0] == 503
+    assert ask(http(CREATE, LAST_SENT, JSON, {"key": key}))[0] == 503
     assert creations(cloud) == []
 
 
@@ -204,7 +207,7 @@ def test_a_fee_is_refused_unless_the_operator_allows_it(cloud: Cloud) -> None:
     status, answer = create(**fee)
     assert (status, [fault["field"] for fault in answer["faults"]]) == (400, ["cpmCents"])
     cloud.enter("AudiencesFunction", MAX_CPM_CENTS="150")
-    handler.collaborators.cache_clear()
+    handler.dependencies.cache_clear()
     assert create(**fee)[0] == 200
     assert creations(cloud)[0]["body"]["metadata"]["audienceFees"] == [fee]
 
@@ -271,10 +274,10 @@ def test_creating_twice_at_once_gives_one_audience(cloud: Cloud) -> None:
 def test_after_a_lost_answer_the_repeat_does_not_create_a_second_one(
     cloud: Cloud, do: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audiences, "PATIENCE", 0.0)
+    monkeypatch.setattr(audiences, "CREATE_WAIT", 0.0)
     cloud.fault("/amc/audiences/metadata", do)
     for _ in range(2):
-        answer = handler.lambda_handler(http(CREATE, TOLD), Context())
+        answer = handler.lambda_handler(http(CREATE, LAST_SENT), Context())
         assert answer["statusCode"] == 503
         assert 100 < int(answer["headers"]["Retry-After"]) <= 120
     assert (len(creations(cloud)), listed(cloud)) == (1, [])
@@ -285,7 +288,7 @@ def test_an_intent_left_behind_is_begun_again_and_said_so(
 ) -> None:
     cloud.fault("/amc/audiences/metadata", {"close_after_apply": True})
     assert create()[0] == 503
-    monkeypatch.setattr(audiences, "LEFT_BEHIND", 0)
+    monkeypatch.setattr(audiences, "STALE_LOCK_AGE", 0)
     status, answer = create()
     assert (status, listed(cloud)) == (200, [answer["externalId"]])
     assert "created again" in printed()
@@ -303,13 +306,13 @@ def test_an_intent_left_behind_is_begun_again_and_said_so(
 )
 def test_trouble_at_amazon_is_a_503_and_the_repeat_succeeds(cloud: Cloud, do: dict[str, Any], wait: str) -> None:
     cloud.fault("/amc/audiences/metadata", do, times=2 if do["status"] == 401 else 1)
-    answer = handler.lambda_handler(http(CREATE, TOLD), Context())
+    answer = handler.lambda_handler(http(CREATE, LAST_SENT), Context())
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, wait)
     assert create()[0] == 200
 
 
 def test_with_little_time_left_nothing_is_begun(cloud: Cloud) -> None:
-    assert ask(http(CREATE, TOLD), Context(milliseconds=300))[0] == 503
+    assert ask(http(CREATE, LAST_SENT), Context(milliseconds=300))[0] == 503
     assert creations(cloud) == []
 
 
@@ -334,7 +337,7 @@ def test_an_audience_that_is_not_listed_is_not_found_and_amazon_not_asked(cloud:
 
 def test_neither_logs_nor_answers_hold_a_key_a_token_or_what_was_sent(printed: Callable[[], str]) -> None:
     answers = [create(description="private words", ttl="private ttl"), create(description="private words")]
-    answers.append(ask(http(CREATE, TOLD, JSON, {"key": "private-wrong-key-0001"})))
+    answers.append(ask(http(CREATE, LAST_SENT, JSON, {"key": "private-wrong-key-0001"})))
     told = json.dumps(answers) + printed()
     for value in ("private", AUDIENCE_KEY, PREVIOUS_KEY, EVENT_KEY, "Atza|", "Atzr|", "made-up-client-secret"):
         assert value not in told

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.followup import ENOUGH
+from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from functions.jobs import handler
 from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_worker import body, change, deliver
@@ -52,7 +52,7 @@ def test_a_record_that_the_job_rejected_is_parked_and_counted_over(cloud: Cloud,
     assert look(cloud) == []
     (letter,) = cloud.messages("DeadLetterQueue")
     assert letter["changes"][0]["record"]["externalUserId"] == "cust_2"
-    assert letter["parked"]["reason"] == "job_rejected"
+    assert letter["failure"]["reason"] == "job_rejected"
     text = printed().replace(" ", "")
     assert '"ChangesDelivered":[-1.0]' in text
     assert '"ChangesParked":[1.0]' in text
@@ -79,7 +79,7 @@ def test_while_amazon_is_down_the_question_waits(cloud: Cloud) -> None:
 def test_what_there_is_no_time_for_is_not_asked_and_comes_back(cloud: Cloud) -> None:
     deliver(cloud, body(change("cust_1")))
     before = job_messages(cloud)
-    assert len(look(cloud, milliseconds=int(ENOUGH * 1000) - 1000)) == 1
+    assert len(look(cloud, milliseconds=int(MIN_TIME_PER_CHECK * 1000) - 1000)) == 1
     assert job_messages(cloud) == before
 
 
@@ -87,9 +87,9 @@ def test_a_repetition_that_a_job_rejects_is_parked_and_counts_as_what_it_was_bef
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     cloud.fault("/amc/audiences/records", {"job": {"failed": ["cust_1", "cust_2"]}})
-    again = json.dumps(json.loads(body(change("cust_2"))) | {"again": True})
+    again = json.dumps(json.loads(body(change("cust_2"))) | {"replay": True})
     deliver(cloud, body(change("cust_1")), again)
-    told = {tuple(message["members"]): message.get("again", False) for message in job_messages(cloud)}
+    told = {tuple(message["members"]): message.get("replay", False) for message in job_messages(cloud)}
     assert told == {("cust_1",): False, ("cust_2",): True}
     assert '"ChangesDelivered":[1.0]' in printed().replace(" ", "")
     assert look(cloud) == []
@@ -111,6 +111,6 @@ def test_without_the_guard_an_old_row_is_not_taken_for_what_was_rejected(
     assert look(cloud, ORDERING_GUARD="no") == []
     assert cloud.messages("DeadLetterQueue") == []
     text = printed().replace(" ", "")
-    assert '"RecordsUnparkable":[1.0]' in text
+    assert '"RejectedRecordsUntracked":[1.0]' in text
     assert "rejectedrecordsnotparked" in text
     assert "ChangesDelivered" not in text

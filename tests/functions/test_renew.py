@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync.aws.entries import Entries, Place
-from audience_sync.aws.rows import KEEP_MEMBER
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
+from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.membership import Audience
-from audience_sync.renewal import MAX_WAITING
+from audience_sync.operations.renewal import MAX_WAITING
 from functions.renew import handler
 from local.amazon.exchange import SANDBOX
 from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
@@ -49,7 +49,7 @@ def age(cloud: Cloud, member: str, days: float) -> None:
         UpdateExpression="SET entered = :then, expiresAt = :end",
         ExpressionAttributeValues={
             ":then": {"N": str(int(time.time() - days * DAY))},
-            ":end": {"N": str(int(time.time() - days * DAY) + KEEP_MEMBER)},
+            ":end": {"N": str(int(time.time() - days * DAY) + KEEP_ACTIVE)},
         },
     )
 
@@ -98,7 +98,7 @@ def test_a_member_whose_time_runs_out_is_told_again_and_counts_no_second_time(
     assert "ChangesDelivered" not in printed()
     found = row(listed, "cust_1")
     assert int(found["entered"]["N"]) == pytest.approx(time.time(), abs=30)
-    assert int(found["expiresAt"]["N"]) == int(found["entered"]["N"]) + KEEP_MEMBER
+    assert int(found["expiresAt"]["N"]) == int(found["entered"]["N"]) + KEEP_ACTIVE
 
     assert renew(listed) == {"renewed": 0, "reason": None}
 
@@ -161,10 +161,10 @@ def test_a_run_without_time_does_nothing_and_the_next_one_begins_where_it_stoppe
     deliver(listed, body(change("cust_1")))
     age(listed, "cust_1", days=384)
     assert renew(listed, Context(milliseconds=5_000)) == {"renewed": 0, "reason": "out_of_time"}
-    entries = Entries(listed.client("dynamodb"), listed.name_of("MembershipTable"))
-    assert entries.bookmark() == Place(AUDIENCE.audience_id)
+    checkpoint = Checkpoint(listed.client("dynamodb"), listed.name_of("MembershipTable"), RENEWAL)
+    assert checkpoint.position() == {"audience": AUDIENCE.audience_id}
     assert renew(listed)["renewed"] == 1
-    assert entries.bookmark() is None
+    assert checkpoint.position() == {}
 
 
 def test_without_the_ordering_guard_nobody_is_told_again(listed: Cloud) -> None:

@@ -92,8 +92,8 @@ def test_a_record_that_amazon_refuses_is_parked_with_its_story(cloud: Cloud) -> 
     assert set(cloud.members()) == {"cust_1", "cust_3"}
     (letter,) = cloud.messages("DeadLetterQueue")
     assert letter["changes"][0]["record"]["externalUserId"] == "cust_2"
-    assert letter["parked"]["reason"] == "request_rejected"
-    assert letter["parked"]["status"] == 400
+    assert letter["failure"]["reason"] == "request_rejected"
+    assert letter["failure"]["status"] == 400
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ The judge `MODEL` is the state machine of test_protocol.py; any other is the id 
 from typing import NamedTuple
 
 MODEL = "the state machine"
-DELIVERY, MEMBERS_TEST = "tests/unit/test_delivery.py::", "tests/contract/test_member_protocol.py::"
+DELIVERY, MEMBERS_TEST = "tests/unit/delivery/test_batch.py::", "tests/contract/test_member_protocol.py::"
 COUNTEREXAMPLES, WORKER = "tests/model/test_counterexamples.py::", "tests/functions/test_worker.py::"
 
 
@@ -20,24 +20,28 @@ class Bug(NamedTuple):
     judge: str
 
 
-_OUTBOX, _VERDICTS = "audience_sync.outbox", "audience_sync.verdicts"
-_MEMBERS, _ROWS, _DELIVERY = "audience_sync.aws.members", "audience_sync.aws.rows", "audience_sync.delivery"
-_WORKER, _RENEWAL = "functions.worker.handler", "audience_sync.renewal"
+_OUTBOX, _VERDICTS = "audience_sync.delivery.uploads", "audience_sync.delivery.members"
+_MEMBERS, _ROWS, _DELIVERY = (
+    "audience_sync.aws.membership_table",
+    "audience_sync.aws.membership_rows",
+    "audience_sync.delivery.batch",
+)
+_WORKER, _RENEWAL = "functions.worker.handler", "audience_sync.operations.renewal"
 
 _ALL = [
     # Loss
-    Bug("acknowledge early", _DELIVERY, "if change.member in waiting]", "if not waiting]", MODEL),
+    Bug("acknowledge early", _DELIVERY, "if change.member in deferred]", "if not deferred]", MODEL),
     Bug(
         "acknowledge what could not be put back",
         _DELIVERY,
-        "report.deferred.append(Deferred(message, delay, asked[0].reason))\n        return False",
+        "report.deferred.append(DeferredMessage(message, delay, causes[0].error.reason))\n        return False",
         "return False",
         MODEL,
     ),
     Bug(
         "swallow a dead letter that was not taken",
         _VERDICTS,
-        "self._wait((change for change, _ in refused), Waiting(failure.retry_after, failure.reason))",
+        "self._defer((change for change, _ in refused), Deferred.after(failure))",
         "del failure",
         DELIVERY + "test_what_cannot_be_parked_stays_in_the_queue",
     ),
@@ -51,37 +55,37 @@ _ALL = [
     Bug(
         "let the queue give up on what waits",
         _DELIVERY,
-        " or message.receive_count >= RENEWED_AT",
+        " or message.receive_count >= REQUEUE_AFTER_RECEIVES",
         "",
         "tests/model/test_outage.py::test_twelve_hours_of_outage_lose_nothing_and_need_nobody",
     ),
     Bug(
         "date what ended by its latest message",
         _DELIVERY,
-        "history = replace(each.read.history, attempts=each.attempts, first_at=each.first_at)",
-        "history = replace(each.read.history, attempts=each.attempts, first_at=None)",
+        "history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at)",
+        "history = replace(each.message.history, attempts=each.attempts, first_at=None)",
         DELIVERY + "test_what_is_left_of_a_message_goes_back_and_remembers_its_attempts",
     ),
     Bug(
         "close the books on what may be waiting",
-        "audience_sync.accounting",
-        "ended_by = max([end, *waited]) + PATIENCE",
-        "ended_by = end + PATIENCE",
+        "audience_sync.operations.audit",
+        "completed_by = max([end, *waited]) + MARGIN",
+        "completed_by = end + MARGIN",
         "tests/functions/test_audit.py::test_what_may_still_be_waiting_is_no_gap",
     ),
     Bug(
         "let a change that counted twice hide one that is lost",
-        "audience_sync.accounting",
+        "audience_sync.operations.audit",
         "if missing > 0:",
         "if missing:",
-        "tests/unit/test_accounting.py::test_a_change_that_counted_twice_hides_none_that_was_accepted_at_another_time",
+        "tests/unit/operations/test_audit.py::test_a_change_that_counted_twice_hides_none_that_was_accepted_at_another_time",
     ),
     Bug(
         "repeat lost uploads without end",
-        "audience_sync.budget",
+        "audience_sync.delivery.retry_budget",
         "self._accounts[audience_id].left -= 1",
         "del audience_id",
-        "tests/unit/test_budget.py::test_with_the_budget_used_up_nobody_asks_until_it_has_renewed",
+        "tests/unit/delivery/test_retry_budget.py::test_with_the_budget_used_up_nobody_asks_until_it_has_renewed",
     ),
     # Order
     Bug(
@@ -108,18 +112,18 @@ _ALL = [
     Bug(
         "check only before sending",
         _VERDICTS,
-        "if self._books.members is None or not sent:",
+        "if self._context.members is None or not accepted:",
         "if True:",
         MEMBERS_TEST + "test_who_moves_on_during_an_upload_is_sent_once_more",
     ),
     Bug("read back what may be old", _MEMBERS, '"ConsistentRead": True', '"ConsistentRead": False', MODEL),
-    Bug("say nothing twice", _VERDICTS, "        if repeating:\n", "        if repeating and not again:\n", MODEL),
-    Bug("say it again before the jobs have ended", _VERDICTS, "self._books.limits.job\n", "0.0\n", MODEL),
-    Bug("see no contradiction", _MEMBERS, 'self._now() - int(told["N"]) < self._job', "False", MODEL),
+    Bug("say nothing twice", _VERDICTS, "        if repeating:\n", "        if repeating and not repeat:\n", MODEL),
+    Bug("say it again before the jobs have ended", _VERDICTS, "self._context.limits.job\n", "0.0\n", MODEL),
+    Bug("see no contradiction", _MEMBERS, 'self._now() - int(opposite["N"]) < self._effective_after', "False", MODEL),
     Bug(
         "date a change by its first attempt",
         _MEMBERS,
-        "self._date(held)",
+        "self._touch(held)",
         "pass",
         COUNTEREXAMPLES + "test_an_entry_that_was_sent_long_after_it_was_recorded_is_young_all_the_same",
     ),
@@ -131,7 +135,7 @@ _ALL = [
         COUNTEREXAMPLES + "test_the_second_identity_of_an_entry_is_repeated_as_the_first_one_is",
     ),
     Bug(
-        "drop a superseded change that was tried before",
+        "drop a superseded change that was attempted_before before",
         _VERDICTS,
         "attempts > 1}",
         "attempts > 99}",
@@ -140,7 +144,7 @@ _ALL = [
     Bug(
         "forget the settle time",
         _OUTBOX,
-        'return self._limits.settle if error.reason == "outcome_unknown" else None',
+        "return self._limits.settle if isinstance(error, OutcomeUnknown) else None",
         "return None",
         DELIVERY + "test_passing_trouble_leaves_messages_in_the_queue",
     ),
@@ -162,29 +166,29 @@ _ALL = [
     Bug(
         "forget a person before the exit is repeated",
         _VERDICTS,
-        "change.forget and change.exits and change.member not in again and",
-        "change.forget and change.exits and",
+        "change.erase and change.exits and change.member not in repeat and",
+        "change.erase and change.exits and",
         MODEL,
     ),
     Bug(
         "let a later exit overtake a deletion notice",
         _MEMBERS,
-        "is_owed = change.forget and held.exits and",
-        "is_owed = False and",
+        "erasure_pending = change.erase and held.exits and",
+        "erasure_pending = False and",
         MODEL,
     ),
     Bug(
         "keep what an exit says after a deletion notice",
         _MEMBERS,
-        "if change.exits and not change.forget and to_send(before).forget:",
+        "if change.exits and not change.erase and change_from_row(before).erase:",
         "if False:",
         MEMBERS_TEST + "test_whoever_asked_to_be_forgotten_is_whatever_exit_comes_later",
     ),
     Bug(
         "lose a deletion notice among exits",
         "audience_sync.membership",
-        "forget = any(change.forget for change in same)",
-        "forget = newest.forget",
+        "erase = any(change.erase for change in same)",
+        "erase = newest.erase",
         "tests/unit/test_membership.py::test_a_later_exit_does_not_undo_that_a_person_asked_to_be_forgotten",
     ),
     # Counting
@@ -195,9 +199,15 @@ _ALL = [
         "pass  # all of it",
         DELIVERY + "test_changes_of_a_message_that_comes_back_whole_are_not_counted_before",
     ),
-    Bug("count repetitions", _VERDICTS, " and not each.read.history.again", "", MODEL),
+    Bug("count repetitions", _VERDICTS, " and not each.message.history.is_replay", "", MODEL),
     # Renewal
-    Bug("renew as something new", _RENEWAL, "return pack(going, History(again=True))", "return pack(going)", MODEL),
+    Bug(
+        "renew as something new",
+        _RENEWAL,
+        "return pack(current, DeliveryHistory(is_replay=True))",
+        "return pack(current)",
+        MODEL,
+    ),
     Bug(
         "renew under a new version",
         _RENEWAL,
@@ -207,38 +217,38 @@ _ALL = [
     ),
     Bug(
         "renew who has left",
-        "audience_sync.aws.entries",
+        "audience_sync.aws.membership_scan",
         "[change for change in newest if not change.exits]",
         "newest",
-        "tests/unit/aws/test_entries.py::test_who_has_left_is_not_found_though_they_entered_long_ago",
+        "tests/unit/aws/test_membership_scan.py::test_who_has_left_is_not_found_though_they_entered_long_ago",
     ),
     Bug(
         "read the first page only",
         _RENEWAL,
-        "place = page.next",
-        "place = None",
-        "tests/unit/test_renewal.py::test_every_page_of_every_renewed_audience_is_read",
+        "cursor = page.next",
+        "cursor = None",
+        "tests/unit/operations/test_renewal.py::test_every_page_of_every_renewed_audience_is_read",
     ),
     Bug(
         "let the row go before the member does",
         _ROWS,
-        '"SET #told = :now, expiresAt = :expires"',
-        '"SET #told = :now, expiresAt = if_not_exists(expiresAt, :expires)"',
+        '"SET #last_sent = :now, expiresAt = :expires"',
+        '"SET #last_sent = :now, expiresAt = if_not_exists(expiresAt, :expires)"',
         MEMBERS_TEST + "test_the_row_of_a_member_who_is_told_again_outlives_the_member",
     ),
     # Budget
     Bug(
         "ask about every record where all are refused",
         _OUTBOX,
-        "elif refused == 2 * SUSPICIOUS and not accepted:",
+        "elif refused == 2 * SAMPLE_SIZE and not accepted:",
         "elif refused < 0:",
         DELIVERY + "test_where_every_record_is_refused_not_every_record_is_asked_about",
     ),
     Bug(
         "condemn the others for the first few",
         _OUTBOX,
-        "pieces = spread(pieces)",
-        "refused = 2 * SUSPICIOUS - 1",
+        "chunks = sample_first(chunks)",
+        "refused = 2 * SAMPLE_SIZE - 1",
         DELIVERY + "test_a_run_of_bad_records_at_the_beginning_does_not_condemn_the_others",
     ),
     Bug(
@@ -251,22 +261,22 @@ _ALL = [
     Bug(
         "record what there is no time left to send",
         _VERDICTS,
-        "tried, lambda: self._outbox.has_time_to_prepare)",
-        "tried, lambda: self._outbox.has_time)",
+        "attempted_before, lambda: self._uploads.has_time_to_record)",
+        "attempted_before, lambda: self._uploads.has_time)",
         MEMBERS_TEST + "test_what_a_slow_table_has_recorded_is_sent_before_time_runs_out",
     ),
     Bug(
         "let one audience open the connection's circuit",
-        "audience_sync.circuit",
+        "audience_sync.delivery.circuit_breaker",
         'return f"audience:{target.audience_id}" if is_alone else',
         'return f"connection:{connection}" if is_alone else',
-        "tests/contract/test_circuit.py::test_an_audience_that_fails_alone_stops_no_other",
+        "tests/contract/test_circuit_breaker.py::test_an_audience_that_fails_alone_stops_no_other",
     ),
     Bug(
         "try a 400 for ever",
         _OUTBOX,
-        "            self._failed(error.reason)\n            return error",
-        "            self._failed(error.reason)\n            return Waiting(None, error.reason)",
+        "            self._count_failure(error.reason)\n            return error",
+        "            self._count_failure(error.reason)\n            return Deferred(OutOfTime(''), None)",
         DELIVERY + "test_bad_records_are_isolated_and_cost_their_neighbours_nothing",
     ),
     Bug(
@@ -287,8 +297,8 @@ _ALL = [
     Bug(
         "log the event",
         _WORKER,
-        "    _tell(report)\n",
-        '    logger.info("received", event=event)\n    _tell(report)\n',
+        "    _log(report)\n",
+        '    logger.info("received", event=event)\n    _log(report)\n',
         WORKER + "test_logs_hold_ids_and_counts_but_no_identifier_and_no_secret",
     ),
     Bug(

@@ -6,110 +6,110 @@ import pytest
 
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.membership import MembershipChange
-from tests.model.world import JOB, WINDOW, InTurn, World, change_of, failing
+from tests.model.simulation import JOB, WINDOW, InTurn, Simulation, change_of, failing
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr("audience_sync.aws.members.ThreadPoolExecutor", InTurn)
-    return World()
+def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
+    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", InTurn)
+    return Simulation()
 
 
 def change(at: int, *, exits: bool = False, name: str = "", email: str = "a") -> MembershipChange:
     return change_of("ann", at, exits=exits, message_id=name or f"id-{at}", emails=[email])
 
 
-def deliver(world: World, *, fate: Any = None) -> None:
-    """Have one worker deliver all that is visible; its uploads meet with `fate`."""
-    worker = world.receive(world.visible())
-    while not worker.actor.is_done:
-        worker.actor.step(fate if worker.actor.about_to == "upload" else None)
-    world.workers.remove(worker)
+def deliver(simulation: Simulation, *, outcome: Any = None) -> None:
+    """Have one worker deliver all that is visible; its uploads meet with `outcome`."""
+    worker = simulation.receive(simulation.visible())
+    while not worker.task.is_done:
+        worker.task.step(outcome if worker.task.about_to == "upload" else None)
+    simulation.workers.remove(worker)
 
 
-def come_to_rest(world: World) -> None:
+def come_to_rest(simulation: Simulation) -> None:
     """Let the jobs so far end at once, the last one first; then have all that waits delivered."""
-    for job in world.jobs[::-1]:
-        world.end(job)
-    while world.queue:
-        if not world.visible():
-            pass_time(world, min(each.visible_at for each in world.queue) - world.now)
-        deliver(world)
-    pass_time(world, 2 * JOB)
+    for job in simulation.jobs[::-1]:
+        simulation.end(job)
+    while simulation.queue:
+        if not simulation.visible():
+            pass_time(simulation, min(each.visible_at for each in simulation.queue) - simulation.now)
+        deliver(simulation)
+    pass_time(simulation, 2 * JOB)
 
 
-def pass_time(world: World, seconds: float) -> None:
-    world.pass_time(seconds, lambda jobs: jobs[::-1])
+def pass_time(simulation: Simulation, seconds: float) -> None:
+    simulation.pass_time(seconds, lambda jobs: jobs[::-1])
 
 
-def is_in(world: World) -> bool:
-    return bool(world.held.get("ann"))
+def is_in(simulation: Simulation) -> bool:
+    return bool(simulation.held.get("ann"))
 
 
-def test_a_second_exit_does_not_stand_in_for_the_repetition_of_the_first(world: World) -> None:
+def test_a_second_exit_does_not_stand_in_for_the_repetition_of_the_first(simulation: Simulation) -> None:
     for at, exits in ((1, False), (2, True), (3, True)):
-        world.accept([change(at, exits=exits)])
-        deliver(world)
-        pass_time(world, 10)
-    come_to_rest(world)
-    assert not is_in(world)
+        simulation.accept([change(at, exits=exits)])
+        deliver(simulation)
+        pass_time(simulation, 10)
+    come_to_rest(simulation)
+    assert not is_in(simulation)
 
 
-def test_an_entry_that_was_sent_long_after_it_was_recorded_is_young_all_the_same(world: World) -> None:
-    world.accept([change(1)])
-    deliver(world, fate=failing(ServiceUnavailable("503")))
-    pass_time(world, WINDOW + 10)
-    deliver(world)
-    world.accept([change(2, exits=True)])
-    deliver(world)
-    come_to_rest(world)
-    assert not is_in(world)
+def test_an_entry_that_was_sent_long_after_it_was_recorded_is_young_all_the_same(simulation: Simulation) -> None:
+    simulation.accept([change(1)])
+    deliver(simulation, outcome=failing(ServiceUnavailable("503")))
+    pass_time(simulation, WINDOW + 10)
+    deliver(simulation)
+    simulation.accept([change(2, exits=True)])
+    deliver(simulation)
+    come_to_rest(simulation)
+    assert not is_in(simulation)
 
 
-def test_an_entry_right_after_an_exit_was_repeated_waits_for_that_repetition_too(world: World) -> None:
+def test_an_entry_right_after_an_exit_was_repeated_waits_for_that_repetition_too(simulation: Simulation) -> None:
     for at, exits in ((1, False), (2, True)):
-        world.accept([change(at, exits=exits)])
-        deliver(world)
+        simulation.accept([change(at, exits=exits)])
+        deliver(simulation)
     for _ in range(2):  # the first repetition comes too early to be the last
-        pass_time(world, JOB)
-        deliver(world)
-    world.accept([change(3)])
-    deliver(world)
-    come_to_rest(world)
-    assert is_in(world)
+        pass_time(simulation, JOB)
+        deliver(simulation)
+    simulation.accept([change(3)])
+    deliver(simulation)
+    come_to_rest(simulation)
+    assert is_in(simulation)
 
 
-def test_the_second_identity_of_an_entry_is_repeated_as_the_first_one_is(world: World) -> None:
-    world.accept([change(1)])
-    deliver(world)
-    come_to_rest(world)
-    world.accept([change(2, exits=True)])
-    deliver(world)
+def test_the_second_identity_of_an_entry_is_repeated_as_the_first_one_is(simulation: Simulation) -> None:
+    simulation.accept([change(1)])
+    deliver(simulation)
+    come_to_rest(simulation)
+    simulation.accept([change(2, exits=True)])
+    deliver(simulation)
     for name, email in (("x", "a"), ("y", "b")):
-        world.accept([change(3, name=name, email=email)])
-        deliver(world)
-    come_to_rest(world)
-    assert world.held["ann"] == {"a", "b"}
+        simulation.accept([change(3, name=name, email=email)])
+        deliver(simulation)
+    come_to_rest(simulation)
+    assert simulation.held["ann"] == {"a", "b"}
 
 
-def test_an_exit_sent_once_more_for_an_older_entry_dates_from_then(world: World) -> None:
-    world.accept([change(1)])
-    deliver(world, fate=failing(ServiceUnavailable("503")))
-    world.accept([change(2, exits=True)])
-    (entry, exit_) = world.queue
-    entry.visible_at = world.now + 4 * JOB
-    come_to_rest_without(world, entry)
-    pass_time(world, entry.visible_at - world.now)
-    deliver(world)
-    world.accept([change(3)])
-    deliver(world)
-    come_to_rest(world)
-    assert is_in(world)
-    assert exit_ not in world.queue
+def test_an_exit_sent_once_more_for_an_older_entry_dates_from_then(simulation: Simulation) -> None:
+    simulation.accept([change(1)])
+    deliver(simulation, outcome=failing(ServiceUnavailable("503")))
+    simulation.accept([change(2, exits=True)])
+    (entry, exit_) = simulation.queue
+    entry.visible_at = simulation.now + 4 * JOB
+    come_to_rest_without(simulation, entry)
+    pass_time(simulation, entry.visible_at - simulation.now)
+    deliver(simulation)
+    simulation.accept([change(3)])
+    deliver(simulation)
+    come_to_rest(simulation)
+    assert is_in(simulation)
+    assert exit_ not in simulation.queue
 
 
-def come_to_rest_without(world: World, held_back: object) -> None:
-    while [each for each in world.queue if each is not held_back]:
-        if not world.visible():
-            pass_time(world, min(each.visible_at for each in world.queue) - world.now)
-        deliver(world)
+def come_to_rest_without(simulation: Simulation, held_back: object) -> None:
+    while [each for each in simulation.queue if each is not held_back]:
+        if not simulation.visible():
+            pass_time(simulation, min(each.visible_at for each in simulation.queue) - simulation.now)
+        deliver(simulation)

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
-from audience_sync.delivery import Delivery, Message
+from audience_sync.delivery.batch import Delivery, Message
+from audience_sync.delivery.members import DeliveryContext
+from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
-from audience_sync.membership import ChangeMessage, pack
-from audience_sync.outbox import Limits
-from audience_sync.verdicts import Books
+from audience_sync.messages import ChangeMessage, pack
 from local.template import Template
-from tests.faults.figures import measured
-from tests.model.world import change_of
+from tests.faults.measurements import measured
+from tests.model.simulation import change_of
 
 HOUR = 3600.0
 OUTAGE = 12 * HOUR
@@ -113,7 +113,7 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_nobody(
     queue = Queue(MAX_RECEIVES)
     amazon = Amazon(queue, error, TAKES[request.node.callspec.id])
     chance = random.Random(12)
-    books = Books(queue, NoLetters(), None, Limits(), now=lambda: int(queue.now * 1000))
+    books = DeliveryContext(queue, NoLetters(), None, Limits(), now=lambda: int(queue.now * 1000))
     delivery = Delivery(amazon, books, monotonic=lambda: queue.now, jitter=chance.random)
     changes = [change_of(f"m{n}", 1, exits=False, message_id=f"id-{n}", emails=["a"]) for n in range(MESSAGES)]
     for each in changes:
@@ -146,7 +146,7 @@ def test_what_has_been_put_back_as_new_still_knows_when_it_came() -> None:
     queue = Queue(20)
     delivery = Delivery(
         Amazon(queue, ServiceUnavailable("503"), 0.1),
-        Books(queue, NoLetters(), None, Limits(), now=lambda: 0),
+        DeliveryContext(queue, NoLetters(), None, Limits(), now=lambda: 0),
         monotonic=lambda: queue.now,
         jitter=lambda: 1.0,
     )

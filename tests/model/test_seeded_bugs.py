@@ -10,10 +10,10 @@ import pytest
 from hypothesis import Phase
 
 from audience_sync.credentials import Keyring
-from tests.model.planting import planted
+from tests.model.bug_injection import injected
 from tests.model.seeded_bugs import BUGS, MODEL, Bug
+from tests.model.simulation import InTurn
 from tests.model.test_protocol import search
-from tests.model.world import InTurn
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = 1000  # at most; every bug that is left to chance shows within some 250
@@ -25,14 +25,14 @@ def by_name(bugs: list[Bug]) -> list[object]:
 
 @pytest.mark.parametrize("bug", by_name([bug for bug in BUGS.values() if bug.judge == MODEL]))
 def test_the_state_machine_finds(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync.aws.members.ThreadPoolExecutor", InTurn)
-    with planted(bug), pytest.raises(Exception):  # noqa: B017, PT011 - whatever breaks first
+    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", InTurn)
+    with injected(bug), pytest.raises(Exception):  # noqa: B017, PT011 - whatever breaks first
         search(EXAMPLES, phases=[Phase.generate])
 
 
 @pytest.mark.parametrize("bug", by_name([bug for bug in BUGS.values() if bug.judge != MODEL]))
 def test_another_test_finds(bug: Bug) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "tests.model.planting", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "tests.model.bug_injection", "-p", "no:cacheprovider"]
     ended = subprocess.run(
         [*command, bug.judge],
         cwd=ROOT,
@@ -61,4 +61,4 @@ def test_keys_are_compared_without_telling_where_they_differ() -> None:
     touchy = tuple(map(Touchy, keyring.event_keys.secrets))
     keyring = replace(keyring, event_keys=keyring.event_keys._replace(secrets=touchy))
     headers = {"x-api-key": "event-key-for-this-test-1"}
-    assert keyring.admit_events(headers, b"{}", accept_first_event=False) is False
+    assert keyring.authenticate_events(headers, b"{}", accept_first_event=False) is False

@@ -255,8 +255,8 @@ def test_the_worker_repeats_nothing_that_amazon_quotes(stage: Stage) -> None:
     )
     assert all(isinstance(result, dict) for result in results), results
     letters = stage.cloud.messages("DeadLetterQueue")
-    assert {letter["parked"]["status"] for letter in letters} == {400, 403, 404, 422}
-    assert not any(mark in json.dumps(letter["parked"]) for letter in letters for mark in marks_of_the_digests())
+    assert {letter["failure"]["status"] for letter in letters} == {400, 403, 404, 422}
+    assert not any(mark in json.dumps(letter["failure"]) for letter in letters for mark in marks_of_the_digests())
     assert_clean(stage)
 
 
@@ -544,9 +544,9 @@ def test_jobs_repeats_nothing_that_amazon_quotes_of_a_rejected_member(stage: Sta
     results = stage.run("JobsFunction", [following(stage, report) for report in reports])
     assert results == [{"batchItemFailures": []}] * len(reports)
     letters = stage.cloud.messages("DeadLetterQueue")
-    assert [letter["parked"]["reason"] for letter in letters] == ["job_rejected"] * len(why) + ["job_failed"]
+    assert [letter["failure"]["reason"] for letter in letters] == ["job_rejected"] * len(why) + ["job_failed"]
     assert {letter["changes"][0]["record"]["externalUserId"] for letter in letters} == {member}
-    assert not any(mark in json.dumps(letter["parked"]) for letter in letters for mark in marks_of_the_digests())
+    assert not any(mark in json.dumps(letter["failure"]) for letter in letters for mark in marks_of_the_digests())
     assert_clean(stage)
 
 

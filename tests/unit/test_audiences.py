@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.audience import AudienceReport
-from audience_sync.amazon_ads.form import InvalidAudience
-from audience_sync.audiences import LEFT_BEHIND, PATIENCE, Audiences, Clock, Created
-from audience_sync.aws.intents import Intents
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.audiences import CREATE_WAIT, STALE_LOCK_AGE, Audiences, Created
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.creation_locks import CreationLocks
+from audience_sync.clock import Clock
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
+    InvalidAudience,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
@@ -35,7 +36,7 @@ from local.template import Template
 from tests.faults.proxy import Front, in_front_of, lose_answer, refuse
 from tests.servers import serve_aws
 
-TOLD: dict[str, Any] = {
+LAST_SENT: dict[str, Any] = {
     "advertiserId": "590071284455661235",
     "countryCode": "US",
     "externalAudienceId": "lapsed-premium-us",
@@ -115,12 +116,14 @@ class Desk:
     def audiences(self, *, sleep: Callable[[float], None] | None = None, max_cpm_cents: int = 0) -> Audiences:
         """What a new execution environment would build."""
         owners = count(id(object()))
-        intents = Intents(resources.client("dynamodb", self.front.url), self.name, lambda: f"owner-{next(owners)}")
-        clock = Clock(lambda: int(self.seconds * 1000), lambda: self.seconds, sleep or self.sleep)
+        intents = CreationLocks(
+            resources.client("dynamodb", self.front.url), self.name, lambda: f"owner-{next(owners)}"
+        )
+        clock = Clock(lambda: self.seconds, lambda: self.seconds, sleep or self.sleep)
         return Audiences(self.new_table(), intents, self.amazon, clock, max_cpm_cents=max_cpm_cents)
 
     def create(self, **changed: Any) -> Created:
-        return self.audiences().create(TOLD | changed, deadline=self.seconds + 28)
+        return self.audiences().create(LAST_SENT | changed, deadline=self.seconds + 28)
 
     def listed(self) -> list[Audience]:
         return self.new_table().all()
@@ -186,8 +189,8 @@ def test_a_repetition_that_asks_for_nothing_else_is_answered_like_the_first(desk
 def test_what_was_changed_since_is_no_difference_to_who_does_not_ask_for_it(desk: Desk) -> None:
     first = desk.create(ttl=604_800)
     desk.audiences().update(first.audience_id, {"ttl": 5, "description": "changed"})
-    assert desk.create().unmet == ()
-    assert [each.field for each in desk.create(ttl=604_800).unmet] == ["ttl"]
+    assert desk.create().mismatches == ()
+    assert [each.field for each in desk.create(ttl=604_800).mismatches] == ["ttl"]
 
 
 def test_another_target_or_another_external_id_is_another_audience(desk: Desk) -> None:
@@ -219,7 +222,7 @@ def test_an_audience_that_is_listed_again_is_listed_as_amazon_has_it(desk: Desk)
     desk.amazon.name, desk.amazon.ttl = "The first name", 5
     again = desk.create(ttl=604_800)
     assert (again.listed.name, again.listed.settings["ttl"]) == ("The first name", 5)
-    assert [each.field for each in again.unmet] == ["audienceName", "ttl"]
+    assert [each.field for each in again.mismatches] == ["audienceName", "ttl"]
     assert desk.listed() == [again.listed]
 
 
@@ -247,13 +250,13 @@ def test_a_key_that_two_audiences_share_already_gets_no_third(desk: Desk) -> Non
     assert desk.amazon.made == {}
 
 
-def test_an_intent_is_no_audience(desk: Desk) -> None:
+def test_a_creation_lock_is_no_audience(desk: Desk) -> None:
     desk.amazon.fails = OutcomeUnknown("lost")
     with pytest.raises(OutcomeUnknown):
         desk.create()
     (row,) = desk.direct.scan(TableName=desk.name)["Items"]
     key = row["audienceId"]["S"]
-    assert key.startswith("#intent#")
+    assert key.startswith("#creation#")
     assert desk.listed() == []
     assert desk.table.by_id(key) is None
     assert desk.table.by_external_audience_id("lapsed-premium-us") == []
@@ -287,10 +290,10 @@ def test_after_a_lost_answer_a_repeat_waits_and_then_asks_to_come_back(desk: Des
     with pytest.raises(TransientError) as caught:
         desk.create()
     waited = desk.seconds - before
-    assert PATIENCE - 1 < waited <= PATIENCE
+    assert CREATE_WAIT - 1 < waited <= CREATE_WAIT
     assert caught.value.reason == "creation_under_way"
-    assert lost.value.retry_after == LEFT_BEHIND / 1000
-    assert caught.value.retry_after == pytest.approx(LEFT_BEHIND / 1000 - waited)
+    assert lost.value.retry_after == STALE_LOCK_AGE / 1000
+    assert caught.value.retry_after == pytest.approx(STALE_LOCK_AGE / 1000 - waited)
     assert len(desk.amazon.made) == 1
 
 
@@ -298,7 +301,7 @@ def test_after_two_minutes_it_is_created_again_and_only_that_one_is_ever_listed(
     desk.amazon.fails, desk.amazon.applies = OutcomeUnknown("lost"), True
     with pytest.raises(OutcomeUnknown):
         desk.create()
-    desk.seconds += LEFT_BEHIND / 1000
+    desk.seconds += STALE_LOCK_AGE / 1000
     again = desk.create()
     assert (again.attempts, len(desk.amazon.made)) == (2, 2)
     assert desk.create().audience_id == again.audience_id
@@ -313,7 +316,7 @@ def test_many_at_once_create_one_audience_and_all_get_its_id(desk: Desk) -> None
     def create(_: int) -> str:
         audiences = desk.audiences(sleep=lambda _: time.sleep(0.05))
         start.wait()
-        return audiences.create(TOLD, deadline=desk.seconds + 28).audience_id
+        return audiences.create(LAST_SENT, deadline=desk.seconds + 28).audience_id
 
     with ThreadPoolExecutor(6) as pool:
         ids = set(pool.map(create, range(6)))
@@ -325,12 +328,12 @@ def test_two_who_find_an_intent_left_behind_create_one_audience(desk: Desk) -> N
     desk.amazon.fails = OutcomeUnknown("lost")
     with pytest.raises(OutcomeUnknown):
         desk.create()
-    desk.seconds += LEFT_BEHIND / 1000
+    desk.seconds += STALE_LOCK_AGE / 1000
     desk.amazon.takes = 0.3
 
     def create(_: int) -> str:
         audiences = desk.audiences(sleep=lambda _: time.sleep(0.05))
-        return audiences.create(TOLD, deadline=desk.seconds + 28).audience_id
+        return audiences.create(LAST_SENT, deadline=desk.seconds + 28).audience_id
 
     with ThreadPoolExecutor(2) as pool:
         assert len(set(pool.map(create, range(2)))) == 1
@@ -340,7 +343,7 @@ def test_two_who_find_an_intent_left_behind_create_one_audience(desk: Desk) -> N
 def test_who_comes_back_too_late_does_not_list_a_second_audience(desk: Desk) -> None:
     def overtake() -> None:
         desk.amazon.meanwhile = lambda: None
-        desk.seconds += LEFT_BEHIND / 1000
+        desk.seconds += STALE_LOCK_AGE / 1000
         desk.create()
 
     desk.amazon.meanwhile = overtake
@@ -368,7 +371,7 @@ def test_a_listing_whose_confirmation_was_lost_is_found_by_the_repeat(desk: Desk
 
 def test_without_time_amazon_is_not_asked(desk: Desk) -> None:
     with pytest.raises(TransientError) as caught:
-        desk.audiences().create(TOLD, deadline=desk.seconds + 2)
+        desk.audiences().create(LAST_SENT, deadline=desk.seconds + 2)
     assert (caught.value.reason, desk.amazon.made) == ("out_of_time", {})
     assert desk.create().attempts == 1
 

@@ -46,7 +46,7 @@ def basic(password: str) -> str:
     ],
 )
 def test_a_valid_credential_is_admitted(headers: dict[str, str], body: bytes) -> None:
-    assert Keyring.from_json(STORED).admit_events(headers, body, accept_first_event=False) is False
+    assert Keyring.from_json(STORED).authenticate_events(headers, body, accept_first_event=False) is False
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,17 @@ def test_a_valid_credential_is_admitted(headers: dict[str, str], body: bytes) ->
 )
 def test_everything_else_is_refused_in_the_same_words(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized, match=r"^no valid credential$"):
-        Keyring.from_json(STORED).admit_events(headers, BATCH, accept_first_event=False)
+        Keyring.from_json(STORED).authenticate_events(headers, BATCH, accept_first_event=False)
 
 
 def test_a_signature_of_the_first_event_is_accepted_where_the_operator_allows_it() -> None:
     headers = {"x-signature": sign(BODY, SIGNING)}
-    assert Keyring.from_json(STORED).admit_events(headers, BATCH, accept_first_event=True) is False
+    assert Keyring.from_json(STORED).authenticate_events(headers, BATCH, accept_first_event=True) is False
 
 
 def test_a_wrong_signature_beside_a_valid_key_is_reported_not_refused() -> None:
     headers = {"authorization": f"Bearer {EVENT_KEY}", "x-signature": "0" * 40}
-    assert Keyring.from_json(STORED).admit_events(headers, BODY, accept_first_event=False) is True
+    assert Keyring.from_json(STORED).authenticate_events(headers, BODY, accept_first_event=False) is True
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_an_unusable_secret_fails_closed_and_is_our_trouble_not_the_senders(secr
     keyring = Keyring.from_json({"eventKey": secret})
     for headers in ({"authorization": f"Bearer {secret or ''}"}, {"x-api-key": str(secret)}, {}):
         with pytest.raises(Unavailable):
-            keyring.admit_events(headers, BODY, accept_first_event=True)
+            keyring.authenticate_events(headers, BODY, accept_first_event=True)
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_an_unusable_secret_fails_closed_and_is_our_trouble_not_the_senders(secr
 )
 def test_a_stranger_is_refused_although_nobody_signs_here(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
-        Keyring.from_json({"eventKey": EVENT_KEY}).admit_events(headers, BODY, accept_first_event=False)
+        Keyring.from_json({"eventKey": EVENT_KEY}).authenticate_events(headers, BODY, accept_first_event=False)
 
 
 def test_a_weak_secret_that_someone_relies_on_is_our_trouble() -> None:
     keyring = Keyring.from_json({"eventKey": EVENT_KEY, "signingSecret": "weak"})
     with pytest.raises(Unavailable):
-        keyring.admit_events({"x-signature": "0" * 40}, BODY, accept_first_event=False)
+        keyring.authenticate_events({"x-signature": "0" * 40}, BODY, accept_first_event=False)
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,12 @@ def test_a_weak_secret_that_someone_relies_on_is_our_trouble() -> None:
     ],
 )
 def test_an_audience_key_opens_audiences(headers: dict[str, str], query: dict[str, str]) -> None:
-    Keyring.from_json(STORED).admit_audiences(headers, query)
+    Keyring.from_json(STORED).authenticate_audiences(headers, query)
     with pytest.raises(Unauthorized):
-        Keyring.from_json(STORED | {"audienceKey": "another-audience-key-9"}).admit_audiences(headers, query)
+        Keyring.from_json(STORED | {"audienceKey": "another-audience-key-9"}).authenticate_audiences(headers, query)
 
 
 @pytest.mark.parametrize("query", [{}, {"key": ""}, {"key": EVENT_KEY}])
 def test_nothing_else_opens_audiences(query: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
-        Keyring.from_json(STORED).admit_audiences({"x-signature": sign(BODY, SIGNING)}, query)
+        Keyring.from_json(STORED).authenticate_audiences({"x-signature": sign(BODY, SIGNING)}, query)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidRequest, TooLarge
-from audience_sync.intake import Reading, changes_from, compiled
+from audience_sync.intake import IntakeResult, changes_from, compiled
 from audience_sync.membership import Audience
 from audience_sync.translation import Policy
 
@@ -45,7 +45,7 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read(body: Any, *, audiences: Listed | None = None, policy: Policy | None = None, now: int = NOW) -> Reading:
+def read(body: Any, *, audiences: Listed | None = None, policy: Policy | None = None, now: int = NOW) -> IntakeResult:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     listed = audiences or Listed(LAPSED, GERMAN, JOURNEY, OLD_JOURNEY)
     return changes_from(raw, mappings=compiled(None), audiences=listed, now=now, policy=policy)
@@ -56,7 +56,7 @@ def example(number: str) -> Any:
     return json.loads(path.read_bytes())
 
 
-def told(reading: Reading) -> list[str]:
+def told(reading: IntakeResult) -> list[str]:
     """Each change as 'CREATE member', each rejection as its reason."""
     changes = [f"{each.record['action']} {each.record['externalUserId']}" for each in reading.changes]
     return changes + [rejection.reason for rejection in reading.rejections]

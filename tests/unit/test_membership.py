@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMessage
-from audience_sync.membership import MAX_MESSAGE, Audience, ChangeMessage, MembershipChange, Version, coalesce, pack
+from audience_sync.membership import Audience, MembershipChange, Version, coalesce
+from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, change_as_json, pack
 
 
 def change(
@@ -20,7 +21,7 @@ def change(
     exits: bool = False,
     message_id: str = "a",
     emails: tuple[str, ...] = ("e",),
-    forget: bool = False,
+    erase: bool = False,
 ) -> MembershipChange:
     record: dict[str, Any] = {
         "externalUserId": member,
@@ -28,7 +29,7 @@ def change(
         "hashedPII": [{"email": email} for email in emails],
         "userConsent": {},
     }
-    return MembershipChange("9007199254740993", None, at, message_id, record, forget)
+    return MembershipChange("9007199254740993", None, at, message_id, record, erase)
 
 
 changes = st.builds(
@@ -38,7 +39,7 @@ changes = st.builds(
     exits=st.booleans(),
     message_id=st.sampled_from("abc"),
     emails=st.lists(st.sampled_from("vwxyz"), max_size=3, unique=True).map(tuple),
-    forget=st.booleans(),
+    erase=st.booleans(),
 )
 
 
@@ -48,7 +49,7 @@ def by_member(some: list[MembershipChange]) -> dict[tuple[str, str], MembershipC
 
 def canonical(some: list[MembershipChange]) -> dict[tuple[str, str], Any]:
     return {
-        each.member: (each.version, each.forget, sorted(json.dumps(identity) for identity in each.record["hashedPII"]))
+        each.member: (each.version, each.erase, sorted(json.dumps(identity) for identity in each.record["hashedPII"]))
         for each in some
     }
 
@@ -82,8 +83,8 @@ def test_an_exit_takes_along_the_identities_of_the_entries_it_overtakes() -> Non
 
 
 def test_a_later_exit_does_not_undo_that_a_person_asked_to_be_forgotten() -> None:
-    (merged,) = coalesce([change(at=1, exits=True, forget=True), change(at=2, exits=True)])
-    assert (merged.version.at, merged.forget) == (2, True)
+    (merged,) = coalesce([change(at=1, exits=True, erase=True), change(at=2, exits=True)])
+    assert (merged.version.at, merged.erase) == (2, True)
 
 
 def test_ids_that_differ_in_case_are_different_members() -> None:
@@ -121,7 +122,7 @@ def test_packed_changes_arrive_as_they_were(some: list[MembershipChange]) -> Non
 def test_no_message_is_longer_than_it_may_be() -> None:
     fat = [change(f"m{number}", emails=("x" * 900,)) for number in range(1000)]
     bodies = pack(fat)
-    assert max(len(body.encode()) for body in bodies) <= MAX_MESSAGE
+    assert max(len(body.encode()) for body in bodies) <= MAX_MESSAGE_BYTES
     assert len(bodies) == 5
 
 
@@ -157,7 +158,7 @@ def test_only_an_audience_in_amc_can_go_to_dsp_as_well(audience: Audience, expec
     assert audience.target_types == expected
 
 
-GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "changes": [change().as_json()]}
+GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "changes": [change_as_json(change())]}
 
 
 @pytest.mark.parametrize(

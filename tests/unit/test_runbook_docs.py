@@ -17,7 +17,7 @@ import typer
 from botocore import xform_name
 from moto import mock_aws
 
-from audience_sync import telemetry
+from audience_sync import metric_names
 from cli.app import app
 from local.template import read_document
 
@@ -27,7 +27,7 @@ OURS = [DOCS / f"{name}.md" for name in ("runbook", "architecture", "segment-set
 RUNBOOK = (DOCS / "runbook.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
 SOURCES = [*(ROOT / "layers/shared/audience_sync").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
-TREES = [ast.parse(path.read_text()) for path in [*SOURCES, ROOT / "cli/letters.py"]]
+TREES = [ast.parse(path.read_text()) for path in [*SOURCES, ROOT / "cli/dead_letters.py"]]
 
 # Reasons of classes that are never raised themselves: whoever raises one of their children names the fact.
 NEVER_SEEN = {"error", "permanent", "transient"}
@@ -94,7 +94,7 @@ def _reasons_in_code() -> set[str]:
     for tree in TREES:
         for node in ast.walk(tree):
             found |= _reasons_of(node)
-    return found
+    return found - {""}
 
 
 def _reasons_of(node: ast.AST) -> set[str]:
@@ -104,7 +104,6 @@ def _reasons_of(node: ast.AST) -> set[str]:
             ast.Assign(targets=[ast.Name(id="reason") | ast.Attribute(attr="reason")], value=value)
             | ast.Assign(targets=[ast.Tuple(elts=[*_, ast.Name(id="reason")])], value=ast.Tuple(elts=[*_, value]))
             | ast.Call(func=ast.Name(id="RejectedEvent"), args=[value, *_])
-            | ast.Call(func=ast.Name(id="Waiting"), args=[_, value])
             | ast.keyword(arg="reason", value=value)
         ):
             return set(_texts(value))
@@ -155,7 +154,7 @@ def test_no_table_explains_a_reason_twice(reasons: list[str]) -> None:
 
 METRICS = {
     value
-    for name, value in vars(telemetry).items()
+    for name, value in vars(metric_names).items()
     if name.isupper() and isinstance(value, str) and name != "NAMESPACE"
 }
 

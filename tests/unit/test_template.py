@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from audience_sync.accounting import CRASHING, HOUR
-from audience_sync.amazon_ads.form import MIN_RENEWED_TTL
-from audience_sync.audiences import CREATE_TIMEOUT, LEFT_BEHIND, RESERVE
-from audience_sync.aws import entries
-from audience_sync.aws.marks import PARTITION
-from audience_sync.delivery import MAX_DELAY, RENEWED_AT
-from audience_sync.followup import ENOUGH
-from audience_sync.renewal import LONGEST_MARGIN
-from audience_sync.renewal import RESERVE as RENEWAL_RESERVE
+from audience_sync import metric_names
+from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
+from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
+from audience_sync.aws.checkpoint import AUDIT, RENEWAL
+from audience_sync.delivery.batch import MAX_DELAY, REQUEUE_AFTER_RECEIVES
+from audience_sync.metric_names import NAMESPACE
+from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
+from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
+from audience_sync.operations.renewal import LONGEST_MARGIN
+from audience_sync.operations.renewal import RESERVE as RENEWAL_RESERVE
 from audience_sync.settings import (
     AudiencesSettings,
     AuditSettings,
@@ -25,7 +26,6 @@ from audience_sync.settings import (
     RenewSettings,
     WorkerSettings,
 )
-from audience_sync.telemetry import NAMESPACE
 from functions.audiences.handler import BUDGET
 from local.template import ROOT, read_document
 
@@ -74,7 +74,9 @@ def test_dead_letters_are_kept_longer_than_changes() -> None:
 def test_only_a_message_that_crashes_the_worker_is_received_until_it_is_given_up() -> None:
     redrive = _properties("ChangeQueue")["RedrivePolicy"]
     assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
-    assert RENEWED_AT < redrive["maxReceiveCount"] == 20, "the worker puts back what has merely to wait before that"
+    assert REQUEUE_AFTER_RECEIVES < redrive["maxReceiveCount"] == 20, (
+        "the worker puts back what has merely to wait before that"
+    )
 
 
 def test_only_the_change_queue_fills_the_dead_letters_by_itself() -> None:
@@ -115,12 +117,12 @@ def test_a_question_about_a_job_stays_out_of_sight_for_six_timeouts_of_its_funct
 
 
 def test_a_run_of_jobs_has_time_for_several_questions_without_an_answer() -> None:
-    assert _properties("JobsFunction")["Timeout"] >= ENOUGH + 3 * 30  # seconds; Amazon's p99 is 30
+    assert _properties("JobsFunction")["Timeout"] >= MIN_TIME_PER_CHECK + 3 * 30  # seconds; Amazon's p99 is 30
 
 
 def test_the_audit_waits_for_as_long_as_sqs_hands_out_a_message_that_crashes_the_worker() -> None:
     queue = _properties("ChangeQueue")
-    assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] + HOUR <= CRASHING
+    assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] + HOUR <= MAX_CRASH_LOOP
 
 
 @pytest.mark.parametrize("queue", _named("AWS::SQS::Queue"))
@@ -225,10 +227,10 @@ def test_metrics_are_looked_for_where_the_functions_put_them() -> None:
 
 
 def test_every_metric_of_ours_that_is_watched_or_shown_exists() -> None:
-    telemetry = (ROOT / "layers/shared/audience_sync/telemetry.py").read_text()
+    ours = {name for key, name in vars(metric_names).items() if key.isupper()} - {NAMESPACE}
     watched = {_properties(alarm)["MetricName"] for alarm in ALARMS if _properties(alarm)["Namespace"] == NAMESPACE}
-    assert {name for name in watched if f'"{name}"' not in telemetry} == set()
-    assert {name for name in _shown_metrics() if f'"{name}"' not in telemetry} == set()
+    assert watched - ours == set()
+    assert _shown_metrics() - ours == set()
 
 
 def _shown_metrics() -> set[str]:
@@ -266,7 +268,7 @@ def test_the_token_is_refreshed_three_times_in_its_life_and_within_the_quota_of_
 
 def test_the_audit_reaches_its_own_row_of_the_membership_table_and_no_member() -> None:
     (statement,) = (each for each in _statements("AuditRole") if "dynamodb:GetItem" in _listed(each["Action"]))
-    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PARTITION]}}
+    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [AUDIT]}}
 
 
 def test_renewal_reads_members_and_writes_its_bookmark_alone() -> None:
@@ -274,7 +276,7 @@ def test_renewal_reads_members_and_writes_its_bookmark_alone() -> None:
         each for each in _statements("RenewRole") if each["Resource"] == {"Fn::GetAtt": ["MembershipTable", "Arn"]}
     ]
     conditions = {action: each.get("Condition") for each in on_members for action in _listed(each["Action"])}
-    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [entries.PARTITION]}}
+    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [RENEWAL]}}
     assert conditions == {"dynamodb:Query": None, "dynamodb:GetItem": own, "dynamodb:PutItem": own}
 
 
@@ -286,7 +288,7 @@ def test_renewal_runs_often_enough_to_fail_for_days_and_its_alarm_covers_each_ru
 
 
 def test_a_gap_rings_for_a_day_since_each_is_counted_once() -> None:
-    alarm, schedule = _properties("AccountingGap"), _properties("AuditFunction")["Events"]["Schedule"]
+    alarm, schedule = _properties("UnaccountedChanges"), _properties("AuditFunction")["Events"]["Schedule"]
     assert schedule["Properties"]["Schedule"] == "rate(1 hour)"
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 24 * 3600
     assert alarm["DatapointsToAlarm"] == alarm["Threshold"] == 1
@@ -294,7 +296,7 @@ def test_a_gap_rings_for_a_day_since_each_is_counted_once() -> None:
 
 def test_a_stall_rings_by_how_long_changes_wait_and_a_single_429_does_not() -> None:
     alarm = _properties("DeliveryStalled")
-    assert (alarm["MetricName"], alarm["Statistic"]) == ("LongestWait", "Maximum")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("OldestDeferredChangeAge", "Maximum")
     assert alarm["Threshold"] == _properties("OldestMessageAge")["Threshold"] == 1800  # seconds
     assert alarm["Period"] >= MAX_DELAY, "what waits shows itself in nearly every period"
     assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 3)
@@ -348,7 +350,7 @@ def test_no_fee_is_allowed_unless_the_operator_says_so() -> None:
 
 def test_an_audience_is_created_within_the_gateways_patience_and_amazon_has_most_of_it() -> None:
     assert CREATE_TIMEOUT + RESERVE < BUDGET < _properties("AudiencesFunction")["Timeout"] < 30  # seconds
-    assert 2 * _properties("AudiencesFunction")["Timeout"] < LEFT_BEHIND / 1000
+    assert 2 * _properties("AudiencesFunction")["Timeout"] < STALE_LOCK_AGE / 1000
 
 
 def test_only_audiences_writes_the_list_of_audiences() -> None:

@@ -1,44 +1,48 @@
-"""Audiences at Amazon: created once, found again, changed. What is listed here is what events may reach.
+"""Use case of `audiences`: creates audiences at Amazon once, finds them again, changes them.
 
-Amazon cannot be asked which audiences there are, and creates a second one as readily as the first. So an intent is
-noted before each creation, and whoever comes second finds either the audience or the intent:
+Amazon cannot be asked which audiences there are, and a repeated request creates a second one. So a lock is taken in the
+audience table before each creation, and a second request finds either the audience or the lock:
 
-* the audience exists: it is the answer, and what was asked for and is not in force is told;
-* somebody is creating it: wait for a while, then ask the caller to come back;
-* somebody began and never ended, long enough ago: whether Amazon has made it cannot be found out. It is created
-  again; should there be a first one, it stays empty at Amazon, since no event can reach it.
+* the audience exists: it is the answer, with the settings that differ from what was asked for;
+* the lock is held: wait for a while, then answer that the request is to be repeated later;
+* the lock is stale: whether Amazon has created the audience cannot be found out. It is created again; should there be
+  a first one, it stays empty at Amazon, since no event can reach it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
-from audience_sync.amazon_ads.form import Fault, InvalidAudience
+from audience_sync.amazon_ads.audience_diff import SettingMismatch, mismatches
 from audience_sync.amazon_ads.record import amazon_id
-from audience_sync.amazon_ads.unmet import Unmet, unmet
-from audience_sync.aws.intents import Intent, Intents, key_of
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.creation_locks import CreationLock, CreationLocks, key_of
 from audience_sync.aws.secrets import JsonSecret
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.clock import Clock
 from audience_sync.credentials import Keyring
 from audience_sync.errors import (
+    AudienceNotListed,
     AudienceSyncError,
+    CreationUnderWay,
+    InvalidAudience,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
-    TransientError,
+    OutOfTime,
+    SettingFault,
     Unauthorized,
     Unavailable,
 )
 from audience_sync.membership import Audience
 
-PATIENCE = 8.0  # seconds to wait for somebody else's creation; Segment gives up after ten
-PAUSE = 0.5  # seconds between two looks
-RESERVE = 3.0  # seconds kept back to list what Amazon has created
-CREATE_TIMEOUT = 24.0  # seconds for Amazon; the gateway waits 30 in all. Segment may have left, its repeat finds it
-READ_TIMEOUT = 3.0  # seconds; without an answer the table is believed
-LEFT_BEHIND = 120_000  # milliseconds; four times as long as a creation can be alive
+CREATE_WAIT = 8.0  # seconds to wait for another request's creation; Segment gives up after ten
+POLL_INTERVAL = 0.5  # seconds between two looks at the lock
+RESERVE = 3.0  # seconds kept to list what Amazon has created
+CREATE_TIMEOUT = 24.0  # seconds for Amazon; the gateway waits 30 in all. Segment then repeats its request
+READ_TIMEOUT = 3.0  # seconds; without an answer the table decides
+STALE_LOCK_AGE = 120_000  # milliseconds; four times as long as a creation can take
 
 
 class Amazon(Protocol):
@@ -54,19 +58,11 @@ class Amazon(Protocol):
         """Change one."""
 
 
-class Clock(NamedTuple):
-    """Time, as it is handed in."""
-
-    now: Callable[[], int]  # epoch milliseconds
-    monotonic: Callable[[], float]  # seconds
-    sleep: Callable[[float], None]  # seconds
-
-
 @dataclass(frozen=True, slots=True)
 class Created:
-    """An audience that exists now, and what its creator should know."""
+    """An audience that exists now, and how it differs from what was asked for."""
 
-    listed: Audience  # as it is in force
+    listed: Audience  # with the settings in force
     wanted: NewAudience
     attempts: int = 0  # creations it took at Amazon, this time; 0 where it was there already
 
@@ -76,78 +72,78 @@ class Created:
         return self.listed.audience_id
 
     @property
-    def unmet(self) -> tuple[Unmet, ...]:
-        """What was asked for and is not in force, because the audience was there already."""
-        return unmet(self.wanted, self.listed)
+    def mismatches(self) -> tuple[SettingMismatch, ...]:
+        """Settings that differ from what was asked for, because the audience was there already."""
+        return mismatches(self.wanted, self.listed)
 
     def as_json(self) -> dict[str, Any]:
-        """The answer to Segment: the id as a text, and what is not as told, in particular a name or external id."""
+        """The answer to Segment: the id as a text, and what differs from the request."""
         answer: dict[str, Any] = {"externalId": self.audience_id}
         if self.listed.name != self.wanted.told_name:
             answer["name"] = self.listed.name
         if not self.wanted.told_external_id:
             answer["externalAudienceId"] = self.wanted.external_audience_id
-        if self.unmet:
-            answer["differs"] = [each.as_json() for each in self.unmet]
+        if self.mismatches:
+            answer["differs"] = [each.as_json() for each in self.mismatches]
         return answer
 
 
-def admit(secret: JsonSecret, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
-    """Admit a request about audiences, by audience key. Raises Unauthorized, Unavailable, InvalidSettings."""
+def authenticate(secret: JsonSecret, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+    """Authenticate a request, by audience key. Raises Unauthorized, Unavailable, InvalidSettings."""
     keyring = Keyring.from_json(secret.value())
     try:
-        keyring.admit_audiences(headers, query)
+        keyring.authenticate_audiences(headers, query)
     except (Unauthorized, Unavailable):
         # The secret may just have been rotated: look once more.
-        Keyring.from_json(secret.value(max_age=0)).admit_audiences(headers, query)
+        Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query)
 
 
 class Audiences:
     """Creates, finds and changes audiences."""
 
     def __init__(
-        self, table: AudienceTable, intents: Intents, amazon: Amazon, clock: Clock, *, max_cpm_cents: int
+        self, table: AudienceTable, locks: CreationLocks, amazon: Amazon, clock: Clock, *, max_cpm_cents: int
     ) -> None:
-        """Hand in the collaborators; `max_cpm_cents` is the highest fee allowed, in hundredths of any currency."""
+        """Take the collaborators; `max_cpm_cents` is the highest fee allowed, in hundredths of any currency."""
         self._table = table
-        self._intents = intents
+        self._locks = locks
         self._amazon = amazon
         self._clock = clock
         self._max_cpm_cents = max_cpm_cents
 
-    def create(self, told: Mapping[str, Any], *, deadline: float) -> Created:
+    def create(self, extras: Mapping[str, Any], *, deadline: float) -> Created:
         """Create an audience, or find it: the same external id and target are the same audience.
 
         Args:
-            told: Segment's audienceName among the customer's extras.
+            extras: the customer's, with Segment's audienceName among them.
             deadline: monotonic seconds by which the answer must be on its way.
 
         Raises:
-            InvalidAudience: the settings make no audience.
+            InvalidAudience: no audience can have these settings.
             RequestRejected: Amazon refuses it.
-            TransientError: it is not created, or not known to be. The same request finds out what became of it.
+            TransientError: it is not created, or not known to be. The same request, repeated, finds the audience.
         """
-        wanted = new_audience(told, max_cpm_cents=self._max_cpm_cents)
+        wanted = new_audience(extras, max_cpm_cents=self._max_cpm_cents)
         for listed in self._table.by_external_audience_id(wanted.external_audience_id):
             if (listed.advertiser_id, listed.connection_id) == (wanted.advertiser_id, wanted.connection_id):
                 return Created(listed, wanted)
-        self._refuse_a_taken_key(wanted)
-        intent, is_ours = self._intend(wanted, deadline)
+        self._check_key_free(wanted)
+        lock, is_ours = self._acquire(wanted, deadline)
         if is_ours:
-            audience_id = self._create(wanted, intent, deadline)
-            return Created(wanted.listed_as(audience_id), wanted, intent.attempts)
-        return Created(self._made_before(wanted, intent.audience_id or ""), wanted)
+            audience_id = self._create(wanted, lock, deadline)
+            return Created(wanted.listed_as(audience_id), wanted, lock.attempts)
+        return Created(self._existing(wanted, lock.audience_id or ""), wanted)
 
-    def find(self, told: Mapping[str, Any]) -> Audience | None:
-        """Return the audience that `told["externalId"]` names, None where it is not listed or gone at Amazon.
+    def find(self, extras: Mapping[str, Any]) -> Audience | None:
+        """Return the audience of `extras["externalId"]`, None where it is not listed or gone at Amazon.
 
         Raises:
             InvalidRequest: there is no externalId.
-            Unavailable: the table does not answer. Where Amazon does not, the table is believed.
+            Unavailable: the table does not answer. Where Amazon does not, the table decides.
         """
-        if told.get("externalId") in (None, ""):
+        if extras.get("externalId") in (None, ""):
             raise InvalidRequest("externalId is missing")
-        audience_id = amazon_id(told["externalId"])
+        audience_id = amazon_id(extras["externalId"])
         audience = self._table.by_id(audience_id) if audience_id else None
         if audience is None:
             return None
@@ -163,12 +159,13 @@ class Audiences:
         """Change description, ttl, fee, `dsp` or `renew` of a listed audience, and return it as it is afterwards.
 
         Raises:
-            InvalidRequest: it is not listed; InvalidAudience where Amazon does not change such a field.
+            AudienceNotListed: there is no such audience.
+            InvalidAudience: Amazon does not change such a field.
             RequestRejected, TransientError: as Amazon's client; the same change may be made again.
         """
         audience = self._table.by_id(audience_id)
         if audience is None:
-            raise InvalidRequest("no audience of this id is listed here", reason="audience_unknown")
+            raise AudienceNotListed("no audience of this id is listed here")
         if "renew" in changes and "ttl" not in audience.settings:
             audience = with_ttl(audience, self._amazon.read_audience(audience_id, timeout=timeout))
         update = audience_update(audience, changes, max_cpm_cents=self._max_cpm_cents)
@@ -178,70 +175,68 @@ class Audiences:
             raise Unavailable("the audience was removed from the list meanwhile")
         return replace(audience, settings=update.settings)
 
-    def _refuse_a_taken_key(self, wanted: NewAudience) -> None:
+    def _check_key_free(self, wanted: NewAudience) -> None:
         """Two audiences under one computation key would leave both without events."""
         if wanted.computation_key and self._table.by_computation_key(wanted.computation_key):
             allowed, remedy = "a key that no other audience is linked to", "leave it out, or unlink the other audience"
-            raise InvalidAudience([Fault("computationKey", allowed, remedy)])
+            raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
 
-    def _intend(self, wanted: NewAudience, deadline: float) -> tuple[Intent, bool]:
-        """Note the intent, or wait for whoever has. Returns an intent that is ours or has its audience."""
+    def _acquire(self, wanted: NewAudience, deadline: float) -> tuple[CreationLock, bool]:
+        """Take the lock, or wait for the request that holds it. Returns a lock that is ours or has its audience."""
         key = key_of(wanted.external_audience_id, wanted.target)
-        patience = min(self._clock.monotonic() + PATIENCE, deadline)
+        until = min(self._clock.monotonic() + CREATE_WAIT, deadline)
         while True:
-            intent, is_ours = self._intents.begin(key, now=self._clock.now())
-            left = LEFT_BEHIND - (self._clock.now() - intent.started_at)
-            if not is_ours and intent.audience_id is None and left <= 0:
-                intent, is_ours = self._intents.take_over(intent, now=self._clock.now())
-            if is_ours or intent.audience_id is not None:
-                return intent, is_ours
-            if self._clock.monotonic() + PAUSE > patience:
-                raise TransientError(
-                    "the audience is being created, or its creation was cut off",
-                    retry_after=max(left, 0) / 1000,
-                    reason="creation_under_way",
+            lock, is_ours = self._locks.acquire(key, now=self._clock.now_ms())
+            left = STALE_LOCK_AGE - (self._clock.now_ms() - lock.started_at)
+            if not is_ours and lock.audience_id is None and left <= 0:
+                lock, is_ours = self._locks.take_over(lock, now=self._clock.now_ms())
+            if is_ours or lock.audience_id is not None:
+                return lock, is_ours
+            if self._clock.monotonic() + POLL_INTERVAL > until:
+                raise CreationUnderWay(
+                    "the audience is being created, or its creation was cut off", retry_after=max(left, 0) / 1000
                 )
-            self._clock.sleep(PAUSE)
+            self._clock.sleep(POLL_INTERVAL)
 
-    def _made_before(self, wanted: NewAudience, audience_id: str) -> Audience:
-        """Return the audience of a fulfilled intent as it is listed. It is listed anew where its row was removed."""
+    def _existing(self, wanted: NewAudience, audience_id: str) -> Audience:
+        """Return the audience of a completed lock as it is listed. It is listed anew where its row was removed."""
         guess = wanted.listed_as(audience_id)
-        if not self._table.add(guess, created=self._clock.now()):
+        if not self._table.add(guess, created=self._clock.now_ms()):
             return self._table.by_id(audience_id) or guess
-        with suppress(AudienceSyncError):  # without Amazon's word, what was asked for is the best guess
+        with suppress(AudienceSyncError):  # without an answer from Amazon, what was asked for is the best guess
             known = _as_reported(guess, self._amazon.read_audience(audience_id, timeout=READ_TIMEOUT))
-            self._table.put(known, created=self._clock.now())
+            self._table.put(known, created=self._clock.now_ms())
             return known
         return guess
 
-    def _create(self, wanted: NewAudience, intent: Intent, deadline: float) -> str:
+    def _create(self, wanted: NewAudience, lock: CreationLock, deadline: float) -> str:
         timeout = min(CREATE_TIMEOUT, deadline - RESERVE - self._clock.monotonic())
         try:
             if timeout <= 0:
-                raise TransientError("not enough time left", reason="out_of_time")
+                raise OutOfTime("not enough time left", retry_after=None)
             audience_id = self._amazon.create_audience(wanted.body(), timeout=timeout)
         except OutcomeUnknown as error:
-            raise OutcomeUnknown(str(error), retry_after=LEFT_BEHIND / 1000) from None
+            raise OutcomeUnknown(str(error), retry_after=STALE_LOCK_AGE / 1000) from None
         except AudienceSyncError:
-            with suppress(Unavailable):  # then the intent stands until it counts as left behind
-                self._intents.abandon(intent)
+            with suppress(Unavailable):  # then the lock is held until it counts as stale
+                self._locks.release(lock)
             raise
-        self._intents.fulfil(intent, wanted.listed_as(audience_id), now=self._clock.now())
+        self._locks.complete(lock, wanted.listed_as(audience_id), now=self._clock.now_ms())
         return audience_id
 
 
 def with_ttl(audience: Audience, report: AudienceReport) -> Audience:
-    """Note the ttl that Amazon reports: renewal counts by it, and an audience made elsewhere brings one along."""
+    """Take over the ttl that Amazon reports: renewal depends on it, and an audience made elsewhere has one."""
     if report.ttl is None:
         return audience
     return replace(audience, settings=audience.settings | {"ttl": report.ttl})
 
 
 def _as_reported(audience: Audience, report: AudienceReport) -> Audience:
-    """Note of an audience what Amazon reports, as far as it does."""
-    told: dict[str, Any] = {"description": report.description, "ttl": report.ttl}
+    """Take over what Amazon reports of an audience."""
+    reported: dict[str, Any] = {"description": report.description, "ttl": report.ttl}
     for fee in report.fees[:1]:  # we never make more than one
-        told |= {"cpmCents": fee.cpm_cents, "currency": fee.currency}
-    settings = audience.settings | {name: value for name, value in told.items() if value is not None}
+        reported |= {"cpmCents": fee.cpm_cents, "currency": fee.currency}
+    settings = audience.settings | {name: value for name, value in reported.items() if value is not None}
     name, country = report.name or audience.name, report.country or audience.country
     return replace(audience, name=name, country=country, settings=settings)

@@ -1,4 +1,4 @@
-"""Who may ask: event keys and signatures for events, audience keys for audiences. Refuses by default.
+"""Authenticates requests: event keys and signatures for events, audience keys for audiences. Refuses by default.
 
 Two of each kind are valid at a time, so that Segment and the secret store can change at different moments.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from audience_sync.errors import Unauthorized, Unavailable
+from audience_sync.errors import SecretUnusable, Unauthorized
 from audience_sync.segment.signature import is_signed
 
 MIN_LENGTH = 16  # bytes; shorter ones can be guessed
@@ -18,10 +18,10 @@ _PLACEHOLDERS = ("changeme", "change-me", "change_me", "placeholder", "replaceme
 
 
 class Kind(NamedTuple):
-    """The credentials of one kind: those we can trust, and whether there are any."""
+    """The stored credentials of one kind."""
 
     secrets: tuple[bytes, ...]
-    is_offered: bool  # something is stored, good or not
+    is_configured: bool  # something is stored, usable or not
 
     @property
     def is_usable(self) -> bool:
@@ -30,8 +30,8 @@ class Kind(NamedTuple):
 
     @property
     def is_broken(self) -> bool:
-        """Whether what is stored can authenticate nobody."""
-        return self.is_offered and not self.is_usable
+        """Whether something is stored that cannot authenticate a request."""
+        return self.is_configured and not self.is_usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Keyring:
             _kind(stored.get("signingSecret"), stored.get("previousSigningSecret")),
         )
 
-    def admit_events(self, headers: Mapping[str, str], body: bytes, *, accept_first_event: bool) -> bool:
-        """Admit a delivery of events, by event key or by signature.
+    def authenticate_events(self, headers: Mapping[str, str], body: bytes, *, accept_first_event: bool) -> bool:
+        """Authenticate a request with events, by event key or by signature.
 
         Args:
             headers: names in lower case.
@@ -60,15 +60,15 @@ class Keyring:
             accept_first_event: whether a batch may be signed by its first element only.
 
         Returns:
-            Whether a signature came along that does not verify although the event key does.
+            Whether the request carries a signature that does not verify, beside a valid event key.
 
         Raises:
             Unauthorized: no valid credential.
-            Unavailable: the credential cannot be judged, since no usable secret of its kind is stored.
+            SecretUnusable: no usable secret is stored to check the credential with.
         """
         keys = _keys(headers)
         signature = headers.get("x-signature")
-        if self._opens(self.event_keys, keys):
+        if self._matches(self.event_keys, keys):
             return (
                 signature is not None
                 and self.signing_secrets.is_usable
@@ -76,33 +76,33 @@ class Keyring:
             )
         if is_signed(body, signature, self.signing_secrets.secrets, accept_first_event=accept_first_event):
             return False
-        asked = ([self.event_keys] if keys else []) + ([self.signing_secrets] if signature is not None else [])
-        raise _refusal(asked, offered=[self.event_keys, self.signing_secrets])
+        presented = ([self.event_keys] if keys else []) + ([self.signing_secrets] if signature is not None else [])
+        raise _refusal(presented, accepted=[self.event_keys, self.signing_secrets])
 
-    def admit_audiences(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
-        """Admit a request about audiences, by audience key. Raises Unauthorized, Unavailable."""
+    def authenticate_audiences(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+        """Authenticate a request about audiences, by audience key. Raises Unauthorized, SecretUnusable."""
         keys = _keys(headers) + ([query["key"].encode("utf-8", "replace")] if "key" in query else [])
-        if not self._opens(self.audience_keys, keys):
-            raise _refusal([self.audience_keys], offered=[self.audience_keys])
+        if not self._matches(self.audience_keys, keys):
+            raise _refusal([self.audience_keys], accepted=[self.audience_keys])
 
     @staticmethod
-    def _opens(kind: Kind, keys: list[bytes]) -> bool:
+    def _matches(kind: Kind, keys: list[bytes]) -> bool:
         # All pairs are compared, so that the time does not tell which one matched.
         matches = [hmac.compare_digest(key, secret) for key in keys for secret in kind.secrets]
         return any(matches)
 
 
-def _refusal(asked: list[Kind], *, offered: list[Kind]) -> Unauthorized | Unavailable:
-    """Tell a stranger from trouble of our own: a secret that is no good, or none at all to check anybody with."""
-    if any(kind.is_broken for kind in asked) or not any(kind.is_usable for kind in offered):
-        return Unavailable("no usable secret is stored to check this credential with", reason="secret_unusable")
+def _refusal(presented: list[Kind], *, accepted: list[Kind]) -> Unauthorized | SecretUnusable:
+    """Return the error: a wrong credential, or our own fault where no usable secret is stored."""
+    if any(kind.is_broken for kind in presented) or not any(kind.is_usable for kind in accepted):
+        return SecretUnusable("no usable secret is stored to check this credential with")
     return Unauthorized("no valid credential")
 
 
 def _kind(*values: Any) -> Kind:
     stored = [value for value in values if value not in (None, "")]
     secrets = [value.encode("utf-8", "replace") for value in stored if isinstance(value, str)]
-    return Kind(tuple(secret for secret in secrets if _is_strong(secret)), is_offered=bool(stored))
+    return Kind(tuple(secret for secret in secrets if _is_strong(secret)), is_configured=bool(stored))
 
 
 def _is_strong(secret: bytes) -> bool:

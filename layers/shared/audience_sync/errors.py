@@ -6,8 +6,10 @@ AudienceSyncError
       Unauthorized              no valid credential
       TooLarge                  more bytes or events than we take
       UnsupportedMediaType      not JSON
-      InvalidAudience           settings that no audience can have (amazon_ads/form.py)
+      InvalidAudience           settings that no audience can have; carries every fault
+      AudienceNotListed         the audience table does not list it
     RejectedEvent               one event that states no valid change; carries a reason code
+    NoIdentifier                a change of a member for whom no identifier is known
     InvalidMapping              a mapping that is wrong whatever the event
     InvalidTrigger              a trigger without a plain meaning
     InvalidMessage              a queue message that we cannot read
@@ -17,14 +19,28 @@ AudienceSyncError
       AccessDenied              not before a person acts: authorization, advertiser, terms
       NotFound                  Amazon does not know the audience or job
   TransientError                the same call can succeed later; may carry retry_after, seconds
+    OutOfTime                   not begun, because the function would be stopped over it
+    MovedOn                     the member changed while this change was being sent
+    CreationUnderWay            another request is creating the audience
     Unavailable                 a service of ours (queue, secret, table) did not do its part
+      SecretUnusable            no stored credential of the kind is good enough to check a request with
+      CreationOvertaken         another request has taken over the creation of the audience
     Throttled                   Amazon asks us to slow down
     ServiceUnavailable          Amazon failed before it took the request
     OutcomeUnknown              the request was sent and no usable answer came: it may have been applied
+    CircuitOpen                 not sent: Amazon has failed several times in a row
+    RetryBudgetUsedUp           not sent: too many uploads had to be repeated
     TokenUnavailable            no access token at the moment
+      NotConnected              nobody has connected Amazon yet
+      AuthorizationRefused      revoked or never valid: a person must connect Amazon again
+
+Decisions depend on the class. `reason` is for logs, metrics, answers and dead letters only.
 
 Messages name the field or service at fault and the remedy. They never hold a value, a token or a secret.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class AudienceSyncError(Exception):
@@ -68,6 +84,34 @@ class UnsupportedMediaType(InvalidRequest):
     reason = "unsupported_media_type"
 
 
+class SettingFault(NamedTuple):
+    """What is wrong with one setting of an audience."""
+
+    field: str
+    allowed: str  # what the field may hold
+    remedy: str
+
+    def as_json(self) -> dict[str, str]:
+        """The fault as an answer shows it."""
+        return self._asdict()
+
+
+class InvalidAudience(InvalidRequest):
+    """Settings that no audience can have, or a change of one that Amazon does not make."""
+
+    reason = "invalid_audience"
+
+    def __init__(self, faults: Sequence[SettingFault]) -> None:
+        super().__init__(f"these settings need attention: {', '.join(fault.field for fault in faults)}")
+        self.faults = tuple(faults)
+
+
+class AudienceNotListed(InvalidRequest):
+    """The audience table does not list the audience."""
+
+    reason = "audience_unknown"
+
+
 class RejectedEvent(PermanentError):
     """One event that should change an audience but states no valid change."""
 
@@ -78,6 +122,12 @@ class RejectedEvent(PermanentError):
     def detail(self) -> str:
         """The field at fault and the remedy, never a value."""
         return str(self)
+
+
+class NoIdentifier(PermanentError):
+    """A change of a member for whom no identifier is known: Amazon could not tell whom it is about."""
+
+    reason = "no_identifier"
 
 
 class InvalidMapping(PermanentError):
@@ -147,10 +197,43 @@ class TransientError(AudienceSyncError):
         self.retry_after = retry_after
 
 
+class OutOfTime(TransientError):
+    """Not begun, because the function would be stopped over it. By default it can be tried again at once."""
+
+    reason = "out_of_time"
+
+    def __init__(self, message: str, *, retry_after: float | None = 0.0) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class MovedOn(TransientError):
+    """The member changed while this change was being sent."""
+
+    reason = "moved_on"
+
+
+class CreationUnderWay(TransientError):
+    """Another request is creating the audience, or was stopped while it did."""
+
+    reason = "creation_under_way"
+
+
 class Unavailable(TransientError):
     """A service of ours (queue, secret store, table) did not do its part."""
 
     reason = "unavailable"
+
+
+class SecretUnusable(Unavailable):
+    """No stored credential of the kind is good enough to check a request with."""
+
+    reason = "secret_unusable"
+
+
+class CreationOvertaken(Unavailable):
+    """Another request has taken over the creation of the audience."""
+
+    reason = "creation_overtaken"
 
 
 class Throttled(TransientError):
@@ -171,7 +254,31 @@ class OutcomeUnknown(TransientError):
     reason = "outcome_unknown"
 
 
+class CircuitOpen(TransientError):
+    """Not sent: Amazon has failed several times in a row."""
+
+    reason = "circuit_open"
+
+
+class RetryBudgetUsedUp(TransientError):
+    """Not sent: too many uploads had to be repeated, because no usable answer came."""
+
+    reason = "retry_budget"
+
+
 class TokenUnavailable(TransientError):
     """No access token at the moment."""
 
     reason = "token_unavailable"
+
+
+class NotConnected(TokenUnavailable):
+    """Nobody has connected Amazon yet."""
+
+    reason = "not_connected"
+
+
+class AuthorizationRefused(TokenUnavailable):
+    """The stored authorization is revoked or was never valid: a person must connect Amazon again."""
+
+    reason = "authorization_refused"

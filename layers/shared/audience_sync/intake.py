@@ -1,4 +1,7 @@
-"""From the body of `POST /v1/events` to changes in the queue: authenticate, read, map, hash, pack, send."""
+"""Use case of `ingest`: from the body of `POST /v1/events` to changes in the queue.
+
+Authenticates, reads, maps, hashes, packs and sends.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -6,25 +9,28 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
-from audience_sync.aws.tables import AudienceTable
+from audience_sync.clock import Clock
 from audience_sync.credentials import Keyring
 from audience_sync.errors import (
     InvalidMapping,
     InvalidRequest,
+    OutOfTime,
     RejectedEvent,
     TooLarge,
-    TransientError,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
 )
-from audience_sync.membership import History, MembershipChange, coalesce, pack
+from audience_sync.json_input import is_json, parse_json
+from audience_sync.membership import MembershipChange, coalesce
+from audience_sync.messages import DeliveryHistory, pack
 from audience_sync.segment.event import safe_id
-from audience_sync.segment.mappings import DEFAULT_MAPPING, CompiledMapping, compile_mappings, parse_mappings
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping, compile_mappings, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync.translation import Directory, EventMapping, Policy, Translator
+from audience_sync.translation import AudienceLookup, Policy, Translator
 
 MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope
 MAX_EVENTS = 10_000  # in one request; Segment sends 1,000, at most 4,000
@@ -46,27 +52,27 @@ class Rejection:
 
 
 @dataclass(slots=True)
-class Reading:
-    """What one request body comes to."""
+class IntakeResult:
+    """The changes and rejections of one request body."""
 
-    at: int = 0  # epoch milliseconds of the request; what its metrics and its messages are dated by
+    at: int = 0  # epoch milliseconds of the request; the date of its metrics and its messages
     accepted: int = 0
     ignored: int = 0
     rejections: list[Rejection] = field(default_factory=list)
     changes: list[MembershipChange] = field(default_factory=list)  # one for each member: its newest
     superseded: int = 0  # changes that a newer one of the same member in the same body has made moot
-    signature_unverified: bool = False  # a signature came along that does not verify, beside a valid event key
+    signature_unverified: bool = False  # beside a valid event key, the signature does not verify
 
 
 def changes_from(
     body: bytes,
     *,
-    mappings: Sequence[EventMapping],
-    audiences: Directory,
+    mappings: Sequence[CompiledMapping],
+    audiences: AudienceLookup,
     now: int,
     policy: Policy | None = None,
     has_time: Callable[[], bool] = lambda: True,
-) -> Reading:
+) -> IntakeResult:
     """Read a request body: one event, an array of events, or the Extensible Webhook's array of `{"json": event}`.
 
     Does no I/O of its own; `audiences` may.
@@ -85,34 +91,34 @@ def changes_from(
         TooLarge: more than MAX_BODY bytes or MAX_EVENTS events.
     """
     translator = Translator(mappings, audiences, now, policy or Policy())
-    reading = Reading(now)
+    result = IntakeResult(now)
     changes: list[MembershipChange] = []
     for index, element in enumerate(_elements(body)):
         if not has_time():
-            raise TransientError("not enough time for every event", reason="out_of_time")
+            raise OutOfTime("not enough time for every event", retry_after=None)
         try:
             found = translator.changes(element)
         except RejectedEvent as rejected:
-            told = element.get("messageId") if isinstance(element, dict) else None
-            reading.rejections.append(Rejection(index, safe_id(told, element), rejected.reason, rejected.detail))
+            message_id = element.get("messageId") if isinstance(element, dict) else None
+            result.rejections.append(Rejection(index, safe_id(message_id, element), rejected.reason, rejected.detail))
             continue
         if found:
-            reading.accepted += 1
+            result.accepted += 1
             changes += found
             if len(changes) > MAX_CHANGES:
                 raise TooLarge(f"the body makes over {MAX_CHANGES} changes; lower the batch size in Segment")
         else:
-            reading.ignored += 1
-    reading.changes = coalesce(changes)
-    reading.superseded = len(changes) - len(reading.changes)
-    return reading
+            result.ignored += 1
+    result.changes = coalesce(changes)
+    result.superseded = len(changes) - len(result.changes)
+    return result
 
 
 def _elements(body: bytes) -> list[Any]:
     if len(body) > MAX_BODY:
         raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
     try:
-        parsed = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        parsed = parse_json(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise InvalidRequest("the body is not UTF-8") from None
     except (ValueError, RecursionError):
@@ -126,10 +132,6 @@ def _elements(body: bytes) -> list[Any]:
     if len(parsed) > MAX_EVENTS:
         raise TooLarge(f"the body holds over {MAX_EVENTS} events; lower the batch size in Segment")
     return [_unwrapped(element) for element in parsed]
-
-
-def _refuse_constant(_: str) -> Any:
-    raise ValueError  # NaN and Infinity are not JSON
 
 
 def _unwrapped(element: Any) -> Any:
@@ -153,7 +155,7 @@ def compiled(document: str | None) -> tuple[CompiledMapping, ...]:
 
 
 class Intake:
-    """Accepts deliveries: admits them, reads them, and returns once the queue holds every change."""
+    """Accepts requests: authenticates and reads them, and returns once the queue holds every change."""
 
     def __init__(
         self,
@@ -161,21 +163,19 @@ class Intake:
         audiences: AudienceTable,
         queue: Queue,
         policy: Policy,
+        clock: Clock,
         *,
         accept_first_event: bool,
-        monotonic: Callable[[], float],
-        now: Callable[[], int],
     ) -> None:
-        """Hand in the collaborators; `monotonic` in seconds, `now` in epoch milliseconds."""
+        """Take the collaborators; `accept_first_event`: a batch may be signed over its first event only."""
         self._secret = secret
         self._audiences = audiences
         self._queue = queue
         self._policy = policy
         self._accept_first_event = accept_first_event
-        self._monotonic = monotonic
-        self._now = now
+        self._clock = clock
 
-    def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> Reading:
+    def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> IntakeResult:
         """Take one delivery.
 
         Args:
@@ -190,37 +190,31 @@ class Intake:
         """
         if len(body) > MAX_BODY:
             raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
-        unverified = self._admit(headers, body)
-        if not _is_json(headers):
+        unverified = self._authenticate(headers, body)
+        if not is_json(headers):
             raise UnsupportedMediaType("send application/json, not compressed")
-        reading = changes_from(
+        result = changes_from(
             body,
             mappings=compiled(self._audiences.mappings()),
             audiences=self._audiences,
-            now=self._now(),
+            now=self._clock.now_ms(),
             policy=self._policy,
-            has_time=lambda: self._monotonic() < deadline,
+            has_time=lambda: self._clock.monotonic() < deadline,
         )
-        reading.signature_unverified = unverified
-        self._queue.send(pack(reading.changes, History(first_at=reading.at)), deadline=deadline)
-        return reading
+        result.signature_unverified = unverified
+        self._queue.send(pack(result.changes, DeliveryHistory(first_at=result.at)), deadline=deadline)
+        return result
 
-    def _admit(self, headers: Mapping[str, str], body: bytes) -> bool:
-        keyring = self._keyring()  # a store that does not answer is not asked twice: the time is short
+    def _authenticate(self, headers: Mapping[str, str], body: bytes) -> bool:
+        keyring = self._keyring()  # a store that does not answer is not asked twice, for lack of time
         try:
-            return keyring.admit_events(headers, body, accept_first_event=self._accept_first_event)
+            return keyring.authenticate_events(headers, body, accept_first_event=self._accept_first_event)
         except (Unauthorized, Unavailable):
             # The secret may just have been rotated: look once more, at most every few seconds.
             younger = self._keyring(max_age=0)
             if younger == keyring:
                 raise
-            return younger.admit_events(headers, body, accept_first_event=self._accept_first_event)
+            return younger.authenticate_events(headers, body, accept_first_event=self._accept_first_event)
 
     def _keyring(self, **options: float) -> Keyring:
         return Keyring.from_json(self._secret.value(**options))
-
-
-def _is_json(headers: Mapping[str, str]) -> bool:
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    return (media_type == "application/json" or media_type.endswith("+json")) and encoding in ("", "identity")

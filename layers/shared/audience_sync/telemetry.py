@@ -1,4 +1,4 @@
-"""What the functions tell of themselves: one logger, one set of metrics, and the names of both.
+"""Logger and metrics of the functions.
 
 Log lines hold ids, counts and reason codes. They never hold traits, identifiers, secrets or tokens.
 """
@@ -13,39 +13,16 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-NAMESPACE = "AudienceSync"
-
-EVENTS_ACCEPTED = "EventsAccepted"
-EVENTS_IGNORED = "EventsIgnored"
-EVENTS_REJECTED = "EventsRejected"
-REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"
-REQUESTS_UNAVAILABLE = "RequestsUnavailable"
-SIGNATURES_INVALID = "SignaturesInvalid"  # beside a valid event key: counted, not refused
-CHANGES_ACCEPTED = "ChangesAccepted"  # = delivered + superseded + parked + waiting
-CHANGES_DELIVERED = "ChangesDelivered"
-CHANGES_SUPERSEDED = "ChangesSuperseded"
-CHANGES_PARKED = "ChangesParked"
-CHANGES_ENDED = "ChangesEnded"  # delivered, superseded or parked; dated by when they were accepted
-MESSAGES_DEFERRED = "MessagesDeferred"
-LONGEST_WAIT = "LongestWait"  # seconds since the oldest change was accepted that went back into the queue
-ACCOUNTING_GAP = "AccountingGap"  # accepted changes of which nobody knows what became of them
-BOOKS_BEHIND = "BooksBehind"  # seconds since the time until which it is known
-UPLOADS_SENT = "UploadsSent"
-UPLOADS_FAILED = "UploadsFailed"
-JOBS_ENDED = "JobsEnded"
-JOBS_UNRESOLVED = "JobsUnresolved"  # given up, or unknown to Amazon
-RECORDS_UNPARKABLE = "RecordsUnparkable"  # rejected by a job while nobody keeps their changes; they stay delivered
-AUDIENCE_MATCH_RATE = "AudienceMatchRate"  # percent; by audience
-AUDIENCE_RECEIVED = "AudienceReceived"  # records; by audience
-AUDIENCE_PROCESSED = "AudienceProcessed"  # percent of an upload's records that were processed; by audience
-AUDIENCE_SIZE_DSP = "AudienceSizeDsp"  # members; by audience
-MEMBERS_RENEWED = "MembersRenewed"  # told again before their time to live ran out; no change of theirs counts anew
-RENEWALS_UNFINISHED = "RenewalsUnfinished"  # runs that left a part to the next one
-TOKENS_REFRESHED = "TokensRefreshed"
-TOKEN_REFRESH_FAILED = "TokenRefreshFailed"  # noqa: S105 - the name of a metric
+from audience_sync.errors import AudienceSyncError
+from audience_sync.metric_names import (
+    CHANGES_COMPLETED,
+    NAMESPACE,
+    REQUESTS_UNAUTHORIZED,
+    REQUESTS_UNAVAILABLE,
+)
 
 MINUTE = 60_000  # milliseconds; the resolution of our metrics
-DATED_BACK = 13 * 86_400_000  # milliseconds; CloudWatch takes a metric for up to fourteen days
+MAX_AGE = 13 * 86_400_000  # milliseconds; CloudWatch takes a metric for up to fourteen days
 
 # Service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL, which the template sets.
 logger = Logger(use_rfc3339=True, log_uncaught_exceptions=False)
@@ -73,7 +50,7 @@ def reporting(handler: Handler) -> Handler:
 
 
 def date(moment: int) -> None:
-    """Date what this invocation counts, in epoch milliseconds; from its start where nobody says otherwise."""
+    """Set the time of the metrics of this invocation, in epoch milliseconds. The default is its start."""
     metrics.set_timestamp(moment)
 
 
@@ -84,22 +61,22 @@ def count(**counts: int) -> None:
             metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
-def count_ended(ended: Mapping[int, int]) -> None:
-    """Count changes that have ended, each under the time at which it was accepted.
+def count_completed(completed: Mapping[int, int]) -> None:
+    """Count completed changes, each under the time at which it was accepted.
 
-    Accepted and ended changes of one time can then be set against each other, however long they waited in between.
+    Accepted and completed changes of one time can then be compared, however long they waited in between.
 
     Args:
-        ended: changes by the epoch millisecond at which ingest accepted them. Those of one minute become one metric;
-            CloudWatch takes none that is too old.
+        completed: changes by the epoch millisecond at which ingest accepted them. Those of one minute become one
+            metric; CloudWatch takes none that is too old.
     """
     by_minute: Counter[int] = Counter()
-    oldest = time.time_ns() // 1_000_000 - DATED_BACK
-    for accepted, changes in ended.items():
+    oldest = time.time_ns() // 1_000_000 - MAX_AGE
+    for accepted, changes in completed.items():
         if accepted > oldest:
             by_minute[accepted // MINUTE * MINUTE] += changes
     for minute, changes in by_minute.items():
-        publish(CHANGES_ENDED, MetricUnit.Count, changes, at=minute)
+        publish(CHANGES_COMPLETED, MetricUnit.Count, changes, at=minute)
 
 
 def publish(name: str, unit: MetricUnit, value: float, *, at: int | None = None, **dimensions: str) -> None:
@@ -110,3 +87,15 @@ def publish(name: str, unit: MetricUnit, value: float, *, at: int | None = None,
             metric.add_dimension(name=dimension, value=its_value)
         if at is not None:
             metric.set_timestamp(at)
+
+
+def report_refusal(error: AudienceSyncError, status: int) -> None:
+    """Count and log an HTTP request that was answered with an error."""
+    match status:
+        case 401:
+            count(**{REQUESTS_UNAUTHORIZED: 1})
+        case 503:
+            count(**{REQUESTS_UNAVAILABLE: 1})
+            logger.error("request unavailable", reason=error.reason, detail=str(error))
+        case _:
+            logger.warning("request refused", reason=error.reason, detail=str(error), status=status)

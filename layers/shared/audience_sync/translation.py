@@ -10,19 +10,13 @@ from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.amazon_ads.record import amazon_id, audience_record, external_user_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.membership import Audience, MembershipChange
-from audience_sync.segment.event import (
-    SegmentEvent,
-    extras,
-    is_about_an_audience,
-    is_test,
-    membership,
-    occurred_at,
-)
+from audience_sync.segment.event import AudienceCall, Kind, read
+from audience_sync.segment.mapping_config import CompiledMapping
 
 _TRAITS = ("email", "phone", "first_name", "last_name", "address", "city", "state", "postal")
 
 
-class Directory(Protocol):
+class AudienceLookup(Protocol):
     """The audiences that events may reach."""
 
     def by_id(self, audience_id: str) -> Audience | None:
@@ -35,16 +29,6 @@ class Directory(Protocol):
         """Return every listed audience."""
 
 
-class EventMapping(Protocol):
-    """One mapping, compiled. A disabled one applies to no event, but still tells whom a deletion notice means."""
-
-    def applies_to(self, event: Mapping[str, Any]) -> bool:
-        """Tell whether the trigger holds."""
-
-    def fields_of(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Resolve the mapped fields."""
-
-
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The operator's choices that shape records."""
@@ -54,9 +38,11 @@ class Policy:
 
 
 class Translator:
-    """Turns single events into changes, under one request's mappings, audiences, clock and policy."""
+    """Turns single events into changes, with the mappings, audiences, time and policy of one request."""
 
-    def __init__(self, mappings: Sequence[EventMapping], audiences: Directory, now: int, policy: Policy) -> None:
+    def __init__(
+        self, mappings: Sequence[CompiledMapping], audiences: AudienceLookup, now: int, policy: Policy
+    ) -> None:
         self._mappings = mappings
         self._audiences = audiences
         self._now = now
@@ -68,32 +54,31 @@ class Translator:
         Raises:
             RejectedEvent: a trigger holds but no mapping gives a valid change.
         """
-        event = SegmentEvent.parse(element)
-        if is_test(event):
+        call = read(element, self._now)
+        if call.kind is Kind.IGNORE:
             return []
-        if event.type == "delete":
-            return self._deletion(event)
-        if not is_about_an_audience(event):
-            return []
+        if call.kind is Kind.ERASE:
+            return self._erasure(call, element)
         found: list[MembershipChange] = []
         rejected: RejectedEvent | None = None
         for mapping in self._mappings:
-            if not mapping.applies_to(event.raw):
+            if not mapping.applies_to(element):
                 continue
+            if call.rejection:
+                raise call.rejection
             try:
-                found.append(self._change(event, mapping.fields_of(event.raw)))
+                found.append(self._change(call, mapping.fields_of(element)))
             except RejectedEvent as error:
                 rejected = rejected or error
         if rejected and not found:
             raise rejected
         return found
 
-    def _change(self, event: SegmentEvent, fields: Mapping[str, Any]) -> MembershipChange:
-        exits = membership(event) == "exit"
-        at = occurred_at(event, self._now)
-        audience = self._audience(event, fields)
+    def _change(self, call: AudienceCall, fields: Mapping[str, Any]) -> MembershipChange:
+        exits = call.kind is Kind.EXIT
+        audience = self._audience(call, fields)
         member = external_user_id(_scalar(fields.get("external_user_id")))
-        country = self._country(event, fields, audience, exits=exits)
+        country = self._country(call, fields, audience, exits=exits)
         traits = {name: _scalar(fields.get(name)) for name in _TRAITS}
         identities = identifiers(traits, country, literal_email=self._policy.literal_email)
         if not exits and not identities:
@@ -107,21 +92,20 @@ class Translator:
         return MembershipChange(
             audience.audience_id,
             audience.connection_id,
-            at,
-            event.safe_message_id,
+            call.at,
+            call.message_id,
             record,
             target_types=audience.target_types,
         )
 
-    def _audience(self, event: SegmentEvent, fields: Mapping[str, Any]) -> Audience:
-        told = _scalar(fields.get("audience_id"))
-        key = event.personas.computation_key if event.personas else (event.properties or {}).get("audience_key")
-        if told not in (None, ""):
-            audience_id = amazon_id(told)
-            named = self._audiences.by_id(audience_id) if audience_id else None
-            found = [named] if named else []
-        elif isinstance(key, str) and key:
-            found = list(self._audiences.by_computation_key(key))
+    def _audience(self, call: AudienceCall, fields: Mapping[str, Any]) -> Audience:
+        mapped = _scalar(fields.get("audience_id"))
+        if mapped not in (None, ""):
+            audience_id = amazon_id(mapped)
+            listed = self._audiences.by_id(audience_id) if audience_id else None
+            found = [listed] if listed else []
+        elif call.computation_key:
+            found = list(self._audiences.by_computation_key(call.computation_key))
         else:
             raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
         if not found:
@@ -136,13 +120,11 @@ class Translator:
             )
         return found[0]
 
-    def _country(
-        self, event: SegmentEvent, fields: Mapping[str, Any], audience: Audience, *, exits: bool
-    ) -> str | None:
-        for told in (_scalar(fields.get("country")), extras(event).get("countryCode"), audience.country):
-            if told in (None, ""):
+    def _country(self, call: AudienceCall, fields: Mapping[str, Any], audience: Audience, *, exits: bool) -> str | None:
+        for value in (_scalar(fields.get("country")), call.country, audience.country):
+            if value in (None, ""):
                 continue
-            code = accepted_country(told)
+            code = accepted_country(value)
             if code is None and not exits:
                 raise RejectedEvent(
                     "country_invalid",
@@ -153,35 +135,40 @@ class Translator:
                 return code
         return None
 
-    def _deletion(self, event: SegmentEvent) -> list[MembershipChange]:
-        """Turn a privacy deletion notice into an exit from every audience, under every id the mappings give it.
+    def _erasure(self, call: AudienceCall, event: Mapping[str, Any]) -> list[MembershipChange]:
+        """Turn a deletion notice into an exit from every audience, under every id that the mappings give the person.
 
-        Disabled mappings, too: what they let in before is still there. Where there is no mapping, by userId.
+        Disabled mappings count, too: members that they let in before are still there. Without mappings, by userId.
         """
-        at = occurred_at(event, self._now)
-        named = [mapping.fields_of(event.raw).get("external_user_id") for mapping in self._mappings]
+        values = [mapping.fields_of(event).get("external_user_id") for mapping in self._mappings]
         members: dict[str, None] = {}
         rejected: RejectedEvent | None = None
-        for told in named or [event.raw.get("userId")]:
+        for value in values or [event.get("userId")]:
             try:
-                members[external_user_id(_scalar(told))] = None
+                members[external_user_id(_scalar(value))] = None
             except RejectedEvent as error:
                 rejected = error
         if rejected and not members:
             raise rejected
         return [
-            MembershipChange(
-                audience.audience_id,
-                audience.connection_id,
-                at,
-                event.safe_message_id,
-                audience_record(member, "DELETE", [], None, {}),
-                forget=True,
-                target_types=audience.target_types,
-            )
+            erasing_exit(audience, member, call.at, call.message_id)
             for audience in self._audiences.all()
             for member in members
         ]
+
+
+def erasing_exit(audience: Audience, member: str, at: int, message_id: str) -> MembershipChange:
+    """Return the exit of a member whose data must be erased. `at` is in epoch milliseconds."""
+    record = audience_record(member, "DELETE", [], None, {})
+    return MembershipChange(
+        audience.audience_id,
+        audience.connection_id,
+        at,
+        message_id,
+        record,
+        erase=True,
+        target_types=audience.target_types,
+    )
 
 
 def _scalar(value: Any) -> Any:

@@ -14,7 +14,7 @@ from local.stack import EXAMPLE
 from tests.contract.segment import node
 from tests.e2e.conftest import LocalStack
 from tests.e2e.segment.workspace import AUDIENCES, EXTENSIBLE, FOLDER, WEBHOOK, Event, Outcome, Workspace
-from tests.patience import until
+from tests.waiting import until
 
 EXTRAS = {
     "advertiserId": "590071284455661234",

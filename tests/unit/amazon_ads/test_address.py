@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, OTHER_ADDRESS_WORDS, STATES
 from audience_sync.amazon_ads.normalize import normalize
-from audience_sync.amazon_ads.tables import ADDRESS_WORDS, OTHER_ADDRESS_WORDS, STATES
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
-from audience_sync.amazon_ads.form import CURRENCIES, Fee, InvalidAudience
+from audience_sync.amazon_ads.audience_settings import CURRENCIES, Fee
+from audience_sync.errors import InvalidAudience
 from audience_sync.membership import Audience
 
 DROP = object()  # stands for a field to leave out
-TOLD: dict[str, Any] = {
+LAST_SENT: dict[str, Any] = {
     "advertiserId": "590071284455661235",
     "countryCode": "US",
     "externalAudienceId": "lapsed-premium-us",
@@ -24,7 +25,7 @@ MAX_CPM_CENTS = 500
 
 
 def told(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in (TOLD | fields).items() if value is not DROP}
+    return {name: value for name, value in (LAST_SENT | fields).items() if value is not DROP}
 
 
 def made(**fields: Any) -> NewAudience:
@@ -228,7 +229,7 @@ def test_any_name_is_either_refused_or_within_amazons_limits(name: str) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from([*TOLD, "connectionId", "ttl", "cpmCents", "currency", "dsp"]),
+        st.sampled_from([*LAST_SENT, "connectionId", "ttl", "cpmCents", "currency", "dsp"]),
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     )
 )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from audience_sync.amazon_ads.normalization.phone import _PLANS
 from audience_sync.amazon_ads.normalize import COUNTRIES, normalize
-from audience_sync.amazon_ads.phone import _PLANS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "normalization.md").read_text()
 FIELDS = {"email", "phone", "first_name", "last_name", "address", "city", "state", "postal"}

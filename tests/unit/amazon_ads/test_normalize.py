@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from audience_sync.amazon_ads.normalization.word_tables import STATES
 from audience_sync.amazon_ads.normalize import (
     COUNTRIES,
     MAX_LENGTH,
@@ -20,7 +21,6 @@ from audience_sync.amazon_ads.normalize import (
     identifiers,
     normalize,
 )
-from audience_sync.amazon_ads.tables import STATES
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
 FIELDS = ("email", "phone", "first_name", "last_name", "address", "city", "state", "postal")

@@ -1,4 +1,4 @@
-"""Records and uploads, to the byte."""
+"""Records and cut_uploads, to the byte."""
 
 import json
 from typing import Any
@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.record import Target, amazon_id, audience_record, encode_record, external_user_id, uploads
+from audience_sync.amazon_ads.record import (
+    Target,
+    amazon_id,
+    audience_record,
+    cut_uploads,
+    encode_record,
+    external_user_id,
+)
 from audience_sync.errors import RejectedEvent
 
 
@@ -68,7 +75,7 @@ def test_an_amazon_id_is_exact_digits_or_none(value: Any, expected: str | None) 
 
 def test_an_upload_has_exactly_these_bytes() -> None:
     record = audience_record("cust_1", "CREATE", [{"email": "ab"}], "US", {"consent": {"tcf": "x"}})
-    (upload,) = uploads(Target("413642381039213536"), [encode_record(record)], max_records=10, max_bytes=1000)
+    (upload,) = cut_uploads(Target("413642381039213536"), [encode_record(record)], max_records=10, max_bytes=1000)
     assert upload.body() == (
         b'{"audienceId":413642381039213536,"records":[{"externalUserId":"cust_1","countryCode":"US",'
         b'"action":"CREATE","hashedPII":[{"email":"ab"}],"userConsent":{"consent":{"tcf":"x"}}}]}'
@@ -77,7 +84,7 @@ def test_an_upload_has_exactly_these_bytes() -> None:
 
 def test_a_connection_is_named_with_every_upload() -> None:
     target = Target("1", "c-1", ("DSP",))
-    (upload,) = uploads(
+    (upload,) = cut_uploads(
         target, [encode_record(audience_record("m", "DELETE", [], None, {}))], max_records=1, max_bytes=9
     )
     assert json.loads(upload.body())["targetResource"] == {"connectionId": "c-1", "targetTypes": ["DSP"]}
@@ -88,7 +95,7 @@ def test_chunking_loses_and_repeats_nothing_and_keeps_its_limits(
     sizes: list[int], max_records: int, max_bytes: int
 ) -> None:
     encoded = [json.dumps({"n": number, "fill": "x" * size}).encode() for number, size in enumerate(sizes)]
-    chunks = list(uploads(Target("1"), encoded, max_records=max_records, max_bytes=max_bytes))
+    chunks = list(cut_uploads(Target("1"), encoded, max_records=max_records, max_bytes=max_bytes))
     assert [record for chunk in chunks for record in chunk.encoded] == encoded
     assert all(len(chunk.encoded) <= max_records for chunk in chunks)
     assert all(len(chunk.body()) <= max_bytes or len(chunk.encoded) == 1 for chunk in chunks)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from audience_sync.aws.secrets import EARLY_READS, MAX_AGE, PAUSE, JsonSecret
+from audience_sync.aws.secrets import FORCED_REFRESH_BURST, MAX_AGE, RETRY_INTERVAL, JsonSecret
 from audience_sync.errors import InvalidSettings, Unavailable
 from local import resources
 from tests.faults.proxy import Effect, Front, hang_up, refuse
@@ -63,11 +63,11 @@ def test_early_reads_are_rationed_and_come_back_with_time(stored: Stored, front:
     stored.reader.value()
     for _ in range(100):
         stored.reader.value(max_age=-1)
-    assert front.count(READ) == 1 + EARLY_READS
+    assert front.count(READ) == 1 + FORCED_REFRESH_BURST
     clock.now += 3
     for _ in range(100):
         stored.reader.value(max_age=0)
-    assert front.count(READ) == 1 + EARLY_READS + 1  # young enough for max_age=0 from then on
+    assert front.count(READ) == 1 + FORCED_REFRESH_BURST + 1  # young enough for max_age=0 from then on
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
@@ -114,7 +114,7 @@ def test_a_warm_reader_does_not_ask_a_store_that_is_down_at_every_call(
     assert front.count(READ) == 2
     front.mend()
     stored.put(SecretString='{"eventKey": "new"}')
-    clock.now += PAUSE
+    clock.now += RETRY_INTERVAL
     assert stored.reader.value() == {"eventKey": "new"}
 
 

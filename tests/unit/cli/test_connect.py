@@ -8,77 +8,79 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from cli.authorization import Application, Listener, Question, read_answer
+from cli.authorization import Application, AuthorizationRequest, Listener, read_answer
 from cli.connect import application, authorize
 from cli.errors import NotConfirmed, NotThere, OperatorError, TryLater
 from cli.screen import Screen
 from cli.session import Session
 from tests.unit.cli import browser
-from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, World
+from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, Deployment
 
 APP = Application(CLIENT_ID, CLIENT_SECRET)
 
 
-def test_a_person_who_allows_access_connects_the_stack(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_who_allows_access_connects_the_stack(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
     opened: list[str] = []
 
     def open_and_allow(address: str) -> bool:
         opened.append(address)
         return browser.answer(address).status_code == 200
 
-    authorize(world.session(), APP, port=0, opener=open_and_allow)
+    authorize(deployment.session(), APP, port=0, opener=open_and_allow)
 
-    stored = world.secret("CredentialsSecret")
+    stored = deployment.secret("CredentialsSecret")
     assert (stored["clientId"], stored["clientSecret"], stored["other"]) == (CLIENT_ID, CLIENT_SECRET, "kept")
     assert stored["refreshToken"].startswith("Atzr|")
-    token = world.secret("TokenSecret")["accessToken"]
+    token = deployment.secret("TokenSecret")["accessToken"]
     assert token.startswith("Atza|")
-    asked = parse_qs(urlsplit(opened[0]).query)
-    assert asked["code_challenge_method"] == ["S256"]
-    assert asked["scope"] == ["advertising::campaign_management advertising::audiences"]
+    query = parse_qs(urlsplit(opened[0]).query)
+    assert query["code_challenge_method"] == ["S256"]
+    assert query["scope"] == ["advertising::campaign_management advertising::audiences"]
     shown = "".join(capsys.readouterr())
     assert "Connected" in shown
     for secret in (CLIENT_SECRET, stored["refreshToken"], token):
         assert secret not in shown
 
 
-def test_without_a_browser_the_address_is_pasted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_browser_the_address_is_pasted(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     def paste(_: str) -> str:
         noted = capsys.readouterr().err
-        (address,) = [line for line in noted.splitlines() if line.startswith(world.amazon)]
+        (address,) = [line for line in noted.splitlines() if line.startswith(deployment.amazon)]
         return browser.answer(address, follow=False).headers["Location"]
 
     screen = Screen(answers=paste)
-    authorize(Session(screen, lambda: world.stack), APP, port=8765, opener=None)
-    assert world.secret("CredentialsSecret")["refreshToken"].startswith("Atzr|")
+    authorize(Session(screen, lambda: deployment.stack), APP, port=8765, opener=None)
+    assert deployment.secret("CredentialsSecret")["refreshToken"].startswith("Atzr|")
 
 
-def test_a_new_authorization_ends_the_old_access_token(world: World) -> None:
-    world.put_secret("TokenSecret", {"accessToken": "Atza|of-someone-else", "expiresAt": 2_000_000_000})
-    authorize(world.session(), APP, port=0, opener=_allow)
-    assert world.secret("TokenSecret")["accessToken"] != "Atza|of-someone-else"
+def test_a_new_authorization_ends_the_old_access_token(deployment: Deployment) -> None:
+    deployment.put_secret("TokenSecret", {"accessToken": "Atza|of-another-login", "expiresAt": 2_000_000_000})
+    authorize(deployment.session(), APP, port=0, opener=_allow)
+    assert deployment.secret("TokenSecret")["accessToken"] != "Atza|of-another-login"
 
 
-def test_a_person_who_declines_changes_nothing(world: World) -> None:
-    before = world.secret("CredentialsSecret")
+def test_a_person_who_declines_changes_nothing(deployment: Deployment) -> None:
+    before = deployment.secret("CredentialsSecret")
     with pytest.raises(NotConfirmed, match="declined"):
-        authorize(world.session(), APP, port=0, opener=lambda url: browser.answer(url, "deny").ok)
-    assert world.secret("CredentialsSecret") == before
+        authorize(deployment.session(), APP, port=0, opener=lambda url: browser.answer(url, "deny").ok)
+    assert deployment.secret("CredentialsSecret") == before
 
 
-def test_a_wrong_client_secret_is_said_and_nothing_stored(world: World) -> None:
+def test_a_wrong_client_secret_is_reported_and_nothing_is_stored(deployment: Deployment) -> None:
     with pytest.raises(NotThere, match="client id with this secret"):
-        authorize(world.session(), Application(CLIENT_ID, "wrong-client-secret"), port=0, opener=_allow)
-    assert world.secret("CredentialsSecret")["refreshToken"] == ""
+        authorize(deployment.session(), Application(CLIENT_ID, "wrong-client-secret"), port=0, opener=_allow)
+    assert deployment.secret("CredentialsSecret")["refreshToken"] == ""
 
 
-def test_an_answer_to_another_question_is_waited_through() -> None:
+def test_an_answer_to_another_request_is_refused_and_the_wait_goes_on() -> None:
     listener = Listener(0)
     try:
-        question = Question(CLIENT_ID, listener.redirect_uri)
+        request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
         with pytest.raises(TryLater, match="No answer"):
             _while_asking(
-                f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(question, seconds=3)
+                f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(request, seconds=3)
             )
     finally:
         listener.close()
@@ -98,17 +100,17 @@ def test_a_port_in_use_is_named() -> None:
         pytest.param("http://127.0.0.1:8765/callback?code=a&state=other", "another request", id="another state"),
         pytest.param("http://127.0.0.1:8765/callback?code=a", "another request", id="no state"),
         pytest.param("?error=access_denied&state=mine", "declined", id="declined"),
-        pytest.param("?error=invalid_scope&state=mine", "does not let this application", id="scope not approved"),
+        pytest.param("?error=invalid_scope&state=mine", "does not allow this application", id="scope not approved"),
         pytest.param("https://example.com/?state=mine", "no code", id="no code"),
     ],
 )
 def test_an_answer_without_a_code_of_ours_is_refused(pasted: str, error: str) -> None:
     with pytest.raises((OperatorError, NotConfirmed), match=error):
-        Question(CLIENT_ID, "http://127.0.0.1:8765/callback", state="mine").code(read_answer(pasted))
+        AuthorizationRequest(CLIENT_ID, "http://127.0.0.1:8765/callback", state="mine").code(read_answer(pasted))
 
 
-def test_questions_are_never_alike_and_never_print_their_secrets() -> None:
-    first, second = (Question(CLIENT_ID, "http://127.0.0.1:8765/callback") for _ in range(2))
+def test_authorization_requests_differ_and_never_print_their_secrets() -> None:
+    first, second = (AuthorizationRequest(CLIENT_ID, "http://127.0.0.1:8765/callback") for _ in range(2))
     assert first.state != second.state
     assert first.verifier != second.verifier
     assert first.state not in repr(first)
@@ -116,20 +118,22 @@ def test_questions_are_never_alike_and_never_print_their_secrets() -> None:
     assert 43 <= len(first.verifier) <= 128  # RFC 7636, 4.1
 
 
-def test_stored_client_credentials_are_used_again(world: World) -> None:
-    world.connect()
-    assert application(world.session(), "", ask_again=False) == APP
+def test_stored_client_credentials_are_used_again(deployment: Deployment) -> None:
+    deployment.connect()
+    assert application(deployment.session(), "", ask_again=False) == APP
 
 
-def test_another_client_id_asks_for_its_own_secret(world: World) -> None:
-    world.connect()
-    world.answers = ["its-own-secret"]
-    assert application(world.session(), "client-2", ask_again=False) == Application("client-2", "its-own-secret")
+def test_another_client_id_asks_for_its_own_secret(deployment: Deployment) -> None:
+    deployment.connect()
+    deployment.answers = ["its-own-secret"]
+    assert application(deployment.session(), "client-2", ask_again=False) == Application("client-2", "its-own-secret")
 
 
-def test_the_client_secret_may_come_from_the_environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_secret_may_come_from_the_environment(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_SECRET", "from-the-environment")
-    assert application(world.session(), "client-2", ask_again=False).client_secret == "from-the-environment"
+    assert application(deployment.session(), "client-2", ask_again=False).client_secret == "from-the-environment"
 
 
 def _allow(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""Mappings: checked before they are stored, never over somebody else's, tried without sending."""
+"""Mappings: checked before they are stored, never stored over a newer version, tried without sending."""
 
 import json
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.tables import MAPPINGS_KEY
+from audience_sync.aws.audience_table import MAPPINGS_KEY
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.mappings import first_of
-from cli.errors import AlreadyTold, NotConfirmed, OperatorError, WrongUsage
+from audience_sync.segment.mapping_config import first_of
+from cli.errors import AlreadyReported, NotConfirmed, OperatorError, WrongUsage
 from cli.mappings import apply, check, plain, show, try_
 from cli.screen import Screen
 from cli.session import Session
-from tests.unit.cli.conftest import Json, World
+from tests.unit.cli.conftest import Deployment, Json
 
 EVENTS = Path(__file__).parents[3] / "events" / "segment"
 MAPPING = {"name": "Mine", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
@@ -25,26 +25,26 @@ def written(tmp_path: Path, document: Any) -> Path:
     return file
 
 
-def test_what_show_prints_can_be_applied(world: World, tmp_path: Path, printed: Json) -> None:
-    show(world.session(as_json=True))
+def test_what_show_prints_can_be_applied(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
+    show(deployment.session(as_json=True))
     document = printed()
     assert document["version"] == 0
-    apply(world.session(as_json=True), written(tmp_path, document))
+    apply(deployment.session(as_json=True), written(tmp_path, document))
     assert printed() == {"version": 1, "mappings": 1}
-    show(world.session(as_json=True))
+    show(deployment.session(as_json=True))
     assert printed() == document | {"version": 1}
 
 
-def test_mappings_of_an_overtaken_version_are_refused(world: World, tmp_path: Path) -> None:
-    apply(world.session(), written(tmp_path, {"version": 0, "mappings": [MAPPING]}))
+def test_mappings_made_from_an_older_version_are_refused(deployment: Deployment, tmp_path: Path) -> None:
+    apply(deployment.session(), written(tmp_path, {"version": 0, "mappings": [MAPPING]}))
     with pytest.raises(OperatorError, match="made from version 0, and 1 is in force"):
-        apply(world.session(), written(tmp_path, {"version": 0, "mappings": []}))
+        apply(deployment.session(), written(tmp_path, {"version": 0, "mappings": []}))
 
 
-def test_a_bare_list_replaces_whatever_is_in_force(world: World, tmp_path: Path, printed: Json) -> None:
-    apply(world.session(as_json=True), written(tmp_path, [MAPPING]))
+def test_a_list_without_a_version_replaces_any_version(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
+    apply(deployment.session(as_json=True), written(tmp_path, [MAPPING]))
     assert printed()["version"] == 1
-    apply(world.session(as_json=True), written(tmp_path, [MAPPING | {"name": "Other"}]))
+    apply(deployment.session(as_json=True), written(tmp_path, [MAPPING | {"name": "Other"}]))
     assert printed() == {"version": 2, "mappings": 1}
 
 
@@ -58,87 +58,87 @@ UNREADABLE = [
 REFUSED = {"version": 3, "mappings": [MAPPING | {"trigger": "type ="}]}
 
 
-def store(world: World, document: Any) -> None:
+def store(deployment: Deployment, document: Any) -> None:
     """Write what is stored by hand."""
     held = document if set(document) <= {"S", "M"} else {"S": json.dumps(document)}
     item = {"audienceId": {"S": MAPPINGS_KEY}, "document": held}
-    world.stack.service("dynamodb").put_item(TableName=world.stack["AudienceTable"], Item=item)
+    deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["AudienceTable"], Item=item)
 
 
 @pytest.mark.parametrize("held", UNREADABLE)
 def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
-    world: World, tmp_path: Path, printed: Json, held: dict[str, Any]
+    deployment: Deployment, tmp_path: Path, printed: Json, held: dict[str, Any]
 ) -> None:
-    store(world, held)
-    with pytest.raises(OperatorError, match="What is stored is unreadable") as caught:
-        show(world.session())
+    store(deployment, held)
+    with pytest.raises(OperatorError, match="The stored mappings are unreadable") as caught:
+        show(deployment.session())
     assert "audience-sync mappings apply" in caught.value.remedy
-    world.answers = ["y"]
-    apply(world.session(as_json=True), written(tmp_path, {"version": 7, "mappings": [MAPPING]}))
-    assert "unreadable and would be written anew" in world.questions[0]
+    deployment.answers = ["y"]
+    apply(deployment.session(as_json=True), written(tmp_path, {"version": 7, "mappings": [MAPPING]}))
+    assert "unreadable and would be replaced" in deployment.questions[0]
     assert printed() == {"version": 1, "mappings": 1}
-    show(world.session(as_json=True))
+    show(deployment.session(as_json=True))
     assert printed()["version"] == 1
 
 
-def test_an_unreadable_document_stays_unless_that_is_confirmed(world: World, tmp_path: Path) -> None:
-    store(world, {"S": "{not json"})
-    world.answers = ["n"]
+def test_an_unreadable_document_stays_unless_that_is_confirmed(deployment: Deployment, tmp_path: Path) -> None:
+    store(deployment, {"S": "{not json"})
+    deployment.answers = ["n"]
     with pytest.raises(NotConfirmed):
-        apply(world.session(), written(tmp_path, [MAPPING]))
-    assert world.session().audiences.mappings() == "{not json"
+        apply(deployment.session(), written(tmp_path, [MAPPING]))
+    assert deployment.session().audiences.mappings() == "{not json"
 
 
-def test_an_unreadable_document_that_somebody_has_repaired_meanwhile_is_not_overwritten(
-    world: World, tmp_path: Path
+def test_an_unreadable_document_that_was_replaced_meanwhile_is_not_overwritten(
+    deployment: Deployment, tmp_path: Path
 ) -> None:
-    store(world, {"S": "{not json"})
+    store(deployment, {"S": "{not json"})
 
     def repair(question: str) -> str:
-        store(world, {"version": 1, "mappings": []})
+        store(deployment, {"version": 1, "mappings": []})
         return "y" if question else ""
 
-    session = Session(Screen(answers=repair), lambda: world.stack)
+    session = Session(Screen(answers=repair), lambda: deployment.stack)
     with pytest.raises(OperatorError, match="another version is in force"):
         apply(session, written(tmp_path, [MAPPING]))
     assert json.loads(session.audiences.mappings() or "") == {"version": 1, "mappings": []}
 
 
 @pytest.mark.parametrize("version", ["x", -1, True, None, 1.5])
-def test_a_version_that_is_none_counts_as_zero(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: Any
+def test_a_version_that_is_not_a_number_counts_as_zero(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: Any
 ) -> None:
-    store(world, {"version": version, "mappings": [MAPPING]})
-    show(world.session(as_json=True))
+    store(deployment, {"version": version, "mappings": [MAPPING]})
+    show(deployment.session(as_json=True))
     seen = capsys.readouterr()
     assert "counts as 0" in seen.err
-    apply(world.session(as_json=True), written(tmp_path, json.loads(seen.out)))
+    apply(deployment.session(as_json=True), written(tmp_path, json.loads(seen.out)))
     assert json.loads(capsys.readouterr().out)["version"] == 1
 
 
-def test_a_refused_document_is_shown_with_what_is_wrong_mended_and_applied(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store(world, REFUSED)
-    with pytest.raises(AlreadyTold):
-        show(world.session(as_json=True))
+    store(deployment, REFUSED)
+    with pytest.raises(AlreadyReported):
+        show(deployment.session(as_json=True))
     seen = capsys.readouterr()
     assert 'mapping "Mine": trigger' in seen.err
     assert "mappings apply" in seen.err
     document = json.loads(seen.out)
     assert document == REFUSED
     document["mappings"][0]["trigger"] = MAPPING["trigger"]
-    apply(world.session(as_json=True), written(tmp_path, document))
+    apply(deployment.session(as_json=True), written(tmp_path, document))
     assert json.loads(capsys.readouterr().out) == {"version": 4, "mappings": 1}
 
 
 def test_a_stored_list_of_mappings_is_in_force_without_a_version(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store(world, {"S": json.dumps([MAPPING])})
-    show(world.session())
+    store(deployment, {"S": json.dumps([MAPPING])})
+    show(deployment.session())
     assert "Version 0." in capsys.readouterr().out
-    apply(world.session(as_json=True), written(tmp_path, [MAPPING]))
+    apply(deployment.session(as_json=True), written(tmp_path, [MAPPING]))
     assert json.loads(capsys.readouterr().out)["version"] == 1
 
 
@@ -151,59 +151,59 @@ def test_a_stored_list_of_mappings_is_in_force_without_a_version(
         pytest.param({"@template": "{{userId}}"}, '{"@template": "{{userId}}"}', id="anything else, as it is"),
     ],
 )
-def test_directives_are_written_for_people(directive: Any, text: str) -> None:
+def test_directives_are_formatted_for_people(directive: Any, text: str) -> None:
     assert plain(directive) == text
 
 
-def test_a_wrong_mapping_is_never_stored(world: World, tmp_path: Path) -> None:
+def test_a_wrong_mapping_is_never_stored(deployment: Deployment, tmp_path: Path) -> None:
     file = written(tmp_path, [MAPPING | {"trigger": "type ="}])
     for act in (check, apply):
         with pytest.raises(InvalidMapping, match='mapping "Mine": trigger'):
-            act(world.session(), file)
-    assert world.session().audiences.mappings() is None
+            act(deployment.session(), file)
+    assert deployment.session().audiences.mappings() is None
 
 
-def test_a_file_that_is_no_json_is_wrong_usage(world: World, tmp_path: Path) -> None:
+def test_a_file_that_is_not_json_is_wrong_usage(deployment: Deployment, tmp_path: Path) -> None:
     file = tmp_path / "mappings.json"
     file.write_text("{", encoding="utf-8")
     with pytest.raises(WrongUsage):
-        check(world.session(), file)
+        check(deployment.session(), file)
 
 
-def test_switching_everything_off_asks(world: World, tmp_path: Path) -> None:
-    world.answers = ["y"]
-    apply(world.session(), written(tmp_path, [MAPPING | {"enabled": False}]))
-    assert "every event would be ignored" in world.questions[0]
+def test_switching_everything_off_asks(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.answers = ["y"]
+    apply(deployment.session(), written(tmp_path, [MAPPING | {"enabled": False}]))
+    assert "every event would be ignored" in deployment.questions[0]
 
 
-def test_an_event_is_tried_and_nothing_sent(world: World, printed: Json) -> None:
-    world.list_audience()
-    try_(world.session(as_json=True), EVENTS / "01-track-entered-full-pii.json")
-    told = printed()
-    assert (told["accepted"], told["rejections"]) == (1, [])
-    record = told["changes"][0]["record"]
+def test_an_event_is_tried_and_nothing_sent(deployment: Deployment, printed: Json) -> None:
+    deployment.list_audience()
+    try_(deployment.session(as_json=True), EVENTS / "01-track-entered-full-pii.json")
+    result = printed()
+    assert (result["accepted"], result["rejections"]) == (1, [])
+    record = result["changes"][0]["record"]
     assert record["action"] == "CREATE"
     assert set(record["hashedPII"][0]) >= {"email", "phone"}
-    assert world.bodies("ChangeQueue") == []
+    assert deployment.bodies("ChangeQueue") == []
 
 
-def test_nothing_of_a_tried_event_is_shown_in_the_clear(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.list_audience()
-    try_(world.session(), EVENTS / "01-track-entered-full-pii.json")
+def test_a_tried_event_is_never_shown_in_clear_text(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.list_audience()
+    try_(deployment.session(), EVENTS / "01-track-entered-full-pii.json")
     shown = "".join(capsys.readouterr()).lower()
     assert "example.com" not in shown
     assert "seattle" not in shown
 
 
-def test_a_rejected_event_says_why_and_fails(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.list_audience()
-    with pytest.raises(AlreadyTold):
-        try_(world.session(), EVENTS / "07-track-missing-userid.json")
+def test_a_rejected_event_says_why_and_fails(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.list_audience()
+    with pytest.raises(AlreadyReported):
+        try_(deployment.session(), EVENTS / "07-track-missing-userid.json")
     assert "member_id_missing" in capsys.readouterr().out
 
 
-def test_another_file_of_mappings_can_be_tried(world: World, tmp_path: Path, printed: Json) -> None:
-    world.list_audience()
+def test_another_file_of_mappings_can_be_tried(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
+    deployment.list_audience()
     nothing = written(tmp_path, [MAPPING | {"trigger": 'type = "group"'}])
-    try_(world.session(as_json=True), EVENTS / "01-track-entered-full-pii.json", mappings=nothing)
+    try_(deployment.session(as_json=True), EVENTS / "01-track-entered-full-pii.json", mappings=nothing)
     assert printed()["ignored"] == 1

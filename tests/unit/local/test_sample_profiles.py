@@ -1,4 +1,4 @@
-"""Made-up traffic has the bytes that Segment would send."""
+"""ObjectValue-up traffic has the bytes that Segment would send."""
 
 import hashlib
 import json

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.directives.place import MAX_CHARACTERS, MAX_SIZE
+from audience_sync.segment.directives.compiler import MAX_CHARACTERS, MAX_SIZE
 from audience_sync.segment.directives.values import MAX_TEXT, number_text
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from audience_sync.segment.directives import place, texts, values
+from audience_sync.segment.directives import compiler, texts, values
 from audience_sync.segment.mapping import DIRECTIVES, resolve
-from audience_sync.segment.mappings import (
+from audience_sync.segment.mapping_config import (
     DEFAULT_MAPPING,
     DEFAULT_TRIGGER,
     FIELDS,
@@ -70,7 +70,7 @@ def test_the_example_is_a_mapping() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     assert [int(row[1].replace(",", "")) for row in table("Limits")] == [
-        *(MAX_MAPPINGS, MAX_NAME, place.MAX_DEPTH, place.MAX_SIZE, place.MAX_CHARACTERS, texts.MAX_PATTERN),
+        *(MAX_MAPPINGS, MAX_NAME, compiler.MAX_DEPTH, compiler.MAX_SIZE, compiler.MAX_CHARACTERS, texts.MAX_PATTERN),
         *(values.MAX_TEXT, values.MAX_VALUES, values.MAX_NESTING),
     ]
 

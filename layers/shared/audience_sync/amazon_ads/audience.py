@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from audience_sync.amazon_ads.form import Fee, Form
+from audience_sync.amazon_ads.audience_settings import Fee, SettingsReader
 from audience_sync.amazon_ads.job import Sizes, sizes
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.membership import Audience
@@ -121,7 +121,7 @@ def new_audience(told: Mapping[str, Any], *, max_cpm_cents: int) -> NewAudience:
     Raises:
         InvalidAudience: with every fault there is.
     """
-    form = Form(told, "in the extras")
+    form = SettingsReader(told, "in the extras")
     told_name = form.name()
     advertiser_id, connection_id = form.target()
     external_id = form.identifier("externalAudienceId", needed=False)
@@ -141,8 +141,8 @@ def new_audience(told: Mapping[str, Any], *, max_cpm_cents: int) -> NewAudience:
         told_external_id=bool(external_id),
         told=form.given,
     )
-    form.refuse_to_renew_short_lives(renew=wanted.renew, ttl=wanted.ttl)
-    form.end()
+    form.check_renew_ttl(renew=wanted.renew, ttl=wanted.ttl)
+    form.raise_if_invalid()
     return wanted
 
 
@@ -157,14 +157,14 @@ def audience_update(audience: Audience, changes: Mapping[str, Any], *, max_cpm_c
     Raises:
         InvalidAudience: with every fault there is; Amazon changes neither name, country, target nor external id.
     """
-    form = Form(changes, "and try again")
-    form.refuse_all_but_changeable()
+    form = SettingsReader(changes, "and try again")
+    form.check_changeable()
     described = form.description(default="") if "description" in form else None
     ttl, fee = form.ttl(), form.fee(max_cpm_cents)
     ours = {"dsp": form.dsp(is_connection=audience.connection_id is not None), "renew": form.renew()}
     settings = audience.settings | _as_settings(described, ttl, fee, ours)
-    form.refuse_to_renew_short_lives(renew=settings.get("renew") is True, ttl=settings.get("ttl"))
-    form.end()
+    form.check_renew_ttl(renew=settings.get("renew") is True, ttl=settings.get("ttl"))
+    form.raise_if_invalid()
     metadata = _changeable(ttl, fee)
     body: dict[str, Any] = {} if described is None else {"description": described}
     return AudienceUpdate(body | ({"metadata": metadata} if metadata else {}), settings)

@@ -1,7 +1,8 @@
 """The Amazon Ads calls we make. Knows the endpoints; knows nothing of Segment or of queues.
 
-All raise what an exchange raises (http.py): RequestRejected and its kinds where Amazon refuses, TransientError and its
-kinds where the same call can succeed later. Ids are decimal digits here, integers only within a body.
+All raise what an exchange raises (exchange.py): RequestRejected and its kinds where Amazon refuses,
+TransientError and its kinds where the same call can succeed later. Ids are decimal digits here, integers only within a
+body.
 """
 
 import json
@@ -15,7 +16,7 @@ from urllib.parse import quote, urlencode
 import requests
 
 from audience_sync.amazon_ads.audience import AudienceReport
-from audience_sync.amazon_ads.http import READ_TIMEOUT, Exchange
+from audience_sync.amazon_ads.exchange import READ_TIMEOUT, Exchange
 from audience_sync.amazon_ads.job import JobReport, job_report
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.amazon_ads.record import Upload, amazon_id

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from audience_sync.amazon_ads.quoting import excerpt
+from audience_sync.amazon_ads.redaction import redact
 
 _FINAL = ("SUCCEEDED", "PARTIALLYSUCCEEDED", "COMPLETED", "FAILED")
 
@@ -55,7 +55,7 @@ def job_report(answer: Mapping[str, Any]) -> JobReport:
         processed=float(processed) if _is_number(processed) else None,
         sizes=sizes(answer.get("audienceSize")),
         rejected={
-            record["externalId"]: excerpt(error) if isinstance(error := record.get("error"), str) else ""
+            record["externalId"]: redact(error) if isinstance(error := record.get("error"), str) else ""
             for record in (invalid if isinstance(invalid, list) else ())
             if isinstance(record, dict) and isinstance(record.get("externalId"), str)
         },

@@ -11,15 +11,23 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from audience_sync.amazon_ads.answer import read_within
-from audience_sync.amazon_ads.patience import Patience
-from audience_sync.errors import AudienceSyncError, InvalidSettings, OutcomeUnknown, TokenUnavailable, TransientError
+from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
+from audience_sync.errors import (
+    AudienceSyncError,
+    AuthorizationRefused,
+    InvalidSettings,
+    NotConnected,
+    OutcomeUnknown,
+    TokenUnavailable,
+    TransientError,
+)
 
 TIMEOUT = (3.0, 10.0)  # seconds to connect, to wait for each read
 TOTAL = 15.0  # seconds for the whole answer
 MARGIN = 120.0  # seconds before its expiry from which a token is not used any more
 LIFETIME = 3600.0  # seconds; Amazon's own figure, used where an answer gives none that makes sense
-FAILURE_HOLDS = 30.0  # seconds for which a login that failed is not tried again: it may take its whole time each time
-REFUSAL_HOLDS = 300.0  # seconds for which a refused authorization is not asked for again
+FAILURE_BACKOFF = 30.0  # seconds for which a login that failed is not tried again: it may take its whole time each time
+REFUSAL_BACKOFF = 300.0  # seconds for which a refused authorization is not asked for again
 MAX_ANSWER = 16_384  # bytes; a token is at most 2,048
 
 
@@ -67,7 +75,7 @@ class Login:
     ) -> None:
         self._session = session
         self._session.trust_env = False  # no proxy and no netrc from the environment
-        self._patience = Patience.of(session)
+        self._total_timeout = TotalTimeoutAdapter.mount_on(session)
         self._token_url = token_url
         self._credentials = credentials
         self._now = now
@@ -82,8 +90,9 @@ class Login:
         """Get a new access token. One request, no retry: the caller decides when to ask again.
 
         Raises:
-            TokenUnavailable: with reason `not_connected` (nobody has connected Amazon yet), `authorization_refused`
-                (revoked or never valid: stop asking, a person must connect again), else `token_unavailable`.
+            NotConnected: nobody has connected Amazon yet.
+            AuthorizationRefused: revoked or never valid. Stop asking: a person must connect Amazon again.
+            TokenUnavailable: Login with Amazon failed.
             Unavailable: the credentials cannot be read.
         """
         form = {
@@ -99,7 +108,7 @@ class Login:
         try:
             # No Authorization header: the token endpoint refuses requests that carry one.
             with (
-                self._patience.lasting(TOTAL),
+                self._total_timeout.limit(TOTAL),
                 self._session.post(
                     self._token_url, data=form, timeout=TIMEOUT, allow_redirects=False, stream=True
                 ) as response,
@@ -113,7 +122,7 @@ class Login:
             "invalid_client",
             "unauthorized_client",
         ):
-            self._refused = (form["refresh_token"], self._now() + REFUSAL_HOLDS)
+            self._refused = (form["refresh_token"], self._now() + REFUSAL_BACKOFF)
             raise _refusal()
         value = answer.get("access_token")
         if response.status_code != 200 or not _is_token(value):
@@ -124,13 +133,9 @@ class Login:
         try:
             value = self._credentials.value().get(name)
         except InvalidSettings:
-            raise TokenUnavailable(
-                "the credentials secret is not a JSON object; connect Amazon again", reason="not_connected"
-            ) from None
+            raise NotConnected("the credentials secret is not a JSON object; connect Amazon again") from None
         if not isinstance(value, str) or not value:
-            raise TokenUnavailable(
-                f"{name} is missing from the credentials secret; connect Amazon first", reason="not_connected"
-            )
+            raise NotConnected(f"{name} is missing from the credentials secret; connect Amazon first")
         return value
 
 
@@ -146,7 +151,7 @@ class AccessTokens:
         self._now = now
         self._lock = threading.Lock()  # one fetch for all waiting threads
         self._token: Token | None = None
-        self._instead: tuple[str, float] = ("", float("-inf"))  # the last one fetched for a refused one, and when
+        self._replacement: tuple[str, float] = ("", float("-inf"))  # the last one fetched for a refused one, and when
         self._refused: dict[str, float] = {}  # tokens that Amazon does not take, and when it said so, epoch seconds
         self._failure: tuple[TransientError, float] | None = None  # of the last fetch, and until when it stands
 
@@ -165,17 +170,17 @@ class AccessTokens:
         """Return a token other than the one Amazon has just refused. Raises TokenUnavailable, Unavailable."""
         with self._lock:
             now = self._now()
-            lately = {value: at for value, at in self._refused.items() if abs(now - at) < REFUSAL_HOLDS}
+            lately = {value: at for value, at in self._refused.items() if abs(now - at) < REFUSAL_BACKOFF}
             self._refused = lately | {rejected.value: now}
             if self._token is None or not self._is_good(self._token):
                 self._token = None  # nobody else shall try it
                 self._token = self._read(max_age=0.0) or self._fetch()
-                self._instead = (self._token.value, now)
+                self._replacement = (self._token.value, now)
             return self._token
 
     def _is_good(self, token: Token) -> bool:
         refused = self._refused.get(token.value)
-        is_refused = refused is not None and abs(self._now() - refused) < REFUSAL_HOLDS
+        is_refused = refused is not None and abs(self._now() - refused) < REFUSAL_BACKOFF
         return token.is_fresh(self._now()) and not is_refused
 
     def _fetch(self) -> Token:
@@ -183,20 +188,20 @@ class AccessTokens:
         if self._failure:
             error, until = self._failure
             left = until - self._now()
-            if 0 < left <= FAILURE_HOLDS:  # the clock may have been set back
+            if 0 < left <= FAILURE_BACKOFF:  # the clock may have been set back
                 raise type(error)(str(error), retry_after=left, reason=error.reason)
             self._failure = None
-        instead, since = self._instead
+        instead, since = self._replacement
         age = self._now() - since
-        if instead in self._refused and 0 <= age < REFUSAL_HOLDS:
+        if instead in self._refused and 0 <= age < REFUSAL_BACKOFF:
             # Amazon takes not even what came instead: another would fare no better, and the login counts them.
             raise TokenUnavailable(
-                "Amazon refuses a fresh token; check the application's approval", retry_after=REFUSAL_HOLDS - age
+                "Amazon refuses a fresh token; check the application's approval", retry_after=REFUSAL_BACKOFF - age
             )
         try:
             return self._login.fetch()
         except TransientError as error:
-            self._failure = (error, self._now() + FAILURE_HOLDS)
+            self._failure = (error, self._now() + FAILURE_BACKOFF)
             raise
 
     def _read(self, *, max_age: float) -> Token | None:
@@ -207,10 +212,8 @@ class AccessTokens:
         return token if token and self._is_good(token) else None
 
 
-def _refusal() -> TokenUnavailable:
-    return TokenUnavailable(
-        "Login with Amazon refuses the stored authorization; connect Amazon again", reason="authorization_refused"
-    )
+def _refusal() -> AuthorizationRefused:
+    return AuthorizationRefused("Login with Amazon refuses the stored authorization; connect Amazon again")
 
 
 def _is_token(value: Any) -> TypeGuard[str]:

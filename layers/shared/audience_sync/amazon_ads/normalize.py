@@ -9,8 +9,8 @@ import hashlib
 import unicodedata
 from collections.abc import Callable, Mapping
 
-from audience_sync.amazon_ads.address import normalize_address
-from audience_sync.amazon_ads.fields import (
+from audience_sync.amazon_ads.normalization.address import normalize_address
+from audience_sync.amazon_ads.normalization.fields import (
     ascii_digits,
     normalize_city,
     normalize_email,
@@ -18,7 +18,7 @@ from audience_sync.amazon_ads.fields import (
     normalize_postal,
     normalize_state,
 )
-from audience_sync.amazon_ads.phone import normalize_phone
+from audience_sync.amazon_ads.normalization.phone import normalize_phone
 
 type Rule = Callable[[str, str | None], str | None]
 

@@ -88,7 +88,7 @@ def encode_record(record: Mapping[str, Any]) -> bytes:
     return json.dumps(slim, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def uploads(target: Target, encoded: Sequence[bytes], *, max_records: int, max_bytes: int) -> Iterator[Upload]:
+def cut_uploads(target: Target, encoded: Sequence[bytes], *, max_records: int, max_bytes: int) -> Iterator[Upload]:
     """Cut records into uploads of at most `max_records` and `max_bytes`. A single larger record goes alone."""
     prefix, suffix = _frame(target)
     frame = len(prefix) + len(suffix)

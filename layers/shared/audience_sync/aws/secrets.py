@@ -4,16 +4,17 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from audience_sync.aws.errors import unavailable
 from audience_sync.errors import InvalidSettings, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 MAX_AGE = 60.0  # seconds a value is used without asking again
-PAUSE = 5.0  # seconds in which a store that has just failed is not asked again, where an older value will do
-EARLY_READS = 10  # reads before that age in a row, for callers who find the value wanting; one more every second
+RETRY_INTERVAL = 5.0  # seconds in which a store that has just failed is not asked again, where an older value will do
+FORCED_REFRESH_BURST = (
+    10  # reads in a row before that age, for callers whom the value does not serve; one more a second
+)
 
 
 class JsonSecret:
@@ -26,14 +27,14 @@ class JsonSecret:
         self._value: Mapping[str, Any] | None = None
         self._read_at = self._failed_at = float("-inf")
         self._is_failing = False  # the store, at the last attempt
-        self._early_reads = float(EARLY_READS)
+        self._early_reads = float(FORCED_REFRESH_BURST)
         self._counted_at = monotonic()
 
     def value(self, *, max_age: float = MAX_AGE) -> Mapping[str, Any]:
         """Return the secret, at most `max_age` seconds old where the store answers.
 
-        Whoever finds it wanting asks for a younger one: a rotated key opens at once. Strangers with wrong keys cause
-        such reads too, so they are rationed.
+        A caller whom the value does not serve asks for a younger one, so that a rotated key works at once. Requests
+        with wrong keys cause such reads too, so their rate is limited.
 
         Raises:
             Unavailable: the store does not answer, and nothing is cached or a younger value than usual was asked for.
@@ -42,17 +43,17 @@ class JsonSecret:
         now = self._monotonic()
         age = now - self._read_at
         # A store that hangs would otherwise cost every request of an outage its whole timeout.
-        paused = now - self._failed_at < PAUSE
+        paused = now - self._failed_at < RETRY_INTERVAL
         if self._value is None or (not paused and (age > MAX_AGE or (age > max_age and self._may_read_early()))):
             self._read()
-        # Who asks for a younger value has no use for the old one: whether the new one would do, nobody knows.
+        # A caller that asks for a younger value has no use for the old one.
         if self._value is None or (self._is_failing and max_age < MAX_AGE and age > max_age):
             raise Unavailable("the secret store does not answer")
         return self._value
 
     def _may_read_early(self) -> bool:
         now = self._monotonic()
-        self._early_reads = min(EARLY_READS, self._early_reads + now - self._counted_at)
+        self._early_reads = min(FORCED_REFRESH_BURST, self._early_reads + now - self._counted_at)
         self._counted_at = now
         if self._early_reads < 1:
             return False
@@ -65,20 +66,19 @@ class JsonSecret:
         Raises:
             Unavailable: the store did not take it.
         """
-        try:
+        with unavailable("the secret store did not take the value"):
             self._client.put_secret_value(SecretId=self._arn, SecretString=json.dumps(value))
-        except (ClientError, BotoCoreError) as error:
-            raise Unavailable(f"the secret store did not take the value: {cause(error)}") from None
         self._value, self._read_at, self._is_failing = dict(value), self._monotonic(), False
 
     def _read(self) -> None:
         try:
-            text = self._client.get_secret_value(SecretId=self._arn).get("SecretString", "")
-        except (ClientError, BotoCoreError) as error:
+            with unavailable("the secret store does not answer"):
+                text = self._client.get_secret_value(SecretId=self._arn).get("SecretString", "")
+        except Unavailable:
             self._failed_at, self._is_failing = self._monotonic(), True
             if self._value is not None:
                 return
-            raise Unavailable(f"the secret store does not answer: {cause(error)}") from None
+            raise
         self._read_at, self._is_failing = self._monotonic(), False
         try:
             parsed = json.loads(text)
@@ -88,10 +88,3 @@ class JsonSecret:
             self._value = None  # fails closed until it is repaired, not only at this call
             raise InvalidSettings("the secret is not a JSON object; write it again with audience-sync")
         self._value = parsed
-
-
-def cause(error: Exception) -> str:
-    """Name an AWS failure without its text, which may hold what was sent."""
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", "ClientError"))
-    return type(error).__name__

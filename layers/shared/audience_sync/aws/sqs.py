@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from audience_sync.aws.secrets import cause
+from audience_sync.aws.errors import unavailable
 from audience_sync.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
-    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+    from mypy_boto3_sqs.type_defs import (
+        ChangeMessageVisibilityBatchRequestEntryTypeDef,
+        SendMessageBatchRequestEntryTypeDef,
+    )
 
 MAX_ENTRIES = 10  # messages in one SendMessageBatch
 MAX_BATCH_BYTES = 1_000_000  # of all bodies in it; SQS takes 1 MiB, attributes included
@@ -61,10 +64,8 @@ class Queue:
                 {"Id": name, "MessageBody": body, **common}  # type: ignore[typeddict-item]
                 for name, body in waiting.items()
             ]
-            try:
+            with unavailable("the queue does not take messages", retry_after=1):
                 answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
-            except (ClientError, BotoCoreError) as error:
-                raise Unavailable(f"the queue does not take messages: {cause(error)}", retry_after=1) from None
             for confirmed in answer.get("Successful", []):
                 waiting.pop(confirmed["Id"], None)
             if not waiting:
@@ -72,15 +73,13 @@ class Queue:
         raise Unavailable("the queue did not take every message in time", retry_after=1)
 
     def waiting(self) -> int:
-        """Return how many messages are here: to be had, in work or delayed. SQS knows it about a minute late.
+        """Return about how many messages the queue holds: visible, in flight or delayed. SQS is up to a minute behind.
 
         Raises:
             Unavailable: the queue does not answer.
         """
-        try:
+        with unavailable("the queue does not answer", retry_after=1):
             counted = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(_COUNTS))
-        except (ClientError, BotoCoreError) as error:
-            raise Unavailable(f"the queue does not answer: {cause(error)}", retry_after=1) from None
         return sum(int(counted["Attributes"][name]) for name in _COUNTS)
 
     def postpone(self, receipts: Sequence[tuple[str, float]]) -> None:
@@ -88,21 +87,18 @@ class Queue:
 
         A hint, not a promise: what it cannot move comes back at the queue's own visibility timeout.
         """
-        for start in range(0, len(receipts), MAX_ENTRIES):
-            try:
-                self._client.change_message_visibility_batch(
-                    QueueUrl=self._url,
-                    Entries=[
-                        {
-                            "Id": str(index),
-                            "ReceiptHandle": handle,
-                            "VisibilityTimeout": round(min(max(0.0, delay), MAX_VISIBILITY)),
-                        }
-                        for index, (handle, delay) in enumerate(receipts[start : start + MAX_ENTRIES])
-                    ],
-                )
-            except (ClientError, BotoCoreError):
-                return
+        with suppress(Unavailable):
+            for batch in batched(receipts, MAX_ENTRIES):
+                entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
+                    {
+                        "Id": str(index),
+                        "ReceiptHandle": handle,
+                        "VisibilityTimeout": round(min(max(0.0, delay), MAX_VISIBILITY)),
+                    }
+                    for index, (handle, delay) in enumerate(batch)
+                ]
+                with unavailable("the queue does not answer"):
+                    self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
 
 def _batches(bodies: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -1,26 +1,24 @@
-"""What a Segment event says: who, when, which audience, in or out. Membership is read, never guessed."""
+"""What a Segment event says of membership: enter, exit, erase or nothing, and when. It is read, never guessed."""
 
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Self
+from enum import StrEnum
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from audience_sync.errors import RejectedEvent
 
-Membership = Literal["enter", "exit"]
-
 MAX_AHEAD = timedelta(minutes=5)  # a sender's clock may be a little fast; further ahead, it would outrank real changes
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9\-_.:]{1,100}")
 _AUDIENCE_CLASSES = ("audience", "journey_step")
-_STATED: dict[Any, Membership] = {"true": "enter", "false": "exit"}
-_NAMED: dict[str, Membership] = {"Audience Entered": "enter", "Audience Exited": "exit"}
 
 
-class Personas(BaseModel):
+class _Personas(BaseModel):
     """`context.personas`: what Engage says of the audience an event is about."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -34,11 +32,11 @@ class Personas(BaseModel):
 class _Context(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    personas: Personas | None = None
+    personas: _Personas | None = None
 
 
-class SegmentEvent(BaseModel):
-    """One Segment call, reduced to what decides membership. Mappings read the rest from `raw`."""
+class _Event(BaseModel):
+    """One Segment call, reduced to what decides membership."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -71,30 +69,77 @@ class SegmentEvent(BaseModel):
             ) from None
 
     @property
-    def personas(self) -> Personas | None:
+    def personas(self) -> _Personas | None:
         """`context.personas`, where Engage sent it."""
         return self.context.personas if self.context else None
 
-    @property
-    def safe_message_id(self) -> str:
-        """`messageId` where it is harmless to log and echo, else a digest: a stranger chose it."""
-        return safe_id(self.message_id, self.raw)
+
+class Kind(StrEnum):
+    """What an event asks for."""
+
+    ENTER = "enter"
+    EXIT = "exit"
+    ERASE = "erase"  # a deletion notice: the member leaves every audience, and its identifiers are erased
+    IGNORE = "ignore"  # not about an audience, or made by Segment's event tester
+
+
+_STATED = {"true": Kind.ENTER, "false": Kind.EXIT}
+_NAMED = {"Audience Entered": Kind.ENTER, "Audience Exited": Kind.EXIT}
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceCall:
+    """What one event says of membership. Mappings read everything else from the event itself."""
+
+    kind: Kind
+    at: int = 0  # epoch milliseconds
+    message_id: str = ""  # safe to log and to store
+    computation_key: str | None = None  # Segment's key of the audience, where the event names one
+    country: Any = None  # as the audience's settings name it, unchecked
+    rejection: RejectedEvent | None = None  # why the event states no valid change, if a mapping's trigger holds
+
+
+def read(element: Any, now: int) -> AudienceCall:
+    """Read one element of a request body.
+
+    Args:
+        element: of any type.
+        now: epoch milliseconds.
+
+    Raises:
+        RejectedEvent: not an event; names the fields at fault, never their values.
+    """
+    event = _Event.parse(element)
+    if _is_test(event):
+        return AudienceCall(Kind.IGNORE)
+    if event.type != "delete" and not _is_about_an_audience(event):
+        return AudienceCall(Kind.IGNORE)
+    message_id = safe_id(event.message_id, event.raw)
+    if event.type == "delete":
+        return AudienceCall(Kind.ERASE, _occurred_at(event, now), message_id)
+    key = event.personas.computation_key if event.personas else (event.properties or {}).get("audience_key")
+    try:
+        kind, at = _membership(event), _occurred_at(event, now)
+    except RejectedEvent as rejection:
+        return AudienceCall(Kind.ENTER, 0, message_id, rejection=rejection)
+    key = key if isinstance(key, str) and key else None
+    return AudienceCall(kind, at, message_id, key, _settings(event).get("countryCode"))
 
 
 def safe_id(message_id: Any, element: Any) -> str:
     """Return `message_id` if it is short and plain, else a digest of it, or of the whole element if there is none."""
     if isinstance(message_id, str) and _SAFE_ID.fullmatch(message_id):
         return message_id
-    told = message_id if message_id not in (None, "") else element
+    source = message_id if message_id not in (None, "") else element
     try:
-        text = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+        text = json.dumps(source, sort_keys=True, separators=(",", ":")).encode()
     except RecursionError:  # read, but nested too deep to be written
         text = b"nested too deep"
     return f"sha256:{hashlib.sha256(text).hexdigest()[:32]}"
 
 
-def is_test(event: SegmentEvent) -> bool:
-    """Tell whether Segment's event tester made this event: real traffic about nobody."""
+def _is_test(event: _Event) -> bool:
+    """Return whether Segment's event tester made this event."""
     emitter = event.personas.event_emitter_id if event.personas else None
     user_id = event.raw.get("userId")
     return (
@@ -104,18 +149,18 @@ def is_test(event: SegmentEvent) -> bool:
     )
 
 
-def is_about_an_audience(event: SegmentEvent) -> bool:
-    """Tell whether the event concerns membership at all. Computed traits, for one, do not."""
+def _is_about_an_audience(event: _Event) -> bool:
+    """Return whether the event concerns membership at all. Computed traits, for one, do not."""
     if event.type not in ("track", "identify"):
         return False
     if event.personas is None:
         return event.type == "track" and event.name in _NAMED
     if event.personas.computation_class is None:
-        return event.personas.computation_key is not None  # what it says of membership, the boolean decides
+        return event.personas.computation_key is not None  # the boolean decides what it says of membership
     return event.personas.computation_class in _AUDIENCE_CLASSES
 
 
-def membership(event: SegmentEvent) -> Membership:
+def _membership(event: _Event) -> Kind:
     """Decide whether the member enters or exits.
 
     The boolean under the computation key decides, in `properties` or `traits`; older journeys write it as text. A
@@ -137,25 +182,25 @@ def membership(event: SegmentEvent) -> Membership:
     if event.personas is None and named:
         return named
     if event.personas is not None and event.personas.computation_class == "journey_step":
-        if named == "exit":
+        if named is Kind.EXIT:
             raise RejectedEvent(
                 "membership_contradictory",
                 "the event's name says exit, and a journey step without a boolean is an entry; send the boolean along",
             )
-        return "enter"
+        return Kind.ENTER
     raise _undecided()
 
 
-def _stated(event: SegmentEvent) -> Membership | None:
+def _stated(event: _Event) -> Kind | None:
     key = event.personas.computation_key if event.personas else (event.properties or {}).get("audience_key")
     if not isinstance(key, str) or not key:
         return None
-    found: set[Membership] = set()
+    found: set[Kind] = set()
     holders = [holder for holder in (event.properties, event.traits) if holder and key in holder]
     for holder in holders:
         value = holder[key]
         if value is True or value is False:
-            found.add("enter" if value else "exit")
+            found.add(Kind.ENTER if value else Kind.EXIT)
         elif isinstance(value, str) and value in _STATED:
             found.add(_STATED[value])
     if len(found) > 1:
@@ -163,7 +208,7 @@ def _stated(event: SegmentEvent) -> Membership | None:
             "membership_contradictory", "properties and traits disagree under the computation key; map one of them"
         )
     if holders and not found:
-        raise _undecided()  # something is said there, and nobody knows what
+        raise _undecided()  # there is a value, and it is no boolean
     return found.pop() if found else None
 
 
@@ -175,17 +220,17 @@ def _undecided() -> RejectedEvent:
     )
 
 
-def occurred_at(event: SegmentEvent, now: int) -> int:
+def _occurred_at(event: _Event, now: int) -> int:
     """Return the time of the event, epoch milliseconds: `timestamp`, `originalTimestamp`, `receivedAt`, else now.
 
     Raises:
         RejectedEvent: the time cannot be read, or lies more than five minutes ahead.
     """
     for field in ("timestamp", "original_timestamp", "received_at"):
-        told = getattr(event, field)
-        if told is None or told == "":
+        value = getattr(event, field)
+        if value is None or value == "":
             continue
-        at = _epoch_milliseconds(told)
+        at = _epoch_milliseconds(value)
         if at is None:
             raise RejectedEvent("time_unreadable", f"{field} is not an ISO 8601 time; send Segment's own")
         if at > now + MAX_AHEAD.total_seconds() * 1000:
@@ -194,18 +239,18 @@ def occurred_at(event: SegmentEvent, now: int) -> int:
     return now
 
 
-def _epoch_milliseconds(told: Any) -> int | None:
-    if not isinstance(told, str):
+def _epoch_milliseconds(value: Any) -> int | None:
+    if not isinstance(value, str):
         return None
     try:
-        moment = datetime.fromisoformat(told)
+        moment = datetime.fromisoformat(value)
         return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
 
 
-def extras(event: SegmentEvent) -> dict[str, Any]:
-    """Return the audience's settings that came along: the top-level extras, else those in `audience_settings`.
+def _settings(event: _Event) -> dict[str, Any]:
+    """Return the audience's settings in the event: the top-level extras, else those in `audience_settings`.
 
     Webhook Audiences merges the customer's extras into every event; other destinations leave them as JSON text.
     They may refine a change (its country) but never say where it goes.

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from audience_sync.segment.directives.compiler import CompileContext
 from audience_sync.segment.directives.paths import PATHS
-from audience_sync.segment.directives.place import Place
 from audience_sync.segment.directives.shapes import SHAPES
 from audience_sync.segment.directives.texts import TEXTS
-from audience_sync.segment.directives.values import UNDEFINED, settled
+from audience_sync.segment.directives.values import UNDEFINED, materialize
 
 DIRECTIVES = PATHS | TEXTS | SHAPES
 
@@ -47,5 +47,5 @@ def compile_directive(directive: Any, *, at: str = "directive") -> Callable[[Map
 
 def compile_field(directive: Any, *, at: str) -> Callable[[Mapping[str, Any]], Any]:
     """As compile_directive, but give UNDEFINED where there is no value, since null is one."""
-    read = Place(at, DIRECTIVES).read(directive)
-    return lambda event: settled(read(event if isinstance(event, dict) else dict(event)))
+    read = CompileContext(at, DIRECTIVES).read(directive)
+    return lambda event: materialize(read(event if isinstance(event, dict) else dict(event)))

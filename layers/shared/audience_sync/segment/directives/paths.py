@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from audience_sync.segment.directives.place import MAX_CHARACTERS, Compiler, Constant, Place, Reader
+from audience_sync.segment.directives.compiler import MAX_CHARACTERS, CompileContext, Compiler, Constant, Reader
 from audience_sync.segment.directives.values import MAX_TEXT, UNDEFINED, Undefined, list_position, text_of
 
 # Segment's own pattern: a dot, or the brackets around digits or quotes. Quotes go after the split, so that a dot inside
@@ -21,7 +21,7 @@ type Step = tuple[str, int]
 """A name, and the place in a list that it stands for, -1 where it stands for none."""
 
 
-def path_reader(path: str, place: Place) -> Reader:
+def path_reader(path: str, place: CompileContext) -> Reader:
     """Compile a path as @path writes it: `$.a.b`, `a.list[0]`, `a['b c']`; `$.` is the whole event.
 
     Raises:
@@ -30,7 +30,7 @@ def path_reader(path: str, place: Place) -> Reader:
     return _checked(path.replace("$.", "", 1), place)
 
 
-def _checked(path: str, place: Place) -> Reader:
+def _checked(path: str, place: CompileContext) -> Reader:
     if len(path) > MAX_CHARACTERS:
         raise place.fault(f"a path of over {MAX_CHARACTERS} characters; shorten it")
     if _NOT_A_STEP.search(path):
@@ -58,7 +58,7 @@ def _walk(value: Any, steps: tuple[Step, ...]) -> Any:
     return value
 
 
-def _path(argument: Any, place: Place) -> Reader:
+def _path(argument: Any, place: CompileContext) -> Reader:
     if isinstance(argument, str):
         return path_reader(argument, place)
     told = place.read_text(argument)
@@ -72,7 +72,7 @@ def _path(argument: Any, place: Place) -> Reader:
     return read
 
 
-def _template(argument: Any, place: Place) -> Reader:
+def _template(argument: Any, place: CompileContext) -> Reader:
     if isinstance(argument, str):
         place.read(argument)
         pieces = _pieces(argument, place)
@@ -88,7 +88,7 @@ def _template(argument: Any, place: Place) -> Reader:
     return read
 
 
-def _pieces(template: str, place: Place | None) -> list[str | Reader]:
+def _pieces(template: str, place: CompileContext | None) -> list[str | Reader]:
     """Cut a template into texts and readers. Values are never read as templates in turn."""
     pieces: list[str | Reader] = []
     for position, outer in enumerate(_TRIPLE.split(template)):

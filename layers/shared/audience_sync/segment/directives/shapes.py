@@ -4,30 +4,30 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from audience_sync.segment.directives.compiler import NOTHING, CompileContext, Compiler, Reader
 from audience_sync.segment.directives.paths import path_reader
-from audience_sync.segment.directives.place import NOTHING, Compiler, Place, Reader
 from audience_sync.segment.directives.values import (
     MAX_TEXT,
     MAX_VALUES,
     UNDEFINED,
-    Made,
     MadeList,
+    ObjectValue,
     entries,
     is_absent,
     is_blank,
     is_small,
     is_truthy,
-    settled,
+    materialize,
 )
 
 type Containers = tuple[type[dict[str, Any]] | type[list[Any]], ...]
 
 
-def _literal(argument: Any, place: Place) -> Reader:
+def _literal(argument: Any, place: CompileContext) -> Reader:
     return place.read(argument)
 
 
-def _if(argument: Any, place: Place) -> Reader:
+def _if(argument: Any, place: CompileContext) -> Reader:
     options = place.options(argument, ("exists", "blank", "then", "else"))
     if not is_truthy(options.get("exists")) and not is_truthy(options.get("blank")):
         raise place.fault("neither exists nor blank has a value; give one of them a directive")
@@ -42,7 +42,7 @@ def _if(argument: Any, place: Place) -> Reader:
     return lambda event: otherwise(event) if fails(asked(event)) else then(event)
 
 
-def _array_path(argument: Any, place: Place) -> Reader:
+def _array_path(argument: Any, place: CompileContext) -> Reader:
     if not isinstance(argument, list) or not 1 <= len(argument) <= 2:
         raise place.fault("not a list of a path and, where wanted, the shape of an item; give such a list")
     path = argument[0]
@@ -64,7 +64,7 @@ def _array_path(argument: Any, place: Place) -> Reader:
     return read
 
 
-def _merge(argument: Any, place: Place) -> Reader:
+def _merge(argument: Any, place: CompileContext) -> Reader:
     options = place.options(argument, ("objects", "direction"), ("objects", "direction"))
     direction = (place / "direction").choice(options["direction"], ("right", "left"))
     inside = place / "objects"
@@ -74,8 +74,8 @@ def _merge(argument: Any, place: Place) -> Reader:
     if direction == "left":
         readers.reverse()
 
-    def read(event: Any) -> Made:
-        merged = Made()
+    def read(event: Any) -> ObjectValue:
+        merged = ObjectValue()
         for reader in readers:
             value = reader(event)
             if isinstance(value, dict):
@@ -87,20 +87,20 @@ def _merge(argument: Any, place: Place) -> Reader:
     return read
 
 
-def _transform(argument: Any, place: Place) -> Reader:
+def _transform(argument: Any, place: CompileContext) -> Reader:
     options = place.options(argument, ("apply", "mapping"), ("apply", "mapping"))
     apply = _object(options["apply"], place / "apply")
     mapping = _object(options["mapping"], place / "mapping")
-    return lambda event: mapping(settled(apply(event)))
+    return lambda event: mapping(materialize(apply(event)))
 
 
-def _object(value: Any, place: Place) -> Reader:
+def _object(value: Any, place: CompileContext) -> Reader:
     if not isinstance(value, dict):
         raise place.fault("neither an object nor a directive; give one of them")
     return place.read(value)
 
 
-def _flatten(argument: Any, place: Place) -> Reader:
+def _flatten(argument: Any, place: CompileContext) -> Reader:
     options = place.options(argument, ("value", "separator", "omitArrays"), ("value", "separator"))
     separator = options["separator"]
     if not isinstance(separator, str) or not separator:
@@ -112,7 +112,7 @@ def _flatten(argument: Any, place: Place) -> Reader:
 
     def read(event: Any) -> Any:
         value = told(event)
-        flat = Made()
+        flat = ObjectValue()
         room = MAX_TEXT * 8  # characters of all keys together: each repeats those above it
         if not is_small(value):
             return UNDEFINED
@@ -133,7 +133,7 @@ def _leaves(value: Any, prefix: str, separator: str, containers: Containers) -> 
         yield from _leaves(inner, f"{prefix}{separator}{key}" if prefix else key, separator, containers)
 
 
-def _exclude_when_null(argument: Any, place: Place) -> Reader:
+def _exclude_when_null(argument: Any, place: CompileContext) -> Reader:
     told = place.read(argument)
 
     def read(event: Any) -> Any:
@@ -150,7 +150,7 @@ def _exclude_when_null(argument: Any, place: Place) -> Reader:
 def _without_nulls(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    return Made((key, UNDEFINED if inner is None else _without_nulls(inner)) for key, inner in value.items())
+    return ObjectValue((key, UNDEFINED if inner is None else _without_nulls(inner)) for key, inner in value.items())
 
 
 SHAPES: dict[str, Compiler] = {

@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from audience_sync.segment.directives.place import NOTHING, Compiler, Place, Reader
+from audience_sync.segment.directives.compiler import NOTHING, CompileContext, Compiler, Reader
 from audience_sync.segment.directives.values import (
     MAX_TEXT,
     UNDEFINED,
@@ -22,7 +22,7 @@ MAX_PATTERN = 10  # UTF-16 units of @replace's patterns and replacements; Segmen
 _REFERENCE = re.compile(r"\$([$&`'])")
 
 
-def _case(argument: Any, place: Place) -> Reader:
+def _case(argument: Any, place: CompileContext) -> Reader:
     options = place.options(argument, ("operator", "value"), ("operator",))
     operator = (place / "operator").choice(options["operator"], ("lower", "upper"))
     told = (place / "value").read_text(options["value"]) if "value" in options else NOTHING
@@ -37,7 +37,7 @@ def _case(argument: Any, place: Place) -> Reader:
     return read
 
 
-def _replace(argument: Any, place: Place) -> Reader:
+def _replace(argument: Any, place: CompileContext) -> Reader:
     names = ("value", "pattern", "replacement", "pattern2", "replacement2", "ignorecase", "global")
     options = place.options(argument, names, ("value", "pattern"))
     told = (place / "value").read_text(options["value"])
@@ -63,7 +63,7 @@ def _replace(argument: Any, place: Place) -> Reader:
     return read
 
 
-def _pair(options: dict[str, Any], place: Place, pattern_name: str, replacement_name: str) -> tuple[str, str]:
+def _pair(options: dict[str, Any], place: CompileContext, pattern_name: str, replacement_name: str) -> tuple[str, str]:
     pattern, replacement = options[pattern_name], options.get(replacement_name, "")
     if not isinstance(pattern, str) or not 1 <= _units(pattern) <= MAX_PATTERN:
         raise (place / pattern_name).fault(f"not a text of 1 to {MAX_PATTERN} characters; it is searched as it stands")
@@ -106,7 +106,7 @@ def _units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def _json(argument: Any, place: Place) -> Reader:
+def _json(argument: Any, place: CompileContext) -> Reader:
     options = place.options(argument, ("mode", "value"), ("mode", "value"))
     mode = (place / "mode").choice(options["mode"], ("encode", "decode"))
     if not is_truthy(options["value"]):
@@ -131,7 +131,7 @@ def _refuse_constant(_: str) -> Any:
     raise ValueError  # NaN and Infinity are not JSON
 
 
-def _sha256(argument: Any, place: Place) -> Reader:
+def _sha256(argument: Any, place: CompileContext) -> Reader:
     """Ours: a value that the mapping's author wants hashed exactly as it stands."""
     told = place.read(argument) if is_number(argument) else place.read_text(argument)
 
@@ -145,7 +145,7 @@ def _sha256(argument: Any, place: Place) -> Reader:
     return read
 
 
-def _liquid(_: Any, place: Place) -> Reader:
+def _liquid(_: Any, place: CompileContext) -> Reader:
     raise place.fault("@liquid is not supported; use @template, with @case, @replace or @if around it")
 
 

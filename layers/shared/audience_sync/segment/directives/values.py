@@ -28,7 +28,7 @@ class Undefined:
 UNDEFINED: Final = Undefined()
 
 
-class Made(dict[str, Any]):
+class ObjectValue(dict[str, Any]):
     """An object made by a mapping, which may still hold UNDEFINED. Those of the event never do."""
 
 
@@ -36,12 +36,12 @@ class MadeList(list[Any]):
     """A list made by a mapping, which may still hold UNDEFINED."""
 
 
-def settled(value: Any) -> Any:
+def materialize(value: Any) -> Any:
     """Take UNDEFINED out of what a mapping made: keys go, places in lists become null. The event's own values pass."""
-    if type(value) is Made:
-        return {key: settled(inner) for key, inner in value.items() if inner is not UNDEFINED}
+    if type(value) is ObjectValue:
+        return {key: materialize(inner) for key, inner in value.items() if inner is not UNDEFINED}
     if type(value) is MadeList:
-        return [None if inner is UNDEFINED else settled(inner) for inner in value]
+        return [None if inner is UNDEFINED else materialize(inner) for inner in value]
     return value
 
 

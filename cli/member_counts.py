@@ -1,0 +1,44 @@
+"""Counts the members of audiences in the membership table: how many are in, how many have left."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from audience_sync.aws.membership_scan import MembershipScan
+from audience_sync.membership import Audience
+
+
+@dataclass(frozen=True, slots=True)
+class MemberCount:
+    """The members of one audience."""
+
+    audience: Audience
+    inside: int  # their newest change is an entry
+    outside: int  # their newest change is an exit, at most 30 days ago; older rows are deleted
+
+    def as_json(self) -> dict[str, object]:
+        """The numbers for scripts."""
+        return {
+            "audienceId": self.audience.audience_id,
+            "name": self.audience.name,
+            "in": self.inside,
+            "out": self.outside,
+        }
+
+
+def member_counts(
+    scan: MembershipScan, audiences: Sequence[Audience], on_rows: Callable[[int], None]
+) -> list[MemberCount]:
+    """Read every row of some audiences, at half a read unit for 4 KB. `on_rows` is called with the rows of each page.
+
+    Raises:
+        Unavailable: the table does not answer.
+    """
+    counts = []
+    for audience in audiences:
+        inside = outside = 0
+        for page in scan.counts(audience.audience_id):
+            inside += page.inside
+            outside += page.outside
+            on_rows(page.inside + page.outside)
+        counts.append(MemberCount(audience, inside, outside))
+    return counts

@@ -1,0 +1,73 @@
+"""How an audience is printed, for people and for scripts."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from audience_sync.amazon_ads.audience_settings import Fee
+from audience_sync.membership import Audience
+from audience_sync.operations.renewal import is_renewed, renewal_age
+
+DAY = 86_400  # seconds
+
+
+def audience_json(audience: Audience) -> dict[str, Any]:
+    """Return an audience as the JSON output has it."""
+    return {
+        "audienceId": audience.audience_id,
+        "name": audience.name,
+        "country": audience.country,
+        "advertiserId": audience.advertiser_id,
+        "connectionId": audience.connection_id,
+        "computationKey": audience.computation_key,
+        "externalAudienceId": audience.external_audience_id,
+        "settings": {name: _plain(value) for name, value in audience.settings.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a DynamoDB number as one that JSON can hold."""
+    return int(value) if isinstance(value, Decimal) else value
+
+
+def target_label(audience: Audience) -> str:
+    """Return the target of an audience, for people."""
+    if audience.connection_id:
+        return f"connection {audience.connection_id}"
+    return f"DSP {audience.advertiser_id}" if audience.advertiser_id else "DSP"
+
+
+def goes_to_dsp(audience: Audience) -> bool:
+    """Return whether members reach Amazon DSP: an advertiser's always do, a connection's only with `dsp`."""
+    return not audience.connection_id or bool(audience.target_types)
+
+
+def product_label(audience: Audience) -> str:
+    """Return which Amazon products the members of an audience reach."""
+    if not audience.connection_id:
+        return "Amazon DSP"
+    return "AMC and Amazon DSP" if goes_to_dsp(audience) else "AMC, not Amazon DSP"
+
+
+def listed_fee(audience: Audience) -> tuple[Fee, ...]:
+    """Return the fee in the audience table, if there is one. Amazon's answer may leave it out."""
+    cents, currency = audience.settings.get("cpmCents"), audience.settings.get("currency")
+    return () if cents is None or currency is None else (Fee(cents, currency),)
+
+
+def price(fees: Sequence[Fee]) -> str:
+    """Format what an advertiser pays."""
+    amounts = ", ".join(f"{each.cpm_cents:,} cents {each.currency}" for each in fees)
+    return f"{amounts} for a thousand impressions" if amounts else "none"
+
+
+def renewal(audience: Audience) -> str:
+    """Return whether active members are re-sent before their TTL expires, for people."""
+    if not is_renewed(audience):
+        return "off: members drop out when their time to live ends"
+    return f"on: active members are re-sent after {renewal_age(audience) / DAY:g} days"
+
+
+def size(count: int | None) -> str:
+    """Format a size that Amazon reports."""
+    return "not known yet" if count is None else f"{count:,}"

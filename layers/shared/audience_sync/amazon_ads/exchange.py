@@ -1,0 +1,192 @@
+"""One exchange with Amazon over HTTP, and what its failure means. Knows no endpoint.
+
+Every exchange has a timeout, a bounded answer and no retry of its own, but for one repeat with a new token after a 401.
+Redirects are not followed: they would carry the token elsewhere.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
+
+from audience_sync.amazon_ads.answer import read_within
+from audience_sync.amazon_ads.login import AccessTokens, Token
+from audience_sync.amazon_ads.redaction import redact
+from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
+from audience_sync.errors import (
+    AccessDenied,
+    NotFound,
+    OutcomeUnknown,
+    RequestRejected,
+    RequestTooLarge,
+    ServiceUnavailable,
+    Throttled,
+    TokenUnavailable,
+    TransientError,
+)
+
+CONNECT_TIMEOUT = 3.0  # seconds
+READ_TIMEOUT = 30.0  # seconds; Amazon's p99 for these calls
+MAX_ANSWER = 1_000_000  # bytes; a job's report on 10,000 records stays below
+MAX_RETRY_AFTER = 900.0  # seconds; whatever a server asks for, we look again after a quarter of an hour
+_REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-amz-rid")
+_MESSAGE_KEYS = ("message", "Message", "details", "error_description", "code", "error")
+_MAY_HAVE_APPLIED = (500, 502, 504)  # a server that failed, or that nobody waited for, may have done the work
+
+
+class Exchange:
+    """One region's API, with one operator's authorization."""
+
+    def __init__(
+        self,
+        session: requests.Session,
+        base_url: str,
+        tokens: AccessTokens,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._session = session
+        self._session.trust_env = False  # no proxy and no netrc from the environment: hosts come from a fixed table
+        self._total_timeout = TotalTimeoutAdapter.mount_on(session)
+        self._base_url = base_url
+        self._tokens = tokens
+        self._monotonic = monotonic
+        self._now = now
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        media_type: str,
+        *,
+        body: bytes | None = None,
+        timeout: float = READ_TIMEOUT,
+        repeatable: bool = True,
+    ) -> Any:
+        """Make one call and return the JSON of its answer, None where that is empty.
+
+        Args:
+            method: of HTTP.
+            path: with query, from the host on.
+            media_type: of both bodies.
+            body: JSON.
+            timeout: seconds within which the whole answer must be there; fetching a token counts.
+            repeatable: whether the call can be made twice without harm. Where it cannot, an error of the server that
+                may have come after the work was done is an unknown outcome.
+
+        Raises:
+            RequestTooLarge, AccessDenied, NotFound, RequestRejected: Amazon refuses the call.
+            Throttled, ServiceUnavailable, TokenUnavailable: nothing was applied; later it may be.
+            OutcomeUnknown: it may have been applied, or may still be.
+        """
+        deadline = self._monotonic() + timeout
+        token = self._tokens.current()
+        status, headers, text = self._exchange(method, path, media_type, body, token, deadline)
+        if status == 401:
+            renewed = self._tokens.renewed(token)
+            status, headers, text = self._exchange(method, path, media_type, body, renewed, deadline)
+        answer = _json(text)
+        if not 200 <= status < 300:
+            if status in _MAY_HAVE_APPLIED and not repeatable:
+                raise OutcomeUnknown(f"Amazon answered {status}, and may have done it all the same")
+            raise _failure(status, headers, answer if isinstance(answer, dict) else {}, self._now())
+        if text and answer is None:
+            raise OutcomeUnknown(f"Amazon answered {status} with a body that is not JSON")
+        return answer
+
+    def _exchange(
+        self, method: str, path: str, media_type: str, body: bytes | None, token: Token, deadline: float
+    ) -> tuple[int, Any, bytes]:
+        timeout = deadline - self._monotonic()
+        if timeout <= 0:
+            raise ServiceUnavailable("no time is left to ask Amazon")
+        headers = {"Accept": media_type} | ({"Content-Type": media_type} if body is not None else {})
+        try:
+            with (
+                self._total_timeout.limit(timeout),
+                self._session.request(
+                    method,
+                    self._base_url + path,
+                    data=body,
+                    headers=headers,
+                    auth=_Bearer(token, self._tokens.client_id()),
+                    timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                text = read_within(response, max_bytes=MAX_ANSWER, deadline=deadline, monotonic=self._monotonic)
+                return response.status_code, response.headers, text
+        except requests.ConnectTimeout:
+            raise ServiceUnavailable("Amazon cannot be reached: connect timeout") from None
+        except requests.ConnectionError as error:
+            if _never_connected(error):
+                raise ServiceUnavailable("Amazon cannot be reached") from None
+            raise OutcomeUnknown("the connection to Amazon broke") from None
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise OutcomeUnknown(f"no usable answer from Amazon: {type(error).__name__}") from None
+        except ValueError:  # of http.client, whose text shows the header that it refuses
+            raise TokenUnavailable("token or client id cannot stand in a header; write the secret again") from None
+
+
+class _Bearer(AuthBase):
+    """Puts the token on a request, so that it stands in no other variable that a traceback could show."""
+
+    def __init__(self, token: Token, client_id: str) -> None:
+        self._token = token
+        self._client_id = client_id
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token.value}"
+        request.headers["Amazon-Advertising-API-ClientId"] = self._client_id
+        return request
+
+
+def retry_after(header: str | None, now: float) -> float | None:
+    """Read a Retry-After header: seconds or an HTTP date, clamped to 0 .. 900 s. None where it says nothing usable."""
+    if not header:
+        return None
+    text = header.strip()
+    try:
+        seconds = float(text) if text.lstrip("-").isdigit() else parsedate_to_datetime(text).timestamp() - now
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _failure(status: int, headers: Any, answer: dict[str, Any], now: float) -> RequestRejected | TransientError:
+    request_id = next((headers[name][:64] for name in _REQUEST_ID_HEADERS if headers.get(name)), "")
+    wait = retry_after(headers.get("Retry-After"), now)
+    if status == 401:
+        return TokenUnavailable("Amazon refuses a fresh token; check the application's approval", retry_after=wait)
+    if status == 429:
+        return Throttled("Amazon asks us to slow down", retry_after=wait)
+    if status in (408, 425) or 300 <= status < 400 or (status >= 500 and status != 501):
+        return ServiceUnavailable(f"Amazon answered {status}", retry_after=wait)
+    kind = {403: AccessDenied, 404: NotFound, 413: RequestTooLarge}.get(status, RequestRejected)
+    return kind(f"Amazon answered {status}{_detail(answer)}", status=status, request_id=request_id)
+
+
+def _detail(answer: dict[str, Any]) -> str:
+    """Quote Amazon's own words, as far as they may be repeated."""
+    words = redact(next((answer[name] for name in _MESSAGE_KEYS if isinstance(answer.get(name), str)), ""))
+    return f": {words}" if words else ""
+
+
+def _never_connected(error: requests.ConnectionError) -> bool:
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, MaxRetryError):
+        cause = cause.reason
+    return isinstance(cause, NewConnectionError | SSLError)
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,1 @@
+"""The rules by which Amazon normalizes single fields before it hashes them."""

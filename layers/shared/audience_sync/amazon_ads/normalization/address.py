@@ -1,0 +1,57 @@
+"""Street addresses: split into words, words abbreviated by the country's table, joined again without separators.
+
+The word splitting is that of AMC Uploader from AWS, Amazon's executable statement of the rule; where it and Amazon's
+address SDK disagree, docs/normalization.md says which one counts.
+"""
+
+import re
+
+from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, OTHER_ADDRESS_WORDS
+
+_SEPARATORS = str.maketrans(dict.fromkeys(",![]{}()", " "))
+_CARE_OF = re.compile(r"\bC/O\b")
+# "APT#5" but not "ÉT#5": Amazon's tool knows A-Z only here, and elsewhere loses the letters before.
+_NUMBER_SIGN = re.compile(r"([A-Z]*)#([0-9A-Z/-]*)")
+
+
+def normalize_address(text: str, country: str | None) -> str:
+    """Abbreviate and join one street line; city, state, postal code and country do not belong into it.
+
+    Args:
+        text: cleaned text.
+        country: ISO 3166-1 alpha-2; chooses the table.
+
+    Returns:
+        Lower case, without white space. Characters outside the rules stay, other scripts included. May be empty.
+    """
+    words = ADDRESS_WORDS.get(country or "", OTHER_ADDRESS_WORDS)
+    upper = text.upper()  # not only for the patterns: it turns ß into SS
+    if "C/O" in upper:
+        upper = _CARE_OF.sub(" ", upper)
+    parts: list[str] = []
+    for token in upper.translate(_SEPARATORS).split():
+        if "-" in token or "#" in token:
+            parts.extend(_abbreviate(piece.lower(), words) for piece in _pieces(token))
+        else:
+            parts.append(_abbreviate(token.lower(), words))
+    return "".join(parts)
+
+
+def _pieces(token: str) -> list[str]:
+    """Split "12-A" into 12 and A, and "APT#5" into APT, # and 5. "12-14" and "SAINT-HONORÉ" stay whole."""
+    before, _, after = token.rpartition("-")
+    halves = [before, after] if before.isdecimal() and after and not after.isdecimal() else [token]
+    pieces: list[str] = []
+    for half in halves:
+        numbered = _NUMBER_SIGN.fullmatch(half)
+        pieces.extend([numbered[1], "#", numbered[2]] if numbered else [half])
+    return pieces
+
+
+def _abbreviate(word: str, words: dict[str, str]) -> str:
+    """Look the word up whole, dots included ("p.zza", "av."), and only then piece by piece between its dots."""
+    if word in words:
+        return words[word]
+    if "." in word:
+        return "".join(words.get(piece, piece) for piece in word.split("."))
+    return word

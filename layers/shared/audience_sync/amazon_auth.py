@@ -1,0 +1,32 @@
+"""Puts together what authenticates us at Amazon: credentials, login and cached access tokens."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from audience_sync.amazon_ads.login import AccessTokens, Login
+from audience_sync.aws.secrets import JsonSecret
+from audience_sync.settings import AmazonSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+class NoKeepAliveSession(requests.Session):
+    """A session that opens a connection for every request: none survives the function being frozen in between."""
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send one request; connections left open by an earlier one are not used again."""
+        self.close()  # the adapters stay, and open what they need
+        return super().send(request, **options)
+
+
+def access_tokens(settings: AmazonSettings, secrets: "SecretsManagerClient") -> AccessTokens:
+    """Return the source of access tokens: memory, the token secret, and the login where neither has a good one."""
+    credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
+    return AccessTokens(
+        JsonSecret(secrets, settings.token_secret_arn, time.monotonic),
+        Login(NoKeepAliveSession(), settings.hosts.login, credentials, time.time),
+        time.time,
+    )

@@ -1,0 +1,109 @@
+"""HTTP of the functions behind API Gateway: requests in, answers and error answers out."""
+
+import base64
+import json
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Self
+
+from audience_sync.errors import (
+    AudienceSyncError,
+    InvalidAudience,
+    InvalidRequest,
+    OutOfTime,
+    RequestRejected,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from audience_sync.json_input import is_json, parse_json
+
+MIN_LEFT = 1.0  # seconds the function must still have, or it does not begin
+RETRY_AFTER = 5  # seconds, at least
+
+type Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as API Gateway's event describes it."""
+
+    route: str  # "POST /v1/events"
+    headers: dict[str, str]  # names in lower case
+    query: dict[str, str]
+    body: bytes  # exactly as received
+
+    @classmethod
+    def of(cls, event: dict[str, Any]) -> Self:
+        """Read an event of payload version 2.0."""
+        body = event.get("body") or ""
+        return cls(
+            event.get("routeKey", ""),
+            {name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            dict(event.get("queryStringParameters") or {}),
+            base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(errors="surrogatepass"),
+        )
+
+    def json_object(self, *, max_bytes: int) -> dict[str, Any]:
+        """Read the body as one JSON object.
+
+        Raises:
+            TooLarge, UnsupportedMediaType, InvalidRequest: it is none.
+        """
+        if len(self.body) > max_bytes:
+            raise TooLarge(f"the body is over {max_bytes} bytes")
+        if not is_json(self.headers):
+            raise UnsupportedMediaType("send application/json, not compressed")
+        try:
+            parsed = parse_json(self.body.decode())
+        except (ValueError, RecursionError):
+            raise InvalidRequest("the body is not JSON in UTF-8") from None
+        if not isinstance(parsed, dict):
+            raise InvalidRequest("the body is not a JSON object")
+        return parsed
+
+
+def deadline(context: Any, budget: float) -> float:
+    """Return the monotonic second by which the answer must be on its way.
+
+    Args:
+        context: Lambda's.
+        budget: seconds that a request may take.
+
+    Raises:
+        TransientError: there is no time to begin.
+    """
+    left = (
+        context.get_remaining_time_in_millis() / 1000 if hasattr(context, "get_remaining_time_in_millis") else math.inf
+    )
+    if left < MIN_LEFT:
+        raise OutOfTime("not enough time left")
+    return time.monotonic() + min(budget, left - MIN_LEFT / 2)
+
+
+def error_answer(error: AudienceSyncError) -> Answer:
+    """Answer for a request that was not done, or not all of it."""
+    match error:
+        case Unauthorized():
+            return answer(401, {"error": "unauthorized"})
+        case TooLarge():
+            return answer(413, {"error": str(error)})
+        case UnsupportedMediaType():
+            return answer(415, {"error": str(error)})
+        case InvalidAudience():
+            return answer(400, {"error": str(error), "faults": [fault.as_json() for fault in error.faults]})
+        case InvalidRequest() | RequestRejected():  # also where it is Amazon that refuses it
+            return answer(400, {"error": str(error)})
+        case _:  # a failure of our own: the whole request may be sent again, which is harmless
+            wait = max(RETRY_AFTER, math.ceil(getattr(error, "retry_after", None) or 0))
+            return answer(503, {"error": "temporarily unavailable"}, {"Retry-After": str(wait)})
+
+
+def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
+    """Lay out an answer as API Gateway takes it."""
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"} | (headers or {}),
+        "body": json.dumps(body, separators=(",", ":")),
+    }

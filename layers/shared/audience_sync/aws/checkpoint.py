@@ -1,0 +1,61 @@
+"""DynamoDB: how far a repeated task has come, in a row of the membership table.
+
+A table of its own would be one more thing to own for two rows.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from audience_sync.aws.errors import ConditionFailed, unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# Partitions of the membership table, one a task, so that each role can be limited to its own. No audience id looks
+# like them.
+AUDIT, RENEWAL = "#audit", "#renewal"
+_UNAVAILABLE = "the membership table does not answer"
+
+
+class Checkpoint:
+    """The position of one task. All calls raise Unavailable where the table does not answer."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, partition: str) -> None:
+        self._client = client
+        self._table = table
+        self._key: dict[str, Any] = {"audienceId": {"S": partition}, "externalUserId": {"S": "checkpoint"}}
+
+    def time(self) -> int | None:
+        """Return the time up to which the task is done, in epoch seconds; None before the first one is set."""
+        row = self._read()
+        return int(row["until"]["N"]) if "until" in row else None
+
+    def advance(self, until: int) -> None:
+        """Set the time, unless a later one is set already."""
+        try:
+            with unavailable(_UNAVAILABLE):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=self._key,
+                    UpdateExpression="SET #until = :until",
+                    ConditionExpression="attribute_not_exists(#until) OR #until < :until",
+                    ExpressionAttributeNames={"#until": "until"},
+                    ExpressionAttributeValues={":until": {"N": str(until)}},
+                )
+        except ConditionFailed:
+            pass
+
+    def position(self) -> dict[str, str]:
+        """Return where the task stopped, by attribute; empty where it came to its end."""
+        row = self._read()
+        return {name: value["S"] for name, value in row.items() if name not in self._key}
+
+    def save(self, position: dict[str, str]) -> None:
+        """Record where the task stops; empty where it has come to its end."""
+        row = self._key | {name: {"S": value} for name, value in position.items()}
+        with unavailable(_UNAVAILABLE):
+            self._client.put_item(TableName=self._table, Item=row)
+
+    def _read(self) -> dict[str, Any]:
+        with unavailable(_UNAVAILABLE):
+            answer = self._client.get_item(TableName=self._table, Key=self._key, ConsistentRead=True)
+        return dict(answer.get("Item", {}))

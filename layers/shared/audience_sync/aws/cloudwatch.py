@@ -1,0 +1,67 @@
+"""CloudWatch: reads our own metrics back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from audience_sync.aws.errors import unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef, MetricStatTypeDef
+
+type Series = dict[int, float]  # by the epoch second at which a period begins
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric, summed up in periods."""
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str]
+    stat: Literal["Sum", "Maximum", "Minimum"]
+    period: int  # seconds; a multiple of 60, of 300 for what is over 15 days old, of 3,600 for over 63 days
+
+    def as_query(self, name: str) -> "MetricDataQueryTypeDef":
+        """Ask for it, under a name of the caller's."""
+        dimensions: list[DimensionTypeDef] = [{"Name": key, "Value": value} for key, value in self.dimensions.items()]
+        stat: MetricStatTypeDef = {
+            "Metric": {"Namespace": self.namespace, "MetricName": self.name, "Dimensions": dimensions},
+            "Period": self.period,
+            "Stat": self.stat,
+        }
+        return {"Id": name, "MetricStat": stat}
+
+
+class MetricStore:
+    """The metrics of an account and region."""
+
+    def __init__(self, client: "CloudWatchClient") -> None:
+        self._client = client
+
+    def read(self, metrics: Mapping[str, Metric], since: float, until: float) -> dict[str, Series]:
+        """Read several metrics between two times, in epoch seconds. Periods without a value are left out.
+
+        Args:
+            metrics: by a name of the caller's: letters, digits and underscores, the first one a small letter.
+            since: rounded down to each metric's period.
+            until: excluded.
+
+        Raises:
+            Unavailable: CloudWatch does not answer, or not with everything.
+        """
+        longest = max(metric.period for metric in metrics.values())
+        found: dict[str, Series] = {name: {} for name in metrics}
+        pages = self._client.get_paginator("get_metric_data").paginate(
+            MetricDataQueries=[metric.as_query(name) for name, metric in metrics.items()],
+            StartTime=datetime.fromtimestamp(since // longest * longest, UTC),
+            EndTime=datetime.fromtimestamp(until, UTC),
+        )
+        with unavailable("CloudWatch does not answer"):
+            for page in pages:
+                for result in page["MetricDataResults"]:
+                    moments = (round(moment.timestamp()) for moment in result["Timestamps"])
+                    found[result["Id"]].update(zip(moments, result["Values"], strict=True))
+        return found

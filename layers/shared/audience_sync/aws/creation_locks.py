@@ -1,0 +1,147 @@
+"""Locks on the creation of audiences, in the audience table: one is taken before Amazon is asked.
+
+Amazon lists no audiences and knows no idempotency key. The lock keeps two requests from creating one audience twice,
+and is what a repeated request finds when the first answer was lost.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from audience_sync.aws.audience_table import NOT_AN_AUDIENCE, audience_table_call, row_of
+from audience_sync.aws.errors import ConditionFailed
+from audience_sync.errors import CreationOvertaken, Unavailable
+from audience_sync.membership import Audience
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class CreationLock(NamedTuple):
+    """One audience that is being created, or was."""
+
+    key: str
+    owner: str  # the only one that may complete it
+    started_at: int  # epoch milliseconds
+    attempts: int = 1
+    audience_id: str | None = None  # once Amazon has answered
+
+
+def key_of(external_audience_id: str, target: str) -> str:
+    """Return the row key of a lock, which no audience id can be."""
+    digest = hashlib.sha256(f"{target}\n{external_audience_id}".encode()).hexdigest()
+    return f"{NOT_AN_AUDIENCE}creation#{digest}"
+
+
+class CreationLocks:
+    """The locks in the audience table. All calls raise Unavailable where the table does not answer."""
+
+    def __init__(self, client: "DynamoDBClient", name: str, new_owner: Callable[[], str]) -> None:
+        """Take the collaborators; `new_owner` returns a text that it never returned before."""
+        self._client = client
+        self._name = name
+        self._new_owner = new_owner
+
+    def acquire(self, key: str, *, now: int) -> tuple[CreationLock, bool]:
+        """Take the lock unless it is held; return the lock in force, and whether it is the caller's."""
+        wanted = CreationLock(key, self._new_owner(), now)
+        held = self._put(wanted, "attribute_not_exists(audienceId)", {})
+        return (wanted, True) if held is None else (held, False)
+
+    def take_over(self, stale: CreationLock, *, now: int) -> tuple[CreationLock, bool]:
+        """Take a lock whose owner never completed it. Returns as `acquire`."""
+        wanted = CreationLock(stale.key, self._new_owner(), now, stale.attempts + 1)
+        held = self._put(wanted, "#owner = :stale AND attribute_not_exists(createdId)", {":stale": {"S": stale.owner}})
+        return (wanted, True) if held is None else (held, False)
+
+    def complete(self, lock: CreationLock, audience: Audience, *, now: int) -> None:
+        """List the audience and complete the lock, both or neither.
+
+        Raises:
+            CreationOvertaken: neither was done; another request has taken over.
+            Unavailable: neither was done.
+        """
+        complete = {
+            "TableName": self._name,
+            "Key": {"audienceId": {"S": lock.key}},
+            "UpdateExpression": "SET createdId = :id",
+            "ConditionExpression": "#owner = :owner",
+            "ExpressionAttributeNames": {"#owner": "owner"},
+            "ExpressionAttributeValues": {":id": {"S": audience.audience_id}, ":owner": {"S": lock.owner}},
+        }
+        listing = {"TableName": self._name, "Item": row_of(audience, now)}
+        both: list[Any] = [{"Put": listing}, {"Update": complete}]
+        with audience_table_call():
+            try:
+                self._client.transact_write_items(TransactItems=both)
+            except ClientError as error:
+                if _is_overtaken(error):
+                    raise CreationOvertaken("another request has created the audience meanwhile") from None
+                raise
+
+    def release(self, lock: CreationLock) -> None:
+        """Release the lock, because the creation failed: the next request need not wait."""
+        try:
+            with audience_table_call():
+                self._client.delete_item(
+                    TableName=self._name,
+                    Key={"audienceId": {"S": lock.key}},
+                    ConditionExpression="#owner = :owner",
+                    ExpressionAttributeNames={"#owner": "owner"},
+                    ExpressionAttributeValues={":owner": {"S": lock.owner}},
+                )
+        except ConditionFailed:
+            pass
+
+    def remove(self, audience_id: str) -> None:
+        """Remove the lock of an audience's creation: the same request then creates another audience.
+
+        Reads the whole table, for an operator: the row is named after settings that may have changed since.
+        """
+        named = {"FilterExpression": "createdId = :id", "ExpressionAttributeValues": {":id": {"S": audience_id}}}
+        with audience_table_call():
+            pages = self._client.get_paginator("scan").paginate(TableName=self._name, **named)  # type: ignore[arg-type]
+            for row in [row for page in pages for row in page["Items"]]:
+                self._client.delete_item(TableName=self._name, Key={"audienceId": row["audienceId"]})
+
+    def _put(self, lock: CreationLock, condition: str, values: dict[str, Any]) -> CreationLock | None:
+        """Write a lock under a condition. Returns the lock in the way, where the condition does not hold."""
+        write: dict[str, Any] = {
+            "TableName": self._name,
+            "Item": {
+                "audienceId": {"S": lock.key},
+                "owner": {"S": lock.owner},
+                "startedAt": {"N": str(lock.started_at)},
+                "attempts": {"N": str(lock.attempts)},
+            },
+            "ConditionExpression": condition,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if values:
+            write |= {"ExpressionAttributeNames": {"#owner": "owner"}, "ExpressionAttributeValues": values}
+        try:
+            with audience_table_call():
+                self._client.put_item(**write)
+        except ConditionFailed as failed:
+            if failed.row:
+                return _lock(failed.row)
+            # Without a row there is nothing to take over: its owner has just released it.
+            raise Unavailable("the creation lock has just been released", retry_after=1) from None
+        return None
+
+
+def _lock(row: Mapping[str, Any]) -> CreationLock:
+    return CreationLock(
+        row["audienceId"]["S"],
+        row["owner"]["S"],
+        int(row["startedAt"]["N"]),
+        int(row["attempts"]["N"]),
+        row.get("createdId", {}).get("S"),
+    )
+
+
+def _is_overtaken(error: ClientError) -> bool:
+    reasons: Any = error.response.get("CancellationReasons", [])
+    return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)

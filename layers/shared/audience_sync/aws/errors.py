@@ -1,0 +1,41 @@
+"""What AWS's failures mean to us."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from audience_sync.errors import Unavailable
+
+
+class ConditionFailed(Exception):
+    """DynamoDB refused a write because its condition does not hold. `row` is the one in the way, where asked for."""
+
+    def __init__(self, row: dict[str, Any] | None = None) -> None:
+        super().__init__("the condition of the write does not hold")
+        self.row = row
+
+
+def error_code(error: Exception) -> str:
+    """Name an AWS failure without its text, which may hold what was sent."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "ClientError"))
+    return type(error).__name__
+
+
+@contextmanager
+def unavailable(message: str, *, retry_after: float | None = None) -> Iterator[None]:
+    """Raise Unavailable in place of a failure of AWS or of the way there, and ConditionFailed where that is the case.
+
+    Args:
+        message: what did not happen, such as "the queue does not answer"; the code is added.
+        retry_after: seconds.
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        if error_code(error) == "ConditionalCheckFailedException":
+            response: Any = error.response if isinstance(error, ClientError) else {}
+            raise ConditionFailed(response.get("Item")) from None
+        raise Unavailable(f"{message}: {error_code(error)}", retry_after=retry_after) from None

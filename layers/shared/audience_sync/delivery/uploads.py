@@ -1,0 +1,183 @@
+"""Uploads of one invocation: cuts the changes of one audience into requests, and returns an outcome for each change."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from audience_sync.amazon_ads.record import Target, Upload, cut_uploads, encode_record
+from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE, Chunk, sample_first
+from audience_sync.errors import (
+    NoIdentifier,
+    OutcomeUnknown,
+    OutOfTime,
+    PermanentError,
+    RequestRejected,
+    RequestTooLarge,
+    TransientError,
+)
+from audience_sync.membership import Member, MembershipChange
+
+SHUTDOWN_RESERVE = 8.0  # seconds kept to read back, park, defer and answer before the function is stopped
+RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, for rows that are being written when no more are begun
+SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
+
+
+class Uploader(Protocol):
+    """Sends uploads to Amazon."""
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        """Submit one upload within `timeout` seconds and return the job id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large an upload may be, and how long things may take."""
+
+    max_records: int = 6000
+    max_bytes: int = 1_000_000
+    timeout: float = 30.0  # seconds for one upload
+    settle: float = SETTLE  # seconds
+    job: float = 900.0  # seconds until Amazon's job for an upload has usually ended; nothing orders two jobs before
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Amazon has accepted the change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The change stays in the queue."""
+
+    error: TransientError
+    delay: float | None  # seconds; None leaves it to the backoff
+
+    @classmethod
+    def after(cls, error: TransientError) -> "Deferred":
+        """Defer for as long as the error says."""
+        return cls(error, error.retry_after)
+
+
+type Outcome = Accepted | Deferred | PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An upload that Amazon has accepted and will process."""
+
+    job_id: str
+    audience_id: str
+    members: tuple[str, ...]  # external user ids
+
+
+@dataclass(slots=True)
+class UploadStats:
+    """The uploads of one invocation."""
+
+    sent: int = 0
+    failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # why uploads failed
+    jobs: list[Job] = field(default_factory=list)
+
+
+class Uploads:
+    """Sends to Amazon for the time of one invocation."""
+
+    def __init__(self, uploader: Uploader, limits: Limits, monotonic: Callable[[], float], deadline: float) -> None:
+        """Take the collaborators; `monotonic` and `deadline` in seconds."""
+        self.stats = UploadStats()
+        self._uploader = uploader
+        self._limits = limits
+        self._monotonic = monotonic
+        self._deadline = deadline
+
+    @property
+    def has_time(self) -> bool:
+        """Whether another upload can be begun: the outcome of one that is cut off would be unknown."""
+        return self._time_left() >= self._limits.timeout
+
+    @property
+    def has_time_to_record(self) -> bool:
+        """Whether another change can be recorded, and sent afterwards: what is recorded must be sent, too."""
+        return self._time_left() >= self._limits.timeout + RECORD_RESERVE
+
+    def send(self, target: Target, changes: Sequence[MembershipChange]) -> dict[Member, Outcome]:
+        """Send changes of distinct members, in as many uploads as it takes, and return the outcome of each.
+
+        The first transient error ends it: more requests would add to the trouble of the audience, or of the token.
+        """
+        outcomes: dict[Member, Outcome] = {
+            change.member: NoIdentifier("no identifier is known for this member")
+            for change in changes
+            if not change.record["hashedPII"]
+        }
+        sendable = [change for change in changes if change.record["hashedPII"]]
+        encoded = [encode_record(change.record) for change in sendable]
+        limits = self._limits
+        position = 0
+        for upload in cut_uploads(target, encoded, max_records=limits.max_records, max_bytes=limits.max_bytes):
+            chunk = Chunk(upload, sendable[position : position + len(upload.encoded)])
+            position += len(chunk.changes)
+            trouble = self._send(chunk, outcomes)
+            if trouble is not None:
+                outcomes.update((change.member, trouble) for change in sendable[position:])
+                break
+        return outcomes
+
+    def _send(self, chunk: Chunk, outcomes: dict[Member, Outcome]) -> Deferred | None:
+        """Send one upload, bisected where Amazon refuses it. Returns why the rest must wait, if it must."""
+        chunks = [chunk]  # left to send, the next one last
+        accepted = refused = 0  # chunks; of the refused those that cannot be any smaller
+        while chunks:
+            chunk = chunks.pop()
+            outcome = self._send_chunk(chunk)
+            if isinstance(outcome, Deferred):
+                outcomes.update((change.member, outcome) for each in (chunk, *chunks) for change in each.changes)
+                return outcome
+            if (
+                isinstance(outcome, RequestRejected)
+                and outcome.status in BISECTABLE_STATUSES
+                and len(chunk.changes) > 1
+            ):
+                chunks += reversed(chunk.halves())
+                continue
+            outcomes.update((change.member, outcome) for change in chunk.changes)
+            accepted += isinstance(outcome, Accepted)
+            refused += isinstance(outcome, RequestRejected) and not isinstance(outcome, RequestTooLarge)
+            if refused == SAMPLE_SIZE and not accepted:
+                chunks = sample_first(chunks)
+            elif refused == 2 * SAMPLE_SIZE and not accepted:  # the records are not at fault
+                outcomes.update((change.member, outcome) for each in chunks for change in each.changes)
+                return None
+        return None
+
+    def _send_chunk(self, chunk: Chunk) -> Accepted | Deferred | RequestRejected:
+        """Make one request, and return its outcome."""
+        if not self.has_time:
+            return Deferred.after(OutOfTime("no time left for an upload"))
+        try:
+            job_id = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
+        except TransientError as error:
+            self._count_failure(error.reason)
+            return Deferred(error, self._delay(error))
+        except RequestRejected as error:
+            self._count_failure(error.reason)
+            return error
+        self.stats.sent += 1
+        members = tuple(change.member[1] for change in chunk.changes)
+        self.stats.jobs.append(Job(job_id, chunk.upload.target.audience_id, members))
+        return Accepted()
+
+    def _delay(self, error: TransientError) -> float | None:
+        """Seconds to wait at least: what Amazon said, or the settle time where it may still apply the upload."""
+        if error.retry_after is not None:
+            return error.retry_after
+        return self._limits.settle if isinstance(error, OutcomeUnknown) else None
+
+    def _count_failure(self, reason: str) -> None:
+        self.stats.failed += 1
+        self.stats.reasons[reason] += 1
+
+    def _time_left(self) -> float:
+        return self._deadline - SHUTDOWN_RESERVE - self._monotonic()

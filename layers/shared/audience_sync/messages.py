@@ -1,0 +1,292 @@
+"""What travels in the queues: the change message, the job message and the dead letter. Written and read only here.
+
+Bodies are JSON in ASCII, so that characters are bytes; SQS refuses some control characters that JSON allows.
+"""
+
+import json
+import re
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import batched
+from typing import Any, Self, TypeGuard
+
+from audience_sync.errors import AudienceSyncError, InvalidMessage
+from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange
+
+MESSAGE_VERSION = 1
+MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four of them fit one SendMessageBatch
+MAX_ATTEMPTS = 1_000_000  # more than any message can have had
+_EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
+
+type _Target = tuple[str, str | None, tuple[str, ...]]  # audience, connection, target types
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryHistory:
+    """What a message remembers of its changes' earlier deliveries."""
+
+    attempts: int = 0  # deliveries tried before this message
+    first_at: int | None = None  # epoch milliseconds at which its changes were accepted
+    is_replay: bool = False  # changes that were delivered and counted before: they are not counted again
+
+    def as_json(self) -> dict[str, Any]:
+        """The history as the envelope carries it."""
+        fields = {"attempts": self.attempts, "firstAt": self.first_at, "replay": self.is_replay}
+        return {name: value for name, value in fields.items() if value}
+
+    @classmethod
+    def from_json(cls, envelope: dict[str, Any]) -> Self:
+        """Read it back. What is missing or malformed counts as absent: only waiting times depend on it."""
+        attempts, first_at = envelope.get("attempts"), envelope.get("firstAt")
+        return cls(
+            attempts if type(attempts) is int and 0 < attempts < MAX_ATTEMPTS else 0,
+            first_at if isinstance(first_at, int) and first_at > 0 else None,
+            envelope.get("replay") is True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMessage:
+    """A message of the change queue: changes of one audience."""
+
+    audience_id: str
+    connection_id: str | None
+    changes: list[MembershipChange]
+    history: DeliveryHistory = field(default_factory=DeliveryHistory)
+    target_types: tuple[str, ...] = ()
+
+    @classmethod
+    def from_body(cls, body: str) -> Self:
+        """Read a message body.
+
+        Raises:
+            InvalidMessage: not JSON, an unknown version, or a field that does not hold what it must.
+        """
+        return cls._from_json(_json(body))
+
+    @classmethod
+    def _from_json(cls, envelope: Any) -> Self:
+        if not isinstance(envelope, dict) or envelope.get("v") != MESSAGE_VERSION:
+            raise InvalidMessage(f"the message is not of version {MESSAGE_VERSION}", reason="message_version_unknown")
+        audience_id, connection_id = envelope.get("audienceId"), envelope.get("connectionId")
+        changes = envelope.get("changes")
+        if not _is_id(audience_id) or not isinstance(connection_id, str | None) or not isinstance(changes, list):
+            raise InvalidMessage("audienceId, connectionId or changes is missing or mistyped")
+        types = envelope.get("targetTypes", [])
+        if not isinstance(types, list) or not all(isinstance(each, str) for each in types):
+            raise InvalidMessage("targetTypes is not a list of texts")
+        target = (audience_id, connection_id, tuple(types))
+        read = [_change_from_json(target, change) for change in changes]
+        return cls(audience_id, connection_id, read, DeliveryHistory.from_json(envelope), tuple(types))
+
+
+def pack(changes: Iterable[MembershipChange], history: DeliveryHistory | None = None) -> list[str]:
+    """Lay changes out as message bodies: each holds changes of one audience and at most MAX_MESSAGE_BYTES bytes.
+
+    A change is far smaller than that, since identities and consent strings are bounded when it is made.
+
+    Args:
+        changes: in any order; they keep it within their audience.
+        history: of earlier deliveries; for new changes, when they were accepted.
+    """
+    by_target: dict[_Target, list[str]] = {}
+    for change in changes:
+        text = json.dumps(change_as_json(change), separators=(",", ":"))
+        by_target.setdefault((change.audience_id, change.connection_id, change.target_types), []).append(text)
+    fields = history.as_json() if history else {}
+    return [body for target, texts in by_target.items() for body in _bodies(target, texts, fields)]
+
+
+def _bodies(target: _Target, texts: list[str], fields: dict[str, Any]) -> Iterator[str]:
+    audience_id, connection_id, types = target
+    envelope: dict[str, Any] = {"v": MESSAGE_VERSION, "audienceId": audience_id, "connectionId": connection_id}
+    envelope |= ({"targetTypes": types} if types else {}) | fields
+    prefix = json.dumps(envelope, separators=(",", ":"))[:-1] + ',"changes":['
+    held: list[str] = []
+    size = len(prefix) + 2
+    for text in texts:
+        if held and size + len(text) + 1 > MAX_MESSAGE_BYTES:
+            yield prefix + ",".join(held) + "]}"
+            held, size = [], len(prefix) + 2
+        held.append(text)
+        size += len(text) + 1
+    if held:
+        yield prefix + ",".join(held) + "]}"
+
+
+def change_as_json(change: MembershipChange) -> dict[str, Any]:
+    """Lay out a change; audience, connection and target types stand once on the envelope."""
+    fields = {"at": change.at, "id": change.message_id, "record": change.record}
+    return fields | {"erase": True} if change.erase else fields
+
+
+def _change_from_json(target: _Target, change: Any) -> MembershipChange:
+    try:
+        at, message_id, record = change["at"], change["id"], change["record"]
+        valid = (
+            isinstance(at, int)
+            and isinstance(erase := change.get("erase", False), bool)
+            and isinstance(message_id, str)
+            and _EXTERNAL_USER_ID.fullmatch(record["externalUserId"])
+            and record["action"] in ("CREATE", "DELETE")
+            and isinstance(record["hashedPII"], list)
+            and len(record["hashedPII"]) <= MAX_IDENTITIES
+            and all(isinstance(identity, dict) for identity in record["hashedPII"])
+        )
+    except (KeyError, TypeError, AttributeError):
+        valid = False
+    if not valid:
+        raise InvalidMessage("a change lacks at, id or a complete record")
+    audience_id, connection_id, types = target
+    return MembershipChange(audience_id, connection_id, at, message_id, record, erase, types)
+
+
+@dataclass(frozen=True, slots=True)
+class JobMessage:
+    """A message of the job queue: an upload whose job at Amazon has to be checked."""
+
+    job_id: str
+    audience_id: str
+    sent_at: int  # epoch milliseconds of the upload
+    members: tuple[str, ...]  # external user ids in it
+    checks: int = 0  # made so far
+    is_replay: bool = False  # of changes that were delivered and counted before: its rejections are not counted again
+
+    def body(self) -> str:
+        """The message as the job queue carries it."""
+        fields: dict[str, Any] = {
+            "v": MESSAGE_VERSION,
+            "jobId": self.job_id,
+            "audienceId": self.audience_id,
+            "sentAt": self.sent_at,
+            "checks": self.checks,
+            "members": self.members,
+        }
+        return json.dumps(fields | ({"replay": True} if self.is_replay else {}), separators=(",", ":"))
+
+    @classmethod
+    def from_body(cls, body: str) -> Self:
+        """Read a message body. Raises InvalidMessage."""
+        try:
+            fields = json.loads(body)
+            return cls(
+                str(fields["jobId"]),
+                str(fields["audienceId"]),
+                int(fields["sentAt"]),
+                tuple(str(member) for member in fields["members"]),
+                int(fields.get("checks", 0)),
+                fields.get("replay") is True,
+            )
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            raise InvalidMessage("the message names no job") from None
+
+
+def job_messages(
+    job_id: str, audience_id: str, members: Sequence[str], sent_at: int, replays: Container[Member] = ()
+) -> list[str]:
+    """Lay out the message of one upload; several where its members fill more than one.
+
+    Args:
+        job_id: of the upload.
+        audience_id: where it went.
+        members: external user ids in it.
+        sent_at: epoch milliseconds.
+        replays: members whose change had been counted before; they get messages of their own.
+    """
+    size = max(1, MAX_MESSAGE_BYTES // (max((len(member) for member in members), default=0) + 3))
+    return [
+        JobMessage(job_id, audience_id, sent_at, some, is_replay=is_replay).body()
+        for is_replay in (False, True)
+        for some in batched([each for each in members if ((audience_id, each) in replays) is is_replay], size)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a change could not be delivered."""
+
+    reason: str  # code
+    detail: str
+    first_at: int  # epoch milliseconds at which the change was accepted
+    last_at: int  # epoch milliseconds of the last attempt
+    attempts: int = 1
+    status: int | None = None  # HTTP status of Amazon's answer
+    request_id: str = ""  # Amazon's id of the request or job
+
+    @classmethod
+    def of(cls, error: AudienceSyncError, *, attempts: int, first_at: int, last_at: int) -> Self:
+        """Describe an error; times in epoch milliseconds."""
+        status, request_id = getattr(error, "status", None), getattr(error, "request_id", "")
+        return cls(error.reason, str(error), first_at, last_at, attempts, status, request_id)
+
+    def as_json(self) -> dict[str, Any]:
+        """The failure as a dead letter carries it."""
+        return {
+            "reason": self.reason,
+            "status": self.status,
+            "detail": self.detail,
+            "requestId": self.request_id,
+            "attempts": self.attempts,
+            "firstAt": self.first_at,
+            "lastAt": self.last_at,
+        }
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Read it back, with defaults for what is missing."""
+        return cls(
+            str(fields.get("reason", "")),
+            str(fields.get("detail", "")),
+            int(fields.get("firstAt") or 0),
+            int(fields.get("lastAt") or 0),
+            int(fields.get("attempts") or 1),
+            fields.get("status"),
+            str(fields.get("requestId") or ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message of the dead letter queue: one parked change with its failure, so that redriving needs no translation.
+
+    A whole change message that SQS itself moved there, after too many receives, has no failure.
+    """
+
+    changes: tuple[MembershipChange, ...]
+    failure: Failure | None
+    history: DeliveryHistory = field(default_factory=DeliveryHistory)
+
+    @classmethod
+    def parked(cls, change: MembershipChange, failure: Failure) -> Self:
+        """Park one change."""
+        return cls((change,), failure)
+
+    def body(self) -> str:
+        """The message as the dead letter queue carries it."""
+        (body,) = pack(self.changes, self.history)
+        return f'{body[:-1]},"failure":{json.dumps(self.failure.as_json())}}}' if self.failure else body
+
+    def redrive_bodies(self) -> list[str]:
+        """The change messages to send for another attempt. A parked change was counted as parked: it is a replay."""
+        return pack(self.changes, replace(self.history, is_replay=True) if self.failure else self.history)
+
+    @classmethod
+    def from_body(cls, body: str) -> Self:
+        """Read a message body. Raises InvalidMessage."""
+        envelope = _json(body)
+        message = ChangeMessage._from_json(envelope)  # noqa: SLF001 - the same format, and the same module
+        failure = envelope.get("failure")
+        return cls(
+            tuple(message.changes), Failure.from_json(failure) if isinstance(failure, dict) else None, message.history
+        )
+
+
+def _json(body: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidMessage("the message is not JSON", reason="message_not_json") from None
+
+
+def _is_id(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit()

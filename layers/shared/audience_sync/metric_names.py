@@ -1,0 +1,32 @@
+"""The names of our metrics, in one namespace. Dashboard, alarms, audit, command line and status page read them here."""
+
+NAMESPACE = "AudienceSync"
+
+EVENTS_ACCEPTED = "EventsAccepted"
+EVENTS_IGNORED = "EventsIgnored"
+EVENTS_REJECTED = "EventsRejected"
+REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"
+REQUESTS_UNAVAILABLE = "RequestsUnavailable"
+SIGNATURES_INVALID = "SignaturesInvalid"  # beside a valid event key: counted, not refused
+CHANGES_ACCEPTED = "ChangesAccepted"  # = delivered + superseded + parked + waiting
+CHANGES_DELIVERED = "ChangesDelivered"
+CHANGES_SUPERSEDED = "ChangesSuperseded"
+CHANGES_PARKED = "ChangesParked"
+CHANGES_COMPLETED = "ChangesCompleted"  # delivered, superseded or parked; dated by when they were accepted
+MESSAGES_DEFERRED = "MessagesDeferred"
+OLDEST_DEFERRED_CHANGE_AGE = "OldestDeferredChangeAge"  # seconds since the oldest change was accepted that went back
+ACCOUNTING_GAP = "AccountingGap"  # changes that were accepted and never completed
+AUDIT_LAG = "AuditLagSeconds"  # since the time up to which changes are reconciled
+UPLOADS_SENT = "UploadsSent"
+UPLOADS_FAILED = "UploadsFailed"
+JOBS_ENDED = "JobsEnded"
+JOBS_UNRESOLVED = "JobsUnresolved"  # given up, or unknown to Amazon
+REJECTED_RECORDS_UNTRACKED = "RejectedRecordsUntracked"  # by a job, without a membership table; they stay delivered
+AUDIENCE_MATCH_RATE = "AudienceMatchRate"  # percent; by audience
+AUDIENCE_RECEIVED = "AudienceReceived"  # records; by audience
+AUDIENCE_PROCESSED = "AudienceProcessed"  # percent of an upload's records that were processed; by audience
+AUDIENCE_SIZE_DSP = "AudienceSizeDsp"  # members; by audience
+MEMBERS_RENEWED = "MembersRenewed"  # re-sent before their TTL expired; not counted as changes again
+RENEWALS_UNFINISHED = "RenewalsUnfinished"  # runs that left a part to the next one
+TOKENS_REFRESHED = "TokensRefreshed"
+TOKEN_REFRESH_FAILED = "TokenRefreshFailed"  # noqa: S105 - the name of a metric

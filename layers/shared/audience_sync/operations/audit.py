@@ -1,0 +1,115 @@
+"""Audit: reconciles accepted against completed changes, in 5-minute windows old enough to be final.
+
+Each change counts as accepted once, and once as completed (delivered, superseded or parked), both under the time at
+which it was accepted. So of the changes accepted within five minutes as many must be completed, and later traffic hides
+nothing. What is missing when no change so old can still be waiting has been lost.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+
+STEP = 300  # seconds; the finest sums that CloudWatch keeps for as long as a message can wait
+HOUR = 3600  # seconds
+# Seconds added before a window counts as final: a waiting change is seen every 15 minutes, and one that crashes the
+# worker whenever SQS delivers it again.
+MARGIN = HOUR
+# Seconds in which a change can stay unseen while the worker crashes: SQS delivers a message 20 times, a visibility
+# timeout apart, and then it is in the dead letters. The hour more is for counting in whole ones.
+MAX_CRASH_LOOP = 8 * HOUR
+# How long CloudWatch may take to show a metric, by how old the time is that it is dated by: seconds, seconds.
+CLOUDWATCH_LAG = ((3 * HOUR, HOUR / 4), (24 * HOUR, 2 * HOUR), (inf, 50 * HOUR))
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the functions have counted. Times are epoch seconds at which a window or an hour begins."""
+
+    accepted: Mapping[int, float]  # changes, by window
+    completed: Mapping[int, float]  # changes, by the window in which they were accepted
+    longest_wait: Mapping[int, float]  # seconds, by hour; inf where it is unknown
+
+
+def longest_waits(
+    *,
+    oldest: Mapping[int, float],
+    deferred: Mapping[int, float],
+    crashes: Mapping[int, float],
+    visible: Mapping[int, float],
+    invocations: Mapping[int, float],
+) -> dict[int, float]:
+    """Return how long a change may have waited in each hour, in seconds.
+
+    The age of a message that crashes the worker is not reported. It was when the message lay in the queue or was
+    deferred for the last time, which is less than MAX_CRASH_LOOP ago; if that never happened, the change itself is
+    younger. So in an hour with a crash, a change may be as old as in one of the hours before, plus the time since. It
+    is not older, even with a crash in every hour: otherwise the audit would never advance, and no alarm would go off.
+
+    Args:
+        oldest: the age of the oldest message, as SQS reports it; it leaves out those that were received three times.
+        deferred: the age of the oldest change that the worker deferred.
+        crashes: of the worker.
+        visible: the fewest visible messages in the queue. While delivery is paused, SQS alone knows their age.
+        invocations: of the worker.
+    """
+    reported = {
+        hour: inf
+        if visible.get(hour) and not invocations.get(hour)
+        else max(oldest.get(hour, 0), deferred.get(hour, 0))
+        for hour in {*oldest, *deferred, *crashes, *visible}
+    }
+    return {
+        hour: max(reported.get(hour - ago, 0) + ago for ago in range(0, MAX_CRASH_LOOP + 1, HOUR))
+        if crashes.get(hour)
+        else wait
+        for hour, wait in reported.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Changes that were accepted and never completed."""
+
+    at: int  # epoch seconds; they were accepted within STEP of it
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """Up to when changes are reconciled, and what was missing on the way there."""
+
+    until: int  # epoch seconds
+    gaps: tuple[Gap, ...]
+
+    @property
+    def missing(self) -> int:
+        """Changes that were accepted and never completed, altogether."""
+        return sum(gap.changes for gap in self.gaps)
+
+
+def reconcile(counts: Counts, since: int, now: float) -> AuditResult:
+    """Reconcile the windows from `since` on, as far as none of their changes can still be waiting.
+
+    Args:
+        counts: from `since` until now.
+        since: up to when changes are reconciled already, epoch seconds, a multiple of STEP.
+        now: epoch seconds.
+    """
+    gaps: list[Gap] = []
+    step = since
+    while _final_at(step, counts.longest_wait) <= now:
+        # More completed than accepted is no gap: a message that was delivered twice counts twice.
+        missing = round(counts.accepted.get(step, 0) - counts.completed.get(step, 0))
+        if missing > 0:
+            gaps.append(Gap(step, missing))
+        step += STEP
+    return AuditResult(step, tuple(gaps))
+
+
+def _final_at(step: int, longest_wait: Mapping[int, float]) -> float:
+    """Return when the counts of a window are final, epoch seconds."""
+    end = step + STEP
+    # In an hour whose longest wait reaches back to the window, one of its changes may have waited.
+    waited = [hour + HOUR for hour, wait in longest_wait.items() if hour + HOUR > step and hour - wait < end]
+    completed_by = max([end, *waited]) + MARGIN
+    return completed_by + next(lag for age, lag in CLOUDWATCH_LAG if completed_by - step < age)

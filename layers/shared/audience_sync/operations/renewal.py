@@ -1,0 +1,150 @@
+"""Renewal: re-sends active members before their TTL expires.
+
+Amazon removes a member when the audience's TTL has passed. It counts from when a member was added, and does not say
+whether adding one again starts the count anew; its advice to refresh audiences every week makes sense only if so. What
+is sent is the newest change as it is, through the change queue, as a replay: the worker finds out whether it still is
+the newest, and it is not counted again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from audience_sync.amazon_ads.audience_settings import MAX_TTL
+from audience_sync.aws.checkpoint import Checkpoint
+from audience_sync.aws.membership_scan import Cursor, MembershipScan
+from audience_sync.clock import Clock
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.messages import DeliveryHistory, pack
+
+LONGEST_MARGIN = 14 * 86_400  # seconds before the TTL expires; as many daily runs may fail
+MAX_WAITING = 1_000  # messages in the change queue; at 300 changes each, a minute or two for five workers
+POLL_INTERVAL = 5.0  # seconds between two looks at a change queue that is too full
+RESERVE = 30.0  # seconds kept to send a last page, save the cursor and report
+
+
+class ChangeQueue(Protocol):
+    """The change queue."""
+
+    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
+        """Store all bodies. Raises Unavailable unless all are stored."""
+
+    def waiting(self) -> int:
+        """Return about how many messages there are. Raises Unavailable."""
+
+
+@dataclass(slots=True)
+class RenewalReport:
+    """The result of one run."""
+
+    audiences: int = 0  # read to their end
+    rows: int = 0  # read
+    renewed: int = 0  # changes queued
+    reason: str | None = None  # why it stopped before the end
+
+
+def is_renewed(audience: Audience) -> bool:
+    """Return whether an audience's active members are re-sent."""
+    return audience.settings.get("renew") is True
+
+
+def renewal_age(audience: Audience) -> int:
+    """Return how many seconds after it was last sent a member is re-sent."""
+    ttl: int = audience.settings.get("ttl", MAX_TTL)
+    return ttl - min(LONGEST_MARGIN, ttl // 2)
+
+
+class Renewal:
+    """One run through all audiences; where it stops, the next one goes on."""
+
+    def __init__(self, scan: MembershipScan | None, checkpoint: Checkpoint, queue: ChangeQueue, clock: Clock) -> None:
+        """Take the collaborators; no scan where the membership table is not kept."""
+        self._scan = scan
+        self._checkpoint = checkpoint
+        self._queue = queue
+        self._clock = clock
+
+    def run(self, audiences: Sequence[Audience], *, deadline: float) -> RenewalReport:
+        """Queue every member that is due.
+
+        Args:
+            audiences: all that are listed; those without the setting are skipped.
+            deadline: monotonic seconds at which the function is stopped.
+
+        Raises:
+            Unavailable: queue or table failed. What was queued stays queued, and the next run finds its new dates.
+        """
+        report = RenewalReport()
+        wanted = sorted(filter(is_renewed, audiences), key=lambda audience: audience.audience_id)
+        if not wanted:
+            return report
+        if self._scan is None:
+            report.reason = "unguarded"  # the rows may be long outdated, and would bring back people who have left
+            return report
+        if self._queue.waiting() > MAX_WAITING:
+            # These may be the last run's messages, whose members do not have their new dates yet.
+            report.reason = "queue_behind"
+            return report
+        begun = self._cursor()
+        cursor = self._run_from(self._scan, _from(wanted, begun), begun, report, deadline - RESERVE)
+        if cursor != begun:
+            self._save(cursor)
+        return report
+
+    def _run_from(
+        self,
+        scan: MembershipScan,
+        audiences: Sequence[Audience],
+        begun: Cursor | None,
+        report: RenewalReport,
+        deadline: float,
+    ) -> Cursor | None:
+        """Work through audiences from where the last run stopped. Returns where this one does, None at the end."""
+        for audience in audiences:
+            is_begun = begun is not None and begun.audience_id == audience.audience_id
+            cursor = begun if is_begun else Cursor(audience.audience_id)
+            while cursor is not None:
+                if self._clock.monotonic() >= deadline:
+                    report.reason = "out_of_time"
+                    return cursor
+                page = scan.last_sent_before(round(self._clock.now()) - renewal_age(audience), cursor)
+                report.rows += page.rows
+                if page.changes:
+                    if not self._has_room(deadline):
+                        report.reason = "queue_behind"
+                        return cursor
+                    self._queue.send(_messages(audience, page.changes), deadline=deadline + RESERVE)
+                    report.renewed += len(page.changes)
+                cursor = page.next
+            report.audiences += 1
+        return None
+
+    def _has_room(self, deadline: float) -> bool:
+        """Wait for the queue to have room, so that Segment's changes need not wait behind all of these."""
+        while self._queue.waiting() > MAX_WAITING:
+            if self._clock.monotonic() + POLL_INTERVAL >= deadline:
+                return False
+            self._clock.sleep(POLL_INTERVAL)
+        return True
+
+    def _cursor(self) -> Cursor | None:
+        position = self._checkpoint.position()
+        return Cursor(position["audience"], position.get("after")) if "audience" in position else None
+
+    def _save(self, cursor: Cursor | None) -> None:
+        position = {} if cursor is None else {"audience": cursor.audience_id, "after": cursor.after}
+        self._checkpoint.save({name: value for name, value in position.items() if value is not None})
+
+
+def _from(audiences: Sequence[Audience], begun: Cursor | None) -> Sequence[Audience]:
+    """Leave out the audiences that the last run has read; none where it has read them all."""
+    left = [audience for audience in audiences if begun is None or audience.audience_id >= begun.audience_id]
+    return left or audiences
+
+
+def _messages(audience: Audience, changes: Sequence[MembershipChange]) -> list[str]:
+    """Lay changes out as replays, to the targets that the audience has by now."""
+    current = [
+        replace(change, connection_id=audience.connection_id, target_types=audience.target_types) for change in changes
+    ]
+    return pack(current, DeliveryHistory(is_replay=True))

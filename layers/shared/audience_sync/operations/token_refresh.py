@@ -1,0 +1,54 @@
+"""Token refresh: keeps a fresh access token in the token secret, as its only writer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from audience_sync.amazon_ads.login import Login, Token
+from audience_sync.clock import Clock
+from audience_sync.errors import TokenUnavailable
+
+# Seconds a token must still be valid to be left alone: two runs of the schedule and a margin, so that one run may fail.
+MIN_VALIDITY = 45 * 60
+
+
+class Secret(Protocol):
+    """A JSON secret."""
+
+    def value(self, *, max_age: float = ...) -> Mapping[str, Any]:
+        """Return the secret, at most `max_age` seconds old."""
+
+    def write(self, value: Mapping[str, Any]) -> None:
+        """Store a new version."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshResult:
+    """The result of one run. With neither a token nor a failure, the stored token was fresh enough."""
+
+    token: Token | None = None  # the new one
+    failure: TokenUnavailable | None = None
+
+
+class TokenRefresh:
+    """Writes a new token unless the stored one is valid until after the next run."""
+
+    def __init__(self, login: Login, credentials: Secret, stored: Secret, clock: Clock) -> None:
+        """Take the collaborators; `stored` is the token secret."""
+        self._login = login
+        self._credentials = credentials
+        self._stored = stored
+        self._clock = clock
+
+    def run(self) -> RefreshResult:
+        """Refresh the token where that is due. Raises Unavailable where a secret cannot be read or written."""
+        held = Token.from_json(self._stored.value(max_age=0))
+        if held and held.expires_at - self._clock.now() > MIN_VALIDITY:
+            return RefreshResult()
+        self._credentials.value(max_age=0)  # after a new `connect`, the old authorization must not be used
+        try:
+            token = self._login.fetch()
+        except TokenUnavailable as failure:
+            return RefreshResult(failure=failure)
+        self._stored.write(token.as_json())
+        return RefreshResult(token)

@@ -1,0 +1,160 @@
+"""The compiler's walk through a mapping: where it is, what stands there, and how it says what is wrong."""
+
+import copy
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Self
+
+from audience_sync.errors import InvalidMapping
+from audience_sync.segment.directives.values import UNDEFINED, MadeList, ObjectValue
+
+type Reader = Callable[[Any], Any]
+"""From an event, or from one item of a list, to a value or UNDEFINED."""
+
+type Compiler = Callable[[Any, "CompileContext"], Reader]
+"""From a directive's argument to its reader. Raises InvalidMapping."""
+
+MAX_DEPTH = 32  # levels of objects, lists and directives in one directive
+MAX_SIZE = 1_000  # values in one directive
+MAX_CHARACTERS = 2_000  # of one text in a directive; Segment takes 1,000 where it limits them
+
+_BESIDE_DIRECTIVES = "_metadata"  # Segment's editor keeps its notes there
+
+
+class Constant:
+    """A reader that gives the same value whatever the event."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __call__(self, event: Any) -> Any:  # noqa: ARG002
+        """Return the value."""
+        return self.value
+
+
+class CompileContext:
+    """One place in a mapping, known by its path, such as `fields.email.@if.then`."""
+
+    def __init__(self, path: str, directives: Mapping[str, Compiler]) -> None:
+        self._path = path
+        self._directives = directives
+        self._depth = 0
+        self._visited = [0]  # one count for the whole directive
+
+    def __truediv__(self, step: object) -> Self:
+        """Return the place one step further in."""
+        inner = copy.copy(self)
+        inner._path = f"{self._path}.{display(step)}"
+        inner._depth = self._depth + 1
+        return inner
+
+    def fault(self, message: str) -> InvalidMapping:
+        """Return the error to raise about this place; the message says what is wrong, and the remedy."""
+        return InvalidMapping(f"{self._path}: {message}")
+
+    def read(self, value: Any) -> Reader:
+        """Compile what stands here: a directive, a list or object that may hold some, or a plain value.
+
+        Raises:
+            InvalidMapping: not JSON, beyond the limits, or a directive that is wrong.
+        """
+        self._visited[0] += 1
+        if self._depth > MAX_DEPTH:
+            raise self.fault(f"nested deeper than {MAX_DEPTH} levels; split the mapping")
+        if self._visited[0] > MAX_SIZE:
+            raise self.fault(f"over {MAX_SIZE} values in one directive; split the mapping")
+        if isinstance(value, dict):
+            return self._directive_or_object(value)
+        if isinstance(value, list):
+            return self._list(value)
+        if isinstance(value, str) and len(value) > MAX_CHARACTERS:
+            raise self.fault(f"a text of over {MAX_CHARACTERS} characters; shorten it")
+        if isinstance(value, str | int | None) or (isinstance(value, float) and math.isfinite(value)):
+            return Constant(value)
+        raise self.fault("not a JSON value; use null, true, false, a number, a text, a list or an object")
+
+    def read_text(self, value: Any) -> Reader:
+        """Compile what must be a text, or a directive that gives one. Raises InvalidMapping."""
+        if isinstance(value, str) or is_directive(value):
+            return self.read(value)
+        raise self.fault("neither a text nor a directive; give one of them")
+
+    def options(self, argument: Any, allowed: Collection[str], required: Collection[str] = ()) -> dict[str, Any]:
+        """Check the named options of a directive and return them. Raises InvalidMapping."""
+        if not isinstance(argument, dict) or is_directive(argument):
+            raise self.fault(f"not an object of options; give an object with {_listed(allowed)}")
+        for name in argument:
+            if name not in allowed and name != _BESIDE_DIRECTIVES:
+                raise self.fault(
+                    f"unknown option {display(name)}{did_you_mean(name, allowed)}; allowed: {_listed(allowed)}"
+                )
+        for name in required:
+            if name not in argument:
+                raise self.fault(f"option {name} is missing; add it")
+        return argument
+
+    def choice(self, value: Any, allowed: Collection[Any]) -> Any:
+        """Check that a constant is one of those allowed, and return it. Raises InvalidMapping."""
+        if not any(value is option or (isinstance(option, str) and value == option) for option in allowed):
+            raise self.fault(f"not one of {_listed(allowed)}; choose one of them")
+        return value
+
+    def _directive_or_object(self, value: dict[Any, Any]) -> Reader:
+        if not all(isinstance(key, str) and len(key) <= MAX_CHARACTERS for key in value):
+            raise self.fault(f"a key that is not a text of up to {MAX_CHARACTERS} characters; quote or shorten it")
+        names = [key for key in value if key.startswith("@")]
+        if not names:
+            return self._object(value)
+        name = names[0]
+        if len(names) > 1:
+            raise self.fault(f"{len(names)} directives in one object; nest one in the other, or choose one")
+        if any(key not in (name, _BESIDE_DIRECTIVES) for key in value):
+            raise self.fault(f"{display(name)} stands beside other keys; give it an object of its own")
+        if name not in self._directives:
+            hint = did_you_mean(name, self._directives)
+            raise self.fault(f"unknown directive {display(name)}{hint}; docs/mapping.md lists them")
+        return self._directives[name](value[name], self / name)
+
+    def _object(self, value: dict[str, Any]) -> Reader:
+        readers = tuple((key, (self / key).read(inner)) for key, inner in value.items())
+
+        def made(event: Any) -> ObjectValue:
+            return ObjectValue((key, reader(event)) for key, reader in readers)
+
+        return Constant(made(None)) if all(isinstance(reader, Constant) for _, reader in readers) else made
+
+    def _list(self, value: list[Any]) -> Reader:
+        readers = tuple((self / position).read(inner) for position, inner in enumerate(value))
+
+        def made(event: Any) -> MadeList:
+            return MadeList(reader(event) for reader in readers)
+
+        return Constant(made(None)) if all(isinstance(reader, Constant) for reader in readers) else made
+
+
+NOTHING = Constant(UNDEFINED)
+
+
+def is_directive(value: Any) -> bool:
+    """Tell whether a value claims to be a directive: an object with a key that starts with @."""
+    return isinstance(value, dict) and any(isinstance(key, str) and key.startswith("@") for key in value)
+
+
+def display(name: object) -> str:
+    """Return a name of the mapping's author as errors may show it: short, on one line."""
+    text = str(name)
+    return text if len(text) <= 40 and text.isprintable() else f"{ascii(text[:40])[1:-1]}…"
+
+
+def did_you_mean(name: object, known: Collection[str]) -> str:
+    """Return a guess at what the author did_you_mean, as a part of a sentence; empty where nothing is close."""
+    import difflib  # noqa: PLC0415  only a refusal needs it, and no request should wait for it
+
+    close = difflib.get_close_matches(str(name)[:80], known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _listed(names: Collection[Any]) -> str:
+    return ", ".join(name if isinstance(name, str) else str(name).lower() for name in names)

@@ -1,0 +1,111 @@
+"""No exchange takes longer than it may, whatever the server does and when: at the wire, with servers that misbehave."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+import requests
+
+from audience_sync.amazon_ads.exchange import Exchange
+from audience_sync.amazon_ads.login import AccessTokens, Login, Token
+from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
+from audience_sync.errors import OutcomeUnknown, TokenUnavailable
+from tests.contract.test_amazon_client import CREDENTIALS, Stored
+
+PATIENCE = 0.6  # seconds
+ENOUGH = 60.0  # seconds; a busy machine may be late
+LONGEST = 120.0  # seconds for which a server misbehaves, unless the test has ended: far more than enough
+
+type Answer = Callable[[socket.socket, Callable[[], bool]], None]
+
+
+def trickling_headers(client: socket.socket, goes_on: Callable[[], bool]) -> None:
+    client.sendall(b"HTTP/1.1 200 OK\r\n")
+    while goes_on():
+        client.sendall(b"X-More: 1\r\n")
+        time.sleep(0.05)
+
+
+def silent_after_late_headers(client: socket.socket, goes_on: Callable[[], bool]) -> None:
+    time.sleep(PATIENCE * 0.8)
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+    while goes_on():
+        time.sleep(0.05)
+
+
+def silent(client: socket.socket, goes_on: Callable[[], bool]) -> None:
+    assert client
+    while goes_on():
+        time.sleep(0.05)
+
+
+def closing(client: socket.socket, _: Callable[[], bool]) -> None:
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+@contextmanager
+def serving(answer: Answer) -> Iterator[str]:
+    """Serve one connection after the other, each for so long at most."""
+    ended = threading.Event()
+
+    def misbehave(client: socket.socket) -> None:
+        until = time.monotonic() + LONGEST
+        answer(client, lambda: time.monotonic() < until and not ended.is_set())
+
+    def serve() -> None:
+        while not ended.is_set():
+            with suppress(OSError):
+                client, _ = listener.accept()
+                with client:
+                    client.recv(65_536)
+                    misbehave(client)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            ended.set()
+            thread.join()
+
+
+@pytest.mark.parametrize("answer", [trickling_headers, silent_after_late_headers, silent])
+def test_an_exchange_ends_when_its_time_is_up(answer: Answer) -> None:
+    stored = Stored(Token("Atza|stored", time.time() + 3000).as_json())
+    with serving(answer) as url, requests.Session() as session:
+        login = Login(session, f"{url}/auth/o2/token", Stored(dict(CREDENTIALS)), time.time)
+        exchange = Exchange(session, url, AccessTokens(stored, login, time.time))
+        began = time.monotonic()
+        with pytest.raises(OutcomeUnknown):
+            exchange.call("POST", "/amc/audiences/records", "application/json", body=b"{}", timeout=PATIENCE)
+        assert PATIENCE * 0.9 <= time.monotonic() - began < ENOUGH
+
+
+def test_a_login_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audience_sync.amazon_ads.login.TOTAL", PATIENCE)
+    with serving(trickling_headers) as url, requests.Session() as session:
+        login = Login(session, url, Stored(dict(CREDENTIALS)), time.time)
+        began = time.monotonic()
+        with pytest.raises(TokenUnavailable):
+            login.fetch()
+        assert time.monotonic() - began < ENOUGH
+
+
+def test_a_connection_that_is_closed_already_does_not_save_the_one_that_hangs() -> None:
+    with serving(closing) as closed, serving(silent) as hanging, requests.Session() as session:
+        adapter = TotalTimeoutAdapter.mount_on(session)
+        assert session.get(closed, timeout=ENOUGH).status_code == 200
+        began = time.monotonic()
+        with pytest.raises(requests.ConnectionError), adapter.limit(PATIENCE):
+            session.get(hanging, timeout=LONGEST)
+        assert PATIENCE * 0.9 <= time.monotonic() - began < ENOUGH
+
+
+def test_one_session_has_one_adapter_however_many_use_it() -> None:
+    with requests.Session() as session:
+        assert TotalTimeoutAdapter.mount_on(session) is TotalTimeoutAdapter.mount_on(session)

@@ -1,0 +1,161 @@
+"""Phone numbers: the table must say what phonenumbers says, and spare us its import."""
+
+import subprocess
+import sys
+
+import phonenumbers
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audience_sync.amazon_ads.normalization.phone import _PLANS, _PUNCTUATION, _any, _ordinary, _Plan
+from audience_sync.amazon_ads.normalize import COUNTRIES, normalize
+
+PREFIXES = ("", "+", "00", "0", "1", *(lead + plan.code for plan in _PLANS.values() for lead in ("", "+", "00")))
+# Beginnings with a meaning of their own: trunk and carrier prefixes, ways out of the country, free numbers.
+BEGINNINGS = (
+    "",
+    "0",
+    "00",
+    "1",
+    "9",
+    "90",
+    "49",
+    "010",
+    "011",
+    "0011",
+    "14",
+    "180020",
+    "1831",
+    "000",
+    "15",
+    "21",
+    "39",
+)
+
+
+@st.composite
+def written_numbers(draw: st.DrawFn) -> str:
+    digits = draw(st.sampled_from(BEGINNINGS)) + draw(st.text("0123456789", min_size=2, max_size=14))
+    number = draw(st.sampled_from(PREFIXES)) + digits
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(number)))
+        number = number[:at] + draw(st.sampled_from(" -./()")) + number[at:]
+    return number
+
+
+@given(written_numbers(), st.sampled_from([*_PLANS, "IE", "ZZ", None]))
+@settings(deadline=None, max_examples=3000)
+def test_the_table_never_disagrees_with_phonenumbers(written: str, country: str | None) -> None:
+    settled = _ordinary(written.translate(_PUNCTUATION), country)
+    if settled is not None:
+        assert settled == _any(written, country)
+
+
+@pytest.mark.parametrize(("country", "plan"), _PLANS.items())
+def test_the_table_holds_what_phonenumbers_knows(country: str, plan: _Plan) -> None:
+    main = phonenumbers.region_code_for_country_code(int(plan.code))  # its lengths count for all who share a code
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(main)
+    own = phonenumbers.PhoneMetadata.metadata_for_region(country)
+    assert metadata is not None
+    assert metadata.general_desc is not None
+    assert own is not None
+    assert own.country_code == int(plan.code)
+    assert (own.national_prefix or "") == plan.trunk
+    assert metadata.general_desc.possible_length == plan.lengths
+
+
+def test_the_table_covers_the_supported_countries() -> None:
+    assert set(_PLANS) == COUNTRIES
+
+
+ORDINARY = {
+    "AE": "050 123 4567",
+    "AU": "0491 570 156",
+    "BE": "0470 12 34 56",
+    "BR": "(11) 96123-4567",
+    "CA": "(506) 234-5678",
+    "DE": "030 23125 555",
+    "EG": "0100 123 4567",
+    "ES": "612 34 56 78",
+    "FR": "01 99 00 12 34",
+    "GB": "07700 900123",
+    "IN": "098765 43210",
+    "IT": "06 1234 5678",
+    "JP": "090-1234-5678",
+    "MX": "222 123 4567",
+    "NL": "06 12345678",
+    "PL": "512 345 678",
+    "SA": "051 234 5678",
+    "SE": "070-174 06 05",
+    "SG": "8123 4567",
+    "TR": "0501 234 56 78",
+    "US": "202-555-0143",
+}
+
+
+@pytest.mark.parametrize(("country", "written"), ORDINARY.items())
+def test_an_ordinary_number_of_every_country_needs_the_table_only(country: str, written: str) -> None:
+    national = _ordinary(written.translate(_PUNCTUATION), country)
+    assert national is not None
+    for international in (f"+{national}", f"00{national}"):
+        assert _ordinary(international, country) == national
+        assert _ordinary(international, None) == national
+
+
+def test_ordinary_numbers_do_not_load_phonenumbers() -> None:
+    program = f"""
+import sys
+from audience_sync.amazon_ads.normalize import normalize
+for country, written in {ORDINARY!r}.items():
+    assert normalize("phone", written, country), country
+assert "phonenumbers" not in sys.modules
+assert normalize("phone", "+43 1 234567", None) == "431234567"
+assert "phonenumbers" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("written", "country", "expected"),
+    [
+        pytest.param("+49 (0)30 23125555", "US", "493023125555", id="a trunk zero in brackets"),
+        pytest.param("(0044) 20 7946 0958", "US", "442079460958", id="00 in brackets"),
+        pytest.param("Tel. +44 20 7946 0958", "US", "442079460958", id="words in front"),
+        pytest.param("tel:+1-202-555-0143;ext=9", None, "12025550143", id="a tel address"),
+        pytest.param("011 44 20 7946 0958", "US", "442079460958", id="the American way out of the country"),
+        pytest.param("030/23125-555", "DE", "493023125555", id="a slash"),
+        pytest.param("49\u2013171\u20133920014", "DE", "491713920014", id="German code, dashes beyond ASCII"),
+        pytest.param("49384011", "DE", "4949384011", id="49 and short: an area code"),
+        pytest.param("4930123456", "DE", "4930123456", id="49 in front"),
+        pytest.param("919876543210", "IN", "919876543210", id="own code without plus, not too long for a number"),
+        pytest.param("1-800-FLOWERS", "US", "18003569377", id="letters of the keypad"),
+        pytest.param("+43 1 234567", "US", "431234567", id="a country without a table row"),
+        pytest.param("01 234 5678", "IE", "35312345678", id="national number of such a country"),
+        pytest.param("202-555-0143", "ZZ", None, id="no such country"),
+        pytest.param("+1 555 0123", "US", None, id="too short"),
+        pytest.param("310 1234", "CA", None, id="can only be dialled locally"),
+        pytest.param("1" * 101, "US", None, id="too long to be read"),
+        pytest.param("unknown", "US", None, id="no number"),
+        pytest.param("0", "GB", None, id="zero"),
+        pytest.param("+", "GB", None, id="a plus"),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(written: str, country: str, expected: str | None) -> None:
+    assert normalize("phone", written, country) == expected
+
+
+@given(written_numbers(), st.sampled_from([*_PLANS, None]))
+@settings(deadline=None, max_examples=500)
+def test_a_number_with_a_plus_in_front_is_the_same_number_from_every_country(written: str, country: str | None) -> None:
+    number = normalize("phone", written, country)
+    if number is not None and "0" not in number[1:5]:  # a zero there may be read as one more trunk prefix
+        assert normalize("phone", f"+{number}", "US") == number
+        assert normalize("phone", f"+{number}", None) == number
+
+
+@given(st.text("0123456789+-/.() ;,#xXetabc:=%\u0663\uff0b\uff0d\u200d", max_size=60), st.sampled_from([*_PLANS, None]))
+@settings(deadline=None, max_examples=500)
+def test_any_scribble_gives_digits_or_nothing(written: str, country: str | None) -> None:
+    number = normalize("phone", written, country)
+    assert number is None or (number.isascii() and number.isdecimal())

@@ -1,0 +1,22 @@
+"""Amazon's words, less what they may quote of a person or a secret."""
+
+import pytest
+
+from audience_sync.amazon_ads.redaction import MAX_QUOTED, redact
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param("Record is invalid", "Record is invalid", id="nothing private"),
+        pytest.param(f"email {'a' * 64} is unknown", "email … is unknown", id="a digest"),
+        pytest.param("<ada@example.com>: no such user", "… no such user", id="an e-mail address"),
+        pytest.param("from 203.0.113.7", "from …", id="an IP address"),
+        pytest.param("Bearer Atza|abc, token=Atzr|def", "Bearer … token=…", id="tokens"),
+        pytest.param("two\n lines\x1f\t and more", "two lines and more", id="on one line"),
+        pytest.param("word " * 100, ("word " * 100)[:MAX_QUOTED], id="cut"),
+        pytest.param("", "", id="silence"),
+    ],
+)
+def test_what_may_be_private_is_left_out(words: str, told: str) -> None:
+    assert redact(words) == told

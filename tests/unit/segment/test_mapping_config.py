@@ -1,0 +1,228 @@
+"""The mappings document, the default mapping, and what a compiled mapping finds in an event."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.errors import InvalidMapping, InvalidTrigger
+from audience_sync.segment.mapping_config import (
+    DEFAULT_MAPPING,
+    FIELDS,
+    MAX_MAPPINGS,
+    CompiledMapping,
+    Mapping,
+    compile_mappings,
+    parse_mappings,
+)
+from audience_sync.segment.trigger import compile_trigger
+
+EVENTS = Path(__file__).parents[3] / "events" / "segment"
+FIELD = {"external_user_id": {"@path": "$.userId"}}
+
+
+def written(name: str = "Entered", **changes: Any) -> dict[str, Any]:
+    return {"name": name, "trigger": 'type = "track"', "fields": FIELD} | changes
+
+
+def event(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return found
+
+
+def default_fields_of(told: dict[str, Any]) -> dict[str, Any]:
+    return CompiledMapping(DEFAULT_MAPPING, compile_trigger(DEFAULT_MAPPING.trigger)).fields_of(told)
+
+
+@pytest.mark.parametrize("document", [[written()], {"mappings": [written()]}, {"version": 3, "mappings": [written()]}])
+def test_a_document_is_a_list_or_an_object_that_holds_it(document: Any) -> None:
+    assert parse_mappings(document, compile_trigger) == (Mapping("Entered", 'type = "track"', FIELD),)
+
+
+def test_every_field_of_a_record_can_be_mapped() -> None:
+    fields = {name: {"@path": f"$.{name}"} for name in FIELDS}
+    [mapping] = parse_mappings([written(fields=fields)], compile_trigger)
+    compiled = CompiledMapping(mapping, compile_trigger(mapping.trigger))
+    assert compiled.fields_of({name: name for name in FIELDS}) == {name: name for name in FIELDS}
+
+
+def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
+    listed = [written(str(number)) for number in range(MAX_MAPPINGS)]
+    assert len(parse_mappings(listed, compile_trigger)) == 50
+    with pytest.raises(InvalidMapping, match="51 of them; a destination has up to 50"):
+        parse_mappings([*listed, written("one more")], compile_trigger)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        pytest.param("x", "mappings: not a list", id="a text"),
+        pytest.param({"mapping": []}, "mappings: not a list", id="an object without mappings"),
+        pytest.param([1], "mappings.0: not an object", id="a number"),
+        pytest.param([{"trigger": "x"}], "mappings.0.name: not a text of 1 to 100", id="no name"),
+        pytest.param([written(" ")], "mappings.0.name: not a text", id="blank name"),
+        pytest.param([written("x" * 101)], "mappings.0.name: not a text", id="long name"),
+        pytest.param([written(), written()], 'mapping "Entered": the name is taken', id="name twice"),
+        pytest.param([written(enable=True)], 'mapping "Entered": unknown key enable (did you mean enabled?)', id="key"),
+        pytest.param([written(enabled="yes")], 'mapping "Entered": enabled: neither true nor false', id="switch"),
+        pytest.param([written(trigger=None)], 'mapping "Entered": trigger: not a text', id="no trigger"),
+        pytest.param([written(trigger="type =")], 'mapping "Entered": trigger: ', id="broken trigger"),
+        pytest.param([written(fields=[])], 'mapping "Entered": fields: not an object', id="fields"),
+        pytest.param(
+            [written(fields=FIELD | {"e_mail": 1})],
+            'mapping "Entered": fields: unknown field e_mail (did you mean email?); known: external_user_id,',
+            id="unknown field",
+        ),
+        pytest.param(
+            [written(fields={"email": 1})], 'mapping "Entered": fields: external_user_id is missing', id="no member id"
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"email": {"@if": {"exists": 1, "then": {"@path": 5}}}})],
+            'mapping "Entered": fields.email.@if.then.@path: neither a text nor a directive; give one of them',
+            id="a directive, at its position",
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"city": "$.traits.city"})],
+            'mapping "Entered": fields.city: a plain text; did you mean {"@path": "$.traits.city"}?',
+            id="a path without its directive",
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"state": "{{ traits.state }}"})],
+            'fields.state: a plain text; did you mean {"@template": "{{ traits.state }}"}?',
+            id="a template without its directive",
+        ),
+        pytest.param(
+            [written(fields={"external_user_id": "everyone"})],
+            'mapping "Entered": fields.external_user_id: the same for everybody; give a directive',
+            id="one member id for all",
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"email": {"@case": {"operator": "lower", "value": {"@literal": "A@B.CO"}}}})],
+            "fields.email: the same for everybody",
+            id="one e-mail address for all, in disguise",
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"phone": {"@template": "0171"}})], "fields.phone: the same for", id="one phone"
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"country": "Germany"})], "fields.country: no country code; give", id="country"
+        ),
+        pytest.param(
+            [written(fields=FIELD | {"audience_id": "abc"})], "fields.audience_id: no audience id; give", id="audience"
+        ),
+        pytest.param(
+            [written(enabled=False, fields=FIELD | {"email": {"@x": 1}})],
+            'mapping "Entered": fields.email: unknown directive @x',
+            id="a disabled mapping is checked too",
+        ),
+    ],
+)
+def test_a_wrong_document_is_refused_with_name_position_and_remedy(document: Any, words: str) -> None:
+    with pytest.raises(InvalidMapping) as refusal:
+        parse_mappings(document, compile_trigger)
+    assert words in str(refusal.value)
+
+
+def test_what_may_be_the_same_for_everybody_is_taken() -> None:
+    constant = {"country": "DE", "audience_id": "418273650912345678", "city": "Bonn", "state": "NW", "tcf": "CPx"}
+    [mapping] = parse_mappings([written(fields=FIELD | constant)], compile_trigger)
+    assert CompiledMapping(mapping, compile_trigger(mapping.trigger)).fields_of({"userId": "cust_1"}) == {
+        "external_user_id": "cust_1",
+        **constant,
+    }
+
+
+def test_the_trigger_is_judged_by_whoever_knows_triggers() -> None:
+    def refuse(_: str) -> None:
+        raise InvalidTrigger("no such thing; leave it out", position=4)
+
+    with pytest.raises(InvalidMapping, match=r"trigger: no such thing; leave it out \(at character 4\)"):
+        parse_mappings([written()], refuse)
+
+
+def test_a_disabled_mapping_applies_to_no_event() -> None:
+    mappings = parse_mappings([written("on"), written("off", enabled=False)], compile_trigger)
+    compiled = compile_mappings(mappings, compile_trigger)
+    assert [mapping.applies_to({"type": "track"}) for mapping in compiled] == [True, False]
+
+
+def test_fields_without_a_value_are_left_out_and_null_is_a_value() -> None:
+    mapping = Mapping("x", "", {"email": {"@path": "$.a"}, "phone": {"@path": "$.b"}, "city": "Bonn"})
+    assert CompiledMapping(mapping, lambda _: True).fields_of({"b": None}) == {"phone": None, "city": "Bonn"}
+
+
+def test_a_compiled_mapping_applies_where_its_trigger_holds() -> None:
+    [mapping] = compile_mappings([DEFAULT_MAPPING], compile_trigger)
+    assert mapping.applies_to({"type": "track"})
+    assert mapping.applies_to({"type": "identify"})
+    assert not mapping.applies_to({"type": "page"})
+
+
+def test_the_default_mapping_is_a_mapping_like_any_other() -> None:
+    told = {"name": DEFAULT_MAPPING.name, "trigger": DEFAULT_MAPPING.trigger, "fields": DEFAULT_MAPPING.fields}
+    assert parse_mappings([told], compile_trigger) == (DEFAULT_MAPPING,)
+
+
+def test_the_default_mapping_reads_a_track_event() -> None:
+    assert default_fields_of(event("01-track-entered-full-pii")) == {
+        "external_user_id": "cust_48121",
+        "audience_id": "418273650912345678",
+        "email": "maya.okafor@example.com",
+        "phone": "+1 (206) 555-0142",
+        "first_name": "Maya",
+        "last_name": "O'Kafor-Lind",
+        "address": "1200 Westlake Avenue North, Suite #400",
+        "city": "Seattle",
+        "state": "Washington",
+        "postal": "98109-4417",
+    }
+
+
+def test_the_default_mapping_reads_an_identify_event() -> None:
+    assert default_fields_of(event("03-identify-true")) == {
+        "external_user_id": "cust_48121",
+        "email": "maya.okafor@example.com",
+        "phone": "+12065550142",
+        "first_name": "Maya",
+        "last_name": "O'Kafor-Lind",
+    }
+
+
+def test_the_default_mapping_reads_consent_and_leaves_the_ip_address_alone() -> None:
+    found = default_fields_of(event("09-track-eu-with-consent"))
+    assert {name: found[name] for name in ("amzn_ad_storage", "amzn_user_data", "tcf", "gpp")} == {
+        "amzn_ad_storage": "GRANTED",
+        "amzn_user_data": "GRANTED",
+        "tcf": "CPexampleTcfStringAAABDEAABAAAAAAAAAAA",
+        "gpp": "DBABMA~CPexampleGppSection",
+    }
+    assert "ip" not in found
+
+
+@pytest.mark.parametrize(
+    ("told", "field", "expected"),
+    [
+        pytest.param({"properties": {"firstName": "Ada"}}, "first_name", "Ada", id="camelCase"),
+        pytest.param({"traits": {"lastName": "Byron"}}, "last_name", "Byron", id="camelCase, identify"),
+        pytest.param({"properties": {"first_name": "", "firstName": "Ada"}}, "first_name", "Ada", id="empty gives way"),
+        pytest.param(
+            {"properties": {"email": "b@x.de"}, "context": {"traits": {"email": "a@x.de"}}},
+            "email",
+            "a@x.de",
+            id="order",
+        ),
+        pytest.param(
+            {"properties": {"email": "b@x.de"}, "context": {"traits": {"email": ""}}}, "email", "b@x.de", id="next"
+        ),
+        pytest.param({"traits": {"address": {"city": "Bonn"}}}, "city", "Bonn", id="address object: city"),
+        pytest.param({"traits": {"address": {"postalCode": "53111"}}}, "postal", "53111", id="address object: postal"),
+        pytest.param(
+            {"traits": {"address": {"street": "Am Hof 1"}}}, "address", "Am Hof 1", id="address object: street"
+        ),
+        pytest.param({"traits": {"address": "Am Hof 1"}}, "address", "Am Hof 1", id="address text"),
+        pytest.param({"properties": {"amznUserData": False}}, "amzn_user_data", False, id="a no is an answer"),
+    ],
+)
+def test_the_default_mapping_finds_what_segments_would_miss(told: dict[str, Any], field: str, expected: Any) -> None:
+    assert default_fields_of(told)[field] == expected
