@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import batched
 from typing import Any
 
 import requests
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from local.sample_profiles import Person, audience_event, batches, segment_request
+from local.sample_profiles import Person, audience_event, segment_request
 from local.stack import EXAMPLE
 
 BATCH = 500  # events in one request
@@ -89,7 +90,7 @@ def _send(where: dict[str, str], events: list[dict[str, Any]], console: Console)
     accepted, slowest = 0, 0.0
     with requests.Session() as session, _progress(console) as progress:
         bar = progress.add_task("Segment sends", total=len(events))
-        for batch in batches(events, BATCH):
+        for batch in batched(events, BATCH, strict=False):
             body, headers = segment_request(batch, where["eventKey"], where["signingSecret"])
             began = time.monotonic()
             response = session.post(f"{where['api']}/v1/events", data=body, headers=headers, timeout=10)
@@ -105,7 +106,7 @@ def _wait_until_quiescent(where: dict[str, str], console: Console) -> dict[str, 
     """Wait until nothing is waiting or in work any more."""
     deadline = time.monotonic() + TIMEOUT
     with _progress(console) as progress:
-        bar = progress.add_task("Delivered     ", total=None)
+        bar = progress.add_task("Delivered    ", total=None)
         while True:
             state: dict[str, Any] = requests.get(f"{where['api']}/local/state", timeout=10).json()
             settled = state["delivered"] + state["superseded"] + state["parked"]

@@ -25,7 +25,6 @@ class Poller:
         self._functions = functions
         self._slots = asyncio.Semaphore(source.concurrency)
         self._invocations: set[asyncio.Task[None]] = set()
-        self.errors = 0  # invocations that failed as a whole
 
     async def run(self) -> None:
         """Poll until cancelled; let running invocations end."""
@@ -64,7 +63,6 @@ class Poller:
             )
             failed = _failures(answer, batch)
         except FunctionError:
-            self.errors += 1
             failed = {each.message.id for each in batch}
         finally:
             self._slots.release()

@@ -68,20 +68,16 @@ def seed_audience(sandbox: Sandbox, audience: Audience) -> None:
 
 
 def _queues(template: Template, sqs: Any) -> None:
-    waiting = template.resources("AWS::SQS::Queue")
-    for logical_id, properties in waiting.items():
-        name = template.resolve(properties.get("QueueName", logical_id))
-        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
-        template.name(logical_id, "", Arn=arn, QueueName=name)
+    known = ("VisibilityTimeout", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds", "DelaySeconds")
     # Dead letter queues first: a redrive policy must name a queue that exists.
-    for logical_id, properties in sorted(waiting.items(), key=lambda entry: "RedrivePolicy" in entry[1]):
-        name = template.resolve({"Fn::GetAtt": [logical_id, "QueueName"]})
-        known = ("VisibilityTimeout", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds", "DelaySeconds")
+    queues = sorted(template.resources("AWS::SQS::Queue").items(), key=lambda entry: "RedrivePolicy" in entry[1])
+    for logical_id, properties in queues:
+        name = template.resolve(properties.get("QueueName", logical_id))
         attributes = {key: str(template.resolve(properties[key])) for key in known if key in properties}
         if "RedrivePolicy" in properties:
             attributes["RedrivePolicy"] = json.dumps(template.resolve(properties["RedrivePolicy"]))
         url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
-        template.name(logical_id, url)
+        template.name(logical_id, url, Arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", QueueName=name)
 
 
 def _tables(template: Template, dynamodb: Any) -> None:
@@ -90,5 +86,4 @@ def _tables(template: Template, dynamodb: Any) -> None:
         name = template.resolve(properties.get("TableName", f"{STACK}-{logical_id}"))
         arguments = {key: template.resolve(properties[key]) for key in known if key in properties}
         dynamodb.create_table(TableName=name, **arguments)
-        arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
-        template.name(logical_id, name, Arn=arn)
+        template.name(logical_id, name, Arn=f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")

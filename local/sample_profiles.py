@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -78,11 +78,6 @@ def audience_event(person: Person, *, enters: bool, at: datetime, audience_id: s
         },
         "properties": {"audience_key": key, key: enters} | person.traits,
     }
-
-
-def batches(events: Sequence[dict[str, Any]], size: int) -> Iterable[Sequence[dict[str, Any]]]:
-    """Cut events into batches as Segment does: the last one may be short."""
-    return (events[start : start + size] for start in range(0, len(events), size))
 
 
 def segment_request(

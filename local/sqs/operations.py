@@ -64,10 +64,7 @@ class Operations:
     def _create_queue(self, request: Parameters) -> Answer:
         name = request.text("QueueName")
         if not _NAME.fullmatch(name):
-            raise InvalidParameterValueException(
-                "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length. (A standard "
-                "queue.)"
-            )
+            raise InvalidParameterValueException("Can only include 1 to 80 letters, digits, hyphens and underscores.")
         self._queues.create(name, request.text_map("Attributes"))
         return {"QueueUrl": self._url(name)}
 
@@ -100,9 +97,7 @@ class Operations:
     def _send_message(self, request: Parameters) -> Answer:
         queue, content = request.text("QueueUrl"), _content(request)
         if content.size > MAX_BYTES:
-            raise InvalidParameterValueException(
-                f"One or more parameters are invalid. Reason: Message must be shorter than {MAX_BYTES} bytes."
-            )
+            raise InvalidParameterValueException(f"Message must be shorter than {MAX_BYTES} bytes.")
         return self._send(queue, content)
 
     def _send_message_batch(self, request: Parameters) -> Answer:
@@ -111,9 +106,7 @@ class Operations:
         contents = [(entry_id, _attempt(_content, entry)) for entry_id, entry in _entries(request)]
         size = sum(content.size for _, content in contents if isinstance(content, _Content))
         if size > MAX_BYTES:
-            raise BatchRequestTooLong(
-                f"Batch requests cannot be longer than {MAX_BYTES} bytes. You have sent {size} bytes."
-            )
+            raise BatchRequestTooLong(f"Batch requests cannot be longer than {MAX_BYTES} bytes; these are {size}.")
         return _outcomes(
             (entry_id, content if isinstance(content, SqsError) else self._send(queue, content))
             for entry_id, content in contents
@@ -197,10 +190,7 @@ def _attribute(value: Parameters) -> MessageAttribute:
 
 def _clean(text: str) -> str:
     if _FORBIDDEN.search(text):
-        raise InvalidMessageContents(
-            "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | "
-            "#xE000 to #xFFFD | #x10000 to #x10FFFF."
-        )
+        raise InvalidMessageContents("Invalid characters found.")
     return text
 
 

@@ -33,9 +33,7 @@ class Parameters:
         """A whole number in a range, or None when absent. Raises InvalidParameterValueException."""
         value = self._read(name, int)
         if value is not None and not lowest <= value <= highest:
-            raise InvalidParameterValueException(
-                f"Value for parameter {name} is invalid. Reason: Must be between {lowest} and {highest}, if provided."
-            )
+            raise InvalidParameterValueException(f"{name} must be between {lowest} and {highest}.")
         return value
 
     def texts(self, name: str) -> list[str]:

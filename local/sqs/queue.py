@@ -105,7 +105,7 @@ class Queue:
         taken: list[_Stored] = []
         while self._visible and len(taken) < room:
             stored = self._visible.popitem(last=False)[1]
-            if dead_letters is not None and self._received_too_often(stored):
+            if dead_letters is not None and stored.receive_count >= self.settings.max_receives:
                 self._forget(stored.message.id)
                 dead_letters.put(stored.message, now=now)
             else:
@@ -132,17 +132,11 @@ class Queue:
         """
         stored = self._delivered(handle, now)
         if stored is None:
-            raise InvalidParameterValueException(
-                "Value for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for "
-                "visibility timeout change."
-            )
+            raise InvalidParameterValueException("Message does not exist or is not available for a timeout change.")
         if stored.message.id not in self._in_flight:
             raise MessageNotInflight("The specified message isn't in flight.")
         if now + seconds > stored.received_at + MAX_VISIBILITY:
-            raise InvalidParameterValueException(
-                "Value for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is "
-                f"beyond the limit [{MAX_VISIBILITY} seconds]."
-            )
+            raise InvalidParameterValueException(f"Total VisibilityTimeout is beyond {MAX_VISIBILITY} seconds.")
         self._hide(stored, seconds, now)
 
     def messages(self, now: float) -> list[Message]:
@@ -200,7 +194,3 @@ class Queue:
         for part in (self._in_flight, self._delayed, self._expiring):
             part.drop(message_id)
         del self._stored[message_id]
-
-    def _received_too_often(self, stored: _Stored) -> bool:
-        policy = self.settings.redrive
-        return policy is not None and stored.receive_count >= policy.max_receives

@@ -31,7 +31,7 @@ class SqsQueues:
         if name in self._queues:
             raise QueueNameExists("A queue already exists with the same name.")
         settings = QueueSettings.from_attributes(attributes or {})
-        if settings.redrive is not None and settings.redrive.dead_letter_queue not in self._queues:
+        if settings.dead_letter_queue not in {None, *self._queues}:
             raise InvalidAttributeValue("Invalid value for the parameter RedrivePolicy: the target does not exist.")
         queue = self._queues[name] = Queue(name, settings)
         return queue
@@ -92,7 +92,12 @@ class SqsQueues:
         while True:
             found = self.find(queue)
             try:
-                received = self._receive_now(found, max_messages, visibility)
+                received = found.receive(
+                    max_messages,
+                    visibility=found.settings.visibility if visibility is None else visibility,
+                    now=self._clock(),
+                    dead_letters=self._queues.get(found.settings.dead_letter_queue or ""),
+                )
             except OverLimit:
                 if wait <= 0:
                     raise
@@ -121,12 +126,3 @@ class SqsQueues:
     def peek(self, queue: str) -> list[Message]:
         """All messages of a queue, in flight and delayed too, without receiving them."""
         return self.find(queue).messages(self._clock())
-
-    def _receive_now(self, queue: Queue, limit: int, visibility: int | None) -> list[Received]:
-        redrive = queue.settings.redrive
-        return queue.receive(
-            limit,
-            visibility=queue.settings.visibility if visibility is None else visibility,
-            now=self._clock(),
-            dead_letters=None if redrive is None else self._queues.get(redrive.dead_letter_queue),
-        )

@@ -22,14 +22,6 @@ _RANGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class RedrivePolicy:
-    """When to give up on a message, and where it goes then."""
-
-    dead_letter_queue: str  # name
-    max_receives: int
-
-
-@dataclass(frozen=True, slots=True)
 class QueueSettings:
     """The attributes that can be set, with the defaults of SQS."""
 
@@ -37,7 +29,8 @@ class QueueSettings:
     retention: int = 345_600  # seconds, 4 days
     wait: int = 0  # seconds
     visibility: int = 30  # seconds
-    redrive: RedrivePolicy | None = None
+    dead_letter_queue: str | None = None  # name
+    max_receives: int = 0  # as often as a message is received before it goes to the dead letter queue
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, str]) -> "QueueSettings":
@@ -52,7 +45,7 @@ class QueueSettings:
             if name in _RANGES:
                 settings[_RANGES[name][0]] = _seconds(name, value)
             elif name == "RedrivePolicy":
-                settings["redrive"] = _redrive(value)
+                settings |= _redrive(value)
             else:
                 raise InvalidAttributeName("Unknown Attribute. The local queue server does not know it.")
         return cls(**settings)
@@ -65,7 +58,7 @@ def _seconds(name: str, value: str) -> int:
     return int(value)
 
 
-def _redrive(text: str) -> RedrivePolicy:
+def _redrive(text: str) -> dict[str, Any]:
     try:
         policy = json.loads(text)
         target, receives = str(policy["deadLetterTargetArn"]), int(policy["maxReceiveCount"])
@@ -76,4 +69,4 @@ def _redrive(text: str) -> RedrivePolicy:
             "Invalid value for the parameter RedrivePolicy: deadLetterTargetArn, and maxReceiveCount from 1 to 1000, "
             "are needed."
         )
-    return RedrivePolicy(target.rsplit(":", 1)[-1], receives)
+    return {"dead_letter_queue": target.rsplit(":", 1)[-1], "max_receives": receives}
