@@ -30,8 +30,7 @@ class Counters:
 
     def history(self, names: tuple[str, ...], until: int, seconds: int) -> list[int]:
         """Return the sum of some metrics for each of the `seconds` before the epoch second `until`, oldest first."""
-        nothing: Counter[str] = Counter()
-        during = (self._seconds.get(second, nothing) for second in range(until - seconds, until))
+        during = (self._seconds.get(second, Counter[str]()) for second in range(until - seconds, until))
         return [sum(counted[name] for name in names) for counted in during]
 
     def _count(self, line: str) -> bool:
@@ -40,8 +39,8 @@ class Counters:
             metric = json.loads(line)
             names = {each["Name"] for set_ in metric["_aws"]["CloudWatchMetrics"] for each in set_["Metrics"]}
             second = metric["_aws"]["Timestamp"] // 1000
-            values = {name: metric[name] if isinstance(metric[name], list) else [metric[name]] for name in names}
-            sums = {name: round(sum(value)) for name, value in values.items()}
+            values = {name: metric[name] for name in names}  # one value needs no list
+            sums = {name: round(sum(each if isinstance(each, list) else [each])) for name, each in values.items()}
         except (ValueError, KeyError, TypeError):
             return False
         self.totals.update(sums)

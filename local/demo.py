@@ -34,9 +34,8 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave it running, and show what to try")
     options = parser.parse_args()
     console = Console(stderr=False)
-    with _stack(
-        ["--port", "8080", "--amazon-port", "8081"] if options.keep else ["--port", "0", "--amazon-port", "0"]
-    ) as where:
+    port, amazon_port = ("8080", "8081") if options.keep else ("0", "0")
+    with _stack(["--port", port, "--amazon-port", amazon_port]) as where:
         exit_code = demonstrate(where, enter=options.enter, leave=options.leave, console=console)
         if options.keep:
             _keep_running(where, console)

@@ -173,10 +173,6 @@ class Functions:
             finally:
                 self.running -= 1
 
-    def environments(self, name: str) -> list[Environment]:
-        """Return the idle environments of one function."""
-        return list(self._idle[name])
-
     async def close(self) -> None:
         """End all processes, at work or not."""
         for invocation in self._invocations:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from local.functions import FunctionError, Functions
-from local.sqs.message import MessageAttribute, Received, md5_of_body
+from local.sqs.message import Received, md5_of_body
 from local.sqs.queues import SqsQueues
 from local.template import REGION, QueueSource
 
@@ -83,7 +83,10 @@ class Poller:
                 "SenderId": "AIDALOCAL",
                 "ApproximateFirstReceiveTimestamp": str(round(received.first_received_at * 1000)),
             },
-            "messageAttributes": {name: _attribute(value) for name, value in message.attributes.items()},
+            "messageAttributes": {
+                name: {"stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": "String"}
+                for name, value in message.attributes.items()
+            },
             "md5OfBody": md5_of_body(message.body),
             "eventSource": "aws:sqs",
             "eventSourceARN": self._arn,
@@ -106,15 +109,6 @@ def _cut(received: Sequence[Received]) -> list[list[Received]]:
             size = _size(each)
         batches[-1].append(each)
     return batches
-
-
-def _attribute(attribute: MessageAttribute) -> dict[str, Any]:
-    return {
-        "stringValue": attribute.value,
-        "stringListValues": [],
-        "binaryListValues": [],
-        "dataType": attribute.data_type,
-    }
 
 
 def _failures(answer: Any, batch: Sequence[Received]) -> set[str]:

@@ -97,23 +97,15 @@ class Stack:
 
     def announcement(self) -> dict[str, str]:
         """What a client needs to know."""
-        keys = {"eventKey": self.event_key, "audienceKey": self.audience_key, "signingSecret": self.signing_secret}
-        return self.urls | keys
+        return self.urls | self._keys()
+
+    def _keys(self) -> dict[str, str]:
+        return {"eventKey": self.event_key, "audienceKey": self.audience_key, "signingSecret": self.signing_secret}
 
     def _create_resources(self) -> None:
-        values: dict[str, dict[str, Any]] = {
-            "IngestSecret": {
-                "eventKey": self.event_key,
-                "audienceKey": self.audience_key,
-                "signingSecret": self.signing_secret,
-            },
-            "CredentialsSecret": {
-                "clientId": CLIENT_ID,
-                "clientSecret": self._client_secret,
-                "refreshToken": self._refresh_token,
-            },
-            "TokenSecret": {"accessToken": "", "expiresAt": 0},
-        }
+        credentials = {"clientId": CLIENT_ID, "clientSecret": self._client_secret, "refreshToken": self._refresh_token}
+        token: dict[str, Any] = {"accessToken": "", "expiresAt": 0}
+        values = {"IngestSecret": self._keys(), "CredentialsSecret": credentials, "TokenSecret": token}
         resources.create(self._template, self.urls["aws"], values)
         dynamodb = resources.client("dynamodb", self.urls["aws"])
         for audience in EXAMPLES:

@@ -23,12 +23,9 @@ _ASKED = ("client_id", "scope", "response_type", "redirect_uri", "state", "code_
 
 async def show_consent(request: web.Request) -> web.Response:
     """GET /ap/oa."""
-    try:
-        asked = read_form(parse_qsl(request.query_string, keep_blank_values=True))
-    except LoginRefusal:
-        return _refused_page("a parameter is repeated")
-    if refused := _cannot_proceed(request, asked):
-        return refused
+    asked = _authorization_request(request, request.query_string)
+    if isinstance(asked, web.Response):
+        return asked
     fields = "\n".join(
         f'<input type="hidden" name="{name}" value="{escape(asked[name])}">' for name in _ASKED if name in asked
     )
@@ -43,12 +40,9 @@ async def show_consent(request: web.Request) -> web.Response:
 
 async def answer_consent(request: web.Request) -> web.Response:
     """POST /ap/oa: the person's answer."""
-    try:
-        asked = _form(request)
-    except LoginRefusal:
-        return _refused_page("a parameter is repeated")
-    if refused := _cannot_proceed(request, asked):
-        return refused
+    asked = _authorization_request(request, request[RAW].decode(errors="replace"))
+    if isinstance(asked, web.Response):
+        return asked
     if asked.get("answer") != "allow":
         return _redirect(asked, {"error": "access_denied", "error_description": "The user denied access"})
     sandbox = request.app[SANDBOX]
@@ -86,15 +80,15 @@ def _token_form(request: web.Request) -> dict[str, str]:
         raise LoginRefusal("invalid_request", "The Authorization header must not carry a bearer token")
     if request.content_type != "application/x-www-form-urlencoded":
         raise LoginRefusal("invalid_request", "The body must be a form")
-    return _form(request)
-
-
-def _form(request: web.Request) -> dict[str, str]:
     return read_form(parse_qsl(request[RAW].decode(errors="replace"), keep_blank_values=True))
 
 
-def _cannot_proceed(request: web.Request, asked: dict[str, str]) -> web.Response | None:
-    """Refuse on the page what must not be redirected, and by redirect what may be."""
+def _authorization_request(request: web.Request, form: str) -> dict[str, str] | web.Response:
+    """Read the parameters. Refuse on the page what must not be redirected, and by redirect what may be."""
+    try:
+        asked = read_form(parse_qsl(form, keep_blank_values=True))
+    except LoginRefusal:
+        return _refused_page("a parameter is repeated")
     if asked.get("client_id") != request.app[SANDBOX].login.client_id:
         return _refused_page("the client_id is unknown")
     target = urlsplit(asked.get("redirect_uri", ""))
@@ -102,14 +96,16 @@ def _cannot_proceed(request: web.Request, asked: dict[str, str]) -> web.Response
         target.scheme == "https" or (target.scheme == "http" and target.hostname in _LOCAL_HOSTS)
     ):
         return _refused_page("the redirect_uri is not an HTTPS address")
-    if asked.get("response_type") != "code":
-        return _redirect(asked, {"error": "unsupported_response_type", "error_description": "Ask for a code"})
     scopes = asked.get("scope", "").split()
-    if not scopes or not SCOPES.issuperset(scopes):
-        return _redirect(asked, {"error": "invalid_scope", "error_description": "A scope is unknown or missing"})
-    if asked.get("code_challenge_method", "plain") not in ("S256", "plain"):
-        return _redirect(asked, {"error": "invalid_request", "error_description": "code_challenge_method"})
-    return None
+    if asked.get("response_type") != "code":
+        error, description = "unsupported_response_type", "Ask for a code"
+    elif not scopes or not SCOPES.issuperset(scopes):
+        error, description = "invalid_scope", "A scope is unknown or missing"
+    elif asked.get("code_challenge_method", "plain") not in ("S256", "plain"):
+        error, description = "invalid_request", "code_challenge_method"
+    else:
+        return asked
+    return _redirect(asked, {"error": error, "error_description": description})
 
 
 def _redirect(asked: dict[str, str], answer: dict[str, str]) -> web.Response:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -13,15 +12,6 @@ from local.amazon.refusals import Refusal
 from local.amazon.sandbox import Sandbox
 
 type Read = Callable[[Sandbox, web.Request], Any]
-
-
-def list_audiences(sandbox: Sandbox, _request: web.Request) -> Any:
-    """GET /sandbox/audiences: all of them, without their members."""
-    now = sandbox.now()
-    return [
-        {"audienceId": str(known.audience_id), "name": known.name, **known.sizes(now)}
-        for known in sandbox.audiences.values()
-    ]
 
 
 def show_audience(sandbox: Sandbox, request: web.Request) -> Any:
@@ -51,18 +41,6 @@ def show_ledger(sandbox: Sandbox, request: web.Request) -> Any:
 def show_violations(sandbox: Sandbox, _request: web.Request) -> Any:
     """GET /sandbox/violations: what Amazon takes but advises against."""
     return sandbox.ledger.violations()
-
-
-def show_state(sandbox: Sandbox, _request: web.Request) -> Any:
-    """GET /sandbox/state: counts, by which to wait until nothing is pending."""
-    return {
-        "audiences": len(sandbox.audiences),
-        "pendingJobs": len(sandbox.jobs.pending),
-        "requests": sandbox.requests.received,
-        "records": sandbox.ledger.received,
-        "violations": len(sandbox.ledger.violations()),
-        "options": asdict(sandbox.options),
-    }
 
 
 def show_faults(sandbox: Sandbox, _request: web.Request) -> Any:
@@ -95,12 +73,10 @@ async def reset(request: web.Request) -> web.Response:
 def routes() -> list[web.RouteDef]:
     """Every path of the sandbox's own."""
     return [
-        web.get("/sandbox/audiences", _shown(list_audiences)),
         web.get("/sandbox/audiences/{audienceId}", _shown(show_audience)),
         web.get("/sandbox/requests", _shown(show_requests)),
         web.get("/sandbox/ledger", _shown(show_ledger)),
         web.get("/sandbox/violations", _shown(show_violations)),
-        web.get("/sandbox/state", _shown(show_state)),
         web.get("/sandbox/faults", _shown(show_faults)),
         web.put("/sandbox/faults", set_faults),
         web.delete("/sandbox/faults", clear_faults),

@@ -107,16 +107,14 @@ class Jobs:
 
     def submit(self, job_id: str, upload: Upload, fault: JobFault, now: float) -> Job:
         """Queue an upload, as of `now`."""
-        by_action = {"CREATE": set[str](), "DELETE": set[str]()}
-        for record in upload.records:
-            by_action[record.action].add(record.external_user_id)
-        job = Job(job_id, upload, fault, creates=frozenset(by_action["CREATE"]), deletes=frozenset(by_action["DELETE"]))
+        creates = frozenset(record.external_user_id for record in upload.records if record.action == "CREATE")
+        deletes = frozenset(record.external_user_id for record in upload.records if record.action == "DELETE")
+        job = Job(job_id, upload, fault, creates=creates, deletes=deletes)
         self._by_id[job_id] = self.pending[job_id] = job
-        arrival = next(self._arrivals)
         job.rank = self._random.random()
         job.due = now + fault.delay if fault.delay is not None else self._next_sweep(now + self._delay)
         if fault.order == "reverse":
-            job.rank = -arrival
+            job.rank = -next(self._arrivals)
             self._reversed = [waiting for waiting in self._reversed if waiting.job_id in self.pending] + [job]
             together = max(waiting.due for waiting in self._reversed)
             for waiting in self._reversed:

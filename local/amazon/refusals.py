@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Set as AbstractSet
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, NoReturn
 
 from pydantic import ConfigDict
 
@@ -50,11 +50,6 @@ def only_fields(value: Any, allowed: AbstractSet[str], field: str) -> dict[str, 
     if not value.keys() <= allowed:
         raise Refusal(f"{field} has an unknown property")
     return value
-
-
-def is_whole_number(value: Any) -> TypeGuard[int | float]:
-    """Return whether a JSON number has no fraction; unlike ids, ordinary numbers may be written 1.0."""
-    return type(value) is int or (type(value) is float and value.is_integer())
 
 
 def _refuse_constant(_name: str) -> NoReturn:

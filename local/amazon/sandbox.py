@@ -1,5 +1,6 @@
 """The state behind the sandbox's API, and what an accepted request does to it."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -116,18 +117,12 @@ class Sandbox:
         audience_id = str(upload.audience_id)
         earlier = [job for job in self.jobs.pending.values() if job.upload.audience_id == upload.audience_id]
         job = self.jobs.submit(job_id, upload, effect.job, now)
-        crossing: set[str] = set()
-        for other in earlier:
-            crossing |= (job.deletes & other.creates) | (job.creates & other.deletes)
-        for user in sorted(crossing):
+        opposite = [(job.deletes & other.creates) | (job.creates & other.deletes) for other in earlier]
+        for user in sorted(set().union(*opposite)):
             self.ledger.violate("opposite_actions_pending", request, audienceId=audience_id, externalUserId=user)
-        if len(job.creates) + len(job.deletes - job.creates) < len(upload.records):
-            seen: set[str] = set()
-            for record in upload.records:
-                user = record.external_user_id
-                if user in seen:
-                    self.ledger.violate("member_twice", request, audienceId=audience_id, externalUserId=user)
-                seen.add(user)
+        users = Counter(record.external_user_id for record in upload.records)
+        for user in (users - Counter(set(users))).elements():
+            self.ledger.violate("member_twice", request, audienceId=audience_id, externalUserId=user)
 
     def _check_target(self, upload: Upload, request: int) -> None:
         audience = self.audiences.get(upload.audience_id)

@@ -72,18 +72,16 @@ async def _answer(
             answer = handled
     if effect.redirect is not None:
         return web.Response(status=effect.status or 307, headers={"Location": effect.redirect})
-    if (effect.status, effect.body) == (None, None) and not effect.headers:
-        return answer
     status = effect.status or answer.status
-    if effect.body is None:
-        if effect.status is not None:
-            answer = web.json_response({"message": web.Response(status=status).reason}, status=status)
-        answer.headers.update(effect.headers)
-        return answer
-    is_text = isinstance(effect.body, str)
-    body = effect.body if is_text else json.dumps(effect.body)
-    headers = {"Content-Type": "text/html" if is_text else "application/json"} | dict(effect.headers)
-    return web.Response(status=status, body=body.encode(), headers=headers)
+    if effect.body is not None:
+        is_text = isinstance(effect.body, str)
+        body = effect.body if is_text else json.dumps(effect.body)
+        headers = {"Content-Type": "text/html" if is_text else "application/json"} | dict(effect.headers)
+        return web.Response(status=status, body=body.encode(), headers=headers)
+    if effect.status is not None:
+        answer = web.json_response({"message": web.Response(status=status).reason}, status=status)
+    answer.headers.update(effect.headers)
+    return answer
 
 
 def _reset(request: web.Request) -> web.Response:

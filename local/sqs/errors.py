@@ -73,10 +73,6 @@ class OverLimit(SqsError, code="OverLimit"):
     """Too many messages are in flight."""
 
 
-class UnsupportedOperation(SqsError):
-    """Valid at AWS, and left out here."""
-
-
 class InvalidParameterValueException(SqsError, code="InvalidParameterValue", namespace="com.amazon.coral.service"):
     """A parameter out of its range. Not modelled: boto3 raises ClientError."""
 

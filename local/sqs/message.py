@@ -9,21 +9,13 @@ from local.sqs.errors import ReceiptHandleIsInvalid
 
 
 @dataclass(frozen=True, slots=True)
-class MessageAttribute:
-    """A text beside the body. SQS has binary values too; nobody here sends one."""
-
-    data_type: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
 class Message:
     """What was sent. It stays as it is, however often it is received."""
 
     id: str
     body: str
     sent_at: float  # epoch seconds; kept when the redrive policy moves the message to the dead letters
-    attributes: Mapping[str, MessageAttribute] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)  # all of the type String
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +28,9 @@ class Received:
     first_received_at: float  # epoch seconds
 
 
-def size_of(body: str, attributes: Mapping[str, MessageAttribute]) -> int:
+def size_of(body: str, attributes: Mapping[str, str]) -> int:
     """Bytes that count against the limits of a message and of a batch: body, attribute names, types and values."""
-    texts = [body, *attributes]
-    for attribute in attributes.values():
-        texts += [attribute.data_type, attribute.value]
-    return sum(len(text.encode()) for text in texts)
+    return len(body.encode()) + sum(len(f"{name}String{value}".encode()) for name, value in attributes.items())
 
 
 def md5_of_body(body: str) -> str:
@@ -49,15 +38,15 @@ def md5_of_body(body: str) -> str:
     return hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
 
 
-def md5_of_attributes(attributes: Mapping[str, MessageAttribute]) -> str:
+def md5_of_attributes(attributes: Mapping[str, str]) -> str:
     """Lowercase hex, as in MD5OfMessageAttributes.
 
     Source: Amazon SQS Developer Guide, "Calculating the MD5 message digest for message attributes": by name, each
     part with its length in four bytes, and before the value one byte that is 1 for text.
     """
     digest = hashlib.md5(usedforsecurity=False)
-    for name, attribute in sorted(attributes.items()):
-        digest.update(_with_length(name) + _with_length(attribute.data_type) + b"\x01" + _with_length(attribute.value))
+    for name, value in sorted(attributes.items()):
+        digest.update(_with_length(name) + _with_length("String") + b"\x01" + _with_length(value))
     return digest.hexdigest()
 
 

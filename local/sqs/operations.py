@@ -16,9 +16,8 @@ from local.sqs.errors import (
     SqsError,
     TooManyEntriesInBatchRequest,
     UnknownOperationException,
-    UnsupportedOperation,
 )
-from local.sqs.message import MessageAttribute, Received, md5_of_attributes, md5_of_body, size_of
+from local.sqs.message import Received, md5_of_attributes, md5_of_body, size_of
 from local.sqs.parameters import Parameters
 from local.sqs.queues import SqsQueues
 from local.sqs.settings import MAX_BYTES, MAX_DELAY, MAX_VISIBILITY, MAX_WAIT
@@ -168,7 +167,7 @@ class _Content(NamedTuple):
     """The part of a message that its sender chooses."""
 
     body: str
-    attributes: dict[str, MessageAttribute]
+    attributes: dict[str, str]
     delay: int | None  # seconds; None for the queue's own
 
     @property
@@ -182,10 +181,10 @@ def _content(entry: Parameters) -> _Content:
     return _Content(_clean(entry.text("MessageBody")), attributes, entry.number("DelaySeconds", 0, MAX_DELAY))
 
 
-def _attribute(value: Parameters) -> MessageAttribute:
+def _attribute(value: Parameters) -> str:
     if value.text("DataType") != "String":
-        raise UnsupportedOperation("The local queue server takes message attributes of the type String only.")
-    return MessageAttribute("String", _clean(value.text("StringValue")))
+        raise InvalidParameterValueException("The local queue server takes message attributes of the type String only.")
+    return _clean(value.text("StringValue"))
 
 
 def _clean(text: str) -> str:
@@ -245,6 +244,6 @@ def _delivery(received: Received, system: set[str], chosen: set[str]) -> Answer:
     if attached := {name: value for name, value in message.attributes.items() if name in chosen or "All" in chosen}:
         answer["MD5OfMessageAttributes"] = md5_of_attributes(attached)  # of those returned, not of all
         answer["MessageAttributes"] = {
-            name: {"DataType": value.data_type, "StringValue": value.value} for name, value in attached.items()
+            name: {"DataType": "String", "StringValue": value} for name, value in attached.items()
         }
     return answer

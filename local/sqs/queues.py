@@ -10,7 +10,7 @@ from math import inf
 from uuid import uuid4
 
 from local.sqs.errors import InvalidAttributeValue, OverLimit, QueueDoesNotExist, QueueNameExists
-from local.sqs.message import Message, MessageAttribute, Received
+from local.sqs.message import Message, Received
 from local.sqs.queue import Counts, Queue
 from local.sqs.settings import QueueSettings
 
@@ -61,7 +61,7 @@ class SqsQueues:
         body: str,
         *,
         delay: int | None = None,
-        attributes: Mapping[str, MessageAttribute] | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> Message:
         """Put a message into a queue; `delay` in seconds, None for the queue's own. The limits are the caller's."""
         found, now = self.find(queue), self._clock()

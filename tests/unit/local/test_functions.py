@@ -146,7 +146,7 @@ def test_a_process_that_ended_while_idle_costs_no_invocation(run: Callable[..., 
     async def test(functions: Functions, _: list[str]) -> None:
         pid = await functions.invoke("F", {"do": "pid"})
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: not functions.environments("F")[0].is_alive)
+        await until(lambda: not functions._idle["F"][0].is_alive)
         assert await functions.invoke("F", {"do": "pid"}) != pid
 
     run(test)
@@ -188,7 +188,7 @@ def test_an_invocation_runs_on_when_its_caller_goes_away_and_nobody_gets_its_ans
         answer = await functions.invoke("F", {"do": "tell"})
         assert answer["event"] == {"do": "tell"}
         await until(lambda: functions.running == 0)
-        assert len(functions.environments("F")) == 2
+        assert len(functions._idle["F"]) == 2
 
     run(test)
 
@@ -196,7 +196,7 @@ def test_an_invocation_runs_on_when_its_caller_goes_away_and_nobody_gets_its_ans
 def test_closing_ends_every_process_also_those_at_work(run: Callable[..., None]) -> None:
     async def test(functions: Functions, _: list[str]) -> None:
         await functions.warm("F", 2)
-        pids = [environment.process.pid for environment in functions.environments("F")]
+        pids = [environment.process.pid for environment in functions._idle["F"]]
         at_work = asyncio.create_task(functions.invoke("F", {"do": "sleep", "seconds": 20}))
         await asyncio.sleep(0.1)
         async with asyncio.timeout(10):
@@ -213,6 +213,6 @@ def test_a_handler_that_cannot_be_imported_is_told_and_leaves_nothing_behind(run
             with pytest.raises(FunctionError, match="cannot be imported"):
                 await functions.invoke("F", {"do": "pid"})
         assert "ModuleNotFoundError: No module named 'no_such_module'" in lines
-        assert (functions.running, functions.environments("F")) == (0, [])
+        assert (functions.running, functions._idle["F"]) == (0, [])
 
     run(test, handler="broken.lambda_handler")

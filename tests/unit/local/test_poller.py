@@ -9,7 +9,6 @@ import pytest
 
 from local.functions import FunctionError, Functions
 from local.poller import MAX_PAYLOAD, Poller
-from local.sqs.message import MessageAttribute
 from local.sqs.queues import SqsQueues
 from local.template import QueueSource
 
@@ -84,7 +83,7 @@ def run(
         queues = SqsQueues(time.time)
         queues.create("work")
         for body in bodies:
-            queues.send("work", body, attributes={"kind": MessageAttribute("String", "test")})
+            queues.send("work", body, attributes={"kind": "test"})
         poller = Poller(queues, "work", ARN, source, function)
         polling = asyncio.create_task(poller.run())
         try:
