@@ -1,7 +1,7 @@
 """The Amazon Ads calls we make. Knows the endpoints; knows nothing of Segment or of queues.
 
-All raise what an exchange raises (exchange.py): RequestRejected and its kinds where Amazon refuses,
-TransientError and its kinds where the same call can succeed later. Ids are decimal digits here, integers only within a body.
+All raise what an exchange raises (exchange.py): RequestRejected and its kinds where Amazon refuses, TransientError and
+its kinds where the same call can succeed later. Ids are decimal digits here, integers only within a body.
 """
 
 import json

@@ -14,10 +14,9 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 
-from audience_sync.amazon_ads.answer import read_within
 from audience_sync.amazon_ads.login import AccessTokens, Token
 from audience_sync.amazon_ads.redaction import redact
-from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
+from audience_sync.amazon_ads.transport import TotalTimeoutAdapter, read_within
 from audience_sync.errors import (
     AccessDenied,
     NotFound,

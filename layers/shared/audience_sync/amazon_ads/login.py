@@ -10,12 +10,11 @@ from typing import Any, Protocol, TypeGuard
 import requests
 from urllib3.exceptions import HTTPError
 
-from audience_sync.amazon_ads.answer import read_within
-from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
+from audience_sync.amazon_ads.transport import TotalTimeoutAdapter, read_within
 from audience_sync.errors import AudienceSyncError, InvalidSettings, OutcomeUnknown, TokenUnavailable, TransientError
 
 TIMEOUT = (3.0, 10.0)  # seconds to connect, to wait for each read
-TOTAL = 15.0  # seconds for the whole answer
+TOTAL_TIMEOUT = 15.0  # seconds for the whole answer
 MARGIN = 120.0  # seconds before its expiry from which a token is not used any more
 LIFETIME = 3600.0  # seconds; Amazon's own figure, used where an answer gives none that makes sense
 FAILURE_BACKOFF = 30.0  # seconds for which a login that failed is not tried again: it may take its whole time each time
@@ -95,11 +94,11 @@ class Login:
         refused, until = self._refused
         if refused == form["refresh_token"] and self._now() < until:
             raise _refusal()
-        deadline = self._monotonic() + TOTAL
+        deadline = self._monotonic() + TOTAL_TIMEOUT
         try:
             # No Authorization header: the token endpoint refuses requests that carry one.
             with (
-                self._total_timeout.limit(TOTAL),
+                self._total_timeout.limit(TOTAL_TIMEOUT),
                 self._session.post(
                     self._token_url, data=form, timeout=TIMEOUT, allow_redirects=False, stream=True
                 ) as response,
