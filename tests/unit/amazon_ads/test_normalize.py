@@ -21,9 +21,10 @@ from audience_sync.amazon_ads.normalize import (
     identifiers,
     normalize,
 )
+from audience_sync.fields import IDENTIFIERS
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
-FIELDS = ("email", "phone", "first_name", "last_name", "address", "city", "state", "postal")
+FIELDS = tuple(identifier.name for identifier in IDENTIFIERS)
 DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 A_DIGEST = hashlib.sha256(b"abc@example.com").hexdigest()
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
+from audience_sync.fields import FIELDS
 from audience_sync.segment.mapping_config import (
     DEFAULT_MAPPING,
-    FIELDS,
     MAX_MAPPINGS,
     CompiledMapping,
     Mapping,
@@ -41,10 +41,11 @@ def test_a_document_is_a_list_or_an_object_that_holds_it(document: Any) -> None:
 
 
 def test_every_field_of_a_record_can_be_mapped() -> None:
-    fields = {name: {"@path": f"$.{name}"} for name in FIELDS}
+    values = {field.name: f"a {field.name}" for field in FIELDS}
+    fields = {name: {"@path": f"$.{name}"} for name in values}
     [mapping] = parse_mappings([written(fields=fields)], compile_trigger)
     compiled = CompiledMapping(mapping, compile_trigger(mapping.trigger))
-    assert compiled.fields_of({name: name for name in FIELDS}) == {name: name for name in FIELDS}
+    assert compiled.fields_of(values) == values
 
 
 def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
@@ -94,12 +95,12 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
         ),
         pytest.param(
             [written(fields={"external_user_id": "everyone"})],
-            'mapping "Entered": fields.external_user_id: the same for everybody; give a directive',
+            'mapping "Entered": fields.external_user_id: the same for every member; give a directive',
             id="one member id for all",
         ),
         pytest.param(
             [written(fields=FIELD | {"email": {"@case": {"operator": "lower", "value": {"@literal": "A@B.CO"}}}})],
-            "fields.email: the same for everybody",
+            "fields.email: the same for every member",
             id="one e-mail address for all, in disguise",
         ),
         pytest.param(
@@ -124,7 +125,13 @@ def test_a_wrong_document_is_refused_with_name_position_and_remedy(document: Any
     assert words in str(refusal.value)
 
 
-def test_what_may_be_the_same_for_everybody_is_taken() -> None:
+@pytest.mark.parametrize("name", [field.name for field in FIELDS if field.personal])
+def test_a_personal_field_must_not_be_the_same_for_every_member(name: str) -> None:
+    with pytest.raises(InvalidMapping, match=f"fields.{name}: the same for every member"):
+        parse_mappings([written(fields=FIELD | {name: "a constant"})], compile_trigger)
+
+
+def test_what_may_be_the_same_for_every_member_is_taken() -> None:
     constant = {"country": "DE", "audience_id": "418273650912345678", "city": "Bonn", "state": "NW", "tcf": "CPx"}
     [mapping] = parse_mappings([written(fields=FIELD | constant)], compile_trigger)
     assert CompiledMapping(mapping, compile_trigger(mapping.trigger)).fields_of({"userId": "cust_1"}) == {

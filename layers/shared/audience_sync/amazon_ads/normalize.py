@@ -19,6 +19,7 @@ from audience_sync.amazon_ads.normalization.fields import (
     normalize_state,
 )
 from audience_sync.amazon_ads.normalization.phone import normalize_phone
+from audience_sync.fields import IDENTIFIERS
 
 type Rule = Callable[[str, str | None], str | None]
 
@@ -28,17 +29,17 @@ COUNTRIES = frozenset("AE AU BE BR CA DE EG ES FR GB IN IT JP MX NL PL SA SE SG 
 MAX_LENGTH = 1024  # characters: no identifier is longer, and no value takes noticeable time
 MAX_BITS = 256  # of an integer, which takes 78 digits: room for all-digit digests, and safe to print
 
-_RULES: dict[str, tuple[str, Rule]] = {  # our name: Amazon's name, rule
-    "email": ("email", normalize_email),
-    "phone": ("phone", lambda text, country: normalize_phone(ascii_digits(text), country)),
-    "first_name": ("firstname", normalize_name),
-    "last_name": ("lastname", normalize_name),
-    "address": ("address", normalize_address),
-    "city": ("city", normalize_city),
-    "state": ("state", normalize_state),
-    "postal": ("postal", normalize_postal),
+_RULES: dict[str, Rule] = {  # one for each identifier
+    "email": normalize_email,
+    "phone": lambda text, country: normalize_phone(ascii_digits(text), country),
+    "first_name": normalize_name,
+    "last_name": normalize_name,
+    "address": normalize_address,
+    "city": normalize_city,
+    "state": normalize_state,
+    "postal": normalize_postal,
 }
-_RULES |= {target: (target, rule) for target, rule in _RULES.values()}
+_IDENTIFIERS = {spelling: field for field in IDENTIFIERS for spelling in (field.name, field.amazon_name)}
 
 _HEX_DIGITS = "0123456789abcdefABCDEF"
 _DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
@@ -48,7 +49,7 @@ def normalize(field: str, value: object, country: str | None) -> str | None:
     """Bring one trait into the form that Amazon hashes.
 
     Args:
-        field: email, phone, first_name, last_name, address, city, state or postal; firstname and lastname too.
+        field: an identifier of fields.py, by our name or Amazon's: email, phone, first_name (or firstname), ...
         value: whatever Segment sent. Text and integers are used; null, booleans, floats, lists and objects are not.
         country: ISO 3166-1 alpha-2 in any case, UK included. Where it is None or unknown, the general rules apply.
 
@@ -59,7 +60,7 @@ def normalize(field: str, value: object, country: str | None) -> str | None:
     Raises:
         ValueError: an unknown field.
     """
-    _, rule = _rule(field)
+    _, rule = _name_and_rule(field)
     text = _clean(value)
     return None if not text or _is_digest(text) else rule(text, country_code(country)) or None
 
@@ -79,7 +80,7 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
     Raises:
         ValueError: an unknown field.
     """
-    _, rule = _rule(field)
+    _, rule = _name_and_rule(field)
     return _hashed(rule, _clean(value), country_code(country))
 
 
@@ -103,9 +104,9 @@ def identifiers(
     country = country_code(country)
     identity = {}
     for field, value in traits.items():
-        target, rule = _rule(field)
+        amazon_name, rule = _name_and_rule(field)
         if digest := _hashed(rule, _clean(value), country):
-            identity[target] = digest
+            identity[amazon_name] = digest
     if not identity:
         return []
     if literal_email and "email" in identity:
@@ -128,9 +129,11 @@ def country_code(value: object) -> str | None:
     return "GB" if code == "UK" else code
 
 
-def _rule(field: str) -> tuple[str, Rule]:
+def _name_and_rule(field: str) -> tuple[str, Rule]:
+    """Return Amazon's name of a field, and how to normalize it."""
     try:
-        return _RULES[field]
+        identifier = _IDENTIFIERS[field]
+        return identifier.amazon_name, _RULES[identifier.name]
     except KeyError:
         raise ValueError(f"no identifier field is called {field!r}") from None
 

@@ -7,21 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
+from audience_sync.fields import FIELDS
 from audience_sync.segment.directives.compiler import did_you_mean, display
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.mapping import compile_field
 
-FIELDS = (
-    *("external_user_id", "audience_id", "country"),
-    *("email", "phone", "first_name", "last_name", "address", "city", "state", "postal"),
-    *("amzn_ad_storage", "amzn_user_data", "tcf", "gpp", "ip"),
-)
-PERSONAL = ("external_user_id", "email", "phone", "first_name", "last_name", "address")  # never the same for everybody
 MAX_MAPPINGS = 50  # for one destination, as in Segment
 MAX_NAME = 100  # characters
 
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _AUDIENCE_ID = re.compile(r"[0-9]{1,20}")
+_FIELD_NAMES = tuple(field.name for field in FIELDS)
+_PERSONAL = frozenset(field.name for field in FIELDS if field.personal)
 _KEYS = ("name", "trigger", "fields", "enabled", "enable_batching")
 
 type Trigger = Callable[[Event[str, Any]], bool]
@@ -125,7 +122,7 @@ def _mapping(told: Any, at: str) -> Mapping:
     fields = told.get("fields")
     if not isinstance(fields, dict):
         raise InvalidMapping(f"{_title(name)}: fields: not an object; give a directive for each field")
-    _check_known(fields, FIELDS, "field", f"{_title(name)}: fields")
+    _check_known(fields, _FIELD_NAMES, "field", f"{_title(name)}: fields")
     if "external_user_id" not in fields:
         raise InvalidMapping(f"{_title(name)}: fields: external_user_id is missing; every record needs one, map it")
     for switch in ("enabled", "enable_batching"):
@@ -143,9 +140,9 @@ def _check_constants(mapping: Mapping) -> None:
         if isinstance(told, str) and (told.startswith("$.") or "{{" in told):
             directive = "@path" if told.startswith("$.") else "@template"
             raise InvalidMapping(f'{at}: a plain text; did you mean {{"{directive}": "{display(told)}"}}?')
-        if name in PERSONAL:
+        if name in _PERSONAL:
             raise InvalidMapping(
-                f"{at}: the same for everybody; give a directive that looks at the event, such as @path"
+                f"{at}: the same for every member; give a directive that reads the event, such as @path"
             )
         if name == "country" and isinstance(told, str) and not _COUNTRY.fullmatch(told):
             raise InvalidMapping(f"{at}: no country code; give two letters, such as US")
