@@ -14,7 +14,7 @@ from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.mapping import compile_field
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from tests.contract.segment import node
-from tests.contract.segment.mapping_cases import Maker
+from tests.contract.segment.mapping_cases import Generator
 
 SEED = 2026
 CASES = 6_000
@@ -229,8 +229,8 @@ def example_events() -> list[dict[str, Any]]:
 def compared() -> tuple[list[Compared], dict[str, Compared], list[Compared]]:
     """Ask Segment's code once for everything: generated cases, examples of differences, the default mapping."""
     node.required()
-    maker = Maker(SEED)
-    cases = [maker.case() for _ in range(CASES)] + [difference.example for difference in DIFFERENCES.values()]
+    generator = Generator(SEED)
+    cases = [generator.case() for _ in range(CASES)] + [difference.example for difference in DIFFERENCES.values()]
     cases += [(DEFAULT_MAPPING.fields, event) for event in example_events()]
     every = [
         Compared(directive, event, ours(directive, event), theirs)

@@ -1,4 +1,4 @@
-"""Identifiers: the vectors, what never happens, and what is left out."""
+"""Identifiers: the test vectors, what never happens, and what is left out."""
 
 import hashlib
 import json
@@ -123,7 +123,7 @@ def test_a_state_code_stays_as_it_is(country: str) -> None:
         pytest.param("city", None, "a" * 63 + " a", "a" * 64, None, id="a word that reads like a digest"),
     ],
 )
-def test_normalizing_twice_is_no_use_for_addresses_and_phones(
+def test_addresses_and_phones_can_change_when_normalized_twice(
     field: str, country: str | None, value: str, once: str, twice: str | None
 ) -> None:
     assert normalize(field, value, country) == once

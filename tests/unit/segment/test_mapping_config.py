@@ -26,13 +26,13 @@ def written(name: str = "Entered", **changes: Any) -> dict[str, Any]:
     return {"name": name, "trigger": 'type = "track"', "fields": FIELD} | changes
 
 
-def event(name: str) -> dict[str, Any]:
+def example(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
     return found
 
 
-def default_fields_of(told: dict[str, Any]) -> dict[str, Any]:
-    return CompiledMapping(DEFAULT_MAPPING, compile_trigger(DEFAULT_MAPPING.trigger)).fields_of(told)
+def default_fields_of(event: dict[str, Any]) -> dict[str, Any]:
+    return CompiledMapping(DEFAULT_MAPPING, compile_trigger(DEFAULT_MAPPING.trigger)).fields_of(event)
 
 
 @pytest.mark.parametrize("document", [[written()], {"mappings": [written()]}, {"version": 3, "mappings": [written()]}])
@@ -94,7 +94,7 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
             id="a template without its directive",
         ),
         pytest.param(
-            [written(fields={"external_user_id": "everyone"})],
+            [written(fields={"external_user_id": "all"})],
             'mapping "Entered": fields.external_user_id: the same for every member; give a directive',
             id="one member id for all",
         ),
@@ -140,7 +140,7 @@ def test_what_may_be_the_same_for_every_member_is_taken() -> None:
     }
 
 
-def test_the_trigger_is_judged_by_whoever_knows_triggers() -> None:
+def test_the_trigger_is_checked_by_the_function_that_is_passed() -> None:
     def refuse(_: str) -> None:
         raise InvalidTrigger("no such thing; leave it out", position=4)
 
@@ -167,12 +167,12 @@ def test_a_compiled_mapping_applies_where_its_trigger_holds() -> None:
 
 
 def test_the_default_mapping_is_a_mapping_like_any_other() -> None:
-    told = {"name": DEFAULT_MAPPING.name, "trigger": DEFAULT_MAPPING.trigger, "fields": DEFAULT_MAPPING.fields}
-    assert parse_mappings([told], compile_trigger) == (DEFAULT_MAPPING,)
+    entry = {"name": DEFAULT_MAPPING.name, "trigger": DEFAULT_MAPPING.trigger, "fields": DEFAULT_MAPPING.fields}
+    assert parse_mappings([entry], compile_trigger) == (DEFAULT_MAPPING,)
 
 
 def test_the_default_mapping_reads_a_track_event() -> None:
-    assert default_fields_of(event("01-track-entered-full-pii")) == {
+    assert default_fields_of(example("01-track-entered-full-pii")) == {
         "external_user_id": "cust_48121",
         "audience_id": "418273650912345678",
         "email": "maya.okafor@example.com",
@@ -187,7 +187,7 @@ def test_the_default_mapping_reads_a_track_event() -> None:
 
 
 def test_the_default_mapping_reads_an_identify_event() -> None:
-    assert default_fields_of(event("03-identify-true")) == {
+    assert default_fields_of(example("03-identify-true")) == {
         "external_user_id": "cust_48121",
         "email": "maya.okafor@example.com",
         "phone": "+12065550142",
@@ -196,8 +196,8 @@ def test_the_default_mapping_reads_an_identify_event() -> None:
     }
 
 
-def test_the_default_mapping_reads_consent_and_leaves_the_ip_address_alone() -> None:
-    found = default_fields_of(event("09-track-eu-with-consent"))
+def test_the_default_mapping_reads_consent_and_does_not_map_the_ip_address() -> None:
+    found = default_fields_of(example("09-track-eu-with-consent"))
     assert {name: found[name] for name in ("amzn_ad_storage", "amzn_user_data", "tcf", "gpp")} == {
         "amzn_ad_storage": "GRANTED",
         "amzn_user_data": "GRANTED",
@@ -208,11 +208,13 @@ def test_the_default_mapping_reads_consent_and_leaves_the_ip_address_alone() -> 
 
 
 @pytest.mark.parametrize(
-    ("told", "field", "expected"),
+    ("event", "field", "expected"),
     [
         pytest.param({"properties": {"firstName": "Ada"}}, "first_name", "Ada", id="camelCase"),
         pytest.param({"traits": {"lastName": "Byron"}}, "last_name", "Byron", id="camelCase, identify"),
-        pytest.param({"properties": {"first_name": "", "firstName": "Ada"}}, "first_name", "Ada", id="empty gives way"),
+        pytest.param(
+            {"properties": {"first_name": "", "firstName": "Ada"}}, "first_name", "Ada", id="empty: next path"
+        ),
         pytest.param(
             {"properties": {"email": "b@x.de"}, "context": {"traits": {"email": "a@x.de"}}},
             "email",
@@ -228,8 +230,8 @@ def test_the_default_mapping_reads_consent_and_leaves_the_ip_address_alone() -> 
             {"traits": {"address": {"street": "Am Hof 1"}}}, "address", "Am Hof 1", id="address object: street"
         ),
         pytest.param({"traits": {"address": "Am Hof 1"}}, "address", "Am Hof 1", id="address text"),
-        pytest.param({"properties": {"amznUserData": False}}, "amzn_user_data", False, id="a no is an answer"),
+        pytest.param({"properties": {"amznUserData": False}}, "amzn_user_data", False, id="false is a value"),
     ],
 )
-def test_the_default_mapping_finds_what_segments_would_miss(told: dict[str, Any], field: str, expected: Any) -> None:
-    assert default_fields_of(told)[field] == expected
+def test_the_default_mapping_finds_what_segments_would_miss(event: dict[str, Any], field: str, expected: Any) -> None:
+    assert default_fields_of(event)[field] == expected

@@ -1,4 +1,4 @@
-"""The consent signals of one record (`userConsent`), and when an addition may not go without them."""
+"""Builds the consent signals of one record (`userConsent`), and refuses additions that need one and have none."""
 
 import ipaddress
 import re
@@ -13,7 +13,7 @@ ConsentPolicy = Literal["require", "pass"]
 
 MAX_SIGNAL = 16_384  # characters of a TCF or GPP string; real ones stay far below, and a record must fit its message
 
-_IAB = re.compile(r"[0-9A-Za-z_.~-]+")  # Base64 for URLs, sections and segments: no room for an address
+_IAB = re.compile(r"[0-9A-Za-z_.~-]+")  # Base64 for URLs, sections and segments: no @, so no e-mail address
 SIGNALS = tuple(signal.name for signal in CONSENT_SIGNALS)
 _AMAZON_NAMES = {signal.name: signal.amazon_name for signal in CONSENT_SIGNALS}
 
@@ -25,14 +25,14 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
         fields: those of SIGNALS; absent or empty ones are left out. An IP address is clear text: it is sent because
             a mapping names it, and only then.
         country: the member's country, which decides whether consent is required.
-        policy: "require" refuses an addition from the UK, the EEA or Switzerland unless somebody has consented:
+        policy: "require" refuses an addition from the UK, the EEA or Switzerland unless there is consent:
             amznUserData is granted, or there is a TCF or GPP string; "pass" leaves that to Amazon.
 
     Returns:
-        {} where there is nothing to say, else {"geo": {...}, "consent": {...}}.
+        {} where there is no signal, else {"geo": {...}, "consent": {...}}.
 
     Raises:
-        RejectedEvent: consent is missing where it is required, or denied, whatever the policy; or a signal is none.
+        RejectedEvent: consent is missing where it is required, or denied under any policy; or a signal is malformed.
     """
     amzn = {
         _AMAZON_NAMES[name]: value
@@ -69,7 +69,7 @@ def _is_ip(text: str) -> bool:
 
 
 def _granted_or_denied(value: Any) -> str | None:
-    """Read one of Amazon's own signals. Only a clear yes is a yes; "unknown" and "not applicable" say nothing."""
+    """Read one of Amazon's own signals. Only a clear yes is a yes; "unknown" and "not applicable" count as absent."""
     if value is True:
         return "GRANTED"
     word = value.strip().upper() if isinstance(value, str) else value

@@ -1,7 +1,7 @@
-"""From a trait to the identifier that Amazon matches people by.
+"""Turns traits into the identifiers by which Amazon matches people.
 
-Amazon compares digests. One that was made of differently normalized text never matches, and nobody reports an error;
-so each rule is the one that reproduces the digests of Amazon's own file preparation tool. Sources, measured match
+Amazon compares digests. A digest of differently normalized text never matches, and no error is reported. So each rule
+is the one that reproduces the digests of Amazon's own file preparation tool. Sources, measured match
 shares and what other connectors do instead: docs/normalization.md.
 """
 
@@ -26,7 +26,7 @@ type Rule = Callable[[str, str | None], str | None]
 COUNTRIES = frozenset("AE AU BE BR CA DE EG ES FR GB IN IT JP MX NL PL SA SE SG TR US".split())
 """Where Amazon matches hashed identifiers. Other countries are normalized too, but expect no match."""
 
-MAX_LENGTH = 1024  # characters: no identifier is longer, and no value takes noticeable time
+MAX_LENGTH = 1024  # characters: no identifier is longer, and no value may take noticeable time
 MAX_BITS = 256  # of an integer, which takes 78 digits: room for all-digit digests, and safe to print
 
 _RULES: dict[str, Rule] = {  # one for each identifier
@@ -46,7 +46,7 @@ _DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 def normalize(field: str, value: object, country: str | None) -> str | None:
-    """Bring one trait into the form that Amazon hashes.
+    """Normalize one trait to the text that Amazon hashes.
 
     Args:
         field: an identifier of fields.py, by our name or Amazon's: email, phone, first_name (or firstname), ...
@@ -66,7 +66,7 @@ def normalize(field: str, value: object, country: str | None) -> str | None:
 
 
 def identifier(field: str, value: object, country: str | None) -> str | None:
-    """Normalize and hash one trait. A value that already is a SHA-256 digest passes, in lower case.
+    """Normalize and hash one trait. A value that already is a SHA-256 digest is kept, in lower case.
 
     Args:
         field: as for `normalize`.
@@ -75,7 +75,7 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
 
     Returns:
         64 lower-case hex digits. None where `normalize` leaves nothing, and for the digest of the empty text, which
-        strangers would share.
+        unrelated people would share.
 
     Raises:
         ValueError: an unknown field.
@@ -87,13 +87,13 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
 def identifiers(
     traits: Mapping[str, object], country: str | None, *, literal_email: bool = False
 ) -> list[dict[str, str]]:
-    """Make a record's hashedPII of the traits of one person.
+    """Build a record's hashedPII from the traits of one person.
 
     Args:
         traits: field name, as for `normalize`, to value.
         country: as for `normalize`.
         literal_email: where the e-mail rule changes an address beyond case, add the digest of the address as written
-            as a second identity. It meets customers whose "+" Amazon may have kept, and cannot add a stranger.
+            as a second identity. It matches customers whose "+" Amazon may have kept, and cannot match another person.
 
     Returns:
         Usually one object of digests under Amazon's field names. Empty when no trait is left.
@@ -117,7 +117,7 @@ def identifiers(
 
 
 def country_code(value: object) -> str | None:
-    """Read a country as ISO 3166-1 alpha-2: trimmed, upper case, GB for UK. None unless two ASCII letters are there."""
+    """Read a country as ISO 3166-1 alpha-2: trimmed, upper case, GB for UK. None for anything else."""
     if not isinstance(value, str) or len(value) > MAX_LENGTH:
         return None
     if value in COUNTRIES:
@@ -147,7 +147,7 @@ def _hashed(rule: Rule, text: str, country: str | None) -> str | None:
 
 
 def _is_digest(text: str) -> bool:
-    """Whether the text is a SHA-256 digest; MD5 and SHA-1 are of no use to Amazon and count as text."""
+    """Return whether the text is a SHA-256 digest; Amazon cannot use MD5 and SHA-1, so they count as text."""
     return len(text) == 64 and not text.strip(_HEX_DIGITS)
 
 
