@@ -131,11 +131,10 @@ def country_code(value: object) -> str | None:
 
 def _name_and_rule(field: str) -> tuple[str, Rule]:
     """Return Amazon's name of a field, and how to normalize it."""
-    try:
-        identifier = _IDENTIFIERS[field]
-        return identifier.amazon_name, _RULES[identifier.name]
-    except KeyError:
-        raise ValueError(f"no identifier field is called {field!r}") from None
+    mapped = _IDENTIFIERS.get(field)
+    if mapped is None:
+        raise ValueError(f"no identifier field is called {field!r}")
+    return mapped.amazon_name, _RULES[mapped.name]
 
 
 def _hashed(rule: Rule, text: str, country: str | None) -> str | None:
