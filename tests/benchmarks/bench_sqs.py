@@ -1,6 +1,6 @@
 """What the local AWS endpoint does per second for one boto3 client: `python -m tests.benchmarks.bench_sqs`.
 
-Prints one line of JSON per figure. The server runs in a process of its own, as it does for everyone but the poller.
+Prints one line of JSON per figure. The server runs in a process of its own, as it does for all clients but the poller.
 boto3 itself spends most of a millisecond of processor time on each call.
 """
 

@@ -8,7 +8,7 @@ import pytest
 
 from audience_sync.aws.audience_table import MAPPINGS_KEY
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.mapping_config import first_of
+from audience_sync.segment.mapping_config import first_passing
 from cli.errors import AlreadyReported, NotConfirmed, OperatorError, WrongUsage
 from cli.mappings import apply, check, plain, show, try_
 from cli.screen import Screen
@@ -146,7 +146,7 @@ def test_a_stored_list_of_mappings_is_in_force_without_a_version(
     ("directive", "text"),
     [
         pytest.param({"@path": "$.userId"}, "$.userId", id="path"),
-        pytest.param(first_of("blank", "$.a", "$.b", "$.c"), "$.a, else $.b, else $.c", id="first of several"),
+        pytest.param(first_passing("blank", "$.a", "$.b", "$.c"), "$.a, else $.b, else $.c", id="first of several"),
         pytest.param("US", '"US"', id="constant"),
         pytest.param({"@template": "{{userId}}"}, '{"@template": "{{userId}}"}', id="anything else, as it is"),
     ],

@@ -268,23 +268,23 @@ def test_a_message_that_does_not_say_was_accepted_when_it_was_sent() -> None:
 
 
 def test_a_repetition_ends_nothing_anew() -> None:
-    assert deliver([told("a", change("m0"), is_replay=True)], Amazon()).completed == {}
+    assert deliver([told("a", change("m0"), replay=True)], Amazon()).completed == {}
 
 
 @pytest.mark.parametrize(
     ("messages", "replayed"),
     [
         pytest.param([told("a", change("m0"))], set(), id="a change"),
-        pytest.param([told("a", change("m0"), is_replay=True)], {"m0"}, id="a repetition"),
-        pytest.param([told("a", change("m0"), is_replay=True), told("b", change("m1"))], {"m0"}, id="of one of two"),
-        pytest.param([told("a", change("m0"), is_replay=True), told("b", change("m0"))], set(), id="beside the change"),
+        pytest.param([told("a", change("m0"), replay=True)], {"m0"}, id="a repetition"),
+        pytest.param([told("a", change("m0"), replay=True), told("b", change("m1"))], {"m0"}, id="of one of two"),
+        pytest.param([told("a", change("m0"), replay=True), told("b", change("m0"))], set(), id="beside the change"),
         pytest.param(
-            [told("a", change("m0", at=2), is_replay=True), told("b", change("m0"))], {"m0"}, id="of a newer one"
+            [told("a", change("m0", at=2), replay=True), told("b", change("m0"))], {"m0"}, id="of a newer one"
         ),
     ],
 )
-def test_members_of_whom_nothing_new_was_sent_are_told_apart(messages: list[Message], again: set[str]) -> None:
-    assert {member for _, member in deliver(messages, Amazon()).replayed} == again
+def test_members_of_whom_nothing_new_was_sent_are_told_apart(messages: list[Message], replayed: set[str]) -> None:
+    assert {member for _, member in deliver(messages, Amazon()).replayed} == replayed
 
 
 def test_what_goes_back_tells_how_long_the_oldest_has_waited() -> None:
