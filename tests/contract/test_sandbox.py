@@ -61,7 +61,7 @@ def test_an_encoded_body_is_refused(amazon: Amazon, body: bytes) -> None:
         pytest.param({"Accept": "*/*"}, id="any type wanted"),
         pytest.param({"Accept": f"text/html, {AUDIENCES};q=0.9"}, id="one of several types"),
         pytest.param({"Content-Type": f"{AUDIENCES}; charset=utf-8"}, id="type with a parameter"),
-        pytest.param({"Amazon-Advertising-API-Scope": "5", "X-Other": "y"}, id="headers nobody asked for"),
+        pytest.param({"Amazon-Advertising-API-Scope": "5", "X-Other": "y"}, id="headers that are not needed"),
     ],
 )
 def test_the_front_end_lets_pass(amazon: Amazon, headers: dict[str, Any]) -> None:
@@ -381,10 +381,10 @@ def test_the_request_log_shows_everything_but_secrets(amazon: Amazon) -> None:
     assert (created["method"], created["path"], created["status"]) == ("POST", METADATA, 201)
     assert sent["body"] == {"audienceId": audience_id, "records": [member("ada")]}
     assert sent["headers"]["Authorization"].startswith("Bearer sha256:")
-    told = str([login, created, sent])
-    assert amazon.token not in told
-    assert "a secret of the sandbox" not in told
-    assert "Atzr|" not in told
+    answers = str([login, created, sent])
+    assert amazon.token not in answers
+    assert "a secret of the sandbox" not in answers
+    assert "Atzr|" not in answers
     assert [entry["n"] for entry in amazon.shown("requests?since=2")] == [3]
 
 

@@ -10,8 +10,8 @@ from local.counters import KEPT, Counters
 
 def metric(*names: str, sets: int = 1, **values: Any) -> str:
     """One line of the embedded metric format, as Powertools prints it; every dimension set repeats the names."""
-    told = [{"Namespace": "AudienceSync", "Metrics": [{"Name": name, "Unit": "Count"} for name in names]}] * sets
-    return json.dumps({"_aws": {"Timestamp": 1_700_000_000_000, "CloudWatchMetrics": told}} | values)
+    directives = [{"Namespace": "AudienceSync", "Metrics": [{"Name": name, "Unit": "Count"} for name in names]}] * sets
+    return json.dumps({"_aws": {"Timestamp": 1_700_000_000_000, "CloudWatchMetrics": directives}} | values)
 
 
 def test_the_values_of_a_metric_add_up_over_lines_and_functions() -> None:

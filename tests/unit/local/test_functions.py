@@ -20,7 +20,7 @@ print("imported")
 
 def lambda_handler(event, context):
     match event["do"]:
-        case "tell":
+        case "report":
             return {"pid": os.getpid(), "event": event, "environment": dict(os.environ), "id": context.aws_request_id,
                     "milliseconds": context.get_remaining_time_in_millis(), "arn": context.invoked_function_arn}
         case "print":
@@ -84,7 +84,7 @@ def test_a_handler_gets_event_environment_and_context(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the developer's own")
 
     async def test(functions: Functions, _: list[str]) -> None:
-        event = {"do": "tell", "text": "Zoë", "big": "x" * 3_000_000}
+        event = {"do": "report", "text": "Zoë", "big": "x" * 3_000_000}
         first, second = [await functions.invoke("F", event) for _ in range(2)]
         assert first["event"] == event
         assert first["environment"]["COLOUR"] == "blue"
@@ -175,7 +175,7 @@ def test_invocations_at_once_get_a_process_each_and_the_processes_are_used_again
     run(test)
 
 
-def test_an_invocation_runs_on_when_its_caller_goes_away_and_nobody_gets_its_answer(
+def test_an_invocation_runs_on_when_its_caller_hangs_up_and_no_other_gets_its_answer(
     run: Callable[..., None],
 ) -> None:
     async def test(functions: Functions, _: list[str]) -> None:
@@ -185,8 +185,8 @@ def test_an_invocation_runs_on_when_its_caller_goes_away_and_nobody_gets_its_ans
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
         assert functions.running == 1
-        answer = await functions.invoke("F", {"do": "tell"})
-        assert answer["event"] == {"do": "tell"}
+        answer = await functions.invoke("F", {"do": "report"})
+        assert answer["event"] == {"do": "report"}
         await until(lambda: functions.running == 0)
         assert len(functions._idle["F"]) == 2
 
@@ -207,7 +207,7 @@ def test_closing_ends_every_process_also_those_at_work(run: Callable[..., None])
     run(test, timeout=30)
 
 
-def test_a_handler_that_cannot_be_imported_is_told_and_leaves_nothing_behind(run: Callable[..., None]) -> None:
+def test_a_handler_that_cannot_be_imported_is_reported_and_leaves_no_process(run: Callable[..., None]) -> None:
     async def test(functions: Functions, lines: list[str]) -> None:
         for _ in range(2):
             with pytest.raises(FunctionError, match="cannot be imported"):
