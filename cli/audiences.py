@@ -1,8 +1,8 @@
-"""`audience-sync audiences`: which audiences events may reach, and how Amazon sees them."""
+"""`audience-sync audiences`: list, show, link and unlink the audiences that events may reach."""
 
 import time
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import uuid4
 
 import typer
@@ -30,16 +30,16 @@ from cli.presentation import (
 from cli.session import Session, command
 
 AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
-DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: into Amazon DSP, too.")]
+DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: send members to Amazon DSP, too.")]
 RENEW = Annotated[
-    bool | None, typer.Option("--renew/--no-renew", help="Tell Amazon again who is in, before it drops them.")
+    bool | None, typer.Option("--renew/--no-renew", help="Re-send active members before their TTL expires.")
 ]
 _ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number that the DSP console shows).")]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an audience goes: one of the two."""
+    """The target of an audience: an advertiser or a connection."""
 
     advertiser: Annotated[str, typer.Option(help="DSP advertiser id, for Amazon DSP.", metavar="ID")] = ""
     connection: Annotated[str, typer.Option(help="Connection id, for Amazon Marketing Cloud.", metavar="ID")] = ""
@@ -47,7 +47,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What Amazon is not told of an audience."""
+    """Settings of an audience that are stored here, not at Amazon."""
 
     dsp: DSP = None
     renew: RENEW = None
@@ -69,7 +69,9 @@ def list_(session: Session) -> None:
     """List the audiences that events may reach."""
     found = sorted(session.audiences.all(), key=lambda each: (each.name, each.audience_id))
     if not found:
-        session.screen.say("No audience yet. Link one with `audiences link`, or make one with `audiences create`.")
+        session.screen.say(
+            "No audience is listed. Link one with `audiences link`, or create one with `audiences create`."
+        )
     else:
         session.screen.table(
             ("audience id", "name", "country", "computation key", "target"),
@@ -79,7 +81,7 @@ def list_(session: Session) -> None:
 
 
 def show(session: Session, audience: AUDIENCE) -> None:
-    """Show one audience: what is known here, and its size and match rate at Amazon."""
+    """Show one audience: its settings, and its size and match rate at Amazon."""
     known = find(session, audience)
     report = session.amazon.read_audience(known.audience_id)
     received, matched, in_dsp = report.sizes.received, report.sizes.matched, report.sizes.dsp
@@ -105,14 +107,14 @@ def show(session: Session, audience: AUDIENCE) -> None:
         }
     )
     if is_renewed(known) and renewal_age(known) != renewal_age(with_ttl(known, report)):
-        remedy = "Set it with `audiences update --ttl-days`, then both sides count alike."
-        session.screen.note(f"Renewal counts by another time to live than Amazon does. {remedy}", style="yellow")
+        remedy = "Set it with `audiences update --ttl-days`, so that both are the same."
+        session.screen.note(f"Renewal uses another time to live than Amazon has. {remedy}", style="yellow")
     at_amazon = {"received": received, "matched": matched, "inDsp": in_dsp, "ttl": report.ttl}
-    told = {
+    delivery = {
         "dsp": goes_to_dsp(known),
         "fees": [{"cpmCents": each.cpm_cents, "currency": each.currency} for each in fees],
     }
-    session.screen.result({"audience": audience_json(known), "amazon": at_amazon} | told)
+    session.screen.result({"audience": audience_json(known), "amazon": at_amazon} | delivery)
 
 
 def link(
@@ -120,79 +122,83 @@ def link(
     audience_id: _ID,
     target: Target = ANY,
     key: Annotated[
-        str, typer.Option(help="Segment's computation key: in the audience's settings, snake_case.", metavar="KEY")
+        str,
+        typer.Option(
+            help="Segment's computation key: snake_case, in the settings of the Segment audience.", metavar="KEY"
+        ),
     ] = "",
-    country: Annotated[str, typer.Option(help="Where an event names none: two letters.", metavar="CODE")] = "",
-    name: Annotated[str, typer.Option(help="For people; Amazon's where left out.", metavar="TEXT")] = "",
+    country: Annotated[str, typer.Option(help="Country for events without one: two letters.", metavar="CODE")] = "",
+    name: Annotated[str, typer.Option(help="Name to show here; by default the name at Amazon.", metavar="TEXT")] = "",
     choices: Choices = AS_BEFORE,
 ) -> None:
-    """Let events reach an audience that exists at Amazon, and tie it to a Segment audience.
+    """Let events reach an audience that exists at Amazon, and link it to a Segment audience.
 
-    Events that carry Amazon's audience id find it without a key. What is left out stays as it was; the advertiser is
-    Amazon's word. An audience of a connection needs --connection: Amazon does not tell that one.
+    Events that carry Amazon's audience id need no key. Options that are left out keep their value. The advertiser is
+    read from Amazon; for an audience of a connection give --connection, since Amazon does not report it.
     """
     digits = amazon_id(audience_id)
     if digits is None:
-        raise WrongUsage("An audience id is a number of up to 20 digits.", "`POST /v1/audiences` answered with it.")
-    code, aim = _country(country), _target(target)
+        raise WrongUsage("An audience id is a number of up to 20 digits.", "`POST /v1/audiences` returned it.")
+    code, new_target = _country(country), _target(target)
     if key:
-        _check_free(session, key, digits)
+        _check_key_free(session, key, digits)
     report = session.amazon.read_audience(digits)
     known = session.audiences.by_id(digits) or Audience(digits)
     linked = replace(
-        _chosen(_aimed(known, aim, report), choices, report),
+        _with_choices(_with_target(known, new_target, report), choices, report),
         name=name or known.name or report.name or "",
-        country=code or _named(known.country) or _named(report.country),
+        country=code or _real(known.country) or _real(report.country),
         computation_key=key or known.computation_key,
         external_audience_id=known.external_audience_id or report.external_audience_id,
     )
-    session.audiences.put(linked, created=_created(session, digits))
-    _note_what_lacks(session, linked)
-    session.screen.say(f"Events reach {linked.name or digits} from now on (within ten seconds).", style="green")
+    created = session.audiences.created(digits)
+    session.audiences.put(linked, created=time.time_ns() // 1_000_000 if created is None else created)
+    _warn_about_gaps(session, linked)
+    session.screen.say(f"Linked. Events reach {linked.name or digits} within ten seconds.", style="green")
     session.screen.result(audience_json(linked))
 
 
 def unlink(session: Session, audience: AUDIENCE) -> None:
     """Take an audience off the list: events no longer reach it, and `create` makes a new one.
 
-    Nothing is deleted at Amazon: its members stay until their time to live ends, and changes that are queued are still
-    delivered. To empty it, first `audiences update --ttl-days 0`. `link` puts it back on the list.
+    Nothing is deleted at Amazon: members stay until their time to live ends, and queued changes are still delivered. To
+    empty the audience, first run `audiences update --ttl-days 0`. `link` puts it back on the list.
     """
     known = find(session, audience)
     session.screen.confirm(
-        f"Events for {known.name or known.audience_id} are rejected from now on; its members stay at Amazon. Go on?"
+        f"Events for {known.name or known.audience_id} will be rejected; its members stay at Amazon. Go on?"
     )
-    intents = CreationLocks(session.stack.service("dynamodb"), session.stack["AudienceTable"], lambda: uuid4().hex)
-    intents.remove(known.audience_id)  # first: an audience that is still listed can be found and unlinked again
+    locks = CreationLocks(session.stack.service("dynamodb"), session.stack["AudienceTable"], lambda: uuid4().hex)
+    locks.remove(known.audience_id)  # first: an audience that is still listed can be found and unlinked again
     session.audiences.remove(known.audience_id)
-    session.screen.say("Unlinked; functions notice within a minute. Amazon keeps the audience.", style="green")
+    session.screen.say("Unlinked; in force within a minute. Amazon keeps the audience.", style="green")
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})
 
 
-def find(session: Session, told: str) -> Audience:
+def find(session: Session, name: str) -> Audience:
     """Return the audience with Amazon's id, the computation key or the external id. Raises NotThere, WrongUsage."""
     listed = session.audiences.all()
-    for held in ("audience_id", "computation_key", "external_audience_id"):
-        found = [each for each in listed if getattr(each, held) == told]
+    for field in ("audience_id", "computation_key", "external_audience_id"):
+        found = [each for each in listed if getattr(each, field) == name]
         if len(found) == 1:
             return found[0]
         if found:
-            raise WrongUsage("Several audiences go by that name.", "Give Amazon's audience id.")
-    raise NotThere("That audience is not listed here.", "`audience-sync audiences list` shows those that are.")
+            raise WrongUsage("Several audiences have that key or external id.", "Give Amazon's audience id.")
+    raise NotThere("That audience is not listed here.", "`audience-sync audiences list` shows the listed ones.")
 
 
-def _target(told: Target) -> tuple[str | None, str | None] | None:
-    """Read the options by the rules of the form: advertiser and connection, one of them None; None without either."""
-    if told == ANY:
+def _target(options: Target) -> tuple[str | None, str | None] | None:
+    """Check the options as `create` does: advertiser and connection, one of them None; None without either."""
+    if options == ANY:
         return None
-    form = SettingsReader({"advertiserId": told.advertiser, "connectionId": told.connection}, "in the options")
-    target = form.target()
-    form.raise_if_invalid()
+    reader = SettingsReader({"advertiserId": options.advertiser, "connectionId": options.connection}, "in the options")
+    target = reader.target()
+    reader.raise_if_invalid()
     return target
 
 
-def _aimed(known: Audience, target: tuple[str | None, str | None] | None, report: AudienceReport) -> Audience:
-    """Return an audience with another target, or with the one that Amazon names where none is known."""
+def _with_target(known: Audience, target: tuple[str | None, str | None] | None, report: AudienceReport) -> Audience:
+    """Return an audience with another target; without one, with the advertiser that Amazon reports."""
     advertiser_id, connection_id = target or (known.advertiser_id, known.connection_id)
     if connection_id:
         return replace(known, advertiser_id=None, connection_id=connection_id)
@@ -203,48 +209,43 @@ def _aimed(known: Audience, target: tuple[str | None, str | None] | None, report
     return replace(known, advertiser_id=advertiser_id, connection_id=None, settings=settings)
 
 
-def _country(told: str) -> str | None:
-    """Read the option. Raises WrongUsage."""
-    code = accepted_country(told) if told else None
-    if told and code is None:
-        raise WrongUsage("That is not a country code that Amazon takes.", "Give two letters, such as US or DE.")
+def _country(text: str) -> str | None:
+    """Check the option. Raises WrongUsage."""
+    code = accepted_country(text) if text else None
+    if text and code is None:
+        raise WrongUsage("Amazon does not accept that country code.", "Give two letters, such as US or DE.")
     if code in NO_COUNTRY:
-        raise WrongUsage("That code names no country.", "Give the country where most members are, such as US or DE.")
+        raise WrongUsage("That code is for no country.", "Give the country where most members are, such as US or DE.")
     return code
 
 
-def _named(code: str | None) -> str | None:
+def _real(code: str | None) -> str | None:
+    """Return a country code, None for Amazon's codes that say that there is no country."""
     return None if code in NO_COUNTRY else code
 
 
-def _note_what_lacks(session: Session, linked: Audience) -> None:
+def _warn_about_gaps(session: Session, linked: Audience) -> None:
     if linked.country is None:
-        session.screen.note("No country: phone numbers and postal codes cannot be normalized well.", style="yellow")
+        session.screen.note(
+            "No country: some phone numbers and postal codes will be normalized wrongly.", style="yellow"
+        )
     if not linked.advertiser_id and not linked.connection_id:
-        remedy = "Link it again with --advertiser or --connection, as it was created."
-        session.screen.note(f"No target: `audiences create` would not find it. {remedy}", style="yellow")
+        remedy = "Link it again with the --advertiser or --connection that it was created with."
+        session.screen.note(f"No target: `audiences create` would not find this audience. {remedy}", style="yellow")
 
 
-def _chosen(known: Audience, choices: Choices, report: AudienceReport) -> Audience:
+def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> Audience:
     """Return an audience with other choices. Raises InvalidAudience where it cannot have them."""
-    told = {"dsp": choices.dsp, "renew": choices.renew}
-    changes = {name: value for name, value in told.items() if value is not None}
+    options = {"dsp": choices.dsp, "renew": choices.renew}
+    changes = {name: value for name, value in options.items() if value is not None}
     if not changes:
         return known
-    timed = known if choices.renew is None else with_ttl(known, report)
-    return replace(timed, settings=audience_update(timed, changes, max_cpm_cents=0).settings)
+    current = known if choices.renew is None else with_ttl(known, report)
+    return replace(current, settings=audience_update(current, changes, max_cpm_cents=0).settings)
 
 
-def _check_free(session: Session, key: str, audience_id: str) -> None:
-    """Refuse a key that another audience has: an event with two audiences to choose from reaches neither."""
+def _check_key_free(session: Session, key: str, audience_id: str) -> None:
+    """Refuse a key that another audience has: an event whose key fits two audiences is rejected."""
     others = [each for each in session.audiences.all() if each.computation_key == key]
     if any(each.audience_id != audience_id for each in others):
-        raise OperatorError("Another audience has that computation key.", "`audiences unlink` it first.")
-
-
-def _created(session: Session, audience_id: str) -> int:
-    """Return when the audience was listed first, epoch milliseconds."""
-    row: dict[str, Any] = session.stack.service("dynamodb").get_item(
-        TableName=session.stack["AudienceTable"], Key={"audienceId": {"S": audience_id}}
-    )
-    return int(row.get("Item", {}).get("created", {}).get("N", time.time_ns() // 1_000_000))
+        raise OperatorError("Another audience has that computation key.", "Run `audiences unlink` for it first.")

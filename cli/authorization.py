@@ -1,4 +1,4 @@
-"""The authorization code grant of Login with Amazon: consent page, answer, exchange. PKCE (S256) and state always.
+"""The authorization code grant of Login with Amazon, always with PKCE (S256) and state.
 
 Rules: RFC 7636 and RFC 8252 (native applications, loopback redirect), RFC 6749 4.1.
 """
@@ -21,7 +21,7 @@ SCOPES = "advertising::campaign_management advertising::audiences"
 PORT = 8765  # fixed, since Amazon compares the whole return URL with the allowed ones
 PATH = "/callback"
 CODE_LIFETIME = 300.0  # seconds that Amazon keeps a code
-TIMEOUT = (3.0, 15.0)  # seconds to connect, to wait for each read
+TIMEOUT = (3.0, 15.0)  # seconds to connect, seconds to wait for each read
 _ANSWERED = b"""<!doctype html><meta charset="utf-8"><title>Audience Sync</title>
 <body style="font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:4em auto">
 <h1>Amazon has answered</h1><p>You can close this window and go back to the terminal.</p>
@@ -44,7 +44,7 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """One request for consent. State and verifier are used once and never leave this process but for the challenge."""
+    """One request for consent. State and verifier are used once; the verifier leaves this process only as its hash."""
 
     client_id: str
     redirect_uri: str
@@ -52,9 +52,9 @@ class AuthorizationRequest:
     verifier: str = field(repr=False, default_factory=lambda: secrets.token_urlsafe(64))
 
     def url(self, consent: str) -> str:
-        """Return the address of the consent page that asks it."""
+        """Return the address of the consent page for this request."""
         challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).decode().rstrip("=")
-        asked = {
+        query = {
             "client_id": self.client_id,
             "scope": SCOPES,
             "response_type": "code",
@@ -63,26 +63,26 @@ class AuthorizationRequest:
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        return f"{consent}?{urlencode(asked)}"
+        return f"{consent}?{urlencode(query)}"
 
     def is_answered_by(self, answer: dict[str, str]) -> bool:
-        """Tell whether an answer belongs to this question and to no other."""
+        """Return whether an answer belongs to this request and to no other."""
         return hmac.compare_digest(answer.get("state", "").encode(), self.state.encode())
 
     def code(self, answer: dict[str, str]) -> str:
         """Return the code of an answer.
 
         Raises:
-            OperatorError: the answer is to another question, or holds no code.
-            NotConfirmed: the person declined.
+            OperatorError: the answer belongs to another request, or holds no code.
+            NotConfirmed: access was declined.
         """
         if not self.is_answered_by(answer):
-            raise OperatorError("The answer belongs to another request.", "Start again, and use the newest page only.")
+            raise OperatorError("The answer belongs to another request.", "Start again, and use only the newest page.")
         if answer.get("error") == "access_denied":
             raise NotConfirmed("Access was declined on Amazon's page.", "Nothing was changed.")
         if answer.get("error") == "invalid_scope":
             raise OperatorError(
-                "Amazon does not let this application ask for audiences.",
+                "Amazon does not allow this application to request the audiences scope.",
                 "Both scopes, Campaign Management and Data Provider, must be approved for the client id.",
             )
         if not answer.get("code"):
@@ -91,13 +91,13 @@ class AuthorizationRequest:
 
 
 def read_answer(address: str) -> dict[str, str]:
-    """Read the address that the browser was sent to; a query alone will do."""
+    """Read the address that the browser was sent to. The query alone suffices."""
     text = address.strip()
     return dict(parse_qsl(urlsplit(text).query or text.lstrip("?")))
 
 
 class Listener:
-    """Waits on loopback for the browser that comes back from Amazon. Bound when made, so that nobody else can be."""
+    """Waits on 127.0.0.1 for the browser that returns from Amazon. Holds the port from the beginning."""
 
     def __init__(self, port: int = PORT) -> None:
         """Bind. Raises OperatorError where the port is taken."""
@@ -108,16 +108,16 @@ class Listener:
             raise OperatorError(
                 f"Port {port} is in use.", f"Free it, or use --port with http://127.0.0.1:PORT{PATH} allowed at Amazon."
             ) from None
-        self._server.timeout = 0.5  # seconds between two looks at the clock
+        self._server.timeout = 0.5  # seconds between two checks of the deadline
 
     @property
     def redirect_uri(self) -> str:
         """The return URL that must be allowed in the application's security profile."""
         return f"http://127.0.0.1:{self._server.server_port}{PATH}"
 
-    def wait(self, question: AuthorizationRequest, *, seconds: float = CODE_LIFETIME) -> dict[str, str]:
-        """Return the answer to the question; others are refused and waited through. Raises TryLater."""
-        self._server.question = question
+    def wait(self, request: AuthorizationRequest, *, seconds: float = CODE_LIFETIME) -> dict[str, str]:
+        """Return the answer to the request; answers to other requests get a 404. Raises TryLater."""
+        self._server.request = request
         deadline = time.monotonic() + seconds
         while self._server.answer is None:
             if time.monotonic() > deadline:
@@ -132,19 +132,19 @@ class Listener:
 
 class _Server(HTTPServer):
     allow_reuse_address = True
-    question: AuthorizationRequest | None = None
+    request: AuthorizationRequest | None = None
     answer: dict[str, str] | None = None
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = 5  # seconds; a browser that opens a connection ahead of need must not hold the only one
+    timeout = 5  # seconds; a browser that opens a connection without using it must not block the next one
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         answer = dict(parse_qsl(address.query))
-        question = self.server.question
-        if address.path != PATH or question is None or not question.is_answered_by(answer):
+        request = self.server.request
+        if address.path != PATH or request is None or not request.is_answered_by(answer):
             self.send_error(404)
             return
         self.server.answer = answer
@@ -155,53 +155,57 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(_ANSWERED)
 
     def log_message(self, *_: object) -> None:
-        """Log nothing: the request line holds the code."""
+        """Log nothing: the request line contains the code."""
 
 
 def refresh_token(
-    http: requests.Session, token_url: str, application: Application, question: AuthorizationRequest, code: str
+    http: requests.Session, token_url: str, application: Application, request: AuthorizationRequest, code: str
 ) -> str:
-    """Exchange a code for a refresh token. The code works once, so there is no second attempt.
+    """Exchange a code for a refresh token. There is no second attempt, because a code works once.
 
     Raises:
-        OperatorError, NotThere: Amazon refuses; says what to change.
+        OperatorError, NotThere: Amazon refuses; the error says what to change.
         TryLater: Amazon does not answer.
     """
     form = {
         "grant_type": "authorization_code",
         "code": code,
-        "redirect_uri": question.redirect_uri,
+        "redirect_uri": request.redirect_uri,
         "client_id": application.client_id,
         "client_secret": application.client_secret,
-        "code_verifier": question.verifier,
+        "code_verifier": request.verifier,
     }
-    http.trust_env = False  # neither a proxy nor a netrc line may join in; the endpoint refuses other authorization
+    http.trust_env = False  # no proxy and no netrc: the endpoint refuses any other authorization
     try:
         response = http.post(token_url, data=form, timeout=TIMEOUT, allow_redirects=False)
         answer = response.json()
     except requests.RequestException as error:
         raise TryLater(f"Login with Amazon does not answer: {type(error).__name__}.", "Start again.") from None
-    told = answer if isinstance(answer, dict) else {}
-    token = told.get("refresh_token")
+    fields = answer if isinstance(answer, dict) else {}
+    token = fields.get("refresh_token")
     if response.status_code == 200 and isinstance(token, str) and token:
         return token
-    raise _refusal(response.status_code, told.get("error"))
+    raise _refusal(response.status_code, fields.get("error"))
 
 
 def _refusal(status: int, error: object) -> OperatorError:
     match error:
         case "invalid_client":
-            return NotThere("Amazon does not know this client id with this secret.", "Copy both again from Amazon.")
+            return NotThere("Amazon does not accept this client id with this secret.", "Copy both again from Amazon.")
         case "invalid_grant":
-            return OperatorError("Amazon does not take the code.", "It lives five minutes and works once: start again.")
+            return OperatorError(
+                "Amazon does not accept the code.", "It is valid for five minutes and works once: start again."
+            )
         case "unauthorized_client":
-            return OperatorError("Amazon does not let this application log in.", "Have it approved for the Ads API.")
+            return OperatorError(
+                "Amazon does not allow this application to log in.", "Have it approved for the Ads API."
+            )
         case _:
             return OperatorError(f"Login with Amazon answered {status} without a refresh token.", "Start again.")
 
 
 def browser_opener() -> Callable[[str], bool]:
-    """Return what opens an address in the operator's browser, and tells whether it could."""
+    """Return a function that opens an address in the operator's browser, and returns whether that worked."""
     import webbrowser  # noqa: PLC0415 - looks for browsers at import
 
     return webbrowser.open

@@ -1,4 +1,4 @@
-"""`audience-sync test`: is everything connected? One line for each part, with a remedy where something is missing."""
+"""`audience-sync test`: check every part of the stack, one line each, with a remedy where something is missing."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,13 +22,13 @@ type State = Literal["ok", "note", "missing"]
 
 _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
-# A stack that was not updated yet lacks some of these.
+# A stack that has not been updated lacks some of these.
 LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found."""
+    """The result of one check."""
 
     part: str
     state: State
@@ -44,13 +44,13 @@ def register(app: typer.Typer, *, panel: str) -> None:
 def test(session: Session) -> None:
     """Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.
 
-    Exit code 0 when events can reach Amazon; notes do not change it.
+    Exit code 0 when events can reach Amazon, with or without notes.
     """
     findings: list[Finding] = []
     session.screen.say(f"Stack {session.stack.name}")
     with session.screen.progress("checking"):
         for each in _findings(session):
-            findings.append(each)  # noqa: PERF402 - one that fails must not lose those before it
+            findings.append(each)  # noqa: PERF402 - if one fails, those before it must be kept
     session.screen.table(
         ("part", "state", "found", "remedy"),
         [(each.part, Text(each.state, _STYLES[each.state]), each.found, each.remedy or " ") for each in findings],
@@ -60,7 +60,7 @@ def test(session: Session) -> None:
     if not missing:
         session.screen.say("Everything is connected.", style="green")
         return
-    session.screen.say(f"{counted(len(missing), 'part')} missing: nothing may reach Amazon.", style="red")
+    session.screen.say(f"{counted(len(missing), 'part')} missing: events may not reach Amazon.", style="red")
     raise AlreadyReported
 
 
@@ -80,33 +80,33 @@ def _findings(session: Session) -> Iterator[Finding]:
     for part, check in checks:
         try:
             yield from check(session)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this part's finding
-            told = explained(error)
-            yield Finding(part, "missing", str(told), told.remedy)
+        except Exception as error:  # noqa: BLE001 - any error is the finding of this part
+            failure = explained(error)
+            yield Finding(part, "missing", str(failure), failure.remedy)
 
 
 def _ingest_secret(session: Session) -> Iterator[Finding]:
     stored = session.secret("IngestSecret").value()
-    needs: dict[Kind, tuple[State, str]] = {
-        Kind.EVENT: ("missing", "no event gets in"),
+    without_key: dict[Kind, tuple[State, str]] = {
+        Kind.EVENT: ("missing", "every event is refused"),
         Kind.AUDIENCE: ("note", "Segment cannot create audiences"),
         Kind.SIGNING: ("note", "signatures are not used; the event key suffices"),
     }
-    for kind, (state, without) in needs.items():
+    for kind, (state, effect) in without_key.items():
         value = stored.get(kind.current)
         if is_strong(value):
-            second = ", and the previous one" if is_strong(stored.get(kind.previous)) else ""
+            second = ", and so is the previous one" if is_strong(stored.get(kind.previous)) else ""
             yield Finding(kind.label, "ok", f"strong{second}")
         else:
-            found = "too weak, opens nothing" if value else f"not set: {without}"
+            found = "too weak, not accepted" if value else f"not set: {effect}"
             yield Finding(kind.label, "missing" if value else state, found, f"audience-sync keys rotate {kind}")
 
 
 def _credentials(session: Session) -> Iterator[Finding]:
     stored = session.secret("CredentialsSecret").value()
-    lacking = [name for name in ("clientId", "clientSecret", "refreshToken") if not stored.get(name)]
-    if lacking:
-        yield Finding("Amazon credentials", "missing", f"not set: {', '.join(lacking)}", "audience-sync connect")
+    unset = [name for name in ("clientId", "clientSecret", "refreshToken") if not stored.get(name)]
+    if unset:
+        yield Finding("Amazon credentials", "missing", f"not set: {', '.join(unset)}", "audience-sync connect")
     else:
         yield Finding("Amazon credentials", "ok", "client and authorization are stored")
 
@@ -115,7 +115,7 @@ def _token(session: Session) -> Iterator[Finding]:
     token = Token.from_json(session.secret("TokenSecret").value())
     left = (token.expires_at - session.now()) / 60 if token else 0
     if token and token.is_fresh(session.now()):
-        yield Finding("access token", "ok", f"good for {left:.0f} minutes")
+        yield Finding("access token", "ok", f"valid for {left:.0f} minutes")
     else:
         found = "none yet" if token is None else "expired"
         yield Finding("access token", "missing", found, "audience-sync connect")
@@ -144,16 +144,18 @@ def _mappings(session: Session) -> Iterator[Finding]:
     except InvalidMapping as error:
         yield Finding("mappings", "missing", str(error), "audience-sync mappings apply")
         return
-    found = "Segment's own mapping" if document is None else f"version {_version(document)}"
+    found = "Segment's default mapping" if document is None else f"version {_version(document)}"
     if any(each.is_enabled for each in mappings):
         yield Finding("mappings", "ok", found)
     else:
-        yield Finding("mappings", "note", f"{found}, none enabled: no event counts", "audience-sync mappings show")
+        yield Finding(
+            "mappings", "note", f"{found}, none enabled: every event is ignored", "audience-sync mappings show"
+        )
 
 
 def _version(document: str) -> object:
-    told = json.loads(document)
-    return told.get("version", "?") if isinstance(told, dict) else "?"
+    parsed = json.loads(document)
+    return parsed.get("version", "?") if isinstance(parsed, dict) else "?"
 
 
 def _members(session: Session) -> Iterator[Finding]:
@@ -163,10 +165,10 @@ def _members(session: Session) -> Iterator[Finding]:
 
 
 def _queues(session: Session) -> Iterator[Finding]:
-    changes, letters = depth(session.stack, "ChangeQueue"), depth(session.stack, "DeadLetterQueue")
+    changes, dead_letters = depth(session.stack, "ChangeQueue"), depth(session.stack, "DeadLetterQueue")
     yield Finding("change queue", "ok", counted(changes.total, "message"))
-    if letters.total:
-        yield Finding("dead letters", "note", counted(letters.total, "letter"), "audience-sync parked list")
+    if dead_letters.total:
+        yield Finding("dead letters", "note", counted(dead_letters.total, "message"), "audience-sync parked list")
     else:
         yield Finding("dead letters", "ok", "none")
 
@@ -174,9 +176,9 @@ def _queues(session: Session) -> Iterator[Finding]:
 def _functions(session: Session) -> Iterator[Finding]:
     names = [*FUNCTIONS, *(each for each in LATER_FUNCTIONS if each in session.stack)]
     for name in names:
-        told = session.stack.service("lambda").get_function_configuration(FunctionName=session.stack[name])
-        state, update = told.get("State", "Active"), told.get("LastUpdateStatus", "Successful")
-        # A function that has not run for weeks is inactive and wakes up by itself.
+        found = session.stack.service("lambda").get_function_configuration(FunctionName=session.stack[name])
+        state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
+        # Lambda makes a function inactive that has not run for weeks, and active again when it is invoked.
         if state in ("Active", "Inactive") and update != "Failed":
             yield Finding(name, "ok", state.lower())
         else:
@@ -192,4 +194,4 @@ def _gateway(session: Session) -> Iterator[Finding]:
     if answer.status_code == 200:
         yield Finding("gateway", "ok", session.stack.api)
     else:
-        yield Finding("gateway", "missing", f"answers {answer.status_code}", "see the ingest function's log")
+        yield Finding("gateway", "missing", f"answers {answer.status_code}", "see the log of the ingest function")

@@ -1,4 +1,4 @@
-"""`audience-sync connect`: have a person allow this stack to act for them at Amazon Ads."""
+"""`audience-sync connect`: authorize this stack at Amazon Ads."""
 
 import json
 import os
@@ -23,8 +23,8 @@ from cli.errors import OperatorError, TryLater
 from cli.screen import counted
 from cli.session import Session, command
 
-PATIENCE = 75.0  # seconds; a warm refresh function notices new credentials within 60
-PAUSE = 5.0  # seconds between two invocations
+FIRST_TOKEN_WAIT = 75.0  # seconds; a warm refresh function reads new credentials within 60
+POLL_INTERVAL = 5.0  # seconds between two invocations
 
 Opener = Callable[[str], bool]
 
@@ -38,23 +38,28 @@ def connect(
     session: Session,
     client_id: Annotated[
         str,
-        typer.Option(help="Of your Login with Amazon application.", envvar="AUDIENCE_SYNC_CLIENT_ID", metavar="ID"),
+        typer.Option(
+            help="Client id of your Login with Amazon application.", envvar="AUDIENCE_SYNC_CLIENT_ID", metavar="ID"
+        ),
     ] = "",
     *,
-    paste: Annotated[bool, typer.Option("--paste", help="No browser here: paste the address it ends up at.")] = False,
+    paste: Annotated[
+        bool,
+        typer.Option("--paste", help="Without a browser on this machine: paste the address that the browser ends at."),
+    ] = False,
     redirect_uri: Annotated[
         str, typer.Option(help="With --paste: another return URL that the application allows.", metavar="URL")
     ] = "",
     port: Annotated[
         int,
-        typer.Option(help="Where the browser comes back to, on 127.0.0.1; 0 takes any free port.", min=0, max=65_535),
+        typer.Option(help="Port on 127.0.0.1 that the browser returns to; 0 takes any free port.", min=0, max=65_535),
     ] = PORT,
     new_client: Annotated[bool, typer.Option("--new-client", help="Ask for client id and secret again.")] = False,
 ) -> None:
-    """Connect Amazon Ads: log in, allow access, keep the authorization in the stack's secret.
+    """Connect Amazon Ads: log in, allow access, store the authorization in the stack's secret.
 
-    The client secret is asked for, or read from AUDIENCE_SYNC_CLIENT_SECRET; once stored, it is used again. In the
-    application's security profile at Amazon, allow the return URL http://127.0.0.1:8765/callback.
+    The command asks for the client secret, or reads it from AUDIENCE_SYNC_CLIENT_SECRET; a stored one is used again. In
+    the application's security profile at Amazon, allow the return URL http://127.0.0.1:8765/callback.
     """
     authorize(
         session,
@@ -66,7 +71,7 @@ def connect(
 
 
 def application(session: Session, client_id: str, *, ask_again: bool) -> Application:
-    """Find client id and secret: given, in the environment, stored before, or asked for."""
+    """Find client id and secret: from the option, the environment, the stored secret, or by asking."""
     stored = {} if ask_again else session.read_or_reset(session.secret("CredentialsSecret"))
     client_id = client_id or str(stored.get("clientId") or "")
     if not client_id:
@@ -77,16 +82,20 @@ def application(session: Session, client_id: str, *, ask_again: bool) -> Applica
     if not secret:
         secret = session.screen.ask("Client secret", hidden=True, instead="set AUDIENCE_SYNC_CLIENT_SECRET")
     if not client_id or not secret:
-        raise OperatorError("Client id and client secret are both needed.", "Amazon shows them at your application.")
+        raise OperatorError(
+            "Client id and client secret are both needed.", "Amazon shows them in your application's settings."
+        )
     return Application(client_id, secret)
 
 
 def authorize(session: Session, app: Application, *, port: int, opener: Opener | None, redirect_uri: str = "") -> None:
-    """Run the flow: consent, code, refresh token, secret, first access token, check. Without an opener: by pasting."""
-    question, code = _ask_with_browser(session, app, port, opener) if opener else _ask(session, app, port, redirect_uri)
-    token = refresh_token(session.http, session.stack.hosts.login, app, question, code)
+    """Get consent, exchange the code, store the refresh token, and check it. Without an opener: by pasting."""
+    request, code = (
+        _with_browser(session, app, port, opener) if opener else _by_pasting(session, app, port, redirect_uri)
+    )
+    token = refresh_token(session.http, session.stack.hosts.login, app, request, code)
     _store(session, app, token)
-    session.screen.say("Amazon gave an authorization; it is in the credentials secret.")
+    session.screen.say("Amazon has granted access; the refresh token is in the credentials secret.")
     answer = _first_token(session)
     profiles = session.amazon.profiles()
     if not profiles:
@@ -103,72 +112,70 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
     session.screen.result({"connected": True, "refreshed": answer.get("refreshed") is True, "profiles": profiles})
 
 
-def _ask_with_browser(
-    session: Session, app: Application, port: int, opener: Opener
-) -> tuple[AuthorizationRequest, str]:
+def _with_browser(session: Session, app: Application, port: int, opener: Opener) -> tuple[AuthorizationRequest, str]:
     listener = Listener(port)
     try:
-        question = AuthorizationRequest(app.client_id, listener.redirect_uri)
-        address = question.url(session.stack.hosts.consent)
+        request = AuthorizationRequest(app.client_id, listener.redirect_uri)
+        address = request.url(session.stack.hosts.consent)
         session.screen.note("Your browser opens Amazon's page. If it does not, open this address:")
         session.screen.note(address)
-        # In a thread: a browser in the terminal returns only after it has been answered here.
+        # In a thread: a browser in the terminal does not return before the listener below has answered it.
         threading.Thread(target=opener, args=(address,), daemon=True).start()
         with session.screen.progress("waiting for your answer"):
-            return question, question.code(listener.wait(question))
+            return request, request.code(listener.wait(request))
     finally:
         listener.close()
 
 
-def _ask(session: Session, app: Application, port: int, redirect_uri: str) -> tuple[AuthorizationRequest, str]:
-    question = AuthorizationRequest(app.client_id, redirect_uri or f"http://127.0.0.1:{port}/callback")
+def _by_pasting(session: Session, app: Application, port: int, redirect_uri: str) -> tuple[AuthorizationRequest, str]:
+    request = AuthorizationRequest(app.client_id, redirect_uri or f"http://127.0.0.1:{port}/callback")
     session.screen.note("Open this address in any browser and allow access:")
-    session.screen.note(question.url(session.stack.hosts.consent))
+    session.screen.note(request.url(session.stack.hosts.consent))
     session.screen.note(
-        "The browser then ends at an address that begins with "
-        f"{question.redirect_uri}; that page may not exist. The address is good for {CODE_LIFETIME / 60:.0f} minutes."
+        f"The browser then ends at an address that begins with {request.redirect_uri}. That page may not exist. "
+        f"The address is valid for {CODE_LIFETIME / 60:.0f} minutes."
     )
     address = session.screen.ask("Paste that address", hidden=True, instead="run it without --paste")
-    return question, question.code(read_answer(address))
+    return request, request.code(read_answer(address))
 
 
 def _store(session: Session, app: Application, token: str) -> None:
-    """Keep the authorization, and drop the access token of the one before, which refresh would go on using."""
-    credentials, held = session.secret("CredentialsSecret"), session.secret("TokenSecret")
+    """Store the authorization, and clear the access token of the previous one; refresh would keep using it."""
+    credentials, access_token = session.secret("CredentialsSecret"), session.secret("TokenSecret")
     credentials.write(
         session.read_or_reset(credentials)
         | {"clientId": app.client_id, "clientSecret": app.client_secret, "refreshToken": token}
     )
-    held.write({"accessToken": "", "expiresAt": 0})
+    access_token.write({"accessToken": "", "expiresAt": 0})
 
 
 def _first_token(session: Session) -> Mapping[str, Any]:
-    """Have the refresh function write a token. It may hold the former credentials in memory for a minute."""
-    deadline = time.monotonic() + PATIENCE
+    """Have the refresh function write a token. It may use cached former credentials for a minute."""
+    deadline = time.monotonic() + FIRST_TOKEN_WAIT
     with session.screen.progress("getting the first access token"):
         while True:
             answer = _invoke(session)
             if answer.get("refreshed") or answer.get("reason") == "fresh":
                 return answer
-            if time.monotonic() + PAUSE > deadline:
+            if time.monotonic() + POLL_INTERVAL > deadline:
                 raise TryLater(
                     f"The refresh function got no access token: {answer.get('reason', 'it failed')}.",
-                    "The authorization is stored; the function runs every 20 minutes. See its log, then `test`.",
+                    "The authorization is stored; the function runs every 20 minutes. See its log, then run `test`.",
                 )
-            time.sleep(PAUSE)
+            time.sleep(POLL_INTERVAL)
 
 
 def _invoke(session: Session) -> Mapping[str, Any]:
     answer = session.stack.service("lambda").invoke(FunctionName=session.stack["RefreshFunction"], Payload=b"{}")
-    told = json.loads(answer["Payload"].read() or b"{}")
-    return told if isinstance(told, dict) and not answer.get("FunctionError") else {}
+    result = json.loads(answer["Payload"].read() or b"{}")
+    return result if isinstance(result, dict) and not answer.get("FunctionError") else {}
 
 
 def _account(profile: Mapping[str, Any]) -> tuple[Any, Any]:
-    about = profile.get("accountInfo")
-    return (about.get("name"), about.get("type")) if isinstance(about, dict) else (None, None)
+    account = profile.get("accountInfo")
+    return (account.get("name"), account.get("type")) if isinstance(account, dict) else (None, None)
 
 
 def _from_environment() -> str:
-    """Read the client secret. No option: it would stay in the shell's history, and Typer shows defaults."""
+    """Read the client secret. It is no option: it would be in the shell's history, and Typer shows defaults."""
     return os.environ.get("AUDIENCE_SYNC_CLIENT_SECRET", "")

@@ -1,4 +1,4 @@
-"""`audience-sync connections` and `terms`: AMC instances, DSP advertisers, and what Amazon wants agreed first."""
+"""`audience-sync connections` and `terms`: AMC instances, DSP advertisers, and the AMC terms."""
 
 import html
 import re
@@ -15,23 +15,23 @@ _TAG = re.compile(r"<[^>]*>")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands about connections."""
+    """Add the commands for connections."""
     command(app, "list")(list_)
     command(app, "create")(create)
     command(app, "delete", asks=True)(delete)
 
 
 def register_terms(terms: typer.Typer) -> None:
-    """Add the commands about the terms."""
+    """Add the commands for the terms."""
     command(terms, "show")(show_terms)
     command(terms, "accept")(accept_terms)
 
 
 def list_(session: Session) -> None:
-    """List the connections that Amazon holds for this login."""
+    """List the connections of this login at Amazon."""
     found = session.amazon.connections()
     if not found:
-        session.screen.say("No connection. An audience for Amazon DSP alone needs none.")
+        session.screen.say("There are no connections. An audience for Amazon DSP alone needs none.")
     else:
         session.screen.table(
             ("connection", "default", "AMC instance", "DSP advertiser"),
@@ -53,13 +53,15 @@ def create(
     amc_instance: Annotated[str, typer.Option("--amc-instance", help="AMC instance id.", metavar="ID")] = "",
     dsp_advertiser: Annotated[str, typer.Option("--dsp-advertiser", help="DSP advertiser id.", metavar="ID")] = "",
     amc_account: Annotated[str, typer.Option("--amc-account", help="AMC account id.", metavar="ID")] = "",
-    amc_marketplace: Annotated[str, typer.Option("--amc-marketplace", help="Of the AMC account.", metavar="ID")] = "",
+    amc_marketplace: Annotated[
+        str, typer.Option("--amc-marketplace", help="Marketplace id of the AMC account.", metavar="ID")
+    ] = "",
     dsp_profile: Annotated[str, typer.Option("--dsp-profile", help="DSP profile id.", metavar="ID")] = "",
     *,
-    default: Annotated[bool, typer.Option("--default", help="Make it the default one.")] = False,
+    default: Annotated[bool, typer.Option("--default", help="Make it the default connection.")] = False,
 ) -> None:
-    """Connect an AMC instance, a DSP advertiser, or both, as the target of audiences."""
-    told = {
+    """Create a connection: an AMC instance, a DSP advertiser, or both, that audiences can be sent to."""
+    options = {
         "amcInstanceId": amc_instance,
         "amcAccountId": amc_account,
         "amcAccountMarketplaceId": amc_marketplace,
@@ -67,50 +69,55 @@ def create(
         "dspProfileId": dsp_profile,
     }
     if not amc_instance and not dsp_advertiser:
-        raise WrongUsage("A connection holds an AMC instance, a DSP advertiser, or both.", "Give at least one id.")
-    body: dict[str, object] = {name: value for name, value in told.items() if value}
+        raise WrongUsage("A connection needs an AMC instance, a DSP advertiser, or both.", "Give at least one id.")
+    body: dict[str, object] = {name: value for name, value in options.items() if value}
     connection_id = session.amazon.create_connection(body | ({"isDefault": True} if default else {}))
-    session.screen.say(f"Connection {connection_id} is made.", style="green")
+    session.screen.say(f"Connection {connection_id} is created.", style="green")
     session.screen.result({"connectionId": connection_id})
 
 
-def delete(session: Session, connection_id: Annotated[str, typer.Argument(help="Exactly as `list` shows it.")]) -> None:
-    """Remove one connection. Audiences made with it receive nothing any more."""
-    # Amazon takes a blank id for all connections of the advertiser.
+def delete(
+    session: Session, connection_id: Annotated[str, typer.Argument(help="Connection id, exactly as `list` shows it.")]
+) -> None:
+    """Delete one connection. Uploads to its audiences will fail."""
+    # With a blank id Amazon would delete all connections of the advertiser.
     if not connection_id.strip():
-        raise WrongUsage("The connection id is blank.", "Name the one connection to remove.")
+        raise WrongUsage("The connection id is blank.", "Give the id of the one connection to delete.")
     if connection_id not in [each.get("connectionId") for each in session.amazon.connections()]:
-        raise NotThere("Amazon holds no such connection.", "`audience-sync connections list` shows them.")
+        raise NotThere("There is no such connection at Amazon.", "`audience-sync connections list` shows them.")
     users = [each for each in session.audiences.all() if each.connection_id == connection_id]
-    question = f"Remove connection {connection_id}?"
+    question = f"Delete connection {connection_id}?"
     if users:
-        question = f"{counted(len(users), 'linked audience')} would fail without connection {connection_id}. Remove it?"
+        audiences = counted(len(users), "linked audience")
+        question = f"Without connection {connection_id}, uploads to {audiences} will fail. Delete it?"
     session.screen.confirm(question)
     session.amazon.delete_connection(connection_id)
-    session.screen.say("The connection is removed.", style="green")
+    session.screen.say("The connection is deleted.", style="green")
     session.screen.result({"connectionId": connection_id, "deleted": True})
 
 
 def show_terms(
-    session: Session, *, text: Annotated[bool, typer.Option("--text", help="With the whole text.")] = False
+    session: Session, *, text: Annotated[bool, typer.Option("--text", help="Print the whole text, too.")] = False
 ) -> None:
-    """Show whether the AMC terms are accepted. Amazon refuses uploads to AMC until they are; DSP needs no terms."""
+    """Show whether the AMC terms are accepted. Until they are, Amazon refuses uploads to AMC. DSP needs no terms."""
     terms = session.amazon.terms()
     if text and terms.agreement:
         session.screen.say(readable(terms.agreement))
     session.screen.say(
         "The AMC terms are accepted."
         if terms.accepted
-        else "The AMC terms are not accepted. Read them with --text; the person who may agree runs `terms accept`."
+        else "The AMC terms are not accepted. Read them with --text. To agree for the company, run `terms accept`."
     )
     session.screen.result({"accepted": terms.accepted} | ({"agreement": terms.agreement} if text else {}))
 
 
 def accept_terms(
     session: Session,
-    confirm: Annotated[str, typer.Option(help=f"Instead of typing it: '{ACCEPTANCE}'.", metavar="TEXT")] = "",
+    confirm: Annotated[
+        str, typer.Option(help=f"Confirm without a question, with the text '{ACCEPTANCE}'.", metavar="TEXT")
+    ] = "",
 ) -> None:
-    """Accept the AMC terms, for the company that the login belongs to. Shows the text and wants a sentence typed."""
+    """Accept the AMC terms for the company that the login belongs to. Prints the text and asks to type a sentence."""
     terms = session.amazon.terms()
     if terms.accepted:
         session.screen.say("The AMC terms are accepted already.")
@@ -125,7 +132,7 @@ def accept_terms(
 
 
 def readable(agreement: str) -> str:
-    """Return Amazon's HTML as text: no markup, and nothing that could steer a terminal."""
+    """Return Amazon's HTML as text, without markup and without control characters."""
     text = html.unescape(_TAG.sub("\n", agreement))
     printable = "".join(each for each in text if each == "\n" or each.isprintable())
     return re.sub(r"\s*\n\s*", "\n", printable).strip()

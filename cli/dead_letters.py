@@ -1,6 +1,5 @@
-"""Dead letters: read without taking them away, each with its story."""
+"""The dead letter queue: read without losing a message, and deleted from on request."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,159 +11,170 @@ from botocore.exceptions import ClientError
 
 from audience_sync.errors import InvalidMessage
 from audience_sync.membership import MembershipChange
-from audience_sync.messages import ChangeMessage
+from audience_sync.messages import DeadLetter
 
 BATCH = 10  # messages of one call; the limit of SQS
-HELD = 300  # seconds for which reading hides messages, should the command die before it gives them back
-EMPTY_ANSWERS = 3  # in a row, until a queue counts as empty: a short poll asks some of its servers only
-STALE_ANSWERS = 30  # in a row with nothing but letters seen before: they reappear as fast as they can be read
-REACH = 50_000  # letters that a look hides at a time; SQS hides 120,000 in all, and others want to read, too
+VISIBILITY = 300  # seconds for which reading hides messages, should the command die before it makes them visible again
+EMPTY_ANSWERS = 3  # in a row, until a queue counts as empty: a short poll asks only some of its servers
+STALE_ANSWERS = 30  # in a row with only known messages: they become visible again as fast as they can be read
+MAX_PEEK = 50_000  # messages that one peek hides at a time; SQS hides 120,000 in all, and other commands read, too
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One dead letter. `reason` is the code it was parked with."""
+class DeadLetterMessage:
+    """One message of the dead letter queue, as received. `reason` is the code it was parked with."""
 
     message_id: str
     receipt: str = field(repr=False)
     body: str = field(repr=False)
     reason: str
-    at: int  # epoch milliseconds: parked, or sent where the queue itself gave up
-    story: Mapping[str, Any]  # status, detail, requestId, attempts, firstAt, lastAt; empty where the queue gave up
-    changes: tuple[MembershipChange, ...]  # empty where nobody can read it
+    at: int  # epoch milliseconds: when it was parked; when it was sent, where SQS itself moved it here
+    content: DeadLetter | None = field(repr=False)  # None where the worker could not read it either
+
+    @property
+    def changes(self) -> tuple[MembershipChange, ...]:
+        """Its changes; empty where it is unreadable."""
+        return self.content.changes if self.content else ()
+
+    @property
+    def failure(self) -> Mapping[str, Any]:
+        """Status, detail, requestId, attempts, firstAt and lastAt; empty where SQS moved it here."""
+        return self.content.failure.as_json() if self.content and self.content.failure else {}
 
     @property
     def is_readable(self) -> bool:
-        """Whether the worker could try again."""
+        """Whether the worker could deliver it."""
         return bool(self.changes)
 
     @property
     def audience_id(self) -> str | None:
-        """The audience, None where nobody can read it."""
+        """The audience, None where the message is unreadable."""
         return self.changes[0].audience_id if self.changes else None
 
     @property
     def members(self) -> list[str]:
-        """The external user ids that it is about."""
+        """The external user ids of its changes."""
         return [change.member[1] for change in self.changes]
 
-    def again(self) -> str:
-        """Return the body to send round again: without its story, and marked as counted where it was counted."""
-        told: dict[str, Any] = json.loads(self.body)
-        # A change with a story was counted as parked. Counted again, no sum would come out any more.
-        return json.dumps(
-            {name: value for name, value in told.items() if name != "failure"}
-            | ({"replay": True} if self.story else {}),
-            separators=(",", ":"),
-        )
+    def redrive_bodies(self) -> list[str]:
+        """Return the change messages to send for another attempt; none where it is unreadable."""
+        return self.content.redrive_bodies() if self.content else []
 
     def as_json(self) -> dict[str, Any]:
-        """The letter for scripts. Identifiers are hashes already, and still left out."""
+        """The message for scripts. Identifiers are left out, although they are hashes."""
         return {
             "id": self.message_id,
             "reason": self.reason,
             "at": self.at,
             "audienceId": self.audience_id,
             "members": self.members,
-            **{name: value for name, value in self.story.items() if name != "reason"},
+            **{name: value for name, value in self.failure.items() if name != "reason"},
         }
 
 
-class Look(NamedTuple):
-    """What one look has found."""
+class Peek(NamedTuple):
+    """The messages that were found."""
 
-    found: list[Letter]
-    stopped: str  # why it may not be all; empty where it is
+    found: list[DeadLetterMessage]
+    stopped: str  # why these may not be all; empty where they are
 
 
 class DeadLetters:
-    """The dead letter queue, to look into and to take from."""
+    """The dead letter queue."""
 
     def __init__(self, sqs: Any, url: str) -> None:
         self._sqs = sqs
         self._url = url
 
     def count(self) -> int:
-        """Return about how many letters there are."""
+        """Return about how many messages there are."""
         answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"])
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
-    def look(self, wanted: Callable[[Letter], bool], seen: Callable[[int], None] = lambda _: None) -> Look:
-        """Return the letters that are wanted, oldest first, and give all back."""
-        found: list[Letter] = []
-        with self.reading(reach=REACH) as reading:
-            for letters in reading.letters():
-                found += filter(wanted, letters)
-                seen(len(letters))
-        return Look(sorted(found, key=lambda letter: letter.at), reading.stopped)
+    def peek(
+        self, is_wanted: Callable[[DeadLetterMessage], bool], on_read: Callable[[int], None] = lambda _: None
+    ) -> Peek:
+        """Return the messages that are wanted, oldest first, and leave all in the queue.
+
+        `on_read` is called with the number of messages of each batch.
+        """
+        found: list[DeadLetterMessage] = []
+        with self.reader(limit=MAX_PEEK) as reader:
+            for messages in reader.batches():
+                found += filter(is_wanted, messages)
+                on_read(len(messages))
+        return Peek(sorted(found, key=lambda message: message.at), reader.stopped)
 
     @contextmanager
-    def reading(self, *, reach: float = inf) -> Iterator["Reading"]:
-        """Read the letters once, `reach` of them at most. In the end those that were not deleted are given back."""
-        reading = Reading(self._sqs, self._url, reach)
+    def reader(self, *, limit: float = inf) -> Iterator["Reader"]:
+        """Read the queue once, at most `limit` messages. In the end those that were not deleted are made visible."""
+        reader = Reader(self._sqs, self._url, limit)
         try:
-            yield reading
+            yield reader
         finally:
-            reading.give_back()
+            reader.make_visible()
 
 
-class Reading:
-    """One way through the dead letters. What was read is hidden from others, and from this reading, until the end."""
+class Reader:
+    """Reads the queue once. What it has read is hidden from other readers, and from itself, until the end."""
 
-    def __init__(self, sqs: Any, url: str, reach: float) -> None:
-        self.stopped = ""  # why not every letter was read; a sentence for the operator
+    def __init__(self, sqs: Any, url: str, limit: float) -> None:
+        self.stopped = ""  # why not every message was read; a sentence for the operator
         self._sqs = sqs
         self._url = url
-        self._reach = reach
-        self._held: dict[str, str] = {}  # message id: receipt; all that would have to be given back
+        self._limit = limit
+        self._receipts: dict[str, str] = {}  # by message id: everything that is hidden and not deleted
 
-    def letters(self) -> Iterator[list[Letter]]:
-        """Take letters, batch by batch, until there are no more, or `stopped` says why it ends before."""
+    def batches(self) -> Iterator[list[DeadLetterMessage]]:
+        """Receive messages, batch by batch, until there are no more, or `stopped` says why it ends earlier."""
         empty = stale = 0
         while empty < EMPTY_ANSWERS:
-            if len(self._held) >= self._reach:
-                self.stopped = f"One look reaches {len(self._held):,} letters, and there may be more."
+            if len(self._receipts) >= self._limit:
+                self.stopped = f"Only {len(self._receipts):,} dead letters were read, and there may be more."
                 return
             if stale >= STALE_ANSWERS:
-                self.stopped = f"Letters reappear {HELD} seconds after they were read, faster than all could be read."
+                self.stopped = (
+                    f"Dead letters become visible again after {VISIBILITY} seconds, "
+                    "and not all could be read within that time."
+                )
                 return
             received = self._receive()
             if received is None:
                 return
-            new = [each for each in received if each.message_id not in self._held]
-            self._held |= {each.message_id: each.receipt for each in received}
+            new = [each for each in received if each.message_id not in self._receipts]
+            self._receipts |= {each.message_id: each.receipt for each in received}
             empty = 0 if received else empty + 1
             stale = stale + 1 if received and not new else 0
             if new:
                 yield new
 
-    def delete(self, letters: Sequence[Letter]) -> int:
-        """Take letters out for good. Returns how many: SQS may fail for some, which then stay."""
-        done = 0
-        for few in batched(letters, BATCH, strict=False):
-            entries = [{"Id": str(index), "ReceiptHandle": each.receipt} for index, each in enumerate(few)]
+    def delete(self, messages: Sequence[DeadLetterMessage]) -> int:
+        """Delete messages. Returns how many were deleted: SQS may fail for some, which then stay."""
+        deleted = 0
+        for batch in batched(messages, BATCH, strict=False):
+            entries = [{"Id": str(index), "ReceiptHandle": each.receipt} for index, each in enumerate(batch)]
             answer = self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries)
             for each in answer.get("Successful", []):
-                self._held.pop(few[int(each["Id"])].message_id, None)
-                done += 1
-        return done
+                self._receipts.pop(batch[int(each["Id"])].message_id, None)
+                deleted += 1
+        return deleted
 
-    def give_back(self) -> None:
-        """Let what was read and not deleted be seen again at once."""
-        for few in batched(self._held.values(), BATCH, strict=False):
+    def make_visible(self) -> None:
+        """Make visible at once what was read and not deleted."""
+        for batch in batched(self._receipts.values(), BATCH, strict=False):
             entries = [
                 {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
-                for index, receipt in enumerate(few)
+                for index, receipt in enumerate(batch)
             ]
             self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
-    def _receive(self) -> list[Letter] | None:
-        """Ask SQS once. None, and `stopped`, where it hides as many messages as it can."""
+    def _receive(self) -> list[DeadLetterMessage] | None:
+        """Receive one batch. None, and `stopped`, where SQS has as many messages in flight as it allows."""
         try:
             answer = self._sqs.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=BATCH,
-                VisibilityTimeout=HELD,
+                VisibilityTimeout=VISIBILITY,
                 WaitTimeSeconds=0,
                 MessageSystemAttributeNames=["SentTimestamp"],
                 MessageAttributeNames=["reason"],
@@ -173,24 +183,28 @@ class Reading:
             if error.response.get("Error", {}).get("Code") != "OverLimit":
                 raise
             self.stopped = (
-                "SQS hides no more letters at a time: that is as far as one look reaches "
-                f"({len(self._held):,} read; others that are hidden reappear within {HELD} seconds)."
+                f"Only {len(self._receipts):,} dead letters were read: the queue has as many messages in flight as SQS "
+                f"allows. Those that other readers hold become visible again within {VISIBILITY} seconds."
             )
             return None
-        return [letter(message) for message in answer.get("Messages", [])]
+        return [_read(message) for message in answer.get("Messages", [])]
 
 
-def letter(message: Mapping[str, Any]) -> Letter:
+def _read(message: Mapping[str, Any]) -> DeadLetterMessage:
     """Read a message as received, whatever it holds."""
     body = message["Body"]
-    try:
-        changes, story = tuple(ChangeMessage.from_body(body).changes), json.loads(body).get("failure") or {}
-    except InvalidMessage:
-        changes, story = (), {}
+    content = _content(body)
+    failure = content.failure if content else None
     attribute = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue")
-    # Without a story or an attribute, the queue itself moved it: it was received too often.
-    reason = story.get("reason") or attribute or ("received_too_often" if changes else "unreadable")
+    # Without a failure and without an attribute, SQS itself moved it here: it was received too often.
+    reason = (failure.reason if failure else "") or attribute or ("received_too_often" if content else "unreadable")
     sent = int(message.get("Attributes", {}).get("SentTimestamp", 0))
-    return Letter(
-        message["MessageId"], message["ReceiptHandle"], body, reason, int(story.get("lastAt") or sent), story, changes
-    )
+    at = (failure.last_at if failure else 0) or sent
+    return DeadLetterMessage(message["MessageId"], message["ReceiptHandle"], body, reason, at, content)
+
+
+def _content(body: str) -> DeadLetter | None:
+    try:
+        return DeadLetter.from_body(body)
+    except InvalidMessage:
+        return None

@@ -1,6 +1,6 @@
-"""What can go wrong for an operator: one sentence, a remedy, and an exit code that scripts can use.
+"""Errors as the operator sees them: one sentence, a remedy, and an exit code for scripts.
 
-0 done   1 failed, and repeating will not help   2 wrong usage   3 not found or not connected   4 not confirmed
+0 done   1 failed, and running it again will not help   2 wrong usage   3 not found or not connected   4 not confirmed
 5 failed for the moment, try again   130 interrupted
 """
 
@@ -19,10 +19,12 @@ from botocore.exceptions import (
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
+    AuthorizationRefused,
     InvalidAudience,
+    NotConnected,
     NotFound,
-    TokenUnavailable,
     TransientError,
+    Unavailable,
 )
 
 FAILED, USAGE, NOT_THERE, NOT_CONFIRMED, TRY_LATER, INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -45,71 +47,80 @@ class OperatorError(Exception):
 
 
 class WrongUsage(OperatorError):
-    """An argument that makes no sense."""
+    """An argument or option that is not valid."""
 
     exit_code = USAGE
 
 
 class NotThere(OperatorError):
-    """A stack, audience, member or authorization that does not exist."""
+    """A stack, audience, member or authorization does not exist."""
 
     exit_code = NOT_THERE
 
 
 class NotConfirmed(OperatorError):
-    """The operator said no, or nobody was there to ask."""
+    """The operator answered no, or there is no terminal to ask at."""
 
     exit_code = NOT_CONFIRMED
 
 
 class TryLater(OperatorError):
-    """A service that does not answer at the moment."""
+    """A service does not answer at the moment."""
 
     exit_code = TRY_LATER
 
 
 class AlreadyReported(Exception):
-    """The screen has shown what is wrong; only the exit code is left to give."""
+    """The screen has shown what is wrong; only the exit code is left to set."""
 
     exit_code = FAILED
 
 
 def explained(error: Exception) -> OperatorError:
-    """Say an error in the operator's terms. Holds no value that a service or a user has sent."""
+    """Turn any error into one for the operator. It contains no value that a service or a user has sent."""
+    error = _aws_cause(error) or error
     match error:
         case OperatorError():
             return error
         case InvalidAudience():
             remedies = [f"{each.field}: must be {each.allowed}; {each.remedy}." for each in error.faults]
-            return WrongUsage("These settings make no audience.", "\n".join(remedies))
+            return WrongUsage("These settings are not valid for an audience.", "\n".join(remedies))
         case AudienceSyncError():
-            return _of_ours(error)
+            return _package_error(error)
         case ClientError():
-            return _refusal(error)
+            return _aws_refusal(error)
         case BotoCoreError():
-            return _of_aws(error)
+            return _aws_failure(error)
         case _:
-            return OperatorError(f"Something unforeseen happened: {type(error).__name__}.", _report(error))
+            return OperatorError(f"Unexpected error: {type(error).__name__}.", _report(error))
 
 
-def _of_ours(error: AudienceSyncError) -> OperatorError:
+def _package_error(error: AudienceSyncError) -> OperatorError:
     sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
     match error:
-        case TokenUnavailable() if error.reason == "not_connected":
+        case NotConnected():
             return NotThere("Amazon is not connected yet.", _CONNECT)
-        case TokenUnavailable() if error.reason == "authorization_refused":
+        case AuthorizationRefused():
             return NotThere("Amazon no longer takes the stored authorization.", _CONNECT)
         case NotFound():
             return NotThere(sentence, "Check the id; the number that the DSP console shows is another one.")
         case AccessDenied():
-            return OperatorError(sentence, "`audience-sync terms show` and `audience-sync test` tell more.")
+            return OperatorError(sentence, "Run `audience-sync terms show` and `audience-sync test` to find the cause.")
         case TransientError():
             return TryLater(sentence, "Try again in a minute.")
         case _:
             return OperatorError(sentence)
 
 
-def _of_aws(error: BotoCoreError) -> OperatorError:
+def _aws_cause(error: Exception) -> Exception | None:
+    """Return the AWS error behind one of ours, if more is known about it: waiting does not add a missing permission."""
+    cause = error.__context__ if isinstance(error, Unavailable) else None
+    if isinstance(cause, ClientError):
+        return cause if _known_refusal(cause) else None
+    return cause if isinstance(cause, BotoCoreError) else None
+
+
+def _aws_failure(error: BotoCoreError) -> OperatorError:
     match error:
         case NoCredentialsError() | PartialCredentialsError() | ProfileNotFound() | SSOError() | TokenRetrievalError():
             return NotThere("There are no AWS credentials to use.", _PROFILE)
@@ -121,24 +132,33 @@ def _of_aws(error: BotoCoreError) -> OperatorError:
             return TryLater(f"The call to AWS failed: {type(error).__name__}.", "Try again in a minute.")
 
 
-def _refusal(error: ClientError) -> OperatorError:
-    code = str(error.response.get("Error", {}).get("Code", "ClientError"))
-    call = error.operation_name
+def _aws_refusal(error: ClientError) -> OperatorError:
+    return _known_refusal(error) or OperatorError(f"AWS refuses {error.operation_name}: {_code(error)}.")
+
+
+def _known_refusal(error: ClientError) -> OperatorError | None:
+    code, call = _code(error), error.operation_name
     if code in _ABSENT:
-        return NotThere(f"AWS does not know what {call} asks for.", "Was the stack deleted? Check --stack and region.")
+        return NotThere(f"{call} found no such resource.", "Was the stack deleted? Check --stack and the region.")
     if code in _EXPIRED:
-        return NotThere("AWS does not accept these credentials (any more).", _PROFILE)
+        return NotThere("AWS does not accept these credentials; they may have expired.", _PROFILE)
     if code.startswith("AccessDenied") or code == "UnauthorizedOperation":
-        return OperatorError(f"AWS does not allow you to call {call}.", "Ask for that permission, or change profile.")
+        return OperatorError(
+            f"AWS does not allow you to call {call}.", "Ask for that permission, or use another profile."
+        )
     if code in _BUSY:
         return TryLater(f"AWS is throttling {call}.", "Try again in a minute.")
-    return OperatorError(f"AWS refuses {call}: {code}.")
+    return None
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "ClientError"))
 
 
 def _report(error: Exception) -> str:
-    """Point at the line, since a whole traceback could show secrets among its source lines' values."""
+    """Name the line that raised. A whole traceback could show secrets."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
-    place = f"{frame.tb_frame.f_globals.get('__name__', '?')}:{frame.tb_lineno}" if frame else "?"
-    return f"Please report it, with this place: {place}."
+    location = f"{frame.tb_frame.f_globals.get('__name__', '?')}:{frame.tb_lineno}" if frame else "?"
+    return f"This is a bug. Please report it with this location: {location}."

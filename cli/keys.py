@@ -1,4 +1,4 @@
-"""`audience-sync keys`: what Segment shows to be let in. Two of each kind are valid: rotating refuses nobody."""
+"""`audience-sync keys`: the credentials that Segment sends. Two of each kind are valid, so that a rotation is safe."""
 
 import hashlib
 import secrets
@@ -13,11 +13,11 @@ from audience_sync.credentials import Keyring
 from cli.errors import NotThere
 from cli.session import Session, command
 
-LENGTH = 48  # letters and digits, as the template generates them: they also fit into a URL
+LENGTH = 48  # characters: A-Z, a-z and 0-9, as the template generates them; they also fit into a URL
 
 
 class Kind(StrEnum):
-    """What a key opens."""
+    """The three kinds of credentials."""
 
     EVENT = "event"
     AUDIENCE = "audience"
@@ -25,21 +25,21 @@ class Kind(StrEnum):
 
     @property
     def current(self) -> str:
-        """The entry of the ingest secret that holds it."""
+        """Its entry in the ingest secret."""
         return {"event": "eventKey", "audience": "audienceKey", "signing": "signingSecret"}[self.value]
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """Its name in sentences."""
         return "signing secret" if self is Kind.SIGNING else f"{self.value} key"
 
     @property
     def previous(self) -> str:
-        """The entry that holds the one before."""
+        """The entry of the previous value."""
         return f"previous{self.current[0].upper()}{self.current[1:]}"
 
 
-_KIND = Annotated[Kind, typer.Argument(help="Which of the three.")]
+_KIND = Annotated[Kind, typer.Argument(help="Which one: event, audience or signing.")]
 _REVEAL = Annotated[bool, typer.Option("--reveal", help="Print the value itself.")]
 _NEXT = {
     Kind.EVENT: "Put the new key into the mapping's header in Segment: Authorization: Bearer <key>.",
@@ -56,13 +56,13 @@ def register(app: typer.Typer) -> None:
 
 
 def show(session: Session, kind: Annotated[Kind | None, typer.Argument()] = None, *, reveal: _REVEAL = False) -> None:
-    """Show which keys are set and whether they are strong; their values only with --reveal.
+    """Show which keys are set and whether they are strong. Prints the values only with --reveal.
 
-    The fingerprint is the beginning of the value's SHA-256: compare without showing.
+    The fingerprint is the beginning of the value's SHA-256, to compare values without showing them.
     """
     stored = session.secret("IngestSecret").value()
     found = [
-        {"kind": each.value, "slot": slot, **_described(stored.get(entry), reveal=reveal)}
+        {"kind": each.value, "slot": slot, **_value_json(stored.get(entry), reveal=reveal)}
         for each in ([kind] if kind else list(Kind))
         for slot, entry in (("current", each.current), ("previous", each.previous))
     ]
@@ -72,39 +72,39 @@ def show(session: Session, kind: Annotated[Kind | None, typer.Argument()] = None
 
 
 def rotate(session: Session, kind: _KIND, *, reveal: _REVEAL = False) -> None:
-    """Make a new random value the current one; the current one becomes the previous one and stays valid.
+    """Generate a new random value. The current value becomes the previous one and stays valid.
 
-    Functions notice within a minute. When Segment sends the new value, `audience-sync keys retire` ends the old one.
+    In force within a minute. Once Segment sends the new value, run `audience-sync keys retire`.
     """
     secret = session.secret("IngestSecret")
     stored = session.read_or_reset(secret)
     if is_strong(stored.get(kind.previous)):
-        session.screen.confirm(f"The previous {kind.label} is still valid and would end now. Go on?")
-    value, had = new_value(), bool(stored.get(kind.current))
+        session.screen.confirm(f"The previous {kind.label} is still valid and would stop working now. Go on?")
+    value, had_one = new_value(), bool(stored.get(kind.current))
     secret.write(stored | {kind.current: value, kind.previous: stored.get(kind.current) or ""})
-    session.screen.say(f"The {kind.label} is new{'; the one before stays valid' if had else ''}.", style="green")
+    session.screen.say(f"New {kind.label} stored{'; the previous one stays valid' if had_one else ''}.", style="green")
     if reveal:
         session.screen.say(value)
     else:
         session.screen.say(f"To see it: `audience-sync keys show {kind} --reveal`.")
-    session.screen.say(f"Next: {_NEXT[kind]}{f' Then: `audience-sync keys retire {kind}`.' if had else ''}")
-    session.screen.result({"kind": kind.value, **_described(value, reveal=reveal)})
+    session.screen.say(f"Next: {_NEXT[kind]}{f' Then: `audience-sync keys retire {kind}`.' if had_one else ''}")
+    session.screen.result({"kind": kind.value, **_value_json(value, reveal=reveal)})
 
 
 def retire(session: Session, kind: _KIND) -> None:
-    """End the previous value: whoever still uses it is refused."""
+    """End the previous value. Requests that still use it are refused."""
     secret = session.secret("IngestSecret")
     stored = session.read_or_reset(secret)
     if not stored.get(kind.previous):
-        raise NotThere(f"There is no previous {kind.label}.", "Nothing to do.")
-    session.screen.confirm(f"Does Segment use the new {kind.label}? The previous one is refused from now on. Go on?")
+        raise NotThere(f"There is no previous {kind.label}.", "There is nothing to retire.")
+    session.screen.confirm(f"Does Segment use the new {kind.label}? The previous one will be refused. Go on?")
     secret.write(stored | {kind.previous: ""})
     session.screen.say(f"The previous {kind.label} is no longer valid.", style="green")
     session.screen.result({"kind": kind.value, "retired": True})
 
 
 def is_strong(value: Any) -> bool:
-    """Tell whether the functions would take a value as a key."""
+    """Return whether the functions would accept a value as a key."""
     return Keyring.from_json({Kind.EVENT.current: value}).event_keys.is_usable
 
 
@@ -113,11 +113,11 @@ def new_value() -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(LENGTH))
 
 
-def _described(value: Any, *, reveal: bool) -> Mapping[str, Any]:
+def _value_json(value: Any, *, reveal: bool) -> Mapping[str, Any]:
     if not isinstance(value, str) or not value:
         return {"state": "empty", "characters": 0, "fingerprint": None}
     strong = is_strong(value)
-    # Of a weak value even a digest tells too much.
+    # A weak value could be guessed from its digest.
     fingerprint = hashlib.sha256(value.encode()).hexdigest()[:8] if strong else None
-    told = {"state": "strong" if strong else "too weak, opens nothing", "characters": len(value)}
-    return told | {"fingerprint": fingerprint} | ({"value": value} if reveal else {})
+    state = {"state": "strong" if strong else "too weak, not accepted", "characters": len(value)}
+    return state | {"fingerprint": fingerprint} | ({"value": value} if reveal else {})

@@ -1,4 +1,4 @@
-"""`audience-sync mappings`: from event to record. Shown, checked, applied by version, tried without sending."""
+"""`audience-sync mappings`: show, check, apply and try the mappings that turn an event into a record."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.translation import Policy
 from cli.errors import AlreadyReported, OperatorError, WrongUsage
-from cli.mappings_store import overtaken, read, replace
+from cli.mappings_store import read, replace, version_conflict
 from cli.screen import counted
 from cli.session import Session, command
 
@@ -31,32 +31,33 @@ def register(app: typer.Typer) -> None:
 
 
 def show(session: Session) -> None:
-    """Show the mappings in force. Save them to change them: `mappings show --json > mappings.json`.
+    """Show the mappings in force. To change them, save them first: `mappings show --json > mappings.json`.
 
-    Exit code 1 when what is stored is wrong: then no event is taken until `mappings apply` has replaced it.
+    Exit code 1 when the stored mappings are invalid: no event is accepted until `mappings apply` has replaced them.
     """
     stored = read(session)
     if not stored.is_readable:
         raise OperatorError(
-            "What is stored is unreadable, and no event is taken.", "`audience-sync mappings apply` a sound file."
+            "The stored mappings are unreadable, and no event is accepted.",
+            "Store a valid file with `audience-sync mappings apply`.",
         )
     if not stored.is_versioned:
-        session.screen.note("Its version is not a number and counts as 0; the next `mappings apply` gives it one.")
+        session.screen.note("The stored version is not a number and counts as 0; `mappings apply` stores a number.")
     try:
-        mappings = parse_mappings(stored.listed, compile_trigger)
+        mappings = parse_mappings(stored.mappings, compile_trigger)
     except InvalidMapping as error:
-        session.screen.result(stored.document)  # to be saved, mended and applied
-        session.screen.note(f"What is stored is refused, and no event is taken: {error}.", style="red")
-        session.screen.note("Mend what `mappings show --json` prints, and put it in force with `mappings apply`.")
+        session.screen.result(stored.document)  # to be saved, fixed and applied
+        session.screen.note(f"The stored mappings are invalid, and no event is accepted: {error}.", style="red")
+        session.screen.note("Fix what `mappings show --json` prints, and store it with `mappings apply`.")
         raise AlreadyReported from None
-    nothing = "Nothing is stored: Segment's own mapping is in force."
-    session.screen.say(nothing if stored.held is None else f"Version {stored.version}.")
+    default = "No mappings are stored: Segment's default mapping is in force."
+    session.screen.say(default if stored.attribute is None else f"Version {stored.version}.")
     if not any(mapping.enabled for mapping in mappings):
-        session.screen.say("None is enabled: every event is ignored.", style="yellow")
+        session.screen.say("No mapping is enabled: every event is ignored.", style="yellow")
     for mapping in mappings:
         session.screen.say(f"\n{mapping.name}{'' if mapping.enabled else ' (disabled)'}", style="bold")
         session.screen.say(f"when {mapping.trigger}")
-        session.screen.table(("field", "directive"), [(name, plain(told)) for name, told in mapping.fields.items()])
+        session.screen.table(("field", "directive"), [(name, plain(each)) for name, each in mapping.fields.items()])
     session.screen.result(stored.document)
 
 
@@ -71,23 +72,23 @@ def check(session: Session, file: _FILE) -> None:
 def apply(session: Session, file: _FILE) -> None:
     """Check a file of mappings and put it in force.
 
-    A file that names the version it was made from is refused when somebody else has applied another since. What is
-    stored and unreadable has no version: it is replaced, after a question.
+    A file that names the version it was made from is refused when another version has been applied since. If the stored
+    mappings are unreadable, the command asks before it replaces them.
     """
-    wanted = _read(file)
-    mappings = parse_mappings(wanted, compile_trigger)
+    document = _read(file)
+    mappings = parse_mappings(document, compile_trigger)
     stored = read(session)
     version = stored.version
-    made_from = wanted.get("version", version) if isinstance(wanted, dict) else version
+    made_from = document.get("version", version) if isinstance(document, dict) else version
     if not stored.is_readable:
-        session.screen.confirm("What is stored is unreadable and would be written anew. Go on?")
+        session.screen.confirm("The stored mappings are unreadable and would be replaced. Go on?")
     elif made_from != version:
-        raise overtaken(made_from, version)
+        raise version_conflict(made_from, version)
     if not any(each.enabled for each in mappings):
         session.screen.confirm("No mapping is enabled: every event would be ignored. Go on?")
-    listed = wanted["mappings"] if isinstance(wanted, dict) else wanted
+    listed = document["mappings"] if isinstance(document, dict) else document
     replace(session, stored, json.dumps({"version": version + 1, "mappings": listed}, ensure_ascii=False))
-    session.screen.say(f"Version {version + 1} is in force within a minute.", style="green")
+    session.screen.say(f"Version {version + 1} is stored, and in force within a minute.", style="green")
     session.screen.result({"version": version + 1, "mappings": len(mappings)})
 
 
@@ -96,17 +97,17 @@ def try_(
     event: Annotated[
         Path,
         typer.Argument(
-            help="A request body of Segment, such as a file of events/segment/.", exists=True, dir_okay=False
+            help="A request body from Segment, such as a file in events/segment/.", exists=True, dir_okay=False
         ),
     ],
     mappings: Annotated[
-        Path | None, typer.Option(help="Try this file instead of what is in force.", exists=True, dir_okay=False)
+        Path | None, typer.Option(help="Use this file instead of the mappings in force.", exists=True, dir_okay=False)
     ] = None,
 ) -> None:
-    """Show what an event would become: the record for Amazon, hashed, or why it is rejected. Nothing is sent."""
+    """Show the record that an event would become, with hashed identifiers, or why it is rejected. Sends nothing."""
     document = json.dumps(_read(mappings)) if mappings else session.audiences.mappings()
     try:
-        reading = changes_from(
+        outcome = changes_from(
             event.read_bytes(),
             mappings=compiled(document),
             audiences=session.audiences,
@@ -114,14 +115,14 @@ def try_(
             policy=_policy(session),
         )
     except InvalidRequest as error:
-        raise OperatorError(f"{error}.", "Segment would be answered with 400 or 413 and not repeat it.") from None
-    _tell(session, reading)
-    if reading.rejections:
+        raise OperatorError(f"{error}.", "Segment would get a 400 or 413 and would not send it again.") from None
+    _print_outcome(session, outcome)
+    if outcome.rejections:
         raise AlreadyReported
 
 
 def plain(directive: Any) -> str:
-    """Write a directive for people: a path as itself, a choice of the first path with a value as a list of paths."""
+    """Format a directive: a path as it is, the first of several paths as a list of them, all others as JSON."""
     match directive:
         case {"@path": str(path)} if len(directive) == 1:
             return path
@@ -133,24 +134,24 @@ def plain(directive: Any) -> str:
     return json.dumps(directive)
 
 
-def _tell(session: Session, reading: IntakeResult) -> None:
+def _print_outcome(session: Session, outcome: IntakeResult) -> None:
     session.screen.facts(
-        {"accepted": reading.accepted, "ignored": reading.ignored, "rejected": len(reading.rejections)}
+        {"accepted": outcome.accepted, "ignored": outcome.ignored, "rejected": len(outcome.rejections)}
     )
-    for change in reading.changes:
-        session.screen.say(f"\naudience {change.audience_id}{', to be forgotten' if change.erase else ''}")
+    for change in outcome.changes:
+        session.screen.say(f"\naudience {change.audience_id}{', with a deletion notice' if change.erase else ''}")
         session.screen.say(json.dumps(change.record, indent=2, ensure_ascii=False))
-    if reading.rejections:
+    if outcome.rejections:
         session.screen.table(
             ("event", "message", "reason", "detail"),
-            [(each.index, each.message_id, each.reason, each.detail) for each in reading.rejections],
+            [(each.index, each.message_id, each.reason, each.detail) for each in outcome.rejections],
         )
     session.screen.result(
         {
-            "accepted": reading.accepted,
-            "ignored": reading.ignored,
-            "changes": [{"audienceId": each.audience_id, **change_as_json(each)} for each in reading.changes],
-            "rejections": [each.as_json() for each in reading.rejections],
+            "accepted": outcome.accepted,
+            "ignored": outcome.ignored,
+            "changes": [{"audienceId": each.audience_id, **change_as_json(each)} for each in outcome.changes],
+            "rejections": [each.as_json() for each in outcome.rejections],
         }
     )
 

@@ -1,82 +1,74 @@
-"""The stored document of mappings: read whatever somebody has made of it, and replaced by nobody unseen."""
+"""The stored mappings document, as an operator reads and replaces it. It may have been written by hand."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from audience_sync.aws.audience_table import MAPPINGS_KEY
+from audience_sync.aws.mappings_store import MAX_DOCUMENT, MappingsStore
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from cli.errors import OperatorError
 from cli.session import Session
 
-MAX_DOCUMENT = 380_000  # bytes; a DynamoDB item holds 400 KB
-
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is stored. It may have been written by hand, so that nothing about it is certain."""
+    """What is stored, read as far as it can be read."""
 
-    held: Mapping[str, Any] | None  # the attribute as DynamoDB has it, whatever it holds; None where there is none
-    listed: Any = None  # the mappings, for parse_mappings to check
+    attribute: Mapping[str, Any] | None  # as DynamoDB has it, whatever it holds; None where nothing is stored
+    mappings: Any = None  # unchecked; parse_mappings checks them
     version: int = 0
     is_readable: bool = True  # JSON that may hold mappings
-    is_versioned: bool = True  # its version is one, or left out
+    is_versioned: bool = True  # the version is a number, or left out
 
     @property
     def document(self) -> dict[str, Any]:
-        """What `apply` takes, sound or not."""
-        return {"version": self.version, "mappings": self.listed}
+        """The document in the form that `mappings apply` takes, valid or not."""
+        return {"version": self.version, "mappings": self.mappings}
 
 
 def read(session: Session) -> Stored:
-    """Read what is stored, without the cache and consistently: a write will depend on it."""
-    row = session.stack.service("dynamodb").get_item(
-        TableName=session.stack["AudienceTable"], Key={"audienceId": {"S": MAPPINGS_KEY}}, ConsistentRead=True
-    )
-    held = row.get("Item", {}).get("document")
-    return Stored(None, [asdict(DEFAULT_MAPPING)]) if held is None else _stored_as(held)
+    """Read what is stored, without the cache and consistently: a write will depend on it. Raises Unavailable."""
+    attribute = _store(session).read()
+    return Stored(None, [asdict(DEFAULT_MAPPING)]) if attribute is None else _parsed(attribute)
 
 
-def _stored_as(held: Mapping[str, Any]) -> Stored:
+def _parsed(attribute: Mapping[str, Any]) -> Stored:
     try:
-        told = json.loads(held.get("S", ""))
+        document = json.loads(attribute.get("S", ""))
     except (ValueError, RecursionError):
-        told = None
-    match told:
+        document = None
+    match document:
         case list():
-            return Stored(held, told)
+            return Stored(attribute, document)
         case dict():
-            version = told.get("version", 0)
+            version = document.get("version", 0)
             is_versioned = type(version) is int and version >= 0
-            return Stored(held, told.get("mappings"), version if is_versioned else 0, is_versioned=is_versioned)
-    return Stored(held, is_readable=False)
+            number = version if is_versioned else 0
+            return Stored(attribute, document.get("mappings"), number, is_versioned=is_versioned)
+    return Stored(attribute, is_readable=False)
 
 
 def replace(session: Session, stored: Stored, text: str) -> None:
-    """Store a document in place of what was read. Raises OperatorError where somebody has stored another since."""
+    """Store a document in place of what was read.
+
+    Raises:
+        OperatorError: the document is too large, or another one has been stored since.
+        Unavailable: the table does not answer.
+    """
     if len(text.encode()) > MAX_DOCUMENT:
         raise OperatorError("The mappings are too large to store.", f"Keep them below {MAX_DOCUMENT // 1000} KB.")
-    condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(document)"}
-    if stored.held is not None:
-        condition = {"ConditionExpression": "document = :held", "ExpressionAttributeValues": {":held": stored.held}}
-    try:
-        session.stack.service("dynamodb").put_item(
-            TableName=session.stack["AudienceTable"],
-            Item={"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": text}},
-            **condition,
-        )
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
-            raise overtaken(stored.version, "another version") from None
-        raise
+    if not _store(session).replace(stored.attribute, text):
+        raise version_conflict(stored.version, "another version")
 
 
-def overtaken(made_from: Any, version: Any) -> OperatorError:
-    """Say that somebody else was faster."""
+def version_conflict(made_from: Any, version: Any) -> OperatorError:
+    """Return the error for a file that was made from a version which is no longer the stored one."""
     return OperatorError(
         f"The file was made from version {made_from}, and {version} is in force.",
-        "Take over your changes into what `mappings show --json` prints now.",
+        "Copy your changes into what `mappings show --json` prints now, and apply that.",
     )
+
+
+def _store(session: Session) -> MappingsStore:
+    return MappingsStore(session.stack.service("dynamodb"), session.stack["AudienceTable"])

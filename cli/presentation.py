@@ -1,4 +1,4 @@
-"""An audience as people and scripts see it."""
+"""How an audience is printed, for people and for scripts."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -12,7 +12,7 @@ DAY = 86_400  # seconds
 
 
 def audience_json(audience: Audience) -> dict[str, Any]:
-    """The audience as JSON shows it."""
+    """Return an audience as the JSON output has it."""
     return {
         "audienceId": audience.audience_id,
         "name": audience.name,
@@ -26,48 +26,48 @@ def audience_json(audience: Audience) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of DynamoDB as JSON can write it."""
+    """Return a DynamoDB number as one that JSON can hold."""
     return int(value) if isinstance(value, Decimal) else value
 
 
 def target_label(audience: Audience) -> str:
-    """Say where an audience goes."""
+    """Return the target of an audience, for people."""
     if audience.connection_id:
         return f"connection {audience.connection_id}"
     return f"DSP {audience.advertiser_id}" if audience.advertiser_id else "DSP"
 
 
 def goes_to_dsp(audience: Audience) -> bool:
-    """Tell whether members reach Amazon DSP: an advertiser's always do, a connection's where that was chosen."""
+    """Return whether members reach Amazon DSP: an advertiser's always do, a connection's only with `dsp`."""
     return not audience.connection_id or bool(audience.target_types)
 
 
 def product_label(audience: Audience) -> str:
-    """Say which products of Amazon its members reach."""
+    """Return which Amazon products the members of an audience reach."""
     if not audience.connection_id:
         return "Amazon DSP"
     return "AMC and Amazon DSP" if goes_to_dsp(audience) else "AMC, not Amazon DSP"
 
 
 def listed_fee(audience: Audience) -> tuple[Fee, ...]:
-    """Return the fee that is listed here, if there is one. Amazon's answer may leave it out."""
+    """Return the fee in the audience table, if there is one. Amazon's answer may leave it out."""
     cents, currency = audience.settings.get("cpmCents"), audience.settings.get("currency")
     return () if cents is None or currency is None else (Fee(cents, currency),)
 
 
 def price(fees: Sequence[Fee]) -> str:
-    """Say what an advertiser pays."""
-    told = ", ".join(f"{each.cpm_cents:,} cents {each.currency}" for each in fees)
-    return f"{told} for a thousand impressions" if told else "none"
+    """Format what an advertiser pays."""
+    amounts = ", ".join(f"{each.cpm_cents:,} cents {each.currency}" for each in fees)
+    return f"{amounts} for a thousand impressions" if amounts else "none"
 
 
 def renewal(audience: Audience) -> str:
-    """Say whether Amazon is told again who is in."""
+    """Return whether active members are re-sent before their TTL expires, for people."""
     if not is_renewed(audience):
         return "off: members drop out when their time to live ends"
-    return f"on: members are told again after {renewal_age(audience) / DAY:g} days"
+    return f"on: active members are re-sent after {renewal_age(audience) / DAY:g} days"
 
 
 def size(count: int | None) -> str:
-    """Write a number of Amazon's."""
+    """Format a size that Amazon reports."""
     return "not known yet" if count is None else f"{count:,}"

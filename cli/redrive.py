@@ -1,72 +1,80 @@
-"""One way through the dead letters: each is received once, acted on and deleted; all others are given back."""
+"""Redrives or deletes dead letters: each message is received once, and those not wanted become visible again."""
 
 import time
 from collections.abc import Callable, Sequence
 from math import inf
 
 from audience_sync.aws.sqs import Queue
-from cli.dead_letters import DeadLetters, Letter, Reading
+from cli.dead_letters import DeadLetterMessage, DeadLetters, Reader
 from cli.session import Session
 
-DEADLINE = 30.0  # seconds for one batch to reach the change queue
+SEND_TIMEOUT = 30.0  # seconds for one batch to reach the change queue
 
-type Wanted = Callable[[Letter], bool]
+type Condition = Callable[[DeadLetterMessage], bool]
 
 
 class Redrive:
-    """Sends letters round again. A change goes once: while its cause is not mended, it is back before the way ends."""
+    """Sends dead letters to the change queue.
 
-    def __init__(self, queue: Queue, wanted: Wanted, rate: float) -> None:
-        """Hand in the change queue, which letters are meant, and how many may go a second."""
-        self.sent = self.unreadable = self.returned = 0  # letters
+    Each change is sent once: if its cause is not fixed, it is parked again before the command ends.
+    """
+
+    def __init__(self, queue: Queue, is_wanted: Condition, rate: float) -> None:
+        """Hand in the change queue, which dead letters to send, and how many a second."""
+        self.sent = self.unreadable = self.returned = 0  # dead letters
         self._queue = queue
-        self._wanted = wanted
+        self._is_wanted = is_wanted
         self._rate = rate
-        self._gone: set[int] = set()  # digests of the changes that were sent; there may be a million
+        self._sent_changes: set[int] = set()  # hashes, because there may be a million changes
 
-    def __call__(self, reading: Reading, letters: Sequence[Letter]) -> bool:
-        """Take one batch. Returns whether to go on."""
-        mine = [each for each in letters if self._wanted(each)]
-        readable = [each for each in mine if each.is_readable]
-        going = [each for each in readable if not self._changes(each) <= self._gone]
-        self.unreadable += len(mine) - len(readable)
-        self.returned += len(readable) - len(going)
-        if going:
-            self._queue.send([each.again() for each in going], deadline=time.monotonic() + DEADLINE)
-            self.sent += len(going)
-            self._gone.update(*map(self._changes, going))
-            reading.delete(going)
-            time.sleep(len(going) / self._rate)
+    def __call__(self, reader: Reader, messages: Sequence[DeadLetterMessage]) -> bool:
+        """Process one batch. Returns whether to go on."""
+        wanted = [each for each in messages if self._is_wanted(each)]
+        readable = [each for each in wanted if each.is_readable]
+        new = [each for each in readable if not self._changes(each) <= self._sent_changes]
+        self.unreadable += len(wanted) - len(readable)
+        self.returned += len(readable) - len(new)
+        if new:
+            bodies = [body for each in new for body in each.redrive_bodies()]
+            self._queue.send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
+            self.sent += len(new)
+            self._sent_changes.update(*map(self._changes, new))
+            reader.delete(new)
+            time.sleep(len(new) / self._rate)
         return True
 
-    def _changes(self, letter: Letter) -> set[int]:
-        return {hash((change.member, change.version)) for change in letter.changes}
+    def _changes(self, message: DeadLetterMessage) -> set[int]:
+        return {hash((change.member, change.version)) for change in message.changes}
 
 
 class Drop:
-    """Deletes letters for good."""
+    """Deletes dead letters."""
 
-    def __init__(self, wanted: Wanted, expected: float = inf) -> None:
-        """Hand in which letters are meant, and after how many the way may end."""
+    def __init__(self, is_wanted: Condition, expected: float = inf) -> None:
+        """Hand in which dead letters to delete, and after how many to stop."""
         self.matched = self.dropped = 0
-        self._wanted = wanted
+        self._is_wanted = is_wanted
         self._expected = expected
 
-    def __call__(self, reading: Reading, letters: Sequence[Letter]) -> bool:
-        """Take one batch. Returns whether to go on."""
-        mine = [each for each in letters if self._wanted(each)]
-        self.matched += len(mine)
-        self.dropped += reading.delete(mine)
+    def __call__(self, reader: Reader, messages: Sequence[DeadLetterMessage]) -> bool:
+        """Process one batch. Returns whether to go on."""
+        wanted = [each for each in messages if self._is_wanted(each)]
+        self.matched += len(wanted)
+        self.dropped += reader.delete(wanted)
         return self.matched < self._expected
 
 
-def through(session: Session, letters: DeadLetters, label: str, act: Redrive | Drop) -> str:
-    """Go through the dead letters once. Tells and returns why not all could be read; empty where they were."""
-    with letters.reading() as reading, session.screen.progress(label, letters.count()) as bar:
-        for received in reading.letters():
-            bar.advance(len(received))
-            if not act(reading, received):
+def process_dead_letters(session: Session, dead_letters: DeadLetters, label: str, action: Redrive | Drop) -> str:
+    """Run an action over the dead letter queue once.
+
+    Returns:
+        Why not all messages could be read, which is printed, too; empty where all were.
+    """
+    with dead_letters.reader() as reader, session.screen.progress(label, dead_letters.count()) as bar:
+        for messages in reader.batches():
+            bar.advance(len(messages))
+            if not action(reader, messages):
                 break
-    if reading.stopped:
-        session.screen.note(f"{reading.stopped} Repeat it for the rest.", style="yellow")
-    return reading.stopped
+    if reader.stopped:
+        session.screen.note(f"{reader.stopped} Run the command again for the rest.", style="yellow")
+    return reader.stopped

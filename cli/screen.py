@@ -1,4 +1,4 @@
-"""What the operator sees: sentences and tables for people, one JSON document for scripts, questions, progress."""
+"""Output and questions: sentences and tables for people, one JSON document for scripts, progress."""
 
 import json
 import sys
@@ -15,16 +15,16 @@ from rich.text import Text
 
 from cli.errors import NotConfirmed, OperatorError
 
-PLAIN_WIDTH = 110  # columns where nobody tells: output in a file or a pipe
+PLAIN_WIDTH = 110  # columns where the output is no terminal but a file or a pipe
 
 
 class Screen:
-    """Standard output carries results and nothing else; questions, notes and progress go to standard error."""
+    """Results go to standard output, and only they; questions, notes and progress go to standard error."""
 
     def __init__(
         self, *, as_json: bool = False, assume_yes: bool = False, answers: Callable[[str], str] | None = None
     ) -> None:
-        """Hand in the options, and for tests who answers questions in target_label of the person at the terminal."""
+        """Hand in the options, and in tests the function that answers questions instead of a person at a terminal."""
         self.as_json = as_json
         self._assume_yes = assume_yes
         self._answers = answers
@@ -33,7 +33,7 @@ class Screen:
 
     @property
     def asks(self) -> bool:
-        """Whether `confirm` asks anybody."""
+        """Whether `confirm` asks the operator."""
         return not self._assume_yes
 
     def result(self, document: Any) -> None:
@@ -58,7 +58,7 @@ class Screen:
         for name in columns:
             table.add_column(name, overflow="fold")
         for row in rows:
-            table.add_row(*(each if isinstance(each, Text) else Text(shown(each)) for each in row))
+            table.add_row(*(each if isinstance(each, Text) else Text(display(each)) for each in row))
         self._out.print(table)
 
     def facts(self, facts: Mapping[str, Any]) -> None:
@@ -69,28 +69,28 @@ class Screen:
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, value in facts.items():
-            table.add_row(name, value if isinstance(value, Text) else Text(shown(value)))
+            table.add_row(name, value if isinstance(value, Text) else Text(display(value)))
         self._out.print(table)
 
     def confirm(self, question: str) -> None:
-        """Ask before something that cannot be taken back. Raises NotConfirmed."""
+        """Ask before something that cannot be undone. Raises NotConfirmed."""
         if not self._assume_yes and self._answer(f"{question} [y/N] ", "give --yes").lower() not in ("y", "yes"):
             raise NotConfirmed("Nothing was changed.")
 
     def confirm_by_typing(self, question: str, words: str) -> None:
-        """Have the operator type `words`, for what should not happen by habit. Raises NotConfirmed."""
+        """Have the operator type `words` to confirm; a quick `y` is not enough. Raises NotConfirmed."""
         if self._answer(f"{question}\nTo agree, type: {words}\n> ", f"give --confirm {words!r}") != words:
             raise NotConfirmed("Nothing was changed.")
 
     def ask(self, question: str, *, hidden: bool = False, instead: str) -> str:
-        """Ask for a text. `instead` says how to give it where nobody can be asked. Raises NotConfirmed."""
+        """Ask for a text. `instead` says how to give it without a terminal. Raises NotConfirmed."""
         return self._answer(f"{question}: ", instead, hidden=hidden)
 
     def fail(self, error: OperatorError) -> None:
-        """Tell an error: one sentence and a remedy."""
+        """Print an error: one sentence and a remedy."""
         if self.as_json:
-            told = {"message": str(error), "remedy": error.remedy, "exitCode": error.exit_code}
-            sys.stdout.write(json.dumps({"error": told}, indent=2) + "\n")
+            document = {"message": str(error), "remedy": error.remedy, "exitCode": error.exit_code}
+            sys.stdout.write(json.dumps({"error": document}, indent=2) + "\n")
             return
         self.note(str(error), style="red")
         if error.remedy:
@@ -98,7 +98,7 @@ class Screen:
 
     @contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator["Bar"]:
-        """Show how long work advances, where somebody looks."""
+        """Show how far the work is, if standard error is a terminal."""
         columns = (
             (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
             if total is None
@@ -114,23 +114,25 @@ class Screen:
         if self._answers is not None:
             return self._answers(question)
         if self.as_json or not sys.stdin.isatty():
-            raise NotConfirmed("This needs an answer, and nobody can be asked here.", f"Use a terminal, or {instead}.")
+            raise NotConfirmed(
+                "This needs an answer, and there is no terminal to ask at.", f"Use a terminal, or {instead}."
+            )
         return self._err.input(Text(question), password=hidden).strip()
 
 
 class Bar:
-    """A progress bar that can only move on."""
+    """A progress bar."""
 
     def __init__(self, advance: Any) -> None:
         self._advance = advance
 
     def advance(self, step: int = 1) -> None:
-        """Move on by some steps."""
+        """Move forward by some steps."""
         self._advance(step)
 
 
-def shown(value: Any) -> str:
-    """Write a value for people."""
+def display(value: Any) -> str:
+    """Format a value for people."""
     match value:
         case None | "":
             return "-"
@@ -143,10 +145,10 @@ def shown(value: Any) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number of things: 1 letter, 2 letters."""
+    """Format a number of things: 1 message, 2 messages."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def moment(milliseconds: float | None) -> str:
-    """Write an epoch time for people: UTC, to the second."""
+    """Format an epoch time for people: UTC, to the second."""
     return "-" if milliseconds is None else f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"

@@ -1,4 +1,4 @@
-"""What one command works with, and the frame around every command: common options, errors, exit codes."""
+"""What a command works with, and what all commands share: common options, errors, exit codes."""
 
 import dataclasses
 import inspect
@@ -15,6 +15,8 @@ import typer
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.membership_scan import MembershipScan
+from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.errors import InvalidSettings
@@ -26,7 +28,7 @@ from cli.stack import Stack
 
 @dataclass
 class Session:
-    """A command's screen, its stack, and the parts of it that several commands use; found when first asked for."""
+    """A command's screen, its stack, and the parts of the stack that commands use; each is built on first use."""
 
     screen: Screen
     find: Callable[[], Stack]
@@ -35,7 +37,7 @@ class Session:
 
     @cached_property
     def stack(self) -> Stack:
-        """The stack that the operator means. Raises NotThere."""
+        """The stack that the operator has named. Raises NotThere."""
         return self.find()
 
     @cached_property
@@ -44,8 +46,18 @@ class Session:
         return AudienceTable(self.stack.service("dynamodb"), self.stack["AudienceTable"], time.monotonic)
 
     @cached_property
+    def members(self) -> MembershipTable:
+        """The rows of members, to read. Only a writer needs to know how long a job takes."""
+        return MembershipTable(self.stack.service("dynamodb"), self.stack["MembershipTable"], self.now)
+
+    @cached_property
+    def member_scan(self) -> MembershipScan:
+        """The rows of whole audiences."""
+        return MembershipScan(self.stack.service("dynamodb"), self.stack["MembershipTable"])
+
+    @cached_property
     def amazon(self) -> AmazonAds:
-        """Amazon, with the stack's authorization."""
+        """The Amazon Ads client, with the stack's authorization."""
         hosts = self.stack.hosts
         login = Login(self.http, hosts.login, self.secret("CredentialsSecret"), self.now)
         tokens = AccessTokens(self.secret("TokenSecret"), login, self.now)
@@ -56,15 +68,15 @@ class Session:
         return JsonSecret(self.stack.service("secretsmanager"), self.stack[logical_id], time.monotonic)
 
     def read_or_reset(self, secret: JsonSecret) -> dict[str, Any]:
-        """Return what a secret holds, to be written back with changes; nothing, if the operator agrees, if unreadable.
+        """Return what a secret holds, to be written back with changes. If it is unreadable, ask, and return nothing.
 
         Raises:
-            NotConfirmed: it is unreadable and stays so.
+            NotConfirmed: it is unreadable, and the operator does not want it replaced.
         """
         try:
             return dict(secret.value())
         except InvalidSettings:
-            self.screen.confirm("The secret is unreadable and would be written anew. Go on?")
+            self.screen.confirm("The secret is unreadable and would be replaced. Go on?")
             return {}
 
     def queue(self, logical_id: str) -> Queue:
@@ -72,11 +84,11 @@ class Session:
         return Queue(self.stack.service("sqs"), self.stack[logical_id], time.monotonic)
 
 
-_PANEL = "Everywhere"
+_PANEL = "Global options"
 _STACK = Annotated[
     str,
     typer.Option(
-        help="The deployed stack, in the account and region of your AWS credentials.",
+        help="Name of the deployed stack, in the account and region of your AWS credentials.",
         envvar="AUDIENCE_SYNC_STACK",
         metavar="NAME",
         rich_help_panel=_PANEL,
@@ -85,7 +97,7 @@ _STACK = Annotated[
 _LOCAL = Annotated[
     str | None,
     typer.Option(
-        help="Instead, the `api` address of a local stack, such as http://127.0.0.1:8080.",
+        help="Use a local stack instead: its `api` address, such as http://127.0.0.1:8080.",
         envvar="AUDIENCE_SYNC_LOCAL",
         metavar="URL",
         rich_help_panel=_PANEL,
@@ -98,11 +110,11 @@ _YES = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirma
 def command[**P](
     app: typer.Typer, name: str | None = None, *, asks: bool = False, panel: str | None = None
 ) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Register a function of a Session and some options as a command.
+    """Register a function that takes a Session and some options as a command.
 
     The command gets the common options and, with `asks`, `--yes`; errors become a sentence and an exit code. The
-    function itself stays as it is, so that it can also be called with a session of one's own. A parameter that is a
-    dataclass stands for one option a field.
+    function itself is unchanged, so that tests can call it with a session of their own. A parameter that is a dataclass
+    becomes one option for each field.
     """
     keyword = inspect.Parameter.KEYWORD_ONLY
     common = [
@@ -114,8 +126,8 @@ def command[**P](
     if asks:
         common.append(inspect.Parameter("yes", keyword, default=False, annotation=_YES))
 
-    def register(act: Callable[P, None]) -> Callable[P, None]:
-        own = list(inspect.signature(act, eval_str=True).parameters.values())[1:]  # the first is the session
+    def register(function: Callable[P, None]) -> Callable[P, None]:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]  # the first is the session
         shared = {each.name: each.annotation for each in own if dataclasses.is_dataclass(each.annotation)}
 
         def run(
@@ -124,13 +136,13 @@ def command[**P](
             screen = Screen(as_json=as_json, assume_yes=yes)
             session = Session(screen, lambda: _found(context, stack, local, screen))
             try:
-                act(session, **_gathered(options, shared))  # type: ignore[arg-type]
-            except AlreadyReported as told:
-                sys.exit(told.exit_code)
+                function(session, **_gathered(options, shared))  # type: ignore[arg-type]
+            except AlreadyReported as reported:
+                sys.exit(reported.exit_code)
             except (KeyboardInterrupt, EOFError):
                 screen.note("Interrupted.")
                 sys.exit(INTERRUPTED)
-            except Exception as error:  # noqa: BLE001 - the last frame: nobody should see a traceback, or what it holds
+            except Exception as error:  # noqa: BLE001 - the last frame: a traceback could show secrets
                 failure = explained(error)
                 screen.fail(failure)
                 sys.exit(failure.exit_code)
@@ -138,15 +150,15 @@ def command[**P](
         expanded = [part for each in own for part in _expanded(each)]
         run.__signature__ = inspect.Signature(expanded + common)  # type: ignore[attr-defined]
         run.__annotations__ = {}
-        run.__doc__ = act.__doc__
-        app.command(name or act.__name__, rich_help_panel=panel)(run)
-        return act
+        run.__doc__ = function.__doc__
+        app.command(name or function.__name__, rich_help_panel=panel)(run)
+        return function
 
     return register
 
 
 def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
-    """Return the options that a parameter stands for."""
+    """Return the options that a parameter becomes."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     if not dataclasses.is_dataclass(parameter.annotation):
         return [parameter.replace(kind=keyword)]
@@ -156,21 +168,21 @@ def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
 
 
 def _gathered(options: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    """Put the options that a dataclass stands for back together."""
+    """Put the options of each dataclass back together."""
     for name, kind in shared.items():
         options[name] = kind(**{each.name: options.pop(each.name) for each in dataclasses.fields(kind)})
     return options
 
 
 def _found(context: typer.Context, name: str, local: str | None, screen: Screen) -> Stack:
-    """Find the stack that is meant: what the command line says goes before what the environment says."""
-    is_told = {option: _is_typed(context, option) for option in ("stack", "local")}
-    if is_told["stack"] and is_told["local"]:
+    """Find the stack. The command line overrides the environment."""
+    is_typed = {option: _is_typed(context, option) for option in ("stack", "local")}
+    if is_typed["stack"] and is_typed["local"]:
         raise WrongUsage("--stack names a deployed stack, --local one on this machine.", "Give one of them.")
-    if local and not is_told["stack"]:
+    if local and not is_typed["stack"]:
         return stacks.local(local)
     if local:
-        screen.note("AUDIENCE_SYNC_LOCAL does not count, since --stack is given.")
+        screen.note("AUDIENCE_SYNC_LOCAL is ignored, because --stack is given.")
     return stacks.deployed(name, stacks.own_clients())
 
 

@@ -1,4 +1,4 @@
-"""Finds a stack and what belongs to it: deployed, through CloudFormation; local, by asking it."""
+"""Finds a stack and its parts: a deployed one through CloudFormation, a local one at /local/resources."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ type Clients = Callable[[str], Any]
 
 @dataclass
 class Stack:
-    """One destination: the names of its parts, its parameters, and how to reach AWS and Amazon."""
+    """One stack: the names of its parts, its parameters, and how to reach AWS and Amazon."""
 
     name: str
     client: Clients  # boto3's name of a service -> a client
@@ -81,7 +81,7 @@ class Stack:
 def deployed(name: str, client: Clients) -> Stack:
     """Find a stack in the account and region of the operator's credentials. Raises NotThere."""
     try:
-        (told,) = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        (found,) = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") == "ValidationError":
             raise NotThere(
@@ -89,17 +89,17 @@ def deployed(name: str, client: Clients) -> Stack:
                 "Name it with --stack or AUDIENCE_SYNC_STACK; AWS_PROFILE and AWS_REGION choose account and region.",
             ) from None
         raise
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in told.get("Outputs", [])}
-    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in told.get("Parameters", [])}
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])}
     if "EventsUrl" not in outputs or parameters.get("Region") not in HOSTS:
-        raise NotThere(f"The stack {name} is not one of Audience Sync.", "Name another with --stack.")
+        raise NotThere(f"The stack {name} is not an Audience Sync stack.", "Name another with --stack.")
     return Stack(
         name=name,
         client=client,
         api=outputs["EventsUrl"].removesuffix("/v1/events"),
         hosts=HOSTS[parameters["Region"]],
         parameters=parameters,
-        created=told["CreationTime"].timestamp(),
+        created=found["CreationTime"].timestamp(),
         _names={logical_id: outputs[output] for output, logical_id in _OUTPUTS.items() if output in outputs},
     )
 
@@ -109,10 +109,10 @@ def local(url: str) -> Stack:
     url = url.rstrip("/")
     _check_loopback(url)
     try:
-        told = requests.get(f"{url}/local/resources", timeout=5, allow_redirects=False)
-        if told.status_code != 200:
+        answer = requests.get(f"{url}/local/resources", timeout=5, allow_redirects=False)
+        if answer.status_code != 200:
             raise NotThere(f"{url} is not a local stack.", "Give the `api` address that `python -m local` prints.")
-        found = told.json()
+        found = answer.json()
     except requests.RequestException:
         raise TryLater(f"Nothing answers at {url}.", "Start the local stack: `.venv/bin/python -m local`.") from None
     for each in found["urls"].values():
@@ -125,7 +125,7 @@ def local(url: str) -> Stack:
             endpoint_url=endpoint,
             region_name=found["awsRegion"],
             aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106 - the local stack asks for none
+            aws_secret_access_key="local",  # noqa: S106 - the local stack checks none
             config=CALLS,
         )
 
@@ -143,8 +143,8 @@ def local(url: str) -> Stack:
 
 
 def own_clients() -> Clients:
-    """Clients with the operator's own credentials, as the AWS command line would find them."""
-    # boto3 itself reads AWS_DEFAULT_REGION only; without either, the profile's region counts.
+    """Return clients with the operator's own credentials, found as the AWS command line finds them."""
+    # boto3 itself reads only AWS_DEFAULT_REGION; without either, the region of the profile is used.
     session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
     return lambda service: session.client(service, config=CALLS)  # type: ignore[call-overload]
 

@@ -1,4 +1,4 @@
-"""`audience-sync status`: what waits where, and whether every accepted change is accounted for."""
+"""`audience-sync status`: queue depths, counts, and whether every accepted change is accounted for."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -22,12 +22,12 @@ from audience_sync.metric_names import (
     UPLOADS_SENT,
 )
 from cli.errors import TryLater
-from cli.member_counts import MemberCount, about, member_counts
+from cli.member_counts import MemberCount, member_counts
 from cli.screen import counted, moment
 from cli.session import Session, command
 from cli.stack import Stack
 
-LONGEST = 455 * 86_400  # seconds; how long CloudWatch keeps sums
+RETENTION = 455 * 86_400  # seconds; how long CloudWatch keeps sums
 DAY, HOUR = 86_400, 3_600  # seconds of one sum
 _COUNTS = {
     "events_accepted": EVENTS_ACCEPTED,
@@ -45,21 +45,21 @@ _DEPTHS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Messages in one queue, about."""
+    """Approximate numbers of messages in one queue."""
 
     visible: int
-    in_work: int
+    in_work: int  # received and not yet deleted; SQS calls them not visible
     delayed: int
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """All messages of the queue."""
         return self.visible + self.in_work + self.delayed
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Totals since the stack exists, or of the last hours. Changes, where not said otherwise."""
+    """Totals since the stack was created, or of the last hours. Changes, unless the name says otherwise."""
 
     events_accepted: int = 0
     events_ignored: int = 0
@@ -69,11 +69,11 @@ class Counts:
     superseded: int = 0
     parked: int = 0
     uploads: int = 0
-    unaccounted: int = 0  # found missing when the books were closed; part of the waiting, by their sums
+    unaccounted: int = 0  # changes that the audit has found missing; `waiting` includes them
 
     @property
     def waiting(self) -> int:
-        """Accepted changes without an end so far."""
+        """Accepted changes that are not completed yet."""
         return self.accepted - self.delivered - self.superseded - self.parked
 
 
@@ -86,7 +86,8 @@ def status(
     session: Session,
     hours: Annotated[int | None, typer.Option(help="Count the last hours instead of all time.", min=1)] = None,
     members: Annotated[
-        bool, typer.Option("--members", help="Count the members of every audience, too: reads the whole table.")
+        bool,
+        typer.Option("--members", help="Count the members of every audience, too. Reads the whole membership table."),
     ] = False,
 ) -> None:
     """Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.
@@ -94,43 +95,43 @@ def status(
     Counts of a deployed stack come from CloudWatch and are a few minutes old.
     """
     stack = session.stack
-    changes, letters = depth(stack, "ChangeQueue"), depth(stack, "DeadLetterQueue")
+    changes, dead_letters = depth(stack, "ChangeQueue"), depth(stack, "DeadLetterQueue")
     counts = local_counts(stack) if stack.local else cloud_counts(stack, session.now(), hours)
-    closed = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT).time()
-    verdict = judged(counts, changes)
+    audited_until = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT).time()
+    summary = summarize(counts, changes)
     session.screen.facts(
         {
             "events": f"{counts.events_accepted:,} accepted, {counts.events_ignored:,} ignored, "
             f"{counts.events_rejected:,} rejected",
             "change queue": f"{changes.visible:,} messages waiting, {changes.in_work:,} in work, "
             f"{changes.delayed:,} delayed",
-            "dead letters": f"{letters.total:,}",
+            "dead letters": f"{dead_letters.total:,}",
             "uploads": f"{counts.uploads:,}",
             "changes": f"{counts.accepted:,} accepted = {counts.delivered:,} delivered + {counts.superseded:,} "
             f"superseded + {counts.parked:,} parked + {counts.waiting:,} waiting",
-            "accounts": settled(closed, counts),
+            "audit": audit_progress(audited_until, counts),
         }
     )
-    session.screen.say(verdict, style="green" if verdict.startswith("Every") else "yellow")
-    heads = count_members(session) if members else None
+    session.screen.say(summary, style="green" if summary.startswith("Every") else "yellow")
+    by_audience = count_members(session) if members else None
     session.screen.result(
         {
             "changeQueue": _as_json(changes),
-            "deadLetters": _as_json(letters),
+            "deadLetters": _as_json(dead_letters),
             "counts": _as_json(counts) | {"waiting": counts.waiting},
-            "reconciledUntil": closed,
+            "reconciledUntil": audited_until,
             "hours": hours,
-            "verdict": verdict,
-            **({"members": [each.as_json() for each in heads]} if heads is not None else {}),
+            "summary": summary,
+            **({"members": [each.as_json() for each in by_audience]} if by_audience is not None else {}),
         }
     )
 
 
 def count_members(session: Session) -> list[MemberCount]:
-    """Count the members of every listed audience in the membership table, and show them."""
-    audiences = session.audiences.all()
-    with session.screen.progress("counting members", about(session.stack) or None) as bar:
-        counts = member_counts(session.stack, audiences, bar.advance)
+    """Count the members of every listed audience in the membership table, and print the counts."""
+    audiences, scan = session.audiences.all(), session.member_scan
+    with session.screen.progress("counting members", scan.approximate_rows() or None) as bar:
+        counts = member_counts(scan, audiences, bar.advance)
     session.screen.table(
         ("audience", "name", "in", "out"),
         ((each.audience.audience_id, each.audience.name, each.inside, each.outside) for each in counts),
@@ -139,38 +140,41 @@ def count_members(session: Session) -> list[MemberCount]:
 
 
 def _as_json(numbers: Depth | Counts) -> dict[str, int]:
-    """Name the fields as all JSON here is named: in camel case."""
+    """Return the fields with names in camel case, as in all JSON output."""
     return {re.sub(r"_(.)", lambda found: found[1].upper(), name): value for name, value in asdict(numbers).items()}
 
 
-def judged(counts: Counts, changes: Depth) -> str:
-    """Say whether what is not settled is really waiting in the queue."""
+def summarize(counts: Counts, changes: Depth) -> str:
+    """Return one sentence: whether every accepted change is completed, or really waiting in the change queue."""
     if counts.unaccounted:
         return f"{counted(counts.unaccounted, 'change')} unaccounted for. See UnaccountedChanges in docs/runbook.md."
     if counts.waiting == 0:
-        return "Every accepted change has reached its end."
+        return "Every accepted change is completed."
     if counts.waiting > 0 and changes.total:
-        return f"{counted(counts.waiting, 'change')} in {counted(changes.total, 'message')} of the change queue."
+        return (
+            f"{counted(counts.waiting, 'change')} waiting in {counted(changes.total, 'message')} of the change queue."
+        )
     if counts.waiting > 0:
-        return f"{counted(counts.waiting, 'change')} without an end, and an empty queue: counts may lag; look again."
-    return "More changes ended than were accepted: some were sent twice, or accepted before the time that is counted."
+        waiting = counted(counts.waiting, "change")
+        return f"{waiting} not completed, but the change queue is empty. Counts may lag: run it again in a few minutes."
+    return "More changes completed than accepted: some were sent twice, or accepted before the time that is counted."
 
 
-def settled(closed: int | None, counts: Counts) -> str:
-    """Say up to when the audit has found out what became of every change; `closed` is in epoch seconds."""
-    if not closed:
-        return "nothing settled yet; the audit runs every hour"
-    return f"settled up to {moment(closed * 1000)}, {counts.unaccounted:,} unaccounted for"
+def audit_progress(until: int | None, counts: Counts) -> str:
+    """Return how far the audit is, and what it has found missing; `until` is in epoch seconds."""
+    if not until:
+        return "not completed yet; it runs every hour"
+    return f"completed up to {moment(until * 1000)}, {counts.unaccounted:,} unaccounted for"
 
 
 def depth(stack: Stack, logical_id: str) -> Depth:
-    """Ask a queue how many messages it holds."""
+    """Read how many messages a queue holds."""
     answer = stack.service("sqs").get_queue_attributes(QueueUrl=stack[logical_id], AttributeNames=list(_DEPTHS))
     return Depth(*(int(answer["Attributes"][name]) for name in _DEPTHS))
 
 
 def local_counts(stack: Stack) -> Counts:
-    """Ask a local stack."""
+    """Read the counts of a local stack."""
     try:
         state = requests.get(f"{stack.local}/local/state", timeout=10).json()
     except requests.RequestException:
@@ -191,7 +195,7 @@ def local_counts(stack: Stack) -> Counts:
 def cloud_counts(stack: Stack, now: float, hours: int | None) -> Counts:
     """Sum the stack's metrics, since it was created or over the last hours."""
     period = HOUR if hours else DAY
-    begin = now - hours * HOUR if hours else max(stack.created, now - LONGEST)
+    begin = now - hours * HOUR if hours else max(stack.created, now - RETENTION)
     metrics = {
         name: Metric(NAMESPACE, metric, {"service": stack.name}, "Sum", period) for name, metric in _COUNTS.items()
     }

@@ -1,4 +1,4 @@
-"""`python -m local`: start the whole pipeline on this machine and say where it is."""
+"""`python -m local`: start the whole pipeline on this machine and print its URLs and keys."""
 
 import argparse
 import asyncio
@@ -7,7 +7,8 @@ import json
 import signal
 import sys
 
-from local.stack import Options, PortInUse, Stack
+from local.serving import PortInUse
+from local.stack import Options, Stack
 
 
 def main() -> None:
@@ -25,7 +26,7 @@ def options_from(arguments: list[str]) -> Options:
     default = Options()
     parser.add_argument("--port", type=int, default=default.port, help="of the API; 0 takes any free one (%(default)s)")
     parser.add_argument(
-        "--amazon-port", type=int, default=default.amazon_port, help="of Amazon's stand-in (%(default)s)"
+        "--amazon-port", type=int, default=default.amazon_port, help="of Amazon's sandbox (%(default)s)"
     )
     parser.add_argument("--batch-window", type=float, default=default.batch_window, metavar="SECONDS")
     parser.add_argument("--job-delay", type=float, default=default.job_delay, metavar="SECONDS")

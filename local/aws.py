@@ -1,24 +1,21 @@
 """SQS, DynamoDB, Secrets Manager and CloudWatch on one port, for the real boto3.
 
-The queues are our own. The others are moto's server, called in the process: it is not thread-safe, so that all
-its calls run one after the other on one thread of their own, which is the lock around it.
+The queues are our own. The others are moto's server, called in this process: it is not thread-safe, so all its calls
+run one after the other on one thread of their own, which is the lock around it.
 """
 
 import asyncio
-import io
-import sys
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import create_backend_app
+from werkzeug.test import Client, EnvironBuilder
 
-from local.sqs import server
+from local.sqs import server as sqs_server
 from local.sqs.queues import SqsQueues
 
 if TYPE_CHECKING:
@@ -30,18 +27,17 @@ _MOTO_SERVICES: dict[str, Literal["dynamodb", "secretsmanager", "cloudwatch"]] =
     "secretsmanager": "secretsmanager",
     "GraniteServiceVersion20100801": "cloudwatch",
 }
-_WSGI_NAMES = {"CONTENT_TYPE", "CONTENT_LENGTH"}  # the two headers that WSGI does not prefix with HTTP_
 
 
 class Moto:
-    """The services that moto plays. Their state belongs to the Python process: one server at a time in each."""
+    """The services that moto provides. Their state belongs to the Python process: one server at a time in each."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
         self._apps: dict[str, WSGIApplication] = {}
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """Build the services, which takes most of a second, and forget everything at the end."""
+        """Build the services, which takes most of a second, and reset their state at the end."""
         loop = asyncio.get_running_loop()
         for prefix, service in _MOTO_SERVICES.items():
             self._apps[prefix] = await loop.run_in_executor(self._thread, create_backend_app, service)
@@ -51,20 +47,25 @@ class Moto:
 
     async def answer(self, request: web.Request) -> web.Response:
         """Pass one request on."""
-        app = self._apps[_target_of(request)]
-        environ = _wsgi_environ(request, await request.read())
-        status, headers, body = await asyncio.get_running_loop().run_in_executor(self._thread, _call, app, environ)
-        return web.Response(status=status, headers=headers, body=body)
+        client = Client(self._apps[_target_of(request)], use_cookies=False)
+        builder = EnvironBuilder(
+            request.path_qs,
+            base_url=f"{request.scheme}://{request.host}",
+            method=request.method,
+            headers=list(request.headers.items()),
+            data=await request.read(),
+        )
+        answer = await asyncio.get_running_loop().run_in_executor(self._thread, client.open, builder)
+        return web.Response(status=answer.status_code, headers=answer.headers, body=answer.data)
 
 
-def build_app(queues: SqsQueues, *, region: str) -> web.Application:
+def build_app(queues: SqsQueues) -> web.Application:
     """One application for all services, told apart by the header X-Amz-Target.
 
-    `queues` stays shared with the caller: pollers in the same event loop may use it directly. `region` appears in the
-    ARNs of queues; the rest is in the region for which a request is signed.
+    `queues` stays shared with the caller: pollers in the same event loop may use it directly.
     """
-    moto, queue_calls = Moto(), server.handler(queues, region=region)
-    at_work: set[asyncio.Task[Any] | None] = set()
+    moto, queue_calls = Moto(), sqs_server.handler(queues)
+    running: set[asyncio.Task[Any] | None] = set()
 
     async def route(request: web.Request) -> web.Response:
         service = _target_of(request)
@@ -72,15 +73,15 @@ def build_app(queues: SqsQueues, *, region: str) -> web.Application:
             return await moto.answer(request)
         if service != "AmazonSQS":
             return web.json_response({"__type": "UnknownOperationException"}, status=HTTPStatus.BAD_REQUEST)
-        at_work.add(asyncio.current_task())
+        running.add(asyncio.current_task())
         try:
             return await queue_calls(request)
         finally:
-            at_work.discard(asyncio.current_task())
+            running.discard(asyncio.current_task())
 
     async def end_waits(_app: web.Application) -> None:
         """A receive can wait for 20 seconds; a server that stops does not."""
-        for task in at_work:
+        for task in running:
             if task is not None:
                 task.cancel()
 
@@ -91,68 +92,5 @@ def build_app(queues: SqsQueues, *, region: str) -> web.Application:
     return app
 
 
-@contextmanager
-def serve_in_background(app: web.Application, *, port: int = 0) -> Iterator[str]:
-    """Serve on loopback from a thread with its own event loop; gives the base URL. Port 0 is any free one.
-
-    Raises OSError when the port is taken.
-    """
-    loop = asyncio.new_event_loop()
-    # A client that hangs up during a long poll must not take a message with it: hence the cancellation.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handler_cancellation=True)
-    thread = threading.Thread(target=loop.run_forever, name="aws")
-    try:
-        loop.run_until_complete(runner.setup())
-        loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", port).start())
-        host, bound_port = runner.addresses[0][:2]
-        thread.start()
-        yield f"http://{host}:{bound_port}"
-    finally:
-        if thread.is_alive():
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-
 def _target_of(request: web.Request) -> str:
-    return request.headers.get(server.TARGET, "").partition(".")[0]
-
-
-def _wsgi_environ(request: web.Request, body: bytes) -> dict[str, Any]:
-    names = ((name.upper().replace("-", "_"), value) for name, value in request.headers.items())
-    return {
-        **{name if name in _WSGI_NAMES else f"HTTP_{name}": value for name, value in names},
-        "REQUEST_METHOD": request.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": request.path,
-        "QUERY_STRING": request.query_string,
-        "SERVER_NAME": request.url.host or "localhost",
-        "SERVER_PORT": str(request.url.port),
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": request.scheme,
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-
-
-def _call(app: "WSGIApplication", environ: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-    """Run a WSGI application to its end. Returns status, headers and body."""
-    answer: list[tuple[str, dict[str, str]]] = []
-
-    def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
-        answer.append((status, dict(headers)))
-
-    chunks = app(environ, start_response)
-    try:
-        body = b"".join(chunks)
-    finally:
-        if hasattr(chunks, "close"):
-            chunks.close()
-    status, headers = answer[0]
-    return int(status.split(" ", 1)[0]), headers, body
+    return request.headers.get(sqs_server.TARGET, "").partition(".")[0]

@@ -16,22 +16,21 @@ class Counters:
         self.totals: Counter[str] = Counter()
         self.reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by function, as its log lines sum them up
         self.lines: deque[tuple[str, str]] = deque(maxlen=KEPT)
-        self.told = 0  # log lines since the start, those included that are no longer kept
+        self.line_count = 0  # log lines since the start, those included that are no longer kept
         self._seconds: dict[int, Counter[str]] = {}  # by epoch second, oldest first
 
-    def tell(self, function: str, line: str) -> None:
+    def add(self, function: str, line: str) -> None:
         """Take one line that a function printed."""
         if line.startswith("{") and '"_aws"' in line and self._count(line):
             return
         if line.startswith("{") and '"by_reason"' in line:
-            self._note_reasons(function, line)
+            self._count_reasons(function, line)
         self.lines.append((function, line))
-        self.told += 1
+        self.line_count += 1
 
     def history(self, names: tuple[str, ...], until: int, seconds: int) -> list[int]:
         """Return the sum of some metrics for each of the `seconds` before the epoch second `until`, oldest first."""
-        nothing: Counter[str] = Counter()
-        during = (self._seconds.get(second, nothing) for second in range(until - seconds, until))
+        during = (self._seconds.get(second, Counter[str]()) for second in range(until - seconds, until))
         return [sum(counted[name] for name in names) for counted in during]
 
     def _count(self, line: str) -> bool:
@@ -40,8 +39,8 @@ class Counters:
             metric = json.loads(line)
             names = {each["Name"] for set_ in metric["_aws"]["CloudWatchMetrics"] for each in set_["Metrics"]}
             second = metric["_aws"]["Timestamp"] // 1000
-            values = {name: metric[name] if isinstance(metric[name], list) else [metric[name]] for name in names}
-            sums = {name: round(sum(value)) for name, value in values.items()}
+            values = {name: metric[name] for name in names}  # one value needs no list
+            sums = {name: round(sum(each if isinstance(each, list) else [each])) for name, each in values.items()}
         except (ValueError, KeyError, TypeError):
             return False
         self.totals.update(sums)
@@ -52,9 +51,9 @@ class Counters:
             del self._seconds[next(iter(self._seconds))]
         return True
 
-    def _note_reasons(self, function: str, line: str) -> None:
+    def _count_reasons(self, function: str, line: str) -> None:
         try:
-            told: Any = json.loads(line)
-            self.reasons[function].update({str(reason): int(times) for reason, times in told["by_reason"].items()})
+            entry: Any = json.loads(line)
+            self.reasons[function].update({str(reason): int(times) for reason, times in entry["by_reason"].items()})
         except (ValueError, KeyError, TypeError, AttributeError):
             return  # a line like any other

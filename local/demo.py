@@ -1,4 +1,4 @@
-"""`make demo`: the main job on this machine. Real Segment traffic through the real functions to Amazon's stand-in.
+"""`make demo`: the main job on this machine. Real Segment traffic through the real functions to Amazon's sandbox.
 
 Exits with 0 exactly when the audience at Amazon holds who it should, by digests computed without the product's code.
 """
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import batched
 from typing import Any
 
 import requests
@@ -18,11 +19,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from local.people import Person, audience_event, batches, segment_request
+from local.sample_profiles import Person, audience_event, segment_request
 from local.stack import EXAMPLE
 
 BATCH = 500  # events in one request
-PATIENCE = 300.0  # seconds until everything must have arrived
+TIMEOUT = 300.0  # seconds until everything must have arrived
 
 
 def main() -> int:
@@ -30,15 +31,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.demo", description="The main job on this machine.")
     parser.add_argument("--enter", type=int, default=5000, help="members that enter (%(default)s)")
     parser.add_argument("--exit", type=int, default=800, dest="leave", help="of them exit again (%(default)s)")
-    parser.add_argument("--keep", action="store_true", help="leave it running, and say what to try")
+    parser.add_argument("--keep", action="store_true", help="leave it running, and show what to try")
     options = parser.parse_args()
     console = Console(stderr=False)
-    with _stack(
-        ["--port", "8080", "--amazon-port", "8081"] if options.keep else ["--port", "0", "--amazon-port", "0"]
-    ) as where:
+    port, amazon_port = ("8080", "8081") if options.keep else ("0", "0")
+    with _stack(["--port", port, "--amazon-port", amazon_port]) as where:
         exit_code = demonstrate(where, enter=options.enter, leave=options.leave, console=console)
         if options.keep:
-            _wait(where, console)
+            _keep_running(where, console)
     return exit_code
 
 
@@ -51,7 +51,7 @@ def demonstrate(where: dict[str, str], *, enter: int, leave: int, console: Conso
     leaving, staying = people[:leave], people[leave:]
     began = time.monotonic()
     sent, slowest = _send(where, _events(people, leaving), console)
-    state = _settle(where, console)
+    state = _wait_until_quiescent(where, console)
     seconds = time.monotonic() - began
     problems = _differences(where, staying)
     console.print(_table(sent, slowest, state, len(staying), seconds, where))
@@ -68,7 +68,7 @@ def _stack(arguments: list[str]) -> Iterator[dict[str, str]]:
     try:
         line = process.stdout.readline() if process.stdout else ""
         if not line:
-            raise SystemExit("the local stack did not start; its own words stand above")
+            raise SystemExit("the local stack did not start; its error is shown above")
         yield json.loads(line)
     finally:
         process.terminate()
@@ -89,7 +89,7 @@ def _send(where: dict[str, str], events: list[dict[str, Any]], console: Console)
     accepted, slowest = 0, 0.0
     with requests.Session() as session, _progress(console) as progress:
         bar = progress.add_task("Segment sends", total=len(events))
-        for batch in batches(events, BATCH):
+        for batch in batched(events, BATCH, strict=False):
             body, headers = segment_request(batch, where["eventKey"], where["signingSecret"])
             began = time.monotonic()
             response = session.post(f"{where['api']}/v1/events", data=body, headers=headers, timeout=10)
@@ -101,11 +101,11 @@ def _send(where: dict[str, str], events: list[dict[str, Any]], console: Console)
     return accepted, slowest
 
 
-def _settle(where: dict[str, str], console: Console) -> dict[str, Any]:
+def _wait_until_quiescent(where: dict[str, str], console: Console) -> dict[str, Any]:
     """Wait until nothing is waiting or in work any more."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     with _progress(console) as progress:
-        bar = progress.add_task("Amazon takes ", total=None)
+        bar = progress.add_task("Delivered    ", total=None)
         while True:
             state: dict[str, Any] = requests.get(f"{where['api']}/local/state", timeout=10).json()
             settled = state["delivered"] + state["superseded"] + state["parked"]
@@ -113,7 +113,7 @@ def _settle(where: dict[str, str], console: Console) -> dict[str, Any]:
             if state["quiescent"] and settled >= state["accepted"]:
                 return state
             if time.monotonic() > deadline:
-                raise SystemExit(f"not everything arrived within {PATIENCE:g} s: {json.dumps(state)}")
+                raise SystemExit(f"not everything arrived within {TIMEOUT:g} s: {json.dumps(state)}")
             time.sleep(0.2)
 
 
@@ -158,7 +158,7 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _wait(where: dict[str, str], console: Console) -> None:
+def _keep_running(where: dict[str, str], console: Console) -> None:
     console.print(f"\nStatus page: {where['status']}\nTry another event:")
     console.print(
         f"  curl -s {where['api']}/v1/events -H 'Authorization: Bearer {where['eventKey']}' "

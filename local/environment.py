@@ -1,19 +1,17 @@
 """One execution environment: a process that imports one handler and runs it on event after event, as Lambda does.
 
-Started as `python -m local.environment CODE_FOLDER module.function` with a socket as file descriptor 3. A frame is a
-4-byte length and JSON. In: {"id", "event", "deadline"} (epoch seconds). Out: {"result"} or {"error"}. What the handler
-prints goes to standard output, as in Lambda.
+Started as `python -m local.environment CODE_FOLDER module.function` with a socket as file descriptor 3, which carries
+lines of JSON. In: {"id", "event", "deadline"} (epoch seconds). Out: {"result"} or {"error"}. What the handler prints
+goes to standard output, as in Lambda.
 """
 
 import importlib
 import json
 import socket
-import struct
 import sys
 import time
 import traceback
 from dataclasses import dataclass
-from typing import Any
 
 CHANNEL = 3  # file descriptor
 REGION = "us-east-1"
@@ -21,7 +19,7 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What Lambda tells a handler beside the event."""
+    """What Lambda passes to a handler beside the event."""
 
     aws_request_id: str
     function_name: str
@@ -45,24 +43,18 @@ def main() -> None:
     sys.path.insert(0, folder)
     module, _, name = handler.rpartition(".")
     lambda_handler = getattr(importlib.import_module(module), name)
-    with socket.socket(fileno=CHANNEL) as channel, channel.makefile("rwb") as stream:
-        _write(stream, json.dumps({"ready": True}))
-        while header := stream.read(4):
-            invocation = json.loads(stream.read(struct.unpack(">I", header)[0]))
+    with socket.socket(fileno=CHANNEL) as channel, channel.makefile("rb") as invocations:
+        channel.sendall(b'{"ready": true}\n')
+        for line in invocations:
+            invocation = json.loads(line)
             context = Context(invocation["id"], folder.rstrip("/").rsplit("/", 1)[-1], invocation["deadline"])
             try:
                 answer = json.dumps({"result": lambda_handler(invocation["event"], context)})
-            except Exception as error:  # noqa: BLE001 - as Lambda does: report whatever escapes and live on
+            except Exception as error:  # noqa: BLE001 - as Lambda does: report the error and take the next invocation
                 traceback.print_exc()
                 answer = json.dumps({"error": type(error).__name__})
             sys.stdout.flush()
-            _write(stream, answer)
-
-
-def _write(stream: Any, answer: str) -> None:
-    frame = answer.encode()
-    stream.write(struct.pack(">I", len(frame)) + frame)
-    stream.flush()
+            channel.sendall(answer.encode() + b"\n")
 
 
 if __name__ == "__main__":

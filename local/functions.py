@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,8 +16,9 @@ from local.template import ROOT, Function
 
 MAX_ENVIRONMENTS = 10  # processes of one function; a laptop is not a region
 LONGEST_LINE = 2**20  # bytes that a function may print in one line
+MAX_ANSWER = 2**24  # bytes; Lambda's limit is 6 MB
 
-Tell = Callable[[str, str], None]  # function name, line
+OnLine = Callable[[str, str], None]  # function name, line
 
 
 class FunctionError(Exception):
@@ -29,18 +29,18 @@ class Environment:
     """One process with one handler. Runs one invocation at a time."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, channel: socket.socket, tell: Callable[[str], None]
+        self, process: asyncio.subprocess.Process, channel: socket.socket, on_line: Callable[[str], None]
     ) -> None:
         self.process = process
         self._channel = channel
-        self._tell = tell
+        self._on_line = on_line
         self._logs = asyncio.create_task(self._forward())
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._is_killed = False
 
     @classmethod
     async def start(
-        cls, function: Function, variables: Mapping[str, str], tell: Callable[[str], None]
+        cls, function: Function, variables: Mapping[str, str], on_line: Callable[[str], None]
     ) -> "Environment":
         """Start the process and wait until the handler is imported."""
         ours, theirs = socket.socketpair()
@@ -56,9 +56,9 @@ class Environment:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # an interrupt at the terminal is ours to handle
             )
-        environment = cls(process, ours, tell)
+        environment = cls(process, ours, on_line)
         try:
-            environment._streams = await asyncio.open_connection(sock=ours)
+            environment._streams = await asyncio.open_connection(sock=ours, limit=MAX_ANSWER)
             await environment._receive()
         except BaseException:
             await environment.close()
@@ -72,9 +72,9 @@ class Environment:
             FunctionError: it raised, ended or ran into its timeout. In the latter two cases this environment is gone.
         """
         assert self._streams is not None  # noqa: S101 - set by start
-        frame = json.dumps({"id": str(uuid4()), "event": event, "deadline": time.time() + timeout}).encode()
+        invocation = json.dumps({"id": str(uuid4()), "event": event, "deadline": time.time() + timeout})
         try:
-            self._streams[1].write(struct.pack(">I", len(frame)) + frame)
+            self._streams[1].write(invocation.encode() + b"\n")
             answer = await asyncio.wait_for(self._receive(), timeout)
         except TimeoutError:
             self.kill()
@@ -82,6 +82,9 @@ class Environment:
         except (asyncio.IncompleteReadError, ConnectionError):
             self.kill()
             raise FunctionError("the process ended") from None
+        except asyncio.LimitOverrunError:
+            self.kill()
+            raise FunctionError("the answer is too long") from None
         except asyncio.CancelledError:
             self.kill()  # or its answer would be taken for that of the next invocation
             raise
@@ -96,7 +99,7 @@ class Environment:
 
     def kill(self) -> None:
         """End the process at once, as Lambda does after a timeout."""
-        self._is_killed = True  # the operating system tells a moment later
+        self._is_killed = True  # the return code comes a moment later
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
@@ -112,8 +115,7 @@ class Environment:
 
     async def _receive(self) -> dict[str, Any]:
         assert self._streams is not None  # noqa: S101 - set by start
-        header = await self._streams[0].readexactly(4)
-        answer: dict[str, Any] = json.loads(await self._streams[0].readexactly(struct.unpack(">I", header)[0]))
+        answer: dict[str, Any] = json.loads(await self._streams[0].readuntil())
         return answer
 
     async def _forward(self) -> None:
@@ -122,22 +124,22 @@ class Environment:
             try:
                 line = await self.process.stdout.readline()
             except ValueError:  # over LONGEST_LINE; the reader has dropped what it held of it
-                self._tell("(a line too long to show)")
+                self._on_line("(a line too long to show)")
                 continue
             if not line:
                 return
-            self._tell(line.decode(errors="replace").rstrip("\n"))
+            self._on_line(line.decode(errors="replace").rstrip("\n"))
 
 
 class Functions:
     """All functions of the stack."""
 
     def __init__(
-        self, functions: Mapping[str, Function], variables: Mapping[str, Mapping[str, str]], tell: Tell
+        self, functions: Mapping[str, Function], variables: Mapping[str, Mapping[str, str]], on_line: OnLine
     ) -> None:
         self._functions = functions
         self._variables = variables
-        self._tell = tell
+        self._on_line = on_line
         self._idle: dict[str, list[Environment]] = {name: [] for name in functions}
         self._slots = {name: asyncio.Semaphore(MAX_ENVIRONMENTS) for name in functions}
         self._invocations: set[asyncio.Task[Any]] = set()
@@ -152,7 +154,7 @@ class Functions:
     async def invoke(self, name: str, event: dict[str, Any]) -> Any:
         """Run one invocation, in an idle environment or a new one. Raises FunctionError.
 
-        As in Lambda, it runs on to its end when the caller goes away.
+        As in Lambda, it runs to its end even when the caller hangs up.
         """
         invocation = asyncio.create_task(self._run(name, event))
         self._invocations.add(invocation)
@@ -170,10 +172,6 @@ class Functions:
                     self._release(name, environment)
             finally:
                 self.running -= 1
-
-    def environments(self, name: str) -> list[Environment]:
-        """Return the idle environments of one function."""
-        return list(self._idle[name])
 
     async def close(self) -> None:
         """End all processes, at work or not."""
@@ -203,13 +201,13 @@ class Functions:
     async def _start(self, name: str) -> Environment:
         try:
             return await Environment.start(
-                self._functions[name], self._variables[name], lambda line: self._tell(name, line)
+                self._functions[name], self._variables[name], lambda line: self._on_line(name, line)
             )
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise FunctionError("the handler cannot be imported") from error
 
 
-# The socket keeps whatever number it has here; local.environment expects number 3.
+# The socket keeps the number it has here; local.environment expects number 3.
 _BOOT = (
     "import os, runpy, sys; channel = int(sys.argv.pop(1)); "
     "channel == 3 or (os.dup2(channel, 3), os.close(channel)); sys.argv[0] = 'local.environment'; "

@@ -19,7 +19,7 @@ _TEXT = ("text/", "application/json", "application/xml", "application/javascript
 
 
 def add_routes(app: web.Application, routes: list[Route], functions: Functions) -> None:
-    """Serve the template's routes. Whatever else is asked for gets API Gateway's own 404."""
+    """Serve the template's routes. Any other path gets API Gateway's own 404."""
 
     def serve(route: Route) -> Any:
         async def handle(request: web.Request) -> web.Response:

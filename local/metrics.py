@@ -6,25 +6,25 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-PAUSE = 1.0  # seconds between two rounds
+INTERVAL = 1.0  # seconds between two requests
 MAX_METRICS = 1000  # in one request; CloudWatch's limit
 
 
-class Feed:
-    """Gathers what is printed and hands it on every second."""
+class MetricForwarder:
+    """Collects the metrics that functions print and puts them into CloudWatch every second."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
 
-    def tell(self, line: str) -> None:
+    def add(self, line: str) -> None:
         """Take one line that a function printed; most of them are no metrics."""
         if line.startswith('{"_aws"'):
             self._lines.append(line)
 
     async def run(self, cloudwatch: Any) -> None:
-        """Hand on, until cancelled."""
+        """Forward until cancelled."""
         while True:
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(INTERVAL)
             lines, self._lines = self._lines, []
             if lines:
                 await asyncio.to_thread(put, cloudwatch, lines)
@@ -43,13 +43,13 @@ def put(cloudwatch: Any, lines: Iterable[str]) -> None:
 
 def _metrics(line: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Read CloudWatch's embedded metric format: each metric once for each of its sets of dimensions."""
-    told = json.loads(line)
-    moment = datetime.fromtimestamp(told["_aws"]["Timestamp"] / 1000, UTC)
-    for directive in told["_aws"]["CloudWatchMetrics"]:
+    printed = json.loads(line)
+    timestamp = datetime.fromtimestamp(printed["_aws"]["Timestamp"] / 1000, UTC)
+    for directive in printed["_aws"]["CloudWatchMetrics"]:
         for names in directive["Dimensions"]:
-            dimensions = [{"Name": name, "Value": str(told[name])} for name in names]
+            dimensions = [{"Name": name, "Value": str(printed[name])} for name in names]
             for metric in directive["Metrics"]:
-                about = {"MetricName": metric["Name"], "Unit": metric["Unit"], "Timestamp": moment}
-                values = told[metric["Name"]]
+                datum = {"MetricName": metric["Name"], "Unit": metric["Unit"], "Timestamp": timestamp}
+                values = printed[metric["Name"]]
                 for value in values if isinstance(values, list) else [values]:
-                    yield directive["Namespace"], about | {"Dimensions": dimensions, "Value": value}
+                    yield directive["Namespace"], datum | {"Dimensions": dimensions, "Value": value}

@@ -1,23 +1,24 @@
 """What the operator's command asks of a local stack, in place of CloudFormation and Lambda. Loopback only."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
 
 from local.functions import FunctionError
+from local.stack_view import StackView
 from local.template import REGION, STACK
 
-if TYPE_CHECKING:
-    from local.stack import Stack
-
-_KINDS = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
-_PARAMETERS = ("Region", "ConsentPolicy", "LiteralEmail", "MaxCpmCents")  # those that the command acts by
+_TYPES = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
+_PARAMETERS = ("Region", "ConsentPolicy", "LiteralEmail", "MaxCpmCents")  # those that the command reads
 _LAMBDA = "/local/lambda/2015-03-31/functions/{name}"
 
 
-def add_routes(app: web.Application, stack: "Stack") -> None:
-    """Serve the names of the stack's parts, and the two calls of Lambda's API that an operator makes."""
+def add_routes(app: web.Application, stack: StackView) -> None:
+    """Serve the stack's state, the names of its resources, and the two calls of Lambda's API that an operator makes."""
+
+    async def state(_: web.Request) -> web.Response:
+        return web.json_response(stack.state())
 
     async def invoke(request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -38,14 +39,15 @@ def add_routes(app: web.Application, stack: "Stack") -> None:
     async def resources(_: web.Request) -> web.Response:
         return web.json_response(_resources(stack))
 
+    app.router.add_get("/local/state", state)
     app.router.add_get("/local/resources", resources)
     app.router.add_post(f"{_LAMBDA}/invocations", invoke)
     app.router.add_get(f"{_LAMBDA}/configuration", configuration)
 
 
-def _resources(stack: "Stack") -> dict[str, Any]:
+def _resources(stack: StackView) -> dict[str, Any]:
     template = stack.template
-    parts = [logical_id for kind in _KINDS for logical_id in template.resources(kind)]
+    parts = [logical_id for each in _TYPES for logical_id in template.resources(each)]
     names = {each: template.resolve({"Ref": each}) for each in parts}
     return {
         "stack": STACK,

@@ -1,12 +1,11 @@
 """Feeds a queue to a function as Lambda's event source mapping does: batches, a window, partial failures."""
 
 import asyncio
-import base64
 from collections.abc import Sequence
 from typing import Any
 
 from local.functions import FunctionError, Functions
-from local.sqs.message import MessageAttribute, Received, md5_of_body
+from local.sqs.message import Received, md5_of_body
 from local.sqs.queues import SqsQueues
 from local.template import REGION, QueueSource
 
@@ -26,7 +25,6 @@ class Poller:
         self._functions = functions
         self._slots = asyncio.Semaphore(source.concurrency)
         self._invocations: set[asyncio.Task[None]] = set()
-        self.errors = 0  # invocations that failed as a whole
 
     async def run(self) -> None:
         """Poll until cancelled; let running invocations end."""
@@ -48,8 +46,8 @@ class Poller:
         closes = float("inf")
         while len(batch) < self._source.batch_size and loop.time() < closes:
             wait = min(20.0, closes - loop.time())
-            wanted = min(POLL, self._source.batch_size - len(batch))
-            received = await self._queues.receive(self._url, wanted, max(0.0, wait))
+            limit = min(POLL, self._source.batch_size - len(batch))
+            received = await self._queues.receive(self._url, limit, max(0.0, wait))
             if received and not batch:
                 closes = loop.time() + self._source.window
             batch += received
@@ -65,13 +63,12 @@ class Poller:
             )
             failed = _failures(answer, batch)
         except FunctionError:
-            self.errors += 1
             failed = {each.message.id for each in batch}
         finally:
             self._slots.release()
-        done = [each.receipt_handle for each in batch if each.message.id not in failed]
-        for start in range(0, len(done), 10):
-            self._queues.delete_batch(self._url, done[start : start + 10])
+        for each in batch:
+            if each.message.id not in failed:
+                self._queues.delete(self._url, each.receipt_handle)
 
     def _record(self, received: Received) -> dict[str, Any]:
         """Lay out one message as Lambda's SQS event does."""
@@ -86,7 +83,10 @@ class Poller:
                 "SenderId": "AIDALOCAL",
                 "ApproximateFirstReceiveTimestamp": str(round(received.first_received_at * 1000)),
             },
-            "messageAttributes": {name: _attribute(value) for name, value in message.attributes.items()},
+            "messageAttributes": {
+                name: {"stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": "String"}
+                for name, value in message.attributes.items()
+            },
             "md5OfBody": md5_of_body(message.body),
             "eventSource": "aws:sqs",
             "eventSourceARN": self._arn,
@@ -109,12 +109,6 @@ def _cut(received: Sequence[Received]) -> list[list[Received]]:
             size = _size(each)
         batches[-1].append(each)
     return batches
-
-
-def _attribute(attribute: MessageAttribute) -> dict[str, Any]:
-    value = attribute.value
-    kind = {"binaryValue": base64.b64encode(value).decode()} if isinstance(value, bytes) else {"stringValue": value}
-    return kind | {"stringListValues": [], "binaryListValues": [], "dataType": attribute.data_type}
 
 
 def _failures(answer: Any, batch: Sequence[Received]) -> set[str]:

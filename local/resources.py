@@ -1,6 +1,7 @@
 """Creates the template's queues, tables and secrets at the local AWS endpoint, and names them in the template."""
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -8,6 +9,9 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.membership import Audience
+from local.amazon.sandbox import Sandbox
 from local.template import ACCOUNT, REGION, STACK, Template
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
@@ -29,7 +33,7 @@ def create(template: Template, endpoint: str, secrets: Mapping[str, Mapping[str,
     """Create everything that the functions use.
 
     Args:
-        template: is told the names and attributes of what is created.
+        template: gets the names and attributes of what is created.
         endpoint: where AWS answers.
         secrets: values by logical id.
     """
@@ -44,21 +48,36 @@ def create(template: Template, endpoint: str, secrets: Mapping[str, Mapping[str,
         template.name(logical_id, arn)
 
 
+def list_audience(dynamodb: Any, table: str, audience: Audience) -> None:
+    """Add an audience to the audience table, so that events may reach it."""
+    AudienceTable(dynamodb, table, time.monotonic).put(audience, created=time.time_ns() // 1_000_000)
+
+
+def seed_audience(sandbox: Sandbox, audience: Audience) -> None:
+    """Let Amazon's sandbox have an advertiser's audience from the start."""
+    sandbox.seed(
+        int(audience.audience_id),
+        {
+            "name": audience.name,
+            "description": "",
+            "countryCode": audience.country,
+            "targetResource": {"advertiserId": int(audience.advertiser_id or 0)},
+            "metadata": {"externalAudienceId": audience.external_audience_id},
+        },
+    )
+
+
 def _queues(template: Template, sqs: Any) -> None:
-    waiting = template.resources("AWS::SQS::Queue")
-    for logical_id, properties in waiting.items():
-        name = template.resolve(properties.get("QueueName", logical_id))
-        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
-        template.name(logical_id, "", Arn=arn, QueueName=name)
+    known = ("VisibilityTimeout", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds", "DelaySeconds")
     # Dead letter queues first: a redrive policy must name a queue that exists.
-    for logical_id, properties in sorted(waiting.items(), key=lambda entry: "RedrivePolicy" in entry[1]):
-        name = template.resolve({"Fn::GetAtt": [logical_id, "QueueName"]})
-        known = ("VisibilityTimeout", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds", "DelaySeconds")
+    queues = sorted(template.resources("AWS::SQS::Queue").items(), key=lambda entry: "RedrivePolicy" in entry[1])
+    for logical_id, properties in queues:
+        name = template.resolve(properties.get("QueueName", logical_id))
         attributes = {key: str(template.resolve(properties[key])) for key in known if key in properties}
         if "RedrivePolicy" in properties:
             attributes["RedrivePolicy"] = json.dumps(template.resolve(properties["RedrivePolicy"]))
         url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
-        template.name(logical_id, url)
+        template.name(logical_id, url, Arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", QueueName=name)
 
 
 def _tables(template: Template, dynamodb: Any) -> None:
@@ -67,5 +86,4 @@ def _tables(template: Template, dynamodb: Any) -> None:
         name = template.resolve(properties.get("TableName", f"{STACK}-{logical_id}"))
         arguments = {key: template.resolve(properties[key]) for key in known if key in properties}
         dynamodb.create_table(TableName=name, **arguments)
-        arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
-        template.name(logical_id, name, Arn=arn)
+        template.name(logical_id, name, Arn=f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")

@@ -1,5 +1,6 @@
 """Reads template.yaml as far as a local stack needs it, so that local and deployed cannot drift apart."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-ACCOUNT = "123456789012"
+ACCOUNT = "123456789012"  # moto's, so that all ARNs of the local stack agree
 REGION = "us-east-1"
 STACK = "local"
 
@@ -30,7 +31,6 @@ class Function:
     code: Path
     handler: str
     timeout: float  # seconds
-    memory: int  # MB
     environment: Mapping[str, Any]
 
 
@@ -64,7 +64,7 @@ class ScheduleSource:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: `!Ref x` reads as `{"Ref": "x"}`."""
+    """YAML with CloudFormation's short forms."""
 
 
 def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -81,8 +81,15 @@ def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[s
 _Loader.add_multi_constructor("!", _short_form)
 
 
+def read_document(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
+    """Read a template as it is, with CloudFormation's short forms written out: `!Ref x` reads as `{"Ref": "x"}`."""
+    with path.open(encoding="utf-8") as text:
+        document: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506 - derives from SafeLoader
+    return document
+
+
 class Template:
-    """The template with its parameters' values. Physical names are added as resources come into being."""
+    """The template with its parameters' values. Physical names are added as resources are created."""
 
     def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> None:
         self._document = document
@@ -93,11 +100,10 @@ class Template:
     @classmethod
     def load(cls, parameters: Mapping[str, Any] | None = None, path: Path = ROOT / "template.yaml") -> "Template":
         """Read the project's template. `parameters` override the defaults."""
-        with path.open(encoding="utf-8") as text:
-            return cls(yaml.load(text, Loader=_Loader), parameters)  # noqa: S506 - derives from SafeLoader
+        return cls(read_document(path), parameters)
 
     def name(self, logical_id: str, ref: str, **attributes: Any) -> None:
-        """Say what `Ref` and `GetAtt` of a resource give."""
+        """Set what `Ref` and `GetAtt` of a resource give."""
         self._names[logical_id] = ref
         self._attributes.update({(logical_id, attribute): value for attribute, value in attributes.items()})
 
@@ -119,10 +125,16 @@ class Template:
                 ROOT / properties["CodeUri"],
                 properties.get("Handler", common.get("Handler")),
                 float(self.resolve(properties.get("Timeout", common.get("Timeout", 3)))),
-                int(self.resolve(properties.get("MemorySize", common.get("MemorySize", 128)))),
                 shared | properties.get("Environment", {}).get("Variables", {}),
             )
             for name, properties in self.resources("AWS::Serverless::Function").items()
+        }
+
+    def environments(self) -> dict[str, dict[str, str]]:
+        """Return the environment variables of all functions. The resources they refer to must have their names."""
+        return {
+            name: {key: str(value) for key, value in self.resolve(dict(function.environment)).items()}
+            for name, function in self.functions().items()
         }
 
     def routes(self) -> list[Route]:
@@ -189,13 +201,11 @@ class Template:
         ]
 
     def _substituted(self, text: str) -> str:
-        parts = text.split("${")
-        out = parts[0]
-        for part in parts[1:]:
-            name, _, rest = part.partition("}")
-            value = self._attributes[tuple(name.split(".", 1))] if "." in name else self._names[name]  # type: ignore[index]
-            out += f"{value}{rest}"
-        return out
+        def value(match: re.Match[str]) -> str:
+            name, _, attribute = match[1].partition(".")
+            return str(self._attributes[name, attribute] if attribute else self._names[name])
+
+        return re.sub(r"\$\{([^}]+)\}", value, text)
 
     def _holds(self, condition: str | None) -> bool:
         return condition is None or self._truth(self._document["Conditions"][condition])

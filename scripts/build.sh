@@ -10,6 +10,6 @@ for folder in /usr/bin $(type -ap python3.13 | xargs -r -n1 dirname) ''; do
 done
 [ -n "$folder" ] || { echo 'Building needs python3.13 with pip; on Debian 13: apt-get install python3.13-venv python3-pip' >&2; exit 1; }
 
-# Nothing is asked of AWS here, so an endpoint meant for a deployment is kept away.
+# No call to AWS is made here, so an endpoint that is set for a deployment is left out.
 env -u AWS_ENDPOINT_URL PATH="$folder:$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION="${AWS_DEFAULT_REGION:-us-east-1}" \
     "$sam" build --parallel "$@"

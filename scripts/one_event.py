@@ -1,6 +1,6 @@
-"""Connect a freshly deployed stack as an operator would, send it one event and see it arrive at Amazon's stand-in.
+"""Connect a freshly deployed stack as an operator would, send it one event and see the member at Amazon's sandbox.
 
-python -m scripts.one_event STACK API_URL AMAZON_LOG     or     python -m scripts.one_event STACK --paused
+python -m scripts.one_event STACK API_URL AMAZON_URL     or     python -m scripts.one_event STACK --paused
 """
 
 import json
@@ -12,31 +12,32 @@ from typing import Any
 import boto3
 import requests
 
+from local import resources
 from scripts import stand_ins
 
 EVENT = Path(__file__).parent.parent / "events/segment/01-track-entered-full-pii.json"
-PATIENCE = 30.0  # seconds for the queue and the worker
+TIMEOUT = 30.0  # seconds for the queue, the worker and Amazon's job
 
 
 def main() -> None:
-    """Do what the command line says; raise where the stack does not answer as it must."""
+    """Run the check that the command line names; exit with 1 where the stack does not answer as it must."""
     stack, *rest = sys.argv[1:]
     outputs = _outputs(stack)
     if rest == ["--paused"]:
         _expect(_delivery_state(outputs) in {"Disabled", "Disabling"}, "delivery is paused")
         return
-    api, log = rest
+    api, amazon = rest
     key = _connect(outputs)
     _expect(_post(api, "no such key").status_code == 401, "an event with a wrong key is refused")
     answer = _post(api, key)
     _expect(answer.status_code == 200 and answer.json()["accepted"] == 1, f"an event is accepted: {answer.text}")
-    _expect(_arrives(Path(log)), "Amazon has received the member")
+    _expect(_arrives(amazon), "the member is in the audience at Amazon")
 
 
 def _connect(outputs: dict[str, str]) -> str:
     secrets = boto3.client("secretsmanager")
     secrets.put_secret_value(SecretId=outputs["CredentialsSecretArn"], SecretString=json.dumps(stand_ins.CREDENTIALS))
-    stand_ins.list_audience(None, outputs["AudienceTableName"])
+    resources.list_audience(boto3.client("dynamodb"), outputs["AudienceTableName"], stand_ins.AUDIENCE)
     refreshed = boto3.client("lambda").invoke(FunctionName=outputs["RefreshFunctionName"])["Payload"].read()
     _expect(json.loads(refreshed).get("refreshed") is True, f"the token is fetched: {refreshed.decode()}")
     ingest = json.loads(secrets.get_secret_value(SecretId=outputs["IngestSecretArn"])["SecretString"])
@@ -45,7 +46,7 @@ def _connect(outputs: dict[str, str]) -> str:
 
 
 def _post(api: str, key: str) -> requests.Response:
-    # The name of the API need not resolve: loopback answers, the Host header says which API is meant.
+    # The name of the API need not resolve: loopback answers, the Host header names the API.
     host = api.removeprefix("http://")
     return requests.post(
         f"http://127.0.0.1:{host.rpartition(':')[2]}/v1/events",
@@ -55,10 +56,12 @@ def _post(api: str, key: str) -> requests.Response:
     )
 
 
-def _arrives(log: Path) -> bool:
-    deadline = time.monotonic() + PATIENCE
+def _arrives(amazon: str) -> bool:
+    member = json.loads(EVENT.read_text())["userId"]
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
-        if f"CREATE for audience {stand_ins.AUDIENCE.audience_id}: 202" in log.read_text():
+        shown = requests.get(f"{amazon}/sandbox/audiences/{stand_ins.AUDIENCE.audience_id}", timeout=5).json()
+        if member in shown["members"]:
             return True
         time.sleep(0.2)
     return False
@@ -78,7 +81,7 @@ def _outputs(stack: str) -> dict[str, str]:
 
 
 def _expect(holds: bool, what: str) -> None:
-    sys.stdout.write(f"{'ok' if holds else 'NOT SO'}: {what}\n")
+    sys.stdout.write(f"{'ok' if holds else 'FAILED'}: {what}\n")
     if not holds:
         raise SystemExit(1)
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Rehearse a deployment on this machine: a real `sam deploy`, one event from HTTP to Amazon, an update, `sam delete`.
-# ministack plays AWS on loopback, scripts/stand_ins.py plays Amazon. What that leaves open: docs/deploy.md.
+# ministack stands in for AWS, on loopback, and scripts/stand_ins.py for Amazon. What that leaves open: docs/deploy.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 stack=rehearsal
@@ -22,7 +22,7 @@ ministack=$(scripts/tool.sh ministack)/bin/ministack
 port=$(.venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 (cd "$work" && MINISTACK_REGION=$AWS_DEFAULT_REGION GATEWAY_PORT=$port BIND_HOST=127.0.0.1 IOT_MTLS_ENABLED=0 exec "$ministack") >"$work/ministack.log" 2>&1 &
 started+=($!)
-.venv/bin/python -m scripts.stand_ins >"$work/stand-ins.json" 2>"$work/amazon.log" &
+.venv/bin/python -m scripts.stand_ins >"$work/stand-ins.json" 2>"$work/stand-ins.log" &
 started+=($!)
 for _ in {1..100}; do curl -so /dev/null "http://127.0.0.1:$port/_ministack/health" && [ -s "$work/stand-ins.json" ] && break; sleep 0.2; done
 amazon=$(sed 's/.*"amazon": "\([^"]*\)".*/\1/' "$work/stand-ins.json")
@@ -43,7 +43,7 @@ deploy() {
 deploy BatchWindow=1
 step 'sam deploy: create'
 .venv/bin/python -m scripts.routes "$stack" | tee "$work/routes"
-.venv/bin/python -m scripts.one_event "$stack" "http://$(tail -n 1 "$work/routes").execute-api.localhost:$port" "$work/amazon.log"
+.venv/bin/python -m scripts.one_event "$stack" "http://$(tail -n 1 "$work/routes").execute-api.localhost:$port" "$amazon"
 step 'one event went from HTTP to Amazon'
 deploy BatchWindow=2 Enabled=no
 step 'sam deploy: update, delivery paused'

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from local import aws
+from local.sqs.queues import SqsQueues
+
 
 @dataclass
 class Served:
@@ -19,15 +22,20 @@ class Served:
 
 
 @contextmanager
-def serve(build: Callable[[], web.Application], *, decompress: bool = True) -> Iterator[Served]:
-    """Build the application in a loop of its own and serve it on a free port of the loopback address."""
+def serve(build: Callable[[], web.Application], *, decompress: bool = True, cancel: bool = False) -> Iterator[Served]:
+    """Build the application in a loop of its own and serve it on a free port of the loopback address.
+
+    `cancel` ends a handler whose client has hung up.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
     async def start() -> tuple[web.AppRunner, Served]:
         app = build()
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, auto_decompress=decompress)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1, auto_decompress=decompress, handler_cancellation=cancel
+        )
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner, Served(f"http://127.0.0.1:{runner.addresses[0][1]}", loop, app)
@@ -47,3 +55,10 @@ def serve(build: Callable[[], web.Application], *, decompress: bool = True) -> I
         loop.call_soon_threadsafe(loop.stop)
         thread.join(60)
         loop.close()
+
+
+@contextmanager
+def serve_aws(queues: SqsQueues) -> Iterator[str]:
+    """Serve the local AWS, with these queues; gives its URL."""
+    with serve(lambda: aws.build_app(queues), cancel=True) as served:
+        yield served.url

@@ -4,16 +4,15 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Any
 
 from local.amazon import countries
 from local.amazon.records import Record
 from local.amazon.validation import MAX_TTL
 
 type Pair = tuple[str, str]  # field, digest
-type Removal = Literal["identifiers", "member", "hashes"]
 
-FRESH = 900.0  # seconds; Amazon brings members into DSP within 15 minutes, and tells no size before
+FRESH = 900.0  # seconds; Amazon brings members into DSP within 15 minutes, and gives no size before
 UNKNOWN = -1  # how Amazon writes a size that it does not know yet
 
 
@@ -22,7 +21,7 @@ class Member:
     """One person in one audience."""
 
     identifiers: tuple[Pair, ...]
-    since: float  # epoch seconds; a repeated CREATE restarts it, as Amazon's guide implies without saying so
+    since: float  # epoch seconds; a repeated CREATE restarts it, as Amazon's guide implies
     matched: bool
 
 
@@ -30,9 +29,8 @@ class Member:
 class Audience:
     """One audience and its members, in the order of `since`.
 
-    `removal` says what a DELETE takes away, which Amazon does not document:
-    `identifiers` (the strictest reading) those it names, and the member once none is left; `member` the whole member
-    of that externalUserId; `hashes` the identifiers it names, whichever members hold them.
+    A DELETE takes away the identifiers it names, and the member once none is left: the strictest reading of what
+    Amazon does not document.
     """
 
     audience_id: int
@@ -42,7 +40,6 @@ class Audience:
     advertiser_id: int | None
     connection_id: str | None
     metadata: dict[str, Any]  # externalAudienceId, ttl, audienceFees
-    removal: Removal
     match_share: float
     _members: dict[str, Member] = field(default_factory=dict)
     _matched: int = 0
@@ -52,18 +49,12 @@ class Audience:
         """Let the records of one job take effect, in their order."""
         if self._first_applied is None:
             self._first_applied = now
-        named: set[Pair] = set()
         for record in records:
             pairs = tuple(dict.fromkeys([pair for identity in record.identities for pair in identity]))
             if record.action == "CREATE":
                 self._add(record, pairs, now)
-            elif self.removal == "hashes":
-                named.update(pairs)
             else:
-                self._remove(record.external_user_id, pairs if self.removal == "identifiers" else None)
-        if named:  # one pass for the whole job: there is no index by digest
-            for external_user_id in list(self._members):
-                self._remove(external_user_id, named)
+                self._remove(record.external_user_id, pairs)
 
     def members(self, now: float) -> dict[str, Member]:
         """Return the members whose time to live has not run out, by externalUserId."""
@@ -73,7 +64,7 @@ class Audience:
         """Count as Amazon does: all records held, those matched, those in DSP. -1 where it is not known yet."""
         if self._first_applied is None:
             return dict.fromkeys(("receivedRecordSize", "idResolutionCount", "dspAudienceSize"), UNKNOWN)
-        # Members stand in the order of `since`, so that the expired ones are the first: no pass over all the others.
+        # Members are in the order of `since`, so that the expired ones are the first: no pass over all the others.
         expired = list(takewhile(lambda member: self._is_expired(member, now), self._members.values()))
         matched = self._matched - sum(member.matched for member in expired)
         return {
@@ -90,17 +81,17 @@ class Audience:
         before = self._members.pop(record.external_user_id, None)
         if before:
             self._matched -= before.matched
-            pairs = tuple(dict.fromkeys(before.identifiers + pairs))  # nothing says that an old identity goes
+            pairs = tuple(dict.fromkeys(before.identifiers + pairs))  # not documented that old ones are dropped
         country = record.country or self.country
         matched = (country is None or country in countries.MATCHED) and _is_match(pairs, self.match_share)
         self._members[record.external_user_id] = Member(pairs, now, matched)
         self._matched += matched
 
-    def _remove(self, external_user_id: str, named: Iterable[Pair] | None) -> None:
+    def _remove(self, external_user_id: str, named: tuple[Pair, ...]) -> None:
         member = self._members.get(external_user_id)
         if member is None:
             return
-        left = () if named is None else tuple([pair for pair in member.identifiers if pair not in named])
+        left = tuple([pair for pair in member.identifiers if pair not in named])
         if left:
             member.identifiers = left
         else:

@@ -1,6 +1,8 @@
 """Login with Amazon over HTTP: the consent page, where a person allows or denies access, and the token endpoint."""
 
 from html import escape
+from pathlib import Path
+from string import Template
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from aiohttp import web
@@ -14,44 +16,20 @@ _HTML = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
 }
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Sandbox of Login with Amazon</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 34em; margin: 4em auto; padding: 0 1em }}
-button {{ font: inherit; padding: .5em 1.5em; margin-right: 1em }}
-</style>
-<h1>Sandbox of Login with Amazon</h1>
-<p>This is not Amazon. No account is involved, and nothing leaves this machine.</p>
-<p>The application <strong>{client}</strong> asks for:</p>
-<ul>{scopes}</ul>
-<p>Your answer goes to <strong>{target}</strong>.</p>
-<form method="post" action="/ap/oa">
-{fields}
-<button name="answer" value="allow">Allow</button>
-<button name="answer" value="deny">Deny</button>
-</form>
-</html>
-"""
+_PAGE = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 _REFUSED = "<!doctype html><title>Sandbox of Login with Amazon</title><p>This request cannot be shown: {reason}.</p>"
 _ASKED = ("client_id", "scope", "response_type", "redirect_uri", "state", "code_challenge", "code_challenge_method")
 
 
 async def show_consent(request: web.Request) -> web.Response:
     """GET /ap/oa."""
-    try:
-        asked = read_form(parse_qsl(request.query_string, keep_blank_values=True))
-    except LoginRefusal:
-        return _refused_page("a parameter is repeated")
-    if refused := _cannot_proceed(request, asked):
-        return refused
+    asked = _authorization_request(request, request.query_string)
+    if isinstance(asked, web.Response):
+        return asked
     fields = "\n".join(
         f'<input type="hidden" name="{name}" value="{escape(asked[name])}">' for name in _ASKED if name in asked
     )
-    page = _PAGE.format(
+    page = _PAGE.substitute(
         client=escape(asked["client_id"]),
         scopes="".join(f"<li>{escape(scope)}</li>" for scope in asked["scope"].split()),
         target=escape(urlsplit(asked["redirect_uri"]).netloc),
@@ -62,12 +40,9 @@ async def show_consent(request: web.Request) -> web.Response:
 
 async def answer_consent(request: web.Request) -> web.Response:
     """POST /ap/oa: the person's answer."""
-    try:
-        asked = _form(request)
-    except LoginRefusal:
-        return _refused_page("a parameter is repeated")
-    if refused := _cannot_proceed(request, asked):
-        return refused
+    asked = _authorization_request(request, request[RAW].decode(errors="replace"))
+    if isinstance(asked, web.Response):
+        return asked
     if asked.get("answer") != "allow":
         return _redirect(asked, {"error": "access_denied", "error_description": "The user denied access"})
     sandbox = request.app[SANDBOX]
@@ -81,7 +56,7 @@ async def answer_consent(request: web.Request) -> web.Response:
 
 
 async def give_token(request: web.Request) -> web.Response:
-    """POST /auth/o2/token: the form stands in the body, so that secrets stay out of URLs and logs."""
+    """POST /auth/o2/token: the form is in the body, so that secrets stay out of URLs and logs."""
     sandbox = request.app[SANDBOX]
     headers = {"Cache-Control": "no-store"}
     try:
@@ -105,15 +80,15 @@ def _token_form(request: web.Request) -> dict[str, str]:
         raise LoginRefusal("invalid_request", "The Authorization header must not carry a bearer token")
     if request.content_type != "application/x-www-form-urlencoded":
         raise LoginRefusal("invalid_request", "The body must be a form")
-    return _form(request)
-
-
-def _form(request: web.Request) -> dict[str, str]:
     return read_form(parse_qsl(request[RAW].decode(errors="replace"), keep_blank_values=True))
 
 
-def _cannot_proceed(request: web.Request, asked: dict[str, str]) -> web.Response | None:
-    """Refuse on the page what must not be redirected, and by redirect what may be."""
+def _authorization_request(request: web.Request, form: str) -> dict[str, str] | web.Response:
+    """Read the parameters. Refuse on the page what must not be redirected, and by redirect what may be."""
+    try:
+        asked = read_form(parse_qsl(form, keep_blank_values=True))
+    except LoginRefusal:
+        return _refused_page("a parameter is repeated")
     if asked.get("client_id") != request.app[SANDBOX].login.client_id:
         return _refused_page("the client_id is unknown")
     target = urlsplit(asked.get("redirect_uri", ""))
@@ -121,14 +96,16 @@ def _cannot_proceed(request: web.Request, asked: dict[str, str]) -> web.Response
         target.scheme == "https" or (target.scheme == "http" and target.hostname in _LOCAL_HOSTS)
     ):
         return _refused_page("the redirect_uri is not an HTTPS address")
-    if asked.get("response_type") != "code":
-        return _redirect(asked, {"error": "unsupported_response_type", "error_description": "Ask for a code"})
     scopes = asked.get("scope", "").split()
-    if not scopes or not SCOPES.issuperset(scopes):
-        return _redirect(asked, {"error": "invalid_scope", "error_description": "A scope is unknown or missing"})
-    if asked.get("code_challenge_method", "plain") not in ("S256", "plain"):
-        return _redirect(asked, {"error": "invalid_request", "error_description": "code_challenge_method"})
-    return None
+    if asked.get("response_type") != "code":
+        error, description = "unsupported_response_type", "Ask for a code"
+    elif not scopes or not SCOPES.issuperset(scopes):
+        error, description = "invalid_scope", "A scope is unknown or missing"
+    elif asked.get("code_challenge_method", "plain") not in ("S256", "plain"):
+        error, description = "invalid_request", "code_challenge_method"
+    else:
+        return asked
+    return _redirect(asked, {"error": error, "error_description": description})
 
 
 def _redirect(asked: dict[str, str], answer: dict[str, str]) -> web.Response:

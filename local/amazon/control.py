@@ -1,7 +1,7 @@
-"""The sandbox's own paths: what it holds, what it was sent, and what shall go wrong. Amazon has none of them."""
+"""The sandbox's own paths: what it holds, what it was sent, and what is to go wrong. Amazon has none of them."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -9,81 +9,43 @@ from aiohttp import web
 from local.amazon.audiences import identifiers_by_field
 from local.amazon.exchange import SANDBOX
 from local.amazon.refusals import Refusal
+from local.amazon.sandbox import Sandbox
+
+type Read = Callable[[Sandbox, web.Request], Any]
 
 
-async def list_audiences(request: web.Request) -> web.Response:
-    """GET /sandbox/audiences: all of them, without their members."""
-    sandbox = request.app[SANDBOX]
-    now = sandbox.now()
-    shown = [
-        {"audienceId": str(known.audience_id), "name": known.name, **known.sizes(now)}
-        for known in sandbox.audiences.values()
-    ]
-    return web.json_response(shown)
-
-
-async def show_audience(request: web.Request) -> web.Response:
+def show_audience(sandbox: Sandbox, request: web.Request) -> Any:
     """GET /sandbox/audiences/{audienceId}: who is in it."""
-    sandbox = request.app[SANDBOX]
-    now = sandbox.now()
-    try:
-        audience = sandbox.audience(request.match_info["audienceId"])
-    except Refusal as refusal:
-        return _refused(refusal)
+    audience = sandbox.audience(request.match_info["audienceId"])
     members = {
         user: {"identifiers": identifiers_by_field(member.identifiers), "since": member.since}
-        for user, member in audience.members(now).items()
+        for user, member in audience.members(sandbox.now()).items()
     }
-    shown = {"audienceId": str(audience.audience_id), "name": audience.name, "size": len(members), "members": members}
-    return web.json_response(shown)
+    return {"audienceId": str(audience.audience_id), "name": audience.name, "size": len(members), "members": members}
 
 
-async def show_requests(request: web.Request) -> web.Response:
+def show_requests(sandbox: Sandbox, request: web.Request) -> Any:
     """GET /sandbox/requests?since=N&bodies=no: the requests after the N-th, oldest first."""
-    sandbox = request.app[SANDBOX]
     with_body = request.query.get("bodies") != "no"
-    entries = sandbox.requests.since(_number(request, "since"))
-    return web.json_response([entry.as_json(with_body=with_body) for entry in entries])
+    return [entry.as_json(with_body=with_body) for entry in sandbox.requests.since(_since(request))]
 
 
-async def show_ledger(request: web.Request) -> web.Response:
+def show_ledger(sandbox: Sandbox, request: web.Request) -> Any:
     """GET /sandbox/ledger?audience=&member=&since=N: the records received after the N-th, oldest first."""
-    sandbox = request.app[SANDBOX]
-    sandbox.now()
     entries = sandbox.ledger.entries(
-        audience=request.query.get("audience", ""),
-        member=request.query.get("member", ""),
-        since=_number(request, "since"),
+        audience=request.query.get("audience", ""), member=request.query.get("member", ""), since=_since(request)
     )
-    return web.json_response([entry.as_json() for entry in entries])
+    return [entry.as_json() for entry in entries]
 
 
-async def show_violations(request: web.Request) -> web.Response:
+def show_violations(sandbox: Sandbox, _request: web.Request) -> Any:
     """GET /sandbox/violations: what Amazon takes but advises against."""
-    sandbox = request.app[SANDBOX]
-    sandbox.now()
-    return web.json_response(sandbox.ledger.violations())
+    return sandbox.ledger.violations()
 
 
-async def show_state(request: web.Request) -> web.Response:
-    """GET /sandbox/state: counts, for whoever waits for quiet."""
-    sandbox = request.app[SANDBOX]
-    sandbox.now()
-    return web.json_response(
-        {
-            "audiences": len(sandbox.audiences),
-            "pendingJobs": len(sandbox.jobs.pending),
-            "requests": sandbox.requests.received,
-            "records": sandbox.ledger.received,
-            "violations": len(sandbox.ledger.violations()),
-            "options": asdict(sandbox.options),
-        }
-    )
-
-
-async def show_faults(request: web.Request) -> web.Response:
+def show_faults(sandbox: Sandbox, _request: web.Request) -> Any:
     """GET /sandbox/faults: the rules in force, with how often each matched and fired."""
-    return web.json_response(request.app[SANDBOX].faults.as_json())
+    return sandbox.faults.as_json()
 
 
 async def set_faults(request: web.Request) -> web.Response:
@@ -91,10 +53,8 @@ async def set_faults(request: web.Request) -> web.Response:
     faults = request.app[SANDBOX].faults
     try:
         faults.replace(json.loads(await request.read()))
-    except Refusal as refusal:
-        return _refused(refusal)
-    except ValueError:
-        return _refused(Refusal("not JSON"))
+    except (Refusal, ValueError) as error:
+        return web.json_response({"error": str(error)}, status=400)
     return web.json_response(faults.as_json())
 
 
@@ -105,7 +65,7 @@ async def clear_faults(request: web.Request) -> web.Response:
 
 
 async def reset(request: web.Request) -> web.Response:
-    """POST /sandbox/reset: forget everything but the tokens given out."""
+    """POST /sandbox/reset: remove everything but the tokens given out."""
     request.app[SANDBOX].reset()
     return web.Response(status=204)
 
@@ -113,24 +73,29 @@ async def reset(request: web.Request) -> web.Response:
 def routes() -> list[web.RouteDef]:
     """Every path of the sandbox's own."""
     return [
-        web.get("/sandbox/audiences", list_audiences),
-        web.get("/sandbox/audiences/{audienceId}", show_audience),
-        web.get("/sandbox/requests", show_requests),
-        web.get("/sandbox/ledger", show_ledger),
-        web.get("/sandbox/violations", show_violations),
-        web.get("/sandbox/state", show_state),
-        web.get("/sandbox/faults", show_faults),
+        web.get("/sandbox/audiences/{audienceId}", _shown(show_audience)),
+        web.get("/sandbox/requests", _shown(show_requests)),
+        web.get("/sandbox/ledger", _shown(show_ledger)),
+        web.get("/sandbox/violations", _shown(show_violations)),
+        web.get("/sandbox/faults", _shown(show_faults)),
         web.put("/sandbox/faults", set_faults),
         web.delete("/sandbox/faults", clear_faults),
         web.post("/sandbox/reset", reset),
     ]
 
 
-def _number(request: web.Request, name: str) -> int:
-    text = request.query.get(name, "")
+def _shown(read: Read) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        sandbox = request.app[SANDBOX]
+        sandbox.now()  # ends the jobs that are due
+        try:
+            return web.json_response(read(sandbox, request))
+        except Refusal as refusal:
+            return web.json_response({"error": refusal.message}, status=refusal.status)
+
+    return handle
+
+
+def _since(request: web.Request) -> int:
+    text = request.query.get("since", "")
     return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def _refused(refusal: Refusal) -> web.Response:
-    body: dict[str, Any] = {"error": refusal.message}
-    return web.json_response(body, status=refusal.status)

@@ -16,7 +16,7 @@ times: how often the rule fires at most. Without it: once if the rule has an nth
 do:
   delay               seconds until the answer leaves; the request has taken effect before
   status, headers, body   answer this; with a status from 300 the request has no effect. A body is text or JSON
-  apply               true or false: whether the request takes effect, whatever the status says
+  apply               true or false: whether the request takes effect, whatever the status is
   close_before_read   reset the connection; nothing was read, nothing takes effect
   close_after_apply   the request takes effect; the connection is reset instead of an answer
   close_mid_response  the request takes effect; half an answer, then the end
@@ -27,24 +27,31 @@ do:
   token               {"lifetime", "expires_in", "refuse_after"}: see `lwa.TokenFault`
 """
 
+import json
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from math import inf
-from types import UnionType
-from typing import Any, get_origin
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import BeforeValidator, Field
 
 from local.amazon.jobs import NO_JOB_FAULT, JobFault
 from local.amazon.lwa import NO_TOKEN_FAULT, TokenFault
-from local.amazon.refusals import Refusal
+from local.amazon.refusals import STRICT, Refusal
 
 _AUDIENCE_IN_PATH = re.compile(r"/amc/audiences/metadata/(\d+)")
-_RANGES = {"status": (200, 599), "probability": (0, 1), "nth": (1, inf)} | dict.fromkeys(
-    ("over", "delay", "trickle", "apply_late"), (0, inf)
-)
 _AUDIENCE_IN_BODY = re.compile(rb'"audienceId"\s*:\s*(\d+)')
+
+
+def _number_as_text(value: Any) -> Any:
+    return str(value) if type(value) in (int, float) else value
+
+
+type Text = Annotated[str, BeforeValidator(_number_as_text)]
+type Seconds = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +70,20 @@ class Call:
         return in_path[1] if in_path else in_body[1].decode() if in_body else ""
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class Match:
     """Which requests a rule is about."""
 
     path: str = "*"
     method: str | None = None
-    audience: str | None = None
+    audience: Text | None = None
     contains: str | None = None
-    over: int | None = None
-    nth: int | None = None
-    probability: float = 1.0
+    over: Annotated[int, Field(ge=0)] | None = None
+    nth: Annotated[int, Field(ge=1)] | None = None
+    probability: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     def covers(self, call: Call) -> bool:
-        """Tell whether everything but nth and probability holds."""
+        """Return whether everything but nth and probability holds."""
         return (
             fnmatchcase(call.path, self.path)
             and self.method in (None, call.method)
@@ -91,20 +98,20 @@ class Match:
         return (self.audience, self.contains, self.over) != (None, None, None)
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class Effect:
     """What a rule does to a request; by default nothing."""
 
-    delay: float = 0.0
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    delay: Seconds = 0.0
+    status: Annotated[int, Field(ge=200, le=599)] | None = None
+    headers: Mapping[str, Text] = Field(default_factory=dict)
     body: Any = None
     apply: bool | None = None
     close_before_read: bool = False
     close_after_apply: bool = False
     close_mid_response: bool = False
-    trickle: float | None = None
-    apply_late: float | None = None
+    trickle: Seconds | None = None
+    apply_late: Seconds | None = None
     redirect: str | None = None
     job: JobFault = NO_JOB_FAULT
     token: TokenFault = NO_TOKEN_FAULT
@@ -127,21 +134,18 @@ class Effect:
 NO_EFFECT = Effect()
 
 
+@pydantic.dataclasses.dataclass(config=STRICT)
 class Rule:
-    """One rule and how often it was asked and fired."""
+    """One rule and how often it matched and fired."""
 
-    def __init__(self, written: Any) -> None:
-        if not isinstance(written, dict) or not written.keys() <= {"match", "do", "times"}:
-            raise Refusal("a rule is an object with match, do and times")
-        self.written = written
-        self.match = _read(Match, written.get("match", {}), "match")
-        self.effect = _read(Effect, written.get("do", {}), "do")
-        self.names = sorted(written.get("do", {}))
-        default = None if self.match.nth is None else 1
-        self.times: int | None = written.get("times", default)
-        if isinstance(self.times, bool) or not isinstance(self.times, int | None) or (self.times or 0) < 0:
-            raise Refusal("times must be a number, 0 at least")
+    match: Match = Field(default_factory=Match)
+    do: Effect = NO_EFFECT
+    times: Annotated[int, Field(ge=0)] | None = None
+
+    def __post_init__(self) -> None:
         self.matched = self.fired = 0
+        if self.times is None and self.match.nth is not None:
+            self.times = 1
 
     def fires(self, call: Call, chance: random.Random) -> bool:
         """Count the request and decide."""
@@ -159,64 +163,28 @@ class Faults:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(f"faults {seed}")
-        self._rules: list[Rule] = []
+        self._rules: list[tuple[Rule, dict[str, Any]]] = []  # each with how it was written
 
-    def replace(self, written: Any) -> None:
+    def replace(self, written: list[dict[str, Any]]) -> None:
         """Put other rules in force. Raises Refusal, and then leaves the old ones."""
-        if not isinstance(written, list):
-            raise Refusal("fault rules are a list")
-        self._rules = [Rule(rule) for rule in written]
+        try:
+            rules = _RULES.validate_json(json.dumps(written))
+        except pydantic.ValidationError as error:
+            faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+            raise Refusal(f"fault rules: {'; '.join(faults)}") from None
+        self._rules = list(zip(rules, written, strict=True))
 
     def as_json(self) -> list[dict[str, Any]]:
         """Show the rules as written, with how often each matched and fired."""
-        return [rule.written | {"matched": rule.matched, "fired": rule.fired} for rule in self._rules]
+        return [written | {"matched": rule.matched, "fired": rule.fired} for rule, written in self._rules]
 
     def pick(self, call: Call) -> tuple[Effect, list[str]]:
         """Find what goes wrong with a request, and the names of it. Called with the head alone, then with the body."""
-        for rule in self._rules:
-            on_head = rule.effect.close_before_read and not rule.match.needs_body
+        for rule, written in self._rules:
+            on_head = rule.do.close_before_read and not rule.match.needs_body
             if on_head == (call.raw is None) and rule.fires(call, self._random):
-                return rule.effect, rule.names
+                return rule.do, sorted(written.get("do", {}))
         return NO_EFFECT, []
 
 
-def _read[T](kind: type[T], written: Any, name: str) -> T:
-    names = {known.name for known in fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(written, dict) or not written.keys() <= names:
-        raise Refusal(f"{name} may hold {', '.join(sorted(names))} and nothing else")
-    values = dict(written)
-    if "audience" in values:
-        values["audience"] = str(values["audience"])
-    for nested, inner in (("job", JobFault), ("token", TokenFault)):
-        if nested in values:
-            values[nested] = _read(inner, values[nested], nested)
-    if isinstance(headers := values.get("headers"), dict):
-        values["headers"] = {key: _header(value) for key, value in headers.items()}
-    if isinstance(values.get("failed"), list):
-        values["failed"] = tuple(values["failed"])
-    for known in fields(kind):  # type: ignore[arg-type]
-        if known.name in values and not _fits(values[known.name], known.type):
-            raise Refusal(f"{name}: {known.name} has the wrong type")
-        least, most = _RANGES.get(known.name, (-inf, inf))
-        value = values.get(known.name)
-        if isinstance(value, int | float) and not least <= value <= most:
-            raise Refusal(f"{name}: {known.name} must be in {least} .. {most}")
-    return kind(**values)
-
-
-def _header(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Refusal("do: headers are texts or numbers")
-    return str(value)
-
-
-def _fits(value: Any, declared: Any) -> bool:
-    """Check a JSON value against a field's type, as far as a slip of the pen needs it."""
-    if declared is Any:
-        return True
-    if isinstance(value, bool) and declared is not bool:  # Python takes it for a number, JSON does not
-        return bool in getattr(declared, "__args__", ())
-    kinds = [
-        get_origin(kind) or kind for kind in (declared.__args__ if isinstance(declared, UnionType) else [declared])
-    ]
-    return isinstance(value, (*kinds, int) if float in kinds else tuple(kinds))
+_RULES = pydantic.TypeAdapter(list[Rule])

@@ -1,8 +1,8 @@
 """Amazon's later processing of uploads: when a job ends, in what order, and with what outcome.
 
 A job ends at the first sweep that comes at least `delay` seconds after it was received; sweeps are a quarter of the
-delay apart. Jobs of one sweep end in an order shuffled by the seed, unless `in_order` is set: Amazon promises none.
-Nothing runs in the background: everything due happens, in the order of its time, before anyone is answered.
+delay apart. Jobs of one sweep end in an order shuffled by the seed: Amazon promises none.
+Nothing runs in the background: before each answer the jobs that are due end, in the order of their times.
 """
 
 import heapq
@@ -12,23 +12,26 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Annotated, Any
+
+import pydantic
 
 from local.amazon import countries
 from local.amazon.audiences import Audience
 from local.amazon.records import Record, Upload
+from local.amazon.refusals import STRICT
 
 KEPT = 10_000  # finished jobs whose outcome can still be asked for
 SWEEPS_PER_DELAY = 4
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class JobFault:
     """What a fault rule does to the jobs of the uploads it matches."""
 
     state: str | None = None  # any text, also one that Amazon never documented; PENDING never ends
     failed: int | float | tuple[str, ...] = ()  # the first n records, a share of them (below 1), or these members
-    delay: float | None = None  # seconds, instead of the usual delay
+    delay: Annotated[float, pydantic.Field(ge=0)] | None = None  # seconds, instead of the usual delay
     order: str | None = None  # "reverse": the jobs of this rule wait for each other, and the last one ends first
 
 
@@ -64,34 +67,31 @@ class Job:
         }
 
 
-class Agenda:
-    """What has to happen at what time."""
+class Scheduler:
+    """Calls that are due at a time."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[float, float, int, Callable[[float], None]]] = []
+        self._calls: list[tuple[float, float, int, Callable[[float], None]]] = []
         self._arrivals = count()
 
     def at(self, due: float, rank: float, act: Callable[[float], None]) -> None:
-        """Have `act` called with `due`, by rank among those of the same time."""
-        heapq.heappush(self._waiting, (due, rank, next(self._arrivals), act))
+        """Schedule `act` to be called with `due`; `rank` orders those of the same time."""
+        heapq.heappush(self._calls, (due, rank, next(self._arrivals), act))
 
-    def catch_up(self, now: float) -> None:
-        """Let everything happen that is due by now, in order."""
-        while self._waiting and self._waiting[0][0] <= now:
-            due, _, _, act = heapq.heappop(self._waiting)
+    def run_due(self, now: float) -> None:
+        """Make all calls that are due by now, in order."""
+        while self._calls and self._calls[0][0] <= now:
+            due, _, _, act = heapq.heappop(self._calls)
             act(due)
 
 
 class Jobs:
     """All jobs, by id. Ids and the shuffle follow from the seed."""
 
-    def __init__(
-        self, agenda: Agenda, audiences: dict[int, Audience], *, delay: float, seed: int, in_order: bool
-    ) -> None:
-        self._agenda = agenda
+    def __init__(self, scheduler: Scheduler, audiences: dict[int, Audience], *, delay: float, seed: int) -> None:
+        self._scheduler = scheduler
         self._audiences = audiences
         self._delay = delay
-        self._in_order = in_order
         self._random = random.Random(f"jobs {seed}")
         self._arrivals = count()
         self._by_id: dict[str, Job] = {}
@@ -107,16 +107,14 @@ class Jobs:
 
     def submit(self, job_id: str, upload: Upload, fault: JobFault, now: float) -> Job:
         """Queue an upload, as of `now`."""
-        by_action = {"CREATE": set[str](), "DELETE": set[str]()}
-        for record in upload.records:
-            by_action[record.action].add(record.external_user_id)
-        job = Job(job_id, upload, fault, creates=frozenset(by_action["CREATE"]), deletes=frozenset(by_action["DELETE"]))
+        creates = frozenset(record.external_user_id for record in upload.records if record.action == "CREATE")
+        deletes = frozenset(record.external_user_id for record in upload.records if record.action == "DELETE")
+        job = Job(job_id, upload, fault, creates=creates, deletes=deletes)
         self._by_id[job_id] = self.pending[job_id] = job
-        arrival = next(self._arrivals)
-        job.rank = arrival if self._in_order else self._random.random()
+        job.rank = self._random.random()
         job.due = now + fault.delay if fault.delay is not None else self._next_sweep(now + self._delay)
         if fault.order == "reverse":
-            job.rank = -arrival
+            job.rank = -next(self._arrivals)
             self._reversed = [waiting for waiting in self._reversed if waiting.job_id in self.pending] + [job]
             together = max(waiting.due for waiting in self._reversed)
             for waiting in self._reversed:
@@ -130,14 +128,14 @@ class Jobs:
         return self._audiences.get(job.upload.audience_id)
 
     def _schedule(self, job: Job) -> None:
-        self._agenda.at(job.due, job.rank, lambda now: self._end(job, now))
+        self._scheduler.at(job.due, job.rank, lambda now: self._end(job, now))
 
     def _next_sweep(self, time: float) -> float:
         apart = self._delay / SWEEPS_PER_DELAY
         return math.ceil(time / apart) * apart if apart else time
 
     def _end(self, job: Job, now: float) -> None:
-        if job.due > now:  # put off meanwhile
+        if job.due > now:  # a later job of the same rule has moved it
             self._schedule(job)
             return
         del self.pending[job.job_id]

@@ -133,8 +133,8 @@ class Ledger:
     def entries(self, *, audience: str = "", member: str = "", since: int = 0) -> Iterator[LedgerEntry]:
         """Yield the records after the n-th, oldest first, of one audience or member where given."""
         for entry in self._entries:
-            wanted = not audience or str(entry.audience_id) == audience
-            if wanted and (not member or entry.external_user_id == member) and entry.n > since:
+            in_audience = not audience or str(entry.audience_id) == audience
+            if in_audience and (not member or entry.external_user_id == member) and entry.n > since:
                 yield entry
 
     def violate(self, kind: str, request: int, **facts: Any) -> None:
@@ -158,5 +158,5 @@ def _without_secrets(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _digest(secret: str) -> str:
-    """Tell secrets apart without showing them."""
+    """Distinguish secrets without showing them."""
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()[:12]}"

@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
+
+from local.amazon.refusals import STRICT
+
 CODE_LIFETIME = 300.0  # seconds
 SCOPES = frozenset(
     {"advertising::campaign_management", "advertising::audiences", "cpc_advertising:campaign_management", "profile"}
 )
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class TokenFault:
     """What a fault rule does to the access tokens given out."""
 
@@ -66,7 +70,7 @@ class Login:
         self._access_tokens: dict[str, _AccessToken] = {}
 
     def admits(self, token: str, now: float) -> bool:
-        """Tell whether the API takes this access token for one more request."""
+        """Return whether the API takes this access token for one more request."""
         known = self._access_tokens.get(token)
         if known is None or now >= known.expires_at:
             return False
@@ -131,7 +135,7 @@ class Login:
 
 
 def read_form(fields: list[tuple[str, str]]) -> dict[str, str]:
-    """Read a form in which every field stands once. Raises LoginRefusal."""
+    """Read a form in which every field occurs once. Raises LoginRefusal."""
     form = dict(fields)
     if len(form) < len(fields):
         raise LoginRefusal("invalid_request", "A parameter is repeated")

@@ -1,14 +1,17 @@
-"""What a refusal is, and how a JSON body is read before anyone looks at its fields."""
+"""What a refusal is, and how a JSON body is read before its fields are checked."""
 
 import json
 from collections.abc import Set as AbstractSet
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, NoReturn
 
+from pydantic import ConfigDict
+
+STRICT = ConfigDict(extra="forbid", strict=True)
 MAX_LONG = 2**63 - 1  # Amazon declares unsigned 64-bit ids but parses them into a signed Java long
 
 
 class Refusal(Exception):
-    """Amazon answers `status` and says `message`. Messages name fields, never values."""
+    """Amazon answers with this status and message. Messages name fields, never values."""
 
     def __init__(self, message: str, *, status: int = 400) -> None:
         super().__init__(message)
@@ -47,11 +50,6 @@ def only_fields(value: Any, allowed: AbstractSet[str], field: str) -> dict[str, 
     if not value.keys() <= allowed:
         raise Refusal(f"{field} has an unknown property")
     return value
-
-
-def is_whole_number(value: Any) -> TypeGuard[int | float]:
-    """Tell whether a JSON number has no fraction; unlike ids, ordinary numbers may be written 1.0."""
-    return type(value) is int or (type(value) is float and value.is_integer())
 
 
 def _refuse_constant(_name: str) -> NoReturn:

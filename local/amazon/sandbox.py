@@ -1,13 +1,14 @@
 """The state behind the sandbox's API, and what an accepted request does to it."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from local.amazon.audiences import Audience, AudienceIds, Removal
+from local.amazon.audiences import Audience, AudienceIds
 from local.amazon.connections import Connections
 from local.amazon.faults import Effect, Faults
-from local.amazon.jobs import Agenda, Jobs
+from local.amazon.jobs import Jobs, Scheduler
 from local.amazon.ledger import Ledger, Requests
 from local.amazon.lwa import Login
 from local.amazon.records import Upload
@@ -19,8 +20,6 @@ class Options:
     """Where Amazon's behaviour is not documented, or a test wants another."""
 
     max_body: int = 5_000_000  # bytes; not documented. Sister endpoints state 1, 5 or 6 MB and answer 413 above
-    in_order: bool = False  # whether jobs of one sweep end in the order they came
-    removal: Removal = "identifiers"  # what a DELETE takes away: see `audiences.Audience`
     match_share: float = 0.7  # of the members; made up
     token_lifetime: float = 3600.0  # seconds
     terms_accepted: bool = False
@@ -41,16 +40,16 @@ class Sandbox:
         self.reset()
 
     def seed(self, audience_id: int, body: dict[str, Any]) -> None:
-        """Have an audience from the start, under an id of the caller's. A reset empties it but keeps it."""
+        """Add an audience from the start, under an id of the caller's. A reset empties it but keeps it."""
         self._seeded[audience_id] = body
         self.audiences[audience_id] = self._audience(audience_id, body)
 
     def reset(self) -> None:
-        """Forget all but the seeded audiences, the authorizations and the tokens: what a client holds stays good."""
+        """Reset all but the seeded audiences, the authorizations and the tokens: what a client holds stays valid."""
         options, seed = self.options, self._seed
         self.audiences: dict[int, Audience] = {}
-        self._agenda = Agenda()
-        self.jobs = Jobs(self._agenda, self.audiences, delay=self._job_delay, seed=seed, in_order=options.in_order)
+        self._scheduler = Scheduler()
+        self.jobs = Jobs(self._scheduler, self.audiences, delay=self._job_delay, seed=seed)
         self.connections = Connections(seed=seed, client_id=self.login.client_id, terms_accepted=options.terms_accepted)
         self.requests = Requests()
         self.ledger = Ledger()
@@ -59,9 +58,9 @@ class Sandbox:
         self.audiences |= {known: self._audience(known, body) for known, body in self._seeded.items()}
 
     def now(self) -> float:
-        """Let everything that is due happen, and return the time, in epoch seconds."""
+        """End the jobs that are due, and return the time, in epoch seconds."""
         time = self.clock()
-        self._agenda.catch_up(time)
+        self._scheduler.run_due(time)
         return time
 
     def create_audience(self, body: dict[str, Any], request: int) -> Audience:
@@ -90,7 +89,6 @@ class Sandbox:
             target.get("advertiserId"),
             target.get("connectionId"),
             dict(body["metadata"]),
-            self.options.removal,
             self.options.match_share,
         )
 
@@ -111,7 +109,7 @@ class Sandbox:
             self._queue(upload, job_id, request, effect, self.clock())
         else:
             due = self.clock() + effect.apply_late
-            self._agenda.at(due, float("-inf"), lambda now: self._queue(upload, job_id, request, effect, now))
+            self._scheduler.at(due, float("-inf"), lambda now: self._queue(upload, job_id, request, effect, now))
         return job_id
 
     def _queue(self, upload: Upload, job_id: str, request: int, effect: Effect, now: float) -> None:
@@ -119,18 +117,12 @@ class Sandbox:
         audience_id = str(upload.audience_id)
         earlier = [job for job in self.jobs.pending.values() if job.upload.audience_id == upload.audience_id]
         job = self.jobs.submit(job_id, upload, effect.job, now)
-        crossing: set[str] = set()
-        for other in earlier:
-            crossing |= (job.deletes & other.creates) | (job.creates & other.deletes)
-        for user in sorted(crossing):
+        opposite = [(job.deletes & other.creates) | (job.creates & other.deletes) for other in earlier]
+        for user in sorted(set().union(*opposite)):
             self.ledger.violate("opposite_actions_pending", request, audienceId=audience_id, externalUserId=user)
-        if len(job.creates) + len(job.deletes - job.creates) < len(upload.records):
-            seen: set[str] = set()
-            for record in upload.records:
-                user = record.external_user_id
-                if user in seen:
-                    self.ledger.violate("member_twice", request, audienceId=audience_id, externalUserId=user)
-                seen.add(user)
+        users = Counter(record.external_user_id for record in upload.records)
+        for user in (users - Counter(set(users))).elements():
+            self.ledger.violate("member_twice", request, audienceId=audience_id, externalUserId=user)
 
     def _check_target(self, upload: Upload, request: int) -> None:
         audience = self.audiences.get(upload.audience_id)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from local.amazon import countries
-from local.amazon.refusals import Refusal, is_whole_number, long_id, only_fields
+from local.amazon.refusals import Refusal, long_id, only_fields
 
 MAX_TTL = 34_300_800  # seconds, 397 days; the default too
 _CURRENCIES = frozenset("AED AUD CAD CNY EUR GBP INR JPY MXN SAR SEK TRY USD".split())
@@ -68,7 +68,8 @@ def check_acceptance(body: dict[str, Any]) -> None:
 
 
 def _check_settings(metadata: dict[str, Any]) -> None:
-    if "ttl" in metadata and not (is_whole_number(metadata["ttl"]) and 0 <= metadata["ttl"] <= MAX_TTL):
+    ttl = metadata.get("ttl", 0)
+    if type(ttl) not in (int, float) or ttl % 1 or not 0 <= ttl <= MAX_TTL:  # unlike ids, it may be written 1.0
         raise Refusal(f"metadata.ttl must be a number from 0 to {MAX_TTL}")
     if "audienceFees" in metadata:
         fees = metadata["audienceFees"]

@@ -13,7 +13,7 @@ from local.amazon.exchange import EFFECT, ENTRY, RAW, SANDBOX
 from local.amazon.faults import Call, Effect
 
 OWN_PATHS = "/sandbox/"
-_PIECE = 65_536  # bytes read at a time
+_CHUNK = 65_536  # bytes read at a time
 
 
 @web.middleware
@@ -53,9 +53,9 @@ async def _read(request: web.Request, limit: int) -> bytes:
     with contextlib.suppress(
         web.RequestPayloadError
     ):  # a broken encoding is refused by its header, half a body as JSON
-        async for piece in request.content.iter_chunked(_PIECE):
+        async for chunk in request.content.iter_chunked(_CHUNK):
             if len(kept) <= limit:
-                kept += piece
+                kept += chunk
     return bytes(kept)
 
 
@@ -72,18 +72,16 @@ async def _answer(
             answer = handled
     if effect.redirect is not None:
         return web.Response(status=effect.status or 307, headers={"Location": effect.redirect})
-    if (effect.status, effect.body) == (None, None) and not effect.headers:
-        return answer
     status = effect.status or answer.status
-    if effect.body is None:
-        if effect.status is not None:
-            answer = web.json_response({"message": web.Response(status=status).reason}, status=status)
-        answer.headers.update(effect.headers)
-        return answer
-    is_text = isinstance(effect.body, str)
-    body = effect.body if is_text else json.dumps(effect.body)
-    headers = {"Content-Type": "text/html" if is_text else "application/json"} | dict(effect.headers)
-    return web.Response(status=status, body=body.encode(), headers=headers)
+    if effect.body is not None:
+        is_text = isinstance(effect.body, str)
+        body = effect.body if is_text else json.dumps(effect.body)
+        headers = {"Content-Type": "text/html" if is_text else "application/json"} | dict(effect.headers)
+        return web.Response(status=status, body=body.encode(), headers=headers)
+    if effect.status is not None:
+        answer = web.json_response({"message": web.Response(status=status).reason}, status=status)
+    answer.headers.update(effect.headers)
+    return answer
 
 
 def _reset(request: web.Request) -> web.Response:
@@ -94,7 +92,7 @@ def _reset(request: web.Request) -> web.Response:
         with contextlib.suppress(OSError):  # a client that has left is as good as reset
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
-    return web.Response()  # goes nowhere
+    return web.Response()  # is never sent
 
 
 async def _break_off(request: web.Request, answer: web.Response) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Keys with a due time each: change, drop and pop the earliest, all at a cost that hardly grows with their number."""
+"""Keys with a deadline each: change, drop and pop the earliest, all at a cost that hardly grows with their number."""
 
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -7,8 +7,8 @@ from itertools import count
 class Deadlines:
     """A heap with a table beside it.
 
-    The table is the truth. A change or a drop touches only the table and leaves a stale row in the heap, which is
-    skipped when it surfaces; once stale rows outnumber true ones the heap is built anew, so that each costs O(1) more.
+    The table decides. A change or a drop touches only the table and leaves a stale entry in the heap, which is skipped
+    when it comes up; once stale entries outnumber valid ones the heap is rebuilt, so that each costs O(1) more.
     """
 
     def __init__(self) -> None:
@@ -26,17 +26,12 @@ class Deadlines:
         """Add a key or move its deadline."""
         self._due[key] = due, next(self._numbers)
         heappush(self._heap, (self._due[key], key))
-        self._tidy()
+        self._rebuild_if_stale()
 
     def drop(self, key: str) -> None:
         """Forget a key; an unknown one is fine."""
         if self._due.pop(key, None) is not None:
-            self._tidy()
-
-    def clear(self) -> None:
-        """Forget every key."""
-        self._due.clear()
-        self._heap.clear()
+            self._rebuild_if_stale()
 
     def first(self) -> float | None:
         """The earliest deadline, or None when there is none."""
@@ -53,7 +48,7 @@ class Deadlines:
             due_keys.append(key)
         return due_keys
 
-    def _tidy(self) -> None:
+    def _rebuild_if_stale(self) -> None:
         if len(self._heap) > 2 * len(self._due) + 64:
             self._heap = [(due, key) for key, due in self._due.items()]
             heapify(self._heap)

@@ -26,15 +26,7 @@ class QueueDoesNotExist(SqsError, code="AWS.SimpleQueueService.NonExistentQueue"
 
 
 class QueueNameExists(SqsError, code="QueueAlreadyExists"):
-    """The queue exists, with other attributes."""
-
-
-class QueueDeletedRecently(SqsError):
-    """A name becomes free 60 seconds after its queue was deleted."""
-
-
-class PurgeQueueInProgress(SqsError):
-    """One purge in 60 seconds."""
+    """The queue exists."""
 
 
 class EmptyBatchRequest(SqsError):
@@ -70,7 +62,7 @@ class InvalidMessageContents(SqsError, code="InvalidMessageContents"):
 
 
 class InvalidAttributeName(SqsError, code="InvalidAttributeName"):
-    """A queue attribute that does not exist, or not on standard queues."""
+    """A queue attribute that does not exist, or not here."""
 
 
 class InvalidAttributeValue(SqsError, code="InvalidAttributeValue"):
@@ -79,14 +71,6 @@ class InvalidAttributeValue(SqsError, code="InvalidAttributeValue"):
 
 class OverLimit(SqsError, code="OverLimit"):
     """Too many messages are in flight."""
-
-
-class UnsupportedOperation(SqsError):
-    """Valid in itself, and not possible now."""
-
-
-class ResourceNotFoundException(SqsError, code="ResourceNotFoundException"):
-    """No such queue or move task, in the calls that name them by ARN or handle."""
 
 
 class InvalidParameterValueException(SqsError, code="InvalidParameterValue", namespace="com.amazon.coral.service"):

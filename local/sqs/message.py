@@ -9,28 +9,13 @@ from local.sqs.errors import ReceiptHandleIsInvalid
 
 
 @dataclass(frozen=True, slots=True)
-class MessageAttribute:
-    """A typed value beside the body. `value` is bytes exactly when the type is Binary."""
-
-    data_type: str
-    value: str | bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes that count against the message limit, without the name."""
-        return len(self.data_type.encode()) + len(_as_bytes(self.value))
-
-
-@dataclass(frozen=True, slots=True)
 class Message:
     """What was sent. It stays as it is, however often it is received."""
 
     id: str
     body: str
-    sent_at: float  # epoch seconds; kept by a move to the dead letters, renewed by a move task
-    attributes: Mapping[str, MessageAttribute] = field(default_factory=dict)
-    trace_header: str | None = None  # X-Ray
-    dead_letter_of: str | None = None  # the queue that gave up on it
+    sent_at: float  # epoch seconds; kept when the redrive policy moves the message to the dead letters
+    attributes: Mapping[str, str] = field(default_factory=dict)  # all of the type String
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +28,9 @@ class Received:
     first_received_at: float  # epoch seconds
 
 
-def size_of(body: str, attributes: Mapping[str, MessageAttribute]) -> int:
+def size_of(body: str, attributes: Mapping[str, str]) -> int:
     """Bytes that count against the limits of a message and of a batch: body, attribute names, types and values."""
-    return len(body.encode()) + sum(len(name.encode()) + value.size for name, value in attributes.items())
+    return len(body.encode()) + sum(len(f"{name}String{value}".encode()) for name, value in attributes.items())
 
 
 def md5_of_body(body: str) -> str:
@@ -53,16 +38,15 @@ def md5_of_body(body: str) -> str:
     return hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
 
 
-def md5_of_attributes(attributes: Mapping[str, MessageAttribute]) -> str:
+def md5_of_attributes(attributes: Mapping[str, str]) -> str:
     """Lowercase hex, as in MD5OfMessageAttributes.
 
     Source: Amazon SQS Developer Guide, "Calculating the MD5 message digest for message attributes": by name, each
-    part with its length in four bytes, and one byte that tells strings (1) from binaries (2).
+    part with its length in four bytes, and before the value one byte that is 1 for text.
     """
     digest = hashlib.md5(usedforsecurity=False)
-    for name, attribute in sorted(attributes.items()):
-        kind = b"\x02" if isinstance(attribute.value, bytes) else b"\x01"
-        digest.update(_with_length(name) + _with_length(attribute.data_type) + kind + _with_length(attribute.value))
+    for name, value in sorted(attributes.items()):
+        digest.update(_with_length(name) + _with_length("String") + b"\x01" + _with_length(value))
     return digest.hexdigest()
 
 
@@ -83,10 +67,6 @@ def delivery_named_by(handle: str, queue: str) -> tuple[str, int]:
     return delivery
 
 
-def _as_bytes(value: str | bytes) -> bytes:
-    return value if isinstance(value, bytes) else value.encode()
-
-
-def _with_length(value: str | bytes) -> bytes:
-    encoded = _as_bytes(value)
+def _with_length(value: str) -> bytes:
+    encoded = value.encode()
     return len(encoded).to_bytes(4, "big") + encoded

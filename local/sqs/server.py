@@ -1,4 +1,4 @@
-"""SQS over HTTP: one aiohttp handler."""
+"""SQS over HTTP, in its JSON protocol: one aiohttp handler."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -6,29 +6,36 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from local.sqs.addresses import Addresses
-from local.sqs.errors import SqsError
-from local.sqs.protocol import answer, error_body, query_error
+from local.sqs.errors import SerializationException, SqsError
+from local.sqs.operations import Operations
+from local.sqs.parameters import Parameters
 from local.sqs.queues import SqsQueues
 
 TARGET = "X-Amz-Target"
 PREFIX = "AmazonSQS."
 
 
-def handler(queues: SqsQueues, *, region: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """An aiohttp handler for requests whose target starts with `AmazonSQS.`, whatever their path."""
+def handler(queues: SqsQueues) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """An aiohttp handler for requests whose target starts with `AmazonSQS.`, at any path."""
 
     async def handle(request: web.Request) -> web.Response:
-        addresses = Addresses(region, f"{request.scheme}://{request.host}")
-        operation = request.headers.get(TARGET, "").removeprefix(PREFIX)
+        operations = Operations(queues, f"{request.scheme}://{request.host}")
         headers = {"x-amzn-RequestId": str(uuid4())}
         try:
-            status, body = 200, await answer(queues, addresses, operation, await request.read())
+            operation = request.headers.get(TARGET, "").removeprefix(PREFIX)
+            status, body = 200, await operations.run(operation, _parameters(await request.read()))
         except SqsError as error:
-            status, body = 400, error_body(error)
-            headers["x-amzn-query-error"] = query_error(error)
+            status, body = 400, {"__type": error.shape, "message": str(error)}
+            headers["x-amzn-query-error"] = f"{error.query_code};Sender"
         return web.Response(
             status=status, body=json.dumps(body).encode(), headers=headers, content_type="application/x-amz-json-1.0"
         )
 
     return handle
+
+
+def _parameters(body: bytes) -> Parameters:
+    try:
+        return Parameters(json.loads(body or b"{}"))
+    except ValueError:
+        raise SerializationException("The request is not JSON.") from None

@@ -1,5 +1,1 @@
-"""The status page of the local stack: `GET /status` shows at a glance whether everything flows."""
-
-from local.status.page import status_page
-
-__all__ = ["status_page"]
+"""The status page of the local stack: `GET /status` shows whether everything flows."""

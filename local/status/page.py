@@ -10,14 +10,11 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from local.stack_view import StackView
 from local.status.view import view
-
-if TYPE_CHECKING:  # the stack serves the page
-    from local.stack import Stack
 
 PAGE = Path(__file__).parent.with_suffix(".html")  # local/status.html
 
@@ -30,7 +27,7 @@ _HEADERS = {
 }
 
 
-def status_page(stack: "Stack") -> Callable[[web.Request], Awaitable[web.Response]]:
+def status_page(stack: StackView) -> Callable[[web.Request], Awaitable[web.Response]]:
     """Return the handler of `GET /status`.
 
     It answers with the page; with the numbers where the client accepts JSON and not HTML; and with
@@ -50,7 +47,7 @@ def status_page(stack: "Stack") -> Callable[[web.Request], Awaitable[web.Respons
 
 
 def content_security_policy(page: str) -> str:
-    """Allow the style and the script that stand in the page, requests to its own origin, and nothing else."""
+    """Allow the style and the script in the page, requests to its own origin, and nothing else."""
     return "; ".join(
         [
             "default-src 'none'",

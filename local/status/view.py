@@ -1,45 +1,43 @@
-"""What the page shows, station by station, in the order an event travels. Holds no key, no token and no trait."""
+"""The numbers that the page shows, in the order an event travels. They hold no key, no token and no trait."""
 
 import json
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from audience_sync import metric_names
-from local.amazon.exchange import SANDBOX
 from local.amazon.ledger import RequestEntry
+from local.amazon.sandbox import Sandbox
 from local.counters import Counters
+from local.stack_view import StackView
 from local.template import ROOT
-
-if TYPE_CHECKING:  # the stack serves the page
-    from local.stack import Stack
 
 HISTORY = 120  # seconds
 SHOWN_REQUESTS = 12
 SHOWN_LINES = 40
-SHOWN_LETTERS = 20
+SHOWN_DEAD_LETTERS = 20
 LONGEST_LINE = 500  # characters
 
 _ARRIVALS = (metric_names.EVENTS_ACCEPTED, metric_names.EVENTS_IGNORED, metric_names.EVENTS_REJECTED)
 _DEPARTURES = (metric_names.CHANGES_DELIVERED, metric_names.CHANGES_SUPERSEDED, metric_names.CHANGES_PARKED)
 _AUDIENCE = re.compile(rb'"audienceId"\s*:\s*(\d+)')
 _FOR_EVENTS = ("event", "batch", "batch-wrapped")  # kinds of example that go to /v1/events
-_TOLD_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "location", "request_id"})
+_SHOWN_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "location", "request_id"})
 
 
-def view(stack: "Stack", now: float) -> dict[str, Any]:
-    """Look at everything at once, at `now` in epoch seconds.
+def view(stack: StackView, now: float) -> dict[str, Any]:
+    """Read everything at once, at `now` in epoch seconds.
 
     Ids are strings, times epoch seconds. `waiting` is what `accepted` leaves after `delivered`, `superseded` and
-    `parked`: once the stack is quiescent anything but zero is a fault, which the page says.
+    `parked`: once the stack is quiescent anything but zero is a fault, and the page shows it as one.
     """
     state, counters = stack.state(), stack.counters
-    letters = state.pop("deadLetters")
+    dead_letters = state.pop("deadLetters")
     settled = state["delivered"] + state["superseded"] + state["parked"]
     return {
         "at": now,
         "api": stack.urls["api"],
-        "state": state | {"waiting": state["accepted"] - settled, "deadLetters": len(letters)},
+        "state": state | {"waiting": state["accepted"] - settled, "deadLetters": len(dead_letters)},
         "counts": dict(counters.totals),
         "rejections": [
             {"reason": reason, "times": times} for reason, times in counters.reasons["IngestFunction"].most_common()
@@ -48,20 +46,19 @@ def view(stack: "Stack", now: float) -> dict[str, Any]:
             "arrived": counters.history(_ARRIVALS, int(now), HISTORY),
             "settled": counters.history(_DEPARTURES, int(now), HISTORY),
         },
-        "amazon": _amazon(stack, now),
-        "deadLetters": letters[-SHOWN_LETTERS:][::-1],
+        "amazon": _amazon(stack.sandbox, now),
+        "deadLetters": dead_letters[-SHOWN_DEAD_LETTERS:][::-1],
         "log": _log(counters),
         "examples": _examples(),
     }
 
 
-def _amazon(stack: "Stack", now: float) -> dict[str, Any]:
-    sandbox = stack.amazon[SANDBOX]
+def _amazon(sandbox: Sandbox, now: float) -> dict[str, Any]:
     audiences = [
         {
             "id": str(audience.audience_id),
             "name": audience.name,
-            "size": max(0, sizes["receivedRecordSize"]),  # not known before the first upload: nobody is in it
+            "size": max(0, sizes["receivedRecordSize"]),  # -1, not known, before the first upload: it is empty
             "matched": max(0, sizes["idResolutionCount"]),
         }
         for audience in sandbox.audiences.values()
@@ -94,19 +91,19 @@ def _request(entry: RequestEntry) -> dict[str, Any]:
 def _log(counters: Counters) -> list[dict[str, Any]]:
     """Return the newest log lines, newest first, each with its number since the start."""
     newest = list(counters.lines)[-SHOWN_LINES:]
-    first = counters.told - len(newest) + 1
+    first = counters.line_count - len(newest) + 1
     return [_line(n, function, line) for n, (function, line) in enumerate(newest, first)][::-1]
 
 
 def _line(n: int, function: str, line: str) -> dict[str, Any]:
     shown: dict[str, Any] = {"n": n, "function": function.removesuffix("Function").lower(), "level": "", "at": None}
     try:
-        told = json.loads(line)
-        facts = [f"{name}={_plain(fact)}" for name, fact in told.items() if name not in _TOLD_ELSEWHERE]
-        shown |= {"level": str(told["level"]), "at": str(told["timestamp"])}
-        text = " ".join([str(told["message"]), *facts])
+        entry = json.loads(line)
+        facts = [f"{name}={_plain(fact)}" for name, fact in entry.items() if name not in _SHOWN_ELSEWHERE]
+        shown |= {"level": str(entry["level"]), "at": str(entry["timestamp"])}
+        text = " ".join([str(entry["message"]), *facts])
     except (ValueError, LookupError, TypeError, AttributeError):
-        text = line  # a traceback, or whatever else was printed
+        text = line  # a traceback, or anything else that was printed
     return shown | {"text": text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…"}
 
 

@@ -62,9 +62,9 @@ def main() -> None:
         if not value.isascii():
             report(f"{field}: normalize, beyond ASCII", microseconds(partial(normalize, field, value, "DE")), "µs")
     for written in ("+1 (202) 555-0143", "202-555-0143", "+12025550143"):
-        phone._any(written, "US")
+        phone._from_phonenumbers(written, "US")
         report(f"phone {written}: table", microseconds(partial(phone.normalize_phone, written, "US")), "µs")
-        report(f"phone {written}: phonenumbers", microseconds(partial(phone._any, written, "US")), "µs")
+        report(f"phone {written}: phonenumbers", microseconds(partial(phone._from_phonenumbers, written, "US")), "µs")
     report("hash one value", microseconds(lambda: hashlib.sha256(b"jane_doe@example.com").hexdigest()), "µs")
     report("pass a digest on", microseconds(lambda: identifier("email", digest, "US")), "µs")
     for label, person, country in (("ASCII", PERSON, "US"), ("beyond ASCII", PERSON_BEYOND_ASCII, "DE")):

@@ -1,6 +1,6 @@
 """What the local AWS endpoint does per second for one boto3 client: `python -m tests.benchmarks.bench_sqs`.
 
-Prints one line of JSON per figure. The server runs in a process of its own, as it does for everyone but the poller.
+Prints one line of JSON per figure. The server runs in a process of its own, as it does for all clients but the poller.
 boto3 itself spends most of a millisecond of processor time on each call.
 """
 
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from local.aws import build_app, serve_in_background
 from local.sqs.queues import SqsQueues
+from tests.servers import serve_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -34,7 +34,7 @@ KEYS = 250
 
 
 def _serve(ready: Connection) -> None:
-    with serve_in_background(build_app(SqsQueues(time.time), region=REGION)) as url:
+    with serve_aws(SqsQueues(time.time)) as url:
         stop = Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         ready.send(url)

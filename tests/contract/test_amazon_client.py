@@ -1,4 +1,4 @@
-"""Our client against Amazon's stand-in, at the wire."""
+"""Our client against the Amazon sandbox, at the wire."""
 
 import json
 import time
@@ -90,8 +90,8 @@ def connection(sandbox: Served) -> Iterator[Connection]:
             token_secret, Login(login_session, f"{sandbox.url}/auth/o2/token", credentials, time.time), time.time
         )
         amazon = AmazonAds(session, sandbox.url, tokens)
-        made = Connection(sandbox.url, token_secret, credentials, amazon, tokens)
-        made.audience_id = amazon.create_audience(
+        connected = Connection(sandbox.url, token_secret, credentials, amazon, tokens)
+        connected.audience_id = amazon.create_audience(
             {
                 "name": "Lapsed buyers",
                 "description": "",
@@ -100,7 +100,7 @@ def connection(sandbox: Served) -> Iterator[Connection]:
                 "metadata": {"externalAudienceId": "lapsed"},
             }
         )
-        yield made
+        yield connected
 
 
 def test_an_upload_is_taken_and_named(connection: Connection) -> None:
@@ -119,22 +119,22 @@ def test_an_upload_is_taken_and_named(connection: Connection) -> None:
     [
         pytest.param({"status": 429, "headers": {"Retry-After": "2"}}, Throttled, 2, id="throttled, with seconds"),
         pytest.param({"status": 429, "headers": {"Retry-After": "9999"}}, Throttled, 900, id="throttled, for too long"),
-        pytest.param({"status": 429, "headers": {"Retry-After": "-1"}}, Throttled, 0, id="throttled, into the past"),
+        pytest.param({"status": 429, "headers": {"Retry-After": "-1"}}, Throttled, 0, id="throttled, negative time"),
         pytest.param({"status": 429, "headers": {"Retry-After": "soon"}}, Throttled, None, id="throttled, in words"),
-        pytest.param({"status": 429}, Throttled, None, id="throttled, no word when"),
+        pytest.param({"status": 429}, Throttled, None, id="throttled, without a time"),
         pytest.param({"status": 500}, ServiceUnavailable, None, id="500"),
         pytest.param({"status": 503, "body": "<html>"}, ServiceUnavailable, None, id="503 in HTML"),
         pytest.param({"redirect": "http://127.0.0.1:9/elsewhere"}, ServiceUnavailable, None, id="a redirect"),
         pytest.param({"close_before_read": True}, OutcomeUnknown, None, id="reset before reading"),
         pytest.param({"close_after_apply": True}, OutcomeUnknown, None, id="reset after applying"),
-        pytest.param({"close_mid_response": True}, OutcomeUnknown, None, id="reset in mid answer"),
+        pytest.param({"close_mid_response": True}, OutcomeUnknown, None, id="reset in the middle of the answer"),
         pytest.param({"status": 202, "body": "<html>"}, OutcomeUnknown, None, id="accepted, in HTML"),
         pytest.param({"status": 202, "body": "{}"}, OutcomeUnknown, None, id="accepted, without a job id"),
         pytest.param({"status": 202, "body": "[" * 100_000}, OutcomeUnknown, None, id="accepted, nested too deeply"),
         pytest.param({"status": 202, "body": "x" * 1_100_000}, OutcomeUnknown, None, id="accepted, in a megabyte"),
     ],
 )
-def test_passing_trouble_is_transient(
+def test_a_temporary_failure_is_transient(
     connection: Connection, do: dict[str, Any], error: type[AudienceSyncError], wait: float | None
 ) -> None:
     connection.fault(do)
@@ -164,14 +164,14 @@ def test_a_refusal_is_permanent(connection: Connection, do: dict[str, Any], erro
     assert caught.value.status == do["status"]
 
 
-def test_amazons_words_are_kept_but_nothing_they_quote(connection: Connection) -> None:
+def test_amazons_message_is_kept_but_nothing_it_quotes(connection: Connection) -> None:
     quoted = f"bad {'a' * 64} of ada@example.com with Atza|secret from 203.0.113.7"
     connection.fault({"status": 400, "body": json.dumps({"message": quoted})})
     with pytest.raises(RequestRejected, match=r"^Amazon answered 400: bad … of … with … from …$"):
         connection.amazon.send_records(connection.upload())
 
 
-def test_an_answer_that_trickles_is_given_up_in_time(connection: Connection) -> None:
+def test_an_answer_that_trickles_ends_at_the_timeout(connection: Connection) -> None:
     connection.fault({"trickle": 0.05, "status": 202, "body": "x" * 4000})
     began = time.monotonic()
     with pytest.raises(OutcomeUnknown):
@@ -179,11 +179,11 @@ def test_an_answer_that_trickles_is_given_up_in_time(connection: Connection) -> 
     assert time.monotonic() - began < 20  # the whole answer takes 200
 
 
-def test_a_closed_port_is_told_apart_from_a_lost_answer(connection: Connection) -> None:
+def test_a_closed_port_is_not_taken_for_a_lost_answer(connection: Connection) -> None:
     with requests.Session() as session:
-        nowhere = AmazonAds(session, "http://127.0.0.1:9", connection.tokens)
+        unreachable = AmazonAds(session, "http://127.0.0.1:9", connection.tokens)
         with pytest.raises(ServiceUnavailable):
-            nowhere.send_records(connection.upload())
+            unreachable.send_records(connection.upload())
 
 
 def test_one_refresh_follows_a_401_and_the_request_is_repeated(connection: Connection) -> None:
@@ -193,32 +193,32 @@ def test_one_refresh_follows_a_401_and_the_request_is_repeated(connection: Conne
     assert len(connection.received("/auth/o2/token")) == 2
 
 
-def test_a_401_that_stays_is_token_trouble_and_no_loop(connection: Connection) -> None:
+def test_a_401_that_repeats_is_a_missing_token_and_no_loop(connection: Connection) -> None:
     connection.fault({"status": 401}, times=9)
     with pytest.raises(TokenUnavailable):
         connection.amazon.send_records(connection.upload())
     assert len(connection.received()) == 2
 
 
-def test_where_no_token_is_good_the_login_is_left_in_peace(connection: Connection) -> None:
+def test_where_every_token_is_refused_the_login_is_not_flooded(connection: Connection) -> None:
     connection.fault({"status": 401}, times=99)
     for _ in range(10):
         with pytest.raises(TokenUnavailable):
             connection.amazon.send_records(connection.upload())
     assert len(connection.received("/auth/o2/token")) == 2
-    assert len(connection.received()) == 3, "two with the first tokens, one to see whether it has passed"
+    assert len(connection.received()) == 3, "two with the first tokens, one to see whether tokens are accepted again"
     connection.token_secret.content = Token("Atza|of-refresh", time.time() + 3000).as_json()
     assert connection.tokens.current().value == "Atza|of-refresh"
 
 
-def test_a_token_that_someone_else_refreshed_is_used_before_asking_for_another(connection: Connection) -> None:
-    held = connection.tokens.current()
+def test_a_token_that_refresh_has_stored_is_used_before_another_is_fetched(connection: Connection) -> None:
+    current = connection.tokens.current()
     with requests.Session() as session:
         other = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time).fetch()
     connection.token_secret.content = other.as_json()
-    asked = len(connection.received("/auth/o2/token"))
-    assert connection.tokens.renewed(held).value == other.value
-    assert len(connection.received("/auth/o2/token")) == asked
+    fetched_before = len(connection.received("/auth/o2/token"))
+    assert connection.tokens.renewed(current).value == other.value
+    assert len(connection.received("/auth/o2/token")) == fetched_before
 
 
 def test_a_stored_token_is_read_rather_than_fetched(connection: Connection) -> None:
@@ -242,9 +242,7 @@ def test_a_stored_token_is_read_rather_than_fetched(connection: Connection) -> N
         pytest.param({"close_before_read": True}, "token_unavailable", id="reset"),
     ],
 )
-def test_login_trouble_keeps_everything_waiting_and_says_why(
-    connection: Connection, do: dict[str, Any], reason: str
-) -> None:
+def test_a_failed_login_is_transient_and_says_why(connection: Connection, do: dict[str, Any], reason: str) -> None:
     connection.fault(do, path="/auth/o2/token")
     with requests.Session() as session:
         login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
@@ -254,47 +252,47 @@ def test_login_trouble_keeps_everything_waiting_and_says_why(
     assert not any(secret in str(caught.value) for secret in CREDENTIALS.values())
 
 
-def test_a_login_that_failed_is_left_alone_for_half_a_minute(connection: Connection) -> None:
+def test_a_login_that_failed_is_not_tried_again_for_half_a_minute(connection: Connection) -> None:
     now = [1_800_000_000.0]
     connection.fault({"status": 500}, path="/auth/o2/token")
-    asked = len(connection.received("/auth/o2/token"))
+    fetched_before = len(connection.received("/auth/o2/token"))
     with requests.Session() as session:
         login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, lambda: now[0])
         tokens = AccessTokens(Stored(), login, lambda: now[0])
         with pytest.raises(TokenUnavailable, match="answered 500"):
             tokens.current()
         now[0] += FAILURE_BACKOFF - 10
-        with pytest.raises(TokenUnavailable, match="answered 500") as remembered:
+        with pytest.raises(TokenUnavailable, match="answered 500") as repeated:
             tokens.current()
-        assert (remembered.value.reason, remembered.value.retry_after) == ("token_unavailable", 10)
-        assert len(connection.received("/auth/o2/token")) == asked + 1
+        assert (repeated.value.reason, repeated.value.retry_after) == ("token_unavailable", 10)
+        assert len(connection.received("/auth/o2/token")) == fetched_before + 1
         now[0] += 10
         assert tokens.current().value
         now[0] -= 3600
-        assert tokens.current().value, "a clock that is set back keeps nobody out"
+        assert tokens.current().value, "a clock that is set back must not keep the failure"
 
 
-def test_a_refused_authorization_is_not_asked_for_again_and_again(connection: Connection) -> None:
+def test_a_refused_authorization_is_not_tried_again_at_once(connection: Connection) -> None:
     connection.fault({"status": 400, "body": '{"error": "invalid_grant"}'}, path="/auth/o2/token", times=99)
-    asked = len(connection.received("/auth/o2/token"))
+    fetched_before = len(connection.received("/auth/o2/token"))
     with requests.Session() as session:
         login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
         for _ in range(5):
             with pytest.raises(TokenUnavailable):
                 login.fetch()
-    assert len(connection.received("/auth/o2/token")) == asked + 1
+    assert len(connection.received("/auth/o2/token")) == fetched_before + 1
 
 
-@pytest.mark.parametrize("told", [-5, 0, 10**9, "soon", None, True])
-def test_a_strange_lifetime_counts_as_an_hour(connection: Connection, told: Any) -> None:
-    body = json.dumps({"access_token": "Atza|x", "expires_in": told})
+@pytest.mark.parametrize("lifetime", [-5, 0, 10**9, "soon", None, True])
+def test_a_strange_lifetime_counts_as_an_hour(connection: Connection, lifetime: Any) -> None:
+    body = json.dumps({"access_token": "Atza|x", "expires_in": lifetime})
     connection.fault({"status": 200, "body": body}, path="/auth/o2/token")
     with requests.Session() as session:
         token = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, lambda: 1000.0).fetch()
     assert token.expires_at == 4600.0
 
 
-def test_credentials_nobody_has_set_are_told_apart(connection: Connection) -> None:
+def test_missing_credentials_mean_not_connected(connection: Connection) -> None:
     with requests.Session() as session:
         login = Login(session, connection.url, Stored({"clientId": ""}), time.time)
         with pytest.raises(TokenUnavailable) as caught:
@@ -302,7 +300,7 @@ def test_credentials_nobody_has_set_are_told_apart(connection: Connection) -> No
     assert caught.value.reason == "not_connected"
 
 
-def test_a_token_never_prints_itself() -> None:
+def test_the_repr_of_a_token_hides_its_value() -> None:
     assert "Atza" not in repr(Token("Atza|secret", 1.0))
 
 
@@ -318,5 +316,5 @@ def test_a_token_never_prints_itself() -> None:
         pytest.param("1e5", None, id="not plain digits"),
     ],
 )
-def test_retry_after_is_read_in_all_its_forms(header: str | None, expected: float | None) -> None:
+def test_retry_after_is_read_in_every_form(header: str | None, expected: float | None) -> None:
     assert retry_after(header, now=100.0) == expected

@@ -34,7 +34,7 @@ SCHEMA = Path(__file__).parents[2].parent / "shared" / "reference" / "amazon-ads
 needs_schema = pytest.mark.skipif(
     not SCHEMA.exists(), reason="shared/reference/amazon-ads-audiences.schema.json is absent"
 )
-NO_CEILING = 10**6
+HIGH_CEILING = 10**6
 CREATE, UPDATE = "CreateAudienceMetadataRequest", "UpdateAudienceMetadataRequest"
 ADVERTISER = "590071284455661235"
 FULL: dict[str, Any] = {
@@ -70,8 +70,8 @@ def amazon() -> Iterator[Amazon]:
 def client(amazon: Amazon) -> Iterator[AmazonAds]:
     requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
     credentials = Stored(clientId=CLIENT_ID, clientSecret=CLIENT_SECRET, refreshToken=REFRESH_TOKEN)
-    with requests.Session() as session, requests.Session() as for_login:
-        login = Login(for_login, f"{amazon.url}/auth/o2/token", credentials, time.time)
+    with requests.Session() as session, requests.Session() as login_session:
+        login = Login(login_session, f"{amazon.url}/auth/o2/token", credentials, time.time)
         yield AmazonAds(session, amazon.url, AccessTokens(Stored(), login, time.time))
 
 
@@ -112,9 +112,9 @@ SETTINGS = st.fixed_dictionaries(
 @needs_schema
 @given(SETTINGS)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_is_not_refused_is_a_body_that_amazon_takes(told: dict[str, Any]) -> None:
+def test_settings_that_are_not_refused_make_a_body_that_amazon_takes(fields: dict[str, Any]) -> None:
     try:
-        body = new_audience(told, max_cpm_cents=NO_CEILING).body()
+        body = new_audience(fields, max_cpm_cents=HIGH_CEILING).body()
     except InvalidAudience:
         return
     assert problems(CREATE, json.loads(json.dumps(body))) == []
@@ -123,9 +123,9 @@ def test_whatever_is_not_refused_is_a_body_that_amazon_takes(told: dict[str, Any
 @needs_schema
 @given(st.dictionaries(st.sampled_from(["description", "ttl", "cpmCents", "currency"]), NUMBER | TEXT, max_size=4))
 @settings(deadline=None)
-def test_whatever_change_is_not_refused_is_a_body_that_amazon_takes(changes: dict[str, Any]) -> None:
+def test_a_change_that_is_not_refused_makes_a_body_that_amazon_takes(changes: dict[str, Any]) -> None:
     try:
-        body = audience_update(Audience("1"), changes, max_cpm_cents=NO_CEILING).body
+        body = audience_update(Audience("1"), changes, max_cpm_cents=HIGH_CEILING).body
     except InvalidAudience:
         return
     assert problems(UPDATE, body) == []
@@ -139,7 +139,7 @@ def test_whatever_change_is_not_refused_is_a_body_that_amazon_takes(changes: dic
         pytest.param({"advertiserId": "", "connectionId": "c"}, id="a connection"),
     ],
 )
-def test_a_body_with_everything_set_is_one(target: dict[str, str]) -> None:
+def test_a_body_with_every_setting_is_one_that_amazon_takes(target: dict[str, str]) -> None:
     assert problems(CREATE, new_audience(FULL | target, max_cpm_cents=0).body()) == []
 
 
@@ -168,12 +168,17 @@ def test_every_request_on_the_wire_is_one_of_the_schema(amazon: Amazon, client: 
         assert problems(schema, request["body"]) == []
 
 
-def test_an_audience_is_read_back_as_it_was_made_and_changed(client: AmazonAds) -> None:
+def test_an_audience_is_read_back_as_it_was_created_and_changed(client: AmazonAds) -> None:
     audience_id = client.create_audience(new_audience(FULL, max_cpm_cents=0).body())
-    made = client.read_audience(audience_id)
-    assert (made.audience_id, made.name, made.country, made.ttl) == (audience_id, "Segment audience VIP", "GB", 0)
-    assert made.external_audience_id == "vip-gb"
-    assert made.sizes == Sizes(), "-1 at Amazon: not known yet"
+    created = client.read_audience(audience_id)
+    assert (created.audience_id, created.name, created.country, created.ttl) == (
+        audience_id,
+        "Segment audience VIP",
+        "GB",
+        0,
+    )
+    assert created.external_audience_id == "vip-gb"
+    assert created.sizes == Sizes(), "-1 at Amazon: not known yet"
     client.update_audience(audience_id, {"description": "new", "metadata": {"ttl": 9}})
     changed = client.read_audience(audience_id)
     assert (changed.name, changed.description, changed.ttl) == ("Segment audience VIP", "new", 9)
@@ -186,7 +191,7 @@ def test_an_unknown_audience_is_not_found(client: AmazonAds) -> None:
         client.update_audience("418273650912345999", {"description": ""})
 
 
-def test_connections_are_made_listed_and_removed_one_by_one(client: AmazonAds) -> None:
+def test_connections_are_created_listed_and_removed_one_by_one(client: AmazonAds) -> None:
     first, second = (client.create_connection({"amcInstanceId": name}) for name in ("one", "two"))
     assert [each["connectionId"] for each in client.connections()] == [first, second]
     client.delete_connection(first)
@@ -206,12 +211,12 @@ def test_a_blank_connection_id_never_reaches_amazon_which_would_remove_all(
     assert [each["connectionId"] for each in client.connections()] == [kept]
 
 
-def test_a_connection_id_cannot_say_more_than_an_id(client: AmazonAds) -> None:
+def test_a_connection_id_cannot_add_to_the_query(client: AmazonAds) -> None:
     with pytest.raises(NotFound):
         client.delete_connection("x&connectionId=")
 
 
-def test_terms_are_read_and_accepted_only_when_told_to(client: AmazonAds) -> None:
+def test_terms_are_accepted_only_by_a_call_of_its_own(client: AmazonAds) -> None:
     terms = client.terms()
     assert (terms.accepted, bool(terms.agreement), bool(terms.token)) == (False, True, True)
     assert terms.token not in repr(terms)

@@ -10,11 +10,11 @@ from aws_lambda_powertools.utilities.circuit_breaker import base
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.delivery.circuit_breaker import FAILURE_WINDOW, FAILURES, CircuitBreakers
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
-from local import aws, resources
+from local import resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION
+from tests.aws_fixtures import create_membership_table
 from tests.clocks import ManualClock
-from tests.tables import create_membership_table
+from tests.servers import serve_aws
 
 TO_DSP = Upload(Target("1"), (b"{}",))
 TO_OTHER, TO_THIRD = Upload(Target("3"), (b"{}",)), Upload(Target("4"), (b"{}",))
@@ -59,7 +59,7 @@ def circuit_breakers(clock: ManualClock) -> Iterator[CircuitBreakers]:
     """With a clock that only the test moves."""
     for counters in (base._LOCAL_FAILURES, base._LOCAL_SUCCESSES, base._LAST_OBSERVED_STATE):
         counters.clear()
-    with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
+    with serve_aws(SqsQueues(time.time)) as url:
         dynamodb = resources.client("dynamodb", url)
         create_membership_table(dynamodb, "members")
         yield CircuitBreakers(dynamodb, "members", recovery=RECOVERY, monotonic=clock)

@@ -19,11 +19,11 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, TransientError, Unavailable
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import ChangeMessage, pack
-from local import aws, resources
+from local import resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION
+from tests.aws_fixtures import create_membership_table
 from tests.faults.proxy import fault_proxy, refuse
-from tests.tables import create_membership_table
+from tests.servers import serve_aws
 
 AUDIENCE = "418273650912345678"
 JOB = 900.0
@@ -129,7 +129,7 @@ class WorkerStack:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as served:
+    with serve_aws(SqsQueues(time.time)) as served:
         yield served
 
 

@@ -284,7 +284,7 @@ def test_a_rule_looks_at_path_method_audience_content_and_size(amazon: Amazon, a
     assert amazon.send(other, member("ada")).status_code == 202
 
 
-def test_rules_tell_how_often_they_fired_until_they_are_cleared(amazon: Amazon) -> None:
+def test_rules_show_how_often_they_fired_until_they_are_cleared(amazon: Amazon) -> None:
     amazon.faults({"match": {"nth": 2}, "do": {"status": 500}})
     for _ in range(3):
         amazon.call("GET", "/v2/profiles")

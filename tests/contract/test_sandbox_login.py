@@ -33,7 +33,7 @@ def consent(amazon: Amazon, answer: str = "allow", **asked: str) -> requests.Res
     return amazon.session.post(f"{amazon.url}/ap/oa", data=form, allow_redirects=False, timeout=5)
 
 
-def told(answer: requests.Response) -> dict[str, str]:
+def redirect_parameters(answer: requests.Response) -> dict[str, str]:
     assert answer.status_code == 302
     return {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["Location"]).query).items()}
 
@@ -129,9 +129,9 @@ def test_the_consent_page_repeats_nothing_unescaped(amazon: Amazon) -> None:
 def test_allowing_leads_back_with_a_code_and_the_state(amazon: Amazon) -> None:
     answer = consent(amazon)
     assert answer.headers["Location"].startswith(BACK + "&")
-    assert told(answer).keys() == {"from", "code", "scope", "state"}
-    assert told(answer)["state"] == ASKED["state"]
-    token = redeem(amazon, told(answer)["code"]).json()
+    assert redirect_parameters(answer).keys() == {"from", "code", "scope", "state"}
+    assert redirect_parameters(answer)["state"] == ASKED["state"]
+    token = redeem(amazon, redirect_parameters(answer)["code"]).json()
     assert token["refresh_token"].startswith("Atzr|")
     assert amazon.login(refresh_token=token["refresh_token"]).status_code == 200
     amazon.token = token["access_token"]
@@ -139,7 +139,7 @@ def test_allowing_leads_back_with_a_code_and_the_state(amazon: Amazon) -> None:
 
 
 def test_denying_leads_back_with_an_error_and_the_state(amazon: Amazon) -> None:
-    answer = told(consent(amazon, "deny"))
+    answer = redirect_parameters(consent(amazon, "deny"))
     assert (answer["error"], answer["state"]) == ("access_denied", ASKED["state"])
     assert "code" not in answer
 
@@ -154,7 +154,7 @@ def test_denying_leads_back_with_an_error_and_the_state(amazon: Amazon) -> None:
     ],
 )
 def test_a_wrong_question_leads_back_with_an_error(amazon: Amazon, asked: dict[str, str], error: str) -> None:
-    assert told(consent(amazon, **asked))["error"] == error
+    assert redirect_parameters(consent(amazon, **asked))["error"] == error
 
 
 @pytest.mark.parametrize(
@@ -166,20 +166,20 @@ def test_a_wrong_question_leads_back_with_an_error(amazon: Amazon, asked: dict[s
         pytest.param({"redirect_uri": ""}, id="no address"),
     ],
 )
-def test_nobody_is_redirected_to_where_they_should_not_go(amazon: Amazon, asked: dict[str, str]) -> None:
+def test_a_redirect_to_an_unsafe_address_is_refused(amazon: Amazon, asked: dict[str, str]) -> None:
     answer = consent(amazon, **asked)
     assert answer.status_code == 400
     assert "Location" not in answer.headers
 
 
 def test_a_code_works_once(amazon: Amazon) -> None:
-    code = told(consent(amazon))["code"]
+    code = redirect_parameters(consent(amazon))["code"]
     assert redeem(amazon, code).status_code == 200
     assert redeem(amazon, code).json()["error"] == "invalid_grant"
 
 
 def test_a_code_works_for_five_minutes(amazon: Amazon) -> None:
-    code = told(consent(amazon))["code"]
+    code = redirect_parameters(consent(amazon))["code"]
     amazon.clock.advance(300)
     answer = redeem(amazon, code)
     assert answer.status_code == 400
@@ -187,7 +187,7 @@ def test_a_code_works_for_five_minutes(amazon: Amazon) -> None:
 
 
 def test_a_code_works_for_the_address_it_was_sent_to(amazon: Amazon) -> None:
-    code = told(consent(amazon, redirect_uri="https://example.com/back"))["code"]
+    code = redirect_parameters(consent(amazon, redirect_uri="https://example.com/back"))["code"]
     assert redeem(amazon, code).json()["error"] == "invalid_grant"
 
 
@@ -205,5 +205,5 @@ def test_a_code_works_for_the_address_it_was_sent_to(amazon: Amazon) -> None:
 def test_a_code_with_a_challenge_needs_its_verifier(
     amazon: Amazon, method: str, challenge: str, verifier: str, status: int
 ) -> None:
-    code = told(consent(amazon, code_challenge=challenge, code_challenge_method=method))["code"]
+    code = redirect_parameters(consent(amazon, code_challenge=challenge, code_challenge_method=method))["code"]
     assert redeem(amazon, code, code_verifier=verifier).status_code == status

@@ -1,4 +1,4 @@
-"""No exchange takes longer than it may, whatever the server does and when: at the wire, with servers that misbehave."""
+"""No exchange takes longer than its timeout: at the wire, with servers that trickle or stop."""
 
 import socket
 import threading
@@ -15,30 +15,42 @@ from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
 from audience_sync.errors import OutcomeUnknown, TokenUnavailable
 from tests.contract.test_amazon_client import CREDENTIALS, Stored
 
-PATIENCE = 0.6  # seconds
-ENOUGH = 60.0  # seconds; a busy machine may be late
-LONGEST = 120.0  # seconds for which a server misbehaves, unless the test has ended: far more than enough
+TIMEOUT = 0.6  # seconds
+LIMIT = 60.0  # seconds; a busy machine may be late
+MISBEHAVIOUR = 120.0  # seconds for which a server misbehaves, unless the test has ended: far more than the limit
 
-type Answer = Callable[[socket.socket, Callable[[], bool]], None]
+type Server = Callable[[socket.socket, Callable[[], bool]], None]
 
 
-def trickling_headers(client: socket.socket, goes_on: Callable[[], bool]) -> None:
+def trickling_headers(client: socket.socket, keep_going: Callable[[], bool]) -> None:
     client.sendall(b"HTTP/1.1 200 OK\r\n")
-    while goes_on():
+    while keep_going():
         client.sendall(b"X-More: 1\r\n")
         time.sleep(0.05)
 
 
-def silent_after_late_headers(client: socket.socket, goes_on: Callable[[], bool]) -> None:
-    time.sleep(PATIENCE * 0.8)
+def silent_after_late_headers(client: socket.socket, keep_going: Callable[[], bool]) -> None:
+    time.sleep(TIMEOUT * 0.8)
     client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
-    while goes_on():
+    while keep_going():
         time.sleep(0.05)
 
 
-def silent(client: socket.socket, goes_on: Callable[[], bool]) -> None:
+def trickling_body_of_a_closed_connection(client: socket.socket, keep_going: Callable[[], bool]) -> None:
+    client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9999\r\n\r\n")
+    while keep_going():
+        client.sendall(b"x")
+        time.sleep(0.05)
+
+
+def silent_body_of_a_closed_connection(client: socket.socket, keep_going: Callable[[], bool]) -> None:
+    client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9999\r\n\r\n")
+    silent(client, keep_going)
+
+
+def silent(client: socket.socket, keep_going: Callable[[], bool]) -> None:
     assert client
-    while goes_on():
+    while keep_going():
         time.sleep(0.05)
 
 
@@ -47,13 +59,13 @@ def closing(client: socket.socket, _: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[str]:
-    """Serve one connection after the other, each for so long at most."""
+def serving(server: Server) -> Iterator[str]:
+    """Serve one connection after the other, each for MISBEHAVIOUR seconds at most."""
     ended = threading.Event()
 
     def misbehave(client: socket.socket) -> None:
-        until = time.monotonic() + LONGEST
-        answer(client, lambda: time.monotonic() < until and not ended.is_set())
+        until = time.monotonic() + MISBEHAVIOUR
+        server(client, lambda: time.monotonic() < until and not ended.is_set())
 
     def serve() -> None:
         while not ended.is_set():
@@ -74,38 +86,47 @@ def serving(answer: Answer) -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.parametrize("answer", [trickling_headers, silent_after_late_headers, silent])
-def test_an_exchange_ends_when_its_time_is_up(answer: Answer) -> None:
+@pytest.mark.parametrize(
+    "server",
+    [
+        trickling_headers,
+        silent_after_late_headers,
+        silent,
+        trickling_body_of_a_closed_connection,
+        silent_body_of_a_closed_connection,
+    ],
+)
+def test_an_exchange_ends_at_its_timeout(server: Server) -> None:
     stored = Stored(Token("Atza|stored", time.time() + 3000).as_json())
-    with serving(answer) as url, requests.Session() as session:
+    with serving(server) as url, requests.Session() as session:
         login = Login(session, f"{url}/auth/o2/token", Stored(dict(CREDENTIALS)), time.time)
         exchange = Exchange(session, url, AccessTokens(stored, login, time.time))
         began = time.monotonic()
         with pytest.raises(OutcomeUnknown):
-            exchange.call("POST", "/amc/audiences/records", "application/json", body=b"{}", timeout=PATIENCE)
-        assert PATIENCE * 0.9 <= time.monotonic() - began < ENOUGH
+            exchange.call("POST", "/amc/audiences/records", "application/json", body=b"{}", timeout=TIMEOUT)
+        assert TIMEOUT * 0.9 <= time.monotonic() - began < LIMIT
 
 
-def test_a_login_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync.amazon_ads.login.TOTAL", PATIENCE)
+def test_a_login_ends_at_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audience_sync.amazon_ads.login.TOTAL_TIMEOUT", TIMEOUT)
     with serving(trickling_headers) as url, requests.Session() as session:
         login = Login(session, url, Stored(dict(CREDENTIALS)), time.time)
         began = time.monotonic()
         with pytest.raises(TokenUnavailable):
             login.fetch()
-        assert time.monotonic() - began < ENOUGH
+        assert time.monotonic() - began < LIMIT
 
 
 def test_a_connection_that_is_closed_already_does_not_save_the_one_that_hangs() -> None:
     with serving(closing) as closed, serving(silent) as hanging, requests.Session() as session:
         adapter = TotalTimeoutAdapter.mount_on(session)
-        assert session.get(closed, timeout=ENOUGH).status_code == 200
+        assert session.get(closed, timeout=LIMIT).status_code == 200
         began = time.monotonic()
-        with pytest.raises(requests.ConnectionError), adapter.limit(PATIENCE):
-            session.get(hanging, timeout=LONGEST)
-        assert PATIENCE * 0.9 <= time.monotonic() - began < ENOUGH
+        with pytest.raises(requests.ConnectionError), adapter.limit(TIMEOUT):
+            session.get(hanging, timeout=MISBEHAVIOUR)
+        assert TIMEOUT * 0.9 <= time.monotonic() - began < LIMIT
 
 
-def test_one_session_has_one_adapter_however_many_use_it() -> None:
+def test_a_session_has_one_adapter_however_often_it_is_mounted() -> None:
     with requests.Session() as session:
         assert TotalTimeoutAdapter.mount_on(session) is TotalTimeoutAdapter.mount_on(session)

@@ -1,4 +1,4 @@
-"""Headless Chromium, driven over its DevTools protocol. aiohttp speaks it, so there is no driver to download."""
+"""Headless Chromium, controlled over its DevTools protocol with aiohttp, so that no driver has to be downloaded."""
 
 import asyncio
 import json
@@ -17,15 +17,15 @@ from tests.waiting import LONG
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 _SWITCHES = (
     "--headless=new",
-    "--no-sandbox",  # its sandbox does not start as root; it sees pages of this machine only
+    "--no-sandbox",  # its sandbox does not start as root; the browser opens pages of this machine only
     "--disable-dev-shm-usage",  # containers have little shared memory
     "--disable-background-networking",
     "--no-first-run",
     "--remote-debugging-port=0",
 )
-_LOOK = """({address: location.href, title: document.title, text: document.body?.innerText ?? "",
+_READ_PAGE = """({address: location.href, title: document.title, text: document.body?.innerText ?? "",
              loaded: document.readyState === "complete"})"""
-_PRESS = "[...document.querySelectorAll('button')].find(each => each.innerText === %s).click()"
+_CLICK = "[...document.querySelectorAll('button')].find(each => each.innerText === %s).click()"
 
 
 def installed() -> str | None:
@@ -35,7 +35,7 @@ def installed() -> str | None:
 
 @dataclass(frozen=True)
 class Page:
-    """What a person sees of a page once it is there."""
+    """What a page shows once it is loaded."""
 
     address: str
     title: str
@@ -56,42 +56,42 @@ class Tab:
         return await self._page_after("about:blank")
 
     async def press(self, button: str) -> Page:
-        """Press the button that is labelled so, and return the page that it leads to."""
-        before = await self._look()
-        await self._evaluate(_PRESS % json.dumps(button))
+        """Press the button with this label, and return the page that it leads to."""
+        before = await self._read_page()
+        await self._evaluate(_CLICK % json.dumps(button))
         return await self._page_after(before.address if before else "")
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call a method of the protocol and return its whole answer; events in between are not waited for."""
+        """Call a method of the protocol and return its whole answer. Events that arrive before it are skipped."""
         self._calls += 1
         await self._socket.send_json({"id": self._calls, "method": method, "params": parameters})
         while True:
-            told: dict[str, Any] = await self._socket.receive_json()
-            if told.get("id") == self._calls:
-                return told
+            message: dict[str, Any] = await self._socket.receive_json()
+            if message.get("id") == self._calls:
+                return message
 
     async def _page_after(self, address: str) -> Page:
         while True:
-            page = await self._look()
+            page = await self._read_page()
             if page and page.loaded and page.address != address:
                 return page
             await asyncio.sleep(0.05)
 
-    async def _look(self) -> Page | None:
+    async def _read_page(self) -> Page | None:
         """Return the page, or nothing in the moment between two pages."""
-        seen = await self._evaluate(_LOOK)
-        return Page(**seen) if seen else None
+        page = await self._evaluate(_READ_PAGE)
+        return Page(**page) if page else None
 
     async def _evaluate(self, script: str) -> Any:
-        told = await self.call("Runtime.evaluate", expression=script, returnByValue=True, userGesture=True)
-        result = told.get("result", {})
+        answer = await self.call("Runtime.evaluate", expression=script, returnByValue=True, userGesture=True)
+        result = answer.get("result", {})
         assert "exceptionDetails" not in result, result
         return result.get("result", {}).get("value")
 
 
 @asynccontextmanager
 async def tab(profile: Path) -> AsyncIterator[Tab]:
-    """Start the browser with a new profile, and end it in any case. Everything together may take two minutes."""
+    """Start the browser with a new profile, and end it in any case. All of it may take two minutes."""
     command = [installed() or NAMES[0], *_SWITCHES, f"--user-data-dir={profile}", "about:blank"]
     with profile.with_suffix(".log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
         try:
@@ -110,9 +110,9 @@ async def tab(profile: Path) -> AsyncIterator[Tab]:
 
 
 async def _port(profile: Path, process: subprocess.Popen[bytes]) -> int:
-    """Wait for the file that says on which port the browser listens."""
-    written = profile / "DevToolsActivePort"
-    while not written.exists() or "\n" not in written.read_text():
+    """Wait for the file in which the browser writes its port."""
+    port_file = profile / "DevToolsActivePort"
+    while not port_file.exists() or "\n" not in port_file.read_text():
         assert process.poll() is None, profile.with_suffix(".log").read_text()
         await asyncio.sleep(0.05)
-    return int(written.read_text().splitlines()[0])
+    return int(port_file.read_text().splitlines()[0])

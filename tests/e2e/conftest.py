@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from local.people import Person, audience_event
 from local.resources import client
+from local.sample_profiles import Person, audience_event
 from local.stack import EXAMPLE
 from tests.waiting import wait_until
 

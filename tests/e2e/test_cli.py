@@ -1,6 +1,6 @@
-"""The transcript in docs/cli.md, played against a local stack: what it shows is what happens.
+"""Runs the transcript in docs/cli.md against a local stack and compares every line of output.
 
-After a change on purpose, UPDATE_DOCS=1 writes the new outputs into the document.
+After an intended change, UPDATE_DOCS=1 writes the new outputs into the document.
 """
 
 import json
@@ -26,10 +26,10 @@ API, AMAZON = "http://127.0.0.1:8080", "http://127.0.0.1:8081"  # as the documen
 _CHANGING = (  # what differs from run to run
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"), "2026-03-04 09:15:22Z"),
     (re.compile(r"(state|code_challenge)=[\w-]+"), r"\1=..."),
-    (re.compile(r"forget-[0-9a-f]{32}"), "forget-0123456789abcdef0123456789abcdef"),
-    (re.compile(r"(?<= )[0-9a-f]{8}(?= )"), "1a2b3c4d"),  # fingerprints and the beginnings of letters' ids
+    (re.compile(r"erase-[0-9a-f]{32}"), "erase-0123456789abcdef0123456789abcdef"),
+    (re.compile(r"(?<= )[0-9a-f]{8}(?= )"), "1a2b3c4d"),  # fingerprints, and the first characters of message ids
     (re.compile(r"(?m)^[0-9a-f]{8}(?= )"), "1a2b3c4d"),
-    (re.compile(r"good for \d+ minutes"), "good for 60 minutes"),
+    (re.compile(r"valid for \d+ minutes"), "valid for 60 minutes"),
 )
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="the transcript uses curl, which is not installed")
@@ -37,19 +37,19 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="the transc
 
 @needs_curl
 @pytest.mark.slow
-def test_the_documented_transcript_is_what_happens(tmp_path: Path) -> None:
+def test_the_documented_transcript_shows_what_the_commands_print(tmp_path: Path) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     with local_stack("--settle", "0.2") as stack:
-        make_new(stack)
-        play = Play(stack, tmp_path)
-        played = re.sub(r"(?ms)^```console\n(.*?)^```", lambda block: f"```console\n{play.block(block[1])}```", text)
+        reset(stack)
+        run = TranscriptRun(stack, tmp_path)
+        actual = re.sub(r"(?ms)^```console\n(.*?)^```", lambda block: f"```console\n{run.block(block[1])}```", text)
         wait_until(stack.members, lambda members: sorted(members) == ["cust_1001", "cust_1002", "cust_1004"])
     if os.environ.get("UPDATE_DOCS"):
-        DOCUMENT.write_text(played, encoding="utf-8")
-    assert played.splitlines() == text.splitlines()
+        DOCUMENT.write_text(actual, encoding="utf-8")
+    assert actual.splitlines() == text.splitlines()
 
 
-class Play:
+class TranscriptRun:
     """Runs the commands of the document, one after the other, in one environment."""
 
     def __init__(self, stack: LocalStack, folder: Path) -> None:
@@ -66,15 +66,15 @@ class Play:
         }
 
     def block(self, text: str) -> str:
-        """Play the commands of one block and return it with what they print."""
+        """Run the commands of one block and return the block with what they print."""
         commands = [line for line in text.splitlines() if line.startswith("$ ")]
         return "".join(f"{line}\n{self._run(line.removeprefix('$ '))}" for line in commands)
 
     def _run(self, command: str) -> str:
         if command.startswith("export "):
             return ""
-        wait_until(self._stack.state, lambda state: bool(state["quiescent"]))  # a reader is not as fast as this
-        ended = subprocess.run(
+        wait_until(self._stack.state, lambda state: bool(state["quiescent"]))  # a person types more slowly than this
+        completed = subprocess.run(
             ["bash", "-c", command],
             cwd=ROOT,
             env=self._environment,
@@ -85,15 +85,15 @@ class Play:
             timeout=120,
             check=False,
         )
-        printed = ended.stdout.replace(self._stack.where["api"], API).replace(self._stack.where["amazon"], AMAZON)
+        printed = completed.stdout.replace(self._stack.where["api"], API).replace(self._stack.where["amazon"], AMAZON)
         for changing, fixed in _CHANGING:
             printed = changing.sub(fixed, printed)
         lines = [line.rstrip() for line in printed.splitlines()]
         return "".join(f"{line}\n" for line in lines)
 
 
-def make_new(stack: LocalStack) -> None:
-    """Leave the stack as a deployment does: without an authorization, without audiences."""
+def reset(stack: LocalStack) -> None:
+    """Empty the stack as it is after a deployment: without an authorization, without audiences."""
     found = requests.get(f"{stack.where['api']}/local/resources", timeout=10).json()
     names = found["names"]
     secrets = client("secretsmanager", stack.where["aws"])

@@ -1,4 +1,4 @@
-"""A person connects Amazon: the command, the consent page of Amazon's stand-in, and a real browser between them."""
+"""`connect` with a real browser: the command, and the consent page of Amazon's sandbox."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from local.resources import client
 from tests.e2e import chromium
 from tests.e2e.chromium import Page
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
-from tests.e2e.test_cli import make_new
+from tests.e2e.test_cli import reset
 from tests.waiting import LONG, wait_until
 
 pytestmark = [
@@ -31,9 +31,9 @@ pytestmark = [
 
 @dataclass
 class Visit:
-    """What the person saw, and how the command ended."""
+    """The pages that the browser showed, and how the command ended."""
 
-    asked: Page
+    consent: Page
     answered: Page
     exit_code: int
     printed: str
@@ -48,18 +48,18 @@ def running() -> Iterator[LocalStack]:
 
 @pytest.fixture
 def stack(running: LocalStack) -> LocalStack:
-    """A stack as a deployment leaves it: nobody has authorized it yet."""
-    make_new(running)
+    """A stack as it is after a deployment: not authorized yet."""
+    reset(running)
     return running
 
 
 def test_a_person_who_allows_access_in_a_browser_connects_the_stack(stack: LocalStack, tmp_path: Path) -> None:
-    before = len(asked_of_amazon(stack))
+    before = len(amazon_requests(stack))
     visit = connect(stack, tmp_path, "Allow")
 
-    assert visit.asked.title == "Sandbox of Login with Amazon"
+    assert visit.consent.title == "Sandbox of Login with Amazon"
     for line in ("advertising::campaign_management", "advertising::audiences", "Your answer goes to 127.0.0.1:"):
-        assert line in visit.asked.text
+        assert line in visit.consent.text
     assert urlsplit(visit.answered.address).path == "/callback"
     assert "Amazon has answered" in visit.answered.text
 
@@ -67,21 +67,21 @@ def test_a_person_who_allows_access_in_a_browser_connects_the_stack(stack: Local
     assert "Amazon answers with 1 profile" in visit.printed
     assert secret(stack, "CredentialsSecret")["refreshToken"].startswith("Atzr|")
     assert secret(stack, "TokenSecret")["accessToken"].startswith("Atza|")
-    assert ("GET", "/v2/profiles") in asked_of_amazon(stack)[before:]
+    assert ("GET", "/v2/profiles") in amazon_requests(stack)[before:]
 
 
-def test_the_question_is_asked_with_a_state_and_a_challenge_and_answered_with_the_same_state(
+def test_the_request_has_a_state_and_a_challenge_and_the_answer_has_the_same_state(
     stack: LocalStack, tmp_path: Path
 ) -> None:
     visit = connect(stack, tmp_path, "Allow")
-    question, answer = (parse_qs(urlsplit(page.address).query) for page in (visit.asked, visit.answered))
-    assert question["code_challenge_method"] == ["S256"]
-    assert question["state"] == answer["state"]
+    request, answer = (parse_qs(urlsplit(page.address).query) for page in (visit.consent, visit.answered))
+    assert request["code_challenge_method"] == ["S256"]
+    assert request["state"] == answer["state"]
     assert answer["code"][0] not in visit.printed + visit.notes
 
 
 def test_a_person_who_denies_access_in_a_browser_changes_nothing(stack: LocalStack, tmp_path: Path) -> None:
-    before = len(asked_of_amazon(stack))
+    before = len(amazon_requests(stack))
     visit = connect(stack, tmp_path, "Deny")
 
     assert "Amazon has answered" in visit.answered.text
@@ -89,13 +89,13 @@ def test_a_person_who_denies_access_in_a_browser_changes_nothing(stack: LocalSta
     assert visit.notes.splitlines()[-2:] == ["Access was declined on Amazon's page.", "Nothing was changed."]
     assert secret(stack, "CredentialsSecret")["refreshToken"] == ""
     assert secret(stack, "TokenSecret")["accessToken"] == ""
-    assert ("POST", "/auth/o2/token") not in asked_of_amazon(stack)[before:]
+    assert ("POST", "/auth/o2/token") not in amazon_requests(stack)[before:]
 
 
 def connect(stack: LocalStack, folder: Path, button: str) -> Visit:
-    """Run the command, and press a button of the page that it asks for."""
+    """Run the command, and press a button of the page that it opens."""
     command = [sys.executable, "-m", "cli", "connect", "--port", "0", "--local", stack.where["api"]]
-    environment = os.environ | {"BROWSER": "true"}  # succeeds and shows nothing: the browser is started here
+    environment = os.environ | {"BROWSER": "true"}  # a command that does nothing: this test starts the browser itself
     noted = folder / "notes"
     with (
         noted.open("wb") as notes,
@@ -111,29 +111,29 @@ def connect(stack: LocalStack, folder: Path, button: str) -> Visit:
     ):
         try:
             address = wait_until(lambda: _address(noted.read_text(), stack.where["amazon"]), bool)
-            asked, answered = asyncio.run(_answer(address, button, folder))
+            consent, answered = asyncio.run(_answer(address, button, folder))
             printed, _ = process.communicate(timeout=2 * LONG)
         finally:
             process.kill()
-    return Visit(asked, answered, process.returncode, printed, noted.read_text())
+    return Visit(consent, answered, process.returncode, printed, noted.read_text())
 
 
 def secret(stack: LocalStack, part: str) -> dict[str, Any]:
-    """What a secret holds at AWS."""
+    """Return the value of a secret."""
     names = requests.get(f"{stack.where['api']}/local/resources", timeout=LONG).json()["names"]
     manager = client("secretsmanager", stack.where["aws"])
-    told: dict[str, Any] = json.loads(manager.get_secret_value(SecretId=names[part])["SecretString"])
-    return told
+    value: dict[str, Any] = json.loads(manager.get_secret_value(SecretId=names[part])["SecretString"])
+    return value
 
 
-def asked_of_amazon(stack: LocalStack) -> list[tuple[str, str]]:
-    """Method and path of all requests so far."""
-    told = requests.get(f"{stack.where['amazon']}/sandbox/requests", timeout=LONG).json()
-    return [(each["method"], each["path"]) for each in told]
+def amazon_requests(stack: LocalStack) -> list[tuple[str, str]]:
+    """Return method and path of all requests to Amazon so far."""
+    received = requests.get(f"{stack.where['amazon']}/sandbox/requests", timeout=LONG).json()
+    return [(each["method"], each["path"]) for each in received]
 
 
 def _address(notes: str, amazon: str) -> str:
-    """Return the address that the command names, once its whole line is there."""
+    """Return the address that the command prints, once its whole line is there."""
     return next(
         (line.strip() for line in notes.splitlines(keepends=True) if line.startswith(amazon) and line[-1] == "\n"), ""
     )

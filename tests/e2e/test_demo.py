@@ -11,7 +11,7 @@ from aiohttp import ClientSession, web
 from rich.console import Console
 
 from local.demo import _differences, demonstrate
-from local.people import Person
+from local.sample_profiles import Person
 from tests.e2e.conftest import ROOT, LocalStack
 from tests.servers import serve
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from local.people import Person
+from local.sample_profiles import Person
 from local.stack import EXAMPLE
 from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack
 from tests.waiting import wait_until

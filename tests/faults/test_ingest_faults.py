@@ -20,8 +20,8 @@ from audience_sync.messages import MAX_MESSAGE_BYTES
 from functions.ingest import handler
 from functions.ingest.handler import BUDGET
 from local.functions import Environment, FunctionError
-from local.people import Person, audience_event
 from local.resources import CREDENTIALS
+from local.sample_profiles import Person, audience_event
 from local.template import REGION, ROOT
 from tests.faults.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
 from tests.faults.proxy import Effect, FaultProxy, answer_after, fail_entries, hang_up, hold, lose_answer, refuse

@@ -119,7 +119,7 @@ class WorkerHarness:
                 dead_letter = json.loads(message.body)
                 member, reason = dead_letter["changes"][0]["record"]["externalUserId"], dead_letter["failure"]["reason"]
             except (ValueError, LookupError, TypeError, RecursionError):
-                member, reason = message.body, str(message.attributes["reason"].value)
+                member, reason = message.body, message.attributes["reason"]
             found[member] = reason
         return found
 

@@ -13,7 +13,6 @@ import requests
 
 from audience_sync import telemetry
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.membership import Audience
 from functions.audiences import handler as audiences
 from functions.audit import handler as audit
 from functions.ingest import handler as ingest
@@ -21,23 +20,17 @@ from functions.jobs import handler as jobs
 from functions.refresh import handler as refresh
 from functions.renew import handler as renew
 from functions.worker import handler as worker
-from local import aws, resources
-from local.amazon.app import build_app as build_amazon
-from local.amazon.exchange import SANDBOX
+from local import resources
 from local.sqs.queues import SqsQueues
 from local.template import REGION, Template
+from tests.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY, build_sandbox, local_aws
 from tests.servers import Served, serve
 
+# Tests of functions, faults and privacy import these from here.
+__all__ = ["AUDIENCE", "CREDENTIALS", "EVENT_KEY"]
+
 ROOT = Path(__file__).parents[2]
-EVENT_KEY, SIGNING_SECRET = "event-key-for-the-tests-1", "signing-secret-for-the-tests-2"
-CREDENTIALS = {"clientId": "client-1", "clientSecret": "made-up-client-secret", "refreshToken": "Atzr|made-up-refresh"}
-AUDIENCE = Audience(
-    audience_id="418273650912345678",
-    name="Lapsed premium buyers",
-    country="US",
-    advertiser_id="590071284455661234",
-    computation_key="lapsed_premium_buyers",
-)
+SIGNING_SECRET = "signing-secret-for-the-tests-2"
 
 
 @dataclass(frozen=True)
@@ -118,48 +111,26 @@ def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="session")
 def amazon() -> Iterator[Served]:
-    def build() -> Any:
-        app = build_amazon(
-            client_id=CREDENTIALS["clientId"],
-            client_secret=CREDENTIALS["clientSecret"],
-            refresh_token=CREDENTIALS["refreshToken"],
-            job_delay=0.0,
-        )
-        app[SANDBOX].seed(
-            int(AUDIENCE.audience_id),
-            {
-                "name": AUDIENCE.name,
-                "description": "",
-                "countryCode": "US",
-                "targetResource": {"advertiserId": 590071284455661234},
-                "metadata": {"externalAudienceId": "lapsed"},
-            },
-        )
-        return app
-
-    with serve(build) as served:
+    with serve(build_sandbox) as served:
         yield served
 
 
 @pytest.fixture
 def cloud(amazon: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     requests.post(f"{amazon.url}/sandbox/reset", timeout=60).raise_for_status()
-    queues = SqsQueues(time.time)
-    with serve(lambda: aws.build_app(queues, region=REGION)) as served:
-        template = Template.load()
-        secrets: dict[str, dict[str, Any]] = {
-            "IngestSecret": {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET},
-            "CredentialsSecret": dict(CREDENTIALS),
-            "TokenSecret": {"accessToken": "", "expiresAt": 0},
-        }
-        resources.create(template, served.url, secrets)
+    secrets: dict[str, dict[str, Any]] = {
+        "IngestSecret": {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET},
+        "CredentialsSecret": CREDENTIALS,
+        "TokenSecret": {"accessToken": "", "expiresAt": 0},
+    }
+    with local_aws(secrets) as served:
         for name, value in resources.CREDENTIALS.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
         monkeypatch.setenv("AWS_ENDPOINT_URL", served.url)
         monkeypatch.setenv("AMAZON_API_URL", amazon.url)
         monkeypatch.setenv("AMAZON_LOGIN_URL", f"{amazon.url}/auth/o2/token")
-        made = Cloud(template, served.url, amazon.url, queues, monkeypatch)
+        made = Cloud(served.template, served.url, amazon.url, served.queues, monkeypatch)
         table = AudienceTable(made.client("dynamodb"), made.name_of("AudienceTable"), time.monotonic)
         table.put(AUDIENCE, created=0)
         yield made

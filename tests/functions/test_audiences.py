@@ -18,7 +18,7 @@ from functions.audiences import handler
 from functions.ingest import handler as ingest
 from functions.worker import handler as worker
 from local.amazon.exchange import SANDBOX
-from local.people import Person, audience_event
+from local.sample_profiles import Person, audience_event
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, Cloud, Context
 from tests.servers import Served
 

@@ -13,7 +13,7 @@ from audience_sync.errors import Unavailable
 from audience_sync.operations.audit import HOUR, STEP
 from functions.audit import handler
 from local import metrics
-from local.people import Person, audience_event
+from local.sample_profiles import Person, audience_event
 from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_ingest import post
 from tests.functions.test_worker import deliver

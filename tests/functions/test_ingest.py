@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from functions.ingest import handler
-from local.people import Person, audience_event, segment_request
+from local.sample_profiles import Person, audience_event, segment_request
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "segment"

@@ -10,16 +10,16 @@ import pytest
 from audience_sync.aws.membership_table import MembershipTable, WriteResult
 from audience_sync.errors import TransientError
 from audience_sync.membership import MembershipChange
-from local import aws, resources
+from local import resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION
+from tests.aws_fixtures import create_membership_table
 from tests.model.table_model import TableModel
-from tests.tables import create_membership_table
+from tests.servers import serve_aws
 
 
 @pytest.fixture
 def dynamodb() -> Iterator[Any]:
-    with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
+    with serve_aws(SqsQueues(time.time)) as url:
         client = resources.client("dynamodb", url)
         create_membership_table(client, "members")
         yield client

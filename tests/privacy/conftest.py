@@ -140,7 +140,7 @@ class FunctionRunner:
     def _collect(self) -> None:
         for queue in ("ChangeQueue", "DeadLetterQueue", "JobQueue"):
             for message in self.cloud.queues.peek(self.cloud.name_of(queue)):
-                attributes = {name: attribute.value for name, attribute in message.attributes.items()}
+                attributes = dict(message.attributes)
                 self.output.stored.append(f"{queue}: {message.body} {attributes}")
         for table in ("AudienceTable", "MembershipTable"):
             rows = self.cloud.client("dynamodb").scan(TableName=self.cloud.name_of(table))["Items"]

@@ -30,11 +30,11 @@ from audience_sync.errors import (
     Unavailable,
 )
 from audience_sync.membership import Audience
-from local import aws, resources
+from local import resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION
+from tests.aws_fixtures import recreate_tables
 from tests.faults.proxy import FaultProxy, fault_proxy, lose_answer, refuse
-from tests.tables import recreate_audience_table
+from tests.servers import serve_aws
 
 REQUEST: dict[str, Any] = {
     "advertiserId": "590071284455661235",
@@ -98,7 +98,7 @@ class AudiencesHarness:
     def __init__(self, proxy: FaultProxy) -> None:
         self.proxy = proxy
         self.direct = resources.client("dynamodb", proxy.upstream)
-        self.name = recreate_audience_table(self.direct)
+        self.name = recreate_tables(self.direct, "AudienceTable")
         self.amazon = Amazon()
         self.seconds = 1_000.0
         self.table = self.new_table()
@@ -125,7 +125,7 @@ class AudiencesHarness:
 
 @pytest.fixture(scope="module")
 def aws_url() -> Iterator[str]:
-    with aws.serve_in_background(aws.build_app(SqsQueues(time.time), region=REGION)) as url:
+    with serve_aws(SqsQueues(time.time)) as url:
         yield url
 
 

@@ -14,12 +14,12 @@ import botocore.session
 import jmespath  # type: ignore[import-untyped]
 import pytest
 import typer
-import yaml
 from botocore import xform_name
 from moto import mock_aws
 
 from audience_sync import metric_names
 from cli.app import app
+from local.template import read_document
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -35,13 +35,7 @@ NEVER_RAISED = {"error", "permanent", "transient"}
 GLOBAL = {"query", "output", "max-items", "no-cli-pager", "region"}
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms as nothing: only names are needed here."""
-
-
-_Loader.add_multi_constructor("!", lambda *_: None)
-RESOURCES: dict[str, Any] = yaml.load(TEMPLATE, _Loader)["Resources"]  # noqa: S506 - a safe loader's child
-PARAMETERS: dict[str, Any] = yaml.load(TEMPLATE, _Loader)["Parameters"]  # noqa: S506
+RESOURCES, PARAMETERS = read_document()["Resources"], read_document()["Parameters"]
 ALARMS = [name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::CloudWatch::Alarm"]
 
 
@@ -100,7 +94,7 @@ def _reasons_in_code() -> set[str]:
     for tree in TREES:
         for node in ast.walk(tree):
             found |= _reasons_of(node)
-    return found
+    return found - {""}
 
 
 def _reasons_of(node: ast.AST) -> set[str]:

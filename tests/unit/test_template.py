@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from audience_sync import metric_names
 from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
@@ -28,26 +27,9 @@ from audience_sync.settings import (
     WorkerSettings,
 )
 from functions.audiences.handler import BUDGET
+from local.template import ROOT, read_document
 
-ROOT = Path(__file__).parents[2]
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms: `!Ref Name` as {"Ref": "Name"}, `!Sub text` as {"Fn::Sub": text}."""
-
-
-def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    name = "Ref" if tag == "Ref" else f"Fn::{tag}"
-    if isinstance(node, yaml.ScalarNode):
-        return {name: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    raise yaml.YAMLError(f"a mapping under !{tag}")
-
-
-_Loader.add_multi_constructor("!", _short_form)
-
-TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 - a safe loader's child
+TEMPLATE = read_document()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 
 
@@ -91,7 +73,7 @@ def test_dead_letters_are_kept_longer_than_changes() -> None:
 
 def test_only_a_message_that_crashes_the_worker_reaches_the_maximum_receive_count() -> None:
     redrive = _properties("ChangeQueue")["RedrivePolicy"]
-    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": "DeadLetterQueue.Arn"}
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
     assert REQUEUE_AFTER_RECEIVES < redrive["maxReceiveCount"] == 20, (
         "the worker sends waiting messages anew before that"
     )
@@ -151,7 +133,7 @@ def test_queues_are_encrypted_and_refuse_connections_without_tls(queue: str) -> 
     )
     statement = policy["PolicyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
-    assert statement["Resource"] == {"Fn::GetAtt": f"{queue}.Arn"}
+    assert statement["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
@@ -170,10 +152,10 @@ def test_logs_have_a_retention_period(group: str) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_has_a_role_and_a_log_group_of_its_own(function: str) -> None:
     name = function.removesuffix("Function")
-    assert _properties(function)["Role"] == {"Fn::GetAtt": f"{name}Role.Arn"}
+    assert _properties(function)["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
     assert _properties(function)["LoggingConfig"]["LogGroup"] == {"Ref": f"{name}LogGroup"}
     logging = [each["Resource"] for each in _statements(f"{name}Role") if "logs:PutLogEvents" in each["Action"]]
-    assert logging == [{"Fn::GetAtt": f"{name}LogGroup.Arn"}]
+    assert logging == [{"Fn::GetAtt": [f"{name}LogGroup", "Arn"]}]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -228,7 +210,7 @@ def test_the_defaults_of_the_parameters_suit_the_settings(function: str, setting
     variables = everywhere | _properties(function)["Environment"]["Variables"]
     parameters = TEMPLATE["Parameters"]
     named = {
-        name: next(iter(value.values())) if isinstance(value, dict) else value for name, value in variables.items()
+        name: str(next(iter(value.values()))) if isinstance(value, dict) else value for name, value in variables.items()
     }
     settings.from_env(
         {name: str(parameters[value]["Default"]) if value in parameters else value for name, value in named.items()}
@@ -291,7 +273,7 @@ def test_the_audit_may_access_only_its_own_row_of_the_membership_table() -> None
 
 def test_renewal_reads_members_and_writes_only_its_checkpoint() -> None:
     on_members = [
-        each for each in _statements("RenewRole") if each["Resource"] == {"Fn::GetAtt": "MembershipTable.Arn"}
+        each for each in _statements("RenewRole") if each["Resource"] == {"Fn::GetAtt": ["MembershipTable", "Arn"]}
     ]
     conditions = {action: each.get("Condition") for each in on_members for action in _listed(each["Action"])}
     own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [RENEWAL]}}
@@ -377,7 +359,7 @@ def test_only_the_audiences_function_writes_the_audience_table() -> None:
         role
         for role in ROLES
         for statement in _statements(role)
-        if {"Fn::GetAtt": "AudienceTable.Arn"} in _listed(statement["Resource"])
+        if {"Fn::GetAtt": ["AudienceTable", "Arn"]} in _listed(statement["Resource"])
         and writing & set(_listed(statement["Action"]))
     }
     assert writers == {"AudiencesRole"}

@@ -51,8 +51,14 @@ ALLOWED = {  # a pattern: why it may be used
     r"context\.stage|api\s+gateway(?:'s)?\s+stages?": "API Gateway's word",
     r"version\s*stages?": "Secrets Manager's word",
 }
-ALLOWED_IN = {  # a file and a pattern: why it may be used there
+ALLOWED_IN = {  # where a path begins, and a pattern: why it may be used there
     ("local/gateway.py", r"stage"): "a field of the events of API Gateway",
+    ("layers/shared/audience_sync/amazon_ads/normaliz", r"letters?"): "characters of names and addresses",
+    ("layers/shared/audience_sync/segment/fql/", r"letters?"): "characters of a trigger",
+    ("tests/unit/amazon_ads/test_normalize", r"letters?"): "characters of names and addresses",
+    ("tests/unit/local/test_sample_profiles.py", r"letters?"): "characters of a text",
+    ("docs/normalization.md", r"letters?"): "characters of names and addresses",
+    ("docs/triggers.md", r"letters?"): "characters of a trigger",
 }
 
 _WORDS = {re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE): instead for pattern, instead in WORDS.items()}
@@ -72,7 +78,7 @@ type Reader = Callable[[Path], Iterator[Text]]
 def plain(text: str, path: str) -> str:
     """Split names at underscores and capitals, and blank out what is allowed. Lines stay lines."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).replace("_", " ")
-    for pattern in [*ALLOWED, *(pattern for file, pattern in ALLOWED_IN if file == path)]:
+    for pattern in [*ALLOWED, *(pattern for place, pattern in ALLOWED_IN if path.startswith(place))]:
         spaced = re.sub(rf"\b(?:{pattern})\b", _blank, spaced, flags=re.IGNORECASE)
     return spaced
 

@@ -79,9 +79,9 @@ class Created:
     def as_json(self) -> dict[str, Any]:
         """The answer to Segment: the id as a text, and what differs from the request."""
         answer: dict[str, Any] = {"externalId": self.audience_id}
-        if self.listed.name != self.wanted.told_name:
+        if self.listed.name != self.wanted.segment_name:
             answer["name"] = self.listed.name
-        if not self.wanted.told_external_id:
+        if not self.wanted.has_own_external_id:
             answer["externalAudienceId"] = self.wanted.external_audience_id
         if self.mismatches:
             answer["differs"] = [each.as_json() for each in self.mismatches]

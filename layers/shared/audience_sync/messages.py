@@ -6,7 +6,7 @@ Bodies are JSON in ASCII, so that characters are bytes; SQS refuses some control
 import json
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import batched
 from typing import Any, Self, TypeGuard
 
@@ -266,13 +266,9 @@ class DeadLetter:
         (body,) = pack(self.changes, self.history)
         return f'{body[:-1]},"failure":{json.dumps(self.failure.as_json())}}}' if self.failure else body
 
-    def redrive_body(self) -> str:
-        """The change message to send for another attempt. A parked change was counted as parked: it is a replay."""
-        history = DeliveryHistory(self.history.attempts, self.history.first_at, self.history.is_replay)
-        if self.failure:
-            history = DeliveryHistory(history.attempts, history.first_at, is_replay=True)
-        (body,) = pack(self.changes, history)
-        return body
+    def redrive_bodies(self) -> list[str]:
+        """The change messages to send for another attempt. A parked change was counted as parked: it is a replay."""
+        return pack(self.changes, replace(self.history, is_replay=True) if self.failure else self.history)
 
     @classmethod
     def from_body(cls, body: str) -> Self:

@@ -9,11 +9,12 @@ from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.amazon_ads.record import amazon_id, audience_record, external_user_id
 from audience_sync.errors import RejectedEvent
+from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
 
-_TRAITS = ("email", "phone", "first_name", "last_name", "address", "city", "state", "postal")
+_TRAITS = tuple(identifier.name for identifier in IDENTIFIERS)
 
 
 class AudienceLookup(Protocol):

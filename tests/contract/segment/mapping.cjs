@@ -2,7 +2,7 @@
 const Module = require('node:module')
 const { readFileSync } = require('node:fs')
 
-// @liquid is not compared, and its engine is not among the declared dependencies: an empty stand-in takes its place.
+// @liquid is not compared, and its engine is not among the declared dependencies: an empty class replaces it.
 const load = Module._load
 class Liquid {
   registerFilter() {}

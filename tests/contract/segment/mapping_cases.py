@@ -1,4 +1,4 @@
-"""Directives and events made at random, always the same ones: mostly sound, some broken, values of every kind."""
+"""Directives and events generated at random from a seed: mostly valid, some broken, values of every kind."""
 
 import copy
 import random
@@ -28,8 +28,8 @@ PATTERNS = ["a", "A", ".", "(", "[", "\\", "^", "$", " ", "-", "ß", "s", "k", "
 REPLACEMENTS = ["", "x", "$&", "$$", "<$&>", "$$&", "$1", "$", "long", "$0$&$"]
 
 
-class Maker:
-    """Makes cases from one seed."""
+class Generator:
+    """Generates cases from one seed."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -109,7 +109,7 @@ class Maker:
         make = self._random.choice(
             [
                 *(self._plain, self._if, self._case_of, self._replace, self._list, self._json, self._merge),
-                *(self._transform, self._flatten, self._without_null, self._told),
+                *(self._transform, self._flatten, self._without_null, self._computed_path),
             ]
         )
         directive: dict[str, Any] = make(depth)
@@ -120,7 +120,7 @@ class Maker:
     def _plain(self, depth: int) -> Any:
         return self._pick([{"@path": self._path()}, {"@template": self._template()}, {"@literal": self._any(depth)}])
 
-    def _told(self, depth: int) -> Any:
+    def _computed_path(self, depth: int) -> Any:
         inner = {"@literal": self._path()} if self._random.random() < 0.7 else self._directive(depth - 1)
         return {self._pick(["@path", "@template"]): inner}
 
@@ -143,10 +143,10 @@ class Maker:
         return {"@replace": options}
 
     def _list(self, depth: int) -> Any:
-        told = self._pick([self._path(), self._directive(depth - 1)])
+        items = self._pick([self._path(), self._directive(depth - 1)])
         return {
             "@arrayPath": self._pick(
-                [[told], [told, self._object(depth)], [told, self._directive(depth - 1)], [told, {}]]
+                [[items], [items, self._object(depth)], [items, self._directive(depth - 1)], [items, {}]]
             )
         }
 
@@ -170,19 +170,19 @@ class Maker:
         return {"@excludeWhenNull": self._any(depth)}
 
     def _broken(self, directive: Any) -> Any:
-        """Spoil one place of a directive: a wrong value, a name misspelt, something too much or left out."""
+        """Break a directive in one place: a wrong value, a misspelt name, something added or left out."""
         holder, key = directive, next(iter(directive))
         while isinstance(holder[key], dict | list) and holder[key] and self._random.random() < 0.6:
             holder = holder[key]
             key = self._pick(list(holder) if isinstance(holder, dict) else list(range(len(holder))))
-        spoil = self._random.randint(0, 4)
-        if spoil == 0 or isinstance(holder, list):
+        fault = self._random.randint(0, 4)
+        if fault == 0 or isinstance(holder, list):
             holder[key] = self._value(1)
-        elif spoil == 1:
+        elif fault == 1:
             holder[f"{key}s"] = holder.pop(key)
-        elif spoil == 2:
+        elif fault == 2:
             holder[self._pick(["@path", "@case", "extra", "mode"])] = self._value(1)
-        elif spoil == 3:
+        elif fault == 3:
             del holder[key]
         else:
             holder[key] = {"@unknown": holder[key]}

@@ -16,7 +16,7 @@ RUN_TIMEOUT = 60  # seconds for one script, whatever the number of its cases
 
 
 def run(script: str, cases: Any, *, folder: Path = HERE) -> Any:
-    """Hand cases to a script of a folder as JSON on standard input, and read JSON from its standard output.
+    """Send cases to a script of a folder as JSON on standard input, and read JSON from its standard output.
 
     Skips the calling test where Node or npm is missing, or where the packages cannot be downloaded.
     """

@@ -14,7 +14,7 @@ from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.mapping import compile_field
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from tests.contract.segment import node
-from tests.contract.segment.mapping_cases import Maker
+from tests.contract.segment.mapping_cases import Generator
 
 SEED = 2026
 CASES = 6_000
@@ -79,7 +79,7 @@ LONG = "x" * 40_000
 # The first that explains a case counts it, so the general ones stand last.
 DIFFERENCES = {
     "an unknown option is refused": Difference(
-        "Segment overlooks a misspelt option, and the mapping then does something else than its author meant.",
+        "Segment overlooks a misspelt option, and the mapping then does something else than was meant.",
         28,
         refused("unknown option"),
         ({"@if": {"exists": {"@path": "$.a"}, "then": 1, "otherwise": 2}}, {}),
@@ -111,7 +111,7 @@ DIFFERENCES = {
         {"value": 1},
     ),
     "faults are found before the first event": Difference(
-        "Segment looks inside lists, literals and some options only when an event gets there, or never.",
+        "Segment checks lists, literals and some options only when an event reaches them, or never.",
         18,
         lambda case: case.ours_alone_refuses,
         ({"@case": {"operator": "title", "value": {"@path": "$.a"}}}, {"a": 5}),
@@ -119,8 +119,8 @@ DIFFERENCES = {
         {"value": 5},
     ),
     "no event can break a mapping": Difference(
-        "Where Segment fails the event, since a path or template that comes from it is no text, or @transform meets "
-        "something else than an object, there is just no value: other fields may suffice.",
+        "Segment fails the event where a path or template that comes from it is no text, or where @transform gets "
+        "something else than an object. Here there is no value: other fields may suffice.",
         231,
         segment_alone_fails("expected string, got", "data must be an object"),
         ({"@path": {"@path": "$.where"}}, {"where": 5}),
@@ -128,7 +128,7 @@ DIFFERENCES = {
         {"fault": "@path: expected string, got number"},
     ),
     "@sha256 exists": Difference(
-        "Ours: to hash what Amazon's normalization should leave alone.",
+        "Not in Segment: to hash what Amazon's normalization must not change.",
         0,
         segment_alone_fails("invalid directive: @sha256"),
         ({"@sha256": {"@path": "$.a"}}, {"a": "abc"}),
@@ -167,8 +167,8 @@ DIFFERENCES = {
         {"value": "{{ b }}"},
         {"value": "secret"},
     ),
-    "a character beyond the basic plane is one letter of a text": Difference(
-        "JavaScript reads its two halves apart; half a character is no text that UTF-8 could carry.",
+    "a character beyond the basic plane is one character of a text": Difference(
+        "JavaScript reads its two halves apart; half a character cannot be written in UTF-8.",
         2,
         written("😀"),
         ({"@path": "$.a.1"}, {"a": "😀!"}),
@@ -176,7 +176,7 @@ DIFFERENCES = {
         {"value": "\ude00"},
     ),
     "a hole in a list is null when @transform passes it on": Difference(
-        "A list has no holes in JSON; only a mapping inside the same @transform could tell.",
+        "A list has no holes in JSON; only a mapping inside the same @transform could see the difference.",
         1,
         lambda case: case.values_differ and "@transform" in json.dumps(case.directive),
         (
@@ -229,8 +229,8 @@ def example_events() -> list[dict[str, Any]]:
 def compared() -> tuple[list[Compared], dict[str, Compared], list[Compared]]:
     """Ask Segment's code once for everything: generated cases, examples of differences, the default mapping."""
     node.required()
-    maker = Maker(SEED)
-    cases = [maker.case() for _ in range(CASES)] + [difference.example for difference in DIFFERENCES.values()]
+    generator = Generator(SEED)
+    cases = [generator.case() for _ in range(CASES)] + [difference.example for difference in DIFFERENCES.values()]
     cases += [(DEFAULT_MAPPING.fields, event) for event in example_events()]
     every = [
         Compared(directive, event, ours(directive, event), theirs)

@@ -1,4 +1,4 @@
-"""Thousands of generated triggers, answered by us and by Segment's own engine, in one run of Node.
+"""Thousands of generated triggers, evaluated by us and by Segment's own engine, in one run of Node.
 
 `python -m tests.contract.segment.test_trigger_differential` prints the figures.
 """
@@ -88,7 +88,7 @@ NAMES_IN_EVENTS = ["a", "b", "n", "o", "list", "a-b", "first name", "café", "_x
 
 
 class Case(NamedTuple):
-    """One trigger, our refusal or answers, and the engine's; a letter an event."""
+    """One trigger, our refusal or results, and the engine's; one character an event."""
 
     trigger: str
     refusal: Refusal | None
@@ -102,17 +102,17 @@ def field_name(rng: random.Random) -> str:
 
 
 def comparison(rng: random.Random) -> list[str]:
-    """Mostly one that has a meaning, else any field with any operator and any value."""
+    """Mostly one that is valid, else any field with any operator and any value."""
     field = field_name(rng)
     text, number = f'"{rng.choice(TEXTS)}"', rng.choice(NUMBERS)
     if rng.random() < 0.1:
         return [field, rng.choice("= != < <= > >=".split()), rng.choice([text, number, "true", "false", "null"])]
-    meant = [["=", text], ["!=", text], [rng.choice("< <= > >=".split()), number]]
+    valid = [["=", text], ["!=", text], [rng.choice("< <= > >=".split()), number]]
     if field not in ("type", "event"):
-        meant += [["=", "null"], ["!=", "null"]]
+        valid += [["=", "null"], ["!=", "null"]]
     if "." in field:
-        meant += [["=", number], ["!=", number], ["=", "true"], ["=", "false"]]
-    return [field, *rng.choice(meant)]
+        valid += [["=", number], ["!=", number], ["=", "true"], ["=", "false"]]
+    return [field, *rng.choice(valid)]
 
 
 def function(rng: random.Random) -> list[str]:
@@ -167,7 +167,7 @@ def mutated(rng: random.Random, tokens: list[str]) -> list[str]:
 def triggers(rng: random.Random) -> Iterator[str]:
     for number in range(TRIGGERS):
         tokens = level(rng)
-        for _ in range((0, 0, 1, 2)[number % 4]):  # half of them unharmed
+        for _ in range((0, 0, 1, 2)[number % 4]):  # half of them unchanged
             tokens = mutated(rng, tokens) or ["("]
         yield spaced(rng, tokens)
     yield from (
@@ -217,7 +217,7 @@ def cases() -> tuple[Case, ...]:
     events = [event(rng) for _ in range(EVENTS)]
     answers = run("trigger.cjs", {"triggers": texts, "events": events})
     return tuple(
-        Case(text, *_ours(text, events), answer["parsed"], answer["letters"])
+        Case(text, *_ours(text, events), answer["parsed"], answer["results"])
         for text, answer in zip(texts, answers, strict=True)
     )
 
@@ -269,7 +269,7 @@ def test_the_documented_differences_are_differences() -> None:
 def engine_holds(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[bool]:
     """The engine's answer for each trigger and its own event."""
     answers = run("trigger.cjs", {"triggers": [row[0] for row in rows], "events": [row[1] for row in rows]})
-    return [answer["letters"][number] == "y" for number, answer in enumerate(answers)]
+    return [answer["results"][number] == "y" for number, answer in enumerate(answers)]
 
 
 def figures() -> str:
@@ -277,8 +277,8 @@ def figures() -> str:
     refused: defaultdict[Refusal, Counter[str]] = defaultdict(Counter)
     for case in cases():
         if case.refusal is not None:
-            letters = set(case.engine)
-            refused[case.refusal]["fails" if "x" in letters else "varies" if len(letters) > 1 else min(letters)] += 1
+            results = set(case.engine)
+            refused[case.refusal]["fails" if "x" in results else "varies" if len(results) > 1 else min(results)] += 1
     lines = [
         f"triggers {len(cases())}, events {EVENTS}, compared answers {len(accepted) * EVENTS}",
         f"accepted {len(accepted)}, of which different {sum(case.ours != case.engine for case in accepted)}",

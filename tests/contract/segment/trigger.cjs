@@ -1,9 +1,9 @@
 // Answers of Segment's own engine. In: {"triggers": [...], "events": [...]}. Out: for each trigger, whether the engine
-// could parse it, and one letter an event: y (holds), n (does not), x (the engine itself fails).
+// could parse it, and one character an event: y (holds), n (does not), x (the engine itself fails).
 const { parseFql, validate } = require('@segment/destination-subscriptions')
 const { readFileSync } = require('node:fs')
 
-const letter = (condition, event) => {
+const result = (condition, event) => {
   try {
     return validate(condition, event) ? 'y' : 'n'
   } catch {
@@ -14,6 +14,6 @@ const letter = (condition, event) => {
 const { triggers, events } = JSON.parse(readFileSync(0, 'utf8'))
 const answers = triggers.map((trigger) => {
   const condition = parseFql(trigger)
-  return { parsed: !('error' in condition), letters: events.map((event) => letter(condition, event)).join('') }
+  return { parsed: !('error' in condition), results: events.map((event) => result(condition, event)).join('') }
 })
 process.stdout.write(JSON.stringify(answers))

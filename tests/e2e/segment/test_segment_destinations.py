@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.people import Person, audience_event
+from local.sample_profiles import Person, audience_event
 from local.stack import EXAMPLE
 from tests.contract.segment import node
 from tests.e2e.conftest import LocalStack

@@ -1,4 +1,4 @@
-"""Street addresses: how a line falls into words, and which table reads them."""
+"""Street addresses: how a line is split into words, and which table abbreviates them."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ from audience_sync.amazon_ads.normalize import normalize
         pytest.param("!,()", None, id="only separators"),
     ],
 )
-def test_a_line_falls_into_words(written: str, normalized: str | None) -> None:
+def test_a_line_is_split_into_words(written: str, normalized: str | None) -> None:
     assert normalize("address", written, "US") == normalized
 
 

@@ -1,4 +1,4 @@
-"""From settings that people type to the bodies Amazon takes, and what is said where they make none."""
+"""The bodies that Amazon gets for settings that people type, and the faults where it would refuse them."""
 
 import json
 from contextlib import suppress
@@ -13,8 +13,8 @@ from audience_sync.amazon_ads.audience_settings import CURRENCIES, Fee
 from audience_sync.errors import InvalidAudience
 from audience_sync.membership import Audience
 
-DROP = object()  # stands for a field to leave out
-LAST_SENT: dict[str, Any] = {
+DROP = object()  # as a value: leave the field out
+EXTRAS: dict[str, Any] = {
     "advertiserId": "590071284455661235",
     "countryCode": "US",
     "externalAudienceId": "lapsed-premium-us",
@@ -24,12 +24,12 @@ FEE = {"cpmCents": 100, "currency": "USD"}
 MAX_CPM_CENTS = 500
 
 
-def told(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in (LAST_SENT | fields).items() if value is not DROP}
+def extras(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in (EXTRAS | fields).items() if value is not DROP}
 
 
-def made(**fields: Any) -> NewAudience:
-    return new_audience(told(**fields), max_cpm_cents=MAX_CPM_CENTS)
+def requested(**fields: Any) -> NewAudience:
+    return new_audience(extras(**fields), max_cpm_cents=MAX_CPM_CENTS)
 
 
 def faults_of(settings: dict[str, Any]) -> dict[str, str]:
@@ -111,19 +111,19 @@ TARGETS = "exactly one of advertiserId"
         pytest.param({"advertiserId": DROP, "connectionId": "c", "dsp": 1}, "dsp", "true or false", id="dsp: 1"),
         pytest.param({"renew": "often"}, "renew", "true or false", id="renew: in words"),
         pytest.param({"renew": 1}, "renew", "true or false", id="renew: 1"),
-        pytest.param({"renew": True, "ttl": 0}, "ttl", "at least 259200 seconds (3 days)", id="renew: nobody stays"),
+        pytest.param({"renew": True, "ttl": 0}, "ttl", "at least 259200 seconds (3 days)", id="renew: no member stays"),
         pytest.param({"renew": "true", "ttl": "259199"}, "ttl", "at least 259200", id="renew: short of three days"),
         pytest.param({"computationKey": "k" * 257}, "computationKey", "1 to 256", id="computation key: too long"),
         pytest.param({"computationKey": {"a": 1}}, "computationKey", "1 to 256", id="computation key: an object"),
     ],
 )
 def test_a_refusal_names_the_field_and_what_it_may_hold(fields: dict[str, Any], at_fault: str, allowed: str) -> None:
-    faults = faults_of(told(**fields))
+    faults = faults_of(extras(**fields))
     assert list(faults) == [at_fault]
     assert allowed in faults[at_fault]
 
 
-def test_all_faults_are_told_at_once_with_remedies_and_without_values() -> None:
+def test_all_faults_are_reported_at_once_with_remedies_and_without_values() -> None:
     private = {
         "audienceName": "private-name\x00",
         "advertiserId": "private-advertiser",
@@ -172,7 +172,7 @@ def test_all_faults_are_told_at_once_with_remedies_and_without_values() -> None:
     ],
 )
 def test_settings_become_what_amazon_takes(fields: dict[str, Any], expected: dict[str, Any]) -> None:
-    body = made(**fields).body()
+    body = requested(**fields).body()
     assert {name: body[name] for name in expected} == expected
 
 
@@ -189,29 +189,31 @@ def test_settings_become_what_amazon_takes(fields: dict[str, Any], expected: dic
         pytest.param({"cpmCents": "500", "currency": "usd"}, {"audienceFees": [FEE | {"cpmCents": 500}]}, id="as text"),
         pytest.param({"cpmCents": 0, "currency": "USD"}, {"audienceFees": [FEE | {"cpmCents": 0}]}, id="a fee of 0"),
         pytest.param({"cpmCents": "", "currency": ""}, {}, id="an empty fee was left out"),
-        pytest.param({"shoeSize": 44}, {}, id="a field of somebody else's"),
+        pytest.param({"shoeSize": 44}, {}, id="an unknown field"),
     ],
 )
-def test_what_is_optional_is_sent_only_when_told(fields: dict[str, Any], metadata: dict[str, Any]) -> None:
-    assert made(**fields).body()["metadata"] == {"externalAudienceId": "lapsed-premium-us"} | metadata
+def test_optional_settings_are_sent_only_when_given(fields: dict[str, Any], metadata: dict[str, Any]) -> None:
+    assert requested(**fields).body()["metadata"] == {"externalAudienceId": "lapsed-premium-us"} | metadata
 
 
 @pytest.mark.parametrize("currency", CURRENCIES)
 def test_amazons_thirteen_currencies_are_taken(currency: str) -> None:
     assert len(CURRENCIES) == 13
-    assert made(cpmCents=1, currency=currency).fee
+    assert requested(cpmCents=1, currency=currency).fee
 
 
 def test_a_number_is_an_external_id_through_its_digits() -> None:
-    assert made(externalAudienceId=9007199254740993).external_audience_id == "9007199254740993"
+    assert requested(externalAudienceId=9007199254740993).external_audience_id == "9007199254740993"
 
 
 def test_without_an_external_id_name_and_target_make_one_that_is_always_the_same() -> None:
-    derived = made(externalAudienceId=DROP)
+    derived = requested(externalAudienceId=DROP)
     assert derived.external_audience_id.startswith("segment-lapsed-premium-buyers-")
-    assert not derived.told_external_id
-    assert derived.external_audience_id == made(externalAudienceId="", ttl=5, countryCode="DE").external_audience_id
-    others = [made(externalAudienceId=DROP, **other) for other in ({"audienceName": "Else"}, {"advertiserId": 7})]
+    assert not derived.has_own_external_id
+    assert (
+        derived.external_audience_id == requested(externalAudienceId="", ttl=5, countryCode="DE").external_audience_id
+    )
+    others = [requested(externalAudienceId=DROP, **other) for other in ({"audienceName": "Else"}, {"advertiserId": 7})]
     assert len({derived.external_audience_id, *(other.external_audience_id for other in others)}) == 3
 
 
@@ -219,29 +221,29 @@ def test_without_an_external_id_name_and_target_make_one_that_is_always_the_same
 @settings(deadline=None)
 def test_any_name_is_either_refused_or_within_amazons_limits(name: str) -> None:
     try:
-        wanted = made(audienceName=name, externalAudienceId=DROP)
+        audience = requested(audienceName=name, externalAudienceId=DROP)
     except InvalidAudience:
         return
-    assert 10 <= len(wanted.name) <= 128
-    assert 1 <= len(wanted.external_audience_id) <= 256
-    assert wanted.external_audience_id.isascii()
+    assert 10 <= len(audience.name) <= 128
+    assert 1 <= len(audience.external_audience_id) <= 256
+    assert audience.external_audience_id.isascii()
 
 
 @given(
     st.dictionaries(
-        st.sampled_from([*LAST_SENT, "connectionId", "ttl", "cpmCents", "currency", "dsp"]),
+        st.sampled_from([*EXTRAS, "connectionId", "ttl", "cpmCents", "currency", "dsp"]),
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     )
 )
 @settings(deadline=None)
-def test_nothing_that_json_can_say_breaks_it(told: dict[str, Any]) -> None:
+def test_any_json_object_is_an_audience_or_is_refused(fields: dict[str, Any]) -> None:
     with suppress(InvalidAudience):
-        assert new_audience(told, max_cpm_cents=0).body()["name"]
+        assert new_audience(fields, max_cpm_cents=0).body()["name"]
 
 
-def test_the_list_keeps_what_delivery_and_updates_need() -> None:
-    ours = {"dsp": "true", "renew": True}
-    listed = made(advertiserId=DROP, connectionId="c-1", ttl=259_200, computationKey="lapsed", **ours, **FEE)
+def test_our_table_keeps_what_delivery_and_updates_need() -> None:
+    own = {"dsp": "true", "renew": True}
+    listed = requested(advertiserId=DROP, connectionId="c-1", ttl=259_200, computationKey="lapsed", **own, **FEE)
     assert listed.listed_as("418273650912345679") == Audience(
         "418273650912345679",
         name="Lapsed premium buyers",
@@ -272,16 +274,16 @@ IN_AMC = Audience("1", connection_id="c-1", settings={"description": "old"})
             {"description": "new", "ttl": 5} | FEE,
             id="fee and description",
         ),
-        pytest.param(IN_AMC, {"dsp": True}, {}, {"description": "old", "dsp": True}, id="dsp is ours, not Amazon's"),
+        pytest.param(IN_AMC, {"dsp": True}, {}, {"description": "old", "dsp": True}, id="dsp is not sent to Amazon"),
         pytest.param(
-            IN_AMC, {"renew": True}, {}, {"description": "old", "renew": True}, id="renew is ours, not Amazon's"
+            IN_AMC, {"renew": True}, {}, {"description": "old", "renew": True}, id="renew is not sent to Amazon"
         ),
         pytest.param(
             LISTED,
             {"renew": True, "ttl": 259_200},
             {"metadata": {"ttl": 259_200}},
             {"description": "old", "ttl": 259_200, "renew": True},
-            id="renew, and time enough for it",
+            id="renew, and a ttl that is long enough",
         ),
         pytest.param(
             RENEWED, {"ttl": 0, "renew": False}, {"metadata": {"ttl": 0}}, {"ttl": 0, "renew": False}, id="renew off"
@@ -289,7 +291,7 @@ IN_AMC = Audience("1", connection_id="c-1", settings={"description": "old"})
         pytest.param(IN_AMC, {"dsp": "false"}, {}, {"description": "old", "dsp": False}, id="dsp off"),
     ],
 )
-def test_an_update_tells_amazon_what_changes_and_nothing_else(
+def test_an_update_sends_amazon_what_changes_and_nothing_else(
     audience: Audience, changes: dict[str, Any], body: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     update = audience_update(audience, changes, max_cpm_cents=MAX_CPM_CENTS)
@@ -304,8 +306,8 @@ def test_an_update_tells_amazon_what_changes_and_nothing_else(
         pytest.param({"advertiserId": "6"}, "advertiserId", "for another target create", id="advertiser"),
         pytest.param({"connectionId": "c"}, "connectionId", "for another target create", id="connection"),
         pytest.param({"externalAudienceId": "x"}, "externalAudienceId", "another external id create", id="external id"),
-        pytest.param({"colour": "red"}, "colour", "leave it out", id="a field nobody knows"),
-        pytest.param({"a b\n" * 30: 1}, "a field of another name", "leave it out", id="a field name nobody would show"),
+        pytest.param({"colour": "red"}, "colour", "leave it out", id="an unknown field"),
+        pytest.param({"a b\n" * 30: 1}, "a field of another name", "leave it out", id="an unprintable field name"),
         pytest.param({}, "description, ttl, cpmCents, currency, dsp, renew", "say what to change", id="nothing at all"),
         pytest.param(
             {"ttl": None}, "description, ttl, cpmCents, currency, dsp, renew", "say what to change", id="only null"
@@ -340,7 +342,7 @@ def test_the_ttl_of_a_renewed_audience_stays_long_enough_for_it() -> None:
         pytest.param({"metadata": {"ttl": float("inf")}}, None, None, id="no number"),
     ],
 )
-def test_a_report_takes_what_amazon_gives(answer: dict[str, Any], ttl: int | None, received: int | None) -> None:
+def test_a_report_takes_what_is_usable(answer: dict[str, Any], ttl: int | None, received: int | None) -> None:
     report = AudienceReport.from_answer("1", answer)
     assert (report.ttl, report.sizes.received) == (ttl, received)
 
@@ -365,10 +367,10 @@ def test_a_report_names_the_advertiser_in_digits(answer: dict[str, Any], adverti
         pytest.param([FEE], (Fee(100, "USD"),), id="one"),
         pytest.param([FEE, {"cpmCents": 0, "currency": "EUR"}], (Fee(100, "USD"), Fee(0, "EUR")), id="two currencies"),
         pytest.param([], (), id="none"),
-        pytest.param(None, (), id="not told"),
+        pytest.param(None, (), id="null"),
         pytest.param({"cpmCents": 1}, (), id="no list"),
         pytest.param([{"cpmCents": -1, "currency": "USD"}, {"cpmCents": 1}, "x"], (), id="halves of one"),
     ],
 )
-def test_a_report_takes_fees_that_are_some(listed: Any, fees: tuple[Fee, ...]) -> None:
+def test_a_report_takes_fees_that_are_whole(listed: Any, fees: tuple[Fee, ...]) -> None:
     assert AudienceReport.from_answer("1", {"metadata": {"audienceFees": listed}}).fees == fees

@@ -1,4 +1,4 @@
-"""Consent signals: what is sent, and which additions may not go without."""
+"""Consent signals: what is sent, and which additions need one."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from audience_sync.errors import RejectedEvent
 @pytest.mark.parametrize(
     ("fields", "country", "expected"),
     [
-        pytest.param({}, "US", {}, id="nothing to say"),
+        pytest.param({}, "US", {}, id="no signal"),
         pytest.param(
             {"amzn_user_data": "granted", "amzn_ad_storage": "GRANTED"},
             "DE",
@@ -31,7 +31,7 @@ from audience_sync.errors import RejectedEvent
             {"amzn_ad_storage": "GRANTED"},
             "US",
             {"geo": {"countryCode": "US"}, "consent": {"amzn": {"amznAdStorage": "GRANTED"}}},
-            id="storage alone, where nobody has to consent",
+            id="storage alone, where no consent is needed",
         ),
         pytest.param(
             {"tcf": " CPx ", "gpp": "DBA"},
@@ -39,7 +39,7 @@ from audience_sync.errors import RejectedEvent
             {"geo": {"countryCode": "FR"}, "consent": {"tcf": "CPx", "gpp": "DBA"}},
             id="TCF and GPP",
         ),
-        pytest.param({"amzn_user_data": "NOT_APPLICABLE"}, "US", {}, id="not applicable says nothing"),
+        pytest.param({"amzn_user_data": "NOT_APPLICABLE"}, "US", {}, id="not applicable counts as absent"),
         pytest.param(
             {"ip": "203.0.113.7"}, "US", {"geo": {"ipAddress": "203.0.113.7"}}, id="an IP address that was mapped"
         ),
@@ -51,10 +51,10 @@ def test_consent_is_sent_as_amazon_writes_it(fields: dict[str, Any], country: st
 
 
 @pytest.mark.parametrize("country", ["GB", "DE", "NO", "IS", "LI", "CH", "IE"])
-@pytest.mark.parametrize("said", [{}, {"amzn_ad_storage": "GRANTED"}, {"amzn_user_data": "UNKNOWN"}, {"gpp": ["DBA"]}])
-def test_an_addition_from_where_consent_is_required_needs_it_for_personal_data(country: str, said: Any) -> None:
+@pytest.mark.parametrize("given", [{}, {"amzn_ad_storage": "GRANTED"}, {"amzn_user_data": "UNKNOWN"}, {"gpp": ["DBA"]}])
+def test_an_addition_from_where_consent_is_required_needs_it_for_personal_data(country: str, given: Any) -> None:
     with pytest.raises(RejectedEvent) as caught:
-        user_consent(said, country, "require")
+        user_consent(given, country, "require")
     assert caught.value.reason == "consent_missing"
     assert "amzn" not in user_consent({}, country, "pass")
 
@@ -62,7 +62,7 @@ def test_an_addition_from_where_consent_is_required_needs_it_for_personal_data(c
 @pytest.mark.parametrize("policy", ["require", "pass"])
 @pytest.mark.parametrize("field", ["amzn_user_data", "amzn_ad_storage"])
 @pytest.mark.parametrize("answer", ["DENIED", "denied", "no", False, 0, 1, ["DENIED", "x"], {"status": "GRANTED"}])
-def test_whatever_is_no_clear_yes_is_a_no_and_a_no_never_leaves(field: str, answer: Any, policy: Any) -> None:
+def test_all_but_a_clear_yes_is_a_no_and_a_no_is_never_sent(field: str, answer: Any, policy: Any) -> None:
     granted = {"amzn_user_data": "GRANTED", "amzn_ad_storage": "GRANTED", "tcf": "CPx"}
     for country in ("DE", "US"):
         with pytest.raises(RejectedEvent) as caught:

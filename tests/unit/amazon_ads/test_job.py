@@ -1,4 +1,4 @@
-"""What Amazon reports about a job, read forgivingly."""
+"""What Amazon reports about a job; a missing or mistyped field costs that field only."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        pytest.param({}, JobReport(""), id="nothing"),
+        pytest.param({}, JobReport(""), id="empty"),
         pytest.param({"jobState": "PENDING"}, JobReport("PENDING"), id="pending"),
         pytest.param(
             {
@@ -40,7 +40,7 @@ from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
         ),
     ],
 )
-def test_a_report_is_read_as_far_as_it_can_be(answer: dict[str, Any], expected: JobReport) -> None:
+def test_a_report_gives_what_is_usable_in_the_answer(answer: dict[str, Any], expected: JobReport) -> None:
     assert job_report(answer) == expected
 
 

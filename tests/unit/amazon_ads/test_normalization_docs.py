@@ -8,9 +8,10 @@ import pytest
 
 from audience_sync.amazon_ads.normalization.phone import _PLANS
 from audience_sync.amazon_ads.normalize import COUNTRIES, normalize
+from audience_sync.fields import IDENTIFIERS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "normalization.md").read_text()
-FIELDS = {"email", "phone", "first_name", "last_name", "address", "city", "state", "postal"}
+FIELDS = {identifier.name for identifier in IDENTIFIERS}
 
 
 def rows(heading: str) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Identifiers: the vectors, what never happens, and what is left out."""
+"""Identifiers: the test vectors, what never happens, and what is left out."""
 
 import hashlib
 import json
@@ -21,9 +21,10 @@ from audience_sync.amazon_ads.normalize import (
     identifiers,
     normalize,
 )
+from audience_sync.fields import IDENTIFIERS
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
-FIELDS = ("email", "phone", "first_name", "last_name", "address", "city", "state", "postal")
+FIELDS = tuple(identifier.name for identifier in IDENTIFIERS)
 DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 A_DIGEST = hashlib.sha256(b"abc@example.com").hexdigest()
 
@@ -122,7 +123,7 @@ def test_a_state_code_stays_as_it_is(country: str) -> None:
         pytest.param("city", None, "a" * 63 + " a", "a" * 64, None, id="a word that reads like a digest"),
     ],
 )
-def test_normalizing_twice_is_no_use_for_addresses_and_phones(
+def test_addresses_and_phones_can_change_when_normalized_twice(
     field: str, country: str | None, value: str, once: str, twice: str | None
 ) -> None:
     assert normalize(field, value, country) == once

@@ -1,4 +1,4 @@
-"""Amazon's words, less what they may quote of a person or a secret."""
+"""Amazon's messages, without the personal data and secrets that they may quote."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from audience_sync.amazon_ads.redaction import MAX_QUOTED, redact
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("message", "redacted"),
     [
         pytest.param("Record is invalid", "Record is invalid", id="nothing private"),
         pytest.param(f"email {'a' * 64} is unknown", "email … is unknown", id="a digest"),
@@ -15,8 +15,8 @@ from audience_sync.amazon_ads.redaction import MAX_QUOTED, redact
         pytest.param("Bearer Atza|abc, token=Atzr|def", "Bearer … token=…", id="tokens"),
         pytest.param("two\n lines\x1f\t and more", "two lines and more", id="on one line"),
         pytest.param("word " * 100, ("word " * 100)[:MAX_QUOTED], id="cut"),
-        pytest.param("", "", id="silence"),
+        pytest.param("", "", id="empty"),
     ],
 )
-def test_what_may_be_private_is_left_out(words: str, told: str) -> None:
-    assert redact(words) == told
+def test_what_may_be_private_is_left_out(message: str, redacted: str) -> None:
+    assert redact(message) == redacted

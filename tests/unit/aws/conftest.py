@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from local import aws
 from local.sqs.queues import SqsQueues
-from local.template import REGION
 from tests.clocks import ManualClock
 from tests.faults.proxy import FaultProxy, fault_proxy
+from tests.servers import serve_aws
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def queues() -> SqsQueues:
 @pytest.fixture(scope="module")
 def aws_url(queues: SqsQueues) -> Iterator[str]:
     """One server for a whole module: building moto takes most of a second."""
-    with aws.serve_in_background(aws.build_app(queues, region=REGION)) as url:
+    with serve_aws(queues) as url:
         yield url
 
 

@@ -10,9 +10,9 @@ from audience_sync.errors import InvalidMapping, Unavailable
 from audience_sync.intake import compiled
 from audience_sync.membership import Audience
 from local import resources
+from tests.aws_fixtures import recreate_tables
 from tests.clocks import ManualClock
 from tests.faults.proxy import Effect, FaultProxy, hang_up, refuse
-from tests.tables import recreate_audience_table
 
 GET, QUERY, SCAN = "GetItem", "Query", "Scan"
 BUYERS = Audience(
@@ -32,7 +32,7 @@ class TableFixture:
 
     def __init__(self, proxy: FaultProxy, clock: ManualClock) -> None:
         self.direct = resources.client("dynamodb", proxy.upstream)
-        self.name = recreate_audience_table(self.direct)
+        self.name = recreate_tables(self.direct, "AudienceTable")
         self.table = AudienceTable(resources.client("dynamodb", proxy.url), self.name, clock)
         self.writer = AudienceTable(self.direct, self.name, clock)
 
@@ -177,6 +177,7 @@ def test_a_table_that_is_down_raises_an_error_that_is_not_cached(
         fixture.table.mappings,
         fixture.table.all,
         lambda: fixture.table.put(Audience("12"), created=0),
+        lambda: fixture.table.created("11"),
     )
     for call in calls:
         with pytest.raises(Unavailable, match="audience table does not answer") as raised:
@@ -192,3 +193,9 @@ def test_a_cached_audience_outlives_a_short_outage(fixture: TableFixture, proxy:
     fixture.table.by_id(BUYERS.audience_id)
     proxy.on(GET, hang_up())
     assert fixture.table.by_id(BUYERS.audience_id) == BUYERS
+
+
+def test_the_time_at_which_an_audience_was_listed_is_kept_in_its_row(fixture: TableFixture) -> None:
+    fixture.put(Audience("11"))
+    fixture.put_row(audienceId="12")
+    assert [fixture.table.created(audience_id) for audience_id in ("11", "12", "13")] == [1_700_000_000_000, None, None]

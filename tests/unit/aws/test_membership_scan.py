@@ -7,13 +7,13 @@ from uuid import uuid4
 import pytest
 
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
-from audience_sync.aws.membership_scan import Cursor, MembershipScan
+from audience_sync.aws.membership_scan import Cursor, MembershipScan, PageCount
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
 from local import resources
+from tests.aws_fixtures import create_membership_table
 from tests.faults.proxy import FaultProxy, refuse
-from tests.tables import create_membership_table
 
 AUDIENCE, OTHER = "418273650912345678", "418273650912345679"
 NOW = 1_800_000_000
@@ -100,6 +100,20 @@ def test_pages_together_hold_every_row_once(fixture: TableFixture) -> None:
     assert [member for page in pages for member in page] == everyone
 
 
+def test_members_are_counted_by_their_newest_change_page_by_page(fixture: TableFixture) -> None:
+    fixture.write(*(change(f"m{number:03}", consent=HUGE) for number in range(60)))  # 1.2 MB: two pages
+    fixture.write(change("left", exits=True), change("m000", at=2, exits=True), change("m1", audience=OTHER))
+    pages = list(fixture.scan.counts(AUDIENCE))
+    assert len(pages) == 2
+    assert tuple(map(sum, zip(*pages, strict=True))) == (59, 2)
+    assert list(fixture.scan.counts("5")) == [PageCount(0, 0)]
+
+
+def test_the_approximate_number_of_rows_is_that_of_dynamodb(fixture: TableFixture) -> None:
+    fixture.write(change("m1"), change("m2", audience=OTHER))
+    assert fixture.scan.approximate_rows() == 2
+
+
 def test_reading_continues_after_any_cursor_whether_its_row_exists_or_not(fixture: TableFixture) -> None:
     fixture.write(change("m1"), change("m3"))
     assert [each.member[1] for each in fixture.scan.last_sent_before(NOW, Cursor(AUDIENCE, "m2")).changes] == ["m3"]
@@ -116,6 +130,8 @@ def test_a_position_is_read_as_it_was_saved(fixture: TableFixture) -> None:
     ("call", "act"),
     [
         pytest.param("Query", lambda fixture: fixture.scan.last_sent_before(NOW, Cursor(AUDIENCE)), id="query"),
+        pytest.param("Query", lambda fixture: list(fixture.scan.counts(AUDIENCE)), id="count"),
+        pytest.param("DescribeTable", lambda fixture: fixture.scan.approximate_rows(), id="number of rows"),
         pytest.param("GetItem", lambda fixture: fixture.checkpoint.position(), id="position"),
         pytest.param("PutItem", lambda fixture: fixture.checkpoint.save({}), id="new position"),
     ],

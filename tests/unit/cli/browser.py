@@ -1,4 +1,4 @@
-"""A browser whose user allows everything: opens the consent page of Amazon's stand-in and presses a button.
+"""A browser for tests: opens the consent page of Amazon's sandbox and presses Allow, or another button.
 
 Also a command, for the environment variable BROWSER: `python tests/unit/cli/browser.py ADDRESS`.
 """
@@ -19,11 +19,11 @@ class _Form(HTMLParser):
         self.fields: dict[str, str] = {}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.action = told["action"]
+            self.action = attributes["action"]
         elif tag == "input":
-            self.fields[told["name"]] = told["value"]
+            self.fields[attributes["name"]] = attributes["value"]
 
 
 def answer(address: str, button: str = "allow", *, follow: bool = True) -> requests.Response:

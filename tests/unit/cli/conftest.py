@@ -1,4 +1,4 @@
-"""The operator's command against the local AWS and Amazon's stand-in, without processes of their own."""
+"""The operator's command against the local AWS and Amazon's sandbox, all within the process of the tests."""
 
 import io
 import json
@@ -19,27 +19,18 @@ from audience_sync.messages import pack
 from cli.screen import Screen
 from cli.session import Session
 from cli.stack import Stack
-from local import aws, resources
-from local.amazon.app import build_app as build_amazon
-from local.amazon.exchange import SANDBOX
+from local import resources
 from local.sqs.queues import SqsQueues
-from local.template import REGION, Template
+from local.template import Template
+from tests.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY, build_sandbox, local_aws
 from tests.servers import Served, serve
 
-CLIENT_ID, CLIENT_SECRET = "client-1", "made-up-client-secret"
-EVENT_KEY = "event-key-for-the-tests-1"
-AUDIENCE = Audience(
-    audience_id="418273650912345678",
-    name="Lapsed premium buyers",
-    country="US",
-    advertiser_id="590071284455661234",
-    computation_key="lapsed_premium_buyers",
-)
+CLIENT_ID, CLIENT_SECRET = CREDENTIALS["clientId"], CREDENTIALS["clientSecret"]
 NOW = 1_800_000_000.0  # epoch seconds
 
 
 class RefreshOnly:
-    """As much of Lambda as an operator uses: the refresh function, and that all functions are there."""
+    """The part of Lambda that the command uses: invoking refresh, and reading whether functions are active."""
 
     def __init__(self, login: Login, token: JsonSecret) -> None:
         self._login = login
@@ -54,8 +45,8 @@ class RefreshOnly:
 
 
 @dataclass
-class Simulation:
-    """A stack, what is in it, and a session on it."""
+class Deployment:
+    """A stack on this machine, and what tests put into it and read from it."""
 
     stack: Stack
     queues: SqsQueues
@@ -65,35 +56,32 @@ class Simulation:
     questions: list[str] = field(default_factory=list)
 
     def session(self, *, as_json: bool = False, yes: bool = False, now: float | None = None) -> Session:
-        """A session whose operator gives `answers`, one after the other."""
+        """Return a session whose operator gives `answers`, one after the other."""
         screen = Screen(as_json=as_json, assume_yes=yes, answers=self._answer)
         return Session(screen, lambda: self.stack, now=time.time if now is None else lambda: now)
 
     def secret(self, logical_id: str) -> dict[str, Any]:
         text = self.stack.service("secretsmanager").get_secret_value(SecretId=self.stack[logical_id])["SecretString"]
-        told: dict[str, Any] = json.loads(text)
-        return told
+        value: dict[str, Any] = json.loads(text)
+        return value
 
     def put_secret(self, logical_id: str, value: dict[str, Any]) -> None:
         text = json.dumps(value)
         self.stack.service("secretsmanager").put_secret_value(SecretId=self.stack[logical_id], SecretString=text)
 
     def connect(self) -> None:
-        """Be connected already."""
-        self.put_secret(
-            "CredentialsSecret",
-            {"clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET, "refreshToken": "Atzr|made-up-refresh"},
-        )
+        """Store the authorization that the sandbox accepts."""
+        self.put_secret("CredentialsSecret", CREDENTIALS)
 
     def list_audience(self, audience: Audience = AUDIENCE) -> None:
         table = AudienceTable(self.stack.service("dynamodb"), self.stack["AudienceTable"], time.monotonic)
         table.put(audience, created=7)
 
-    def park(self, *changes: MembershipChange, reason: str = "request_rejected", at: float = NOW, **story: Any) -> None:
+    def park(self, *changes: MembershipChange, reason: str = "request_rejected", at: float = NOW, **more: Any) -> None:
         """Put a dead letter for each change, as the worker does."""
         for body in (pack([change])[0] for change in changes):
-            told = {"reason": reason, "status": 400, "detail": "refused", "attempts": 1, "lastAt": round(at * 1000)}
-            self.send("DeadLetterQueue", json.dumps(json.loads(body) | {"failure": told | story}))
+            failure = {"reason": reason, "status": 400, "detail": "refused", "attempts": 1, "lastAt": round(at * 1000)}
+            self.send("DeadLetterQueue", json.dumps(json.loads(body) | {"failure": failure | more}))
 
     def send(self, logical_id: str, body: str) -> None:
         self.stack.service("sqs").send_message(QueueUrl=self.stack[logical_id], MessageBody=body)
@@ -122,39 +110,21 @@ def change(
 
 @pytest.fixture(scope="session")
 def amazon() -> Iterator[Served]:
-    def build() -> Any:
-        app = build_amazon(
-            client_id=CLIENT_ID, client_secret=CLIENT_SECRET, refresh_token="Atzr|made-up-refresh", job_delay=0.0
-        )
-        app[SANDBOX].seed(
-            int(AUDIENCE.audience_id),
-            {
-                "name": AUDIENCE.name,
-                "description": "",
-                "countryCode": "US",
-                "targetResource": {"advertiserId": 590071284455661234},
-                "metadata": {"externalAudienceId": "lapsed"},
-            },
-        )
-        return app
-
-    with serve(build) as served:
+    with serve(build_sandbox) as served:
         yield served
 
 
 @pytest.fixture
-def simulation(amazon: Served) -> Iterator[Simulation]:
+def deployment(amazon: Served) -> Iterator[Deployment]:
     requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
-    queues = SqsQueues(time.time)
-    with serve(lambda: aws.build_app(queues, region=REGION)) as served:
-        template = Template.load()
-        secrets: dict[str, dict[str, Any]] = {
-            "IngestSecret": {"eventKey": EVENT_KEY, "previousEventKey": "", "other": "kept"},
-            "CredentialsSecret": {"clientId": "", "clientSecret": "", "refreshToken": "", "other": "kept"},
-            "TokenSecret": {"accessToken": "", "expiresAt": 0},
-        }
-        resources.create(template, served.url, secrets)
-        yield Simulation(_stack(template, served.url, amazon.url), queues, template, amazon.url)
+    secrets: dict[str, dict[str, Any]] = {
+        "IngestSecret": {"eventKey": EVENT_KEY, "previousEventKey": "", "other": "kept"},
+        "CredentialsSecret": {"clientId": "", "clientSecret": "", "refreshToken": "", "other": "kept"},
+        "TokenSecret": {"accessToken": "", "expiresAt": 0},
+    }
+    with local_aws(secrets) as served:
+        stack = _stack(served.template, served.url, amazon.url)
+        yield Deployment(stack, served.queues, served.template, amazon.url)
 
 
 def _stack(template: Template, aws_url: str, amazon_url: str) -> Stack:
@@ -171,7 +141,7 @@ def _stack(template: Template, aws_url: str, amazon_url: str) -> Stack:
         login = Login(requests.Session(), hosts.login, credentials, time.time)
         return RefreshOnly(login, JsonSecret(manager, names["TokenSecret"], time.monotonic))
 
-    # `local` only says that nothing more can be looked up; nobody listens there.
+    # A local stack looks nothing up in CloudFormation; no server listens on this port.
     return Stack("tests", client, "http://127.0.0.1:9", hosts, {"Region": "NA"}, 0, "http://127.0.0.1:9", names)
 
 
@@ -182,5 +152,5 @@ type Json = Callable[[], Any]
 
 @pytest.fixture
 def printed(capsys: pytest.CaptureFixture[str]) -> Json:
-    """The JSON document that a command printed."""
+    """Return the JSON document that a command printed."""
     return lambda: json.loads(capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""Writes the reference part of docs/cli.md from the command itself: `python -m tests.unit.cli.reference`."""
+"""Generates the reference section of docs/cli.md from the command: `python -m tests.unit.cli.reference`."""
 
 import re
 from collections.abc import Iterator

@@ -53,15 +53,15 @@ def test_a_stack_named_on_the_command_line_goes_before_a_local_one_of_the_enviro
     monkeypatch.setattr("cli.stack.deployed", deployed)
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")
     assert "Nothing answers" in run("status").output
-    assert "AUDIENCE_SYNC_LOCAL does not count" in run("status", "--stack", "prod").output
+    assert "AUDIENCE_SYNC_LOCAL is ignored" in run("status", "--stack", "prod").output
     assert named == ["prod"]
     assert run("status", "--stack", "prod", "--local", "http://127.0.0.1:9").exit_code == 2
 
 
 def test_with_json_an_error_is_json_too() -> None:
     result = run("status", "--json", "--local", "http://127.0.0.1:9")
-    told = json.loads(result.stdout)["error"]
-    assert (told["exitCode"], result.exit_code) == (5, 5)
+    error = json.loads(result.stdout)["error"]
+    assert (error["exitCode"], result.exit_code) == (5, 5)
 
 
 def test_an_unknown_option_is_wrong_usage() -> None:
@@ -70,4 +70,4 @@ def test_an_unknown_option_is_wrong_usage() -> None:
 
 def test_the_documentation_describes_the_command_as_it_is() -> None:
     documented = DOCUMENT.read_text(encoding="utf-8").partition(HEADING)[2]
-    assert documented == reference(), "write it anew: python -m tests.unit.cli.reference"
+    assert documented == reference(), "update it: python -m tests.unit.cli.reference"

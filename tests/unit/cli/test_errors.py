@@ -1,11 +1,13 @@
-"""Every failure becomes a sentence, a remedy and an exit code, and never repeats a value."""
+"""Every failure becomes a sentence, a remedy and an exit code, and never contains a value that was sent."""
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 
 from audience_sync.errors import (
     AccessDenied,
+    AuthorizationRefused,
     InvalidMapping,
+    NotConnected,
     NotFound,
     RequestRejected,
     Throttled,
@@ -16,7 +18,7 @@ from cli.errors import FAILED, NOT_CONFIRMED, NOT_THERE, TRY_LATER, USAGE, NotCo
 
 
 def refused(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "for arn:aws:iam::1:user/someone"}}, "GetSecretValue")
+    return ClientError({"Error": {"Code": code, "Message": "for arn:aws:iam::1:user/jane"}}, "GetSecretValue")
 
 
 @pytest.mark.parametrize(
@@ -26,8 +28,8 @@ def refused(code: str) -> ClientError:
         pytest.param(RequestRejected("m", status=400), FAILED, id="refused by Amazon"),
         pytest.param(AccessDenied("m", status=403), FAILED, id="no access"),
         pytest.param(NotFound("m", status=404), NOT_THERE, id="unknown to Amazon"),
-        pytest.param(TokenUnavailable("m", reason="not_connected"), NOT_THERE, id="not connected"),
-        pytest.param(TokenUnavailable("m", reason="authorization_refused"), NOT_THERE, id="authorization ended"),
+        pytest.param(NotConnected("m"), NOT_THERE, id="not connected"),
+        pytest.param(AuthorizationRefused("m"), NOT_THERE, id="authorization ended"),
         pytest.param(TokenUnavailable("m"), TRY_LATER, id="no token now"),
         pytest.param(Throttled("m"), TRY_LATER, id="throttled"),
         pytest.param(Unavailable("m"), TRY_LATER, id="ours unavailable"),
@@ -43,8 +45,36 @@ def refused(code: str) -> ClientError:
         pytest.param(ZeroDivisionError("secret"), FAILED, id="a bug"),
     ],
 )
-def test_scripts_can_tell_failures_apart(error: Exception, exit_code: int) -> None:
+def test_failures_have_different_exit_codes(error: Exception, exit_code: int) -> None:
     assert explained(error).exit_code == exit_code
+
+
+def behind(cause: Exception) -> Unavailable:
+    """Return the error that an adapter raises because of another."""
+    try:
+        try:
+            raise cause
+        except type(cause):
+            raise Unavailable("the audience table does not answer") from None
+    except Unavailable as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "exit_code", "sentence"),
+    [
+        pytest.param(refused("AccessDeniedException"), FAILED, "does not allow you to call", id="not allowed"),
+        pytest.param(refused("ResourceNotFoundException"), NOT_THERE, "found no such resource", id="not there"),
+        pytest.param(refused("InternalServerError"), TRY_LATER, "table does not answer", id="unknown code"),
+        pytest.param(NoCredentialsError(), NOT_THERE, "no AWS credentials", id="no AWS credentials"),
+        pytest.param(KeyError("m"), TRY_LATER, "table does not answer", id="not from AWS"),
+    ],
+)
+def test_an_unavailable_table_is_explained_by_the_aws_error_behind_it(
+    cause: Exception, exit_code: int, sentence: str
+) -> None:
+    failure = explained(behind(cause))
+    assert (failure.exit_code, sentence in str(failure)) == (exit_code, True)
 
 
 @pytest.mark.parametrize(
@@ -53,12 +83,12 @@ def test_scripts_can_tell_failures_apart(error: Exception, exit_code: int) -> No
     ids=["AWS", "other", "bug"],
 )
 def test_no_message_repeats_what_was_sent(error: Exception) -> None:
-    told = explained(error)
-    assert "someone" not in f"{told} {told.remedy}"
-    assert "Atzr" not in f"{told} {told.remedy}"
+    failure = explained(error)
+    assert "jane" not in f"{failure} {failure.remedy}"
+    assert "Atzr" not in f"{failure} {failure.remedy}"
 
 
-def test_a_bug_is_reported_by_its_place_not_by_a_traceback() -> None:
+def test_a_bug_is_reported_by_its_location_without_a_traceback() -> None:
     with pytest.raises(ValueError, match="12x") as raised:
         int("12x")
     assert f"{__name__}:" in explained(raised.value).remedy

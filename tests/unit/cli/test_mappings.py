@@ -1,4 +1,4 @@
-"""Mappings: checked before they are stored, never over somebody else's, tried without sending."""
+"""Mappings: checked before they are stored, never stored over a newer version, tried without sending."""
 
 import json
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 
 from audience_sync.aws.audience_table import MAPPINGS_KEY
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.mapping_config import first_of
+from audience_sync.segment.mapping_config import first_passing
 from cli.errors import AlreadyReported, NotConfirmed, OperatorError, WrongUsage
 from cli.mappings import apply, check, plain, show, try_
 from cli.screen import Screen
 from cli.session import Session
-from tests.unit.cli.conftest import Json, Simulation
+from tests.unit.cli.conftest import Deployment, Json
 
 EVENTS = Path(__file__).parents[3] / "events" / "segment"
 MAPPING = {"name": "Mine", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
@@ -25,26 +25,26 @@ def written(tmp_path: Path, document: Any) -> Path:
     return file
 
 
-def test_what_show_prints_can_be_applied(simulation: Simulation, tmp_path: Path, printed: Json) -> None:
-    show(simulation.session(as_json=True))
+def test_what_show_prints_can_be_applied(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
+    show(deployment.session(as_json=True))
     document = printed()
     assert document["version"] == 0
-    apply(simulation.session(as_json=True), written(tmp_path, document))
+    apply(deployment.session(as_json=True), written(tmp_path, document))
     assert printed() == {"version": 1, "mappings": 1}
-    show(simulation.session(as_json=True))
+    show(deployment.session(as_json=True))
     assert printed() == document | {"version": 1}
 
 
-def test_mappings_of_an_overtaken_version_are_refused(simulation: Simulation, tmp_path: Path) -> None:
-    apply(simulation.session(), written(tmp_path, {"version": 0, "mappings": [MAPPING]}))
+def test_mappings_made_from_an_older_version_are_refused(deployment: Deployment, tmp_path: Path) -> None:
+    apply(deployment.session(), written(tmp_path, {"version": 0, "mappings": [MAPPING]}))
     with pytest.raises(OperatorError, match="made from version 0, and 1 is in force"):
-        apply(simulation.session(), written(tmp_path, {"version": 0, "mappings": []}))
+        apply(deployment.session(), written(tmp_path, {"version": 0, "mappings": []}))
 
 
-def test_a_bare_list_replaces_whatever_is_in_force(simulation: Simulation, tmp_path: Path, printed: Json) -> None:
-    apply(simulation.session(as_json=True), written(tmp_path, [MAPPING]))
+def test_a_list_without_a_version_replaces_any_version(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
+    apply(deployment.session(as_json=True), written(tmp_path, [MAPPING]))
     assert printed()["version"] == 1
-    apply(simulation.session(as_json=True), written(tmp_path, [MAPPING | {"name": "Other"}]))
+    apply(deployment.session(as_json=True), written(tmp_path, [MAPPING | {"name": "Other"}]))
     assert printed() == {"version": 2, "mappings": 1}
 
 
@@ -58,87 +58,87 @@ UNREADABLE = [
 REFUSED = {"version": 3, "mappings": [MAPPING | {"trigger": "type ="}]}
 
 
-def store(simulation: Simulation, document: Any) -> None:
+def store(deployment: Deployment, document: Any) -> None:
     """Write what is stored by hand."""
     held = document if set(document) <= {"S", "M"} else {"S": json.dumps(document)}
     item = {"audienceId": {"S": MAPPINGS_KEY}, "document": held}
-    simulation.stack.service("dynamodb").put_item(TableName=simulation.stack["AudienceTable"], Item=item)
+    deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["AudienceTable"], Item=item)
 
 
 @pytest.mark.parametrize("held", UNREADABLE)
 def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
-    simulation: Simulation, tmp_path: Path, printed: Json, held: dict[str, Any]
+    deployment: Deployment, tmp_path: Path, printed: Json, held: dict[str, Any]
 ) -> None:
-    store(simulation, held)
-    with pytest.raises(OperatorError, match="What is stored is unreadable") as caught:
-        show(simulation.session())
+    store(deployment, held)
+    with pytest.raises(OperatorError, match="The stored mappings are unreadable") as caught:
+        show(deployment.session())
     assert "audience-sync mappings apply" in caught.value.remedy
-    simulation.answers = ["y"]
-    apply(simulation.session(as_json=True), written(tmp_path, {"version": 7, "mappings": [MAPPING]}))
-    assert "unreadable and would be written anew" in simulation.questions[0]
+    deployment.answers = ["y"]
+    apply(deployment.session(as_json=True), written(tmp_path, {"version": 7, "mappings": [MAPPING]}))
+    assert "unreadable and would be replaced" in deployment.questions[0]
     assert printed() == {"version": 1, "mappings": 1}
-    show(simulation.session(as_json=True))
+    show(deployment.session(as_json=True))
     assert printed()["version"] == 1
 
 
-def test_an_unreadable_document_stays_unless_that_is_confirmed(simulation: Simulation, tmp_path: Path) -> None:
-    store(simulation, {"S": "{not json"})
-    simulation.answers = ["n"]
+def test_an_unreadable_document_stays_unless_that_is_confirmed(deployment: Deployment, tmp_path: Path) -> None:
+    store(deployment, {"S": "{not json"})
+    deployment.answers = ["n"]
     with pytest.raises(NotConfirmed):
-        apply(simulation.session(), written(tmp_path, [MAPPING]))
-    assert simulation.session().audiences.mappings() == "{not json"
+        apply(deployment.session(), written(tmp_path, [MAPPING]))
+    assert deployment.session().audiences.mappings() == "{not json"
 
 
-def test_an_unreadable_document_that_somebody_has_repaired_meanwhile_is_not_overwritten(
-    simulation: Simulation, tmp_path: Path
+def test_an_unreadable_document_that_was_replaced_meanwhile_is_not_overwritten(
+    deployment: Deployment, tmp_path: Path
 ) -> None:
-    store(simulation, {"S": "{not json"})
+    store(deployment, {"S": "{not json"})
 
     def repair(question: str) -> str:
-        store(simulation, {"version": 1, "mappings": []})
+        store(deployment, {"version": 1, "mappings": []})
         return "y" if question else ""
 
-    session = Session(Screen(answers=repair), lambda: simulation.stack)
+    session = Session(Screen(answers=repair), lambda: deployment.stack)
     with pytest.raises(OperatorError, match="another version is in force"):
         apply(session, written(tmp_path, [MAPPING]))
     assert json.loads(session.audiences.mappings() or "") == {"version": 1, "mappings": []}
 
 
 @pytest.mark.parametrize("version", ["x", -1, True, None, 1.5])
-def test_a_version_that_is_none_counts_as_zero(
-    simulation: Simulation, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: Any
+def test_a_version_that_is_not_a_number_counts_as_zero(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: Any
 ) -> None:
-    store(simulation, {"version": version, "mappings": [MAPPING]})
-    show(simulation.session(as_json=True))
+    store(deployment, {"version": version, "mappings": [MAPPING]})
+    show(deployment.session(as_json=True))
     seen = capsys.readouterr()
     assert "counts as 0" in seen.err
-    apply(simulation.session(as_json=True), written(tmp_path, json.loads(seen.out)))
+    apply(deployment.session(as_json=True), written(tmp_path, json.loads(seen.out)))
     assert json.loads(capsys.readouterr().out)["version"] == 1
 
 
-def test_a_refused_document_is_shown_with_what_is_wrong_mended_and_applied(
-    simulation: Simulation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store(simulation, REFUSED)
+    store(deployment, REFUSED)
     with pytest.raises(AlreadyReported):
-        show(simulation.session(as_json=True))
+        show(deployment.session(as_json=True))
     seen = capsys.readouterr()
     assert 'mapping "Mine": trigger' in seen.err
     assert "mappings apply" in seen.err
     document = json.loads(seen.out)
     assert document == REFUSED
     document["mappings"][0]["trigger"] = MAPPING["trigger"]
-    apply(simulation.session(as_json=True), written(tmp_path, document))
+    apply(deployment.session(as_json=True), written(tmp_path, document))
     assert json.loads(capsys.readouterr().out) == {"version": 4, "mappings": 1}
 
 
 def test_a_stored_list_of_mappings_is_in_force_without_a_version(
-    simulation: Simulation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store(simulation, {"S": json.dumps([MAPPING])})
-    show(simulation.session())
+    store(deployment, {"S": json.dumps([MAPPING])})
+    show(deployment.session())
     assert "Version 0." in capsys.readouterr().out
-    apply(simulation.session(as_json=True), written(tmp_path, [MAPPING]))
+    apply(deployment.session(as_json=True), written(tmp_path, [MAPPING]))
     assert json.loads(capsys.readouterr().out)["version"] == 1
 
 
@@ -146,66 +146,64 @@ def test_a_stored_list_of_mappings_is_in_force_without_a_version(
     ("directive", "text"),
     [
         pytest.param({"@path": "$.userId"}, "$.userId", id="path"),
-        pytest.param(first_of("blank", "$.a", "$.b", "$.c"), "$.a, else $.b, else $.c", id="first of several"),
+        pytest.param(first_passing("blank", "$.a", "$.b", "$.c"), "$.a, else $.b, else $.c", id="first of several"),
         pytest.param("US", '"US"', id="constant"),
         pytest.param({"@template": "{{userId}}"}, '{"@template": "{{userId}}"}', id="anything else, as it is"),
     ],
 )
-def test_directives_are_written_for_people(directive: Any, text: str) -> None:
+def test_directives_are_formatted_for_people(directive: Any, text: str) -> None:
     assert plain(directive) == text
 
 
-def test_a_wrong_mapping_is_never_stored(simulation: Simulation, tmp_path: Path) -> None:
+def test_a_wrong_mapping_is_never_stored(deployment: Deployment, tmp_path: Path) -> None:
     file = written(tmp_path, [MAPPING | {"trigger": "type ="}])
     for act in (check, apply):
         with pytest.raises(InvalidMapping, match='mapping "Mine": trigger'):
-            act(simulation.session(), file)
-    assert simulation.session().audiences.mappings() is None
+            act(deployment.session(), file)
+    assert deployment.session().audiences.mappings() is None
 
 
-def test_a_file_that_is_no_json_is_wrong_usage(simulation: Simulation, tmp_path: Path) -> None:
+def test_a_file_that_is_not_json_is_wrong_usage(deployment: Deployment, tmp_path: Path) -> None:
     file = tmp_path / "mappings.json"
     file.write_text("{", encoding="utf-8")
     with pytest.raises(WrongUsage):
-        check(simulation.session(), file)
+        check(deployment.session(), file)
 
 
-def test_switching_everything_off_asks(simulation: Simulation, tmp_path: Path) -> None:
-    simulation.answers = ["y"]
-    apply(simulation.session(), written(tmp_path, [MAPPING | {"enabled": False}]))
-    assert "every event would be ignored" in simulation.questions[0]
+def test_switching_everything_off_asks(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.answers = ["y"]
+    apply(deployment.session(), written(tmp_path, [MAPPING | {"enabled": False}]))
+    assert "every event would be ignored" in deployment.questions[0]
 
 
-def test_an_event_is_tried_and_nothing_sent(simulation: Simulation, printed: Json) -> None:
-    simulation.list_audience()
-    try_(simulation.session(as_json=True), EVENTS / "01-track-entered-full-pii.json")
-    told = printed()
-    assert (told["accepted"], told["rejections"]) == (1, [])
-    record = told["changes"][0]["record"]
+def test_an_event_is_tried_and_nothing_sent(deployment: Deployment, printed: Json) -> None:
+    deployment.list_audience()
+    try_(deployment.session(as_json=True), EVENTS / "01-track-entered-full-pii.json")
+    result = printed()
+    assert (result["accepted"], result["rejections"]) == (1, [])
+    record = result["changes"][0]["record"]
     assert record["action"] == "CREATE"
     assert set(record["hashedPII"][0]) >= {"email", "phone"}
-    assert simulation.bodies("ChangeQueue") == []
+    assert deployment.bodies("ChangeQueue") == []
 
 
-def test_nothing_of_a_tried_event_is_shown_in_the_clear(
-    simulation: Simulation, capsys: pytest.CaptureFixture[str]
-) -> None:
-    simulation.list_audience()
-    try_(simulation.session(), EVENTS / "01-track-entered-full-pii.json")
+def test_a_tried_event_is_never_shown_in_clear_text(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.list_audience()
+    try_(deployment.session(), EVENTS / "01-track-entered-full-pii.json")
     shown = "".join(capsys.readouterr()).lower()
     assert "example.com" not in shown
     assert "seattle" not in shown
 
 
-def test_a_rejected_event_says_why_and_fails(simulation: Simulation, capsys: pytest.CaptureFixture[str]) -> None:
-    simulation.list_audience()
+def test_a_rejected_event_says_why_and_fails(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.list_audience()
     with pytest.raises(AlreadyReported):
-        try_(simulation.session(), EVENTS / "07-track-missing-userid.json")
+        try_(deployment.session(), EVENTS / "07-track-missing-userid.json")
     assert "member_id_missing" in capsys.readouterr().out
 
 
-def test_another_file_of_mappings_can_be_tried(simulation: Simulation, tmp_path: Path, printed: Json) -> None:
-    simulation.list_audience()
+def test_another_file_of_mappings_can_be_tried(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
+    deployment.list_audience()
     nothing = written(tmp_path, [MAPPING | {"trigger": 'type = "group"'}])
-    try_(simulation.session(as_json=True), EVENTS / "01-track-entered-full-pii.json", mappings=nothing)
+    try_(deployment.session(as_json=True), EVENTS / "01-track-entered-full-pii.json", mappings=nothing)
     assert printed()["ignored"] == 1

@@ -1,4 +1,4 @@
-"""One member: what is known of them, and forgetting them everywhere."""
+"""One member: what is known about them, and erasing them everywhere."""
 
 import time
 from dataclasses import replace
@@ -8,67 +8,68 @@ import pytest
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.membership import MembershipChange
 from cli.errors import NotConfirmed, NotThere, WrongUsage
-from cli.member import forget, show
-from tests.unit.cli.conftest import AUDIENCE, Json, Simulation, change
+from cli.member import erase, show
+from tests.aws_fixtures import AUDIENCE
+from tests.unit.cli.conftest import Deployment, Json, change
 
 OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")
 
 
 @pytest.fixture(autouse=True)
-def listed(simulation: Simulation) -> None:
-    simulation.list_audience()
-    simulation.list_audience(OTHER)
+def listed(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.list_audience(OTHER)
 
 
-def record(simulation: Simulation, change: MembershipChange) -> None:
-    """Note a change as the worker does."""
-    table = MembershipTable(simulation.stack.service("dynamodb"), simulation.stack["MembershipTable"], time.time, 900)
+def record(deployment: Deployment, change: MembershipChange) -> None:
+    """Record a change as the worker does."""
+    table = MembershipTable(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], time.time, 900)
     table.record([change])
 
 
-def test_a_member_is_shown_with_what_was_sent(simulation: Simulation, printed: Json) -> None:
-    record(simulation, change("m1", at=1_000))
-    record(simulation, change("m1", at=2_000, exits=True))
-    simulation.park(change("m1", exits=True, at=2_000), reason="not_found")
-    show(simulation.session(as_json=True), "lapsed_premium_buyers", "m1")
-    told = printed()
-    assert (told["action"], told["at"], told["messageId"]) == ("DELETE", 2_000, "message-m1")
-    assert told["identifiers"] == [{"email": "0" * 64}]
-    assert abs(told["toldAt"] / 1000 - time.time()) < 60
-    assert [letter["reason"] for letter in told["parked"]] == ["not_found"]
+def test_a_member_is_shown_with_what_was_sent(deployment: Deployment, printed: Json) -> None:
+    record(deployment, change("m1", at=1_000))
+    record(deployment, change("m1", at=2_000, exits=True))
+    deployment.park(change("m1", exits=True, at=2_000), reason="not_found")
+    show(deployment.session(as_json=True), "lapsed_premium_buyers", "m1")
+    shown = printed()
+    assert (shown["action"], shown["at"], shown["messageId"]) == ("DELETE", 2_000, "message-m1")
+    assert shown["identifiers"] == [{"email": "0" * 64}]
+    assert abs(shown["lastSentAt"] / 1000 - time.time()) < 60
+    assert [each["reason"] for each in shown["parked"]] == ["not_found"]
 
 
-def test_a_member_may_be_known_from_a_dead_letter_alone(simulation: Simulation, printed: Json) -> None:
-    simulation.park(change("m1"))
-    show(simulation.session(as_json=True), AUDIENCE.audience_id, "m1")
+def test_a_member_may_be_known_from_a_dead_letter_alone(deployment: Deployment, printed: Json) -> None:
+    deployment.park(change("m1"))
+    show(deployment.session(as_json=True), AUDIENCE.audience_id, "m1")
     assert len(printed()["parked"]) == 1
 
 
-def test_a_stranger_is_not_there(simulation: Simulation) -> None:
+def test_an_unknown_member_is_not_found(deployment: Deployment) -> None:
     with pytest.raises(NotThere):
-        show(simulation.session(), AUDIENCE.audience_id, "nobody")
+        show(deployment.session(), AUDIENCE.audience_id, "unknown")
 
 
-def test_forgetting_sends_an_exit_to_every_audience(simulation: Simulation, printed: Json) -> None:
-    record(simulation, change("m1"))
-    simulation.park(change("m1"))
-    forget(simulation.session(as_json=True, yes=True, now=5.0), "m1")
+def test_erasing_sends_an_exit_to_every_audience(deployment: Deployment, printed: Json) -> None:
+    record(deployment, change("m1"))
+    deployment.park(change("m1"))
+    erase(deployment.session(as_json=True, yes=True, now=5.0), "m1")
     assert printed() == {"audiences": 2, "knownIn": 1, "deadLetters": 1}
-    sent = simulation.bodies("ChangeQueue")
+    sent = deployment.bodies("ChangeQueue")
     assert sorted(body["audienceId"] for body in sent) == [AUDIENCE.audience_id, "5"]
     for body in sent:
         (exit_,) = body["changes"]
         assert (exit_["at"], exit_["erase"], exit_["record"]["action"]) == (5_000, True, "DELETE")
-        assert body["replay"] is True  # no event was accepted for it
+        assert body["replay"] is True  # it comes from no accepted event
 
 
-def test_nobody_is_forgotten_unasked(simulation: Simulation) -> None:
-    simulation.answers = ["n"]
+def test_erasing_asks_first(deployment: Deployment) -> None:
+    deployment.answers = ["n"]
     with pytest.raises(NotConfirmed):
-        forget(simulation.session(), "m1")
-    assert simulation.bodies("ChangeQueue") == []
+        erase(deployment.session(), "m1")
+    assert deployment.bodies("ChangeQueue") == []
 
 
-def test_an_address_is_no_external_user_id(simulation: Simulation) -> None:
+def test_an_email_address_is_not_an_external_user_id(deployment: Deployment) -> None:
     with pytest.raises(WrongUsage):
-        forget(simulation.session(yes=True), "maya@example.com")
+        erase(deployment.session(yes=True), "maya@example.com")

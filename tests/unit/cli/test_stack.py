@@ -70,8 +70,8 @@ def test_an_unknown_stack_is_not_there_and_the_remedy_names_the_option() -> None
     assert "--stack" in error.value.remedy
 
 
-def test_somebody_elses_stack_is_not_taken_for_ours() -> None:
-    with pytest.raises(NotThere, match="not one of Audience Sync"):
+def test_a_stack_of_another_product_is_refused() -> None:
+    with pytest.raises(NotThere, match="not an Audience Sync stack"):
         deployed("mine", lambda _: CloudFormation(outputs={}))
 
 

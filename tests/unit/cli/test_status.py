@@ -1,4 +1,4 @@
-"""Status: the sums, wherever they come from, and what is said of them."""
+"""Status: the counts of a deployed or local stack, and the sentences about them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from moto import mock_aws
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_DELIVERED
 from cli.stack import Stack
-from cli.status import Counts, Depth, cloud_counts, judged, settled
+from cli.status import Counts, Depth, audit_progress, cloud_counts, summarize
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 DAY = 86_400.0  # seconds
@@ -54,38 +54,38 @@ def test_the_last_hours_can_be_counted_alone(cloudwatch: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "queue", "verdict"),
+    ("counts", "queue", "sentence"),
     [
-        pytest.param(Counts(accepted=3, delivered=1, superseded=1, parked=1), 0, "Every accepted", id="settled"),
-        pytest.param(Counts(accepted=3, delivered=1), 1, "2 changes in 1 message of", id="waiting"),
+        pytest.param(Counts(accepted=3, delivered=1, superseded=1, parked=1), 0, "Every accepted", id="completed"),
+        pytest.param(Counts(accepted=3, delivered=1), 1, "2 changes waiting in 1 message of", id="waiting"),
         pytest.param(
             Counts(accepted=3, delivered=1),
             0,
-            "2 changes without an end",
+            "2 changes not completed",
             id="missing or lagging",
         ),
-        pytest.param(Counts(accepted=1, delivered=2), 0, "More changes ended", id="too many"),
+        pytest.param(Counts(accepted=1, delivered=2), 0, "More changes completed", id="too many"),
         pytest.param(Counts(accepted=3, delivered=1, unaccounted=2), 0, "2 changes unaccounted for", id="a gap"),
         pytest.param(Counts(accepted=3, delivered=3, unaccounted=1), 0, "1 change unaccounted for", id="hidden else"),
     ],
 )
-def test_the_verdict_says_whether_changes_are_accounted_for(counts: Counts, queue: int, verdict: str) -> None:
-    assert verdict in judged(counts, Depth(queue, 0, 0))
+def test_one_sentence_says_whether_changes_are_accounted_for(counts: Counts, queue: int, sentence: str) -> None:
+    assert sentence in summarize(counts, Depth(queue, 0, 0))
 
 
 @pytest.mark.parametrize(
-    ("closed", "sentence"),
+    ("until", "sentence"),
     [
-        pytest.param(None, "nothing settled yet; the audit runs every hour", id="the audit has not run"),
-        pytest.param(round(NOW), "settled up to 2026-03-04 09:30:00Z, 2 unaccounted for", id="up to a time"),
+        pytest.param(None, "not completed yet; it runs every hour", id="the audit has not run"),
+        pytest.param(round(NOW), "completed up to 2026-03-04 09:30:00Z, 2 unaccounted for", id="up to a time"),
     ],
 )
-def test_how_far_the_accounts_are_settled_is_said_in_words(closed: int | None, sentence: str) -> None:
-    assert settled(closed, Counts(unaccounted=2)) == sentence
+def test_the_progress_of_the_audit_is_a_sentence(until: int | None, sentence: str) -> None:
+    assert audit_progress(until, Counts(unaccounted=2)) == sentence
 
 
 @given(st.tuples(*[st.integers(0, 10**9)] * 4))
-def test_accepted_is_always_the_sum_of_its_ends(numbers: tuple[int, int, int, int]) -> None:
+def test_accepted_is_always_the_sum_of_the_other_counts(numbers: tuple[int, int, int, int]) -> None:
     accepted, delivered, superseded, parked = numbers
     counts = Counts(accepted=accepted, delivered=delivered, superseded=superseded, parked=parked)
     assert counts.accepted == counts.delivered + counts.superseded + counts.parked + counts.waiting

@@ -10,21 +10,21 @@ from local.counters import KEPT, Counters
 
 def metric(*names: str, sets: int = 1, **values: Any) -> str:
     """One line of the embedded metric format, as Powertools prints it; every dimension set repeats the names."""
-    told = [{"Namespace": "AudienceSync", "Metrics": [{"Name": name, "Unit": "Count"} for name in names]}] * sets
-    return json.dumps({"_aws": {"Timestamp": 1_700_000_000_000, "CloudWatchMetrics": told}} | values)
+    directives = [{"Namespace": "AudienceSync", "Metrics": [{"Name": name, "Unit": "Count"} for name in names]}] * sets
+    return json.dumps({"_aws": {"Timestamp": 1_700_000_000_000, "CloudWatchMetrics": directives}} | values)
 
 
 def test_the_values_of_a_metric_add_up_over_lines_and_functions() -> None:
     counters = Counters()
-    counters.tell("IngestFunction", metric("EventsAccepted", EventsAccepted=[1.0, 2.0]))
-    counters.tell("WorkerFunction", metric("EventsAccepted", "UploadsSent", EventsAccepted=4, UploadsSent=[1.0]))
+    counters.add("IngestFunction", metric("EventsAccepted", EventsAccepted=[1.0, 2.0]))
+    counters.add("WorkerFunction", metric("EventsAccepted", "UploadsSent", EventsAccepted=4, UploadsSent=[1.0]))
     assert counters.totals == {"EventsAccepted": 7, "UploadsSent": 1}
     assert not counters.lines
 
 
 def test_a_metric_in_two_dimension_sets_counts_once() -> None:
     counters = Counters()
-    counters.tell("f", metric("EventsAccepted", sets=2, EventsAccepted=[3.0]))
+    counters.add("f", metric("EventsAccepted", sets=2, EventsAccepted=[3.0]))
     assert counters.totals["EventsAccepted"] == 3
 
 
@@ -42,12 +42,12 @@ def test_a_metric_in_two_dimension_sets_counts_once() -> None:
 )
 def test_what_is_no_metric_is_a_log_line(line: str) -> None:
     counters = Counters()
-    counters.tell("f", line)
+    counters.add("f", line)
     assert (list(counters.lines), counters.totals) == ([("f", line)], {})
 
 
 def test_only_the_latest_lines_are_kept() -> None:
     counters = Counters()
     for number in range(KEPT + 5):
-        counters.tell("f", str(number))
+        counters.add("f", str(number))
     assert (len(counters.lines), counters.lines[0], counters.lines[-1]) == (KEPT, ("f", "5"), ("f", str(KEPT + 4)))

@@ -20,7 +20,7 @@ print("imported")
 
 def lambda_handler(event, context):
     match event["do"]:
-        case "tell":
+        case "report":
             return {"pid": os.getpid(), "event": event, "environment": dict(os.environ), "id": context.aws_request_id,
                     "milliseconds": context.get_remaining_time_in_millis(), "arn": context.invoked_function_arn}
         case "print":
@@ -51,7 +51,7 @@ def run(tmp_path: Path) -> Callable[..., None]:
     def start(test: Test, *, timeout: float = TIMEOUT, handler: str = "handler.lambda_handler") -> None:
         async def all_of_it() -> None:
             lines: list[str] = []
-            function = Function("F", tmp_path, handler, timeout, 128, {})
+            function = Function("F", tmp_path, handler, timeout, {})
             functions = Functions({"F": function}, {"F": {"COLOUR": "blue"}}, lambda _, line: lines.append(line))
             try:
                 await test(functions, lines)
@@ -84,7 +84,7 @@ def test_a_handler_gets_event_environment_and_context(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the developer's own")
 
     async def test(functions: Functions, _: list[str]) -> None:
-        event = {"do": "tell", "text": "Zoë", "big": "x" * 3_000_000}
+        event = {"do": "report", "text": "Zoë", "big": "x" * 3_000_000}
         first, second = [await functions.invoke("F", event) for _ in range(2)]
         assert first["event"] == event
         assert first["environment"]["COLOUR"] == "blue"
@@ -146,7 +146,7 @@ def test_a_process_that_ended_while_idle_costs_no_invocation(run: Callable[..., 
     async def test(functions: Functions, _: list[str]) -> None:
         pid = await functions.invoke("F", {"do": "pid"})
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: not functions.environments("F")[0].is_alive)
+        await until(lambda: not functions._idle["F"][0].is_alive)
         assert await functions.invoke("F", {"do": "pid"}) != pid
 
     run(test)
@@ -175,7 +175,7 @@ def test_invocations_at_once_get_a_process_each_and_the_processes_are_used_again
     run(test)
 
 
-def test_an_invocation_runs_on_when_its_caller_goes_away_and_nobody_gets_its_answer(
+def test_an_invocation_runs_on_when_its_caller_hangs_up_and_no_other_gets_its_answer(
     run: Callable[..., None],
 ) -> None:
     async def test(functions: Functions, _: list[str]) -> None:
@@ -185,10 +185,10 @@ def test_an_invocation_runs_on_when_its_caller_goes_away_and_nobody_gets_its_ans
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
         assert functions.running == 1
-        answer = await functions.invoke("F", {"do": "tell"})
-        assert answer["event"] == {"do": "tell"}
+        answer = await functions.invoke("F", {"do": "report"})
+        assert answer["event"] == {"do": "report"}
         await until(lambda: functions.running == 0)
-        assert len(functions.environments("F")) == 2
+        assert len(functions._idle["F"]) == 2
 
     run(test)
 
@@ -196,7 +196,7 @@ def test_an_invocation_runs_on_when_its_caller_goes_away_and_nobody_gets_its_ans
 def test_closing_ends_every_process_also_those_at_work(run: Callable[..., None]) -> None:
     async def test(functions: Functions, _: list[str]) -> None:
         await functions.warm("F", 2)
-        pids = [environment.process.pid for environment in functions.environments("F")]
+        pids = [environment.process.pid for environment in functions._idle["F"]]
         at_work = asyncio.create_task(functions.invoke("F", {"do": "sleep", "seconds": 20}))
         await asyncio.sleep(0.1)
         async with asyncio.timeout(10):
@@ -207,12 +207,12 @@ def test_closing_ends_every_process_also_those_at_work(run: Callable[..., None])
     run(test, timeout=30)
 
 
-def test_a_handler_that_cannot_be_imported_is_told_and_leaves_nothing_behind(run: Callable[..., None]) -> None:
+def test_a_handler_that_cannot_be_imported_is_reported_and_leaves_no_process(run: Callable[..., None]) -> None:
     async def test(functions: Functions, lines: list[str]) -> None:
         for _ in range(2):
             with pytest.raises(FunctionError, match="cannot be imported"):
                 await functions.invoke("F", {"do": "pid"})
         assert "ModuleNotFoundError: No module named 'no_such_module'" in lines
-        assert (functions.running, functions.environments("F")) == (0, [])
+        assert (functions.running, functions._idle["F"]) == (0, [])
 
     run(test, handler="broken.lambda_handler")

@@ -9,7 +9,7 @@ from local.amazon import ledger
 from local.amazon.app import build_app
 from local.amazon.audiences import Audience, AudienceIds
 from local.amazon.exchange import SANDBOX
-from local.amazon.jobs import Agenda
+from local.amazon.jobs import Scheduler
 from local.amazon.records import Record
 from tests.unit.local.sandbox_bodies import AUDIENCE
 
@@ -33,22 +33,22 @@ def test_the_oldest_requests_are_forgotten_and_still_counted() -> None:
     assert [entry.n for entry in requests.since(0)][:1] == [6]
 
 
-def test_the_agenda_keeps_to_the_order_of_time_however_late_it_is_looked_at() -> None:
+def test_the_scheduler_keeps_to_the_order_of_time_however_late_it_runs() -> None:
     happened: list[tuple[str, float]] = []
-    agenda = Agenda()
+    scheduler = Scheduler()
 
     def first(now: float) -> None:
         happened.append(("first", now))
-        agenda.at(15.0, 0.0, lambda later: happened.append(("follows from the first", later)))
+        scheduler.at(15.0, 0.0, lambda later: happened.append(("follows from the first", later)))
 
-    agenda.at(20.0, 0.0, lambda now: happened.append(("last", now)))
-    agenda.at(10.0, 0.0, first)
-    agenda.catch_up(100.0)
+    scheduler.at(20.0, 0.0, lambda now: happened.append(("last", now)))
+    scheduler.at(10.0, 0.0, first)
+    scheduler.run_due(100.0)
     assert happened == [("first", 10.0), ("follows from the first", 15.0), ("last", 20.0)]
 
 
 def test_sizes_stay_right_through_additions_removals_and_expiry() -> None:
-    audience = Audience(1, "Lapsed buyers", "", "US", 5, None, {"ttl": 100}, "identifiers", match_share=0.5)
+    audience = Audience(1, "Lapsed buyers", "", "US", 5, None, {"ttl": 100}, match_share=0.5)
     for step in range(200):
         user, digest = f"m{step % 17}", f"{step * 2654435761 % 2**32:08x}".ljust(64, "0")
         action: Literal["CREATE", "DELETE"] = "DELETE" if step % 5 == 0 else "CREATE"

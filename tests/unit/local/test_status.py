@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from local.counters import Counters
-from local.people import Person, audience_event
+from local.sample_profiles import Person, audience_event
 from local.stack import EXAMPLE, Options, Stack
 from local.status.page import PAGE, content_security_policy
 from local.template import ROOT
@@ -39,8 +39,8 @@ def stack() -> Iterator[Stack]:
 def numbers(stack: Stack) -> dict[str, Any]:
     answer = requests.get(stack.urls["status"], headers={"Accept": "application/json"}, timeout=60)
     assert answer.headers["Content-Type"].startswith("application/json")
-    told: dict[str, Any] = answer.json()
-    return told
+    shown: dict[str, Any] = answer.json()
+    return shown
 
 
 def example(name: str) -> bytes:
@@ -55,8 +55,8 @@ def send(stack: Stack, body: bytes) -> None:
 def settled(stack: Stack, before: dict[str, Any], *, accepted: int, rejected: int = 0) -> dict[str, Any]:
     """Wait until so many more changes are accepted, every change has ended, and so many more events are rejected."""
 
-    def is_settled(told: dict[str, Any]) -> bool:
-        state = told["state"]
+    def is_settled(shown: dict[str, Any]) -> bool:
+        state = shown["state"]
         counted = (state["accepted"] - before["accepted"], state["rejected"] - before["rejected"])
         # A function's counts are known here a little after its answer.
         return bool(counted == (accepted, rejected) and state["quiescent"] and not state["waiting"])
@@ -80,22 +80,22 @@ def test_a_change_of_the_script_changes_the_policy() -> None:
     assert content_security_policy(edited) != content_security_policy(SOURCE)
 
 
-def test_an_event_that_went_through_is_told_at_every_station(stack: Stack) -> None:
+def test_an_event_that_went_through_is_counted_at_every_step(stack: Stack) -> None:
     before = numbers(stack)
     about = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
     send(stack, json.dumps(audience_event(Person(1), enters=True, at=datetime.now(UTC), **about)).encode())
     send(stack, example("07-track-missing-userid.json"))
-    told = settled(stack, before["state"], accepted=1, rejected=1)
-    assert told["state"]["waiting"] == 0, "accepted is what was delivered, superseded and parked"
-    more = {name: told["state"][name] - before["state"][name] for name in ("delivered", "rejected", "deadLetters")}
+    shown = settled(stack, before["state"], accepted=1, rejected=1)
+    assert shown["state"]["waiting"] == 0, "accepted is what was delivered, superseded and parked"
+    more = {name: shown["state"][name] - before["state"][name] for name in ("delivered", "rejected", "deadLetters")}
     assert more == {"delivered": 1, "rejected": 1, "deadLetters": 0}
-    assert told["rejections"] == [{"reason": "member_id_missing", "times": 1}]
-    assert told["counts"]["EventsAccepted"] - before["counts"].get("EventsAccepted", 0) == 1
-    audience = told["amazon"]["audiences"][0]
+    assert shown["rejections"] == [{"reason": "member_id_missing", "times": 1}]
+    assert shown["counts"]["EventsAccepted"] - before["counts"].get("EventsAccepted", 0) == 1
+    audience = shown["amazon"]["audiences"][0]
     assert (audience["name"], audience["id"], audience["size"]) == ("Lapsed premium buyers", "418273650912345678", 1)
-    upload = next(each for each in told["amazon"]["requests"] if each["path"] == "/amc/audiences/records")
+    upload = next(each for each in shown["amazon"]["requests"] if each["path"] == "/amc/audiences/records")
     assert (upload["status"], upload["audienceId"], upload["records"]) == (202, audience["id"], 1)
-    assert any(line["text"].startswith("event rejected reason=member_id_missing") for line in told["log"])
+    assert any(line["text"].startswith("event rejected reason=member_id_missing") for line in shown["log"])
 
 
 def test_a_refused_change_lies_in_the_dead_letters_with_its_reason(stack: Stack) -> None:
@@ -104,11 +104,11 @@ def test_a_refused_change_lies_in_the_dead_letters_with_its_reason(stack: Stack)
     before = numbers(stack)["state"]
     requests.put(faults, json=[rule], timeout=60)
     send(stack, example("02-track-exited-full-pii.json"))
-    told = settled(stack, before, accepted=1)
+    shown = settled(stack, before, accepted=1)
     requests.delete(faults, timeout=60)
-    assert [told["state"][name] - before[name] for name in ("parked", "deadLetters")] == [1, 1]
-    assert told["deadLetters"][0]["reason"] == "request_rejected"
-    assert told["amazon"]["requests"][0]["status"] == 400
+    assert [shown["state"][name] - before[name] for name in ("parked", "deadLetters")] == [1, 1]
+    assert shown["deadLetters"][0]["reason"] == "request_rejected"
+    assert shown["amazon"]["requests"][0]["status"] == 400
 
 
 def test_no_secret_is_in_the_page_or_in_the_numbers(stack: Stack) -> None:
@@ -131,7 +131,7 @@ def test_every_example_that_is_offered_exists(stack: Stack) -> None:
 
 
 def test_a_log_line_stays_text_whatever_it_looks_like(stack: Stack) -> None:
-    stack.counters.tell("IngestFunction", "<script>alert(1)</script>")
+    stack.counters.add("IngestFunction", "<script>alert(1)</script>")
     newest = numbers(stack)["log"][0]
     assert (newest["function"], newest["text"]) == ("ingest", "<script>alert(1)</script>")
 
@@ -155,11 +155,11 @@ def metric(second: int, **values: int) -> str:
     return json.dumps({"_aws": about, **{name: [value] for name, value in values.items()}})
 
 
-def test_the_history_tells_what_each_second_brought() -> None:
+def test_the_history_counts_by_second() -> None:
     counters = Counters()
-    counters.tell("IngestFunction", metric(1000, EventsAccepted=3, EventsIgnored=1))
-    counters.tell("IngestFunction", metric(1000, EventsAccepted=2))
-    counters.tell("IngestFunction", metric(1002, EventsAccepted=7))
+    counters.add("IngestFunction", metric(1000, EventsAccepted=3, EventsIgnored=1))
+    counters.add("IngestFunction", metric(1000, EventsAccepted=2))
+    counters.add("IngestFunction", metric(1002, EventsAccepted=7))
     assert counters.history(("EventsAccepted", "EventsIgnored"), until=1003, seconds=4) == [0, 6, 0, 7]
     assert counters.totals["EventsAccepted"] == 12
 
@@ -167,20 +167,20 @@ def test_the_history_tells_what_each_second_brought() -> None:
 def test_the_history_forgets_what_is_long_ago() -> None:
     counters = Counters()
     for second in range(1000, 3000):
-        counters.tell("IngestFunction", metric(second, EventsAccepted=1))
+        counters.add("IngestFunction", metric(second, EventsAccepted=1))
     assert sum(counters.history(("EventsAccepted",), until=3000, seconds=2000)) == 600
 
 
 def test_reasons_are_added_up_by_function() -> None:
     counters = Counters()
-    counters.tell("IngestFunction", json.dumps({"message": "events rejected", "by_reason": {"consent_missing": 2}}))
-    counters.tell("IngestFunction", json.dumps({"message": "events rejected", "by_reason": {"consent_missing": 1}}))
-    counters.tell("WorkerFunction", json.dumps({"message": "not everything delivered", "by_reason": {"no_access": 1}}))
+    counters.add("IngestFunction", json.dumps({"message": "events rejected", "by_reason": {"consent_missing": 2}}))
+    counters.add("IngestFunction", json.dumps({"message": "events rejected", "by_reason": {"consent_missing": 1}}))
+    counters.add("WorkerFunction", json.dumps({"message": "not everything delivered", "by_reason": {"no_access": 1}}))
     assert counters.reasons == {"IngestFunction": {"consent_missing": 3}, "WorkerFunction": {"no_access": 1}}
 
 
 @pytest.mark.parametrize("line", ['{"by_reason": 1}', '{"by_reason": {"a": "b"}}', '{"by_reason"', '{"_aws": 1}', "["])
 def test_a_line_of_another_shape_is_a_line_like_any_other(line: str) -> None:
     counters = Counters()
-    counters.tell("IngestFunction", line)
-    assert (list(counters.lines), counters.told) == ([("IngestFunction", line)], 1)
+    counters.add("IngestFunction", line)
+    assert (list(counters.lines), counters.line_count) == ([("IngestFunction", line)], 1)

@@ -28,7 +28,6 @@ Resources:
     Type: AWS::Serverless::Function
     Properties:
       CodeUri: functions/taker/
-      MemorySize: 512
       Environment: { Variables: { QUEUE: !Ref Work, ARN: !GetAtt Work.Arn } }
       Events:
         Take: { Type: HttpApi, Properties: { Method: post, Path: /v1/things } }
@@ -123,10 +122,8 @@ def test_a_resource_without_its_condition_is_not_there(template: Template) -> No
 def test_functions_take_from_globals_what_they_do_not_say(template: Template) -> None:
     taker = {"LEVEL": "INFO", "QUEUE": {"Ref": "Work"}, "ARN": {"Fn::GetAtt": ["Work", "Arn"]}}
     assert template.functions() == {
-        "Taker": Function("Taker", ROOT / "functions/taker", "handler.lambda_handler", 7.0, 512, taker),
-        "Clock": Function(
-            "Clock", ROOT / "functions/clock", "clock.tick", 90.0, 128, {"LEVEL": "INFO", "QUEUE": "none"}
-        ),
+        "Taker": Function("Taker", ROOT / "functions/taker", "handler.lambda_handler", 7.0, taker),
+        "Clock": Function("Clock", ROOT / "functions/clock", "clock.tick", 90.0, {"LEVEL": "INFO", "QUEUE": "none"}),
     }
     assert template.resolve(taker) == {"LEVEL": "INFO", "QUEUE": "http://queue/work", "ARN": "arn:work"}
 

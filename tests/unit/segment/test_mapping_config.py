@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
+from audience_sync.fields import FIELDS
 from audience_sync.segment.mapping_config import (
     DEFAULT_MAPPING,
-    FIELDS,
     MAX_MAPPINGS,
     CompiledMapping,
     Mapping,
@@ -26,13 +26,13 @@ def written(name: str = "Entered", **changes: Any) -> dict[str, Any]:
     return {"name": name, "trigger": 'type = "track"', "fields": FIELD} | changes
 
 
-def event(name: str) -> dict[str, Any]:
+def example(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
     return found
 
 
-def default_fields_of(told: dict[str, Any]) -> dict[str, Any]:
-    return CompiledMapping(DEFAULT_MAPPING, compile_trigger(DEFAULT_MAPPING.trigger)).fields_of(told)
+def default_fields_of(event: dict[str, Any]) -> dict[str, Any]:
+    return CompiledMapping(DEFAULT_MAPPING, compile_trigger(DEFAULT_MAPPING.trigger)).fields_of(event)
 
 
 @pytest.mark.parametrize("document", [[written()], {"mappings": [written()]}, {"version": 3, "mappings": [written()]}])
@@ -41,10 +41,11 @@ def test_a_document_is_a_list_or_an_object_that_holds_it(document: Any) -> None:
 
 
 def test_every_field_of_a_record_can_be_mapped() -> None:
-    fields = {name: {"@path": f"$.{name}"} for name in FIELDS}
+    values = {field.name: f"a {field.name}" for field in FIELDS}
+    fields = {name: {"@path": f"$.{name}"} for name in values}
     [mapping] = parse_mappings([written(fields=fields)], compile_trigger)
     compiled = CompiledMapping(mapping, compile_trigger(mapping.trigger))
-    assert compiled.fields_of({name: name for name in FIELDS}) == {name: name for name in FIELDS}
+    assert compiled.fields_of(values) == values
 
 
 def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
@@ -93,13 +94,13 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
             id="a template without its directive",
         ),
         pytest.param(
-            [written(fields={"external_user_id": "everyone"})],
-            'mapping "Entered": fields.external_user_id: the same for everybody; give a directive',
+            [written(fields={"external_user_id": "all"})],
+            'mapping "Entered": fields.external_user_id: the same for every member; give a directive',
             id="one member id for all",
         ),
         pytest.param(
             [written(fields=FIELD | {"email": {"@case": {"operator": "lower", "value": {"@literal": "A@B.CO"}}}})],
-            "fields.email: the same for everybody",
+            "fields.email: the same for every member",
             id="one e-mail address for all, in disguise",
         ),
         pytest.param(
@@ -124,7 +125,13 @@ def test_a_wrong_document_is_refused_with_name_position_and_remedy(document: Any
     assert words in str(refusal.value)
 
 
-def test_what_may_be_the_same_for_everybody_is_taken() -> None:
+@pytest.mark.parametrize("name", [field.name for field in FIELDS if field.personal])
+def test_a_personal_field_must_not_be_the_same_for_every_member(name: str) -> None:
+    with pytest.raises(InvalidMapping, match=f"fields.{name}: the same for every member"):
+        parse_mappings([written(fields=FIELD | {name: "a constant"})], compile_trigger)
+
+
+def test_what_may_be_the_same_for_every_member_is_taken() -> None:
     constant = {"country": "DE", "audience_id": "418273650912345678", "city": "Bonn", "state": "NW", "tcf": "CPx"}
     [mapping] = parse_mappings([written(fields=FIELD | constant)], compile_trigger)
     assert CompiledMapping(mapping, compile_trigger(mapping.trigger)).fields_of({"userId": "cust_1"}) == {
@@ -133,7 +140,7 @@ def test_what_may_be_the_same_for_everybody_is_taken() -> None:
     }
 
 
-def test_the_trigger_is_judged_by_whoever_knows_triggers() -> None:
+def test_the_trigger_is_checked_by_the_function_that_is_passed() -> None:
     def refuse(_: str) -> None:
         raise InvalidTrigger("no such thing; leave it out", position=4)
 
@@ -160,12 +167,12 @@ def test_a_compiled_mapping_applies_where_its_trigger_holds() -> None:
 
 
 def test_the_default_mapping_is_a_mapping_like_any_other() -> None:
-    told = {"name": DEFAULT_MAPPING.name, "trigger": DEFAULT_MAPPING.trigger, "fields": DEFAULT_MAPPING.fields}
-    assert parse_mappings([told], compile_trigger) == (DEFAULT_MAPPING,)
+    entry = {"name": DEFAULT_MAPPING.name, "trigger": DEFAULT_MAPPING.trigger, "fields": DEFAULT_MAPPING.fields}
+    assert parse_mappings([entry], compile_trigger) == (DEFAULT_MAPPING,)
 
 
 def test_the_default_mapping_reads_a_track_event() -> None:
-    assert default_fields_of(event("01-track-entered-full-pii")) == {
+    assert default_fields_of(example("01-track-entered-full-pii")) == {
         "external_user_id": "cust_48121",
         "audience_id": "418273650912345678",
         "email": "maya.okafor@example.com",
@@ -180,7 +187,7 @@ def test_the_default_mapping_reads_a_track_event() -> None:
 
 
 def test_the_default_mapping_reads_an_identify_event() -> None:
-    assert default_fields_of(event("03-identify-true")) == {
+    assert default_fields_of(example("03-identify-true")) == {
         "external_user_id": "cust_48121",
         "email": "maya.okafor@example.com",
         "phone": "+12065550142",
@@ -189,8 +196,8 @@ def test_the_default_mapping_reads_an_identify_event() -> None:
     }
 
 
-def test_the_default_mapping_reads_consent_and_leaves_the_ip_address_alone() -> None:
-    found = default_fields_of(event("09-track-eu-with-consent"))
+def test_the_default_mapping_reads_consent_and_does_not_map_the_ip_address() -> None:
+    found = default_fields_of(example("09-track-eu-with-consent"))
     assert {name: found[name] for name in ("amzn_ad_storage", "amzn_user_data", "tcf", "gpp")} == {
         "amzn_ad_storage": "GRANTED",
         "amzn_user_data": "GRANTED",
@@ -201,11 +208,13 @@ def test_the_default_mapping_reads_consent_and_leaves_the_ip_address_alone() -> 
 
 
 @pytest.mark.parametrize(
-    ("told", "field", "expected"),
+    ("event", "field", "expected"),
     [
         pytest.param({"properties": {"firstName": "Ada"}}, "first_name", "Ada", id="camelCase"),
         pytest.param({"traits": {"lastName": "Byron"}}, "last_name", "Byron", id="camelCase, identify"),
-        pytest.param({"properties": {"first_name": "", "firstName": "Ada"}}, "first_name", "Ada", id="empty gives way"),
+        pytest.param(
+            {"properties": {"first_name": "", "firstName": "Ada"}}, "first_name", "Ada", id="empty: next path"
+        ),
         pytest.param(
             {"properties": {"email": "b@x.de"}, "context": {"traits": {"email": "a@x.de"}}},
             "email",
@@ -221,8 +230,8 @@ def test_the_default_mapping_reads_consent_and_leaves_the_ip_address_alone() -> 
             {"traits": {"address": {"street": "Am Hof 1"}}}, "address", "Am Hof 1", id="address object: street"
         ),
         pytest.param({"traits": {"address": "Am Hof 1"}}, "address", "Am Hof 1", id="address text"),
-        pytest.param({"properties": {"amznUserData": False}}, "amzn_user_data", False, id="a no is an answer"),
+        pytest.param({"properties": {"amznUserData": False}}, "amzn_user_data", False, id="false is a value"),
     ],
 )
-def test_the_default_mapping_finds_what_segments_would_miss(told: dict[str, Any], field: str, expected: Any) -> None:
-    assert default_fields_of(told)[field] == expected
+def test_the_default_mapping_finds_what_segments_would_miss(event: dict[str, Any], field: str, expected: Any) -> None:
+    assert default_fields_of(event)[field] == expected

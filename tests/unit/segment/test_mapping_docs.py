@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from audience_sync.fields import FIELDS, MappedField
 from audience_sync.segment.directives import compiler, texts, values
 from audience_sync.segment.mapping import DIRECTIVES, resolve
 from audience_sync.segment.mapping_config import (
     DEFAULT_MAPPING,
     DEFAULT_TRIGGER,
-    FIELDS,
     MAX_MAPPINGS,
     MAX_NAME,
     parse_mappings,
@@ -54,11 +54,20 @@ def test_every_directive_has_a_line() -> None:
     assert shown == set(DIRECTIVES) - {"@liquid"}
 
 
-def test_the_fields_and_the_default_mapping_are_those_of_the_code() -> None:
-    told = {row[0].strip("`"): re.findall(r"`(\$[^`]*)`", row[2]) if len(row) > 2 else [] for row in table("Fields")}
-    assert set(told) == set(FIELDS)
-    mapped = {name: list(dict.fromkeys(paths_of(field))) for name, field in DEFAULT_MAPPING.fields.items()}
-    assert {name: paths for name, paths in told.items() if paths} == mapped
+def test_every_field_has_a_row_and_every_row_a_field() -> None:
+    assert [row[0] for row in table("Fields")] == [f"`{field.name}`" for field in FIELDS]
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_a_row_has_the_default_paths_or_the_reason_why_there_are_none(field: MappedField) -> None:
+    [(meaning, default)] = [row[1:] for row in table("Fields") if row[0] == f"`{field.name}`"]
+    paths = list(dict.fromkeys(paths_of(DEFAULT_MAPPING.fields.get(field.name))))
+    assert meaning
+    assert re.findall(r"`(\$[^`]*)`", default) == paths
+    assert paths or re.fullmatch(r"nothing: \w.*", default)
+
+
+def test_the_default_trigger_is_that_of_the_code() -> None:
     assert f"`{DEFAULT_TRIGGER}`" in DOCUMENT
 
 

@@ -46,10 +46,10 @@ ENTERED = {
         pytest.param('!match(event, "*Exited") and match (event , "Aud*")', True, id="functions"),
         pytest.param('context.personas.computation_class = "audience"', True, id="a deep field"),
         pytest.param(r'properties.first\ name = "Ada"', True, id="a name with a blank"),
-        pytest.param(r'properties.tags.\0 = "new"', True, id="a place in a list"),
+        pytest.param(r'properties.tags.\0 = "new"', True, id="a list position"),
         pytest.param(r"properties.tags.\1.id = 7", True, id="a field in a list"),
         pytest.param(r"properties.tags.\2 = null", True, id="beyond a list"),
-        pytest.param(r"properties.tags.\00 = null", True, id="not how a place is written"),
+        pytest.param(r"properties.tags.\00 = null", True, id="not how a position is written"),
         pytest.param("traits.email = null", True, id="an object that is missing"),
         pytest.param('context.personas.computation_class.x != "audience"', True, id="below a text there is nothing"),
     ],
@@ -147,7 +147,7 @@ def reading(trigger: str) -> Predicate | InvalidTrigger:
 
 
 @given(st.one_of(st.text(max_size=60), SCRAPPY.map(" ".join), SCRAPPY.map("".join)))
-def test_any_text_has_a_meaning_or_is_refused_at_a_place_in_it(text: str) -> None:
+def test_any_text_has_a_meaning_or_is_refused_at_a_position_in_it(text: str) -> None:
     read = reading(text)
     if isinstance(read, InvalidTrigger):
         assert 0 <= read.position <= len(text)
@@ -189,7 +189,7 @@ def written(node: Condition | Group, *, inside: bool = False) -> str:
 
 
 def ends_early(group: Condition | Group, outside: Group) -> bool:
-    """Tell whether the engine would take a part of the group for a part of the level outside, with another meaning."""
+    """Whether the engine would take a part of the group for a part of the level outside, with another meaning."""
     if isinstance(group, Condition) or group.word == outside.word:
         return False
     conditions = [part for part in group.parts[:-1] if isinstance(part, Condition)]

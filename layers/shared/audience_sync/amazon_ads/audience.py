@@ -1,6 +1,6 @@
-"""From the settings of an audience to the bodies that create and change it at Amazon, and back from a report. Pure.
+"""Makes the bodies that create and change an audience at Amazon from its settings, and reads Amazon's report. Pure.
 
-What each setting may hold, and what is said where it holds something else, stands in form.py.
+What each setting may hold, and the message where it holds something else, is in audience_settings.py.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.membership import Audience
 
 MIN_NAME = 10  # characters
-LONGER_NAME = "Segment audience {}"  # what a shorter name becomes; from one character on it is long enough
+LONGER_NAME = "Segment audience {}"  # what a shorter name becomes; long enough from one character on
 
 
 @dataclass(frozen=True, slots=True)
 class NewAudience:
-    """An audience that Amazon would take. Exactly one of advertiser and connection is set."""
+    """An audience that Amazon would accept. Exactly one of advertiser and connection is set."""
 
     name: str
     description: str
@@ -31,11 +31,11 @@ class NewAudience:
     ttl: int | None = None  # seconds a member stays; 0 empties the audience
     fee: Fee | None = None
     dsp: bool = False
-    renew: bool = False  # tell Amazon again who is in, before the ttl runs out
+    renew: bool = False  # re-send active members before their ttl expires
     computation_key: str | None = None
-    told_name: str = ""  # Segment's
-    told_external_id: bool = True  # else it was derived
-    told: frozenset[str] = frozenset()  # names of the extras that were given; the rest are defaults
+    segment_name: str = ""  # as Segment sent it
+    has_own_external_id: bool = True  # given in the extras; otherwise derived from name and target
+    given_fields: frozenset[str] = frozenset()  # names of the extras that were given; the rest are defaults
 
     @property
     def target(self) -> str:
@@ -53,13 +53,13 @@ class NewAudience:
             "description": self.description,
             "countryCode": self.country,
             "targetResource": target,
-            "metadata": metadata | _changeable(self.ttl, self.fee),
+            "metadata": metadata | _changeable_metadata(self.ttl, self.fee),
         }
 
     def listed_as(self, audience_id: str) -> Audience:
-        """The audience as our table lists it, once Amazon has named it."""
-        ours = {"dsp": self.dsp or None, "renew": self.renew or None}
-        settings = _as_settings(self.description, self.ttl, self.fee, ours)
+        """The audience as our table lists it, once Amazon has given it an id."""
+        own_settings = {"dsp": self.dsp or None, "renew": self.renew or None}
+        settings = _table_settings(self.description, self.ttl, self.fee, own_settings)
         return Audience(
             audience_id,
             name=self.name,
@@ -74,30 +74,30 @@ class NewAudience:
 
 @dataclass(frozen=True, slots=True)
 class AudienceUpdate:
-    """A change of an audience: what Amazon is told, and what our table remembers."""
+    """A change of an audience: the request to Amazon, and the settings that our table keeps."""
 
-    body: dict[str, Any]  # of PUT /amc/audiences/metadata/{audienceId}; empty where Amazon need not know
+    body: dict[str, Any]  # of PUT /amc/audiences/metadata/{audienceId}; empty where nothing changes at Amazon
     settings: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class AudienceReport:
-    """What Amazon says about an audience. Fields and sizes that it does not know yet are None."""
+    """What Amazon reports about an audience. Fields and sizes that it does not know yet are None."""
 
     audience_id: str
     name: str | None = None
     description: str | None = None
     country: str | None = None
-    advertiser_id: str | None = None  # Amazon does not say what stands here for an audience of a connection
+    advertiser_id: str | None = None  # Amazon does not say what this is for an audience of a connection
     external_audience_id: str | None = None
     ttl: int | None = None
-    fees: tuple[Fee, ...] = ()  # one for each currency; none may also mean that Amazon does not tell
+    fees: tuple[Fee, ...] = ()  # one for each currency; none may also mean that Amazon does not report them
     sizes: Sizes = field(default_factory=Sizes)
 
     @classmethod
     def from_answer(cls, audience_id: str, answer: Mapping[str, Any]) -> Self:
         """Read the answer to GET /amc/audiences/metadata/{audienceId}, in which Amazon promises no field."""
-        metadata = _mapping(answer.get("metadata"))
+        metadata = _object_or_empty(answer.get("metadata"))
         return cls(
             audience_id,
             name=_text_or_none(answer.get("name")),
@@ -111,39 +111,39 @@ class AudienceReport:
         )
 
 
-def new_audience(told: Mapping[str, Any], *, max_cpm_cents: int) -> NewAudience:
+def new_audience(fields: Mapping[str, Any], *, max_cpm_cents: int) -> NewAudience:
     """Read the body of `POST /v1/audiences`: Segment's audienceName among the customer's extras.
 
     Args:
-        told: a JSON object. Fields we do not know are left alone: extras may serve other purposes, too.
+        fields: a JSON object. Fields we do not know are ignored: extras may serve other purposes, too.
         max_cpm_cents: the highest fee the operator allows; 0 for none.
 
     Raises:
         InvalidAudience: with every fault there is.
     """
-    form = SettingsReader(told, "in the extras")
-    told_name = form.name()
-    advertiser_id, connection_id = form.target()
-    external_id = form.identifier("externalAudienceId", needed=False)
-    wanted = NewAudience(
-        name=told_name if len(told_name) >= MIN_NAME else LONGER_NAME.format(told_name),
-        description=form.description(default=told_name),
-        country=form.country(),
+    reader = SettingsReader(fields, "in the extras")
+    segment_name = reader.name()
+    advertiser_id, connection_id = reader.target()
+    external_id = reader.identifier("externalAudienceId", required=False)
+    audience = NewAudience(
+        name=segment_name if len(segment_name) >= MIN_NAME else LONGER_NAME.format(segment_name),
+        description=reader.description(default=segment_name),
+        country=reader.country(),
         advertiser_id=advertiser_id,
         connection_id=connection_id,
-        external_audience_id=external_id or _derived_id(told_name, advertiser_id or connection_id or ""),
-        ttl=form.ttl(),
-        fee=form.fee(max_cpm_cents),
-        dsp=form.dsp(is_connection="connectionId" in form) or False,
-        renew=form.renew() or False,
-        computation_key=form.identifier("computationKey", needed=False) or None,
-        told_name=told_name,
-        told_external_id=bool(external_id),
-        told=form.given,
+        external_audience_id=external_id or _derived_id(segment_name, advertiser_id or connection_id or ""),
+        ttl=reader.ttl(),
+        fee=reader.fee(max_cpm_cents),
+        dsp=reader.dsp(is_connection="connectionId" in reader) or False,
+        renew=reader.renew() or False,
+        computation_key=reader.identifier("computationKey", required=False) or None,
+        segment_name=segment_name,
+        has_own_external_id=bool(external_id),
+        given_fields=reader.given,
     )
-    form.check_renew_ttl(renew=wanted.renew, ttl=wanted.ttl)
-    form.raise_if_invalid()
-    return wanted
+    reader.check_renew_ttl(renew=audience.renew, ttl=audience.ttl)
+    reader.raise_if_invalid()
+    return audience
 
 
 def audience_update(audience: Audience, changes: Mapping[str, Any], *, max_cpm_cents: int) -> AudienceUpdate:
@@ -157,44 +157,44 @@ def audience_update(audience: Audience, changes: Mapping[str, Any], *, max_cpm_c
     Raises:
         InvalidAudience: with every fault there is; Amazon changes neither name, country, target nor external id.
     """
-    form = SettingsReader(changes, "and try again")
-    form.check_changeable()
-    described = form.description(default="") if "description" in form else None
-    ttl, fee = form.ttl(), form.fee(max_cpm_cents)
-    ours = {"dsp": form.dsp(is_connection=audience.connection_id is not None), "renew": form.renew()}
-    settings = audience.settings | _as_settings(described, ttl, fee, ours)
-    form.check_renew_ttl(renew=settings.get("renew") is True, ttl=settings.get("ttl"))
-    form.raise_if_invalid()
-    metadata = _changeable(ttl, fee)
-    body: dict[str, Any] = {} if described is None else {"description": described}
+    reader = SettingsReader(changes, "and try again")
+    reader.check_changeable()
+    description = reader.description(default="") if "description" in reader else None
+    ttl, fee = reader.ttl(), reader.fee(max_cpm_cents)
+    own_settings = {"dsp": reader.dsp(is_connection=audience.connection_id is not None), "renew": reader.renew()}
+    settings = audience.settings | _table_settings(description, ttl, fee, own_settings)
+    reader.check_renew_ttl(renew=settings.get("renew") is True, ttl=settings.get("ttl"))
+    reader.raise_if_invalid()
+    metadata = _changeable_metadata(ttl, fee)
+    body: dict[str, Any] = {} if description is None else {"description": description}
     return AudienceUpdate(body | ({"metadata": metadata} if metadata else {}), settings)
 
 
-def _changeable(ttl: int | None, fee: Fee | None) -> dict[str, Any]:
-    """Lay out the metadata that create and update share. A ttl of 0 is one."""
+def _changeable_metadata(ttl: int | None, fee: Fee | None) -> dict[str, Any]:
+    """Lay out the metadata that create and update share. A ttl of 0 is a ttl."""
     metadata: dict[str, Any] = {} if ttl is None else {"ttl": ttl}
     if fee is not None:
         metadata["audienceFees"] = [{"cpmCents": fee.cpm_cents, "currency": fee.currency}]
     return metadata
 
 
-def _as_settings(
-    description: str | None, ttl: int | None, fee: Fee | None, ours: Mapping[str, bool | None]
+def _table_settings(
+    description: str | None, ttl: int | None, fee: Fee | None, own_settings: Mapping[str, bool | None]
 ) -> dict[str, Any]:
-    """Lay settings out as the list keeps them; `ours` are those that Amazon is not told."""
+    """Lay settings out as our table keeps them; `own_settings` are those that Amazon does not get."""
     price = {"cpmCents": fee.cpm_cents, "currency": fee.currency} if fee else {}
-    told = {"description": description, "ttl": ttl, **ours} | price
-    return {name: value for name, value in told.items() if value is not None}
+    settings = {"description": description, "ttl": ttl, **own_settings} | price
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _derived_id(name: str, target: str) -> str:
-    """Make an external id out of what tells audiences apart: the same for the same name and target, and readable."""
+    """Derive an external id from name and target: always the same for the same two, and readable."""
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
     digest = hashlib.sha256(f"{target}\n{name}".encode()).hexdigest()[:16]
     return "-".join(part for part in ("segment", readable, digest) if part)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _object_or_empty(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
@@ -203,12 +203,12 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def _fees(value: Any) -> tuple[Fee, ...]:
-    """Read Amazon's list of fees, as far as it is one."""
-    listed = [_mapping(each) for each in value] if isinstance(value, list) else []
-    told = [(_count(each.get("cpmCents")), _text_or_none(each.get("currency"))) for each in listed]
-    return tuple(Fee(cents, currency) for cents, currency in told if cents is not None and currency)
+    """Read Amazon's list of fees; skip what is none."""
+    listed = [_object_or_empty(each) for each in value] if isinstance(value, list) else []
+    fees = [(_count(each.get("cpmCents")), _text_or_none(each.get("currency"))) for each in listed]
+    return tuple(Fee(cents, currency) for cents, currency in fees if cents is not None and currency)
 
 
 def _count(value: Any) -> int | None:
-    """Read a number of Amazon's. Negative ones stand for "not known yet"."""
+    """Read a number from Amazon. A negative one means "not known yet"."""
     return int(value) if isinstance(value, int | float) and value >= 0 and value % 1 == 0 else None

@@ -1,7 +1,7 @@
-"""What was asked for and is not in force, where an audience was there already. Pure.
+"""Finds the settings of a creation request that the existing audience does not have. Pure.
 
-Whoever creates an audience a second time gets the first one, with the settings of then. Fields go by their names in
-the extras. What was not asked for is no difference: it may have been changed since.
+Creating an audience a second time returns the first one, with its own settings. Fields have their names in the extras.
+A field that the request leaves out is no difference: it may have been changed since.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from audience_sync.amazon_ads.audience import NewAudience
 from audience_sync.membership import Audience
 
-_ANOTHER = "Amazon never changes it; for another one create an audience under another external id"
-_COUNTRY = (
+_CREATE_ANOTHER = "Amazon never changes it; for another one create an audience under another external id"
+_LINK_COUNTRY = (
     "Amazon never changes it; `audience-sync audiences link --country` sets what counts where an event names none"
 )
 _UPDATE = "`audience-sync audiences update` changes it"
@@ -19,13 +19,13 @@ _LINK = "`audience-sync audiences link --key` changes it"
 
 
 class SettingMismatch(NamedTuple):
-    """One setting that is not as it was asked for."""
+    """One setting that is not as the request has it."""
 
     field: str
     remedy: str
 
     def as_json(self) -> dict[str, str]:
-        """The setting as an answer shows it. Its values are shown to nobody."""
+        """The setting as an answer shows it: without its values."""
         return self._asdict()
 
 
@@ -34,8 +34,8 @@ def _setting(name: str, default: Any = None) -> Callable[[Audience], Any]:
 
 
 _SETTINGS: dict[str, tuple[Callable[[Audience], Any], str]] = {  # how to read it, and how to change it
-    "audienceName": (lambda audience: audience.name, _ANOTHER),
-    "countryCode": (lambda audience: audience.country, _COUNTRY),
+    "audienceName": (lambda audience: audience.name, _CREATE_ANOTHER),
+    "countryCode": (lambda audience: audience.country, _LINK_COUNTRY),
     "description": (_setting("description"), _UPDATE),
     "ttl": (_setting("ttl"), _UPDATE),
     "cpmCents": (_setting("cpmCents"), _UPDATE),
@@ -46,11 +46,11 @@ _SETTINGS: dict[str, tuple[Callable[[Audience], Any], str]] = {  # how to read i
 }
 
 
-def mismatches(wanted: NewAudience, listed: Audience) -> tuple[SettingMismatch, ...]:
-    """Compare what was asked for with the audience that is listed. Empty where nothing differs."""
-    ours = wanted.listed_as(listed.audience_id)
+def mismatches(requested: NewAudience, listed: Audience) -> tuple[SettingMismatch, ...]:
+    """Compare a creation request with the audience that our table lists. Empty where nothing differs."""
+    expected = requested.listed_as(listed.audience_id)
     return tuple(
         SettingMismatch(name, remedy)
         for name, (read, remedy) in _SETTINGS.items()
-        if name in wanted.told and read(ours) != read(listed)
+        if name in requested.given_fields and read(expected) != read(listed)
     )

@@ -1,7 +1,7 @@
-"""The settings of an audience, as people type them into a form: read field by field, refused all at once.
+"""Reads the settings of an audience, as people type them into a form, and reports all faults at once.
 
-Numbers may come as text, and empty fields were left out. A fault names the field, what it may hold and what to do;
-it never holds what was sent. Limits are those of Amazon's API description.
+Numbers may come as text, and empty fields count as left out. A fault names the field, what it may hold and what to do;
+it never holds the value. Limits are those of Amazon's API description.
 """
 
 import re
@@ -17,10 +17,10 @@ from audience_sync.errors import InvalidAudience, SettingFault
 MAX_NAME = 128  # characters
 MAX_DESCRIPTION = 1_000  # characters
 MAX_ID = 256  # characters of ids that are not Amazon's numbers; Amazon names no limit
-MAX_TTL = 34_300_800  # seconds, 397 days; also what Amazon takes where none is given
-MIN_RENEWED_TTL = 3 * 86_400  # seconds; renewal looks once a day, and one look may fail
+MAX_TTL = 34_300_800  # seconds, 397 days; also Amazon's default
+MIN_RENEWED_TTL = 3 * 86_400  # seconds; renewal runs once a day, and one run may fail
 CURRENCIES = tuple("AED AUD CAD CNY EUR GBP INR JPY MXN SAR SEK TRY USD".split())
-_FIXED = {  # settings that Amazon never changes, with their names in the extras
+_FIXED = {  # names in the extras of settings that Amazon never changes, and what to call them
     "name": "name",
     "audienceName": "name",
     "countryCode": "country",
@@ -41,22 +41,22 @@ class Fee:
 
 
 class SettingsReader:
-    """Reads settings field by field and gathers the faults."""
+    """Reads settings field by field and collects the faults."""
 
-    def __init__(self, told: Mapping[str, Any], where: str) -> None:
-        # An empty field of a form is one that was left out. A description may be meant to be empty.
-        given = {name: value for name, value in told.items() if value is not None}
-        self._told = {name: value for name, value in given.items() if value != "" or name == "description"}
+    def __init__(self, fields: Mapping[str, Any], where: str) -> None:
+        # An empty field of a form counts as left out. Only a description may be meant to be empty.
+        given = {name: value for name, value in fields.items() if value is not None}
+        self._fields = {name: value for name, value in given.items() if value != "" or name == "description"}
         self._where = where
         self._faults: list[SettingFault] = []
 
     def __contains__(self, name: str) -> bool:
-        return name in self._told
+        return name in self._fields
 
     @property
     def given(self) -> frozenset[str]:
-        """The names of the fields that were not left out, of somebody else's fields, too."""
-        return frozenset(self._told)
+        """The names of the fields that were not left out, including those we do not know."""
+        return frozenset(self._fields)
 
     def raise_if_invalid(self) -> None:
         """Raise InvalidAudience if anything was at fault."""
@@ -65,7 +65,7 @@ class SettingsReader:
 
     def name(self) -> str:
         """Read audienceName, which Segment sends."""
-        name = _plain_text(self._told.get("audienceName"))
+        name = _plain_text(self._fields.get("audienceName"))
         if not name or len(name) > MAX_NAME:
             allowed = f"a name of 1 to {MAX_NAME} characters, none of them a control character"
             # Not cut: Amazon never changes a name, and two that differ at their end would become one.
@@ -80,39 +80,40 @@ class SettingsReader:
             self._fault("advertiserId, connectionId", allowed, f"keep the one you mean {self._where}")
             return None, None
         if "connectionId" in self:
-            return None, self.identifier("connectionId", needed=True) or None
-        advertiser_id = amazon_id(self._told["advertiserId"])
+            return None, self.identifier("connectionId", required=True) or None
+        advertiser_id = amazon_id(self._fields["advertiserId"])
         if advertiser_id is None:
             allowed = "the DSP advertiser's id, 1 to 20 digits"
             self._fault("advertiserId", allowed, f"copy it {self._where} in quotes: without, some tools round it")
         return advertiser_id, None
 
-    def identifier(self, name: str, *, needed: bool) -> str:
-        """Read an id that is a text; whole numbers through their digits. Empty where it is absent and may be."""
-        if name not in self and not needed:
+    def identifier(self, name: str, *, required: bool) -> str:
+        """Read an id that is a text; a whole number becomes its digits. Empty where it is absent and not required."""
+        if name not in self and not required:
             return ""
-        value = self._told.get(name)
+        value = self._fields.get(name)
         text = _plain_text(str(value) if type(value) is int and abs(value) < 10**MAX_ID else value)
         if not text or len(text) > MAX_ID:
             self._fault(name, f"1 to {MAX_ID} characters, none of them a control character", self._correct())
         return text or ""
 
     def description(self, *, default: str) -> str:
-        """Read description; `default` where it is absent. Empty is a description."""
+        """Read description; `default` where it is absent. It may be empty."""
         if "description" not in self:
             return default
-        text = _plain_text(self._told["description"])
+        text = _plain_text(self._fields["description"])
         if text is None or len(text) > MAX_DESCRIPTION:
             allowed = f"a text of 0 to {MAX_DESCRIPTION} characters, none of them a control character"
             self._fault("description", allowed, self._correct())
         return text or ""
 
     def country(self) -> str:
-        """Read countryCode. Amazon could do without a country, but then matches fewer people.
+        """Read countryCode. Amazon needs no country, but matches fewer people without one.
 
-        Its two codes for no country are refused: whether consent is needed, and how a phone number reads, goes by it.
+        Its two codes for no country are refused: the country decides whether consent is needed, and how a phone number
+        is read.
         """
-        code = accepted_country(self._told.get("countryCode"))
+        code = accepted_country(self._fields.get("countryCode"))
         if code is None or code in NO_COUNTRY:
             allowed = (
                 "an ISO 3166-1 alpha-2 code that Amazon takes, such as US, DE or GB; UNKNOWN and ZZ name no country"
@@ -121,10 +122,10 @@ class SettingsReader:
         return code or ""
 
     def ttl(self) -> int | None:
-        """Read ttl, in seconds. 0 is one."""
+        """Read ttl, in seconds. It may be 0."""
         if "ttl" not in self:
             return None
-        seconds = _whole_number(self._told["ttl"])
+        seconds = _whole_number(self._fields["ttl"])
         if seconds is None or seconds > MAX_TTL:
             allowed = f"a whole number of seconds from 0 to {MAX_TTL} (397 days)"
             self._fault("ttl", allowed, f"{self._correct()}, or leave it out for 397 days")
@@ -138,7 +139,7 @@ class SettingsReader:
             if name not in self:
                 self._fault(name, f"given together with {other}", f"add it {self._where}, or remove {other}")
                 return None
-        cents, currency = _whole_number(self._told["cpmCents"]), self._told["currency"]
+        cents, currency = _whole_number(self._fields["cpmCents"]), self._fields["currency"]
         if cents is None or cents > max_cpm_cents:
             allowed = f"a whole number of hundredths from 0 to {max_cpm_cents}, the ceiling of this stack"
             remedy = "leave the fee out, or have the operator raise the stack parameter MaxCpmCents"
@@ -158,29 +159,29 @@ class SettingsReader:
         return self._choice("dsp")
 
     def renew(self) -> bool | None:
-        """Read renew: whether Amazon is told again who is in, before it drops them."""
+        """Read renew: whether active members are re-sent before their ttl expires."""
         return self._choice("renew") if "renew" in self else None
 
     def check_renew_ttl(self, *, renew: bool, ttl: int | None) -> None:
-        """Note it where renewal is wanted and `ttl` (seconds; None is 397 days) leaves no room for it."""
+        """Add a fault where `renew` is on and `ttl` (seconds; None is 397 days) is too short for it."""
         if renew and ttl is not None and ttl < MIN_RENEWED_TTL:
-            allowed = f"with renew, at least {MIN_RENEWED_TTL} seconds (3 days): members are told again once a day"
+            allowed = f"with renew, at least {MIN_RENEWED_TTL} seconds (3 days): members are re-sent once a day"
             self._fault("ttl", allowed, f"raise it {self._where}, or do without renew")
 
     def check_changeable(self) -> None:
-        """Note every field that Amazon never changes or does not know."""
-        for name in sorted(self._told.keys() - set(_CHANGEABLE)):
+        """Add a fault for every field that Amazon never changes or does not know."""
+        for name in sorted(self._fields.keys() - set(_CHANGEABLE)):
             if name in _FIXED:
                 remedy = f"leave it out; for another {_FIXED[name]} create another audience"
                 self._fault(name, "nothing: Amazon does not change it", remedy)
             else:
-                shown = name if re.fullmatch(r"\w{1,40}", name, re.ASCII) else "a field of another name"
-                self._fault(shown, f"one of {', '.join(_CHANGEABLE)}", "leave it out")
-        if not self._told:
+                label = name if re.fullmatch(r"\w{1,40}", name, re.ASCII) else "a field of another name"
+                self._fault(label, f"one of {', '.join(_CHANGEABLE)}", "leave it out")
+        if not self._fields:
             self._fault(", ".join(_CHANGEABLE), "at least one of them", "say what to change")
 
     def _choice(self, name: str) -> bool | None:
-        value = self._told[name]
+        value = self._fields[name]
         wanted = {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else value
         if not isinstance(wanted, bool):
             self._fault(name, "true or false", self._correct())
@@ -195,7 +196,7 @@ class SettingsReader:
 
 
 def _plain_text(value: Any) -> str | None:
-    """Return a text with its white space tidied, None where it is none or holds what Amazon could not show."""
+    """Return a text with its white space collapsed; None where it is no text, or has control or half characters."""
     if not isinstance(value, str):
         return None
     tidy = " ".join(value.split())
@@ -203,7 +204,7 @@ def _plain_text(value: Any) -> str | None:
 
 
 def _whole_number(value: Any) -> int | None:
-    """Return a number of at least 0, also from its digits. Not from true, and not from 1.0, which was not typed so."""
+    """Return a whole number of at least 0, also from its digits; not from true, and not from a float."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
         return int(value)
     return value if type(value) is int and value >= 0 else None

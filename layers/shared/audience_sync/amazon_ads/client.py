@@ -1,8 +1,7 @@
 """The Amazon Ads calls we make. Knows the endpoints; knows nothing of Segment or of queues.
 
-All raise what an exchange raises (exchange.py): RequestRejected and its kinds where Amazon refuses,
-TransientError and its kinds where the same call can succeed later. Ids are decimal digits here, integers only within a
-body.
+All raise what an exchange raises (exchange.py): RequestRejected and its kinds where Amazon refuses, TransientError and
+its kinds where the same call can succeed later. Ids are decimal digits here, integers only within a body.
 """
 
 import json
@@ -33,11 +32,11 @@ _TERMS = "/amc/audiences/connections/terms"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The AMC terms, as they stand for the user whose authorization we hold."""
+    """The AMC terms, for the user whose authorization we hold."""
 
     accepted: bool
-    agreement: str = ""  # HTML; for reading, before a person decides
-    token: str = field(default="", repr=False)  # names the text that is accepted
+    agreement: str = ""  # HTML, for a person to read before accepting
+    token: str = field(default="", repr=False)  # identifies the text that is accepted
 
 
 class AmazonAds:
@@ -61,54 +60,56 @@ class AmazonAds:
             timeout: seconds within which the whole answer must be there.
         """
         path = "/amc/audiences/records"
-        answer = _object(self._exchange.call("POST", path, AUDIENCES, body=upload.body(), timeout=timeout))
+        answer = _require_object(self._exchange.call("POST", path, AUDIENCES, body=upload.body(), timeout=timeout))
         job_id = answer.get("jobRequestId")
         if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
             raise OutcomeUnknown("Amazon accepted the upload but gave no usable job id")
         return job_id
 
     def job(self, job_id: str) -> JobReport:
-        """Tell how the later processing of an upload stands."""
+        """Return what Amazon reports about the later processing of an upload."""
         path = f"/amc/audiences/records/{quote(job_id, safe='')}"
-        return job_report(_object(self._exchange.call("GET", path, AUDIENCES)))
+        return job_report(_require_object(self._exchange.call("GET", path, AUDIENCES)))
 
     def create_audience(self, body: dict[str, Any], *, timeout: float = READ_TIMEOUT) -> str:
-        """Create one audience and return its id. Twice makes two: no call is less repeatable."""
-        answer = _object(
-            self._exchange.call("POST", _METADATA, AUDIENCES, body=_encoded(body), timeout=timeout, repeatable=False)
+        """Create one audience and return its id. Not repeatable: a second call creates a second audience."""
+        answer = _require_object(
+            self._exchange.call("POST", _METADATA, AUDIENCES, body=_json_bytes(body), timeout=timeout, repeatable=False)
         )
         audience_id = answer.get("audienceId")
         if not isinstance(audience_id, int) or isinstance(audience_id, bool):
-            raise OutcomeUnknown("Amazon created an audience but did not say which")
+            raise OutcomeUnknown("Amazon created an audience but returned no usable id")
         return str(audience_id)
 
     def read_audience(self, audience_id: str, *, timeout: float = READ_TIMEOUT) -> AudienceReport:
         """Read one audience with its sizes. Raises NotFound where Amazon does not know it."""
         answer = self._exchange.call("GET", _path_of(audience_id), AUDIENCES, timeout=timeout)
-        return AudienceReport.from_answer(audience_id, _object(answer))
+        return AudienceReport.from_answer(audience_id, _require_object(answer))
 
     def update_audience(self, audience_id: str, body: dict[str, Any], *, timeout: float = READ_TIMEOUT) -> None:
         """Change what `audience.audience_update` allows; what the body leaves out stays."""
-        self._exchange.call("PUT", _path_of(audience_id), AUDIENCES, body=_encoded(body), timeout=timeout)
+        self._exchange.call("PUT", _path_of(audience_id), AUDIENCES, body=_json_bytes(body), timeout=timeout)
 
     def create_connection(self, body: dict[str, Any]) -> str:
         """Connect an AMC instance, a DSP advertiser, or both, and return the connection's id."""
-        answer = _object(self._exchange.call("POST", _CONNECTIONS, CONNECTIONS, body=_encoded(body), repeatable=False))
+        answer = _require_object(
+            self._exchange.call("POST", _CONNECTIONS, CONNECTIONS, body=_json_bytes(body), repeatable=False)
+        )
         connection_id = answer.get("connectionId")
         if not isinstance(connection_id, str) or not connection_id:
-            raise OutcomeUnknown("Amazon made a connection but did not say which")
+            raise OutcomeUnknown("Amazon created a connection but returned no usable id")
         return connection_id
 
     def connections(self) -> list[dict[str, Any]]:
         """List the connections, as Amazon describes them; at most 100. Their ids are strings already."""
-        listed = _object(self._exchange.call("GET", _CONNECTIONS, CONNECTIONS)).get("connections")
+        listed = _require_object(self._exchange.call("GET", _CONNECTIONS, CONNECTIONS)).get("connections")
         return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
     def delete_connection(self, connection_id: str) -> None:
         """Remove one connection.
 
         Raises:
-            InvalidRequest: the id is blank. Amazon would take that for all connections of the advertiser.
+            InvalidRequest: the id is blank. Amazon would remove all connections of the advertiser.
         """
         if not connection_id.strip():
             raise InvalidRequest("connectionId is blank; name the one connection to remove")
@@ -117,20 +118,22 @@ class AmazonAds:
 
     def terms(self) -> Terms:
         """Read the AMC terms. Until a person has accepted them, Amazon refuses uploads to AMC."""
-        answer = _object(self._exchange.call("GET", _TERMS, CONNECTIONS))
+        answer = _require_object(self._exchange.call("GET", _TERMS, CONNECTIONS))
         return Terms(
-            answer.get("hasAccepted") is True, _text(answer, "agreementContent"), _text(answer, "agreementToken")
+            answer.get("hasAccepted") is True,
+            _text_or_empty(answer, "agreementContent"),
+            _text_or_empty(answer, "agreementToken"),
         )
 
     def accept_terms(self, terms: Terms) -> None:
         """Accept the terms as they were read. Only for a person who has seen them; never as part of something else."""
         body = {"agreementToken": terms.token, "hasAccepted": True}
-        self._exchange.call("PATCH", _TERMS, CONNECTIONS, body=_encoded(body))
+        self._exchange.call("PATCH", _TERMS, CONNECTIONS, body=_json_bytes(body))
 
     def profiles(self) -> list[dict[str, Any]]:
         """List the profiles of the authorization: none where the account has nothing in this region.
 
-        The customary check of an authorization. Each keeps Amazon's fields, `profileId` as digits.
+        The usual check of an authorization. Each keeps Amazon's fields, `profileId` as digits.
         """
         answer = self._exchange.call("GET", "/v2/profiles", ACCOUNTS)
         if not isinstance(answer, list):
@@ -142,16 +145,16 @@ def _path_of(audience_id: str) -> str:
     return f"{_METADATA}/{int(audience_id)}"  # digits only: nothing else may become part of a path
 
 
-def _encoded(body: dict[str, Any]) -> bytes:
+def _json_bytes(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _object(answer: Any) -> dict[str, Any]:
+def _require_object(answer: Any) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise OutcomeUnknown("Amazon's answer is not a JSON object")
     return answer
 
 
-def _text(answer: dict[str, Any], name: str) -> str:
+def _text_or_empty(answer: dict[str, Any], name: str) -> str:
     value = answer.get(name)
     return value if isinstance(value, str) else ""

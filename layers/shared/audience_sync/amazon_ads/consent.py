@@ -1,4 +1,4 @@
-"""The consent signals of one record (`userConsent`), and when an addition may not go without them."""
+"""Builds the consent signals of one record (`userConsent`), and refuses additions that need one and have none."""
 
 import ipaddress
 import re
@@ -7,14 +7,15 @@ from typing import Any, Literal
 
 from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_country
 from audience_sync.errors import RejectedEvent
+from audience_sync.fields import CONSENT_SIGNALS
 
 ConsentPolicy = Literal["require", "pass"]
 
 MAX_SIGNAL = 16_384  # characters of a TCF or GPP string; real ones stay far below, and a record must fit its message
 
-_IAB = re.compile(r"[0-9A-Za-z_.~-]+")  # Base64 for URLs, sections and segments: no room for an address
-SIGNALS = ("amzn_user_data", "amzn_ad_storage", "tcf", "gpp", "ip")  # the fields that are read
-_AMZN = {"amzn_user_data": "amznUserData", "amzn_ad_storage": "amznAdStorage"}
+_IAB = re.compile(r"[0-9A-Za-z_.~-]+")  # Base64 for URLs, sections and segments: no @, so no e-mail address
+SIGNALS = tuple(signal.name for signal in CONSENT_SIGNALS)
+_AMAZON_NAMES = {signal.name: signal.amazon_name for signal in CONSENT_SIGNALS}
 
 
 def user_consent(fields: Mapping[str, Any], country: str | None, policy: ConsentPolicy) -> dict[str, Any]:
@@ -24,17 +25,21 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
         fields: those of SIGNALS; absent or empty ones are left out. An IP address is clear text: it is sent because
             a mapping names it, and only then.
         country: the member's country, which decides whether consent is required.
-        policy: "require" refuses an addition from the UK, the EEA or Switzerland unless somebody has consented:
+        policy: "require" refuses an addition from the UK, the EEA or Switzerland unless there is consent:
             amznUserData is granted, or there is a TCF or GPP string; "pass" leaves that to Amazon.
 
     Returns:
-        {} where there is nothing to say, else {"geo": {...}, "consent": {...}}.
+        {} where there is no signal, else {"geo": {...}, "consent": {...}}.
 
     Raises:
-        RejectedEvent: consent is missing where it is required, or denied, whatever the policy; or a signal is none.
+        RejectedEvent: consent is missing where it is required, or denied under any policy; or a signal is malformed.
     """
-    amzn = {name: value for field, name in _AMZN.items() if (value := _granted_or_denied(fields.get(field)))}
-    texts = {name: text for name in ("tcf", "gpp") if (text := _signal(name, fields.get(name)))}
+    amzn = {
+        _AMAZON_NAMES[name]: value
+        for name in ("amzn_user_data", "amzn_ad_storage")
+        if (value := _granted_or_denied(fields.get(name)))
+    }
+    texts = {_AMAZON_NAMES[name]: text for name in ("tcf", "gpp") if (text := _signal(name, fields.get(name)))}
     for name, value in amzn.items():
         if value == "DENIED":
             raise RejectedEvent("consent_denied", f"{name} denies consent; Amazon would refuse the record")
@@ -45,8 +50,9 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
             "consent_missing",
             "additions from the UK, the EEA and Switzerland need a consent signal; map amzn_user_data, tcf or gpp",
         )
-    ip_address = fields.get("ip")
-    geo = {"ipAddress": ip_address.strip()} if isinstance(ip_address, str) and _is_ip(ip_address.strip()) else {}
+    ip = fields.get("ip")
+    ip_address = ip.strip() if isinstance(ip, str) else ""
+    geo = {_AMAZON_NAMES["ip"]: ip_address} if _is_ip(ip_address) else {}
     if consent and (code := accepted_country(country)):
         geo["countryCode"] = code
     return ({"geo": geo} if geo else {}) | ({"consent": consent} if consent else {})
@@ -63,7 +69,7 @@ def _is_ip(text: str) -> bool:
 
 
 def _granted_or_denied(value: Any) -> str | None:
-    """Read one of Amazon's own signals. Only a clear yes is a yes; "unknown" and "not applicable" say nothing."""
+    """Read one of Amazon's own signals. Only a clear yes is a yes; "unknown" and "not applicable" count as absent."""
     if value is True:
         return "GRANTED"
     word = value.strip().upper() if isinstance(value, str) else value

@@ -13,7 +13,7 @@ ACCEPTED = frozenset(
     """.split()
 )
 
-# Accepted, yet no more than silence: they must not hide the country that somebody else knows.
+# Accepted, but they name no country: they must not hide the one that the extras or the audience name.
 NO_COUNTRY = frozenset({"UNKNOWN", "ZZ"})
 
 # Where an addition needs a consent signal: the UK and the EEA by Amazon's rules, Switzerland by caution.

@@ -1,6 +1,6 @@
-"""One exchange with Amazon over HTTP, and what its failure means. Knows no endpoint.
+"""Makes one HTTP exchange with Amazon and turns its failures into our errors. Knows no endpoint.
 
-Every exchange has a timeout, a bounded answer and no retry of its own, but for one repeat with a new token after a 401.
+Every exchange has a timeout, a bounded answer and no retry, except for one repeat with a new token after a 401.
 Redirects are not followed: they would carry the token elsewhere.
 """
 
@@ -14,10 +14,9 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 
-from audience_sync.amazon_ads.answer import read_within
 from audience_sync.amazon_ads.login import AccessTokens, Token
 from audience_sync.amazon_ads.redaction import redact
-from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
+from audience_sync.amazon_ads.transport import TotalTimeoutAdapter, read_within
 from audience_sync.errors import (
     AccessDenied,
     NotFound,
@@ -33,10 +32,10 @@ from audience_sync.errors import (
 CONNECT_TIMEOUT = 3.0  # seconds
 READ_TIMEOUT = 30.0  # seconds; Amazon's p99 for these calls
 MAX_ANSWER = 1_000_000  # bytes; a job's report on 10,000 records stays below
-MAX_RETRY_AFTER = 900.0  # seconds; whatever a server asks for, we look again after a quarter of an hour
+MAX_RETRY_AFTER = 900.0  # seconds; whatever a server asks for, we try again after a quarter of an hour
 _REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-amz-rid")
 _MESSAGE_KEYS = ("message", "Message", "details", "error_description", "code", "error")
-_MAY_HAVE_APPLIED = (500, 502, 504)  # a server that failed, or that nobody waited for, may have done the work
+_MAY_HAVE_APPLIED = (500, 502, 504)  # a server that failed, or whose gateway timed out, may have done the work
 
 
 class Exchange:
@@ -72,12 +71,12 @@ class Exchange:
 
         Args:
             method: of HTTP.
-            path: with query, from the host on.
+            path: what follows the host, with the query.
             media_type: of both bodies.
             body: JSON.
-            timeout: seconds within which the whole answer must be there; fetching a token counts.
-            repeatable: whether the call can be made twice without harm. Where it cannot, an error of the server that
-                may have come after the work was done is an unknown outcome.
+            timeout: seconds within which the whole answer must be there, fetching a token included.
+            repeatable: whether the call can be made twice without harm. Where it cannot, a server error that may have
+                come after the work was done is an unknown outcome.
 
         Raises:
             RequestTooLarge, AccessDenied, NotFound, RequestRejected: Amazon refuses the call.
@@ -88,12 +87,12 @@ class Exchange:
         token = self._tokens.current()
         status, headers, text = self._exchange(method, path, media_type, body, token, deadline)
         if status == 401:
-            renewed = self._tokens.renewed(token)
-            status, headers, text = self._exchange(method, path, media_type, body, renewed, deadline)
+            replacement = self._tokens.renewed(token)
+            status, headers, text = self._exchange(method, path, media_type, body, replacement, deadline)
         answer = _json(text)
         if not 200 <= status < 300:
             if status in _MAY_HAVE_APPLIED and not repeatable:
-                raise OutcomeUnknown(f"Amazon answered {status}, and may have done it all the same")
+                raise OutcomeUnknown(f"Amazon answered {status}, but may have done the work")
             raise _failure(status, headers, answer if isinstance(answer, dict) else {}, self._now())
         if text and answer is None:
             raise OutcomeUnknown(f"Amazon answered {status} with a body that is not JSON")
@@ -104,7 +103,7 @@ class Exchange:
     ) -> tuple[int, Any, bytes]:
         timeout = deadline - self._monotonic()
         if timeout <= 0:
-            raise ServiceUnavailable("no time is left to ask Amazon")
+            raise ServiceUnavailable("no time is left for a request to Amazon")
         headers = {"Accept": media_type} | ({"Content-Type": media_type} if body is not None else {})
         try:
             with (
@@ -120,7 +119,7 @@ class Exchange:
                     stream=True,
                 ) as response,
             ):
-                text = read_within(response, max_bytes=MAX_ANSWER, deadline=deadline, monotonic=self._monotonic)
+                text = read_within(response, max_bytes=MAX_ANSWER)
                 return response.status_code, response.headers, text
         except requests.ConnectTimeout:
             raise ServiceUnavailable("Amazon cannot be reached: connect timeout") from None
@@ -130,12 +129,12 @@ class Exchange:
             raise OutcomeUnknown("the connection to Amazon broke") from None
         except (requests.RequestException, HTTPError, OSError) as error:
             raise OutcomeUnknown(f"no usable answer from Amazon: {type(error).__name__}") from None
-        except ValueError:  # of http.client, whose text shows the header that it refuses
-            raise TokenUnavailable("token or client id cannot stand in a header; write the secret again") from None
+        except ValueError:  # from http.client, whose message quotes the header that it refuses
+            raise TokenUnavailable("token or client id cannot be sent in a header; write the secret again") from None
 
 
 class _Bearer(AuthBase):
-    """Puts the token on a request, so that it stands in no other variable that a traceback could show."""
+    """Sets the token on a request, and keeps it out of every other variable that a traceback could show."""
 
     def __init__(self, token: Token, client_id: str) -> None:
         self._token = token
@@ -148,7 +147,7 @@ class _Bearer(AuthBase):
 
 
 def retry_after(header: str | None, now: float) -> float | None:
-    """Read a Retry-After header: seconds or an HTTP date, clamped to 0 .. 900 s. None where it says nothing usable."""
+    """Read a Retry-After header: seconds or an HTTP date, clamped to 0 .. 900 s. None where it is not usable."""
     if not header:
         return None
     text = header.strip()
@@ -173,9 +172,9 @@ def _failure(status: int, headers: Any, answer: dict[str, Any], now: float) -> R
 
 
 def _detail(answer: dict[str, Any]) -> str:
-    """Quote Amazon's own words, as far as they may be repeated."""
-    words = redact(next((answer[name] for name in _MESSAGE_KEYS if isinstance(answer.get(name), str)), ""))
-    return f": {words}" if words else ""
+    """Quote Amazon's message, redacted."""
+    message = redact(next((answer[name] for name in _MESSAGE_KEYS if isinstance(answer.get(name), str)), ""))
+    return f": {message}" if message else ""
 
 
 def _never_connected(error: requests.ConnectionError) -> bool:

@@ -1,4 +1,4 @@
-"""What Amazon reports about a job, which is the later processing of one upload."""
+"""Reads what Amazon reports about a job, which is the later processing of one upload."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ _FINAL = ("SUCCEEDED", "PARTIALLYSUCCEEDED", "COMPLETED", "FAILED")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large an audience is at Amazon. None where Amazon does not know yet, written there as a negative number."""
+    """How large an audience is at Amazon. None where Amazon does not know yet and reports a negative number."""
 
     received: int | None = None  # records received
-    matched: int | None = None  # records matched to an identity of Amazon's
+    matched: int | None = None  # records matched to an identity at Amazon
     dsp: int | None = None  # members in the DSP audience
 
     @property
     def match_rate(self) -> float | None:
-        """Share of the received records that Amazon knows, in percent."""
+        """Share of the received records that Amazon matched, in percent."""
         if not self.received or self.matched is None:
             return None
         return 100.0 * self.matched / self.received
@@ -27,7 +27,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """One look at a job."""
+    """The state of a job at one moment."""
 
     state: str
     processed: float | None = None  # percent of the records that were processed without an error
@@ -36,7 +36,7 @@ class JobReport:
 
     @property
     def is_final(self) -> bool:
-        """Whether asking again gives the same answer. A state we do not know is not final."""
+        """Whether the state will not change any more. A state we do not know is not final."""
         return self.state in _FINAL
 
     @property
@@ -62,16 +62,16 @@ def job_report(answer: Mapping[str, Any]) -> JobReport:
     )
 
 
-def _state(told: Any) -> str:
-    """Read the state; what does not look like one is not repeated."""
-    return told.upper() if isinstance(told, str) and told.isalpha() and told.isascii() and len(told) <= 40 else ""
+def _state(value: Any) -> str:
+    """Read the state; empty for what does not look like one, so that it is not logged."""
+    return value.upper() if isinstance(value, str) and value.isalpha() and value.isascii() and len(value) <= 40 else ""
 
 
-def sizes(told: Any) -> Sizes:
+def sizes(value: Any) -> Sizes:
     """Read an `audienceSize` object."""
-    if not isinstance(told, dict):
+    if not isinstance(value, dict):
         return Sizes()
-    return Sizes(*(_count(told.get(name)) for name in ("receivedRecordSize", "idResolutionCount", "dspAudienceSize")))
+    return Sizes(*(_count(value.get(name)) for name in ("receivedRecordSize", "idResolutionCount", "dspAudienceSize")))
 
 
 def _count(value: Any) -> int | None:

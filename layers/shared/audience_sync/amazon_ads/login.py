@@ -1,8 +1,7 @@
-"""Login with Amazon: access tokens, cached where every worker finds them, refreshed once for all."""
+"""Login with Amazon: access tokens, from memory, from a secret that all workers share, or fetched."""
 
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeGuard
@@ -10,8 +9,7 @@ from typing import Any, Protocol, TypeGuard
 import requests
 from urllib3.exceptions import HTTPError
 
-from audience_sync.amazon_ads.answer import read_within
-from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
+from audience_sync.amazon_ads.transport import TotalTimeoutAdapter, read_within
 from audience_sync.errors import (
     AudienceSyncError,
     AuthorizationRefused,
@@ -23,16 +21,16 @@ from audience_sync.errors import (
 )
 
 TIMEOUT = (3.0, 10.0)  # seconds to connect, to wait for each read
-TOTAL = 15.0  # seconds for the whole answer
-MARGIN = 120.0  # seconds before its expiry from which a token is not used any more
-LIFETIME = 3600.0  # seconds; Amazon's own figure, used where an answer gives none that makes sense
-FAILURE_BACKOFF = 30.0  # seconds for which a login that failed is not tried again: it may take its whole time each time
-REFUSAL_BACKOFF = 300.0  # seconds for which a refused authorization is not asked for again
+TOTAL_TIMEOUT = 15.0  # seconds for the whole answer
+EXPIRY_MARGIN = 120.0  # seconds before its expiry from which a token is not used any more
+DEFAULT_LIFETIME = 3600.0  # seconds; Amazon's documented lifetime, for answers without a plausible one
+FAILURE_BACKOFF = 30.0  # seconds for which a failed login is not tried again: each try may take its whole timeout
+REFUSAL_BACKOFF = 300.0  # seconds for which a refused authorization is not tried again
 MAX_ANSWER = 16_384  # bytes; a token is at most 2,048
 
 
 class Secret(Protocol):
-    """A JSON secret that someone else stores."""
+    """A JSON secret, wherever it is stored."""
 
     def value(self, *, max_age: float = ...) -> Mapping[str, Any]:
         """Return the secret, at most `max_age` seconds old."""
@@ -40,14 +38,14 @@ class Secret(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token. Never prints itself."""
+    """An access token. Its value never appears in its repr."""
 
     value: str = field(repr=False)
     expires_at: float  # epoch seconds
 
     def is_fresh(self, now: float) -> bool:
-        """Tell whether the token may still be used for a request that takes a while."""
-        return bool(self.value) and now < self.expires_at - MARGIN
+        """Return whether the token is valid long enough for a slow request."""
+        return bool(self.value) and now < self.expires_at - EXPIRY_MARGIN
 
     def as_json(self) -> dict[str, Any]:
         """The token as the token secret holds it."""
@@ -63,7 +61,7 @@ class Token:
 
 
 class Login:
-    """Asks Login with Amazon for access tokens, with the operator's lasting authorization."""
+    """Fetches access tokens from Login with Amazon, with the operator's refresh token."""
 
     def __init__(
         self,
@@ -71,7 +69,6 @@ class Login:
         token_url: str,
         credentials: Secret,
         now: Callable[[], float],
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._session.trust_env = False  # no proxy and no netrc from the environment
@@ -79,7 +76,6 @@ class Login:
         self._token_url = token_url
         self._credentials = credentials
         self._now = now
-        self._monotonic = monotonic
         self._refused: tuple[str, float] = ("", float("-inf"))  # refresh token, until when
 
     def client_id(self) -> str:
@@ -87,7 +83,7 @@ class Login:
         return self._credential("clientId")
 
     def fetch(self) -> Token:
-        """Get a new access token. One request, no retry: the caller decides when to ask again.
+        """Fetch a new access token. One request, no retry: the caller decides when to try again.
 
         Raises:
             NotConnected: nobody has connected Amazon yet.
@@ -104,16 +100,15 @@ class Login:
         refused, until = self._refused
         if refused == form["refresh_token"] and self._now() < until:
             raise _refusal()
-        deadline = self._monotonic() + TOTAL
         try:
             # No Authorization header: the token endpoint refuses requests that carry one.
             with (
-                self._total_timeout.limit(TOTAL),
+                self._total_timeout.limit(TOTAL_TIMEOUT),
                 self._session.post(
                     self._token_url, data=form, timeout=TIMEOUT, allow_redirects=False, stream=True
                 ) as response,
             ):
-                text = read_within(response, max_bytes=MAX_ANSWER, deadline=deadline, monotonic=self._monotonic)
+                text = read_within(response, max_bytes=MAX_ANSWER)
         except (requests.RequestException, HTTPError, OSError, OutcomeUnknown) as error:
             raise TokenUnavailable(f"Login with Amazon does not answer: {type(error).__name__}") from None
         answer = _json_object(text)
@@ -140,9 +135,9 @@ class Login:
 
 
 class AccessTokens:
-    """The access token of the moment: from memory, else from the token secret, else fetched for this process alone.
+    """The current access token: from memory, else from the token secret, else fetched for this process only.
 
-    Only `refresh` writes the secret, so that concurrent workers neither stampede the login nor use up its versions.
+    Only `refresh` writes the secret, so that concurrent workers neither flood the login nor use up its versions.
     """
 
     def __init__(self, stored: Secret, login: Login, now: Callable[[], float]) -> None:
@@ -151,18 +146,21 @@ class AccessTokens:
         self._now = now
         self._lock = threading.Lock()  # one fetch for all waiting threads
         self._token: Token | None = None
-        self._replacement: tuple[str, float] = ("", float("-inf"))  # the last one fetched for a refused one, and when
-        self._refused: dict[str, float] = {}  # tokens that Amazon does not take, and when it said so, epoch seconds
-        self._failure: tuple[TransientError, float] | None = None  # of the last fetch, and until when it stands
+        self._replacement: tuple[str, float] = (
+            "",
+            float("-inf"),
+        )  # the token last fetched or read after a 401, and when
+        self._refused: dict[str, float] = {}  # tokens that Amazon refused, and when, epoch seconds
+        self._failure: tuple[TransientError, float] | None = None  # of the last fetch, and until when it is repeated
 
     def client_id(self) -> str:
         """Return the application's id, which every request to Amazon carries."""
         return self._login.client_id()
 
     def current(self) -> Token:
-        """Return a token that is good for the next two minutes at least. Raises TokenUnavailable, Unavailable."""
+        """Return a token that is valid for the next two minutes at least. Raises TokenUnavailable, Unavailable."""
         with self._lock:
-            if self._token is None or not self._is_good(self._token):
+            if self._token is None or not self._is_usable(self._token):
                 self._token = self._read(max_age=60.0) or self._fetch()
             return self._token
 
@@ -170,31 +168,31 @@ class AccessTokens:
         """Return a token other than the one Amazon has just refused. Raises TokenUnavailable, Unavailable."""
         with self._lock:
             now = self._now()
-            lately = {value: at for value, at in self._refused.items() if abs(now - at) < REFUSAL_BACKOFF}
-            self._refused = lately | {rejected.value: now}
-            if self._token is None or not self._is_good(self._token):
-                self._token = None  # nobody else shall try it
+            recent = {value: at for value, at in self._refused.items() if abs(now - at) < REFUSAL_BACKOFF}
+            self._refused = recent | {rejected.value: now}
+            if self._token is None or not self._is_usable(self._token):
+                self._token = None  # no other thread may use it
                 self._token = self._read(max_age=0.0) or self._fetch()
                 self._replacement = (self._token.value, now)
             return self._token
 
-    def _is_good(self, token: Token) -> bool:
+    def _is_usable(self, token: Token) -> bool:
         refused = self._refused.get(token.value)
         is_refused = refused is not None and abs(self._now() - refused) < REFUSAL_BACKOFF
         return token.is_fresh(self._now()) and not is_refused
 
     def _fetch(self) -> Token:
-        """Ask the login, unless it has just failed: what it then cost, the next one need not pay again."""
+        """Fetch a token. A fetch that has just failed is not repeated: the caller gets the same error at once."""
         if self._failure:
             error, until = self._failure
-            left = until - self._now()
-            if 0 < left <= FAILURE_BACKOFF:  # the clock may have been set back
-                raise type(error)(str(error), retry_after=left, reason=error.reason)
+            seconds_left = until - self._now()
+            if 0 < seconds_left <= FAILURE_BACKOFF:  # the clock may have been set back
+                raise type(error)(str(error), retry_after=seconds_left, reason=error.reason)
             self._failure = None
-        instead, since = self._replacement
+        replacement, since = self._replacement
         age = self._now() - since
-        if instead in self._refused and 0 <= age < REFUSAL_BACKOFF:
-            # Amazon takes not even what came instead: another would fare no better, and the login counts them.
+        if replacement in self._refused and 0 <= age < REFUSAL_BACKOFF:
+            # Amazon refuses the replacement, too: another would not help, and Login with Amazon limits such requests.
             raise TokenUnavailable(
                 "Amazon refuses a fresh token; check the application's approval", retry_after=REFUSAL_BACKOFF - age
             )
@@ -209,7 +207,7 @@ class AccessTokens:
             token = Token.from_json(self._stored.value(max_age=max_age))
         except AudienceSyncError:
             return None  # the login can still help
-        return token if token and self._is_good(token) else None
+        return token if token and self._is_usable(token) else None
 
 
 def _refusal() -> AuthorizationRefused:
@@ -217,13 +215,13 @@ def _refusal() -> AuthorizationRefused:
 
 
 def _is_token(value: Any) -> TypeGuard[str]:
-    """Tell whether a value can stand in a header. What cannot would be quoted by the error that says so."""
+    """Return whether a value can be sent in a header. The error for one that cannot would quote it."""
     return isinstance(value, str) and value.isascii() and value.isprintable() and bool(value) and " " not in value
 
 
-def _lifetime(told: Any) -> float:
-    valid = isinstance(told, int | float) and not isinstance(told, bool) and 0 < told <= 24 * LIFETIME
-    return float(told) if valid else LIFETIME
+def _lifetime(seconds: Any) -> float:
+    valid = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds <= 24 * DEFAULT_LIFETIME
+    return float(seconds) if valid else DEFAULT_LIFETIME
 
 
 def _json_object(text: bytes) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""From a trait to the identifier that Amazon matches people by.
+"""Turns traits into the identifiers by which Amazon matches people.
 
-Amazon compares digests. One that was made of differently normalized text never matches, and nobody reports an error;
-so each rule is the one that reproduces the digests of Amazon's own file preparation tool. Sources, measured match
+Amazon compares digests. A digest of differently normalized text never matches, and no error is reported. So each rule
+is the one that reproduces the digests of Amazon's own file preparation tool. Sources, measured match
 shares and what other connectors do instead: docs/normalization.md.
 """
 
@@ -19,36 +19,37 @@ from audience_sync.amazon_ads.normalization.fields import (
     normalize_state,
 )
 from audience_sync.amazon_ads.normalization.phone import normalize_phone
+from audience_sync.fields import IDENTIFIERS
 
 type Rule = Callable[[str, str | None], str | None]
 
 COUNTRIES = frozenset("AE AU BE BR CA DE EG ES FR GB IN IT JP MX NL PL SA SE SG TR US".split())
 """Where Amazon matches hashed identifiers. Other countries are normalized too, but expect no match."""
 
-MAX_LENGTH = 1024  # characters: no identifier is longer, and no value takes noticeable time
+MAX_LENGTH = 1024  # characters: no identifier is longer, and no value may take noticeable time
 MAX_BITS = 256  # of an integer, which takes 78 digits: room for all-digit digests, and safe to print
 
-_RULES: dict[str, tuple[str, Rule]] = {  # our name: Amazon's name, rule
-    "email": ("email", normalize_email),
-    "phone": ("phone", lambda text, country: normalize_phone(ascii_digits(text), country)),
-    "first_name": ("firstname", normalize_name),
-    "last_name": ("lastname", normalize_name),
-    "address": ("address", normalize_address),
-    "city": ("city", normalize_city),
-    "state": ("state", normalize_state),
-    "postal": ("postal", normalize_postal),
+_RULES: dict[str, Rule] = {  # one for each identifier
+    "email": normalize_email,
+    "phone": lambda text, country: normalize_phone(ascii_digits(text), country),
+    "first_name": normalize_name,
+    "last_name": normalize_name,
+    "address": normalize_address,
+    "city": normalize_city,
+    "state": normalize_state,
+    "postal": normalize_postal,
 }
-_RULES |= {target: (target, rule) for target, rule in _RULES.values()}
+_IDENTIFIERS = {spelling: field for field in IDENTIFIERS for spelling in (field.name, field.amazon_name)}
 
 _HEX_DIGITS = "0123456789abcdefABCDEF"
 _DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 def normalize(field: str, value: object, country: str | None) -> str | None:
-    """Bring one trait into the form that Amazon hashes.
+    """Normalize one trait to the text that Amazon hashes.
 
     Args:
-        field: email, phone, first_name, last_name, address, city, state or postal; firstname and lastname too.
+        field: an identifier of fields.py, by our name or Amazon's: email, phone, first_name (or firstname), ...
         value: whatever Segment sent. Text and integers are used; null, booleans, floats, lists and objects are not.
         country: ISO 3166-1 alpha-2 in any case, UK included. Where it is None or unknown, the general rules apply.
 
@@ -59,13 +60,13 @@ def normalize(field: str, value: object, country: str | None) -> str | None:
     Raises:
         ValueError: an unknown field.
     """
-    _, rule = _rule(field)
+    _, rule = _name_and_rule(field)
     text = _clean(value)
     return None if not text or _is_digest(text) else rule(text, country_code(country)) or None
 
 
 def identifier(field: str, value: object, country: str | None) -> str | None:
-    """Normalize and hash one trait. A value that already is a SHA-256 digest passes, in lower case.
+    """Normalize and hash one trait. A value that already is a SHA-256 digest is kept, in lower case.
 
     Args:
         field: as for `normalize`.
@@ -74,25 +75,25 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
 
     Returns:
         64 lower-case hex digits. None where `normalize` leaves nothing, and for the digest of the empty text, which
-        strangers would share.
+        unrelated people would share.
 
     Raises:
         ValueError: an unknown field.
     """
-    _, rule = _rule(field)
+    _, rule = _name_and_rule(field)
     return _hashed(rule, _clean(value), country_code(country))
 
 
 def identifiers(
     traits: Mapping[str, object], country: str | None, *, literal_email: bool = False
 ) -> list[dict[str, str]]:
-    """Make a record's hashedPII of the traits of one person.
+    """Build a record's hashedPII from the traits of one person.
 
     Args:
         traits: field name, as for `normalize`, to value.
         country: as for `normalize`.
         literal_email: where the e-mail rule changes an address beyond case, add the digest of the address as written
-            as a second identity. It meets customers whose "+" Amazon may have kept, and cannot add a stranger.
+            as a second identity. It matches customers whose "+" Amazon may have kept, and cannot match another person.
 
     Returns:
         Usually one object of digests under Amazon's field names. Empty when no trait is left.
@@ -103,9 +104,9 @@ def identifiers(
     country = country_code(country)
     identity = {}
     for field, value in traits.items():
-        target, rule = _rule(field)
+        amazon_name, rule = _name_and_rule(field)
         if digest := _hashed(rule, _clean(value), country):
-            identity[target] = digest
+            identity[amazon_name] = digest
     if not identity:
         return []
     if literal_email and "email" in identity:
@@ -116,7 +117,7 @@ def identifiers(
 
 
 def country_code(value: object) -> str | None:
-    """Read a country as ISO 3166-1 alpha-2: trimmed, upper case, GB for UK. None unless two ASCII letters are there."""
+    """Read a country as ISO 3166-1 alpha-2: trimmed, upper case, GB for UK. None for anything else."""
     if not isinstance(value, str) or len(value) > MAX_LENGTH:
         return None
     if value in COUNTRIES:
@@ -128,11 +129,12 @@ def country_code(value: object) -> str | None:
     return "GB" if code == "UK" else code
 
 
-def _rule(field: str) -> tuple[str, Rule]:
-    try:
-        return _RULES[field]
-    except KeyError:
-        raise ValueError(f"no identifier field is called {field!r}") from None
+def _name_and_rule(field: str) -> tuple[str, Rule]:
+    """Return Amazon's name of a field, and how to normalize it."""
+    mapped = _IDENTIFIERS.get(field)
+    if mapped is None:
+        raise ValueError(f"no identifier field is called {field!r}")
+    return mapped.amazon_name, _RULES[mapped.name]
 
 
 def _hashed(rule: Rule, text: str, country: str | None) -> str | None:
@@ -144,7 +146,7 @@ def _hashed(rule: Rule, text: str, country: str | None) -> str | None:
 
 
 def _is_digest(text: str) -> bool:
-    """Whether the text is a SHA-256 digest; MD5 and SHA-1 are of no use to Amazon and count as text."""
+    """Return whether the text is a SHA-256 digest; Amazon cannot use MD5 and SHA-1, so they count as text."""
     return len(text) == 64 and not text.strip(_HEX_DIGITS)
 
 

@@ -1,4 +1,4 @@
-"""One member as Amazon wants it, and the uploads that carry many. Pure: bytes out, no HTTP."""
+"""Lays out one member as Amazon wants it, and cuts uploads of many. Pure: returns bytes, no HTTP."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def audience_record(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which audience an upload goes to. A connection stands for an AMC instance; without one it is DSP only."""
+    """Which audience an upload goes to. A connection is an AMC instance; without one it is DSP only."""
 
     audience_id: str
     connection_id: str | None = None
@@ -83,13 +83,13 @@ class Upload:
 
 
 def encode_record(record: Mapping[str, Any]) -> bytes:
-    """Encode one record as compact JSON. An empty `userConsent` says nothing and is left out."""
-    slim = {name: value for name, value in record.items() if name != "userConsent" or value}
-    return json.dumps(slim, separators=(",", ":"), ensure_ascii=False).encode()
+    """Encode one record as compact JSON. An empty `userConsent` is left out."""
+    fields = {name: value for name, value in record.items() if name != "userConsent" or value}
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def cut_uploads(target: Target, encoded: Sequence[bytes], *, max_records: int, max_bytes: int) -> Iterator[Upload]:
-    """Cut records into uploads of at most `max_records` and `max_bytes`. A single larger record goes alone."""
+    """Cut records into uploads of at most `max_records` and `max_bytes`. A larger record gets one to itself."""
     prefix, suffix = _frame(target)
     frame = len(prefix) + len(suffix)
     start, size = 0, frame

@@ -1,7 +1,8 @@
-"""Ends an HTTP exchange whose time is up, wherever it stands.
+"""A total timeout and a size limit for HTTP exchanges made with requests.
 
-A timeout of requests bounds each read by itself: a server that sends a header every second is never too slow for it,
-and one that falls silent in mid answer gets the whole time once more.
+A timeout of requests bounds each read by itself: a server that sends a header every second never reaches it, and one
+that stops in the middle of its answer gets the whole time once more. requests has no total timeout and no library
+offers one for it (urllib3's `Timeout(total=...)` bounds connecting and each read, too). So a timer cuts the sockets.
 """
 
 import socket
@@ -16,74 +17,88 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from audience_sync.errors import OutcomeUnknown
+
 
 class TotalTimeoutAdapter(HTTPAdapter):
-    """Keeps hold of the connections of a session, one exchange at a time, so that they can be cut."""
+    """Remembers the sockets of a session, which makes one exchange at a time, so that it can cut them."""
 
     def __init__(self) -> None:
-        self._connections: WeakSet[HTTPConnection] = WeakSet()
+        # Sockets, not connections: a connection gives up its socket before the body is read where the server closes it.
+        self._sockets: WeakSet[socket.socket] = WeakSet()
         super().__init__()
 
     @classmethod
     def mount_on(cls, session: requests.Session) -> "TotalTimeoutAdapter":
-        """Return the session's, which from now on makes all its connections."""
+        """Return the session's adapter, mounted on first use. From then on it makes all connections of the session."""
         mounted = session.adapters.get("https://")
-        patience = mounted if isinstance(mounted, cls) else cls()
-        session.mount("https://", patience)
-        session.mount("http://", patience)
-        return patience
+        adapter = mounted if isinstance(mounted, cls) else cls()
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        return adapter
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
-        """Within this, cut the session's connections after so many seconds: what waits for them ends at once.
+        """Cut the session's connections when the block takes longer than `seconds`: every read in it ends at once.
 
         Raises:
             TimeoutError: they were cut. What was read by then may look like a whole answer.
         """
-        is_over = threading.Event()
+        has_expired = threading.Event()
 
-        def end() -> None:
-            is_over.set()
+        def expire() -> None:
+            has_expired.set()
             self._cut()
 
-        timer = threading.Timer(seconds, end)
+        timer = threading.Timer(seconds, expire)
         timer.daemon = True
         timer.start()
         try:
             yield
         finally:
             timer.cancel()
-        if is_over.is_set():
+        if has_expired.is_set():
             raise TimeoutError("the exchange did not end in time")
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Build the pools, of connections that are told of here."""
+        """Build the pools, with connection classes that register their sockets here."""
         super().init_poolmanager(*args, **options)
-        known = self._connections
+        sockets = self._sockets
 
-        class Plain(HTTPConnection):
+        class TrackedHTTPConnection(HTTPConnection):
             def connect(self) -> None:
-                known.add(self)
                 super().connect()
+                sockets.add(self.sock)
 
-        class Secure(HTTPSConnection):
+        class TrackedHTTPSConnection(HTTPSConnection):
             def connect(self) -> None:
-                known.add(self)
                 super().connect()
+                sockets.add(self.sock)
 
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
+        class TrackedHTTPPool(HTTPConnectionPool):
+            ConnectionCls = TrackedHTTPConnection
 
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = Secure
+        class TrackedHTTPSPool(HTTPSConnectionPool):
+            ConnectionCls = TrackedHTTPSConnection
 
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+        self.poolmanager.pool_classes_by_scheme = {"http": TrackedHTTPPool, "https": TrackedHTTPSPool}
 
     def _cut(self) -> None:
-        for connection in list(self._connections):
-            connected = connection.sock
-            if connected is None:  # closed already, or not connected yet: nobody reads from it
-                continue
-            # As a plain socket, also where it is one of TLS: whoever reads from it must find it whole, and at its end.
+        for connected in list(self._sockets):
+            # As a plain socket, also under TLS, so that the reader sees an ordinary end of the stream.
             with suppress(OSError):
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+
+def read_within(response: requests.Response, *, max_bytes: int) -> bytes:
+    """Return the whole body of an answer that was requested with `stream=True`.
+
+    Raises:
+        OutcomeUnknown: it is longer than `max_bytes`.
+    """
+    body = b""
+    while part := response.raw.read1(65_536, decode_content=True):
+        body += part
+        if len(body) > max_bytes:
+            raise OutcomeUnknown("the answer is too long to be one")
+    return body

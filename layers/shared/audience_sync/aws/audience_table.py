@@ -169,6 +169,17 @@ class AudienceTable:
             answer: dict[str, Any] = operation(**arguments)
         return answer
 
+    def created(self, audience_id: str) -> int | None:
+        """Return when an audience was listed first, in epoch milliseconds; None where it is not listed.
+
+        Raises:
+            Unavailable: the table does not answer.
+        """
+        row = self._call(self._client.get_item, TableName=self._name, Key={"audienceId": {"S": audience_id}}).get(
+            "Item", {}
+        )
+        return int(row["created"]["N"]) if "created" in row else None
+
 
 def audience_table_call() -> AbstractContextManager[None]:
     """Make calls to the audience table within this: their failures become Unavailable or ConditionFailed."""

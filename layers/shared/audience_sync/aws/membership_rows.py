@@ -6,7 +6,7 @@ member, `entered` and `exited` when an enter and an exit were last sent (epoch s
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange, Version, canonical_json
@@ -131,3 +131,34 @@ def _as_text(change: MembershipChange) -> str:
 
 def _identities(row: Mapping[str, Any]) -> list[dict[str, str]]:
     return [json.loads(text) for text in row.get("identities", {}).get("SS", [])]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """What a row says about its member."""
+
+    action: str  # of the newest change: CREATE or DELETE
+    at: int  # of the newest change, epoch milliseconds
+    message_id: str  # of the newest change
+    erase: bool  # the newest change is a deletion notice: the row keeps no identities after it is delivered
+    last_sent: int  # epoch seconds at which the newest change was last sent to Amazon
+    identities: tuple[dict[str, str], ...]  # all that were ever sent for the member, in a fixed order
+
+
+def read_row(row: Mapping[str, Any]) -> MemberRow:
+    """Read a whole row of the membership table."""
+    change = json.loads(row["change"]["S"])
+    action = change["record"]["action"]
+    return MemberRow(
+        action,
+        change["at"],
+        change["id"],
+        change.get("erase", False),
+        int(row[LAST_SENT[action]]["N"]),
+        tuple(json.loads(text) for text in sorted(row.get("identities", {}).get("SS", []))),
+    )
+
+
+def is_exit(text: str) -> bool:
+    """Return whether a version, as `version_text` writes it, is that of an exit."""
+    return text.split("#", 2)[1] == "1"

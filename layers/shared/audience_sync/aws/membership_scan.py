@@ -4,15 +4,18 @@ There is no index by date, which would double the cost of every write: an audien
 keys, and DynamoDB returns only the wanted ones.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import unavailable
-from audience_sync.aws.membership_rows import LAST_SENT, change_from_row
+from audience_sync.aws.membership_rows import LAST_SENT, change_from_row, is_exit
 from audience_sync.membership import MembershipChange
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+_UNAVAILABLE = "the membership table does not answer"
 
 
 class Cursor(NamedTuple):
@@ -20,6 +23,13 @@ class Cursor(NamedTuple):
 
     audience_id: str
     after: str | None = None  # external user id of the row before it; None at the beginning of the audience
+
+
+class PageCount(NamedTuple):
+    """The members of one page of rows."""
+
+    inside: int  # their newest change is an enter
+    outside: int  # their newest change is an exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ class MembershipScan:
                 "audienceId": {"S": cursor.audience_id},
                 "externalUserId": {"S": cursor.after},
             }
-        with unavailable("the membership table does not answer"):
+        with unavailable(_UNAVAILABLE):
             answer = self._client.query(
                 TableName=self._table,
                 KeyConditionExpression="audienceId = :audience",
@@ -69,3 +79,30 @@ class MembershipScan:
         last = answer.get("LastEvaluatedKey")
         next_ = Cursor(cursor.audience_id, last["externalUserId"]["S"]) if last else None
         return Page(active, answer["ScannedCount"], next_)
+
+    def counts(self, audience_id: str) -> Iterator[PageCount]:
+        """Count the members of one audience, page by page of up to 1 MB. Not consistent, at half the price.
+
+        Raises:
+            Unavailable: the table does not answer.
+        """
+        start: dict[str, Any] = {}
+        while True:
+            with unavailable(_UNAVAILABLE):
+                page = self._client.query(
+                    TableName=self._table,
+                    KeyConditionExpression="audienceId = :audience",
+                    ProjectionExpression="version",
+                    ExpressionAttributeValues={":audience": {"S": audience_id}},
+                    **start,
+                )
+            outside = sum(is_exit(row["version"]["S"]) for row in page["Items"])
+            yield PageCount(len(page["Items"]) - outside, outside)
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def approximate_rows(self) -> int:
+        """Return about how many rows the table has; DynamoDB counts them every six hours. Raises Unavailable."""
+        with unavailable(_UNAVAILABLE):
+            return int(self._client.describe_table(TableName=self._table)["Table"]["ItemCount"])

@@ -15,12 +15,14 @@ from botocore.exceptions import ClientError
 from audience_sync.aws.errors import ConditionFailed, error_code, unavailable
 from audience_sync.aws.membership_rows import (
     LAST_SENT,
+    MemberRow,
     Update,
     change_from_row,
     erase_update,
     key_of,
     member_of,
     merged,
+    read_row,
     record_update,
     touch_update,
     with_identities_of,
@@ -114,6 +116,14 @@ class MembershipTable:
         """
         newest = [(row, change_from_row(row)) for row in self._read(list(members), None)]
         return [change for row, change in newest if int(row[LAST_SENT[change.record["action"]]]["N"]) <= moment]
+
+    def read(self, member: Member) -> MemberRow | None:
+        """Read what is stored about one member, consistently. None where nothing is. Raises Unavailable."""
+        audience_id, external_user_id = member
+        key: Any = {"audienceId": {"S": audience_id}, "externalUserId": {"S": external_user_id}}
+        with unavailable(_UNAVAILABLE):
+            answer = self._client.get_item(TableName=self._name, Key=key, ConsistentRead=True)
+        return read_row(answer["Item"]) if "Item" in answer else None
 
     def erase(self, change: MembershipChange) -> None:
         """Drop the identifiers of a member whose deletion was requested, unless a newer change is known by now.

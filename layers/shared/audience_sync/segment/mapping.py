@@ -1,4 +1,4 @@
-"""From a directive to a value: Segment's mapping language, read once and then asked of any number of events."""
+"""Finds values in events by Segment's mapping directives: compiled once, then used on any number of events."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,10 +9,13 @@ from audience_sync.segment.directives.shapes import SHAPES
 from audience_sync.segment.directives.texts import TEXTS
 from audience_sync.segment.directives.values import UNDEFINED, materialize
 
+type Event = Mapping[str, Any]
+"""A Segment event, as parsed from JSON."""
+
 DIRECTIVES = PATHS | TEXTS | SHAPES
 
 
-def resolve(directive: Any, event: Mapping[str, Any]) -> Any:
+def resolve(directive: Any, event: Event) -> Any:
     """Resolve a directive on one event. For more than one event, compile it once.
 
     Raises:
@@ -21,12 +24,12 @@ def resolve(directive: Any, event: Mapping[str, Any]) -> Any:
     return compile_directive(directive)(event)
 
 
-def compile_directive(directive: Any, *, at: str = "directive") -> Callable[[Mapping[str, Any]], Any]:
+def compile_directive(directive: Any, *, at: str = "directive") -> Callable[[Event], Any]:
     """Read a directive and return the function that resolves it.
 
     Args:
-        directive: any JSON value, as in docs/mapping.md; what is no directive stands for itself.
-        at: where it stands, the start of the position that errors name.
+        directive: any JSON value, as in docs/mapping.md; what is no directive is its own value.
+        at: where it is in the mapping; the position that errors name starts with it.
 
     Returns:
         A function from an event to its value, which belongs to the event or to the directive: read it, do not change
@@ -38,14 +41,14 @@ def compile_directive(directive: Any, *, at: str = "directive") -> Callable[[Map
     """
     read = compile_field(directive, at=at)
 
-    def value_of(event: Mapping[str, Any]) -> Any:
+    def value_of(event: Event) -> Any:
         value = read(event)
         return None if value is UNDEFINED else value
 
     return value_of
 
 
-def compile_field(directive: Any, *, at: str) -> Callable[[Mapping[str, Any]], Any]:
+def compile_field(directive: Any, *, at: str) -> Callable[[Event], Any]:
     """As compile_directive, but give UNDEFINED where there is no value, since null is one."""
     read = CompileContext(at, DIRECTIVES).read(directive)
     return lambda event: materialize(read(event if isinstance(event, dict) else dict(event)))

@@ -14,13 +14,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 MAX_EXTRAS = 16  # unsigned trailing members that we try to cut off; Webhook Audiences sends eight at most
-MAX_MEMBERS = 1_000  # of an event; Segment's have some twenty, and a stranger's body should not take long
+MAX_MEMBERS = 1_000  # of an event; Segment's have some twenty, and an unauthenticated body must not take long
 
 _HEX_SHA1 = re.compile(r"[0-9a-f]{40}")
-_SPACE = " \t\r\n"
+_WHITE_SPACE = " \t\r\n"
 
-# What an event says. A member of these names behind the signed text would let whoever captured one signed request
-# say something else with it, since the last of two equal names wins in JSON.
+# Members that carry the meaning of an event. They are refused behind the signed text: an attacker who captured a signed
+# request could change what it says, since the last of two equal names wins in JSON.
 _EVENT_MEMBERS = frozenset(
     "type event name messageId userId anonymousId groupId previousId timestamp originalTimestamp receivedAt sentAt "
     "context properties traits integrations channel version projectId writeKey json".split()
@@ -30,7 +30,7 @@ _EVENT_MEMBERS = frozenset(
 def is_signed(
     body: bytes, signature: str | None, secrets: Iterable[str | bytes], *, accept_first_event: bool = False
 ) -> bool:
-    """Tell whether `signature` is that of `body` under one of `secrets`.
+    """Return whether `signature` is that of `body` under one of `secrets`.
 
     Args:
         body: the request body, exactly as received.
@@ -53,21 +53,21 @@ def sign(text: bytes, secret: str) -> str:
 
 
 def _matches(text: bytes, candidate: str, keys: Sequence[bytes]) -> bool:
-    # Every key is tried, so that the time does not tell which one matched.
+    # Every key is tried, so that the time does not show which one matched.
     results = [hmac.compare_digest(hmac.new(key, text, hashlib.sha1).hexdigest(), candidate) for key in keys]
     return any(results)
 
 
 def _signed_texts(body: bytes, *, accept_first_event: bool) -> Iterable[bytes]:
-    """Yield the texts that may have been signed: the whole body first, since batches may come to be signed whole."""
+    """Yield the texts that may have been signed: the whole body first, in case Segment starts to sign whole batches."""
     yield body
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         return
-    start = len(text) - len(text.lstrip(_SPACE))
+    start = len(text) - len(text.lstrip(_WHITE_SPACE))
     if text[start : start + 1] == "{":
-        yield from _without_extras(text[start:].rstrip(_SPACE))
+        yield from _without_extras(text[start:].rstrip(_WHITE_SPACE))
     elif text[start : start + 1] == "[" and accept_first_event:
         first = _first_element(text, start + 1)
         if first is not None:
@@ -78,7 +78,7 @@ def _signed_texts(body: bytes, *, accept_first_event: bool) -> Iterable[bytes]:
 def _first_element(text: str, start: int) -> str | None:
     """Cut the first element of an array out of the raw text; unwrap the Extensible Webhook's `{"json": event}`."""
     try:
-        start = _skip(text, start)
+        start = _skip_white_space(text, start)
         element, end = json.JSONDecoder().raw_decode(text, start)
     except (ValueError, IndexError, RecursionError):
         return None
@@ -109,16 +109,16 @@ def _members(text: str) -> list[tuple[str, int]] | None:
     position = 1
     try:
         while True:
-            position = _skip(text, position)
+            position = _skip_white_space(text, position)
             name, position = decoder.raw_decode(text, position)
-            position = _skip(text, position)
+            position = _skip_white_space(text, position)
             if not isinstance(name, str) or text[position] != ":":
                 return None
-            _, position = decoder.raw_decode(text, _skip(text, position + 1))
+            _, position = decoder.raw_decode(text, _skip_white_space(text, position + 1))
             members.append((name, position))
             if len(members) > MAX_MEMBERS:
                 return None
-            position = _skip(text, position)
+            position = _skip_white_space(text, position)
             if text[position] == "}":
                 return members if position == len(text) - 1 else None
             if text[position] != ",":
@@ -128,7 +128,7 @@ def _members(text: str) -> list[tuple[str, int]] | None:
         return None
 
 
-def _skip(text: str, position: int) -> int:
-    while text[position] in _SPACE:
+def _skip_white_space(text: str, position: int) -> int:
+    while text[position] in _WHITE_SPACE:
         position += 1
     return position

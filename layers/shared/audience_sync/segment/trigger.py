@@ -1,4 +1,4 @@
-"""Whether a Segment event fulfils a trigger. A trigger is read once, then answers for any number of events."""
+"""Decides whether a Segment event fulfils a trigger: compiled once, then used on any number of events."""
 
 import math
 import operator
@@ -27,7 +27,7 @@ _NUMBER_TESTS: dict[str, Callable[[float, float], bool]] = {
 
 
 def matches(trigger: str, event: Mapping[str, Any]) -> bool:
-    """Tell whether `event` fulfils `trigger`.
+    """Return whether `event` fulfils `trigger`.
 
     Raises:
         InvalidTrigger: as compile_trigger.
@@ -35,9 +35,9 @@ def matches(trigger: str, event: Mapping[str, Any]) -> bool:
     return compile_trigger(trigger)(event)
 
 
-@lru_cache(maxsize=128)  # twice the 50 mappings there can be: those of the moment, and those before the last edit
+@lru_cache(maxsize=128)  # over twice the 50 mappings there can be: the current ones, and those before the last edit
 def compile_trigger(trigger: str) -> Predicate:
-    """Read a trigger and return the question it asks of an event.
+    """Read a trigger and return the function that decides whether an event fulfils it.
 
     Args:
         trigger: up to 4,096 characters of FQL, as in docs/triggers.md.
@@ -67,24 +67,24 @@ def _any(parts: tuple[Predicate, ...]) -> Predicate:
 
 
 def _condition(condition: Condition) -> Predicate:
-    root, below = condition.path[0], condition.path[1:]
+    root, steps = condition.path[0], condition.path[1:]
     holds = _test(condition)
-    if not below:
+    if not steps:
         return lambda event: holds(event.get(root))
-    return lambda event: holds(_below(event.get(root), below))
+    return lambda event: holds(_value_at(event.get(root), steps))
 
 
-def _below(value: Any, steps: tuple[str, ...]) -> Any:
-    """Follow names and list positions; None where the way ends.
+def _value_at(value: Any, steps: tuple[str, ...]) -> Any:
+    """Follow names and list positions; None where there is nothing.
 
-    As in Segment's engine, a value that is empty in JavaScript's sense ends the way and is the result. Unlike there,
-    what objects inherit and the length of lists are not reached, and a text holds nothing: no event contains those.
+    As in Segment's engine, a value that is empty in JavaScript's sense ends the path and is the result. Unlike there,
+    what objects inherit and the length of lists are not reached, and a text has no characters: no event contains those.
     """
     for step in steps:
         if isinstance(value, (dict, Mapping)):
             value = value.get(step)
         elif isinstance(value, list):
-            value = _at(value, step)
+            value = _item_at(value, step)
         elif not value:
             return value
         else:
@@ -92,7 +92,7 @@ def _below(value: Any, steps: tuple[str, ...]) -> Any:
     return value
 
 
-def _at(values: list[Any], step: str) -> Any:
+def _item_at(values: list[Any], step: str) -> Any:
     # A position as JavaScript writes it: "07" is another name. The bound keeps int() cheap.
     if len(step) > 9 or not (step.isascii() and step.isdecimal()) or str(int(step)) != step:
         return None
@@ -113,17 +113,17 @@ def _test(condition: Condition) -> Callable[[Any], bool]:
     return lambda value: value != wanted
 
 
-def _text_test(found: Callable[[str, str], bool], wanted: str, *, negated: bool) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and found(value, wanted) is not negated
+def _text_test(test: Callable[[str, str], bool], wanted: str, *, negated: bool) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and test(value, wanted) is not negated
 
 
 def _number_test(compare: Callable[[float, float], bool], wanted: float) -> Callable[[Any], bool]:
     return lambda value: (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and compare(_as_in_javascript(value), wanted)
+        isinstance(value, (int, float)) and not isinstance(value, bool) and compare(_javascript_number(value), wanted)
     )
 
 
-def _as_in_javascript(number: float) -> float:
+def _javascript_number(number: float) -> float:
     """Round an integer to the numbers JavaScript has, in which 2**53 + 1 is 2**53 and 10**400 infinite."""
     try:
         return float(number)

@@ -1,4 +1,4 @@
-"""Phone numbers: the table must say what phonenumbers says, and spare us its import."""
+"""Phone numbers: the table must agree with phonenumbers, and ordinary numbers must not import it."""
 
 import subprocess
 import sys
@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.normalization.phone import _PLANS, _PUNCTUATION, _any, _ordinary, _Plan
+from audience_sync.amazon_ads.normalization.phone import _PLANS, _PUNCTUATION, _from_phonenumbers, _from_table, _Plan
 from audience_sync.amazon_ads.normalize import COUNTRIES, normalize
 
 PREFIXES = ("", "+", "00", "0", "1", *(lead + plan.code for plan in _PLANS.values() for lead in ("", "+", "00")))
-# Beginnings with a meaning of their own: trunk and carrier prefixes, ways out of the country, free numbers.
+# Beginnings with a meaning of their own: trunk, carrier and international prefixes, toll-free numbers.
 BEGINNINGS = (
     "",
     "0",
@@ -47,14 +47,14 @@ def written_numbers(draw: st.DrawFn) -> str:
 @given(written_numbers(), st.sampled_from([*_PLANS, "IE", "ZZ", None]))
 @settings(deadline=None, max_examples=3000)
 def test_the_table_never_disagrees_with_phonenumbers(written: str, country: str | None) -> None:
-    settled = _ordinary(written.translate(_PUNCTUATION), country)
-    if settled is not None:
-        assert settled == _any(written, country)
+    from_table = _from_table(written.translate(_PUNCTUATION), country)
+    if from_table is not None:
+        assert from_table == _from_phonenumbers(written, country)
 
 
 @pytest.mark.parametrize(("country", "plan"), _PLANS.items())
 def test_the_table_holds_what_phonenumbers_knows(country: str, plan: _Plan) -> None:
-    main = phonenumbers.region_code_for_country_code(int(plan.code))  # its lengths count for all who share a code
+    main = phonenumbers.region_code_for_country_code(int(plan.code))  # its lengths hold for all with that code
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(main)
     own = phonenumbers.PhoneMetadata.metadata_for_region(country)
     assert metadata is not None
@@ -96,11 +96,11 @@ ORDINARY = {
 
 @pytest.mark.parametrize(("country", "written"), ORDINARY.items())
 def test_an_ordinary_number_of_every_country_needs_the_table_only(country: str, written: str) -> None:
-    national = _ordinary(written.translate(_PUNCTUATION), country)
+    national = _from_table(written.translate(_PUNCTUATION), country)
     assert national is not None
     for international in (f"+{national}", f"00{national}"):
-        assert _ordinary(international, country) == national
-        assert _ordinary(international, None) == national
+        assert _from_table(international, country) == national
+        assert _from_table(international, None) == national
 
 
 def test_ordinary_numbers_do_not_load_phonenumbers() -> None:
@@ -123,7 +123,7 @@ assert "phonenumbers" in sys.modules
         pytest.param("(0044) 20 7946 0958", "US", "442079460958", id="00 in brackets"),
         pytest.param("Tel. +44 20 7946 0958", "US", "442079460958", id="words in front"),
         pytest.param("tel:+1-202-555-0143;ext=9", None, "12025550143", id="a tel address"),
-        pytest.param("011 44 20 7946 0958", "US", "442079460958", id="the American way out of the country"),
+        pytest.param("011 44 20 7946 0958", "US", "442079460958", id="the international prefix of the US"),
         pytest.param("030/23125-555", "DE", "493023125555", id="a slash"),
         pytest.param("49\u2013171\u20133920014", "DE", "491713920014", id="German code, dashes beyond ASCII"),
         pytest.param("49384011", "DE", "4949384011", id="49 and short: an area code"),
@@ -156,6 +156,6 @@ def test_a_number_with_a_plus_in_front_is_the_same_number_from_every_country(wri
 
 @given(st.text("0123456789+-/.() ;,#xXetabc:=%\u0663\uff0b\uff0d\u200d", max_size=60), st.sampled_from([*_PLANS, None]))
 @settings(deadline=None, max_examples=500)
-def test_any_scribble_gives_digits_or_nothing(written: str, country: str | None) -> None:
+def test_any_text_gives_digits_or_none(written: str, country: str | None) -> None:
     number = normalize("phone", written, country)
     assert number is None or (number.isascii() and number.isdecimal())

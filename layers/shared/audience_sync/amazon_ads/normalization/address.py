@@ -31,13 +31,13 @@ def normalize_address(text: str, country: str | None) -> str:
     parts: list[str] = []
     for token in upper.translate(_SEPARATORS).split():
         if "-" in token or "#" in token:
-            parts.extend(_abbreviate(piece.lower(), words) for piece in _pieces(token))
+            parts.extend(_abbreviate(piece.lower(), words) for piece in _split(token))
         else:
             parts.append(_abbreviate(token.lower(), words))
     return "".join(parts)
 
 
-def _pieces(token: str) -> list[str]:
+def _split(token: str) -> list[str]:
     """Split "12-A" into 12 and A, and "APT#5" into APT, # and 5. "12-14" and "SAINT-HONORÉ" stay whole."""
     before, _, after = token.rpartition("-")
     halves = [before, after] if before.isdecimal() and after and not after.isdecimal() else [token]
@@ -49,7 +49,7 @@ def _pieces(token: str) -> list[str]:
 
 
 def _abbreviate(word: str, words: dict[str, str]) -> str:
-    """Look the word up whole, dots included ("p.zza", "av."), and only then piece by piece between its dots."""
+    """Look the word up whole, dots included ("p.zza", "av."), and only then part by part between its dots."""
     if word in words:
         return words[word]
     if "." in word:

@@ -1,8 +1,8 @@
 """Phone numbers: E.164 without the plus.
 
 libphonenumber's rules decide, through the phonenumbers package. Importing it costs a cold start 11 ms (more on a small
-function) and asking it 12 µs a number, so numbers written in the ordinary ways of the supported countries are settled
-by the table below, in 1 µs. The tests hold the table to the package's answers.
+function) and asking it 12 µs a number, so ordinary numbers of the supported countries are read with the
+table below, in 1 µs. The tests compare the table with the package.
 """
 
 import re
@@ -12,7 +12,7 @@ MAX_LENGTH = 100  # characters; phonenumbers takes 250, but up to 7 ms for them
 
 
 class _Plan(NamedTuple):
-    """What is needed of a country's numbering plan to place an ordinary number."""
+    """The part of a country's numbering plan that an ordinary number needs."""
 
     code: str  # calling code
     trunk: str  # prefix dialled inside the country that is no part of the number; "" where there is none
@@ -62,11 +62,11 @@ def normalize_phone(text: str, country: str | None) -> str | None:
     """
     if len(text) > MAX_LENGTH:
         return None
-    return _ordinary(text.translate(_PUNCTUATION), country) or _any(text, country)
+    return _from_table(text.translate(_PUNCTUATION), country) or _from_phonenumbers(text, country)
 
 
-def _ordinary(compact: str, country: str | None) -> str | None:
-    """Settle a number that the table is enough for; None where phonenumbers has to look."""
+def _from_table(compact: str, country: str | None) -> str | None:
+    """Read a number for which the table is enough; None where phonenumbers is needed."""
     international = compact.removeprefix("+") if compact.startswith("+") else None
     if international is None and compact.startswith("00"):
         international = compact[2:]
@@ -80,8 +80,8 @@ def _ordinary(compact: str, country: str | None) -> str | None:
     if plan is None:
         return None
     if digits.startswith(plan.code):  # the country's own code, or a national number that begins alike
-        own = len(digits) > plan.lengths[-1] or (country == "DE" and len(digits) >= 11)
-        return digits if own and _fits(digits[len(plan.code) :], plan) else None
+        has_code = len(digits) > plan.lengths[-1] or (country == "DE" and len(digits) >= 11)
+        return digits if has_code and _fits(digits[len(plan.code) :], plan) else None
     national = digits[1:] if plan.trunk and digits.startswith(plan.trunk) else digits
     return plan.code + national if _fits(national, plan) else None
 
@@ -90,8 +90,8 @@ def _fits(national: str, plan: _Plan) -> bool:
     return len(national) in plan.lengths and not national.startswith(plan.special)
 
 
-def _any(text: str, country: str | None) -> str | None:
-    """Let phonenumbers read the text."""
+def _from_phonenumbers(text: str, country: str | None) -> str | None:
+    """Read the text with phonenumbers."""
     import phonenumbers  # noqa: PLC0415  # most functions never get here; see above
 
     if double_zero := _DOUBLE_ZERO.match(text):

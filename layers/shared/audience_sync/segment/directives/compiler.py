@@ -1,4 +1,4 @@
-"""The compiler's walk through a mapping: where it is, what stands there, and how it says what is wrong."""
+"""Compiles a mapping: keeps the position in it, and names the position where something is wrong."""
 
 import copy
 import math
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Self
 
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.directives.values import UNDEFINED, MadeList, ObjectValue
+from audience_sync.segment.directives.values import UNDEFINED, ListValue, ObjectValue
 
 type Reader = Callable[[Any], Any]
 """From an event, or from one item of a list, to a value or UNDEFINED."""
@@ -18,7 +18,7 @@ MAX_DEPTH = 32  # levels of objects, lists and directives in one directive
 MAX_SIZE = 1_000  # values in one directive
 MAX_CHARACTERS = 2_000  # of one text in a directive; Segment takes 1,000 where it limits them
 
-_BESIDE_DIRECTIVES = "_metadata"  # Segment's editor keeps its notes there
+_EDITOR_NOTES = "_metadata"  # the one key allowed beside a directive: Segment's editor keeps notes in it
 
 
 class Constant:
@@ -35,27 +35,27 @@ class Constant:
 
 
 class CompileContext:
-    """One place in a mapping, known by its path, such as `fields.email.@if.then`."""
+    """One position in a mapping, named by its path, such as `fields.email.@if.then`."""
 
     def __init__(self, path: str, directives: Mapping[str, Compiler]) -> None:
         self._path = path
         self._directives = directives
         self._depth = 0
-        self._visited = [0]  # one count for the whole directive
+        self._visited = [0]  # one count, shared by all positions of the directive
 
     def __truediv__(self, step: object) -> Self:
-        """Return the place one step further in."""
+        """Return the context one step further in."""
         inner = copy.copy(self)
         inner._path = f"{self._path}.{display(step)}"
         inner._depth = self._depth + 1
         return inner
 
     def fault(self, message: str) -> InvalidMapping:
-        """Return the error to raise about this place; the message says what is wrong, and the remedy."""
+        """Return the error to raise about this position; the message says what is wrong, and the remedy."""
         return InvalidMapping(f"{self._path}: {message}")
 
     def read(self, value: Any) -> Reader:
-        """Compile what stands here: a directive, a list or object that may hold some, or a plain value.
+        """Compile the value at this position: a directive, a list or object that may hold some, or a plain value.
 
         Raises:
             InvalidMapping: not JSON, beyond the limits, or a directive that is wrong.
@@ -86,7 +86,7 @@ class CompileContext:
         if not isinstance(argument, dict) or is_directive(argument):
             raise self.fault(f"not an object of options; give an object with {_listed(allowed)}")
         for name in argument:
-            if name not in allowed and name != _BESIDE_DIRECTIVES:
+            if name not in allowed and name != _EDITOR_NOTES:
                 raise self.fault(
                     f"unknown option {display(name)}{did_you_mean(name, allowed)}; allowed: {_listed(allowed)}"
                 )
@@ -110,8 +110,8 @@ class CompileContext:
         name = names[0]
         if len(names) > 1:
             raise self.fault(f"{len(names)} directives in one object; nest one in the other, or choose one")
-        if any(key not in (name, _BESIDE_DIRECTIVES) for key in value):
-            raise self.fault(f"{display(name)} stands beside other keys; give it an object of its own")
+        if any(key not in (name, _EDITOR_NOTES) for key in value):
+            raise self.fault(f"{display(name)} has other keys beside it; give it an object of its own")
         if name not in self._directives:
             hint = did_you_mean(name, self._directives)
             raise self.fault(f"unknown directive {display(name)}{hint}; docs/mapping.md lists them")
@@ -120,36 +120,36 @@ class CompileContext:
     def _object(self, value: dict[str, Any]) -> Reader:
         readers = tuple((key, (self / key).read(inner)) for key, inner in value.items())
 
-        def made(event: Any) -> ObjectValue:
+        def build(event: Any) -> ObjectValue:
             return ObjectValue((key, reader(event)) for key, reader in readers)
 
-        return Constant(made(None)) if all(isinstance(reader, Constant) for _, reader in readers) else made
+        return Constant(build(None)) if all(isinstance(reader, Constant) for _, reader in readers) else build
 
     def _list(self, value: list[Any]) -> Reader:
         readers = tuple((self / position).read(inner) for position, inner in enumerate(value))
 
-        def made(event: Any) -> MadeList:
-            return MadeList(reader(event) for reader in readers)
+        def build(event: Any) -> ListValue:
+            return ListValue(reader(event) for reader in readers)
 
-        return Constant(made(None)) if all(isinstance(reader, Constant) for reader in readers) else made
+        return Constant(build(None)) if all(isinstance(reader, Constant) for reader in readers) else build
 
 
-NOTHING = Constant(UNDEFINED)
+NO_VALUE = Constant(UNDEFINED)
 
 
 def is_directive(value: Any) -> bool:
-    """Tell whether a value claims to be a directive: an object with a key that starts with @."""
+    """Return whether a value is meant as a directive: an object with a key that starts with @."""
     return isinstance(value, dict) and any(isinstance(key, str) and key.startswith("@") for key in value)
 
 
 def display(name: object) -> str:
-    """Return a name of the mapping's author as errors may show it: short, on one line."""
+    """Return a name from a mapping as errors show it: short, on one line."""
     text = str(name)
     return text if len(text) <= 40 and text.isprintable() else f"{ascii(text[:40])[1:-1]}…"
 
 
 def did_you_mean(name: object, known: Collection[str]) -> str:
-    """Return a guess at what the author did_you_mean, as a part of a sentence; empty where nothing is close."""
+    """Return a guess at the known name that was meant, as a part of a sentence; empty where none is close."""
     import difflib  # noqa: PLC0415  only a refusal needs it, and no request should wait for it
 
     close = difflib.get_close_matches(str(name)[:80], known, n=1)

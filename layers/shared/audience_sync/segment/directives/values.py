@@ -1,7 +1,7 @@
-"""JSON values with JavaScript's manners: what is missing, what counts as empty, and how a value reads as text.
+"""JSON values by JavaScript's rules: what is missing, what counts as empty, and how a value is written as text.
 
-Mappings are written for Segment's engine, which is JavaScript. Ids and templates depend on its way of writing a
-number; conditions depend on its idea of emptiness. Sources: ECMA-262, Number::toString, Array.prototype.join and
+Mappings are written for Segment's engine, which is JavaScript. Ids and templates depend on how it writes a
+number; conditions depend on what it takes for empty. Sources: ECMA-262, Number::toString, Array.prototype.join and
 JSON.stringify; tests/contract/segment compares with the engine itself.
 """
 
@@ -29,49 +29,49 @@ UNDEFINED: Final = Undefined()
 
 
 class ObjectValue(dict[str, Any]):
-    """An object made by a mapping, which may still hold UNDEFINED. Those of the event never do."""
+    """An object that a mapping built, which may still hold UNDEFINED. Objects of the event never do."""
 
 
-class MadeList(list[Any]):
-    """A list made by a mapping, which may still hold UNDEFINED."""
+class ListValue(list[Any]):
+    """A list that a mapping built, which may still hold UNDEFINED."""
 
 
 def materialize(value: Any) -> Any:
-    """Take UNDEFINED out of what a mapping made: keys go, places in lists become null. The event's own values pass."""
+    """Take UNDEFINED out of what a mapping built: keys go, list items become null. The event's own values stay."""
     if type(value) is ObjectValue:
         return {key: materialize(inner) for key, inner in value.items() if inner is not UNDEFINED}
-    if type(value) is MadeList:
+    if type(value) is ListValue:
         return [None if inner is UNDEFINED else materialize(inner) for inner in value]
     return value
 
 
 def is_truthy(value: Any) -> bool:
-    """Tell what `if (value)` does in JavaScript, where an empty list or object is true."""
+    """Return whether `if (value)` holds in JavaScript, where an empty list or object is true."""
     return bool(value) or isinstance(value, dict | list)
 
 
 def is_absent(value: Any) -> bool:
-    """Tell whether a value is missing or null."""
+    """Return whether a value is missing or null."""
     return value is UNDEFINED or value is None
 
 
 def is_blank(value: Any) -> bool:
-    """Tell whether a value is missing, null, or loosely equal to the empty text: 0, false, and [] are, " " is not."""
+    """Return whether a value is missing, null, or loosely equal to the empty text: 0, false, and [] are, " " is not."""
     return is_absent(value) or (text_of(value) == "" if isinstance(value, list) else not is_truthy(value))
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value is a number; JSON's booleans are none."""
+    """Return whether a value is a number; JSON's booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def list_position(key: str) -> int:
-    """Return the place in a list that a name stands for, -1 where it stands for none."""
+    """Return the list position that a name is, -1 where it is none."""
     return int(key) if _LIST_POSITION.fullmatch(key) else -1
 
 
 def is_small(value: Any) -> bool:
-    """Tell whether a value may be walked at all: its texts, values and nesting are within bounds."""
+    """Return whether a value is small enough to walk: its texts, values and nesting are within bounds."""
     level, characters, values = [value], 0, 0
     for _ in range(MAX_NESTING):
         below: list[Any] = []
@@ -133,7 +133,7 @@ def number_text(number: float) -> str:
 
 
 def json_text(value: Any) -> str | Undefined:
-    """Return what JSON.stringify gives: compact, with JavaScript's numbers and order of keys.
+    """Return what JSON.stringify returns: compact, with JavaScript's numbers and order of keys.
 
     Returns:
         UNDEFINED where there is no value, or one beyond the bounds of this module.
@@ -155,7 +155,7 @@ def entries(value: dict[str, Any] | list[Any] | str) -> list[tuple[str, Any]]:
     return [(key, value[key]) for key in [*numbered, *(key for key in value if key not in positions)]]
 
 
-def whole(text: str) -> str:
+def without_lone_surrogates(text: str) -> str:
     """Replace lone halves of surrogate pairs, which JSON can hold and UTF-8 cannot, as JavaScript does on output."""
     return _LONE_SURROGATE.sub("\ufffd", text)
 

@@ -1,1 +1,1 @@
-"""FQL, the language of Segment's triggers: as much of it as Segment's engine reads the way it is written."""
+"""FQL, the language of Segment's triggers: the part that Segment's engine reads as it is written."""

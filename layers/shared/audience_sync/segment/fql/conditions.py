@@ -1,4 +1,4 @@
-"""What one condition may say: the fields there are, the values, and which of them Segment compares as written."""
+"""What a condition may consist of: the fields, the values, and which of them Segment compares as written."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -29,10 +29,10 @@ class Condition:
 def field_of(token: Token) -> tuple[str, ...]:
     """Return the path of a name, if it leads to a field."""
     path = path_of(token.text)
-    root, below = path[0], path[1:]
-    if root in _TEXTS and below:
+    root, steps = path[0], path[1:]
+    if root in _TEXTS and steps:
         refuse(Refusal.BELOW_TEXT, token.start + token.text.index("."))
-    if root in _OBJECTS and not below:
+    if root in _OBJECTS and not steps:
         refuse(Refusal.WHOLE_OBJECT, token.start)
     if root not in _TEXTS + _OBJECTS:
         words = {"not": Refusal.NOT, "and": Refusal.WORD, "or": Refusal.WORD}
@@ -54,7 +54,7 @@ def value_of(token: Token) -> Value:
 
 
 def misreading(path: tuple[str, ...], operator: Operator, value: Value) -> Refusal | None:
-    """Tell why the engine would not compare the field with this value as written; None where it does."""
+    """Return why the engine would not compare the field with this value as written; None where it does."""
     number = isinstance(value, float)
     if operator not in ("=", "!="):
         return None if number else Refusal.ORDER
@@ -68,7 +68,7 @@ def misreading(path: tuple[str, ...], operator: Operator, value: Value) -> Refus
 
 
 def pattern_of(token: Token) -> tuple[Operator, str]:
-    """Return what a match pattern asks for, and the text without its star."""
+    """Return the test of a match pattern, and its text without the star."""
     pattern = token.text[1:-1]
     if pattern.count("*") != 1 or "*" not in (pattern[0], pattern[-1]):
         refuse(Refusal.PATTERN, token.start)

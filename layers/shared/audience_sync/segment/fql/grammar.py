@@ -1,4 +1,4 @@
-r"""From the text of a trigger to its conditions, or to a refusal with its position.
+r"""Parses a trigger into its conditions, or refuses it with the position of the fault.
 
     trigger   = part { "and" part } | part { "or" part }
     part      = condition | "(" condition { "and" condition } ")" | "(" condition { "or" condition } ")"
@@ -7,7 +7,7 @@ r"""From the text of a trigger to its conditions, or to a refusal with its posit
     field     = "type" | "event" | "name" | "userId" | ( "properties" | "traits" | "context" ) "." part { "." part }
     value     = text | number | "true" | "false" | "null"
 
-Work grows linearly with the length of the text, which is bounded, and nothing recurses deeper than a group in a level.
+Work grows linearly with the length of the text, which is bounded, and recursion goes no deeper than one group.
 
 Source: the behaviour of @segment/destination-subscriptions 3.37 with @segment/fql-ts 1.10, compared in tests/contract.
 """
@@ -25,12 +25,14 @@ MAX_LENGTH = 4096  # characters; Segment's own form makes a few hundred
 Word = Literal["and", "or"]
 
 _FUNCTIONS = ("contains", "match")
-_HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")  # JavaScript finds it inside a whole one, Python does not
+_LONE_SURROGATE = re.compile(
+    r"[\ud800-\udfff]"
+)  # half a character; JavaScript finds it inside a whole one, Python does not
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Parts that hold together ("and") or each for itself ("or"); a single part under either word."""
+    """Parts of which all must hold ("and") or one ("or"); a single part has either word."""
 
     word: Word
     parts: tuple["Condition | Group", ...]
@@ -44,20 +46,22 @@ def parse(trigger: str) -> Group:
     """
     if len(trigger) > MAX_LENGTH:
         refuse(Refusal.TOO_LONG, MAX_LENGTH)
-    if half := _HALF_A_CHARACTER.search(trigger):
-        refuse(Refusal.CHARACTER, half.start())
+    if surrogate := _LONE_SURROGATE.search(trigger):
+        refuse(Refusal.CHARACTER, surrogate.start())
     return _Parser(trigger).trigger()
 
 
 class _Parser:
-    """Recursive descent. The next token is looked at only when needed, so that faults are found in reading order."""
+    """Recursive descent. The next token is read only when needed, so that faults are found in reading order."""
 
     def __init__(self, trigger: str) -> None:
         self._trigger = trigger
         self._position = 0
-        self._ahead: Token | None = None
+        self._lookahead: Token | None = None
         self._in_group = False
-        self._cuts: list[Token] = []  # words in groups directly behind a function, where the engine ends the group
+        self._early_ends: list[
+            Token
+        ] = []  # words in groups directly behind a function, where the engine ends the group
 
     def trigger(self) -> Group:
         if self._peek().kind == "end":
@@ -65,10 +69,10 @@ class _Parser:
         level = self._level()
         if self._peek().kind != "end":
             self._refuse_missing_word()
-        for cut in self._cuts:
+        for early_end in self._early_ends:
             # The engine takes the rest of the group for a part of this level: the same where the word is the same.
-            if len(level.parts) > 1 and level.word != cut.text:
-                refuse(Refusal.FUNCTION_NOT_LAST, cut.start)
+            if len(level.parts) > 1 and level.word != early_end.text:
+                refuse(Refusal.FUNCTION_NOT_LAST, early_end.start)
         return level
 
     def _level(self) -> Group:
@@ -125,7 +129,7 @@ class _Parser:
         text = self._expect("text")
         self._expect(")")
         if self._in_group and self._peek().kind == "word":
-            self._cuts.append(self._peek())
+            self._early_ends.append(self._peek())
         if function.text == "contains":
             return Condition(path, "contains", text.text[1:-1], negated)
         operator, wanted = pattern_of(text)
@@ -137,10 +141,10 @@ class _Parser:
         if token.kind != "operator":
             refuse(Refusal.OPERATOR, token.start)
         operator = OPERATORS[token.text]
-        written = self._next()
-        value = value_of(written)
+        value_token = self._next()
+        value = value_of(value_token)
         if misread := misreading(path, operator, value):
-            refuse(misread, written.start)
+            refuse(misread, value_token.start)
         return Condition(path, operator, value)
 
     def _expect(self, kind: str) -> Token:
@@ -150,14 +154,14 @@ class _Parser:
         return token
 
     def _peek(self) -> Token:
-        if self._ahead is None:
-            self._ahead = read_token(self._trigger, self._position)
-        return self._ahead
+        if self._lookahead is None:
+            self._lookahead = read_token(self._trigger, self._position)
+        return self._lookahead
 
     def _next(self) -> Token:
         token = self._peek()
         self._position = token.start + len(token.text)
-        self._ahead = None
+        self._lookahead = None
         return token
 
     def _refuse_missing_word(self) -> NoReturn:

@@ -1,7 +1,7 @@
-"""Why a trigger is refused: each reason says what Segment's engine would make of the text, and what to write instead.
+"""Why a trigger is refused: each reason says how Segment's engine would read the text, and what to write instead.
 
-That engine never reports an error. It skips what it does not know and swallows what it cannot end, so a mistyped
-trigger matches nothing, or everybody. We take the texts that it reads as a person would, and refuse the rest.
+That engine never reports an error. It skips what it does not know and ignores what has no end, so a mistyped trigger
+matches no event, or every event. We accept the texts that it reads as a person would, and refuse the rest.
 """
 
 from enum import Enum

@@ -9,12 +9,12 @@ from audience_sync.segment.fql.refusals import Refusal
 # What must follow a word, number or text. Segment's engine knows no other white space, not even a carriage return.
 _END = r"(?=[ \t\n,\])]|\Z)"
 
-# A backslash makes any character part of a name, except those at which the engine divides names all the same, and those
+# A backslash makes any character part of a name, except those at which the engine splits names all the same, and those
 # of which it would escape only the first half (it counts in UTF-16).
 _ESCAPED = r"\\[^.\[\]\ud800-\udfff\U00010000-\U0010ffff]"
 
-# The engine looks for its words at the start of every part, so "properties.or " is no name. Looking for "null", it runs
-# off the end of "properties.n=5" and loses the value.
+# The engine looks for its words at the start of every part, so "properties.or " is no name. When it looks for "null" at
+# the end of "properties.n=5", it loses the value.
 _PART = rf"(?!(?:and|or|null){_END}|n=[0-9]\Z)(?:[A-Za-z_]|{_ESCAPED})(?:[A-Za-z0-9_-]|{_ESCAPED})*+"
 _NAME = rf"{_PART}(?:\.{_PART})*+"
 
@@ -45,7 +45,7 @@ class Token(NamedTuple):
 
 
 def read_token(trigger: str, position: int) -> Token:
-    """Read the token at or behind `position`, past white space; an "end" token where there is none.
+    """Read the token at `position`, or after the white space there; an "end" token where the text ends.
 
     Raises:
         InvalidTrigger: no token of the language starts there.
@@ -61,7 +61,7 @@ def read_token(trigger: str, position: int) -> Token:
 
 
 def path_of(name: str) -> tuple[str, ...]:
-    """Divide a name at its dots and take the backslashes away."""
+    """Split a name at its dots and remove the backslashes."""
     return tuple(_ESCAPE.sub(r"\1", name).split("."))
 
 
@@ -76,7 +76,7 @@ def _space_end(trigger: str, position: int) -> int:
 
 
 def _refuse_characters(trigger: str, start: int) -> NoReturn:
-    """Tell which rule the characters at `start` break; a name is told apart by what follows its readable beginning."""
+    """Raise the refusal for the characters at `start`; for a name, the one for what follows its readable beginning."""
     name = _START_OF_NAME.match(trigger, start)
     at = name.end() if name else start
     rest = trigger[at : at + 2]

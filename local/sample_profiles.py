@@ -1,9 +1,9 @@
-"""ObjectValue-up people, and the Segment events about them. The same number gives the same person every time."""
+"""Sample profiles, and the Segment events about them. The same number gives the same person every time."""
 
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ _CITIES = (("Seattle", "Washington", "98109-4417"), ("New York", "New York", "10
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who is in an audience."""
+    """A profile that can be in an audience."""
 
     number: int
 
@@ -26,7 +26,7 @@ class Person:
 
     @property
     def email(self) -> str:
-        """As a shop would have it: not normalized."""
+        """As a shop would store it: not normalized."""
         return f" Shopper.{self.number}@Example.com"
 
     @property
@@ -80,17 +80,12 @@ def audience_event(person: Person, *, enters: bool, at: datetime, audience_id: s
     }
 
 
-def batches(events: Sequence[dict[str, Any]], size: int) -> Iterable[Sequence[dict[str, Any]]]:
-    """Cut events into batches as Segment does: the last one may be short."""
-    return (events[start : start + size] for start in range(0, len(events), size))
-
-
 def segment_request(
     events: Sequence[dict[str, Any]], event_key: str, signing_secret: str
 ) -> tuple[bytes, dict[str, str]]:
     """Return body and headers of a batched delivery, exactly as Segment's Webhooks (Actions) destination sends it.
 
-    The signature covers the first event alone; the event key stands in a header of the mapping.
+    The signature covers the first event alone; the event key is a header of the mapping.
     """
     texts = [json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() for event in events]
     signature = hmac.new(signing_secret.encode(), texts[0], hashlib.sha1).hexdigest()

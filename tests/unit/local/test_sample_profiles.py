@@ -8,7 +8,7 @@ import pytest
 
 from audience_sync.amazon_ads.normalize import identifier
 from audience_sync.segment.signature import is_signed
-from local.people import Person, audience_event, batches, segment_request
+from local.sample_profiles import Person, audience_event, segment_request
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
 KEY, SECRET = "event-key-for-the-tests-1", "signing-secret-for-the-tests-2"
@@ -67,8 +67,3 @@ def test_the_digest_is_that_of_the_normalized_address() -> None:
     assert Person(7).email != "shopper.7@example.com"
     assert Person(7).email_digest == hashlib.sha256(b"shopper.7@example.com").hexdigest()
     assert Person(7).email_digest == identifier("email", Person(7).email, "US")
-
-
-def test_batches_are_full_but_for_the_last() -> None:
-    assert [len(batch) for batch in batches(events(7), 3)] == [3, 3, 1]
-    assert [event for batch in batches(events(7), 3) for event in batch] == events(7)

@@ -1,0 +1,66 @@
+"""What can be read of a running stack: by the status page, the operator's command and `GET /local/state`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from audience_sync.errors import InvalidMessage
+from audience_sync.messages import DeadLetter
+from local.amazon.sandbox import Sandbox
+from local.counters import Counters
+from local.functions import Functions
+from local.sqs.queues import SqsQueues
+from local.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class StackView:
+    """Reads the parts of a stack, and starts and stops none of them."""
+
+    template: Template
+    queues: SqsQueues
+    counters: Counters
+    functions: Functions
+    sandbox: Sandbox
+    urls: Mapping[str, str]
+    event_key: str
+
+    def state(self) -> dict[str, Any]:
+        """Where every change is. `accepted` = `delivered` + `superseded` + `parked` + those still waiting."""
+        totals = self.counters.totals
+        changes = self.queues.counts(self._queue_name("ChangeQueue"))
+        jobs = self.queues.counts(self._queue_name("JobQueue"))
+        self.sandbox.now()  # ends the jobs that are due
+        return {
+            "queued": changes.visible + changes.delayed,
+            "inFlight": changes.in_flight,
+            "deadLetters": [
+                _summary(message.body) for message in self.queues.peek(self._queue_name("DeadLetterQueue"))
+            ],
+            "accepted": totals["ChangesAccepted"],
+            "delivered": totals["ChangesDelivered"],
+            "superseded": totals["ChangesSuperseded"],
+            "parked": totals["ChangesParked"],
+            "eventsAccepted": totals["EventsAccepted"],
+            "ignored": totals["EventsIgnored"],
+            "rejected": totals["EventsRejected"],
+            "uploads": totals["UploadsSent"],
+            "unaccounted": totals["AccountingGap"],
+            "quiescent": not (changes.total or jobs.total or self.functions.running or self.sandbox.jobs.pending),
+        }
+
+    def _queue_name(self, logical_id: str) -> str:
+        name: str = self.template.resolve({"Fn::GetAtt": [logical_id, "QueueName"]})
+        return name
+
+
+def _summary(body: str) -> dict[str, Any]:
+    """Summarize a dead letter: why the change was parked, or that the message cannot be read."""
+    try:
+        dead_letter = DeadLetter.from_body(body)
+        change = dead_letter.changes[0]
+    except (InvalidMessage, IndexError):
+        return {"reason": "unreadable", "audienceId": None, "externalUserId": None}
+    failure = dead_letter.failure.as_json() if dead_letter.failure else {"reason": "received_too_often"}
+    audience_id, external_user_id = change.member
+    return failure | {"audienceId": audience_id, "externalUserId": external_user_id, "action": change.record["action"]}

@@ -1,0 +1,141 @@
+"""Every field that a mapping can fill reaches Amazon, and the code uses no field that is not listed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads import consent, normalize
+from audience_sync.amazon_ads.record import Target, Upload, encode_record
+from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS, MappedField
+from audience_sync.intake import changes_from, compiled
+from audience_sync.membership import Audience
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping
+from local.amazon.records import read_upload
+
+NOW = 1_772_615_722_118  # epoch milliseconds
+AUDIENCE = Audience("418273650912345678", computation_key="lapsed")
+VALUES: dict[str, Any] = {  # one for each field, as an event may carry it
+    "external_user_id": "cust_48121",
+    "audience_id": "418273650912345678",
+    "country": "US",
+    "email": "maya.okafor@example.com",
+    "phone": "+1 (206) 555-0142",
+    "first_name": "Maya",
+    "last_name": "O'Kafor-Lind",
+    "address": "1200 Westlake Avenue North, Suite #400",
+    "city": "Seattle",
+    "state": "Washington",
+    "postal": "98109-4417",
+    "amzn_ad_storage": "GRANTED",
+    "amzn_user_data": "GRANTED",
+    "tcf": "CPexampleTcfStringAAABDEAABAAAAAAAAAAA",
+    "gpp": "DBABMA~CPexampleGppSection",
+    "ip": "203.0.113.7",
+}
+ENTERED = {"type": "track", "event": "Audience Entered", "messageId": "m-1", "properties": VALUES}
+OPTIONAL = [field for field in FIELDS if field.name not in ("external_user_id", "audience_id")]
+
+
+class OneAudience:
+    """An audience table with one audience."""
+
+    def by_id(self, audience_id: str) -> Audience | None:
+        return AUDIENCE if audience_id == AUDIENCE.audience_id else None
+
+    def by_computation_key(self, key: str) -> Sequence[Audience]:
+        return self.all() if key == AUDIENCE.computation_key else []
+
+    def all(self) -> Sequence[Audience]:
+        return [AUDIENCE]
+
+
+class ReadKeys(dict[str, Any]):
+    """Remembers which keys are read."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.keys_read: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.keys_read.add(key)
+        return super().get(key, default)
+
+
+def upload(*fields: str) -> dict[str, Any]:
+    """The body that Amazon gets for a member who enters, where a mapping fills these fields and no other."""
+    mapping = {
+        "name": "These fields",
+        "trigger": 'type = "track"',
+        "fields": {name: {"@path": f"$.properties.{name}"} for name in fields},
+    }
+    mappings = compiled(json.dumps([mapping]))
+    read = changes_from(json.dumps(ENTERED).encode(), mappings=mappings, audiences=OneAudience(), now=NOW)
+    assert read.rejections == []
+    [change] = read.changes
+    body: dict[str, Any] = json.loads(Upload(Target(change.audience_id), (encode_record(change.record),)).body())
+    return body
+
+
+def leaves(body: Any) -> dict[str, Any]:
+    """Every value of a body, by its own key."""
+    found: dict[str, Any] = {}
+    for key, value in body.items() if isinstance(body, dict) else enumerate(body):
+        found |= leaves(value) if isinstance(value, dict | list) else {str(key): value}
+    return found
+
+
+def test_every_field_is_tried_here() -> None:
+    assert list(VALUES) == [field.name for field in FIELDS]
+
+
+def test_the_member_and_the_audience_reach_amazon() -> None:
+    sent = leaves(upload("external_user_id", "audience_id", "email"))
+    names = {field.name: field.amazon_name for field in FIELDS}
+    assert sent[names["external_user_id"]] == VALUES["external_user_id"]
+    assert str(sent[names["audience_id"]]) == VALUES["audience_id"]
+
+
+@pytest.mark.parametrize("field", OPTIONAL, ids=lambda field: field.name)
+def test_a_field_reaches_amazon_under_its_name_and_amazon_takes_it(field: MappedField) -> None:
+    other = "phone" if field.name == "email" else "email"  # an addition needs an identifier
+    without, with_it = (upload("external_user_id", "audience_id", other, *names) for names in ([], [field.name]))
+    assert field.amazon_name not in leaves(without)
+    assert leaves(with_it)[field.amazon_name]
+    assert read_upload(with_it).records
+
+
+def test_amazon_takes_all_fields_together() -> None:
+    body = upload(*VALUES)
+    assert {field.amazon_name for field in FIELDS} <= leaves(body).keys()
+    assert read_upload(body).records
+
+
+@pytest.mark.parametrize("field", IDENTIFIERS, ids=lambda field: field.name)
+def test_an_identifier_is_sent_as_its_digest(field: MappedField) -> None:
+    body = upload("external_user_id", "audience_id", "country", field.name)
+    assert leaves(body)[field.amazon_name] == normalize.identifier(field.name, VALUES[field.name], VALUES["country"])
+
+
+def test_every_identifier_has_a_normalization_rule_and_every_rule_an_identifier() -> None:
+    assert list(normalize._RULES) == [identifier.name for identifier in IDENTIFIERS]
+
+
+def test_consent_reads_every_consent_field_and_no_other() -> None:
+    fields = ReadKeys({})
+    assert consent.user_consent(fields, "US", "pass") == {}
+    assert fields.keys_read == {signal.name for signal in CONSENT_SIGNALS}
+
+
+def test_an_addition_reads_every_field_and_no_other() -> None:
+    fields = ReadKeys(VALUES)
+
+    class AnyMapping(CompiledMapping):
+        def fields_of(self, _: Mapping[str, Any]) -> dict[str, Any]:
+            return fields
+
+    mapping = AnyMapping(DEFAULT_MAPPING, lambda _: True)
+    read = changes_from(json.dumps(ENTERED).encode(), mappings=[mapping], audiences=OneAudience(), now=NOW)
+    assert len(read.changes) == 1
+    assert fields.keys_read == {field.name for field in FIELDS}
