@@ -60,7 +60,7 @@ class Moto:
 
 
 def build_app(queues: SqsQueues) -> web.Application:
-    """One application for all services, told apart by the header X-Amz-Target.
+    """One application for all services, chosen by the header X-Amz-Target.
 
     `queues` stays shared with the caller: pollers in the same event loop may use it directly.
     """

@@ -56,7 +56,7 @@ def test_times_are_utc_with_milliseconds() -> None:
     assert event["timestamp"] == event["receivedAt"] == "2026-03-04T05:06:07.089Z"
 
 
-def test_the_same_number_is_the_same_person_and_another_number_somebody_else() -> None:
+def test_the_same_number_is_the_same_person_and_another_number_a_person_else() -> None:
     assert (Person(7), Person(7).traits, Person(7).email) == (Person(7), Person(7).traits, Person(7).email)
     assert len({Person(number).user_id for number in range(2000)}) == 2000
     assert len({Person(number).email_digest for number in range(2000)}) == 2000

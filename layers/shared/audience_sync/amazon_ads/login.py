@@ -86,7 +86,7 @@ class Login:
         """Fetch a new access token. One request, no retry: the caller decides when to try again.
 
         Raises:
-            NotConnected: nobody has connected Amazon yet.
+            NotConnected: no credentials are stored yet.
             AuthorizationRefused: revoked or never valid. Stop asking: a person must connect Amazon again.
             TokenUnavailable: Login with Amazon failed.
             Unavailable: the credentials cannot be read.
