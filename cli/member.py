@@ -2,14 +2,15 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
 
 from audience_sync.amazon_ads.record import audience_record, external_user_id
-from audience_sync.aws.membership_rows import MemberRow
 from audience_sync.errors import RejectedEvent
+from audience_sync.member_state import Identity, MemberState
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import DeliveryHistory, pack
 from cli.audiences import AUDIENCE, find
@@ -30,39 +31,36 @@ def register(app: typer.Typer) -> None:
 
 
 def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
-    """Show the last change of one member: what, when, what was sent (as hashes), and whether it is parked."""
+    """Show the newest change of one member: what, when, the identities as hashes, and whether it is parked.
+
+    Active identities are those with which the member is in the audience. Those to remove may still be at Amazon from
+    before the member left.
+    """
     known = find(session, audience)
-    row = session.members.read((known.audience_id, member))
+    state = session.members.read([(known.audience_id, member)]).get((known.audience_id, member))
     parked, _ = peek(session, lambda each: each.audience_id == known.audience_id and member in each.members)
-    if row is None and not parked:
+    if state is None and not parked:
         raise NotThere(
             "Nothing is known about that member in that audience.",
             "Give the external user id as the mapping derives it from Segment's userId.",
         )
-    identities = row.identities if row else ()
-    fields = Counter(name for identity in identities for name in identity)
     session.screen.facts(
         {
             "audience": f"{known.name} ({known.audience_id})",
             "member": member,
-            "last change": {"CREATE": "entered", "DELETE": "left"}[row.action] if row else "none recorded",
-            "event time": moment(row.at if row else None),
-            "last sent": moment(row.last_sent * 1000 if row else None),
-            "message id": row.message_id if row else None,
-            "identifiers": ", ".join(f"{count} {name}" for name, count in fields.items()),
-            "to be erased": row.erase if row else False,
+            **(_facts(state) if state else {"newest change": "none recorded"}),
             "parked": ", ".join(sorted({each.reason for each in parked})),
         }
     )
-    hashes = [(name, value) for identity in identities for name, value in identity.items()]
+    hashes = _hashes("active", state.active) + _hashes("to remove", state.to_remove) if state else []
     if hashes:
         session.screen.say("")
-        session.screen.table(("field", "SHA-256 as sent"), hashes)
+        session.screen.table(("identity", "field", "SHA-256 as sent"), hashes)
     session.screen.result(
         {
             "audienceId": known.audience_id,
             "member": member,
-            **(_row_json(row) if row else {}),
+            **(_state_json(state) if state else {}),
             "parked": [each.as_json() for each in parked],
         }
     )
@@ -72,7 +70,7 @@ def erase(session: Session, member: _MEMBER) -> None:
     """Remove one person from every audience, then delete the hashes that are stored of them.
 
     Sends an exit for each audience to the change queue, as Segment's deletion notices do. The hashes are deleted once
-    the worker has delivered the exits.
+    Amazon's jobs with these exits have ended.
     """
     try:
         external_user_id(member)
@@ -81,11 +79,8 @@ def erase(session: Session, member: _MEMBER) -> None:
     audiences = session.audiences.all()
     if not audiences:
         raise NotThere("No audience is listed, so there is nothing to erase.", "See `audience-sync audiences list`.")
-    known_in: list[Audience] = []
-    with session.screen.progress("reading each audience", len(audiences)) as bar:
-        for each in audiences:
-            known_in += [each] if session.members.read((each.audience_id, member)) else []
-            bar.advance()
+    states = session.members.read((each.audience_id, member) for each in audiences)
+    known_in = [each for each in audiences if (each.audience_id, member) in states]
     names = ", ".join(each.name or each.audience_id for each in known_in) or "none"
     session.screen.confirm(
         f"Known in {len(known_in)} of {counted(len(audiences), 'audience')}: {names}. Erase this person?"
@@ -99,7 +94,7 @@ def erase(session: Session, member: _MEMBER) -> None:
     if not known_in:
         session.screen.say("The id is in no audience. Is it the external user id of the mapping?", style="yellow")
     session.screen.say(
-        f"{counted(len(exits), 'exit')} queued for Amazon. The stored hashes are deleted after delivery."
+        f"{counted(len(exits), 'exit')} queued. The stored hashes are deleted once Amazon has removed the person."
     )
     parked, _ = peek(session, lambda each: member in each.members)
     if parked:
@@ -122,12 +117,41 @@ def _exit(audience: Audience, member: str, at: int, message_id: str) -> Membersh
     )
 
 
-def _row_json(row: MemberRow) -> dict[str, Any]:
+def _facts(state: MemberState) -> dict[str, Any]:
     return {
-        "action": row.action,
-        "at": row.at,
-        "messageId": row.message_id,
-        "erase": row.erase,
-        "lastSentAt": row.last_sent * 1000,
-        "identifiers": row.identities,
+        "newest change": "left" if state.newest.exits else "entered",
+        "event time": moment(state.newest.at),
+        "last sent": moment(_last_sent(state)),
+        "message id": state.newest.message_id,
+        "active": _fields(state.active),
+        "to remove": _fields(state.to_remove),
+        "to be erased": state.must_erase,
+        "late jobs": ", ".join(state.late_jobs),
     }
+
+
+def _state_json(state: MemberState) -> dict[str, Any]:
+    return {
+        "action": state.newest.record["action"],
+        "at": state.newest.at,
+        "messageId": state.newest.message_id,
+        "lastSentAt": _last_sent(state),
+        "active": [each.digests for each in state.active],
+        "toRemove": [each.digests for each in state.to_remove],
+        "erase": state.must_erase,
+        "lateJobs": list(state.late_jobs),
+    }
+
+
+def _last_sent(state: MemberState) -> int | None:
+    """Return when anything was last sent for the member, in epoch milliseconds."""
+    return max(state.entered, state.exited) * 1000 or None
+
+
+def _fields(identities: Sequence[Identity]) -> str:
+    fields = Counter(name for identity in identities for name in identity.digests)
+    return ", ".join(f"{count} {name}" for name, count in sorted(fields.items()))
+
+
+def _hashes(label: str, identities: Sequence[Identity]) -> list[tuple[str, str, str]]:
+    return [(label, name, value) for identity in identities for name, value in sorted(identity.digests.items())]

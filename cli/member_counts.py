@@ -13,7 +13,7 @@ class MemberCount:
 
     audience: Audience
     inside: int  # their newest change is an entry
-    outside: int  # their newest change is an exit, at most 30 days ago; older rows are deleted
+    outside: int  # their newest change is an exit, at most 40 days ago; older rows are deleted
 
     def as_json(self) -> dict[str, object]:
         """The numbers for scripts."""

@@ -15,10 +15,12 @@ import typer
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
+from audience_sync.clock import Clock
 from audience_sync.errors import InvalidSettings
 from cli import stack as stacks
 from cli.errors import INTERRUPTED, AlreadyReported, WrongUsage, explained
@@ -47,13 +49,17 @@ class Session:
 
     @cached_property
     def members(self) -> MembershipTable:
-        """The rows of members, to read. Only a writer needs to know how long a job takes."""
-        return MembershipTable(self.stack.service("dynamodb"), self.stack["MembershipTable"], self.now)
+        """The rows of members."""
+        return MembershipTable(self.stack.service("dynamodb"), self.stack["MembershipTable"], self._sharding, Clock())
 
     @cached_property
     def member_scan(self) -> MembershipScan:
         """The rows of whole audiences."""
-        return MembershipScan(self.stack.service("dynamodb"), self.stack["MembershipTable"])
+        return MembershipScan(self.stack.service("dynamodb"), self.stack["MembershipTable"], self._sharding)
+
+    @property
+    def _sharding(self) -> Sharding:
+        return Sharding(self.stack.membership_shards)
 
     @cached_property
     def amazon(self) -> AmazonAds:

@@ -25,6 +25,7 @@ _OUTPUTS = {  # output of the template: what its value names
     "DeadLetterQueueUrl": "DeadLetterQueue",
     "AudienceTableName": "AudienceTable",
     "MembershipTableName": "MembershipTable",
+    "MembershipShards": "MembershipShards",  # a number
     "RefreshFunctionName": "RefreshFunction",
 }
 
@@ -56,6 +57,11 @@ class Stack:
             return bool(self[logical_id])
         except NotThere:
             return False
+
+    @property
+    def membership_shards(self) -> int:
+        """The number of shards over which the membership table spreads the rows of an audience. Raises NotThere."""
+        return int(self["MembershipShards"])
 
     def service(self, name: str) -> Any:
         """Return the boto3 client of a service, the same every time."""

@@ -5,28 +5,50 @@ run one after the other on one thread of their own, which is the lock around it.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aiohttp import web
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import Client, EnvironBuilder
 
+from local import dynamodb_statements
+from local.dynamodb_statements import InvalidStatementError, Outcome
 from local.sqs import server as sqs_server
 from local.sqs.queues import SqsQueues
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
+    from werkzeug.test import TestResponse
+
 LARGEST_REQUEST = 32 * 1024 * 1024  # bytes; DynamoDB takes 16 MB in a batch, and base64 comes on top
+_DYNAMODB = "DynamoDB_20120810"
 _MOTO_SERVICES: dict[str, Literal["dynamodb", "secretsmanager", "cloudwatch"]] = {
-    "DynamoDB_20120810": "dynamodb",
+    _DYNAMODB: "dynamodb",
     "secretsmanager": "secretsmanager",
     "GraniteServiceVersion20100801": "cloudwatch",
 }
+_JSON = "application/x-amz-json-1.0"
+
+
+class _Request(NamedTuple):
+    """A request, read to its end."""
+
+    path: str
+    base_url: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def as_call(self, target: str, body: bytes) -> "_Request":
+        """The same sender's call of another operation."""
+        changed = (sqs_server.TARGET.lower(), "content-length")
+        headers = [(name, value) for name, value in self.headers if name.lower() not in changed]
+        return self._replace(headers=[*headers, (sqs_server.TARGET, target)], body=body)
 
 
 class Moto:
@@ -47,16 +69,44 @@ class Moto:
 
     async def answer(self, request: web.Request) -> web.Response:
         """Pass one request on."""
-        client = Client(self._apps[_target_of(request)], use_cookies=False)
-        builder = EnvironBuilder(
+        received = _Request(
             request.path_qs,
-            base_url=f"{request.scheme}://{request.host}",
-            method=request.method,
-            headers=list(request.headers.items()),
-            data=await request.read(),
+            f"{request.scheme}://{request.host}",
+            list(request.headers.items()),
+            await request.read(),
         )
-        answer = await asyncio.get_running_loop().run_in_executor(self._thread, client.open, builder)
+        batch = request.headers[sqs_server.TARGET] == f"{_DYNAMODB}.BatchExecuteStatement"
+        answer = self._batch if batch else self._response
+        app = self._apps[_target_of(request)]
+        return await asyncio.get_running_loop().run_in_executor(self._thread, answer, app, received)
+
+    def _batch(self, app: "WSGIApplication", request: _Request) -> web.Response:
+        """Answer BatchExecuteStatement with one PutItem for each statement: see dynamodb_statements.py."""
+
+        def put(parameters: dict[str, Any]) -> Outcome:
+            answer = _open(app, request.as_call(f"{_DYNAMODB}.PutItem", json.dumps(parameters).encode()))
+            if answer.status_code == HTTPStatus.OK:
+                return Outcome()
+            error = json.loads(answer.data)
+            return Outcome(error["__type"].rpartition("#")[2], error.get("message") or error.get("Message", ""))
+
+        try:
+            answered = dynamodb_statements.execute(json.loads(request.body), put)
+        except InvalidStatementError as error:
+            refusal = {"__type": "com.amazon.coral.validate#ValidationException", "message": str(error)}
+            return web.json_response(refusal, status=HTTPStatus.BAD_REQUEST, content_type=_JSON)
+        return web.json_response(answered, content_type=_JSON)
+
+    def _response(self, app: "WSGIApplication", request: _Request) -> web.Response:
+        answer = _open(app, request)
         return web.Response(status=answer.status_code, headers=answer.headers, body=answer.data)
+
+
+def _open(app: "WSGIApplication", request: _Request) -> "TestResponse":
+    builder = EnvironBuilder(
+        request.path, base_url=request.base_url, method="POST", headers=request.headers, data=request.body
+    )
+    return Client(app, use_cookies=False).open(builder)
 
 
 def build_app(queues: SqsQueues) -> web.Application:

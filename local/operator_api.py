@@ -11,6 +11,7 @@ from local.template import REGION, STACK
 
 _TYPES = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
 _PARAMETERS = ("Region", "ConsentPolicy", "LiteralEmail", "MaxCpmCents")  # those that the command reads
+_SHARDS = "MembershipShards"  # a parameter that the deployed stack has among its outputs
 _LAMBDA = "/local/lambda/2015-03-31/functions/{name}"
 
 
@@ -48,7 +49,7 @@ def add_routes(app: web.Application, stack: StackView) -> None:
 def _resources(stack: StackView) -> dict[str, Any]:
     template = stack.template
     parts = [logical_id for each in _TYPES for logical_id in template.resources(each)]
-    names = {each: template.resolve({"Ref": each}) for each in parts}
+    names = {each: str(template.resolve({"Ref": each})) for each in [*parts, _SHARDS]}
     return {
         "stack": STACK,
         "awsRegion": REGION,

@@ -68,15 +68,23 @@ def permissions(template: Template) -> Middleware:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         signed = _CREDENTIAL.search(request.headers.get("Authorization", ""))
         operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
-        # AWS checks a batch by the permission for one, and a transaction by those for its parts.
-        operations = ["PutItem", "UpdateItem"] if operation == "TransactWriteItems" else [operation]
-        for each in operations:
+        for each in _actions(operation, await request.read()):
             if signed and signed[1] in allowed and f"{signed[2]}:{each}" not in allowed[signed[1]]:
                 refusal = {"__type": "AccessDeniedException", "message": f"{signed[1]} may not {signed[2]}:{each}"}
                 return web.json_response(refusal, status=400, content_type="application/x-amz-json-1.0")
         return await handler(request)
 
     return check
+
+
+def _actions(operation: str, body: bytes) -> set[str]:
+    """Return what AWS checks: a transaction by the permissions for its parts, PartiQL by those for its statements."""
+    if operation == "TransactWriteItems":
+        return {"PutItem", "UpdateItem"}
+    if operation == "BatchExecuteStatement":
+        verbs = {each["Statement"].partition(" ")[0] for each in json.loads(body)["Statements"]}
+        return {f"PartiQL{verb.capitalize()}" for verb in verbs}
+    return {operation}
 
 
 def _allowed_actions(template: Template, function: str) -> set[str]:

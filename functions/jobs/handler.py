@@ -2,6 +2,7 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,22 +14,25 @@ from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.amazon_auth import access_tokens
 from audience_sync.aws.clients import client
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
-from audience_sync.errors import InvalidMessage, RequestRejected, TransientError
+from audience_sync.errors import AudienceSyncError, InvalidMessage, RequestRejected, TransientError
 from audience_sync.messages import JobMessage
-from audience_sync.operations.job_tracking import JobCheck, JobOutcome, JobTracker
+from audience_sync.operations.job_tracking import JobCheck, JobContext, JobOutcome, JobTracker
 from audience_sync.settings import JobsSettings
 from audience_sync.telemetry import logger, reporting
 
 CLOCK = Clock()
+AT_ONCE = 10  # jobs checked side by side: Amazon may take a second for each answer
 
 
 class Dependencies(NamedTuple):
     """What one execution environment keeps between invocations."""
 
     settings: JobsSettings
+    changes: Queue
     jobs: Queue
     dead_letters: Queue
     members: MembershipTable | None  # None where it is not kept
@@ -39,11 +43,13 @@ class Dependencies(NamedTuple):
 def dependencies() -> Dependencies:
     """Build once per execution environment, on the first invocation."""
     settings = JobsSettings.from_env(os.environ)
-    secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
-    dynamodb = client("dynamodb", read_timeout=3.0, connections=THREADS)
-    members = MembershipTable(dynamodb, settings.membership_table, time.time)
+    secrets = client("secretsmanager", read_timeout=3.0)
+    sqs = client("sqs", read_timeout=3.0, connections=AT_ONCE)
+    dynamodb = client("dynamodb", read_timeout=3.0, connections=AT_ONCE * THREADS, validate=False)
+    members = MembershipTable(dynamodb, settings.membership_table, Sharding(settings.membership_shards), CLOCK)
     return Dependencies(
         settings,
+        Queue(sqs, settings.change_queue_url, time.monotonic),
         Queue(sqs, settings.job_queue_url, time.monotonic),
         Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
         # Without the ordering guard the rows are outdated: nothing writes them.
@@ -54,37 +60,50 @@ def dependencies() -> Dependencies:
 
 @reporting
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Check a few jobs, and return the messages that stay in the queue."""
-    parts = dependencies()
+    """Check a few jobs side by side, and return the messages that stay in the queue."""
     deadline = CLOCK.deadline(context)
+    parts = dependencies()
+    records = event["Records"]
     failed: list[str] = []
-    with requests.Session() as session:
-        amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
-        tracker = JobTracker(amazon, parts.members, parts.jobs, parts.dead_letters, CLOCK)
-        for record in event["Records"]:
-            try:
-                check = tracker.check(JobMessage.from_body(record["body"]), deadline=deadline)
-            except InvalidMessage as error:
-                logger.error("not a job message", reason=error.reason)
-            except (TransientError, RequestRejected) as error:  # a refusal may end when a person acts; ask until then
-                logger.warning("job check failed", reason=error.reason, detail=str(error))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(lambda record: _check(parts, record["body"], deadline), records))
+    for record, result in zip(records, results, strict=True):
+        match result:
+            case JobCheck():
+                _emit_metrics(result)
+                _log(result)
+            case InvalidMessage():  # it stays, until SQS moves it to the dead letters of the job queue
+                logger.error("not a job message", reason=result.reason)
                 failed.append(record["messageId"])
-            else:
-                _emit_metrics(check)
-                _log(check)
+            case _:  # a refusal may end when a person acts; ask until then
+                logger.warning("job check failed", reason=result.reason, detail=str(result))
+                failed.append(record["messageId"])
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
+def _check(parts: Dependencies, body: str, deadline: float) -> JobCheck | AudienceSyncError:
+    """Check one job, with a session of its own: a session serves one exchange at a time."""
+    try:
+        with requests.Session() as session:
+            amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
+            in_time = parts.settings.job_seconds + parts.settings.late_seconds
+            tracker = JobTracker(
+                JobContext(amazon, parts.members, parts.changes, parts.jobs, parts.dead_letters, CLOCK, in_time)
+            )
+            return tracker.check(JobMessage.from_body(body), deadline=deadline)
+    except (InvalidMessage, TransientError, RequestRejected) as error:
+        return error
+
+
 def _emit_metrics(check: JobCheck) -> None:
-    message, report = check.message, check.report
-    counted = 0 if message.is_replay else check.parked  # a replay was counted before
+    report = check.report
     telemetry.count(
         **{
             metric_names.JOBS_ENDED: int(check.outcome is JobOutcome.ENDED),
             metric_names.JOBS_UNRESOLVED: int(check.outcome in (JobOutcome.GIVEN_UP, JobOutcome.UNKNOWN)),
             # Counted as delivered when the upload was accepted; the job has shown that they were not.
-            metric_names.CHANGES_DELIVERED: -counted,
-            metric_names.CHANGES_PARKED: counted,
+            metric_names.CHANGES_DELIVERED: -check.counted,
+            metric_names.CHANGES_PARKED: check.counted,
             metric_names.REJECTED_RECORDS_UNTRACKED: check.untracked,
         }
     )
@@ -97,12 +116,19 @@ def _emit_metrics(check: JobCheck) -> None:
             (metric_names.AUDIENCE_SIZE_DSP, MetricUnit.Count, sizes.dsp),
         ):
             if value is not None:
-                telemetry.publish(name, unit, value, audience=message.audience_id)
+                telemetry.publish(name, unit, value, audience=check.message.audience_id)
 
 
 def _log(check: JobCheck) -> None:
     ids: dict[str, Any] = {"audience_id": check.message.audience_id, "job_id": check.message.job_id}
-    state = check.report.state if check.report else None
-    logger.info("job checked", **ids, outcome=check.outcome.value, state=state, parked=check.parked)
+    logger.info(
+        "job checked",
+        **ids,
+        outcome=check.outcome.value,
+        state=check.report.state if check.report else None,
+        parked=check.parked,
+        repeated=check.repeated,
+        erased=check.erased,
+    )
     if check.untracked:
         logger.warning("rejected records not parked", **ids, reason="unguarded", records=check.untracked)

@@ -9,6 +9,7 @@ from audience_sync import metric_names, telemetry
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.clients import client
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
@@ -35,7 +36,11 @@ def dependencies() -> Dependencies:
     """Build once per execution environment, on the first invocation."""
     settings = RenewSettings.from_env(os.environ)
     dynamodb = client("dynamodb", read_timeout=5.0, attempts=4)  # a page is a megabyte of rows
-    scan = MembershipScan(dynamodb, settings.membership_table) if settings.ordering_guard else None
+    scan = (
+        MembershipScan(dynamodb, settings.membership_table, Sharding(settings.membership_shards))
+        if settings.ordering_guard
+        else None
+    )
     checkpoint = Checkpoint(dynamodb, settings.membership_table, RENEWAL)
     queue = Queue(client("sqs", read_timeout=3.0), settings.change_queue_url, time.monotonic)
     return Dependencies(settings, dynamodb, Renewal(scan, checkpoint, queue, CLOCK))

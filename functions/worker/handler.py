@@ -14,16 +14,16 @@ from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.amazon_auth import access_tokens
 from audience_sync.aws.clients import client
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.circuit_breaker import CircuitBreakers
+from audience_sync.delivery.gates import UploadGate
 from audience_sync.delivery.members import DeliveryContext
 from audience_sync.delivery.retry_budget import RetryBudget
 from audience_sync.delivery.uploads import Limits
-from audience_sync.errors import TransientError
-from audience_sync.messages import job_messages
 from audience_sync.settings import WorkerSettings
 from audience_sync.telemetry import logger, reporting
 
@@ -35,7 +35,6 @@ class Dependencies(NamedTuple):
 
     settings: WorkerSettings
     queue: Queue
-    jobs: Queue
     context: DeliveryContext
     circuit_breakers: CircuitBreakers
     budget: RetryBudget
@@ -47,27 +46,33 @@ def dependencies() -> Dependencies:
     """Build once per execution environment, on the first invocation."""
     settings = WorkerSettings.from_env(os.environ)
     secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
-    dynamodb = client("dynamodb", read_timeout=3.0, attempts=4, connections=THREADS)
-    members = MembershipTable(dynamodb, settings.membership_table, time.time, settings.effective_after)
+    dynamodb = client("dynamodb", read_timeout=3.0, attempts=4, connections=THREADS, validate=False)
+    members = MembershipTable(dynamodb, settings.membership_table, Sharding(settings.membership_shards), CLOCK)
     queue = Queue(sqs, settings.change_queue_url, time.monotonic)
+    # A client of its own: no upload waits long for the state of a circuit breaker.
+    states = client("dynamodb", read_timeout=1.0, attempts=1)
+    circuit_breakers = CircuitBreakers(states, settings.membership_table, settings.circuit_seconds, time.time)
+    budget = RetryBudget(time.monotonic)
     return Dependencies(
         settings,
         queue,
-        Queue(sqs, settings.job_queue_url, time.monotonic),
         DeliveryContext(
             queue,
             dead_letters=Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
+            jobs=Queue(sqs, settings.job_queue_url, time.monotonic),
             members=members if settings.ordering_guard else None,
             limits=Limits(
                 settings.max_records_per_upload,
                 settings.max_upload_bytes,
                 settle=settings.settle_seconds,
                 job=settings.job_seconds,
+                late=settings.late_seconds,
             ),
-            now=CLOCK.now_ms,
+            clock=CLOCK,
+            gate=UploadGate(circuit_breakers, budget),
         ),
-        CircuitBreakers(dynamodb, settings.membership_table, settings.circuit_seconds, time.monotonic),
-        RetryBudget(time.monotonic),
+        circuit_breakers,
+        budget,
         access_tokens(settings, secrets),
     )
 
@@ -81,27 +86,12 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     with requests.Session() as session:
         amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
         uploader = parts.budget.wrap(parts.circuit_breakers.wrap(amazon))
-        delivery = Delivery(uploader, parts.context, monotonic=time.monotonic, jitter=random.random)
+        delivery = Delivery(uploader, parts.context, jitter=random.random)
         report = delivery.deliver([_message(record) for record in event["Records"]], deadline=deadline)
     parts.queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])
-    _track_jobs(report, parts.jobs, parts.settings.job_seconds, deadline)
     _emit_metrics(report)
     _log(report)
     return {"batchItemFailures": [{"itemIdentifier": deferred.message.message_id} for deferred in report.deferred]}
-
-
-def _track_jobs(report: BatchReport, jobs: Queue, delay: float, deadline: float) -> None:
-    """Have the uploads' jobs checked later. The changes are delivered without that: a failure is only logged."""
-    now = CLOCK.now_ms()
-    bodies = [
-        body
-        for job in report.uploads.jobs
-        for body in job_messages(job.job_id, job.audience_id, job.members, now, report.replayed)
-    ]
-    try:
-        jobs.send(bodies, deadline=deadline, delay=delay)
-    except TransientError as error:
-        logger.warning("jobs not tracked", reason=error.reason, jobs=len(report.uploads.jobs))
 
 
 def _message(record: dict[str, Any]) -> Message:
@@ -133,7 +123,7 @@ def _emit_metrics(report: BatchReport) -> None:
 
 def _log(report: BatchReport) -> None:
     for job in report.uploads.jobs:
-        logger.info("upload accepted", audience_id=job.audience_id, job_id=job.job_id, records=len(job.members))
+        logger.info("upload accepted", audience_id=job.audience_id, job_id=job.job_id, records=len(job.changes))
     if report.reasons or report.deferred:
         deferred = sorted({each.reason for each in report.deferred})
         logger.warning("delivery incomplete", by_reason=dict(report.reasons), deferred=deferred)

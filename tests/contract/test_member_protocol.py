@@ -1,6 +1,7 @@
 """The newest change of a member wins, in whatever order changes arrive: the protocol against a real table."""
 
 import hashlib
+import itertools
 import json
 import time
 from collections import Counter
@@ -10,24 +11,31 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.record import Upload
-from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
-from audience_sync.aws.membership_table import THREADS, MembershipTable
+from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, state_from_row
+from audience_sync.aws.membership_table import PAUSES, THREADS, MembershipTable
+from audience_sync.clock import Clock
 from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.members import DeliveryContext
 from audience_sync.delivery.uploads import Limits
-from audience_sync.errors import AudienceSyncError, OutcomeUnknown, TransientError, Unavailable
-from audience_sync.membership import MembershipChange
-from audience_sync.messages import ChangeMessage, pack
+from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown, ServiceUnavailable, Unavailable
+from audience_sync.member_state import MemberState, step
+from audience_sync.membership import MAX_IDENTITIES, MembershipChange
+from audience_sync.messages import ChangeMessage, JobMessage, pack
+from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import create_membership_table
-from tests.faults.proxy import fault_proxy, refuse
+from tests.faults.proxy import fail_statements, fault_proxy, refuse
 from tests.servers import serve_aws
 
 AUDIENCE = "418273650912345678"
-JOB = 900.0
+LIMITS = Limits()
+JOB = LIMITS.job
 NOW = 1_800_000_000.0
+WRITE, READ = "BatchExecuteStatement", "BatchGetItem"
+SHARDING = Sharding(8)
 
 
 def digest(text: str) -> str:
@@ -51,7 +59,8 @@ class Amazon:
     """Applies uploads in the order in which it accepts them; `meanwhile` runs just before the next one."""
 
     meanwhile: Callable[[], None] | None = None
-    fails: AudienceSyncError | None = None
+    fails: AudienceSyncError | None = None  # once
+    down: AudienceSyncError | None = None  # as long as it is set
     members: dict[str, set[str]] = field(default_factory=dict)
     uploads: list[list[dict[str, Any]]] = field(default_factory=list)
 
@@ -61,7 +70,7 @@ class Amazon:
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile:
             meanwhile()
-        fails, self.fails = self.fails, None
+        fails, self.fails = self.fails or self.down, None
         if fails:
             raise fails
         self.apply(body["records"])
@@ -70,8 +79,9 @@ class Amazon:
     def apply(self, records: list[dict[str, Any]]) -> None:
         self.uploads.append(records)
         for record in records:
+            assert len(record["hashedPII"]) <= MAX_IDENTITIES
             held = self.members.setdefault(record["externalUserId"], set())
-            named = {identity["email"] for identity in record["hashedPII"]}
+            named = named_in(record)
             held |= named
             if record["action"] == "DELETE":
                 held -= named
@@ -80,51 +90,135 @@ class Amazon:
         return {member for member, held in self.members.items() if held}
 
 
+def named_in(record: dict[str, Any]) -> set[str]:
+    return {identity["email"] for identity in record["hashedPII"]}
+
+
+def enters(record: dict[str, Any]) -> bool:
+    return bool(record["action"] == "CREATE")
+
+
 @dataclass
 class FakeQueue:
-    """A queue that keeps what it is sent."""
+    """A queue that keeps what it is sent, or is down."""
 
     bodies: list[tuple[str, float]] = field(default_factory=list)
+    down: bool = False
 
     def send(
         self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
     ) -> None:
         assert deadline > 0
         assert attributes is None or "reason" in attributes
+        if self.down:
+            raise Unavailable("down")
         self.bodies += [(body, delay) for body in bodies]
+
+    def drain(self) -> list[str]:
+        bodies, self.bodies = [body for body, _ in self.bodies], []
+        return bodies
+
+
+@dataclass
+class FakeGate:
+    """Lets everything pass, or nothing."""
+
+    error: Unavailable | CircuitOpen | None = None
+
+    def check(self, target: Target) -> None:
+        assert target.audience_id
+        if self.error:
+            raise self.error
+
+
+@dataclass
+class FakeJobs:
+    """Amazon's answer about every job."""
+
+    report: JobReport
+
+    def job(self, job_id: str) -> JobReport:
+        assert job_id
+        return self.report
 
 
 @dataclass
 class WorkerStack:
-    """A table, a queue, and any number of workers."""
+    """A table, queues, and any number of workers."""
 
     url: str
     table: str
     amazon: Amazon = field(default_factory=Amazon)
     queue: FakeQueue = field(default_factory=FakeQueue)
     dead_letters: FakeQueue = field(default_factory=FakeQueue)
+    jobs: FakeQueue = field(default_factory=FakeQueue)
+    gate: FakeGate = field(default_factory=FakeGate)
+    limits: Limits = LIMITS
     now: float = NOW
+    overtaken: int = 0  # changes that another worker delivered meanwhile
     calls: list[str] = field(default_factory=list)  # of the table, by the workers
+    pauses: list[float] = field(default_factory=list)  # seconds that a worker has waited for the table
+    monotonic: Callable[[], float] = lambda: 0.0
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.now, self.monotonic, self.pauses.append)
 
     def members(self) -> MembershipTable:
         client = resources.client("dynamodb", self.url)
         client.meta.events.register("before-call.dynamodb", lambda model, **_: self.calls.append(model.name))
-        return MembershipTable(client, self.table, lambda: self.now, JOB)
+        return MembershipTable(client, self.table, SHARDING, self.clock, jitter=lambda: 1.0)
 
     def deliver(self, *changes: MembershipChange, receives: int = 1) -> BatchReport:
         messages = [Message(str(n), "h", body, receives, 0) for n, body in enumerate(pack(changes))]
         return self.deliver_messages(*messages)
 
     def deliver_messages(self, *messages: Message) -> BatchReport:
-        context = DeliveryContext(self.queue, self.dead_letters, self.members(), Limits(job=JOB), now=lambda: 0)
-        return Delivery(self.amazon, context, monotonic=lambda: 0.0, jitter=lambda: 1.0).deliver(
-            messages, deadline=60.0
+        context = DeliveryContext(
+            self.queue, self.dead_letters, self.jobs, self.members(), self.limits, self.clock, self.gate
         )
+        return Delivery(self.amazon, context, jitter=lambda: 1.0).deliver(messages, deadline=60.0)
+
+    def repeat(self) -> int:
+        """Deliver what is to be sent once more, as often as that is asked for. Returns how often."""
+        times = 0
+        while bodies := self.queue.drain():
+            self.now += JOB
+            times += 1
+            assert times < 10, "repeated without end"
+            messages = [Message(f"again-{n}", "h", body, 1, 0) for n, body in enumerate(bodies)]
+            report = self.deliver_messages(*messages)
+            assert (report.delivered, report.superseded, report.parked) == (0, 0, 0), "it was counted the first time"
+            assert report.deferred == []
+        return times
+
+    def check_jobs(self, report: JobReport | None = None, *bodies: str) -> list[JobCheck]:
+        """Have the jobs checked that wait, or these; Amazon reports the same about each."""
+        amazon = FakeJobs(report or JobReport("SUCCEEDED"))
+        in_time = self.limits.job + self.limits.late
+        context = JobContext(amazon, self.members(), self.queue, self.jobs, self.dead_letters, self.clock, in_time)
+        waiting = bodies or self.jobs.drain()
+        return [JobTracker(context).check(JobMessage.from_body(body), deadline=100.0) for body in waiting]
+
+    def write(self, change: MembershipChange) -> None:
+        """Bring a change into the table, as another worker does that then is slow."""
+        table = self.members()
+        each = step(table.read([change.member]).get(change.member), [change], now=int(self.now), effective_after=JOB)
+        (result,) = table.write([each.state])
+        assert isinstance(result, MemberState)
 
     def row(self, member: str = "m1") -> dict[str, Any]:
-        key = {"audienceId": {"S": AUDIENCE}, "externalUserId": {"S": member}}
+        key = SHARDING.key_of((AUDIENCE, member))
         row: dict[str, Any] = resources.client("dynamodb", self.url).get_item(TableName=self.table, Key=key)["Item"]
         return row
+
+    def state(self, member: str = "m1") -> MemberState:
+        return state_from_row(self.row(member))
+
+    def holds(self, email: str, member: str = "m1") -> bool:
+        """Whether the row still has the digest, in whatever form."""
+        row = self.row(member)
+        return bytes.fromhex(digest(email)) in bytes(row["member"]["B"]) or digest(email) in str(row)
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +238,8 @@ def stack(url: str) -> Iterator[WorkerStack]:
 def test_a_change_without_others_takes_one_upload_and_is_recorded(stack: WorkerStack) -> None:
     report = stack.deliver(change("a@b.co", at=5))
     assert (report.delivered, report.superseded, len(stack.amazon.uploads), stack.queue.bodies) == (1, 0, 1, [])
-    row = stack.row()
-    assert int(row["expiresAt"]["N"]) == NOW + KEEP_ACTIVE
-    assert json.loads(row["change"]["S"])["at"] == 5
+    assert int(stack.row()["expiresAt"]["N"]) == NOW + KEEP_ACTIVE
+    assert stack.state().version.at == 5
 
 
 def test_an_older_change_that_arrives_later_is_superseded_and_not_sent(stack: WorkerStack) -> None:
@@ -157,29 +250,45 @@ def test_an_older_change_that_arrives_later_is_superseded_and_not_sent(stack: Wo
 
 
 def test_an_exit_of_the_same_moment_wins_in_either_order(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=5, exits=True))
-    stack.deliver(change("a@b.co", at=5, message_id="z"))
+    for member, order in (("m1", (True, False)), ("m2", (False, True))):
+        for exits in order:
+            stack.deliver(change("a@b.co", at=5, exits=exits, member=member, message_id="a" if exits else "z"))
+    stack.repeat()
     assert stack.amazon.active() == set()
 
 
-def test_an_exit_carries_every_identifier_that_was_ever_sent(stack: WorkerStack) -> None:
+def test_an_exit_carries_every_identifier_that_was_sent_since_the_enter(stack: WorkerStack) -> None:
     stack.deliver(change("old@b.co", at=1))
     stack.deliver(change("new@b.co", at=2))
     stack.deliver(change(at=3, exits=True))
-    assert {identity["email"] for identity in stack.amazon.uploads[-1][0]["hashedPII"]} == {
-        digest("old@b.co"),
-        digest("new@b.co"),
-    }
+    assert named_in(stack.amazon.uploads[-1][0]) == {digest("old@b.co"), digest("new@b.co")}
     assert stack.amazon.active() == set()
     assert int(stack.row()["expiresAt"]["N"]) == NOW + KEEP_EXIT
 
 
+def test_all_of_130_identities_are_removed(stack: WorkerStack) -> None:
+    for start in range(0, 130, 10):
+        stack.deliver(*(change(f"{n}@b.co", at=n + 1, message_id=f"{n}") for n in range(start, start + 10)))
+    assert len(stack.amazon.members["m1"]) == 130
+    report = stack.deliver(change(at=1000, exits=True))
+    assert (report.delivered, report.deferred) == (1, [])
+    assert stack.amazon.active() == set()
+
+
+def test_of_130_identities_the_newest_are_sent_and_all_are_removed(stack: WorkerStack) -> None:
+    everything = [change(f"{n}@b.co", at=n + 1, message_id=f"{n}") for n in range(130)]
+    assert stack.deliver(*everything[:70]).delivered == 1
+    assert stack.deliver(*everything[70:]).delivered == 1
+    sent = {name for record in stack.amazon.uploads[-1] for name in named_in(record)}
+    assert sent == {digest(f"{n}@b.co") for n in range(30, 130)}
+    stack.deliver(change(at=1000, exits=True))
+    removed = {name for upload in stack.amazon.uploads[2:] for record in upload for name in named_in(record)}
+    assert removed == {digest(f"{n}@b.co") for n in range(130)}
+
+
 def test_a_member_who_changes_during_an_upload_is_sent_once_more(stack: WorkerStack) -> None:
     def other_worker() -> None:
-        context = DeliveryContext(stack.queue, stack.dead_letters, stack.members(), Limits(job=JOB), now=lambda: 0)
-        (body,) = pack([change("a@b.co", at=2, exits=True)])
-        other = Delivery(stack.amazon, context, monotonic=lambda: 0.0, jitter=lambda: 1.0)
-        assert other.deliver([Message("other", "h", body, 1, 0)], deadline=60.0).delivered == 1
+        assert stack.deliver(change("a@b.co", at=2, exits=True)).delivered == 1
 
     stack.amazon.meanwhile = other_worker  # the exit overtakes the enter, which Amazon then accepts last
     report = stack.deliver(change("a@b.co", at=1))
@@ -193,7 +302,7 @@ def test_a_member_who_keeps_changing_is_deferred(stack: WorkerStack) -> None:
 
     class ChangingAmazon(Amazon):
         def send_records(self, upload: Upload, *, timeout: float) -> str:
-            stack.members().record([change("a@b.co", at=next(moments))])
+            stack.write(change("a@b.co", at=next(moments)))
             return super().send_records(upload, timeout=timeout)
 
     stack.amazon = ChangingAmazon()
@@ -214,6 +323,20 @@ def test_after_an_enter_that_amazon_applies_late_the_exit_is_sent_again(stack: W
     report = stack.deliver(entered, receives=2)
     assert stack.amazon.active() == set()
     assert (report.superseded, report.delivered) == (1, 0)
+
+
+def test_an_exit_is_sent_again_where_a_repeated_attempt_at_the_enter_had_no_answer(stack: WorkerStack) -> None:
+    entered = change("a@b.co", at=1)
+    stack.amazon.fails = OutcomeUnknown("timeout")
+    stack.deliver(entered)
+    stack.now += 2 * LIMITS.effective_after
+    for receives in (2, 3):
+        stack.amazon.fails = OutcomeUnknown("timeout")
+        stack.deliver(entered, receives=receives)
+    stack.deliver(change(at=2, exits=True, erase=True))
+    stack.amazon.apply([entered.record])  # after the exit: the member is in again
+    assert stack.repeat() == 1
+    assert stack.amazon.active() == set()
 
 
 def test_a_replay_goes_to_the_same_targets(stack: WorkerStack) -> None:
@@ -244,21 +367,19 @@ def test_the_opposite_of_a_recent_change_is_sent_again_when_both_jobs_have_ended
     stack.deliver(change("a@b.co", at=1))
     stack.now += 30
     stack.deliver(change("a@b.co", at=2, exits=True))
-    ((replayed, delay),) = stack.queue.bodies
+    ((_, delay),) = stack.queue.bodies
     assert delay == JOB
-    stack.now += JOB
     uploads = stack.amazon.uploads
     stack.amazon.apply([uploads[1][0], uploads[0][0]])  # the jobs end in reverse
     assert stack.amazon.active() == {"m1"}
-    report = stack.deliver_messages(Message("replay", "h", replayed, 1, 0))
+    # The first repetition is prepared before the enter can certainly have taken effect; another one follows it.
+    assert stack.repeat() == 2
     assert stack.amazon.active() == set()
-    assert (report.delivered, report.superseded, report.parked) == (0, 0, 0), "it was counted the first time"
-    assert len(stack.queue.bodies) == 1, "and not repeated without end"
 
 
 def test_the_opposite_of_a_change_long_ago_is_sent_once(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
-    stack.now += JOB + 1
+    stack.now += LIMITS.effective_after + 1
     stack.deliver(change("a@b.co", at=2, exits=True))
     assert stack.queue.bodies == []
 
@@ -268,81 +389,273 @@ def test_two_identities_with_the_same_time_are_both_sent(stack: WorkerStack, ord
     emails = {"a": "work@b.co", "b": "home@b.co"}
     for message_id in order:
         stack.deliver(change(emails[message_id], at=1, message_id=message_id))
-    sent = {identity["email"] for identity in stack.amazon.uploads[-1][0]["hashedPII"]}
+    sent = named_in(stack.amazon.uploads[-1][0])
     assert sent == {digest("work@b.co"), digest("home@b.co")}
-    assert {identity["email"] for identity in json.loads(stack.row()["change"]["S"])["record"]["hashedPII"]} == sent
+    assert named_in(stack.state().change().record) == sent
 
 
-def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers(stack: WorkerStack) -> None:
+def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers_when_its_job_has_ended(
+    stack: WorkerStack,
+) -> None:
     stack.deliver(change("a@b.co", at=1))
-    stack.now += JOB + 1
+    stack.check_jobs()
+    stack.now += LIMITS.effective_after + 1
     report = stack.deliver(change(at=2, exits=True, erase=True))
     assert stack.amazon.active() == set()
     assert report.delivered == 1
-    assert digest("a@b.co") not in json.dumps(stack.row())
+    assert stack.holds("a@b.co"), "the job may still reject the removal, which then needs them"
+    assert [check.erased for check in stack.check_jobs()] == [1]
+    assert not stack.holds("a@b.co")
     assert stack.deliver(change("a@b.co", at=1)).superseded == 1, "an older enter does not bring the member back"
+    assert not stack.holds("a@b.co")
 
 
-@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "apart"])
 @pytest.mark.parametrize("first", ["notice", "exit"])
+@pytest.mark.parametrize("email", ["a@b.co", "other@b.co"])
 def test_a_deletion_notice_erases_the_identifiers_of_every_later_exit(
-    stack: WorkerStack, first: str, together: bool
+    stack: WorkerStack, email: str, first: str, together: bool
 ) -> None:
     stack.deliver(change("a@b.co", at=1))
-    stack.now += JOB + 1
-    notice, later = change(at=2, exits=True, erase=True), change("a@b.co", at=3, exits=True)
+    stack.now += LIMITS.effective_after + 1
+    notice = change(at=2, exits=True, erase=True)
+    later = change(email, at=3, exits=True)
     order = [notice, later] if first == "notice" else [later, notice]
     for changes in [order] if together else [[each] for each in order]:
         stack.deliver(*changes)
-    stack.now += JOB + 1
-    for body, _ in stack.queue.bodies:  # sent once more, when both jobs have ended
-        stack.deliver(*ChangeMessage.from_body(body).changes)
+    stack.repeat()
+    stack.check_jobs()
     assert stack.amazon.active() == set()
-    assert digest("a@b.co") not in json.dumps(stack.row())
+    assert not stack.holds("a@b.co")
+    assert not stack.holds(email)
 
 
-@pytest.mark.parametrize("exits", [False, True])
-def test_a_row_that_is_full_begins_anew_and_its_change_is_delivered(stack: WorkerStack, exits: bool) -> None:
+END = {"exit": change(at=2, exits=True), "notice": change(at=2, exits=True, erase=True)}
+
+
+@pytest.mark.parametrize("end", ["exit", "notice"])
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+def test_old_identities_never_travel_with_an_enter_that_is_newer_than_the_exit(
+    stack: WorkerStack, order: tuple[int, ...], end: str
+) -> None:
+    changes = [change("old@b.co", at=1), END[end], change("new@b.co", at=3)]
+    before = 0  # uploads of before the exit is known
+    for index in order:
+        before = len(stack.amazon.uploads) if changes[index].exits else before
+        assert stack.deliver(changes[index]).deferred == []
+    stack.repeat()
+    entered = [named_in(each) for upload in stack.amazon.uploads[before:] for each in upload if enters(each)]
+    assert all(digest("old@b.co") not in names for names in entered)
+    assert stack.amazon.members["m1"] == {digest("new@b.co")}
+    assert [each.digests for each in stack.state().active] == [{"email": digest("new@b.co")}]
+
+
+@pytest.mark.parametrize("end", ["exit", "notice"])
+@pytest.mark.parametrize("known", [False, True], ids=["in one batch", "the first one before"])
+def test_old_identities_of_a_batch_are_removed_before_the_new_ones_are_added(
+    stack: WorkerStack, end: str, known: bool
+) -> None:
+    old, new = change("old@b.co", at=1), change("new@b.co", at=3)
+    if known:
+        stack.deliver(old)
+    del stack.amazon.uploads[:]
+    report = stack.deliver(*([] if known else [old]), new, END[end])
+    sent = [(record["action"], named_in(record)) for upload in stack.amazon.uploads for record in upload]
+    assert sent == [("DELETE", {digest("old@b.co")}), ("CREATE", {digest("new@b.co")})]
+    assert (report.delivered, report.superseded, report.deferred) == (1, 1 if known else 2, [])
+    stack.repeat()
+    assert stack.amazon.members["m1"] == {digest("new@b.co")}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+def test_a_deletion_notice_erases_the_old_identifiers_although_the_member_has_entered_anew(
+    stack: WorkerStack, order: tuple[int, ...]
+) -> None:
+    changes = [change("old@b.co", at=1), END["notice"], change("new@b.co", at=3)]
+    for index in order:
+        stack.deliver(changes[index])
+    stack.repeat()
+    stack.now += LIMITS.effective_after + 1
+    stack.check_jobs()
+    assert not stack.holds("old@b.co")
+    assert stack.holds("new@b.co")
+
+
+@pytest.mark.parametrize("exits", [[4], [4, 5]], ids=["one exit", "two, as for two identifiers"])
+def test_a_deletion_notice_does_not_apply_to_a_newer_enter_and_its_exit(stack: WorkerStack, exits: list[int]) -> None:
+    stack.deliver(END["notice"], change("new@b.co", at=3))
+    stack.now += LIMITS.effective_after + 1
+    for at in exits:
+        stack.deliver(change(at=at, exits=True, message_id=f"{at}"))
+    checks = stack.check_jobs(JobReport("FAILED"))
+    assert sum(check.erased for check in checks) == 0
+    parked = [ChangeMessage.from_body(body).changes[0] for body in stack.dead_letters.drain()]
+    assert {(each.exits, each.erase) for each in parked} == {(True, False)}
+    assert named_in(parked[-1].record) == {digest("new@b.co")}
+
+
+def test_identifiers_are_kept_until_every_part_of_a_removal_has_ended_well(stack: WorkerStack) -> None:
+    for some in (range(70), range(70, 130)):
+        stack.deliver(*(change(f"{n}@b.co", at=n + 1, message_id=f"{n}") for n in some))
+    stack.check_jobs()
+    stack.now += LIMITS.effective_after + 1
+    stack.deliver(change(at=1000, exits=True, erase=True))
+    first, second = stack.jobs.drain()
+    stack.check_jobs(JobReport("SUCCEEDED"), first)
+    (check,) = stack.check_jobs(JobReport("FAILED"), second)
+    assert check.parked == 1
+    (body,) = stack.dead_letters.drain()
+    (parked,) = ChangeMessage.from_body(body).changes
+    failed = named_in(stack.amazon.uploads[-1][0])
+    assert named_in(parked.record) >= failed, "another attempt needs them"
+
+
+def test_an_exit_that_arrives_while_a_newer_enter_is_being_sent_removes_the_old_identities(stack: WorkerStack) -> None:
     stack.deliver(change("old@b.co", at=1))
-    with fault_proxy(stack.url) as proxy:
-        proxy.on("UpdateItem", refuse("ValidationException"), times=1)  # over 400 KB, with one identity more
-        full = replace(stack, url=proxy.url)
-        report = full.deliver(change("new@b.co", at=2, exits=exits))
+
+    def late_exit() -> None:
+        stack.deliver(change(at=2, exits=True))
+
+    stack.amazon.meanwhile = late_exit
+    stack.deliver(change("new@b.co", at=3))
+    stack.repeat()
+    assert stack.amazon.members["m1"] == {digest("new@b.co")}
+
+
+def test_an_exit_without_traits_before_its_enter_is_superseded_and_makes_no_dead_letter(stack: WorkerStack) -> None:
+    reports = [stack.deliver(change(at=2, exits=True)), stack.deliver(change("a@b.co", at=1))]
+    assert [(report.superseded, report.parked) for report in reports] == [(1, 0)] * 2
+    assert (stack.amazon.uploads, stack.dead_letters.bodies) == ([], [])
+
+
+def test_an_exit_without_traits_in_one_batch_with_its_older_enter_removes_what_that_names(stack: WorkerStack) -> None:
+    report = stack.deliver(change(at=2, exits=True), change("a@b.co", at=1))
+    assert (report.delivered, report.superseded, report.parked) == (1, 1, 0)
+    assert stack.amazon.active() == set()
+
+
+HALF_A_PAIR = "\\ud83d"  # as JSON escapes it: no UTF-8 text can hold it
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        pytest.param(digest("bad@b.co"), HALF_A_PAIR, id="identifier"),
+        pytest.param('"id":"odd"', f'"id":"{HALF_A_PAIR.upper().replace("U", "u")}"', id="message id"),
+        pytest.param('"userConsent":{}', f'"userConsent":{{"{HALF_A_PAIR}":1}}', id="name of a field"),
+    ],
+)
+def test_half_a_surrogate_pair_is_a_dead_letter_and_its_neighbours_are_delivered(
+    stack: WorkerStack, written: str, instead: str
+) -> None:
+    (body,) = pack([change("bad@b.co", at=1, member="bad", message_id="odd")])
+    assert written in body
+    bad = body.replace(written, instead)
+    (good,) = pack([change("a@b.co", at=1)])
+    report = stack.deliver_messages(Message("bad", "h", bad, 1, 0), Message("good", "h", good, 1, 0))
+    assert (report.delivered, report.parked_reasons, report.deferred) == (1, {"message_not_json": 1}, [])
+    assert stack.dead_letters.drain() == [bad]
+    assert stack.amazon.active() == {"m1"}
+
+
+def test_a_whole_surrogate_pair_is_delivered(stack: WorkerStack) -> None:
+    assert stack.deliver(change("a@b.co", at=1, message_id="\U0001f600")).delivered == 1
+    assert stack.state().version.message_id == "\U0001f600"
+
+
+def test_where_the_job_queue_refuses_changes_stay_in_the_queue_and_are_delivered_and_followed_up_later(
+    stack: WorkerStack,
+) -> None:
+    stack.jobs.down = True
+    report = stack.deliver(change("a@b.co", at=1))
+    assert [deferred.reason for deferred in report.deferred] == ["unavailable"]
+    assert (report.delivered, report.completed, stack.jobs.bodies) == (0, {}, [])
+    stack.jobs.down = False
+    assert stack.deliver(change("a@b.co", at=1), receives=2).delivered == 1
+    (followed,) = [JobMessage.from_body(body) for body, _ in stack.jobs.bodies]
+    assert [(each.member, each.is_replay) for each in followed.members] == [("m1", False)]
+    assert stack.jobs.bodies[0][1] == JOB, "not before the job can have ended"
+    (check,) = stack.check_jobs(JobReport("FAILED"))
+    assert (check.parked, check.counted) == (1, 1), "what the job rejects is noticed"
+
+
+def test_a_good_change_is_not_parked_because_an_older_one_of_the_member_was_rejected(stack: WorkerStack) -> None:
+    stack.limits = replace(LIMITS, max_records=1)  # two uploads in one invocation
+    older, newer = change("a@b.co", at=1), change("b@b.co", at=2)
+
+    class ChangingAmazon(Amazon):
+        def send_records(self, upload: Upload, *, timeout: float) -> str:
+            if json.loads(upload.body())["records"][0]["externalUserId"] == "m2":
+                self.meanwhile = lambda: setattr(stack, "overtaken", stack.deliver(newer).delivered)
+            return super().send_records(upload, timeout=timeout)
+
+    stack.amazon = ChangingAmazon()
+    stack.deliver(older, change("c@b.co", at=1, member="m2"))
+    first = next(
+        body for body, _ in stack.jobs.bodies if [each.member for each in JobMessage.from_body(body).members] == ["m1"]
+    )
+    (check,) = stack.check_jobs(JobReport("SUCCEEDED", rejected={"m1": "no"}), first)
+    assert (check.parked, stack.dead_letters.bodies) == (0, [])
+
+
+def test_a_change_that_a_job_rejects_is_parked_in_the_second_in_which_it_was_sent(stack: WorkerStack) -> None:
+    stack.now += 0.9
+    stack.deliver(change("a@b.co", at=1))
+    assert [check.parked for check in stack.check_jobs(JobReport("SUCCEEDED", rejected={"m1": "no"}))] == [1]
+
+
+@pytest.mark.parametrize("exits", [False, True], ids=["enter", "exit"])
+def test_a_change_of_a_member_with_more_identities_than_a_row_can_hold_is_delivered(
+    stack: WorkerStack, exits: bool
+) -> None:
+    many = change(*(f"{number}@b.co" for number in range(9_900)), at=1, exits=True)
+    stack.write(many)  # nearly 400 KB, the limit of DynamoDB
+    own = {digest(f"new-{number}@b.co") for number in range(90)}
+    more = [change(*(f"{at}-{number}@b.co" for number in range(90)), at=at, exits=exits) for at in range(2, 9)]
+    report = stack.deliver(*more, change(*(f"new-{number}@b.co" for number in range(90)), at=9, exits=exits))
     assert (report.delivered, report.deferred) == (1, [])
-    assert stack.row()["identities"]["SS"] == [json.dumps({"email": digest("new@b.co")}, separators=(",", ":"))]
-    sent = {identity["email"] for identity in stack.amazon.uploads[-1][0]["hashedPII"]}
-    assert sent == {digest("new@b.co"), *([digest("old@b.co")] if exits else [])}, "an exit still carries the older one"
+    assert {name for upload in stack.amazon.uploads for record in upload for name in named_in(record)} >= own
 
 
-def test_a_table_that_refuses_one_member_is_not_asked_for_all_the_others() -> None:
-    with fault_proxy("http://127.0.0.1:9") as proxy:
-        proxy.on("UpdateItem", refuse("ThrottlingException"))
-        client = resources.client("dynamodb", proxy.url)
-        table = MembershipTable(client, "members", lambda: NOW, JOB)
-        results = table.record([change("a@b.co", at=1, member=f"m{number}") for number in range(500)])
-        attempts = client.meta.config.retries["total_max_attempts"]
-        assert {type(each) for each in results} == {Unavailable}
-        assert proxy.count("UpdateItem") <= 2 * THREADS * attempts
+def test_a_table_that_throttles_single_statements_slows_a_piece_and_does_not_send_it_home(stack: WorkerStack) -> None:
+    everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(60)]
+    with fault_proxy(stack.url) as proxy:
+        for code in ("ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"):
+            proxy.on(WRITE, fail_statements(code, 0, 3, 9), times=1)
+        report = replace(stack, url=proxy.url).deliver(*everyone)
+    assert (report.delivered, report.requeued, report.deferred) == (60, 0, [])
+    assert len(stack.amazon.uploads) == 1, "in one piece"
+    assert 0 < sum(stack.pauses) <= sum(PAUSES)
 
 
-def test_without_time_no_change_is_recorded(stack: WorkerStack) -> None:
-    results = stack.members().record([change("a@b.co", at=1)], (), lambda: False)
-    assert [each.reason for each in results if isinstance(each, TransientError)] == ["out_of_time"]
+def test_members_that_stay_throttled_are_deferred_and_the_others_are_delivered(stack: WorkerStack) -> None:
+    everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(3)]
+    with fault_proxy(stack.url) as proxy:
+        proxy.on(WRITE, fail_statements("ThrottlingError", 0))
+        report = replace(stack, url=proxy.url).deliver(*everyone)
+    assert (report.delivered, report.requeued, stack.amazon.active()) == (2, 1, {"m1", "m2"})
+    assert stack.deliver(*ChangeMessage.from_body(stack.queue.drain()[0]).changes).delivered == 1
+    assert stack.amazon.active() == {"m0", "m1", "m2"}
+
+
+def test_a_table_that_refuses_one_member_is_not_asked_for_all_the_others(stack: WorkerStack) -> None:
+    everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(1000)]
+    with fault_proxy(stack.url) as proxy:
+        proxy.on(WRITE, refuse("InternalServerError", 500))
+        report = replace(stack, url=proxy.url).deliver(*everyone)
+        assert (report.delivered, len(report.deferred), stack.amazon.uploads) == (0, 1, [])
+        assert proxy.count(WRITE) <= 2 * THREADS, "those that were running already"
 
 
 def test_changes_that_a_slow_table_has_recorded_are_sent_in_time(stack: WorkerStack) -> None:
     with fault_proxy(stack.url) as proxy:
-        slow = replace(stack, url=proxy.url)
-        context = DeliveryContext(stack.queue, stack.dead_letters, slow.members(), Limits(), now=lambda: 0)
-        delivery = Delivery(
-            stack.amazon, context, monotonic=lambda: proxy.count("UpdateItem") / 4, jitter=lambda: 1.0
-        )  # a quarter of a second for each row: sixty seconds do not suffice for all of them
-        bodies = pack(change("a@b.co", at=1, member=f"m{number}") for number in range(400))
-        (message,) = [Message("a", "h", body, 1, 0) for body in bodies]
-        report = delivery.deliver([message], deadline=60.0)
-    assert report.delivered == len(stack.amazon.active()) >= 4 * 17, "17 seconds; an upload may need the rest"
+        # Two seconds for each batch of rows: sixty seconds do not suffice for all of them.
+        slow = replace(stack, url=proxy.url, monotonic=lambda: 2.0 * proxy.count(WRITE))
+        everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(400)]
+        report = slow.deliver(*everyone)
+    assert report.delivered == len(stack.amazon.active()) >= 100, "17 seconds; an upload may need the rest"
     assert (report.requeued, report.deferred) == (1, [])
-    left = [change for body, _ in stack.queue.bodies for change in ChangeMessage.from_body(body).changes]
+    left = [change for body in stack.queue.drain() for change in ChangeMessage.from_body(body).changes]
     assert report.delivered + len(left) == 400
 
 
@@ -365,11 +678,78 @@ def test_changes_that_cannot_be_read_back_are_not_acknowledged(
     assert report.delivered == 0
 
 
+def test_changes_whose_date_cannot_be_written_after_the_upload_are_not_acknowledged(stack: WorkerStack) -> None:
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(change("a@b.co", at=1))
+    with fault_proxy(stack.url) as proxy:
+        proxy.on(WRITE, refuse("InternalServerError", 500))
+        report = replace(stack, url=proxy.url).deliver(change("a@b.co", at=1), receives=2)
+    assert ([deferred.reason for deferred in report.deferred], report.delivered) == (["unavailable"], 0)
+
+
+def test_changes_whose_repetition_cannot_be_queued_are_not_acknowledged(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.queue.down = True
+    report = stack.deliver(change("a@b.co", at=2, exits=True))
+    assert ([deferred.reason for deferred in report.deferred], report.delivered) == (["unavailable"], 0)
+
+
+def test_an_unknown_outcome_keeps_its_settle_time_where_the_table_fails_afterwards(
+    stack: WorkerStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.limits = replace(LIMITS, max_bytes=300)  # one record in an upload
+
+    def versions(*_: object) -> dict[tuple[str, str], str]:
+        raise Unavailable("throttled")
+
+    class LosingAmazon(Amazon):
+        def send_records(self, upload: Upload, *, timeout: float) -> str:
+            self.fails = OutcomeUnknown("timeout") if self.uploads else None
+            return super().send_records(upload, timeout=timeout)
+
+    stack.amazon = LosingAmazon()
+    monkeypatch.setattr(MembershipTable, "versions", versions)
+    report = stack.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(2)))
+    assert report.delivered == 0
+    assert [deferred.delay for deferred in report.deferred] == [LIMITS.settle]
+
+
+def test_a_change_that_waits_costs_one_write_at_first_none_while_attempts_fail_and_one_in_the_end(
+    stack: WorkerStack,
+) -> None:
+    def writes(receives: int) -> int:
+        stack.calls.clear()
+        report = stack.deliver(change("a@b.co", at=1), receives=receives)
+        assert report.delivered == int(stack.amazon.down is None)
+        return stack.calls.count(WRITE)
+
+    stack.amazon.down = ServiceUnavailable("503")
+    assert writes(1) == 1
+    assert [writes(1 + attempt % 11) for attempt in range(1, 21)] == [0] * 20
+    stack.amazon.down = None
+    assert writes(9) == 1
+    assert stack.amazon.active() == {"m1"}
+
+
+def test_while_nothing_may_be_sent_a_change_costs_neither_a_write_nor_a_read(stack: WorkerStack) -> None:
+    stack.gate.error = CircuitOpen("open", retry_after=30)
+    report = stack.deliver(change("a@b.co", at=1))
+    assert [(deferred.reason, deferred.delay >= 30) for deferred in report.deferred] == [("circuit_open", True)]
+    assert (stack.calls, stack.amazon.uploads) == ([], [])
+
+
+def test_a_superseded_change_costs_no_write(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=5, exits=True))
+    stack.calls.clear()
+    assert stack.deliver(change("a@b.co", at=4)).superseded == 1
+    assert stack.calls == [READ]
+
+
 def test_a_thousand_members_are_recorded_sent_and_read_back(stack: WorkerStack) -> None:
     everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(1000)]
     began = time.thread_time()
     assert stack.deliver(*everyone).delivered == 1000
     assert time.thread_time() - began < 20  # seconds of CPU time, without the table's; it takes some tenths
-    assert Counter(stack.calls) == {"UpdateItem": 1000, "BatchGetItem": 10}
+    assert Counter(stack.calls) == {WRITE: 40, READ: 10 + 10}
     assert len(stack.amazon.uploads) == 1
     assert len(stack.amazon.active()) == 1000

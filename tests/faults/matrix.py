@@ -65,12 +65,18 @@ ROWS = [
         "not acknowledged, then delivered",
         f"{WORKER}, {MODEL}",
     ),
-    Row(15, "Amazon", "429, with every kind of Retry-After", "respected, between 0 s and 15 min", AMAZON),
+    Row(
+        15,
+        "Amazon",
+        "429, with every kind of Retry-After",
+        "respected, up to 15 min; long waits end on the next mark of five minutes",
+        AMAZON,
+    ),
     Row(
         16,
         "Amazon",
         "5xx once, at random, for twelve hours",
-        "backoff; the circuit breaker opens; nothing parked; recovered within 15 minutes",
+        "backoff; the circuit breaker opens; nothing parked; recovered within 6 minutes",
         f"{AMAZON}, tests/model/test_outage.py",
     ),
     Row(

@@ -171,7 +171,9 @@ def test_no_fault_leaves_a_secret_or_personal_data_behind(
     worker_harness: WorkerHarness, printed: Callable[[], str], rule: dict[str, Any]
 ) -> None:
     worker_harness.amazon.fail(rule)
-    worker_harness.proxy.on("UpdateItem", refuse("ThrottlingException", message=f"{EMAIL} Atza|marker"), times=1)
+    worker_harness.proxy.on(
+        "BatchExecuteStatement", refuse("ThrottlingException", message=f"{EMAIL} Atza|marker"), times=1
+    )
     worker_harness.run(ONE)
     worker_harness.run()
     queues = [worker_harness.cloud.name_of(name) for name in ("ChangeQueue", "DeadLetterQueue")]

@@ -1,36 +1,137 @@
 """The outcome of uploads, from the worker's job message to dead letters and metrics."""
 
+import hashlib
 import json
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.job import JobReport
+from audience_sync.aws.membership_rows import Sharding, state_from_row
+from audience_sync.clock import Clock
+from audience_sync.messages import DeadLetter
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from functions.jobs import handler
+from local.amazon.exchange import SANDBOX
+from tests.clocks import ManualClock
 from tests.functions.conftest import AUDIENCE, Cloud, Context
-from tests.functions.test_worker import body, change, deliver
+from tests.functions.test_worker import EMAIL, body, change, deliver
+from tests.servers import Served
+
+UPLOADS = "/amc/audiences/records"
+OTHER_EMAIL = hashlib.sha256(b"ada@example.org").hexdigest()
+MINUTE = 60.0  # seconds
+FIRST_CHECK = 15 * MINUTE  # after an upload
 
 
 def job_messages(cloud: Cloud) -> list[dict[str, Any]]:
     return [json.loads(message.body) for message in cloud.queues.peek(cloud.name_of("JobQueue"))]
 
 
+def take(cloud: Cloud, queue: str) -> list[str]:
+    """Remove all messages from a queue, delayed ones too, and return their bodies."""
+    bodies = [message.body for message in cloud.queues.peek(cloud.name_of(queue))]
+    cloud.client("sqs").purge_queue(QueueUrl=cloud.name_of(queue))
+    return bodies
+
+
+def put(cloud: Cloud, queue: str, bodies: Iterable[str]) -> None:
+    for each in bodies:
+        cloud.client("sqs").send_message(QueueUrl=cloud.name_of(queue), MessageBody=each)
+
+
 def check_jobs(cloud: Cloud, *, milliseconds: int = 180_000, **variables: str) -> list[str]:
-    """Hand the waiting job messages to the function. Returns the ids of those that stay in the queue."""
+    """Hand the waiting job messages to the function. Returns the bodies of those that stay in the queue."""
+    waiting = take(cloud, "JobQueue")
     records = [
-        {"messageId": message.id, "receiptHandle": "h", "body": message.body, "attributes": {}}
-        for message in cloud.queues.peek(cloud.name_of("JobQueue"))
+        {"messageId": str(number), "receiptHandle": "h", "body": each, "attributes": {}}
+        for number, each in enumerate(waiting)
     ]
     cloud.enter("JobsFunction", **variables)
     answer = handler.lambda_handler({"Records": records}, Context(milliseconds))
-    return [entry["itemIdentifier"] for entry in answer["batchItemFailures"]]
+    failed = [waiting[int(entry["itemIdentifier"])] for entry in answer["batchItemFailures"]]
+    put(cloud, "JobQueue", failed)
+    return failed
+
+
+@dataclass
+class Hours:
+    """The clock of Amazon and of both functions, and what they do while it runs."""
+
+    cloud: Cloud
+    clock: ManualClock
+
+    def deliver(self, *changes: dict[str, Any], job: dict[str, Any] | None = None) -> None:
+        """Have the worker deliver changes; `job` is the fault of their job at Amazon."""
+        if job:
+            self.cloud.fault(UPLOADS, {"job": job})
+        assert deliver(self.cloud, body(*changes)) == []
+
+    def after(self, minutes: float) -> None:
+        """Let time pass, and have the jobs that wait checked."""
+        self.clock.now += minutes * MINUTE
+        assert check_jobs(self.cloud) == []
+
+    def repeat(self) -> int:
+        """Deliver what waits in the change queue, until nothing does, and check its jobs. Returns how many messages."""
+        count = 0
+        while waiting := take(self.cloud, "ChangeQueue"):
+            count += len(waiting)
+            assert count < 10, "repeated without end"
+            assert deliver(self.cloud, *waiting) == []
+            self.after(minutes=15)
+        return count
+
+    def redrive(self) -> None:
+        """Send the dead letters for another attempt, as the command does."""
+        for each in take(self.cloud, "DeadLetterQueue"):
+            put(self.cloud, "ChangeQueue", DeadLetter.from_body(each).redrive_bodies())
+        self.repeat()
+
+    def identities(self, member: str = "cust_1") -> list[dict[str, str]]:
+        """The identities that the member's row still has."""
+        shards = Sharding(int(self.cloud.name_of("MembershipShards")))
+        row = self.cloud.client("dynamodb").get_item(
+            TableName=self.cloud.name_of("MembershipTable"), Key=shards.key_of((AUDIENCE.audience_id, member))
+        )["Item"]
+        return [each.digests for each in state_from_row(row).identities]
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        return self.cloud.messages("DeadLetterQueue")
+
+
+@pytest.fixture
+def hours(cloud: Cloud, amazon: Served, monkeypatch: pytest.MonkeyPatch) -> Hours:
+    assert cloud.amazon_url == amazon.url, "after the sandbox was reset for this test"
+    clock = ManualClock(time.time())
+    monkeypatch.setattr(amazon.app[SANDBOX], "clock", clock)
+    for function in ("worker", "jobs"):
+        monkeypatch.setattr(f"functions.{function}.handler.CLOCK", Clock(now=clock))
+    return Hours(cloud, clock)
+
+
+def leave(member: str = "cust_1", *, at: int = 2) -> dict[str, Any]:
+    """An exit without traits."""
+    without = change(member, at=at, exits=True)
+    without["record"]["hashedPII"] = []
+    return without
+
+
+def notice(member: str = "cust_1", *, at: int = 2) -> dict[str, Any]:
+    return leave(member, at=at) | {"erase": True}
 
 
 def test_the_job_of_an_upload_is_tracked_with_its_members(cloud: Cloud) -> None:
     deliver(cloud, body(change("cust_1"), change("cust_2")))
     (message,) = job_messages(cloud)
-    assert (message["audienceId"], message["members"]) == (AUDIENCE.audience_id, ["cust_1", "cust_2"])
+    assert message["audienceId"] == AUDIENCE.audience_id
+    version = f"{1:016d}#0#personas_1"
+    assert message["members"] == [["cust_1", version, ""], ["cust_2", version, ""]]
     counts = cloud.queues.counts(cloud.name_of("JobQueue"))
     assert (counts.visible, counts.delayed) == (0, 1), "not before the job can have ended"
 
@@ -83,14 +184,15 @@ def test_a_job_that_there_is_no_time_to_check_stays_in_the_queue(cloud: Cloud) -
     before = job_messages(cloud)
     assert len(check_jobs(cloud, milliseconds=int(MIN_TIME_PER_CHECK * 1000) - 1000)) == 1
     assert job_messages(cloud) == before
+    assert check_jobs(cloud) == [], "the next run checks it"
 
 
 def test_a_replay_that_a_job_rejects_is_parked_and_not_counted_again(cloud: Cloud, printed: Callable[[], str]) -> None:
     cloud.fault("/amc/audiences/records", {"job": {"failed": ["cust_1", "cust_2"]}})
     replay = json.dumps(json.loads(body(change("cust_2"))) | {"replay": True})
     deliver(cloud, body(change("cust_1")), replay)
-    replays = {tuple(message["members"]): message.get("replay", False) for message in job_messages(cloud)}
-    assert replays == {("cust_1",): False, ("cust_2",): True}
+    (message,) = job_messages(cloud)
+    assert {member: "r" in flags for member, _, flags in message["members"]} == {"cust_1": False, "cust_2": True}
     assert '"ChangesDelivered":[1.0]' in printed().replace(" ", "")
     assert check_jobs(cloud) == []
     assert len(cloud.messages("DeadLetterQueue")) == 2
@@ -104,7 +206,6 @@ def test_without_the_ordering_guard_no_change_is_parked_from_an_outdated_row(
 ) -> None:
     deliver(cloud, body(change("cust_1")))  # with the guard: the row says that the member is in
     check_jobs(cloud)
-    cloud.client("sqs").purge_queue(QueueUrl=cloud.name_of("JobQueue"))
     cloud.fault("/amc/audiences/records", {"job": {"failed": ["cust_1"]}})
     deliver(cloud, body(change("cust_1", at=2, exits=True)), ORDERING_GUARD="no")
     printed()
@@ -114,3 +215,207 @@ def test_without_the_ordering_guard_no_change_is_parked_from_an_outdated_row(
     assert '"RejectedRecordsUntracked":[1.0]' in text
     assert "rejectedrecordsnotparked" in text
     assert "ChangesDelivered" not in text
+
+
+@pytest.mark.parametrize(
+    ("job", "reason"),
+    [
+        pytest.param({"state": "FAILED"}, "job_failed", id="the job fails"),
+        pytest.param({"failed": ["cust_1"]}, "job_rejected", id="the job rejects the record"),
+    ],
+)
+@pytest.mark.parametrize("duplicate", [False, True], ids=["once", "and a duplicate"])
+def test_a_removal_that_a_deletion_notice_asked_for_and_the_job_rejects_can_be_redriven_with_its_identifiers(
+    hours: Hours, job: dict[str, Any], reason: str, duplicate: bool
+) -> None:
+    hours.deliver(change("cust_1"))
+    hours.after(minutes=20)
+    hours.deliver(notice(), job=job)
+    hours.after(minutes=15)
+    assert set(hours.cloud.members()) == {"cust_1"}, "still in"
+    assert hours.identities() == [{"email": EMAIL}], "kept for another attempt"
+    if duplicate:
+        hours.deliver(notice(), job=job)
+        hours.after(minutes=15)
+    for dead_letter in hours.dead_letters():
+        (parked,) = dead_letter["changes"]
+        assert (dead_letter["failure"]["reason"], parked["erase"]) == (reason, True)
+        assert parked["record"]["hashedPII"] == [{"email": EMAIL}]
+    assert len(hours.dead_letters()) == 1 + duplicate
+    hours.redrive()
+    assert (hours.cloud.members(), hours.dead_letters()) == ({}, [])
+    assert hours.identities() == [], "the job has ended well"
+
+
+def test_after_a_rejected_removal_another_exit_or_notice_removes_the_member_too(hours: Hours) -> None:
+    for member, another in (("cust_1", leave("cust_1", at=3)), ("cust_2", notice("cust_2", at=3))):
+        hours.deliver(change(member))
+        hours.after(minutes=20)
+        hours.deliver(notice(member), job={"state": "FAILED"})
+        hours.after(minutes=15)
+        hours.deliver(another)
+        hours.repeat()
+        hours.after(minutes=15)
+        assert (member not in hours.cloud.members(), hours.identities(member)) == (True, [])
+
+
+def test_a_deletion_notice_of_before_an_enter_does_not_take_the_identifiers_from_its_exit(hours: Hours) -> None:
+    hours.deliver(notice(at=1), change("cust_1", at=2))
+    hours.after(minutes=20)
+    hours.deliver(leave(at=3), job={"state": "FAILED"})
+    hours.after(minutes=15)
+    (dead_letter,) = hours.dead_letters()
+    (parked,) = dead_letter["changes"]
+    assert (parked["record"]["hashedPII"], parked.get("erase", False)) == ([{"email": EMAIL}], False)
+    hours.redrive()
+    assert (hours.cloud.members(), hours.dead_letters()) == ({}, [])
+
+
+def test_identifiers_are_kept_until_the_late_job_of_an_enter_has_ended_and_are_erased_then(hours: Hours) -> None:
+    hours.deliver(change("cust_1"), job={"delay": 40 * MINUTE})
+    hours.after(minutes=15)  # it has not ended
+    hours.clock.now += 5 * MINUTE
+    hours.deliver(notice())
+    hours.after(minutes=15)
+    assert hours.identities() == [{"email": EMAIL}], "although the notice's own job has ended"
+    hours.clock.now += 6 * MINUTE
+    assert set(hours.cloud.members()) == {"cust_1"}, "the enter was applied last"
+    hours.after(minutes=0)
+    assert hours.repeat() >= 1
+    assert (hours.cloud.members(), hours.identities(), hours.dead_letters()) == ({}, [], [])
+
+
+def test_identifiers_are_kept_where_the_late_job_of_an_enter_could_not_be_checked_in_time(hours: Hours) -> None:
+    hours.deliver(change("cust_1"), job={"delay": 40 * MINUTE})
+    hours.clock.now += FIRST_CHECK
+    hours.cloud.fault(f"{UPLOADS}/*", {"status": 503})
+    assert len(check_jobs(hours.cloud)) == 1, "not known to be late"
+    (unchecked,) = take(hours.cloud, "JobQueue")
+    hours.clock.now += 5 * MINUTE
+    hours.deliver(notice())
+    (removal,) = take(hours.cloud, "JobQueue")
+    hours.clock.now += 13 * MINUTE
+    put(hours.cloud, "JobQueue", [unchecked])
+    hours.cloud.fault(f"{UPLOADS}/*", {"status": 503})
+    assert len(check_jobs(hours.cloud)) == 1, "known to be late by now"
+    (unchecked,) = take(hours.cloud, "JobQueue")
+    put(hours.cloud, "JobQueue", [removal])
+    hours.after(minutes=2)
+    assert hours.identities() == [{"email": EMAIL}], "although the notice's own job has ended"
+    put(hours.cloud, "JobQueue", [unchecked])
+    hours.after(minutes=6)
+    hours.repeat()
+    assert (hours.cloud.members(), hours.identities()) == ({}, [])
+
+
+def test_identifiers_are_erased_where_the_late_job_of_the_enter_fails(hours: Hours) -> None:
+    hours.deliver(change("cust_1"), job={"delay": 40 * MINUTE, "state": "FAILED"})
+    hours.after(minutes=15)
+    hours.clock.now += 5 * MINUTE
+    hours.deliver(notice())
+    hours.after(minutes=15)
+    hours.after(minutes=6)
+    hours.repeat()
+    assert (hours.cloud.members(), hours.identities()) == ({}, [])
+
+
+def test_identities_whose_removal_failed_are_removed_although_the_member_has_entered_anew_days_later(
+    hours: Hours,
+) -> None:
+    hours.deliver(change("cust_1"))
+    hours.after(minutes=20)
+    hours.deliver(leave(), job={"state": "FAILED"})
+    hours.after(minutes=15)
+    hours.clock.now += 3 * 24 * 60 * MINUTE
+    anew = change("cust_1", at=3)
+    anew["record"]["hashedPII"] = [{"email": OTHER_EMAIL}]
+    hours.deliver(anew)
+    hours.after(minutes=20)
+    hours.redrive()
+    hours.after(minutes=20)
+    hours.deliver(leave(at=4))
+    hours.after(minutes=20)
+    hours.repeat()
+    assert hours.cloud.members() == {}
+
+
+@pytest.mark.parametrize("traits", [False, True], ids=["without traits", "with traits"])
+def test_an_exit_is_sent_once_more_when_the_late_job_of_its_enter_has_ended(hours: Hours, traits: bool) -> None:
+    hours.deliver(change("cust_1"), job={"delay": 40 * MINUTE})
+    hours.after(minutes=15)
+    hours.clock.now += 5 * MINUTE
+    hours.deliver(change("cust_1", at=2, exits=True) if traits else leave())
+    hours.after(minutes=15)
+    assert take(hours.cloud, "ChangeQueue") == []
+    hours.clock.now += 6 * MINUTE
+    assert set(hours.cloud.members()) == {"cust_1"}, "the enter was applied last"
+    hours.after(minutes=0)
+    assert hours.repeat() == 1
+    assert (hours.cloud.members(), hours.dead_letters()) == ({}, [])
+
+
+def test_an_enter_is_sent_once_more_when_the_late_job_of_an_older_exit_has_ended(hours: Hours) -> None:
+    hours.deliver(change("cust_1"))
+    hours.after(minutes=20)
+    hours.deliver(leave(), job={"delay": 40 * MINUTE})
+    hours.after(minutes=15)
+    hours.clock.now += 5 * MINUTE
+    hours.deliver(change("cust_1", at=3))
+    hours.after(minutes=21)
+    assert hours.cloud.members() == {}, "the exit was applied last"
+    assert hours.repeat() == 1
+    assert set(hours.cloud.members()) == {"cust_1"}
+
+
+def test_jobs_that_end_in_time_cause_no_repetition(hours: Hours) -> None:
+    for each in (change("cust_1"), leave(), change("cust_1", at=3)):
+        hours.deliver(each)
+        hours.after(minutes=20)
+    assert take(hours.cloud, "ChangeQueue") == []
+
+
+@pytest.mark.parametrize(
+    ("last", "parked"), [pytest.param(notice(), 1, id="notice"), pytest.param(leave(), 0, id="exit")]
+)
+def test_a_job_that_amazon_does_not_know_is_parked_where_a_deletion_notice_waits_for_it(
+    hours: Hours, printed: Callable[[], str], last: dict[str, Any], parked: int
+) -> None:
+    hours.deliver(change("cust_1"))
+    hours.after(minutes=20)
+    hours.deliver(last)
+    hours.cloud.fault(f"{UPLOADS}/*", {"status": 404})
+    printed()
+    hours.after(minutes=15)
+    assert [each["failure"]["reason"] for each in hours.dead_letters()] == ["job_unknown"] * parked
+    assert [each["changes"][0]["record"]["hashedPII"] for each in hours.dead_letters()] == [[{"email": EMAIL}]] * parked
+    assert hours.identities() == [{"email": EMAIL}]
+    assert '"JobsUnresolved":[1.0]' in printed().replace(" ", "")
+    hours.redrive()
+    assert hours.identities() == ([] if parked else [{"email": EMAIL}])
+
+
+def test_ten_jobs_are_checked_side_by_side(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(handler.AT_ONCE)
+
+    class SlowAmazon(AmazonAds):
+        def job(self, job_id: str) -> JobReport:
+            together.wait(60)  # seconds: fails unless ten wait for their answer at the same time
+            return super().job(job_id)
+
+    cloud.fault(UPLOADS, {"job": {"failed": ["cust_3"]}}, times=20)
+    for number in range(10):
+        deliver(cloud, body(change(f"cust_{number}")))
+    monkeypatch.setattr(handler, "AmazonAds", SlowAmazon)
+    assert (handler.AT_ONCE, check_jobs(cloud)) == (10, [])
+    parked = [each["changes"][0]["record"]["externalUserId"] for each in cloud.messages("DeadLetterQueue")]
+    assert parked == ["cust_3"]
+
+
+def test_an_unreadable_job_message_stays_in_the_queue_and_its_neighbours_are_checked(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    deliver(cloud, body(change("cust_1")))
+    put(cloud, "JobQueue", ["not a job"])
+    printed()
+    assert check_jobs(cloud) == ["not a job"], "until SQS moves it to the dead letters of the job queue"
+    assert '"JobsEnded":[1.0]' in printed().replace(" ", "")

@@ -12,7 +12,7 @@ import requests
 
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
-from audience_sync.aws.membership_rows import KEEP_ACTIVE
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, Sharding
 from audience_sync.membership import Audience
 from audience_sync.operations.renewal import MAX_WAITING
 from functions.renew import handler
@@ -45,7 +45,7 @@ def backdate(cloud: Cloud, member: str, days: float) -> None:
     """Set the time at which a member was last sent to so many days ago."""
     cloud.client("dynamodb").update_item(
         TableName=cloud.name_of("MembershipTable"),
-        Key=key(member),
+        Key=key(cloud, member),
         UpdateExpression="SET entered = :then, expiresAt = :end",
         ExpressionAttributeValues={
             ":then": {"N": str(int(time.time() - days * DAY))},
@@ -54,13 +54,13 @@ def backdate(cloud: Cloud, member: str, days: float) -> None:
     )
 
 
-def key(member: str) -> dict[str, Any]:
-    return {"audienceId": {"S": AUDIENCE.audience_id}, "externalUserId": {"S": member}}
+def key(cloud: Cloud, member: str) -> dict[str, Any]:
+    return Sharding(int(cloud.name_of("MembershipShards"))).key_of((AUDIENCE.audience_id, member))
 
 
 def row(cloud: Cloud, member: str) -> dict[str, Any]:
     found: dict[str, Any] = cloud.client("dynamodb").get_item(
-        TableName=cloud.name_of("MembershipTable"), Key=key(member), ConsistentRead=True
+        TableName=cloud.name_of("MembershipTable"), Key=key(cloud, member), ConsistentRead=True
     )["Item"]
     return found
 
@@ -101,6 +101,15 @@ def test_a_member_whose_ttl_is_about_to_expire_is_sent_again_and_not_counted_aga
     assert int(found["expiresAt"]["N"]) == int(found["entered"]["N"]) + KEEP_ACTIVE
 
     assert renew(listed) == {"renewed": 0, "reason": None}
+
+
+def test_members_of_every_shard_are_sent_again(listed: Cloud) -> None:
+    members = [f"cust_{number}" for number in range(40)]
+    assert len({key(listed, member)["audienceShard"]["S"] for member in members}) == 8
+    deliver(listed, body(*map(change, members)))
+    for member in members:
+        backdate(listed, member, days=384)
+    assert renew(listed) == {"renewed": 40, "reason": None}
 
 
 def test_a_member_who_leaves_while_the_replay_waits_in_the_queue_stays_out(listed: Cloud) -> None:
@@ -162,7 +171,7 @@ def test_a_run_without_time_sends_nothing_and_the_next_one_starts_where_it_stopp
     backdate(listed, "cust_1", days=384)
     assert renew(listed, Context(milliseconds=5_000)) == {"renewed": 0, "reason": "out_of_time"}
     checkpoint = Checkpoint(listed.client("dynamodb"), listed.name_of("MembershipTable"), RENEWAL)
-    assert checkpoint.position() == {"audience": AUDIENCE.audience_id}
+    assert checkpoint.position() == {"audience": AUDIENCE.audience_id, "shard": "0"}
     assert renew(listed)["renewed"] == 1
     assert checkpoint.position() == {}
 

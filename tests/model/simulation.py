@@ -1,9 +1,9 @@
 """Everything around the worker, in memory and on one clock: the change queue, the dead letters, the table and Amazon.
 
-The code under test is the real one: Delivery, MemberDelivery, Uploads and MembershipTable.
+The code under test is the real one: Delivery, MemberDelivery, Uploads, JobTracker and MembershipTable.
 
-Amazon behaves as we assume: it takes an upload within SETTLE seconds of the request or never, and a job ends within JOB
-seconds of that, in any order. A worker is stopped after TIMEOUT seconds.
+Amazon takes an upload within SETTLE seconds of the request or never. Its jobs end in any order, within JOB seconds or
+later, and may fail or reject records. A worker is stopped after TIMEOUT seconds.
 """
 
 import json
@@ -13,17 +13,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from audience_sync.amazon_ads.record import Upload
+from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
+from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.members import DeliveryContext
 from audience_sync.delivery.uploads import Limits
-from audience_sync.errors import AudienceSyncError, RequestRejected
+from audience_sync.errors import AudienceSyncError, RequestRejected, TransientError
 from audience_sync.membership import Audience, MembershipChange, Version
-from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
+from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack
+from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobCheck, JobContext, JobTracker
 from audience_sync.operations.renewal import Renewal
 from tests.model.scheduler import Task
 from tests.model.table_model import TableModel
@@ -36,6 +39,7 @@ JOB = 900.0  # seconds; as long as SQS can delay a replay
 WINDOW = TIMEOUT + SETTLE + JOB  # seconds; an upload prepared now has taken effect by then
 EPOCH = 1_800_000_000.0
 THREE_YEARS = 1e8  # seconds, about
+SHARDING = Sharding(2)
 
 Member = str
 
@@ -61,6 +65,9 @@ class Job:
 
     records: list[dict[str, Any]]
     ends_by: float  # when the job has ended or, in transit, when Amazon takes it at the latest; epoch seconds
+    job_id: str = ""
+    fails: bool = False  # as a whole
+    rejects: set[Member] = field(default_factory=set)
 
 
 @dataclass(eq=False)
@@ -74,6 +81,15 @@ class Worker:
     upload: list[dict[str, Any]] = field(default_factory=list)  # the records it is about to send
 
 
+@dataclass(eq=False)
+class Check:
+    """One check of a job."""
+
+    task: Task
+    body: str
+    result: JobCheck | None = None
+
+
 class Simulation:
     """The state of queue, table, Amazon and workers, and the events that change it."""
 
@@ -85,6 +101,9 @@ class Simulation:
         self.dead_letters: list[str] = []  # bodies that are in the queue now
         self.jobs: list[Job] = []  # taken by Amazon, not yet ended
         self.in_transit: list[Job] = []  # their workers have given up on them
+        self.reports: dict[str, JobReport] = {}  # of jobs that have ended
+        self.job_messages: list[QueuedMessage] = []
+        self.checks: list[Check] = []
         self.held: dict[Member, set[str]] = {}  # identifiers at Amazon
         self.workers: list[Worker] = []
         self.newest_sent: dict[Member, Version] = {}  # the newest version that Amazon has taken
@@ -92,7 +111,6 @@ class Simulation:
         self.parked: dict[Member, Version] = {}  # the newest version that was ever in a dead letter
         self.refused: set[str] = set()  # changes, by message id, that Amazon answers with 400
         self.accepted: list[MembershipChange] = []
-        self.redriven = 0
         self.counts = {"delivered": 0, "superseded": 0, "parked": 0}
         self.accepted_at: Counter[int] = Counter()  # changes, by epoch millisecond
         self.completed: Counter[int] = Counter()  # changes with an outcome, by when they were accepted
@@ -154,9 +172,14 @@ class Simulation:
         self._take(job.records)
 
     def end(self, job: Job) -> None:
-        """Let an upload take effect."""
+        """Let an upload take effect, as far as its job neither fails nor rejects it."""
         self.jobs.remove(job)
+        members = {record["externalUserId"] for record in job.records}
+        rejected = dict.fromkeys(sorted(members & job.rejects), "consent denied")
+        self.reports[job.job_id] = JobReport("FAILED" if job.fails else "SUCCEEDED", rejected=rejected)
         for record in job.records:
+            if job.fails or record["externalUserId"] in rejected:
+                continue
             held = self.held.setdefault(record["externalUserId"], set())
             named = {identity["email"] for identity in record["hashedPII"]}
             held |= named
@@ -165,8 +188,27 @@ class Simulation:
 
     def redrive(self, body: str) -> None:
         self.dead_letters.remove(body)
-        self.redriven += len(ChangeMessage.from_body(body).changes)
-        self.put(body)
+        for redriven in DeadLetter.from_body(body).redrive_bodies():
+            self.put(redriven)
+
+    def tracked(self) -> list[Job]:
+        """The jobs at Amazon whose messages are stored. Others cannot be followed."""
+        known = {JobMessage.from_body(message.body).job_id for message in self.job_messages}
+        return [job for job in self.jobs if job.job_id in known]
+
+    def put_job(self, body: str, delay: float = 0.0) -> None:
+        self._numbers += 1
+        self.job_messages.append(QueuedMessage(body, self._numbers, self.now + delay, self.now))
+
+    def visible_jobs(self) -> list[QueuedMessage]:
+        return [message for message in self.job_messages if message.visible_at <= self.now]
+
+    def check(self, message: QueuedMessage) -> Check:
+        """Begin to check one job. Its message goes at once: a check that fails puts it back."""
+        self.job_messages.remove(message)
+        check = Check(Task(lambda task: self._run_check(task, check)), message.body)
+        self.checks.append(check)
+        return check
 
     def renew(self) -> None:
         """Run the renewal three years later, when every member's TTL is about to expire."""
@@ -174,7 +216,10 @@ class Simulation:
         clock = Clock(lambda: self.now + THREE_YEARS, lambda: 0.0, lambda _: None)
         listed = Audience(AUDIENCE, settings={"renew": True})
         report = Renewal(
-            MembershipScan(client, "members"), Checkpoint(client, "members", RENEWAL), _RenewalQueue(self), clock
+            MembershipScan(client, "members", SHARDING),
+            Checkpoint(client, "members", RENEWAL),
+            _RenewalQueue(self),
+            clock,
         ).run([listed], deadline=TIMEOUT)
         assert report.reason is None
 
@@ -183,14 +228,38 @@ class Simulation:
     def _run_worker(self, task: Task, worker: Worker, messages: list[Message]) -> None:
         limits = Limits(self.max_records, settle=SETTLE, job=JOB)
         client: Any = _Client(self, task)
-        members = MembershipTable(client, "members", lambda: self.now, WINDOW)
-        queue, dead_letters = _Queue(task, "queue", self.put), _Queue(task, "park", self._park)
-        context = DeliveryContext(queue, dead_letters, members, limits, now=lambda: int(self.now * 1000))
+        context = DeliveryContext(
+            _Queue(task, "queue", self.put),
+            dead_letters=_Queue(task, "park", self._park),
+            jobs=_Queue(task, "job queue", self.put_job),
+            members=MembershipTable(client, "members", SHARDING, self.clock()),
+            limits=limits,
+            clock=self.clock(),
+            gate=OpenGate(),
+        )
         amazon = _Amazon(self, task, worker)
-        delivery = Delivery(amazon, context, monotonic=lambda: self.now, jitter=lambda: 1.0)
+        delivery = Delivery(amazon, context, jitter=lambda: 1.0)
         report = worker.report = delivery.deliver(messages, deadline=worker.stopped_at)
         task.call("postpone", lambda: self._postpone(report))
         task.call("acknowledge", lambda: self._acknowledge(worker, report))
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.now, lambda: self.now, lambda _: None)
+
+    def _run_check(self, task: Task, check: Check) -> None:
+        client: Any = _Client(self, task)
+        table = MembershipTable(client, "members", SHARDING, self.clock())
+        changes, jobs = _Queue(task, "queue", self.put), _Queue(task, "job queue", self.put_job)
+        dead_letters = _Queue(task, "park", self._park)
+        context = JobContext(_Jobs(self, task), table, changes, jobs, dead_letters, self.clock(), JOB + SETTLE)
+        deadline = self.now + 2 * MIN_TIME_PER_CHECK
+        try:
+            check.result = JobTracker(context).check(JobMessage.from_body(check.body), deadline=deadline)
+        except TransientError:
+            self.put_job(check.body, 60.0)
+            return
+        self.counts["delivered"] -= check.result.counted
+        self.counts["parked"] += check.result.counted
 
     def _postpone(self, report: BatchReport) -> None:
         delays = {deferred.message.message_id: deferred.delay for deferred in report.deferred}
@@ -212,18 +281,23 @@ class Simulation:
         for change in ChangeMessage.from_body(body).changes:
             _keep_newest(self.parked, change)
 
-    def _take(self, records: list[dict[str, Any]]) -> None:
+    def _take(self, records: list[dict[str, Any]]) -> str:
         self.uploads += 1
-        self.jobs.append(Job(records, self.now + JOB))
+        job_id = f"job-{self.uploads}"
+        self.jobs.append(Job(records, self.now + JOB, job_id))
         for record in records:
-            member, version = record["externalUserId"], version_of(record)
+            if (version := version_of(record)) is None:
+                continue  # the removal of an earlier life
+            member = record["externalUserId"]
             self.last_sent[member] = version
             self.newest_sent[member] = max(version, self.newest_sent.get(member, version))
+        return job_id
 
     # What can be observed
 
     def refuses(self, records: list[dict[str, Any]]) -> bool:
-        return any(version_of(record).message_id in self.refused for record in records)
+        versions = [version_of(record) for record in records]
+        return any(version is not None and version.message_id in self.refused for version in versions)
 
     def newest_known(self) -> dict[Member, Version]:
         """The newest version of each member that was sent to Amazon, is parked, or is still in the queue."""
@@ -239,10 +313,8 @@ class Simulation:
         return known
 
     def may_be_moot(self, change: MembershipChange) -> bool:
-        """Whether there may be nothing to remove: of an erased member only the exit's own identifiers are known."""
-        if not change.exits or change.record["hashedPII"]:
-            return change.erase
-        return any(each.erase and each.member == change.member for each in self.accepted)
+        """Whether there may be nothing to remove: an exit without identifiers, or one whose removal is done."""
+        return change.exits
 
     def newest(self) -> dict[Member, MembershipChange]:
         """The expected result: the newest accepted change of each member."""
@@ -250,7 +322,7 @@ class Simulation:
         for change in self.accepted:
             member = change.record["externalUserId"]
             held = newest.get(member)
-            if held is None or version_of(held.record) < version_of(change.record):
+            if held is None or held.version < change.version:
                 newest[member] = change
         return newest
 
@@ -266,11 +338,19 @@ class Simulation:
                 _keep_newest(entered, change)
         return {member for member, version in requested.items() if entered.get(member, (-1,)) < version}
 
+    def removed(self, member: Member) -> set[str]:
+        """The identities that were named before the member's newest exit, and by no enter after it."""
+        changes = [each for each in self.accepted if each.record["externalUserId"] == member]
+        left = max((each.version for each in changes if each.exits), default=None)
+        if left is None:
+            return set()
+        before = {name for each in changes if each.version <= left for name in _emails(each)}
+        return before - {name for each in changes if each.version > left for name in _emails(each)}
+
     def identities_of(self, member: Member) -> list[str]:
         """The identities that the table still holds of a member."""
-        row = self.table.rows.get((AUDIENCE, member), {})
-        newest = json.loads(row["change"]["S"])["record"]["hashedPII"] if row else []
-        return [json.dumps(each) for each in newest] + list(row.get("identities", {}).get("SS", []))
+        rows = [row for (_, name), row in self.table.rows.items() if name == member]
+        return [str(each.digests) for row in rows for each in state_from_row(row).identities]
 
 
 @dataclass
@@ -280,8 +360,8 @@ class _Client:
     simulation: Simulation
     task: Task
 
-    def update_item(self, **request: Any) -> Any:
-        return self.task.call("write", lambda: self.simulation.table.update_item(**request))
+    def batch_execute_statement(self, **request: Any) -> Any:
+        return self.task.call("write", lambda: self.simulation.table.batch_execute_statement(**request))
 
     def batch_get_item(self, **request: Any) -> Any:
         return self.task.call("read", lambda: self.simulation.table.batch_get_item(**request))
@@ -332,13 +412,32 @@ class _Amazon:
         members = [record["externalUserId"] for record in records]
         assert len(set(members)) == len(members), "O4: a member is twice in one request"
         self.worker.upload = records
-        self.task.call("upload", lambda: self._take(records))
-        return "job"
+        job_id: str = self.task.call("upload", lambda: self._take(records))
+        return job_id
 
-    def _take(self, records: list[dict[str, Any]]) -> None:
+    def _take(self, records: list[dict[str, Any]]) -> str:
         if self.simulation.refuses(records):
             raise RequestRejected("Amazon answered 400", status=400)
-        self.simulation._take(records)
+        return self.simulation._take(records)
+
+
+@dataclass
+class _Jobs:
+    """Amazon's jobs, as one check has them."""
+
+    simulation: Simulation
+    task: Task
+
+    def job(self, job_id: str) -> JobReport:
+        report: JobReport = self.task.call("job", lambda: self.simulation.reports.get(job_id, JobReport("PENDING")))
+        return report
+
+
+class OpenGate:
+    """Lets every upload be tried."""
+
+    def check(self, target: Target) -> None:
+        assert target.audience_id
 
 
 def change_of(
@@ -354,10 +453,14 @@ def change_of(
     return MembershipChange(AUDIENCE, None, at, message_id, record, erase)
 
 
-def version_of(record: dict[str, Any]) -> Version:
-    """The version of a change, read from its record and not by the code under test."""
-    at, exits, message_id = json.loads(record["userConsent"]["version"])
-    return Version(at, exits, message_id)
+def version_of(record: dict[str, Any]) -> Version | None:
+    """The version of a change, read from its record. The removal of an earlier life has none."""
+    text = record.get("userConsent", {}).get("version")
+    return Version(*json.loads(text)) if text else None
+
+
+def _emails(change: MembershipChange) -> list[str]:
+    return [identity["email"] for identity in change.record["hashedPII"]]
 
 
 def failing(error: AudienceSyncError | Exception) -> Callable[[], Any]:
@@ -386,5 +489,5 @@ class SequentialExecutor:
 
 
 def _keep_newest(known: dict[Member, Version], change: MembershipChange) -> None:
-    member, version = change.record["externalUserId"], version_of(change.record)
+    member, version = change.record["externalUserId"], change.version
     known[member] = max(version, known.get(member, version))

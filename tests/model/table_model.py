@@ -1,54 +1,56 @@
-"""As much of DynamoDB as the membership table uses, in memory; test_table_model.py compares it with moto."""
+"""As much of DynamoDB as the membership table uses, in memory; test_table_model.py compares it with the local AWS."""
 
 import copy
 import re
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 Row = dict[str, Any]
 
-_CLAUSE = re.compile(r"\b(SET|ADD|REMOVE)\b")
-_COMPARISON = re.compile(r"(#?\w+) (<=|<|>|=) (:\w+)")
+KEY = ("audienceShard", "externalUserId")
+_INSERT = re.compile(r'INSERT INTO "(?P<table>[^"]+)" VALUE \{(?P<values>.+)\}')
+_UPDATE = re.compile(r'UPDATE "(?P<table>[^"]+)" SET (?P<changes>.+) WHERE (?P<conditions>.+)')
 
 
 class TableModel:
-    """One table with the key (audienceId, externalUserId). Answers as boto3's client does, errors included."""
+    """One table with the key (audienceShard, externalUserId). Answers as boto3's client does."""
 
     def __init__(self) -> None:
         self.page = 1000  # rows of one answer to a query
+        self.writes = 0  # statements, refused ones too
+        self.reads = 0  # rows that were asked for
         self.rows: dict[tuple[str, str], Row] = {}
 
-    def update_item(
-        self,
-        *,
-        TableName: str,  # noqa: N803 - boto3's names
-        Key: Row,  # noqa: N803
-        UpdateExpression: str,  # noqa: N803
-        ConditionExpression: str,  # noqa: N803
-        ExpressionAttributeValues: Row,  # noqa: N803
-        ExpressionAttributeNames: dict[str, str] | None = None,  # noqa: N803
-        ReturnValues: str = "NONE",  # noqa: N803
-        ReturnValuesOnConditionCheckFailure: str = "NONE",  # noqa: N803
-    ) -> dict[str, Any]:
-        """Change a row where the condition holds, or raise ConditionalCheckFailedException."""
-        assert TableName
-        names, values = ExpressionAttributeNames or {}, ExpressionAttributeValues
-        key = Key["audienceId"]["S"], Key["externalUserId"]["S"]
-        before = self.rows.get(key)
-        if not _holds(ConditionExpression, before or {}, names, values):
-            answer: Any = {"Error": {"Code": "ConditionalCheckFailedException", "Message": "the condition failed"}}
-            if before is not None and ReturnValuesOnConditionCheckFailure == "ALL_OLD":
-                answer["Item"] = copy.deepcopy(before)
-            raise ClientError(answer, "UpdateItem")
-        self.rows[key] = _updated(UpdateExpression, Key, before, names, values)
-        return {"Attributes": copy.deepcopy(before)} if before is not None and ReturnValues == "ALL_OLD" else {}
+    def batch_execute_statement(self, *, Statements: list[Row]) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        """Make up to 25 conditional writes, each with a result of its own."""
+        assert 0 < len(Statements) <= 25
+        responses = [self._execute(each["Statement"], each["Parameters"]) for each in Statements]
+        return {"Responses": responses}
+
+    def _execute(self, statement: str, parameters: list[Row]) -> Row:
+        self.writes += 1
+        if insert := _INSERT.fullmatch(statement):
+            row = dict(zip(re.findall(r"'(\w+)': \?", insert["values"]), parameters, strict=True))
+            if _key(row) in self.rows:
+                return _error("DuplicateItem")
+            self.rows[_key(row)] = copy.deepcopy(row)
+            return {"TableName": insert["table"]}
+        update = _UPDATE.fullmatch(statement)
+        assert update, f"not known here: {statement}"
+        changed, conditions = (re.findall(r'"(\w+)"=\?', update[part]) for part in ("changes", "conditions"))
+        values = dict(zip([f"set {name}" for name in changed] + conditions, parameters, strict=True))
+        held = self.rows.get((values[KEY[0]]["S"], values[KEY[1]]["S"]))
+        if held is None or any(held.get(name) != values[name] for name in conditions):
+            return _error("ConditionalCheckFailed")
+        held |= {name: copy.deepcopy(values[f"set {name}"]) for name in changed}
+        return {"TableName": update["table"]}
 
     def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
         """Read rows; those that do not exist are left out."""
         ((table, request),) = RequestItems.items()
         assert request["ConsistentRead"] is True, "the protocol depends on it"
-        found = [self.rows.get((key["audienceId"]["S"], key["externalUserId"]["S"])) for key in request["Keys"]]
+        assert 0 < len(request["Keys"]) <= 100
+        self.reads += len(request["Keys"])
+        found = [self.rows.get(_key(key)) for key in request["Keys"]]
         wanted = request.get("ProjectionExpression", "").split(", ")
         return {
             "Responses": {
@@ -67,83 +69,41 @@ class TableModel:
         TableName: str,  # noqa: N803 - boto3's names
         KeyConditionExpression: str,  # noqa: N803
         FilterExpression: str,  # noqa: N803
-        ProjectionExpression: str,  # noqa: N803
-        ExpressionAttributeNames: dict[str, str],  # noqa: N803
         ExpressionAttributeValues: Row,  # noqa: N803
         ExclusiveStartKey: Row | None = None,  # noqa: N803
     ) -> dict[str, Any]:
         """Read the next few rows of a partition, by key. A page holds `page` rows; DynamoDB's holds 1 MB."""
         assert TableName
-        assert KeyConditionExpression == "audienceId = :audience"
-        names, values = ExpressionAttributeNames, ExpressionAttributeValues
+        assert KeyConditionExpression == "audienceShard = :partition"
+        assert FilterExpression == "entered <= :moment"
+        values = ExpressionAttributeValues
         after = ExclusiveStartKey["externalUserId"]["S"] if ExclusiveStartKey else ""
-        partition = sorted(key for key in self.rows if key[0] == values[":audience"]["S"] and key[1] > after)
+        partition = sorted(key for key in self.rows if key[0] == values[":partition"]["S"] and key[1] > after)
         read = [self.rows[key] for key in partition[: self.page]]
-        wanted = [names.get(name, name) for name in ProjectionExpression.split(", ")]
-        found = [
-            {name: copy.deepcopy(row[name]) for name in wanted if name in row}
-            for row in read
-            if _is_true(FilterExpression, row, names, values)
-        ]
+        moment = int(values[":moment"]["N"])
+        found = [copy.deepcopy(row) for row in read if int(row["entered"]["N"]) <= moment]
         answer: dict[str, Any] = {"Items": found, "Count": len(found), "ScannedCount": len(read)}
         if len(partition) > self.page:
-            answer["LastEvaluatedKey"] = {name: read[-1][name] for name in ("audienceId", "externalUserId")}
+            answer["LastEvaluatedKey"] = {name: read[-1][name] for name in KEY}
         return answer
 
     def get_item(self, *, TableName: str, Key: Row, ConsistentRead: bool = False) -> dict[str, Any]:  # noqa: N803
         """Read one row."""
         assert TableName
         del ConsistentRead
-        row = self.rows.get((Key["audienceId"]["S"], Key["externalUserId"]["S"]))
+        row = self.rows.get(_key(Key))
         return {"Item": copy.deepcopy(row)} if row is not None else {}
 
     def put_item(self, *, TableName: str, Item: Row) -> dict[str, Any]:  # noqa: N803
         """Write a row, over what was there."""
         assert TableName
-        self.rows[Item["audienceId"]["S"], Item["externalUserId"]["S"]] = copy.deepcopy(Item)
+        self.rows[_key(Item)] = copy.deepcopy(Item)
         return {}
 
 
-def _holds(condition: str, row: Row, names: dict[str, str], values: Row) -> bool:
-    return any(_is_true(term.strip(), row, names, values) for term in condition.split(" OR "))
+def _key(row: Row) -> tuple[str, str]:
+    return row[KEY[0]]["S"], row[KEY[1]]["S"]
 
 
-def _is_true(term: str, row: Row, names: dict[str, str], values: Row) -> bool:
-    if absent := re.fullmatch(r"attribute_not_exists\((#?\w+)\)", term):
-        return names.get(absent[1], absent[1]) not in row
-    compared = _COMPARISON.fullmatch(term)
-    assert compared, f"not known here: {term}"
-    held = row.get(names.get(compared[1], compared[1]))
-    if held is None:
-        return False
-    left, right = _ordered(held), _ordered(values[compared[3]])
-    return bool({"<": left < right, "<=": left <= right, ">": left > right, "=": left == right}[compared[2]])
-
-
-def _ordered(value: Row) -> Any:
-    """What DynamoDB compares: numbers, or the bytes of a text."""
-    return int(value["N"]) if "N" in value else value["S"].encode()
-
-
-def _updated(expression: str, key: Row, before: Row | None, names: dict[str, str], values: Row) -> Row:
-    row = copy.deepcopy(before) if before is not None else copy.deepcopy(key)
-    parts = [part.strip() for part in _CLAUSE.split(expression) if part.strip()]
-    for clause, actions in zip(parts[::2], parts[1::2], strict=True):
-        for action in re.split(r", (?![^(]*\))", actions):
-            words = re.split(r" = | ", action, maxsplit=1)
-            name = names.get(words[0], words[0])
-            if clause == "REMOVE":
-                row.pop(name, None)
-            elif clause == "ADD":
-                held = row.get(name, {"SS": []})["SS"]
-                row[name] = {"SS": sorted({*held, *values[words[1]]["SS"]})}
-            else:
-                row[name] = _operand(words[1], before or {}, names, values)
-    return row
-
-
-def _operand(text: str, before: Row, names: dict[str, str], values: Row) -> Any:
-    if fallback := re.fullmatch(r"if_not_exists\((#?\w+), (:\w+)\)", text):
-        name = names.get(fallback[1], fallback[1])
-        return copy.deepcopy(before[name]) if name in before else values[fallback[2]]
-    return values[text]
+def _error(code: str) -> Row:
+    return {"Error": {"Code": code, "Message": "the condition failed"}}

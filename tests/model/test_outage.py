@@ -8,10 +8,15 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
+from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.delivery.backoff import MARK
 from audience_sync.delivery.batch import Delivery, Message
 from audience_sync.delivery.members import DeliveryContext
 from audience_sync.delivery.uploads import Limits
@@ -19,7 +24,8 @@ from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnava
 from audience_sync.messages import ChangeMessage, pack
 from local.template import Template
 from tests.faults import measurements
-from tests.model.simulation import change_of
+from tests.model.simulation import OpenGate, change_of
+from tests.model.table_model import TableModel
 
 HOUR = 3600.0
 OUTAGE = 12 * HOUR
@@ -97,6 +103,20 @@ class NoDeadLetters:
         raise AssertionError(f"{len(bodies)} changes were parked")
 
 
+class JobQueue:
+    """A job queue whose messages no test reads."""
+
+    def send(self, bodies: Sequence[str], **_: object) -> None:
+        assert bodies
+
+
+def context_of(queue: Queue, table: TableModel) -> DeliveryContext:
+    client: Any = table
+    clock = Clock(lambda: queue.now, lambda: queue.now, lambda _: None)
+    members = MembershipTable(client, "members", Sharding(8), clock)
+    return DeliveryContext(queue, NoDeadLetters(), JobQueue(), members, Limits(), clock, OpenGate())
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -113,8 +133,8 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
     queue = Queue(MAX_RECEIVES)
     amazon = Amazon(queue, error, TAKES[request.node.callspec.id])
     chance = random.Random(12)
-    context = DeliveryContext(queue, NoDeadLetters(), None, Limits(), now=lambda: int(queue.now * 1000))
-    delivery = Delivery(amazon, context, monotonic=lambda: queue.now, jitter=chance.random)
+    table = TableModel()
+    delivery = Delivery(amazon, context_of(queue, table), jitter=chance.random)
     changes = [change_of(f"m{n}", 1, exits=False, message_id=f"id-{n}", emails=["a"]) for n in range(MESSAGES)]
     for each in changes:
         queue.send(pack([each]), deadline=1.0)
@@ -136,9 +156,12 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
         seconds_to_recover=round(recovery),
     )
     assert queue.given_up == []
+    writes = 3 if isinstance(error, OutcomeUnknown) else 2
+    assert table.writes == writes * MESSAGES, "when it was recorded, when it was sent, once that an outcome is unknown"
     assert amazon.members == {f"m{number}" for number in range(MESSAGES)}
-    assert recovery <= 960, "a quarter of an hour, and one upload"
-    assert len(during) <= MESSAGES * (OUTAGE / 450 + 10), "one request a message and backoff, 450 s apart on average"
+    assert recovery <= MARK + 60, "until the next mark, and one upload"
+    together = MESSAGES / BATCH * OUTAGE / MARK  # once they come back together, at every mark
+    assert len(during) <= 7 * MESSAGES + together, "seven first attempts of each message, before"
 
 
 def test_a_message_that_was_sent_anew_keeps_its_attempts_and_the_time_of_acceptance() -> None:
@@ -146,8 +169,7 @@ def test_a_message_that_was_sent_anew_keeps_its_attempts_and_the_time_of_accepta
     queue = Queue(20)
     delivery = Delivery(
         Amazon(queue, ServiceUnavailable("503"), 0.1),
-        DeliveryContext(queue, NoDeadLetters(), None, Limits(), now=lambda: 0),
-        monotonic=lambda: queue.now,
+        context_of(queue, TableModel()),
         jitter=lambda: 1.0,
     )
     delivery.deliver([Message("1", "h", body, 19, 5000)], deadline=60.0)

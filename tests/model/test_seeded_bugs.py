@@ -16,7 +16,7 @@ from tests.model.simulation import SequentialExecutor
 from tests.model.test_protocol import search
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = 1000  # at most; a random search finds each of these bugs within some 250
+EXAMPLES = 1000  # at most; the search finds each of these bugs within some 250
 
 
 def by_name(bugs: list[Bug]) -> list[object]:

@@ -1,4 +1,4 @@
-"""The simulation's table answers like moto's DynamoDB, call by call."""
+"""The simulation's table answers like the local AWS, write by write."""
 
 import random
 import time
@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.membership_table import MembershipTable, WriteResult
+from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
 from audience_sync.errors import TransientError
+from audience_sync.member_state import MemberState, step
 from audience_sync.membership import MembershipChange
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import create_membership_table
-from tests.model.table_model import TableModel
+from tests.model.table_model import KEY, TableModel
 from tests.servers import serve_aws
+
+AUDIENCE = "418273650912345678"
 
 
 @pytest.fixture
@@ -34,35 +39,29 @@ def any_change(chance: random.Random) -> MembershipChange:
         "userConsent": {},
     }
     at, erase = chance.randint(1, 6), exits and chance.random() < 0.3
-    return MembershipChange("418273650912345678", None, at, f"id-{chance.randint(1, 3)}", record, erase)
+    return MembershipChange(AUDIENCE, None, at, f"id-{chance.randint(1, 3)}", record, erase)
 
 
-def comparable(result: WriteResult | TransientError) -> object:
-    return result if isinstance(result, WriteResult) else str(result)
+def comparable(result: MemberState | TransientError) -> object:
+    return result if isinstance(result, MemberState) else type(result)
 
 
 def test_the_table_model_behaves_like_dynamodb(dynamodb: Any) -> None:
-    chance, clock, model = random.Random(7), [1_800_000_000.0], TableModel()
+    chance, now, model = random.Random(7), 1_800_000_000, TableModel()
     client: Any = model
-    ours = MembershipTable(client, "members", lambda: clock[0], 900.0)
-    theirs = MembershipTable(dynamodb, "members", lambda: clock[0], 900.0)
-    everyone = [("418273650912345678", name) for name in ("m1", "M1", "unknown")]
+    tables = [MembershipTable(each, "members", Sharding(2), Clock()) for each in (client, dynamodb)]
+    members = [(AUDIENCE, name) for name in ("m1", "M1", "unknown")]
+    outdated: list[MemberState] = []
     for _ in range(150):
-        clock[0] += chance.choice([1, 400, 1000])
+        now += chance.choice([1, 400, 1000])
         change = any_change(chance)
-        results = [[comparable(each) for each in table.record([change])] for table in (ours, theirs)]
+        (ours, theirs) = (table.read(members) for table in tables)
+        assert ours == theirs
+        assert tables[0].versions(members) == tables[1].versions(members)
+        state = step(ours.get(change.member), [change], now=now, effective_after=1020).state
+        written = [state] if chance.random() < 0.8 or not outdated else [chance.choice(outdated)]
+        results = [[comparable(each) for each in table.write(written)] for table in tables]
         assert results[0] == results[1]
-        if change.erase:
-            for table in (ours, theirs):
-                table.erase(change)
-        assert ours.versions(everyone) == theirs.versions(everyone)
-        newest = [sorted(table.newest(everyone), key=lambda each: each.member) for table in (ours, theirs)]
-        assert newest[0] == newest[1]
+        outdated.append(state)
     stored = dynamodb.scan(TableName="members", ConsistentRead=True)["Items"]
-    assert {row["externalUserId"]["S"]: _sorted(row) for row in stored} == {
-        member: _sorted(row) for (_, member), row in model.rows.items()
-    }
-
-
-def _sorted(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: {"SS": sorted(value["SS"])} if "SS" in value else value for name, value in row.items()}
+    assert {tuple(row[name]["S"] for name in KEY): row for row in stored} == model.rows

@@ -219,6 +219,19 @@ def delivering(runner: FunctionRunner, prepare: Callable[[], object] = lambda: N
     return step
 
 
+def statements_echo() -> Effect:
+    """Every statement of a batch fails, with an error that quotes it."""
+
+    async def effect(call: Call) -> web.Response:
+        errors = [
+            {"Error": {"Code": "ValidationError", "Message": json.dumps(statement)}}
+            for statement in call.parameters["Statements"]
+        ]
+        return web.json_response({"Responses": errors}, content_type="application/x-amz-json-1.0")
+
+    return effect
+
+
 def change_of_the_person() -> str:
     identities = [{"email": DIGESTS["email"]}, {"phone": DIGESTS["phone"]}]
     record = {"externalUserId": f"cust_{time.time_ns()}", "action": "CREATE", "hashedPII": identities}
@@ -266,8 +279,8 @@ def test_the_worker_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner)
 
 
 def test_the_worker_does_not_pass_on_the_text_of_aws_and_login_errors(runner: FunctionRunner) -> None:
-    def aws(operation: str) -> Callable[[], None]:
-        return lambda: runner.proxy.on(operation, echo())
+    def aws(operation: str, effect: Effect | None = None) -> Callable[[], None]:
+        return lambda: runner.proxy.on(operation, effect or echo())
 
     def login(do: dict[str, Any]) -> Callable[[], None]:
         return lambda: runner.cloud.fault(LOGIN, do)
@@ -282,7 +295,8 @@ def test_the_worker_does_not_pass_on_the_text_of_aws_and_login_errors(runner: Fu
             delivering(runner, login(refused)),
             delivering(runner, login({"status": 503, "body": EVERYTHING})),
             delivering(runner),
-            delivering(runner, aws("UpdateItem")),
+            delivering(runner, aws("BatchExecuteStatement")),
+            delivering(runner, aws("BatchExecuteStatement", statements_echo())),
             delivering(runner, aws("BatchGetItem")),
             delivering(runner, aws("GetItem")),
             delivering(runner, aws("SendMessageBatch"), "not a message"),
@@ -537,7 +551,7 @@ def test_jobs_passes_on_nothing_that_amazon_quotes_of_a_rejected_member(runner: 
     runner.run("RefreshFunction", [dict])
     runner.run("WorkerFunction", [delivering(runner)])
     (waiting,) = runner.cloud.messages("JobQueue")
-    (member,) = waiting["members"]
+    ((member, _, _),) = waiting["members"]
     errors: list[Any] = [
         quoted(runner),
         f"{PERSON['email']}: {quoted(runner)}",
@@ -595,9 +609,47 @@ def test_jobs_does_not_pass_on_the_text_of_refusals_and_errors(runner: FunctionR
         ],
     )
     back = [len(result["batchItemFailures"]) for result in results]
-    assert back == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1], (
-        "404: Amazon knows no such job; a message without a job is dropped"
-    )
+    assert back == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 3, 1, 1, 1], "404: Amazon knows no such job"
+    assert_clean(runner)
+
+
+def test_once_the_job_of_a_deletion_notice_has_ended_no_digest_is_left(runner: FunctionRunner) -> None:
+    now = {"JOB_SECONDS": "0", "LATE_SECONDS": "0"}  # jobs end at once
+    entered = json.loads(change_of_the_person())
+    (change,) = entered["changes"]
+    left = {"at": 2, "id": "notice", "erase": True, "record": change["record"] | {"action": "DELETE", "hashedPII": []}}
+    notice = json.dumps(entered | {"changes": [left]})
+
+    def rows() -> bytes:
+        name = runner.cloud.name_of("MembershipTable")
+        items = runner.cloud.client("dynamodb").scan(TableName=name)["Items"]
+        return b" ".join(bytes(item["member"]["B"]) for item in items if "member" in item)
+
+    def run(function: str, step: Step) -> None:
+        (result,) = runner.run(function, [step], **now)
+        assert result == {"batchItemFailures": []}
+
+    run("WorkerFunction", delivering(runner, lambda: None, json.dumps(entered)))
+    run("JobsFunction", checking(runner))
+    raw = [bytes.fromhex(digest) for digest in DIGESTS.values()]
+    assert any(digest in rows() for digest in raw), "the row is read"
+    runner.cloud.client("sqs").purge_queue(QueueUrl=runner.cloud.name_of("JobQueue"))
+    run("WorkerFunction", delivering(runner, lambda: None, notice))
+    runner.output.stored.clear()
+    run("JobsFunction", checking(runner))
+    assert not any(digest in rows() for digest in raw)
+    assert runner.output.containing(marks_of_the_digests()) == []
+
+
+def test_jobs_does_not_pass_on_the_text_of_a_failed_statement(runner: FunctionRunner) -> None:
+    def failing() -> dict[str, Any]:
+        records = checking(runner, {"jobState": "PENDING"})()
+        runner.proxy.on("BatchExecuteStatement", statements_echo())
+        return records
+
+    runner.run("WorkerFunction", [delivering(runner)])
+    (result,) = runner.run("JobsFunction", [failing])
+    assert len(result["batchItemFailures"]) == 1
     assert_clean(runner)
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from audience_sync import metric_names
 from audience_sync.amazon_ads.record import encode_record
+from audience_sync.aws.membership_rows import Sharding, row_of, version_text
 from audience_sync.intake import changes_from, compiled
+from audience_sync.member_state import step
 from audience_sync.membership import Audience
-from audience_sync.messages import MAX_MESSAGE_BYTES, change_as_json
+from audience_sync.messages import MAX_MESSAGE_BYTES, JobMember, change_as_json, job_messages
 from audience_sync.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +97,17 @@ def test_the_model_has_the_batches_of_the_template() -> None:
     assert int(window) == MODEL["WINDOW"]
 
 
+@pytest.mark.parametrize(("constant", "function"), [("WORKER", "WorkerFunction"), ("JOB", "JobsFunction")])
+def test_the_model_has_the_memory_of_the_template(constant: str, function: str) -> None:
+    memory = TEMPLATE.split(f"\n  {function}:\n", 1)[1].split("MemorySize: ", 1)[1].split()[0]
+    assert MODEL[constant] == int(memory) / 1024
+
+
+def test_the_model_has_as_many_job_checks_at_once_as_the_template() -> None:
+    jobs = TEMPLATE.split("\n  JobsFunction:\n", 1)[1]
+    assert int(jobs.split("BatchSize: ", 1)[1].split()[0]) == MODEL["JOBS"]
+
+
 def test_the_model_includes_all_metrics() -> None:
     names = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
     assert len(names - {metric_names.NAMESPACE}) <= MODEL["METRICS"] + MODEL["OF_AN_AUDIENCE"]
@@ -113,15 +126,27 @@ class _AnyAudience:
         return []
 
 
+def _size(row: dict[str, Any]) -> int:
+    """Bytes as DynamoDB counts them: names and values; a number takes about a byte for two digits, and one more."""
+    sizes = {"S": len, "N": lambda text: (len(text) + 1) // 2 + 1, "B": len}
+    return sum(len(name) + sizes[kind](value) for name, held in row.items() for kind, value in held.items())
+
+
 def test_the_sizes_are_those_of_the_fullest_example() -> None:
     event = json.loads((ROOT / "events/segment/01-track-entered-full-pii.json").read_text())
     body = json.dumps(event, separators=(",", ":")).encode()
     result = changes_from(body, mappings=compiled(None), audiences=_AnyAudience(), now=2**41)
     (change,) = result.changes
+    state = step(None, [change], now=change.at // 1000, effective_after=0).state
+    listed = JobMember(change.member[1], version_text(change.version), removes=False)
+    one, two = (len("".join(job_messages("job", change.audience_id, [listed] * count, 0))) for count in (1, 2))
     measured = {
         "EVENT": len(body),
         "CHANGE": len(json.dumps(change_as_json(change), separators=(",", ":"))),
         "RECORD": len(encode_record(change.record)),
+        "ROW": _size(row_of(state, Sharding(8).key_of(state.member), 1)),
+        "JOB_MEMBER": two - one,
     }
     for name, size in measured.items():
         assert MODEL[name] == pytest.approx(size, rel=0.05), name
+        assert f"{MODEL[name]:,}" in TEXT.split("| bytes of an event", 1)[1].split("\n", 1)[0], name

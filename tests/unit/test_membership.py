@@ -40,18 +40,21 @@ changes = st.builds(
     message_id=st.sampled_from("abc"),
     emails=st.lists(st.sampled_from("vwxyz"), max_size=3, unique=True).map(tuple),
     erase=st.booleans(),
-)
-
-
-def by_member(some: list[MembershipChange]) -> dict[tuple[str, str], MembershipChange]:
-    return {each.member: each for each in some}
+).map(lambda each: replace(each, erase=each.erase and each.exits))
 
 
 def canonical(some: list[MembershipChange]) -> dict[tuple[str, str], Any]:
-    return {
-        each.member: (each.version, each.erase, sorted(json.dumps(identity) for identity in each.record["hashedPII"]))
-        for each in some
-    }
+    """What is kept of each member, the older life first, with the time at which each identity was named last.
+
+    An identity of both lives counts in the newer one: it is not removed.
+    """
+    kept: dict[tuple[str, str], Any] = {}
+    for each in reversed(some):
+        named = {identity["email"]: at for at, identity in each.identities}
+        lives = kept.setdefault(each.member, [])
+        newer = {name for _, _, names in lives for name in names}
+        lives.insert(0, (each.version, each.erase, {name: at for name, at in named.items() if name not in newer}))
+    return kept
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,53 @@ def test_a_later_exit_does_not_undo_a_deletion_notice() -> None:
     assert (merged.version.at, merged.erase) == (2, True)
 
 
+def test_an_enter_that_says_erase_erases_nothing_not_even_with_a_later_exit() -> None:
+    """Messages of the version before may hold such enters."""
+    (left,) = coalesce([change(at=1, erase=True), change(at=2, exits=True)])
+    assert left.erase is False
+
+
+def test_the_exit_that_ended_the_life_before_is_kept_before_a_newer_enter() -> None:
+    three = [change(at=1, emails=("old",)), change(at=2, exits=True, emails=()), change(at=3, emails=("new",))]
+    for order in permutations(three):
+        left, entered = coalesce(order)
+        assert (left.version.at, left.exits, left.record["hashedPII"]) == (2, True, [{"email": "old"}])
+        assert (entered.version.at, entered.exits, entered.record["hashedPII"]) == (3, False, [{"email": "new"}])
+
+
+@pytest.mark.parametrize("erase", [False, True], ids=["exit", "deletion notice"])
+def test_no_identity_and_no_wish_to_be_erased_travels_over_an_exit_into_a_newer_enter(erase: bool) -> None:
+    *_, entered = coalesce([change(at=1, emails=("old",)), change(at=2, exits=True, erase=erase), change(at=3)])
+    assert (entered.record["hashedPII"], entered.erase) == ([{"email": "e"}], False)
+
+
+def test_an_enter_of_the_moment_of_an_exit_is_of_the_life_that_ended() -> None:
+    (left,) = coalesce([change(at=2, emails=("same",)), change(at=2, exits=True, emails=())])
+    assert left.record["hashedPII"] == [{"email": "same"}]
+
+
+def test_each_identity_keeps_the_time_at_which_it_was_named_last() -> None:
+    (merged,) = coalesce([change(at=1, emails=("x", "y")), change(at=2, emails=("y",)), change(at=3, emails=("z",))])
+    assert {identity["email"]: at for at, identity in merged.identities} == {"x": 1, "y": 2, "z": 3}
+
+
+def test_the_newest_identities_come_first() -> None:
+    (merged,) = coalesce(change(at=at, emails=(f"e{at}",)) for at in (2, 3, 1))
+    assert [identity["email"] for identity in merged.record["hashedPII"]] == ["e3", "e2", "e1"]
+
+
+def test_an_enter_keeps_the_hundred_identities_that_were_named_last() -> None:
+    (merged,) = coalesce(change(at=at, emails=(f"e{at}",)) for at in range(130))
+    assert [identity["email"] for identity in merged.record["hashedPII"]] == [f"e{at}" for at in range(129, 29, -1)]
+    assert merged.identities[0][0] == 129
+
+
+def test_an_exit_keeps_every_identity() -> None:
+    entered = [change(at=at, emails=(f"e{at}",)) for at in range(130)]
+    (left,) = coalesce([*entered, change(at=200, exits=True, emails=())])
+    assert len(left.record["hashedPII"]) == 130
+
+
 def test_ids_that_differ_in_case_are_different_members() -> None:
     assert len(coalesce([change("abc"), change("ABC")])) == 2
 
@@ -111,6 +161,16 @@ def test_coalescing_does_not_depend_on_how_deliveries_were_split(some: list[Memb
 @given(st.lists(changes, max_size=12))
 def test_repeated_deliveries_change_nothing(some: list[MembershipChange]) -> None:
     assert canonical(coalesce(some + some)) == canonical(coalesce(some))
+
+
+@given(st.lists(changes, max_size=12))
+def test_at_most_an_exit_and_a_newer_enter_are_kept_of_each_member(some: list[MembershipChange]) -> None:
+    kept = canonical(coalesce(some))
+    assert kept.keys() == {each.member for each in some}
+    for member, lives in kept.items():
+        assert lives[-1][0] == max(each.version for each in some if each.member == member)
+        assert [version.exits for version, _, _ in lives] in ([True], [False], [True, False])
+        assert all(version.exits or not erase for version, erase, _ in lives)
 
 
 @given(st.lists(changes, max_size=30))

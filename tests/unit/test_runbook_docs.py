@@ -269,25 +269,25 @@ def test_copying_from_a_restored_table_adds_lost_rows_and_keeps_newer_ones(
             TableName=table,
             BillingMode="PAY_PER_REQUEST",
             KeySchema=[
-                {"AttributeName": "audienceId", "KeyType": "HASH"},
+                {"AttributeName": "audienceShard", "KeyType": "HASH"},
                 {"AttributeName": "externalUserId", "KeyType": "RANGE"},
             ],
             AttributeDefinitions=[
-                {"AttributeName": "audienceId", "AttributeType": "S"},
+                {"AttributeName": "audienceShard", "AttributeType": "S"},
                 {"AttributeName": "externalUserId", "AttributeType": "S"},
             ],
         )
 
-    def put(table: str, member: str, version: str, audience: str = "1") -> None:
-        row = {"audienceId": {"S": audience}, "externalUserId": {"S": member}, "version": {"S": version}}
-        dynamodb.put_item(TableName=table, Item=row)
+    def put(table: str, member: str, version: str, shard: str = "1#00") -> None:
+        row = {"audienceShard": {"S": shard}, "externalUserId": {"S": member}, "version": {"S": version}}
+        dynamodb.put_item(TableName=table, Item=row | {"revision": {"N": "7"}})
 
     put("restored", "lost", "1")
     put("restored", "older there", "1")
     put("live", "older there", "2")
     put("restored", "newer there", "3")
     put("live", "newer there", "2")
-    put("restored", "connection:dsp", "1", audience="#circuit")
+    put("restored", "connection:dsp", "1", shard="#circuit")
 
     (script,) = re.findall(r"<<'END'\n(.*?)\nEND\n", RUNBOOK, re.DOTALL)
     monkeypatch.setattr("sys.argv", ["-", "restored", "live"])
@@ -296,4 +296,6 @@ def test_copying_from_a_restored_table_adds_lost_rows_and_keeps_newer_ones(
     rows = dynamodb.scan(TableName="live")["Items"]
     found = {row["externalUserId"]["S"]: row["version"]["S"] for row in rows}
     assert found == {"lost": "1", "older there": "2", "newer there": "3"}
+    revisions = {row["externalUserId"]["S"]: int(row["revision"]["N"]) for row in rows}
+    assert revisions["older there"] == 7 < min(revisions["lost"], revisions["newer there"]), "workers read copies anew"
     assert capsys.readouterr().out == "2 rows copied, 1 were there already\n"

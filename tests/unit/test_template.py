@@ -11,10 +11,13 @@ from audience_sync import metric_names
 from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
 from audience_sync.aws.checkpoint import AUDIT, RENEWAL
-from audience_sync.delivery.batch import MAX_DELAY, REQUEUE_AFTER_RECEIVES
+from audience_sync.aws.membership_rows import MAX_SHARDS, Sharding
+from audience_sync.delivery.backoff import MARK, MAX_DELAY
+from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES
+from audience_sync.delivery.circuit_state import PARTITION as CIRCUITS
 from audience_sync.metric_names import NAMESPACE
 from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
-from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
+from audience_sync.operations.job_tracking import MAX_AGE, MIN_TIME_PER_CHECK
 from audience_sync.operations.renewal import LONGEST_MARGIN
 from audience_sync.operations.renewal import RESERVE as RENEWAL_RESERVE
 from audience_sync.settings import (
@@ -27,6 +30,7 @@ from audience_sync.settings import (
     WorkerSettings,
 )
 from functions.audiences.handler import BUDGET
+from functions.jobs.handler import AT_ONCE
 from local.template import ROOT, read_document
 
 TEMPLATE = read_document()
@@ -47,6 +51,9 @@ ROLES = _named("AWS::IAM::Role")
 LOG_GROUPS = _named("AWS::Logs::LogGroup")
 ALARMS = _named("AWS::CloudWatch::Alarm")
 CHANGES = _properties("WorkerFunction")["Events"]["Changes"]["Properties"]
+JOBS = _properties("JobsFunction")["Events"]["Jobs"]["Properties"]
+MEMBERSHIP_TABLE = {"Fn::GetAtt": ["MembershipTable", "Arn"]}
+SOURCES = [("DeadLetterQueue", "ChangeQueue"), ("JobDeadLetterQueue", "JobQueue")]
 
 
 def _statements(role: str) -> Iterator[dict[str, Any]]:
@@ -65,10 +72,10 @@ def test_the_visibility_timeout_is_six_worker_timeouts_and_the_longest_window() 
     )
 
 
-def test_dead_letters_are_kept_longer_than_changes() -> None:
-    assert (
-        _properties("DeadLetterQueue")["MessageRetentionPeriod"] > _properties("ChangeQueue")["MessageRetentionPeriod"]
-    )
+@pytest.mark.parametrize(("dead_letters", "source"), SOURCES)
+def test_dead_letters_are_kept_twice_as_long_as_the_messages_of_their_source(dead_letters: str, source: str) -> None:
+    kept = _properties(source)["MessageRetentionPeriod"]
+    assert _properties(dead_letters)["MessageRetentionPeriod"] == 2 * kept == 14 * 86_400  # seconds; the SQS maximum
 
 
 def test_only_a_message_that_crashes_the_worker_reaches_the_maximum_receive_count() -> None:
@@ -79,11 +86,20 @@ def test_only_a_message_that_crashes_the_worker_reaches_the_maximum_receive_coun
     )
 
 
-def test_only_the_change_queue_has_the_dead_letter_queue_as_its_redrive_target() -> None:
-    allowed = _properties("DeadLetterQueue")["RedriveAllowPolicy"]
+@pytest.mark.parametrize(("dead_letters", "source"), SOURCES)
+def test_one_queue_only_has_a_dead_letter_queue_as_its_redrive_target(dead_letters: str, source: str) -> None:
+    allowed = _properties(dead_letters)["RedriveAllowPolicy"]
     (arn,) = allowed["sourceQueueArns"]
     assert allowed["redrivePermission"] == "byQueue"
-    assert arn["Fn::Sub"].endswith(":" + _properties("ChangeQueue")["QueueName"]["Fn::Sub"])
+    assert arn["Fn::Sub"].endswith(":" + _properties(source)["QueueName"]["Fn::Sub"])
+
+
+def test_a_job_is_given_up_before_sqs_moves_its_message_and_that_before_sqs_deletes_it() -> None:
+    queue = _properties("JobQueue")
+    redrive = queue["RedrivePolicy"]
+    moved = redrive["maxReceiveCount"] * queue["VisibilityTimeout"]  # seconds
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["JobDeadLetterQueue", "Arn"]}
+    assert MAX_AGE < moved == 2 * 86_400 < queue["MessageRetentionPeriod"]
 
 
 def test_the_worker_may_return_single_messages() -> None:
@@ -116,8 +132,21 @@ def test_the_visibility_timeout_of_job_messages_is_six_timeouts_of_the_jobs_func
     assert _properties("JobQueue")["VisibilityTimeout"] >= 6 * _properties("JobsFunction")["Timeout"]
 
 
-def test_an_invocation_of_jobs_has_time_for_several_checks_without_an_answer() -> None:
-    assert _properties("JobsFunction")["Timeout"] >= MIN_TIME_PER_CHECK + 3 * 30  # seconds; Amazon's p99 is 30
+def test_an_invocation_checks_its_jobs_side_by_side_and_has_time_to_park_what_they_rejected() -> None:
+    assert JOBS["BatchSize"] <= AT_ONCE
+    assert JOBS["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert _properties("JobsFunction")["Timeout"] >= 2 * MIN_TIME_PER_CHECK
+
+
+def test_checks_keep_up_with_two_hundred_audiences_that_get_an_upload_every_ten_seconds() -> None:
+    answer = 1.0  # seconds that Amazon takes
+    assert JOBS["BatchSize"] * JOBS["ScalingConfig"]["MaximumConcurrency"] / answer >= 2 * 200 / 10
+
+
+def test_five_workers_reach_what_amazon_takes_in_an_hour() -> None:
+    by_default = TEMPLATE["Parameters"]["MaximumConcurrency"]["Default"]
+    assert by_default * 1_000 * 3600 >= 15_000_000, "members a second and worker; records an hour"
+    assert _properties("WorkerFunction")["MemorySize"] == 1769  # MB; one whole processor
 
 
 def test_the_audit_waits_for_as_long_as_sqs_delivers_a_message_that_crashes_the_worker() -> None:
@@ -217,6 +246,28 @@ def test_the_defaults_of_the_parameters_suit_the_settings(function: str, setting
     )
 
 
+def test_every_parameter_is_used() -> None:
+    rest = json.dumps({name: part for name, part in TEMPLATE.items() if name not in ("Parameters", "Metadata")})
+    assert not [name for name in TEMPLATE["Parameters"] if f'{{"Ref": "{name}"}}' not in rest]
+
+
+def test_every_function_that_computes_a_members_key_gets_the_number_of_shards_which_is_also_an_output() -> None:
+    parameter = TEMPLATE["Parameters"]["MembershipShards"]
+    variables = {name: _properties(name)["Environment"]["Variables"] for name in FUNCTIONS}
+    given = {name: each["MEMBERSHIP_SHARDS"] for name, each in variables.items() if "MEMBERSHIP_SHARDS" in each}
+    assert given.keys() == {"WorkerFunction", "JobsFunction", "RenewFunction"}
+    assert all(each == {"Ref": "MembershipShards"} for each in given.values())
+    assert TEMPLATE["Outputs"]["MembershipShards"]["Value"] == {"Ref": "MembershipShards"}
+    assert (parameter["MinValue"], parameter["MaxValue"]) == (1, MAX_SHARDS)
+    assert parameter["Default"] == WorkerSettings.model_fields["membership_shards"].default
+
+
+def test_the_membership_table_has_the_key_that_the_rows_have() -> None:
+    key = Sharding(8).key_of(("1", "m"))
+    assert {each["AttributeName"] for each in _properties("MembershipTable")["KeySchema"]} == key.keys()
+    assert _properties("MembershipTable")["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+
+
 def test_alarms_read_the_namespace_and_dimension_that_the_functions_use() -> None:
     variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     own = [_properties(alarm) for alarm in ALARMS if not _properties(alarm)["Namespace"].startswith("AWS/")]
@@ -271,13 +322,35 @@ def test_the_audit_may_access_only_its_own_row_of_the_membership_table() -> None
     assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [AUDIT]}}
 
 
+def _conditions_on_members(role: str) -> dict[str, Any]:
+    """Return the condition of each action on the membership table."""
+    statements = [each for each in _statements(role) if each["Resource"] == MEMBERSHIP_TABLE]
+    return {action: each.get("Condition") for each in statements for action in _listed(each["Action"])}
+
+
+def test_the_worker_writes_members_by_statements_and_single_rows_of_its_circuit_breakers_only() -> None:
+    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [CIRCUITS]}}
+    members = ("dynamodb:BatchGetItem", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
+    circuits = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+    assert _conditions_on_members("WorkerRole") == dict.fromkeys(members) | dict.fromkeys(circuits, own)
+
+
+def test_jobs_change_rows_of_members_and_add_none() -> None:
+    assert _conditions_on_members("JobsRole") == dict.fromkeys(("dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate"))
+
+
+def test_jobs_send_to_every_queue_that_the_outcome_of_a_job_may_concern() -> None:
+    (sending,) = (each["Resource"] for each in _statements("JobsRole") if each["Action"] == "sqs:SendMessage")
+    assert {each["Fn::GetAtt"][0] for each in sending} == {"JobQueue", "DeadLetterQueue", "ChangeQueue"}
+
+
 def test_renewal_reads_members_and_writes_only_its_checkpoint() -> None:
-    on_members = [
-        each for each in _statements("RenewRole") if each["Resource"] == {"Fn::GetAtt": ["MembershipTable", "Arn"]}
-    ]
-    conditions = {action: each.get("Condition") for each in on_members for action in _listed(each["Action"])}
     own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [RENEWAL]}}
-    assert conditions == {"dynamodb:Query": None, "dynamodb:GetItem": own, "dynamodb:PutItem": own}
+    assert _conditions_on_members("RenewRole") == {
+        "dynamodb:Query": None,
+        "dynamodb:GetItem": own,
+        "dynamodb:PutItem": own,
+    }
 
 
 def test_renewal_runs_often_enough_to_fail_for_days_and_its_alarm_covers_each_run() -> None:
@@ -298,7 +371,7 @@ def test_the_alarm_of_a_stall_depends_on_waiting_time_and_a_single_429_does_not_
     alarm = _properties("DeliveryStalled")
     assert (alarm["MetricName"], alarm["Statistic"]) == ("OldestDeferredChangeAge", "Maximum")
     assert alarm["Threshold"] == _properties("OldestMessageAge")["Threshold"] == 1800  # seconds
-    assert alarm["Period"] >= MAX_DELAY, "a waiting change is published in nearly every period"
+    assert alarm["Period"] >= MARK + MAX_DELAY, "a waiting change is published in nearly every period"
     assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 3)
 
 
@@ -316,6 +389,15 @@ def test_every_function_without_a_caller_has_an_alarm_on_errors(alarm: str, func
     properties = _properties(alarm)
     assert (properties["Namespace"], properties["MetricName"]) == ("AWS/Lambda", "Errors")
     assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
+
+
+@pytest.mark.parametrize("queue", ["DeadLetterQueue", "JobDeadLetterQueue"])
+def test_a_dead_letter_sets_off_an_alarm_and_is_on_the_dashboard(queue: str) -> None:
+    properties = _properties(queue.removesuffix("Queue") + "s")
+    assert properties["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    assert properties["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
+    assert properties["Threshold"] == 0
+    assert f"${{{queue}.QueueName}}" in _properties("Dashboard")["DashboardBody"]["Fn::Sub"]
 
 
 def test_errors_of_the_functions_behind_the_gateway_are_counted_there() -> None:

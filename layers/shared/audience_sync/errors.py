@@ -29,6 +29,7 @@ AudienceSyncError
     ServiceUnavailable          Amazon failed before it took the request
     OutcomeUnknown              the request was sent and no usable answer came: it may have been applied
     CircuitOpen                 not sent: Amazon has failed several times in a row
+      CircuitHalfOpen           another worker is just trying whether Amazon answers again
     RetryBudgetUsedUp           not sent: too many uploads had to be repeated
     TokenUnavailable            no access token at the moment
       NotConnected              Amazon is not connected yet
@@ -258,6 +259,10 @@ class CircuitOpen(TransientError):
     """Not sent: Amazon has failed several times in a row."""
 
     reason = "circuit_open"
+
+
+class CircuitHalfOpen(CircuitOpen):
+    """Not sent: another worker is trying whether Amazon answers again. That is known soon: it needs no backoff."""
 
 
 class RetryBudgetUsedUp(TransientError):

@@ -59,7 +59,9 @@ class IntakeResult:
     accepted: int = 0
     ignored: int = 0
     rejections: list[Rejection] = field(default_factory=list)
-    changes: list[MembershipChange] = field(default_factory=list)  # one for each member: its newest
+    changes: list[MembershipChange] = field(
+        default_factory=list
+    )  # one or two for each member: the end of a life, if any, and its newest
     superseded: int = 0  # changes that a newer one of the same member in the same body has made moot
     signature_unverified: bool = False  # beside a valid event key, the signature does not verify
 

@@ -48,6 +48,8 @@ class MembershipChange:
     record: dict[str, Any]
     erase: bool = False  # a deletion notice: keep no identifiers once the member has left
     target_types: tuple[str, ...] = ()  # of the audience: where the record goes beside the connection's AMC instance
+    # Epoch milliseconds of the event that named each identity of the record; empty where that is `at` for all of them.
+    named_at: tuple[int, ...] = ()
 
     @property
     def member(self) -> Member:
@@ -64,32 +66,77 @@ class MembershipChange:
         """The place of this change among all changes of its member."""
         return Version(self.at, self.exits, self.message_id)
 
+    @property
+    def identities(self) -> list[tuple[int, dict[str, str]]]:
+        """The record's identities, each with the epoch millisecond at which it was named."""
+        named = self.named_at or (self.at,) * len(self.record["hashedPII"])
+        return list(zip(named, self.record["hashedPII"], strict=True))
+
 
 def coalesce(changes: Iterable[MembershipChange]) -> list[MembershipChange]:
-    """Keep one change for each member: the newest, with the identities that any of the others carried.
+    """Keep the newest change of each member, and before an enter the exit that ended the life before.
 
-    Identities merge because Segment sends one event for each identifier of a profile, and an exit should remove
-    every identity the member entered with. Commutative, associative and idempotent, so that it does not matter how
-    deliveries were split, repeated or ordered.
+    Identities merge because Segment sends one event for each identifier of a profile, and an exit should remove every
+    identity the member entered with. They merge within one life only: never over an exit or a deletion notice into a
+    newer enter. Commutative, associative and idempotent, so that it does not matter how deliveries were split, repeated
+    or ordered.
 
     Returns:
-        The surviving changes, in the order in which their members first appeared.
+        One or two changes of each member, the older one first, in the order in which members first appeared.
     """
     by_member: dict[Member, list[MembershipChange]] = {}
     for change in changes:
         by_member.setdefault(change.member, []).append(change)
-    return [same[0] if len(same) == 1 else _merged(same) for same in by_member.values()]
+    return [kept for same in by_member.values() for kept in (same if len(same) == 1 else _lives(same))]
+
+
+def _lives(same: list[MembershipChange]) -> list[MembershipChange]:
+    exits = [change for change in same if change.exits]
+    if not exits:
+        return [_merged(same)]
+    left = max(exits, key=_rank).version
+    before = [change for change in same if change.version <= left]
+    after = [change for change in same if change.version > left]
+    if not after:
+        return [_merged(before)]
+    entered = _merged(after)
+    # What an earlier merge brought along belongs to the life that has ended.
+    old = [pair for pair in entered.identities if pair[0] <= left.at]
+    kept = [pair for pair in entered.identities if pair[0] > left.at]
+    if old:
+        carrier = max(before, key=_rank)
+        before = [*before, _named(carrier, [*carrier.identities, *old])]
+        entered = _named(entered, kept)
+    return [_merged(before), entered]
+
+
+def _named(change: MembershipChange, named: list[tuple[int, dict[str, str]]]) -> MembershipChange:
+    times = tuple(at for at, _ in named)
+    record = change.record | {"hashedPII": [identity for _, identity in named]}
+    return replace(change, record=record, named_at=() if set(times) <= {change.at} else times)
+
+
+def _rank(change: MembershipChange) -> Any:
+    return change.version, change.erase, canonical_json(change.record), change.target_types
 
 
 def _merged(same: list[MembershipChange]) -> MembershipChange:
-    newest = max(
-        same, key=lambda change: (change.version, change.erase, canonical_json(change.record), change.target_types)
-    )
-    identities = {canonical_json(identity): identity for change in same for identity in change.record["hashedPII"]}
-    kept = [identities[key] for key in sorted(identities)[:MAX_IDENTITIES]]
-    # A deletion notice holds, even where a plain exit came later.
-    erase = any(change.erase for change in same)
-    return replace(newest, record=newest.record | {"hashedPII": kept}, erase=erase)
+    """Merge changes of one life into the newest. The newest's own identities are kept first, then those named last."""
+    if len(same) == 1:
+        return same[0]
+    newest = max(same, key=_rank)
+    named: dict[str, tuple[int, dict[str, str]]] = {}
+    for change in same:
+        for at, identity in change.identities:
+            key = canonical_json(identity)
+            named[key] = max(named.get(key, (at, identity)), (at, identity), key=lambda pair: pair[0])
+    ordered = sorted(named, key=lambda key: (-named[key][0], key))
+    kept = [named[key] for key in (ordered if newest.exits else ordered[:MAX_IDENTITIES])]
+    # A deletion notice holds, even where a plain exit came later. An enter erases nothing.
+    erase = any(change.erase and change.exits for change in same) and newest.exits
+    record = newest.record | {"hashedPII": [identity for _, identity in kept]}
+    times = tuple(at for at, _ in kept)
+    return replace(newest, record=record, erase=erase, named_at=() if set(times) <= {newest.at} else times)
 
 
 def canonical_json(value: Any) -> str:

@@ -5,17 +5,18 @@ Bodies are JSON in ASCII, so that characters are bytes; SQS refuses some control
 
 import json
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import batched
-from typing import Any, Self, TypeGuard
+from typing import Any, NamedTuple, Self, TypeGuard
 
 from audience_sync.errors import AudienceSyncError, InvalidMessage
-from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange
+from audience_sync.membership import MAX_IDENTITIES, MembershipChange
 
 MESSAGE_VERSION = 1
 MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four of them fit one SendMessageBatch
 MAX_ATTEMPTS = 1_000_000  # more than any message can have had
+_SURROGATE = "\\ud"  # begins every escape of one
 _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
 
 type _Target = tuple[str, str | None, tuple[str, ...]]  # audience, connection, target types
@@ -117,7 +118,9 @@ def _bodies(target: _Target, texts: list[str], fields: dict[str, Any]) -> Iterat
 def change_as_json(change: MembershipChange) -> dict[str, Any]:
     """Lay out a change; audience, connection and target types are on the envelope, once."""
     fields = {"at": change.at, "id": change.message_id, "record": change.record}
-    return fields | {"erase": True} if change.erase else fields
+    return (
+        fields | ({"erase": True} if change.erase else {}) | ({"namedAt": change.named_at} if change.named_at else {})
+    )
 
 
 def _change_from_json(target: _Target, change: Any) -> MembershipChange:
@@ -129,16 +132,37 @@ def _change_from_json(target: _Target, change: Any) -> MembershipChange:
             and isinstance(message_id, str)
             and _EXTERNAL_USER_ID.fullmatch(record["externalUserId"])
             and record["action"] in ("CREATE", "DELETE")
-            and isinstance(record["hashedPII"], list)
-            and len(record["hashedPII"]) <= MAX_IDENTITIES
-            and all(isinstance(identity, dict) for identity in record["hashedPII"])
+            and isinstance(identities := record["hashedPII"], list)
+            and (len(identities) <= MAX_IDENTITIES or record["action"] == "DELETE")
+            and all(isinstance(identity, dict) for identity in identities)
+            and isinstance(named_at := change.get("namedAt", []), list)
+            and len(named_at) in (0, len(identities))
+            and all(isinstance(each, int) for each in named_at)
         )
     except (KeyError, TypeError, AttributeError):
         valid = False
     if not valid:
         raise InvalidMessage("a change lacks at, id or a complete record")
     audience_id, connection_id, types = target
-    return MembershipChange(audience_id, connection_id, at, message_id, record, erase, types)
+    return MembershipChange(audience_id, connection_id, at, message_id, record, erase, types, tuple(named_at))
+
+
+class JobMember(NamedTuple):
+    """One record of an upload."""
+
+    member: str  # external user id
+    version: str  # of the change that it was sent for, as the membership table writes it; of a removal, the exit's
+    removes: bool  # DELETE
+    erases: bool = False  # identities that a deletion notice concerns are erased once the job has ended well
+    is_replay: bool = False  # of a change that was counted before: a rejection is not counted again
+
+    @property
+    def flags(self) -> str:
+        """The record's flags as the message carries them."""
+        return "".join(code for code, flag in zip(_FLAGS, self[2:], strict=True) if flag)
+
+
+_FLAGS = "der"  # removes, erases, is_replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +171,10 @@ class JobMessage:
 
     job_id: str
     audience_id: str
-    sent_at: int  # epoch milliseconds of the upload
-    members: tuple[str, ...]  # external user ids in it
+    sent_at: int  # epoch milliseconds; before the request
+    members: tuple[JobMember, ...]
     checks: int = 0  # made so far
-    is_replay: bool = False  # of changes that were delivered and counted before: its rejections are not counted again
+    is_late: bool = False  # it had not ended when first checked
 
     def body(self) -> str:
         """The message as the job queue carries it."""
@@ -160,45 +184,42 @@ class JobMessage:
             "audienceId": self.audience_id,
             "sentAt": self.sent_at,
             "checks": self.checks,
-            "members": self.members,
+            "members": [[each.member, each.version, each.flags] for each in self.members],
         }
-        return json.dumps(fields | ({"replay": True} if self.is_replay else {}), separators=(",", ":"))
+        return json.dumps(fields | ({"late": True} if self.is_late else {}), separators=(",", ":"))
 
     @classmethod
     def from_body(cls, body: str) -> Self:
         """Read a message body. Raises InvalidMessage."""
         try:
-            fields = json.loads(body)
+            fields = _json(body)
             return cls(
                 str(fields["jobId"]),
                 str(fields["audienceId"]),
-                int(fields["sentAt"]),
-                tuple(str(member) for member in fields["members"]),
+                _bounded(fields["sentAt"]),
+                tuple(
+                    JobMember(member, version, *(code in flags for code in _FLAGS))
+                    for member, version, flags in map(_job_member, fields["members"])
+                ),
                 int(fields.get("checks", 0)),
-                fields.get("replay") is True,
+                fields.get("late") is True,
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise InvalidMessage("the message names no job") from None
 
 
-def job_messages(
-    job_id: str, audience_id: str, members: Sequence[str], sent_at: int, replays: Container[Member] = ()
-) -> list[str]:
+def job_messages(job_id: str, audience_id: str, members: Sequence[JobMember], sent_at: int) -> list[str]:
     """Lay out the message of one upload; several where its members fill more than one.
 
     Args:
         job_id: of the upload.
         audience_id: where it went.
-        members: external user ids in it.
-        sent_at: epoch milliseconds.
-        replays: members whose change had been counted before; they get messages of their own.
+        members: whose records it holds.
+        sent_at: epoch milliseconds; before the request.
     """
-    size = max(1, MAX_MESSAGE_BYTES // (max((len(member) for member in members), default=0) + 3))
-    return [
-        JobMessage(job_id, audience_id, sent_at, some, is_replay=is_replay).body()
-        for is_replay in (False, True)
-        for some in batched([each for each in members if ((audience_id, each) in replays) is is_replay], size)
-    ]
+    longest = max((len(json.dumps([each.member, each.version, each.flags])) for each in members), default=0)
+    size = max(1, (MAX_MESSAGE_BYTES - 1_000) // (longest + 1))
+    return [JobMessage(job_id, audience_id, sent_at, some).body() for some in batched(members, size)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,18 +296,42 @@ class DeadLetter:
         """Read a message body. Raises InvalidMessage."""
         envelope = _json(body)
         message = ChangeMessage._from_json(envelope)  # noqa: SLF001 - the same format, and the same module
-        failure = envelope.get("failure")
-        return cls(
-            tuple(message.changes), Failure.from_json(failure) if isinstance(failure, dict) else None, message.history
-        )
+        fields = envelope.get("failure")
+        try:
+            failure = Failure.from_json(fields) if isinstance(fields, dict) else None
+        except (ValueError, TypeError, OverflowError):
+            raise InvalidMessage("the failure of a dead letter is mistyped") from None
+        return cls(tuple(message.changes), failure, message.history)
 
 
 def _json(body: str) -> Any:
     try:
-        return json.loads(body)
+        parsed = json.loads(body)
+        # Half a surrogate pair can be written in JSON, but no record can be sent with it.
+        if _SURROGATE in body.lower():
+            json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise InvalidMessage("the message is not JSON", reason="message_not_json") from None
+    return parsed
 
 
 def _is_id(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit()
+
+
+_VERSION = re.compile(r"-?[0-9]+#[01]#.*", re.DOTALL)
+MAX_TIME = 10**15
+
+
+def _bounded(value: Any) -> int:
+    number = int(value)
+    if abs(number) > MAX_TIME:
+        raise ValueError
+    return number
+
+
+def _job_member(fields: Any) -> tuple[str, str, str]:
+    member, version, flags = fields
+    if not (_EXTERNAL_USER_ID.fullmatch(member) and _VERSION.fullmatch(version) and isinstance(flags, str)):
+        raise ValueError
+    return member, version, flags

@@ -67,13 +67,9 @@ class WorkerSettings(AmazonSettings):
     job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)  # SQS delays no message longer
     # Shorter on one machine only; the template sets none of them.
     settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
+    membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     circuit_seconds: float = Field(60, alias="CIRCUIT_SECONDS", ge=1)  # until one worker tries Amazon again
     late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)  # what an invocation and a late arrival can take
-
-    @property
-    def effective_after(self) -> float:
-        """Seconds after which an upload prepared now has surely taken effect."""
-        return self.late_seconds + self.job_seconds
 
 
 class JobsSettings(AmazonSettings):
@@ -81,9 +77,12 @@ class JobsSettings(AmazonSettings):
 
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
+    change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
+    membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)
+    late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)
 
 
 class AudiencesSettings(AmazonSettings):
@@ -109,6 +108,7 @@ class RenewSettings(_Settings):
     audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
+    membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
 
 

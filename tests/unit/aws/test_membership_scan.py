@@ -1,15 +1,19 @@
 """Active members that were last sent long ago, read page by page, and the position between two runs."""
 
 from collections.abc import Callable, Iterator
+from itertools import count, islice
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
-from audience_sync.aws.membership_scan import Cursor, MembershipScan, PageCount
+from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_scan import Cursor, MembershipScan, Page, PageCount
 from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
+from audience_sync.member_state import MemberState, step, touched
 from audience_sync.membership import MembershipChange
 from local import resources
 from tests.aws_fixtures import create_membership_table
@@ -18,6 +22,8 @@ from tests.faults.proxy import FaultProxy, refuse
 AUDIENCE, OTHER = "418273650912345678", "418273650912345679"
 NOW = 1_800_000_000
 HUGE = "x" * 20_000  # characters; fifty such rows fill a page
+SHARDING = Sharding(4)
+SHARDS = range(4)
 
 
 def change(
@@ -32,6 +38,15 @@ def change(
     return MembershipChange(audience, "connection-1", at, f"id-{at}", record, target_types=("DSP",))
 
 
+def shard_of(member: str) -> int:
+    return SHARDING.partitions(AUDIENCE).index(SHARDING.key_of((AUDIENCE, member))["audienceShard"]["S"])
+
+
+def members_of(shard: int, number: int) -> list[str]:
+    """The first members, by id, that are in one shard."""
+    return list(islice((name for at in count() if shard_of(name := f"m{at:04}") == shard), number))
+
+
 class TableFixture:
     """A membership table, read through the proxy, and a writer of rows with any date."""
 
@@ -39,15 +54,28 @@ class TableFixture:
         self.name = f"members-{uuid4()}"
         self.direct = resources.client("dynamodb", proxy.upstream)
         create_membership_table(self.direct, self.name)
-        self.scan = MembershipScan(resources.client("dynamodb", proxy.url), self.name)
+        self.scan = MembershipScan(resources.client("dynamodb", proxy.url), self.name, SHARDING)
         self.checkpoint = Checkpoint(resources.client("dynamodb", proxy.url), self.name, RENEWAL)
 
     def write(self, *changes: MembershipChange, now: int = NOW) -> None:
-        table = MembershipTable(self.direct, self.name, lambda: now, 900.0)
-        assert all(hasattr(result, "newest") for result in table.record(changes))
+        """Record changes as sent at some time, as the worker does."""
+        table = MembershipTable(self.direct, self.name, SHARDING, Clock())
+        states = table.read(change.member for change in changes)
+        steps = [step(states.get(each.member), [each], now=now, effective_after=0) for each in changes]
+        sent = [each.state if each.writes else touched(each.state, now, with_removal=False) for each in steps]
+        assert all(isinstance(result, MemberState) for result in table.write(sent))
 
-    def found(self, moment: int = NOW) -> list[str]:
-        return [change.member[1] for change in self.scan.last_sent_before(moment, Cursor(AUDIENCE)).changes]
+    def pages(self, moment: int = NOW, cursor: Cursor | None = None) -> list[Page]:
+        """Every page from a position to the end of the audience."""
+        position: Cursor | None = cursor or Cursor(AUDIENCE)
+        read = []
+        while position is not None:
+            read.append(self.scan.last_sent_before(moment, position))
+            position = read[-1].next
+        return read
+
+    def found(self, moment: int = NOW, cursor: Cursor | None = None) -> list[str]:
+        return [change.member[1] for page in self.pages(moment, cursor) for change in page.changes]
 
 
 @pytest.fixture
@@ -58,14 +86,14 @@ def fixture(proxy: FaultProxy) -> Iterator[TableFixture]:
 
 
 def test_members_that_were_last_sent_by_then_are_found(fixture: TableFixture) -> None:
-    for member, days in (("long ago", -2), ("just then", -1), ("since then", 0)):
-        fixture.write(change(member.replace(" ", "-")), now=NOW + days * 86_400)
-    assert fixture.found(NOW - 86_400) == ["just-then", "long-ago"]
+    for member, days in (("long-ago", -2), ("just-then", -1), ("since-then", 0)):
+        fixture.write(change(member), now=NOW + days * 86_400)
+    assert sorted(fixture.found(NOW - 86_400)) == ["just-then", "long-ago"]
 
 
 def test_a_change_is_found_as_it_was_recorded(fixture: TableFixture) -> None:
     fixture.write(change("m1"))
-    assert fixture.scan.last_sent_before(NOW, Cursor(AUDIENCE)).changes == [change("m1")]
+    assert [each for page in fixture.pages() for each in page.changes] == [change("m1")]
 
 
 def test_a_member_who_has_left_is_not_found(fixture: TableFixture) -> None:
@@ -87,26 +115,42 @@ def test_only_rows_of_members_of_the_audience_are_read(fixture: TableFixture) ->
     assert fixture.found() == ["m1"]
 
 
+def test_an_audience_is_read_shard_after_shard(fixture: TableFixture, proxy: FaultProxy) -> None:
+    everyone = [member for shard in SHARDS for member in members_of(shard, 2)]
+    fixture.write(*map(change, everyone))
+    assert fixture.found() == everyone, "in the order of shards, and of ids within each"
+    assert [page.next for page in fixture.pages()] == [*(Cursor(AUDIENCE, shard) for shard in SHARDS[1:]), None]
+    partitions = [request["ExpressionAttributeValues"][":partition"]["S"] for request in proxy.parameters("Query")]
+    assert partitions == SHARDING.partitions(AUDIENCE) * 2
+
+
+def test_an_audience_without_members_has_a_page_for_each_shard(fixture: TableFixture) -> None:
+    assert [(page.changes, page.rows) for page in fixture.pages()] == [([], 0)] * len(SHARDS)
+
+
+def test_rows_that_are_not_wanted_are_counted_as_read(fixture: TableFixture) -> None:
+    fixture.write(change("m1"), change("m2"), change("m3", exits=True))
+    assert sum(page.rows for page in fixture.pages(NOW - 1)) == 3
+    assert fixture.found(NOW - 1) == []
+
+
 def test_pages_together_hold_every_row_once(fixture: TableFixture) -> None:
-    everyone = [f"m{number:03}" for number in range(120)]
+    everyone = members_of(1, 120)
     fixture.write(*(change(member, consent=HUGE) for member in everyone))  # 2.4 MB; DynamoDB answers with one at most
-    cursor: Cursor | None = Cursor(AUDIENCE)
-    pages = []
-    while cursor is not None:
-        page = fixture.scan.last_sent_before(NOW, cursor)
-        pages.append([change.member[1] for change in page.changes])
-        cursor = page.next
-    assert len(pages) == 3
-    assert [member for page in pages for member in page] == everyone
+    pages = fixture.pages()
+    assert len(pages) == 3 + len(SHARDS) - 1
+    assert [change.member[1] for page in pages for change in page.changes] == everyone
+    assert [page.next.shard for page in pages if page.next] == [1, 1, 1, 2, 3]
 
 
 def test_members_are_counted_by_their_newest_change_page_by_page(fixture: TableFixture) -> None:
-    fixture.write(*(change(f"m{number:03}", consent=HUGE) for number in range(60)))  # 1.2 MB: two pages
-    fixture.write(change("left", exits=True), change("m000", at=2, exits=True), change("m1", audience=OTHER))
+    inside = members_of(2, 60)
+    fixture.write(*(change(member, consent=HUGE) for member in inside))  # 1.2 MB: two pages
+    fixture.write(change("left", exits=True), change(inside[0], at=2, exits=True), change("m1", audience=OTHER))
     pages = list(fixture.scan.counts(AUDIENCE))
-    assert len(pages) == 2
+    assert len(pages) == 2 + len(SHARDS) - 1
     assert tuple(map(sum, zip(*pages, strict=True))) == (59, 2)
-    assert list(fixture.scan.counts("5")) == [PageCount(0, 0)]
+    assert set(fixture.scan.counts("5")) == {PageCount(0, 0)}
 
 
 def test_the_approximate_number_of_rows_is_that_of_dynamodb(fixture: TableFixture) -> None:
@@ -115,13 +159,17 @@ def test_the_approximate_number_of_rows_is_that_of_dynamodb(fixture: TableFixtur
 
 
 def test_reading_continues_after_any_cursor_whether_its_row_exists_or_not(fixture: TableFixture) -> None:
-    fixture.write(change("m1"), change("m3"))
-    assert [each.member[1] for each in fixture.scan.last_sent_before(NOW, Cursor(AUDIENCE, "m2")).changes] == ["m3"]
+    first, second, third = members_of(1, 3)
+    fixture.write(change(first), change(third))
+    assert fixture.found(cursor=Cursor(AUDIENCE, 1, first)) == [third]
+    assert fixture.found(cursor=Cursor(AUDIENCE, 1, second)) == [third]
+    assert fixture.found(cursor=Cursor(AUDIENCE, 1)) == [first, third]
+    assert fixture.found(cursor=Cursor(AUDIENCE, 2)) == []
 
 
 def test_a_position_is_read_as_it_was_saved(fixture: TableFixture) -> None:
     assert fixture.checkpoint.position() == {}
-    for position in ({"audience": AUDIENCE, "after": "m2"}, {"audience": OTHER}, {}):
+    for position in ({"audience": AUDIENCE, "shard": "3", "after": "m2"}, {"audience": OTHER}, {}):
         fixture.checkpoint.save(position)
         assert fixture.checkpoint.position() == position
 

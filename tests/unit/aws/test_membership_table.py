@@ -1,45 +1,51 @@
-"""What is stored about one member, as the command reads it."""
+"""The states of members in DynamoDB: read and written in batches, each write conditional on its revision."""
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from audience_sync.aws.membership_rows import MemberRow, is_exit, version_text
-from audience_sync.aws.membership_table import MembershipTable
-from audience_sync.errors import Unavailable
+from audience_sync.aws.membership_rows import Sharding, version_text
+from audience_sync.aws.membership_table import MAX_KEYS, MAX_STATEMENTS, PAUSES, MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.errors import MovedOn, OutOfTime, TransientError, Unavailable
+from audience_sync.member_state import Identity, MemberState
 from audience_sync.membership import MembershipChange, Version
 from local import resources
 from tests.aws_fixtures import recreate_tables
-from tests.faults.proxy import FaultProxy, refuse
+from tests.faults.proxy import FaultProxy, hang_up, lose_answer, refuse
+from tests.model.table_model import TableModel
 
-AUDIENCE = "418273650912345678"
-FIRST, SECOND = {"email": "a" * 64}, {"email": "b" * 64}
+AUDIENCE, OTHER = "418273650912345678", "418273650912345679"
+FIRST, SECOND = Identity(2_000, {"email": "a" * 64}), Identity(1_000, {"email": "b" * 64, "phone": "c" * 64})
 
 
-def change(*identities: dict[str, str], at: int, exits: bool = False, erase: bool = False) -> MembershipChange:
-    record: dict[str, Any] = {
-        "externalUserId": "m1",
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": list(identities),
-        "userConsent": {},
-    }
-    return MembershipChange(AUDIENCE, None, at, f"id-{at}", record, erase)
+def state(member: str = "m1", *, at: int = 2_000, audience: str = AUDIENCE, **fields: Any) -> MemberState:
+    record: dict[str, Any] = {"externalUserId": member, "action": "CREATE", "hashedPII": [], "userConsent": {}}
+    return MemberState(MembershipChange(audience, None, at, f"id-{at}", record), **({"entered": 20} | fields))
+
+
+def written(result: MemberState | TransientError) -> MemberState:
+    assert isinstance(result, MemberState), result
+    return result
 
 
 class TableFixture:
-    """The template's membership table behind the proxy, and the clock of its writer."""
+    """The template's membership table behind the proxy, and the pauses that its writer makes."""
 
     def __init__(self, proxy: FaultProxy) -> None:
-        name = recreate_tables(resources.client("dynamodb", proxy.upstream), "MembershipTable")
-        self.now = 0.0
-        self.table = MembershipTable(resources.client("dynamodb", proxy.url), name, lambda: self.now, 900.0)
+        self.name = recreate_tables(resources.client("dynamodb", proxy.upstream), "MembershipTable")
+        self.pauses: list[float] = []
+        self.table = self.of(resources.client("dynamodb", proxy.url))
 
-    def write(self, change: MembershipChange, *, now: float) -> None:
-        self.now = now
-        assert all(hasattr(result, "newest") for result in self.table.record([change]))
+    def of(self, client: Any) -> MembershipTable:
+        clock = Clock(lambda: 0.0, lambda: 0.0, self.pauses.append)
+        return MembershipTable(client, self.name, Sharding(8), clock, jitter=lambda: 1.0)
+
+    def write(self, *states: MemberState) -> list[MemberState]:
+        return [written(result) for result in self.table.write(states)]
 
 
 @pytest.fixture
@@ -47,31 +53,253 @@ def fixture(proxy: FaultProxy) -> TableFixture:
     return TableFixture(proxy)
 
 
-def test_a_member_is_read_with_the_newest_change_and_every_identity_that_was_sent(
-    fixture: TableFixture, proxy: FaultProxy
-) -> None:
-    fixture.write(change(SECOND, at=1_000), now=10)
-    fixture.write(change(FIRST, at=2_000), now=20)
-    entered = MemberRow("CREATE", 2_000, "id-2000", erase=False, last_sent=20, identities=(FIRST, SECOND))
-    assert fixture.table.read((AUDIENCE, "m1")) == entered
-    fixture.write(change(at=3_000, exits=True, erase=True), now=30)
-    left = replace(entered, action="DELETE", at=3_000, message_id="id-3000", erase=True, last_sent=30)
-    assert fixture.table.read((AUDIENCE, "m1")) == left
-    assert [parameters["ConsistentRead"] for name, parameters in proxy.calls if name == "GetItem"] == [True, True]
+def test_a_state_is_read_as_it_was_written(fixture: TableFixture, proxy: FaultProxy) -> None:
+    full = state(
+        identities=(FIRST, SECOND),
+        left=Version(1_500, exits=True, message_id="id-1500"),
+        erase_until=1_500,
+        exited=10,
+        late_jobs=("job-1",),
+    )
+    (stored,) = fixture.write(full)
+    assert stored == replace(full, revision=1)
+    assert fixture.table.read([full.member]) == {full.member: stored}
+    (request,) = proxy.parameters("BatchGetItem")
+    assert request["RequestItems"][fixture.name]["ConsistentRead"] is True
+
+
+def test_a_newer_state_takes_the_place_of_the_one_that_was_read(fixture: TableFixture) -> None:
+    (first,) = fixture.write(state(identities=(FIRST, SECOND)))
+    (second,) = fixture.write(replace(first, identities=(FIRST,), entered=30))
+    assert second.revision == 2
+    assert fixture.table.read([first.member]) == {first.member: second}
 
 
 @pytest.mark.parametrize("member", [(AUDIENCE, "m2"), ("5", "m1")])
-def test_an_unknown_member_has_no_row(fixture: TableFixture, member: tuple[str, str]) -> None:
-    fixture.write(change(FIRST, at=1_000), now=10)
-    assert fixture.table.read(member) is None
+def test_an_unknown_member_has_no_state(fixture: TableFixture, member: tuple[str, str]) -> None:
+    fixture.write(state())
+    assert fixture.table.read([member]) == {}
+    assert fixture.table.versions([member]) == {}
 
 
-def test_a_table_that_does_not_answer_is_named(fixture: TableFixture, proxy: FaultProxy) -> None:
-    proxy.on("GetItem", refuse("ThrottlingException"))
+def test_a_member_is_read_once_however_often_it_is_named(fixture: TableFixture) -> None:
+    """DynamoDB refuses a request that names a key twice."""
+    (stored,) = fixture.write(state())
+    assert fixture.table.read([stored.member, stored.member]) == {stored.member: stored}
+
+
+def test_members_of_the_same_id_in_two_audiences_are_different(fixture: TableFixture) -> None:
+    one, other = fixture.write(state(at=1), state(at=2, audience=OTHER))
+    assert fixture.table.read([one.member, other.member]) == {one.member: one, other.member: other}
+
+
+def test_versions_are_read_consistently_and_without_the_rest(fixture: TableFixture, proxy: FaultProxy) -> None:
+    one, other = fixture.write(state(identities=(FIRST,)), state("m2", at=5))
+    versions = fixture.table.versions([one.member, other.member, (AUDIENCE, "m3")])
+    assert versions == {one.member: version_text(one.version), other.member: version_text(other.version)}
+    (request,) = proxy.parameters("BatchGetItem")
+    assert request["RequestItems"][fixture.name]["ConsistentRead"] is True
+    assert "member" not in request["RequestItems"][fixture.name]["ProjectionExpression"].replace(",", " ").split()
+
+
+# Writes that another worker was faster with
+
+
+def test_a_member_that_is_new_to_two_workers_is_written_by_one(fixture: TableFixture) -> None:
+    (first,) = fixture.write(state())
+    (second,) = fixture.table.write([state(at=9_000)])
+    assert isinstance(second, MovedOn)
+    assert fixture.table.read([first.member]) == {first.member: first}
+
+
+def test_a_row_that_has_changed_since_it_was_read_is_not_written(fixture: TableFixture) -> None:
+    (first,) = fixture.write(state())
+    (second,) = fixture.write(replace(first, entered=30))
+    (late,) = fixture.table.write([replace(first, entered=40)])
+    assert isinstance(late, MovedOn)
+    assert fixture.table.read([first.member]) == {first.member: second}
+
+
+def test_a_row_that_was_deleted_since_it_was_read_is_not_written(fixture: TableFixture) -> None:
+    (result,) = fixture.table.write([state(revision=3)])
+    assert isinstance(result, MovedOn)
+    assert fixture.table.read([(AUDIENCE, "m1")]) == {}
+
+
+def test_each_write_has_a_result_of_its_own(fixture: TableFixture) -> None:
+    (known,) = fixture.write(state("m2"))
+    results = fixture.table.write([state("m1"), state("m2"), state("m3")])
+    assert [type(result) for result in results] == [MemberState, MovedOn, MemberState]
+    assert fixture.table.read([(AUDIENCE, "m2")]) == {known.member: known}
+
+
+def test_of_many_workers_that_write_at_the_same_time_one_succeeds_with_each_revision(fixture: TableFixture) -> None:
+    (read,) = fixture.write(state())
+    results: list[MemberState | TransientError] = []
+
+    def write(entered: int) -> None:
+        results.extend(fixture.table.write([replace(read, entered=entered)]))
+
+    threads = [threading.Thread(target=write, args=(entered,)) for entered in range(100, 108)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [result for result in results if isinstance(result, MemberState)]
+    assert sum(isinstance(result, MovedOn) for result in results) == len(threads) - 1
+    assert fixture.table.read([read.member]) == {read.member: winner}
+
+
+# Batches
+
+
+def test_many_members_are_written_and_read_in_full_batches(fixture: TableFixture, proxy: FaultProxy) -> None:
+    everyone = [state(f"m{number}", at=number) for number in range(210)]
+    stored = fixture.write(*everyone)
+    assert [each.version for each in stored] == [each.version for each in everyone], "in the order of what was given"
+    sizes = sorted(len(request["Statements"]) for request in proxy.parameters("BatchExecuteStatement"))
+    assert sizes == [10, *[MAX_STATEMENTS] * 8]
+    assert fixture.table.read(each.member for each in everyone) == {each.member: each for each in stored}
+    keys = sorted(len(request["RequestItems"][fixture.name]["Keys"]) for request in proxy.parameters("BatchGetItem"))
+    assert keys == [10, MAX_KEYS, MAX_KEYS]
+
+
+def test_without_members_nothing_is_sent(fixture: TableFixture, proxy: FaultProxy) -> None:
+    assert fixture.table.write([]) == []
+    assert fixture.table.read([]) == {}
+    assert fixture.table.versions([]) == {}
+    assert proxy.calls == []
+
+
+def test_every_statement_has_the_form_that_dynamodb_plans_once(fixture: TableFixture, proxy: FaultProxy) -> None:
+    (first,) = fixture.write(state())
+    fixture.write(replace(first, entered=30), state("m2"))
+    statements = {
+        each["Statement"] for request in proxy.parameters("BatchExecuteStatement") for each in request["Statements"]
+    }
+    assert len(statements) == 2
+    assert not any("m1" in statement or AUDIENCE in statement for statement in statements), "values are parameters"
+
+
+def test_what_is_not_begun_in_time_is_not_written(fixture: TableFixture, proxy: FaultProxy) -> None:
+    (result,) = fixture.table.write([state()], lambda: False)
+    assert isinstance(result, OutOfTime)
+    assert proxy.calls == []
+
+
+# Throttling and failures
+
+
+class ThrottlingTable(TableModel):
+    """Throttles some rows, so often."""
+
+    def __init__(self, code: str, times: int) -> None:
+        super().__init__()
+        self.code, self.times = code, times
+
+    def batch_execute_statement(self, *, Statements: list[Any]) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        if self.times <= 0:
+            return super().batch_execute_statement(Statements=Statements)
+        self.times -= 1
+        others = Statements[1:]
+        answers = super().batch_execute_statement(Statements=others)["Responses"] if others else []
+        return {"Responses": [{"Error": {"Code": self.code, "Message": "slow down"}}, *answers]}
+
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        if self.times <= 0:
+            return super().batch_get_item(RequestItems=RequestItems)
+        self.times -= 1
+        ((name, request),) = RequestItems.items()
+        answer = super().batch_get_item(RequestItems={name: request | {"Keys": request["Keys"][1:] or request["Keys"]}})
+        kept = answer["Responses"][name] if len(request["Keys"]) > 1 else []
+        return {"Responses": {name: kept}, "UnprocessedKeys": {name: request | {"Keys": request["Keys"][:1]}}}
+
+
+THROTTLED = ["ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"]
+
+
+@pytest.mark.parametrize("code", THROTTLED)
+def test_what_dynamodb_throttles_is_written_after_growing_pauses_and_the_rest_once(
+    fixture: TableFixture, code: str
+) -> None:
+    rows = ThrottlingTable(code, times=3)
+    results = fixture.of(rows).write([state("m1"), state("m2")])
+    assert [written(result).revision for result in results] == [1, 1]
+    assert fixture.pauses == list(PAUSES[:3])
+    assert rows.writes == 2
+
+
+def test_what_dynamodb_goes_on_throttling_is_not_known_to_be_written(fixture: TableFixture) -> None:
+    results = fixture.of(ThrottlingTable("ThrottlingError", times=1_000)).write([state("m1"), state("m2")])
+    assert isinstance(results[0], Unavailable)
+    assert isinstance(results[1], MemberState)
+    assert fixture.pauses == list(PAUSES)
+
+
+def test_another_error_of_one_statement_is_of_its_member_alone(fixture: TableFixture) -> None:
+    results = fixture.of(ThrottlingTable("InternalServerError", times=1)).write([state("m1"), state("m2")])
+    assert isinstance(results[0], Unavailable)
+    assert "InternalServerError" in str(results[0])
+    assert isinstance(results[1], MemberState)
+    assert fixture.pauses == []
+
+
+def test_keys_that_dynamodb_leaves_out_are_read_after_growing_pauses(fixture: TableFixture) -> None:
+    rows = ThrottlingTable("", times=0)
+    table = fixture.of(rows)
+    stored = [written(result) for result in table.write([state("m1"), state("m2")])]
+    rows.times = 2
+    assert table.read(each.member for each in stored) == {each.member: each for each in stored}
+    assert fixture.pauses == list(PAUSES[:2])
+
+
+def test_keys_that_dynamodb_always_leaves_out_are_not_taken_for_unknown_members(fixture: TableFixture) -> None:
+    rows = ThrottlingTable("", times=1_000)
+    with pytest.raises(Unavailable, match="throttled"):
+        fixture.of(rows).read([(AUDIENCE, "m1")])
+    assert fixture.pauses == list(PAUSES)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda table: table.read([(AUDIENCE, "m1")]), id="states"),
+        pytest.param(lambda table: table.versions([(AUDIENCE, "m1")]), id="versions"),
+        pytest.param(lambda table: table.read((AUDIENCE, f"m{number}") for number in range(250)), id="many"),
+    ],
+)
+def test_a_table_that_does_not_answer_a_read_is_named(
+    fixture: TableFixture, proxy: FaultProxy, read: Callable[[MembershipTable], object]
+) -> None:
+    proxy.on("BatchGetItem", refuse("ThrottlingException"))
     with pytest.raises(Unavailable, match="the membership table does not answer: ThrottlingException"):
-        fixture.table.read((AUDIENCE, "m1"))
+        read(fixture.table)
 
 
-@given(at=st.integers(0, 10**15), exits=st.booleans(), message_id=st.text())
-def test_the_text_of_a_version_says_whether_it_is_an_exit(at: int, exits: bool, message_id: str) -> None:
-    assert is_exit(version_text(Version(at, exits, message_id))) is exits
+def test_a_table_that_does_not_answer_a_write_is_named_for_every_member(
+    fixture: TableFixture, proxy: FaultProxy
+) -> None:
+    proxy.on("BatchExecuteStatement", refuse("InternalServerError", 500))
+    results = fixture.table.write([state("m1"), state("m2")])
+    assert all(isinstance(result, Unavailable) and not isinstance(result, MovedOn) for result in results)
+    assert "the membership table does not answer" in str(results[0])
+
+
+def test_of_several_batches_one_may_fail(fixture: TableFixture, proxy: FaultProxy) -> None:
+    proxy.on("BatchExecuteStatement", refuse("InternalServerError", 500), times=1)
+    results = fixture.table.write([state(f"m{number}") for number in range(2 * MAX_STATEMENTS)])
+    assert sum(isinstance(result, MemberState) for result in results) in (MAX_STATEMENTS, 2 * MAX_STATEMENTS)
+
+
+@pytest.mark.parametrize("effect", [lose_answer, hang_up], ids=["answer lost", "request lost"])
+def test_after_a_write_without_an_answer_the_row_decides(
+    fixture: TableFixture, proxy: FaultProxy, effect: Callable[[], Any]
+) -> None:
+    (first,) = fixture.write(state())
+    proxy.on("BatchExecuteStatement", effect(), times=1)
+    (result,) = fixture.table.write([replace(first, entered=30)])
+    assert isinstance(result, MemberState | Unavailable | MovedOn)
+    read = fixture.table.read([first.member])[first.member]
+    assert read.entered in (20, 30)
+    if isinstance(result, MemberState):
+        assert read == result

@@ -14,6 +14,7 @@ from audience_sync.amazon_ads.login import Login
 from audience_sync.amazon_ads.regions import Hosts
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.secrets import JsonSecret
+from audience_sync.member_state import MemberState, step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import pack
 from cli.screen import Screen
@@ -77,6 +78,14 @@ class Deployment:
         table = AudienceTable(self.stack.service("dynamodb"), self.stack["AudienceTable"], time.monotonic)
         table.put(audience, created=7)
 
+    def record(self, *changes: MembershipChange) -> None:
+        """Bring changes into the membership table, as the worker does."""
+        table = self.session().members
+        for change in changes:
+            known = table.read([change.member]).get(change.member)
+            (result,) = table.write([step(known, [change], now=int(time.time()), effective_after=900).state])
+            assert isinstance(result, MemberState)
+
     def park(self, *changes: MembershipChange, reason: str = "request_rejected", at: float = NOW, **more: Any) -> None:
         """Put a dead letter for each change, as the worker does."""
         for body in (pack([change])[0] for change in changes):
@@ -131,6 +140,7 @@ def _stack(template: Template, aws_url: str, amazon_url: str) -> Stack:
     parts = ("ChangeQueue", "DeadLetterQueue", "AudienceTable", "MembershipTable", *_SECRETS)
     names = {each: template.resolve({"Ref": each}) for each in parts}
     names |= {each: each for each in ("IngestFunction", "WorkerFunction", "RefreshFunction")}
+    names["MembershipShards"] = str(template.resolve({"Ref": "MembershipShards"}))
     hosts = Hosts(amazon_url, f"{amazon_url}/auth/o2/token", f"{amazon_url}/ap/oa")
 
     def client(service: str) -> Any:

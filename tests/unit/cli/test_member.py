@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from audience_sync.aws.membership_table import MembershipTable
-from audience_sync.membership import MembershipChange
 from cli.errors import NotConfirmed, NotThere, WrongUsage
 from cli.member import erase, show
 from tests.aws_fixtures import AUDIENCE
@@ -21,22 +19,42 @@ def listed(deployment: Deployment) -> None:
     deployment.list_audience(OTHER)
 
 
-def record(deployment: Deployment, change: MembershipChange) -> None:
-    """Record a change as the worker does."""
-    table = MembershipTable(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], time.time, 900)
-    table.record([change])
+def test_a_member_who_is_in_is_shown_with_what_was_sent(deployment: Deployment, printed: Json) -> None:
+    deployment.record(change("m1", at=1_000))
+    show(deployment.session(as_json=True), "lapsed_premium_buyers", "m1")
+    shown = printed()
+    assert (shown["action"], shown["at"], shown["messageId"]) == ("CREATE", 1_000, "message-m1")
+    assert (shown["active"], shown["toRemove"]) == ([{"email": "0" * 64}], [])
+    assert abs(shown["lastSentAt"] / 1000 - time.time()) < 60
+    assert (shown["erase"], shown["lateJobs"], shown["parked"]) == (False, [], [])
 
 
-def test_a_member_is_shown_with_what_was_sent(deployment: Deployment, printed: Json) -> None:
-    record(deployment, change("m1", at=1_000))
-    record(deployment, change("m1", at=2_000, exits=True))
+def test_a_member_who_has_left_is_shown_with_what_may_still_be_at_amazon(deployment: Deployment, printed: Json) -> None:
+    deployment.record(change("m1", at=1_000), replace(change("m1", at=2_000, exits=True), erase=True))
     deployment.park(change("m1", exits=True, at=2_000), reason="not_found")
     show(deployment.session(as_json=True), "lapsed_premium_buyers", "m1")
     shown = printed()
-    assert (shown["action"], shown["at"], shown["messageId"]) == ("DELETE", 2_000, "message-m1")
-    assert shown["identifiers"] == [{"email": "0" * 64}]
-    assert abs(shown["lastSentAt"] / 1000 - time.time()) < 60
+    assert (shown["action"], shown["at"], shown["erase"]) == ("DELETE", 2_000, True)
+    assert (shown["active"], shown["toRemove"]) == ([], [{"email": "0" * 64}])
     assert [each["reason"] for each in shown["parked"]] == ["not_found"]
+
+
+def test_jobs_that_are_late_are_named(deployment: Deployment, printed: Json) -> None:
+    deployment.record(change("m1"))
+    table = deployment.session().members
+    (state,) = table.read([change("m1").member]).values()
+    table.write([replace(state, late_jobs=("job-1",))])
+    show(deployment.session(as_json=True), "lapsed_premium_buyers", "m1")
+    assert printed()["lateJobs"] == ["job-1"]
+
+
+def test_a_person_reads_which_identities_are_active(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.record(change("m1"))
+    show(deployment.session(), "lapsed_premium_buyers", "m1")
+    shown = capsys.readouterr().out
+    assert "newest change  entered" in shown
+    assert "active         1 email" in shown
+    assert "to remove      -" in shown
 
 
 def test_a_member_may_be_known_from_a_dead_letter_alone(deployment: Deployment, printed: Json) -> None:
@@ -51,7 +69,7 @@ def test_an_unknown_member_is_not_found(deployment: Deployment) -> None:
 
 
 def test_erasing_sends_an_exit_to_every_audience(deployment: Deployment, printed: Json) -> None:
-    record(deployment, change("m1"))
+    deployment.record(change("m1"))
     deployment.park(change("m1"))
     erase(deployment.session(as_json=True, yes=True, now=5.0), "m1")
     assert printed() == {"audiences": 2, "knownIn": 1, "deadLetters": 1}

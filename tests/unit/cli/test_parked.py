@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -242,6 +243,17 @@ def test_a_dry_run_changes_nothing(deployment: Deployment, act: Callable[..., No
     act(deployment.session(), Filter(member="m1"), dry_run=True)
     assert members(deployment) == ["m1"]
     assert members(deployment, "ChangeQueue") == []
+
+
+def test_a_removal_of_more_identities_than_one_record_may_hold_is_redriven_whole(deployment: Deployment) -> None:
+    digests = [{"email": f"{number:064}"} for number in range(250)]
+    removal = change("m1", exits=True)
+    deployment.park(replace(removal, record=removal.record | {"hashedPII": digests}), reason="job_rejected")
+    redrive(deployment.session(), Filter(reason="job_rejected"))
+    (sent,) = deployment.bodies("ChangeQueue")
+    assert sent["changes"][0]["record"]["hashedPII"] == digests
+    assert ChangeMessage.from_body(json.dumps(sent)).changes[0].record["hashedPII"] == digests
+    assert members(deployment) == []
 
 
 def test_dropping_asks_and_names_the_exits_that_would_be_lost(deployment: Deployment) -> None:

@@ -22,6 +22,7 @@ class CloudFormation:
         default_factory=lambda: {
             "EventsUrl": "https://abc.execute-api.eu-west-1.amazonaws.com/v1/events",
             "ChangeQueueUrl": "https://sqs.example/changes",
+            "MembershipShards": "16",
         }
     )
     resources: dict[str, str] = field(default_factory=lambda: {"WorkerFunction": "mine-WorkerFunction-1"})
@@ -55,6 +56,18 @@ def test_a_part_that_is_no_output_is_looked_up_once() -> None:
     found = deployed("mine", lambda _: cloud)
     assert [found["WorkerFunction"], found["WorkerFunction"]] == ["mine-WorkerFunction-1"] * 2
     assert cloud.looked_up == ["WorkerFunction"]
+
+
+def test_the_number_of_shards_is_an_output() -> None:
+    cloud = CloudFormation()
+    assert deployed("mine", lambda _: cloud).membership_shards == 16
+    assert cloud.looked_up == []
+
+
+def test_an_older_stack_without_shards_has_to_be_updated() -> None:
+    outputs = {"EventsUrl": "https://abc.execute-api.eu-west-1.amazonaws.com/v1/events"}
+    with pytest.raises(NotThere, match="has no MembershipShards"):
+        deployed("mine", lambda _: CloudFormation(outputs=outputs)).membership_shards  # noqa: B018 - it raises
 
 
 def test_an_older_stack_lacks_a_part() -> None:

@@ -7,22 +7,26 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.record import Upload
+from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.clock import Clock
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES, BatchReport, Delivery, Message
 from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.members import DeliveryContext
-from audience_sync.delivery.uploads import RECORD_RESERVE, SHUTDOWN_RESERVE, Job, Limits
+from audience_sync.delivery.uploads import RECORD_RESERVE, SHUTDOWN_RESERVE, Limits
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
+    CircuitOpen,
     OutcomeUnknown,
     RequestRejected,
     RequestTooLarge,
     ServiceUnavailable,
     Throttled,
     TokenUnavailable,
+    TransientError,
     Unavailable,
 )
+from audience_sync.messages import JobMessage
 
 BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
 
@@ -67,6 +71,20 @@ class FakeQueue:
         parked = [json.loads(each["body"]) for each in self.kept]
         return {each["changes"][0]["record"]["externalUserId"]: each["failure"]["reason"] for each in parked}
 
+    def jobs(self) -> list[JobMessage]:
+        return [JobMessage.from_body(each["body"]) for each in self.kept]
+
+
+@dataclass
+class FakeGate:
+    """Lets everything pass but the uploads to some audiences."""
+
+    shut: dict[str, TransientError] = field(default_factory=dict)  # by audience
+
+    def check(self, target: Target) -> None:
+        if error := self.shut.get(target.audience_id):
+            raise error
+
 
 def change(member: str, *, at: int = 1, exits: bool = False, pii: list[dict[str, str]] | None = None) -> dict[str, Any]:
     record: dict[str, Any] = {"externalUserId": member, "action": "DELETE" if exits else "CREATE", "userConsent": {}}
@@ -84,14 +102,22 @@ def deliver(
     dead_letters: FakeQueue | None = None,
     *,
     queue: FakeQueue | None = None,
+    jobs: FakeQueue | None = None,
+    gate: FakeGate | None = None,
     limits: Limits | None = None,
+    clock: Clock | None = None,
     seconds: float = 60.0,
 ) -> BatchReport:
     context = DeliveryContext(
-        queue or FakeQueue(), dead_letters or FakeQueue(), None, limits or Limits(), now=lambda: 5000
+        queue or FakeQueue(),
+        dead_letters or FakeQueue(),
+        jobs or FakeQueue(),
+        None,
+        limits or Limits(),
+        clock or Clock(lambda: 5.0, lambda: 0.0),
+        gate or FakeGate(),
     )
-    delivery = Delivery(amazon, context, monotonic=lambda: 0.0, jitter=lambda: 1.0)
-    return delivery.deliver(messages, deadline=seconds)
+    return Delivery(amazon, context, jitter=lambda: 1.0).deliver(messages, deadline=seconds)
 
 
 def members(count: int) -> list[dict[str, Any]]:
@@ -104,7 +130,55 @@ def test_changes_of_several_messages_go_out_as_one_upload_with_an_exact_id() -> 
     assert [body["audienceId"] for body in amazon.taken] == [9007199254740993]
     assert amazon.members() == {"m1", "m2"}
     assert (report.delivered, report.deferred) == (2, [])
-    assert report.uploads.jobs == [Job("job-1", BIG_ID, ("m1", "m2"))]
+    (job,) = report.uploads.jobs
+    assert (job.job_id, job.audience_id, [change.member[1] for change in job.changes]) == (
+        "job-1",
+        BIG_ID,
+        ["m1", "m2"],
+    )
+
+
+def test_the_job_of_each_upload_is_handed_over_with_its_members() -> None:
+    jobs = FakeQueue()
+    messages = [message("a", change("m1"), change("m2", exits=True), change("m3"))]
+    deliver(messages, Amazon(), jobs=jobs, limits=Limits(max_records=2))
+    assert [
+        (job.job_id, job.audience_id, [(each.member, each.removes) for each in job.members]) for job in jobs.jobs()
+    ] == [
+        ("job-1", BIG_ID, [("m1", False), ("m2", True)]),
+        ("job-2", BIG_ID, [("m3", False)]),
+    ]
+    assert {each["delay"] for each in jobs.kept} == {Limits().job}, "not before a job can have ended"
+
+
+def test_a_job_is_handed_over_with_the_moment_before_the_request_of_its_own_upload() -> None:
+    now = [100.0]
+
+    def slow(_: dict[str, Any]) -> None:
+        now[0] += 7.0
+
+    jobs = FakeQueue()
+    messages = [message("a", change("m1"), change("m2"))]
+    deliver(messages, Amazon(slow), jobs=jobs, limits=Limits(max_records=1), clock=Clock(lambda: now[0], lambda: 0.0))
+    assert [job.sent_at for job in jobs.jobs()] == [100_000, 107_000]
+
+
+def test_an_upload_whose_job_cannot_be_handed_over_is_not_done() -> None:
+    amazon = Amazon()
+    report = deliver([message("a", change("m1"))], amazon, jobs=FakeQueue(down=True))
+    assert amazon.members() == {"m1"}, "it will be sent once more"
+    assert [deferred.message.message_id for deferred in report.deferred] == ["a"]
+    assert (report.delivered, report.completed, report.uploads.sent, report.uploads.failed) == (0, {}, 0, 1)
+
+
+def test_where_nothing_may_be_sent_messages_wait_as_long_as_that_lasts_and_other_audiences_are_delivered() -> None:
+    amazon = Amazon()
+    gate = FakeGate({"1": CircuitOpen("open", retry_after=45)})
+    messages = [message("a", *members(3), audience="1"), message("b", *members(3), audience="2")]
+    report = deliver(messages, amazon, gate=gate)
+    assert [body["audienceId"] for body in amazon.taken] == [2]
+    assert [(deferred.message.message_id, deferred.delay) for deferred in report.deferred] == [("a", 45)]
+    assert report.delivered == 3
 
 
 def test_only_the_newest_change_of_a_member_is_sent() -> None:
@@ -205,7 +279,7 @@ def test_changes_of_an_audience_without_access_are_parked_without_bisection_and_
         pytest.param(Throttled("429", retry_after=120), 1, 120, id="Retry-After"),
         pytest.param(Throttled("429"), 1, 4, id="first backoff"),
         pytest.param(ServiceUnavailable("503"), 4, 32, id="backoff doubles with every receive"),
-        pytest.param(ServiceUnavailable("503"), 11, 900, id="backoff is capped"),
+        pytest.param(ServiceUnavailable("503"), 11, 295, id="backoff ends at the next mark of five minutes"),
         pytest.param(OutcomeUnknown("reset"), 1, 60, id="an unknown outcome waits the settle time"),
         pytest.param(TokenUnavailable("no token"), 1, 4, id="no token"),
     ],
@@ -295,8 +369,12 @@ def test_a_replay_is_not_counted_as_completed() -> None:
         ),
     ],
 )
-def test_members_whose_changes_were_only_replayed_are_reported(messages: list[Message], replayed: set[str]) -> None:
-    assert {member for _, member in deliver(messages, Amazon()).replayed} == replayed
+def test_a_job_is_handed_over_with_the_members_whose_changes_were_only_replayed(
+    messages: list[Message], replayed: set[str]
+) -> None:
+    jobs = FakeQueue()
+    deliver(messages, Amazon(), jobs=jobs)
+    assert {each.member for job in jobs.jobs() for each in job.members if each.is_replay} == replayed
 
 
 def test_the_age_of_the_oldest_deferred_change_is_reported() -> None:
@@ -331,7 +409,7 @@ def test_a_message_that_was_received_often_is_sent_anew_so_that_sqs_does_not_giv
     report = deliver([message("a", change("m1"), receives=REQUEUE_AFTER_RECEIVES)], amazon, queue=queue)
     (requeued,) = queue.kept
     sent = json.loads(requeued["body"])
-    assert (sent["attempts"], sent["firstAt"], requeued["delay"]) == (REQUEUE_AFTER_RECEIVES, 1000, 900)
+    assert (sent["attempts"], sent["firstAt"], requeued["delay"]) == (REQUEUE_AFTER_RECEIVES, 1000, 295)
     assert (report.requeued, report.deferred, report.parked) == (1, [], 0)
 
 
@@ -406,8 +484,7 @@ def test_no_upload_is_begun_that_might_have_to_be_cut_off() -> None:
         clock[0] += 12.0
 
     amazon = Amazon(slow)
-    context = DeliveryContext(FakeQueue(), FakeQueue(), None, Limits(max_bytes=1000), now=lambda: 5000)
-    delivery = Delivery(amazon, context, monotonic=lambda: clock[0], jitter=lambda: 1.0)
-    report = delivery.deliver([message("a", *members(50))], deadline=60.0)
+    moving = Clock(lambda: 5.0, lambda: clock[0])
+    report = deliver([message("a", *members(50))], amazon, limits=Limits(max_bytes=1000), clock=moving)
     assert len(amazon.taken) == 2, "12 seconds each; the third would begin with 28 seconds left, and may take 30"
     assert (report.delivered, report.requeued, report.reasons) == (len(amazon.members()), 1, {})

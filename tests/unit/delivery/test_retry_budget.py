@@ -54,6 +54,25 @@ def test_with_the_budget_used_up_no_request_is_made_until_it_has_renewed() -> No
     assert [uploader.send_records(ONE, timeout=30) for _ in range(50)] == ["job"] * 50
 
 
+def test_the_budget_can_be_checked_before_anything_is_done_and_costs_nothing() -> None:
+    amazon, clock = Amazon(), ManualClock()
+    budget = RetryBudget(clock)
+    amazon.error = OutcomeUnknown("reset")
+    for _ in range(int(MAX_SAVED)):
+        for _ in range(3):
+            budget.check("1")
+        with pytest.raises(OutcomeUnknown):
+            budget.wrap(amazon).send_records(ONE, timeout=30)
+    for passed, wait in [(0, RENEWAL), (RENEWAL - 0.5, 1)]:
+        clock.now = passed
+        with pytest.raises(RetryBudgetUsedUp) as refused:
+            budget.check("1")
+        assert refused.value.retry_after == wait
+    budget.check("2")
+    clock.now = RENEWAL
+    budget.check("1")
+
+
 def test_a_repetition_that_amazon_asks_for_costs_no_budget() -> None:
     amazon = Amazon()
     uploader = RetryBudget(ManualClock()).wrap(amazon)

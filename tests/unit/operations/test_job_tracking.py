@@ -1,18 +1,23 @@
-"""The outcome of jobs, and what is done about rejected records."""
+"""The end of jobs: what it parks, repeats and erases, and what it costs."""
 
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.aws.membership_rows import Sharding, version_text
+from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
+from audience_sync.delivery.batch import Delivery, Message
+from audience_sync.delivery.members import DeliveryContext
+from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import (
-    InvalidMessage,
     NotFound,
     OutcomeUnknown,
     RequestRejected,
@@ -20,52 +25,62 @@ from audience_sync.errors import (
     TransientError,
     Unavailable,
 )
-from audience_sync.membership import MembershipChange
-from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, JobMessage, job_messages
+from audience_sync.member_state import MemberState, step
+from audience_sync.membership import MAX_IDENTITIES, MembershipChange, coalesce
+from audience_sync.messages import ChangeMessage, JobMember, JobMessage, pack
 from audience_sync.operations.job_tracking import (
     MAX_AGE,
+    MEMBERS_AT_ONCE,
     MIN_TIME_PER_CHECK,
     PARKED_AT_ONCE,
     RESERVE,
     JobCheck,
+    JobContext,
     JobTracker,
 )
 from tests.clocks import ManualClock
+from tests.model.table_model import TableModel
 
-SENT_AT = 1_000_000_000
-JOB = JobMessage("job-1", "9007199254740993", SENT_AT, ("m1", "m2", "m3"))
-
-
-def change(member: str) -> MembershipChange:
-    record = {"externalUserId": member, "action": "CREATE", "hashedPII": [{"email": "e"}], "userConsent": {}}
-    return MembershipChange(JOB.audience_id, None, 5, "id", record)
+AUDIENCE = "9007199254740993"
+SENT_AT = 1_000_000_000  # milliseconds
+IN_TIME = 1020.0  # seconds; within which a job is expected to have ended
+FIRST_CHECK = 900  # seconds after the upload
 
 
-INFINITE_TIME = '{"jobId": "j", "audienceId": "1", "sentAt": Infinity, "members": []}'
+def change(
+    member: str, at: int, *names: str, exits: bool = False, erase: bool = False, message_id: str = ""
+) -> MembershipChange:
+    record: dict[str, Any] = {
+        "externalUserId": member,
+        "action": "DELETE" if exits else "CREATE",
+        "hashedPII": [{"email": name} for name in names],
+        "userConsent": {},
+    }
+    return MembershipChange(AUDIENCE, None, at, message_id or f"id-{at}", record, erase)
+
+
+def enter(at: int, *names: str, member: str = "m1") -> MembershipChange:
+    return change(member, at, *(names or ("a",)))
+
+
+def leave(at: int, *, member: str = "m1") -> MembershipChange:
+    return change(member, at, exits=True)
+
+
+def notice(at: int, *, member: str = "m1") -> MembershipChange:
+    return change(member, at, exits=True, erase=True)
 
 
 @dataclass
 class Amazon:
     """Knows one job."""
 
-    answer: JobReport | Exception
+    answer: JobReport | Exception = field(default_factory=lambda: JobReport("SUCCEEDED"))
 
-    def job(self, job_id: str) -> JobReport:
-        assert job_id == JOB.job_id
+    def job(self, _job_id: str) -> JobReport:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
-
-
-@dataclass
-class Table:
-    """Holds members; some have changed since the upload."""
-
-    changed: tuple[str, ...] = ()
-
-    def unchanged_since(self, members: Iterable[tuple[str, str]], moment: float) -> list[MembershipChange]:
-        assert moment == SENT_AT / 1000
-        return [change(member) for _, member in members if member not in self.changed]
 
 
 @dataclass
@@ -81,161 +96,661 @@ class Queue:
     ) -> None:
         assert deadline > 0
         assert attributes is None or set(attributes) == {"reason"}
+        if not bodies:
+            return
         if self.down or len(self.kept) + len(bodies) > self.room:
             raise Unavailable("down")
         self.kept += [(json.loads(body), delay) for body in bodies]
 
-
-def check(
-    answer: JobReport | Exception,
-    *,
-    table: Table | None = None,
-    guarded: bool = True,
-    dead_letters: Queue | None = None,
-    jobs: Queue | None = None,
-    message: JobMessage = JOB,
-    later: int = 900,
-    left: float = 180.0,
-) -> JobCheck:
-    clock = Clock(lambda: SENT_AT / 1000 + later, lambda: 1000.0)
-    tracker = JobTracker(
-        Amazon(answer), (table or Table()) if guarded else None, jobs or Queue(), dead_letters or Queue(), clock
-    )
-    return tracker.check(message, deadline=1000.0 + left)
+    def take(self) -> list[Any]:
+        taken = [body for body, _ in self.kept]
+        self.kept.clear()
+        return taken
 
 
-def test_a_job_that_took_everything_leaves_nothing_to_do() -> None:
-    dead_letters = Queue()
-    result = check(JobReport("SUCCEEDED"), dead_letters=dead_letters)
-    assert (result.outcome, result.parked, dead_letters.kept) == ("ended", 0, [])
+class OpenGate:
+    """Stops nothing."""
+
+    def check(self, target: Target) -> None:
+        """Return."""
 
 
-def test_a_record_that_the_job_rejected_is_parked_with_amazons_reason_and_can_be_redriven() -> None:
-    dead_letters = Queue()
-    result = check(JobReport("SUCCEEDED", rejected={"m2": "consent denied"}), dead_letters=dead_letters)
-    ((dead_letter, _),) = dead_letters.kept
-    assert result.parked == 1
-    assert (dead_letter["failure"]["reason"], dead_letter["failure"]["detail"]) == ("job_rejected", "consent denied")
-    assert dead_letter["failure"]["requestId"] == "job-1"
+class AcceptingAmazon:
+    """Accepts every upload."""
+
+    def __init__(self) -> None:
+        self.uploads = 0
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        assert upload.encoded
+        assert timeout > 0
+        self.uploads += 1
+        return f"job-{self.uploads}"
+
+
+class JobHarness:
+    """A membership table, three queues, Amazon, and a clock that tests move."""
+
+    def __init__(self) -> None:
+        self.rows = TableModel()
+        self.amazon = Amazon()
+        self.changes, self.jobs, self.dead_letters = Queue(), Queue(), Queue()
+        self.monotonic = ManualClock(1000.0)
+        self.now = SENT_AT / 1000  # epoch seconds
+        self.guarded = True
+        client: Any = self.rows
+        self.table = MembershipTable(
+            client, "members", Sharding(4), Clock(lambda: self.now, self.monotonic, self._sleep)
+        )
+
+    def upload(self, *changes: MembershipChange, is_replay: bool = False) -> list[JobMember]:
+        """Record changes of one member as the worker does, and return its records, one upload each."""
+        kept = coalesce(changes)
+        member = kept[0].member
+        state = self.table.read([member]).get(member)
+        each = step(state, kept, now=int(self.now), effective_after=IN_TIME)
+        self.write(each.state)
+        return [
+            JobMember(
+                member[1],
+                version_text(record.version),
+                removes=record.exits,
+                erases=record.exits and each.state.must_erase,
+                is_replay=is_replay,
+            )
+            for record in (each.state.records(with_removal=each.with_removal) if each.sends else [])
+        ]
+
+    def deliver(self, *changes: MembershipChange, passes: int = 2_000) -> list[JobMessage]:
+        """Have the worker deliver one message, let so many seconds pass, and return the messages about its jobs."""
+        (body,) = pack(changes)
+        return self.deliver_body(body, passes=passes)
+
+    def deliver_body(self, body: str, *, passes: int) -> list[JobMessage]:
+        clock = Clock(lambda: self.now, self.monotonic, self._sleep)
+        context = DeliveryContext(
+            self.changes, self.dead_letters, self.jobs, self.table, Limits(), clock, gate=OpenGate()
+        )
+        message = Message("message-1", "receipt-1", body, 1, round(self.now * 1000))
+        report = Delivery(AcceptingAmazon(), context, jitter=lambda: 1.0).deliver(
+            [message], deadline=self.monotonic.now + 60
+        )
+        assert report.deferred == []
+        self.now += passes
+        return [JobMessage.from_body(json.dumps(body)) for body in self.jobs.take()]
+
+    def write(self, *states: MemberState) -> None:
+        results = self.table.write(states)
+        assert all(isinstance(result, MemberState) for result in results), results
+
+    def state(self, member: str = "m1") -> MemberState:
+        return self.table.read([(AUDIENCE, member)])[AUDIENCE, member]
+
+    def names(self, member: str = "m1") -> set[str]:
+        """The identities that the row keeps."""
+        return {each.digests["email"] for each in self.state(member).identities}
+
+    def tracker(self) -> JobTracker:
+        clock = Clock(lambda: self.now, self.monotonic, self._sleep)
+        members = self.table if self.guarded else None
+        return JobTracker(JobContext(self.amazon, members, self.changes, self.jobs, self.dead_letters, clock, IN_TIME))
+
+    def check(
+        self,
+        answer: JobReport | Exception,
+        *members: JobMember,
+        message: JobMessage | None = None,
+        after: int = FIRST_CHECK,
+        left: float = 180.0,
+        sent_at: int = SENT_AT,
+        job_id: str = "job-1",
+    ) -> JobCheck:
+        """Check a job so many seconds after its upload."""
+        self.amazon.answer = answer
+        message = message or JobMessage(job_id, AUDIENCE, sent_at, members)
+        self.now = message.sent_at / 1000 + after
+        return self.tracker().check(message, deadline=self.monotonic.now + left)
+
+    def check_again(self, answer: JobReport | Exception, *, after: int) -> JobCheck:
+        """Check the job that the job queue holds."""
+        ((body, _),) = self.jobs.kept
+        self.jobs.kept.clear()
+        return self.check(answer, message=JobMessage.from_body(json.dumps(body)), after=after)
+
+    def parked(self) -> list[tuple[str, str, list[str]]]:
+        """Reason, action and identities of each dead letter."""
+        return [
+            (
+                body["failure"]["reason"],
+                change.record["action"],
+                sorted(identity["email"] for identity in change.record["hashedPII"]),
+            )
+            for body, _ in self.dead_letters.kept
+            for change in ChangeMessage.from_body(json.dumps(body)).changes
+        ]
+
+    def repeated(self) -> list[tuple[str, list[str]]]:
+        """Action and identities of each change that is sent once more."""
+        messages = [ChangeMessage.from_body(json.dumps(body)) for body, _ in self.changes.kept]
+        assert all(message.history.is_replay for message in messages), "they were counted before"
+        return [
+            (change.record["action"], sorted(identity["email"] for identity in change.record["hashedPII"]))
+            for message in messages
+            for change in message.changes
+        ]
+
+    def cost(self, act: Callable[[], object]) -> tuple[int, int]:
+        """Rows that are asked for, and written."""
+        reads, writes = self.rows.reads, self.rows.writes
+        act()
+        return self.rows.reads - reads, self.rows.writes - writes
+
+    def _sleep(self, seconds: float) -> None:
+        self.monotonic.now += seconds
+
+
+@pytest.fixture
+def harness() -> JobHarness:
+    return JobHarness()
+
+
+WELL, FAILED, PENDING = JobReport("SUCCEEDED"), JobReport("FAILED"), JobReport("PENDING")
+UNKNOWN = NotFound("404", status=404)
+
+
+def rejecting(*members: str) -> JobReport:
+    return JobReport("SUCCEEDED", rejected=dict.fromkeys(members, "consent denied"))
+
+
+# Ended well, in time
+
+
+@pytest.mark.parametrize("after", [FIRST_CHECK, int(IN_TIME)])
+def test_a_job_that_ended_well_in_time_costs_no_read_and_no_write(harness: JobHarness, after: int) -> None:
+    members = [
+        *harness.upload(enter(1)),
+        *harness.upload(enter(1, member="m2")),
+        *harness.upload(leave(2, member="m2")),
+    ]
+    assert len(members) == 3
+    assert harness.cost(lambda: harness.check(WELL, *members, after=after)) == (0, 0)
+    assert (harness.changes.kept, harness.jobs.kept, harness.dead_letters.kept) == ([], [], [])
+
+
+def test_a_large_job_that_ended_well_in_time_costs_nothing_either(harness: JobHarness) -> None:
+    version = version_text(enter(1).version)
+    members = [JobMember(f"m{number}", version, removes=False) for number in range(6_000)]
+    assert harness.cost(lambda: harness.check(WELL, *members)) == (0, 0)
+
+
+def test_of_a_job_that_rejected_some_records_only_the_rows_of_these_are_read(harness: JobHarness) -> None:
+    version = version_text(enter(1).version)
+    members = [JobMember(f"m{number}", version, removes=False) for number in range(6_000)]
+    assert harness.cost(lambda: harness.check(rejecting("m7", "m9"), *members)) == (2, 0)
+
+
+def test_a_job_that_ended_well_has_ended(harness: JobHarness) -> None:
+    result = harness.check(WELL, *harness.upload(enter(1)))
+    assert (result.outcome, result.parked, result.repeated, result.erased) == ("ended", 0, 0, 0)
+
+
+# Rejected records
+
+
+def test_a_record_that_the_job_rejected_is_parked_with_amazons_reason_and_can_be_redriven(harness: JobHarness) -> None:
+    members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, name, member=name))]
+    result = harness.check(rejecting("m2"), *members)
+    ((dead_letter, _),) = harness.dead_letters.kept
+    assert (result.parked, result.counted) == (1, 1)
+    failure = dead_letter["failure"]
+    assert (failure["reason"], failure["detail"], failure["requestId"]) == ("job_rejected", "consent denied", "job-1")
+    assert failure["firstAt"] == SENT_AT
     (change,) = ChangeMessage.from_body(json.dumps(dead_letter)).changes
-    assert change.record["externalUserId"] == "m2"
+    assert change == enter(5, "m2", member="m2")
 
 
-def test_a_member_who_has_changed_since_is_not_parked() -> None:
-    dead_letters = Queue()
-    report = JobReport("SUCCEEDED", rejected={"m1": "no", "m2": "no"})
-    assert check(report, table=Table(changed=("m1",)), dead_letters=dead_letters).parked == 1
+@pytest.mark.parametrize("newer", [enter(6, "b"), leave(6)], ids=["enter", "exit"])
+def test_an_enter_that_a_newer_change_has_made_moot_is_not_parked(harness: JobHarness, newer: MembershipChange) -> None:
+    members = harness.upload(enter(5))
+    harness.upload(newer)
+    assert harness.check(rejecting("m1"), *members).parked == 0
 
 
-def test_a_job_that_failed_as_a_whole_parks_all_its_members() -> None:
-    dead_letters = Queue()
-    assert check(JobReport("FAILED"), dead_letters=dead_letters).parked == 3
-    assert {each["failure"]["reason"] for each, _ in dead_letters.kept} == {"job_failed"}
+def test_a_change_is_not_parked_because_an_older_one_was_rejected_within_the_same_second(harness: JobHarness) -> None:
+    older = harness.upload(enter(5))
+    newer = harness.upload(change("m1", 5, "b", message_id="z"))
+    assert harness.check(rejecting("m1"), *older).parked == 0
+    assert harness.check(rejecting("m1"), *newer).parked == 1
+    assert harness.parked() == [("job_rejected", "CREATE", ["a", "b"])]
+
+
+@pytest.mark.parametrize("answer", [FAILED, rejecting("m1")], ids=["failed", "rejected"])
+@pytest.mark.parametrize("exit_", [leave(6), notice(6)], ids=["exit", "deletion notice"])
+def test_a_removal_that_took_no_effect_is_parked_with_everything_that_another_attempt_needs(
+    harness: JobHarness, answer: JobReport, exit_: MembershipChange
+) -> None:
+    harness.upload(enter(4, "a"))
+    harness.upload(enter(5, "b"))
+    result = harness.check(answer, *harness.upload(exit_))
+    assert (result.parked, result.erased) == (1, 0)
+    ((_, action, names),) = harness.parked()
+    assert (action, names) == ("DELETE", ["a", "b"])
+    assert harness.names() == {"a", "b"}, "the row keeps them, too"
+
+
+def test_a_removal_is_not_moot_although_the_member_has_entered_again(harness: JobHarness) -> None:
+    harness.upload(enter(4, "old"))
+    removal = harness.upload(leave(5))
+    harness.upload(enter(6, "new"))
+    assert harness.check(rejecting("m1"), *removal).parked == 1
+    assert harness.parked() == [("job_rejected", "DELETE", ["old"])]
+
+
+def test_a_removal_is_moot_once_a_newer_exit_removes_the_same(harness: JobHarness) -> None:
+    harness.upload(enter(4, "a"))
+    removal = harness.upload(leave(5))
+    harness.upload(leave(6))
+    assert harness.check(rejecting("m1"), *removal).parked == 0
+
+
+def test_a_removal_before_an_enter_that_was_rejected_is_parked_and_the_enter_is_not(harness: JobHarness) -> None:
+    harness.upload(enter(4, "old"))
+    removal, entered = harness.upload(leave(5), enter(6, "new"))
+    assert (removal.removes, entered.removes) == (True, False)
+    assert harness.check(rejecting("m1"), removal).parked == 1
+    assert harness.parked() == [("job_rejected", "DELETE", ["old"])]
+
+
+def test_a_replay_that_is_rejected_is_parked_and_not_counted_again(harness: JobHarness) -> None:
+    result = harness.check(rejecting("m1"), *harness.upload(enter(5), is_replay=True))
+    assert (result.parked, result.counted) == (1, 0)
+
+
+def test_a_member_without_a_row_is_left_alone(harness: JobHarness) -> None:
+    unknown = JobMember("m9", version_text(enter(5).version), removes=False)
+    assert harness.check(rejecting("m9"), unknown).parked == 0
+
+
+# Failed jobs
+
+
+def test_a_job_that_failed_as_a_whole_parks_all_its_members(harness: JobHarness) -> None:
+    members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, member=name))]
+    assert harness.check(FAILED, *members).parked == 3
+    assert {reason for reason, _, _ in harness.parked()} == {"job_failed"}
 
 
 @pytest.mark.parametrize(
     ("named", "reasons"),
     [
-        pytest.param("m2", ["job_rejected", "job_failed", "job_failed"], id="a member of this message"),
+        pytest.param("m2", ["job_failed", "job_failed", "job_rejected"], id="a member of this message"),
         pytest.param("m9", ["job_failed"] * 3, id="a member of another message"),
     ],
 )
-def test_a_failed_job_that_names_some_records_has_applied_no_others_either(named: str, reasons: list[str]) -> None:
-    dead_letters = Queue()
-    assert check(JobReport("FAILED", rejected={named: "no"}), dead_letters=dead_letters).parked == 3
-    assert sorted(each["failure"]["reason"] for each, _ in dead_letters.kept) == sorted(reasons)
+def test_a_failed_job_that_names_some_records_has_applied_no_others_either(
+    harness: JobHarness, named: str, reasons: list[str]
+) -> None:
+    members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, member=name))]
+    assert harness.check(JobReport("FAILED", rejected={named: "no"}), *members).parked == 3
+    assert sorted(reason for reason, _, _ in harness.parked()) == reasons
+
+
+# Jobs without an end
 
 
 @pytest.mark.parametrize(("checks", "pause"), [(0, 60), (1, 120), (3, 480), (4, 900), (50, 900), (10_000, 900)])
-def test_a_pending_job_is_checked_again_after_growing_pauses(checks: int, pause: float) -> None:
-    jobs = Queue()
-    result = check(JobReport("PENDING"), jobs=jobs, message=replace(JOB, checks=checks))
-    ((body, delay),) = jobs.kept
+def test_a_pending_job_is_checked_again_after_growing_pauses(harness: JobHarness, checks: int, pause: float) -> None:
+    message = JobMessage("job-1", AUDIENCE, SENT_AT, tuple(harness.upload(enter(5), is_replay=True)), checks)
+    result = harness.check(PENDING, message=message)
+    ((body, delay),) = harness.jobs.kept
     assert (result.outcome, delay) == ("waiting", pause)
-    assert JobMessage.from_body(json.dumps(body)) == replace(JOB, checks=checks + 1)
+    assert JobMessage.from_body(json.dumps(body)) == replace(message, checks=checks + 1, is_late=True)
 
 
-def test_a_job_in_an_unknown_state_is_checked_until_it_is_given_up() -> None:
-    jobs = Queue()
-    assert check(JobReport("THINKING"), jobs=jobs).outcome == "waiting"
-    assert check(JobReport("THINKING"), later=MAX_AGE + 1).outcome == "given_up"
+def test_a_job_in_an_unknown_state_is_checked_until_it_is_given_up(harness: JobHarness) -> None:
+    members = harness.upload(enter(5))
+    assert harness.check(JobReport("THINKING"), *members).outcome == "waiting"
+    assert harness.check(JobReport("THINKING"), *members, after=MAX_AGE + 1).outcome == "given_up"
 
 
-def test_a_job_that_amazon_refuses_to_show_is_given_up_too() -> None:
-    for refusal in (ServiceUnavailable("503"), RequestRejected("403", status=403)):
-        with pytest.raises(type(refusal)):
-            check(refusal)
-        assert check(refusal, later=MAX_AGE + 1).outcome == "given_up"
+@pytest.mark.parametrize("refusal", [ServiceUnavailable("503"), RequestRejected("403", status=403)])
+def test_a_job_that_amazon_refuses_to_show_is_given_up_too(harness: JobHarness, refusal: Exception) -> None:
+    members = harness.upload(enter(5))
+    with pytest.raises(type(refusal)):
+        harness.check(refusal, *members)
+    assert harness.check(refusal, *members, after=MAX_AGE + 1).outcome == "given_up"
 
 
-def test_a_job_that_amazon_does_not_know_is_not_checked_again() -> None:
-    assert check(NotFound("404", status=404)).outcome == "unknown"
+def test_a_job_that_amazon_does_not_know_is_not_checked_again(harness: JobHarness) -> None:
+    assert harness.check(UNKNOWN, *harness.upload(enter(5))).outcome == "unknown"
+    assert (harness.jobs.kept, harness.parked()) == ([], [])
 
 
 @pytest.mark.parametrize(
-    ("answer", "jobs", "dead_letters"),
+    ("answer", "after", "outcome"),
     [
-        pytest.param(ServiceUnavailable("503"), Queue(), Queue(), id="Amazon is down"),
-        pytest.param(JobReport("PENDING"), Queue(down=True), Queue(), id="the job queue is down"),
-        pytest.param(JobReport("FAILED"), Queue(), Queue(down=True), id="the dead letters are down"),
+        pytest.param(UNKNOWN, FIRST_CHECK, "unknown", id="Amazon does not know the job"),
+        pytest.param(ServiceUnavailable("503"), MAX_AGE + 1, "given_up", id="Amazon has never answered"),
+        pytest.param(PENDING, MAX_AGE + 1, "given_up", id="it has never ended"),
+    ],
+)
+def test_a_deletion_whose_job_is_not_known_to_have_ended_well_is_parked_and_erases_nothing(
+    harness: JobHarness, answer: JobReport | Exception, after: int, outcome: str
+) -> None:
+    harness.upload(enter(4, "a"))
+    result = harness.check(answer, *harness.upload(notice(5)), after=after)
+    assert (result.outcome, result.parked, result.erased) == (outcome, 1, 0)
+    ((_, action, names),) = harness.parked()
+    assert (action, names) == ("DELETE", ["a"])
+    assert harness.names() == {"a"}
+
+
+# Late jobs
+
+
+def test_the_rows_of_a_late_jobs_enters_are_marked_until_it_has_ended(harness: JobHarness) -> None:
+    members = [*harness.upload(enter(5)), *harness.upload(enter(5, member="m2"))]
+    assert harness.check(PENDING, *members).outcome == "waiting"
+    assert [harness.state(member).late_jobs for member in ("m1", "m2")] == [("job-1",)] * 2
+    assert harness.cost(lambda: harness.check_again(PENDING, after=2000)) == (0, 0), "they are marked once"
+    assert harness.check_again(WELL, after=3000).outcome == "ended"
+    assert [harness.state(member).late_jobs for member in ("m1", "m2")] == [()] * 2
+
+
+@pytest.mark.parametrize("end", [FAILED, rejecting("m1"), UNKNOWN], ids=["failed", "rejected", "unknown"])
+def test_a_mark_is_removed_however_the_job_ends(harness: JobHarness, end: JobReport | Exception) -> None:
+    harness.check(PENDING, *harness.upload(enter(5)))
+    harness.check_again(end, after=2000)
+    assert harness.state().late_jobs == ()
+
+
+def test_a_mark_is_removed_when_the_job_is_given_up(harness: JobHarness) -> None:
+    harness.check(PENDING, *harness.upload(enter(5)))
+    assert harness.check_again(PENDING, after=MAX_AGE + 1).outcome == "given_up"
+    assert harness.state().late_jobs == ()
+
+
+def test_a_mark_is_removed_although_the_job_queue_failed_when_it_was_set(harness: JobHarness) -> None:
+    members = harness.upload(enter(5))
+    harness.jobs.down = True
+    with pytest.raises(Unavailable):
+        harness.check(PENDING, *members)
+    harness.jobs.down = False
+    harness.check(WELL, *members, after=FIRST_CHECK + 400)  # the same message comes back
+    assert harness.state().late_jobs == ()
+
+
+def test_a_removal_is_not_marked(harness: JobHarness) -> None:
+    harness.upload(enter(4))
+    removal = harness.upload(leave(5))
+    assert harness.cost(lambda: harness.check(PENDING, *removal)) == (0, 0)
+
+
+def test_marks_of_several_jobs_do_not_affect_each_other(harness: JobHarness) -> None:
+    first, second = harness.upload(enter(5)), harness.upload(enter(6, "b"))
+    harness.check(PENDING, *first, job_id="job-1")
+    waiting = harness.jobs.take()
+    harness.check(PENDING, *second, job_id="job-2")
+    assert harness.state().late_jobs == ("job-1", "job-2")
+    harness.check(WELL, message=JobMessage.from_body(json.dumps(waiting[0])), after=2000)
+    assert harness.state().late_jobs == ("job-2",)
+
+
+@pytest.mark.parametrize("end", [WELL, UNKNOWN], ids=["ended", "unknown"])
+def test_after_a_late_enter_the_exit_that_came_meanwhile_is_sent_once_more(
+    harness: JobHarness, end: JobReport | Exception
+) -> None:
+    harness.check(PENDING, *harness.upload(enter(5, "a")))
+    harness.upload(leave(6))
+    result = harness.check_again(end, after=2400)
+    assert (result.repeated, harness.repeated()) == (1, [("DELETE", ["a"])])
+
+
+def test_after_a_late_removal_the_enter_that_came_meanwhile_is_sent_once_more(harness: JobHarness) -> None:
+    harness.upload(enter(4, "a"))
+    harness.check(PENDING, *harness.upload(leave(5)))
+    harness.upload(enter(6, "a"))
+    result = harness.check_again(WELL, after=2400)
+    assert (result.repeated, harness.repeated()) == (1, [("CREATE", ["a"])])
+
+
+def test_after_a_late_enter_of_an_earlier_life_that_life_is_removed_once_more(harness: JobHarness) -> None:
+    harness.check(PENDING, *harness.upload(enter(5, "old")))
+    harness.upload(leave(6))
+    harness.upload(enter(7, "new"))
+    harness.check_again(WELL, after=2400)
+    assert harness.repeated() == [("DELETE", ["old"])]
+
+
+@pytest.mark.parametrize("newest", [enter(6, "b"), None], ids=["another enter", "nothing"])
+def test_a_late_enter_that_nothing_contradicts_is_not_repeated(
+    harness: JobHarness, newest: MembershipChange | None
+) -> None:
+    harness.check(PENDING, *harness.upload(enter(5, "a")))
+    if newest:
+        harness.upload(newest)
+    assert harness.check_again(WELL, after=2400).repeated == 0
+
+
+@pytest.mark.parametrize("end", [FAILED, rejecting("m1")], ids=["failed", "rejected"])
+def test_a_late_enter_that_took_no_effect_is_not_repeated(harness: JobHarness, end: JobReport) -> None:
+    harness.check(PENDING, *harness.upload(enter(5, "a")))
+    harness.upload(leave(6))
+    result = harness.check_again(end, after=2400)
+    assert (result.repeated, result.parked) == (0, 0)
+
+
+def test_a_job_that_was_first_checked_too_late_may_have_been_late(harness: JobHarness) -> None:
+    members = harness.upload(enter(5, "a"))
+    harness.upload(leave(6))
+    assert harness.check(WELL, *members, after=int(IN_TIME) + 1).repeated == 1
+
+
+def test_a_repetition_is_not_sent_before_it_is_stored(harness: JobHarness) -> None:
+    harness.check(PENDING, *harness.upload(enter(5, "a")))
+    harness.upload(leave(6))
+    waiting = JobMessage.from_body(json.dumps(harness.jobs.take()[0]))
+    harness.changes.down = True
+    with pytest.raises(Unavailable):
+        harness.check(WELL, message=waiting, after=2400)
+    assert harness.state().late_jobs == ("job-1",), "the message comes back, and finds everything as it was"
+    harness.changes.down = False
+    assert harness.check(WELL, message=waiting, after=2400).repeated == 1
+
+
+# What is erased
+
+
+def test_a_removal_that_ended_well_erases_what_a_deletion_notice_concerns(harness: JobHarness) -> None:
+    harness.upload(enter(4, "a"))
+    harness.now += IN_TIME
+    result = harness.check(WELL, *harness.upload(notice(5)), sent_at=SENT_AT + 2_000_000)
+    assert (result.erased, harness.names()) == (1, set())
+    assert harness.state().version == notice(5).version, "the row goes on deciding what is newest"
+
+
+def test_a_plain_exit_erases_nothing(harness: JobHarness) -> None:
+    harness.upload(enter(4, "a"))
+    removal = harness.upload(leave(5))
+    assert harness.cost(lambda: harness.check(WELL, *removal)) == (0, 0)
+    assert harness.names() == {"a"}
+
+
+def test_the_identities_of_a_newer_life_are_not_erased(harness: JobHarness) -> None:
+    harness.upload(enter(4, "old"))
+    removal = harness.upload(notice(5))
+    harness.upload(enter(6, "new"))
+    assert harness.check(WELL, *removal).erased == 1
+    assert harness.names() == {"new"}
+
+
+def test_a_removal_erases_only_what_it_has_removed(harness: JobHarness) -> None:
+    harness.upload(enter(4, "old"))
+    first = harness.upload(notice(5))
+    harness.upload(enter(6, "new"))
+    second = harness.upload(notice(7))
+    harness.check(WELL, *first, job_id="job-1")
+    assert "new" in harness.names(), "its removal has not ended yet"
+    assert harness.check(FAILED, *second, job_id="job-2").parked == 1
+    assert harness.parked() == [("job_failed", "DELETE", ["new"])]
+
+
+def test_a_removal_before_an_enter_erases_only_what_it_has_removed(harness: JobHarness) -> None:
+    harness.deliver(enter(1, "old"), enter(3, "kept"))
+    removal, _ = harness.deliver(notice(2), enter(5, "new"))
+    last = harness.deliver(notice(7))
+    assert [removal.members[0].erases, last[0].members[0].erases] == [True, True]
+    harness.check(WELL, message=removal)
+    assert {"kept", "new"} <= harness.names(), "their removal has not ended yet"
+    harness.check(WELL, message=last[0])
+    assert harness.names() == set()
+
+
+def test_of_a_removal_in_several_records_one_does_not_erase_what_another_one_has_to_remove(harness: JobHarness) -> None:
+    names = [f"e{number:03}" for number in range(MAX_IDENTITIES + 30)]
+    for at, name in enumerate(names):
+        harness.upload(enter(at + 1, name))
+    harness.now += 2_000
+    first, second = harness.deliver(notice(1_000))
+    harness.check(WELL, message=first)
+    assert harness.check(FAILED, message=second).parked == 1
+    ((_, _, parked),) = harness.parked()
+    assert set(names[:30]) <= set(parked), "those named first are in the second record"
+
+
+def test_a_deletion_goes_through_all_steps_of_delivery_and_tracking(harness: JobHarness) -> None:
+    harness.deliver(enter(4, "a"))
+    (message,) = harness.deliver(notice(5))
+    (member,) = message.members
+    assert (member.removes, member.erases, member.is_replay) == (True, True, False)
+    assert harness.check(WELL, message=message).erased == 1
+    assert harness.names() == set()
+
+
+def test_a_deletion_soon_after_an_enter_erases_with_its_repetition(harness: JobHarness) -> None:
+    (entered,) = harness.deliver(enter(4, "a"), passes=60)
+    (message,) = harness.deliver(notice(5), passes=900)
+    assert message.members[0].erases is False, "the enter may take effect after it"
+    harness.check(WELL, message=entered)
+    assert harness.check(WELL, message=message).erased == 0
+    erasing: list[JobMember] = []
+    while not erasing:  # a repetition that may be too early has another one
+        (body,) = harness.changes.take()
+        (message,) = harness.deliver_body(json.dumps(body), passes=900)
+        erasing = [member for member in message.members if member.erases]
+    assert all(member.is_replay for member in erasing)
+    assert harness.check(WELL, message=message).erased == 1
+    assert (harness.names(), harness.changes.kept) == (set(), [])
+
+
+@pytest.mark.parametrize("answer", [FAILED, rejecting("m1")], ids=["failed", "rejected"])
+def test_a_removal_that_took_no_effect_erases_nothing(harness: JobHarness, answer: JobReport) -> None:
+    harness.upload(enter(4, "a"))
+    assert harness.check(answer, *harness.upload(notice(5))).erased == 0
+    assert harness.names() == {"a"}
+
+
+def test_nothing_is_erased_that_a_late_job_may_bring_back_and_its_end_removes_it_once_more(harness: JobHarness) -> None:
+    harness.check(PENDING, *harness.upload(enter(4, "a")), job_id="job-1")
+    late = JobMessage.from_body(json.dumps(harness.jobs.take()[0]))
+    assert harness.check(WELL, *harness.upload(notice(5)), job_id="job-2").erased == 0
+    assert harness.names() == {"a"}
+    harness.check(WELL, message=late, after=2400)
+    assert harness.repeated() == [("DELETE", ["a"])], "and the job of this repetition erases"
+    assert harness.state().must_erase
+    erasing = [JobMember("m1", version_text(notice(5).version), removes=True, erases=True, is_replay=True)]
+    assert harness.check(WELL, *erasing, job_id="job-3").erased == 1
+    assert harness.names() == set()
+
+
+def test_a_removal_whose_own_job_is_late_erases_at_its_end(harness: JobHarness) -> None:
+    harness.upload(enter(4, "a"))
+    assert harness.check(PENDING, *harness.upload(notice(5))).erased == 0
+    assert harness.names() == {"a"}
+    assert harness.check_again(WELL, after=2400).erased == 1
+    assert harness.names() == set()
+
+
+# Errors, and rows that others write
+
+
+@pytest.mark.parametrize(
+    ("answer", "break_"),
+    [
+        pytest.param(ServiceUnavailable("503"), lambda _: None, id="Amazon is down"),
+        pytest.param(PENDING, lambda harness: setattr(harness.jobs, "down", True), id="the job queue is down"),
+        pytest.param(FAILED, lambda harness: setattr(harness.dead_letters, "down", True), id="dead letters are down"),
+        pytest.param(FAILED, lambda harness: setattr(harness.rows, "batch_get_item", _throttled), id="no reads"),
+        pytest.param(
+            PENDING, lambda harness: setattr(harness.rows, "batch_execute_statement", _throttled), id="no writes"
+        ),
     ],
 )
 def test_after_a_transient_error_the_message_stays_in_the_queue(
-    answer: JobReport | Exception, jobs: Queue, dead_letters: Queue
+    harness: JobHarness, answer: JobReport | Exception, break_: Callable[[JobHarness], None]
 ) -> None:
+    members = harness.upload(enter(5))
+    break_(harness)
     with pytest.raises((ServiceUnavailable, Unavailable)):
-        check(answer, jobs=jobs, dead_letters=dead_letters)
+        harness.check(answer, *members)
+    assert (harness.jobs.kept, harness.dead_letters.kept, harness.changes.kept) == ([], [], [])
 
 
-def test_members_that_do_not_fit_into_one_message_fill_several() -> None:
-    members = [f"{'m' * 120}{number:05d}" for number in range(6000)]
-    bodies = job_messages("job-1", "1", members, SENT_AT)
-    assert max(len(body) for body in bodies) <= MAX_MESSAGE_BYTES + 1000
-    assert [member for body in bodies for member in JobMessage.from_body(body).members] == members
+def _throttled(**_: object) -> dict[str, Any]:
+    raise Unavailable("throttled")
 
 
-def test_members_whose_change_was_a_replay_get_messages_of_their_own() -> None:
-    bodies = job_messages("job-1", "1", ["m1", "m2", "m3"], SENT_AT, replays={("1", "m2"), ("2", "m3")})
-    messages = [JobMessage.from_body(body) for body in bodies]
-    assert [(message.members, message.is_replay) for message in messages] == [(("m1", "m3"), False), (("m2",), True)]
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_row_that_changes_meanwhile_is_read_again(harness: JobHarness, times: int) -> None:
+    members = [*harness.upload(enter(5)), *harness.upload(enter(5, member="m2"))]
+    write, left = harness.table.write, [times]
+
+    def overtaken(states: Sequence[MemberState], *options: Any) -> list[MemberState | TransientError]:
+        if left[0]:
+            left[0] -= 1
+            write([replace(harness.state(), entered=left[0])])  # a worker is faster
+        return write(states, *options)
+
+    harness.table.write = overtaken  # type: ignore[assignment,method-assign]
+    harness.check(PENDING, *members)
+    assert [harness.state(member).late_jobs for member in ("m1", "m2")] == [("job-1",)] * 2
 
 
-def test_a_message_of_the_previous_version_is_read() -> None:
-    old = {"v": 1, "jobId": "job-1", "audienceId": JOB.audience_id, "sentAt": SENT_AT, "members": ["m1", "m2", "m3"]}
-    assert JobMessage.from_body(json.dumps(old)) == JOB
+def test_no_job_is_checked_without_time_to_act_on_the_answer(harness: JobHarness) -> None:
+    with pytest.raises(TransientError) as refused:
+        harness.check(PENDING, *harness.upload(enter(5)), left=MIN_TIME_PER_CHECK - 1)
+    assert (refused.value.reason, harness.jobs.kept) == ("out_of_time", [])
 
 
-def test_the_message_of_a_replay_stays_one_when_its_job_is_checked_again() -> None:
-    jobs = Queue()
-    check(JobReport("PENDING"), jobs=jobs, message=replace(JOB, is_replay=True))
-    assert JobMessage.from_body(json.dumps(jobs.kept[0][0])).is_replay is True
+# Without the table
 
 
 @pytest.mark.parametrize(
     ("report", "untracked"),
     [
-        pytest.param(JobReport("SUCCEEDED"), 0, id="none rejected"),
-        pytest.param(
-            JobReport("SUCCEEDED", rejected={"m2": "no", "m9": "no"}), 1, id="a member of this message rejected"
-        ),
+        pytest.param(WELL, 0, id="none rejected"),
+        pytest.param(rejecting("m2", "m9"), 1, id="a member of this message rejected"),
         pytest.param(JobReport("FAILED", rejected={"m2": "no"}), 3, id="the job failed"),
     ],
 )
-def test_without_the_table_rejected_records_are_counted_and_not_parked(report: JobReport, untracked: int) -> None:
-    dead_letters = Queue()
-    result = check(report, guarded=False, dead_letters=dead_letters)
+def test_without_the_table_rejected_records_are_counted_and_not_parked(
+    harness: JobHarness, report: JobReport, untracked: int
+) -> None:
+    members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, member=name))]
+    harness.guarded = False
+    result = harness.check(report, *members, after=2400)
     assert (result.outcome, result.parked, result.untracked) == ("ended", 0, untracked)
-    assert dead_letters.kept == []
+    assert (harness.dead_letters.kept, harness.changes.kept) == ([], [])
 
 
-def test_no_job_is_checked_without_time_to_act_on_the_answer() -> None:
-    jobs = Queue()
-    with pytest.raises(TransientError) as refused:
-        check(JobReport("PENDING"), jobs=jobs, left=MIN_TIME_PER_CHECK - 1)
-    assert (refused.value.reason, jobs.kept) == ("out_of_time", [])
+def test_without_the_table_a_late_job_is_checked_again_and_nothing_is_marked(harness: JobHarness) -> None:
+    members = harness.upload(enter(5))
+    harness.guarded = False
+    assert harness.cost(lambda: harness.check(PENDING, *members)) == (0, 0)
+    assert len(harness.jobs.kept) == 1
 
 
-MANY = replace(JOB, members=tuple(f"m{number}" for number in range(605)))
+# Large jobs
 
 
 @dataclass
@@ -248,44 +763,83 @@ class SlowQueue(Queue):
     def send(
         self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
     ) -> None:
-        self.clock.now += self.seconds
+        self.clock.now += self.seconds if bodies else 0.0
         super().send(bodies, deadline=deadline, delay=delay, attributes=attributes)
 
 
-def members_in(dead_letters: Queue) -> list[str]:
-    return [each["changes"][0]["record"]["externalUserId"] for each, _ in dead_letters.kept]
+MANY = [f"m{number}" for number in range(605)]
 
 
-def test_dead_letters_that_take_longer_than_one_invocation_are_sent_in_several_and_each_once() -> None:
-    monotonic = ManualClock()
-    dead_letters, jobs = SlowQueue(clock=monotonic, seconds=9.0), Queue()
-    clock = Clock(lambda: SENT_AT / 1000, monotonic)
-    tracker = JobTracker(Amazon(JobReport("FAILED")), Table(), jobs, dead_letters, clock)
-    outcomes: list[str] = []
-    message, parked = MANY, 0
+def members_in(queue: Queue) -> list[str]:
+    return [change["record"]["externalUserId"] for body, _ in queue.kept for change in body["changes"]]
+
+
+def test_dead_letters_that_take_longer_than_one_invocation_are_sent_in_several_and_each_once(
+    harness: JobHarness,
+) -> None:
+    members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
+    harness.dead_letters = dead_letters = SlowQueue(clock=harness.monotonic, seconds=9.0)
+    message, parked, outcomes = JobMessage("job-1", AUDIENCE, SENT_AT, tuple(members)), 0, list[str]()
     while outcomes[-1:] != ["ended"]:
-        deadline = monotonic.now + 180
-        result = tracker.check(message, deadline=deadline)
-        assert monotonic.now <= deadline - RESERVE + dead_letters.seconds, "there is time left to requeue the others"
+        assert len(outcomes) < 10, "there is no end"
+        deadline = harness.monotonic.now + 180
+        result = harness.check(FAILED, message=message)
+        assert harness.monotonic.now <= deadline - RESERVE + dead_letters.seconds, "there is time to requeue the others"
         outcomes.append(result.outcome)
         parked += result.parked
         if result.outcome == "unfinished":
-            message = JobMessage.from_body(json.dumps(jobs.kept[-1][0]))
-    assert len(outcomes) == 4
+            message = JobMessage.from_body(json.dumps(harness.jobs.take()[0]))
+    assert len(outcomes) > 1
     assert set(outcomes[:-1]) == {"unfinished"}
-    assert len(jobs.kept) == len(outcomes) - 1
-    assert members_in(dead_letters) == list(MANY.members)
-    assert parked == len(MANY.members)
+    assert members_in(dead_letters) == MANY
+    assert parked == len(MANY)
 
 
-def test_when_some_dead_letters_cannot_be_sent_they_are_sent_later_and_none_twice() -> None:
-    dead_letters, jobs = Queue(room=3 * PARKED_AT_ONCE + 5), Queue()
-    result = check(JobReport("FAILED"), message=MANY, dead_letters=dead_letters, jobs=jobs)
-    ((body, delay),) = jobs.kept
+def test_when_some_dead_letters_cannot_be_sent_they_are_sent_later_and_none_twice(harness: JobHarness) -> None:
+    members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
+    harness.dead_letters.room = 3 * PARKED_AT_ONCE + 5
+    result = harness.check(FAILED, *members)
+    ((_, delay),) = harness.jobs.kept
     assert (result.outcome, result.parked, delay) == ("unfinished", 3 * PARKED_AT_ONCE, 60)
-    dead_letters.room = float("inf")
-    check(JobReport("FAILED"), message=JobMessage.from_body(json.dumps(body)), dead_letters=dead_letters, jobs=jobs)
-    assert members_in(dead_letters) == list(MANY.members)
+    harness.dead_letters.room = float("inf")
+    harness.check_again(FAILED, after=1000)
+    assert members_in(harness.dead_letters) == MANY
+
+
+def test_repetitions_and_marks_of_a_large_job_are_made_in_pieces_when_time_runs_out(harness: JobHarness) -> None:
+    members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
+    assert harness.check(PENDING, *members).outcome == "waiting"
+    assert {harness.state(member).late_jobs for member in MANY} == {("job-1",)}
+    for member in MANY:
+        harness.upload(leave(6, member=member))
+    harness.changes = SlowQueue(clock=harness.monotonic, seconds=100.0)
+    outcomes, repeated = list[str](), 0
+    while outcomes[-1:] != ["ended"]:
+        assert len(outcomes) < 10, "there is no end"
+        result = harness.check_again(WELL, after=2400)
+        outcomes.append(result.outcome)
+        repeated += result.repeated
+    assert len(outcomes) > 1
+    assert repeated == len(MANY)
+    assert sorted(members_in(harness.changes)) == sorted(MANY)
+    assert {harness.state(member).late_jobs for member in MANY} == {()}
+
+
+def test_a_large_job_reads_its_rows_in_few_requests(harness: JobHarness) -> None:
+    requests = []
+    get = harness.rows.batch_get_item
+    members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
+
+    def counted(**request: Any) -> dict[str, Any]:
+        requests.append(request)
+        return get(**request)
+
+    harness.rows.batch_get_item = counted  # type: ignore[method-assign]
+    harness.check(WELL, *members, after=2400)
+    assert len(requests) <= 2 * -(-len(MANY) // MEMBERS_AT_ONCE)
+
+
+# Messages do not multiply
 
 
 @dataclass
@@ -301,33 +855,34 @@ class HangingAmazon:
         self.clock.now += 30.0 if hangs else 0.3
         if hangs:
             raise OutcomeUnknown("no answer")
-        return JobReport("PENDING")
+        return PENDING
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 1.0])
-def test_job_messages_do_not_multiply_however_many_requests_hang(share: float) -> None:
-    clock, chance, jobs = ManualClock(), random.Random(3), Queue()
-    tracker = JobTracker(
-        HangingAmazon(clock, chance, share), Table(), jobs, Queue(), Clock(lambda: SENT_AT / 1000, clock)
-    )
-    messages = [replace(JOB, job_id=f"job-{number}") for number in range(100)]
-    for _ in range(12):  # rounds
+def test_job_messages_do_not_multiply_however_many_requests_hang(harness: JobHarness, share: float) -> None:
+    chance = random.Random(3)
+    harness.amazon = HangingAmazon(harness.monotonic, chance, share)  # type: ignore[assignment]
+    members = tuple(harness.upload(enter(5)))
+    messages = [JobMessage(f"job-{number}", AUDIENCE, SENT_AT, members) for number in range(100)]
+    tracker = harness.tracker()
+    for _ in range(12):
         returned = []
         chance.shuffle(messages)
         for start in range(0, len(messages), 5):
-            deadline = clock.now + 180
+            deadline = harness.monotonic.now + 180
             for message in messages[start : start + 5]:
                 try:
                     tracker.check(message, deadline=deadline)
                 except TransientError:
                     returned.append(message)
-            assert clock.now < deadline, "a function that is stopped returns checked messages, too"
-        messages = returned + [JobMessage.from_body(json.dumps(body)) for body, _ in jobs.kept]
-        jobs.kept.clear()
+            assert harness.monotonic.now < deadline, "a function that is stopped returns checked messages, too"
+        messages = returned + [JobMessage.from_body(json.dumps(body)) for body in harness.jobs.take()]
     assert Counter(message.job_id for message in messages) == Counter(f"job-{number}" for number in range(100))
 
 
-@pytest.mark.parametrize("body", ["{", "[]", "{}", '{"jobId": 1}', "null", "[" * 100_000, INFINITE_TIME])
-def test_a_message_that_names_no_job_is_refused(body: str) -> None:
-    with pytest.raises(InvalidMessage):
-        JobMessage.from_body(body)
+@pytest.mark.parametrize(
+    "answer", [WELL, FAILED, UNKNOWN, rejecting("m1")], ids=["well", "failed", "unknown", "rejected"]
+)
+def test_a_job_that_has_ended_leaves_no_message(harness: JobHarness, answer: JobReport | Exception) -> None:
+    harness.check(answer, *harness.upload(enter(5)), after=2400)
+    assert harness.jobs.kept == []

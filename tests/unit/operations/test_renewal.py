@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.audience_settings import MAX_TTL, MIN_RENEWED_TTL
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
+from audience_sync.member_state import MemberState, step, touched
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import ChangeMessage
 from audience_sync.operations.renewal import (
@@ -72,7 +74,8 @@ class Queue:
 class RenewalHarness:
     """A membership table, a queue, and a clock that `sleep` moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, shards: int = 1) -> None:
+        self.sharding = Sharding(shards)
         self.table = TableModel()
         self.queue = Queue()
         self.now = NOW
@@ -82,13 +85,17 @@ class RenewalHarness:
     def write(self, *changes: MembershipChange, days: float = 0) -> None:
         """Record changes as sent to Amazon so many days ago."""
         client: Any = self.table
-        MembershipTable(client, "members", lambda: self.now - days * DAY, 900.0).record(changes)
+        table = MembershipTable(client, "members", self.sharding, Clock())
+        states, now = table.read(change.member for change in changes), int(self.now - days * DAY)
+        steps = [step(states.get(each.member), [each], now=now, effective_after=0) for each in changes]
+        sent = [each.state if each.writes else touched(each.state, now, with_removal=False) for each in steps]
+        assert all(isinstance(result, MemberState) for result in table.write(sent))
 
     def run(self, *audiences: Audience, deadline: float = LATER) -> RenewalReport:
         client: Any = self.table
         clock = Clock(lambda: self.now, self._monotonic, self._sleep)
         checkpoint = Checkpoint(client, "members", RENEWAL)
-        return Renewal(MembershipScan(client, "members"), checkpoint, self.queue, clock).run(
+        return Renewal(MembershipScan(client, "members", self.sharding), checkpoint, self.queue, clock).run(
             audiences, deadline=deadline
         )
 
@@ -199,6 +206,26 @@ def test_every_page_of_every_renewed_audience_is_read(harness: RenewalHarness) -
     assert report == RenewalReport(audiences=2, rows=10, renewed=10)
 
 
+def test_only_the_active_identities_are_sent(harness: RenewalHarness) -> None:
+    old, new = change("m1", at=1), change("m1", at=3)
+    old.record["hashedPII"], new.record["hashedPII"] = [{"email": "old"}], [{"email": "new"}]
+    harness.write(old, days=395)
+    harness.write(change("m1", at=2, exits=True), days=394)
+    harness.write(new, days=390)
+    harness.run(renewed())
+    (message,) = harness.queue.messages()
+    assert [each.record["hashedPII"] for each in message.changes] == [[{"email": "new"}]]
+
+
+def test_every_shard_is_read() -> None:
+    harness = RenewalHarness(shards=8)
+    everyone = [f"m{number:03}" for number in range(100)]
+    harness.write(*map(change, everyone), days=390)
+    report = harness.run(renewed())
+    assert sorted(harness.queue.members()) == everyone
+    assert report == RenewalReport(audiences=1, rows=100, renewed=100)
+
+
 # What stops it
 
 
@@ -263,6 +290,29 @@ def test_a_run_that_is_out_of_time_is_continued_by_the_next_ones_until_all_membe
     assert queued == [["1a", "1b"], ["1c", "2a"], ["2b", "2c"], ["1a", "1b"]]
 
 
+@pytest.mark.parametrize("page", [1, 2, 100])
+def test_runs_that_are_out_of_time_continue_within_shards_until_all_members_are_read(page: int) -> None:
+    harness = RenewalHarness(shards=4)
+    harness.table.page, harness.per_reading = page, 1.0
+    everyone = [f"m{number}" for number in range(12)]
+    harness.write(*map(change, everyone), days=390)
+    queued: list[str] = []
+    for _ in range(20):
+        (some,) = run_by_run(harness, renewed(), runs=1)
+        queued += some
+        if "audience" not in Checkpoint(harness.table, "members", RENEWAL).position():  # type: ignore[arg-type]
+            break
+    assert sorted(queued) == sorted(everyone), "each once"
+
+
+def test_a_cursor_of_before_there_were_shards_begins_the_audience_again(harness: RenewalHarness) -> None:
+    client: Any = harness.table
+    harness.write(change("m1"), change("m2"), days=390)
+    Checkpoint(client, "members", RENEWAL).save({"audience": "1", "after": "m1"})
+    harness.run(renewed())
+    assert harness.queue.members() in (["m2"], ["m1", "m2"])
+
+
 def test_an_audience_that_was_removed_meanwhile_does_not_stop_the_others(harness: RenewalHarness) -> None:
     harness.table.page = 1
     harness.per_reading = 1.0
@@ -276,6 +326,9 @@ def test_a_run_that_ends_in_time_saves_no_cursor(harness: RenewalHarness) -> Non
     before = harness.table.rows.copy()
     assert harness.run(renewed()).reason is None
     assert harness.table.rows == before
+    harness.write(change("m1"), days=390)
+    harness.run(renewed())
+    assert not any(partition.startswith("#") for partition, _ in harness.table.rows)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ class Checkpoint:
     def __init__(self, client: "DynamoDBClient", table: str, partition: str) -> None:
         self._client = client
         self._table = table
-        self._key: dict[str, Any] = {"audienceId": {"S": partition}, "externalUserId": {"S": "checkpoint"}}
+        self._key: dict[str, Any] = {"audienceShard": {"S": partition}, "externalUserId": {"S": "checkpoint"}}
 
     def time(self) -> int | None:
         """Return the time up to which the task is done, in epoch seconds; None before the first one is set."""

@@ -10,7 +10,9 @@ from botocore.config import Config
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
-def client(service: str, *, read_timeout: float, attempts: int = 2, connections: int = 10) -> Any:
+def client(
+    service: str, *, read_timeout: float, attempts: int = 2, connections: int = 10, validate: bool = True
+) -> Any:
     """Return a client of `service` for the region and credentials of the environment.
 
     Args:
@@ -18,11 +20,14 @@ def client(service: str, *, read_timeout: float, attempts: int = 2, connections:
         read_timeout: seconds to wait for an answer; a connection gets one second.
         attempts: in all; the second one is for a connection that was closed while the function was frozen.
         connections: kept open at the same time.
+        validate: whether botocore checks every parameter before it sends it. Without, batches of writes take a fifth
+            less of the processor's time.
     """
     config = Config(
         connect_timeout=1,
         read_timeout=read_timeout,
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=connections,
+        parameter_validation=validate,
     )
     return boto3.client(service, config=config)  # type: ignore[call-overload]

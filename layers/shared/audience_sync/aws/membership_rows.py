@@ -1,69 +1,112 @@
-"""The row of a member in the membership table: how a change is written into one and read back. Pure.
+"""The row of a member in the membership table: how a state is written into one and read back. Pure, and the only owner.
 
-One row a member: `version` and `change` are the newest change, `identities` everything that was ever sent for the
-member, `entered` and `exited` when an enter and an exit were last sent (epoch seconds), `expiresAt` when it expires.
+Attributes: the key (`audienceShard`, `externalUserId`), `version` of the newest change, `revision`, `entered` (epoch
+seconds at which an enter was last sent, 0 if never), `expiresAt` (epoch seconds), and `member`, which packs the rest:
+a header in JSON, and behind it every digest as 32 bytes. So a row with all eight identifiers fits one write unit.
+
+One partition key takes 1,000 writes a second: the members of an audience are spread over shards. Their number is fixed
+for the life of a table.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+import zlib
+from collections.abc import Mapping
+from typing import Any
 
-from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange, Version, canonical_json
+from audience_sync.member_state import Identity, MemberState
+from audience_sync.membership import Member, MembershipChange, Version
 
 KEEP_ACTIVE = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
-KEEP_EXIT = 30 * 86_400  # seconds; longer than any retry, queue or dead letter can hold back an older enter
+KEEP_EXIT = 40 * 86_400  # seconds; longer than any queue can hold back an older enter, and than points in time go back
+MAX_SHARDS = 64
 
-# Enters and exits are dated apart: a change of the other kind must know the date, however often this kind was sent.
-LAST_SENT = {"CREATE": "entered", "DELETE": "exited"}
+_SEPARATOR = b"\0"  # JSON never holds it
+_CODES = {  # Amazon's field name: code in the header
+    "email": "e",
+    "phone": "p",
+    "firstname": "f",
+    "lastname": "l",
+    "address": "a",
+    "city": "c",
+    "state": "s",
+    "postal": "z",
+}
+_FIELDS = {code: name for name, code in _CODES.items()}
 
 
-class Update(NamedTuple):
-    """What an UpdateItem changes, whatever its condition. `:version` is the change's own."""
+class Sharding:
+    """Where the rows of an audience's members are."""
 
-    expression: str
-    names: dict[str, str]
-    values: dict[str, Any]
+    def __init__(self, shards: int) -> None:
+        """Take their number, 1 to MAX_SHARDS."""
+        self.shards = shards
+
+    def key_of(self, member: Member) -> dict[str, Any]:
+        """Return the key of a member's row."""
+        audience_id, external_user_id = member
+        shard = zlib.crc32(external_user_id.encode()) % self.shards
+        return {"audienceShard": {"S": _name(audience_id, shard)}, "externalUserId": {"S": external_user_id}}
+
+    def partitions(self, audience_id: str) -> list[str]:
+        """Return the partition keys of an audience."""
+        return [_name(audience_id, shard) for shard in range(self.shards)]
 
 
-def record_update(change: MembershipChange, now: int, *, is_full: bool = False) -> Update:
-    """Make a change the newest of its row, sent at `now` (epoch seconds). What was sent before stays known.
+def _name(audience_id: str, shard: int) -> str:
+    return f"{audience_id}#{shard:02d}"
 
-    A row that is full begins anew, with the identities of this change.
+
+def row_of(state: MemberState, key: Mapping[str, Any], revision: int) -> dict[str, Any]:
+    """Lay out a state as its row.
+
+    Args:
+        state: the new state; its own revision is that of the row it was read from.
+        key: of the row.
+        revision: of the new row.
     """
-    expression, names, values = touch_update(change, now)
-    expression += ", version = :version, #change = :change"
-    values |= {":change": {"S": _as_text(change)}}
-    identities = sorted({canonical_json(identity) for identity in change.record["hashedPII"]})
-    if identities:
-        expression += ", identities = :identities" if is_full else " ADD identities :identities"
-        values |= {":identities": {"SS": identities}}
-    elif is_full:
-        expression += " REMOVE identities"
-    return Update(expression, names | {"#change": "change"}, values)
+    sent = max(state.entered, state.exited)
+    expires = sent + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
+    return {
+        **key,
+        "version": {"S": version_text(state.version)},
+        "revision": {"N": str(revision)},
+        "entered": {"N": str(state.entered)},
+        "expiresAt": {"N": str(expires)},
+        "member": {"B": _packed(state)},
+    }
 
 
-def touch_update(change: MembershipChange, now: int) -> Update:
-    """Record that the change of a row is sent at `now`, in epoch seconds. The row outlives the member at Amazon."""
-    expires = now + (KEEP_EXIT if change.exits else KEEP_ACTIVE)
-    return Update(
-        "SET #last_sent = :now, expiresAt = :expires",
-        {"#last_sent": LAST_SENT[change.record["action"]]},
-        {
-            ":version": {"S": version_text(change.version)},
-            ":now": {"N": str(now)},
-            ":expires": {"N": str(expires)},
-        },
+def state_from_row(row: Mapping[str, Any]) -> MemberState:
+    """Read a whole row."""
+    packed = row["member"]["B"]
+    header, _, digests = bytes(packed).partition(_SEPARATOR)
+    fields = json.loads(header)
+    known = fields["r"]
+    record: dict[str, Any] = {"externalUserId": row["externalUserId"]["S"]}
+    if "countryCode" in known:
+        record["countryCode"] = known["countryCode"]
+    record |= {"action": known["action"], "hashedPII": [], "userConsent": known.get("userConsent", {})}
+    version = version_from_text(row["version"]["S"])
+    newest = MembershipChange(
+        member_of(row)[0],
+        fields.get("c"),
+        version.at,
+        version.message_id,
+        record,
+        target_types=tuple(fields.get("t", ())),
     )
-
-
-def erase_update(change: MembershipChange) -> Update:
-    """Drop every identifier from the row of a change."""
-    bare = replace(change, record=change.record | {"hashedPII": []})
-    return Update(
-        "SET #change = :change REMOVE identities",
-        {"#change": "change"},
-        {":change": {"S": _as_text(bare)}, ":version": {"S": version_text(change.version)}},
+    left = fields.get("l")
+    return MemberState(
+        newest,
+        _identities(fields.get("i", []), digests),
+        Version(left[0], True, left[1]) if left else None,
+        fields.get("e", 0),
+        int(row["entered"]["N"]),
+        fields.get("x", 0),
+        fields.get("f", False),
+        fields.get("u", False),
+        tuple(fields.get("j", ())),
+        int(row["revision"]["N"]),
     )
 
 
@@ -72,93 +115,68 @@ def version_text(version: Version) -> str:
     return f"{version.at:016d}#{int(version.exits)}#{version.message_id}"
 
 
-def key_of(change: MembershipChange) -> dict[str, Any]:
-    """Return the key of the row of a change's member."""
-    return {"audienceId": {"S": change.member[0]}, "externalUserId": {"S": change.member[1]}}
-
-
-def member_of(row: Mapping[str, Any]) -> Member:
-    """Return the member of a row."""
-    return row["audienceId"]["S"], row["externalUserId"]["S"]
-
-
-def change_from_row(row: Mapping[str, Any]) -> MembershipChange:
-    """Read a row's change as it should be sent; an exit carries every identifier ever sent for the member."""
-    fields = json.loads(row["change"]["S"])
-    change = MembershipChange(
-        row["audienceId"]["S"],
-        fields["connectionId"],
-        fields["at"],
-        fields["id"],
-        fields["record"],
-        fields.get("erase", False),
-        tuple(fields.get("targetTypes", ())),
-    )
-    return merged(change, _identities(row)) if change.exits else change
-
-
-def with_identities_of(change: MembershipChange, before: Mapping[str, Any]) -> MembershipChange:
-    """Add what the row before a change knew: to an exit everything, to an enter what was sent for the same moment."""
-    if change.exits:
-        return merged(change, _identities(before))
-    held = change_from_row(before)
-    if held.at == change.at and not held.exits:
-        return merged(change, held.record["hashedPII"])
-    return change
-
-
-def merged(change: MembershipChange, identities: Iterable[dict[str, str]]) -> MembershipChange:
-    """Add identities to a change, its own first. Returns the change itself where there are none to add."""
-    own = {canonical_json(identity): identity for identity in change.record["hashedPII"]}
-    added = {text: identity for identity in identities if (text := canonical_json(identity)) not in own}
-    if not added:
-        return change
-    kept = [*own.values(), *(added[text] for text in sorted(added))][:MAX_IDENTITIES]
-    return replace(change, record=change.record | {"hashedPII": kept})
-
-
-def _as_text(change: MembershipChange) -> str:
-    """Write a change together with where it goes: a row has no envelope."""
-    fields = {
-        "at": change.at,
-        "id": change.message_id,
-        "record": change.record,
-        "connectionId": change.connection_id,
-        "targetTypes": change.target_types,
-    }
-    return json.dumps(fields | ({"erase": True} if change.erase else {}), separators=(",", ":"))
-
-
-def _identities(row: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [json.loads(text) for text in row.get("identities", {}).get("SS", [])]
-
-
-@dataclass(frozen=True, slots=True)
-class MemberRow:
-    """What a row says about its member."""
-
-    action: str  # of the newest change: CREATE or DELETE
-    at: int  # of the newest change, epoch milliseconds
-    message_id: str  # of the newest change
-    erase: bool  # the newest change is a deletion notice: the row keeps no identities after it is delivered
-    last_sent: int  # epoch seconds at which the newest change was last sent to Amazon
-    identities: tuple[dict[str, str], ...]  # all that were ever sent for the member, in a fixed order
-
-
-def read_row(row: Mapping[str, Any]) -> MemberRow:
-    """Read a whole row of the membership table."""
-    change = json.loads(row["change"]["S"])
-    action = change["record"]["action"]
-    return MemberRow(
-        action,
-        change["at"],
-        change["id"],
-        change.get("erase", False),
-        int(row[LAST_SENT[action]]["N"]),
-        tuple(json.loads(text) for text in sorted(row.get("identities", {}).get("SS", []))),
-    )
+def version_from_text(text: str) -> Version:
+    """Read a version back."""
+    at, exits, message_id = text.split("#", 2)
+    return Version(int(at), exits == "1", message_id)
 
 
 def is_exit(text: str) -> bool:
     """Return whether a version, as `version_text` writes it, is that of an exit."""
     return text.split("#", 2)[1] == "1"
+
+
+def member_of(row: Mapping[str, Any]) -> Member:
+    """Return the member of a row."""
+    return row["audienceShard"]["S"].partition("#")[0], row["externalUserId"]["S"]
+
+
+def _packed(state: MemberState) -> bytes:
+    record = state.newest.record
+    header: dict[str, Any] = {
+        "r": {name: record[name] for name in ("countryCode", "action", "userConsent") if record.get(name)},
+    }
+    optional = {
+        "c": state.newest.connection_id,
+        "t": list(state.newest.target_types),
+        "l": [state.left.at, state.left.message_id] if state.left else None,
+        "e": state.erase_until,
+        "x": state.exited,
+        "f": state.removal_failed,
+        "u": state.outcome_unknown,
+        "j": list(state.late_jobs),
+    }
+    header |= {name: value for name, value in optional.items() if value}
+    names: list[Any] = []
+    digests = b""
+    for identity in state.identities:
+        codes = "".join(_CODES.get(field, "?") for field in identity.digests)
+        raw = _raw(identity.digests)
+        # What is no SHA-256, or of a field that Amazon did not have before, is kept as it is.
+        names.append([identity.at, codes if raw is not None and "?" not in codes else identity.digests])
+        digests += raw if raw is not None and "?" not in codes else b""
+    if names:
+        header["i"] = names
+    return json.dumps(header, separators=(",", ":")).encode() + _SEPARATOR + digests
+
+
+def _raw(digests: Mapping[str, str]) -> bytes | None:
+    try:
+        raw = b"".join(bytes.fromhex(digest) for digest in digests.values())
+    except ValueError:
+        return None
+    lowercase = all(len(digest) == 64 and digest == digest.lower() and " " not in digest for digest in digests.values())
+    return raw if lowercase else None
+
+
+def _identities(names: list[Any], digests: bytes) -> tuple[Identity, ...]:
+    found: list[Identity] = []
+    start = 0
+    for at, named in names:
+        if isinstance(named, dict):
+            found.append(Identity(at, named))
+            continue
+        hexes = [digests[start + 32 * index : start + 32 * index + 32].hex() for index in range(len(named))]
+        found.append(Identity(at, {_FIELDS[code]: text for code, text in zip(named, hexes, strict=True)}))
+        start += 32 * len(named)
+    return tuple(found)

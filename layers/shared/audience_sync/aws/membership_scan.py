@@ -1,7 +1,7 @@
-"""DynamoDB: the active members of an audience that were last sent long ago, page by page.
+"""DynamoDB: the rows of an audience, page by page: active members that were last sent long ago, and counts.
 
 There is no index by date, which would double the cost of every write: an audience's rows are read in the order of their
-keys, and DynamoDB returns only the wanted ones.
+keys, one shard after the other, and DynamoDB returns only the wanted ones.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import unavailable
-from audience_sync.aws.membership_rows import LAST_SENT, change_from_row, is_exit
+from audience_sync.aws.membership_rows import Sharding, is_exit, state_from_row
 from audience_sync.membership import MembershipChange
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ class Cursor(NamedTuple):
     """A position between two rows."""
 
     audience_id: str
-    after: str | None = None  # external user id of the row before it; None at the beginning of the audience
+    shard: int = 0
+    after: str | None = None  # external user id of the row before it; None at the beginning of the shard
 
 
 class PageCount(NamedTuple):
@@ -44,9 +45,10 @@ class Page:
 class MembershipScan:
     """Reads an audience's rows of the membership table."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, sharding: Sharding) -> None:
         self._client = client
         self._table = table
+        self._sharding = sharding
 
     def last_sent_before(self, moment: int, cursor: Cursor) -> Page:
         """Return the next page of active members that were last sent at `moment` (epoch seconds) or earlier.
@@ -57,28 +59,24 @@ class MembershipScan:
         Raises:
             Unavailable: the table does not answer.
         """
+        partition = self._sharding.partitions(cursor.audience_id)[cursor.shard]
         start: dict[str, Any] = {}
         if cursor.after is not None:
-            start["ExclusiveStartKey"] = {
-                "audienceId": {"S": cursor.audience_id},
-                "externalUserId": {"S": cursor.after},
-            }
+            key = {"audienceShard": {"S": partition}, "externalUserId": {"S": cursor.after}}
+            start["ExclusiveStartKey"] = key
         with unavailable(_UNAVAILABLE):
             answer = self._client.query(
                 TableName=self._table,
-                KeyConditionExpression="audienceId = :audience",
-                FilterExpression="#last_sent <= :moment",
-                ProjectionExpression="audienceId, externalUserId, #change",
-                ExpressionAttributeNames={"#last_sent": LAST_SENT["CREATE"], "#change": "change"},
-                ExpressionAttributeValues={":audience": {"S": cursor.audience_id}, ":moment": {"N": str(moment)}},
+                KeyConditionExpression="audienceShard = :partition",
+                FilterExpression="entered <= :moment",
+                ExpressionAttributeValues={":partition": {"S": partition}, ":moment": {"N": str(moment)}},
                 **start,
             )
-        newest = [change_from_row(row) for row in answer["Items"]]
+        states = [state_from_row(row) for row in answer["Items"]]
         # A member who has left since keeps the date of the enter.
-        active = [change for change in newest if not change.exits]
+        active = [state.change() for state in states if not state.newest.exits]
         last = answer.get("LastEvaluatedKey")
-        next_ = Cursor(cursor.audience_id, last["externalUserId"]["S"]) if last else None
-        return Page(active, answer["ScannedCount"], next_)
+        return Page(active, answer["ScannedCount"], self._next(cursor, last))
 
     def counts(self, audience_id: str) -> Iterator[PageCount]:
         """Count the members of one audience, page by page of up to 1 MB. Not consistent, at half the price.
@@ -86,23 +84,31 @@ class MembershipScan:
         Raises:
             Unavailable: the table does not answer.
         """
-        start: dict[str, Any] = {}
-        while True:
-            with unavailable(_UNAVAILABLE):
-                page = self._client.query(
-                    TableName=self._table,
-                    KeyConditionExpression="audienceId = :audience",
-                    ProjectionExpression="version",
-                    ExpressionAttributeValues={":audience": {"S": audience_id}},
-                    **start,
-                )
-            outside = sum(is_exit(row["version"]["S"]) for row in page["Items"])
-            yield PageCount(len(page["Items"]) - outside, outside)
-            if "LastEvaluatedKey" not in page:
-                return
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        for partition in self._sharding.partitions(audience_id):
+            start: dict[str, Any] = {}
+            while True:
+                with unavailable(_UNAVAILABLE):
+                    page = self._client.query(
+                        TableName=self._table,
+                        KeyConditionExpression="audienceShard = :partition",
+                        ProjectionExpression="version",
+                        ExpressionAttributeValues={":partition": {"S": partition}},
+                        **start,
+                    )
+                outside = sum(is_exit(row["version"]["S"]) for row in page["Items"])
+                yield PageCount(len(page["Items"]) - outside, outside)
+                if "LastEvaluatedKey" not in page:
+                    break
+                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def approximate_rows(self) -> int:
         """Return about how many rows the table has; DynamoDB counts them every six hours. Raises Unavailable."""
         with unavailable(_UNAVAILABLE):
             return int(self._client.describe_table(TableName=self._table)["Table"]["ItemCount"])
+
+    def _next(self, cursor: Cursor, last: Any) -> Cursor | None:
+        if last:
+            return cursor._replace(after=last["externalUserId"]["S"])
+        if cursor.shard + 1 < self._sharding.shards:
+            return Cursor(cursor.audience_id, cursor.shard + 1)
+        return None

@@ -8,16 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from audience_sync.delivery.backoff import FIRST_DELAY, aligned_delay, backoff
 from audience_sync.delivery.members import ChangeOutcome, DeliveryContext, MemberDelivery, ParsedMessage
 from audience_sync.delivery.uploads import Deferred, Uploader, Uploads, UploadStats
-from audience_sync.errors import InvalidMessage, OutOfTime, TransientError
+from audience_sync.errors import CircuitHalfOpen, InvalidMessage, OutOfTime, TransientError
 from audience_sync.membership import Member
 from audience_sync.messages import ChangeMessage, pack
 
-FIRST_DELAY = 4.0  # seconds; doubles with every attempt
 # Receives after which a message is sent anew. So only messages that crash the worker reach SQS's limit of receives.
 REQUEUE_AFTER_RECEIVES = 12
-MAX_DELAY = 900.0  # seconds; the last message is tried again at most so long after an outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,7 @@ class BatchReport:
     deferred: list[DeferredMessage] = field(default_factory=list)
     parked_reasons: Counter[str] = field(default_factory=Counter)  # changes and unreadable messages, by reason
     completed: Counter[int] = field(default_factory=Counter)  # changes with an outcome, by when they were accepted
-    replayed: frozenset[Member] = frozenset()  # what was sent for these had been counted before
-    oldest_deferred: float = 0.0  # seconds since the oldest deferred change was accepted
+    oldest_deferred: float = 0.0  # seconds since the oldest change was accepted that goes back
 
     @property
     def delivered(self) -> int:
@@ -82,7 +80,6 @@ class Delivery:
         uploader: Uploader,
         context: DeliveryContext,
         *,
-        monotonic: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
         """Take the collaborators.
@@ -90,12 +87,10 @@ class Delivery:
         Args:
             uploader: Amazon.
             context: queues, membership table, limits and time.
-            monotonic: seconds, for deadlines.
             jitter: uniform in 0 .. 1.
         """
         self._uploader = uploader
         self._context = context
-        self._monotonic = monotonic
         self._jitter = jitter
 
     def deliver(self, messages: Sequence[Message], *, deadline: float) -> BatchReport:
@@ -108,7 +103,7 @@ class Delivery:
         report = BatchReport()
         parsed = [(message, self._parse(message, report, deadline)) for message in messages]
         readable = [(message, each) for message, each in parsed if each is not None]
-        uploads = Uploads(self._uploader, self._context.limits, self._monotonic, deadline)
+        uploads = Uploads(self._uploader, self._context.limits, self._context.clock, deadline)
         members = MemberDelivery(self._context, uploads, [each for _, each in readable], deadline)
         members.run()
         for message, each in readable:
@@ -119,7 +114,6 @@ class Delivery:
                 report.completed[each.first_at] += 1
         report.uploads = uploads.stats
         report.parked_reasons += members.parked
-        report.replayed = members.replayed()
         return report
 
     def _parse(self, message: Message, report: BatchReport, deadline: float) -> ParsedMessage | None:
@@ -154,14 +148,15 @@ class Delivery:
             return True
         self._note_age(report, each.first_at)
         causes = [deferred[change.member] for change in left]
-        # Changes that were not even tried, for want of time, need no backoff.
-        is_untried = all(isinstance(cause.error, OutOfTime) for cause in causes)
-        backoff = 0.0 if is_untried else self._backoff(each.attempts)
-        delay = max([backoff, *(cause.delay for cause in causes if cause.delay is not None)])
+        # Changes that were not even tried, for want of time or while another worker tries, need no backoff.
+        is_untried = all(isinstance(cause.error, OutOfTime | CircuitHalfOpen) for cause in causes)
+        wait = 0.0 if is_untried else backoff(each.attempts, self._jitter())
+        wait = max([wait, *(cause.delay for cause in causes if cause.delay is not None)])
+        delay = wait if is_untried else aligned_delay(self._context.clock.now(), wait)
         if len(left) < len(each.message.changes) or message.receive_count >= REQUEUE_AFTER_RECEIVES:
             history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at)
             try:
-                self._context.queue.send(pack(left, history), deadline=deadline, delay=min(delay, MAX_DELAY))
+                self._context.queue.send(pack(left, history), deadline=deadline, delay=delay)
             except TransientError:
                 pass  # then all of it comes back: what is done already is sent once more, which is harmless
             else:
@@ -171,8 +166,4 @@ class Delivery:
         return False
 
     def _note_age(self, report: BatchReport, since: int) -> None:
-        report.oldest_deferred = max(report.oldest_deferred, (self._context.now() - since) / 1000)
-
-    def _backoff(self, attempts: int) -> float:
-        """Seconds until the next attempt: exponential with full jitter, so that deferred messages come back spread."""
-        return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(attempts - 1, 16)) * self._jitter()
+        report.oldest_deferred = max(report.oldest_deferred, (self._context.clock.now_ms() - since) / 1000)

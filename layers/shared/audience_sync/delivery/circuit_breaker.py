@@ -1,93 +1,148 @@
 """Circuit breaker before Amazon: Powertools', with its state in the membership table.
 
-Lambda's poller does not slow down on failures, and every worker would find out about an outage by itself. While the
+Lambda's poller does not slow down on failures, and every worker would find out about an outage by itself. While a
 circuit breaker is open, messages stay in the queue without a request, and one worker at a time tries whether Amazon
-answers again. There is a circuit breaker for each connection. An audience that fails while no other does has one of its
-own, so that it stops no other.
+answers again.
+
+Each audience has a circuit breaker, and so has each connection. The connection's opens where several audiences fail and
+none succeeds. Any other failing audience is stopped by its own, which stops no other audience.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from itertools import dropwhile
+from typing import TYPE_CHECKING, NamedTuple
 
 from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerConfig, circuit_breaker
 from aws_lambda_powertools.utilities.circuit_breaker.exceptions import CircuitBreakerOpenError
-from aws_lambda_powertools.utilities.circuit_breaker.persistence import CircuitBreakerDynamoDBPersistence
+from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 
 from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.delivery.circuit_state import CircuitStates
 from audience_sync.delivery.uploads import Uploader
-from audience_sync.errors import CircuitOpen, OutcomeUnknown, ServiceUnavailable
+from audience_sync.errors import CircuitHalfOpen, CircuitOpen, OutcomeUnknown, ServiceUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-FAILURES = 5  # uploads in a row that fail at Amazon's side before the circuit breaker opens
+FAILURES = 5  # uploads in a row that fail at Amazon's side before a circuit breaker opens
 FAILURE_WINDOW = 300.0  # seconds for which a failure of one audience counts when the next one fails
-PARTITION = "#circuit"  # of the membership table; no audience id looks like it
+
+
+class Failure(NamedTuple):
+    """One upload that failed at Amazon's side."""
+
+    audience_id: str
+    at: float  # when it was begun, epoch seconds
+
+
+def is_connection_at_fault(failures: Sequence[Failure], audience_id: str, needed: int) -> bool:
+    """Return whether one more failure would be the connection's fault, not the audience's own.
+
+    Args:
+        failures: of the connection since its last success, in order.
+        audience_id: the audience that would fail.
+        needed: failures it takes, this one included. Those from before the second audience failed do not count.
+    """
+    if all(failure.audience_id == audience_id for failure in failures):
+        return False
+    shared = list(dropwhile(lambda failure: failure.audience_id == failures[0].audience_id, failures))
+    return len(shared) + 1 >= needed
 
 
 class CircuitBreakers:
     """The circuit breakers of one stack, shared by all its workers."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, recovery: float, monotonic: Callable[[], float]) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, recovery: float, now: Callable[[], float]) -> None:
         """Take the collaborators.
 
         Args:
-            client: of DynamoDB.
+            client: of DynamoDB; it should give up early, since every upload waits for it.
             table: the membership table.
             recovery: seconds for which a circuit breaker stays open, one at least.
-            monotonic: seconds.
+            now: epoch seconds.
         """
-        self._monotonic = monotonic
-        self._failed: dict[str, dict[str, float]] = {}  # by connection: audiences, and when they failed last
+        self._now = now
+        self._failures: dict[str, list[Failure]] = {}  # by the connection's circuit breaker, since the last success
         self._recovery = max(1, round(recovery))
-        # A 429 is not a failure: Amazon is up, answers, and says when to try again.
-        self._config = CircuitBreakerConfig(
-            failure_threshold=FAILURES,
-            recovery_timeout=self._recovery,
-            success_threshold=1,
-            handled_exceptions=(ServiceUnavailable, OutcomeUnknown),
-        )
-        self._store = CircuitBreakerDynamoDBPersistence(
-            table_name=table,
-            key_attr="audienceId",
-            static_pk_value=PARTITION,
-            sort_key_attr="externalUserId",
-            expiry_attr="expiresAt",
-            boto3_client=client,
-        )
+        self._states = CircuitStates(client, table, now)
 
     def wrap(self, uploader: Uploader) -> Uploader:
         """Return an uploader that sends nothing while its circuit breaker is open. Without the state store it sends."""
         return CircuitBreakerUploader(uploader, self)
 
+    def check(self, target: Target) -> None:
+        """Return where an upload may be tried now, or where no state can be read. Writes nothing.
+
+        Raises:
+            CircuitHalfOpen: another worker is trying whether Amazon answers again.
+            CircuitOpen: the circuit breaker of the audience or of its connection is open, `retry_after` seconds more.
+        """
+        for circuit in (_audience(target), _connection(target)):
+            state, wait = self._states.wait(circuit, self._recovery)
+            if wait and state == CircuitState.HALF_OPEN:
+                raise self._half_open(wait)
+            if wait:
+                raise CircuitOpen(
+                    "Amazon has failed several times in a row; waiting before the next try", retry_after=max(1.0, wait)
+                )
+
     def send(self, uploader: Uploader, upload: Upload, timeout: float) -> str:
-        """Submit one upload through its circuit breaker."""
-        name, failed = self._circuit(upload.target)
-        guarded = circuit_breaker(name=name, persistence_store=self._store, config=self._config)
+        """Submit one upload through the circuit breaker of its audience or connection."""
+        target = upload.target
+        self.check(target)
+        connection = _connection(target)
+        failures = self._recent_failures(connection)
+        # One failure more opens the connection's circuit breaker: those before it are counted here, for all audiences.
+        # Where it was open before, and nothing has succeeded since, a second audience that fails is enough.
+        is_closed = self._states.get_state(connection).state == CircuitState.CLOSED
+        is_shared = is_connection_at_fault(failures, target.audience_id, FAILURES if is_closed else 1)
+        guarded = circuit_breaker(
+            name=connection if is_shared else _audience(target),
+            persistence_store=self._states,
+            config=self._config(1 if is_shared else FAILURES),
+        )
+        began = self._now()
         try:
             job_id: str = guarded(uploader.send_records)(upload, timeout=timeout)
         except CircuitBreakerOpenError:
-            failed[upload.target.audience_id] = self._monotonic()
-            raise CircuitOpen(
-                "Amazon has failed several times in a row; waiting before the next try", retry_after=self._recovery
-            ) from None
+            raise self._half_open(self._recovery) from None
         except (ServiceUnavailable, OutcomeUnknown):
-            failed[upload.target.audience_id] = self._monotonic()
+            failures.append(Failure(target.audience_id, began))
+            if is_shared:
+                failures.clear()  # it is open; what fails afterwards is counted anew
             raise
-        failed.pop(upload.target.audience_id, None)
+        failures.clear()
+        if self._states.get_state(connection).state != CircuitState.CLOSED:
+            self._states.save_closed(connection)
         return job_id
 
-    def _circuit(self, target: Target) -> tuple[str, dict[str, float]]:
-        """Return the name of an upload's circuit breaker, and the audiences that failed lately on its connection.
+    def _recent_failures(self, connection: str) -> list[Failure]:
+        """Return what failed on a connection since its last success, and since its recovery time passed.
 
-        Where another audience failed as well, the connection is at fault, otherwise the audience.
+        What failed before that has opened the circuit breaker. Counted again, it would let an audience that still fails
+        block those that have recovered.
         """
-        connection = target.connection_id or "dsp"
-        since = self._monotonic() - FAILURE_WINDOW
-        failed = {audience: at for audience, at in self._failed.get(connection, {}).items() if at > since}
-        self._failed[connection] = failed
-        is_alone = not failed.keys() - {target.audience_id}
-        return f"audience:{target.audience_id}" if is_alone else f"connection:{connection}", failed
+        state = self._states.get_state(connection)
+        free_since = 0 if state.opened_at is None else state.opened_at + self._recovery
+        window = self._now() - FAILURE_WINDOW
+        recent = [each for each in self._failures.get(connection, []) if each.at > window and each.at >= free_since]
+        self._failures[connection] = recent
+        return recent
+
+    def _config(self, failures: int) -> CircuitBreakerConfig:
+        return CircuitBreakerConfig(
+            failure_threshold=failures,
+            recovery_timeout=self._recovery,
+            success_threshold=1,
+            # A 429 is not a failure: Amazon is up, answers, and says when to try again.
+            handled_exceptions=(ServiceUnavailable, OutcomeUnknown),
+        )
+
+    def _half_open(self, wait: float) -> CircuitHalfOpen:
+        # The outcome is known sooner: an upload ends within half the recovery time.
+        return CircuitHalfOpen(
+            "another worker is trying whether Amazon answers again", retry_after=max(1.0, min(wait, self._recovery / 2))
+        )
 
 
 class CircuitBreakerUploader:
@@ -100,3 +155,11 @@ class CircuitBreakerUploader:
     def send_records(self, upload: Upload, *, timeout: float) -> str:
         """Submit one upload. Raises CircuitOpen, and what the uploader raises."""
         return self._circuit_breakers.send(self._uploader, upload, timeout)
+
+
+def _audience(target: Target) -> str:
+    return f"audience:{target.audience_id}"
+
+
+def _connection(target: Target) -> str:
+    return f"connection:{target.connection_id or 'dsp'}"

@@ -6,24 +6,27 @@ against the table again: a member that has moved on meanwhile is sent once more,
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import batched
 from typing import Protocol
 
 from audience_sync.amazon_ads.record import Target
 from audience_sync.aws.membership_rows import version_text
-from audience_sync.aws.membership_table import MembershipTable, WriteResult
-from audience_sync.delivery.uploads import Accepted, Deferred, Limits, Outcome, Uploads
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.delivery.gates import Gate
+from audience_sync.delivery.uploads import Accepted, Deferred, Job, Limits, Outcome, Uploads
 from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, PermanentError, TransientError
-from audience_sync.membership import Member, MembershipChange, coalesce
-from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, Failure, pack
+from audience_sync.member_state import MemberState, Step, step, touched
+from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange, Version, coalesce
+from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, Failure, JobMember, job_messages, pack
 
-MAX_ROUNDS = 3  # uploads of one member in one invocation, should it keep moving on
+MAX_ROUNDS = 3  # attempts at one member in one invocation, should it keep moving on
 
 
 class ChangeOutcome(StrEnum):
-    """The outcome of a change."""
+    """How a change ends."""
 
     DELIVERED = "delivered"
     SUPERSEDED = "superseded"
@@ -41,13 +44,15 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryContext:
-    """Queues, membership table, limits and clock of a delivery."""
+    """Where changes come from, are recorded and end up."""
 
     queue: Queue  # the change queue, for what goes back
     dead_letters: Queue
+    jobs: Queue
     members: MembershipTable | None  # without it the order of changes that overtake each other is not kept
     limits: Limits
-    now: Callable[[], int]  # epoch milliseconds
+    clock: Clock
+    gate: Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +65,20 @@ class ParsedMessage:
 
 
 @dataclass(slots=True)
-class _InFlight:
-    """Changes of one audience that are being sent, and the members among them that must be sent again later."""
+class _Delivery:
+    """One member that is being delivered."""
 
-    changes: list[MembershipChange] = field(default_factory=list)
-    repeat: set[Member] = field(default_factory=set)
+    step: Step
+    at: int  # epoch seconds; before anything was sent
+    repeats: bool = False  # it must be sent once more when the jobs have ended
+
+    @property
+    def state(self) -> MemberState:
+        return self.step.state
+
+    @property
+    def member(self) -> Member:
+        return self.step.state.member
 
 
 class MemberDelivery:
@@ -83,23 +97,29 @@ class MemberDelivery:
         self._outcomes: dict[Member, ChangeOutcome] = {}
         self._newest: dict[Member, MembershipChange] = {}
         self._source: dict[Member, ParsedMessage] = {}  # of a member's messages, the one tried most often
+        self._counted: set[tuple[Member, Version]] = set()  # changes that are not replays
         for each in sorted(messages, key=lambda each: each.attempts):
-            self._source.update((change.member, each) for change in each.message.changes)
+            for change in each.message.changes:
+                self._source[change.member] = each
+                if not each.message.history.is_replay:
+                    self._counted.add((change.member, change.version))
 
     def run(self) -> None:
         """Deliver the newest change of every member, audience by audience, as far as time and Amazon allow."""
-        by_target: dict[Target, list[MembershipChange]] = {}
+        by_target: dict[Target, dict[Member, list[MembershipChange]]] = {}
         for change in coalesce(change for each in self._messages for change in each.message.changes):
-            self._newest[change.member] = change
-            target = Target(change.audience_id, change.connection_id, change.target_types)
-            by_target.setdefault(target, []).append(change)
-        for target, changes in by_target.items():
+            self._newest[change.member] = change  # the last one is the newest
+        for change in coalesce(change for each in self._messages for change in each.message.changes):
+            newest = self._newest[change.member]
+            target = Target(newest.audience_id, newest.connection_id, newest.target_types)
+            by_target.setdefault(target, {}).setdefault(change.member, []).append(change)
+        for target, members in by_target.items():
             trouble: Deferred | None = None
-            for some in batched(changes, self._context.limits.max_records):
+            for some in batched(members.values(), self._context.limits.max_records):
                 if trouble is None:
                     trouble = self._deliver(target, some)
                 if trouble is not None:
-                    self._defer((change for change in some if change.member not in self._outcomes), trouble)
+                    self._defer((changes[0].member for changes in some), trouble, unless_settled=True)
 
     def outcomes_for(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
         """Yield the outcome of every settled change of a message. Replays were counted before."""
@@ -109,73 +129,110 @@ class MemberDelivery:
                 is_newest = change.version == self._newest[change.member].version
                 yield outcome if is_newest else ChangeOutcome.SUPERSEDED
 
-    def replayed(self) -> frozenset[Member]:
-        """Return the members of which nothing that was sent counts as delivered by these messages."""
-        counted = {
-            change.member
-            for each in self._messages
-            if not each.message.history.is_replay
-            for change in each.message.changes
-            if change.version == self._newest[change.member].version
-            and self._outcomes.get(change.member) is ChangeOutcome.DELIVERED
-        }
-        return frozenset(self._newest.keys() - counted)
-
-    def _deliver(self, target: Target, changes: Sequence[MembershipChange]) -> Deferred | None:
-        """Record, send and verify changes of one audience. Returns why its other changes must wait, if they must."""
+    def _deliver(self, target: Target, members: Sequence[Sequence[MembershipChange]]) -> Deferred | None:
+        """Record, send and verify members of one audience. Returns why its other members must wait, if they must."""
         if not self._uploads.has_time_to_record:
             return Deferred.after(OutOfTime("no time left to record changes"))
-        in_flight = _InFlight()
-        for change, result in zip(changes, self._record(changes), strict=True):
-            if isinstance(result, TransientError):
-                self._defer([change], Deferred.after(result))
-                continue
-            self._outcomes[change.member] = (
-                ChangeOutcome.SUPERSEDED if result.is_superseded else ChangeOutcome.DELIVERED
-            )
-            if result.repeat or not result.is_superseded:
-                in_flight.changes.append(result.newest)
-            if result.repeat:
-                in_flight.repeat.add(change.member)
-        return self._send(target, in_flight)
-
-    def _record(self, changes: Sequence[MembershipChange]) -> Sequence[WriteResult | TransientError]:
-        """Record changes for as long as there is time left to send them, too. What is not recorded by then waits."""
+        try:
+            self._context.gate.check(target)
+        except TransientError as error:  # before anything is written: a waiting change costs nothing
+            return Deferred.after(error)
         if self._context.members is None:
-            return [WriteResult(change, is_superseded=False) for change in changes]
-        # A change attempted before may still be on its way to Amazon, even where a newer one is known by now.
-        attempted_before = {change.member for change in changes if self._source[change.member].attempts > 1}
-        return self._context.members.record(changes, attempted_before, lambda: self._uploads.has_time_to_record)
-
-    def _send(self, target: Target, in_flight: _InFlight) -> Deferred | None:
+            return self._send_unguarded(target, members)
         trouble: Deferred | None = None
+        pending: dict[Member, Sequence[MembershipChange]] = {changes[0].member: changes for changes in members}
+        moved: set[Member] = set()  # members that must be sent once more because they moved on
+        attempted: set[Member] = set()  # these, and those whose rows changed while they were written
         for _ in range(MAX_ROUNDS):
-            outcomes = self._uploads.send(target, in_flight.changes)
-            trouble = trouble or next((each for each in outcomes.values() if isinstance(each, Deferred)), None)
-            accepted = self._settle(in_flight.changes, outcomes)
             try:
-                in_flight.changes = self._moved_on(accepted)
-                moved = {change.member for change in in_flight.changes}
-                in_flight.repeat |= moved
-                self._finish([change for change in accepted if change.member not in moved], in_flight.repeat)
+                deliveries, again = self._record(self._context.members, pending, moved, attempted)
+                sent, failed = self._send(target, deliveries)
+                trouble = trouble or failed
+                self._mark_unknown(self._context.members, deliveries)
+                moved = self._verify(self._context.members, sent)
             except TransientError as error:
-                self._defer(accepted, Deferred.after(error))
+                self._defer(self._unsettled(pending), Deferred.after(error))
                 return trouble
-            if not in_flight.changes:
+            attempted = {*again, *moved}
+            pending = {member: changes for member, changes in pending.items() if member in attempted}
+            if not pending:
                 return trouble
-        self._defer(in_flight.changes, Deferred.after(MovedOn("the member keeps moving on")))
+        self._defer(pending, Deferred.after(MovedOn("the member keeps moving on")))
         return trouble
 
-    def _settle(self, changes: Iterable[MembershipChange], outcomes: dict[Member, Outcome]) -> list[MembershipChange]:
-        """Park what Amazon refuses for good and defer what must wait. Returns what Amazon has accepted."""
-        accepted: list[MembershipChange] = []
+    def _record(
+        self,
+        table: MembershipTable,
+        pending: dict[Member, Sequence[MembershipChange]],
+        moved: set[Member],
+        attempted: set[Member],
+    ) -> tuple[list[_Delivery], list[Member]]:
+        """Bring changes into the table. Returns what is to be sent, and the members whose rows changed meanwhile."""
+        states = table.read(pending)
+        limits, now = self._context.limits, int(self._context.clock.now())
+        steps = {
+            member: step(
+                states.get(member),
+                changes,
+                now=now,
+                effective_after=limits.effective_after,
+                attempted_before=self._source[member].attempts > 1 or member in attempted,
+                is_replay=not any((member, change.version) in self._counted for change in changes),
+            )
+            for member, changes in pending.items()
+        }
+        written = dict(
+            zip(
+                (member for member, each in steps.items() if each.writes),
+                table.write(
+                    [each.state for each in steps.values() if each.writes], lambda: self._uploads.has_time_to_record
+                ),
+                strict=True,
+            )
+        )
+        deliveries: list[_Delivery] = []
+        again: list[Member] = []
+        for member, each in steps.items():
+            result = written.get(member, each.state)
+            if isinstance(result, MovedOn):
+                again.append(member)
+            elif isinstance(result, TransientError):
+                self._defer([member], Deferred.after(result))
+            else:
+                self._outcomes[member] = ChangeOutcome.SUPERSEDED if each.is_superseded else ChangeOutcome.DELIVERED
+                if each.sends:
+                    delivery = _Delivery(each._replace(state=result), now, each.repeats or member in moved)
+                    deliveries.append(delivery)
+        return deliveries, again
+
+    def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> tuple[list[_Delivery], Deferred | None]:
+        """Send the records of members, the first one of each, then the second. Returns whose records all went out."""
+        queues = [(each, each.state.records(with_removal=each.step.with_removal)) for each in deliveries]
+        trouble: Deferred | None = None
+        going = {each.member for each in deliveries}
+        number = 0
+        while batch := [
+            (each, records[number]) for each, records in queues if number < len(records) and each.member in going
+        ]:
+            outcomes = self._uploads.send(
+                target, [record for _, record in batch], self._tracker({each.member: each for each, _ in batch})
+            )
+            trouble = trouble or next((each for each in outcomes.values() if isinstance(each, Deferred)), None)
+            accepted = self._settle([record for _, record in batch], outcomes)
+            going = {member for member in going if member in accepted or member not in outcomes}
+            number += 1
+        return [each for each in deliveries if each.member in going], trouble
+
+    def _settle(self, changes: Iterable[MembershipChange], outcomes: dict[Member, Outcome]) -> set[Member]:
+        """Park what Amazon refuses for good and defer what must wait. Returns whose record Amazon has accepted."""
+        accepted: set[Member] = set()
         refused: dict[str, list[tuple[MembershipChange, PermanentError]]] = {}
         for change in changes:
             match outcomes[change.member]:
                 case Accepted():
-                    accepted.append(change)
+                    accepted.add(change.member)
                 case Deferred() as deferred:
-                    self._defer([change], deferred)
+                    self._defer([change.member], deferred)
                 case NoIdentifier() if change.erase and change.exits:
                     self._outcomes[change.member] = ChangeOutcome.SUPERSEDED  # this audience never held the person
                 case error:
@@ -184,43 +241,133 @@ class MemberDelivery:
             self._park(reason, of_reason)
         return accepted
 
-    def _moved_on(self, accepted: Sequence[MembershipChange]) -> list[MembershipChange]:
-        """Return the newest changes of the members for whom what was just sent is not the newest."""
-        if self._context.members is None or not accepted:
-            return []
-        versions = self._context.members.versions(change.member for change in accepted)
-        moved = [
-            change.member
-            for change in accepted
-            if versions.get(change.member, version_text(change.version)) != version_text(change.version)
-        ]
-        return self._context.members.newest(moved) if moved else []
+    def _mark_unknown(self, table: MembershipTable, deliveries: Sequence[_Delivery]) -> None:
+        """Record that an upload may take effect although it counts as not made: the next change may contradict it.
 
-    def _finish(self, settled: Sequence[MembershipChange], repeat: set[Member]) -> None:
-        """Queue the repetitions and erase the identifiers that are due once the newest changes are sent."""
-        repeating = [change for change in settled if change.member in repeat]
-        if repeating:
-            # The jobs of two uploads end in any order: send it once more when both have ended. Should that be too
-            # early, because an invocation and a late upload take time as well, the table asks for another repetition.
-            replay, delay = DeliveryHistory(is_replay=True), self._context.limits.job
-            self._context.queue.send(pack(repeating, replay), deadline=self._deadline, delay=delay)
-        for change in settled:
-            if change.erase and change.exits and change.member not in repeat and self._context.members is not None:
-                self._context.members.erase(change)
+        A change recorded in this invocation is dated, which says as much; and one mark stands for all further attempts.
+        """
+        lost = [
+            each
+            for each in deliveries
+            if not (each.step.writes or each.state.outcome_unknown)
+            and (deferred := self.deferred.get(each.member))
+            and deferred.may_apply
+        ]
+        if lost:  # where this fails, too, the next attempt is the next chance
+            table.write([replace(each.state, outcome_unknown=True) for each in lost])
+
+    def _verify(self, table: MembershipTable, sent: Sequence[_Delivery]) -> set[Member]:
+        """Check that what was sent is still the newest, and return the members that have moved on.
+
+        A change that was recorded in an earlier invocation is dated anew, which is a check, too: before its upload
+        nothing was written, so that a change that only waits costs nothing.
+        """
+        recorded = [each for each in sent if not each.step.writes]
+        states = [touched(each.state, each.at, with_removal=each.step.with_removal) for each in recorded]
+        results = dict(zip((each.member for each in recorded), table.write(states), strict=True)) if states else {}
+        moved = {member for member, result in results.items() if isinstance(result, MovedOn)}
+        failed = next(
+            (
+                result
+                for result in results.values()
+                if isinstance(result, TransientError) and not isinstance(result, MovedOn)
+            ),
+            None,
+        )
+        if failed is not None:
+            raise failed
+        fresh = [each for each in sent if each.step.writes]
+        versions = table.versions(each.member for each in fresh) if fresh else {}
+        for each in fresh:
+            own = version_text(each.state.version)
+            if versions.get(each.member, own) != own:
+                moved.add(each.member)
+        self._finish([each for each in sent if each.member not in moved])
+        return moved
+
+    def _finish(self, settled: Sequence[_Delivery]) -> None:
+        """Have those sent once more whose older upload may take effect after this one."""
+        repeating = [each for each in settled if each.repeats]
+        if not repeating:
+            return
+        # The jobs of two uploads end in any order: send it once more when both have ended. Should that be too early, by
+        # what an invocation and a late arrival can take, the table asks for another repetition then; where a job takes
+        # longer, its end asks for one.
+        removals = [each.state.removal() for each in repeating if each.step.repeats_removal]
+        changes = [*removals, *(each.state.change() for each in repeating)]
+        replay, delay = DeliveryHistory(is_replay=True), self._context.limits.job
+        self._context.queue.send(pack(changes, replay), deadline=self._deadline, delay=delay)
+
+    def _tracker(self, deliveries: dict[Member, _Delivery]) -> Callable[[Job], None]:
+        """Return what has a job checked later. Storing its message is part of the delivery."""
+
+        def track(job: Job) -> None:
+            members = [self._job_member(change, deliveries[change.member]) for change in job.changes]
+            bodies = job_messages(job.job_id, job.audience_id, members, job.sent_at)
+            self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.job)
+
+        return track
+
+    def _job_member(self, change: MembershipChange, delivery: _Delivery) -> JobMember:
+        state = delivery.state
+        return JobMember(
+            change.member[1],
+            version_text(state.left if change.exits and state.left else state.version),
+            removes=change.exits,
+            # Erased when the job has ended well, unless an older upload may still take effect after it.
+            erases=change.exits
+            and state.must_erase
+            and not delivery.repeats
+            and len(state.to_remove) <= MAX_IDENTITIES,
+            is_replay=(change.member, state.version) not in self._counted,
+        )
+
+    def _send_unguarded(self, target: Target, members: Sequence[Sequence[MembershipChange]]) -> Deferred | None:
+        newest = [changes[-1] for changes in members]
+        self._outcomes.update((change.member, ChangeOutcome.DELIVERED) for change in newest)
+
+        def track(job: Job) -> None:
+            listed = [
+                JobMember(
+                    change.member[1],
+                    version_text(change.version),
+                    removes=change.exits,
+                    is_replay=(change.member, change.version) not in self._counted,
+                )
+                for change in job.changes
+            ]
+            bodies = job_messages(job.job_id, job.audience_id, listed, job.sent_at)
+            self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.job)
+
+        outcomes = self._uploads.send(target, newest, track)
+        self._settle(newest, outcomes)
+        return next((each for each in outcomes.values() if isinstance(each, Deferred)), None)
 
     def _park(self, reason: str, refused: Sequence[tuple[MembershipChange, PermanentError]]) -> None:
         bodies = [DeadLetter.parked(change, self._failure(change, error)).body() for change, error in refused]
         try:
             self._context.dead_letters.send(bodies, deadline=self._deadline, attributes={"reason": reason})
         except TransientError as failure:
-            self._defer((change for change, _ in refused), Deferred.after(failure))
+            self._defer((change.member for change, _ in refused), Deferred.after(failure))
             return
         self._outcomes.update((change.member, ChangeOutcome.PARKED) for change, _ in refused)
         self.parked[reason] += len(refused)
 
     def _failure(self, change: MembershipChange, error: PermanentError) -> Failure:
         source = self._source[change.member]
-        return Failure.of(error, attempts=source.attempts, first_at=source.first_at, last_at=self._context.now())
+        return Failure.of(
+            error, attempts=source.attempts, first_at=source.first_at, last_at=self._context.clock.now_ms()
+        )
 
-    def _defer(self, changes: Iterable[MembershipChange], deferred: Deferred) -> None:
-        self.deferred.update((change.member, deferred) for change in changes)
+    def _unsettled(self, members: Iterable[Member]) -> list[Member]:
+        """Those whose upload is not verified yet: recorded or even sent, but neither parked nor deferred for longer."""
+        return [
+            each
+            for each in members
+            if each not in self.deferred and self._outcomes.get(each) is not ChangeOutcome.PARKED
+        ]
+
+    def _defer(self, members: Iterable[Member], deferred: Deferred, *, unless_settled: bool = False) -> None:
+        self.deferred.update(
+            (member, deferred) for member in members if not (unless_settled and member in self._outcomes)
+        )

@@ -36,13 +36,19 @@ class RetryBudget:
         """Return an uploader that sends nothing while an unknown outcome would exceed the budget."""
         return BudgetedUploader(uploader, self)
 
-    def wait(self, audience_id: str) -> float:
-        """Return for how many seconds no upload should be made; 0 where one may be made now."""
+    def check(self, audience_id: str) -> None:
+        """Return where an upload may be made now. Counts nothing.
+
+        Raises:
+            RetryBudgetUsedUp: none should be made for the next `retry_after` seconds, one at least.
+        """
         now = self._monotonic()
         account = self._accounts.setdefault(audience_id, _Account(MAX_SAVED, now))
         account.left = min(MAX_SAVED, account.left + (now - account.at) / RENEWAL)
         account.at = now
-        return max(0.0, (1 - account.left) * RENEWAL)
+        if account.left < 1:
+            wait = max(1.0, (1 - account.left) * RENEWAL)
+            raise RetryBudgetUsedUp("too many uploads without an answer; waiting before the next try", retry_after=wait)
 
     def earn(self, audience_id: str) -> None:
         """Count an upload that was answered."""
@@ -64,9 +70,7 @@ class BudgetedUploader:
     def send_records(self, upload: Upload, *, timeout: float) -> str:
         """Submit one upload. Raises RetryBudgetUsedUp, and what the uploader raises."""
         audience_id = upload.target.audience_id
-        wait = self._budget.wait(audience_id)
-        if wait:
-            raise RetryBudgetUsedUp("too many uploads without an answer; waiting before the next try", retry_after=wait)
+        self._budget.check(audience_id)
         try:
             job_id = self._uploader.send_records(upload, timeout=timeout)
         except OutcomeUnknown:

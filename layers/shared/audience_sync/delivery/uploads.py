@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from audience_sync.amazon_ads.record import Target, Upload, cut_uploads, encode_record
+from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE, Chunk, sample_first
 from audience_sync.errors import (
     NoIdentifier,
@@ -19,7 +20,7 @@ from audience_sync.errors import (
 from audience_sync.membership import Member, MembershipChange
 
 SHUTDOWN_RESERVE = 8.0  # seconds kept to read back, park, defer and answer before the function is stopped
-RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, for row writes that are still running
+RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, for rows that are being written when no more are begun
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
 
 
@@ -38,7 +39,13 @@ class Limits:
     max_bytes: int = 1_000_000
     timeout: float = 30.0  # seconds for one upload
     settle: float = SETTLE  # seconds
-    job: float = 900.0  # seconds until an upload's job has usually ended; until then, two jobs end in any order
+    job: float = 900.0  # seconds until Amazon's job for an upload has usually ended; nothing orders two jobs before
+    late: float = 120.0  # seconds that an invocation and an upload that arrives late can take
+
+    @property
+    def effective_after(self) -> float:
+        """Seconds after which an upload prepared now has taken effect, unless its job is late."""
+        return self.job + self.late
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class Deferred:
 
     error: TransientError
     delay: float | None  # seconds; None leaves it to the backoff
+    may_apply: bool = False  # an upload was made, and may take effect all the same
 
     @classmethod
     def after(cls, error: TransientError) -> "Deferred":
@@ -68,7 +76,12 @@ class Job:
 
     job_id: str
     audience_id: str
-    members: tuple[str, ...]  # external user ids
+    changes: Sequence[MembershipChange]  # whose records it holds
+    sent_at: int  # epoch milliseconds; before the request
+
+
+type Track = Callable[[Job], None]
+"""Has a job checked later. Raises TransientError: then the upload counts as not made."""
 
 
 @dataclass(slots=True)
@@ -84,12 +97,12 @@ class UploadStats:
 class Uploads:
     """Sends to Amazon for the time of one invocation."""
 
-    def __init__(self, uploader: Uploader, limits: Limits, monotonic: Callable[[], float], deadline: float) -> None:
-        """Take the collaborators; `monotonic` and `deadline` in seconds."""
+    def __init__(self, uploader: Uploader, limits: Limits, clock: Clock, deadline: float) -> None:
+        """Take the collaborators; `deadline` in monotonic seconds."""
         self.stats = UploadStats()
         self._uploader = uploader
         self._limits = limits
-        self._monotonic = monotonic
+        self._clock = clock
         self._deadline = deadline
 
     @property
@@ -102,10 +115,11 @@ class Uploads:
         """Whether another change can be recorded, and sent afterwards: what is recorded must be sent, too."""
         return self._time_left() >= self._limits.timeout + RECORD_RESERVE
 
-    def send(self, target: Target, changes: Sequence[MembershipChange]) -> dict[Member, Outcome]:
+    def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, Outcome]:
         """Send changes of distinct members, in as many uploads as it takes, and return the outcome of each.
 
-        It stops at the first transient error: more requests for the audience would most likely fail as well.
+        The first transient error ends it: more requests would add to the trouble of the audience, or of the token.
+        Tracking an upload's job is part of it: where that fails, the upload counts as not made, and is made again.
         """
         outcomes: dict[Member, Outcome] = {
             change.member: NoIdentifier("no identifier is known for this member")
@@ -119,22 +133,24 @@ class Uploads:
         for upload in cut_uploads(target, encoded, max_records=limits.max_records, max_bytes=limits.max_bytes):
             chunk = Chunk(upload, sendable[position : position + len(upload.encoded)])
             position += len(chunk.changes)
-            trouble = self._send(chunk, outcomes)
+            trouble = self._send(chunk, outcomes, track)
             if trouble is not None:
                 outcomes.update((change.member, trouble) for change in sendable[position:])
                 break
         return outcomes
 
-    def _send(self, chunk: Chunk, outcomes: dict[Member, Outcome]) -> Deferred | None:
+    def _send(self, chunk: Chunk, outcomes: dict[Member, Outcome], track: Track) -> Deferred | None:
         """Send one upload, bisected where Amazon refuses it. Returns why the rest must wait, if it must."""
         chunks = [chunk]  # left to send, the next one last
         accepted = refused = 0  # chunks; of the refused those that cannot be any smaller
         while chunks:
             chunk = chunks.pop()
-            outcome = self._send_chunk(chunk)
+            outcome = self._send_chunk(chunk, track)
             if isinstance(outcome, Deferred):
-                outcomes.update((change.member, outcome) for each in (chunk, *chunks) for change in each.changes)
-                return outcome
+                outcomes.update((change.member, outcome) for change in chunk.changes)
+                rest = replace(outcome, may_apply=False)
+                outcomes.update((change.member, rest) for each in chunks for change in each.changes)
+                return rest
             if (
                 isinstance(outcome, RequestRejected)
                 and outcome.status in BISECTABLE_STATUSES
@@ -152,21 +168,25 @@ class Uploads:
                 return None
         return None
 
-    def _send_chunk(self, chunk: Chunk) -> Accepted | Deferred | RequestRejected:
+    def _send_chunk(self, chunk: Chunk, track: Track) -> Accepted | Deferred | RequestRejected:
         """Make one request, and return its outcome."""
         if not self.has_time:
             return Deferred.after(OutOfTime("no time left for an upload"))
+        sent_at = self._clock.now_ms()
+        job_id = None
         try:
             job_id = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
+            job = Job(job_id, chunk.upload.target.audience_id, chunk.changes, sent_at)
+            track(job)
         except TransientError as error:
             self._count_failure(error.reason)
-            return Deferred(error, self._delay(error))
+            may_apply = job_id is not None or isinstance(error, OutcomeUnknown)
+            return Deferred(error, self._delay(error), may_apply)
         except RequestRejected as error:
             self._count_failure(error.reason)
             return error
         self.stats.sent += 1
-        members = tuple(change.member[1] for change in chunk.changes)
-        self.stats.jobs.append(Job(job_id, chunk.upload.target.audience_id, members))
+        self.stats.jobs.append(job)
         return Accepted()
 
     def _delay(self, error: TransientError) -> float | None:
@@ -180,4 +200,4 @@ class Uploads:
         self.stats.reasons[reason] += 1
 
     def _time_left(self) -> float:
-        return self._deadline - SHUTDOWN_RESERVE - self._monotonic()
+        return self._deadline - SHUTDOWN_RESERVE - self._clock.monotonic()

@@ -1,28 +1,36 @@
-"""Tracks Amazon's jobs: checks each until it has ended, publishes sizes, and parks what the job rejected.
+"""Tracks Amazon's jobs. The 202 of an upload means queued, no more: the job decides.
 
-A job that failed as a whole applied no record: all its members are parked, for an operator to inspect and redrive.
+Each job is checked until it has ended. Ended well, it erases what a deletion notice asked for. What it rejected is
+parked, with the identities that another attempt needs. One that had not ended when it was first checked is late: its
+members' rows are marked meanwhile, so that nothing is erased which it may bring back, and in the end the newest change
+of each member that says otherwise is sent once more. So the last word at Amazon is the newest change, in whatever order
+jobs end and however long they take.
+
 Without the membership table the changes of a job are not kept: what it rejected can then only be counted.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import batched
 from typing import NamedTuple, Protocol
 
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.aws.membership_rows import version_from_text
 from audience_sync.clock import Clock
-from audience_sync.errors import NotFound, OutOfTime, RequestRejected, TransientError
+from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, TransientError
+from audience_sync.member_state import MemberState, removed
 from audience_sync.membership import Member, MembershipChange
-from audience_sync.messages import DeadLetter, Failure, JobMessage
+from audience_sync.messages import DeadLetter, DeliveryHistory, Failure, JobMember, JobMessage, pack
 
 MAX_AGE = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job that has not ended by then never will
 MAX_CHECK_INTERVAL = 900.0  # seconds between two checks; SQS delays no message longer
-READ_AT_ONCE = 100  # members; the table answers for as many in one request
+MEMBERS_AT_ONCE = 100  # the table answers for as many in one request
 PARKED_AT_ONCE = 10  # members; the dead letters take as many in one request
-RESERVE = 20.0  # seconds kept while dead letters are sent: for one slow read, one slow send and requeueing the rest
+RESERVE = 20.0  # seconds kept for one slow read, one slow write and requeueing the rest
 # Seconds without which no check begins: Amazon may take 30 to answer, and a token 15 before.
 MIN_TIME_PER_CHECK = 45.0 + RESERVE
+MAX_ROUNDS = 5  # attempts at a row that others write at the same time
 
 
 class Jobs(Protocol):
@@ -35,8 +43,11 @@ class Jobs(Protocol):
 class Members(Protocol):
     """The membership table."""
 
-    def unchanged_since(self, members: Iterable[Member], moment: float) -> list[MembershipChange]:
-        """Return the newest changes of those members that have not changed since `moment`, in epoch seconds."""
+    def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
+        """Read states, consistently. Raises Unavailable."""
+
+    def write(self, states: Sequence[MemberState]) -> list[MemberState | TransientError]:
+        """Write states, each unless its row has changed since it was read."""
 
 
 class Queue(Protocol):
@@ -66,27 +77,42 @@ class JobCheck:
     report: JobReport | None  # None where Amazon knows no such job
     outcome: JobOutcome
     parked: int = 0  # changes that the job rejected
+    counted: int = 0  # of these, those that had been counted as delivered
+    repeated: int = 0  # members whose newest change is sent once more
+    erased: int = 0  # members whose identities were erased
     untracked: int = 0  # records that it rejected, whose changes are not kept
 
 
-class _Rejection(NamedTuple):
-    """One record that took no effect."""
+class JobContext(NamedTuple):
+    """What tracking needs."""
 
-    member: str  # external user id
-    reason: str
-    detail: str
+    amazon: Jobs
+    members: Members | None  # None where the table is not kept
+    changes: Queue  # the change queue, for repetitions
+    jobs: Queue
+    dead_letters: Queue
+    clock: Clock
+    in_time: float  # seconds after an upload within which a job is expected to have ended
+
+
+class _Effect(NamedTuple):
+    """What the end of a job means for some of its members."""
+
+    parked: int = 0
+    counted: int = 0
+    repeated: int = 0
+    erased: int = 0
+
+    def plus(self, other: "_Effect") -> "_Effect":
+        return _Effect(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 class JobTracker:
     """Checks jobs, one message at a time."""
 
-    def __init__(self, amazon: Jobs, members: Members | None, jobs: Queue, dead_letters: Queue, clock: Clock) -> None:
-        """Take the collaborators: Amazon, the table where it is kept, job queue, dead letters, clock."""
-        self._amazon = amazon
-        self._members = members
-        self._jobs = jobs
-        self._dead_letters = dead_letters
-        self._clock = clock
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self._clock = context.clock
 
     def check(self, message: JobMessage, *, deadline: float) -> JobCheck:
         """Ask Amazon about one job, and act on the answer.
@@ -98,84 +124,211 @@ class JobTracker:
         Raises:
             TransientError, RequestRejected: nothing is decided; the message must come back.
         """
-        is_old = self._clock.now_ms() - message.sent_at > MAX_AGE * 1000
+        age = (self._clock.now_ms() - message.sent_at) / 1000
         if self._clock.monotonic() > deadline - MIN_TIME_PER_CHECK:
             # Stopped during one check, the function would return all its messages to the queue, checked ones too.
             raise OutOfTime("no time left to check the job", retry_after=None)
+        # A job that was first checked later than expected may have ended late.
+        message = replace(message, is_late=message.is_late or age > self._context.in_time)
         try:
-            report = self._amazon.job(message.job_id)
-        except NotFound:
-            return JobCheck(message, None, JobOutcome.UNKNOWN)
+            report: JobReport | None = self._context.amazon.job(message.job_id)
+        except NotFound:  # it counts as ended
+            report = None
         except (TransientError, RequestRejected):
-            if is_old:  # counted, before SQS drops the message
-                return JobCheck(message, None, JobOutcome.GIVEN_UP)
+            if age > MAX_AGE:  # counted, before SQS drops the message
+                return self._end(message, None, JobOutcome.GIVEN_UP, deadline)
+            if message.is_late:
+                self._mark(message)
             raise
-        if not report.is_final:
-            if is_old:
-                return JobCheck(message, report, JobOutcome.GIVEN_UP)
-            self._check_again(message, deadline)
-            return JobCheck(message, report, JobOutcome.WAITING)
-        rejections = list(_rejections(message, report))
-        if self._members is None:
-            return JobCheck(message, report, JobOutcome.ENDED, untracked=len(rejections))
-        parked, left = self._park(self._members, message, rejections, deadline)
-        if left:
-            self._check_again(replace(message, members=left), deadline)
-        return JobCheck(message, report, JobOutcome.UNFINISHED if left else JobOutcome.ENDED, parked)
+        if report is None:
+            return self._end(message, None, JobOutcome.UNKNOWN, deadline)
+        if report.is_final:
+            return self._end(message, report, JobOutcome.ENDED, deadline)
+        if age > MAX_AGE:
+            return self._end(message, None, JobOutcome.GIVEN_UP, deadline)
+        self._mark(message)
+        self._check_again(replace(message, is_late=True), deadline)
+        return JobCheck(message, report, JobOutcome.WAITING)
 
     def _check_again(self, message: JobMessage, deadline: float) -> None:
         interval = min(MAX_CHECK_INTERVAL, 60.0 * 2.0 ** min(message.checks, 16))
-        self._jobs.send([replace(message, checks=message.checks + 1).body()], deadline=deadline, delay=interval)
+        again = replace(message, checks=message.checks + 1)
+        self._context.jobs.send([again.body()], deadline=deadline, delay=interval)
 
-    def _park(
-        self, table: Members, message: JobMessage, rejections: Sequence[_Rejection], deadline: float
-    ) -> tuple[int, tuple[str, ...]]:
-        """Park the members whose newest change is the rejected one; one that has changed since has a newer upload.
+    def _mark(self, message: JobMessage) -> None:
+        """Mark the rows of a late job's enters: nothing that it may bring back is erased before its end."""
+        table = self._context.members
+        if table is None or message.checks:
+            return
+        enters = [(message.audience_id, each.member) for each in message.members if not each.removes]
 
-        Returns:
-            How many were parked, and the members that are left, for want of time or because a queue failed.
+        def marked(state: MemberState) -> MemberState:
+            return replace(state, late_jobs=tuple(sorted({*state.late_jobs, message.job_id})))
 
-        Raises:
-            TransientError: all of them are left.
-        """
-        parked = done = 0
+        for some in batched(enters, MEMBERS_AT_ONCE):
+            _update(table, some, marked)
+
+    def _end(self, message: JobMessage, report: JobReport | None, outcome: JobOutcome, deadline: float) -> JobCheck:
+        """Act on the end of a job, some members at a time; those left for want of time are left to another check."""
+        if self._context.members is None:
+            untracked = len(list(_rejections(message, report)))
+            return JobCheck(message, report, outcome, untracked=untracked)
+        effect, done = _Effect(), 0
+        concerned = [each for each in message.members if _is_concerned(message, report, each)]
         try:
-            for some in batched(rejections, READ_AT_ONCE):
-                named = [(message.audience_id, rejection.member) for rejection in some]
-                changes = {change.member[1]: change for change in table.unchanged_since(named, message.sent_at / 1000)}
-                for ten in batched(some, PARKED_AT_ONCE):
-                    parked += self._send(message, [each for each in ten if each.member in changes], changes, deadline)
-                    done += len(ten)
+            rejects = any(True for _ in _rejections(message, report))
+            for some in batched(concerned, PARKED_AT_ONCE if rejects else MEMBERS_AT_ONCE):
+                effect = effect.plus(self._end_some(self._context.members, message, report, some, deadline))
+                done += len(some)
         except TransientError:
             if not done:
                 raise
-        return parked, tuple(rejection.member for rejection in rejections[done:])
+        left = tuple(concerned[done:])
+        if left:
+            self._check_again(replace(message, members=left), deadline)
+        return JobCheck(message, report, JobOutcome.UNFINISHED if left else outcome, *effect)
 
-    def _send(
+    def _end_some(
         self,
+        table: Members,
         message: JobMessage,
-        rejections: Sequence[_Rejection],
-        changes: dict[str, MembershipChange],
+        report: JobReport | None,
+        members: Sequence[JobMember],
         deadline: float,
-    ) -> int:
-        """Send the dead letters of a few rejections, and return how many."""
+    ) -> _Effect:
         if self._clock.monotonic() > deadline - RESERVE:
-            raise OutOfTime("no time left to park all of them", retry_after=None)
-        by_reason: dict[str, list[str]] = {}
-        for each in rejections:
-            failure = Failure(
-                each.reason, each.detail, message.sent_at, self._clock.now_ms(), request_id=message.job_id
-            )
-            by_reason.setdefault(each.reason, []).append(DeadLetter.parked(changes[each.member], failure).body())
-        for reason, bodies in by_reason.items():
-            self._dead_letters.send(bodies, deadline=deadline, attributes={"reason": reason})
-        return len(rejections)
+            raise OutOfTime("no time left for all members of the job", retry_after=None)
+        states = table.read([(message.audience_id, each.member) for each in members])
+        known = [(each, state) for each in members if (state := states.get((message.audience_id, each.member)))]
+        rejected = {rejection.member.member: rejection for rejection in _rejections(message, report)}
+        refused = [
+            (rejected[each.member], change)
+            for each, state in known
+            if each.member in rejected and (change := _rejected_change(each, state)) is not None
+        ]
+        self._park(message, refused, deadline)
+        failed = [rejection.member for rejection, _ in refused if rejection.member.removes]
+        if failed:
+            self._keep(table, message, failed)
+        repeating = [
+            change
+            for each, state in known
+            if message.is_late
+            and (each.member not in rejected or state.must_erase)
+            and (change := _contradicting(each, state, message.sent_at)) is not None
+        ]
+        self._context.changes.send(pack(repeating, DeliveryHistory(is_replay=True)), deadline=deadline)
+        marked = [each for each, state in known if message.job_id in state.late_jobs]
+        if marked:
+            self._unmark(table, message, marked)
+        erased = 0
+        if report is not None:
+            erasing = [each for each, _ in known if each.erases and each.member not in rejected]
+            erased = self._erase(table, message, erasing)
+        counted = sum(not rejection.member.is_replay for rejection, _ in refused)
+        return _Effect(len(refused), counted, len(repeating), erased)
+
+    def _park(
+        self, message: JobMessage, refused: Sequence[tuple["_Rejection", MembershipChange]], deadline: float
+    ) -> None:
+        for some in batched(refused, PARKED_AT_ONCE):
+            by_reason: dict[str, list[str]] = {}
+            for rejection, change in some:
+                failure = Failure(
+                    rejection.reason, rejection.detail, message.sent_at, self._clock.now_ms(), request_id=message.job_id
+                )
+                by_reason.setdefault(rejection.reason, []).append(DeadLetter.parked(change, failure).body())
+            for reason, bodies in by_reason.items():
+                self._context.dead_letters.send(bodies, deadline=deadline, attributes={"reason": reason})
+
+    def _keep(self, table: Members, message: JobMessage, members: Sequence[JobMember]) -> None:
+        """Keep what a failed removal was to remove, for as long as it takes to send it once more."""
+
+        def kept(state: MemberState) -> MemberState:
+            is_last = state.exited * 1000 <= message.sent_at
+            return replace(state, removal_failed=True) if is_last else state
+
+        _update(table, [(message.audience_id, each.member) for each in members], kept)
+
+    def _unmark(self, table: Members, message: JobMessage, members: Sequence[JobMember]) -> None:
+        def unmarked(state: MemberState) -> MemberState:
+            return replace(state, late_jobs=tuple(each for each in state.late_jobs if each != message.job_id))
+
+        _update(table, [(message.audience_id, each.member) for each in members], unmarked)
+
+    def _erase(self, table: Members, message: JobMessage, members: Sequence[JobMember]) -> int:
+        """Erase what the job removed and a deletion notice concerns, where no late job may bring it back."""
+        until = {(message.audience_id, each.member): version_from_text(each.version).at for each in members}
+
+        def erased(state: MemberState) -> MemberState:
+            return state if state.late_jobs else removed(state, min(state.erase_until, until[state.member]))
+
+        return _update(table, [(message.audience_id, each.member) for each in members], erased)
 
 
-def _rejections(message: JobMessage, report: JobReport) -> Iterator[_Rejection]:
+class _Rejection(NamedTuple):
+    """One record that took no effect."""
+
+    member: JobMember
+    reason: str
+    detail: str
+
+
+def _update(table: Members, members: Sequence[Member], change: Callable[[MemberState], MemberState]) -> int:
+    """Change the states of members that have a row. Returns how many were changed. Raises Unavailable, MovedOn."""
+    left, changed = list(members), 0
+    for _ in range(MAX_ROUNDS):
+        states = [(state, change(state)) for state in table.read(left).values()] if left else []
+        results = table.write([new for old, new in states if new != old])
+        failed = [each for each in results if isinstance(each, TransientError)]
+        other = next((each for each in failed if not isinstance(each, MovedOn)), None)
+        if other is not None:
+            raise other
+        changed += len(results) - len(failed)
+        if not failed:
+            return changed
+        left = [
+            new.member
+            for (old, new), result in zip([pair for pair in states if pair[1] != pair[0]], results, strict=True)
+            if isinstance(result, MovedOn)
+        ]
+    raise MovedOn("the rows of some members keep changing")
+
+
+def _is_concerned(message: JobMessage, report: JobReport | None, member: JobMember) -> bool:
+    """Return whether the end of the job may mean anything for a member. Costs nothing where jobs end well, in time."""
+    if message.is_late or member.erases:
+        return True
+    return report is not None and (report.has_failed or member.member in report.rejected)
+
+
+def _rejected_change(member: JobMember, state: MemberState) -> MembershipChange | None:
+    """Return the change that a rejected record was about, None where a newer one has made it moot."""
+    version = version_from_text(member.version)
+    if member.removes:
+        # A removal is not moot while what it was to remove is still known.
+        return state.removal() if state.to_remove and state.left and state.left.at <= version.at else None
+    return state.change() if state.version == version and not state.newest.exits else None
+
+
+def _contradicting(member: JobMember, state: MemberState, sent_at: int) -> MembershipChange | None:
+    """Return what to send once more after a late job, None where the newest change says the same as the job."""
+    if member.removes:
+        return None if state.newest.exits else state.change()
+    if state.newest.exits:
+        return state.change() if state.to_remove else None
+    if state.to_remove and sent_at < state.exited * 1000:
+        return state.removal()  # the job may have added again what was removed since
+    return None
+
+
+def _rejections(message: JobMessage, report: JobReport | None) -> Iterator[_Rejection]:
     """Yield those of a message whose records took no effect; other members of the job are in messages of their own."""
-    for member in message.members:
-        if member in report.rejected:
-            yield _Rejection(member, reason="job_rejected", detail=report.rejected[member])
+    for each in message.members:
+        if report is None:
+            if each.erases:  # they may not have been removed: an operator has to try again
+                yield _Rejection(each, reason="job_unknown", detail="Amazon does not know the job any more")
+        elif each.member in report.rejected:
+            yield _Rejection(each, reason="job_rejected", detail=report.rejected[each.member])
         elif report.has_failed:
-            yield _Rejection(member, reason="job_failed", detail="Amazon's job failed")
+            yield _Rejection(each, reason="job_failed", detail="Amazon's job failed")

@@ -129,10 +129,14 @@ class Renewal:
 
     def _cursor(self) -> Cursor | None:
         position = self._checkpoint.position()
-        return Cursor(position["audience"], position.get("after")) if "audience" in position else None
+        if "audience" not in position:
+            return None
+        return Cursor(position["audience"], int(position.get("shard", "0")), position.get("after"))
 
     def _save(self, cursor: Cursor | None) -> None:
-        position = {} if cursor is None else {"audience": cursor.audience_id, "after": cursor.after}
+        position: dict[str, str | None] = {}
+        if cursor is not None:
+            position = {"audience": cursor.audience_id, "shard": str(cursor.shard), "after": cursor.after}
         self._checkpoint.save({name: value for name, value in position.items() if value is not None})
 
 

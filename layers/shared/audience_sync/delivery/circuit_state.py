@@ -1,0 +1,95 @@
+"""State of the circuit breakers in the membership table. Trouble with the table never stops delivery.
+
+Powertools lets delivery go on where the state cannot be read or saved, but not where the worker that tries again cannot
+be elected, and it asks again at every upload. Here any error counts as closed, saved or elected, and for a while the
+table is not asked again: one that does not answer would use up the invocation.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.utilities.circuit_breaker.persistence import CircuitBreakerDynamoDBPersistence
+from aws_lambda_powertools.utilities.circuit_breaker.persistence.record import CircuitStateRecord
+from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
+
+from audience_sync.aws.errors import error_code
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+PARTITION = "#circuit"  # of the membership table; no audience id looks like it
+STORE_PAUSE = 30.0  # seconds for which the table is not asked again after an error
+
+logger = logging.getLogger(__name__)
+
+
+class CircuitStates(CircuitBreakerDynamoDBPersistence):
+    """The states of all circuits, one row each."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, now: Callable[[], float]) -> None:
+        """Take the collaborators.
+
+        Args:
+            client: of DynamoDB; it should give up early.
+            table: the membership table.
+            now: epoch seconds.
+        """
+        super().__init__(
+            table_name=table,
+            key_attr="audienceShard",
+            static_pk_value=PARTITION,
+            sort_key_attr="externalUserId",
+            expiry_attr="expiresAt",
+            boto3_client=client,
+        )
+        self._now = now
+        self._paused_until = 0.0
+        self._own_probes: set[str] = set()  # names by which workers of this environment were elected
+
+    def wait(self, name: str, recovery: float) -> tuple[CircuitState, float]:
+        """Return the state of a circuit, and for how many seconds nothing may be sent through it; 0 where it may."""
+        record = self.get_state(name)
+        until = 0.0
+        if record.state == CircuitState.OPEN and record.opened_at is not None:
+            until = record.opened_at + recovery
+        elif record.state == CircuitState.HALF_OPEN and record.half_open_owner not in self._own_probes:
+            until = record.probe_lease_expiry or 0
+        return record.state, max(0.0, until - self._now())
+
+    def _get_record(self, name: str) -> CircuitStateRecord | None:
+        """Read one state; None, which means closed, where it cannot be read."""
+        if self._now() < self._paused_until:
+            return None
+        with self._going_on():
+            try:
+                return super()._get_record(name)
+            except ConnectionClosedError:  # while the function slept; the client itself makes one attempt only
+                return super()._get_record(name)
+        return None
+
+    def _put_record(
+        self, record: CircuitStateRecord, condition: str | None = None, expected_opened_at: int | None = None
+    ) -> None:
+        """Write one state. Raises CircuitBreakerExistingLockError where another worker has been elected."""
+        if record.half_open_owner:
+            self._own_probes.add(record.half_open_owner)
+        if self._now() >= self._paused_until:
+            with self._going_on():
+                super()._put_record(record, condition, expected_opened_at)
+
+    def _update_record(self, record: CircuitStateRecord) -> None:
+        if self._now() >= self._paused_until:
+            with self._going_on():
+                super()._update_record(record)
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Log an error of the table in place of raising it, and leave the table alone for a while."""
+        try:
+            yield
+        except (ClientError, BotoCoreError) as error:
+            self._paused_until = self._now() + STORE_PAUSE
+            logger.warning("circuit breaker state unavailable, delivery goes on: %s", error_code(error))

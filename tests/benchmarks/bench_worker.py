@@ -1,0 +1,296 @@
+"""How many members a second one worker delivers on one processor: `.venv/bin/python -m tests.benchmarks.bench_worker`.
+
+It runs the worker's handler as Lambda does: the template's environment, events of up to 6 MB, boto3 and requests over
+HTTP, the ordering guard on. DynamoDB, SQS and Amazon answer after 5 ms each, from a process on another processor.
+Left out: TLS, and the start of an execution environment. Processor time is user and system time of all threads.
+
+`--profile NAME` profiles one scenario instead, its table requests made one after the other.
+"""
+
+import argparse
+import cProfile
+import gc
+import json
+import multiprocessing
+import os
+import pstats
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from functools import wraps
+from hashlib import sha256
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple, Self
+from unittest.mock import patch
+
+import requests
+
+from audience_sync import telemetry
+from audience_sync.aws import membership_table
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.delivery.uploads import Uploads
+from audience_sync.membership import MembershipChange
+from audience_sync.messages import ChangeMessage, pack
+from functions.worker import handler
+from local.template import ACCOUNT, REGION, Template
+from tests.benchmarks.dynamodb_server import CONTROL, serve
+
+DELAY = 0.005  # seconds until an answer
+MEMBERS = 6_900  # of one event
+MAX_EVENT = 6_000_000  # bytes; Lambda takes no more
+ROUNDS = 5
+DAY = 86_400  # seconds
+NOW = time.time_ns() // 1_000_000
+FIELDS = ("email", "phone", "firstname", "lastname", "address", "city", "state", "postal")
+PARTS: tuple[tuple[str, Any, str], ...] = (
+    ("parse", ChangeMessage, "from_body"),
+    ("read", MembershipTable, "read"),
+    ("write", MembershipTable, "write"),
+    ("upload", Uploads, "send"),  # with the job's message
+    ("read back", MembershipTable, "versions"),
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Changes of MEMBERS members, and what was delivered of the same members before."""
+
+    action: str
+    before: tuple[tuple[str, int], ...] = ()  # action, and how many days ago
+    audiences: int = 1
+    uploads: bool = True  # whether Amazon gets the members, or the changes are superseded
+
+
+SCENARIOS = {
+    "new members": Scenario("CREATE"),
+    "new members of ten audiences": Scenario("CREATE", audiences=10),
+    "members that entered before": Scenario("CREATE", (("CREATE", 30),)),
+    "members that left before": Scenario("CREATE", (("CREATE", 60), ("DELETE", 30))),
+    "members that leave": Scenario("DELETE", (("CREATE", 30),)),
+    "superseded changes": Scenario("CREATE", (("CREATE", -1),), uploads=False),
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """As much of Lambda's context as the handler uses."""
+
+    aws_request_id: str = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000  # the most that Lambda allows: no run is to be cut short on a busy machine
+
+
+class Run(NamedTuple):
+    """One invocation."""
+
+    processor: float  # seconds
+    wall: float  # seconds
+    parts: Mapping[str, float]  # seconds of processor time
+
+
+class Stopwatch:
+    """Adds up the processor time of each part. Only one of them runs at a time."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        for part, owner, name in PARTS:
+            call = self._timed(part, getattr(owner, name))
+            setattr(owner, name, staticmethod(call) if owner is ChangeMessage else call)
+
+    def _timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def timed(*args: Any, **options: Any) -> Any:
+            began = time.process_time()
+            try:
+                return call(*args, **options)
+            finally:
+                self.seconds[part] = self.seconds.get(part, 0.0) + time.process_time() - began
+
+        return timed
+
+
+class InlinePool:
+    """In place of a pool of threads, so that the profile of one thread has everything."""
+
+    def __init__(self, _threads: int) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def map(self, call: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
+        return map(call, values)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Run the services on the last processor of this machine, and this process on the first. Gives their URL."""
+    first, *_, last = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {first})
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=serve, args=(theirs, DELAY, last))
+    process.start()
+    theirs.close()
+    try:
+        yield f"http://127.0.0.1:{ours.recv()}"
+    finally:
+        ours.close()
+        process.join()
+
+
+def environment(url: str) -> dict[str, str]:
+    """The worker's environment, from the template."""
+    template = Template.load()
+    for queue in template.resources("AWS::SQS::Queue"):
+        template.name(queue, f"{url}/{ACCOUNT}/{queue}", Arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}")
+    for secret in template.resources("AWS::SecretsManager::Secret"):
+        template.name(secret, f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{secret}")
+    for table in template.resources("AWS::DynamoDB::Table"):
+        template.name(table, f"local-{table}")
+    declared = template.resolve(dict(template.functions()["WorkerFunction"].environment))
+    return {name: str(value) for name, value in declared.items()} | {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SESSION_TOKEN": "x" * 900,  # characters, about as in Lambda
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": url,
+        "AMAZON_API_URL": url,
+        "AMAZON_LOGIN_URL": f"{url}/login",
+    }
+
+
+def changes(action: str, at: int, audiences: int) -> Iterator[MembershipChange]:
+    """One change of each member, with all eight identifiers, at an epoch millisecond."""
+    for number in range(MEMBERS):
+        record: dict[str, Any] = {
+            "externalUserId": sha256(f"user-{number}".encode()).hexdigest()[:32],
+            "countryCode": "US",
+            "action": action,
+            "hashedPII": [{field: sha256(f"{field}-{number}".encode()).hexdigest() for field in FIELDS}],
+            "userConsent": {},
+        }
+        audience_id = str(418_273_650_912_345_600 + number % audiences)
+        yield MembershipChange(audience_id, None, at, f"segment-{number:028d}", record)
+
+
+def event_of(some: Iterable[MembershipChange]) -> str:
+    """The event that Lambda makes of the messages of these changes, as JSON."""
+    records = [
+        {
+            "messageId": f"19dd0b57-b21e-4ac1-bd88-{number:012d}",
+            "receiptHandle": f"{number:0400d}",
+            "body": body,
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "SentTimestamp": str(NOW),
+                "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                "ApproximateFirstReceiveTimestamp": str(NOW),
+            },
+            "messageAttributes": {},
+            "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:changes",
+            "awsRegion": REGION,
+        }
+        for number, body in enumerate(pack(some))
+    ]
+    text = json.dumps({"Records": records})
+    assert len(text) <= MAX_EVENT, len(text)
+    return text
+
+
+class Bench:
+    """The worker, warm, with the rows of each scenario kept in the server."""
+
+    def __init__(self, url: str, names: Iterable[str]) -> None:
+        self._url = url
+        self._stopwatch = Stopwatch()
+        self.events = {}
+        for name in names:
+            scenario = SCENARIOS[name]
+            self.events[name] = event_of(changes(scenario.action, NOW, scenario.audiences))
+            for action, days in scenario.before:
+                handler.CLOCK = Clock(now=lambda days=days: time.time() - days * DAY)  # type: ignore[misc]
+                handler.dependencies.cache_clear()
+                self.invoke(event_of(changes(action, NOW - days * DAY * 1000, scenario.audiences)))
+            self.control(keep=name)
+            self.control(restore="none")
+        handler.CLOCK = Clock()
+        handler.dependencies.cache_clear()
+
+    def control(self, **what: str) -> Any:
+        return requests.put(self._url + CONTROL, json=what, timeout=60).json()
+
+    def invoke(self, event: str) -> None:
+        answer = handler.lambda_handler(json.loads(event), Context())
+        assert answer == {"batchItemFailures": []}, answer
+
+    def run(self, name: str) -> Run:
+        """Invoke the worker once, and check that every member was recorded, and sent where it had to be."""
+        self.control(restore=name)
+        self._stopwatch.seconds.clear()
+        gc.collect()
+        wall, processor = time.perf_counter(), time.process_time()
+        self.invoke(self.events[name])
+        run = Run(time.process_time() - processor, time.perf_counter() - wall, dict(self._stopwatch.seconds))
+        counted = self.control()
+        assert counted["records"] == (MEMBERS if SCENARIOS[name].uploads else 0), counted
+        assert counted["rows"] == MEMBERS, counted
+        return run
+
+
+def report(runs: Mapping[str, list[Run]], write: Callable[[str], Any]) -> None:
+    columns = [part for part, *_ in PARTS]
+    write(f"{'median of ' + str(ROUNDS):<30}{'µs processor a member':>27}{'members/s':>11}{'by clock':>10}")
+    write("".join(f"{column:>11}" for column in (*columns, "rest")) + "\n")
+    for name, measured in runs.items():
+        costs = sorted(run.processor / MEMBERS * 1e6 for run in measured)
+        middle = median(costs)
+        wall = MEMBERS / median(run.wall for run in measured)
+        spread = f"{middle:.0f} ({costs[0]:.0f}-{costs[-1]:.0f})"
+        write(f"{name:<30}{spread:>27}{1e6 / middle:>11.0f}{wall:>10.0f}")
+        shares = [median(run.parts.get(column, 0.0) / run.processor for run in measured) for column in columns]
+        write("".join(f"{share:>10.0%} " for share in (*shares, 1 - sum(shares))) + "\n")
+
+
+def profile(bench: Bench, name: str) -> None:
+    profiler = cProfile.Profile()
+    with patch.object(membership_table, "ThreadPoolExecutor", InlinePool):
+        bench.run(name)
+        bench.control(restore=name)
+        profiler.runcall(bench.invoke, bench.events[name])
+    for order in ("tottime", "cumtime"):
+        pstats.Stats(profiler, stream=sys.stderr).sort_stats(order).print_stats(40)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", choices=SCENARIOS)
+    wanted = parser.parse_args().profile
+    out = sys.stdout
+    with server() as url, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        lines: Any = telemetry.logger.registered_handler
+        lines.setStream(nowhere)
+        os.environ.update(environment(url))
+        if wanted:
+            profile(Bench(url, [wanted]), wanted)
+            return
+        bench = Bench(url, SCENARIOS)
+        runs: dict[str, list[Run]] = {name: [] for name in SCENARIOS}
+        for number in range(ROUNDS + 1):
+            for name, measured in runs.items():
+                run = bench.run(name)
+                if number:  # the first round warms up
+                    measured.append(run)
+    report(runs, out.write)
+
+
+if __name__ == "__main__":
+    main()

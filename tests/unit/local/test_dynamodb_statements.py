@@ -1,0 +1,129 @@
+"""Batches of PartiQL statements, as the membership table sends them, at the local AWS."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local import aws, resources
+from local.dynamodb_statements import MAX_STATEMENTS
+from local.sqs.queues import SqsQueues
+from tests.servers import serve
+
+INSERT = """INSERT INTO "members" VALUE {'shard': ?, 'id': ?, 'revision': ?, 'packed': ?}"""
+UPDATE = 'UPDATE "members" SET revision=?, "packed"=? WHERE shard=? AND id=? AND revision=?'
+PACKED = bytes(range(256))
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Any]:
+    with serve(lambda: aws.build_app(SqsQueues(time.time))) as served:
+        yield resources.client("dynamodb", served.url)
+
+
+@pytest.fixture
+def dynamodb(endpoint: Any) -> Iterator[Any]:
+    endpoint.create_table(
+        TableName="members",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "shard", "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "shard", "AttributeType": "S"},
+            {"AttributeName": "id", "AttributeType": "S"},
+        ],
+    )
+    yield endpoint
+    endpoint.delete_table(TableName="members")
+
+
+def insert(member: str, *, revision: int = 1, packed: bytes = PACKED, statement: str = INSERT) -> dict[str, Any]:
+    parameters = [{"S": "1#00"}, {"S": member}, {"N": str(revision)}, {"B": packed}]
+    return {"Statement": statement, "Parameters": parameters}
+
+
+def update(member: str, *, read: int, packed: bytes = PACKED) -> dict[str, Any]:
+    parameters = [{"N": str(read + 1)}, {"B": packed}, {"S": "1#00"}, {"S": member}, {"N": str(read)}]
+    return {"Statement": UPDATE, "Parameters": parameters}
+
+
+def codes(dynamodb: Any, *statements: dict[str, Any]) -> list[str]:
+    """Execute statements and return the error code of each, empty where there is none."""
+    answers = dynamodb.batch_execute_statement(Statements=list(statements))["Responses"]
+    return [each.get("Error", {}).get("Code", "") for each in answers]
+
+
+def rows(dynamodb: Any) -> dict[str, Any]:
+    found = dynamodb.scan(TableName="members")["Items"]
+    return {row["id"]["S"]: (int(row["revision"]["N"]), row["packed"]["B"]) for row in found}
+
+
+def test_an_insert_stores_all_parameters_binary_ones_too(dynamodb: Any) -> None:
+    assert codes(dynamodb, insert("m1")) == [""]
+    assert rows(dynamodb) == {"m1": (1, PACKED)}
+
+
+def test_an_insert_leaves_a_row_that_exists(dynamodb: Any) -> None:
+    codes(dynamodb, insert("m1", revision=7))
+    assert codes(dynamodb, insert("m1", packed=b"other")) == ["DuplicateItem"]
+    assert rows(dynamodb) == {"m1": (7, PACKED)}
+
+
+def test_an_update_changes_the_row_that_was_read(dynamodb: Any) -> None:
+    codes(dynamodb, insert("m1"))
+    assert codes(dynamodb, update("m1", read=1, packed=b"\0\xff")) == [""]
+    assert rows(dynamodb) == {"m1": (2, b"\0\xff")}
+
+
+def test_an_update_of_a_missing_row_writes_none(dynamodb: Any) -> None:
+    assert codes(dynamodb, update("m1", read=1)) == ["ConditionalCheckFailed"]
+    assert rows(dynamodb) == {}
+
+
+def test_an_update_leaves_a_row_with_another_revision(dynamodb: Any) -> None:
+    codes(dynamodb, insert("m1", revision=3))
+    assert codes(dynamodb, update("m1", read=2, packed=b"other")) == ["ConditionalCheckFailed"]
+    assert rows(dynamodb) == {"m1": (3, PACKED)}
+
+
+def test_each_statement_has_its_own_result(dynamodb: Any) -> None:
+    codes(dynamodb, insert("m1"))
+    assert codes(dynamodb, insert("m1"), insert("m2"), update("m3", read=1)) == [
+        "DuplicateItem",
+        "",
+        "ConditionalCheckFailed",
+    ]
+    assert rows(dynamodb).keys() == {"m1", "m2"}
+
+
+def test_a_batch_may_be_full_and_not_fuller(dynamodb: Any) -> None:
+    full = [insert(f"m{number}") for number in range(MAX_STATEMENTS)]
+    assert codes(dynamodb, *full) == [""] * 25
+    with pytest.raises(ClientError, match="ValidationException"):
+        codes(dynamodb, *full, insert("one more"))
+    assert len(rows(dynamodb)) == 25
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param('SELECT * FROM "members"', id="a read"),
+        pytest.param('DELETE FROM "members" WHERE shard=? AND id=?', id="a delete"),
+        pytest.param(INSERT.replace("?}", "'x'}"), id="a value in the text"),
+        pytest.param(INSERT.replace("'packed'", "'id'"), id="an attribute twice"),
+        pytest.param(INSERT.replace(", 'packed': ?", ""), id="more parameters than question marks"),
+        pytest.param('UPDATE "members" SET revision=? WHERE shard=? AND id=?', id="an update without a revision"),
+        pytest.param('UPDATE "members" SET revision=revision WHERE shard=? AND revision=?', id="an expression"),
+        pytest.param(UPDATE, id="fewer parameters than question marks"),
+    ],
+)
+def test_other_statements_are_refused_and_nothing_is_written(dynamodb: Any, statement: str) -> None:
+    with pytest.raises(ClientError, match="ValidationException"):
+        codes(dynamodb, insert("m1"), insert("m2", statement=statement))
+    assert rows(dynamodb) == {}
+
+
+def test_a_statement_about_an_unknown_table_fails_alone(dynamodb: Any) -> None:
+    other = insert("m2", statement=INSERT.replace("members", "others"))
+    assert codes(dynamodb, insert("m1"), other) == ["", "ResourceNotFound"]
