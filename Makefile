@@ -6,7 +6,7 @@ SETUP := .venv/.ready
 LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock validate build invoke rehearse deploy
+.PHONY: help setup demo test soak check lock validate build invoke rehearse deploy
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*##/\1\t/p' $(MAKEFILE_LIST) | column -ts $$'\t'
@@ -25,6 +25,9 @@ demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an 
 
 test: $(SETUP)  ## all tests (ARGS="-k name" for some)
 	$(BIN)/python -m pytest --cov --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile)
+
+soak: $(SETUP)  ## the real handlers on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
+	$(BIN)/python -m tests.soak --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --events $(or $(EVENTS),2000) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 check: $(SETUP)  ## lint, format, types, import rules
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

@@ -1,0 +1,232 @@
+"""Amazon Ads and its login in memory: takes uploads, ends their jobs later and in any order, and refuses what it may.
+
+A job decides about identities: CREATE puts those of a record into the audience for its member, DELETE removes them.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+
+from tests.soak.clock import SimulatedClock
+from tests.soak.profiles import JOB_SECONDS, Profile
+
+HOUR = 3600.0  # seconds
+TOKEN_LIFE = 3600  # seconds
+MAX_RECORDS = 10_000
+MAX_IDENTITIES = 100
+
+type Member = tuple[str, str]  # audience id, external user id
+type Identity = str  # canonical JSON
+
+
+def as_identity(fields: dict[str, str]) -> Identity:
+    """Write an identity so that equal ones give equal texts."""
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+
+
+class Answer(NamedTuple):
+    """What crosses the wire."""
+
+    status: int
+    body: bytes = b"{}"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(eq=False)
+class Job:
+    """One upload that Amazon has accepted."""
+
+    job_id: str
+    audience_id: str
+    records: list[dict[str, Any]]
+    accepted_at: float
+    ends_at: float
+    late_end: float | None  # when it ends instead, once its message is in the job queue
+    state: str = "IN_PROGRESS"
+    final_state: str = "SUCCEEDED"
+    rejected: set[str] = field(default_factory=set)  # external user ids
+    unknown_from: float = float("inf")  # when Amazon does not know it any more
+
+
+@dataclass
+class Held:
+    """What Amazon knows of one identity of one member."""
+
+    is_in: bool = False
+    sent_at: float = 0.0  # when the last CREATE that names it was accepted
+    was_removed: bool = False  # by a DELETE, at any time
+    came_back: bool = False  # applied by a CREATE after it had been removed
+
+
+class Amazon:
+    """All audiences, jobs and tokens."""
+
+    def __init__(self, clock: SimulatedClock, random: Random, at: Callable[[float, Callable[[], None]], None]) -> None:
+        """`at` calls a function at an epoch second."""
+        self.profile: Profile = Profile("not set")
+        self.audiences: dict[Member, dict[Identity, Held]] = {}
+        self.jobs: dict[str, Job] = {}
+        self.unfinished = 0  # jobs
+        self.refused_identities: set[Identity] = set()  # a record that adds one of them is refused with 400
+        self.violations: list[str] = []  # what no client may send
+        self.ledger: dict[Member, list[str]] = {}  # what happened to each member, in order
+        self.uploads = 0
+        self._clock = clock
+        self._random = random
+        self._at = at
+        self._may_end_late: list[Job] = []  # as soon as they are tracked
+        self._tokens = 0
+        self._oldest_token = 0  # the number of the first one that is not revoked
+        self._expiry: dict[str, float] = {}
+
+    def new_token(self) -> tuple[str, float]:
+        """Issue a token; return it and when it expires."""
+        self._tokens += 1
+        value = f"token-{self._tokens}"
+        self._expiry[value] = self._clock.now + TOKEN_LIFE
+        return value, self._expiry[value]
+
+    def revoke_tokens(self) -> None:
+        """Refuse every token issued so far."""
+        self._oldest_token = self._tokens + 1
+
+    def held_by(self, member: Member) -> set[Identity]:
+        """Return the identities by which a member is in its audience."""
+        return {identity for identity, held in self.audiences.get(member, {}).items() if held.is_in}
+
+    def answer(self, request: requests.PreparedRequest) -> Answer:
+        """Take one request."""
+        path = urlsplit(str(request.url)).path
+        if path.endswith("/auth/o2/token"):
+            return self._log_in()
+        if not self._is_authorized(request):
+            return Answer(401, b'{"message": "the token is expired or revoked"}')
+        chance, rates = self._random.random(), self.profile.refusals
+        if chance < rates.throttled:
+            seconds = self._random.choice(["0", "2", "30", "240", "soon"])
+            return Answer(429, b"{}", (("Retry-After", seconds),))
+        if chance < rates.throttled + rates.unavailable:
+            return Answer(self._random.choice([500, 502, 503, 504]))
+        if request.method == "POST" and path == "/amc/audiences/records":
+            return self._upload(request)
+        assert request.method == "GET", request.method
+        assert path.startswith("/amc/audiences/records/"), path
+        return self._job(path.rsplit("/", 1)[1])
+
+    def track(self, body: str) -> None:
+        """Let the job that a message of the job queue names end late, where it was to.
+
+        An upload that is not tracked ends within JOB_SECONDS: if it took longer, no sender could know of it.
+        """
+        for job in [each for each in self._may_end_late if each.job_id in body]:
+            self._may_end_late.remove(job)
+            if job.state == "IN_PROGRESS" and job.late_end is not None:
+                job.ends_at = job.late_end
+                self._at(job.ends_at, partial(self._end, job))
+
+    def _log_in(self) -> Answer:
+        if self._random.random() < self.profile.refusals.login:
+            return Answer(503)
+        value, _ = self.new_token()
+        return Answer(200, json.dumps({"access_token": value, "expires_in": TOKEN_LIFE}).encode())
+
+    def _is_authorized(self, request: requests.PreparedRequest) -> bool:
+        if self._random.random() < self.profile.refusals.token:
+            self.revoke_tokens()
+        value = str(request.headers.get("Authorization", "")).removeprefix("Bearer ")
+        number = value.removeprefix("token-")
+        is_current = number.isdigit() and int(number) >= self._oldest_token
+        return is_current and self._expiry.get(value, 0.0) > self._clock.now
+
+    def _upload(self, request: requests.PreparedRequest) -> Answer:
+        assert isinstance(request.body, bytes)
+        body = json.loads(request.body)
+        audience_id, records = str(body["audienceId"]), body["records"]
+        self._check(audience_id, records)
+        if any(
+            record["action"] == "CREATE" and as_identity(identity) in self.refused_identities
+            for record in records
+            for identity in record["hashedPII"]
+        ):
+            return Answer(400, b'{"message": "invalid record"}')
+        job = self._accept(audience_id, records)
+        return Answer(202, json.dumps({"jobRequestId": job.job_id}).encode())
+
+    def _check(self, audience_id: str, records: list[dict[str, Any]]) -> None:
+        members = [record["externalUserId"] for record in records]
+        if len(set(members)) < len(members):
+            self.violations.append(f"two records of one member in one upload to {audience_id}")
+        if not 0 < len(records) <= MAX_RECORDS:
+            self.violations.append(f"{len(records)} records in one upload to {audience_id}")
+        for record in records:
+            if record["action"] not in ("CREATE", "DELETE"):
+                self.violations.append(f"the action {record['action']}")
+            if not 0 < len(record["hashedPII"]) <= MAX_IDENTITIES:
+                self.violations.append(f"{len(record['hashedPII'])} identities of {record['externalUserId']}")
+
+    def _accept(self, audience_id: str, records: list[dict[str, Any]]) -> Job:
+        random, rates, now = self._random, self.profile.jobs, self._clock.now
+        self.uploads += 1
+        ends_at = now + random.uniform(1.0, JOB_SECONDS) ** random.choice([1.0, 1.0, 0.6])
+        late = now + random.uniform(JOB_SECONDS, 3 * JOB_SECONDS) if random.random() < rates.late else None
+        job = Job(f"job-{self.uploads:06d}", audience_id, records, now, ends_at, late)
+        if random.random() < rates.failed:
+            job.final_state = "FAILED"
+        elif rates.rejected:
+            job.rejected = {r["externalUserId"] for r in records if random.random() < rates.rejected}
+            job.final_state = "PARTIALLYSUCCEEDED" if job.rejected else "SUCCEEDED"
+        # What a job rejected can be asked for long enough; one that succeeded may be gone at once.
+        if random.random() < rates.unknown:
+            job.unknown_from = 12 * HOUR if job.final_state != "SUCCEEDED" else random.uniform(0.0, HOUR)
+        self.jobs[job.job_id] = job
+        if job.late_end is not None:
+            self._may_end_late.append(job)
+        self.unfinished += 1
+        for record in records:
+            self._note(job, record, "accepted")
+            if record["action"] == "CREATE":
+                held = self.audiences.setdefault((audience_id, record["externalUserId"]), {})
+                for identity in record["hashedPII"]:
+                    held.setdefault(as_identity(identity), Held()).sent_at = now
+        self._at(job.ends_at, partial(self._end, job))
+        return job
+
+    def _end(self, job: Job) -> None:
+        if job.state != "IN_PROGRESS" or job.ends_at > self._clock.now:
+            return  # ended already, or to end later
+        job.state = job.final_state
+        job.unknown_from += self._clock.now
+        self.unfinished -= 1
+        for record in job.records:
+            if job.state == "FAILED" or record["externalUserId"] in job.rejected:
+                self._note(job, record, "rejected")
+                continue
+            self._note(job, record, "applied")
+            held = self.audiences.setdefault((job.audience_id, record["externalUserId"]), {})
+            for identity in record["hashedPII"]:
+                one = held.setdefault(as_identity(identity), Held())
+                one.is_in = record["action"] == "CREATE"
+                one.came_back = one.is_in and (one.came_back or one.was_removed)
+                one.was_removed = one.was_removed or not one.is_in
+
+    def _job(self, job_id: str) -> Answer:
+        job = self.jobs.get(job_id)
+        if job is None or (job.state != "IN_PROGRESS" and job.unknown_from <= self._clock.now):
+            return Answer(404, b'{"message": "no such job"}')
+        rejected = [{"externalId": member, "error": "invalid record"} for member in sorted(job.rejected)]
+        answer: dict[str, Any] = {"jobRequestId": job_id, "jobState": job.state}
+        if job.state == "PARTIALLYSUCCEEDED":
+            answer["invalidRecords"] = rejected
+        return Answer(200, json.dumps(answer).encode())
+
+    def _note(self, job: Job, record: dict[str, Any], what: str) -> None:
+        member = (job.audience_id, record["externalUserId"])
+        identities = sorted(identity.get("email", "?")[:6] for identity in record["hashedPII"])
+        line = f"{self._clock.monotonic():10.3f} {job.job_id} {record['action']} {what} {' '.join(identities)}"
+        self.ledger.setdefault(member, []).append(line)

@@ -1,0 +1,152 @@
+"""What must hold at the end of a simulation, and what did not."""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from audience_sync.aws.membership_rows import member_of, state_from_row
+from audience_sync.membership import MAX_IDENTITIES
+from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
+from tests.soak.amazon import Identity, Member
+from tests.soak.dynamodb import texts_of
+from tests.soak.simulation import Simulation, dead_letter_members
+from tests.soak.traffic import StatedChange, Version
+
+NEVER = Version(-(2**63), False, "")
+
+# What a finding is called, and what it means.
+KINDS = {
+    "lost": "an accepted enter that is neither at Amazon nor in the dead letters",
+    "stale": "the newest change is an exit, and the member is in the audience",
+    "resurrected": "an identity of before the last exit came back after it",
+    "left over": "an identity of before the last exit was never removed, since an enter superseded the exit",
+    "unerased": "a deletion notice is the newest, and the membership table holds identities",
+    "kept": "identities that a deletion notice concerns stay until the row expires: too many for one upload, "
+    "or the check of a late job was repeated, failed and never came back",
+    "crashes": "an invocation raised",
+    "timeouts": "an invocation ran into its function's timeout",
+    "accounting": "fewer changes completed than accepted",
+    "no reason": "a dead letter without a reason",
+    "misparked": "a dead letter names a job that did not reject the change in it",
+    "needless": "a dead letter of an exit for which no identifier is known",
+    "failed runs": "a scheduled function did not get an answer, and its next run is the retry",
+    "stuck": "a dead letter that comes back however often it is redriven",
+    "refused": "an upload that Amazon may not be sent",
+    "not drained": "something was still under way ten days after the last fault",
+}
+TOLERATED = ("kept", "timeouts", "failed runs")  # counted, but no failure
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that does not hold."""
+
+    kind: str
+    detail: str
+    member: Member | None = None
+
+
+def findings(simulation: Simulation) -> list[Finding]:
+    """Return everything that does not hold at the end."""
+    found: list[Finding] = []
+    parked = _parked(simulation)
+    for member, stated in sorted(simulation.traffic.stated.items()):
+        found += _of_member(simulation, member, stated, is_parked=member in parked)
+    found += [Finding("crashes", text) for text in simulation.crashes.elements()]
+    found += [Finding("failed runs", text) for text in simulation.failed_runs.elements()]
+    found += [Finding("needless", "dead letter", member) for member in simulation.needless]
+    found += [Finding("misparked", text, member) for member, text in simulation.misparked]
+    found += [Finding("timeouts", text) for text in simulation.timeouts.elements()]
+    found += [Finding("no reason", "dead letter")] * simulation.unexplained
+    found += [Finding("refused", text) for text in simulation.amazon.violations]
+    found += _accounting(simulation)
+    if not simulation.is_drained:
+        found.append(Finding("not drained", "messages, jobs or requests were left"))
+    refused = {
+        change.member
+        for changes in simulation.traffic.stated.values()
+        for change in changes
+        if change.identities & simulation.traffic.refused_identities
+    }
+    for member in sorted(parked - refused):
+        found.append(Finding("stuck", "in the dead letters at the end", member))
+    return found
+
+
+def _of_member(
+    simulation: Simulation, member: Member, stated: list[StatedChange], *, is_parked: bool
+) -> Iterator[Finding]:
+    newest = max(stated, key=lambda change: change.version)
+    held = simulation.amazon.held_by(member)
+    last_exit = max((change for change in stated if change.exits), key=lambda change: change.version, default=None)
+    exit_version = last_exit.version if last_exit else NEVER
+    if newest.exits:
+        if held and not is_parked:
+            yield Finding("stale", f"after {'a notice' if newest.erase else 'a plain exit'}", member)
+    else:
+        of_moment = [change for change in stated if not change.exits and change.version.at == newest.version.at]
+        wanted = frozenset[Identity]().union(*(change.identities for change in of_moment))
+        if wanted - held and not is_parked:
+            yield Finding("lost", f"{len(wanted - held)} of {len(wanted)} identities are missing", member)
+        since = [change for change in stated if not change.exits and change.version > exit_version]
+        older = held.difference(*(change.identities for change in since))
+        if older and last_exit is not None:
+            accepted = simulation.accepted_at.get(last_exit, 0.0)
+            known = simulation.amazon.audiences[member]
+            back = {each for each in older if known[each].came_back or known[each].sent_at > accepted}
+            if back:
+                was_sent = any(known[each].sent_at > accepted for each in back)
+                how = "sent again" if was_sent else "by the order of jobs"
+                yield Finding("resurrected", f"{how}, after {_removal(stated, back)}", member)
+            if older - back:
+                yield Finding("left over", f"after {_removal(stated, older - back)}", member)
+    notice = max((change.version for change in stated if change.erase), default=NEVER)
+    enter = max((change.version for change in stated if not change.exits), default=NEVER)
+    if notice > enter and not is_parked and _holds_identities(simulation, member):
+        yield Finding("kept" if _expires_only(simulation, member) else "unerased", "the row holds identities", member)
+
+
+def _removal(stated: list[StatedChange], identities: set[Identity]) -> str:
+    """Name what should have removed identities: a deletion notice, if there was one since they were last named."""
+    named = max(change.version for change in stated if change.identities & identities and not change.exits)
+    return "a notice" if any(change.erase and change.version > named for change in stated) else "a plain exit"
+
+
+def _expires_only(simulation: Simulation, member: Member) -> bool:
+    rows = [row for row in simulation.stack.members.rows.values() if row.get("member") and member_of(row) == member]
+    states = [state_from_row(row) for row in rows]
+    return any(state.late_jobs or len(state.to_remove) > MAX_IDENTITIES for state in states)
+
+
+def _holds_identities(simulation: Simulation, member: Member) -> bool:
+    """Return whether any row that names a member holds a digest of it, in whatever form."""
+    digests = [
+        digest for change in simulation.traffic.stated[member] for each in change.identities for digest in _forms(each)
+    ]
+    texts = [
+        text
+        for key, row in simulation.stack.members.rows.items()
+        if any(part == member[1].encode() for part in key) and any(member[0].encode() in part for part in key)
+        for text in texts_of(row)
+    ]
+    joined = b"\n".join(text.encode() if isinstance(text, str) else text for text in texts)
+    return any(digest in joined for digest in digests)
+
+
+def _forms(identity: Identity) -> Iterator[bytes]:
+    for value in json.loads(identity).values():
+        raw = bytes.fromhex(value)
+        yield from (value.encode(), raw, base64.b64encode(raw))
+
+
+def _parked(simulation: Simulation) -> set[Member]:
+    bodies = [message.body for message in simulation.stack.queue("DeadLetterQueue").messages.values()]
+    return {member for body in bodies for member in dead_letter_members(body)} & simulation.traffic.stated.keys()
+
+
+def _accounting(simulation: Simulation) -> Iterator[Finding]:
+    completed = simulation.cloudwatch.by_minute(CHANGES_COMPLETED)
+    for minute, changes in sorted(simulation.cloudwatch.by_minute(CHANGES_ACCEPTED).items()):
+        if completed[minute] < changes:
+            yield Finding("accounting", f"{completed[minute]} of {changes} changes of minute {minute}")

@@ -1,0 +1,144 @@
+"""What goes wrong in a simulation, and how often: a profile for each kind of trouble, and one with all of them."""
+
+from dataclasses import dataclass, field, replace
+
+JOB_SECONDS = 900.0  # as in the template: Amazon normally ends a job within this time
+LATE_ARRIVAL = 60.0  # seconds after a lost answer within which a request may still arrive at Amazon
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How the calls of one kind end, as shares of all; the rest succeeds."""
+
+    refused: float = 0.0  # not applied, and the client knows at once
+    lost: float = 0.0  # applied, but the answer is lost
+    late: float = 0.0  # the client gives up, and then it is applied
+    hang: float = 0.0  # not applied, and the client waits until its timeout
+
+    @property
+    def total(self) -> float:
+        """The share of calls that do not simply succeed."""
+        return self.refused + self.lost + self.late + self.hang
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """How often Amazon refuses requests, as shares of all."""
+
+    throttled: float = 0.0  # 429
+    unavailable: float = 0.0  # 5xx
+    token: float = 0.0  # all tokens are revoked
+    login: float = 0.0  # the login fails
+    record: float = 0.0  # share of the identities that Amazon refuses with 400
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """How jobs end, as shares of all."""
+
+    failed: float = 0.0
+    rejected: float = 0.0  # of the records of a job that has not failed
+    late: float = 0.0  # after one to three times JOB_SECONDS
+    unknown: float = 0.0  # Amazon does not know them any more some time after their end
+
+
+NONE = Rates()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What goes wrong."""
+
+    name: str
+    queues: Rates = NONE
+    job_queue: Rates = NONE  # sending to it
+    tables: Rates = NONE
+    circuit_store: Rates = NONE  # writing the state of the circuit breakers
+    secrets: Rates = NONE
+    uploads: Rates = NONE
+    checks: Rates = NONE  # of jobs, and logins
+    partly: float = 0.0  # share of the entries, statements and keys of a batch that fail by themselves
+    refusals: Refusals = field(default_factory=Refusals)
+    jobs: Jobs = field(default_factory=Jobs)
+    outages: tuple[
+        str, ...
+    ] = ()  # what fails altogether, for minutes: "uploads", "circuit_store", "job_queue", "tables"
+    longest_outage: float = 900.0  # seconds
+    kills: float = 0.0  # for each call
+    duplicates: float = 0.02  # messages delivered to two consumers, and requests sent twice
+    delay: float = 2.0  # seconds; the longest that a request takes to arrive
+    old_events: float = 0.0  # share of events that are minutes or hours old
+    identities: int = 1  # new ones in one event, at most
+    by_hand: float = 0.0  # messages that a person puts into the change queue, for each request
+
+
+CALM = Profile("calm")
+_TROUBLED = Rates(refused=0.02, lost=0.01, late=0.005, hang=0.005)
+_UPLOADS = Rates(refused=0.02, lost=0.04, late=0.04, hang=0.02)
+
+_DISORDER = replace(CALM, name="disorder", duplicates=0.1, delay=1200.0, old_events=0.1)
+_SEPARATE = [
+    CALM,
+    _DISORDER,
+    replace(
+        CALM,
+        name="amazon-errors",
+        uploads=_UPLOADS,
+        checks=_TROUBLED,
+        refusals=Refusals(throttled=0.05, unavailable=0.08, token=0.01, login=0.05, record=0.01),
+        outages=("uploads",),
+        delay=60.0,
+    ),
+    replace(CALM, name="jobs-fail", jobs=Jobs(failed=0.1, rejected=0.1, unknown=0.1), delay=60.0),
+    replace(CALM, name="jobs-late", jobs=Jobs(late=0.2, unknown=0.2), delay=60.0),
+    replace(CALM, name="kills", kills=0.004, delay=60.0),
+    replace(
+        CALM,
+        name="tables",
+        tables=Rates(refused=0.03, lost=0.02, late=0.01, hang=0.005),
+        partly=0.03,
+        outages=("tables",),
+        delay=60.0,
+    ),
+    replace(
+        CALM,
+        name="circuit-store",
+        uploads=_UPLOADS,
+        circuit_store=Rates(refused=0.3, hang=0.2),
+        outages=("uploads", "circuit_store"),
+        longest_outage=21_600.0,
+    ),
+    replace(
+        CALM,
+        name="job-queue",
+        job_queue=Rates(refused=0.1, lost=0.05, hang=0.05),
+        jobs=Jobs(failed=0.1, rejected=0.1),
+        outages=("job_queue",),
+    ),
+    replace(CALM, name="identities", identities=70, delay=60.0),
+    replace(CALM, name="by-hand", by_hand=0.05),
+]
+_ALL = replace(
+    _DISORDER,
+    name="all",
+    delay=300.0,
+    queues=_TROUBLED,
+    job_queue=_TROUBLED,
+    tables=_TROUBLED,
+    circuit_store=Rates(refused=0.1, hang=0.05),
+    secrets=_TROUBLED,
+    uploads=_UPLOADS,
+    checks=_TROUBLED,
+    partly=0.01,
+    refusals=Refusals(throttled=0.03, unavailable=0.04, token=0.005, login=0.03, record=0.003),
+    jobs=Jobs(failed=0.05, rejected=0.03, late=0.05, unknown=0.05),
+    outages=("uploads", "circuit_store", "job_queue", "tables"),
+    kills=0.002,
+    by_hand=0.005,
+)
+PROFILES = {profile.name: profile for profile in [*_SEPARATE, _ALL]}
+
+
+def without_faults(profile: Profile) -> Profile:
+    """Return the profile in which a simulation ends: nothing fails any more."""
+    return replace(CALM, name=profile.name, duplicates=0.0)

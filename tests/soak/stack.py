@@ -1,0 +1,106 @@
+"""The stack in memory, as template.yaml declares it: queues, tables, secrets and each function's environment."""
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from audience_sync.aws.audience_table import row_of
+from local.template import QueueSource, Template
+from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
+from tests.soak.clock import SimulatedClock
+from tests.soak.dynamodb import DynamoDb, DynamoDbClient, Table
+from tests.soak.secrets_manager import SecretsManagerClient
+from tests.soak.sqs import Queues, SqsClient, StoredQueue
+from tests.soak.traffic import AUDIENCES
+
+
+class Stack:
+    """AWS, as the functions see it."""
+
+    def __init__(
+        self, clock: SimulatedClock, random: Random, fails_partly: Callable[[], bool], token: dict[str, Any]
+    ) -> None:
+        """`token`: what the token secret holds at first."""
+        self._template = Template.load()
+        self.queues = Queues(fails_partly)
+        self.dynamodb = DynamoDb(random, fails_partly)
+        self._add_queues(clock)
+        self._add_tables(clock, random)
+        self.secrets = self._add_secrets(
+            {"IngestSecret": {"eventKey": EVENT_KEY}, "CredentialsSecret": CREDENTIALS, "TokenSecret": token}
+        )
+        for logical_id in self._template.resources("AWS::Serverless::Function"):
+            self._template.name(logical_id, logical_id)
+        audiences = self.dynamodb.tables["AudienceTable"]
+        for audience in AUDIENCES:
+            row = row_of(audience, 0)
+            audiences.rows[audiences.key_of(row)] = row  # since long ago
+
+    @property
+    def members(self) -> Table:
+        """The membership table."""
+        return self.dynamodb.tables["MembershipTable"]
+
+    def queue(self, logical_id: str) -> StoredQueue:
+        """Return a queue of the template."""
+        return self.queues.by_name[logical_id]
+
+    def sources(self) -> list[QueueSource]:
+        """Return which queue triggers which function."""
+        return self._template.queue_sources()
+
+    def timeout(self, function: str) -> float:
+        """Return a function's timeout in seconds."""
+        return self._template.functions()[function].timeout
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables of all functions: a name has the same value in each of them."""
+        merged: dict[str, str] = {}
+        for function in self._template.functions().values():
+            for name, value in self._template.resolve(dict(function.environment)).items():
+                assert merged.setdefault(name, str(value)) == str(value), f"{name} differs between functions"
+        return merged
+
+    def client(self, service: str, *, config: Any = None, **_: Any) -> Any:
+        """Replaces boto3.client."""
+        timeout = float(config.read_timeout) if config else 60.0
+        attempts = int((getattr(config, "retries", None) or {}).get("total_max_attempts", 1)) if config else 1
+        match service:
+            case "sqs":
+                return SqsClient(self.queues, timeout, attempts)
+            case "dynamodb":
+                return DynamoDbClient(self.dynamodb, timeout, attempts)
+            case "secretsmanager":
+                return SecretsManagerClient(self.secrets, timeout, attempts)
+        raise AssertionError(f"{service} is not known here")
+
+    def _add_queues(self, clock: SimulatedClock) -> None:
+        resources = self._template.resources("AWS::SQS::Queue")
+        for logical_id, properties in resources.items():
+            queue = StoredQueue(
+                logical_id,
+                clock,
+                visibility=float(properties.get("VisibilityTimeout", 30)),
+                retention=float(properties.get("MessageRetentionPeriod", 345_600)),
+            )
+            self.queues.add(queue)
+            self._template.name(logical_id, queue.url, Arn=queue.arn, QueueName=queue.name)
+        for logical_id, properties in resources.items():
+            if policy := properties.get("RedrivePolicy"):
+                target = policy["deadLetterTargetArn"]["Fn::GetAtt"][0]
+                self.queue(logical_id).dead_letters = self.queue(target)
+                self.queue(logical_id).max_receives = int(policy["maxReceiveCount"])
+
+    def _add_tables(self, clock: SimulatedClock, random: Random) -> None:
+        for logical_id, properties in self._template.resources("AWS::DynamoDB::Table").items():
+            keys = tuple(key["AttributeName"] for key in properties["KeySchema"])
+            self.dynamodb.tables[logical_id] = Table(logical_id, keys, clock, random)
+            arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/{logical_id}"
+            self._template.name(logical_id, logical_id, Arn=arn)
+
+    def _add_secrets(self, values: dict[str, dict[str, Any]]) -> dict[str, str]:
+        """Name the secrets; their ARNs are their logical ids."""
+        for logical_id in self._template.resources("AWS::SecretsManager::Secret"):
+            self._template.name(logical_id, logical_id)
+        return {logical_id: json.dumps(value) for logical_id, value in values.items()}

@@ -1,0 +1,39 @@
+"""The real handlers on one simulated clock: the promises of delivery hold, whichever call fails."""
+
+from typing import Any
+
+import pytest
+
+from functions.worker import handler as worker
+from tests.soak.__main__ import command, describe, run
+from tests.soak.checks import TOLERATED
+from tests.soak.profiles import PROFILES
+
+EVENTS = 300
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_promises_hold(profile: str, seed: int) -> None:
+    simulation, found = run(seed, EVENTS, profile)
+    broken = [each for each in found if each.kind not in TOLERATED]
+    assert not broken, f"{describe(simulation, broken)}\nagain: {command(seed, EVENTS, profile)}"
+
+
+def test_a_seed_replays_exactly() -> None:
+    first, second = run(3, EVENTS, "all")[0], run(3, EVENTS, "all")[0]
+    assert first.calls.total() > 1000
+    assert first.digest.hexdigest() == second.digest.hexdigest()
+
+
+def test_a_worker_that_acknowledges_what_it_has_not_delivered_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = worker.lambda_handler
+
+    def acknowledge_everything(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        return handler(event, context) | {"batchItemFailures": []}
+
+    monkeypatch.setattr(worker, "lambda_handler", acknowledge_everything)
+    _, found = run(1, EVENTS, "amazon-errors")
+    kinds = {each.kind for each in found}
+    assert "accounting" in kinds
+    assert kinds & {"lost", "stale", "resurrected"}, "which of them depends on the seed"
