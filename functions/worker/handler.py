@@ -20,8 +20,8 @@ from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.circuit_breaker import CircuitBreakers
+from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.gates import UploadGate
-from audience_sync.delivery.members import DeliveryContext
 from audience_sync.delivery.retry_budget import RetryBudget
 from audience_sync.delivery.uploads import Limits
 from audience_sync.settings import WorkerSettings

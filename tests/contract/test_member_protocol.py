@@ -17,7 +17,7 @@ from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, 
 from audience_sync.aws.membership_table import PAUSES, THREADS, MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import BatchReport, Delivery, Message
-from audience_sync.delivery.members import DeliveryContext
+from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown, ServiceUnavailable, Unavailable
 from audience_sync.member_state import MemberState, step

@@ -221,9 +221,9 @@ _ALL = [
     ),
     Bug(
         "erase a member before the exit is repeated",
-        _MEMBERS,
-        "            and not delivery.repeats\n",
-        "",
+        "audience_sync.delivery.job_members",
+        " and not repeats and ",
+        " and ",
         MODEL,
     ),
     Bug(

@@ -21,7 +21,7 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import BatchReport, Delivery, Message
-from audience_sync.delivery.members import DeliveryContext
+from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected, TransientError
 from audience_sync.membership import Audience, MembershipChange, Version

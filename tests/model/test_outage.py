@@ -18,7 +18,7 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import MARK
 from audience_sync.delivery.batch import Delivery, Message
-from audience_sync.delivery.members import DeliveryContext
+from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
 from audience_sync.messages import ChangeMessage, pack

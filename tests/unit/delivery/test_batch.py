@@ -11,7 +11,7 @@ from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES, BatchReport, Delivery, Message
 from audience_sync.delivery.bisect import SAMPLE_SIZE
-from audience_sync.delivery.members import DeliveryContext
+from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import RECORD_RESERVE, SHUTDOWN_RESERVE, Limits
 from audience_sync.errors import (
     AccessDenied,

@@ -15,7 +15,7 @@ from audience_sync.aws.membership_rows import Sharding, version_text
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import Delivery, Message
-from audience_sync.delivery.members import DeliveryContext
+from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import (
     NotFound,

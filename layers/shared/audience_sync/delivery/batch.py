@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from audience_sync.delivery.backoff import FIRST_DELAY, aligned_delay, backoff
-from audience_sync.delivery.members import ChangeOutcome, DeliveryContext, MemberDelivery, ParsedMessage
+from audience_sync.delivery.context import DeliveryContext, ParsedMessage
+from audience_sync.delivery.members import ChangeOutcome, MemberDelivery
 from audience_sync.delivery.uploads import Deferred, Uploader, Uploads, UploadStats
 from audience_sync.errors import CircuitHalfOpen, InvalidMessage, OutOfTime, TransientError
 from audience_sync.membership import Member

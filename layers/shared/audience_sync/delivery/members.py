@@ -9,18 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import batched
-from typing import Protocol
 
 from audience_sync.amazon_ads.record import Target
 from audience_sync.aws.membership_rows import version_text
 from audience_sync.aws.membership_table import MembershipTable
-from audience_sync.clock import Clock
-from audience_sync.delivery.gates import Gate
-from audience_sync.delivery.uploads import Accepted, Deferred, Job, Limits, Outcome, Uploads
+from audience_sync.delivery.context import DeliveryContext, ParsedMessage
+from audience_sync.delivery.job_members import member_of_change, member_of_state
+from audience_sync.delivery.uploads import Accepted, Deferred, Job, Outcome, Track, Uploads
 from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, PermanentError, TransientError
 from audience_sync.member_state import MemberState, Step, step, touched
-from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange, Version, coalesce
-from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, Failure, JobMember, job_messages, pack
+from audience_sync.membership import Member, MembershipChange, Version, coalesce
+from audience_sync.messages import DeadLetter, DeliveryHistory, Failure, JobMember, job_messages, pack
 
 MAX_ROUNDS = 3  # attempts at one member in one invocation, should it keep moving on
 
@@ -31,37 +30,6 @@ class ChangeOutcome(StrEnum):
     DELIVERED = "delivered"
     SUPERSEDED = "superseded"
     PARKED = "parked"
-
-
-class Queue(Protocol):
-    """A queue to send to."""
-
-    def send(
-        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
-    ) -> None:
-        """Store all bodies, visible after `delay` seconds. Raises Unavailable unless all are stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryContext:
-    """Where changes come from, are recorded and end up."""
-
-    queue: Queue  # the change queue, for what goes back
-    dead_letters: Queue
-    jobs: Queue
-    members: MembershipTable | None  # without it the order of changes that overtake each other is not kept
-    limits: Limits
-    clock: Clock
-    gate: Gate
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedMessage:
-    """One readable message."""
-
-    message: ChangeMessage
-    attempts: int  # deliveries tried so far, this one included
-    first_at: int  # when its changes were accepted, epoch milliseconds
 
 
 @dataclass(slots=True)
@@ -211,12 +179,18 @@ class MemberDelivery:
         trouble: Deferred | None = None
         going = {each.member for each in deliveries}
         number = 0
+        by_member = {each.member: each for each in deliveries}
+
+        def job_member(change: MembershipChange) -> JobMember:
+            delivery = by_member[change.member]
+            is_replay = self._is_replay(change, delivery.state.version)
+            return member_of_state(change, delivery.state, repeats=delivery.repeats, is_replay=is_replay)
+
+        track = self._tracker(job_member)
         while batch := [
             (each, records[number]) for each, records in queues if number < len(records) and each.member in going
         ]:
-            outcomes = self._uploads.send(
-                target, [record for _, record in batch], self._tracker({each.member: each for each, _ in batch})
-            )
+            outcomes = self._uploads.send(target, [record for _, record in batch], track)
             trouble = trouble or next((each for each in outcomes.values() if isinstance(each, Deferred)), None)
             accepted = self._settle([record for _, record in batch], outcomes)
             going = {member for member in going if member in accepted or member not in outcomes}
@@ -298,48 +272,27 @@ class MemberDelivery:
         replay, delay = DeliveryHistory(is_replay=True), self._context.limits.job
         self._context.queue.send(pack(changes, replay), deadline=self._deadline, delay=delay)
 
-    def _tracker(self, deliveries: dict[Member, _Delivery]) -> Callable[[Job], None]:
+    def _tracker(self, job_member: Callable[[MembershipChange], JobMember]) -> Track:
         """Return what has a job checked later. Storing its message is part of the delivery."""
 
         def track(job: Job) -> None:
-            members = [self._job_member(change, deliveries[change.member]) for change in job.changes]
+            members = [job_member(change) for change in job.changes]
             bodies = job_messages(job.job_id, job.audience_id, members, job.sent_at)
             self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.job)
 
         return track
 
-    def _job_member(self, change: MembershipChange, delivery: _Delivery) -> JobMember:
-        state = delivery.state
-        return JobMember(
-            change.member[1],
-            version_text(state.left if change.exits and state.left else state.version),
-            removes=change.exits,
-            # Erased when the job has ended well, unless an older upload may still take effect after it.
-            erases=change.exits
-            and state.must_erase
-            and not delivery.repeats
-            and len(state.to_remove) <= MAX_IDENTITIES,
-            is_replay=(change.member, state.version) not in self._counted,
-        )
+    def _is_replay(self, change: MembershipChange, newest: Version) -> bool:
+        return (change.member, newest) not in self._counted
 
     def _send_unguarded(self, target: Target, members: Sequence[Sequence[MembershipChange]]) -> Deferred | None:
         newest = [changes[-1] for changes in members]
         self._outcomes.update((change.member, ChangeOutcome.DELIVERED) for change in newest)
 
-        def track(job: Job) -> None:
-            listed = [
-                JobMember(
-                    change.member[1],
-                    version_text(change.version),
-                    removes=change.exits,
-                    is_replay=(change.member, change.version) not in self._counted,
-                )
-                for change in job.changes
-            ]
-            bodies = job_messages(job.job_id, job.audience_id, listed, job.sent_at)
-            self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.job)
+        def job_member(change: MembershipChange) -> JobMember:
+            return member_of_change(change, is_replay=self._is_replay(change, change.version))
 
-        outcomes = self._uploads.send(target, newest, track)
+        outcomes = self._uploads.send(target, newest, self._tracker(job_member))
         self._settle(newest, outcomes)
         return next((each for each in outcomes.values() if isinstance(each, Deferred)), None)
 

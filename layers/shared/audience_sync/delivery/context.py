@@ -1,0 +1,42 @@
+"""What the delivery of one invocation works with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.delivery.gates import Gate
+from audience_sync.delivery.uploads import Limits
+from audience_sync.messages import ChangeMessage
+
+
+class Queue(Protocol):
+    """A queue to send to."""
+
+    def send(
+        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
+    ) -> None:
+        """Store all bodies, visible after `delay` seconds. Raises Unavailable unless all are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryContext:
+    """Where changes come from, are recorded and end up."""
+
+    queue: Queue  # the change queue, for what goes back
+    dead_letters: Queue
+    jobs: Queue
+    members: MembershipTable | None  # without it the order of changes that overtake each other is not kept
+    limits: Limits
+    clock: Clock
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMessage:
+    """One readable message."""
+
+    message: ChangeMessage
+    attempts: int  # deliveries tried so far, this one included
+    first_at: int  # when its changes were accepted, epoch milliseconds
