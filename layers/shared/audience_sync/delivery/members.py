@@ -75,9 +75,10 @@ class MemberDelivery:
     def run(self) -> None:
         """Deliver the newest change of every member, audience by audience, as far as time and Amazon allow."""
         by_target: dict[Target, dict[Member, list[MembershipChange]]] = {}
-        for change in coalesce(change for each in self._messages for change in each.message.changes):
+        changes = coalesce(change for each in self._messages for change in each.message.changes)
+        for change in changes:
             self._newest[change.member] = change  # the last one is the newest
-        for change in coalesce(change for each in self._messages for change in each.message.changes):
+        for change in changes:
             newest = self._newest[change.member]
             target = Target(newest.audience_id, newest.connection_id, newest.target_types)
             by_target.setdefault(target, {}).setdefault(change.member, []).append(change)
@@ -87,7 +88,7 @@ class MemberDelivery:
                 if trouble is None:
                     trouble = self._deliver(target, some)
                 if trouble is not None:
-                    self._defer((changes[0].member for changes in some), trouble, unless_settled=True)
+                    self._defer((of_member[0].member for of_member in some), trouble, unless_settled=True)
 
     def outcomes_for(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
         """Yield the outcome of every settled change of a message. Replays were counted before."""
