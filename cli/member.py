@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import typer
 
-from audience_sync.amazon_ads.record import audience_record, external_user_id
+from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.member_state import Identity, MemberState
-from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import DeliveryHistory, pack
+from audience_sync.translation import erasing_exit
 from cli.audiences import AUDIENCE, find
 from cli.errors import NotThere, WrongUsage
 from cli.parked import peek
@@ -87,7 +87,7 @@ def erase(session: Session, member: _MEMBER) -> None:
     )
     # An exit for every audience: a change that is still in the queue is not in the table yet.
     at, message_id = round(session.now() * 1000), f"erase-{uuid4().hex}"
-    exits = [_exit(each, member, at, message_id) for each in audiences]
+    exits = [erasing_exit(each, member, at, message_id) for each in audiences]
     # No accepted event has led to these exits. If they were counted, the sums of `status` would be wrong.
     bodies = pack(exits, DeliveryHistory(is_replay=True))
     session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
@@ -102,19 +102,6 @@ def erase(session: Session, member: _MEMBER) -> None:
             f"Hashes remain in {counted(len(parked), 'dead letter')}; delete them with `parked drop --member`."
         )
     session.screen.result({"audiences": len(audiences), "knownIn": len(known_in), "deadLetters": len(parked)})
-
-
-def _exit(audience: Audience, member: str, at: int, message_id: str) -> MembershipChange:
-    record = audience_record(member, "DELETE", [], None, {})
-    return MembershipChange(
-        audience.audience_id,
-        audience.connection_id,
-        at,
-        message_id,
-        record,
-        erase=True,
-        target_types=audience.target_types,
-    )
 
 
 def _facts(state: MemberState) -> dict[str, Any]:

@@ -142,7 +142,7 @@ _ALL = [
     Bug(
         "take an accepted upload for the end of its job",
         _TRACKING,
-        "concerned = [each for each in message.members if _is_concerned(message, report, each)]",
+        "concerned = [each for each in message.members if is_concerned(message, report, each)]",
         "concerned = []",
         MODEL,
     ),

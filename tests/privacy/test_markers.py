@@ -185,10 +185,11 @@ def test_an_event_nested_as_deep_as_can_be_read_gets_an_answer_and_leaves_nothin
     assert {answer["statusCode"] if isinstance(answer, dict) else answer for answer in answers} <= {200, 400}
 
 
-def test_a_consent_signal_that_is_no_consent_string_is_dropped(runner: FunctionRunner) -> None:
+def test_a_consent_signal_that_is_no_consent_string_is_rejected_without_its_text(runner: FunctionRunner) -> None:
     for signal in ("tcf", "gpp"):
         text = f"{PERSON['email']}, {PERSON['address']}"
-        runner.run("IngestFunction", [http(event(properties={KEY: True, signal: text}))])
+        (answer,) = runner.run("IngestFunction", [http(event(properties={KEY: True, signal: text}))])
+        assert [each["reason"] for each in json.loads(answer["body"])["rejections"]] == ["consent_invalid"]
     assert_clean(runner)
 
 

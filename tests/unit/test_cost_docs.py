@@ -10,7 +10,7 @@ import pytest
 
 from audience_sync import metric_names
 from audience_sync.amazon_ads.record import encode_record
-from audience_sync.aws.membership_rows import Sharding, row_of, version_text
+from audience_sync.aws.membership_rows import Sharding, row_of
 from audience_sync.intake import changes_from, compiled
 from audience_sync.member_state import step
 from audience_sync.membership import Audience
@@ -138,7 +138,7 @@ def test_the_sizes_are_those_of_the_fullest_example() -> None:
     result = changes_from(body, mappings=compiled(None), audiences=_AnyAudience(), now=2**41)
     (change,) = result.changes
     state = step(None, [change], now=change.at // 1000, effective_after=0).state
-    listed = JobMember(change.member[1], version_text(change.version), removes=False)
+    listed = JobMember(change.member[1], change.version.text, removes=False)
     one, two = (len("".join(job_messages("job", change.audience_id, [listed] * count, 0))) for count in (1, 2))
     measured = {
         "EVENT": len(body),

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.aws.membership_rows import is_exit, version_from_text, version_text
 from audience_sync.errors import InvalidMessage, RequestRejected, Throttled
 from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version, coalesce
 from audience_sync.messages import (
@@ -263,7 +262,7 @@ def test_any_change_message_is_read_or_refused(envelope: dict[str, Any], fields:
 JOB_MEMBERS = st.builds(
     JobMember,
     MEMBERS,
-    st.builds(Version, st.integers(0, 10**15), st.booleans(), IDS).map(version_text),
+    st.builds(Version, st.integers(0, 10**15), st.booleans(), IDS).map(lambda version: version.text),
     st.booleans(),
     st.booleans(),
     st.booleans(),
@@ -301,11 +300,11 @@ def test_the_flags_of_a_record_are_single_characters(member: JobMember, flags: s
 
 
 def test_the_version_of_a_record_is_that_of_the_membership_table() -> None:
-    text = version_text(Version(5, exits=True, message_id="id#with#marks"))
+    text = Version(5, exits=True, message_id="id#with#marks").text
     (body,) = job_messages("j", "1", [JobMember("m", text, removes=True)], SENT_AT)
     (member,) = JobMessage.from_body(body).members
-    assert version_from_text(member.version) == Version(5, exits=True, message_id="id#with#marks")
-    assert is_exit(member.version)
+    assert Version.from_text(member.version) == Version(5, exits=True, message_id="id#with#marks")
+    assert Version.from_text(member.version).exits
 
 
 @given(st.lists(JOB_MEMBERS, min_size=1, max_size=5), st.integers(1, 3_000))
@@ -321,12 +320,12 @@ def test_members_that_do_not_fit_into_one_job_message_fill_several(members: list
 
 
 def test_an_upload_of_the_largest_size_fits_into_few_messages() -> None:
-    text = version_text(Version(1_800_000_000_000, exits=False, message_id="personas_2nF7aQkT9bCwXyZ0123456789"))
+    text = Version(1_800_000_000_000, exits=False, message_id="personas_2nF7aQkT9bCwXyZ0123456789").text
     everyone = [JobMember(f"user_{number:06d}", text, removes=False) for number in range(6_000)]
     assert len(job_messages("job-1", AUDIENCE, everyone, SENT_AT)) <= 3
 
 
-TEXT = version_text(Version(1, exits=False, message_id="id"))
+TEXT = Version(1, exits=False, message_id="id").text
 INFINITE_TIME = '{"jobId": "j", "audienceId": "1", "sentAt": Infinity, "members": []}'
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 MAX_IDENTITIES = 100  # objects in one record's hashedPII; Amazon's limit
 
@@ -16,6 +16,19 @@ class Version(NamedTuple):
     at: int  # epoch milliseconds
     exits: bool
     message_id: str
+
+    @property
+    def text(self) -> str:
+        """The version as text, which compares as versions do."""
+        return f"{self.at:016d}#{int(self.exits)}#{self.message_id}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read a version back. Raises ValueError."""
+        at, exits, message_id = text.split("#", 2)
+        if exits not in ("0", "1"):
+            raise ValueError("not a version")
+        return cls(int(at), exits == "1", message_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from itertools import batched
 from typing import Any, NamedTuple, Self, TypeGuard
 
 from audience_sync.errors import AudienceSyncError, InvalidMessage
-from audience_sync.membership import MAX_IDENTITIES, MembershipChange
+from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
 
 MESSAGE_VERSION = 1
 MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four of them fit one SendMessageBatch
 MAX_ATTEMPTS = 1_000_000  # more than any message can have had
+_MAX_TIME = 10**15  # epoch milliseconds, far ahead
 _SURROGATE = "\\ud"  # begins every escape of one
 _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
 
@@ -63,12 +64,10 @@ class ChangeMessage:
         Raises:
             InvalidMessage: not JSON, an unknown version, or a field that does not hold what it must.
         """
-        return cls._from_json(_json(body))
+        return cls._from_json(_envelope(body))
 
     @classmethod
-    def _from_json(cls, envelope: Any) -> Self:
-        if not isinstance(envelope, dict) or envelope.get("v") != MESSAGE_VERSION:
-            raise InvalidMessage(f"the message is not of version {MESSAGE_VERSION}", reason="message_version_unknown")
+    def _from_json(cls, envelope: dict[str, Any]) -> Self:
         audience_id, connection_id = envelope.get("audienceId"), envelope.get("connectionId")
         changes = envelope.get("changes")
         if not _is_id(audience_id) or not isinstance(connection_id, str | None) or not isinstance(changes, list):
@@ -191,8 +190,8 @@ class JobMessage:
     @classmethod
     def from_body(cls, body: str) -> Self:
         """Read a message body. Raises InvalidMessage."""
+        fields = _envelope(body)
         try:
-            fields = _json(body)
             return cls(
                 str(fields["jobId"]),
                 str(fields["audienceId"]),
@@ -204,7 +203,7 @@ class JobMessage:
                 int(fields.get("checks", 0)),
                 fields.get("late") is True,
             )
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             raise InvalidMessage("the message names no job") from None
 
 
@@ -294,7 +293,7 @@ class DeadLetter:
     @classmethod
     def from_body(cls, body: str) -> Self:
         """Read a message body. Raises InvalidMessage."""
-        envelope = _json(body)
+        envelope = _envelope(body)
         message = ChangeMessage._from_json(envelope)  # noqa: SLF001 - the same format, and the same module
         fields = envelope.get("failure")
         try:
@@ -304,7 +303,8 @@ class DeadLetter:
         return cls(tuple(message.changes), failure, message.history)
 
 
-def _json(body: str) -> Any:
+def _envelope(body: str) -> dict[str, Any]:
+    """Read what all messages have in common. Raises InvalidMessage."""
     try:
         parsed = json.loads(body)
         # Half a surrogate pair can be written in JSON, but no record can be sent with it.
@@ -312,6 +312,8 @@ def _json(body: str) -> Any:
             json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise InvalidMessage("the message is not JSON", reason="message_not_json") from None
+    if not isinstance(parsed, dict) or parsed.get("v") != MESSAGE_VERSION:
+        raise InvalidMessage(f"the message is not of version {MESSAGE_VERSION}", reason="message_version_unknown")
     return parsed
 
 
@@ -319,19 +321,16 @@ def _is_id(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit()
 
 
-_VERSION = re.compile(r"-?[0-9]+#[01]#.*", re.DOTALL)
-MAX_TIME = 10**15
-
-
 def _bounded(value: Any) -> int:
     number = int(value)
-    if abs(number) > MAX_TIME:
+    if abs(number) > _MAX_TIME:
         raise ValueError
     return number
 
 
 def _job_member(fields: Any) -> tuple[str, str, str]:
     member, version, flags = fields
-    if not (_EXTERNAL_USER_ID.fullmatch(member) and _VERSION.fullmatch(version) and isinstance(flags, str)):
+    if not _EXTERNAL_USER_ID.fullmatch(member) or not isinstance(version, str) or not isinstance(flags, str):
         raise ValueError
+    Version.from_text(version)
     return member, version, flags

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.membership_rows import Sharding, version_text
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MAX_KEYS, MAX_STATEMENTS, PAUSES, MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, OutOfTime, TransientError, Unavailable
@@ -96,7 +96,7 @@ def test_members_of_the_same_id_in_two_audiences_are_different(fixture: TableFix
 def test_versions_are_read_consistently_and_without_the_rest(fixture: TableFixture, proxy: FaultProxy) -> None:
     one, other = fixture.write(state(identities=(FIRST,)), state("m2", at=5))
     versions = fixture.table.versions([one.member, other.member, (AUDIENCE, "m3")])
-    assert versions == {one.member: version_text(one.version), other.member: version_text(other.version)}
+    assert versions == {one.member: one.version.text, other.member: other.version.text}
     (request,) = proxy.parameters("BatchGetItem")
     assert request["RequestItems"][fixture.name]["ConsistentRead"] is True
     assert "member" not in request["RequestItems"][fixture.name]["ProjectionExpression"].replace(",", " ").split()

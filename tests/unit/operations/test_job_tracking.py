@@ -11,7 +11,7 @@ import pytest
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import Target, Upload
-from audience_sync.aws.membership_rows import Sharding, version_text
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import Delivery, Message
@@ -153,7 +153,7 @@ class JobHarness:
         return [
             JobMember(
                 member[1],
-                version_text(record.version),
+                record.version.text,
                 removes=record.exits,
                 erases=record.exits and each.state.must_erase,
                 is_replay=is_replay,
@@ -278,13 +278,13 @@ def test_a_job_that_ended_well_in_time_costs_no_read_and_no_write(harness: JobHa
 
 
 def test_a_large_job_that_ended_well_in_time_costs_nothing_either(harness: JobHarness) -> None:
-    version = version_text(enter(1).version)
+    version = enter(1).version.text
     members = [JobMember(f"m{number}", version, removes=False) for number in range(6_000)]
     assert harness.cost(lambda: harness.check(WELL, *members)) == (0, 0)
 
 
 def test_of_a_job_that_rejected_some_records_only_the_rows_of_these_are_read(harness: JobHarness) -> None:
-    version = version_text(enter(1).version)
+    version = enter(1).version.text
     members = [JobMember(f"m{number}", version, removes=False) for number in range(6_000)]
     assert harness.cost(lambda: harness.check(rejecting("m7", "m9"), *members)) == (2, 0)
 
@@ -367,7 +367,7 @@ def test_a_replay_that_is_rejected_is_parked_and_not_counted_again(harness: JobH
 
 
 def test_a_member_without_a_row_is_left_alone(harness: JobHarness) -> None:
-    unknown = JobMember("m9", version_text(enter(5).version), removes=False)
+    unknown = JobMember("m9", enter(5).version.text, removes=False)
     assert harness.check(rejecting("m9"), unknown).parked == 0
 
 
@@ -658,7 +658,7 @@ def test_nothing_is_erased_that_a_late_job_may_bring_back_and_its_end_removes_it
     harness.check(WELL, message=late, after=2400)
     assert harness.repeated() == [("DELETE", ["a"])], "and the job of this repetition erases"
     assert harness.state().must_erase
-    erasing = [JobMember("m1", version_text(notice(5).version), removes=True, erases=True, is_replay=True)]
+    erasing = [JobMember("m1", notice(5).version.text, removes=True, erases=True, is_replay=True)]
     assert harness.check(WELL, *erasing, job_id="job-3").erased == 1
     assert harness.names() == set()
 

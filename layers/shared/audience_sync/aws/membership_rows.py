@@ -68,7 +68,7 @@ def row_of(state: MemberState, key: Mapping[str, Any], revision: int) -> dict[st
     expires = sent + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
     return {
         **key,
-        "version": {"S": version_text(state.version)},
+        "version": {"S": state.version.text},
         "revision": {"N": str(revision)},
         "entered": {"N": str(state.entered)},
         "expiresAt": {"N": str(expires)},
@@ -86,7 +86,7 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
     if "countryCode" in known:
         record["countryCode"] = known["countryCode"]
     record |= {"action": known["action"], "hashedPII": [], "userConsent": known.get("userConsent", {})}
-    version = version_from_text(row["version"]["S"])
+    version = Version.from_text(row["version"]["S"])
     newest = MembershipChange(
         member_of(row)[0],
         fields.get("c"),
@@ -108,22 +108,6 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
         tuple(fields.get("j", ())),
         int(row["revision"]["N"]),
     )
-
-
-def version_text(version: Version) -> str:
-    """Write a version so that texts compare as versions do."""
-    return f"{version.at:016d}#{int(version.exits)}#{version.message_id}"
-
-
-def version_from_text(text: str) -> Version:
-    """Read a version back."""
-    at, exits, message_id = text.split("#", 2)
-    return Version(int(at), exits == "1", message_id)
-
-
-def is_exit(text: str) -> bool:
-    """Return whether a version, as `version_text` writes it, is that of an exit."""
-    return text.split("#", 2)[1] == "1"
 
 
 def member_of(row: Mapping[str, Any]) -> Member:
@@ -150,11 +134,11 @@ def _packed(state: MemberState) -> bytes:
     names: list[Any] = []
     digests = b""
     for identity in state.identities:
-        codes = "".join(_CODES.get(field, "?") for field in identity.digests)
-        raw = _raw(identity.digests)
         # What is no SHA-256, or of a field that Amazon did not have before, is kept as it is.
-        names.append([identity.at, codes if raw is not None and "?" not in codes else identity.digests])
-        digests += raw if raw is not None and "?" not in codes else b""
+        raw = _raw(identity.digests) if identity.digests.keys() <= _CODES.keys() else None
+        packs = raw is not None
+        names.append([identity.at, "".join(_CODES[name] for name in identity.digests) if packs else identity.digests])
+        digests += raw or b""
     if names:
         header["i"] = names
     return json.dumps(header, separators=(",", ":")).encode() + _SEPARATOR + digests

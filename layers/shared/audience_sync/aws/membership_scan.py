@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import unavailable
-from audience_sync.aws.membership_rows import Sharding, is_exit, state_from_row
-from audience_sync.membership import MembershipChange
+from audience_sync.aws.membership_rows import Sharding, state_from_row
+from audience_sync.membership import MembershipChange, Version
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -95,7 +95,7 @@ class MembershipScan:
                         ExpressionAttributeValues={":partition": {"S": partition}},
                         **start,
                     )
-                outside = sum(is_exit(row["version"]["S"]) for row in page["Items"])
+                outside = sum(Version.from_text(row["version"]["S"]).exits for row in page["Items"])
                 yield PageCount(len(page["Items"]) - outside, outside)
                 if "LastEvaluatedKey" not in page:
                     break

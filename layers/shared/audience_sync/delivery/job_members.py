@@ -1,6 +1,5 @@
 """What a job's message says of each record of its upload, so that the job's end can act on it. Pure."""
 
-from audience_sync.aws.membership_rows import version_text
 from audience_sync.member_state import MemberState
 from audience_sync.membership import MAX_IDENTITIES, MembershipChange
 from audience_sync.messages import JobMember
@@ -19,9 +18,9 @@ def member_of_state(change: MembershipChange, state: MemberState, *, repeats: bo
     # the removal went out in several.
     erases = change.exits and state.must_erase and not repeats and len(state.to_remove) <= MAX_IDENTITIES
     version = state.left if change.exits and state.left else state.version
-    return JobMember(change.member[1], version_text(version), change.exits, erases, is_replay)
+    return JobMember(change.member[1], version.text, change.exits, erases, is_replay)
 
 
 def member_of_change(change: MembershipChange, *, is_replay: bool) -> JobMember:
     """Describe a record that was sent without the membership table."""
-    return JobMember(change.member[1], version_text(change.version), removes=change.exits, is_replay=is_replay)
+    return JobMember(change.member[1], change.version.text, removes=change.exits, is_replay=is_replay)

@@ -11,7 +11,6 @@ from enum import StrEnum
 from itertools import batched
 
 from audience_sync.amazon_ads.record import Target
-from audience_sync.aws.membership_rows import version_text
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
 from audience_sync.delivery.job_members import member_of_change, member_of_state
@@ -120,7 +119,7 @@ class MemberDelivery:
                 self._mark_unknown(self._context.members, deliveries)
                 moved = self._verify(self._context.members, sent)
             except TransientError as error:
-                self._defer(self._unsettled(pending), Deferred.after(error))
+                self._defer(self._unverified(pending), Deferred.after(error))
                 return trouble
             attempted = {*again, *moved}
             pending = {member: changes for member, changes in pending.items() if member in attempted}
@@ -254,7 +253,7 @@ class MemberDelivery:
         fresh = [each for each in sent if each.step.writes]
         versions = table.versions(each.member for each in fresh) if fresh else {}
         for each in fresh:
-            own = version_text(each.state.version)
+            own = each.state.version.text
             if versions.get(each.member, own) != own:
                 moved.add(each.member)
         self._finish([each for each in sent if each.member not in moved])
@@ -313,7 +312,7 @@ class MemberDelivery:
             error, attempts=source.attempts, first_at=source.first_at, last_at=self._context.clock.now_ms()
         )
 
-    def _unsettled(self, members: Iterable[Member]) -> list[Member]:
+    def _unverified(self, members: Iterable[Member]) -> list[Member]:
         """Those whose upload is not verified yet: recorded or even sent, but neither parked nor deferred for longer."""
         return [
             each

@@ -9,19 +9,19 @@ jobs end and however long they take.
 Without the membership table the changes of a job are not kept: what it rejected can then only be counted.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import batched
 from typing import NamedTuple, Protocol
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.aws.membership_rows import version_from_text
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, TransientError
 from audience_sync.member_state import MemberState, removed
-from audience_sync.membership import Member, MembershipChange
+from audience_sync.membership import Member, MembershipChange, Version
 from audience_sync.messages import DeadLetter, DeliveryHistory, Failure, JobMember, JobMessage, pack
+from audience_sync.operations.job_end import Rejection, contradicting, is_concerned, rejected_change, rejections
 
 MAX_AGE = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job that has not ended by then never will
 MAX_CHECK_INTERVAL = 900.0  # seconds between two checks; SQS delays no message longer
@@ -171,12 +171,12 @@ class JobTracker:
     def _end(self, message: JobMessage, report: JobReport | None, outcome: JobOutcome, deadline: float) -> JobCheck:
         """Act on the end of a job, some members at a time; those left for want of time are left to another check."""
         if self._context.members is None:
-            untracked = len(list(_rejections(message, report)))
+            untracked = len(list(rejections(message, report)))
             return JobCheck(message, report, outcome, untracked=untracked)
         effect, done = _Effect(), 0
-        concerned = [each for each in message.members if _is_concerned(message, report, each)]
+        concerned = [each for each in message.members if is_concerned(message, report, each)]
         try:
-            rejects = any(True for _ in _rejections(message, report))
+            rejects = any(True for _ in rejections(message, report))
             for some in batched(concerned, PARKED_AT_ONCE if rejects else MEMBERS_AT_ONCE):
                 effect = effect.plus(self._end_some(self._context.members, message, report, some, deadline))
                 done += len(some)
@@ -200,11 +200,11 @@ class JobTracker:
             raise OutOfTime("no time left for all members of the job", retry_after=None)
         states = table.read([(message.audience_id, each.member) for each in members])
         known = [(each, state) for each in members if (state := states.get((message.audience_id, each.member)))]
-        rejected = {rejection.member.member: rejection for rejection in _rejections(message, report)}
+        rejected = {rejection.member.member: rejection for rejection in rejections(message, report)}
         refused = [
             (rejected[each.member], change)
             for each, state in known
-            if each.member in rejected and (change := _rejected_change(each, state)) is not None
+            if each.member in rejected and (change := rejected_change(each, state)) is not None
         ]
         self._park(message, refused, deadline)
         failed = [rejection.member for rejection, _ in refused if rejection.member.removes]
@@ -215,7 +215,7 @@ class JobTracker:
             for each, state in known
             if message.is_late
             and (each.member not in rejected or state.must_erase)
-            and (change := _contradicting(each, state, message.sent_at)) is not None
+            and (change := contradicting(each, state, message.sent_at)) is not None
         ]
         self._context.changes.send(pack(repeating, DeliveryHistory(is_replay=True)), deadline=deadline)
         marked = [each for each, state in known if message.job_id in state.late_jobs]
@@ -229,7 +229,7 @@ class JobTracker:
         return _Effect(len(refused), counted, len(repeating), erased)
 
     def _park(
-        self, message: JobMessage, refused: Sequence[tuple["_Rejection", MembershipChange]], deadline: float
+        self, message: JobMessage, refused: Sequence[tuple["Rejection", MembershipChange]], deadline: float
     ) -> None:
         for some in batched(refused, PARKED_AT_ONCE):
             by_reason: dict[str, list[str]] = {}
@@ -258,20 +258,12 @@ class JobTracker:
 
     def _erase(self, table: Members, message: JobMessage, members: Sequence[JobMember]) -> int:
         """Erase what the job removed and a deletion notice concerns, where no late job may bring it back."""
-        until = {(message.audience_id, each.member): version_from_text(each.version).at for each in members}
+        until = {(message.audience_id, each.member): Version.from_text(each.version).at for each in members}
 
         def erased(state: MemberState) -> MemberState:
             return state if state.late_jobs else removed(state, min(state.erase_until, until[state.member]))
 
         return _update(table, [(message.audience_id, each.member) for each in members], erased)
-
-
-class _Rejection(NamedTuple):
-    """One record that took no effect."""
-
-    member: JobMember
-    reason: str
-    detail: str
 
 
 def _update(table: Members, members: Sequence[Member], change: Callable[[MemberState], MemberState]) -> int:
@@ -293,42 +285,3 @@ def _update(table: Members, members: Sequence[Member], change: Callable[[MemberS
             if isinstance(result, MovedOn)
         ]
     raise MovedOn("the rows of some members keep changing")
-
-
-def _is_concerned(message: JobMessage, report: JobReport | None, member: JobMember) -> bool:
-    """Return whether the end of the job may mean anything for a member. Costs nothing where jobs end well, in time."""
-    if message.is_late or member.erases:
-        return True
-    return report is not None and (report.has_failed or member.member in report.rejected)
-
-
-def _rejected_change(member: JobMember, state: MemberState) -> MembershipChange | None:
-    """Return the change that a rejected record was about, None where a newer one has made it moot."""
-    version = version_from_text(member.version)
-    if member.removes:
-        # A removal is not moot while what it was to remove is still known.
-        return state.removal() if state.to_remove and state.left and state.left.at <= version.at else None
-    return state.change() if state.version == version and not state.newest.exits else None
-
-
-def _contradicting(member: JobMember, state: MemberState, sent_at: int) -> MembershipChange | None:
-    """Return what to send once more after a late job, None where the newest change says the same as the job."""
-    if member.removes:
-        return None if state.newest.exits else state.change()
-    if state.newest.exits:
-        return state.change() if state.to_remove else None
-    if state.to_remove and sent_at < state.exited * 1000:
-        return state.removal()  # the job may have added again what was removed since
-    return None
-
-
-def _rejections(message: JobMessage, report: JobReport | None) -> Iterator[_Rejection]:
-    """Yield those of a message whose records took no effect; other members of the job are in messages of their own."""
-    for each in message.members:
-        if report is None:
-            if each.erases:  # they may not have been removed: an operator has to try again
-                yield _Rejection(each, reason="job_unknown", detail="Amazon does not know the job any more")
-        elif each.member in report.rejected:
-            yield _Rejection(each, reason="job_rejected", detail=report.rejected[each.member])
-        elif report.has_failed:
-            yield _Rejection(each, reason="job_failed", detail="Amazon's job failed")
