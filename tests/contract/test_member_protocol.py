@@ -753,3 +753,18 @@ def test_a_thousand_members_are_recorded_sent_and_read_back(stack: WorkerStack) 
     assert Counter(stack.calls) == {WRITE: 40, READ: 10 + 10}
     assert len(stack.amazon.uploads) == 1
     assert len(stack.amazon.active()) == 1000
+
+
+def test_a_thousand_changes_of_each_kind_cost_what_the_documentation_says(stack: WorkerStack) -> None:
+    def cost(at: int, *, exits: bool = False) -> dict[str, int]:
+        stack.calls.clear()
+        stack.now += 2 * LIMITS.effective_after
+        stack.deliver(*(change("a@b.co", at=at, member=f"m{number}", exits=exits) for number in range(1000)))
+        return dict(Counter(stack.calls))
+
+    in_batches = {WRITE: 1000 // 25, READ: 2 * 1000 // 100}
+    assert cost(at=5) == in_batches, "enters"
+    assert cost(at=6) == in_batches, "enters of members who are in"
+    assert cost(at=7, exits=True) == in_batches, "exits"
+    assert cost(at=8) == in_batches, "enters of members who left"
+    assert cost(at=4) == {READ: 1000 // 100}, "superseded changes"
