@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Self
 
 MAX_IDENTITIES = 100  # objects in one record's hashedPII; Amazon's limit
 
+EVERY_AUDIENCE = "*"  # in place of an audience id: what a deletion notice says of a person, also to audiences to come
+
 type Member = tuple[str, str]  # audience id, external user id
 
 
