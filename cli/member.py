@@ -11,6 +11,7 @@ import typer
 from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.member_state import Identity, MemberState
+from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.messages import DeliveryHistory, pack
 from audience_sync.translation import erasing_exit
 from cli.audiences import AUDIENCE, find
@@ -37,9 +38,10 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
     before the member left.
     """
     known = find(session, audience)
-    state = session.members.read([(known.audience_id, member)]).get((known.audience_id, member))
+    rows = session.members.read([(known.audience_id, member), (EVERY_AUDIENCE, member)])
+    state, notice = rows.get((known.audience_id, member)), rows.get((EVERY_AUDIENCE, member))
     parked, _ = peek(session, lambda each: each.audience_id == known.audience_id and member in each.members)
-    if state is None and not parked:
+    if state is None and notice is None and not parked:
         raise NotThere(
             "Nothing is known about that member in that audience.",
             "Give the external user id as the mapping derives it from Segment's userId.",
@@ -49,6 +51,7 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
             "audience": f"{known.name} ({known.audience_id})",
             "member": member,
             **(_facts(state) if state else {"newest change": "none recorded"}),
+            "deletion notice of": moment(notice.newest.at) if notice else "",
             "parked": ", ".join(sorted({each.reason for each in parked})),
         }
     )
@@ -61,6 +64,7 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
             "audienceId": known.audience_id,
             "member": member,
             **(_state_json(state) if state else {}),
+            "deletionNoticeAt": notice.newest.at if notice else None,
             "parked": [each.as_json() for each in parked],
         }
     )
@@ -69,33 +73,27 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
 def erase(session: Session, member: _MEMBER) -> None:
     """Remove one person from every audience, then delete the hashes that are stored of them.
 
-    Sends an exit for each audience to the change queue, as Segment's deletion notices do. The hashes are deleted once
-    Amazon's jobs with these exits have ended.
+    Does what Segment's deletion notices do: the worker removes the person from each audience that knows them, and
+    events from before now are ignored from then on. The hashes are deleted once Amazon's jobs have ended.
     """
     try:
         external_user_id(member)
     except RejectedEvent as error:
         raise WrongUsage(f"{error}.", "Give the id as `member show` takes it.") from None
     audiences = session.audiences.all()
-    if not audiences:
-        raise NotThere("No audience is listed, so there is nothing to erase.", "See `audience-sync audiences list`.")
     states = session.members.read((each.audience_id, member) for each in audiences)
     known_in = [each for each in audiences if (each.audience_id, member) in states]
     names = ", ".join(each.name or each.audience_id for each in known_in) or "none"
     session.screen.confirm(
         f"Known in {len(known_in)} of {counted(len(audiences), 'audience')}: {names}. Erase this person?"
     )
-    # An exit for every audience: a change that is still in the queue is not in the table yet.
-    at, message_id = round(session.now() * 1000), f"erase-{uuid4().hex}"
-    exits = [erasing_exit(each, member, at, message_id) for each in audiences]
-    # No accepted event has led to these exits. If they were counted, the sums of `status` would be wrong.
-    bodies = pack(exits, DeliveryHistory(is_replay=True))
+    notice = erasing_exit(member, round(session.now() * 1000), f"erase-{uuid4().hex}")
+    # No accepted event has led to it. If it was counted, the sums of `status` would be wrong.
+    bodies = pack([notice], DeliveryHistory(is_replay=True))
     session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
     if not known_in:
         session.screen.say("The id is in no audience. Is it the external user id of the mapping?", style="yellow")
-    session.screen.say(
-        f"{counted(len(exits), 'exit')} queued. The stored hashes are deleted once Amazon has removed the person."
-    )
+    session.screen.say("The deletion is queued. The stored hashes are deleted once Amazon has removed the person.")
     parked, _ = peek(session, lambda each: member in each.members)
     if parked:
         session.screen.say(

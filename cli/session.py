@@ -45,7 +45,7 @@ class Session:
     @cached_property
     def audiences(self) -> AudienceTable:
         """The audiences that events may reach."""
-        return AudienceTable(self.stack.service("dynamodb"), self.stack["AudienceTable"], time.monotonic)
+        return AudienceTable(self.stack.service("dynamodb"), self.stack["AudienceTable"])
 
     @cached_property
     def members(self) -> MembershipTable:

@@ -50,7 +50,7 @@ def create(template: Template, endpoint: str, secrets: Mapping[str, Mapping[str,
 
 def list_audience(dynamodb: Any, table: str, audience: Audience) -> None:
     """Add an audience to the audience table, so that events may reach it."""
-    AudienceTable(dynamodb, table, time.monotonic).put(audience, created=time.time_ns() // 1_000_000)
+    AudienceTable(dynamodb, table).put(audience, created=time.time_ns() // 1_000_000)
 
 
 def seed_audience(sandbox: Sandbox, audience: Audience) -> None:

@@ -46,7 +46,7 @@ def dependencies() -> Dependencies:
     return Dependencies(
         settings,
         JsonSecret(secrets, settings.ingest_secret_arn, time.monotonic),
-        AudienceTable(dynamodb, settings.audience_table, time.monotonic),
+        AudienceTable(dynamodb, settings.audience_table),
         CreationLocks(dynamodb, settings.audience_table, lambda: uuid.uuid4().hex),
         access_tokens(settings, secrets),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from audience_sync import metric_names, telemetry
 from audience_sync.api_gateway import Answer, Request, answer, deadline, error_answer
+from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.secrets import JsonSecret
@@ -28,9 +29,10 @@ LOGGED = 100  # rejections of one request that get a log line each
 def dependencies() -> Intake:
     """Build once per execution environment, on the first request."""
     settings = IngestSettings.from_env(os.environ)
+    audiences = AudienceTable(client("dynamodb", read_timeout=1.0), settings.audience_table)
     return Intake(
         JsonSecret(client("secretsmanager", read_timeout=1.0), settings.ingest_secret_arn, time.monotonic),
-        AudienceTable(client("dynamodb", read_timeout=1.0), settings.audience_table, time.monotonic),
+        AudienceListing(audiences, time.monotonic),
         Queue(client("sqs", read_timeout=1.0), settings.change_queue_url, time.monotonic),
         Policy(consent=settings.consent_policy, literal_email=settings.literal_email),
         Clock(),

@@ -52,7 +52,7 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings, dynamodb, renewal = dependencies()
     deadline = CLOCK.deadline(context)
     # A list of its own for each run, so that a setting that was just changed takes effect.
-    audiences = AudienceTable(dynamodb, settings.audience_table, time.monotonic)
+    audiences = AudienceTable(dynamodb, settings.audience_table)
     report = renewal.run(audiences.all(), deadline=deadline)
     _emit_metrics(report)
     _log(report)

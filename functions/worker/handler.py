@@ -13,6 +13,8 @@ from audience_sync import metric_names, telemetry
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.amazon_auth import access_tokens
+from audience_sync.aws.audience_listing import AudienceListing
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import THREADS, MembershipTable
@@ -48,6 +50,7 @@ def dependencies() -> Dependencies:
     secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
     dynamodb = client("dynamodb", read_timeout=3.0, attempts=4, connections=THREADS, validate=False)
     members = MembershipTable(dynamodb, settings.membership_table, Sharding(settings.membership_shards), CLOCK)
+    audiences = AudienceListing(AudienceTable(dynamodb, settings.audience_table), time.monotonic)
     queue = Queue(sqs, settings.change_queue_url, time.monotonic)
     # A client of its own: no upload waits long for the state of a circuit breaker.
     states = client("dynamodb", read_timeout=1.0, attempts=1)
@@ -61,6 +64,7 @@ def dependencies() -> Dependencies:
             dead_letters=Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
             jobs=Queue(sqs, settings.job_queue_url, time.monotonic),
             members=members if settings.ordering_guard else None,
+            audiences=audiences.all,
             limits=Limits(
                 settings.max_records_per_upload,
                 settings.max_upload_bytes,
@@ -116,7 +120,8 @@ def _emit_metrics(report: BatchReport) -> None:
             metric_names.UPLOADS_FAILED: report.uploads.failed,
         }
     )
-    telemetry.count_completed(report.completed)
+    telemetry.count_by_time(metric_names.CHANGES_ACCEPTED, report.accepted)
+    telemetry.count_by_time(metric_names.CHANGES_COMPLETED, report.completed)
     if report.oldest_deferred:
         telemetry.publish(metric_names.OLDEST_DEFERRED_CHANGE_AGE, MetricUnit.Seconds, report.oldest_deferred)
 

@@ -28,7 +28,7 @@ from tests.faults.proxy import Effect, FaultProxy, answer_after, fail_entries, h
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
 from tests.waiting import wait_until
 
-READ, SEND, GET = "GetSecretValue", "SendMessageBatch", "GetItem"
+READ, SEND, SCAN = "GetSecretValue", "SendMessageBatch", "Scan"
 # Segment gives up after 4 seconds. A call that hangs is ended within 1.5 (see HANGS) and repeated once: the tests count
 # that, since it does not depend on the speed of this machine. The limit in seconds detects a function that tries until
 # Lambda's time is over, or waits as long as boto3 does by default: a minute and more.
@@ -128,7 +128,7 @@ def test_a_cold_function_that_cannot_read_the_secret_answers_503_to_every_creden
     cloud.enter("IngestFunction")
     proxy.on(READ, down)
     assert post(ONE, headers).asks_to_retry
-    assert (cloud.messages(), proxy.count(GET), proxy.count(SEND)) == ([], 0, 0)
+    assert (cloud.messages(), proxy.count(SCAN), proxy.count(SEND)) == ([], 0, 0)
     assert EVENT_KEY not in printed()
     proxy.clear_faults()
     assert post(ONE).status == 200
@@ -210,10 +210,10 @@ def test_without_the_audience_table_no_event_is_answered_with_200(
     cloud: Cloud, proxy: FaultProxy, down: Effect
 ) -> None:
     cloud.enter("IngestFunction")
-    proxy.on(GET, down)
+    proxy.on(SCAN, down)
     answer = post(ONE)
     assert answer.asks_to_retry
-    assert proxy.count(GET) <= REPEATED
+    assert proxy.count(SCAN) <= REPEATED
     assert answer.seconds < MAX_SECONDS
     assert cloud.messages() == []
 

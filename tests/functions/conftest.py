@@ -1,7 +1,6 @@
 """The handlers as Lambda runs them: environment from the template, AWS behind the real boto3, Amazon over HTTP."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import StringIO
@@ -131,6 +130,6 @@ def cloud(amazon: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         monkeypatch.setenv("AMAZON_API_URL", amazon.url)
         monkeypatch.setenv("AMAZON_LOGIN_URL", f"{amazon.url}/auth/o2/token")
         made = Cloud(served.template, served.url, amazon.url, served.queues, monkeypatch)
-        table = AudienceTable(made.client("dynamodb"), made.name_of("AudienceTable"), time.monotonic)
+        table = AudienceTable(made.client("dynamodb"), made.name_of("AudienceTable"))
         table.put(AUDIENCE, created=0)
         yield made

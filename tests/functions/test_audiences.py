@@ -3,7 +3,6 @@
 import base64
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +74,7 @@ def creations(cloud: Cloud) -> list[dict[str, Any]]:
 
 
 def listed(cloud: Cloud) -> list[str]:
-    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"), time.monotonic)
+    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
     return [audience.audience_id for audience in table.all() if audience.audience_id != AUDIENCE.audience_id]
 
 

@@ -31,7 +31,7 @@ def listed(cloud: Cloud) -> Cloud:
 
 
 def put_audience(cloud: Cloud, audience: Audience) -> Cloud:
-    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"), time.monotonic)
+    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
     table.put(audience, created=0)
     return cloud
 

@@ -24,7 +24,7 @@ from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected, TransientError
-from audience_sync.membership import Audience, MembershipChange, Version
+from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange, Version
 from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobCheck, JobContext, JobTracker
 from audience_sync.operations.renewal import Renewal
@@ -233,6 +233,7 @@ class Simulation:
             dead_letters=_Queue(task, "park", self._park),
             jobs=_Queue(task, "job queue", self.put_job),
             members=MembershipTable(client, "members", SHARDING, self.clock()),
+            audiences=lambda: [Audience(AUDIENCE)],
             limits=limits,
             clock=self.clock(),
             gate=OpenGate(),
@@ -275,6 +276,7 @@ class Simulation:
         for name in self.counts:
             self.counts[name] += getattr(report, name)
         self.completed.update(report.completed)
+        self.accepted_at.update(report.accepted)
 
     def _park(self, body: str, _delay: float) -> None:
         self.dead_letters.append(body)
@@ -450,7 +452,7 @@ def change_of(
         "hashedPII": [{"email": email} for email in emails],
         "userConsent": {"version": json.dumps([at, exits, message_id])},
     }
-    return MembershipChange(AUDIENCE, None, at, message_id, record, erase)
+    return MembershipChange(EVERY_AUDIENCE if erase else AUDIENCE, None, at, message_id, record, erase)
 
 
 def version_of(record: dict[str, Any]) -> Version | None:

@@ -114,7 +114,7 @@ def context_of(queue: Queue, table: TableModel) -> DeliveryContext:
     client: Any = table
     clock = Clock(lambda: queue.now, lambda: queue.now, lambda _: None)
     members = MembershipTable(client, "members", Sharding(8), clock)
-    return DeliveryContext(queue, NoDeadLetters(), JobQueue(), members, Limits(), clock, OpenGate())
+    return DeliveryContext(queue, NoDeadLetters(), JobQueue(), members, list, Limits(), clock, OpenGate())
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_ingest_does_not_pass_on_the_text_of_aws_errors(runner: FunctionRunner) 
         runner.cloud.client("dynamodb").put_item(TableName=runner.cloud.name_of("AudienceTable"), Item=row)
         return http([event()])()
 
-    for operation in ("GetSecretValue", "GetItem", "SendMessageBatch"):
+    for operation in ("GetSecretValue", "Scan", "SendMessageBatch"):
         answers = runner.run("IngestFunction", [failing(operation, echo()), failing(operation, hang_up())])
         assert [answer["statusCode"] for answer in answers] == [503, 503]
     runner.proxy.clear_faults()

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 from audience_sync.errors import InvalidMessage, TransientError
+from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.messages import DeadLetter
 from local.template import QueueSource
 from tests.aws_fixtures import EVENT_KEY
@@ -432,7 +433,8 @@ class Simulation:
                 continue
             queue.delete(message.handle)
             bodies = redrive_bodies(message.body)
-            if any(member in self.traffic.stated for member in dead_letter_members(message.body)):
+            members = dead_letter_members(message.body)
+            if any(member in self.traffic.stated or member[0] == EVERY_AUDIENCE for member in members):
                 self.redriven += 1
                 for body in bodies:
                     self.stack.queue("ChangeQueue").put(body)

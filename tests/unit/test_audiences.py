@@ -104,7 +104,7 @@ class AudiencesHarness:
         self.table = self.new_table()
 
     def new_table(self) -> AudienceTable:
-        return AudienceTable(resources.client("dynamodb", self.proxy.url), self.name, lambda: self.seconds)
+        return AudienceTable(resources.client("dynamodb", self.proxy.url), self.name)
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds

@@ -72,6 +72,11 @@ def test_the_cost_of_renewal_is_what_the_model_computes(days: int) -> None:
     assert f"${dollars:.2f}" in TEXT
 
 
+def test_the_cost_of_deletion_notices_is_what_the_model_computes() -> None:
+    dollars = MODEL["notices"](10**6, 50)
+    assert f"a million of them, with 50 audiences, cost ${dollars:.0f} to look up" in TEXT
+
+
 @pytest.mark.parametrize(
     ("constant", "in_code"),
     [
@@ -121,9 +126,6 @@ class _AnyAudience:
 
     def by_computation_key(self, _: str) -> list[Audience]:
         return [Audience("379909525712777677", country="US")]
-
-    def all(self) -> list[Audience]:
-        return []
 
 
 def _size(row: dict[str, Any]) -> int:

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidRequest, TooLarge
 from audience_sync.intake import IntakeResult, changes_from, compiled
-from audience_sync.membership import Audience
+from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync.translation import Policy
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
@@ -37,9 +40,6 @@ class FakeAudienceTable:
     def by_computation_key(self, key: str) -> list[Audience]:
         return [each for each in self._audiences if each.computation_key == key]
 
-    def all(self) -> Sequence[Audience]:
-        return self._audiences
-
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
@@ -51,6 +51,26 @@ def read(
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     listed = audiences or FakeAudienceTable(LAPSED, GERMAN, JOURNEY, OLD_JOURNEY)
     return changes_from(raw, mappings=compiled(None), audiences=listed, now=now, policy=policy)
+
+
+MEMBER = {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.context.traits.email"}}
+
+
+@contextmanager
+def counted_calls(*names: str) -> Iterator[Counter[str]]:
+    """Count the calls of functions, by name."""
+    calls: Counter[str] = Counter()
+
+    def note(frame: Any, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_name in names:
+            calls[frame.f_code.co_name] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(before)
 
 
 def example(number: str) -> Any:
@@ -93,7 +113,7 @@ def outcomes(result: IntakeResult) -> list[str]:
         pytest.param("22", ["CREATE cust_48121"], 0, id="a renamed event"),
         pytest.param("23", ["membership_contradictory"], 0, id="name and boolean disagree"),
         pytest.param("24", [], 1, id="a computed trait"),
-        pytest.param("26", ["DELETE cust_48121"] * 4, 0, id="a deletion notice reaches every audience"),
+        pytest.param("26", ["DELETE cust_48121"], 0, id="a deletion notice is one change of every audience"),
     ],
 )
 def test_every_example_of_segment_gives_the_documented_result(number: str, expected: list[str], ignored: int) -> None:
@@ -355,6 +375,29 @@ def test_a_deletion_notice_reaches_every_member_that_a_mapping_has_added(
         now=NOW,
     )
     assert outcomes(result) == [f"DELETE {member}" for member in members]
+
+
+def test_ten_thousand_deletion_notices_in_one_request_are_as_many_changes() -> None:
+    notices = [{"type": "delete", "userId": f"u{number}"} for number in range(10_000)]
+    result = read(notices)
+    assert (result.accepted, len(result.changes), result.superseded) == (10_000, 10_000, 0)
+    assert {(change.audience_id, change.erase) for change in result.changes} == {(EVERY_AUDIENCE, True)}
+
+
+def test_an_ordinary_exit_erases_nothing_and_names_its_audience() -> None:
+    (change,) = read(example("02")).changes
+    assert (change.audience_id, change.erase) == (LAPSED.audience_id, False)
+
+
+@pytest.mark.parametrize("kind", ["delete", "track"])
+def test_a_large_event_is_read_once_for_its_id_however_many_mappings_there_are(kind: str) -> None:
+    """Without a plain messageId the id is a digest of the whole event."""
+    document = [{"name": str(n), "trigger": "type = 'track'".replace("'", '"'), "fields": MEMBER} for n in range(50)]
+    event = entered(type=kind, messageId=None) | {"x": [1.5] * 1_000}
+    mappings = compiled(json.dumps(document))
+    with counted_calls("safe_id") as calls:
+        changes_from(json.dumps(event).encode(), mappings=mappings, audiences=FakeAudienceTable(LAPSED), now=NOW)
+    assert calls["safe_id"] == 1
 
 
 def test_an_exit_without_any_identifier_is_accepted() -> None:

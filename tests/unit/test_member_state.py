@@ -416,3 +416,37 @@ def test_a_state_that_is_sent_again_is_dated_anew_and_otherwise_the_same() -> No
     left = take(entered, leave(2)).state
     assert touched(left, NOW + 9, with_removal=False) == replace(left, exited=NOW + 9)
     assert touched(left, NOW + 9, with_removal=True) == replace(left, exited=NOW + 9)
+
+
+@pytest.mark.parametrize(
+    ("before", "notice_at", "follows"),
+    [
+        pytest.param([enter(5, "a")], 6, False, id="the member is in"),
+        pytest.param([enter(5, "a")], 4, False, id="the life began after it, and may have begun before it"),
+        pytest.param([leave(5)], 6, False, id="an enter from between would count"),
+        pytest.param([leave(5)], 4, True, id="left since, and nothing is kept"),
+        pytest.param([leave(5, "a")], 4, False, id="left since, with an identity that must go, too"),
+        pytest.param([enter(3, "a"), leave(5)], 4, False, id="left since, and the identity is kept"),
+        pytest.param([enter(3, "a"), notice(4)], 4, True, id="spread already"),
+        pytest.param([enter(3, "a"), notice(4), enter(6, "b")], 4, True, id="spread already, and back since"),
+        pytest.param([enter(3, "a"), leave(5), enter(6, "b")], 4, False, id="back since, and an old identity is kept"),
+        pytest.param([leave(5), enter(6, "b")], 4, True, id="back since, and no old identity is kept"),
+    ],
+)
+def test_a_row_follows_a_deletion_notice_where_that_changes_nothing_any_more(
+    before: Sequence[MembershipChange], notice_at: int, follows: bool
+) -> None:
+    state = None
+    for each in before:
+        state = take(state, each).state
+    assert state is not None
+    assert state.follows(notice(notice_at).version) is follows
+
+
+@given(st.lists(any_change(), min_size=1, max_size=6), st.integers(1, 6))
+def test_once_a_deletion_notice_was_spread_the_row_follows_it(some: list[MembershipChange], at: int) -> None:
+    state = None
+    for each in [*some, notice(at)]:
+        state = take(state, each).state
+    assert state is not None
+    assert state.follows(notice(at).version)

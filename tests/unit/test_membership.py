@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMessage
-from audience_sync.membership import Audience, MembershipChange, Version, coalesce
+from audience_sync.membership import Audience, MembershipChange, Version, coalesce, since
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, change_as_json, pack
 
 
@@ -241,3 +241,25 @@ def test_the_error_of_an_unreadable_message_has_a_reason(body: str, reason: str)
     with pytest.raises(InvalidMessage) as caught:
         ChangeMessage.from_body(body)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("some", "expected"),
+    [
+        pytest.param([change("m1", at=3)], [], id="an older enter"),
+        pytest.param([change("m1", at=4, message_id="a")], [], id="an enter of the same moment"),
+        pytest.param([change("m1", at=5)], [5], id="a later enter"),
+        pytest.param([change("m1", at=3, exits=True)], [], id="an older exit"),
+        pytest.param([change("m1", at=5, exits=True)], [5], id="a later exit"),
+        pytest.param([change("m1", at=3, exits=True), change("m1", at=5)], [5], id="an older exit, a later enter"),
+        pytest.param([change("m1", at=5, exits=True), change("m1", at=6)], [5, 6], id="a later exit and enter"),
+    ],
+)
+def test_only_what_is_newer_than_a_deletion_notice_counts(some: list[MembershipChange], expected: list[int]) -> None:
+    assert [each.at for each in since(some, Version(4, True, "notice"))] == expected
+
+
+def test_an_identity_that_was_named_before_a_deletion_notice_is_left_out() -> None:
+    (merged,) = coalesce([change("m1", at=3, emails=("old",)), change("m1", at=5, emails=("new",))])
+    (left,) = since([merged], Version(4, True, "notice"))
+    assert (left.record["hashedPII"], left.named_at) == ([{"email": "new"}], ())

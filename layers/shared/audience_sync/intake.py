@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
@@ -34,7 +34,7 @@ from audience_sync.translation import AudienceLookup, Policy, Translator
 
 MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope
 MAX_EVENTS = 10_000  # in one request; Segment sends 1,000, at most 4,000
-MAX_CHANGES = 50_000  # in one request; a deletion notice makes one for every audience
+MAX_CHANGES = 50_000  # in one request; where several mappings apply, an event makes one for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Intake:
     def __init__(
         self,
         secret: JsonSecret,
-        audiences: AudienceTable,
+        audiences: AudienceListing,
         queue: Queue,
         policy: Policy,
         clock: Clock,

@@ -65,6 +65,13 @@ class MemberState:
         """The identities of earlier lives that may be at Amazon."""
         return tuple(each for each in self.identities if self.left is not None and each.at <= self.left.at)
 
+    def follows(self, notice: Version) -> bool:
+        """Whether a deletion notice changes nothing here: the life before has ended, and its identities are erased."""
+        if self.left is None or self.left < notice:
+            return False
+        until = self.left.at if self.newest.exits else notice.at  # as _late erases
+        return self.erase_until >= notice.at or all(each.at > until for each in self.identities)
+
     @property
     def must_erase(self) -> bool:
         """Whether a deletion notice concerns identities that are still kept."""

@@ -1,7 +1,7 @@
 """Audiences, membership changes, and which of several changes is the newest."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -103,6 +103,20 @@ def coalesce(changes: Iterable[MembershipChange]) -> list[MembershipChange]:
     for change in changes:
         by_member.setdefault(change.member, []).append(change)
     return [kept for same in by_member.values() for kept in (same if len(same) == 1 else _lives(same))]
+
+
+def since(changes: Sequence[MembershipChange], notice: Version) -> list[MembershipChange]:
+    """Return what counts of one member's changes after a deletion notice, where nothing is known of the member.
+
+    Args:
+        changes: as `coalesce` returns them.
+        notice: the deletion notice's version. A change from before it may arrive later.
+
+    Returns:
+        The changes that are newer, without the identities that were named before; none where the newest is not.
+    """
+    newer = [change for change in changes if change.version > notice]
+    return [_named(change, [pair for pair in change.identities if pair[0] > notice.at]) for change in newer]
 
 
 def _lives(same: list[MembershipChange]) -> list[MembershipChange]:

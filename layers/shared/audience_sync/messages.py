@@ -11,7 +11,7 @@ from itertools import batched
 from typing import Any, NamedTuple, Self, TypeGuard
 
 from audience_sync.errors import AudienceSyncError, InvalidMessage
-from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
+from audience_sync.membership import EVERY_AUDIENCE, MAX_IDENTITIES, MembershipChange, Version
 
 MESSAGE_VERSION = 1
 MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four of them fit one SendMessageBatch
@@ -49,7 +49,7 @@ class DeliveryHistory:
 
 @dataclass(frozen=True, slots=True)
 class ChangeMessage:
-    """A message of the change queue: changes of one audience."""
+    """A message of the change queue: changes of one audience, or deletion notices, which concern every audience."""
 
     audience_id: str
     connection_id: str | None
@@ -70,7 +70,7 @@ class ChangeMessage:
     def _from_json(cls, envelope: dict[str, Any]) -> Self:
         audience_id, connection_id = envelope.get("audienceId"), envelope.get("connectionId")
         changes = envelope.get("changes")
-        if not _is_id(audience_id) or not isinstance(connection_id, str | None) or not isinstance(changes, list):
+        if not _is_target(audience_id) or not isinstance(connection_id, str | None) or not isinstance(changes, list):
             raise InvalidMessage("audienceId, connectionId or changes is missing or mistyped")
         types = envelope.get("targetTypes", [])
         if not isinstance(types, list) or not all(isinstance(each, str) for each in types):
@@ -137,6 +137,7 @@ def _change_from_json(target: _Target, change: Any) -> MembershipChange:
             and isinstance(named_at := change.get("namedAt", []), list)
             and len(named_at) in (0, len(identities))
             and all(isinstance(each, int) for each in named_at)
+            and (target[0] != EVERY_AUDIENCE or (erase and record["action"] == "DELETE"))
         )
     except (KeyError, TypeError, AttributeError):
         valid = False
@@ -317,8 +318,11 @@ def _envelope(body: str) -> dict[str, Any]:
     return parsed
 
 
-def _is_id(value: Any) -> TypeGuard[str]:
-    return isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit()
+def _is_target(audience_id: Any) -> TypeGuard[str]:
+    if not isinstance(audience_id, str):
+        return False
+    is_id = len(audience_id) <= 20 and audience_id.isascii() and audience_id.isdigit()
+    return is_id or audience_id == EVERY_AUDIENCE
 
 
 def _bounded(value: Any) -> int:

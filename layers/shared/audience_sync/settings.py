@@ -59,6 +59,7 @@ class WorkerSettings(AmazonSettings):
 
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
+    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")

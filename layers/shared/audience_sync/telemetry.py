@@ -15,7 +15,6 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from audience_sync.errors import AudienceSyncError
 from audience_sync.metric_names import (
-    CHANGES_COMPLETED,
     NAMESPACE,
     REQUESTS_UNAUTHORIZED,
     REQUESTS_UNAVAILABLE,
@@ -61,22 +60,23 @@ def count(**counts: int) -> None:
             metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
-def count_completed(completed: Mapping[int, int]) -> None:
-    """Count completed changes, each under the time at which it was accepted.
+def count_by_time(name: str, counts: Mapping[int, int]) -> None:
+    """Count changes, each under the time at which it was accepted.
 
     Accepted and completed changes of one time can then be compared, however long they waited in between.
 
     Args:
-        completed: changes by the epoch millisecond at which ingest accepted them. Those of one minute become one
-            metric; CloudWatch takes none that is too old.
+        name: of the metric.
+        counts: changes by the epoch millisecond at which they were accepted. Those of one minute become one metric;
+            CloudWatch takes none that is too old.
     """
     by_minute: Counter[int] = Counter()
     oldest = time.time_ns() // 1_000_000 - MAX_AGE
-    for accepted, changes in completed.items():
-        if accepted > oldest:
+    for accepted, changes in counts.items():
+        if accepted > oldest and changes:
             by_minute[accepted // MINUTE * MINUTE] += changes
     for minute, changes in by_minute.items():
-        publish(CHANGES_COMPLETED, MetricUnit.Count, changes, at=minute)
+        publish(name, MetricUnit.Count, changes, at=minute)
 
 
 def publish(name: str, unit: MetricUnit, value: float, *, at: int | None = None, **dimensions: str) -> None:

@@ -10,7 +10,7 @@ from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.amazon_ads.record import amazon_id, audience_record, external_user_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
 
@@ -25,9 +25,6 @@ class AudienceLookup(Protocol):
 
     def by_computation_key(self, key: str) -> Sequence[Audience]:
         """Return the audiences linked to Segment's computation key; there should be one."""
-
-    def all(self) -> Sequence[Audience]:
-        """Return every listed audience."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +134,10 @@ class Translator:
         return None
 
     def _erasure(self, call: AudienceCall, event: Mapping[str, Any]) -> list[MembershipChange]:
-        """Turn a deletion notice into an exit from every audience, under every id that the mappings give the person.
+        """Turn a deletion notice into one change of every audience, under each id that the mappings give the person.
 
         Disabled mappings count, too: members that they added are still in the audience. Without mappings, by userId.
+        The worker finds out which audiences hold the person: here, the work would grow with their number.
         """
         values = [mapping.fields_of(event).get("external_user_id") for mapping in self._mappings]
         members: dict[str, None] = {}
@@ -151,25 +149,13 @@ class Translator:
                 rejected = error
         if rejected and not members:
             raise rejected
-        return [
-            erasing_exit(audience, member, call.at, call.message_id)
-            for audience in self._audiences.all()
-            for member in members
-        ]
+        return [erasing_exit(member, call.at, call.message_id) for member in members]
 
 
-def erasing_exit(audience: Audience, member: str, at: int, message_id: str) -> MembershipChange:
-    """Return the exit of a member whose data must be erased. `at` is in epoch milliseconds."""
+def erasing_exit(member: str, at: int, message_id: str) -> MembershipChange:
+    """Return the exit from every audience of a person whose data must be erased. `at` is in epoch milliseconds."""
     record = audience_record(member, "DELETE", [], None, {})
-    return MembershipChange(
-        audience.audience_id,
-        audience.connection_id,
-        at,
-        message_id,
-        record,
-        erase=True,
-        target_types=audience.target_types,
-    )
+    return MembershipChange(EVERY_AUDIENCE, None, at, message_id, record, erase=True)
 
 
 def _scalar(value: Any) -> Any:

@@ -1,17 +1,16 @@
-"""The audience table: the audiences that events may reach, read through a short cache."""
+"""The audience table: the audiences that events may reach, and the mappings."""
 
 import traceback
 from typing import Any
 
 import pytest
 
-from audience_sync.aws.audience_table import MAPPINGS_KEY, MAX_AGE, NEGATIVE_TTL, AudienceTable
+from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable
 from audience_sync.errors import InvalidMapping, Unavailable
 from audience_sync.intake import compiled
 from audience_sync.membership import Audience
 from local import resources
 from tests.aws_fixtures import recreate_tables
-from tests.clocks import ManualClock
 from tests.faults.proxy import Effect, FaultProxy, hang_up, refuse
 
 GET, QUERY, SCAN = "GetItem", "Query", "Scan"
@@ -30,11 +29,11 @@ BUYERS = Audience(
 class TableFixture:
     """The template's audience table, read through the proxy, and a writer that no fault affects."""
 
-    def __init__(self, proxy: FaultProxy, clock: ManualClock) -> None:
+    def __init__(self, proxy: FaultProxy) -> None:
         self.direct = resources.client("dynamodb", proxy.upstream)
         self.name = recreate_tables(self.direct, "AudienceTable")
-        self.table = AudienceTable(resources.client("dynamodb", proxy.url), self.name, clock)
-        self.writer = AudienceTable(self.direct, self.name, clock)
+        self.table = AudienceTable(resources.client("dynamodb", proxy.url), self.name)
+        self.writer = AudienceTable(self.direct, self.name)
 
     def put(self, *audiences: Audience) -> None:
         for audience in audiences:
@@ -45,8 +44,8 @@ class TableFixture:
 
 
 @pytest.fixture
-def fixture(proxy: FaultProxy, clock: ManualClock) -> TableFixture:
-    return TableFixture(proxy, clock)
+def fixture(proxy: FaultProxy) -> TableFixture:
+    return TableFixture(proxy)
 
 
 def test_an_audience_is_found_by_id_and_by_key_with_all_its_fields(fixture: TableFixture) -> None:
@@ -60,14 +59,11 @@ def test_an_audience_that_is_not_listed_is_not_found(fixture: TableFixture) -> N
     assert (fixture.table.by_id("1"), fixture.table.by_computation_key("unknown")) == (None, [])
 
 
-def test_two_audiences_under_one_key_are_both_returned_until_one_is_unlinked(
-    fixture: TableFixture, clock: ManualClock
-) -> None:
+def test_two_audiences_under_one_key_are_both_returned_until_one_is_unlinked(fixture: TableFixture) -> None:
     both = [Audience("11", computation_key="twice"), Audience("22", computation_key="twice")]
     fixture.put(*both)
     assert sorted(each.audience_id for each in fixture.table.by_computation_key("twice")) == ["11", "22"]
     fixture.put(Audience("22"))
-    clock.now += NEGATIVE_TTL
     assert fixture.table.by_computation_key("twice") == both[:1]
 
 
@@ -103,39 +99,15 @@ def test_mappings_without_a_document_are_refused_and_not_taken_for_the_default(f
         compiled(document)
 
 
-def test_no_mappings_is_none_until_some_are_saved(fixture: TableFixture, clock: ManualClock) -> None:
+def test_no_mappings_is_none_until_some_are_saved(fixture: TableFixture) -> None:
     assert fixture.table.mappings() is None
     fixture.put_row(audienceId=MAPPINGS_KEY, document="{}")
-    clock.now += NEGATIVE_TTL
     assert fixture.table.mappings() == "{}"
 
 
 def test_a_row_with_attributes_of_a_later_version_is_still_an_audience(fixture: TableFixture) -> None:
     fixture.put_row(audienceId="11", name="Buyers", anything="new")
     assert fixture.table.by_id("11") == Audience("11", name="Buyers")
-
-
-def test_a_found_audience_is_used_for_a_minute(fixture: TableFixture, proxy: FaultProxy, clock: ManualClock) -> None:
-    fixture.put(BUYERS)
-    fixture.table.by_id(BUYERS.audience_id)
-    fixture.put(Audience(BUYERS.audience_id, name="Renamed"))
-    clock.now += MAX_AGE - 1
-    assert fixture.table.by_id(BUYERS.audience_id) == BUYERS
-    assert proxy.count(GET) == 1
-    clock.now += 1
-    assert fixture.table.by_id(BUYERS.audience_id) == Audience(BUYERS.audience_id, name="Renamed")
-
-
-def test_an_audience_that_was_not_found_is_looked_up_again_after_ten_seconds(
-    fixture: TableFixture, proxy: FaultProxy, clock: ManualClock
-) -> None:
-    assert fixture.table.by_computation_key("buyers") == []
-    fixture.put(BUYERS)
-    clock.now += NEGATIVE_TTL - 1
-    assert fixture.table.by_computation_key("buyers") == []
-    assert proxy.count(QUERY) == 1
-    clock.now += 1
-    assert fixture.table.by_computation_key("buyers") == [BUYERS]
 
 
 def test_an_id_and_a_key_of_the_same_text_are_not_confused(fixture: TableFixture) -> None:
@@ -165,7 +137,7 @@ def test_all_audiences_are_read_page_by_page(fixture: TableFixture, proxy: Fault
         pytest.param(hang_up(), id="connection closed"),
     ],
 )
-def test_a_table_that_is_down_raises_an_error_that_is_not_cached(
+def test_a_table_that_is_down_raises_an_error_without_what_was_asked(
     fixture: TableFixture, proxy: FaultProxy, outage: Effect
 ) -> None:
     fixture.put(Audience("11", computation_key="buyers"))
@@ -186,13 +158,6 @@ def test_a_table_that_is_down_raises_an_error_that_is_not_cached(
         assert "11\n" not in "".join(traceback.format_exception(raised.value))
     proxy.clear_faults()
     assert fixture.table.by_id("11") == Audience("11", computation_key="buyers")
-
-
-def test_a_cached_audience_outlives_a_short_outage(fixture: TableFixture, proxy: FaultProxy) -> None:
-    fixture.put(BUYERS)
-    fixture.table.by_id(BUYERS.audience_id)
-    proxy.on(GET, hang_up())
-    assert fixture.table.by_id(BUYERS.audience_id) == BUYERS
 
 
 def test_the_time_at_which_an_audience_was_listed_is_kept_in_its_row(fixture: TableFixture) -> None:

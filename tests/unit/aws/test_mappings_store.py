@@ -9,18 +9,17 @@ from audience_sync.aws.mappings_store import MappingsStore
 from audience_sync.errors import Unavailable
 from local import resources
 from tests.aws_fixtures import recreate_tables
-from tests.clocks import ManualClock
 from tests.faults.proxy import FaultProxy, refuse
 
 
 class StoreFixture:
     """The template's audience table: the store behind the proxy, and a writer that no fault affects."""
 
-    def __init__(self, proxy: FaultProxy, clock: ManualClock) -> None:
+    def __init__(self, proxy: FaultProxy) -> None:
         self.direct = resources.client("dynamodb", proxy.upstream)
         self.name = recreate_tables(self.direct, "AudienceTable")
         self.store = MappingsStore(resources.client("dynamodb", proxy.url), self.name)
-        self.table = AudienceTable(self.direct, self.name, clock)
+        self.table = AudienceTable(self.direct, self.name)
 
     def write(self, attribute: dict[str, Any]) -> None:
         item = {"audienceId": {"S": MAPPINGS_KEY}, "document": attribute}
@@ -28,8 +27,8 @@ class StoreFixture:
 
 
 @pytest.fixture
-def fixture(proxy: FaultProxy, clock: ManualClock) -> StoreFixture:
-    return StoreFixture(proxy, clock)
+def fixture(proxy: FaultProxy) -> StoreFixture:
+    return StoreFixture(proxy)
 
 
 def test_a_stored_document_is_read_back_and_functions_read_it(fixture: StoreFixture) -> None:

@@ -75,7 +75,7 @@ class Deployment:
         self.put_secret("CredentialsSecret", CREDENTIALS)
 
     def list_audience(self, audience: Audience = AUDIENCE) -> None:
-        table = AudienceTable(self.stack.service("dynamodb"), self.stack["AudienceTable"], time.monotonic)
+        table = AudienceTable(self.stack.service("dynamodb"), self.stack["AudienceTable"])
         table.put(audience, created=7)
 
     def record(self, *changes: MembershipChange) -> None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.translation import erasing_exit
 from cli.errors import NotConfirmed, NotThere, WrongUsage
 from cli.member import erase, show
 from tests.aws_fixtures import AUDIENCE
@@ -51,10 +53,8 @@ def test_jobs_that_are_late_are_named(deployment: Deployment, printed: Json) -> 
 def test_a_person_reads_which_identities_are_active(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     deployment.record(change("m1"))
     show(deployment.session(), "lapsed_premium_buyers", "m1")
-    shown = capsys.readouterr().out
-    assert "newest change  entered" in shown
-    assert "active         1 email" in shown
-    assert "to remove      -" in shown
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert {"newest change entered", "active 1 email", "to remove -", "deletion notice of -"} <= set(shown)
 
 
 def test_a_member_may_be_known_from_a_dead_letter_alone(deployment: Deployment, printed: Json) -> None:
@@ -68,17 +68,22 @@ def test_an_unknown_member_is_not_found(deployment: Deployment) -> None:
         show(deployment.session(), AUDIENCE.audience_id, "unknown")
 
 
-def test_erasing_sends_an_exit_to_every_audience(deployment: Deployment, printed: Json) -> None:
+def test_erasing_sends_one_deletion_notice_for_every_audience(deployment: Deployment, printed: Json) -> None:
     deployment.record(change("m1"))
     deployment.park(change("m1"))
     erase(deployment.session(as_json=True, yes=True, now=5.0), "m1")
     assert printed() == {"audiences": 2, "knownIn": 1, "deadLetters": 1}
-    sent = deployment.bodies("ChangeQueue")
-    assert sorted(body["audienceId"] for body in sent) == [AUDIENCE.audience_id, "5"]
-    for body in sent:
-        (exit_,) = body["changes"]
-        assert (exit_["at"], exit_["erase"], exit_["record"]["action"]) == (5_000, True, "DELETE")
-        assert body["replay"] is True  # it comes from no accepted event
+    (body,) = deployment.bodies("ChangeQueue")
+    assert (body["audienceId"], body["replay"]) == (EVERY_AUDIENCE, True)  # it comes from no accepted event
+    (exit_,) = body["changes"]
+    assert (exit_["at"], exit_["erase"], exit_["record"]["action"]) == (5_000, True, "DELETE")
+
+
+def test_of_a_person_whom_no_audience_knows_the_deletion_notice_is_shown(deployment: Deployment, printed: Json) -> None:
+    deployment.record(erasing_exit("m1", 5_000, "notice"))
+    show(deployment.session(as_json=True), AUDIENCE.audience_id, "m1")
+    shown = printed()
+    assert (shown["deletionNoticeAt"], "action" in shown) == (5_000, False)
 
 
 def test_erasing_asks_first(deployment: Deployment) -> None:

@@ -113,6 +113,7 @@ def deliver(
         dead_letters or FakeQueue(),
         jobs or FakeQueue(),
         None,
+        list,
         limits or Limits(),
         clock or Clock(lambda: 5.0, lambda: 0.0),
         gate or FakeGate(),
@@ -422,11 +423,11 @@ def test_changes_of_a_deferred_message_are_not_counted_yet() -> None:
     assert (len(report.deferred), report.delivered) == (1, 0)
 
 
-def test_a_deletion_notice_for_an_audience_that_never_held_the_member_is_superseded() -> None:
+def test_a_deletion_notice_is_parked_where_no_membership_table_knows_whom_to_remove() -> None:
     notice = change("m1", exits=True, pii=[]) | {"erase": True}
     amazon, dead_letters = Amazon(), FakeQueue()
-    report = deliver([message("a", notice)], amazon, dead_letters)
-    assert (amazon.requests, dead_letters.kept, report.superseded) == (0, [], 1)
+    report = deliver([message("a", notice, audience="*")], amazon, dead_letters)
+    assert (amazon.requests, dead_letters.reasons(), report.parked) == (0, {"m1": "no_identifier"}, 1)
 
 
 def test_an_exit_without_any_known_identifier_is_parked() -> None:

@@ -169,7 +169,7 @@ class JobHarness:
     def deliver_body(self, body: str, *, passes: int) -> list[JobMessage]:
         clock = Clock(lambda: self.now, self.monotonic, self._sleep)
         context = DeliveryContext(
-            self.changes, self.dead_letters, self.jobs, self.table, Limits(), clock, gate=OpenGate()
+            self.changes, self.dead_letters, self.jobs, self.table, list, Limits(), clock, gate=OpenGate()
         )
         message = Message("message-1", "receipt-1", body, 1, round(self.now * 1000))
         report = Delivery(AcceptingAmazon(), context, jitter=lambda: 1.0).deliver(

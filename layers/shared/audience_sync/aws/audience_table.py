@@ -1,9 +1,9 @@
-"""DynamoDB: the audience table, read through a short cache, and the mappings that are stored in it."""
+"""DynamoDB: the audience table, which lists the audiences and holds the mappings. Asked every time."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
@@ -13,9 +13,6 @@ from audience_sync.membership import Audience
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-MAX_AGE = 60.0  # seconds a listed audience is used without asking again
-NEGATIVE_TTL = 10.0  # seconds for a look-up that makes events be rejected: short, so that a fix takes effect quickly
-MAX_CACHED = 2_000  # look-ups kept in memory
 MAX_KEY = 2_048  # bytes of a key; DynamoDB's limit
 MAX_FOUND = 50  # audiences of one index key; there should be one
 BY_COMPUTATION_KEY = "computationKey"  # index names
@@ -35,43 +32,66 @@ _ATTRIBUTES = {  # attribute of the table: field of Audience
 }
 
 
+class Contents(NamedTuple):
+    """All that the table holds, as events need it."""
+
+    audiences: list[Audience]
+    mappings: str | None  # the stored mappings document as JSON text; None where none was saved
+
+
 class AudienceTable:
     """The audiences that events may reach. What is not listed here does not exist for an event."""
 
-    def __init__(self, client: "DynamoDBClient", name: str, monotonic: Callable[[], float]) -> None:
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client
         self._name = name
-        self._monotonic = monotonic
-        self._cache: dict[tuple[str, str], tuple[float, Any]] = {}
 
     def by_id(self, audience_id: str) -> Audience | None:
         """Return the audience with Amazon's id, None where it is not listed. Raises Unavailable."""
         if audience_id.startswith(NOT_AN_AUDIENCE) or not _can_be_a_key(audience_id):
             return None
-        found: Audience | None = self._cached("id", audience_id, self._get)
-        return found
+        row = self._call(self._client.get_item, TableName=self._name, Key={"audienceId": {"S": audience_id}}).get(
+            "Item"
+        )
+        return _audience(row) if row else None
 
     def by_computation_key(self, key: str) -> list[Audience]:
-        """Return the audiences linked to Segment's computation key; there should be one at most. Raises Unavailable."""
-        if not _can_be_a_key(key):
-            return []
-        found: list[Audience] = self._cached("key", key, self._linked, is_hit=lambda linked: len(linked) == 1)
-        return found
+        """Return the audiences linked to Segment's computation key; there should be one at most. Raises Unavailable.
+
+        Asks an index, which knows a new audience some moments later.
+        """
+        return [_audience(row) for row in self._query(BY_COMPUTATION_KEY, key)] if _can_be_a_key(key) else []
 
     def all(self) -> list[Audience]:
         """Return every listed audience. Raises Unavailable."""
-        found: list[Audience] = self._cached("all", "", self._scan)
-        return found
+        return self.contents().audiences
 
     def mappings(self) -> str | None:
         """Return the stored mappings document as JSON text, None where none was saved. Raises Unavailable."""
-        found: str | None = self._cached("mappings", MAPPINGS_KEY, self._get_mappings)
-        return found
+        key = {"audienceId": {"S": MAPPINGS_KEY}}
+        row = self._call(self._client.get_item, TableName=self._name, Key=key).get("Item")
+        return _document(row) if row else None
+
+    def contents(self) -> Contents:
+        """Read the whole table: up to 1 MB in a request, which is some 2,000 audiences. Raises Unavailable."""
+        contents = Contents([], None)
+        start: dict[str, Any] = {}
+        while True:
+            page = self._call(self._client.scan, TableName=self._name, **start)
+            for row in page["Items"]:
+                key = row["audienceId"]["S"]
+                if key == MAPPINGS_KEY:
+                    contents = contents._replace(mappings=_document(row))
+                elif not key.startswith(NOT_AN_AUDIENCE):
+                    contents.audiences.append(_audience(row))
+            if "LastEvaluatedKey" not in page:
+                return contents
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def by_external_audience_id(self, external_audience_id: str) -> list[Audience]:
         """Return the audiences created under the customer's own id, at most one for each target. Raises Unavailable.
 
-        Asks the table every time, but through an index, which knows a new audience some moments later.
+        Asks an index, which knows a new audience some moments later.
         """
         if not _can_be_a_key(external_audience_id):
             return []
@@ -81,7 +101,6 @@ class AudienceTable:
     def put(self, audience: Audience, *, created: int) -> None:
         """List an audience, over what was listed. `created` is in epoch milliseconds. Raises Unavailable."""
         self._call(self._client.put_item, TableName=self._name, Item=row_of(audience, created))
-        self._cache.clear()
 
     def add(self, audience: Audience, *, created: int) -> bool:
         """List an audience unless it is listed; return whether it was not. Raises Unavailable."""
@@ -104,7 +123,6 @@ class AudienceTable:
     def remove(self, audience_id: str) -> None:
         """Remove an audience from the list. At Amazon it stays. Raises Unavailable."""
         self._call(self._client.delete_item, TableName=self._name, Key={"audienceId": {"S": audience_id}})
-        self._cache.clear()
 
     def _conditional(self, operation: Callable[..., Any], **arguments: Any) -> bool:
         """Make a conditional write; return whether its condition holds."""
@@ -113,29 +131,7 @@ class AudienceTable:
                 operation(TableName=self._name, **arguments)
         except ConditionFailed:
             return False
-        finally:
-            self._cache.clear()
         return True
-
-    def _cached(self, kind: str, key: str, read: Callable[[str], Any], *, is_hit: Callable[[Any], bool] = bool) -> Any:
-        now = self._monotonic()
-        held = self._cache.get((kind, key))
-        if held is not None and now < held[0]:
-            return held[1]
-        found = read(key)
-        if len(self._cache) >= MAX_CACHED:
-            self._cache.clear()
-        self._cache[kind, key] = (now + (MAX_AGE if is_hit(found) else NEGATIVE_TTL), found)
-        return found
-
-    def _get(self, audience_id: str) -> Audience | None:
-        row = self._call(self._client.get_item, TableName=self._name, Key={"audienceId": {"S": audience_id}}).get(
-            "Item"
-        )
-        return _audience(row) if row else None
-
-    def _linked(self, key: str) -> list[Audience]:
-        return [_audience(row) for row in self._query(BY_COMPUTATION_KEY, key)]
 
     def _query(self, index: str, key: str) -> list[Mapping[str, Any]]:
         """Ask an index, which is named after the attribute that it is by."""
@@ -148,21 +144,6 @@ class AudienceTable:
             Limit=MAX_FOUND,
         )["Items"]
         return rows
-
-    def _scan(self, _: str) -> list[Audience]:
-        rows: list[Mapping[str, Any]] = []
-        start: dict[str, Any] = {}
-        while True:
-            page = self._call(self._client.scan, TableName=self._name, **start)
-            rows += page["Items"]
-            if "LastEvaluatedKey" not in page:
-                return [_audience(row) for row in rows if not row["audienceId"]["S"].startswith(NOT_AN_AUDIENCE)]
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-
-    def _get_mappings(self, key: str) -> str | None:
-        row = self._call(self._client.get_item, TableName=self._name, Key={"audienceId": {"S": key}}).get("Item")
-        # A row without a text, written by hand: no JSON either, and refused as such.
-        return str(row.get("document", {}).get("S", "")) if row else None
 
     def _call(self, operation: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
         with audience_table_call():
@@ -192,6 +173,11 @@ def row_of(audience: Audience, created: int) -> dict[str, Any]:
     values = {attribute: getattr(audience, field) for attribute, field in _ATTRIBUTES.items()}
     filled = {attribute: value for attribute, value in values.items() if value not in (None, "")}
     return {attribute: serialize(value) for attribute, value in (filled | {"created": created}).items()}
+
+
+def _document(row: Mapping[str, Any]) -> str:
+    # A row without a text, written by hand: no JSON either, and refused as such.
+    return str(row.get("document", {}).get("S", ""))
 
 
 def _can_be_a_key(text: str) -> bool:

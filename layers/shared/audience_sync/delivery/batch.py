@@ -49,6 +49,7 @@ class BatchReport:
     requeued: int = 0  # messages sent anew with what is left of them
     deferred: list[DeferredMessage] = field(default_factory=list)
     parked_reasons: Counter[str] = field(default_factory=Counter)  # changes and unreadable messages, by reason
+    accepted: Counter[int] = field(default_factory=Counter)  # exits that notices have led to, by when they were queued
     completed: Counter[int] = field(default_factory=Counter)  # changes with an outcome, by when they were accepted
     oldest_deferred: float = 0.0  # seconds since the oldest change was accepted that goes back
 
@@ -115,6 +116,7 @@ class Delivery:
                 report.completed[each.first_at] += 1
         report.uploads = uploads.stats
         report.parked_reasons += members.parked
+        report.accepted = members.accepted
         return report
 
     def _parse(self, message: Message, report: BatchReport, deadline: float) -> ParsedMessage | None:

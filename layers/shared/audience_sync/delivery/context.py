@@ -1,6 +1,6 @@
 """What the delivery of one invocation works with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +8,7 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.gates import Gate
 from audience_sync.delivery.uploads import Limits
+from audience_sync.membership import Audience
 from audience_sync.messages import ChangeMessage
 
 
@@ -28,6 +29,7 @@ class DeliveryContext:
     dead_letters: Queue
     jobs: Queue
     members: MembershipTable | None  # without it the order of changes that overtake each other is not kept
+    audiences: Callable[[], Sequence[Audience]]  # every listed one; raises Unavailable
     limits: Limits
     clock: Clock
     gate: Gate

@@ -13,11 +13,12 @@ from itertools import batched
 from audience_sync.amazon_ads.record import Target
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
+from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
 from audience_sync.delivery.job_members import member_of_change, member_of_state
 from audience_sync.delivery.uploads import Accepted, Deferred, Job, Outcome, Track, Uploads
 from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, PermanentError, TransientError
 from audience_sync.member_state import MemberState, Step, step, touched
-from audience_sync.membership import Member, MembershipChange, Version, coalesce
+from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange, Version, coalesce
 from audience_sync.messages import DeadLetter, DeliveryHistory, Failure, JobMember, job_messages, pack
 
 MAX_ROUNDS = 3  # attempts at one member in one invocation, should it keep moving on
@@ -57,6 +58,7 @@ class MemberDelivery:
         """Take the messages and what is needed to deliver them; `deadline` in monotonic seconds."""
         self.deferred: dict[Member, Deferred] = {}
         self.parked: Counter[str] = Counter()  # changes, by reason
+        self.accepted: Counter[int] = Counter()  # exits that deletion notices have led to, by epoch millisecond
         self._context = context
         self._uploads = uploads
         self._messages = messages
@@ -77,7 +79,10 @@ class MemberDelivery:
         changes = coalesce(change for each in self._messages for change in each.message.changes)
         for change in changes:
             self._newest[change.member] = change  # the last one is the newest
+        self._deliver_notices([change for change in changes if change.audience_id == EVERY_AUDIENCE])
         for change in changes:
+            if change.audience_id == EVERY_AUDIENCE:
+                continue
             newest = self._newest[change.member]
             target = Target(newest.audience_id, newest.connection_id, newest.target_types)
             by_target.setdefault(target, {}).setdefault(change.member, []).append(change)
@@ -88,6 +93,30 @@ class MemberDelivery:
                     trouble = self._deliver(target, some)
                 if trouble is not None:
                     self._defer((of_member[0].member for of_member in some), trouble, unless_settled=True)
+
+    def _deliver_notices(self, notices: Sequence[MembershipChange]) -> None:
+        """Spread deletion notices over the audiences. It needs nothing of Amazon, and so waits for no upload."""
+        table = self._context.members
+        if not notices:
+            return
+        if table is None:
+            unknown = NoIdentifier("OrderingGuard is off, so no identifier is known; remove the person by hand")
+            self._park(unknown.reason, [(notice, unknown) for notice in notices])
+            return
+        spreading = DeletionNotices(self._context, table, self._deadline)
+        self.accepted = spreading.accepted
+        left = list(notices)
+        try:
+            for some in spreading.batches(notices):
+                if not self._uploads.has_time_to_record:
+                    raise OutOfTime("no time left to spread deletion notices")
+                failed = spreading.spread(some, lambda notice: self._source[notice.member].attempts > 1)
+                self._outcomes.update((notice.member, ChangeOutcome.SUPERSEDED) for notice in some)
+                for member, error in failed.items():
+                    self._defer([member], Deferred.after(error))
+                del left[: len(some)]
+        except TransientError as error:
+            self._defer((notice.member for notice in left), Deferred.after(error))
 
     def outcomes_for(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
         """Yield the outcome of every settled change of a message. Replays were counted before."""
@@ -137,6 +166,10 @@ class MemberDelivery:
     ) -> tuple[list[_Delivery], list[Member]]:
         """Bring changes into the table. Returns what is to be sent, and the members whose rows changed meanwhile."""
         states = table.read(pending)
+        without_row = {member: changes for member, changes in pending.items() if member not in states}
+        pending = pending | with_notices(table, without_row)
+        moot = [member for member, changes in pending.items() if not changes]
+        self._outcomes.update((member, ChangeOutcome.SUPERSEDED) for member in moot)
         limits, now = self._context.limits, int(self._context.clock.now())
         steps = {
             member: step(
@@ -148,6 +181,7 @@ class MemberDelivery:
                 is_replay=not any((member, change.version) in self._counted for change in changes),
             )
             for member, changes in pending.items()
+            if changes
         }
         written = dict(
             zip(
@@ -207,8 +241,6 @@ class MemberDelivery:
                     accepted.add(change.member)
                 case Deferred() as deferred:
                     self._defer([change.member], deferred)
-                case NoIdentifier() if change.erase and change.exits:
-                    self._outcomes[change.member] = ChangeOutcome.SUPERSEDED  # this audience never held the person
                 case error:
                     refused.setdefault(error.reason, []).append((change, error))
         for reason, of_reason in refused.items():

@@ -1,0 +1,237 @@
+"""A deletion notice: one change of every audience, spread by the worker over the audiences that know the person."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.record import Target
+from audience_sync.aws.membership_rows import KEEP_EXIT
+from audience_sync.errors import CircuitOpen
+from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
+from audience_sync.translation import erasing_exit
+from local import resources
+from local.sqs.queues import SqsQueues
+from tests.aws_fixtures import create_membership_table
+from tests.contract.worker_stack import AUDIENCE, LIMITS, NOW, WorkerStack, change
+from tests.servers import serve_aws
+
+OTHER = "418273650912340002"
+AUDIENCES = [Audience(AUDIENCE), Audience(OTHER, connection_id="connection-1", settings={"dsp": True}), Audience("3")]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serve_aws(SqsQueues(time.time)) as served:
+        yield served
+
+
+@pytest.fixture
+def stack(url: str) -> Iterator[WorkerStack]:
+    dynamodb = resources.client("dynamodb", url)
+    create_membership_table(dynamodb, "members")
+    yield WorkerStack(url, "members", audiences=AUDIENCES)
+    dynamodb.delete_table(TableName="members")
+
+
+def notice(member: str = "m1", *, at: int = 10) -> MembershipChange:
+    return erasing_exit(member, at, f"notice-{at}")
+
+
+def entered(*emails: str, at: int, audience: str = AUDIENCE, member: str = "m1") -> MembershipChange:
+    listed = next(each for each in AUDIENCES if each.audience_id == audience)
+    return replace(
+        change(*emails, at=at, member=member),
+        audience_id=audience,
+        connection_id=listed.connection_id,
+        target_types=listed.target_types,
+    )
+
+
+def queued(stack: WorkerStack) -> list[tuple[str, str, float]]:
+    """Audience, member and delay of each change that the worker has queued."""
+    return [
+        (each.audience_id, each.member[1], delay)
+        for body, delay in stack.queue.bodies
+        for each in ChangeMessage.from_body(body).changes
+    ]
+
+
+def rows(stack: WorkerStack) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = resources.client("dynamodb", stack.url).scan(TableName=stack.table)["Items"]
+    return found
+
+
+def settle(stack: WorkerStack) -> None:
+    """Deliver all that waits in the change queue, when it is due, until nothing does; the jobs end well."""
+    for _ in range(10):
+        waiting, stack.queue.bodies = stack.queue.bodies, []
+        stack.now += max((delay for _, delay in waiting), default=LIMITS.job)
+        for body, _ in waiting:
+            assert stack.deliver_body(body).deferred == []
+        if not (stack.check_jobs() or waiting):
+            return
+    raise AssertionError("the queues do not become empty")
+
+
+def test_a_notice_reaches_the_audiences_that_know_the_person_and_no_other(stack: WorkerStack) -> None:
+    stack.deliver(
+        entered("a@b.co", at=5), entered("a@b.co", at=5, audience=OTHER), entered("c@d.co", at=5, member="m2")
+    )
+    report = stack.deliver(notice())
+    assert (report.delivered, report.superseded, report.deferred) == (0, 1, [])
+    assert report.accepted == {NOW * 1000: 2}
+    assert sorted(queued(stack)) == [
+        (EVERY_AUDIENCE, "m1", LIMITS.late),
+        (OTHER, "m1", 0),
+        (AUDIENCE, "m1", 0),
+    ]
+
+
+def test_everything_of_the_person_is_removed_at_amazon_and_erased_here(stack: WorkerStack) -> None:
+    stack.deliver(entered("a@b.co", at=5), entered("a@b.co", at=5, audience=OTHER))
+    stack.deliver(notice())
+    settle(stack)
+    sent = zip(stack.amazon.targets, stack.amazon.uploads, strict=True)
+    removals = {target for target, records in sent if records[0]["action"] == "DELETE"}
+    assert removals == {Target(AUDIENCE), Target(OTHER, "connection-1", ("DSP",))}
+    assert not stack.holds("a@b.co")
+    assert not any(bytes(row["member"]["B"]).partition(b"\0")[2] for row in rows(stack))
+
+
+def test_a_notice_about_a_stranger_writes_one_row_and_sends_nothing_to_amazon(stack: WorkerStack) -> None:
+    report = stack.deliver(notice("nobody"))
+    settle(stack)
+    assert (report.delivered, report.superseded, stack.amazon.uploads) == (0, 1, [])
+    (row,) = rows(stack)
+    assert (row["externalUserId"], row["expiresAt"]) == ({"S": "nobody"}, {"N": str(int(NOW) + KEEP_EXIT)})
+    assert sum(call == "BatchExecuteStatement" for call in stack.calls) == 1
+
+
+def test_an_older_enter_that_arrives_later_loses_although_nothing_was_known_of_the_person(stack: WorkerStack) -> None:
+    stack.deliver(notice(at=10))
+    report = stack.deliver(entered("a@b.co", at=9), entered("b@b.co", at=10, audience=OTHER))
+    assert (report.delivered, report.superseded, stack.amazon.uploads) == (0, 2, [])
+    assert [row["audienceShard"]["S"].partition("#")[0] for row in rows(stack)] == [EVERY_AUDIENCE]
+
+
+def test_an_older_exit_with_identifiers_leaves_nothing_of_the_person_here(stack: WorkerStack) -> None:
+    stack.deliver(notice(at=10))
+    report = stack.deliver(change("a@b.co", at=9, exits=True))
+    assert (report.superseded, len(rows(stack)), stack.amazon.uploads) == (1, 1, [])
+
+
+def test_a_later_exit_with_identifiers_is_sent_and_erased(stack: WorkerStack) -> None:
+    """The person may be in the audience although nothing is known here."""
+    stack.deliver(notice(at=10))
+    report = stack.deliver(change("a@b.co", at=12, exits=True))
+    assert (report.delivered, len(stack.amazon.uploads)) == (1, 1)
+    assert stack.holds("a@b.co")
+    settle(stack)
+    assert not stack.holds("a@b.co")
+
+
+def test_a_later_enter_begins_a_new_life_without_what_was_named_before(stack: WorkerStack) -> None:
+    stack.deliver(notice(at=10))
+    report = stack.deliver(entered("old@b.co", at=9), entered("new@b.co", at=11))
+    assert (report.delivered, report.superseded) == (1, 1)
+    assert stack.holds("new@b.co")
+    assert not stack.holds("old@b.co")
+    assert len(stack.amazon.uploads) == 1
+
+
+def test_an_enter_between_an_exit_and_the_notice_loses(stack: WorkerStack) -> None:
+    """The row of a member who has left knows of no notice until it is spread there."""
+    stack.deliver(entered("a@b.co", at=5), change(at=6, exits=True))
+    stack.repeat()
+    stack.deliver(notice(at=10))
+    settle(stack)
+    taken = len(stack.amazon.uploads)
+    report = stack.deliver(entered("a@b.co", at=8))
+    assert (report.superseded, len(stack.amazon.uploads)) == (1, taken)
+    assert not stack.holds("a@b.co")
+
+
+def test_a_row_that_another_worker_inserts_meanwhile_is_found_by_the_second_look(stack: WorkerStack) -> None:
+    late = entered("a@b.co", at=9)
+    stack.deliver(notice(at=10))
+    stack.write(late)  # by a worker that has read no notice
+    assert stack.holds("a@b.co")
+    settle(stack)
+    assert not stack.holds("a@b.co")
+    assert stack.state().newest.exits
+
+
+def test_the_second_look_is_not_counted_and_is_the_last(stack: WorkerStack) -> None:
+    stack.deliver(notice())
+    (body,) = stack.queue.drain()
+    report = stack.deliver_body(body)
+    assert (sum(report.outcomes.values()), sum(report.completed.values()), stack.queue.bodies) == (0, 0, [])
+
+
+def test_a_notice_that_was_recorded_before_the_worker_was_stopped_is_looked_at_twice_all_the_same(
+    stack: WorkerStack,
+) -> None:
+    stack.deliver(notice())
+    stack.queue.drain()
+    (body,) = pack([notice()])
+    stack.deliver_body(body, receives=2)
+    assert queued(stack) == [(EVERY_AUDIENCE, "m1", LIMITS.late)]
+
+
+def test_a_repeated_notice_writes_nothing(stack: WorkerStack) -> None:
+    stack.deliver(entered("a@b.co", at=5))
+    stack.deliver(notice())
+    settle(stack)
+    before = [row["revision"] for row in rows(stack)]
+    report = stack.deliver(notice())
+    assert (report.superseded, stack.queue.bodies) == (1, [])
+    assert [row["revision"] for row in rows(stack)] == before
+
+
+def test_ten_thousand_notices_about_strangers_write_as_many_rows_whatever_the_number_of_audiences(
+    stack: WorkerStack,
+) -> None:
+    notices = [notice(f"stranger-{number}") for number in range(300)]
+    report = stack.deliver(*notices)
+    assert report.superseded == 300
+    assert len(rows(stack)) == 300
+    assert stack.calls.count("BatchExecuteStatement") == 300 / 25
+    assert stack.calls.count("BatchGetItem") == 300 / 100 * (1 + len(AUDIENCES))
+
+
+def test_a_notice_waits_where_the_queue_or_a_table_is_down_and_comes_back_whole(stack: WorkerStack) -> None:
+    stack.deliver(entered("a@b.co", at=5))
+    stack.queue.down = True
+    report = stack.deliver(notice())
+    assert [each.reason for each in report.deferred] == ["unavailable"]
+    assert sum(report.outcomes.values()) == 0
+    stack.queue.down = False
+    stack.deliver(notice())
+    settle(stack)
+    assert not stack.holds("a@b.co")
+
+
+def test_a_notice_needs_nothing_of_amazon_and_waits_for_no_circuit_breaker(stack: WorkerStack) -> None:
+    stack.gate.error = CircuitOpen("open")
+    report = stack.deliver(notice())
+    assert (report.superseded, report.deferred) == (1, [])
+
+
+def test_notices_for_which_the_time_is_too_short_come_back(stack: WorkerStack) -> None:
+    stack.monotonic = lambda: 30.0
+    report = stack.deliver(notice())
+    assert [each.reason for each in report.deferred] == ["out_of_time"]
+    assert rows(stack) == []
+
+
+def test_messages_of_an_earlier_version_with_a_notice_for_one_audience_still_count(stack: WorkerStack) -> None:
+    stack.deliver(entered("a@b.co", at=5))
+    bodies: Sequence[str] = pack([change(at=10, exits=True, erase=True)], DeliveryHistory())
+    for body in bodies:
+        stack.deliver_body(body)
+    settle(stack)
+    assert not stack.holds("a@b.co")
