@@ -9,7 +9,7 @@ import pytest
 
 from audience_sync.amazon_ads.record import Target
 from audience_sync.aws.membership_rows import KEEP_EXIT
-from audience_sync.errors import CircuitOpen
+from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
 from audience_sync.translation import erasing_exit
@@ -226,6 +226,19 @@ def test_notices_for_which_the_time_is_too_short_come_back(stack: WorkerStack) -
     report = stack.deliver(notice())
     assert [each.reason for each in report.deferred] == ["out_of_time"]
     assert rows(stack) == []
+
+
+def test_a_notice_that_fails_in_the_middle_is_not_erased_before_the_enter_has_taken_effect(stack: WorkerStack) -> None:
+    """The enter's job may still be running: its removal has to be repeated before the hashes may go."""
+    stack.deliver(entered("a@b.co", at=5))
+    stack.deliver(notice())
+    exit_ = next(body for body, _ in stack.queue.bodies if EVERY_AUDIENCE not in body)
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver_body(exit_)
+    stack.now += 60
+    stack.deliver_body(exit_, receives=2)
+    stack.check_jobs()
+    assert stack.holds("a@b.co")
 
 
 def test_messages_of_an_earlier_version_with_a_notice_for_one_audience_still_count(stack: WorkerStack) -> None:

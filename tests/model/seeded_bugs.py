@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 MODEL = "the state machine"
 DELIVERY, MEMBERS_TEST = "tests/unit/delivery/test_batch.py::", "tests/contract/test_member_protocol.py::"
+NOTICES = "tests/contract/test_deletion_notices.py::"
 COUNTEREXAMPLES, WORKER = "tests/model/test_counterexamples.py::", "tests/functions/test_worker.py::"
 
 
@@ -20,6 +21,7 @@ class Bug(NamedTuple):
     detected_by: str
 
 
+_NOTICES = "audience_sync.delivery.deletion_notices"
 _UPLOADS, _MEMBERS = "audience_sync.delivery.uploads", "audience_sync.delivery.members"
 _TABLE, _ROWS, _BATCH = (
     "audience_sync.aws.membership_table",
@@ -246,6 +248,34 @@ _ALL = [
         "erase = any(change.erase and change.exits for change in same) and newest.exits",
         "erase = newest.erase",
         "tests/unit/test_membership.py::test_a_later_exit_does_not_undo_a_deletion_notice",
+    ),
+    Bug(
+        "insert a row without a look at the deletion notices",
+        _MEMBERS,
+        "pending = pending | with_notices(table, without_row)",
+        "pending = pending | without_row",
+        NOTICES + "test_an_older_enter_that_arrives_later_loses_although_nothing_was_known_of_the_person",
+    ),
+    Bug(
+        "look only once who knows the person of a deletion notice",
+        _NOTICES,
+        "if each.member in new or was_tried(each)]",
+        "if not each]",
+        NOTICES + "test_a_row_that_another_worker_inserts_meanwhile_is_found_by_the_second_look",
+    ),
+    Bug(
+        "forget the second look where the first was cut off",
+        _NOTICES,
+        "each.member in new or was_tried(each)",
+        "each.member in new",
+        NOTICES + "test_a_notice_that_was_recorded_before_the_worker_was_stopped_is_looked_at_twice_all_the_same",
+    ),
+    Bug(
+        "spread a deletion notice as a replay",
+        _NOTICES,
+        "pack(exits, DeliveryHistory(first_at=at))",
+        "pack(exits, DeliveryHistory(first_at=at, is_replay=True))",
+        NOTICES + "test_a_notice_that_fails_in_the_middle_is_not_erased_before_the_enter_has_taken_effect",
     ),
     # Counting
     Bug(
