@@ -243,9 +243,9 @@ def change_of_the_person() -> str:
 def test_the_worker_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner) -> None:
     def answering(status: int, key: str = "message", times: int = 1) -> Callable[[], None]:
         def prepare() -> None:
-            token = runner.cloud.secret("TokenSecret")["accessToken"]
-            quoted = " ".join([*DIGESTS.values(), PERSON["email"], token, f"Bearer {token}", f"token={token},"])
-            runner.cloud.fault(UPLOADS, {"status": status, "body": {key: f"invalid: {quoted}"}}, times=times)
+            body = {key: f"records[0].hashedPII[0].email is invalid: {quoted(runner)}"}
+            headers = {"x-amzn-RequestId": f"for {PERSON['email']}"}
+            runner.cloud.fault(UPLOADS, {"status": status, "headers": headers, "body": body}, times=times)
 
         return prepare
 
@@ -275,6 +275,8 @@ def test_the_worker_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner)
     assert all(isinstance(result, dict) for result in results), results
     dead_letters = runner.cloud.messages("DeadLetterQueue")
     assert {each["failure"]["status"] for each in dead_letters} == {400, 403, 404, 422}
+    details = {each["failure"]["detail"].partition(": ")[2] for each in dead_letters}
+    assert details == {"records[0].hashedPII[0].email is invalid: …"}, "the field at fault is passed on"
     assert not any(mark in json.dumps(each["failure"]) for each in dead_letters for mark in marks_of_the_digests())
     assert_clean(runner)
 
@@ -394,7 +396,10 @@ def asking(
 def quoted(runner: FunctionRunner) -> str:
     """What Amazon may quote of what it was sent, and personal data beside it."""
     token = runner.cloud.secret("TokenSecret")["accessToken"]
-    return " ".join([*DIGESTS.values(), PERSON["email"], token, f"Bearer {token}", f"token={token},"])
+    secret = f"amzn1.oa2-cs.v1.{UNMAPPED}"
+    return " ".join(
+        [*DIGESTS.values(), *PERSON.values(), PERSON["email"], token, f"Bearer {token}", f"token={token},", secret]
+    )
 
 
 def test_audiences_neither_answers_nor_logs_a_credential_that_was_sent_or_expected(runner: FunctionRunner) -> None:
@@ -557,6 +562,7 @@ def test_jobs_passes_on_nothing_that_amazon_quotes_of_a_rejected_member(runner: 
         quoted(runner),
         f"{PERSON['email']}: {quoted(runner)}",
         f"<{PERSON['email']}>",
+        f"{PERSON['first_name']} {PERSON['last_name']}, {PERSON['address']}, {PERSON['city']}: no match",
         [PERSON],
         PERSON,
     ]

@@ -34,6 +34,21 @@ from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
             id="rejected records, without what they quote",
         ),
         pytest.param(
+            {
+                "jobState": "FAILED",
+                "invalidRecords": [
+                    {"externalId": "m1", "error": "Ada Lovelace, 12 Elm Street, +12065550199: no match"},
+                    {"externalId": "m2", "error": "records[17].hashedPII[0].email is not a SHA-256 hash"},
+                ],
+            },
+            JobReport(
+                "FAILED", rejected={"m1": "… no match", "m2": "records[17].hashedPII[0].email is not a SHA-256 hash"}
+            ),
+            id="a person, and a field",
+        ),
+        pytest.param({"jobState": "Lovelace"}, JobReport(""), id="a name as state"),
+        pytest.param({"jobState": "IN_PROGRESS"}, JobReport("IN_PROGRESS"), id="a new state made of known words"),
+        pytest.param(
             {"jobState": None, "successful": [], "audienceSize": "x", "invalidRecords": {}},
             JobReport(""),
             id="mistyped throughout",
@@ -53,6 +68,7 @@ def test_a_report_gives_what_is_usable_in_the_answer(answer: dict[str, Any], exp
         ("COMPLETED", True, False),
         ("FAILED", True, True),
         ("SOMETHINGNEW", False, False),
+        ("CANCELLED", False, False),
     ],
 )
 def test_only_known_states_are_final(state: str, final: bool, failed: bool) -> None:

@@ -1,22 +1,152 @@
-"""Amazon's messages, without the personal data and secrets that they may quote."""
+"""Amazon's messages: what an operator needs of them is kept, and nothing that they may quote of a person."""
+
+import re
+import string
+from itertools import pairwise
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.redaction import MAX_QUOTED, redact
+from tests.unit.local.sandbox_bodies import REFUSED_AUDIENCES, REFUSED_UPLOADS, Row
+
+USEFUL = [
+    "Unauthorized",
+    "Too Many Requests",
+    "Request Entity Too Large",
+    "Audience is invalid",
+    "Job not found",
+    "invalid record",
+    "STRING_VALUE can not be converted to a Long",
+    "audienceId: value is out of range for a Long",
+    "records must hold 1 to 10000 entries",
+    "records[17].hashedPII[0].email is not the lowercase SHA-256 of a value",
+    "Unsupported Media Type: application/vnd.amcaudiences.v1+json is required",
+    "userConsent.consent.amzn holds an unknown value",
+    "hashedPII must contain at most 100 objects.",
+    "countryCode is not an accepted country",
+    "Access denied: AMC terms are not accepted",
+    "ValidationException: value is missing",
+    "INVALID_PARAMETER_VALUE",
+]
+
+
+@pytest.mark.parametrize("message", USEFUL)
+def test_a_message_that_quotes_nothing_is_kept_whole(message: str) -> None:
+    assert redact(message) == message
 
 
 @pytest.mark.parametrize(
     ("message", "redacted"),
     [
-        pytest.param("Record is invalid", "Record is invalid", id="nothing private"),
         pytest.param(f"email {'a' * 64} is unknown", "email … is unknown", id="a digest"),
         pytest.param("<ada@example.com>: no such user", "… no such user", id="an e-mail address"),
-        pytest.param("from 203.0.113.7", "from …", id="an IP address"),
-        pytest.param("Bearer Atza|abc, token=Atzr|def", "Bearer … token=…", id="tokens"),
-        pytest.param("two\n lines\x1f\t and more", "two lines and more", id="on one line"),
-        pytest.param("word " * 100, ("word " * 100)[:MAX_QUOTED], id="cut"),
+        pytest.param("invalid value 'ada@example.com' in email", "invalid value … in email", id="an address in quotes"),
+        pytest.param("from 203.0.113.7", "from …", id="an IPv4 address"),
+        pytest.param("from 2001:db8::77 or ::1", "from … or …", id="an IPv6 address"),
+        pytest.param("phone +12065550199 is invalid", "phone … is invalid", id="a phone number"),
+        pytest.param("phone (206) 555-0199 is invalid", "phone … is invalid", id="a phone number in parts"),
+        pytest.param("phone 206 555 019 records", "phone …", id="a phone number that ends like a count"),
+        pytest.param("address 12 Elm Street is invalid", "address … is invalid", id="a street"),
+        pytest.param("firstname ADA, lastname Lovelace", "firstname … lastname …", id="names"),
+        pytest.param("lastname ADA_LOVELACE or AdaLovelace", "lastname … or …", id="names written like codes"),
+        pytest.param("postal 2000 is unknown", "postal … is unknown", id="a postal code"),
+        pytest.param("Authorization: Bearer Atza|abc", "Authorization: …", id="an access token"),
+        pytest.param("client amzn1.oa2-cs.v1.abc is unknown", "client … is unknown", id="a client secret"),
+        pytest.param("user amzn1.account.AB12 is unknown", "user … is unknown", id="an account"),
+        pytest.param('{"email":"ada@example.com"} is invalid', "… is invalid", id="JSON"),
+        pytest.param("member cust_123 of 371552318001631924", "member … of …", id="ids"),
+        pytest.param("state[12] and phone.206.555", "… and …", id="a position where there is none"),
+        pytest.param(
+            "externalUserId does not match ^[0-9a-zA-Z\\-\\_]{1,128}$",
+            "externalUserId does not match …",
+            id="a pattern",
+        ),
+        pytest.param(
+            "Value at 'records.17.member.externalUserId' failed to satisfy constraint",
+            "Value at 'records.17.member.externalUserId' failed to satisfy constraint",
+            id="a path with points",
+        ),
+        pytest.param(
+            "/records/17/hashedPII/0/email: invalid", "/records/17/hashedPII/0/email: invalid", id="a pointer"
+        ),
+        pytest.param("two\n requests\x1f\t and more", "two requests and more", id="on one line"),
+        pytest.param("value " * 100, ("value " * 100)[:MAX_QUOTED], id="cut"),
         pytest.param("", "", id="empty"),
     ],
 )
-def test_what_may_be_private_is_left_out(message: str, redacted: str) -> None:
+def test_what_is_not_known_is_left_out(message: str, redacted: str) -> None:
     assert redact(message) == redacted
+
+
+@pytest.mark.parametrize("row", [*REFUSED_UPLOADS, *REFUSED_AUDIENCES], ids=lambda row: row[0])
+def test_the_field_at_fault_stays_readable(row: Row) -> None:
+    """What the simulator of Amazon's API refuses, it names like this."""
+    _, _, named = row
+    assert redact(named) == named
+
+
+DIGITS = st.text("0123456789", min_size=5, max_size=14)
+NAMES = st.sampled_from(
+    "Ada Lovelace Müller Jean-Luc O'Brien MacDonald VAN_DER_BERG SMITH José 山田 Anne-Marie Nguyễn Rivera".split()
+)
+PHONES = st.one_of(
+    DIGITS.map("+{}".format),
+    st.builds("({}) {}-{}".format, *[st.integers(100, 999)] * 2, st.integers(1000, 9999)),
+    st.lists(st.integers(10, 999).map(str), min_size=3, max_size=5).map(" ".join),
+    st.lists(st.integers(100, 9999).map(str), min_size=3, max_size=4).map(".".join),
+)
+STREETS = st.builds("{} {} {}".format, st.integers(1, 9999), NAMES, st.sampled_from(["Street", "Ave.", "Lane", "ul."]))
+TOKENS = st.text(string.ascii_letters + "0123456789-_", min_size=16, max_size=60).map(lambda text: f"9{text}")
+PERSONAL = st.one_of(
+    NAMES,
+    st.builds("{} {}".format, NAMES, NAMES),
+    PHONES,
+    STREETS,
+    st.emails(),
+    st.ip_addresses().map(str),
+    st.ip_addresses(v=6).map(lambda address: address.exploded),
+    st.text("0123456789abcdef", min_size=64, max_size=64).map(lambda text: f"0{text[1:]}"),
+    TOKENS,
+    TOKENS.map("Bearer {}".format),
+    TOKENS.map("Atza|{}".format),
+    TOKENS.map("amzn1.oa2-cs.v1.{}".format),
+    st.uuids().map(lambda each: f"amzn1.application-oa2-client.{each.hex}"),
+)
+
+
+def pieces(value: str) -> set[str]:
+    """What must not survive of a value: each part that is no common word, and any four characters of such parts."""
+    parts = {part.lower() for part in re.findall(r"\w+", value) if redact(part) == "…"}
+    return parts | {part[at : at + 4] for part in parts for at in range(len(part) - 3)}
+
+
+@given(
+    value=PERSONAL, message=st.sampled_from(USEFUL), at=st.integers(0, 80), joined=st.sampled_from(["", " ", '"', "="])
+)
+@example(value="+12065550199", message=USEFUL[8], at=23, joined=" ")
+@example(value="2001:db8::77", message=USEFUL[9], at=7, joined="")
+def test_nothing_of_a_personal_value_survives_wherever_a_message_quotes_it(
+    value: str, message: str, at: int, joined: str
+) -> None:
+    quoted = redact(f"{message[:at]}{joined}{value}{joined}{message[at:]}")
+    harmless = set(re.findall(r"\w+", message.lower()))
+    found = set(re.findall(r"\w+", quoted.lower()))
+    leaked = {piece for piece in pieces(value) if any(piece in token for token in found - harmless)}
+    assert not leaked, quoted
+
+
+@given(st.text(max_size=300))
+def test_whatever_amazon_writes_no_long_number_and_no_foreign_sign_is_kept(message: str) -> None:
+    redacted = redact(message)
+    assert redacted.replace("…", "").isascii()
+    assert not re.search(r"@|\||\\|%|&|#|\d{5}", redacted.replace("10000", ""))
+    assert redact(redacted) == redacted
+
+
+@given(st.lists(st.sampled_from(["…", "12", "100 records", "Ada", "value", "1 to 100 entries", "555"]), max_size=12))
+def test_a_number_is_kept_only_where_the_message_counts(chunks: list[str]) -> None:
+    tokens = redact(" ".join(chunks)).split()
+    counted = {"records", "entries", "to"}
+    assert all(after in counted for token, after in pairwise([*tokens, ""]) if token.isdigit())

@@ -5,6 +5,7 @@ Redirects are not followed: they would carry the token elsewhere.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -34,6 +35,7 @@ READ_TIMEOUT = 30.0  # seconds; Amazon's p99 for these calls
 MAX_ANSWER = 1_000_000  # bytes; a job's report on 10,000 records stays below
 MAX_RETRY_AFTER = 900.0  # seconds; whatever a server asks for, we try again after a quarter of an hour
 _REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-amz-rid")
+_REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")  # what support asks for; anything else may be what was sent
 _MESSAGE_KEYS = ("message", "Message", "details", "error_description", "code", "error")
 _MAY_HAVE_APPLIED = (500, 502, 504)  # a server that failed, or whose gateway timed out, may have done the work
 
@@ -159,7 +161,8 @@ def retry_after(header: str | None, now: float) -> float | None:
 
 
 def _failure(status: int, headers: Any, answer: dict[str, Any], now: float) -> RequestRejected | TransientError:
-    request_id = next((headers[name][:64] for name in _REQUEST_ID_HEADERS if headers.get(name)), "")
+    stated = next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), "")
+    request_id = stated if _REQUEST_ID.fullmatch(stated) else ""
     wait = retry_after(headers.get("Retry-After"), now)
     if status == 401:
         return TokenUnavailable("Amazon refuses a fresh token; check the application's approval", retry_after=wait)
@@ -172,7 +175,7 @@ def _failure(status: int, headers: Any, answer: dict[str, Any], now: float) -> R
 
 
 def _detail(answer: dict[str, Any]) -> str:
-    """Quote Amazon's message, redacted."""
+    """Quote what is known of Amazon's message."""
     message = redact(next((answer[name] for name in _MESSAGE_KEYS if isinstance(answer.get(name), str)), ""))
     return f": {message}" if message else ""
 

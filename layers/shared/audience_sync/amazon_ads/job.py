@@ -63,8 +63,8 @@ def job_report(answer: Mapping[str, Any]) -> JobReport:
 
 
 def _state(value: Any) -> str:
-    """Read the state; empty for what does not look like one, so that it is not logged."""
-    return value.upper() if isinstance(value, str) and value.isalpha() and value.isascii() and len(value) <= 40 else ""
+    """Read the state; empty for what is not made of known words, so that it is not logged."""
+    return value.upper() if isinstance(value, str) and len(value) <= 40 and redact(value) == value else ""
 
 
 def sizes(value: Any) -> Sizes:

@@ -1,12 +1,124 @@
-"""Redacts Amazon's messages: they go into logs, answers and dead letters, and may quote what was sent."""
+"""Reads Amazon's messages: keeps the words, codes, field paths and counts that are known, and nothing else.
+
+Messages go into logs, answers and dead letters, and may quote what was sent. Personal data has no form by which all of
+it could be found: a name looks like any word. So what is not known is left out.
+"""
 
 import re
 
 MAX_QUOTED = 200  # characters
-# An e-mail address with everything up to the next white space, a token, a digest, an IP address.
-_PRIVATE = re.compile(r"(?<!\S)\S+@\S+|Atz[ar]\|\S+|[0-9A-Fa-f]{32,}|\b\d{1,3}(?:\.\d{1,3}){3}\b")
+_MAX_READ = 1000  # characters; no message that helps is longer
+_LEFT_OUT = "…"
+
+# Of arrays, the position may be known, too: records[17], records.17 or /records/17.
+_ARRAYS = frozenset("records hashedPII targetTypes audienceFees invalidRecords".split())
+
+# Source: Amazon's OpenAPI file "Advertiser audiences" 3.0. Single words, such as `email`, are among the words below.
+_FIELDS = _ARRAYS | frozenset(
+    """audienceId externalUserId hashedPII countryCode userConsent ipAddress amznUserData amznAdStorage targetResource
+    connectionId externalAudienceId audienceFees cpmCents advertiserId jobRequestId jobState externalId agreementToken
+    hasAccepted isDefault amcAccountId amcAccountMarketplaceId amcInstanceId dspAdvertiserId dspProfileId""".split()
+)
+
+# What such messages are written with: Amazon's documented errors and states, and the usual words of validation. No word
+# that is mostly a name or a part of an address. `Long` is both a name and what Amazon cannot convert an id to.
+_WORDS = frozenset(
+    """
+    a about accept acceptable accepted access account accounts action active add added addition additional address
+    adequate advertiser advertisers advertising after agreement all allowed already amazon amc amzn an and another
+    any api application approved are argument array as at attempt attribute audience audiences authenticated
+    authentication authorization authorized available bad batch be because been before being between blank body
+    boolean both but by bytes call can can't canceled cancelled cannot case change changed character characters
+    check city client code codes completed conflict connection connections consent constraint contain contained
+    contains content conversion convert converted could count country cpm create created currency data date dates
+    days decimal default delete deleted denied description details detected different digest digits disabled
+    documented does doesn't don't double dsp duplicate duplicated each element elements email emails empty enabled
+    encoded encoding entities entity entries entry enum error errors exactly exceed exceeded exceeds exception exist
+    exists expected expired external failed failure false fee fees few field fields first firstname following for
+    forbidden form format found from geo given gpp greater had has hash hashed hashes have held hex hexadecimal hold
+    holds hour hours http id identifier identifiers identities identity ids if in incomplete incorrect index
+    ineligible input instance instances insufficient integer internal into invalid ip is isn't it its job jobs json
+    key keys large larger last lastname least length less limit limits list long longer lower lowercase malformed
+    many map match matched matches matching maximum measurements media member members merge message metadata method
+    minimum minute minutes mismatch missing more most must name named names neither no none nor not null number
+    numbers numeric object objects of off on once one only operation or other out over owner page parameter
+    parameters parse parsed partially partiallysucceeded path pattern payload pending per permission permissions
+    permitted phone pii please policy position positive possible postal present process processed processing profile
+    profiles progress properties property provided queued range rate read received record records refresh refused
+    regex region regular rejected removal remove removed request requested requests require required requires
+    resolution resource resources response retry revoked running same satisfy schema scope sha shorter should signal
+    signals size small smaller some something state status string strings structure submitted succeeded success
+    successful such supported syntax target targets tcf terms than that the their there these this throttled
+    throttling time timeout to token too true ttl two type types unauthorized unavailable unexpected unhashed unique
+    unknown unprocessable unrecognized unsupported until update updated upload uploads upper uppercase used user
+    users valid validated validation value values version violation waiting was were when where which while with
+    without wrong you your zero
+    """.split()
+)
+_LITERALS = frozenset(
+    """application/json application/vnd.amcaudiences.v1+json application/vnd.amcaudiencesconnections.v1+json
+    SHA-256 SHA256 UTF-8 E.164 ISO-8601 alpha-2 64-bit""".split()
+)
+
+_OPENING, _CLOSING = "\"'`(<{", "\"'`)>},;:.!?"  # punctuation around a word, kept with it
+_PART = re.compile(r"([A-Za-z]+(?:[_'-][A-Za-z]+)*)(\[[0-9]{1,4}\])?")
+_HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z']+")
+_INDEX = re.compile(r"[0-9]{1,4}")
+# "100 records", "1 to 100 entries". A number without such a word may be a part of a phone number or of an address.
+_COUNT = re.compile(
+    r"""(?<!\S)((?:[0-9]{1,3}\ (?:to|and)\ )?(?:[0-9]{1,3}|1000|1,000|6000|6,000|10000|10,000)
+    \ (?:characters|bytes|digits|entries|elements|identifiers|identities|members|objects|records|errors?|times)
+    [.,;:]?)(?!\S)""",
+    re.VERBOSE,
+)
 
 
 def redact(message: str) -> str:
-    """Return Amazon's message on one line, shortened, with "…" for what may be personal or secret."""
-    return " ".join(_PRIVATE.sub("…", message).split())[:MAX_QUOTED]
+    """Return what is known of Amazon's message, on one line, shortened, with "…" for each stretch of anything else.
+
+    Args:
+        message: any text from Amazon.
+
+    Returns:
+        At most MAX_QUOTED characters: words, codes made of such words (INVALID_VALUE, ValidationException), field paths
+        (records[17].hashedPII[0].email) and counts (100 records). Never an e-mail address, an IP address, a digest, a
+        token or an id.
+    """
+    kept: list[str] = []
+    for position, text in enumerate(_COUNT.split(" ".join(message[:_MAX_READ].split()))):
+        is_count = position % 2 == 1
+        for chunk in [text] if is_count else text.split():
+            # Behind something unknown, a number may be the rest of it.
+            is_known = kept[-1:] != [_LEFT_OUT] if is_count else _is_known(chunk)
+            if is_known:
+                kept.append(chunk)
+            elif kept[-1:] != [_LEFT_OUT]:
+                kept.append(_LEFT_OUT)
+    return " ".join(kept)[:MAX_QUOTED]
+
+
+def _is_known(chunk: str) -> bool:
+    """Return whether a chunk is a literal, a word, a code or a path, but for punctuation around it."""
+    core = chunk.lstrip(_OPENING).rstrip(_CLOSING)
+    return core in _LITERALS or _is_path(core.removeprefix("$.").removeprefix("/"))
+
+
+def _is_path(text: str) -> bool:
+    """Return whether a text is a path of known names; a single name is one, too."""
+    array = ""  # the array whose position may follow
+    for part in re.split(r"[./]", text):
+        if array and _INDEX.fullmatch(part):
+            array = ""
+            continue
+        found = _PART.fullmatch(part)
+        if found is None or not _is_name(found[1]) or (found[2] and found[1] not in _ARRAYS):
+            return False
+        array = found[1] if found[1] in _ARRAYS and not found[2] else ""
+    return True
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a text is a field, a word, or a code of which each part is a word."""
+    if text in _FIELDS or text.lower() in _WORDS:
+        return True
+    return all(hump.lower() in _WORDS for part in re.split("[_-]", text) for hump in _HUMP.findall(part))
