@@ -3,20 +3,21 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.13 python3.14 python3.12 python3; do "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && command -v "$$p" && break; done)
 BIN := .venv/bin
 SETUP := .venv/.ready
-LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime
+LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime requirements/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check lock validate build invoke rehearse deploy
+.PHONY: help setup demo test soak check audit lock validate build invoke rehearse deploy
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*##/\1\t/p' $(MAKEFILE_LIST) | column -ts $$'\t'
 
+# Wheels only, so that no package's code runs while it is installed. The last line builds our own source.
 setup: $(SETUP)  ## build .venv, pinned by hash
 
 $(SETUP): requirements/setup.txt requirements/dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo 'Python 3.12 or newer with the venv module is needed; on Debian: apt-get install python3-venv' >&2; exit 1; }
-	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/setup.txt; }
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/setup.txt; }
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -29,14 +30,18 @@ test: $(SETUP)  ## all tests (ARGS="-k name" for some)
 soak: $(SETUP)  ## the real handlers on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
 	$(BIN)/python -m tests.soak --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --events $(or $(EVENTS),2000) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
-check: $(SETUP)  ## lint, format, types, import rules
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+check: $(SETUP)  ## lint, format, types, import rules, known vulnerabilities
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && scripts/audit.sh
+
+audit: $(SETUP)  ## known vulnerabilities of what ships (ARGS=requirements/dev.txt for another lock)
+	scripts/audit.sh $(ARGS)
 
 validate: $(SETUP)  ## sam validate --lint, cfn-lint and checkov on the template
 	scripts/validate.sh
 
-build: $(SETUP)  ## sam build, without Docker
+build: $(SETUP)  ## sam build, without Docker, and an SBOM of what ships
 	scripts/build.sh
+	$(BIN)/python -m scripts.sbom "$$(scripts/tool.sh audit)"
 
 invoke: $(SETUP)  ## sam local invoke of the functions on events/ (needs Docker and root; says so when it skips)
 	scripts/sam-local.sh

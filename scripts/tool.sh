@@ -1,7 +1,8 @@
 #!/bin/bash
 # Build the environment of one tool under .tools/ from its lock, and print its folder.
-#   scripts/tool.sh sam|ministack|checkov
-# One environment each: the three pin different versions of botocore.
+#   scripts/tool.sh sam|ministack|checkov|audit
+# One environment each: the first three pin different versions of botocore. Wheels only, so that no package's code runs
+# while it is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 name=${1:?name a tool: $(basename -a requirements/*.txt | sed 's/\.txt$//' | grep -vE '^(dev|setup|runtime)$' | xargs)}
@@ -15,7 +16,7 @@ if [ ! "$folder/.ready" -nt "$lock" ]; then
     version=3.13
     [ "$name" = ministack ] || version=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     .venv/bin/uv venv --quiet --clear --no-python-downloads --python "$version" "$folder"
-    .venv/bin/uv pip sync --quiet --python "$folder/bin/python" --require-hashes "$lock"
+    .venv/bin/uv pip sync --quiet --python "$folder/bin/python" --only-binary :all: --require-hashes "$lock"
     touch "$folder/.ready"
 fi
 echo "$PWD/$folder"

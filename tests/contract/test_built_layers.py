@@ -1,5 +1,7 @@
-"""The layers as they ship: bytecode is there, of the kind that Lambda can use, and Python really runs it."""
+"""The layers as they ship: bytecode that Lambda can use, licenses, and an SBOM that lists what is in them."""
 
+import json
+import re
 import shutil
 import struct
 import subprocess
@@ -9,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / ".aws-sam/build"
+SBOM = ROOT / ".aws-sam/sbom.cdx.json"
 PYTHON = shutil.which("python3.13", path="/usr/bin") or shutil.which("python3.13")
 HASHED_UNCHECKED = 0b01  # PEP 552: bit 0 says hash instead of date, bit 1 would have it compared with the source
 
@@ -54,6 +57,31 @@ def test_the_dependencies_are_built_for_lambda_s_processor() -> None:
 def test_the_layers_fit_into_lambda() -> None:
     size = sum(file.stat().st_size for file in BUILT.rglob("*") if file.is_file())
     assert size < 60_000_000  # bytes; Lambda takes 250 MB, and a cold start pays for each of them
+
+
+def test_the_shared_layer_carries_the_licenses_of_what_it_was_made_from() -> None:
+    for name in ("NOTICE", "LICENSES/Apache-2.0.txt"):
+        assert (BUILT / "SharedLayer" / name).read_bytes() == (ROOT / "layers/shared" / name).read_bytes()
+
+
+def test_the_sbom_lists_exactly_what_the_lock_pins() -> None:
+    if not SBOM.is_file():
+        pytest.skip("no .aws-sam/sbom.cdx.json: built without `make build`")
+    document = json.loads(SBOM.read_text())
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    lock = (ROOT / "layers/dependencies/requirements.txt").read_text()
+    pinned = {
+        (name, version): set(re.findall(r"--hash=sha256:(\w+)", hashes))
+        for name, version, hashes in re.findall(r"(?m)^([\w.-]+)==(\S+)(.*(?:\n +--hash.*)*)", lock)
+    }
+    listed = {}
+    for component in document["components"]:
+        assert component["licenses"], component["name"]
+        purl = re.fullmatch(r"pkg:pypi/([\w.-]+)@([\w.+-]+)", component["purl"])
+        assert purl, component["purl"]
+        references = component["externalReferences"]
+        listed[purl[1], purl[2]] = {each["content"] for reference in references for each in reference.get("hashes", [])}
+    assert listed == pinned
 
 
 def test_a_layer_holds_nothing_of_the_other() -> None:

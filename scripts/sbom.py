@@ -1,0 +1,61 @@
+"""Writes the SBOM of a build: every package of the dependencies layer, with version, license, purl and hashes.
+
+CycloneDX's own tool reads the built layer, which holds no hashes any more, and the lock, which holds no licenses. Here
+the two are joined: each package of the layer gets the hashes that the lock allows for it.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+LAYER = ROOT / ".aws-sam/build/DependenciesLayer/python"
+LOCK = ROOT / "layers/dependencies/requirements.txt"
+SBOM = ROOT / ".aws-sam/sbom.cdx.json"
+
+type Document = dict[str, Any]
+
+
+def joined(layer: Document, lock: Document) -> Document:
+    """Return the layer's SBOM with the lock's references, hashes included.
+
+    Raises:
+        ValueError: the layer holds a package or a version that the lock does not pin, or lacks one.
+    """
+    pinned = {component["purl"]: component for component in lock["components"]}
+    built = {component["purl"]: component for component in layer["components"]}
+    if built.keys() != pinned.keys():
+        raise ValueError(f"layer and lock differ: {', '.join(sorted(built.keys() ^ pinned.keys()))}; build again")
+    components = [
+        component | {"externalReferences": component.get("externalReferences", []) + pinned[purl]["externalReferences"]}
+        for purl, component in built.items()
+    ]
+    return layer | {"components": components}
+
+
+def _cyclonedx(tool: Path, *arguments: str) -> Document:
+    command = [str(tool / "bin/cyclonedx-py"), *arguments, "--output-reproducible", "--of", "JSON"]
+    made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603  # our own words
+    document: Document = json.loads(made.stdout)
+    return document
+
+
+def main(tool: Path) -> None:
+    """Write the SBOM beside the build. `tool` is the environment with cyclonedx-bom."""
+    with tempfile.TemporaryDirectory() as folder:
+        # The tool asks an interpreter where packages are: this one names the layer and, without site, nothing else.
+        interpreter = Path(folder) / "python"
+        interpreter.write_text(f'#!/bin/sh\nPYTHONPATH="{LAYER}" exec "{sys.executable}" "$@"\n')
+        interpreter.chmod(0o700)
+        layer = _cyclonedx(
+            tool, "environment", "-S", "--pyproject", "pyproject.toml", "--mc-type", "application", str(interpreter)
+        )
+    lock = _cyclonedx(tool, "requirements", str(LOCK.relative_to(ROOT)))
+    SBOM.write_text(json.dumps(joined(layer, lock), indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
