@@ -1,0 +1,91 @@
+"""docs/security.md: every threat has an answer and says what is left, and what it claims can be found."""
+
+import ast
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from audience_sync.amazon_ads.exchange import MAX_ANSWER
+from audience_sync.amazon_ads.redaction import redact
+from audience_sync.amazon_ads.regions import HOSTS
+from audience_sync.aws.secrets import FORCED_REFRESH_BURST
+from cli.keys import LENGTH
+from functions.ingest.handler import BUDGET
+from local.template import ROOT, read_document
+
+PAGE = ROOT / "docs/security.md"
+TEXT = PAGE.read_text()
+RESOURCES = read_document()["Resources"]
+THREATS = re.findall(r"^### (.+)\n((?:(?!^##).*\n)+)", TEXT.split("\n## Threats\n")[1], re.MULTILINE)
+
+
+@pytest.mark.parametrize(("threat", "section"), THREATS, ids=[name for name, _ in THREATS])
+def test_a_threat_has_an_answer_and_says_what_is_left(threat: str, section: str) -> None:
+    assert "\n**Answer.** " in section, threat
+    assert "\n**Left.** " in section, threat
+    assert section.index("**Answer.**") < section.index("**Left.**"), threat
+
+
+def test_the_table_lists_every_threat_in_order() -> None:
+    assert re.findall(r"^\| \[(.+?)\]\(#", TEXT, re.MULTILINE) == [name for name, _ in THREATS]
+
+
+def test_files_that_are_named_exist() -> None:
+    package = ROOT / "layers/shared/audience_sync"
+    named = re.findall(r"`((?:[\w.]+/)*\w+\.py|tests/[\w/]+/)`", TEXT)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists() and not (package / name).exists()] == []
+
+
+def test_parameters_and_resources_that_are_named_exist() -> None:
+    named = set(re.findall(r"`((?:[A-Z][a-z]+){2,})(?:=\w+)?`", TEXT))
+    assert named - read_document()["Parameters"].keys() - RESOURCES.keys() == set()
+
+
+def test_links_have_targets() -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT):
+        path, _, anchor = target.partition("#")
+        linked = PAGE.parent / path if path else PAGE
+        headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in anchors, target
+
+
+def test_the_figures_are_those_of_the_code() -> None:
+    generated = RESOURCES["IngestSecret"]["Properties"]["GenerateSecretString"]
+    assert generated["PasswordLength"] == LENGTH
+    assert f"a key of {int(LENGTH * math.log2(62))} bits" in TEXT  # letters in both cases, and digits
+    assert f"After {BUDGET} seconds" in TEXT
+    assert f"up to {MAX_ANSWER // 1_000_000} MB" in TEXT
+    assert f"a burst of {FORCED_REFRESH_BURST} reads" in TEXT
+
+
+def test_no_queue_lets_another_account_in() -> None:
+    policies = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::SQS::QueuePolicy"]
+    assert policies
+    assert {policy["PolicyDocument"]["Statement"]["Effect"] for policy in policies} == {"Deny"}
+
+
+def test_amazon_is_reached_by_tls_only() -> None:
+    addresses = [address for region in HOSTS.values() for address in (region.api, region.login, region.consent)]
+    assert all(address.startswith("https://") for address in addresses)
+
+
+def test_the_operators_command_writes_no_file() -> None:
+    def writes(call: ast.Call) -> bool:
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        return name in {"open", "write_text", "write_bytes", "dump", "mkdir", "touch", "NamedTemporaryFile", "mkstemp"}
+
+    calls = [
+        f"{path.name}:{node.lineno}"
+        for path in Path(ROOT / "cli").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and writes(node) and ast.unparse(node.func) != "webbrowser.open"
+    ]
+    assert calls == []
+
+
+def test_the_example_of_a_name_that_is_also_a_word_is_kept() -> None:
+    assert redact("Long") == "Long"
