@@ -231,7 +231,8 @@ def test_notices_for_which_the_time_is_too_short_come_back(stack: WorkerStack) -
 def test_a_notice_that_fails_in_the_middle_is_not_erased_before_the_enter_has_taken_effect(stack: WorkerStack) -> None:
     """The enter's job may still be running: its removal has to be repeated before the hashes may go."""
     stack.deliver(entered("a@b.co", at=5))
-    stack.deliver(notice())
+    stack.deliver(entered("new@b.co", at=12))
+    stack.deliver(notice(at=10))
     exit_ = next(body for body, _ in stack.queue.bodies if EVERY_AUDIENCE not in body)
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver_body(exit_)
@@ -239,6 +240,8 @@ def test_a_notice_that_fails_in_the_middle_is_not_erased_before_the_enter_has_ta
     stack.deliver_body(exit_, receives=2)
     stack.check_jobs()
     assert stack.holds("a@b.co")
+    settle(stack)
+    assert (stack.holds("a@b.co"), stack.holds("new@b.co")) == (False, True)
 
 
 def test_messages_of_an_earlier_version_with_a_notice_for_one_audience_still_count(stack: WorkerStack) -> None:
