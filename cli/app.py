@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import audiences, checks, connect, connections, creation, keys, mappings, member, parked, status
+from cli import audiences, checks, connect, connections, creation, keys, mappings, member, parked, restore, status
 
 _HELP = """Keeps Amazon Ads audiences in step with Segment: set up, inspect, repair.
 
@@ -30,6 +30,7 @@ def build() -> typer.Typer:
         "parked": (parked.register, "Changes that could not be delivered, each with its reason."),
     }
     status.register(app, panel=_OPERATE)
+    restore.register(app, panel=_OPERATE)
     for panel, groups in ((_SETUP, setup), (_OPERATE, operate)):
         for name, (register, help_text) in groups.items():
             group = _group(help_text)

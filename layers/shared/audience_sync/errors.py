@@ -14,6 +14,7 @@ AudienceSyncError
     InvalidTrigger              a trigger without a plain meaning
     InvalidMessage              a queue message that we cannot read
     InvalidSettings             environment or stored settings that we cannot run with
+    MisplacedRow                rows of members that are not where the number of shards puts them
     RequestRejected             Amazon refuses the request and will keep refusing it
       RequestTooLarge           it would take a smaller one
       AccessDenied              until a person acts: authorization, advertiser, terms
@@ -157,6 +158,10 @@ class InvalidSettings(PermanentError):
     """Environment variables or stored settings that we cannot run with."""
 
     reason = "invalid_settings"
+
+
+class MisplacedRow(PermanentError):
+    """Rows of members that are not where the number of shards puts them: they were written with another number."""
 
 
 class RequestRejected(PermanentError):

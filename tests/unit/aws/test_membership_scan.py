@@ -1,4 +1,4 @@
-"""Active members that were last sent long ago, read page by page, and the position between two runs."""
+"""Rows read page by page: active members that were last sent long ago, and all; and the position between two runs."""
 
 from collections.abc import Callable, Iterator
 from itertools import count, islice
@@ -8,13 +8,13 @@ from uuid import uuid4
 import pytest
 
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
-from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding
 from audience_sync.aws.membership_scan import Cursor, MembershipScan, Page, PageCount
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.errors import Unavailable
+from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.member_state import MemberState, step, touched
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from local import resources
 from tests.aws_fixtures import create_membership_table
 from tests.faults.proxy import FaultProxy, refuse
@@ -179,6 +179,8 @@ def test_a_position_is_read_as_it_was_saved(fixture: TableFixture) -> None:
     [
         pytest.param("Query", lambda fixture: fixture.scan.last_sent_before(NOW, Cursor(AUDIENCE)), id="query"),
         pytest.param("Query", lambda fixture: list(fixture.scan.counts(AUDIENCE)), id="count"),
+        pytest.param("Scan", lambda fixture: list(fixture.scan.members()), id="scan"),
+        pytest.param("Query", lambda fixture: list(fixture.scan.deletion_notices()), id="deletion notices"),
         pytest.param("DescribeTable", lambda fixture: fixture.scan.approximate_rows(), id="number of rows"),
         pytest.param("GetItem", lambda fixture: fixture.checkpoint.position(), id="position"),
         pytest.param("PutItem", lambda fixture: fixture.checkpoint.save({}), id="new position"),
@@ -190,3 +192,29 @@ def test_a_table_that_does_not_answer_is_named(
     proxy.on(call, refuse("ThrottlingException"))
     with pytest.raises(Unavailable, match="the membership table does not answer: ThrottlingException"):
         act(fixture)
+
+
+def test_the_members_of_every_audience_are_read_without_notices_and_rows_of_the_stack(fixture: TableFixture) -> None:
+    fixture.write(change("m1"), change("m2", exits=True), change("m1", audience=OTHER))
+    fixture.write(change("m3", audience=EVERY_AUDIENCE, exits=True))
+    fixture.checkpoint.save({"audience": OTHER, "after": "m2"})
+    members = [each for page in fixture.scan.members() for each in page]
+    assert sorted(each.state.member for each in members) == [(AUDIENCE, "m1"), (AUDIENCE, "m2"), (OTHER, "m1")]
+    assert {each.expires_at for each in members} == {NOW + KEEP_ACTIVE, NOW + KEEP_EXIT}
+    notices = [each for page in fixture.scan.deletion_notices() for each in page]
+    assert [each.state.member for each in notices] == [(EVERY_AUDIENCE, "m3")]
+
+
+def test_a_whole_table_is_read_in_pages(fixture: TableFixture) -> None:
+    everyone = members_of(0, 30) + members_of(3, 30)
+    fixture.write(*(change(member, consent=HUGE) for member in everyone))  # 1.2 MB
+    pages = list(fixture.scan.members())
+    assert len(pages) == 2
+    assert sorted(each.state.member[1] for page in pages for each in page) == sorted(everyone)
+
+
+def test_rows_that_are_spread_over_another_number_of_shards_are_refused(fixture: TableFixture) -> None:
+    fixture.write(*(change(f"m{number}") for number in range(20)))
+    scan = MembershipScan(fixture.direct, fixture.name, Sharding(3))
+    with pytest.raises(MisplacedRow, match="3 shards"):
+        list(scan.members())

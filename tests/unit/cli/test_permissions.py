@@ -1,6 +1,7 @@
 """docs/cli.md lists the permissions that an operator needs: all that the commands call, and only real ones."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 import botocore.session
 import pytest
 
+from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.member_state import step
 from cli import checks, keys, mappings, parked
 from cli.audiences import Target, link, list_, show, unlink
 from cli.creation import Settings, create, update
@@ -17,8 +22,9 @@ from cli.mappings_store import read, replace
 from cli.member import erase
 from cli.member import show as show_member
 from cli.parked import Filter
+from cli.restore import restore_members
 from cli.status import count_members, depth
-from tests.aws_fixtures import AUDIENCE
+from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import Deployment, change
 from tests.unit.cli.reference import DOCUMENT
 
@@ -30,7 +36,14 @@ PERMISSIONS = {
     "sqs:SendMessageBatch": {"sqs:SendMessage"},
     "sqs:DeleteMessageBatch": {"sqs:DeleteMessage"},
     "sqs:ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
+    "dynamodb:BatchExecuteStatement": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"},
     "dynamodb:TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
+}
+
+CALLS = {  # the other way round
+    "InvokeFunction": "Invoke",
+    "PartiQLInsert": "BatchExecuteStatement",
+    "PartiQLUpdate": "BatchExecuteStatement",
 }
 
 
@@ -65,6 +78,12 @@ def _status(deployment: Deployment) -> None:
     count_members(deployment.session())
 
 
+def _restore(deployment: Deployment) -> None:
+    table = MembershipTable(deployment.stack.service("dynamodb"), "restored", Sharding(8), Clock())
+    table.write([step(None, [change("m3")], now=int(time.time()), effective_after=900).state])
+    restore_members(deployment.session(yes=True), "restored", since="1h")
+
+
 def _keys(deployment: Deployment) -> None:
     keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
 
@@ -81,6 +100,7 @@ def _test(deployment: Deployment) -> None:
         pytest.param("`mappings`", _mappings, id="mappings"),
         pytest.param("`member`", _member, id="member"),
         pytest.param("`parked`", _parked, id="parked"),
+        pytest.param("`restore-members`", _restore, id="restore-members"),
         pytest.param("`keys`", _keys, id="keys"),
         pytest.param("`status`", _status, id="status"),
         pytest.param("`test`", _test, id="test"),
@@ -92,6 +112,7 @@ def test_every_call_of_a_command_is_listed_in_its_row(
     deployment.connect()
     deployment.list_audience()
     deployment.park(change("m1"), change("m2"))
+    create_membership_table(deployment.stack.service("dynamodb"), "restored")
     called: set[str] = set()
     for service in ("dynamodb", "secretsmanager", "sqs"):
         events = deployment.stack.service(service).meta.events
@@ -113,7 +134,7 @@ def _services() -> Iterator[tuple[str, str]]:
 
 def test_every_listed_action_exists_at_aws() -> None:
     session: Any = botocore.session.get_session()
-    assert len(ALLOWED) == 11
+    assert len(ALLOWED) == 12
     for service, name in set(_services()):
-        call = "Invoke" if name == "InvokeFunction" else name
+        call = CALLS.get(name, name)
         assert call in session.get_service_model(service).operation_names, f"{service}:{name}"

@@ -11,8 +11,9 @@ for the life of a table.
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from audience_sync.errors import MisplacedRow
 from audience_sync.member_state import Identity, MemberState
 from audience_sync.membership import Member, MembershipChange, Version
 
@@ -34,6 +35,13 @@ _CODES = {  # Amazon's field name: code in the header
 _FIELDS = {code: name for name, code in _CODES.items()}
 
 
+class StoredMember(NamedTuple):
+    """A row as it is read from a table."""
+
+    state: MemberState
+    expires_at: int  # epoch seconds; DynamoDB deletes the row at some time after that
+
+
 class Sharding:
     """Where the rows of an audience's members are."""
 
@@ -50,6 +58,11 @@ class Sharding:
     def partitions(self, audience_id: str) -> list[str]:
         """Return the partition keys of an audience."""
         return [_name(audience_id, shard) for shard in range(self.shards)]
+
+    def check(self, row: Mapping[str, Any]) -> None:
+        """Check that a row is where its member's row is looked for. Raises MisplacedRow."""
+        if self.key_of(member_of(row))["audienceShard"] != row["audienceShard"]:
+            raise MisplacedRow(f"the rows are not spread over {self.shards} shards, but over another number")
 
 
 def _name(audience_id: str, shard: int) -> str:
@@ -108,6 +121,11 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
         tuple(fields.get("j", ())),
         int(row["revision"]["N"]),
     )
+
+
+def stored_member(row: Mapping[str, Any]) -> StoredMember:
+    """Read a whole row, with the time at which it expires."""
+    return StoredMember(state_from_row(row), int(row["expiresAt"]["N"]))
 
 
 def member_of(row: Mapping[str, Any]) -> Member:

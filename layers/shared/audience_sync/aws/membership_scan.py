@@ -1,16 +1,18 @@
-"""DynamoDB: the rows of an audience, page by page: active members that were last sent long ago, and counts.
+"""DynamoDB: the rows of an audience or of a whole table, page by page.
+
+The renewal asks for active members that were last sent long ago, `status` for counts, and a restore for every row.
 
 There is no index by date, which would double the cost of every write: an audience's rows are read in the order of their
 keys, one shard after the other, and DynamoDB returns only the wanted ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import unavailable
-from audience_sync.aws.membership_rows import Sharding, state_from_row
-from audience_sync.membership import MembershipChange, Version
+from audience_sync.aws.membership_rows import Sharding, StoredMember, state_from_row, stored_member
+from audience_sync.membership import EVERY_AUDIENCE, MembershipChange, Version
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,7 +45,7 @@ class Page:
 
 
 class MembershipScan:
-    """Reads an audience's rows of the membership table."""
+    """Reads rows of a membership table."""
 
     def __init__(self, client: "DynamoDBClient", table: str, sharding: Sharding) -> None:
         self._client = client
@@ -84,19 +86,62 @@ class MembershipScan:
         Raises:
             Unavailable: the table does not answer.
         """
+        for rows in self._pages_of(audience_id, ProjectionExpression="version"):
+            outside = sum(Version.from_text(row["version"]["S"]).exits for row in rows)
+            yield PageCount(len(rows) - outside, outside)
+
+    def deletion_notices(self) -> Iterator[list[StoredMember]]:
+        """Return the rows of people named in a deletion notice, page by page of up to 1 MB.
+
+        Raises:
+            Unavailable: the table does not answer.
+            MisplacedRow: the rows are not where this number of shards would have them.
+        """
+        for rows in self._pages_of(EVERY_AUDIENCE):
+            yield self._stored(rows)
+
+    def members(self) -> Iterator[list[StoredMember]]:
+        """Return the rows of every member of every audience, page by page of up to 1 MB, in no order.
+
+        Left out are deletion notices and the stack's own rows, such as checkpoints.
+
+        Raises:
+            Unavailable: the table does not answer.
+            MisplacedRow: the rows are not where this number of shards would have them.
+        """
+        start: dict[str, Any] = {}
+        while True:
+            with unavailable(_UNAVAILABLE):
+                page = self._client.scan(
+                    TableName=self._table,
+                    FilterExpression="NOT begins_with(audienceShard, :own) "
+                    "AND NOT begins_with(audienceShard, :notices)",
+                    ExpressionAttributeValues={":own": {"S": "#"}, ":notices": {"S": f"{EVERY_AUDIENCE}#"}},
+                    **start,
+                )
+            yield self._stored(page["Items"])
+            if "LastEvaluatedKey" not in page:
+                break
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def _stored(self, rows: Sequence[Any]) -> list[StoredMember]:
+        for row in rows:
+            self._sharding.check(row)
+        return [stored_member(row) for row in rows]
+
+    def _pages_of(self, audience_id: str, **options: Any) -> Iterator[list[dict[str, Any]]]:
         for partition in self._sharding.partitions(audience_id):
             start: dict[str, Any] = {}
             while True:
                 with unavailable(_UNAVAILABLE):
-                    page = self._client.query(
+                    page: Any = self._client.query(
                         TableName=self._table,
                         KeyConditionExpression="audienceShard = :partition",
-                        ProjectionExpression="version",
                         ExpressionAttributeValues={":partition": {"S": partition}},
+                        **options,
                         **start,
                     )
-                outside = sum(Version.from_text(row["version"]["S"]).exits for row in page["Items"])
-                yield PageCount(len(page["Items"]) - outside, outside)
+                yield page["Items"]
                 if "LastEvaluatedKey" not in page:
                     break
                 start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
