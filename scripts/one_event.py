@@ -22,16 +22,16 @@ TIMEOUT = 30.0  # seconds for the queue, the worker and Amazon's job
 def main() -> None:
     """Run the check that the command line names; exit with 1 where the stack does not answer as it must."""
     stack, *rest = sys.argv[1:]
-    outputs = _outputs(stack)
+    outputs = outputs_of(stack)
     if rest == ["--paused"]:
-        _expect(_delivery_state(outputs) in {"Disabled", "Disabling"}, "delivery is paused")
+        expect(_delivery_state(outputs) in {"Disabled", "Disabling"}, "delivery is paused")
         return
     api, amazon = rest
     key = _connect(outputs)
-    _expect(_post(api, "no such key").status_code == 401, "an event with a wrong key is refused")
+    expect(_post(api, "no such key").status_code == 401, "an event with a wrong key is refused")
     answer = _post(api, key)
-    _expect(answer.status_code == 200 and answer.json()["accepted"] == 1, f"an event is accepted: {answer.text}")
-    _expect(_arrives(amazon), "the member is in the audience at Amazon")
+    expect(answer.status_code == 200 and answer.json()["accepted"] == 1, f"an event is accepted: {answer.text}")
+    expect(_arrives(amazon), "the member is in the audience at Amazon")
 
 
 def _connect(outputs: dict[str, str]) -> str:
@@ -39,9 +39,9 @@ def _connect(outputs: dict[str, str]) -> str:
     secrets.put_secret_value(SecretId=outputs["CredentialsSecretArn"], SecretString=json.dumps(stand_ins.CREDENTIALS))
     resources.list_audience(boto3.client("dynamodb"), outputs["AudienceTableName"], stand_ins.AUDIENCE)
     refreshed = boto3.client("lambda").invoke(FunctionName=outputs["RefreshFunctionName"])["Payload"].read()
-    _expect(json.loads(refreshed).get("refreshed") is True, f"the token is fetched: {refreshed.decode()}")
+    expect(json.loads(refreshed).get("refreshed") is True, f"the token is fetched: {refreshed.decode()}")
     ingest = json.loads(secrets.get_secret_value(SecretId=outputs["IngestSecretArn"])["SecretString"])
-    _expect(len(ingest["eventKey"]) == 48, "the stack made an event key of 48 characters")
+    expect(len(ingest["eventKey"]) == 48, "the stack made an event key of 48 characters")
     return str(ingest["eventKey"])
 
 
@@ -71,16 +71,18 @@ def _delivery_state(outputs: dict[str, str]) -> str:
     queue = outputs["ChangeQueueUrl"].rpartition("/")[2]
     mappings = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     states = [mapping["State"] for mapping in mappings if mapping["EventSourceArn"].endswith(f":{queue}")]
-    _expect(len(states) == 1, "the worker polls the queue")
+    expect(len(states) == 1, "the worker polls the queue")
     return str(states[0])
 
 
-def _outputs(stack: str) -> dict[str, str]:
+def outputs_of(stack: str) -> dict[str, str]:
+    """The outputs of a stack by name."""
     described: Any = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
 
 
-def _expect(holds: bool, what: str) -> None:
+def expect(holds: bool, what: str) -> None:
+    """Print what holds. Ends the program with 1 where it does not."""
     sys.stdout.write(f"{'ok' if holds else 'FAILED'}: {what}\n")
     if not holds:
         raise SystemExit(1)

@@ -152,3 +152,12 @@ def test_the_sizes_are_those_of_the_fullest_example() -> None:
     for name, size in measured.items():
         assert MODEL[name] == pytest.approx(size, rel=0.05), name
         assert f"{MODEL[name]:,}" in TEXT.split("| bytes of an event", 1)[1].split("\n", 1)[0], name
+
+
+def test_what_is_kept_of_a_removed_stack_costs_what_the_model_says() -> None:
+    deploy = (ROOT / "docs/deploy.md").read_text()
+    stored = (MODEL["ROW"] + MODEL["OVERHEAD"]) * 1_000_000 / 1e9
+    price = MODEL["PRICE"]
+    assert f"${price['GB stored']:.2f} a month for each GB" in deploy
+    assert f"a million members with all identifiers are {stored:.1f} GB" in deploy
+    assert f"${price['secret']:.2f} a month each" in deploy

@@ -171,6 +171,17 @@ def test_tables_are_encrypted_can_be_restored_and_outlive_the_stack(table: str) 
     assert _properties(table)["SSESpecification"] == {"SSEEnabled": True}
     assert _properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert RESOURCES[table]["DeletionPolicy"] == RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
+    assert _properties(table)["DeletionProtectionEnabled"] is True
+
+
+def test_secrets_that_cannot_be_made_again_outlive_the_stack() -> None:
+    kept = {
+        name: RESOURCES[name] for name in _named("AWS::SecretsManager::Secret") if "DeletionPolicy" in RESOURCES[name]
+    }
+    assert kept.keys() == {"IngestSecret", "CredentialsSecret"}
+    for secret in kept.values():
+        assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+        assert "Name" not in secret["Properties"], "a second stack of that name could not be created"
 
 
 @pytest.mark.parametrize("group", LOG_GROUPS)
