@@ -23,7 +23,10 @@ from local.template import read_document
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-OURS = [DOCS / f"{name}.md" for name in ("runbook", "architecture", "segment-setup", "amazon-setup", "cost", "deploy")]
+OURS = [
+    DOCS / f"{name}.md"
+    for name in ("runbook", "architecture", "segment-setup", "amazon-setup", "cost", "deploy", "privacy")
+]
 RUNBOOK = (DOCS / "runbook.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
 SOURCES = [*(ROOT / "layers/shared/audience_sync").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
