@@ -1,5 +1,6 @@
 """`audience-sync member`: show what is known about one person, and erase them."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
-    """Show the newest change of one member: what, when, the identities as hashes, and whether it is parked.
+    """Show what is stored of one member: the newest change, consent, the identities as hashes, and what is parked.
 
     Active identities are those with which the member is in the audience. Those to remove may still be at Amazon from
     before the member left.
@@ -108,6 +109,8 @@ def _facts(state: MemberState) -> dict[str, Any]:
         "event time": moment(state.newest.at),
         "last sent": moment(_last_sent(state)),
         "message id": state.newest.message_id,
+        "country": state.newest.record.get("countryCode", ""),
+        "consent": json.dumps(_consent(state)) if _consent(state) else "",
         "active": _fields(state.active),
         "to remove": _fields(state.to_remove),
         "to be erased": state.must_erase,
@@ -120,12 +123,19 @@ def _state_json(state: MemberState) -> dict[str, Any]:
         "action": state.newest.record["action"],
         "at": state.newest.at,
         "messageId": state.newest.message_id,
+        "countryCode": state.newest.record.get("countryCode"),
+        "userConsent": _consent(state),
         "lastSentAt": _last_sent(state),
         "active": [each.digests for each in state.active],
         "toRemove": [each.digests for each in state.to_remove],
         "erase": state.must_erase,
         "lateJobs": list(state.late_jobs),
     }
+
+
+def _consent(state: MemberState) -> dict[str, Any]:
+    """Return the consent signals and, where a mapping sends it, the IP address."""
+    return dict(state.newest.record.get("userConsent", {}))
 
 
 def _last_sent(state: MemberState) -> int | None:

@@ -41,6 +41,15 @@ def test_a_member_who_has_left_is_shown_with_what_may_still_be_at_amazon(deploym
     assert [each["reason"] for each in shown["parked"]] == ["not_found"]
 
 
+def test_everything_that_is_stored_about_a_member_is_shown(deployment: Deployment, printed: Json) -> None:
+    consent = {"geo": {"ipAddress": "192.0.2.7"}, "consent": {"tcf": "CPXx"}}
+    entered = change("m1")
+    deployment.record(replace(entered, record=entered.record | {"countryCode": "DE", "userConsent": consent}))
+    show(deployment.session(as_json=True), "lapsed_premium_buyers", "m1")
+    shown = printed()
+    assert (shown["countryCode"], shown["userConsent"]) == ("DE", consent)
+
+
 def test_jobs_that_are_late_are_named(deployment: Deployment, printed: Json) -> None:
     deployment.record(change("m1"))
     table = deployment.session().members
@@ -54,7 +63,7 @@ def test_a_person_reads_which_identities_are_active(deployment: Deployment, caps
     deployment.record(change("m1"))
     show(deployment.session(), "lapsed_premium_buyers", "m1")
     shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert {"newest change entered", "active 1 email", "to remove -", "deletion notice of -"} <= set(shown)
+    assert {"newest change entered", "active 1 email", "to remove -", "consent -", "deletion notice of -"} <= set(shown)
 
 
 def test_a_member_may_be_known_from_a_dead_letter_alone(deployment: Deployment, printed: Json) -> None:
