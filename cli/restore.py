@@ -1,5 +1,6 @@
 """`audience-sync restore-members`: copy the members of an older table into the stack's membership table."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import MisplacedRow
 from audience_sync.membership import EVERY_AUDIENCE, Audience
+from audience_sync.operations.renewal import is_renewed
 from audience_sync.operations.restoration import MAX_AGE, Outcome, Restoration, RestorationReport
 from cli.errors import NotThere, TryLater, WrongUsage
 from cli.parked import read_time
@@ -53,12 +55,11 @@ def restore_members(
     not listed, and everything about a person that is older than a deletion notice about them, as far as one of the two
     tables has it. Pause delivery first: a notice that is processed at the same time could be missed.
     """
-    if source_table == session.stack["MembershipTable"]:
-        raise WrongUsage("That is the stack's own membership table.", "Name the table to copy from.")
     as_of = _as_of(session, _described(session, source_table), since)
+    audiences = session.audiences.all()
+    _note_renewed(session, audiences)
     if not dry_run:
         session.screen.confirm(f"Copy the members of {source_table}, as of {moment(as_of)}. Is delivery paused?")
-    audiences = session.audiences.all()
     report = _run(session, source_table, source_shards, [each.audience_id for each in audiences], writes=not dry_run)
     _show(session, report, audiences, dry_run=dry_run)
     session.screen.say(
@@ -70,7 +71,7 @@ def restore_members(
         {
             "source": source_table,
             "target": session.stack["MembershipTable"],
-            "since": as_of,
+            "since": round(as_of),  # epoch milliseconds
             "dryRun": dry_run,
             "total": _as_json(report.total) | {"stripped": report.stripped},
             "audiences": [
@@ -83,8 +84,22 @@ def restore_members(
     )
 
 
+def _note_renewed(session: Session, audiences: Sequence[Audience]) -> None:
+    renewed = ", ".join(each.name or each.audience_id for each in audiences if is_renewed(each))
+    if renewed:
+        session.screen.note(
+            f"Renewed every day: {renewed}. That would send people who have left since. Switch it off with "
+            "`audiences update ID --no-renew` until the audience is re-synced.",
+            style="yellow",
+        )
+
+
 def _described(session: Session, table: str) -> dict[str, Any]:
-    """Return DynamoDB's description of the source. Raises NotThere, TryLater, WrongUsage."""
+    """Return DynamoDB's description of the source. Raises NotThere, TryLater, WrongUsage where it cannot be copied."""
+    if session.stack.parameters.get("OrderingGuard") == "no":
+        raise WrongUsage("This stack keeps no rows of members: OrderingGuard is no.", "Set it to yes, and re-sync.")
+    if table == session.stack["MembershipTable"]:
+        raise WrongUsage("That is the stack's own membership table.", "Name the table to copy from.")
     try:
         found: dict[str, Any] = session.stack.service("dynamodb").describe_table(TableName=table)["Table"]
     except ClientError as error:
@@ -143,7 +158,7 @@ def _run(
             ) from None
 
 
-def _show(session: Session, report: RestorationReport, audiences: list[Audience], *, dry_run: bool) -> None:
+def _show(session: Session, report: RestorationReport, audiences: Sequence[Audience], *, dry_run: bool) -> None:
     names = {each.audience_id: each.name for each in audiences} | {EVERY_AUDIENCE: _NOTICES}
     total = report.total
     shown = [each for each in Outcome if total[each] or each is Outcome.COPIED]

@@ -158,6 +158,22 @@ def test_copying_asks_first(deployment: Deployment) -> None:
     assert "Is delivery paused?" in deployment.questions[0]
 
 
+def test_audiences_that_are_renewed_are_named_before_anything_is_copied(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.list_audience(replace(AUDIENCE, settings={"renew": True}))
+    deployment.answers = ["n"]
+    with pytest.raises(NotConfirmed):
+        restore_members(deployment.session(now=NOW), SOURCE, since="1h")
+    assert f"Renewed every day: {AUDIENCE.name}." in capsys.readouterr().err
+
+
+def test_a_stack_that_keeps_no_rows_takes_none(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
+    with pytest.raises(WrongUsage, match="OrderingGuard"):
+        restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
+
+
 @pytest.mark.parametrize(
     ("table", "since", "message"),
     [
