@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from audience_sync.segment.budget import Budget
 from audience_sync.segment.mapping import compile_directive, resolve
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping
 
@@ -39,13 +40,13 @@ def report(label: str, interpreted: float, compiled: float) -> None:
 
 def main() -> None:
     fields = DEFAULT_MAPPING.fields
-    compiled = CompiledMapping(DEFAULT_MAPPING, lambda _: True)
+    compiled = CompiledMapping(DEFAULT_MAPPING, lambda *_: True)
     for name in ("01-track-entered-full-pii", "03-identify-true"):
         event = json.loads((EVENTS / f"{name}.json").read_text())
         report(
             f"default mapping, {name[3:18]}",
             microseconds(lambda event=event: {field: resolve(fields[field], event) for field in fields}),  # type: ignore[misc]
-            microseconds(lambda event=event: compiled.fields_of(event)),  # type: ignore[misc]
+            microseconds(lambda event=event: compiled.fields_of(event, Budget())),  # type: ignore[misc]
         )
     event = json.loads((EVENTS / "01-track-entered-full-pii.json").read_text())
     for name, directive in DIRECTIVES.items():

@@ -11,6 +11,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
+from audience_sync.segment.budget import Budget
 from audience_sync.segment.trigger import compile_trigger, matches
 
 EVENT: dict[str, Any] = {
@@ -46,15 +47,15 @@ def import_milliseconds(statement: str) -> float:
 
 
 def read_and_match(trigger: str) -> bool:
-    return compile_trigger.__wrapped__(trigger)(EVENT)
+    return compile_trigger.__wrapped__(trigger)(EVENT, Budget())
 
 
 def main() -> None:
     sys.stdout.write(f"{'µs an event':<32}{'compiled':>10}{'matches':>10}{'read anew':>11}\n")
     for label, trigger in TRIGGERS.items():
         holds = compile_trigger(trigger)
-        assert holds(EVENT)
-        compiled = microseconds(partial(holds, EVENT))
+        assert holds(EVENT, Budget())
+        compiled = microseconds(partial(holds, EVENT, Budget(10**9)))
         cached = microseconds(partial(matches, trigger, EVENT))
         anew = microseconds(partial(read_and_match, trigger))
         sys.stdout.write(f"{label:<32}{compiled:>10.2f}{cached:>10.2f}{anew:>11.2f}\n")

@@ -11,6 +11,7 @@ from audience_sync.amazon_ads.record import Target, Upload, encode_record
 from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS, MappedField
 from audience_sync.intake import changes_from, compiled
 from audience_sync.membership import Audience
+from audience_sync.segment.budget import Budget
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping
 from local.amazon.records import read_upload
 
@@ -132,10 +133,10 @@ def test_an_addition_reads_every_field_and_no_other() -> None:
     fields = ReadKeys(VALUES)
 
     class AnyMapping(CompiledMapping):
-        def fields_of(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        def fields_of(self, _event: Mapping[str, Any], _budget: Budget) -> dict[str, Any]:
             return fields
 
-    mapping = AnyMapping(DEFAULT_MAPPING, lambda _: True)
+    mapping = AnyMapping(DEFAULT_MAPPING, lambda *_: True)
     read = changes_from(json.dumps(ENTERED).encode(), mappings=[mapping], audiences=OneAudience(), now=NOW)
     assert len(read.changes) == 1
     assert fields.keys_read == {field.name for field in FIELDS}

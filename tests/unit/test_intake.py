@@ -46,11 +46,16 @@ def sha256(text: str) -> str:
 
 
 def read(
-    body: Any, *, audiences: FakeAudienceTable | None = None, policy: Policy | None = None, now: int = NOW
+    body: Any,
+    *,
+    audiences: FakeAudienceTable | None = None,
+    policy: Policy | None = None,
+    now: int = NOW,
+    mappings: str | None = None,
 ) -> IntakeResult:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     listed = audiences or FakeAudienceTable(LAPSED, GERMAN, JOURNEY, OLD_JOURNEY)
-    return changes_from(raw, mappings=compiled(None), audiences=listed, now=now, policy=policy)
+    return changes_from(raw, mappings=compiled(mappings), audiences=listed, now=now, policy=policy)
 
 
 MEMBER = {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.context.traits.email"}}
@@ -457,6 +462,45 @@ def test_a_bad_event_does_not_affect_the_others() -> None:
     result = read([entered(userId="good_1"), {"type": 5}, entered(userId="bad id"), entered(userId="good_2")])
     assert outcomes(result) == ["CREATE good_1", "CREATE good_2", "not_an_event", "member_id_invalid"]
     assert [rejection.index for rejection in result.rejections] == [1, 2]
+
+
+COSTLY_FIELDS = {
+    "external_user_id": {"@path": "$.userId"},
+    "email": {"@path": "$.properties.email"},
+    "city": [{"@merge": {"direction": "right", "objects": [{"@path": "$.properties.many"}]}}] * 30,
+}
+COSTLY = json.dumps([{"name": "Costly", "trigger": 'type = "track"', "fields": COSTLY_FIELDS}])
+MANY = dict.fromkeys(map(str, range(9_000)), 1)
+
+
+def test_an_event_that_costs_too_many_steps_is_rejected_and_does_not_affect_the_others() -> None:
+    body = [entered(userId="good_1"), entered(userId="big", properties__many=MANY), entered(userId="good_2")]
+    result = read(body, mappings=COSTLY)
+    assert outcomes(result) == ["CREATE good_1", "CREATE good_2", "mapping_too_costly"]
+    assert [rejection.index for rejection in result.rejections] == [1]
+
+
+def test_an_event_that_one_mapping_takes_and_another_finds_too_costly_is_rejected_as_a_whole() -> None:
+    [costly] = json.loads(COSTLY)
+    plain = {"name": "Plain", "trigger": costly["trigger"], "fields": {"external_user_id": {"@path": "$.userId"}}}
+    event = entered(properties__lapsed_premium_buyers=False, event="Audience Exited", properties__many=MANY)
+    for mappings in ([plain, costly], [costly, plain]):
+        assert outcomes(read([event], mappings=json.dumps(mappings))) == ["mapping_too_costly"]
+
+
+def test_a_deletion_notice_resolves_the_member_id_only() -> None:
+    notice = {"type": "delete", "userId": "u1", "messageId": "m1", "properties": {"many": MANY}}
+    assert outcomes(read([notice], mappings=COSTLY)) == outcomes(read([notice]))
+
+
+def test_the_mappings_share_one_budget_for_a_deletion_notice() -> None:
+    hashed = {"@sha256": {"@template": "{{ properties.note }}"}}
+    fields = {"external_user_id": {"@if": {"exists": [hashed] * 4, "then": hashed}}}
+    mappings = [{"name": str(number), "trigger": 'type = "track"', "fields": fields} for number in range(50)]
+    notice = {"type": "delete", "messageId": "m1", "properties": {"note": "x" * 30_000}}
+    result = read([notice, notice | {"properties": {"note": "x"}}], mappings=json.dumps(mappings))
+    assert [rejection.reason for rejection in result.rejections] == ["mapping_too_costly"]
+    assert result.accepted == 1
 
 
 json_values = st.recursive(

@@ -11,6 +11,7 @@ from audience_sync.amazon_ads.record import amazon_id, audience_record, external
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.segment.budget import Budget
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
 
@@ -50,22 +51,25 @@ class Translator:
         """Return the changes that one event states; none where it concerns no audience of ours.
 
         Raises:
-            RejectedEvent: a trigger holds but no mapping gives a valid change.
+            RejectedEvent: a trigger holds but no mapping gives a valid change, or mappings and triggers together take
+                more steps than one event may.
         """
+        budget = Budget()
         call = read(element, self._now)
         if call.kind is Kind.IGNORE:
             return []
         if call.kind is Kind.ERASE:
-            return self._erasure(call, element)
+            return self._erasure(call, element, budget)
         found: list[MembershipChange] = []
         rejected: RejectedEvent | None = None
         for mapping in self._mappings:
-            if not mapping.applies_to(element):
+            if not mapping.applies_to(element, budget):
                 continue
             if call.rejection:
                 raise call.rejection
+            fields = mapping.fields_of(element, budget)  # a used-up budget rejects the event, whatever was found
             try:
-                found.append(self._change(call, mapping.fields_of(element)))
+                found.append(self._change(call, fields))
             except RejectedEvent as error:
                 rejected = rejected or error
         if rejected and not found:
@@ -133,13 +137,13 @@ class Translator:
                 return code
         return None
 
-    def _erasure(self, call: AudienceCall, event: Mapping[str, Any]) -> list[MembershipChange]:
+    def _erasure(self, call: AudienceCall, event: Mapping[str, Any], budget: Budget) -> list[MembershipChange]:
         """Turn a deletion notice into one change of every audience, under each id that the mappings give the person.
 
         Disabled mappings count, too: members that they added are still in the audience. Without mappings, by userId.
         The worker finds out which audiences hold the person: here, the work would grow with their number.
         """
-        values = [mapping.fields_of(event).get("external_user_id") for mapping in self._mappings]
+        values = [mapping.member_of(event, budget) for mapping in self._mappings]
         members: dict[str, None] = {}
         rejected: RejectedEvent | None = None
         for value in values or [event.get("userId")]:

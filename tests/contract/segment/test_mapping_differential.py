@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from audience_sync.errors import InvalidMapping
+from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.mapping import compile_field
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
@@ -199,7 +200,7 @@ DIFFERENCES = {
 
 def ours(directive: Any, event: dict[str, Any]) -> dict[str, Any]:
     try:
-        value = compile_field(directive, at="directive")(event)
+        value = compile_field(directive, at="directive")(event, Budget())
     except InvalidMapping as error:
         return {"fault": str(error)}
     return {} if value is UNDEFINED else {"value": value}

@@ -8,6 +8,7 @@ import pytest
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
 from audience_sync.fields import FIELDS
+from audience_sync.segment.budget import Budget
 from audience_sync.segment.mapping_config import (
     DEFAULT_MAPPING,
     MAX_MAPPINGS,
@@ -32,7 +33,7 @@ def example(name: str) -> dict[str, Any]:
 
 
 def default_fields_of(event: dict[str, Any]) -> dict[str, Any]:
-    return CompiledMapping(DEFAULT_MAPPING, compile_trigger(DEFAULT_MAPPING.trigger)).fields_of(event)
+    return CompiledMapping(DEFAULT_MAPPING, compile_trigger(DEFAULT_MAPPING.trigger)).fields_of(event, Budget())
 
 
 @pytest.mark.parametrize("document", [[written()], {"mappings": [written()]}, {"version": 3, "mappings": [written()]}])
@@ -45,7 +46,7 @@ def test_every_field_of_a_record_can_be_mapped() -> None:
     fields = {name: {"@path": f"$.{name}"} for name in values}
     [mapping] = parse_mappings([written(fields=fields)], compile_trigger)
     compiled = CompiledMapping(mapping, compile_trigger(mapping.trigger))
-    assert compiled.fields_of(values) == values
+    assert compiled.fields_of(values, Budget()) == values
 
 
 def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
@@ -134,7 +135,7 @@ def test_a_personal_field_must_not_be_the_same_for_every_member(name: str) -> No
 def test_what_may_be_the_same_for_every_member_is_taken() -> None:
     constant = {"country": "DE", "audience_id": "418273650912345678", "city": "Bonn", "state": "NW", "tcf": "CPx"}
     [mapping] = parse_mappings([written(fields=FIELD | constant)], compile_trigger)
-    assert CompiledMapping(mapping, compile_trigger(mapping.trigger)).fields_of({"userId": "cust_1"}) == {
+    assert CompiledMapping(mapping, compile_trigger(mapping.trigger)).fields_of({"userId": "cust_1"}, Budget()) == {
         "external_user_id": "cust_1",
         **constant,
     }
@@ -151,19 +152,19 @@ def test_the_trigger_is_checked_by_the_function_that_is_passed() -> None:
 def test_a_disabled_mapping_applies_to_no_event() -> None:
     mappings = parse_mappings([written("on"), written("off", enabled=False)], compile_trigger)
     compiled = compile_mappings(mappings, compile_trigger)
-    assert [mapping.applies_to({"type": "track"}) for mapping in compiled] == [True, False]
+    assert [mapping.applies_to({"type": "track"}, Budget()) for mapping in compiled] == [True, False]
 
 
 def test_fields_without_a_value_are_left_out_and_null_is_a_value() -> None:
     mapping = Mapping("x", "", {"email": {"@path": "$.a"}, "phone": {"@path": "$.b"}, "city": "Bonn"})
-    assert CompiledMapping(mapping, lambda _: True).fields_of({"b": None}) == {"phone": None, "city": "Bonn"}
+    assert CompiledMapping(mapping, lambda *_: True).fields_of({"b": None}, Budget()) == {"phone": None, "city": "Bonn"}
 
 
 def test_a_compiled_mapping_applies_where_its_trigger_holds() -> None:
     [mapping] = compile_mappings([DEFAULT_MAPPING], compile_trigger)
-    assert mapping.applies_to({"type": "track"})
-    assert mapping.applies_to({"type": "identify"})
-    assert not mapping.applies_to({"type": "page"})
+    assert mapping.applies_to({"type": "track"}, Budget())
+    assert mapping.applies_to({"type": "identify"}, Budget())
+    assert not mapping.applies_to({"type": "page"}, Budget())
 
 
 def test_the_default_mapping_is_a_mapping_like_any_other() -> None:

@@ -1,5 +1,6 @@
 """The tables of docs/mapping.md, line by line."""
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from audience_sync.fields import FIELDS, MappedField
-from audience_sync.segment.directives import compiler, texts, values
+from audience_sync.segment.budget import ASCII_A_STEP, MAX_STEPS, OTHERS_A_STEP
+from audience_sync.segment.directives import compiler, shapes, texts, values
 from audience_sync.segment.mapping import DIRECTIVES, resolve
 from audience_sync.segment.mapping_config import (
     DEFAULT_MAPPING,
@@ -80,8 +82,17 @@ def test_the_example_is_a_mapping() -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     assert [int(row[1].replace(",", "")) for row in table("Limits")] == [
         *(MAX_MAPPINGS, MAX_NAME, compiler.MAX_DEPTH, compiler.MAX_SIZE, compiler.MAX_CHARACTERS, texts.MAX_PATTERN),
-        *(values.MAX_TEXT, values.MAX_VALUES, values.MAX_NESTING),
+        *(values.MAX_TEXT, values.MAX_VALUES, values.MAX_NESTING, MAX_STEPS),
     ]
+
+
+def test_the_steps_are_those_of_the_code() -> None:
+    text = " ".join(DOCUMENT.split())
+    assert f"a step for {ASCII_A_STEP} characters, or for {OTHERS_A_STEP} if one of them is not ASCII" in text
+    steps = (inspect.signature(values.is_small).parameters["steps"].default, shapes._STEPS_TO_COPY)
+    assert "walking a list or object ({} to {} steps a value)".format(*steps) in text
+    assert steps[1] == values._STEPS_TO_ENCODE
+    assert f"mapping a list item by item ({compiler.STEPS_A_VALUE} steps and more for each value" in text
 
 
 def test_the_differences_are_those_of_the_comparison() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.compiler import CompileContext
 from audience_sync.segment.directives.paths import PATHS
 from audience_sync.segment.directives.shapes import SHAPES
@@ -20,6 +21,7 @@ def resolve(directive: Any, event: Event) -> Any:
 
     Raises:
         InvalidMapping: as compile_directive.
+        RejectedEvent: resolving it takes more steps than one event may.
     """
     return compile_directive(directive)(event)
 
@@ -33,8 +35,8 @@ def compile_directive(directive: Any, *, at: str = "directive") -> Callable[[Eve
 
     Returns:
         A function from an event to its value, which belongs to the event or to the directive: read it, do not change
-        it. None where there is no value; objects lack the keys that have none, and lists hold None there. The function
-        raises nothing, whatever the event.
+        it. None where there is no value; objects lack the keys that have none, and lists hold None there. Whatever the
+        event, the function raises nothing but RejectedEvent, where it takes more steps than one event may.
 
     Raises:
         InvalidMapping: the directive is wrong whatever the event; names position, fault and remedy.
@@ -42,13 +44,13 @@ def compile_directive(directive: Any, *, at: str = "directive") -> Callable[[Eve
     read = compile_field(directive, at=at)
 
     def value_of(event: Event) -> Any:
-        value = read(event)
+        value = read(event, Budget())
         return None if value is UNDEFINED else value
 
     return value_of
 
 
-def compile_field(directive: Any, *, at: str) -> Callable[[Event], Any]:
-    """As compile_directive, but give UNDEFINED where there is no value, since null is one."""
+def compile_field(directive: Any, *, at: str) -> Callable[[Event, Budget], Any]:
+    """As compile_directive, but take the steps from a budget, and give UNDEFINED for no value, since null is one."""
     read = CompileContext(at, DIRECTIVES).read(directive)
-    return lambda event: materialize(read(event if isinstance(event, dict) else dict(event)))
+    return lambda event, budget: materialize(read(event if isinstance(event, dict) else dict(event), budget))

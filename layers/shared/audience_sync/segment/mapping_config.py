@@ -7,7 +7,8 @@ from typing import Any
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
 from audience_sync.fields import FIELDS
-from audience_sync.segment.directives.compiler import did_you_mean, display
+from audience_sync.segment.budget import Budget
+from audience_sync.segment.directives.compiler import NO_VALUE, did_you_mean, display
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.mapping import Event, compile_field
 
@@ -20,7 +21,7 @@ _FIELD_NAMES = tuple(field.name for field in FIELDS)
 _PERSONAL = frozenset(field.name for field in FIELDS if field.personal)
 _KEYS = ("name", "trigger", "fields", "enabled", "enable_batching")
 
-type Trigger = Callable[[Event], bool]
+type Trigger = Callable[[Event, Budget], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,24 @@ class CompiledMapping:
         self.is_enabled = mapping.enabled
         self.applies_to = applies_to
         self._readers = _compile_fields(mapping)
+        self._read_member = dict(self._readers).get("external_user_id", NO_VALUE)
 
-    def fields_of(self, event: Event) -> dict[str, Any]:
-        """Resolve the fields on one event. Those without a value are left out; null is a value."""
-        return {name: value for name, read in self._readers if (value := read(event)) is not UNDEFINED}
+    def fields_of(self, event: Event, budget: Budget) -> dict[str, Any]:
+        """Resolve the fields on one event. Those without a value are left out; null is a value.
+
+        Args:
+            event: the event.
+            budget: the steps that are left for this event, whose triggers and other mappings share them.
+
+        Raises:
+            RejectedEvent: the budget is used up.
+        """
+        return {name: value for name, read in self._readers if (value := read(event, budget)) is not UNDEFINED}
+
+    def member_of(self, event: Event, budget: Budget) -> Any:
+        """Resolve the field external_user_id alone; None where it has no value. Raises as fields_of."""
+        value = self._read_member(event, budget)
+        return None if value is UNDEFINED else value
 
 
 def compile_mappings(
@@ -67,7 +82,7 @@ def compile_mappings(
     )
 
 
-def _applies_to_none(_: Event) -> bool:
+def _applies_to_none(_event: Event, _budget: Budget) -> bool:
     return False
 
 
@@ -102,7 +117,7 @@ def parse_mappings(document: Any, check_trigger: Callable[[str], object]) -> tup
     return tuple(mappings.values())
 
 
-def _compile_fields(mapping: Mapping) -> list[tuple[str, Callable[[Event], Any]]]:
+def _compile_fields(mapping: Mapping) -> list[tuple[str, Callable[[Event, Budget], Any]]]:
     try:
         return [(name, compile_field(directive, at=f"fields.{name}")) for name, directive in mapping.fields.items()]
     except InvalidMapping as error:

@@ -6,16 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from audience_sync.segment.budget import ASCII_A_STEP, Budget
 from audience_sync.segment.fql.conditions import Condition
 from audience_sync.segment.fql.grammar import Group, parse
 
-Predicate = Callable[[Mapping[str, Any]], bool]
+Predicate = Callable[[Mapping[str, Any], Budget], bool]
+type Test = Callable[[Any, Budget], bool]
 
-_TEXT_TESTS: dict[str, Callable[[str, str], bool]] = {
-    "contains": operator.contains,
-    "starts with": str.startswith,
-    "ends with": str.endswith,
-}
+_END_TESTS: dict[str, Callable[[str, str], bool]] = {"starts with": str.startswith, "ends with": str.endswith}
 _NUMBER_TESTS: dict[str, Callable[[float, float], bool]] = {
     "=": operator.eq,
     "!=": operator.ne,
@@ -26,13 +24,18 @@ _NUMBER_TESTS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+_SHORT_TEXT = 64  # characters; searched in no more time than any other test takes
+_COMPARISONS_A_STEP = 512  # of two characters, in a search
+
+
 def matches(trigger: str, event: Mapping[str, Any]) -> bool:
     """Return whether `event` fulfils `trigger`.
 
     Raises:
         InvalidTrigger: as compile_trigger.
+        RejectedEvent: the trigger takes more steps than one event may.
     """
-    return compile_trigger(trigger)(event)
+    return compile_trigger(trigger)(event, Budget())
 
 
 @lru_cache(maxsize=128)  # over twice the 50 mappings there can be: the current ones, and those before the last edit
@@ -41,6 +44,9 @@ def compile_trigger(trigger: str) -> Predicate:
 
     Args:
         trigger: up to 4,096 characters of FQL, as in docs/triggers.md.
+
+    Returns:
+        A function of the event and the steps that are left for it. It raises RejectedEvent where those are used up.
 
     Raises:
         InvalidTrigger: the text has no plain meaning, or Segment's engine reads it otherwise; holds the position of the
@@ -59,19 +65,19 @@ def _predicate(node: Condition | Group) -> Predicate:
 
 
 def _all(parts: tuple[Predicate, ...]) -> Predicate:
-    return lambda event: all(part(event) for part in parts)
+    return lambda event, budget: all(part(event, budget) for part in parts)
 
 
 def _any(parts: tuple[Predicate, ...]) -> Predicate:
-    return lambda event: any(part(event) for part in parts)
+    return lambda event, budget: any(part(event, budget) for part in parts)
 
 
 def _condition(condition: Condition) -> Predicate:
     root, steps = condition.path[0], condition.path[1:]
     holds = _test(condition)
     if not steps:
-        return lambda event: holds(event.get(root))
-    return lambda event: holds(_value_at(event.get(root), steps))
+        return lambda event, budget: holds(event.get(root), budget)
+    return lambda event, budget: holds(_value_at(event.get(root), steps), budget)
 
 
 def _value_at(value: Any, steps: tuple[str, ...]) -> Any:
@@ -99,26 +105,52 @@ def _item_at(values: list[Any], step: str) -> Any:
     return values[int(step)] if int(step) < len(values) else None
 
 
-def _test(condition: Condition) -> Callable[[Any], bool]:
+def _test(condition: Condition) -> Test:
     wanted = condition.value
-    if condition.operator in _TEXT_TESTS:
-        return _text_test(_TEXT_TESTS[condition.operator], str(wanted), negated=condition.negated)
+    if condition.operator == "contains":
+        return _search(str(wanted), negated=condition.negated)
+    if condition.operator in _END_TESTS:
+        return _end_test(_END_TESTS[condition.operator], str(wanted), negated=condition.negated)
     if isinstance(wanted, float):
         return _number_test(_NUMBER_TESTS[condition.operator], wanted)
     if isinstance(wanted, bool):
-        return lambda value: value is wanted
+        return lambda value, _: value is wanted
     # A text or null, under = or !=: no other type equals either, and a missing value counts as null.
     if condition.operator == "=":
-        return lambda value: value == wanted
-    return lambda value: value != wanted
+        return lambda value, _: value == wanted
+    return lambda value, _: value != wanted
 
 
-def _text_test(test: Callable[[str, str], bool], wanted: str, *, negated: bool) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and test(value, wanted) is not negated
+def _search(wanted: str, *, negated: bool) -> Test:
+    def holds(value: Any, budget: Budget) -> bool:
+        if not isinstance(value, str):
+            return False
+        if len(value) > _SHORT_TEXT:
+            budget.spend(_steps_to_search(len(value), len(wanted)))
+        return (wanted in value) is not negated
+
+    return holds
 
 
-def _number_test(compare: Callable[[float, float], bool], wanted: float) -> Callable[[Any], bool]:
-    return lambda value: (
+def _steps_to_search(text: int, wanted: int) -> int:
+    """Return the steps for the slowest search of `wanted` characters in a text of `text` characters.
+
+    Python compares every two characters of a short text and a short pattern, and so many only; with others it takes
+    time in proportion to the text. The bounds are those of CPython's Objects/stringlib/fastsearch.h.
+    """
+    if text < 2_500:
+        return text * wanted // _COMPARISONS_A_STEP
+    if text < 30_000:
+        return text * min(wanted, 100) // _COMPARISONS_A_STEP
+    return text // ASCII_A_STEP
+
+
+def _end_test(test: Callable[[str, str], bool], wanted: str, *, negated: bool) -> Test:
+    return lambda value, _: isinstance(value, str) and test(value, wanted) is not negated
+
+
+def _number_test(compare: Callable[[float, float], bool], wanted: float) -> Test:
+    return lambda value, _: (
         isinstance(value, (int, float)) and not isinstance(value, bool) and compare(_javascript_number(value), wanted)
     )
 

@@ -1,15 +1,19 @@
 """Compiles a mapping: keeps the position in it, and names the position where something is wrong."""
 
-import copy
 import math
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from audience_sync.errors import InvalidMapping
+from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED, ListValue, ObjectValue
 
-type Reader = Callable[[Any], Any]
-"""From an event, or from one item of a list, to a value or UNDEFINED."""
+type Reader = Callable[[Any, Budget], Any]
+"""From an event, or from one item of a list, to a value or UNDEFINED. Raises RejectedEvent where the budget is used up.
+
+Work that depends on the event, it takes from the budget; the rest is in `CompileContext.steps`.
+"""
 
 type Compiler = Callable[[Any, "CompileContext"], Reader]
 """From a directive's argument to its reader. Raises InvalidMapping."""
@@ -17,6 +21,8 @@ type Compiler = Callable[[Any, "CompileContext"], Reader]
 MAX_DEPTH = 32  # levels of objects, lists and directives in one directive
 MAX_SIZE = 1_000  # values in one directive
 MAX_CHARACTERS = 2_000  # of one text in a directive; Segment takes 1,000 where it limits them
+
+STEPS_A_VALUE = 2  # to resolve one value of a directive, on average
 
 _EDITOR_NOTES = "_metadata"  # the one key allowed beside a directive: Segment's editor keeps notes in it
 
@@ -29,30 +35,56 @@ class Constant:
     def __init__(self, value: Any) -> None:
         self.value = value
 
-    def __call__(self, event: Any) -> Any:  # noqa: ARG002
+    def __call__(self, event: Any, budget: Budget) -> Any:  # noqa: ARG002
         """Return the value."""
         return self.value
 
 
+@dataclass(slots=True)
+class _Count:
+    """What has been compiled so far."""
+
+    values: int = 0
+    steps: int = 0
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class CompileContext:
-    """One position in a mapping, named by its path, such as `fields.email.@if.then`."""
+    """One position in a mapping; errors name it by its path, such as `fields.email.@if.then`.
 
-    def __init__(self, path: str, directives: Mapping[str, Compiler]) -> None:
-        self._path = path
-        self._directives = directives
-        self._depth = 0
-        self._visited = [0]  # one count, shared by all positions of the directive
+    Attributes:
+        name: of the key or list position here; at the outermost position, the whole path that leads there.
+        outer: the position around this one, if it is part of the same directive.
+        depth: levels from the outermost position.
+    """
 
-    def __truediv__(self, step: object) -> Self:
-        """Return the context one step further in."""
-        inner = copy.copy(self)
-        inner._path = f"{self._path}.{display(step)}"
-        inner._depth = self._depth + 1
-        return inner
+    name: object
+    directives: Mapping[str, Compiler]
+    outer: Self | None = None
+    depth: int = 0
+    _count: _Count = field(default_factory=_Count)  # shared by all positions of a directive
+
+    def __truediv__(self, name: object) -> Self:
+        """Return the context one level further in."""
+        return type(self)(name, self.directives, self, self.depth + 1, self._count)
+
+    @property
+    def steps(self) -> int:
+        """How many steps the readers compiled so far take on any event; @arrayPath takes them for each item."""
+        return self._count.steps
+
+    def takes(self, steps: int) -> None:
+        """Count what the reader at this position costs beyond STEPS_A_VALUE, whatever the event."""
+        self._count.steps += steps
 
     def fault(self, message: str) -> InvalidMapping:
         """Return the error to raise about this position; the message says what is wrong, and the remedy."""
-        return InvalidMapping(f"{self._path}: {message}")
+        return InvalidMapping(f"{self.path}: {message}")
+
+    @property
+    def path(self) -> str:
+        """The names from the outermost position to this one. Only a fault asks for it: there are many positions."""
+        return f"{self.outer.path}.{display(self.name)}" if self.outer else str(self.name)
 
     def read(self, value: Any) -> Reader:
         """Compile the value at this position: a directive, a list or object that may hold some, or a plain value.
@@ -60,10 +92,11 @@ class CompileContext:
         Raises:
             InvalidMapping: not JSON, beyond the limits, or a directive that is wrong.
         """
-        self._visited[0] += 1
-        if self._depth > MAX_DEPTH:
+        self._count.values += 1
+        self._count.steps += STEPS_A_VALUE
+        if self.depth > MAX_DEPTH:
             raise self.fault(f"nested deeper than {MAX_DEPTH} levels; split the mapping")
-        if self._visited[0] > MAX_SIZE:
+        if self._count.values > MAX_SIZE:
             raise self.fault(f"over {MAX_SIZE} values in one directive; split the mapping")
         if isinstance(value, dict):
             return self._directive_or_object(value)
@@ -112,26 +145,26 @@ class CompileContext:
             raise self.fault(f"{len(names)} directives in one object; nest one in the other, or choose one")
         if any(key not in (name, _EDITOR_NOTES) for key in value):
             raise self.fault(f"{display(name)} has other keys beside it; give it an object of its own")
-        if name not in self._directives:
-            hint = did_you_mean(name, self._directives)
+        if name not in self.directives:
+            hint = did_you_mean(name, self.directives)
             raise self.fault(f"unknown directive {display(name)}{hint}; docs/mapping.md lists them")
-        return self._directives[name](value[name], self / name)
+        return self.directives[name](value[name], self / name)
 
     def _object(self, value: dict[str, Any]) -> Reader:
         readers = tuple((key, (self / key).read(inner)) for key, inner in value.items())
 
-        def build(event: Any) -> ObjectValue:
-            return ObjectValue((key, reader(event)) for key, reader in readers)
+        def build(event: Any, budget: Budget) -> ObjectValue:
+            return ObjectValue((key, reader(event, budget)) for key, reader in readers)
 
-        return Constant(build(None)) if all(isinstance(reader, Constant) for _, reader in readers) else build
+        return Constant(build(None, Budget())) if all(isinstance(reader, Constant) for _, reader in readers) else build
 
     def _list(self, value: list[Any]) -> Reader:
         readers = tuple((self / position).read(inner) for position, inner in enumerate(value))
 
-        def build(event: Any) -> ListValue:
-            return ListValue(reader(event) for reader in readers)
+        def build(event: Any, budget: Budget) -> ListValue:
+            return ListValue(reader(event, budget) for reader in readers)
 
-        return Constant(build(None)) if all(isinstance(reader, Constant) for reader in readers) else build
+        return Constant(build(None, Budget())) if all(isinstance(reader, Constant) for reader in readers) else build
 
 
 NO_VALUE = Constant(UNDEFINED)

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from audience_sync.segment.budget import OTHERS_A_STEP, Budget
 from audience_sync.segment.directives.compiler import MAX_CHARACTERS, CompileContext, Compiler, Constant, Reader
 from audience_sync.segment.directives.values import MAX_TEXT, UNDEFINED, Undefined, list_position, text_of
 
@@ -10,12 +11,18 @@ from audience_sync.segment.directives.values import MAX_TEXT, UNDEFINED, Undefin
 # a name cannot be reached.
 _SEPARATORS = re.compile(r"""\[(?=["'0-9])|\.|(?<=["'0-9])\]+""")
 _UNQUOTED_BRACKET = re.compile(r"""\[(?!["'0-9])""")
-_TRIPLE = re.compile(r"\{\{\{([^}]+)\}\}\}")
-_DOUBLE = re.compile(r"\{\{([^}]+)\}\}")
+# Segment's own patterns are {{{([^}]+)}}} and {{([^}]+)}}. These match the same, and beside that what opens and does
+# not close, up to the first brace that could have closed it: no character is then tried twice.
+_TRIPLE = re.compile(r"\{\{\{([^}]*+)(\}{0,3}+)")
+_DOUBLE = re.compile(r"\{\{([^}]*+)(\}{0,2}+)")
 _WHITE_SPACE = (  # what JavaScript trims, not what Python does
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
+
+_STEPS_A_PIECE = 5  # to write a value, which may be a number, into a template
+_STEPS_TO_SPLIT = 10  # a path or template that comes from the event, if it is short
+_STEPS_A_CHARACTER = 3  # of such a path or template: most of them can be dots or braces
 
 type Step = tuple[str, int]
 """A name, and the list position that it is, -1 where it is none."""
@@ -35,15 +42,16 @@ def _checked_reader(path: str, context: CompileContext) -> Reader:
         raise context.fault(f"a path of over {MAX_CHARACTERS} characters; shorten it")
     if _UNQUOTED_BRACKET.search(path):
         raise context.fault("bad path: brackets hold a number or a quoted name, as in [0] or ['name']; see @arrayPath")
+    context.takes(len(path) // OTHERS_A_STEP)
     return _reader_of(path)
 
 
 def _reader_of(path: str) -> Reader:
     names = [name.replace("'", "").replace('"', "") for name in _SEPARATORS.split(path) if name]
     if path == "." or not names:
-        return lambda event: event
+        return lambda event, _: event
     steps = tuple((name, list_position(name)) for name in names)
-    return lambda event: _walk(event, steps)
+    return lambda event, _: _walk(event, steps)
 
 
 def _walk(value: Any, steps: tuple[Step, ...]) -> Any:
@@ -62,12 +70,14 @@ def _path(argument: Any, context: CompileContext) -> Reader:
     if isinstance(argument, str):
         return path_reader(argument, context)
     read_path = context.read_text(argument)
+    context.takes(_STEPS_TO_SPLIT)
 
-    def read(event: Any) -> Any:
-        path = read_path(event)
+    def read(event: Any, budget: Budget) -> Any:
+        path = read_path(event, budget)
         if not isinstance(path, str) or len(path) > MAX_CHARACTERS:
             return UNDEFINED
-        return _reader_of(path.replace("$.", "", 1))(event)
+        budget.spend(len(path) * _STEPS_A_CHARACTER)
+        return _reader_of(path.replace("$.", "", 1))(event, budget)
 
     return read
 
@@ -76,14 +86,17 @@ def _template(argument: Any, context: CompileContext) -> Reader:
     if isinstance(argument, str):
         context.read(argument)
         pieces = _split(argument, context)
-        return Constant(argument) if pieces == [argument] else lambda event: _render(pieces, event)
+        context.takes(len(pieces) * _STEPS_A_PIECE)
+        return Constant(argument) if pieces == [argument] else lambda event, budget: _render(pieces, event, budget)
     read_template = context.read_text(argument)
+    context.takes(_STEPS_TO_SPLIT)
 
-    def read(event: Any) -> Any:
-        template = read_template(event)
+    def read(event: Any, budget: Budget) -> Any:
+        template = read_template(event, budget)
         if not isinstance(template, str) or len(template) > MAX_CHARACTERS:
             return UNDEFINED
-        return _render(_split(template, None), event)
+        budget.spend(len(template) * _STEPS_A_CHARACTER)
+        return _render(_split(template, None), event, budget)
 
     return read
 
@@ -91,8 +104,8 @@ def _template(argument: Any, context: CompileContext) -> Reader:
 def _split(template: str, context: CompileContext | None) -> list[str | Reader]:
     """Split a template into texts and readers. A value is never read as a template itself."""
     pieces: list[str | Reader] = []
-    for position, outer in enumerate(_TRIPLE.split(template)):
-        parts = [outer] if position % 2 else _DOUBLE.split(outer)
+    for position, outer in enumerate(_parts(_TRIPLE, 3, template)):
+        parts = [outer] if position % 2 else _parts(_DOUBLE, 2, outer)
         for number, part in enumerate(parts, start=position % 2):
             if number % 2:
                 path = part.strip(_WHITE_SPACE)
@@ -102,15 +115,28 @@ def _split(template: str, context: CompileContext | None) -> list[str | Reader]:
     return pieces
 
 
-def _render(pieces: list[str | Reader], event: Any) -> str | Undefined:
+def _parts(pattern: re.Pattern[str], braces: int, template: str) -> list[str]:
+    """Cut a template at the names in braces: text, name, text, name, ..., text."""
+    parts: list[str] = []
+    end = 0
+    for found in pattern.finditer(template):
+        if found[1] and len(found[2]) == braces:
+            parts += template[end : found.start()], found[1]
+            end = found.end()
+    return [*parts, template[end:]]
+
+
+def _render(pieces: list[str | Reader], event: Any, budget: Budget) -> str | Undefined:
     texts: list[str] = []
     characters_left = MAX_TEXT
     for piece in pieces:
-        text = piece if isinstance(piece, str) else text_of(piece(event))
+        text = piece if isinstance(piece, str) else text_of(piece(event, budget), budget)
         if isinstance(text, Undefined) or (characters_left := characters_left - len(text)) < 0:
             return UNDEFINED
         texts.append(text)
-    return "".join(texts)
+    rendered = "".join(texts)
+    budget.spend_on_text(rendered)
+    return rendered
 
 
 PATHS: dict[str, Compiler] = {"@path": _path, "@template": _template}

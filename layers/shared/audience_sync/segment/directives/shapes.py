@@ -1,17 +1,17 @@
 """@if, @literal, @arrayPath, @merge, @transform, @flatten and @excludeWhenNull: choosing and reshaping values."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
+from audience_sync.segment.budget import ASCII_A_STEP, Budget
 from audience_sync.segment.directives.compiler import NO_VALUE, CompileContext, Compiler, Reader
 from audience_sync.segment.directives.paths import path_reader
 from audience_sync.segment.directives.values import (
-    MAX_TEXT,
     MAX_VALUES,
     UNDEFINED,
     ListValue,
     ObjectValue,
+    Undefined,
     entries,
     is_absent,
     is_blank,
@@ -19,6 +19,12 @@ from audience_sync.segment.directives.values import (
     is_truthy,
     materialize,
 )
+
+MAX_KEYS = 262_144  # characters of all keys that @flatten writes: each repeats those above it
+
+_STEPS_IN_ANY_CASE = 6  # of a directive that walks lists and objects, beyond what finding them takes
+_STEPS_AN_ENTRY = 2  # to merge one entry of an object, list or text
+_STEPS_TO_COPY = 10  # one value of an object under another key, or without its nulls
 
 type Containers = tuple[type[dict[str, Any]] | type[list[Any]], ...]
 
@@ -32,14 +38,23 @@ def _if(argument: Any, context: CompileContext) -> Reader:
     if not is_truthy(options.get("exists")) and not is_truthy(options.get("blank")):
         raise context.fault("neither exists nor blank has a value; give one of them a directive")
     test = "exists" if "exists" in options else "blank"
-    is_false = is_absent if test == "exists" else is_blank
+    is_false = _is_absent if test == "exists" else is_blank
     tested = (context / test).read(options[test])
     then = (context / "then").read(options["then"]) if "then" in options else NO_VALUE
+    context.takes(_STEPS_IN_ANY_CASE if test == "blank" else 0)
     otherwise = (context / "else").read(options["else"]) if is_truthy(options.get("else")) else NO_VALUE
-    if "then" in options and json.dumps(options["then"]) == json.dumps(options[test]):
+    if options.get("then", UNDEFINED) == options[test] and json.dumps(options["then"]) == json.dumps(options[test]):
         # "This value if there is one" is the usual case: read it once.
-        return lambda event: otherwise(event) if is_false(value := tested(event)) else value
-    return lambda event: otherwise(event) if is_false(tested(event)) else then(event)
+        return lambda event, budget: (
+            otherwise(event, budget) if is_false(value := tested(event, budget), budget) else value
+        )
+    return lambda event, budget: (
+        otherwise(event, budget) if is_false(tested(event, budget), budget) else then(event, budget)
+    )
+
+
+def _is_absent(value: Any, _: Budget) -> bool:
+    return is_absent(value)
 
 
 def _array_path(argument: Any, context: CompileContext) -> Reader:
@@ -51,15 +66,21 @@ def _array_path(argument: Any, context: CompileContext) -> Reader:
         return read_list
     if not isinstance(argument[1], dict):
         raise (context / 1).fault("the shape of an item is not an object; give an object or a directive")
+    context.takes(_STEPS_IN_ANY_CASE)
+    before = context.steps
     shape = (context / 1).read(argument[1])
+    steps_an_item = context.steps - before
 
-    def read(event: Any) -> Any:
-        found = read_list(event)
+    def read(event: Any, budget: Budget) -> Any:
+        found = read_list(event, budget)
         if isinstance(found, dict):
-            return ListValue([shape(found)])
+            return ListValue([shape(found, budget)])
         if not isinstance(found, list):
             return found
-        return ListValue(map(shape, found)) if len(found) <= MAX_VALUES else UNDEFINED
+        if len(found) > MAX_VALUES:
+            return UNDEFINED
+        budget.spend(len(found) * steps_an_item)
+        return ListValue(shape(item, budget) for item in found)
 
     return read
 
@@ -73,15 +94,16 @@ def _merge(argument: Any, context: CompileContext) -> Reader:
     readers = [_object(value, inner / position) for position, value in enumerate(options["objects"])]
     if direction == "left":
         readers.reverse()
+    context.takes(_STEPS_IN_ANY_CASE)
 
-    def read(event: Any) -> ObjectValue:
+    def read(event: Any, budget: Budget) -> ObjectValue:
         merged = ObjectValue()
         for reader in readers:
-            value = reader(event)
-            if isinstance(value, dict):
-                merged.update(value)
-            elif isinstance(value, list | str):
-                merged.update(entries(value[:MAX_VALUES]))
+            value = reader(event, budget)
+            if not isinstance(value, dict | list | str) or len(value) > MAX_VALUES:
+                continue
+            budget.spend(len(value) * _STEPS_AN_ENTRY)
+            merged.update(value if isinstance(value, dict) else entries(value))
         return merged
 
     return read
@@ -91,7 +113,7 @@ def _transform(argument: Any, context: CompileContext) -> Reader:
     options = context.options(argument, ("apply", "mapping"), ("apply", "mapping"))
     apply = _object(options["apply"], context / "apply")
     mapping = _object(options["mapping"], context / "mapping")
-    return lambda event: mapping(materialize(apply(event)))
+    return lambda event, budget: mapping(materialize(apply(event, budget)), budget)
 
 
 def _object(value: Any, context: CompileContext) -> Reader:
@@ -108,41 +130,48 @@ def _flatten(argument: Any, context: CompileContext) -> Reader:
     (context / "separator").read(separator)
     omit_arrays = (context / "omitArrays").choice(options.get("omitArrays", False), (True, False))
     read_value = (context / "value").read(options["value"])
+    context.takes(_STEPS_IN_ANY_CASE)
     containers: Containers = (dict,) if omit_arrays else (dict, list)
 
-    def read(event: Any) -> Any:
-        value = read_value(event)
-        flat = ObjectValue()
-        characters_left = MAX_TEXT * 8  # characters of all keys together: each repeats those above it
-        if not is_small(value):
+    def read(event: Any, budget: Budget) -> Any:
+        value = read_value(event, budget)
+        if not is_small(value, budget, steps=_STEPS_TO_COPY):
             return UNDEFINED
-        for key, leaf in _leaves(value, "", separator, containers):
-            if (characters_left := characters_left - len(key)) < 0:
-                return UNDEFINED
-            flat[key] = leaf
-        return flat
+        return _flat(value, separator, containers, budget)
 
     return read
 
 
-def _leaves(value: Any, prefix: str, separator: str, containers: Containers) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, containers):
-        yield prefix, value
-        return
-    for key, inner in entries(value):
-        yield from _leaves(inner, f"{prefix}{separator}{key}" if prefix else key, separator, containers)
+def _flat(value: Any, separator: str, containers: Containers, budget: Budget) -> ObjectValue | Undefined:
+    """Put the values that hold no others, in JavaScript's order, under the keys that lead to them."""
+    flat = ObjectValue()
+    characters_left = MAX_KEYS
+    waiting = [("", value)]  # the next one last
+    while waiting:
+        prefix, value = waiting.pop()
+        if not isinstance(value, containers):
+            flat[prefix] = value
+            continue
+        for key, inner in reversed(entries(value)):
+            path = f"{prefix}{separator}{key}" if prefix else key
+            budget.spend(len(path) // ASCII_A_STEP)
+            if (characters_left := characters_left - len(path)) < 0:
+                return UNDEFINED
+            waiting.append((path, inner))
+    return flat
 
 
 def _exclude_when_null(argument: Any, context: CompileContext) -> Reader:
     read_value = context.read(argument)
+    context.takes(_STEPS_IN_ANY_CASE)
 
-    def read(event: Any) -> Any:
-        value = read_value(event)
+    def read(event: Any, budget: Budget) -> Any:
+        value = read_value(event, budget)
         if value is None:
             return UNDEFINED
         if not isinstance(value, dict):
             return value
-        return _without_nulls(value) if is_small(value) else UNDEFINED
+        return _without_nulls(value) if is_small(value, budget, steps=_STEPS_TO_COPY) else UNDEFINED
 
     return read
 

@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+from audience_sync.segment.budget import OTHERS_A_STEP, Budget
 from audience_sync.segment.directives.compiler import NO_VALUE, CompileContext, Compiler, Reader
 from audience_sync.segment.directives.values import (
     MAX_TEXT,
@@ -12,14 +13,17 @@ from audience_sync.segment.directives.values import (
     is_number,
     is_truthy,
     json_text,
-    number_text,
     text_of,
     without_lone_surrogates,
 )
 
 MAX_PATTERN = 10  # UTF-16 units of @replace's patterns and replacements; Segment's limit
 
-_REFERENCE = re.compile(r"\$([$&`'])")
+_STEPS_IN_ANY_CASE = 10  # of @replace, @json and @sha256, beyond what finding their value takes
+_STEPS_TO_FOLD = 3  # a character beyond ASCII, to its upper case
+_STEPS_A_MATCH = 4  # to write the replacement of one match where case is ignored
+
+_REFERENCE = re.compile(r"(\$[$&`'])")
 
 
 def _case(argument: Any, context: CompileContext) -> Reader:
@@ -30,9 +34,14 @@ def _case(argument: Any, context: CompileContext) -> Reader:
         return NO_VALUE  # as in Segment, where an empty constant is no value
     change = str.lower if operator == "lower" else str.upper
 
-    def read(event: Any) -> Any:
-        value = read_value(event)
-        return change(value) if isinstance(value, str) else value
+    def read(event: Any, budget: Budget) -> Any:
+        value = read_value(event, budget)
+        if not isinstance(value, str):
+            return value
+        if len(value) > MAX_TEXT:
+            return UNDEFINED
+        budget.spend_on_text(value)
+        return change(value)
 
     return read
 
@@ -43,21 +52,28 @@ def _replace(argument: Any, context: CompileContext) -> Reader:
     read_value = (context / "value").read_text(options["value"])
     ignore_case = (context / "ignorecase").choice(options.get("ignorecase", False), (True, False))
     replace_all = (context / "global").choice(options.get("global", True), (True, False))
+    limit = -1 if replace_all else 1
     pairs = [_pair(options, context, "pattern", "replacement")]
     if options.get("pattern2") not in (None, ""):
         pairs.append(_pair(options, context, "pattern2", "replacement2"))
     if options["value"] == "":
         return NO_VALUE
+    context.takes(_STEPS_IN_ANY_CASE)
 
-    def read(event: Any) -> Any:
-        value = read_value(event)
+    def read(event: Any, budget: Budget) -> Any:
+        value = read_value(event, budget)
         if not isinstance(value, str | int | float):
             return ""
-        text = text_of(value)
+        text = text_of(value, budget)
         for pattern, replacement in pairs:
             if not isinstance(text, str) or len(text) > MAX_TEXT:
                 return UNDEFINED
-            text = _replaced(text, pattern, replacement, ignore_case=ignore_case, replace_all=replace_all)
+            budget.spend_on_text(text)
+            if ignore_case:
+                text = _replaced_in_any_case(text, pattern, replacement, limit, budget)
+            else:
+                text = text.replace(pattern, pattern.join(replacement), limit)
+            budget.spend_on_text(text)
         return text
 
     return read
@@ -65,7 +81,8 @@ def _replace(argument: Any, context: CompileContext) -> Reader:
 
 def _pair(
     options: dict[str, Any], context: CompileContext, pattern_name: str, replacement_name: str
-) -> tuple[str, str]:
+) -> tuple[str, list[str]]:
+    """Check a pattern and its replacement. The replacement is returned in parts: the match goes between them."""
     pattern, replacement = options[pattern_name], options.get(replacement_name, "")
     if not isinstance(pattern, str) or not 1 <= _utf16_units(pattern) <= MAX_PATTERN:
         raise (context / pattern_name).fault(
@@ -73,26 +90,31 @@ def _pair(
         )
     if not isinstance(replacement, str) or _utf16_units(replacement) > MAX_PATTERN:
         raise (context / replacement_name).fault(f"not a text of up to {MAX_PATTERN} characters; shorten it")
-    if any(reference[1] in "`'" for reference in _REFERENCE.finditer(replacement)):
+    if any(piece in ("$`", "$'") for piece in _REFERENCE.split(replacement)):
         raise (context / replacement_name).fault("$` and $' repeat the text around every match; write $$ for a dollar")
-    return pattern, replacement
+    parts = [""]
+    for piece in _REFERENCE.split(replacement):
+        if piece == "$&":
+            parts.append("")
+        else:
+            parts[-1] += "$" if piece == "$$" else piece
+    return pattern, parts
 
 
-def _replaced(text: str, pattern: str, replacement: str, *, ignore_case: bool, replace_all: bool) -> str:
-    searched, wanted = (_folded(text), _folded(pattern)) if ignore_case else (text, pattern)
+def _replaced_in_any_case(text: str, pattern: str, replacement: list[str], limit: int, budget: Budget) -> str:
+    if not text.isascii():
+        budget.spend(len(text) * _STEPS_TO_FOLD)
+    searched, wanted = _folded(text), _folded(pattern)
+    budget.spend(searched.count(wanted) * _STEPS_A_MATCH)
     pieces: list[str] = []
     start = 0
     while (found := searched.find(wanted, start)) >= 0:
         end = found + len(wanted)
-        pieces += text[start:found], _expanded(replacement, text[found:end])
+        pieces += text[start:found], text[found:end].join(replacement)
         start = end
-        if not replace_all:
+        if limit == 1:
             break
     return "".join(pieces) + text[start:]
-
-
-def _expanded(replacement: str, match: str) -> str:
-    return _REFERENCE.sub(lambda reference: "$" if reference[1] == "$" else match, replacement)
 
 
 def _folded(text: str) -> str:
@@ -116,15 +138,18 @@ def _json(argument: Any, context: CompileContext) -> Reader:
     if not is_truthy(options["value"]):
         raise (context / "value").fault("empty; give a value or a directive")
     read_value = (context / "value").read(options["value"])
-    change = json_text if mode == "encode" else _decoded
-    return lambda event: change(read_value(event))
+    context.takes(_STEPS_IN_ANY_CASE)
+    if mode == "encode":
+        return lambda event, budget: json_text(read_value(event, budget), budget)
+    return lambda event, budget: _decoded(read_value(event, budget), budget)
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: Any, budget: Budget) -> Any:
     if not isinstance(value, str):
         return value
     if len(value) > MAX_TEXT:
         return UNDEFINED
+    budget.spend(len(value) // OTHERS_A_STEP)
     try:
         return json.loads(value, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -139,13 +164,20 @@ def _sha256(argument: Any, context: CompileContext) -> Reader:
     """Hash a value exactly as it is. Not one of Segment's directives."""
     read_value = context.read(argument) if is_number(argument) else context.read_text(argument)
 
-    def read(event: Any) -> Any:
-        value = read_value(event)
-        text = number_text(value) if is_number(value) else value
-        if not isinstance(text, str) or not text:
+    def read(event: Any, budget: Budget) -> Any:
+        value = read_value(event, budget)
+        text = text_of(value, budget) if is_number(value) else value
+        if not isinstance(text, str) or not text or len(text) > MAX_TEXT:
             return UNDEFINED
-        return hashlib.sha256(without_lone_surrogates(text).encode()).hexdigest()
+        try:
+            encoded = text.encode()
+        except UnicodeEncodeError:
+            budget.spend(len(text) // 2)  # searching takes longer than hashing
+            encoded = without_lone_surrogates(text).encode()
+        budget.spend_on_text(text)
+        return hashlib.sha256(encoded).hexdigest()
 
+    context.takes(_STEPS_IN_ANY_CASE)
     return read
 
 

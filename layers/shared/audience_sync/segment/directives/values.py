@@ -10,9 +10,15 @@ import math
 import re
 from typing import Any, Final
 
+from audience_sync.segment.budget import OTHERS_A_STEP, Budget
+
 MAX_TEXT = 32_768  # characters; the whole event is at most 32 kB when it enters Segment
 MAX_VALUES = 10_000  # inside one list or object that has to be walked
 MAX_NESTING = 100  # levels of such a list or object
+
+_STEPS_TO_ENCODE = 10  # one value as JSON
+_STEPS_FOR_FLOAT = 20  # to write it as JavaScript does
+_DIGITS_A_STEP = 3  # of an integer; JSON can hold 4,300 of them, and writing takes their square
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LIST_POSITION = re.compile(r"0|[1-9][0-9]{0,9}")
@@ -55,9 +61,9 @@ def is_absent(value: Any) -> bool:
     return value is UNDEFINED or value is None
 
 
-def is_blank(value: Any) -> bool:
+def is_blank(value: Any, budget: Budget) -> bool:
     """Return whether a value is missing, null, or loosely equal to the empty text: 0, false, and [] are, " " is not."""
-    return is_absent(value) or (text_of(value) == "" if isinstance(value, list) else not is_truthy(value))
+    return is_absent(value) or (text_of(value, budget) == "" if isinstance(value, list) else not is_truthy(value))
 
 
 def is_number(value: Any) -> bool:
@@ -70,29 +76,42 @@ def list_position(key: str) -> int:
     return int(key) if _LIST_POSITION.fullmatch(key) else -1
 
 
-def is_small(value: Any) -> bool:
-    """Return whether a value is small enough to walk: its texts, values and nesting are within bounds."""
+def is_small(value: Any, budget: Budget, *, steps: int = 2) -> bool:
+    """Return whether a value is small enough to walk: its texts, numbers, values and nesting are within bounds.
+
+    Args:
+        value: any.
+        budget: pays for this walk, and for the one that is then made.
+        steps: that the two take for each value.
+
+    Raises:
+        RejectedEvent: the budget is used up.
+    """
     level, characters, values = [value], 0, 0
     for _ in range(MAX_NESTING):
         below: list[Any] = []
         for inner in level:
-            if isinstance(inner, dict):
-                characters += sum(map(len, inner))
-                below += inner.values()
-            elif isinstance(inner, list):
-                below += inner
+            if isinstance(inner, dict | list):
+                values += len(inner)
+                if values > MAX_VALUES:  # asked before the values are copied: there may be millions
+                    return False
+                budget.spend((len(inner) + 1) * steps)
+                characters += sum(map(len, inner)) if isinstance(inner, dict) else 0
+                below += inner.values() if isinstance(inner, dict) else inner
             elif isinstance(inner, str):
                 characters += len(inner)
-        values += len(below)
-        if characters > MAX_TEXT or values > MAX_VALUES:
+            elif isinstance(inner, int | float):
+                characters += _spend_on_number(inner, budget)
+        if characters > MAX_TEXT:
             return False
         if not below:
+            budget.spend(characters // OTHERS_A_STEP)
             return True
         level = below
     return False
 
 
-def text_of(value: Any) -> str | Undefined:
+def text_of(value: Any, budget: Budget) -> str | Undefined:
     """Return a value as JavaScript writes it into a text; null and missing are empty.
 
     Ints are written in full: ids beyond 2**53 would lose their last digits in JavaScript.
@@ -103,7 +122,9 @@ def text_of(value: Any) -> str | Undefined:
     if isinstance(value, str):
         return value if len(value) <= MAX_TEXT else UNDEFINED
     if isinstance(value, list):
-        return _joined(value) if is_small(value) else UNDEFINED
+        return _joined(value) if is_small(value, budget) else UNDEFINED
+    if isinstance(value, int | float):
+        _spend_on_number(value, budget)
     return _scalar_text(value)
 
 
@@ -115,6 +136,8 @@ def number_text(number: float) -> str:
         return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
     if number == 0:
         return "0"
+    if "e" not in (plain := repr(number)):
+        return plain.removesuffix(".0")
     mantissa, _, exponent = repr(abs(number)).partition("e")
     before, _, after = mantissa.partition(".")
     text = (before + after).lstrip("0")
@@ -132,13 +155,13 @@ def number_text(number: float) -> str:
     return f"-{text}" if number < 0 else text
 
 
-def json_text(value: Any) -> str | Undefined:
+def json_text(value: Any, budget: Budget) -> str | Undefined:
     """Return what JSON.stringify returns: compact, with JavaScript's numbers and order of keys.
 
     Returns:
         UNDEFINED where there is no value, or one beyond the bounds of this module.
     """
-    if value is UNDEFINED or not is_small(value):
+    if value is UNDEFINED or not is_small(value, budget, steps=_STEPS_TO_ENCODE):
         return UNDEFINED
     text = _encoded(value)
     return text if len(text) <= MAX_TEXT else UNDEFINED
@@ -158,6 +181,17 @@ def entries(value: dict[str, Any] | list[Any] | str) -> list[tuple[str, Any]]:
 def without_lone_surrogates(text: str) -> str:
     """Replace lone halves of surrogate pairs, which JSON can hold and UTF-8 cannot, as JavaScript does on output."""
     return _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def _spend_on_number(number: float, budget: Budget) -> int:
+    """Take the steps for writing a number, and return about how many characters it has."""
+    if isinstance(number, float):
+        budget.spend(_STEPS_FOR_FLOAT)
+        return 0  # 24 at most, which no bound needs
+    digits = number.bit_length() * 3 // 10
+    if digits > 100:
+        budget.spend(digits // _DIGITS_A_STEP)
+    return digits
 
 
 def _scalar_text(value: Any) -> str:
@@ -189,4 +223,5 @@ def _encoded(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    return _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", json.dumps(text, ensure_ascii=False))
+    # What is replaced are lone halves of surrogate pairs, which become \ud800 to \udfff, as in JavaScript.
+    return json.dumps(text, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
