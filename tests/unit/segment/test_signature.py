@@ -1,13 +1,15 @@
 """X-Signature, checked on the bytes received."""
 
+import hmac
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.segment.signature import is_signed, sign
+from audience_sync.segment.signature import MAX_EVENT, is_signed, sign
 
 SECRET = "a-shared-secret-of-some-length"
 EVENT = '{"type":"track","messageId":"m1","properties":{"x":1e-7,"y":2.0,"z":"\\u2028]}"}}'
@@ -80,6 +82,75 @@ def test_upper_case_digits_verify() -> None:
 def test_more_trailing_members_than_extras_have_are_not_cut_off() -> None:
     many = "".join(f',"extra{number}":1' for number in range(17))
     assert not is_signed((EVENT[:-1] + many + "}").encode(), signed(EVENT), [SECRET])
+
+
+def event_of(size: int) -> str:
+    """An event of this many bytes with its extras behind it."""
+    return EVENT[:-1] + f',"n":"{"x" * (size - len(EVENT) - len(EXTRAS) - 6)}"' + EXTRAS
+
+
+@pytest.mark.parametrize(("size", "expected"), [(MAX_EVENT, True), (MAX_EVENT + 1, False)])
+def test_extras_are_searched_for_behind_an_event_of_128_kib_at_most(size: int, expected: bool) -> None:
+    body = event_of(size)
+    text = body.removesuffix(EXTRAS) + "}"
+    assert len(body) == size
+    assert is_signed(body.encode(), signed(text), [SECRET]) is expected
+    assert is_signed(text.encode(), signed(text), [SECRET])
+
+
+@pytest.mark.parametrize("rest", [OTHER, '{"a":"é"},' * 20_000 + OTHER, "é" * 100_000, f'"{"é" * 99_999}x"'])
+def test_the_first_event_is_found_whatever_follows_and_wherever_the_text_is_cut(rest: str) -> None:
+    body = f"[{EVENT[:-1]}{EXTRAS},{rest}]"
+    assert is_signed(body.encode(), signed(EVENT), [SECRET], accept_first_event=True)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(MAX_EVENT - 2, True), (MAX_EVENT, False)])
+def test_the_first_event_of_an_array_has_the_same_limit(size: int, expected: bool) -> None:
+    first = event_of(size)
+    body = f"[{first},{OTHER}]".encode()
+    assert is_signed(body, signed(first), [SECRET], accept_first_event=True) is expected
+
+
+HOSTILE = [
+    pytest.param(b'{"a":[' + b"[]," * 1_400_000 + b"[]]}", id="an object of lists"),
+    pytest.param(b"[[" + b"1," * 2_000_000 + b"1]]", id="an array in an array"),
+    pytest.param(b"[" + b" " * 4_000_000 + b"{}]", id="white space"),
+    pytest.param(b"[" * 4_400_000, id="brackets"),
+    pytest.param(b'{"a":"' + "é".encode() * 2_000_000 + b'"}', id="a long text"),
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE)
+def test_a_stranger_cannot_have_a_large_body_parsed(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        assert not is_signed(body, "0" * 40, [SECRET], accept_first_event=True)
+        assert tracemalloc.get_traced_memory()[1] < 16 * MAX_EVENT  # bytes at the peak; parsing all would take 40 MB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("secrets", [[], ["", b""]])
+def test_without_a_secret_nothing_is_computed(secrets: list[str | bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audience_sync.segment.signature._signed_texts", None)  # calling it would raise
+    assert not is_signed(EVENT.encode(), signed(EVENT), secrets)
+
+
+def test_every_secret_is_tried_on_every_text_also_behind_the_one_that_matches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    digests = []
+    compare = hmac.compare_digest
+
+    def counted(ours: str, theirs: str) -> bool:
+        digests.append(ours)
+        return compare(ours, theirs)
+
+    monkeypatch.setattr("hmac.compare_digest", counted)
+    for secrets in ([SECRET, "previous"], ["previous", SECRET]):
+        digests.clear()
+        assert is_signed((EVENT[:-1] + EXTRAS).encode(), signed(EVENT), secrets)
+        assert len(digests) == 2 * 3  # the whole, less one extra, less two: each with both secrets
 
 
 json_values = st.recursive(

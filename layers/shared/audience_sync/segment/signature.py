@@ -7,6 +7,7 @@ Three quirks of the sender shape this module:
 - Re-serialising would print some numbers and characters differently, so nothing here parses and dumps.
 """
 
+import codecs
 import hashlib
 import hmac
 import json
@@ -15,6 +16,9 @@ from collections.abc import Iterable, Sequence
 
 MAX_EXTRAS = 16  # unsigned trailing members that we try to cut off; Webhook Audiences sends eight at most
 MAX_MEMBERS = 1_000  # of an event; Segment's have some twenty, and an unauthenticated body must not take long
+# Bytes of an event with its extras. Segment takes events of 32 KB; written with escapes, they may be three times that,
+# and the rest is for what Engage and the extras add. A longer body is verified as a whole only, without parsing it.
+MAX_EVENT = 131_072
 
 _HEX_SHA1 = re.compile(r"[0-9a-f]{40}")
 _WHITE_SPACE = " \t\r\n"
@@ -44,6 +48,8 @@ def is_signed(
     if not isinstance(signature, str) or not _HEX_SHA1.fullmatch(candidate := signature.strip().lower()):
         return False
     keys = [secret.encode() if isinstance(secret, str) else secret for secret in secrets if secret]
+    if not keys:
+        return False
     return any(_matches(text, candidate, keys) for text in _signed_texts(body, accept_first_event=accept_first_event))
 
 
@@ -59,14 +65,18 @@ def _matches(text: bytes, candidate: str, keys: Sequence[bytes]) -> bool:
 
 
 def _signed_texts(body: bytes, *, accept_first_event: bool) -> Iterable[bytes]:
-    """Yield the texts that may have been signed: the whole body first, in case Segment starts to sign whole batches."""
+    """Yield the texts that may have been signed: the whole body first, in case Segment starts to sign whole batches.
+
+    Any stranger's body gets here, so that beyond the digest of the whole, only its first MAX_EVENT bytes are read.
+    """
     yield body
     try:
-        text = body.decode("utf-8")
+        # Not final: the last character may be cut in two.
+        text = codecs.getincrementaldecoder("utf-8")().decode(body[:MAX_EVENT], final=False)
     except UnicodeDecodeError:
         return
     start = len(text) - len(text.lstrip(_WHITE_SPACE))
-    if text[start : start + 1] == "{":
+    if text[start : start + 1] == "{" and len(body) <= MAX_EVENT:
         yield from _without_extras(text[start:].rstrip(_WHITE_SPACE))
     elif text[start : start + 1] == "[" and accept_first_event:
         first = _first_element(text, start + 1)
