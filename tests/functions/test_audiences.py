@@ -191,6 +191,9 @@ def test_an_unusable_secret_fails_closed(cloud: Cloud, key: str) -> None:
         pytest.param(b"[" * 60_000, WITH_KEY, 400, "not JSON", id="nested too deeply"),
         pytest.param(b" " * 70_000, WITH_KEY, 413, "over 65536 bytes", id="too long"),
         pytest.param(WITH_EXTRAS, WITH_KEY | {"content-type": "text/plain"}, 415, "application/json", id="wrong type"),
+        pytest.param(
+            WITH_EXTRAS, WITH_KEY | {"content-type": "application/json; charset=utf-7"}, 415, "UTF-8", id="charset"
+        ),
         pytest.param(b"{}", WITH_KEY, 400, "audienceName, advertiserId, connectionId, countryCode", id="empty"),
     ],
 )

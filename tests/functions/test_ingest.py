@@ -107,6 +107,9 @@ def test_a_thousand_events_are_answered_within_a_second(cloud: Cloud) -> None:
         pytest.param(b"[]", WITH_KEY, 400, "the body is an empty array", id="empty array"),
         pytest.param(b" " * 5_000_000, WITH_KEY, 413, "over 4500000 bytes", id="5 MB"),
         pytest.param(ENTERED, WITH_KEY | {"content-type": "text/plain"}, 415, "application/json", id="wrong type"),
+        pytest.param(
+            ENTERED, WITH_KEY | {"content-type": "application/json; charset=utf-7"}, 415, "UTF-8", id="wrong charset"
+        ),
         pytest.param(ENTERED, WITH_KEY | {"content-encoding": "gzip"}, 415, "not compressed", id="compressed"),
         pytest.param(ENTERED, {"authorization": f"Bearer {EVENT_KEY}"}, 415, "application/json", id="no type"),
         pytest.param(ENTERED, JSON, 401, "unauthorized", id="no credential"),

@@ -54,7 +54,7 @@ class Request:
         if len(self.body) > max_bytes:
             raise TooLarge(f"the body is over {max_bytes} bytes")
         if not is_json(self.headers):
-            raise UnsupportedMediaType("send application/json, not compressed")
+            raise UnsupportedMediaType("send application/json in UTF-8, not compressed")
         try:
             parsed = parse_json(self.body.decode())
         except (ValueError, RecursionError):

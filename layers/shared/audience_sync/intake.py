@@ -194,7 +194,7 @@ class Intake:
             raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
         unverified = self._authenticate(headers, body)
         if not is_json(headers):
-            raise UnsupportedMediaType("send application/json, not compressed")
+            raise UnsupportedMediaType("send application/json in UTF-8, not compressed")
         result = changes_from(
             body,
             mappings=compiled(self._audiences.mappings()),

@@ -1,15 +1,30 @@
-"""Reads JSON from outside: checks its media type, and refuses NaN and Infinity."""
+"""Reads JSON from outside: checks media type and charset, and refuses NaN and Infinity."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
+# JSON has no charset parameter (RFC 8259, section 11), but senders add one. The same bytes mean another text under
+# another charset, so we do not guess.
+_CHARSETS = ("utf-8", "utf8")
+
 
 def is_json(headers: Mapping[str, str]) -> bool:
-    """Return whether a body is declared as JSON, and not compressed. Header names are in lower case."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    """Return whether a body is declared as JSON in UTF-8, and not compressed. Header names are in lower case."""
+    media_type, *parameters = headers.get("content-type", "").split(";")
+    media_type = media_type.strip().lower()
     encoding = headers.get("content-encoding", "identity").strip().lower()
-    return (media_type == "application/json" or media_type.endswith("+json")) and encoding in ("", "identity")
+    return (
+        (media_type == "application/json" or media_type.endswith("+json"))
+        and all(_is_utf8(parameter) for parameter in parameters)
+        and encoding in ("", "identity")
+    )
+
+
+def _is_utf8(parameter: str) -> bool:
+    """Return whether a parameter of the media type is a charset that we read, or no charset."""
+    name, _, value = parameter.partition("=")
+    return name.strip().lower() != "charset" or value.strip().strip('"').strip().lower() in _CHARSETS
 
 
 def parse_json(text: str) -> Any:

@@ -1,0 +1,44 @@
+"""Which bodies are read as JSON, by what their headers declare."""
+
+import pytest
+
+from audience_sync.json_input import is_json
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        pytest.param("application/json", id="no charset"),
+        pytest.param("application/json;charset=utf-8", id="UTF-8"),
+        pytest.param("application/json; charset=UTF-8", id="in capitals"),
+        pytest.param('Application/JSON ; Charset = "Utf-8"', id="quoted, with spaces"),
+        pytest.param("application/json; charset=utf8", id="without the hyphen"),
+        pytest.param("application/json; charset=utf-8;", id="a semicolon too many"),
+        pytest.param("application/vnd.segment+json; v=2; charset=utf-8", id="behind another parameter"),
+    ],
+)
+def test_json_in_utf8_is_read(content_type: str) -> None:
+    assert is_json({"content-type": content_type})
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        pytest.param("", id="nothing declared"),
+        pytest.param("text/plain; charset=utf-8", id="not JSON"),
+        pytest.param("application/json; charset=utf-7", id="UTF-7"),
+        pytest.param("application/json; charset=utf-16le", id="UTF-16"),
+        pytest.param("application/json; charset=iso-8859-1", id="Latin-1"),
+        pytest.param('application/json; CHARSET="ISO-8859-1"', id="quoted and in capitals"),
+        pytest.param("application/json; charset=", id="a charset without a name"),
+        pytest.param("application/json; charset=utf-8; charset=utf-7", id="two charsets"),
+        pytest.param("application/json; charset=utf-8, application/json; charset=utf-7", id="a header sent twice"),
+    ],
+)
+def test_any_other_declaration_is_refused(content_type: str) -> None:
+    assert not is_json({"content-type": content_type})
+
+
+@pytest.mark.parametrize(("encoding", "expected"), [("identity", True), ("", True), ("gzip", False)])
+def test_a_compressed_body_is_refused(encoding: str, expected: bool) -> None:
+    assert is_json({"content-type": "application/json", "content-encoding": encoding}) is expected
