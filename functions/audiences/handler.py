@@ -36,6 +36,7 @@ class Dependencies(NamedTuple):
     table: AudienceTable
     locks: CreationLocks
     tokens: AccessTokens
+    use: telemetry.CredentialUse
 
 
 @cache
@@ -49,6 +50,7 @@ def dependencies() -> Dependencies:
         AudienceTable(dynamodb, settings.audience_table),
         CreationLocks(dynamodb, settings.audience_table, lambda: uuid.uuid4().hex),
         access_tokens(settings, secrets),
+        telemetry.CredentialUse(time.monotonic),
     )
 
 
@@ -58,8 +60,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
     request = Request.of(event)
     try:
         due = deadline(context, BUDGET)
-        settings, secret, table, locks, tokens = dependencies()
-        authenticate(secret, request.headers, request.query)
+        settings, secret, table, locks, tokens, use = dependencies()
+        use.report(authenticate(secret, request.headers, request.query).entry)
         extras = request.json_object(max_bytes=MAX_BODY)
         # A session for each request: a connection does not survive the function being frozen in between.
         with requests.Session() as session:

@@ -37,6 +37,7 @@ def dependencies() -> Intake:
         Policy(consent=settings.consent_policy, literal_email=settings.literal_email),
         Clock(),
         accept_first_event=settings.accept_first_event_signature,
+        on_authenticated=telemetry.CredentialUse(time.monotonic).report,
     )
 
 

@@ -174,7 +174,24 @@ def test_a_key_that_was_rotated_a_moment_ago_is_valid_at_once(cloud: Cloud) -> N
     assert ask(http(GET, GET_BODY, JSON, {"key": "a-new-audience-key-0001"}))[0] == 200
 
 
-@pytest.mark.parametrize("key", ["", "short", "CHANGE_ME_CHANGE_ME"])
+@pytest.mark.parametrize("stored", [{}, {"audienceKey": ""}, {"audienceKey": "short"}])
+@pytest.mark.parametrize("route", [CREATE, GET])
+def test_a_stranger_gets_the_same_answer_whatever_is_stored(cloud: Cloud, stored: dict[str, str], route: str) -> None:
+    cloud.put_secret("IngestSecret", {"eventKey": EVENT_KEY} | stored)
+    assert ask(http(route, REQUEST, JSON)) == (401, {"error": "unauthorized"})
+
+
+def test_a_wrong_key_is_refused_where_no_audience_key_was_ever_stored(cloud: Cloud) -> None:
+    cloud.put_secret("IngestSecret", {"eventKey": EVENT_KEY, "audienceKey": ""})
+    assert ask(http(CREATE, REQUEST, JSON, {"key": AUDIENCE_KEY})) == (401, {"error": "unauthorized"})
+
+
+def test_a_stranger_is_refused_while_the_secret_store_is_down(cloud: Cloud) -> None:
+    cloud.put_secret("IngestSecret", "not json")
+    assert ask(http(CREATE, REQUEST, JSON)) == (401, {"error": "unauthorized"})
+
+
+@pytest.mark.parametrize("key", ["short", "CHANGE_ME_CHANGE_ME"])
 def test_an_unusable_secret_fails_closed(cloud: Cloud, key: str) -> None:
     cloud.put_secret("IngestSecret", {"audienceKey": key})
     assert ask(http(CREATE, REQUEST, JSON, {"key": key}))[0] == 503

@@ -140,9 +140,45 @@ def test_many_rejections_are_counted_and_some_are_listed(cloud: Cloud) -> None:
     assert (status, answer["accepted"], answer["rejected"], len(answer["rejections"])) == (200, 1, 300, 20)
 
 
-def test_an_unreadable_secret_is_answered_with_503(cloud: Cloud) -> None:
+def test_an_unreadable_secret_is_answered_with_503_and_a_stranger_with_401(cloud: Cloud) -> None:
     cloud.put_secret("IngestSecret", "not json")
     assert post(cloud, ENTERED) == (503, {"error": "temporarily unavailable"})
+    assert post(cloud, ENTERED, JSON) == (401, {"error": "unauthorized"})
+
+
+def counted(printed: str) -> dict[str, float]:
+    """The metrics that a function has printed."""
+    metrics = [json.loads(line) for line in printed.splitlines() if line.startswith('{"_aws"')]
+    return {name: values[0] for each in metrics for name, values in each.items() if isinstance(values, list)}
+
+
+@pytest.mark.parametrize(
+    ("headers", "metric"),
+    [
+        pytest.param(JSON, "RequestsWithoutCredential", id="a scanner"),
+        pytest.param(JSON | {"x-api-key": "a-wrong-key-of-good-length"}, "RequestsUnauthorized", id="a wrong key"),
+        pytest.param(JSON | {"x-signature": "0" * 40}, "RequestsUnauthorized", id="a wrong signature"),
+    ],
+)
+def test_a_wrong_credential_is_counted_apart_from_none(
+    cloud: Cloud, printed: Callable[[], str], headers: dict[str, str], metric: str
+) -> None:
+    assert post(cloud, ENTERED, headers)[0] == 401
+    assert counted(printed()) == {metric: 1.0}
+
+
+def test_each_use_of_a_previous_key_is_counted_and_the_use_of_any_is_logged_once_an_hour(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    previous = "event-key-of-last-month-2"
+    cloud.put_secret("IngestSecret", {"eventKey": EVENT_KEY, "previousEventKey": previous})
+    assert post(cloud, ENTERED, JSON | {"x-api-key": previous})[0] == 200
+    for key in (previous, EVENT_KEY, EVENT_KEY):
+        assert handler.lambda_handler(http(ENTERED, JSON | {"x-api-key": key}), Context())["statusCode"] == 200
+    lines = [json.loads(line) for line in printed().splitlines()]
+    used = [line["entry"] for line in lines if line.get("message") == "credential used"]
+    assert used == ["previousEventKey", "eventKey"]
+    assert sum(sum(line.get("PreviousEventKeyUsed", [])) for line in lines) == 2
 
 
 @pytest.mark.parametrize("key", ["", "short", "CHANGE_ME_CHANGE_ME"])

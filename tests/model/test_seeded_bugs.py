@@ -58,7 +58,7 @@ class WithoutEquality(bytes):
 
 def test_keys_are_compared_in_constant_time() -> None:
     keyring = Keyring.from_json({"eventKey": "event-key-for-this-test-1"})
-    secrets = tuple(map(WithoutEquality, keyring.event_keys.secrets))
-    keyring = replace(keyring, event_keys=keyring.event_keys._replace(secrets=secrets))
+    by_entry = {entry: WithoutEquality(secret) for entry, secret in keyring.event_keys.by_entry.items()}
+    keyring = replace(keyring, event_keys=replace(keyring.event_keys, by_entry=by_entry))
     headers = {"x-api-key": "event-key-for-this-test-1"}
-    assert keyring.authenticate_events(headers, b"{}", accept_first_event=False) is False
+    assert keyring.authenticate_events(headers, b"{}", accept_first_event=False).entry == "eventKey"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from audience_sync.credentials import Keyring
-from audience_sync.errors import Unauthorized, Unavailable
+from audience_sync.credentials import Authenticated, Keyring
+from audience_sync.errors import CredentialMissing, SecretUnusable, Unauthorized
 from audience_sync.segment.signature import sign
 
 EVENT_KEY, OLD_EVENT_KEY = "event-key-current-0001", "event-key-previous-0002"
@@ -30,23 +30,43 @@ def basic(password: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("headers", "body"),
+    ("headers", "body", "entry"),
     [
-        pytest.param({"authorization": f"Bearer {EVENT_KEY}"}, BATCH, id="Bearer"),
-        pytest.param({"authorization": f"bearer  {EVENT_KEY} "}, BATCH, id="Bearer, untidy"),
-        pytest.param({"authorization": basic(EVENT_KEY)}, BATCH, id="Basic, from user-info in the URL"),
-        pytest.param({"x-api-key": EVENT_KEY}, BATCH, id="x-api-key"),
-        pytest.param({"authorization": f"Bearer {OLD_EVENT_KEY}"}, BATCH, id="the previous event key"),
+        pytest.param({"authorization": f"Bearer {EVENT_KEY}"}, BATCH, "eventKey", id="Bearer"),
+        pytest.param({"authorization": f"bearer  {EVENT_KEY} "}, BATCH, "eventKey", id="Bearer, untidy"),
+        pytest.param({"authorization": basic(EVENT_KEY)}, BATCH, "eventKey", id="Basic, from user-info in the URL"),
+        pytest.param({"x-api-key": EVENT_KEY}, BATCH, "eventKey", id="x-api-key"),
         pytest.param(
-            {"x-api-key": EVENT_KEY, "authorization": "Bearer undefined"}, BATCH, id="beside Bearer undefined"
+            {"authorization": f"Bearer {EVENT_KEY},Bearer {EVENT_KEY}"}, BATCH, "eventKey", id="a header sent twice"
         ),
-        pytest.param({"x-signature": sign(BODY, SIGNING)}, BODY, id="a signature alone"),
-        pytest.param({"x-signature": sign(BODY, OLD_SIGNING)}, BODY, id="a signature under the previous secret"),
-        pytest.param({"x-signature": sign(BATCH, SIGNING)}, BATCH, id="a batch signed whole"),
+        pytest.param(
+            {"authorization": ", ".join([basic(EVENT_KEY)] * 3)}, BATCH, "eventKey", id="a header sent three times"
+        ),
+        pytest.param({"x-api-key": f"{EVENT_KEY}, {EVENT_KEY}"}, BATCH, "eventKey", id="x-api-key sent twice"),
+        pytest.param(
+            {"authorization": f"Bearer {OLD_EVENT_KEY}"}, BATCH, "previousEventKey", id="the previous event key"
+        ),
+        pytest.param(
+            {"x-api-key": EVENT_KEY, "authorization": f"Bearer {OLD_EVENT_KEY}"}, BATCH, "eventKey", id="both keys"
+        ),
+        pytest.param(
+            {"x-api-key": EVENT_KEY, "authorization": "Bearer undefined"}, BATCH, "eventKey", id="Bearer undefined too"
+        ),
+        pytest.param({"x-signature": sign(BODY, SIGNING)}, BODY, "signingSecret", id="a signature alone"),
+        pytest.param(
+            {"x-signature": sign(BODY, OLD_SIGNING)},
+            BODY,
+            "previousSigningSecret",
+            id="a signature under the previous secret",
+        ),
+        pytest.param({"x-signature": sign(BATCH, SIGNING)}, BATCH, "signingSecret", id="a batch signed whole"),
     ],
 )
-def test_a_valid_credential_authenticates(headers: dict[str, str], body: bytes) -> None:
-    assert Keyring.from_json(STORED).authenticate_events(headers, body, accept_first_event=False) is False
+def test_a_valid_credential_authenticates_and_its_entry_is_named(
+    headers: dict[str, str], body: bytes, entry: str
+) -> None:
+    authenticated = Keyring.from_json(STORED).authenticate_events(headers, body, accept_first_event=False)
+    assert authenticated == Authenticated(entry, signature_unverified=False)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +77,9 @@ def test_a_valid_credential_authenticates(headers: dict[str, str], body: bytes) 
         pytest.param({"authorization": "Bearer"}, id="Bearer without a key"),
         pytest.param({"authorization": "Bearer undefined"}, id="what an unconfigured webhook sends"),
         pytest.param({"authorization": EVENT_KEY}, id="a key without a scheme"),
-        pytest.param({"authorization": f"Bearer {EVENT_KEY},Bearer {EVENT_KEY}"}, id="a header sent twice"),
+        pytest.param({"authorization": f"Bearer {EVENT_KEY},Bearer {OLD_EVENT_KEY}"}, id="a header with two keys"),
+        pytest.param({"authorization": f"Bearer {EVENT_KEY},"}, id="a key and a comma"),
+        pytest.param({"x-api-key": f"{EVENT_KEY},undefined"}, id="x-api-key with two values"),
         pytest.param({"authorization": f"Bearer {AUDIENCE_KEY}"}, id="an audience key"),
         pytest.param({"authorization": f"Bearer {SIGNING}"}, id="a signing secret"),
         pytest.param({"authorization": "Basic ***"}, id="Basic that is not base64"),
@@ -75,36 +97,71 @@ def test_every_other_request_is_refused_with_the_same_error(headers: dict[str, s
 
 def test_a_signature_of_the_first_event_is_accepted_where_the_operator_allows_it() -> None:
     headers = {"x-signature": sign(BODY, SIGNING)}
-    assert Keyring.from_json(STORED).authenticate_events(headers, BATCH, accept_first_event=True) is False
+    authenticated = Keyring.from_json(STORED).authenticate_events(headers, BATCH, accept_first_event=True)
+    assert authenticated == Authenticated("signingSecret")
 
 
 def test_a_wrong_signature_beside_a_valid_key_is_reported_not_refused() -> None:
     headers = {"authorization": f"Bearer {EVENT_KEY}", "x-signature": "0" * 40}
-    assert Keyring.from_json(STORED).authenticate_events(headers, BODY, accept_first_event=False) is True
+    authenticated = Keyring.from_json(STORED).authenticate_events(headers, BODY, accept_first_event=False)
+    assert authenticated == Authenticated("eventKey", signature_unverified=True)
 
 
+UNUSABLE = [
+    pytest.param("", id="empty"),
+    pytest.param(None, id="absent"),
+    pytest.param(12345678901234567890, id="not a text"),
+    pytest.param("short", id="short"),
+    pytest.param("a" * 40, id="one character"),
+    pytest.param("CHANGE_ME_please_1234", id="a placeholder"),
+]
+
+
+@pytest.mark.parametrize("secret", UNUSABLE)
+def test_an_unusable_event_key_fails_closed_as_a_fault_of_our_own(secret: Any) -> None:
+    keyring = Keyring.from_json({"eventKey": secret})
+    for headers in ({"authorization": f"Bearer {secret or ''}"}, {"x-api-key": "any-key-at-all-0001"}):
+        with pytest.raises(SecretUnusable):
+            keyring.authenticate_events(headers, BODY, accept_first_event=True)
+
+
+@pytest.mark.parametrize("secret", [*UNUSABLE, pytest.param(EVENT_KEY, id="strong")])
 @pytest.mark.parametrize(
-    "secret",
+    "headers",
     [
-        pytest.param("", id="empty"),
-        pytest.param(None, id="absent"),
-        pytest.param(12345678901234567890, id="not a text"),
-        pytest.param("short", id="short"),
-        pytest.param("a" * 40, id="one character"),
-        pytest.param("CHANGE_ME_please_1234", id="a placeholder"),
+        pytest.param({}, id="nothing"),
+        pytest.param({"authorization": ""}, id="an empty Authorization"),
+        pytest.param({"x-api-key": " "}, id="an empty x-api-key"),
+        pytest.param({"x-signature": ""}, id="an empty signature"),
     ],
 )
-def test_an_unusable_secret_fails_closed_as_a_fault_of_our_own(secret: Any) -> None:
-    keyring = Keyring.from_json({"eventKey": secret})
-    for headers in ({"authorization": f"Bearer {secret or ''}"}, {"x-api-key": str(secret)}, {}):
-        with pytest.raises(Unavailable):
-            keyring.authenticate_events(headers, BODY, accept_first_event=True)
+def test_a_stranger_without_a_credential_is_refused_whatever_is_stored(headers: dict[str, str], secret: Any) -> None:
+    keyring = Keyring.from_json({"eventKey": secret, "audienceKey": secret, "signingSecret": secret})
+    with pytest.raises(CredentialMissing, match=r"^no valid credential$"):
+        keyring.authenticate_events(headers, BODY, accept_first_event=True)
+    with pytest.raises(CredentialMissing, match=r"^no valid credential$"):
+        keyring.authenticate_audiences(headers, {"key": ""})
 
 
 @pytest.mark.parametrize(
     "headers",
     [
-        pytest.param({}, id="nothing"),
+        pytest.param({"authorization": "Bearer undefined"}, id="what an unconfigured webhook sends"),
+        pytest.param({"authorization": EVENT_KEY}, id="a key without a scheme"),
+        pytest.param({"authorization": "Basic ***"}, id="Basic that is not base64"),
+        pytest.param({"x-api-key": "a-wrong-key-of-good-length"}, id="a wrong x-api-key"),
+        pytest.param({"x-signature": "0" * 40}, id="a wrong signature"),
+    ],
+)
+def test_a_wrong_credential_is_another_error_than_none(headers: dict[str, str]) -> None:
+    with pytest.raises(Unauthorized) as caught:
+        Keyring.from_json(STORED).authenticate_events(headers, BODY, accept_first_event=False)
+    assert not isinstance(caught.value, CredentialMissing)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
         pytest.param({"x-signature": "0" * 40}, id="a signature"),
         pytest.param({"x-signature": "0" * 40, "x-api-key": "wrong"}, id="a signature and a key"),
     ],
@@ -116,8 +173,17 @@ def test_an_unknown_sender_is_refused_although_no_signing_secret_is_stored(heade
 
 def test_a_weak_secret_that_a_request_needs_is_a_fault_of_our_own() -> None:
     keyring = Keyring.from_json({"eventKey": EVENT_KEY, "signingSecret": "weak"})
-    with pytest.raises(Unavailable):
+    with pytest.raises(SecretUnusable):
         keyring.authenticate_events({"x-signature": "0" * 40}, BODY, accept_first_event=False)
+
+
+def test_without_an_audience_key_a_wrong_one_is_refused_and_beside_a_weak_one_the_fault_is_our_own() -> None:
+    query = {"key": "any-key-at-all-0001"}
+    for absent in ({}, {"audienceKey": ""}, {"eventKey": EVENT_KEY, "audienceKey": None}):
+        with pytest.raises(Unauthorized):
+            Keyring.from_json(absent).authenticate_audiences({}, query)
+    with pytest.raises(SecretUnusable):
+        Keyring.from_json({"audienceKey": "weak"}).authenticate_audiences({}, query)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +195,7 @@ def test_a_weak_secret_that_a_request_needs_is_a_fault_of_our_own() -> None:
     ],
 )
 def test_an_audience_key_authenticates_for_audiences(headers: dict[str, str], query: dict[str, str]) -> None:
-    Keyring.from_json(STORED).authenticate_audiences(headers, query)
+    assert Keyring.from_json(STORED).authenticate_audiences(headers, query) == Authenticated("audienceKey")
     with pytest.raises(Unauthorized):
         Keyring.from_json(STORED | {"audienceKey": "another-audience-key-9"}).authenticate_audiences(headers, query)
 

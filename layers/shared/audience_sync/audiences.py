@@ -21,7 +21,7 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLock, CreationLocks, key_of
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.clock import Clock
-from audience_sync.credentials import Keyring
+from audience_sync.credentials import Authenticated, Keyring, require_audience_credential
 from audience_sync.errors import (
     AudienceNotListed,
     AudienceSyncError,
@@ -88,14 +88,15 @@ class Created:
         return answer
 
 
-def authenticate(secret: JsonSecret, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+def authenticate(secret: JsonSecret, headers: Mapping[str, str], query: Mapping[str, str]) -> Authenticated:
     """Authenticate a request, by audience key. Raises Unauthorized, Unavailable, InvalidSettings."""
+    require_audience_credential(headers, query)  # a stranger costs no call to the secret store
     keyring = Keyring.from_json(secret.value())
     try:
-        keyring.authenticate_audiences(headers, query)
+        return keyring.authenticate_audiences(headers, query)
     except (Unauthorized, Unavailable):
         # The secret may just have been rotated: read it once more.
-        Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query)
+        return Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query)
 
 
 class Audiences:

@@ -4,6 +4,7 @@ AudienceSyncError
   PermanentError                trying again gives the same answer
     InvalidRequest              an HTTP request that we cannot use
       Unauthorized              no valid credential
+        CredentialMissing       no credential at all
       TooLarge                  more bytes or events than we take
       UnsupportedMediaType      not JSON
       InvalidAudience           settings that no audience can have; carries every fault
@@ -72,6 +73,12 @@ class Unauthorized(InvalidRequest):
     """No valid credential. Says no more than that, whatever the cause."""
 
     reason = "unauthorized"
+
+
+class CredentialMissing(Unauthorized):
+    """The request carries no credential at all, as those of internet scanners. The answer is that of Unauthorized."""
+
+    reason = "credential_missing"
 
 
 class TooLarge(InvalidRequest):

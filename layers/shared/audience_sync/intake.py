@@ -13,7 +13,7 @@ from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
-from audience_sync.credentials import Keyring
+from audience_sync.credentials import Authenticated, Keyring, require_event_credential
 from audience_sync.errors import (
     InvalidMapping,
     InvalidRequest,
@@ -168,13 +168,25 @@ class Intake:
         clock: Clock,
         *,
         accept_first_event: bool,
+        on_authenticated: Callable[[str], None],
     ) -> None:
-        """Take the collaborators; `accept_first_event`: a batch may be signed over its first event only."""
+        """Take the collaborators.
+
+        Args:
+            secret: the ingest secret.
+            audiences: where changes may go, and the mappings.
+            queue: takes the changes.
+            policy: consent and hashing options.
+            clock: for the time of a request.
+            accept_first_event: whether a batch may be signed over its first event only.
+            on_authenticated: is given the entry of the ingest secret that lets a request in.
+        """
         self._secret = secret
         self._audiences = audiences
         self._queue = queue
         self._policy = policy
         self._accept_first_event = accept_first_event
+        self._on_authenticated = on_authenticated
         self._clock = clock
 
     def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> IntakeResult:
@@ -192,7 +204,8 @@ class Intake:
         """
         if len(body) > MAX_BODY:
             raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
-        unverified = self._authenticate(headers, body)
+        authenticated = self._authenticate(headers, body)
+        self._on_authenticated(authenticated.entry)
         if not is_json(headers):
             raise UnsupportedMediaType("send application/json in UTF-8, not compressed")
         result = changes_from(
@@ -203,11 +216,12 @@ class Intake:
             policy=self._policy,
             has_time=lambda: self._clock.monotonic() < deadline,
         )
-        result.signature_unverified = unverified
+        result.signature_unverified = authenticated.signature_unverified
         self._queue.send(pack(result.changes, DeliveryHistory(first_at=result.at)), deadline=deadline)
         return result
 
-    def _authenticate(self, headers: Mapping[str, str], body: bytes) -> bool:
+    def _authenticate(self, headers: Mapping[str, str], body: bytes) -> Authenticated:
+        require_event_credential(headers)  # a stranger costs no call to the secret store
         keyring = self._keyring()  # a store that does not answer is not asked twice, for lack of time
         try:
             return keyring.authenticate_events(headers, body, accept_first_event=self._accept_first_event)

@@ -5,9 +5,14 @@ NAMESPACE = "AudienceSync"
 EVENTS_ACCEPTED = "EventsAccepted"
 EVENTS_IGNORED = "EventsIgnored"
 EVENTS_REJECTED = "EventsRejected"
-REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"
+REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"  # they carried a credential, and it does not match
+REQUESTS_WITHOUT_CREDENTIAL = "RequestsWithoutCredential"  # as those of internet scanners
 REQUESTS_UNAVAILABLE = "RequestsUnavailable"
 SIGNATURES_INVALID = "SignaturesInvalid"  # beside a valid event key: counted, not refused
+# Requests that a previous credential let in; as long as there are any, it must not be retired.
+PREVIOUS_EVENT_KEY_USED = "PreviousEventKeyUsed"
+PREVIOUS_AUDIENCE_KEY_USED = "PreviousAudienceKeyUsed"
+PREVIOUS_SIGNING_SECRET_USED = "PreviousSigningSecretUsed"  # noqa: S105 - the name of a metric
 CHANGES_ACCEPTED = "ChangesAccepted"  # = delivered + superseded + parked + waiting
 CHANGES_DELIVERED = "ChangesDelivered"
 CHANGES_SUPERSEDED = "ChangesSuperseded"

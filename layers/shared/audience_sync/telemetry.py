@@ -3,6 +3,7 @@
 Log lines hold ids, counts and reason codes. They never hold traits, identifiers, secrets or tokens.
 """
 
+import math
 import os
 import time
 from collections import Counter
@@ -13,15 +14,25 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-from audience_sync.errors import AudienceSyncError
+from audience_sync.errors import AudienceSyncError, CredentialMissing
 from audience_sync.metric_names import (
     NAMESPACE,
+    PREVIOUS_AUDIENCE_KEY_USED,
+    PREVIOUS_EVENT_KEY_USED,
+    PREVIOUS_SIGNING_SECRET_USED,
     REQUESTS_UNAUTHORIZED,
     REQUESTS_UNAVAILABLE,
+    REQUESTS_WITHOUT_CREDENTIAL,
 )
 
 MINUTE = 60_000  # milliseconds; the resolution of our metrics
 MAX_AGE = 13 * 86_400_000  # milliseconds; CloudWatch takes a metric for up to fourteen days
+PREVIOUS_USED = {  # by entry of the ingest secret
+    "previousEventKey": PREVIOUS_EVENT_KEY_USED,
+    "previousAudienceKey": PREVIOUS_AUDIENCE_KEY_USED,
+    "previousSigningSecret": PREVIOUS_SIGNING_SECRET_USED,
+}
+USE_LOGGED_EVERY = 3600.0  # seconds between two log lines of one credential in one environment
 
 # Service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL, which the template sets.
 logger = Logger(use_rfc3339=True, log_uncaught_exceptions=False)
@@ -93,9 +104,32 @@ def report_refusal(error: AudienceSyncError, status: int) -> None:
     """Count and log an HTTP request that was answered with an error."""
     match status:
         case 401:
-            count(**{REQUESTS_UNAUTHORIZED: 1})
+            # Counted apart, since a sender with a wrong key loses events at any volume, and a scanner loses nothing.
+            missing = isinstance(error, CredentialMissing)
+            count(**{REQUESTS_WITHOUT_CREDENTIAL if missing else REQUESTS_UNAUTHORIZED: 1})
         case 503:
             count(**{REQUESTS_UNAVAILABLE: 1})
             logger.error("request unavailable", reason=error.reason, detail=str(error))
         case _:
             logger.warning("request refused", reason=error.reason, detail=str(error), status=status)
+
+
+class CredentialUse:
+    """Reports which stored credential let requests in, so that the operator sees when a previous one may be retired."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._logged: dict[str, float] = {}  # second of the last line, by entry
+
+    def report(self, entry: str) -> None:
+        """Count each use of a previous credential, and log the use of any, but not for every request.
+
+        Args:
+            entry: of the ingest secret, such as `eventKey`.
+        """
+        if entry in PREVIOUS_USED:
+            count(**{PREVIOUS_USED[entry]: 1})
+        now = self._monotonic()
+        if now - self._logged.get(entry, -math.inf) >= USE_LOGGED_EVERY:
+            self._logged[entry] = now
+            logger.info("credential used", entry=entry)
