@@ -4,7 +4,7 @@ import base64
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from audience_sync.errors import (
@@ -30,9 +30,9 @@ class Request:
     """One request, as API Gateway's event describes it."""
 
     route: str  # "POST /v1/events"
-    headers: dict[str, str]  # names in lower case
-    query: dict[str, str]
-    body: bytes  # exactly as received
+    headers: dict[str, str] = field(repr=False)  # names in lower case
+    query: dict[str, str] = field(repr=False)  # may hold a key
+    body: bytes = field(repr=False)  # exactly as received
 
     @classmethod
     def of(cls, event: dict[str, Any]) -> Self:

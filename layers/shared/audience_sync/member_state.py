@@ -24,6 +24,10 @@ class Identity(NamedTuple):
     at: int  # epoch milliseconds of the newest change that named it
     digests: dict[str, str]  # Amazon's field name to SHA-256, hex
 
+    def __repr__(self) -> str:
+        """Name the identity by its time: a digest of an address is personal data, too."""
+        return f"Identity(at={self.at})"
+
     @property
     def key(self) -> tuple[tuple[str, str], ...]:
         """Equal for equal identities."""

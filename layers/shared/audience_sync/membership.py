@@ -60,7 +60,7 @@ class MembershipChange:
     connection_id: str | None
     at: int  # epoch milliseconds
     message_id: str
-    record: dict[str, Any]
+    record: dict[str, Any] = field(repr=False)
     erase: bool = False  # a deletion notice: keep no identifiers once the member has left
     target_types: tuple[str, ...] = ()  # of the audience: where the record goes beside the connection's AMC instance
     # Epoch milliseconds of the event that named each identity of the record; empty where that is `at` for all of them.

@@ -32,7 +32,7 @@ class JobReport:
     state: str
     processed: float | None = None  # percent of the records that were processed without an error
     sizes: Sizes = field(default_factory=Sizes)
-    rejected: dict[str, str] = field(default_factory=dict)  # external user id: Amazon's reason
+    rejected: dict[str, str] = field(default_factory=dict, repr=False)  # external user id: Amazon's reason
 
     @property
     def is_final(self) -> bool:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from audience_sync.errors import RejectedEvent
@@ -69,7 +69,7 @@ class Upload:
     """The body of one upload, in parts: records are encoded once, however often they are regrouped."""
 
     target: Target
-    encoded: tuple[bytes, ...]
+    encoded: tuple[bytes, ...] = field(repr=False)
 
     def body(self) -> bytes:
         """The exact bytes to send. The audience id turns into a JSON integer here and nowhere else."""

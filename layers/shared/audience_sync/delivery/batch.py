@@ -25,8 +25,8 @@ class Message:
     """One message as received."""
 
     message_id: str
-    receipt_handle: str
-    body: str
+    receipt_handle: str = field(repr=False)
+    body: str = field(repr=False)
     receive_count: int  # this receive included
     sent_at: int  # epoch milliseconds
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
@@ -25,8 +25,8 @@ class _Personas(BaseModel):
 
     computation_class: str | None = None
     computation_key: str | None = None
-    audience_settings: Any = None
-    event_emitter_id: Any = None
+    audience_settings: Any = Field(None, repr=False)
+    event_emitter_id: Any = Field(None, repr=False)
 
 
 class _Context(BaseModel):
@@ -42,13 +42,14 @@ class _Event(BaseModel):
 
     type: str
     name: str | None = Field(None, alias="event")
-    message_id: Any = Field(None, alias="messageId")
+    # What a sender may fill with anything stays out of the repr.
+    message_id: Any = Field(None, alias="messageId", repr=False)
     context: _Context | None = None
-    properties: dict[str, Any] | None = None
-    traits: dict[str, Any] | None = None
-    timestamp: Any = None
-    original_timestamp: Any = Field(None, alias="originalTimestamp")
-    received_at: Any = Field(None, alias="receivedAt")
+    properties: dict[str, Any] | None = Field(None, repr=False)
+    traits: dict[str, Any] | None = Field(None, repr=False)
+    timestamp: Any = Field(None, repr=False)
+    original_timestamp: Any = Field(None, alias="originalTimestamp", repr=False)
+    received_at: Any = Field(None, alias="receivedAt", repr=False)
     raw: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
 
     @classmethod
@@ -95,7 +96,7 @@ class AudienceCall:
     at: int = 0  # epoch milliseconds
     message_id: str = ""  # safe to log and to store
     computation_key: str | None = None  # Segment's key of the audience, where the event names one
-    country: Any = None  # as the audience's settings name it, unchecked
+    country: Any = field(default=None, repr=False)  # as the audience's settings name it, unchecked
     rejection: RejectedEvent | None = None  # why the event states no valid change, if a mapping's trigger holds
 
 
@@ -226,15 +227,15 @@ def _occurred_at(event: _Event, now: int) -> int:
     Raises:
         RejectedEvent: the time cannot be read, or lies more than five minutes ahead.
     """
-    for field in ("timestamp", "original_timestamp", "received_at"):
-        value = getattr(event, field)
+    for name in ("timestamp", "original_timestamp", "received_at"):
+        value = getattr(event, name)
         if value is None or value == "":
             continue
         at = _epoch_milliseconds(value)
         if at is None:
-            raise RejectedEvent("time_unreadable", f"{field} is not an ISO 8601 time; send Segment's own")
+            raise RejectedEvent("time_unreadable", f"{name} is not an ISO 8601 time; send Segment's own")
         if at > now + MAX_AHEAD.total_seconds() * 1000:
-            raise RejectedEvent("time_ahead", f"{field} is more than 5 minutes ahead; correct the sender's clock")
+            raise RejectedEvent("time_ahead", f"{name} is more than 5 minutes ahead; correct the sender's clock")
         return at
     return now
 
