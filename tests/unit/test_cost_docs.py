@@ -66,6 +66,17 @@ def test_the_cost_of_metrics_and_alarms_is_what_the_model_computes() -> None:
     assert f"the {MODEL['ALARMS']} alarms are ${MODEL['ALARMS'] * price['alarm']:.2f}" in TEXT
 
 
+def test_the_cost_of_a_stranger_is_what_the_model_computes_at_the_limits_of_the_template() -> None:
+    api = TEMPLATE.split("\n  Api:\n", 1)[1].split("\n  AccessLogGroup:\n", 1)[0]
+    limit, of_other_routes = (int(part.split()[0]) for part in api.split("ThrottlingRateLimit: ")[1:])
+    day = MODEL["stranger"](limit)
+    assert f"{limit:,} requests a second, that is\n**${sum(day.values()):.0f} a day**" in TEXT
+    assert ", ".join(f"${day[part]:.0f} for {part}" for part in ("API Gateway", "Lambda")) in TEXT.replace(" and", ",")
+    assert f"${day['logs']:.0f} for logs" in TEXT
+    assert f"above {limit:,} requests a second to `/v1/events` and {of_other_routes} to each other route" in TEXT
+    assert f"down to ${sum(MODEL['stranger'](50).values()):.0f}." in TEXT
+
+
 @pytest.mark.parametrize("days", [397, 90])
 def test_the_cost_of_renewal_is_what_the_model_computes(days: int) -> None:
     dollars = MODEL["renewal"](10**6, days)

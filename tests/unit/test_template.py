@@ -233,6 +233,29 @@ SETTINGS = [
 LOCAL_ONLY = {"AMAZON_API_URL", "AMAZON_LOGIN_URL", "SETTLE_SECONDS", "CIRCUIT_SECONDS", "LATE_SECONDS"}
 
 
+def test_every_route_but_that_of_events_has_a_low_limit_and_no_other_route_has_settings() -> None:
+    routes = {
+        f"{event['Properties']['Method']} {event['Properties']['Path']}"
+        for function in FUNCTIONS
+        for event in _properties(function).get("Events", {}).values()
+        if event["Type"] == "HttpApi"
+    }
+    limited = _properties("Api")["RouteSettings"]
+    assert limited.keys() == routes - {"POST /v1/events"}, "API Gateway refuses settings of a route that does not exist"
+    assert all(5 <= each["ThrottlingRateLimit"] <= 10 for each in limited.values())  # requests a second
+    assert _properties("Api")["DefaultRouteSettings"] == {"ThrottlingRateLimit": 2000, "ThrottlingBurstLimit": 3000}
+
+
+def test_with_the_limit_of_a_new_account_workers_and_checks_of_jobs_leave_nothing_for_the_api() -> None:
+    jobs, workers = JOBS["ScalingConfig"]["MaximumConcurrency"], TEMPLATE["Parameters"]["MaximumConcurrency"]
+    text = (ROOT / "docs/deploy.md").read_text().split("\n## A new AWS account\n")[1].split("\n## ")[0]
+    limit = 10  # concurrent executions
+    assert workers["Default"] + jobs == limit
+    assert "only ten Lambda invocations" in text
+    assert f"`MaximumConcurrency={workers['MinValue']}`" in text
+    assert limit - workers["MinValue"] - jobs == 3, "as the document says"
+
+
 def test_a_guided_deployment_does_not_ask_whether_each_route_may_be_public() -> None:
     assert _properties("Api")["Auth"], "without it, sam asks; the default answer is no, and ends the deployment"
 
