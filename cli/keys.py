@@ -11,6 +11,7 @@ import typer
 
 from audience_sync.credentials import Keyring
 from cli.errors import NotThere
+from cli.key_use import Unknown, described, last_use, warning
 from cli.session import Session, command
 
 LENGTH = 48  # characters: A-Z, a-z and 0-9, as the template generates them; they also fit into a URL
@@ -58,16 +59,23 @@ def register(app: typer.Typer) -> None:
 def show(session: Session, kind: Annotated[Kind | None, typer.Argument()] = None, *, reveal: _REVEAL = False) -> None:
     """Show which keys are set and whether they are strong. Prints the values only with --reveal.
 
-    The fingerprint is the beginning of the value's SHA-256, to compare values without showing them.
+    The fingerprint is the beginning of the value's SHA-256, to compare values without showing them. For a previous
+    key, the last use says when it last let a request in; CloudWatch shows it a few minutes later.
     """
     stored = session.secret("IngestSecret").value()
-    found = [
-        {"kind": each.value, "slot": slot, **_value_json(stored.get(entry), reveal=reveal)}
-        for each in ([kind] if kind else list(Kind))
-        for slot, entry in (("current", each.current), ("previous", each.previous))
-    ]
-    columns = ("kind", "slot", "state", "characters", "fingerprint", *(("value",) if reveal else ()))
-    session.screen.table(columns, [[each.get(column) for column in columns] for each in found])
+    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    for each in [kind] if kind else list(Kind):
+        current, previous = (_value_json(stored.get(entry), reveal=reveal) for entry in (each.current, each.previous))
+        used = last_use(session, each.previous) if stored.get(each.previous) else None
+        found += [
+            {"kind": each.value, "slot": "current", **current},
+            {"kind": each.value, "slot": "previous", **previous, "lastUse": _use_json(used)},
+        ]
+        rows += [found[-2], found[-1] | {"last use": described(used) if stored.get(each.previous) else None}]
+    # A line that is too long would break a value in two.
+    columns = ("kind", "slot", "state", "characters", "fingerprint", "value" if reveal else "last use")
+    session.screen.table(columns, [[row.get(column) for column in columns] for row in rows])
     session.screen.result(found)
 
 
@@ -92,15 +100,25 @@ def rotate(session: Session, kind: _KIND, *, reveal: _REVEAL = False) -> None:
 
 
 def retire(session: Session, kind: _KIND) -> None:
-    """End the previous value. Requests that still use it are refused."""
+    """End the previous value. Requests that still use it are refused.
+
+    Warns if it let a request in within the last three days.
+    """
     secret = session.secret("IngestSecret")
     stored = session.read_or_reset(secret)
     if not stored.get(kind.previous):
         raise NotThere(f"There is no previous {kind.label}.", "There is nothing to retire.")
+    found = warning(last_use(session, kind.previous), session.now())
+    if found:
+        session.screen.note(found, style="yellow")
     session.screen.confirm(f"Does Segment use the new {kind.label}? The previous one will be refused. Go on?")
     secret.write(stored | {kind.previous: ""})
     session.screen.say(f"The previous {kind.label} is no longer valid.", style="green")
     session.screen.result({"kind": kind.value, "retired": True})
+
+
+def _use_json(used: float | Unknown | None) -> float | str | None:
+    return used.value if isinstance(used, Unknown) else used
 
 
 def is_strong(value: Any) -> bool:

@@ -1,12 +1,16 @@
 """Keys that Segment sends: rotated without a refused request, never shown by accident."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
+from botocore.exceptions import ClientError
 
 from audience_sync.credentials import Keyring
 from cli.errors import NotConfirmed, NotThere
 from cli.keys import Kind, retire, rotate, show
 from tests.aws_fixtures import EVENT_KEY
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import NOW, Deployment, Json
 
 
 def opens(deployment: Deployment, key: str) -> bool:
@@ -79,3 +83,86 @@ def test_a_weak_key_is_called_weak_and_gets_no_fingerprint(deployment: Deploymen
         "characters": 19,
         "fingerprint": None,
     }
+
+
+DAY = 86_400.0  # seconds
+
+
+def use(deployment: Deployment, metric: str, at: float) -> None:
+    """Count a request that a previous key let in, as the functions do."""
+    deployment.stack.service("cloudwatch").put_metric_data(
+        Namespace="AudienceSync",
+        MetricData=[
+            {
+                "MetricName": metric,
+                "Dimensions": [{"Name": "service", "Value": deployment.stack.name}],
+                "Timestamp": datetime.fromtimestamp(at, UTC),
+                "Value": 1.0,
+            }
+        ],
+    )
+
+
+def with_previous_keys(deployment: Deployment) -> None:
+    keys = {f"previous{name}": f"a-previous-key-of-{name}" for name in ("EventKey", "AudienceKey", "SigningSecret")}
+    deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY} | keys)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        (Kind.EVENT, "PreviousEventKeyUsed"),
+        (Kind.AUDIENCE, "PreviousAudienceKeyUsed"),
+        (Kind.SIGNING, "PreviousSigningSecretUsed"),
+    ],
+)
+def test_a_previous_key_is_shown_with_its_last_use(
+    deployment: Deployment, printed: Json, kind: Kind, metric: str
+) -> None:
+    with_previous_keys(deployment)
+    use(deployment, metric, NOW - 2 * DAY)
+    use(deployment, metric, NOW - DAY)
+    show(deployment.session(as_json=True, now=NOW))
+    last = {each["kind"]: each["lastUse"] for each in printed() if each["slot"] == "previous"}
+    assert last.pop(kind) == NOW - DAY + 300, "at the end of the five minutes"
+    assert set(last.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"),
+    [
+        pytest.param(DAY, "2027-01-14 08:05:00Z", id="yesterday"),
+        pytest.param(20 * DAY, "not in the last 14 days", id="long ago"),
+    ],
+)
+def test_the_last_use_is_a_column_of_the_table(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], ago: float, text: str
+) -> None:
+    with_previous_keys(deployment)
+    use(deployment, "PreviousEventKeyUsed", NOW - ago)
+    show(deployment.session(now=NOW), Kind.EVENT)
+    assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("ago", "warns"), [pytest.param(2 * DAY, True, id="recent"), pytest.param(4 * DAY, False)])
+def test_retiring_a_key_that_was_used_in_the_last_days_warns_first(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], ago: float, warns: bool
+) -> None:
+    with_previous_keys(deployment)
+    use(deployment, "PreviousEventKeyUsed", NOW - ago)
+    retire(deployment.session(yes=True, now=NOW), Kind.EVENT)
+    assert ("A sender may still have it" in capsys.readouterr().err) is warns
+
+
+def test_a_leaked_key_can_be_retired_while_cloudwatch_does_not_answer(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_previous_keys(deployment)
+
+    def fail(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetMetricData")
+
+    deployment.stack.service("cloudwatch").meta.events.register("before-call.cloudwatch", fail)
+    retire(deployment.session(yes=True), Kind.EVENT)
+    assert "CloudWatch does not say when" in capsys.readouterr().err
+    assert deployment.secret("IngestSecret")["previousEventKey"] == ""

@@ -86,6 +86,7 @@ def _restore(deployment: Deployment) -> None:
 
 def _keys(deployment: Deployment) -> None:
     keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
+    keys.show(deployment.session())
 
 
 def _test(deployment: Deployment) -> None:
@@ -114,7 +115,7 @@ def test_every_call_of_a_command_is_listed_in_its_row(
     deployment.park(change("m1"), change("m2"))
     create_membership_table(deployment.stack.service("dynamodb"), "restored")
     called: set[str] = set()
-    for service in ("dynamodb", "secretsmanager", "sqs"):
+    for service in ("cloudwatch", "dynamodb", "secretsmanager", "sqs"):
         events = deployment.stack.service(service).meta.events
         events.register(
             f"before-call.{service}", lambda model, service=service, **_: called.add(f"{service}:{model.name}")
