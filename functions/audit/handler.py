@@ -1,4 +1,7 @@
-"""Reconcile accepted against completed changes. Use case: audience_sync/operations/audit.py."""
+"""Reconcile accepted against completed changes. Use case: audience_sync/operations/audit.py.
+
+It also reports new rejection reasons, because it runs every hour and reads metrics anyway.
+"""
 
 import os
 from datetime import UTC, datetime
@@ -11,6 +14,7 @@ from audience_sync import metric_names, telemetry
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.aws.clients import client
 from audience_sync.aws.cloudwatch import Metric, MetricStore
+from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
 from audience_sync.operations.audit import HOUR, STEP, AuditResult, Counts, longest_waits, reconcile
 from audience_sync.settings import AuditSettings
@@ -24,9 +28,11 @@ LOGGED = 20  # gaps of one run that get a log line each
 class Dependencies(NamedTuple):
     """What one execution environment keeps between invocations."""
 
+    stack: str
     metrics: dict[str, Metric]
     store: MetricStore
     checkpoint: Checkpoint
+    seen: SeenReasons
 
 
 @cache
@@ -47,14 +53,20 @@ def dependencies() -> Dependencies:
         "crashes": Metric("AWS/Lambda", "Errors", worker, "Sum", HOUR),
         "invocations": Metric("AWS/Lambda", "Invocations", worker, "Sum", HOUR),
     }
-    checkpoint = Checkpoint(client("dynamodb", read_timeout=3.0), settings.membership_table, AUDIT)
-    return Dependencies(metrics, MetricStore(client("cloudwatch", read_timeout=10.0)), checkpoint)
+    dynamodb, table = client("dynamodb", read_timeout=3.0), settings.membership_table
+    return Dependencies(
+        settings.stack,
+        metrics,
+        MetricStore(client("cloudwatch", read_timeout=10.0)),
+        Checkpoint(dynamodb, table, AUDIT),
+        SeenReasons(dynamodb, table),
+    )
 
 
 @reporting
 def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Reconcile as far as possible, and report what is missing."""
-    metrics, store, checkpoint = dependencies()
+    stack, metrics, store, checkpoint, seen = dependencies()
     now = CLOCK.now()
     since = checkpoint.time()
     if since is None:
@@ -68,7 +80,21 @@ def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     _emit_metrics(result, now)
     _log(result)
     checkpoint.advance(result.until)
+    _report_new_reasons(stack, store, seen)
     return {"reconciledUntil": result.until, "missing": result.missing}
+
+
+def _report_new_reasons(stack: str, store: MetricStore, seen: SeenReasons) -> None:
+    """Count and log each reason once for which events have been rejected, so that its alarm goes off once."""
+    occurred = store.values_of(
+        "reason", metric_names.NAMESPACE, metric_names.EVENTS_REJECTED_BY_REASON, {"service": stack}
+    )
+    unseen = sorted(occurred - seen.all())
+    for reason in unseen:
+        logger.warning("new rejection reason", reason=reason)
+    telemetry.count(**{metric_names.REJECTION_REASONS_NEW: len(unseen)})
+    if unseen:
+        seen.add(unseen)
 
 
 def _emit_metrics(result: AuditResult, now: float) -> None:

@@ -6,6 +6,8 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
+from aws_lambda_powertools.metrics import MetricUnit
+
 from audience_sync import metric_names, telemetry
 from audience_sync.api_gateway import Answer, Request, answer, deadline, error_answer
 from audience_sync.aws.audience_listing import AudienceListing
@@ -89,3 +91,6 @@ def _log(result: IntakeResult) -> None:
     if result.rejections:
         reasons = Counter(rejection.reason for rejection in result.rejections)
         logger.warning("events rejected", rejected=len(result.rejections), by_reason=dict(reasons))
+        for reason, events in reasons.items():
+            # CloudWatch charges for the reasons that occur; the audit reports each once.
+            telemetry.publish(metric_names.EVENTS_REJECTED_BY_REASON, MetricUnit.Count, events, reason=reason)

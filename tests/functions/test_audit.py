@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.errors import Unavailable
 from audience_sync.operations.audit import HOUR, STEP
 from functions.audit import handler
@@ -50,7 +51,8 @@ class AuditHarness:
         for line in lines:
             line["_aws"]["Timestamp"] -= AGO * 1000
             # Powertools read the stack's name when it was imported, before a function's environment was set.
-            line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] = [["service"]]
+            own = ["reason"] if "EventsRejectedByReason" in line else []
+            line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] = [["service", *own]]
             line["service"] = self.cloud.template.resolve({"Ref": "AWS::StackName"})
         metrics.put(self.cloud.client("cloudwatch"), map(json.dumps, lines))
 
@@ -174,3 +176,58 @@ def test_the_checkpoint_never_goes_back(harness: AuditHarness) -> None:
     harness.checkpoint.advance(2 * STEP)
     harness.checkpoint.advance(STEP)
     assert harness.checkpoint.time() == 2 * STEP
+
+
+def reject(harness: AuditHarness, *events: dict[str, Any]) -> None:
+    """Have ingest reject some events."""
+    status, answer = post(harness.cloud, json.dumps(events).encode())
+    assert (status, answer["rejected"]) == (400, len(events))
+    harness.publish_metrics()
+
+
+def new_reasons(harness: AuditHarness) -> float:
+    """Run the audit, and return how many new reasons it counts."""
+    harness.audit()
+    lines = [json.loads(line) for line in harness.printed().splitlines()]
+    return sum(sum(line.get("RejectionReasonsNew", [])) for line in lines)
+
+
+def logged_reasons(harness: AuditHarness) -> list[str]:
+    """The reasons that were logged as new so far."""
+    lines = [json.loads(line) for line in harness.printed().splitlines()]
+    return [line["reason"] for line in lines if line.get("message") == "new rejection reason"]
+
+
+def test_a_rejection_reason_is_reported_once_when_it_occurs_for_the_first_time(harness: AuditHarness) -> None:
+    bad_id, bad_time = event(1) | {"userId": "not an id"}, event(2) | {"timestamp": "yesterday"}
+    assert new_reasons(harness) == 0
+    reject(harness, bad_id, bad_id)
+    assert new_reasons(harness) == 1
+    reject(harness, bad_id)
+    assert new_reasons(harness) == 0
+    reject(harness, bad_time, bad_id)
+    assert new_reasons(harness) == 1
+    assert logged_reasons(harness) == ["member_id_invalid", "time_unreadable"]
+
+
+def test_reasons_of_another_stack_are_not_reported(harness: AuditHarness) -> None:
+    reason = {"Name": "reason", "Value": "member_id_invalid"}
+    metric = {"MetricName": "EventsRejectedByReason", "Dimensions": [{"Name": "service", "Value": "other"}, reason]}
+    harness.cloud.client("cloudwatch").put_metric_data(Namespace="AudienceSync", MetricData=[metric | {"Value": 1}])
+    assert new_reasons(harness) == 0
+
+
+def test_reasons_that_could_not_be_kept_are_reported_again(
+    harness: AuditHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reject(harness, event(1) | {"userId": "not an id"})
+    with monkeypatch.context() as patch:
+        patch.setattr(SeenReasons, "add", fail)
+        with pytest.raises(Unavailable):
+            harness.audit()
+    harness.printed()
+    assert new_reasons(harness) == 1
+
+
+def fail(*_: Any) -> None:
+    raise Unavailable("the membership table does not answer")

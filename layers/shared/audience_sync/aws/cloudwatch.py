@@ -65,3 +65,24 @@ class MetricStore:
                     moments = (round(moment.timestamp()) for moment in result["Timestamps"])
                     found[result["Id"]].update(zip(moments, result["Values"], strict=True))
         return found
+
+    def values_of(self, dimension: str, namespace: str, name: str, dimensions: Mapping[str, str]) -> frozenset[str]:
+        """Return the values of one dimension of a metric, over the last two weeks. A new one shows after 15 minutes.
+
+        Args:
+            dimension: whose values are wanted.
+            namespace: of the metric.
+            name: of the metric.
+            dimensions: the others that it must have.
+
+        Raises:
+            Unavailable: CloudWatch does not answer.
+        """
+        pages = self._client.get_paginator("list_metrics").paginate(
+            Namespace=namespace,
+            MetricName=name,
+            Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+        )
+        with unavailable("CloudWatch does not answer"):
+            listed = [each for page in pages for metric in page["Metrics"] for each in metric["Dimensions"]]
+        return frozenset(each["Value"] for each in listed if each["Name"] == dimension)
