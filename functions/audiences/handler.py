@@ -66,7 +66,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
         # A session for each request: a connection does not survive the function being frozen in between.
         with requests.Session() as session:
             amazon = AmazonAds(session, settings.hosts.api, tokens)
-            audiences = Audiences(table, locks, amazon, CLOCK, max_cpm_cents=settings.max_cpm_cents)
+            ceiling, targets = settings.max_cpm_cents, settings.allowed_targets
+            audiences = Audiences(table, locks, amazon, CLOCK, max_cpm_cents=ceiling, allowed_targets=targets)
             if request.route == "POST /v1/audiences/get":
                 found = audiences.find(extras)
                 return answer(200, {"externalId": found.audience_id}) if found else answer(404, {"error": "not found"})

@@ -181,6 +181,30 @@ def test_a_stranger_gets_the_same_answer_whatever_is_stored(cloud: Cloud, stored
     assert ask(http(route, REQUEST, JSON)) == (401, {"error": "unauthorized"})
 
 
+@pytest.mark.parametrize(
+    ("listed", "status"),
+    [
+        pytest.param("", 200, id="any, by default"),
+        pytest.param(f" conn-1 , {REQUEST['advertiserId']}", 200, id="listed"),
+        pytest.param("conn-1,590071284455661236", 400, id="not listed"),
+    ],
+)
+def test_an_audience_key_creates_audiences_for_the_advertisers_that_the_operator_lists(
+    cloud: Cloud, listed: str, status: int
+) -> None:
+    cloud.enter("AudiencesFunction", ALLOWED_TARGETS=listed)
+    got, answer = create()
+    assert got == status
+    assert len(creations(cloud)) == (1 if status == 200 else 0)
+    assert status == 200 or [fault["field"] for fault in answer["faults"]] == ["advertiserId"]
+
+
+def test_an_audience_of_an_advertiser_that_is_no_longer_listed_is_not_returned(cloud: Cloud) -> None:
+    assert create()[0] == 200
+    cloud.enter("AudiencesFunction", ALLOWED_TARGETS="conn-1")
+    assert create()[0] == 400
+
+
 def test_a_wrong_key_is_refused_where_no_audience_key_was_ever_stored(cloud: Cloud) -> None:
     cloud.put_secret("IngestSecret", {"eventKey": EVENT_KEY, "audienceKey": ""})
     assert ask(http(CREATE, REQUEST, JSON, {"key": AUDIENCE_KEY})) == (401, {"error": "unauthorized"})

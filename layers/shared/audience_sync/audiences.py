@@ -103,14 +103,31 @@ class Audiences:
     """Creates, finds and changes audiences."""
 
     def __init__(
-        self, table: AudienceTable, locks: CreationLocks, amazon: Amazon, clock: Clock, *, max_cpm_cents: int
+        self,
+        table: AudienceTable,
+        locks: CreationLocks,
+        amazon: Amazon,
+        clock: Clock,
+        *,
+        max_cpm_cents: int,
+        allowed_targets: frozenset[str] = frozenset(),
     ) -> None:
-        """Take the collaborators; `max_cpm_cents` is the highest fee allowed, in hundredths of any currency."""
+        """Take the collaborators.
+
+        Args:
+            table: the audiences that events may reach.
+            locks: of creations.
+            amazon: the calls to Amazon.
+            clock: for waiting.
+            max_cpm_cents: the highest fee allowed, in hundredths of any currency.
+            allowed_targets: ids of the advertisers and connections that a new audience may have; all where it is empty.
+        """
         self._table = table
         self._locks = locks
         self._amazon = amazon
         self._clock = clock
         self._max_cpm_cents = max_cpm_cents
+        self._allowed_targets = allowed_targets
 
     def create(self, extras: Mapping[str, Any], *, deadline: float) -> Created:
         """Create an audience, or find it: the same external id and target are the same audience.
@@ -124,7 +141,7 @@ class Audiences:
             RequestRejected: Amazon refuses it.
             TransientError: it is not created, or not known to be. The same request, repeated, finds the audience.
         """
-        wanted = new_audience(extras, max_cpm_cents=self._max_cpm_cents)
+        wanted = new_audience(extras, max_cpm_cents=self._max_cpm_cents, allowed_targets=self._allowed_targets)
         for listed in self._table.by_external_audience_id(wanted.external_audience_id):
             if (listed.advertiser_id, listed.connection_id) == (wanted.advertiser_id, wanted.connection_id):
                 return Created(listed, wanted)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from audience_sync.amazon_ads.regions import HOSTS, Hosts, Region
 from audience_sync.errors import InvalidSettings
@@ -92,6 +92,13 @@ class AudiencesSettings(AmazonSettings):
     ingest_secret_arn: str = Field(alias="INGEST_SECRET_ARN", min_length=1)
     audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     max_cpm_cents: int = Field(0, alias="MAX_CPM_CENTS", ge=0)
+    # Of advertisers and connections, separated by commas; any target is allowed where there is none.
+    allowed_targets: frozenset[str] = Field(frozenset(), alias="ALLOWED_TARGETS")
+
+    @field_validator("allowed_targets", mode="before")
+    @classmethod
+    def _split(cls, listed: str) -> frozenset[str]:
+        return frozenset(each.strip() for each in listed.split(",") if each.strip())
 
 
 class AuditSettings(_Settings):

@@ -38,6 +38,41 @@ def faults_of(settings: dict[str, Any]) -> dict[str, str]:
     return {fault.field: fault.allowed for fault in caught.value.faults}
 
 
+ALLOWED = frozenset({EXTRAS["advertiserId"], "conn-1"})
+ANOTHER_CONNECTION = {"advertiserId": DROP, "connectionId": "conn-2"}
+
+
+@pytest.mark.parametrize(
+    ("target", "at_fault"),
+    [
+        pytest.param({"advertiserId": "590071284455661236"}, "advertiserId", id="another advertiser"),
+        pytest.param(ANOTHER_CONNECTION, "connectionId", id="another connection"),
+        pytest.param(ANOTHER_CONNECTION | {"dsp": True}, "connectionId", id="another connection, with its advertiser"),
+        pytest.param({"advertiserId": DROP, "connectionId": "CONN-1"}, "connectionId", id="in other letters"),
+    ],
+)
+def test_a_target_that_the_operator_does_not_list_is_refused(target: dict[str, Any], at_fault: str) -> None:
+    with pytest.raises(InvalidAudience) as caught:
+        new_audience(extras(**target), max_cpm_cents=0, allowed_targets=ALLOWED)
+    (fault,) = caught.value.faults
+    assert fault.field == at_fault
+    assert "AllowedTargets" in fault.allowed
+    assert not any(each in str(fault) for each in ALLOWED), "strangers to the list do not get to see it"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param({}, id="advertiser"),
+        pytest.param({"advertiserId": int(EXTRAS["advertiserId"])}, id="advertiser, as a number"),
+        pytest.param({"advertiserId": DROP, "connectionId": "conn-1"}, id="connection"),
+    ],
+)
+def test_a_target_that_the_operator_lists_is_allowed_and_any_where_the_list_is_empty(target: dict[str, Any]) -> None:
+    for allowed in (ALLOWED, frozenset[str]()):
+        assert new_audience(extras(**target), max_cpm_cents=0, allowed_targets=allowed).body()["targetResource"]
+
+
 TARGETS = "exactly one of advertiserId"
 
 

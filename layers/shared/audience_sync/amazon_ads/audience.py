@@ -111,19 +111,22 @@ class AudienceReport:
         )
 
 
-def new_audience(fields: Mapping[str, Any], *, max_cpm_cents: int) -> NewAudience:
+def new_audience(
+    fields: Mapping[str, Any], *, max_cpm_cents: int, allowed_targets: frozenset[str] = frozenset()
+) -> NewAudience:
     """Read the body of `POST /v1/audiences`: Segment's audienceName among the customer's extras.
 
     Args:
         fields: a JSON object. Fields we do not know are ignored: extras may serve other purposes, too.
         max_cpm_cents: the highest fee the operator allows; 0 for none.
+        allowed_targets: ids of the advertisers and connections that an audience may have; all where it is empty.
 
     Raises:
         InvalidAudience: with every fault there is.
     """
     reader = SettingsReader(fields, "in the extras")
     segment_name = reader.name()
-    advertiser_id, connection_id = reader.target()
+    advertiser_id, connection_id = reader.target(allowed_targets)
     external_id = reader.identifier("externalAudienceId", required=False)
     audience = NewAudience(
         name=segment_name if len(segment_name) >= MIN_NAME else LONGER_NAME.format(segment_name),

@@ -73,8 +73,20 @@ class SettingsReader:
             return ""
         return name
 
-    def target(self) -> tuple[str | None, str | None]:
-        """Read advertiserId or connectionId, in this order; one of them is None."""
+    def target(self, allowed_targets: frozenset[str] = frozenset()) -> tuple[str | None, str | None]:
+        """Read advertiserId or connectionId, in this order; one of them is None.
+
+        Args:
+            allowed_targets: ids of advertisers and connections, any other is at fault; all are allowed if it is empty.
+        """
+        advertiser_id, connection_id = self._target()
+        target = advertiser_id or connection_id
+        if allowed_targets and target and target not in allowed_targets:
+            allowed = "an advertiser or connection that the stack parameter AllowedTargets lists"
+            self._fault("advertiserId" if advertiser_id else "connectionId", allowed, "ask the operator to add it")
+        return advertiser_id, connection_id
+
+    def _target(self) -> tuple[str | None, str | None]:
         if ("advertiserId" in self) == ("connectionId" in self):
             allowed = "exactly one of advertiserId (Amazon DSP) and connectionId (Amazon Marketing Cloud)"
             self._fault("advertiserId, connectionId", allowed, f"keep the one you mean {self._where}")
