@@ -37,6 +37,10 @@ def basic(password: str) -> str:
         pytest.param({"authorization": basic(EVENT_KEY)}, BATCH, "eventKey", id="Basic, from user-info in the URL"),
         pytest.param({"x-api-key": EVENT_KEY}, BATCH, "eventKey", id="x-api-key"),
         pytest.param(
+            {"authorization": f" {basic(EVENT_KEY).replace(' ', '   ')} "}, BATCH, "eventKey", id="Basic, untidy"
+        ),
+        pytest.param({"x-api-key": f" {EVENT_KEY} "}, BATCH, "eventKey", id="x-api-key, untidy"),
+        pytest.param(
             {"authorization": f"Bearer {EVENT_KEY},Bearer {EVENT_KEY}"}, BATCH, "eventKey", id="a header sent twice"
         ),
         pytest.param(

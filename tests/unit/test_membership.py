@@ -79,10 +79,22 @@ def test_identities_of_one_member_merge_into_one_record() -> None:
     assert merged.record["hashedPII"] == [{"email": "home"}, {"email": "work"}]
 
 
+def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> None:
+    digests = {"email": "e", "phone": "p"}
+    one, other = change(), change(message_id="b")
+    one.record["hashedPII"], other.record["hashedPII"] = [digests], [dict(reversed(digests.items()))]
+    (merged,) = coalesce([one, other])
+    assert merged.record["hashedPII"] == [digests]
+
+
 def test_an_exit_carries_the_identities_of_the_enters_it_supersedes() -> None:
     (merged,) = coalesce([change(at=1, emails=("old",)), change(at=2, exits=True, emails=())])
     assert merged.exits
     assert merged.record["hashedPII"] == [{"email": "old"}]
+
+
+def test_a_change_erases_nothing_unless_it_says_so() -> None:
+    assert MembershipChange("1", None, 1, "a", change(exits=True).record).erase is False
 
 
 def test_a_later_exit_does_not_undo_a_deletion_notice() -> None:

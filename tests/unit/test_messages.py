@@ -143,6 +143,21 @@ def test_changes_of_many_identities_fill_several_messages_that_sqs_takes() -> No
 
 
 @pytest.mark.parametrize(
+    ("size", "counts"),
+    [
+        pytest.param(240_000, [3], id="as long as it may be"),
+        pytest.param(240_001, [2, 1], id="a byte longer"),
+    ],
+)
+def test_a_message_is_filled_to_the_byte(size: int, counts: list[int]) -> None:
+    (body,) = pack([change("m1"), change("m2"), change("")])
+    changes = [change("m1"), change("m2"), change("x" * (size - len(body)))]
+    bodies = pack(changes)
+    assert [len(json.loads(body)["changes"]) for body in bodies] == counts
+    assert max(map(len, bodies)) <= 240_000
+
+
+@pytest.mark.parametrize(
     ("history", "read"),
     [
         pytest.param({"attempts": -1}, DeliveryHistory(), id="negative attempts"),
@@ -153,6 +168,7 @@ def test_changes_of_many_identities_fill_several_messages_that_sqs_takes() -> No
         pytest.param({"firstAt": -5}, DeliveryHistory(), id="a negative time"),
         pytest.param({"replay": "true"}, DeliveryHistory(), id="a flag as a text"),
         pytest.param({"replay": 1}, DeliveryHistory(), id="a flag as a number"),
+        pytest.param({"attempts": 1, "firstAt": 1}, DeliveryHistory(1, 1), id="the smallest numbers"),
         pytest.param({"attempts": 3, "replay": True}, DeliveryHistory(3, None, True), id="as it should be"),
     ],
 )

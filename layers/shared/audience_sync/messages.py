@@ -105,11 +105,11 @@ def _bodies(target: _Target, texts: list[str], fields: dict[str, Any]) -> Iterat
     held: list[str] = []
     size = len(prefix) + 2
     for text in texts:
-        if held and size + len(text) + 1 > MAX_MESSAGE_BYTES:
+        if held and size + len(text) > MAX_MESSAGE_BYTES:
             yield prefix + ",".join(held) + "]}"
             held, size = [], len(prefix) + 2
         held.append(text)
-        size += len(text) + 1
+        size += len(text) + 1  # and the comma before the next one
     if held:
         yield prefix + ",".join(held) + "]}"
 

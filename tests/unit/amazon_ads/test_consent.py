@@ -43,6 +43,9 @@ from audience_sync.errors import RejectedEvent
         pytest.param(
             {"ip": "203.0.113.7"}, "US", {"geo": {"ipAddress": "203.0.113.7"}}, id="an IP address that was mapped"
         ),
+        pytest.param(
+            {"ip": " 203.0.113.7\n"}, "US", {"geo": {"ipAddress": "203.0.113.7"}}, id="an IP address in white space"
+        ),
         pytest.param({"ip": "not an address"}, "US", {}, id="an IP address that is none"),
     ],
 )
@@ -68,6 +71,16 @@ def test_all_but_a_clear_yes_is_a_no_and_a_no_is_never_sent(field: str, answer: 
         with pytest.raises(RejectedEvent) as caught:
             user_consent(granted | {field: answer}, country, policy)
         assert caught.value.reason == "consent_denied"
+
+
+@pytest.mark.parametrize("name", ["tcf", "gpp"])
+def test_a_consent_string_of_16_384_characters_is_sent_and_one_of_more_is_refused(name: str) -> None:
+    longest = "x" * 16_384
+    assert user_consent({name: longest}, "DE", "require")["consent"] == {name: longest}
+    assert user_consent({name: f" {longest} "}, "DE", "require")["consent"] == {name: longest}
+    with pytest.raises(RejectedEvent) as caught:
+        user_consent({name: longest + "x"}, "DE", "require")
+    assert caught.value.reason == "consent_invalid"
 
 
 @pytest.mark.parametrize("text", ["x" * 20_000, "CP\u2028x", "CP\tx"])

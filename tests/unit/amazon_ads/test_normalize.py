@@ -30,7 +30,11 @@ A_DIGEST = hashlib.sha256(b"abc@example.com").hexdigest()
 
 fields = st.sampled_from(FIELDS)
 countries = st.sampled_from([*sorted(COUNTRIES), "IE", "ZZ", "uk", "", "Narnia", None])
-texts = st.text(st.characters()) | st.text("aéßJ19-#./@+() \u0301\u200b\ud800İ", max_size=30)
+texts = (
+    st.text(st.characters())
+    | st.text("aéßJ19-#./@+() \u0301\u200b\ud800İ", max_size=30)
+    | st.text("afg09F@. ", min_size=64, max_size=64)  # as long as a digest
+)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts | st.binary(),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
@@ -143,6 +147,22 @@ def test_a_digest_of_nothing_is_left_out(field: str) -> None:
     assert identifier(field, DIGEST_OF_NOTHING.upper(), "US") is None
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        pytest.param("email", "a" * 52 + "@example.com", id="e-mail address"),
+        pytest.param("last_name", "g" * 64, id="name"),
+        pytest.param("last_name", "a" * 63 + "g", id="name of hexadecimal digits except for its end"),
+        pytest.param("last_name", "g" + "a" * 63, id="name of hexadecimal digits except for its beginning"),
+        pytest.param("city", "a" * 31 + "gg" + "a" * 31, id="city of hexadecimal digits except for its middle"),
+    ],
+)
+def test_clear_text_that_is_as_long_as_a_digest_is_hashed(field: str, text: str) -> None:
+    assert len(text) == len(A_DIGEST)
+    assert normalize(field, text, "US") == text
+    assert identifier(field, text, "US") == sha256(text)
+
+
 def test_a_shorter_digest_is_text_like_any_other() -> None:
     md5 = A_DIGEST[:32]
     assert identifier("last_name", md5, None) == sha256(md5)
@@ -188,6 +208,27 @@ def test_both_unicode_forms_of_a_text_are_the_same_identifier(text: str, country
 )
 def test_a_country_is_two_ascii_letters(written: object, code: str | None) -> None:
     assert country_code(written) == code
+
+
+@pytest.mark.parametrize(
+    ("country", "written", "code"),
+    [
+        *(pytest.param(each, "28013-1234 X", "28013", id=f"{each}: five digits") for each in "US FR DE ES IT".split()),
+        *(pytest.param(each, "2801", None, id=f"{each}: four digits") for each in "US FR DE ES IT".split()),
+        pytest.param("IN", "110 001 Delhi", "110001", id="IN: six digits"),
+        pytest.param("IN", "11000", None, id="IN: five digits"),
+        pytest.param("JP", "〒100-0001 Tokyo", "1000001", id="JP: seven digits"),
+        pytest.param("CA", "k1a 0b1, Ottawa", "K1A0B1", id="CA: letters and digits in turn"),
+        pytest.param("CA", "1K1 A0B", None, id="CA: a digit first"),
+        pytest.param("GB", "sw1a 1aa", "SW1A1AA", id="GB"),
+        pytest.param("GB", "NG22", None, id="GB: the first half"),
+        pytest.param("NL", "1012 ab", "1012AB", id="NL: any letters and digits"),
+    ],
+)
+def test_a_postal_code_is_cut_to_the_length_of_its_country_and_left_out_unless_it_fits(
+    country: str, written: str, code: str | None
+) -> None:
+    assert normalize("postal", written, country) == code
 
 
 def test_the_country_may_be_written_in_any_way() -> None:

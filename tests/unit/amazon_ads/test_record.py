@@ -90,6 +90,16 @@ def test_a_connection_is_named_with_every_upload() -> None:
     assert json.loads(upload.body())["targetResource"] == {"connectionId": "c-1", "targetTypes": ["DSP"]}
 
 
+@pytest.mark.parametrize(
+    ("below", "sizes"), [pytest.param(0, [3, 1], id="as it fits"), pytest.param(1, [2, 2], id="a byte less")]
+)
+def test_an_upload_holds_as_many_records_as_fit_to_the_byte(below: int, sizes: list[int]) -> None:
+    encoded = [encode_record(audience_record(f"m{number}", "DELETE", [], "US", {})) for number in range(4)]
+    (three,) = cut_uploads(Target("1"), encoded[:3], max_records=9, max_bytes=10_000)
+    chunks = cut_uploads(Target("1"), encoded, max_records=9, max_bytes=len(three.body()) - below)
+    assert [len(chunk.encoded) for chunk in chunks] == sizes
+
+
 @given(st.lists(st.integers(0, 400), max_size=40), st.integers(1, 9), st.integers(60, 600))
 def test_chunking_loses_and_repeats_nothing_and_keeps_its_limits(
     sizes: list[int], max_records: int, max_bytes: int

@@ -204,17 +204,20 @@ def test_uploads_keep_to_both_limits_and_hold_every_member() -> None:
     assert by_count.members() == by_bytes.members() == {f"m{number}" for number in range(25)}
 
 
+@pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("bad", [{"m3"}, {"m0", "m19"}, {"m7", "m8", "m9"}])
-def test_bad_records_are_isolated_and_their_neighbours_delivered(bad: set[str]) -> None:
+def test_bad_records_are_isolated_and_their_neighbours_delivered(bad: set[str], status: int) -> None:
     def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
         found = bad & {record["externalUserId"] for record in body["records"]}
-        return RequestRejected("Amazon answered 400", status=400) if found else None
+        return RequestRejected(f"Amazon answered {status}", status=status) if found else None
 
     amazon, dead_letters = Amazon(refuses), FakeQueue()
     report = deliver([message("a", *members(20))], amazon, dead_letters)
     assert dead_letters.reasons() == dict.fromkeys(bad, "request_rejected")
     assert amazon.members() == {f"m{number}" for number in range(20)} - bad
     assert (report.delivered, report.parked, report.deferred) == (20 - len(bad), len(bad), [])
+    assert (report.uploads.sent, report.uploads.failed) == (len(amazon.taken), amazon.requests - len(amazon.taken))
+    assert report.reasons["request_rejected"] == len(bad) + report.uploads.failed, "records parked, uploads refused"
     k, rounds = len(bad), (20 // len(bad) - 1).bit_length() + 1
     assert amazon.requests <= 1 + 2 * k * (1 + rounds)
 
@@ -235,8 +238,15 @@ def test_a_refusal_that_no_record_can_cause_is_not_bisected(status: int) -> None
     assert amazon.requests == 1
 
 
-@pytest.mark.parametrize("count", [2 * SAMPLE_SIZE, 3 * SAMPLE_SIZE, 100])
-@pytest.mark.parametrize("bad", [SAMPLE_SIZE, SAMPLE_SIZE + 3, 2 * SAMPLE_SIZE - 1])
+@pytest.mark.parametrize(
+    ("bad", "count"),
+    [
+        *((bad, count) for bad in (8, 11, 15) for count in (16, 24, 100)),
+        (16, 100),  # more in a row than are sent before the whole upload counts as refused
+        (40, 100),
+        (87, 100),  # of the eight records from all over the rest, the last one is accepted
+    ],
+)
 def test_bad_records_at_the_beginning_do_not_make_the_others_rejected(bad: int, count: int) -> None:
     refused = {f"m{number}" for number in range(bad)}
 
@@ -434,6 +444,7 @@ def test_an_exit_without_any_known_identifier_is_parked() -> None:
     dead_letters = FakeQueue()
     report = deliver([message("a", change("m1", exits=True, pii=[]))], Amazon(), dead_letters)
     assert dead_letters.reasons() == {"m1": "no_identifier"}
+    assert [each["attributes"] for each in dead_letters.kept] == [{"reason": "no_identifier"}]
     assert report.parked == 1
 
 

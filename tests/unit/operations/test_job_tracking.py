@@ -90,6 +90,7 @@ class Queue:
     down: bool = False
     room: float = float("inf")
     kept: list[tuple[Any, float]] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)  # the attribute that some messages carry
 
     def send(
         self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
@@ -101,6 +102,7 @@ class Queue:
         if self.down or len(self.kept) + len(bodies) > self.room:
             raise Unavailable("down")
         self.kept += [(json.loads(body), delay) for body in bodies]
+        self.reasons += [attributes["reason"] for _ in bodies if attributes]
 
     def take(self) -> list[Any]:
         taken = [body for body, _ in self.kept]
@@ -303,8 +305,16 @@ def test_a_record_that_the_job_rejected_is_parked_with_amazons_reason_and_can_be
     ((dead_letter, _),) = harness.dead_letters.kept
     assert (result.parked, result.counted) == (1, 1)
     failure = dead_letter["failure"]
-    assert (failure["reason"], failure["detail"], failure["requestId"]) == ("job_rejected", "consent denied", "job-1")
-    assert failure["firstAt"] == SENT_AT
+    assert failure == {
+        "reason": "job_rejected",
+        "status": None,
+        "detail": "consent denied",
+        "requestId": "job-1",
+        "attempts": 1,
+        "firstAt": SENT_AT,
+        "lastAt": SENT_AT + FIRST_CHECK * 1000,
+    }
+    assert harness.dead_letters.reasons == ["job_rejected"]
     (change,) = ChangeMessage.from_body(json.dumps(dead_letter)).changes
     assert change == enter(5, "m2", member="m2")
 
@@ -419,6 +429,18 @@ def test_a_job_that_amazon_refuses_to_show_is_given_up_too(harness: JobHarness, 
     with pytest.raises(type(refusal)):
         harness.check(refusal, *members)
     assert harness.check(refusal, *members, after=MAX_AGE + 1).outcome == "given_up"
+
+
+@pytest.mark.parametrize("answer", [PENDING, ServiceUnavailable("503")], ids=["pending", "no answer"])
+def test_a_job_is_given_up_when_it_is_older_than_36_hours_and_not_before(
+    harness: JobHarness, answer: JobReport | Exception
+) -> None:
+    members, hours_36 = harness.upload(enter(5)), 36 * 3600
+    try:
+        assert harness.check(answer, *members, after=hours_36).outcome == "waiting"
+    except ServiceUnavailable:
+        assert answer is not PENDING, "it comes back"
+    assert harness.check(answer, *members, after=hours_36 + 1).outcome == "given_up"
 
 
 def test_a_job_that_amazon_does_not_know_is_not_checked_again(harness: JobHarness) -> None:
@@ -595,6 +617,16 @@ def test_a_removal_erases_only_what_it_has_removed(harness: JobHarness) -> None:
     assert harness.parked() == [("job_failed", "DELETE", ["new"])]
 
 
+def test_an_exit_after_a_deletion_notice_erases_only_what_the_notice_concerns(harness: JobHarness) -> None:
+    harness.upload(enter(4, "old"))
+    harness.upload(notice(5))
+    harness.upload(enter(6, "new"))
+    (removal,) = harness.upload(leave(7))
+    assert removal.erases, "the notice's own removal has not ended yet"
+    assert harness.check(WELL, removal).erased == 1
+    assert harness.names() == {"new"}
+
+
 def test_a_removal_before_an_enter_erases_only_what_it_has_removed(harness: JobHarness) -> None:
     harness.deliver(enter(1, "old"), enter(3, "kept"))
     removal, _ = harness.deliver(notice(2), enter(5, "new"))
@@ -719,7 +751,13 @@ def test_a_row_that_changes_meanwhile_is_read_again(harness: JobHarness, times: 
 def test_no_job_is_checked_without_time_to_act_on_the_answer(harness: JobHarness) -> None:
     with pytest.raises(TransientError) as refused:
         harness.check(PENDING, *harness.upload(enter(5)), left=MIN_TIME_PER_CHECK - 1)
-    assert (refused.value.reason, harness.jobs.kept) == ("out_of_time", [])
+    assert (refused.value.reason, refused.value.retry_after, harness.jobs.kept) == ("out_of_time", None, [])
+    assert harness.check(PENDING, *harness.upload(enter(5)), left=MIN_TIME_PER_CHECK).outcome == "waiting"
+
+
+def test_a_check_has_time_for_amazons_slowest_answer_a_token_and_what_follows() -> None:
+    amazon, token = 30.0, 15.0  # seconds
+    assert amazon + token + RESERVE <= MIN_TIME_PER_CHECK
 
 
 # Without the table

@@ -236,6 +236,13 @@ def test_nothing_is_sent_while_too_many_messages_wait(harness: RenewalHarness) -
     assert (harness.queue.bodies, harness.seconds) == ([], 0)
 
 
+def test_a_queue_that_is_just_not_too_full_stops_nothing(harness: RenewalHarness) -> None:
+    harness.write(change("m1"), days=390)
+    harness.queue.depths = [MAX_WAITING]
+    assert harness.run(renewed()).renewed == 1
+    assert harness.seconds == 0, "nor does it wait"
+
+
 def test_a_run_waits_while_the_queue_is_too_full(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     harness.queue.depths = [0, MAX_WAITING + 1, MAX_WAITING + 1, MAX_WAITING]

@@ -75,6 +75,10 @@ def test_an_empty_secret_never_verifies() -> None:
     assert not is_signed(EVENT.encode(), sign(EVENT.encode(), ""), ["", b""])
 
 
+def test_a_signature_in_white_space_verifies() -> None:
+    assert is_signed(EVENT.encode(), f" {signed(EVENT)}\t", [SECRET])
+
+
 def test_upper_case_digits_verify() -> None:
     assert is_signed(EVENT.encode(), signed(EVENT).upper(), [SECRET])
 
