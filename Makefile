@@ -24,7 +24,7 @@ $(SETUP): requirements/setup.txt requirements/dev.txt pyproject.toml
 demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an Amazon audience (KEEP=1 leaves it running)
 	$(BIN)/python -m local.demo $(if $(KEEP),--keep)
 
-test: $(SETUP)  ## all tests (ARGS="-k name" for some)
+test: $(SETUP)  ## all tests, in random order (ARGS="-k name" for some, ARGS=--randomly-seed=N to repeat an order)
 	$(BIN)/python -m pytest --cov --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile)
 
 soak: $(SETUP)  ## the real handlers on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)

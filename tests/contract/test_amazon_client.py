@@ -172,11 +172,9 @@ def test_amazons_message_is_kept_but_nothing_it_quotes(connection: Connection) -
 
 
 def test_an_answer_that_trickles_ends_at_the_timeout(connection: Connection) -> None:
-    connection.fault({"trickle": 0.05, "status": 202, "body": "x" * 4000})
-    began = time.monotonic()
-    with pytest.raises(OutcomeUnknown):
+    connection.fault({"trickle": 0.05, "status": 202, "body": '{"jobRequestId":"1"}' + " " * 4000})
+    with pytest.raises(OutcomeUnknown):  # the whole answer, which takes 200 seconds, would be a success
         connection.amazon.send_records(connection.upload(), timeout=0.5)
-    assert time.monotonic() - began < 20  # the whole answer takes 200
 
 
 def test_a_closed_port_is_not_taken_for_a_lost_answer(connection: Connection) -> None:

@@ -1,10 +1,11 @@
 """No exchange takes longer than its timeout: at the wire, with servers that trickle or stop."""
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 import requests
@@ -56,6 +57,11 @@ def silent(client: socket.socket, keep_going: Callable[[], bool]) -> None:
 
 def closing(client: socket.socket, _: Callable[[], bool]) -> None:
     client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def resetting(client: socket.socket, _: Callable[[], bool]) -> None:
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it is reset, not closed
 
 
 @contextmanager
@@ -125,6 +131,18 @@ def test_a_connection_that_is_closed_already_does_not_save_the_one_that_hangs() 
         with pytest.raises(requests.ConnectionError), adapter.limit(TIMEOUT):
             session.get(hanging, timeout=MISBEHAVIOUR)
         assert TIMEOUT * 0.9 <= time.monotonic() - began < LIMIT
+
+
+def test_connections_that_the_server_has_reset_do_not_save_the_one_that_hangs() -> None:
+    with ExitStack() as servers, requests.Session() as session:
+        adapter = TotalTimeoutAdapter.mount_on(session)
+        for _ in range(8):  # they are cut in any order; the one that hangs is hardly the first of nine
+            assert session.get(servers.enter_context(serving(resetting)), timeout=LIMIT).status_code == 200
+        hanging = servers.enter_context(serving(silent))
+        began = time.monotonic()
+        with pytest.raises(requests.ConnectionError), adapter.limit(TIMEOUT):
+            session.get(hanging, timeout=MISBEHAVIOUR)
+        assert time.monotonic() - began < LIMIT
 
 
 def test_a_session_has_one_adapter_however_often_it_is_mounted() -> None:

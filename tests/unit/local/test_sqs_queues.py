@@ -223,7 +223,7 @@ def test_no_more_messages_are_in_flight_than_the_limit(clock: Clock) -> None:
 # Waiting
 
 
-SOON = 6.0  # seconds: many for any machine, few beside a wait of twenty
+SOON = 15.0  # seconds: many for any machine, few beside a wait of twenty
 
 
 def in_a_loop(test: Callable[[SqsQueues], Coroutine[Any, Any, None]]) -> None:
