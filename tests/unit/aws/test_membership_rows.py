@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.aws.membership_rows import Sharding, row_of, state_from_row
+from audience_sync.errors import Unavailable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import Identity, MemberState
 from audience_sync.membership import MembershipChange, Version
@@ -83,6 +84,43 @@ def test_a_state_is_read_back_as_it_was_written(revision: int, **fields: Any) ->
     written = state(**fields)
     row = row_of(written, SHARDING.key_of(written.member), revision)
     assert state_from_row(row) == state(**fields, revision=revision)
+
+
+DIGEST = bytes(range(32))
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{}\0", id="no record"),
+        pytest.param(b"[]\0", id="no object"),
+        pytest.param(b"[" * 100_000, id="nested too deep"),
+        pytest.param(b'{"r":{"action":"UPDATE"}}\0', id="an action that Amazon does not know"),
+        pytest.param(b'{"r":{"action":"CREATE","countryCode":1}}\0', id="a country that is no text"),
+        pytest.param(b'{"r":{"action":"CREATE"},"t":"DSP"}\0', id="target types that are no list"),
+        pytest.param(b'{"r":{"action":"CREATE"},"l":[1]}\0', id="half a version"),
+        pytest.param(b'{"r":{"action":"CREATE"},"l":["1","m"]}\0', id="a version whose time is a text"),
+        pytest.param(b'{"r":{"action":"CREATE"},"e":"1"}\0', id="a time that is a text"),
+        pytest.param(b'{"r":{"action":"CREATE"},"i":[[1,"q"]]}\0' + DIGEST, id="an identifier of another version"),
+        pytest.param(b'{"r":{"action":"CREATE"},"i":[[1,"ep"]]}\0' + DIGEST, id="a digest is missing"),
+        pytest.param(b'{"r":{"action":"CREATE"},"i":[[1,"e"]]}\0' + DIGEST[:-1], id="a digest is cut off"),
+        pytest.param(b'{"r":{"action":"CREATE"},"i":[[1,"e"]]}\0' + DIGEST * 2, id="a digest too many"),
+        pytest.param(b'{"r":{"action":"CREATE"},"i":[[1,{"email":1}]]}\0', id="a digest that is no text"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named_and_its_member_waits(member: bytes) -> None:
+    row = row_of(state(), SHARDING.key_of(("2", "m1")), 1) | {"member": {"B": member}}
+    with pytest.raises(Unavailable, match="a row of the membership table cannot be read"):
+        state_from_row(row)
+
+
+@pytest.mark.parametrize("attribute", ["version", "revision", "entered", "member"])
+def test_a_row_without_one_of_its_attributes_cannot_be_read(attribute: str) -> None:
+    row = row_of(state(), SHARDING.key_of(("2", "m1")), 1)
+    del row[attribute]
+    with pytest.raises(Unavailable, match="a row of the membership table cannot be read"):
+        state_from_row(row)
 
 
 @given(VERSIONS, VERSIONS)

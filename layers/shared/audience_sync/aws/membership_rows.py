@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from audience_sync.errors import MisplacedRow
+from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.member_state import Identity, MemberState
 from audience_sync.membership import Member, MembershipChange, Version
 
@@ -90,7 +90,21 @@ def row_of(state: MemberState, key: Mapping[str, Any], revision: int) -> dict[st
 
 
 def state_from_row(row: Mapping[str, Any]) -> MemberState:
-    """Read a whole row."""
+    """Read a whole row.
+
+    Raises:
+        Unavailable: it was not written by row_of. What is read wrongly would be sent: a digest that was cut off, say.
+    """
+    try:
+        state = _state(row)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        state = None
+    if state is None or not _is_sound(state):
+        raise Unavailable("a row of the membership table cannot be read; restore it or delete it")
+    return state
+
+
+def _state(row: Mapping[str, Any]) -> MemberState:
     packed = row["member"]["B"]
     header, _, digests = bytes(packed).partition(_SEPARATOR)
     fields = json.loads(header)
@@ -106,7 +120,7 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
         version.at,
         version.message_id,
         record,
-        target_types=tuple(fields.get("t", ())),
+        target_types=_listed(fields.get("t", [])),
     )
     left = fields.get("l")
     return MemberState(
@@ -118,7 +132,7 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
         fields.get("x", 0),
         fields.get("f", False),
         fields.get("u", False),
-        tuple(fields.get("j", ())),
+        _listed(fields.get("j", [])),
         int(row["revision"]["N"]),
     )
 
@@ -128,9 +142,33 @@ def stored_member(row: Mapping[str, Any]) -> StoredMember:
     return StoredMember(state_from_row(row), int(row["expiresAt"]["N"]))
 
 
+def _is_sound(state: MemberState) -> bool:
+    """Return whether everything that was unpacked is of its type. JSON has no schema, and a row is read for years."""
+    newest, left = state.newest, state.left
+    texts = (newest.record.get("countryCode", ""), *newest.target_types, *state.late_jobs)
+    times = (state.erase_until, state.exited, *(each.at for each in state.identities), *((left.at,) if left else ()))
+    return (
+        newest.record["action"] in ("CREATE", "DELETE")
+        and isinstance(newest.record["userConsent"], dict)
+        and isinstance(newest.connection_id, str | None)
+        and all(isinstance(each, str) for each in texts)
+        and all(type(each) is int for each in times)
+        and (left is None or isinstance(left.message_id, str))
+        and isinstance(state.removal_failed, bool)
+        and isinstance(state.outcome_unknown, bool)
+        and all(isinstance(digest, str) for each in state.identities for digest in each.digests.values())
+    )
+
+
 def member_of(row: Mapping[str, Any]) -> Member:
     """Return the member of a row."""
     return row["audienceShard"]["S"].partition("#")[0], row["externalUserId"]["S"]
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return tuple(value)
 
 
 def _packed(state: MemberState) -> bytes:
@@ -181,4 +219,6 @@ def _identities(names: list[Any], digests: bytes) -> tuple[Identity, ...]:
         hexes = [digests[start + 32 * index : start + 32 * index + 32].hex() for index in range(len(named))]
         found.append(Identity(at, {_FIELDS[code]: text for code, text in zip(named, hexes, strict=True)}))
         start += 32 * len(named)
+    if start != len(digests):
+        raise ValueError("there are more or fewer digests than the header names")
     return tuple(found)
