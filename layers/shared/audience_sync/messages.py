@@ -126,17 +126,19 @@ def _change_from_json(target: _Target, change: Any) -> MembershipChange:
     try:
         at, message_id, record = change["at"], change["id"], change["record"]
         valid = (
-            isinstance(at, int)
+            type(at) is int
             and isinstance(erase := change.get("erase", False), bool)
             and isinstance(message_id, str)
             and _EXTERNAL_USER_ID.fullmatch(record["externalUserId"])
             and record["action"] in ("CREATE", "DELETE")
             and isinstance(identities := record["hashedPII"], list)
             and (len(identities) <= MAX_IDENTITIES or record["action"] == "DELETE")
-            and all(isinstance(identity, dict) for identity in identities)
+            and all(isinstance(digest, str) for identity in identities for digest in identity.values())
+            and isinstance(record.get("countryCode", ""), str)
+            and isinstance(record.get("userConsent", {}), dict)
             and isinstance(named_at := change.get("namedAt", []), list)
             and len(named_at) in (0, len(identities))
-            and all(isinstance(each, int) for each in named_at)
+            and all(type(each) is int for each in named_at)
             and (target[0] != EVERY_AUDIENCE or (erase and record["action"] == "DELETE"))
         )
     except (KeyError, TypeError, AttributeError):
