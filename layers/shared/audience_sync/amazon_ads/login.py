@@ -25,6 +25,7 @@ TOTAL_TIMEOUT = 15.0  # seconds for the whole answer
 EXPIRY_MARGIN = 120.0  # seconds before its expiry from which a token is not used any more
 DEFAULT_LIFETIME = 3600.0  # seconds; Amazon's documented lifetime, for answers without a plausible one
 FAILURE_BACKOFF = 30.0  # seconds for which a failed login is not tried again: each try may take its whole timeout
+MAX_EXPIRY = 1e11  # epoch seconds, in the year 5138: no token lives as long
 REFUSAL_BACKOFF = 300.0  # seconds for which a refused authorization is not tried again
 MAX_ANSWER = 16_384  # bytes; a token is at most 2,048
 
@@ -55,7 +56,7 @@ class Token:
     def from_json(cls, stored: Mapping[str, Any]) -> "Token | None":
         """Read the token secret; None where it holds no token yet."""
         value, expires_at = stored.get("accessToken"), stored.get("expiresAt")
-        if not _is_token(value) or not isinstance(expires_at, int | float):
+        if not _is_token(value) or not _is_expiry(expires_at):
             return None
         return cls(value, float(expires_at))
 
@@ -217,6 +218,10 @@ def _refusal() -> AuthorizationRefused:
 def _is_token(value: Any) -> TypeGuard[str]:
     """Return whether a value can be sent in a header. The error for one that cannot would quote it."""
     return isinstance(value, str) and value.isascii() and value.isprintable() and bool(value) and " " not in value
+
+
+def _is_expiry(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MAX_EXPIRY
 
 
 def _lifetime(seconds: Any) -> float:
