@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.errors import InvalidRequest, TooLarge
+from audience_sync.errors import InvalidMapping, InvalidRequest, TooLarge
 from audience_sync.intake import IntakeResult, changes_from, compiled
 from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync.translation import Policy
@@ -449,6 +449,12 @@ def test_a_message_id_that_is_not_plain_is_replaced_by_a_digest(message_id: Any,
 def test_an_unusable_body_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read(body)
+
+
+@pytest.mark.parametrize("document", ["", "{", "[" * 100_000], ids=["nothing", "half an object", "nested too deeply"])
+def test_stored_mappings_that_are_not_json_are_named(document: str) -> None:
+    with pytest.raises(InvalidMapping, match="the stored mappings are not JSON"):
+        compiled(document)
 
 
 def test_a_body_over_a_limit_is_refused_as_too_large() -> None:

@@ -151,7 +151,7 @@ def compiled(document: str | None) -> tuple[CompiledMapping, ...]:
         return compile_mappings((DEFAULT_MAPPING,), compile_trigger)
     try:
         stored = json.loads(document)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidMapping("the stored mappings are not JSON; apply them again with audience-sync") from None
     return compile_mappings(parse_mappings(stored, compile_trigger), compile_trigger)
 
