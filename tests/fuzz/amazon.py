@@ -1,0 +1,201 @@
+"""Targets of what Amazon answers, and of what is sent to it: answers of its API and of its login; audience settings."""
+
+import contextlib
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+
+from audience_sync.amazon_ads.audience import audience_update, new_audience
+from audience_sync.amazon_ads.audience_diff import mismatches
+from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.exchange import MAX_RETRY_AFTER, retry_after
+from audience_sync.amazon_ads.login import AccessTokens, Login, Token
+from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
+from audience_sync.aws.audience_table import row_of
+from audience_sync.errors import AudienceSyncError, InvalidAudience, RequestRejected, TokenUnavailable, TransientError
+from local.amazon.refusals import Refusal
+from local.amazon.validation import check_audience_update, check_new_audience
+from tests.aws_fixtures import CREDENTIALS
+from tests.fuzz.inputs import Message, json_or_none
+from tests.fuzz.invariants import assert_repeats_nothing
+
+NOW = 1_774_000_000.0  # epoch seconds
+UPLOAD = Upload(Target("2"), (b"{}",))
+MAX_CPM = 500  # hundredths
+_ADDRESS = re.compile(r"\S@\S")
+
+
+class _Answers(TotalTimeoutAdapter):
+    """Gives one answer to every request, without a network."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__()
+        self._message = message
+
+    @contextlib.contextmanager
+    def limit(self, seconds: float) -> Iterator[None]:
+        """Take no time."""
+        assert seconds > 0
+        yield
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """Answer with the input."""
+        response = requests.Response()
+        digits = self._message.first_line[:3]
+        response.status_code = int(digits) if digits.isascii() and digits.isdigit() else 200
+        response.headers.update(self._message.headers)
+        response.raw = _Raw(self._message.body)
+        response.request = request
+        response.url = str(request.url)
+        return response
+
+
+class _Raw(io.BytesIO):
+    """The raw body of an answer."""
+
+    def read1(self, size: int | None = -1, *, decode_content: bool = False) -> bytes:
+        """Read as urllib3's responses do."""
+        del decode_content
+        return super().read1(size if size is not None else -1)
+
+    def release_conn(self) -> None:
+        """There is no connection."""
+
+
+class _Stored:
+    """A secret in memory."""
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        self._value = value
+
+    def value(self, *, max_age: float = 60.0) -> Mapping[str, Any]:
+        """Return it."""
+        del max_age
+        return self._value
+
+
+def _session(message: Message) -> requests.Session:
+    session = requests.Session()
+    adapter = _Answers(message)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def read_answer(data: bytes) -> None:
+    """Input: an answer as an HTTP message, its status first; given to every call of Amazon's API.
+
+    A call returns, or raises RequestRejected or TransientError. Waits are 0 to 900 seconds. A message is one line: our
+    words, and at most 200 characters of Amazon's. Sizes are numbers of at least 0.
+    """
+    message = Message.of(data)
+    with _session(message) as session:
+        login = Login(session, "https://login.example/auth/o2/token", _Stored(CREDENTIALS), lambda: NOW)
+        tokens = AccessTokens(_Stored(Token("Atza|x", NOW + 3600).as_json()), login, lambda: NOW)
+        amazon = AmazonAds(session, "https://amazon.example", tokens, lambda: 0.0, lambda: NOW)
+        calls: tuple[Any, ...] = (
+            *(lambda: amazon.send_records(UPLOAD), lambda: amazon.job("job-1"), lambda: amazon.create_audience({})),
+            *(lambda: amazon.read_audience("2"), lambda: amazon.update_audience("2", {}), amazon.connections),
+            *(lambda: amazon.create_connection({}), lambda: amazon.delete_connection("c"), amazon.terms),
+            amazon.profiles,
+        )
+        for call in calls:
+            _check_call(call)
+
+
+def _check_call(call: Any) -> None:
+    try:
+        result = call()
+    except (RequestRejected, TransientError) as error:
+        _check_error(error)
+        return
+    sizes = getattr(result, "sizes", None)
+    if sizes is not None:
+        assert all(size is None or size >= 0 for size in (sizes.received, sizes.matched, sizes.dsp))
+        assert sizes.match_rate is None or math.isfinite(sizes.match_rate)
+    for reason in getattr(result, "rejected", {}).values():
+        assert len(reason) <= 200
+        assert "\n" not in reason
+        assert not _ADDRESS.search(reason), "Amazon's reason is quoted with an e-mail address"
+
+
+def _check_error(error: AudienceSyncError) -> None:
+    wait = getattr(error, "retry_after", None)
+    assert wait is None or 0 <= wait <= MAX_RETRY_AFTER
+    text, _, quoted = str(error).partition(": ")
+    assert_repeats_nothing(text)
+    assert len(quoted) <= 200
+    assert "\n" not in quoted
+    assert not _ADDRESS.search(quoted), "Amazon's message is quoted with an e-mail address"
+    assert len(getattr(error, "request_id", "")) <= 64
+
+
+def read_token(data: bytes) -> None:
+    """Input: an answer of Login with Amazon as an HTTP message; its body stands for the token secret, too.
+
+    There is a token that a header can carry, or TokenUnavailable; a message repeats nothing.
+    """
+    message = Message.of(data)
+    stored = json_or_none(message.body)
+    with _session(message) as session:
+        login = Login(session, "https://login.example/auth/o2/token", _Stored(CREDENTIALS), lambda: NOW)
+        tokens = AccessTokens(_Stored(stored if isinstance(stored, dict) else {}), login, lambda: NOW)
+        for read in (login.fetch, tokens.current, lambda: tokens.renewed(tokens.current())):
+            try:
+                token = read()
+            except TokenUnavailable as error:
+                assert_repeats_nothing(str(error))
+                assert error.retry_after is None or 0 <= error.retry_after <= 300
+            else:
+                assert token.value.isascii()
+                assert token.value.isprintable()
+                assert math.isfinite(token.expires_at), "a token that never expires"
+
+
+def read_retry_after(data: bytes) -> None:
+    """Input: a Retry-After header. It is 0 to 900 seconds, or nothing."""
+    wait = retry_after(data.decode("latin-1"), NOW)
+    assert wait is None or 0.0 <= wait <= MAX_RETRY_AFTER
+
+
+def read_settings(data: bytes) -> None:
+    """Input: the body of POST /v1/audiences, as JSON.
+
+    What Amazon would refuse is InvalidAudience, whose faults repeat nothing; the rest it takes, our table keeps, and
+    it does not differ from itself.
+    """
+    fields = json_or_none(data)
+    if not isinstance(fields, dict):
+        return
+    try:
+        wanted = new_audience(fields, max_cpm_cents=MAX_CPM)
+    except InvalidAudience as error:
+        for fault in error.faults:
+            assert_repeats_nothing(" ".join(fault))
+        return
+    body = wanted.body()
+    _check_settings(lambda: check_new_audience(body))
+    listed = wanted.listed_as("418273650912345678")
+    row_of(listed, 0)
+    assert not mismatches(wanted, listed)
+    try:
+        update = audience_update(listed, fields, max_cpm_cents=MAX_CPM)
+    except InvalidAudience:
+        changes = {name: value for name, value in fields.items() if name in ("description", "ttl", "cpmCents")}
+        with contextlib.suppress(InvalidAudience):
+            update = audience_update(listed, changes, max_cpm_cents=MAX_CPM)
+            if update.body:
+                _check_settings(lambda: check_audience_update(update.body))
+
+
+def _check_settings(check: Any) -> None:
+    try:
+        check()
+    except Refusal as refusal:
+        # Amazon declares ids as unsigned 64-bit and reads them as signed: only Amazon knows how large they get.
+        assert "out of range for a Long" in refusal.message, f"Amazon would refuse it: {refusal.message}"

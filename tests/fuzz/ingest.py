@@ -1,0 +1,266 @@
+"""Targets of POST /v1/events: credentials and events by themselves, and the handler as a whole."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+from unittest.mock import patch
+
+from audience_sync import telemetry
+from audience_sync.api_gateway import Request
+from audience_sync.clock import Clock
+from audience_sync.credentials import Keyring
+from audience_sync.errors import InvalidRequest, Unauthorized
+from audience_sync.intake import Intake, changes_from, compiled
+from audience_sync.membership import Audience
+from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHistory, pack
+from audience_sync.translation import Policy
+from functions.ingest import handler
+from tests.fuzz.inputs import Message, json_or_none
+from tests.fuzz.invariants import MAX_ANSWER, assert_amazon_takes, assert_is_safe_id, assert_repeats_nothing
+
+EVENT_KEY = "event-key-for-the-tests-1"
+SIGNING_SECRET = "signing-secret-for-the-tests-2"
+NOW = 1_774_000_000_000  # epoch milliseconds; after all examples
+SECRET = {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET}
+AUDIENCES = (
+    Audience("418273650912345678", country="US", computation_key="lapsed_premium_buyers"),
+    Audience("418273650912349999", country="DE", connection_id="c1", settings={"dsp": True}),
+    Audience("2", computation_key="winback_flow__send_to_amazon_4q8zt"),
+)
+_TEXT = {"@template": "{{ properties.first_name }}{{{ traits.last_name }}}"}
+RICH = [  # every directive, and every field
+    {
+        "name": "Rich",
+        "trigger": 'type = "track" or contains(properties.email, "@") or context.personas.n > 5',
+        "fields": {
+            "external_user_id": {"@sha256": {"@path": "$.userId"}},
+            "audience_id": {"@path": "$.context.personas.external_audience_id"},
+            "country": {"@case": {"operator": "upper", "value": {"@path": "$.countryCode"}}},
+            "email": {"@arrayPath": ["$.properties.emails", {"@path": "$.id"}]},
+            "phone": {"@replace": {"pattern": "(", "pattern2": ")", "value": {"@path": "$.properties.phone"}}},
+            "first_name": {"@path": {"@path": "$.properties.path"}},
+            "last_name": _TEXT,
+            "address": {"@json": {"mode": "encode", "value": {"@path": "$.properties"}}},
+            "city": {"@json": {"mode": "decode", "value": {"@path": "$.properties.city"}}},
+            "state": {"@flatten": {"separator": "_", "value": {"@path": "$.traits"}}},
+            "postal": {"@excludeWhenNull": {"@path": "$.properties"}},
+            "amzn_user_data": {"@if": {"exists": {"@path": "$.properties.a"}, "then": "GRANTED", "else": "GRANTED"}},
+            "amzn_ad_storage": {"@path": "$.properties.amznAdStorage"},
+            "tcf": {"@merge": {"direction": "left", "objects": [{"@path": "$.traits"}, {"@path": "$.properties"}]}},
+            "gpp": {"@transform": {"apply": {"t": {"@path": "$.traits"}}, "mapping": {"@path": "$.t.gpp"}}},
+            "ip": {"@path": "$.context.ip"},
+        },
+    },
+    {"name": "Off", "trigger": 'type = "track"', "enabled": False, "fields": {"external_user_id": {"@path": "$.id"}}},
+]
+
+
+class ListedAudiences:
+    """The audience table, in memory."""
+
+    def by_id(self, audience_id: str) -> Audience | None:
+        return next((each for each in AUDIENCES if each.audience_id == audience_id), None)
+
+    def by_computation_key(self, key: str) -> Sequence[Audience]:
+        return [each for each in AUDIENCES if each.computation_key == key]
+
+    def all(self) -> Sequence[Audience]:
+        return AUDIENCES
+
+    def mappings(self) -> str | None:
+        return None
+
+
+class ChangeQueue:
+    """The change queue, in memory."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+
+    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
+        del deadline
+        self.bodies += bodies
+
+
+class IngestSecret:
+    """The ingest secret."""
+
+    def value(self, *, max_age: float = 60.0) -> Mapping[str, Any]:
+        del max_age
+        return SECRET
+
+
+def accept_events(data: bytes) -> None:
+    """Input: an HTTP message; `x-signature: valid` and `first` stand for a right one, over the body or its first event.
+
+    Only a request that carries a key or a right signature is let in. Its body becomes changes, or InvalidRequest (also
+    TooLarge); a change is one that Amazon takes and that a message carries unharmed; a rejection repeats nothing.
+    """
+    message, is_signed = _signed(data)
+    keyring = Keyring.from_json(SECRET)
+    try:
+        keyring.authenticate_events(message.headers, message.body, accept_first_event=True)
+    except Unauthorized:
+        assert not is_signed, "a right signature is refused"
+    else:
+        assert is_signed or _carries_key(message.headers), "a request without a credential is let in"
+    for mappings, policy in (
+        (None, Policy()),
+        (json.dumps(RICH), Policy(consent="pass", literal_email=True)),
+    ):
+        try:
+            result = changes_from(
+                message.body, mappings=compiled(mappings), audiences=ListedAudiences(), now=NOW, policy=policy
+            )
+        except InvalidRequest as error:
+            assert_repeats_nothing(str(error))
+            continue
+        parsed = json.loads(message.body)
+        events = len(parsed) if isinstance(parsed, list) else 1
+        assert result.accepted + result.ignored + len(result.rejections) == events
+        for rejection in result.rejections:
+            assert_is_safe_id(rejection.message_id)
+            assert_repeats_nothing(f"{rejection.reason} {rejection.detail}")
+        assert_amazon_takes(result.changes)
+        bodies = pack(result.changes, DeliveryHistory(first_at=NOW))
+        assert all(len(body) <= MAX_MESSAGE_BYTES and body.isascii() for body in bodies)
+        carried = [change for body in bodies for change in ChangeMessage.from_body(body).changes]
+        assert sorted(map(repr, carried)) == sorted(map(repr, result.changes))
+        for change in result.changes:
+            assert_is_safe_id(change.message_id)
+
+
+def handle_request(data: bytes) -> None:
+    """Input: as accept_events, through the handler.
+
+    The answer is 200, 400, 401, 413 or 415; below 8 KB; it and the log repeat nothing of the request but plain message
+    ids; what is not a 200 queues nothing, and what is queued was accepted.
+    """
+    message, _ = _signed(data)
+    queue = ChangeQueue()
+    intake = Intake(
+        IngestSecret(),  # type: ignore[arg-type]
+        ListedAudiences(),  # type: ignore[arg-type]
+        queue,  # type: ignore[arg-type]
+        Policy(),
+        Clock(lambda: NOW / 1000, lambda: 0.0, lambda _: None),
+        accept_first_event=True,
+    )
+    log = io.StringIO()
+    with (
+        patch.object(handler, "dependencies", lambda: intake),
+        patch.object(telemetry, "date", lambda _: None),  # CloudWatch takes no metric as old as the examples
+        patch.object(telemetry.logger.registered_handler, "stream", log),
+        contextlib.redirect_stdout(log),
+    ):
+        answer = handler.lambda_handler(_event(message), None)
+    _check(answer, queue.bodies)
+    for line in log.getvalue().splitlines():
+        _check_line(json.loads(line))
+
+
+def _event(message: Message) -> dict[str, Any]:
+    """Make the event that API Gateway would: a body that is no text comes in Base64."""
+    event: dict[str, Any] = {"version": "2.0", "routeKey": "POST /v1/events", "headers": message.headers}
+    try:
+        return event | {"body": message.body.decode(), "isBase64Encoded": False}
+    except UnicodeDecodeError:
+        return event | {"body": base64.b64encode(message.body).decode(), "isBase64Encoded": True}
+
+
+def _check(answer: dict[str, Any], queued: list[str]) -> None:
+    status, body = answer["statusCode"], json.loads(answer["body"])
+    assert status in (200, 400, 401, 413, 415), "a request is answered as if it were our failure"
+    assert len(answer["body"]) < MAX_ANSWER
+    assert "Location" not in answer["headers"]
+    if status == 401:
+        assert body == {"error": "unauthorized"}
+    assert_repeats_nothing(str(body.get("error", "")))
+    for rejection in body.get("rejections", ()):
+        assert_is_safe_id(rejection["messageId"])
+        assert_repeats_nothing(f"{rejection['reason']} {rejection['detail']}")
+    changes = sum(len(ChangeMessage.from_body(each).changes) for each in queued)
+    assert status == 200 or not queued, "a refused request has queued a change"
+    assert not changes or body["accepted"], "a change is queued though no event was accepted"
+
+
+def _check_line(line: dict[str, Any]) -> None:
+    """A log line of ours; a line of metrics holds numbers."""
+    if "_aws" in line:
+        return
+    assert_repeats_nothing(" ".join(str(line.get(name, "")) for name in ("message", "reason", "detail", "by_reason")))
+    if "message_id" in line:
+        assert_is_safe_id(line["message_id"])
+
+
+def _signed(data: bytes) -> tuple[Message, bool]:
+    """Read a message, with a right signature in place of `valid` and `first`; and whether it has one."""
+    message = Message.of(data)
+    wanted = message.headers.get("x-signature")
+    if wanted == "valid":
+        text: bytes | None = message.body
+    elif wanted == "first":
+        text = _first_element(message.body)
+    else:
+        return message, False
+    if text is None:
+        return message, False
+    signature = hmac.new(SIGNING_SECRET.encode(), text, hashlib.sha1).hexdigest()
+    return message._replace(headers=message.headers | {"x-signature": signature}), True
+
+
+def _first_element(body: bytes) -> bytes | None:
+    """Return the text of the first element as Segment wrote it; None where the array is not written that way."""
+    parsed = json_or_none(body)
+    if not isinstance(parsed, list) or not parsed:
+        return None
+    first = json.dumps(parsed[0], separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    is_wrapped = isinstance(parsed[0], dict) and list(parsed[0]) == ["json"]
+    return first if body.startswith(b"[" + first) and not is_wrapped else None
+
+
+def _carries_key(headers: Mapping[str, str]) -> bool:
+    texts = [headers.get("authorization", ""), headers.get("x-api-key", "")]
+    with contextlib.suppress(ValueError):
+        texts.append(base64.b64decode(texts[0].strip().partition(" ")[2].strip()).decode("latin-1"))
+    return any(EVENT_KEY in text for text in texts)
+
+
+def read_lambda_event(data: bytes) -> None:
+    """Input: JSON, made into an event as API Gateway makes them: header and query values are texts.
+
+    Reading it never fails, and gives back the exact bytes of the body; the body is one JSON object, or InvalidRequest
+    (also TooLarge and UnsupportedMediaType); an audience key that is not right is Unauthorized.
+    """
+    parsed = json_or_none(data)
+    fields = parsed if isinstance(parsed, dict) else {}
+    body = str(fields.get("body", "")).encode("utf-8", "replace")
+    event: dict[str, Any] = {"version": "2.0", "routeKey": str(fields.get("routeKey", "")), "isBase64Encoded": False}
+    for name in ("headers", "queryStringParameters"):
+        if isinstance(fields.get(name), dict):
+            event[name] = {str(key).lower(): str(value) for key, value in fields[name].items()}
+    if fields.get("isBase64Encoded"):
+        event |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+    elif body:
+        event["body"] = body.decode()
+    request = Request.of(event)
+    assert request.body == body
+    try:
+        read = request.json_object(max_bytes=1_000)
+    except InvalidRequest as error:
+        assert_repeats_nothing(str(error))
+    else:
+        assert isinstance(read, dict)
+        assert not any(isinstance(value, float) and not math.isfinite(value) for value in read.values()) or (
+            b"e" in body.lower()  # 1e400 is JSON
+        )
+    with contextlib.suppress(Unauthorized):
+        Keyring.from_json({"audienceKey": EVENT_KEY}).authenticate_audiences(request.headers, request.query)
+        given = [*request.headers.values(), *request.query.values()]
+        assert any(EVENT_KEY in text for text in given) or _carries_key(request.headers)

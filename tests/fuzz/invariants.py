@@ -1,0 +1,65 @@
+"""What must hold for every answer and every record, whatever came in."""
+
+import ast
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from audience_sync.amazon_ads.record import Target, cut_uploads, encode_record
+from audience_sync.membership import MembershipChange
+from local.amazon import records
+from local.amazon.refusals import Refusal, json_object
+
+PACKAGE = Path(__file__).parents[2] / "layers" / "shared" / "audience_sync"
+MAX_ANSWER = 8_000  # bytes of a body; Segment's client hangs on large ones
+_SAFE_ID = re.compile(r"[A-Za-z0-9\-_.:]{1,100}")
+_WORD = re.compile(r"[^\W_]+")
+
+
+@cache
+def our_words() -> frozenset[str]:
+    """Every word in a text of our own code. A message that holds another one repeats what was sent."""
+    found: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found |= set(_WORD.findall(node.value))
+    return frozenset(found)
+
+
+def assert_repeats_nothing(text: str) -> None:
+    """A message to the sender, or in a log, is made of our own words and of numbers."""
+    strange = [word for word in _WORD.findall(text) if word not in our_words() and not word.isdecimal()]
+    assert not strange, "a message holds words that are not our own"
+
+
+def assert_is_safe_id(message_id: str) -> None:
+    """A message id that is logged, stored and sent back is short and plain."""
+    assert _SAFE_ID.fullmatch(message_id), "a message id is not plain"
+
+
+def assert_amazon_takes(changes: Iterable[MembershipChange]) -> None:
+    """Amazon's stand-in finds nothing wrong with the records of changes.
+
+    An exit without identities is left out: the worker adds those that the person entered with, or sends nothing.
+    """
+    for change in changes:
+        if change.exits and not change.record["hashedPII"]:
+            continue
+        target = Target(change.audience_id, change.connection_id, change.target_types)
+        for upload in cut_uploads(target, [encode_record(change.record)], max_records=1, max_bytes=1):
+            try:
+                records.read_upload(json_object(upload.body()))
+            except Refusal as refusal:
+                raise AssertionError(f"Amazon would refuse a record: {refusal.message}") from None
+
+
+def has_only_json(value: Any) -> bool:
+    """Return whether a value is made of JSON's own types."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and has_only_json(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(has_only_json, value))
+    return value is None or isinstance(value, str | int | float)

@@ -1,0 +1,27 @@
+"""Every target by its name: a function that takes any bytes, and raises only where something does not hold."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.fuzz import amazon, ingest, mapping, stored
+
+CORPUS = Path(__file__).parent / "corpus"
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "events": ingest.accept_events,
+    "handler": ingest.handle_request,
+    "lambda-event": ingest.read_lambda_event,
+    "mappings": mapping.apply_mappings,
+    "trigger": mapping.match_trigger,
+    "message": stored.read_message,
+    "row": stored.read_row,
+    "amazon": amazon.read_answer,
+    "token": amazon.read_token,
+    "retry-after": amazon.read_retry_after,
+    "settings": amazon.read_settings,
+}
+
+
+def corpus(target: str) -> list[Path]:
+    """Return the inputs kept for a target: one example of each kind, and everything that has failed once."""
+    return sorted(path for path in (CORPUS / target).iterdir() if path.is_file())

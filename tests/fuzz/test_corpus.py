@@ -1,0 +1,25 @@
+"""The inputs in the tree, each given to its target: examples, and what has failed once."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.targets import CORPUS, TARGETS, corpus
+
+ROOT = Path(__file__).parents[2]
+INPUTS = [pytest.param(target, path, id=f"{target}: {path.name}") for target in TARGETS for path in corpus(target)]
+
+
+@pytest.mark.parametrize(("target", "path"), INPUTS)
+def test_an_input_that_was_kept_breaks_nothing(target: str, path: Path) -> None:
+    TARGETS[target](path.read_bytes())
+
+
+def test_every_folder_of_the_corpus_belongs_to_a_target() -> None:
+    assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
+
+
+def test_the_document_lists_every_target() -> None:
+    table = (ROOT / "docs" / "fuzzing.md").read_text()
+    assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == list(TARGETS)

@@ -1,0 +1,69 @@
+"""Each target on a bounded number of new inputs, always the same ones; and that a target does find what is wrong."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from audience_sync import credentials
+from audience_sync.amazon_ads import exchange
+from audience_sync.aws import membership_rows
+from audience_sync.errors import RejectedEvent
+from audience_sync.segment import event
+from audience_sync.translation import Translator
+from tests.fuzz import strategies
+from tests.fuzz.targets import TARGETS
+
+FEWER = {"amazon": 200}  # each is ten requests
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_new_inputs_break_nothing(target: str) -> None:
+    strategies.run(target, 1, FEWER.get(target, strategies.EXAMPLES))
+
+
+def _let_everyone_in(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(credentials.Keyring, "_matches", lambda *_: True)
+
+
+def _repeat_the_member_id(patch: pytest.MonkeyPatch) -> None:
+    original = Translator.changes
+
+    def changes(self: Translator, element: Any) -> Any:
+        try:
+            return original(self, element)
+        except RejectedEvent as error:
+            raise RejectedEvent(error.reason, f"{error.detail}: {element.get('userId')}") from None
+
+    patch.setattr(Translator, "changes", changes)
+
+
+def _store_any_message_id(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(event, "safe_id", lambda message_id, _: str(message_id))
+
+
+def _trust_rows(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(membership_rows, "_is_sound", lambda _: True)
+
+
+def _quote_all_of_amazon(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(exchange, "redact", lambda message: message)
+
+
+@pytest.mark.parametrize(
+    ("target", "break_it"),
+    [
+        pytest.param("events", _let_everyone_in, id="a request without a credential is let in"),
+        pytest.param("events", _repeat_the_member_id, id="a rejection repeats a member id"),
+        pytest.param("events", _store_any_message_id, id="any message id is stored"),
+        pytest.param("handler", _repeat_the_member_id, id="an answer repeats a member id"),
+        pytest.param("row", _trust_rows, id="a row is read without a check"),
+        pytest.param("amazon", _quote_all_of_amazon, id="Amazon's message is quoted as it is"),
+    ],
+)
+def test_a_target_finds_a_fault_that_was_made_on_purpose(
+    target: str, break_it: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_it(monkeypatch)
+    with pytest.raises((AssertionError, TypeError, AttributeError, ExceptionGroup)):
+        strategies.run(target, 1, 1_000)
