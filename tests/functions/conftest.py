@@ -22,6 +22,7 @@ from functions.worker import handler as worker
 from local import resources
 from local.sqs.queues import SqsQueues
 from local.template import REGION, Template
+from tests.api_description import assert_described
 from tests.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY, build_sandbox, local_aws
 from tests.servers import Served, serve
 
@@ -98,6 +99,22 @@ class Cloud:
         url = f"{self.amazon_url}/sandbox/audiences/{AUDIENCE.audience_id}"
         members: dict[str, Any] = requests.get(url, timeout=60).json()["members"]
         return members
+
+
+@pytest.fixture(autouse=True)
+def described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every answer of the API checked: docs/openapi.yaml has it."""
+    for module in (ingest, audiences):
+        monkeypatch.setattr(module, "lambda_handler", _checked(module.lambda_handler))
+
+
+def _checked(handler: Callable[[dict[str, Any], Any], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def answer_as_described(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        answer = handler(event, context)
+        assert_described(event["routeKey"], answer)
+        return answer
+
+    return answer_as_described
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from audience_sync.membership import MembershipChange
 from local.amazon import records
 from local.amazon.refusals import Refusal, json_object
 
-PACKAGE = Path(__file__).parents[2] / "layers" / "shared" / "audience_sync"
+ROOT = Path(__file__).parents[2]
+# Amazon's messages may be quoted; those of its stand-in hold no values either.
+CODE = (ROOT / "layers" / "shared" / "audience_sync", ROOT / "local" / "amazon")
 MAX_ANSWER = 8_000  # bytes of a body; Segment's client hangs on large ones
 _SAFE_ID = re.compile(r"[A-Za-z0-9\-_.:]{1,100}")
 _WORD = re.compile(r"[^\W_]+")
@@ -22,7 +24,7 @@ _WORD = re.compile(r"[^\W_]+")
 def our_words() -> frozenset[str]:
     """Every word in a text of our own code. A message that holds another one repeats what was sent."""
     found: set[str] = set()
-    for path in PACKAGE.rglob("*.py"):
+    for path in (path for folder in CODE for path in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found |= set(_WORD.findall(node.value))

@@ -1,6 +1,5 @@
 """Targets of what is stored: messages of the queues, and rows of the membership table."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -104,5 +103,7 @@ def read_row(data: bytes) -> None:
 
 
 def _comparable(state: MemberState) -> str:
-    """The state as text, since NaN does not equal itself. An empty consent and none are the same."""
-    return json.dumps([repr(state.newest), repr(state)])
+    """The state as text, since NaN does not equal itself. What is empty and what is absent are the same."""
+    newest = state.newest
+    record = {name: value for name, value in newest.record.items() if value}
+    return repr(replace(state, newest=replace(newest, record=record, connection_id=newest.connection_id or None)))
