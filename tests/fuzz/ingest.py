@@ -17,8 +17,8 @@ from audience_sync.clock import Clock
 from audience_sync.credentials import Keyring
 from audience_sync.errors import InvalidRequest, Unauthorized
 from audience_sync.intake import Intake, changes_from, compiled
-from audience_sync.membership import Audience
-from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHistory, pack
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHistory, change_as_json, pack
 from audience_sync.translation import Policy
 from functions.ingest import handler
 from tests.fuzz.inputs import Message, json_or_none
@@ -131,9 +131,13 @@ def accept_events(data: bytes) -> None:
         bodies = pack(result.changes, DeliveryHistory(first_at=NOW))
         assert all(len(body) <= MAX_MESSAGE_BYTES and body.isascii() for body in bodies)
         carried = [change for body in bodies for change in ChangeMessage.from_body(body).changes]
-        assert sorted(map(repr, carried)) == sorted(map(repr, result.changes))
+        assert sorted(carried, key=_written) == sorted(result.changes, key=_written)
         for change in result.changes:
             assert_is_safe_id(change.message_id)
+
+
+def _written(change: MembershipChange) -> str:
+    return json.dumps([change.audience_id, change_as_json(change)], sort_keys=True)
 
 
 def handle_request(data: bytes) -> None:
@@ -151,6 +155,7 @@ def handle_request(data: bytes) -> None:
         Policy(),
         Clock(lambda: NOW / 1000, lambda: 0.0, lambda _: None),
         accept_first_event=True,
+        on_authenticated=lambda _: None,
     )
     log = io.StringIO()
     with (

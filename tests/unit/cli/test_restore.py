@@ -10,7 +10,7 @@ from audience_sync.aws.membership_rows import KEEP_EXIT, Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.member_state import MemberState, step
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync.operations.restoration import MAX_AGE
 from audience_sync.translation import erasing_exit
 from cli.errors import NotConfirmed, NotThere, WrongUsage
@@ -53,7 +53,7 @@ def members(deployment: Deployment) -> set[tuple[str, str]]:
 
 
 def notice(person: str, at: int) -> MembershipChange:
-    return erasing_exit(Audience(EVERY_AUDIENCE), person, at, f"notice-{person}")
+    return erasing_exit(person, at, f"notice-{person}")
 
 
 def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: Deployment, printed: Json) -> None:
