@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from audience_sync.aws.membership_rows import StoredMember
 from audience_sync.errors import MovedOn, TransientError, Unavailable
-from audience_sync.member_state import KEEP_REMOVED, Identity, MemberState
+from audience_sync.member_state import KEEP_REMOVED, Identity, MemberState, step
 from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
 from audience_sync.operations.restoration import Outcome, Restoration, RestorationReport, decide
 
@@ -128,6 +129,24 @@ def test_what_an_older_row_here_knows_is_kept() -> None:
 def test_a_late_job_is_remembered_while_it_may_be_running(age: int, jobs: tuple[str, ...]) -> None:
     source = replace(entered(5, ID_5), entered=500, late_jobs=("there",))
     assert copied(source, replace(entered(1), late_jobs=("here",)), now=500 + age).late_jobs == jobs
+
+
+def change(at: int, action: str, **more: Any) -> MembershipChange:
+    record = {"externalUserId": "m1", "action": action, "hashedPII": [], "userConsent": {}}
+    return MembershipChange("1", None, at, f"id-{at}", record | more)
+
+
+def test_an_exit_after_the_copying_removes_what_the_member_had_entered_with() -> None:
+    (removal,) = step(copied(entered(5, ID_5)), [change(9, "DELETE")], now=NOW, effective_after=900).state.records(
+        with_removal=True
+    )
+    assert removal.record["hashedPII"] == [ID_5.digests]
+
+
+def test_a_late_enter_still_loses_against_a_notice_that_was_copied() -> None:
+    late = change(5, "CREATE", hashedPII=[ID_5.digests])
+    after = step(copied(gone(9, erase_until=9)), [late], now=NOW, effective_after=900)
+    assert (after.is_superseded, after.sends, after.state.identities) == (True, False, ())
 
 
 times = st.integers(1, 6)
