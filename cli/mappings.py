@@ -13,6 +13,7 @@ from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.translation import Policy
 from cli.errors import AlreadyReported, OperatorError, WrongUsage
+from cli.mapping_warnings import events_of, id_warning, looks_like_a_phone_number, warnings_about
 from cli.mappings_store import read, replace, version_conflict
 from cli.screen import counted
 from cli.session import Session, command
@@ -61,12 +62,25 @@ def show(session: Session) -> None:
     session.screen.result(stored.document)
 
 
-def check(session: Session, file: _FILE) -> None:
-    """Check a file of mappings. Changes nothing."""
+def check(
+    session: Session,
+    file: _FILE,
+    event: Annotated[
+        Path | None,
+        typer.Option(help="Also try the member ids on this request body from Segment.", exists=True, dir_okay=False),
+    ] = None,
+) -> None:
+    """Check a file of mappings. Changes nothing.
+
+    Warns where the member id may be a phone number or an e-mail address in clear text.
+    """
     mappings = parse_mappings(_read(file), compile_trigger)
     enabled = sum(each.enabled for each in mappings)
     session.screen.say(f"{counted(len(mappings), 'mapping')}, {enabled} enabled.", style="green")
-    session.screen.result({"mappings": len(mappings), "enabled": enabled})
+    warnings = warnings_about(mappings, events_of(_read(event)) if event else [])
+    for warning in warnings:
+        session.screen.note(warning, style="yellow")
+    session.screen.result({"mappings": len(mappings), "enabled": enabled, "warnings": warnings})
 
 
 def apply(session: Session, file: _FILE) -> None:
@@ -117,6 +131,8 @@ def try_(
     except InvalidRequest as error:
         raise OperatorError(f"{error}.", "Segment would get a 400 or 413 and would not send it again.") from None
     _print_outcome(session, outcome)
+    if any(looks_like_a_phone_number(change.record["externalUserId"]) for change in outcome.changes):
+        session.screen.note(id_warning(), style="yellow")
     if outcome.rejections:
         raise AlreadyReported
 

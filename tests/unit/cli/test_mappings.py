@@ -207,3 +207,69 @@ def test_another_file_of_mappings_can_be_tried(deployment: Deployment, tmp_path:
     nothing = written(tmp_path, [MAPPING | {"trigger": 'type = "group"'}])
     try_(deployment.session(as_json=True), EVENTS / "01-track-entered-full-pii.json", mappings=nothing)
     assert printed()["ignored"] == 1
+
+
+def with_id(directive: Any, **more: Any) -> dict[str, Any]:
+    return MAPPING | {"fields": {"external_user_id": directive}} | more
+
+
+HASHED = {"@sha256": {"@path": "$.traits.phone"}}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "warns"),
+    [
+        pytest.param(MAPPING, False, id="userId"),
+        pytest.param(with_id({"@path": "$.traits.phone"}), True, id="a phone number"),
+        pytest.param(with_id({"@path": "$.properties.homePhoneNumber"}), True, id="a phone number by another name"),
+        pytest.param(with_id({"@template": "m-{{traits.Email}}"}), True, id="an address in a template"),
+        pytest.param(
+            with_id({"@if": {"exists": {"@path": "$.userId"}, "then": {"@path": "$.userId"}, "else": HASHED}}),
+            False,
+            id="hashed where it is read",
+        ),
+        pytest.param(with_id(HASHED), False, id="hashed"),
+        pytest.param(with_id({"@path": "$.traits.phone"}, enabled=False), False, id="a disabled mapping"),
+    ],
+)
+def test_a_mapping_whose_member_id_is_personal_data_in_clear_text_is_warned_of(
+    deployment: Deployment, tmp_path: Path, printed: Json, mapping: dict[str, Any], warns: bool
+) -> None:
+    check(deployment.session(as_json=True), written(tmp_path, [mapping]))
+    warnings = printed()["warnings"]
+    assert bool(warnings) is warns
+    assert all("Mine" in warning and "@sha256" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("user_id", "warns"),
+    [
+        pytest.param("12065550199", True, id="a phone number"),
+        pytest.param(12065550199, True, id="a phone number without quotes"),
+        pytest.param("123456", False, id="too short"),
+        pytest.param("1234567890123456", False, id="too long"),
+        pytest.param("cust_12065550199", False, id="with letters"),
+        pytest.param(None, False, id="none"),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda event: event, lambda event: [event], lambda event: [{"json": event}]])
+def test_a_member_id_of_an_event_that_looks_like_a_phone_number_is_warned_of_and_not_shown(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], user_id: Any, warns: bool, wrap: Any
+) -> None:
+    body = tmp_path / "event.json"
+    body.write_text(json.dumps(wrap({"type": "track", "userId": user_id})), encoding="utf-8")
+    check(deployment.session(), written(tmp_path, [MAPPING]), body)
+    output = "".join(capsys.readouterr())
+    assert ("looks like a phone number" in output) is warns
+    assert "5550199" not in output
+
+
+def test_trying_an_event_warns_of_a_member_id_that_looks_like_a_phone_number(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.list_audience()
+    event = json.loads((EVENTS / "01-track-entered-full-pii.json").read_text()) | {"userId": "12065550199"}
+    body = tmp_path / "event.json"
+    body.write_text(json.dumps(event), encoding="utf-8")
+    try_(deployment.session(), body)
+    assert "looks like a phone number" in capsys.readouterr().err

@@ -1,0 +1,65 @@
+"""What a mapping may do and probably should not: use a phone number or an e-mail address in clear text as member id."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from audience_sync.segment.mapping import resolve
+from audience_sync.segment.mapping_config import Mapping
+
+_CONTACT = re.compile(r"phone|mobile|e-?mail", re.IGNORECASE)
+# E.164 numbers have seven digits at least in practice, and fifteen at most. An id of a database may look the same.
+_PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
+_FIELD = "external_user_id"
+_REMEDY = f'hash it: {{"{_FIELD}": {{"@sha256": {{"@path": "…"}}}}}}'
+
+
+def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> list[str]:
+    """Return a sentence for each mapping whose member id may be personal data. Names no value.
+
+    Args:
+        mappings: parsed; disabled ones are left out.
+        events: as Segment sends them, to be tried.
+    """
+    found = []
+    for mapping in mappings:
+        directive = mapping.fields.get(_FIELD)
+        if not mapping.enabled or directive is None:
+            continue
+        if any(_CONTACT.search(text) for text in _clear_texts(directive)):
+            found.append(f"{mapping.name}: {_FIELD} reads a phone number or e-mail address in clear text; {_REMEDY}.")
+        elif any(looks_like_a_phone_number(resolve(directive, event)) for event in events):
+            found.append(f"{mapping.name}: {id_warning()}")
+    return found
+
+
+def id_warning() -> str:
+    """Return what to say of a member id that looks like a phone number."""
+    sent = "It is stored and sent to Amazon in clear text"
+    return f"A member id looks like a phone number. {sent}; if it is one, {_REMEDY}."
+
+
+def looks_like_a_phone_number(value: Any) -> bool:
+    """Return whether a member id could be a phone number. Another number of that length looks the same."""
+    return type(value) in (str, int) and _PHONE_NUMBER.fullmatch(str(value).strip()) is not None
+
+
+def events_of(body: Any) -> list[Any]:
+    """Return the events of a request body: one, an array, or the Extensible Webhook's array of `{"json": event}`."""
+    elements = body if isinstance(body, list) else [body]
+    events = [each["json"] if isinstance(each, dict) and list(each) == ["json"] else each for each in elements]
+    return [each for each in events if isinstance(each, dict)]
+
+
+def _clear_texts(directive: Any) -> Iterator[str]:
+    """Yield the paths and texts of a directive, other than those that are hashed."""
+    match directive:
+        case str(text):
+            yield text
+        case dict(members):
+            for name, inner in members.items():
+                if name != "@sha256":
+                    yield from _clear_texts(inner)
+        case list(items):
+            for inner in items:
+                yield from _clear_texts(inner)
