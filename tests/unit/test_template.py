@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from audience_sync import metric_names
 from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
+from audience_sync.aws.audience_table import MAPPINGS_KEY
 from audience_sync.aws.checkpoint import AUDIT, RENEWAL
 from audience_sync.aws.membership_rows import MAX_SHARDS, Sharding
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES
 from audience_sync.delivery.circuit_state import PARTITION as CIRCUITS
+from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.metric_names import NAMESPACE
 from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
 from audience_sync.operations.job_tracking import MAX_AGE, MIN_TIME_PER_CHECK
@@ -369,8 +372,26 @@ def test_the_worker_writes_members_by_statements_and_single_rows_of_its_circuit_
     assert _conditions_on_members("WorkerRole") == dict.fromkeys(members) | dict.fromkeys(circuits, own)
 
 
+ROWS_OF_MEMBERS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*#??"]}}
+
+
 def test_jobs_change_rows_of_members_and_add_none() -> None:
-    assert _conditions_on_members("JobsRole") == dict.fromkeys(("dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate"))
+    actions = ("dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate")
+    assert _conditions_on_members("JobsRole") == dict.fromkeys(actions, ROWS_OF_MEMBERS)
+
+
+def test_the_pattern_of_members_rows_fits_all_their_partitions_and_no_other() -> None:
+    (pattern,) = ROWS_OF_MEMBERS["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    for audience_id in ("1", "418273650912345678", EVERY_AUDIENCE):
+        assert all(fnmatchcase(partition, pattern) for partition in Sharding(MAX_SHARDS).partitions(audience_id))
+    assert not any(fnmatchcase(partition, pattern) for partition in (AUDIT, RENEWAL, CIRCUITS))
+
+
+def test_the_audiences_function_cannot_access_the_mappings() -> None:
+    (statement,) = (
+        each for each in _statements("AudiencesRole") if each["Resource"] == {"Fn::GetAtt": ["AudienceTable", "Arn"]}
+    )
+    assert statement["Condition"] == {"ForAllValues:StringNotEquals": {"dynamodb:LeadingKeys": [MAPPINGS_KEY]}}
 
 
 def test_jobs_send_to_every_queue_that_the_outcome_of_a_job_may_concern() -> None:
@@ -381,7 +402,7 @@ def test_jobs_send_to_every_queue_that_the_outcome_of_a_job_may_concern() -> Non
 def test_renewal_reads_members_and_writes_only_its_checkpoint() -> None:
     own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [RENEWAL]}}
     assert _conditions_on_members("RenewRole") == {
-        "dynamodb:Query": None,
+        "dynamodb:Query": ROWS_OF_MEMBERS,
         "dynamodb:GetItem": own,
         "dynamodb:PutItem": own,
     }
