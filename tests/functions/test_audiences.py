@@ -210,7 +210,7 @@ def test_a_wrong_key_is_refused_where_no_audience_key_was_ever_stored(cloud: Clo
     assert ask(http(CREATE, REQUEST, JSON, {"key": AUDIENCE_KEY})) == (401, {"error": "unauthorized"})
 
 
-def test_a_stranger_is_refused_while_the_secret_store_is_down(cloud: Cloud) -> None:
+def test_a_stranger_is_refused_while_the_secret_is_not_json(cloud: Cloud) -> None:
     cloud.put_secret("IngestSecret", "not json")
     assert ask(http(CREATE, REQUEST, JSON)) == (401, {"error": "unauthorized"})
 

@@ -26,8 +26,10 @@ from audience_sync.errors import (
     AudienceNotListed,
     AudienceSyncError,
     CreationUnderWay,
+    CredentialMissing,
     InvalidAudience,
     InvalidRequest,
+    InvalidSettings,
     NotFound,
     OutcomeUnknown,
     OutOfTime,
@@ -90,10 +92,15 @@ class Created:
 
 def authenticate(secret: JsonSecret, headers: Mapping[str, str], query: Mapping[str, str]) -> Authenticated:
     """Authenticate a request, by audience key. Raises Unauthorized, Unavailable, InvalidSettings."""
-    require_audience_credential(headers, query)  # a stranger costs no call to the secret store
-    keyring = Keyring.from_json(secret.value())
+    try:
+        keyring = Keyring.from_json(secret.value())
+    except InvalidSettings:
+        require_audience_credential(headers, query)  # a stranger is refused whatever is stored
+        raise
     try:
         return keyring.authenticate_audiences(headers, query)
+    except CredentialMissing:
+        raise  # no newer secret would let it in
     except (Unauthorized, Unavailable):
         # The secret may just have been rotated: read it once more.
         return Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query)

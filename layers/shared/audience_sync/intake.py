@@ -15,8 +15,10 @@ from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.credentials import Authenticated, Keyring, require_event_credential
 from audience_sync.errors import (
+    CredentialMissing,
     InvalidMapping,
     InvalidRequest,
+    InvalidSettings,
     OutOfTime,
     RejectedEvent,
     TooLarge,
@@ -221,10 +223,15 @@ class Intake:
         return result
 
     def _authenticate(self, headers: Mapping[str, str], body: bytes) -> Authenticated:
-        require_event_credential(headers)  # a stranger costs no call to the secret store
-        keyring = self._keyring()  # a store that does not answer is not asked twice, for lack of time
+        try:
+            keyring = self._keyring()  # a store that does not answer is not asked twice, for lack of time
+        except InvalidSettings:
+            require_event_credential(headers)  # a stranger is refused whatever is stored
+            raise
         try:
             return keyring.authenticate_events(headers, body, accept_first_event=self._accept_first_event)
+        except CredentialMissing:
+            raise  # no newer secret would let it in
         except (Unauthorized, Unavailable):
             # The secret may just have been rotated: read it once more, at most every few seconds.
             younger = self._keyring(max_age=0)
