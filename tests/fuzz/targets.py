@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.fuzz import amazon, ingest, mapping, stored
+from tests.fuzz import amazon, identifiers, ingest, mapping, signature, stored
 
 CORPUS = Path(__file__).parent / "corpus"
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "events": ingest.accept_events,
+    "signature": signature.extend_signed_event,
+    "identifiers": identifiers.hash_traits,
     "handler": ingest.handle_request,
     "lambda-event": ingest.read_lambda_event,
     "mappings": mapping.apply_mappings,

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from audience_sync import credentials
-from audience_sync.amazon_ads import exchange
+from audience_sync.amazon_ads import exchange, normalize
 from audience_sync.aws import membership_rows
 from audience_sync.errors import RejectedEvent
-from audience_sync.segment import event
+from audience_sync.segment import event, signature
 from audience_sync.translation import Translator
 from tests.fuzz import strategies
 from tests.fuzz.targets import TARGETS
@@ -42,6 +42,14 @@ def _store_any_message_id(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(event, "safe_id", lambda message_id, _: str(message_id))
 
 
+def _take_any_member_for_an_extra(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(signature, "_EVENT_MEMBERS", frozenset())
+
+
+def _strip_more_each_time(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(normalize._RULES, "city", lambda text, _: text[:-1])
+
+
 def _trust_rows(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(membership_rows, "_is_sound", lambda _: True)
 
@@ -56,6 +64,8 @@ def _quote_all_of_amazon(patch: pytest.MonkeyPatch) -> None:
         pytest.param("events", _let_everyone_in, id="a request without a credential is let in"),
         pytest.param("events", _repeat_the_member_id, id="a rejection repeats a member id"),
         pytest.param("events", _store_any_message_id, id="any message id is stored"),
+        pytest.param("signature", _take_any_member_for_an_extra, id="any member may follow the signed ones"),
+        pytest.param("identifiers", _strip_more_each_time, id="a rule takes away more each time"),
         pytest.param("handler", _repeat_the_member_id, id="an answer repeats a member id"),
         pytest.param("row", _trust_rows, id="a row is read without a check"),
         pytest.param("amazon", _quote_all_of_amazon, id="Amazon's message is quoted as it is"),
