@@ -166,6 +166,8 @@ def test_a_message_is_filled_to_the_byte(size: int, counts: list[int]) -> None:
         pytest.param({"attempts": 10**400}, DeliveryHistory(), id="more attempts than a double holds"),
         pytest.param({"firstAt": "1"}, DeliveryHistory(), id="a time as a text"),
         pytest.param({"firstAt": -5}, DeliveryHistory(), id="a negative time"),
+        pytest.param({"firstAt": 10**400}, DeliveryHistory(), id="a time beyond what a double holds"),
+        pytest.param({"firstAt": True}, DeliveryHistory(), id="a time as a flag"),
         pytest.param({"replay": "true"}, DeliveryHistory(), id="a flag as a text"),
         pytest.param({"replay": 1}, DeliveryHistory(), id="a flag as a number"),
         pytest.param({"attempts": 1, "firstAt": 1}, DeliveryHistory(1, 1), id="the smallest numbers"),
@@ -379,6 +381,7 @@ def job_body(**fields: Any) -> str:
         pytest.param(job_body(sentAt="yesterday"), id="a time in words"),
         pytest.param(job_body(sentAt=10**400), id="a time that is too large"),
         pytest.param(job_body(checks=[]), id="checks not a number"),
+        pytest.param(job_body(checks=-(10**400)), id="checks below what a double holds"),
     ],
 )
 def test_a_message_that_names_no_job_is_refused(body: str) -> None:

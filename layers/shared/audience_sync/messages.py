@@ -42,7 +42,7 @@ class DeliveryHistory:
         attempts, first_at = envelope.get("attempts"), envelope.get("firstAt")
         return cls(
             attempts if type(attempts) is int and 0 < attempts < MAX_ATTEMPTS else 0,
-            first_at if isinstance(first_at, int) and first_at > 0 else None,
+            first_at if type(first_at) is int and 0 < first_at < _MAX_TIME else None,
             envelope.get("replay") is True,
         )
 
@@ -203,7 +203,7 @@ class JobMessage:
                     JobMember(member, version, *(code in flags for code in _FLAGS))
                     for member, version, flags in map(_job_member, fields["members"])
                 ),
-                int(fields.get("checks", 0)),
+                _bounded(fields.get("checks", 0)),
                 fields.get("late") is True,
             )
         except (ValueError, KeyError, TypeError, OverflowError):
