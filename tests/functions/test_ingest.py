@@ -13,6 +13,7 @@ import pytest
 
 from functions.ingest import handler
 from local.sample_profiles import Person, audience_event, segment_request
+from tests.faults.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
 from tests.steps import counted_steps
 
@@ -88,12 +89,16 @@ def test_a_batch_signed_over_its_first_event_is_accepted_if_the_operator_allows_
     assert post(cloud, body, headers, ACCEPT_FIRST_EVENT_SIGNATURE=allowed)[0] == status
 
 
-def test_a_thousand_events_take_as_much_work_as_one_event_a_thousand_times(cloud: Cloud) -> None:
+def test_a_thousand_events_take_as_much_work_as_one_event_a_thousand_times(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "BUDGET", LONG_TIMEOUT)
+    monkeypatch.setattr(handler, "client", client)
     body, headers = segment_request(people(1000), EVENT_KEY, SIGNING_SECRET)
     post(cloud, ENTERED)  # makes the function warm
     event = http(body, headers)
     with counted_steps() as steps:
-        answer = handler.lambda_handler(event, Context())
+        answer = handler.lambda_handler(event, LONG_CONTEXT)
     assert steps.lines < 1000 * 3_000, "lines of Python; some 800 for each event"
     assert len(cloud.messages()) < 10, "and few messages"
     assert json.loads(answer["body"])["accepted"] == 1000
