@@ -365,14 +365,16 @@ def _conditions_on_members(role: str) -> dict[str, Any]:
     return {action: each.get("Condition") for each in statements for action in _listed(each["Action"])}
 
 
+ROWS_OF_MEMBERS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*#??"]}}
+
+
 def test_the_worker_writes_members_by_statements_and_single_rows_of_its_circuit_breakers_only() -> None:
     own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [CIRCUITS]}}
     members = ("dynamodb:BatchGetItem", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
     circuits = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-    assert _conditions_on_members("WorkerRole") == dict.fromkeys(members) | dict.fromkeys(circuits, own)
-
-
-ROWS_OF_MEMBERS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*#??"]}}
+    assert _conditions_on_members("WorkerRole") == dict.fromkeys(members, ROWS_OF_MEMBERS) | dict.fromkeys(
+        circuits, own
+    )
 
 
 def test_jobs_change_rows_of_members_and_add_none() -> None:
