@@ -34,6 +34,9 @@ HARMLESS = {
     ("Counts", "completed"): "numbers",
     ("Counts", "longest_wait"): "numbers",
     ("Mapping", "fields"): "the operator's own mapping",
+    ("RestorationReport", "outcomes"): "numbers",
+    ("_Copy", "by_id"): "the listed audiences",
+    ("_Copy", "by_key"): "the listed audiences",
     ("_PostalCode", "deleted"): "a constant",
 }
 
