@@ -26,6 +26,7 @@ from audience_sync.errors import RejectedEvent
         pytest.param(48121, "48121", id="a number"),
         pytest.param(2**60 + 1, "1152921504606846977", id="a number that a double cannot hold"),
         pytest.param("x" * 128, "x" * 128, id="128 characters"),
+        pytest.param(10**128 - 1, "9" * 128, id="a number of 128 digits"),
     ],
 )
 def test_a_member_id_is_kept_as_it_is(value: Any, expected: str) -> None:
@@ -43,6 +44,7 @@ def test_a_member_id_is_kept_as_it_is(value: Any, expected: str) -> None:
         pytest.param("a\n", "member_id_invalid", id="a trailing newline"),
         pytest.param("١٢", "member_id_invalid", id="digits of another script"),
         pytest.param("x" * 129, "member_id_invalid", id="too long"),
+        pytest.param(10**128, "member_id_invalid", id="a number of 129 digits"),
         pytest.param(True, "member_id_invalid", id="a boolean"),
         pytest.param(1.0, "member_id_invalid", id="a fraction"),
         pytest.param({}, "member_id_invalid", id="an object"),
@@ -71,6 +73,13 @@ def test_a_member_id_outside_amazons_pattern_is_refused_without_repeating_it(val
 )
 def test_an_amazon_id_is_exact_digits_or_none(value: Any, expected: str | None) -> None:
     assert amazon_id(value) == expected
+
+
+def test_a_very_long_number_is_no_id_and_is_not_printed() -> None:
+    number = 10**5_000  # Python refuses to print over 4,300 digits, and takes the square of their number in time
+    with pytest.raises(RejectedEvent):
+        external_user_id(number)
+    assert amazon_id(number) is None
 
 
 def test_an_upload_has_exactly_these_bytes() -> None:

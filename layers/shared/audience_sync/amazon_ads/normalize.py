@@ -6,8 +6,10 @@ shares and what other connectors do instead: docs/normalization.md.
 """
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from audience_sync.amazon_ads.normalization.address import normalize_address
 from audience_sync.amazon_ads.normalization.fields import (
@@ -39,7 +41,15 @@ _RULES: dict[str, Rule] = {  # one for each identifier
     "state": normalize_state,
     "postal": normalize_postal,
 }
-_IDENTIFIERS = {spelling: field for field in IDENTIFIERS for spelling in (field.name, field.amazon_name)}
+_NAMES_AND_RULES = {
+    spelling: (field.amazon_name, _RULES[field.name])
+    for field in IDENTIFIERS
+    for spelling in (field.name, field.amazon_name)
+}
+
+# Characters that stand for words. NFKC takes ten times longer for them than for others, unless they are replaced first.
+_WORDS = re.compile("[\u3300-\u33ff\ufdfa\ufdfb]")
+_LONGEST = "\ufdfa"
 
 _HEX_DIGITS = "0123456789abcdefABCDEF"
 _DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
@@ -105,6 +115,8 @@ def identifiers(
     identity = {}
     for field, value in traits.items():
         amazon_name, rule = _name_and_rule(field)
+        if value is None:  # most fields of most events
+            continue
         if digest := _hashed(rule, _clean(value), country):
             identity[amazon_name] = digest
     if not identity:
@@ -131,10 +143,10 @@ def country_code(value: object) -> str | None:
 
 def _name_and_rule(field: str) -> tuple[str, Rule]:
     """Return Amazon's name of a field, and how to normalize it."""
-    mapped = _IDENTIFIERS.get(field)
-    if mapped is None:
+    found = _NAMES_AND_RULES.get(field)
+    if found is None:
         raise ValueError(f"no identifier field is called {field!r}")
-    return mapped.amazon_name, _RULES[mapped.name]
+    return found
 
 
 def _hashed(rule: Rule, text: str, country: str | None) -> str | None:
@@ -156,13 +168,26 @@ def _clean(value: object) -> str:
         return str(value)
     if not isinstance(value, str) or len(value) > MAX_LENGTH:
         return ""
-    if value.isascii():
-        text = value
-    else:
-        text = unicodedata.normalize("NFKC", value)
-        if len(text) > MAX_LENGTH:  # one character can become 18
-            return ""
+    text = value if value.isascii() else _composed(value)
+    if len(text) > MAX_LENGTH:
+        return ""
     return (text if text.isprintable() else "".join(map(_visible, text))).strip()
+
+
+def _composed(text: str) -> str:
+    """Return the text in Unicode's form NFKC; empty where that has more than MAX_LENGTH characters for certain."""
+    if text.count(_LONGEST) * 18 > MAX_LENGTH:  # each becomes 18 characters, none of which combines with another
+        return ""
+    return unicodedata.normalize("NFKC", _WORDS.sub(_spelled_out, text))
+
+
+def _spelled_out(word: re.Match[str]) -> str:
+    return _words(word[0])
+
+
+@cache
+def _words(char: str) -> str:
+    return unicodedata.normalize("NFKC", char)
 
 
 def _visible(char: str) -> str:

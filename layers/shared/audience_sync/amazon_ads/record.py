@@ -12,6 +12,7 @@ Action = Literal["CREATE", "DELETE"]
 
 _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
 _AMAZON_ID = re.compile(r"[0-9]{1,20}")
+_MAX_BITS = 426  # of a number of 128 digits; printing longer ones takes noticeable time
 MAX_AMAZON_ID = 2**64 - 1  # declared as unsigned 64-bit
 
 
@@ -21,7 +22,7 @@ def external_user_id(value: Any) -> str:
     Raises:
         RejectedEvent: missing, or outside Amazon's pattern, which no e-mail address and no formatted phone number fits.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
         value = str(value)
     if value is None or value == "":
         raise RejectedEvent(
@@ -38,7 +39,7 @@ def external_user_id(value: Any) -> str:
 def amazon_id(value: Any) -> str | None:
     """Return an audience or advertiser id as decimal digits, None where it is not one. Never through a float."""
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
+        return str(value) if 0 < value <= MAX_AMAZON_ID else None
     if not isinstance(value, str) or not _AMAZON_ID.fullmatch(digits := value.strip()):
         return None
     number = int(digits)

@@ -133,7 +133,8 @@ def safe_id(message_id: Any, element: Any) -> str:
         return message_id
     source = message_id if message_id not in (None, "") else element
     try:
-        text = json.dumps(source, sort_keys=True, separators=(",", ":")).encode()
+        # What was parsed holds no cycles, and looking for them takes most of the time of a deep nesting.
+        text = json.dumps(source, sort_keys=True, separators=(",", ":"), check_circular=False).encode()
     except RecursionError:  # read, but nested too deep to be written
         text = b"nested too deep"
     return f"sha256:{hashlib.sha256(text).hexdigest()[:32]}"

@@ -12,6 +12,7 @@ from audience_sync.amazon_ads.normalization.word_tables import STATES
 _LOWER = "abcdefghijklmnopqrstuvwxyz"
 _UPPER = _LOWER.upper()
 _DIGITS = "0123456789"
+_OTHER_DIGIT = re.compile(r"[^\D0-9]")
 
 
 def _ascii_except(kept: str) -> bytes:
@@ -91,9 +92,9 @@ def normalize_postal(text: str, country: str | None) -> str:
 
 def ascii_digits(text: str) -> str:
     """Write the decimal digits of every script as 0 to 9."""
-    if text.isascii():
+    if text.isascii() or not _OTHER_DIGIT.search(text):
         return text
-    return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
+    return "".join([_DIGITS[unicodedata.decimal(char)] if char.isdecimal() else char for char in text])
 
 
 def _without(deleted: bytes, text: str) -> str:

@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 MAX_LENGTH = 100  # characters; phonenumbers takes 250, but up to 7 ms for them
+MAX_GAP = 20  # signs in a row, several spaces counted as one; phonenumbers takes the square of their number in time
 
 
 class _Plan(NamedTuple):
@@ -46,6 +47,8 @@ _PLANS = {
 _BY_CODE = {plan.code: plan for plan in _PLANS.values()}
 
 _PUNCTUATION = str.maketrans(dict.fromkeys(" -./()"))
+_GAP = re.compile(rf"[\w+][\W_]{{{MAX_GAP + 1},}}+(?=.)")
+_SPACES = re.compile(" {2,}")
 _DOUBLE_ZERO = re.compile(r"[^+0-9]*0[ ./()-]*0")
 _BEFORE_49 = re.compile(r"[^+0-9]*(?=4[ ./()-]*9)")
 
@@ -58,7 +61,8 @@ def normalize_phone(text: str, country: str | None) -> str | None:
         country: ISO 3166-1 alpha-2; without it only numbers with + or 00 are taken.
 
     Returns:
-        Digits, or None: no number, too short or too long for its country, or national without a country.
+        Digits, or None: no number, too short or too long for its country, national without a country, or over
+        MAX_GAP signs in a row between two digits, which no number is written with.
     """
     if len(text) > MAX_LENGTH:
         return None
@@ -91,7 +95,10 @@ def _fits(national: str, plan: _Plan) -> bool:
 
 
 def _from_phonenumbers(text: str, country: str | None) -> str | None:
-    """Read the text with phonenumbers."""
+    """Read the text with phonenumbers, to which several spaces are as one."""
+    text = _SPACES.sub(" ", text)
+    if _GAP.search(text):
+        return None
     import phonenumbers  # noqa: PLC0415  # most functions never get here; see above
 
     if double_zero := _DOUBLE_ZERO.match(text):
