@@ -96,6 +96,9 @@ DIGEST = bytes(range(32))
         pytest.param(b"{}\0", id="no record"),
         pytest.param(b"[]\0", id="no object"),
         pytest.param(b"[" * 100_000, id="nested too deep"),
+        pytest.param(
+            b'{"r":{"action":"CREATE","userConsent":{"consent":{"tcf":"\\uD800"}}}}\0', id="half a surrogate pair"
+        ),
         pytest.param(b'{"r":{"action":"UPDATE"}}\0', id="an action that Amazon does not know"),
         pytest.param(b'{"r":{"action":"CREATE","countryCode":1}}\0', id="a country that is no text"),
         pytest.param(b'{"r":{"action":"CREATE"},"t":"DSP"}\0', id="target types that are no list"),
