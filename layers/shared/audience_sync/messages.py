@@ -194,16 +194,19 @@ class JobMessage:
     def from_body(cls, body: str) -> Self:
         """Read a message body. Raises InvalidMessage."""
         fields = _envelope(body)
+        job_id, audience_id = fields.get("jobId"), fields.get("audienceId")
+        if not isinstance(job_id, str) or not _is_id(audience_id):
+            raise InvalidMessage("the message names no job")
         try:
             return cls(
-                str(fields["jobId"]),
-                str(fields["audienceId"]),
+                job_id,
+                audience_id,
                 _bounded(fields["sentAt"]),
                 tuple(
                     JobMember(member, version, *(code in flags for code in _FLAGS))
                     for member, version, flags in map(_job_member, fields["members"])
                 ),
-                _bounded(fields.get("checks", 0)),
+                min(_bounded(fields.get("checks", 0)), MAX_ATTEMPTS),
                 fields.get("late") is True,
             )
         except (ValueError, KeyError, TypeError, OverflowError):
