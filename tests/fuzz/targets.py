@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.fuzz import amazon, identifiers, ingest, mapping, signature, stored
+from tests.fuzz import amazon, identifiers, ingest, mapping, signature, stored, worker
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -16,6 +16,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "mappings": mapping.apply_mappings,
     "trigger": mapping.match_trigger,
     "message": stored.read_message,
+    "worker": worker.deliver_message,
+    "job": worker.check_job,
     "row": stored.read_row,
     "amazon": amazon.read_answer,
     "token": amazon.read_token,

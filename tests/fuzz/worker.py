@@ -1,0 +1,214 @@
+"""Targets of the worker and of `jobs`: a message of any content, beside one that is right; and a job's end."""
+
+import contextlib
+import io
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, ClassVar
+from unittest.mock import patch
+
+from audience_sync import telemetry
+from audience_sync.amazon_ads.job import JobReport, job_report
+from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.delivery.context import DeliveryContext
+from audience_sync.delivery.uploads import Limits
+from audience_sync.errors import InvalidMessage, OutcomeUnknown, RequestRejected, TransientError
+from audience_sync.member_state import MemberState, step
+from audience_sync.membership import MembershipChange, Version
+from audience_sync.messages import ChangeMessage, DeadLetter, JobMember, JobMessage
+from audience_sync.operations.job_tracking import JobContext, JobTracker
+from functions.worker import handler
+from local.amazon import records
+from local.amazon.refusals import Refusal, json_object
+from tests.fuzz.inputs import json_or_none
+from tests.model.table_model import TableModel
+
+NOW = 1_774_000_000.0  # epoch seconds
+LATER = 900.0  # seconds until a job is checked
+GOOD_AUDIENCE = 7_000_000_000_000_000_001
+GOOD_RECORD = {"externalUserId": "good_1", "action": "CREATE", "hashedPII": [{"email": "ab" * 32}], "userConsent": {}}
+GOOD = json.dumps(
+    {
+        "v": 1,
+        "audienceId": str(GOOD_AUDIENCE),
+        "connectionId": None,
+        "changes": [{"at": round(NOW * 1000), "id": "m1", "record": GOOD_RECORD}],
+    }
+)
+
+
+class Amazon:
+    """Takes what Amazon's stand-in finds right, and ends jobs as it is asked to."""
+
+    def __init__(self) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self.is_down = False  # for all audiences but the one of the right message
+        self.report = JobReport("SUCCEEDED")
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        """Take an upload."""
+        assert timeout > 0
+        if self.is_down and f'"audienceId":{GOOD_AUDIENCE},'.encode() not in upload.body():
+            raise OutcomeUnknown("no usable answer")
+        try:
+            body = json_object(upload.body())
+            records.read_upload(body)
+        except Refusal as refusal:
+            raise RequestRejected(refusal.message, status=400) from None
+        self.taken.append(body)
+        return f"job-{len(self.taken)}"
+
+    def job(self, _job_id: str) -> JobReport:
+        """Report on a job."""
+        return self.report
+
+
+class Queue:
+    """A queue in memory."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+
+    def send(
+        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
+    ) -> None:
+        """Keep messages."""
+        del deadline, attributes
+        assert delay >= 0
+        self.bodies += bodies
+
+    def postpone(self, receipts: Sequence[tuple[str, float]]) -> None:
+        """Move the visibility of messages."""
+        assert all(delay >= 0 for _, delay in receipts)
+
+
+class _OpenGate:
+    def check(self, target: Target) -> None:
+        """Stop nothing."""
+
+
+class _Context:
+    aws_request_id: ClassVar[str] = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return a minute."""
+        return 60_000
+
+
+def deliver_message(data: bytes) -> None:
+    """Input: the body of a message of the change queue.
+
+    Whether Amazon answers or not, the worker ends without an error, and delivers the right message, too. What Amazon
+    refuses is parked. Each dead letter can be read, as far as its message could, and so can each job message, whose end
+    leads to no error.
+    """
+    try:
+        body = data.decode()
+    except UnicodeDecodeError:
+        return
+    amazon, changes, jobs, dead_letters = Amazon(), Queue(), Queue(), Queue()
+    clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
+    client: Any = TableModel()
+    table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
+    context = DeliveryContext(changes, dead_letters, jobs, table, Limits(), clock, _OpenGate())
+    for is_down in (True, False):
+        amazon.is_down = is_down
+        answer = _work([body, GOOD, *changes.bodies], amazon, context)
+        assert {"itemIdentifier": "1"} not in answer["batchItemFailures"], "a right message is held back"
+    delivered = [upload for upload in amazon.taken if upload["audienceId"] == GOOD_AUDIENCE]
+    assert len(delivered) == 2, "a right message was not delivered"
+    for each in dead_letters.bodies:
+        with contextlib.suppress(InvalidMessage):
+            DeadLetter.from_body(each)
+            continue
+        assert each == body, "a dead letter that cannot be read"
+    later = clock._replace(now=lambda: NOW + LATER)
+    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, later, in_time=LATER + 120))
+    for each in list(jobs.bodies):
+        message = JobMessage.from_body(each)
+        amazon.report = JobReport("FAILED")
+        tracker.check(message, deadline=180.0)
+        amazon.report = JobReport("SUCCEEDED")
+        tracker.check(message, deadline=180.0)
+
+
+def check_job(data: bytes) -> None:
+    """Input: the body of a message of the job queue, an empty line, and what Amazon answers about the job, in JSON.
+
+    A message is InvalidMessage, or its check leads to an outcome, or to TransientError; what it sends can be read.
+    """
+    body, _, answer = data.partition(b"\n\n")
+    try:
+        message = JobMessage.from_body(body.decode("utf-8", "replace"))
+    except InvalidMessage:
+        return
+    amazon, changes, jobs, dead_letters = Amazon(), Queue(), Queue(), Queue()
+    clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
+    client: Any = TableModel()
+    table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
+    table.write([_member(message, each) for each in {each.member: each for each in message.members}.values()])
+    parsed = json_or_none(answer)
+    amazon.report = job_report(parsed if isinstance(parsed, dict) else {})
+    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, clock, in_time=LATER + 120))
+    with contextlib.suppress(TransientError):
+        tracker.check(message, deadline=180.0)
+    for each in jobs.bodies:
+        JobMessage.from_body(each)
+    for each in changes.bodies:
+        ChangeMessage.from_body(each)
+    for each in dead_letters.bodies:
+        DeadLetter.from_body(each)
+
+
+def _member(message: JobMessage, each: JobMember) -> MemberState:
+    """Return the state of a member who has entered with one identity, or has left with it, as the job says."""
+    version = Version.from_text(each.version)
+    record = GOOD_RECORD | {"externalUserId": each.member, "action": "CREATE"}
+    enter = MembershipChange(message.audience_id, None, version.at - 1, "m0", record)
+    leave = MembershipChange(
+        message.audience_id, None, version.at, version.message_id, record | {"action": "DELETE"}, each.erases
+    )
+    return step(None, [leave if each.removes else enter], now=round(NOW), effective_after=1020).state
+
+
+def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> dict[str, Any]:
+    """Invoke the handler with messages."""
+    wrap = SimpleNamespace(wrap=lambda _: amazon)
+    settings = SimpleNamespace(hosts=SimpleNamespace(api="https://amazon.example"))
+    parts: Any = SimpleNamespace(
+        settings=settings,
+        queue=context.queue,
+        context=context,
+        circuit_breakers=wrap,
+        budget=wrap,
+        tokens=SimpleNamespace(),
+    )
+    event = {
+        "Records": [
+            {
+                "messageId": str(number),
+                "receiptHandle": f"receipt-{number}",
+                "body": each,
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": str(round(NOW * 1000))},
+            }
+            for number, each in enumerate(bodies)
+        ]
+    }
+    printed = io.StringIO()
+    with (
+        patch.object(handler, "dependencies", lambda: parts),
+        patch.object(handler, "CLOCK", context.clock),
+        patch.object(time, "time_ns", lambda: round(NOW * 1e9)),
+        patch.object(telemetry.logger.registered_handler, "stream", printed),
+        contextlib.redirect_stdout(printed),
+        warnings.catch_warnings(action="ignore", category=UserWarning),  # of Powertools, about the age of a metric
+    ):
+        answer = handler.lambda_handler(event, _Context())
+    assert all(json_or_none(line.encode()) for line in printed.getvalue().splitlines())
+    return answer
