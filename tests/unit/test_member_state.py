@@ -69,6 +69,14 @@ def test_an_exit_removes_everything_that_the_member_entered_with() -> None:
     assert sent(take(state, leave(3))) == [("DELETE", ["a", "b"])]
 
 
+def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> None:
+    digests = {"email": "a", "phone": "b"}
+    first, again = enter(1), enter(2)
+    first.record["hashedPII"], again.record["hashedPII"] = [digests], [dict(reversed(digests.items()))]
+    state = take(take(None, first).state, again).state
+    assert [(each.at, each.digests) for each in state.identities] == [(2, digests)]
+
+
 def test_an_exit_of_a_stranger_without_identifiers_is_superseded_and_remembered() -> None:
     left = take(None, leave(2))
     assert (left.is_superseded, left.sends, left.writes) == (True, False, True)

@@ -83,6 +83,17 @@ def test_upper_case_digits_verify() -> None:
     assert is_signed(EVENT.encode(), signed(EVENT).upper(), [SECRET])
 
 
+@pytest.mark.parametrize(("members", "expected"), [(1_000, True), (1_001, False)])
+def test_extras_are_searched_for_behind_an_event_of_1_000_members_at_most(members: int, expected: bool) -> None:
+    event = "{" + ",".join(f'"m{number}":1' for number in range(members - 1)) + "}"
+    assert is_signed((event[:-1] + ',"extra":1}').encode(), signed(event), [SECRET]) is expected
+
+
+def test_as_many_trailing_members_as_extras_may_have_are_cut_off() -> None:
+    many = "".join(f',"extra{number}":1' for number in range(16))
+    assert is_signed((EVENT[:-1] + many + "}").encode(), signed(EVENT), [SECRET])
+
+
 def test_more_trailing_members_than_extras_have_are_not_cut_off() -> None:
     many = "".join(f',"extra{number}":1' for number in range(17))
     assert not is_signed((EVENT[:-1] + many + "}").encode(), signed(EVENT), [SECRET])
