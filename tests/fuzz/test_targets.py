@@ -23,7 +23,7 @@ def test_new_inputs_break_nothing(target: str) -> None:
 
 
 def _let_everyone_in(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(credentials.Keyring, "_matches", lambda *_: True)
+    patch.setattr(credentials, "_matching", lambda *_: "eventKey")
 
 
 def _repeat_the_member_id(patch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def _take_any_member_for_an_extra(patch: pytest.MonkeyPatch) -> None:
 
 
 def _strip_more_each_time(patch: pytest.MonkeyPatch) -> None:
-    patch.setitem(normalize._RULES, "city", lambda text, _: text[:-1])
+    patch.setitem(normalize._NAMES_AND_RULES, "city", ("city", lambda text, _: text[:-1]))
 
 
 def _trust_rows(patch: pytest.MonkeyPatch) -> None:

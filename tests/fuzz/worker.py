@@ -20,7 +20,7 @@ from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import InvalidMessage, OutcomeUnknown, RequestRejected, TransientError
 from audience_sync.member_state import MemberState, step
-from audience_sync.membership import MembershipChange, Version
+from audience_sync.membership import Audience, MembershipChange, Version
 from audience_sync.messages import ChangeMessage, DeadLetter, JobMember, JobMessage
 from audience_sync.operations.job_tracking import JobContext, JobTracker
 from functions.worker import handler
@@ -116,7 +116,9 @@ def deliver_message(data: bytes) -> None:
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
     client: Any = TableModel()
     table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
-    context = DeliveryContext(changes, dead_letters, jobs, table, Limits(), clock, _OpenGate())
+    context = DeliveryContext(
+        changes, dead_letters, jobs, table, lambda: [Audience(str(GOOD_AUDIENCE))], Limits(), clock, _OpenGate()
+    )
     for is_down in (True, False):
         amazon.is_down = is_down
         answer = _work([body, GOOD, *changes.bodies], amazon, context)

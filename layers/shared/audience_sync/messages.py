@@ -323,11 +323,12 @@ def _envelope(body: str) -> dict[str, Any]:
     return parsed
 
 
-def _is_target(audience_id: Any) -> TypeGuard[str]:
-    if not isinstance(audience_id, str):
-        return False
-    is_id = len(audience_id) <= 20 and audience_id.isascii() and audience_id.isdigit()
-    return is_id or audience_id == EVERY_AUDIENCE
+def _is_target(value: Any) -> TypeGuard[str]:
+    return value == EVERY_AUDIENCE or _is_id(value)
+
+
+def _is_id(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit()
 
 
 def _bounded(value: Any) -> int:
