@@ -470,6 +470,12 @@ def test_a_bad_event_does_not_affect_the_others() -> None:
     assert [rejection.index for rejection in result.rejections] == [1, 2]
 
 
+@pytest.mark.parametrize("document", ["{", "[" * 200_000], ids=["not JSON", "nested too deep"])
+def test_stored_mappings_that_cannot_be_read_are_named(document: str) -> None:
+    with pytest.raises(InvalidMapping, match="apply them again"):
+        compiled(document)
+
+
 COSTLY_FIELDS = {
     "external_user_id": {"@path": "$.userId"},
     "email": {"@path": "$.properties.email"},
