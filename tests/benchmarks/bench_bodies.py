@@ -2,7 +2,8 @@
 
 Run: .venv/bin/python tests/benchmarks/bench_bodies.py [part of a name ...]
 
-Each body is read in a process of its own, after the check of a wrong signature. One core; nothing may take 2 seconds.
+Each body is read in a process of its own, after the check of a wrong signature. One core. With Segment's own mapping
+nothing may take 2 seconds. Where several mappings apply to every event, the time is the product of both.
 """
 
 import json
