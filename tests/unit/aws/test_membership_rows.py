@@ -114,8 +114,9 @@ DIGEST = bytes(range(32))
 )
 def test_a_row_that_cannot_be_read_is_named_and_its_member_waits(member: bytes) -> None:
     row = row_of(state(), SHARDING.key_of(("2", "m1")), 1) | {"member": {"B": member}}
-    with pytest.raises(Unavailable, match="a row of the membership table cannot be read"):
+    with pytest.raises(Unavailable, match="a row of the membership table cannot be read") as unreadable:
         state_from_row(row)
+    assert unreadable.value.reason == "row_unreadable", "logs have the reason only"
 
 
 @pytest.mark.parametrize("attribute", ["version", "revision", "entered", "member"])

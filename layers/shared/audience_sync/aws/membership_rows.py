@@ -101,7 +101,9 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         state = None
     if state is None or not _is_sound(state):
-        raise Unavailable("a row of the membership table cannot be read; restore it or delete it")
+        raise Unavailable(
+            "a row of the membership table cannot be read; restore it or delete it", reason="row_unreadable"
+        )
     return state
 
 
