@@ -1,5 +1,6 @@
 """The changes and rejections of a request body: every example of what Segment sends, and invalid ones."""
 
+import gc
 import hashlib
 import json
 import sys
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.errors import InvalidMapping, InvalidRequest, TooLarge
+from audience_sync.errors import InvalidMapping, InvalidRequest, RejectedEvent, TooLarge
 from audience_sync.intake import IntakeResult, changes_from, compiled
 from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync.translation import Policy
@@ -380,6 +381,32 @@ def test_a_deletion_notice_reaches_every_member_that_a_mapping_has_added(
         now=NOW,
     )
     assert outcomes(result) == [f"DELETE {member}" for member in members]
+
+
+def test_rejected_events_leave_nothing_to_the_garbage_collector() -> None:
+    events = [entered(userId="not an id"), entered(timestamp="no time"), {"type": "delete", "userId": "not an id"}]
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(read(events).rejections) == 3
+        assert [each for each in gc.get_objects() if isinstance(each, RejectedEvent)] == []
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("user_id", ["u1", "not an id"])
+def test_mappings_apply_twenty_five_thousand_times_to_the_events_of_a_request_and_no_more_often(user_id: str) -> None:
+    document = [{"name": str(number), "trigger": 'type = "track"', "fields": MEMBER} for number in range(50)]
+    mappings = compiled(json.dumps(document))
+
+    def send(events: int) -> IntakeResult:
+        body = json.dumps([entered(userId=user_id)] * events).encode()
+        return changes_from(body, mappings=mappings, audiences=FakeAudienceTable(LAPSED), now=NOW)
+
+    result = send(500)
+    assert (result.accepted, len(result.rejections)) == ((500, 0) if user_id == "u1" else (0, 500))
+    with pytest.raises(TooLarge, match="over 25000 times"):
+        send(502)
 
 
 def test_ten_thousand_deletion_notices_in_one_request_are_as_many_changes() -> None:

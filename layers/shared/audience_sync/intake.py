@@ -36,7 +36,8 @@ from audience_sync.translation import AudienceLookup, Policy, Translator
 
 MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope
 MAX_EVENTS = 10_000  # in one request; Segment sends 1,000, at most 4,000
-MAX_CHANGES = 50_000  # in one request; where several mappings apply, an event makes one for each
+MAX_APPLIED = 25_000  # times that a mapping applies to an event of one request: about two seconds of processor
+MAX_CHANGES = 50_000  # in one request; a deletion notice makes one for each member id that the mappings find
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def changes_from(
     Raises:
         TransientError: there is no time left for the rest.
         InvalidRequest: not UTF-8, not JSON, not an event or an array of them, or an empty array.
-        TooLarge: more than MAX_BODY bytes or MAX_EVENTS events.
+        TooLarge: more than MAX_BODY bytes, MAX_EVENTS events, MAX_APPLIED or MAX_CHANGES.
     """
     translator = Translator(mappings, audiences, now, policy or Policy())
     result = IntakeResult(now)
@@ -100,6 +101,8 @@ def changes_from(
     for index, element in enumerate(_elements(body)):
         if not has_time():
             raise OutOfTime("not enough time for every event", retry_after=None)
+        if translator.applied > MAX_APPLIED:
+            raise TooLarge(f"mappings apply over {MAX_APPLIED} times to the events; lower the batch size in Segment")
         try:
             found = translator.changes(element)
         except RejectedEvent as rejected:

@@ -46,6 +46,7 @@ class Translator:
         self._audiences = audiences
         self._now = now
         self._policy = policy
+        self.applied = 0  # how often a mapping has applied to an event so far
 
     def changes(self, element: Any) -> list[MembershipChange]:
         """Return the changes that one event states; none where it concerns no audience of ours.
@@ -61,19 +62,21 @@ class Translator:
         if call.kind is Kind.ERASE:
             return self._erasure(call, element, budget)
         found: list[MembershipChange] = []
-        rejected: RejectedEvent | None = None
+        # As text: an error that a frame holds whose traceback it carries is left to the garbage collector.
+        rejection: tuple[str, str] | None = None
         for mapping in self._mappings:
             if not mapping.applies_to(element, budget):
                 continue
             if call.rejection:
-                raise call.rejection
+                raise RejectedEvent(*call.rejection)
+            self.applied += 1
             fields = mapping.fields_of(element, budget)  # a used-up budget rejects the event, whatever was found
             try:
                 found.append(self._change(call, fields))
             except RejectedEvent as error:
-                rejected = rejected or error
-        if rejected and not found:
-            raise rejected
+                rejection = rejection or (error.reason, error.detail)
+        if rejection and not found:
+            raise RejectedEvent(*rejection)
         return found
 
     def _change(self, call: AudienceCall, fields: Mapping[str, Any]) -> MembershipChange:
@@ -145,14 +148,14 @@ class Translator:
         """
         values = [mapping.member_of(event, budget) for mapping in self._mappings]
         members: dict[str, None] = {}
-        rejected: RejectedEvent | None = None
+        rejection: tuple[str, str] | None = None
         for value in values or [event.get("userId")]:
             try:
                 members[external_user_id(_scalar(value))] = None
             except RejectedEvent as error:
-                rejected = error
-        if rejected and not members:
-            raise rejected
+                rejection = (error.reason, error.detail)
+        if rejection and not members:
+            raise RejectedEvent(*rejection)
         return [erasing_exit(member, call.at, call.message_id) for member in members]
 
 

@@ -97,7 +97,7 @@ class AudienceCall:
     message_id: str = ""  # safe to log and to store
     computation_key: str | None = None  # Segment's key of the audience, where the event names one
     country: Any = field(default=None, repr=False)  # as the audience's settings name it, unchecked
-    rejection: RejectedEvent | None = None  # why the event states no valid change, if a mapping's trigger holds
+    rejection: tuple[str, str] | None = None  # reason and detail, where it states no valid change if a trigger holds
 
 
 def read(element: Any, now: int) -> AudienceCall:
@@ -122,7 +122,7 @@ def read(element: Any, now: int) -> AudienceCall:
     try:
         kind, at = _membership(event), _occurred_at(event, now)
     except RejectedEvent as rejection:
-        return AudienceCall(Kind.ENTER, 0, message_id, rejection=rejection)
+        return AudienceCall(Kind.ENTER, 0, message_id, rejection=(rejection.reason, rejection.detail))
     key = key if isinstance(key, str) and key else None
     return AudienceCall(kind, at, message_id, key, _settings(event).get("countryCode"))
 
