@@ -252,8 +252,8 @@ _ALL = [
     Bug(
         "insert a row without a look at the deletion notices",
         _MEMBERS,
-        "pending = pending | with_notices(table, without_row)",
-        "pending = pending | without_row",
+        "counting = with_notices(table, new)",
+        "counting = new",
         NOTICES + "test_an_older_enter_that_arrives_later_loses_although_nothing_was_known_of_the_person",
     ),
     Bug(

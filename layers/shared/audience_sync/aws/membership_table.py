@@ -62,7 +62,20 @@ class MembershipTable:
 
     def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
         """Read the states of members, consistently. Members without a row are left out. Raises Unavailable."""
-        return {member_of(row): state_from_row(row) for row in self._rows(list(dict.fromkeys(members)), None)}
+        return {member_of(row): state_from_row(row) for row in self._whole_rows(members)}
+
+    def read_each(self, members: Iterable[Member]) -> dict[Member, MemberState | Unavailable]:
+        """As `read`, with an error in place of the state where one row cannot be read. Raises Unavailable."""
+        found: dict[Member, MemberState | Unavailable] = {}
+        for row in self._whole_rows(members):
+            try:
+                found[member_of(row)] = state_from_row(row)
+            except Unavailable as error:
+                found[member_of(row)] = error
+        return found
+
+    def _whole_rows(self, members: Iterable[Member]) -> list[dict[str, Any]]:
+        return self._rows(list(dict.fromkeys(members)), None)
 
     def versions(self, members: Iterable[Member]) -> dict[Member, str]:
         """Read back the versions of members, consistently. Members without a row are left out. Raises Unavailable."""

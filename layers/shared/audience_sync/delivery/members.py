@@ -16,7 +16,7 @@ from audience_sync.delivery.context import DeliveryContext, ParsedMessage
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
 from audience_sync.delivery.job_members import member_of_change, member_of_state
 from audience_sync.delivery.uploads import Accepted, Deferred, Job, Outcome, Track, Uploads
-from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, PermanentError, TransientError
+from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, PermanentError, TransientError, Unavailable
 from audience_sync.member_state import MemberState, Step, step, touched
 from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange, Version, coalesce
 from audience_sync.messages import DeadLetter, DeliveryHistory, Failure, JobMember, job_messages, pack
@@ -165,11 +165,7 @@ class MemberDelivery:
         attempted: set[Member],
     ) -> tuple[list[_Delivery], list[Member]]:
         """Bring changes into the table. Returns what is to be sent, and the members whose rows changed meanwhile."""
-        states = table.read(pending)
-        without_row = {member: changes for member, changes in pending.items() if member not in states}
-        pending = pending | with_notices(table, without_row)
-        moot = [member for member, changes in pending.items() if not changes]
-        self._outcomes.update((member, ChangeOutcome.SUPERSEDED) for member in moot)
+        states, pending = self._read(table, pending)
         limits, now = self._context.limits, int(self._context.clock.now())
         steps = {
             member: step(
@@ -181,7 +177,6 @@ class MemberDelivery:
                 is_replay=not any((member, change.version) in self._counted for change in changes),
             )
             for member, changes in pending.items()
-            if changes
         }
         written = dict(
             zip(
@@ -206,6 +201,22 @@ class MemberDelivery:
                     delivery = _Delivery(each._replace(state=result), now, each.repeats or member in moved)
                     deliveries.append(delivery)
         return deliveries, again
+
+    def _read(
+        self, table: MembershipTable, pending: dict[Member, Sequence[MembershipChange]]
+    ) -> tuple[dict[Member, MemberState], dict[Member, Sequence[MembershipChange]]]:
+        """Read the states of members. Returns them, and the changes that still count."""
+        found = table.read_each(pending)
+        unreadable = {member: each for member, each in found.items() if isinstance(each, Unavailable)}
+        for member, error in unreadable.items():  # such a row holds back no other member
+            self._defer([member], Deferred.after(error))
+        states = {member: each for member, each in found.items() if isinstance(each, MemberState)}
+        known = {member: changes for member, changes in pending.items() if member in states}
+        new = {member: changes for member, changes in pending.items() if member not in found}
+        counting = with_notices(table, new)
+        moot = [member for member, changes in counting.items() if not changes]
+        self._outcomes.update((member, ChangeOutcome.SUPERSEDED) for member in moot)
+        return states, known | {member: changes for member, changes in counting.items() if changes}
 
     def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> tuple[list[_Delivery], Deferred | None]:
         """Send the records of members, the first one of each, then the second. Returns whose records all went out."""
