@@ -97,7 +97,7 @@ def test_a_member_whose_ttl_is_about_to_expire_is_sent_again_and_not_counted_aga
     assert (actions_sent(listed, "cust_1"), actions_sent(listed, "cust_2")) == (["CREATE", "CREATE"], ["CREATE"])
     assert "ChangesDelivered" not in printed()
     found = row(listed, "cust_1")
-    assert int(found["entered"]["N"]) == pytest.approx(time.time(), abs=30)
+    assert int(found["entered"]["N"]) == pytest.approx(time.time(), abs=600)
     assert int(found["expiresAt"]["N"]) == int(found["entered"]["N"]) + KEEP_ACTIVE
 
     assert renew(listed) == {"renewed": 0, "reason": None}

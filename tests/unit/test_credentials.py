@@ -87,6 +87,8 @@ def test_a_valid_credential_authenticates_and_its_entry_is_named(
         pytest.param({"authorization": f"Bearer {AUDIENCE_KEY}"}, id="an audience key"),
         pytest.param({"authorization": f"Bearer {SIGNING}"}, id="a signing secret"),
         pytest.param({"authorization": "Basic ***"}, id="Basic that is not base64"),
+        pytest.param({"authorization": basic(EVENT_KEY) + "!"}, id="Basic with more than base64"),
+        pytest.param({"authorization": basic(f"more:{EVENT_KEY}")}, id="Basic with a colon before the key"),
         pytest.param({"authorization": "Bearer schlüssel-😀"}, id="not ASCII"),
         pytest.param({"authorization": "Bearer \ud800"}, id="a lone surrogate"),
         pytest.param({"x-api-key": "k" * 1_000_000}, id="very long"),
@@ -204,7 +206,7 @@ def test_an_audience_key_authenticates_for_audiences(headers: dict[str, str], qu
         Keyring.from_json(STORED | {"audienceKey": "another-audience-key-9"}).authenticate_audiences(headers, query)
 
 
-@pytest.mark.parametrize("query", [{}, {"key": ""}, {"key": EVENT_KEY}])
+@pytest.mark.parametrize("query", [{}, {"key": ""}, {"key": EVENT_KEY}, {"key": "half a character \ud800"}])
 def test_nothing_else_authenticates_for_audiences(query: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
         Keyring.from_json(STORED).authenticate_audiences({"x-signature": sign(BODY, SIGNING)}, query)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.record import (
     Target,
+    Upload,
     amazon_id,
     audience_record,
     cut_uploads,
@@ -62,6 +63,9 @@ def test_a_member_id_outside_amazons_pattern_is_refused_without_repeating_it(val
     [
         pytest.param("413642381039213536", "413642381039213536", id="a text"),
         pytest.param(413642381039213536, "413642381039213536", id="a number"),
+        pytest.param(" 41\n", "41", id="white space around it"),
+        pytest.param("007", "7", id="zeros before it"),
+        pytest.param("1", "1", id="the smallest"),
         pytest.param(str(2**64 - 1), "18446744073709551615", id="the largest"),
         pytest.param(str(2**64), None, id="too large"),
         pytest.param("0", None, id="zero"),
@@ -89,6 +93,22 @@ def test_an_upload_has_exactly_these_bytes() -> None:
         b'{"audienceId":413642381039213536,"records":[{"externalUserId":"cust_1","countryCode":"US",'
         b'"action":"CREATE","hashedPII":[{"email":"ab"}],"userConsent":{"consent":{"tcf":"x"}}}]}'
     )
+
+
+def test_an_empty_consent_is_left_out_and_nothing_else_that_is_empty() -> None:
+    record = audience_record("m", "DELETE", [], None, {})
+    assert encode_record(record) == b'{"externalUserId":"m","action":"DELETE","hashedPII":[]}'
+
+
+def test_letters_beyond_ascii_are_sent_in_utf_8() -> None:
+    record = audience_record("m", "CREATE", [{"email": "ab"}], None, {"consent": {"gpp": "é"}})
+    assert '"gpp":"é"'.encode() in encode_record(record)
+
+
+def test_an_upload_is_halved_in_the_middle_and_keeps_its_target_and_order() -> None:
+    target = Target("1", "c-1", ("DSP",))
+    first, second = Upload(target, (b"1", b"2", b"3")).halves()
+    assert (first, second) == (Upload(target, (b"1",)), Upload(target, (b"2", b"3")))
 
 
 def test_a_connection_is_named_with_every_upload() -> None:

@@ -27,7 +27,7 @@ def test_a_member_who_is_in_is_shown_with_what_was_sent(deployment: Deployment, 
     shown = printed()
     assert (shown["action"], shown["at"], shown["messageId"]) == ("CREATE", 1_000, "message-m1")
     assert (shown["active"], shown["toRemove"]) == ([{"email": "0" * 64}], [])
-    assert abs(shown["lastSentAt"] / 1000 - time.time()) < 60
+    assert abs(shown["lastSentAt"] / 1000 - time.time()) < 600
     assert (shown["erase"], shown["lateJobs"], shown["parked"]) == (False, [], [])
 
 
