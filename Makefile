@@ -3,10 +3,10 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.13 python3.14 python3.12 python3; do "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && command -v "$$p" && break; done)
 BIN := .venv/bin
 SETUP := .venv/.ready
-LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime requirements/audit
+LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime requirements/audit requirements/mutation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz check audit lock validate build invoke rehearse deploy
+.PHONY: help setup demo test soak fuzz mutate check audit lock validate build invoke rehearse deploy
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*##/\1\t/p' $(MAKEFILE_LIST) | column -ts $$'\t'
@@ -32,6 +32,9 @@ soak: $(SETUP)  ## the real handlers on one simulated clock, with faults at any 
 
 fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS=60; docs/fuzzing.md lists the targets)
 	$(BIN)/python -m tests.fuzz --target $(or $(TARGET),events) --seconds $(or $(SECONDS),60) $(ARGS)
+
+mutate: $(SETUP)  ## mutation tests of what has changed since BASE, by default origin/main (MODULES="delivery/*" for modules, ALL=1 for the whole core; MINUTES=60)
+	scripts/mutate.sh --minutes $(or $(MINUTES),60) $(if $(ALL),--all,$(if $(MODULES),--modules "$(MODULES)",$(if $(BASE),--base $(BASE))))
 
 check: $(SETUP)  ## lint, format, types, import rules, known vulnerabilities
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && scripts/audit.sh

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Build the environment of one tool under .tools/ from its lock, and print its folder.
-#   scripts/tool.sh sam|ministack|checkov|audit
-# One environment each: the first three pin different versions of botocore. Wheels only, so that no package's code runs
-# while it is installed.
+#   scripts/tool.sh sam|ministack|checkov|audit|mutation
+# One environment each: the first three pin different versions of botocore, mutmut brings a user interface. Wheels only,
+# so that no package's code runs while it is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 name=${1:?name a tool: $(basename -a requirements/*.txt | sed 's/\.txt$//' | grep -vE '^(dev|setup|runtime)$' | xargs)}

@@ -1,0 +1,81 @@
+"""Which modules and functions are mutated, and with which tests."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "layers/shared/audience_sync"
+UNIT = "tests/unit"
+
+# The quick tests of each part of the core, by pattern. mutmut runs those of them that reach the function.
+TESTS = {
+    "delivery/*": f"{UNIT}/delivery {UNIT}/operations/test_job_tracking.py",
+    "delivery/circuit_*.py": "tests/contract/test_circuit_breaker.py",
+    "operations/audit.py": f"{UNIT}/operations/test_audit.py",
+    "operations/job_*.py": f"{UNIT}/operations/test_job_tracking.py",
+    "operations/renewal.py": f"{UNIT}/operations/test_renewal.py",
+    "aws/membership_rows.py": f"{UNIT}/aws/test_membership_rows.py",
+    "aws/membership_table.py": f"{UNIT}/aws/test_membership_table.py",
+    "aws/sqs.py": f"{UNIT}/aws/test_sqs.py",
+    "amazon_ads/normal*": f"{UNIT}/amazon_ads",
+    "amazon_ads/record.py": f"{UNIT}/amazon_ads/test_record.py",
+    "amazon_ads/consent.py": f"{UNIT}/amazon_ads/test_consent.py",
+    "amazon_ads/countries.py": f"{UNIT}/amazon_ads/test_consent.py {UNIT}/test_intake.py",
+    "amazon_ads/job.py": f"{UNIT}/amazon_ads/test_job.py",
+    "amazon_ads/exchange.py": "tests/contract/test_amazon_client.py",
+    "amazon_ads/transport.py": "tests/contract/test_transport.py tests/contract/test_amazon_client.py",
+    "segment/*": f"{UNIT}/segment {UNIT}/test_intake.py",
+    "member_state.py": f"{UNIT}/test_member_state.py {UNIT}/operations/test_job_tracking.py",
+    "membership.py": f"{UNIT}/test_membership.py",
+    "messages.py": f"{UNIT}/test_messages.py {UNIT}/test_membership.py",
+    "translation.py": f"{UNIT}/test_intake.py",
+    "intake.py": f"{UNIT}/test_intake.py",
+    "credentials.py": f"{UNIT}/test_credentials.py",
+    "json_input.py": f"{UNIT}/test_intake.py",
+}
+
+
+def core() -> list[str]:
+    """Return the paths of the core's modules within the package."""
+    paths = (path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py")))
+    return [path for path in paths if any(fnmatch(path, pattern) for pattern in TESTS)]
+
+
+def quick_tests(modules: list[str]) -> list[str]:
+    """Return the files and folders of the tests that judge these modules."""
+    patterns = [pattern for pattern in TESTS if any(fnmatch(path, pattern) for path in modules)]
+    return sorted({test for pattern in patterns for test in TESTS[pattern].split()})
+
+
+def default_base() -> str:
+    """Return origin/main, HEAD~1 where there is none."""
+    known = subprocess.run(
+        ["git", "rev-parse", "--verify", "--quiet", "origin/main"], cwd=ROOT, stdout=subprocess.PIPE, check=False
+    )
+    return "HEAD~1" if known.returncode else "origin/main"
+
+
+def changed_functions(path: str, base: str) -> set[str]:
+    """Return mutmut's names of the functions of a module with lines that have changed since a commit."""
+    command = ["git", "diff", "--unified=0", base, "--", str(PACKAGE / path)]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    changed: set[int] = set()
+    for found in re.finditer(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", shown, re.MULTILINE):
+        start, count = int(found[1]), int(found[2] or 1)
+        changed.update(range(start, start + max(count, 1)))
+    return {name for name, lines in functions((PACKAGE / path).read_text()) if changed.intersection(lines)}
+
+
+def functions(source: str) -> Iterator[tuple[str, range]]:
+    """Yield the functions and methods of a module, by mutmut's names, with their lines."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef):
+            yield f"x_{node.name}", range(node.lineno, (node.end_lineno or 0) + 1)
+        elif isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef):
+                    yield f"xǁ{node.name}ǁ{inner.name}", range(inner.lineno, (inner.end_lineno or 0) + 1)
