@@ -14,7 +14,7 @@ from tests.mutation.run import Mutant
 ENOUGH = 0.95  # of the mutants of a module that change something
 EQUIVALENTS = ROOT / "tests/mutation/equivalents.txt"
 COUNTED = ("killed", "survived", "untested", "untried", "equivalent", "wording")
-_PROSE = r'f?"[^"]* [^"]*"'  # a text with a space in it is for people
+_TEXT = re.compile(r'f?"[^"]*"')
 
 
 def report(console: Console, mutants: Sequence[Mutant], has_ended: bool) -> int:
@@ -54,9 +54,13 @@ def outcome_of(mutant: Mutant, change: tuple[str, str], known: set[tuple[str, ..
         return "equivalent"
     # A text for people, the assertion that two sequences are equally long, or another spelling of a codec.
     before, after = (re.sub(r", (strict=\w+)?\)", ")", line).replace('"UTF-8"', '"utf-8"') for line in change)
-    same_text = re.sub(_PROSE, "TEXT", before)
-    is_wording = same_text in (re.sub(_PROSE, "TEXT", after), re.sub(r"\bNone\b", "TEXT", after))
+    is_wording = _without_prose(before) in (_without_prose(after), re.sub(r"\bNone\b", "PROSE", after))
     return "wording" if is_wording else mutant.outcome
+
+
+def _without_prose(line: str) -> str:
+    """Replace what is for people: texts with a space in them."""
+    return _TEXT.sub(lambda found: "PROSE" if " " in found[0] else found[0], line)
 
 
 def _equivalents() -> set[tuple[str, ...]]:

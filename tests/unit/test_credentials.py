@@ -206,6 +206,41 @@ def test_an_audience_key_authenticates_for_audiences(headers: dict[str, str], qu
         Keyring.from_json(STORED | {"audienceKey": "another-audience-key-9"}).authenticate_audiences(headers, query)
 
 
+def test_an_empty_entry_counts_as_absent_and_not_as_a_fault_of_our_own() -> None:
+    keyring = Keyring.from_json({"eventKey": EVENT_KEY, "signingSecret": ""})
+    with pytest.raises(Unauthorized):
+        keyring.authenticate_events({"x-signature": "0" * 40}, BODY, accept_first_event=False)
+
+
+def test_the_previous_audience_key_authenticates_for_audiences_too() -> None:
+    stored = STORED | {"previousAudienceKey": "audience-key-previous-06"}
+    Keyring.from_json(stored).authenticate_audiences({"x-api-key": "audience-key-previous-06"}, {})
+
+
+@pytest.mark.parametrize(
+    ("secret", "is_strong"),
+    [
+        pytest.param("abcdefghijklmnop", True, id="16 characters"),
+        pytest.param("abcdefghijklmno", False, id="15 characters"),
+        pytest.param("abcd" * 10, True, id="four different ones"),
+        pytest.param("abc" * 10, False, id="three different ones"),
+    ],
+)
+def test_a_secret_has_16_characters_and_four_different_ones_at_least(secret: str, is_strong: bool) -> None:
+    keyring = Keyring.from_json({"audienceKey": secret})
+    if is_strong:
+        keyring.authenticate_audiences({"x-api-key": secret}, {})
+    else:
+        with pytest.raises(Unavailable):
+            keyring.authenticate_audiences({"x-api-key": secret}, {})
+
+
+def test_half_a_character_in_a_stored_key_or_in_a_header_is_read_all_the_same() -> None:
+    keyring = Keyring.from_json({"audienceKey": "half a character \ud800"})
+    with pytest.raises(Unauthorized):
+        keyring.authenticate_audiences({"x-api-key": "half another \ud800"}, {})
+
+
 @pytest.mark.parametrize("query", [{}, {"key": ""}, {"key": EVENT_KEY}, {"key": "half a character \ud800"}])
 def test_nothing_else_authenticates_for_audiences(query: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):

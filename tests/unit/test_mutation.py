@@ -27,6 +27,8 @@ def test_functions_and_methods_are_found_by_their_lines() -> None:
         pytest.param("return a < b", "return a <= b", "survived", id="a bound"),
         pytest.param('raise Full("no room left")', 'raise Full("XXno room leftXX")', "wording", id="another text"),
         pytest.param('raise Full("no room left")', "raise Full(None)", "wording", id="no text"),
+        pytest.param('"full", "no room left"', '"full", None', "wording", id="no text behind a name"),
+        pytest.param('"full", "no room left"', 'None, "no room left"', "survived", id="no name before a text"),
         pytest.param('raise Full("full", 1)', 'raise Full("full", None)', "survived", id="another argument"),
         pytest.param('fields["at"]', 'fields["XXatXX"]', "survived", id="a name"),
         pytest.param("zip(a, b, strict=True)", "zip(a, b, strict=False)", "wording", id="an assertion of zip"),
