@@ -231,7 +231,7 @@ def test_a_secret_has_16_characters_and_four_different_ones_at_least(secret: str
     if is_strong:
         keyring.authenticate_audiences({"x-api-key": secret}, {})
     else:
-        with pytest.raises(Unavailable):
+        with pytest.raises(SecretUnusable):
             keyring.authenticate_audiences({"x-api-key": secret}, {})
 
 
