@@ -100,7 +100,7 @@ def test_an_empty_consent_is_left_out_and_nothing_else_that_is_empty() -> None:
     assert encode_record(record) == b'{"externalUserId":"m","action":"DELETE","hashedPII":[]}'
 
 
-def test_letters_beyond_ascii_are_sent_in_utf_8() -> None:
+def test_characters_beyond_ascii_are_sent_in_utf_8() -> None:
     record = audience_record("m", "CREATE", [{"email": "ab"}], None, {"consent": {"gpp": "é"}})
     assert '"gpp":"é"'.encode() in encode_record(record)
 
