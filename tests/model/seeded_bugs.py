@@ -21,6 +21,7 @@ class Bug(NamedTuple):
     detected_by: str
 
 
+_OUTCOMES = "audience_sync.delivery.outcomes"
 _NOTICES = "audience_sync.delivery.deletion_notices"
 _UPLOADS, _MEMBERS = "audience_sync.delivery.uploads", "audience_sync.delivery.members"
 _TABLE, _ROWS, _BATCH = (
@@ -43,8 +44,8 @@ _ALL = [
     ),
     Bug(
         "drop a change whose dead letter could not be stored",
-        _MEMBERS,
-        "self._defer((change.member for change, _ in refused), Deferred.after(failure))",
+        _OUTCOMES,
+        "self.defer(members, Deferred.after(failure))",
         "del failure",
         DELIVERY + "test_changes_that_cannot_be_parked_stay_in_the_queue",
     ),
@@ -195,7 +196,7 @@ _ALL = [
     Bug(
         "drop a superseded change that was attempted before",
         _MEMBERS,
-        "attempted_before=self._source[member].attempts > 1 or member in attempted",
+        "attempted_before=self._outcomes.was_tried(member) or member in attempted",
         "attempted_before=member in attempted",
         MEMBERS_TEST + "test_after_an_enter_that_amazon_applies_late_the_exit_is_sent_again",
     ),
@@ -285,7 +286,7 @@ _ALL = [
         "pass  # all of it",
         DELIVERY + "test_changes_of_a_deferred_message_are_not_counted_yet",
     ),
-    Bug("count replays", _MEMBERS, " and not each.message.history.is_replay", "", MODEL),
+    Bug("count replays", _OUTCOMES, " and not each.message.history.is_replay", "", MODEL),
     # Renewal
     Bug(
         "renew with new changes instead of replays",

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from audience_sync.delivery.backoff import FIRST_DELAY, aligned_delay, backoff
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
-from audience_sync.delivery.members import ChangeOutcome, MemberDelivery
+from audience_sync.delivery.members import MemberDelivery
+from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
 from audience_sync.delivery.uploads import Deferred, Uploader, Uploads, UploadStats
 from audience_sync.errors import CircuitHalfOpen, InvalidMessage, OutOfTime, TransientError
 from audience_sync.membership import Member
@@ -106,16 +107,17 @@ class Delivery:
         parsed = [(message, self._parse(message, report, deadline)) for message in messages]
         readable = [(message, each) for message, each in parsed if each is not None]
         uploads = Uploads(self._uploader, self._context.limits, self._context.clock, deadline)
-        members = MemberDelivery(self._context, uploads, [each for _, each in readable], deadline)
+        outcomes = Outcomes(self._context, [each for _, each in readable], deadline)
+        members = MemberDelivery(self._context, uploads, outcomes, deadline)
         members.run()
         for message, each in readable:
-            if not self._settle(message, each, members.deferred, report, deadline):
+            if not self._settle(message, each, outcomes.deferred, report, deadline):
                 continue  # all of it comes back, and counts then
-            for outcome in members.outcomes_for(each):
+            for outcome in outcomes.of_message(each):
                 report.outcomes[outcome] += 1
                 report.completed[each.first_at] += 1
         report.uploads = uploads.stats
-        report.parked_reasons += members.parked
+        report.parked_reasons += outcomes.parked
         report.accepted = members.accepted
         return report
 

@@ -1,35 +1,27 @@
-"""The outcome of each member in one invocation: delivered, superseded, parked, or deferred.
+"""Delivers the members of one invocation: what is to be sent of each, and whether it still is the newest.
 
 For each member the newest change is found (among the messages, then in the membership table), sent, and checked
 against the table again: a member that has moved on meanwhile is sent once more, so that the last upload is the newest.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from itertools import batched
 
 from audience_sync.amazon_ads.record import Target
 from audience_sync.aws.membership_table import MembershipTable
-from audience_sync.delivery.context import DeliveryContext, ParsedMessage
+from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
 from audience_sync.delivery.job_members import member_of_change, member_of_state
-from audience_sync.delivery.uploads import Accepted, Deferred, Job, Outcome, Track, Uploads
-from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, PermanentError, TransientError, Unavailable
+from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
+from audience_sync.delivery.uploads import Deferred, Job, Track, Uploads
+from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, TransientError, Unavailable
 from audience_sync.member_state import MemberState, Step, step, touched
-from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange, Version, coalesce
-from audience_sync.messages import DeadLetter, DeliveryHistory, Failure, JobMember, job_messages, pack
+from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange
+from audience_sync.messages import DeliveryHistory, JobMember, job_messages, pack
 
 MAX_ROUNDS = 3  # attempts at one member in one invocation, should it keep moving on
-
-
-class ChangeOutcome(StrEnum):
-    """How a change ends."""
-
-    DELIVERED = "delivered"
-    SUPERSEDED = "superseded"
-    PARKED = "parked"
 
 
 @dataclass(slots=True)
@@ -52,47 +44,34 @@ class _Delivery:
 class MemberDelivery:
     """Delivers the members of one invocation."""
 
-    def __init__(
-        self, context: DeliveryContext, uploads: Uploads, messages: Sequence[ParsedMessage], deadline: float
-    ) -> None:
-        """Take the messages and what is needed to deliver them; `deadline` in monotonic seconds."""
-        self.deferred: dict[Member, Deferred] = {}
-        self.parked: Counter[str] = Counter()  # changes, by reason
+    def __init__(self, context: DeliveryContext, uploads: Uploads, outcomes: Outcomes, deadline: float) -> None:
+        """Take what is needed to deliver the changes of `outcomes`; `deadline` in monotonic seconds."""
         self.accepted: Counter[int] = Counter()  # exits that deletion notices have led to, by epoch millisecond
         self._context = context
         self._uploads = uploads
-        self._messages = messages
+        self._outcomes = outcomes
         self._deadline = deadline
-        self._outcomes: dict[Member, ChangeOutcome] = {}
-        self._newest: dict[Member, MembershipChange] = {}
-        self._source: dict[Member, ParsedMessage] = {}  # of a member's messages, the one tried most often
-        self._counted: set[tuple[Member, Version]] = set()  # changes that are not replays
-        for each in sorted(messages, key=lambda each: each.attempts):
-            for change in each.message.changes:
-                self._source[change.member] = each
-                if not each.message.history.is_replay:
-                    self._counted.add((change.member, change.version))
 
     def run(self) -> None:
         """Deliver the newest change of every member, audience by audience, as far as time and Amazon allow."""
         by_target: dict[Target, dict[Member, list[MembershipChange]]] = {}
-        changes = coalesce(change for each in self._messages for change in each.message.changes)
-        for change in changes:
-            self._newest[change.member] = change  # the last one is the newest
-        self._deliver_notices([change for change in changes if change.audience_id == EVERY_AUDIENCE])
-        for change in changes:
-            if change.audience_id == EVERY_AUDIENCE:
+        notices: list[MembershipChange] = []
+        for change in self._outcomes.changes:
+            newest = self._outcomes.newest[change.member]
+            if newest.audience_id == EVERY_AUDIENCE:
+                notices.append(change)
                 continue
-            newest = self._newest[change.member]
             target = Target(newest.audience_id, newest.connection_id, newest.target_types)
             by_target.setdefault(target, {}).setdefault(change.member, []).append(change)
+        self._deliver_notices(notices)
         for target, members in by_target.items():
             trouble: Deferred | None = None
             for some in batched(members.values(), self._context.limits.max_records):
                 if trouble is None:
                     trouble = self._deliver(target, some)
                 if trouble is not None:
-                    self._defer((of_member[0].member for of_member in some), trouble, unless_settled=True)
+                    of_these = (of_member[0].member for of_member in some)
+                    self._outcomes.defer(of_these, trouble, unless_settled=True)
 
     def _deliver_notices(self, notices: Sequence[MembershipChange]) -> None:
         """Spread deletion notices over the audiences. It needs nothing of Amazon, and so waits for no upload."""
@@ -101,30 +80,22 @@ class MemberDelivery:
             return
         if table is None:
             unknown = NoIdentifier("OrderingGuard is off, so no identifier is known; remove the person by hand")
-            self._park(unknown.reason, [(notice, unknown) for notice in notices])
+            self._outcomes.park((notice, unknown) for notice in notices)
             return
         spreading = DeletionNotices(self._context, table, self._deadline)
         self.accepted = spreading.accepted
-        left = list(notices)
+        left = [notice.member for notice in notices]
         try:
             for some in spreading.batches(notices):
                 if not self._uploads.has_time_to_record:
                     raise OutOfTime("no time left to spread deletion notices")
-                failed = spreading.spread(some, lambda notice: self._source[notice.member].attempts > 1)
-                self._outcomes.update((notice.member, ChangeOutcome.SUPERSEDED) for notice in some)
+                failed = spreading.spread(some, lambda notice: self._outcomes.was_tried(notice.member))
+                self._outcomes.settle((notice.member for notice in some), ChangeOutcome.SUPERSEDED)
                 for member, error in failed.items():
-                    self._defer([member], Deferred.after(error))
+                    self._outcomes.defer([member], Deferred.after(error))
                 del left[: len(some)]
         except TransientError as error:
-            self._defer((notice.member for notice in left), Deferred.after(error))
-
-    def outcomes_for(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
-        """Yield the outcome of every settled change of a message. Replays were counted before."""
-        for change in each.message.changes:
-            outcome = self._outcomes.get(change.member)
-            if outcome and change.member not in self.deferred and not each.message.history.is_replay:
-                is_newest = change.version == self._newest[change.member].version
-                yield outcome if is_newest else ChangeOutcome.SUPERSEDED
+            self._outcomes.defer(left, Deferred.after(error))
 
     def _deliver(self, target: Target, members: Sequence[Sequence[MembershipChange]]) -> Deferred | None:
         """Record, send and verify members of one audience. Returns why its other members must wait, if they must."""
@@ -148,13 +119,13 @@ class MemberDelivery:
                 self._mark_unknown(self._context.members, deliveries)
                 moved = self._verify(self._context.members, sent)
             except TransientError as error:
-                self._defer(self._unverified(pending), Deferred.after(error))
+                self._outcomes.defer(self._outcomes.unverified(pending), Deferred.after(error))
                 return trouble
             attempted = {*again, *moved}
             pending = {member: changes for member, changes in pending.items() if member in attempted}
             if not pending:
                 return trouble
-        self._defer(pending, Deferred.after(MovedOn("the member keeps moving on")))
+        self._outcomes.defer(pending, Deferred.after(MovedOn("the member keeps moving on")))
         return trouble
 
     def _record(
@@ -173,8 +144,8 @@ class MemberDelivery:
                 changes,
                 now=now,
                 effective_after=limits.effective_after,
-                attempted_before=self._source[member].attempts > 1 or member in attempted,
-                is_replay=not any((member, change.version) in self._counted for change in changes),
+                attempted_before=self._outcomes.was_tried(member) or member in attempted,
+                is_replay=all(self._outcomes.is_replay(member, change.version) for change in changes),
             )
             for member, changes in pending.items()
         }
@@ -194,9 +165,10 @@ class MemberDelivery:
             if isinstance(result, MovedOn):
                 again.append(member)
             elif isinstance(result, TransientError):
-                self._defer([member], Deferred.after(result))
+                self._outcomes.defer([member], Deferred.after(result))
             else:
-                self._outcomes[member] = ChangeOutcome.SUPERSEDED if each.is_superseded else ChangeOutcome.DELIVERED
+                is_moot = each.is_superseded
+                self._outcomes.settle([member], ChangeOutcome.SUPERSEDED if is_moot else ChangeOutcome.DELIVERED)
                 if each.sends:
                     delivery = _Delivery(each._replace(state=result), now, each.repeats or member in moved)
                     deliveries.append(delivery)
@@ -209,13 +181,13 @@ class MemberDelivery:
         found = table.read_each(pending)
         unreadable = {member: each for member, each in found.items() if isinstance(each, Unavailable)}
         for member, error in unreadable.items():  # such a row holds back no other member
-            self._defer([member], Deferred.after(error))
+            self._outcomes.defer([member], Deferred.after(error))
         states = {member: each for member, each in found.items() if isinstance(each, MemberState)}
         known = {member: changes for member, changes in pending.items() if member in states}
         new = {member: changes for member, changes in pending.items() if member not in found}
         counting = with_notices(table, new)
         moot = [member for member, changes in counting.items() if not changes]
-        self._outcomes.update((member, ChangeOutcome.SUPERSEDED) for member in moot)
+        self._outcomes.settle(moot, ChangeOutcome.SUPERSEDED)
         return states, known | {member: changes for member, changes in counting.items() if changes}
 
     def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> tuple[list[_Delivery], Deferred | None]:
@@ -228,7 +200,7 @@ class MemberDelivery:
 
         def job_member(change: MembershipChange) -> JobMember:
             delivery = by_member[change.member]
-            is_replay = self._is_replay(change, delivery.state.version)
+            is_replay = self._outcomes.is_replay(change.member, delivery.state.version)
             return member_of_state(change, delivery.state, repeats=delivery.repeats, is_replay=is_replay)
 
         track = self._tracker(job_member)
@@ -237,26 +209,10 @@ class MemberDelivery:
         ]:
             outcomes = self._uploads.send(target, [record for _, record in batch], track)
             trouble = trouble or next((each for each in outcomes.values() if isinstance(each, Deferred)), None)
-            accepted = self._settle([record for _, record in batch], outcomes)
+            accepted = self._outcomes.take([record for _, record in batch], outcomes)
             going = {member for member in going if member in accepted or member not in outcomes}
             number += 1
         return [each for each in deliveries if each.member in going], trouble
-
-    def _settle(self, changes: Iterable[MembershipChange], outcomes: dict[Member, Outcome]) -> set[Member]:
-        """Park what Amazon refuses for good and defer what must wait. Returns whose record Amazon has accepted."""
-        accepted: set[Member] = set()
-        refused: dict[str, list[tuple[MembershipChange, PermanentError]]] = {}
-        for change in changes:
-            match outcomes[change.member]:
-                case Accepted():
-                    accepted.add(change.member)
-                case Deferred() as deferred:
-                    self._defer([change.member], deferred)
-                case error:
-                    refused.setdefault(error.reason, []).append((change, error))
-        for reason, of_reason in refused.items():
-            self._park(reason, of_reason)
-        return accepted
 
     def _mark_unknown(self, table: MembershipTable, deliveries: Sequence[_Delivery]) -> None:
         """Record that an upload may take effect although it counts as not made: the next change may contradict it.
@@ -267,7 +223,7 @@ class MemberDelivery:
             each
             for each in deliveries
             if not (each.step.writes or each.state.outcome_unknown)
-            and (deferred := self.deferred.get(each.member))
+            and (deferred := self._outcomes.deferred.get(each.member))
             and deferred.may_apply
         ]
         if lost:  # where this fails, too, the next attempt is the next chance
@@ -325,45 +281,13 @@ class MemberDelivery:
 
         return track
 
-    def _is_replay(self, change: MembershipChange, newest: Version) -> bool:
-        return (change.member, newest) not in self._counted
-
     def _send_unguarded(self, target: Target, members: Sequence[Sequence[MembershipChange]]) -> Deferred | None:
         newest = [changes[-1] for changes in members]
-        self._outcomes.update((change.member, ChangeOutcome.DELIVERED) for change in newest)
+        self._outcomes.settle((change.member for change in newest), ChangeOutcome.DELIVERED)
 
         def job_member(change: MembershipChange) -> JobMember:
-            return member_of_change(change, is_replay=self._is_replay(change, change.version))
+            return member_of_change(change, is_replay=self._outcomes.is_replay(change.member, change.version))
 
         outcomes = self._uploads.send(target, newest, self._tracker(job_member))
-        self._settle(newest, outcomes)
+        self._outcomes.take(newest, outcomes)
         return next((each for each in outcomes.values() if isinstance(each, Deferred)), None)
-
-    def _park(self, reason: str, refused: Sequence[tuple[MembershipChange, PermanentError]]) -> None:
-        bodies = [DeadLetter.parked(change, self._failure(change, error)).body() for change, error in refused]
-        try:
-            self._context.dead_letters.send(bodies, deadline=self._deadline, attributes={"reason": reason})
-        except TransientError as failure:
-            self._defer((change.member for change, _ in refused), Deferred.after(failure))
-            return
-        self._outcomes.update((change.member, ChangeOutcome.PARKED) for change, _ in refused)
-        self.parked[reason] += len(refused)
-
-    def _failure(self, change: MembershipChange, error: PermanentError) -> Failure:
-        source = self._source[change.member]
-        return Failure.of(
-            error, attempts=source.attempts, first_at=source.first_at, last_at=self._context.clock.now_ms()
-        )
-
-    def _unverified(self, members: Iterable[Member]) -> list[Member]:
-        """Those whose upload is not verified yet: recorded or even sent, but neither parked nor deferred for longer."""
-        return [
-            each
-            for each in members
-            if each not in self.deferred and self._outcomes.get(each) is not ChangeOutcome.PARKED
-        ]
-
-    def _defer(self, members: Iterable[Member], deferred: Deferred, *, unless_settled: bool = False) -> None:
-        self.deferred.update(
-            (member, deferred) for member in members if not (unless_settled and member in self._outcomes)
-        )
