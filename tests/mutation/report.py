@@ -40,7 +40,9 @@ def report(console: Console, mutants: Sequence[Mutant], has_ended: bool) -> int:
         tried = found["killed"] + found["survived"] + found["untested"]
         score = found["killed"] / tried if tried else 1.0
         low += [module] if score < ENOUGH else []
-        table.add_row(module, *(str(found[column]) for column in COUNTED), f"{score:.1%}", str(seconds[module]))
+        table.add_row(
+            module, *(str(found[column]) for column in COUNTED), f"{score:.1%}" if tried else "", str(seconds[module])
+        )
     console.print(table)
     if low:
         console.print(f"below {ENOUGH:.0%}: {', '.join(low)}")

@@ -122,6 +122,13 @@ def test_no_identity_and_no_wish_to_be_erased_travels_over_an_exit_into_a_newer_
     assert (entered.record["hashedPII"], entered.erase) == ([{"email": "e"}], False)
 
 
+def test_what_an_enter_brought_along_from_an_earlier_life_goes_to_the_exit_and_only_its_own_is_left() -> None:
+    entered = replace(change(at=3, emails=("old", "new")), named_at=(1, 3))
+    left, entered = coalesce([entered, change(at=2, exits=True, emails=())])
+    assert (left.record["hashedPII"], left.named_at) == ([{"email": "old"}], (1,))
+    assert (entered.record["hashedPII"], entered.named_at) == ([{"email": "new"}], ()), "all named at its own time"
+
+
 def test_an_enter_of_the_moment_of_an_exit_is_of_the_life_that_ended() -> None:
     (left,) = coalesce([change(at=2, emails=("same",)), change(at=2, exits=True, emails=())])
     assert left.record["hashedPII"] == [{"email": "same"}]

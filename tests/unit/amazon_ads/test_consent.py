@@ -46,6 +46,10 @@ from audience_sync.errors import RejectedEvent
         pytest.param(
             {"ip": " 203.0.113.7\n"}, "US", {"geo": {"ipAddress": "203.0.113.7"}}, id="an IP address in white space"
         ),
+        pytest.param(
+            {"ip": "fe80::1%ada@example.com"}, "US", {}, id="an IP address with a zone, which may hold anything"
+        ),
+        pytest.param({"amzn_user_data": " "}, "US", {}, id="an empty signal counts as absent"),
         pytest.param({"ip": "not an address"}, "US", {}, id="an IP address that is none"),
     ],
 )
@@ -78,7 +82,7 @@ def test_a_consent_string_of_16_384_characters_is_sent_and_one_of_more_is_refuse
     longest = "x" * 16_384
     assert user_consent({name: longest}, "DE", "require")["consent"] == {name: longest}
     assert user_consent({name: f" {longest} "}, "DE", "require")["consent"] == {name: longest}
-    with pytest.raises(RejectedEvent) as caught:
+    with pytest.raises(RejectedEvent, match=name) as caught:
         user_consent({name: longest + "x"}, "DE", "require")
     assert caught.value.reason == "consent_invalid"
 

@@ -1,6 +1,7 @@
 """The row of a member: small, complete, and read back as it was written."""
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,6 +126,19 @@ def test_a_row_without_one_of_its_attributes_cannot_be_read(attribute: str) -> N
     del row[attribute]
     with pytest.raises(Unavailable, match="a row of the membership table cannot be read"):
         state_from_row(row)
+
+
+@pytest.mark.parametrize("consent", [{}, {"geo": {"countryCode": "DE"}, "consent": {"tcf": "CPx"}}])
+@pytest.mark.parametrize(("connection", "target_types"), [(None, ()), ("connection-1", ()), ("connection-1", ("DSP",))])
+def test_consent_connection_and_targets_are_read_back(
+    consent: dict[str, Any], connection: str | None, target_types: tuple[str, ...]
+) -> None:
+    plain = state().newest
+    newest = replace(
+        plain, connection_id=connection, target_types=target_types, record=plain.record | {"userConsent": consent}
+    )
+    written = MemberState(newest, revision=1)
+    assert state_from_row(row_of(written, SHARDING.key_of(written.member), 1)) == written
 
 
 @given(VERSIONS, VERSIONS)
