@@ -12,14 +12,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aiohttp import web
+from moto.core.exceptions import JsonRESTError
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import Client, EnvironBuilder
 
 from local import dynamodb_statements
-from local.dynamodb_statements import InvalidStatementError, Outcome
+from local.dynamodb_calls import DynamoDbCalls
+from local.dynamodb_statements import InvalidStatementError
 from local.sqs import server as sqs_server
 from local.sqs.queues import SqsQueues
+from local.template import REGION
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -44,11 +47,12 @@ class _Request(NamedTuple):
     headers: list[tuple[str, str]]
     body: bytes
 
-    def as_call(self, target: str, body: bytes) -> "_Request":
-        """The same sender's call of another operation."""
-        changed = (sqs_server.TARGET.lower(), "content-length")
-        headers = [(name, value) for name, value in self.headers if name.lower() not in changed]
-        return self._replace(headers=[*headers, (sqs_server.TARGET, target)], body=body)
+    @property
+    def region(self) -> str:
+        """The region that the request is signed for: Credential=KEY/DATE/REGION/..."""
+        signature = next((value for name, value in self.headers if name.lower() == "authorization"), "")
+        scope = signature.partition("Credential=")[2].split("/")
+        return scope[2] if len(scope) > 2 else REGION
 
 
 class Moto:
@@ -75,26 +79,26 @@ class Moto:
             list(request.headers.items()),
             await request.read(),
         )
-        batch = request.headers[sqs_server.TARGET] == f"{_DYNAMODB}.BatchExecuteStatement"
-        answer = self._batch if batch else self._response
+        answers = {f"{_DYNAMODB}.BatchExecuteStatement": self._write, f"{_DYNAMODB}.BatchGetItem": self._read}
+        answer = answers.get(request.headers[sqs_server.TARGET], self._response)
         app = self._apps[_target_of(request)]
         return await asyncio.get_running_loop().run_in_executor(self._thread, answer, app, received)
 
-    def _batch(self, app: "WSGIApplication", request: _Request) -> web.Response:
+    def _write(self, _app: "WSGIApplication", request: _Request) -> web.Response:
         """Answer BatchExecuteStatement with one PutItem for each statement: see dynamodb_statements.py."""
-
-        def put(parameters: dict[str, Any]) -> Outcome:
-            answer = _open(app, request.as_call(f"{_DYNAMODB}.PutItem", json.dumps(parameters).encode()))
-            if answer.status_code == HTTPStatus.OK:
-                return Outcome()
-            error = json.loads(answer.data)
-            return Outcome(error["__type"].rpartition("#")[2], error.get("message") or error.get("Message", ""))
-
         try:
-            answered = dynamodb_statements.execute(json.loads(request.body), put)
+            answered = dynamodb_statements.execute(json.loads(request.body), DynamoDbCalls(request.region).put_item)
         except InvalidStatementError as error:
             refusal = {"__type": "com.amazon.coral.validate#ValidationException", "message": str(error)}
             return web.json_response(refusal, status=HTTPStatus.BAD_REQUEST, content_type=_JSON)
+        return web.json_response(answered, content_type=_JSON)
+
+    def _read(self, app: "WSGIApplication", request: _Request) -> web.Response:
+        """Answer BatchGetItem: see dynamodb_calls.py."""
+        try:
+            answered = DynamoDbCalls(request.region).batch_get_item(json.loads(request.body))
+        except JsonRESTError:
+            return self._response(app, request)  # in moto's words; a read may be repeated
         return web.json_response(answered, content_type=_JSON)
 
     def _response(self, app: "WSGIApplication", request: _Request) -> web.Response:

@@ -1,0 +1,99 @@
+"""BatchGetItem at the local AWS, which skips moto's HTTP layer: it answers as moto's GetItem does."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from local import aws, resources
+from local.sqs.queues import SqsQueues
+from tests.servers import serve
+
+ROW = {
+    "shard": {"S": "1#00"},
+    "id": {"S": "m1"},
+    "revision": {"N": "7"},
+    "packed": {"B": bytes(range(256))},
+    "digests": {"L": [{"B": b"\0"}, {"M": {"of": {"B": b"\xff"}, "at": {"N": "1"}}}]},
+    "B": {"S": "named like a type"},
+    "empty": {"NULL": True},
+}
+KEY = {name: ROW[name] for name in ("shard", "id")}
+
+
+def key(member: str) -> dict[str, Any]:
+    return KEY | {"id": {"S": member}}
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    """A client of a server with a table of one row."""
+    with serve(lambda: aws.build_app(SqsQueues(time.time))) as served:
+        client = resources.client("dynamodb", served.url)
+        client.create_table(
+            TableName="rows",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "shard", "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in KEY],
+        )
+        client.put_item(TableName="rows", Item=ROW)
+        yield client
+
+
+def read(dynamodb: Any, *keys: dict[str, Any], table: str = "rows", **options: Any) -> list[dict[str, Any]]:
+    answer = dynamodb.batch_get_item(RequestItems={table: {"Keys": list(keys), "ConsistentRead": True, **options}})
+    assert answer["UnprocessedKeys"] == {}
+    rows: list[dict[str, Any]] = answer["Responses"][table]
+    return rows
+
+
+def test_a_row_is_read_as_it_was_written_and_as_get_item_reads_it(dynamodb: Any) -> None:
+    assert read(dynamodb, KEY) == [ROW] == [dynamodb.get_item(TableName="rows", Key=KEY)["Item"]]
+
+
+def test_missing_rows_are_left_out(dynamodb: Any) -> None:
+    assert read(dynamodb, key("m0"), KEY, key("m2")) == [ROW]
+
+
+def test_a_projection_leaves_the_other_attributes_out(dynamodb: Any) -> None:
+    assert read(dynamodb, KEY, ProjectionExpression="id, packed") == [{name: ROW[name] for name in ("id", "packed")}]
+
+
+def test_a_row_that_has_just_been_changed_is_read_with_the_change(dynamodb: Any) -> None:
+    for revision in ("1", "2"):
+        row = key("m3") | {"revision": {"N": revision}}
+        dynamodb.put_item(TableName="rows", Item=row)
+        assert read(dynamodb, key("m3")) == [row]
+
+
+@pytest.mark.parametrize(
+    ("keys", "table", "code"),
+    [
+        pytest.param([key(str(number)) for number in range(101)], "rows", "ValidationException", id="101 keys"),
+        pytest.param([KEY, KEY], "rows", "ValidationException", id="a key twice"),
+        pytest.param([{"shard": KEY["shard"]}], "rows", "ValidationException", id="half a key"),
+        pytest.param([KEY], "others", "ResourceNotFoundException", id="an unknown table"),
+    ],
+)
+def test_what_dynamodb_refuses_is_refused(dynamodb: Any, keys: list[dict[str, Any]], table: str, code: str) -> None:
+    with pytest.raises(ClientError, match=code):
+        read(dynamodb, *keys, table=table)
+
+
+def test_a_hundred_keys_are_taken(dynamodb: Any) -> None:
+    assert read(dynamodb, KEY, *(key(f"none{number}") for number in range(99))) == [ROW]
+
+
+def test_each_region_has_tables_of_its_own(dynamodb: Any) -> None:
+    elsewhere = boto3.client(
+        "dynamodb",
+        endpoint_url=dynamodb.meta.endpoint_url,
+        region_name="eu-west-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        read(elsewhere, KEY)
