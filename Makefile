@@ -21,8 +21,8 @@ $(SETUP): requirements/setup.txt requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an Amazon audience (KEEP=1 leaves it running)
-	$(BIN)/python -m local.demo $(if $(KEEP),--keep)
+demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an Amazon audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001" on these ports)
+	$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
 
 test: $(SETUP)  ## all tests, in random order (ARGS="-k name" for some, ARGS=--randomly-seed=N to repeat an order)
 	$(BIN)/python -m pytest --cov --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile)

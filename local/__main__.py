@@ -4,8 +4,10 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
+import threading
 
 from local.serving import PortInUse
 from local.stack import Options, Stack
@@ -32,6 +34,11 @@ def options_from(arguments: list[str]) -> Options:
     parser.add_argument("--job-delay", type=float, default=default.job_delay, metavar="SECONDS")
     parser.add_argument("--settle", type=float, default=default.settle, metavar="SECONDS")
     parser.add_argument("--no-status-page", dest="status_page", action="store_false")
+    parser.add_argument(
+        "--end-with-stdin",
+        action="store_true",
+        help="end when standard input does, as it does with the program that holds its other end",
+    )
     return Options(**vars(parser.parse_args(arguments)))
 
 
@@ -39,9 +46,20 @@ async def _run(options: Options) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    if options.end_with_stdin:
+        # A thread, since an event loop cannot wait for every kind of standard input.
+        threading.Thread(target=_wait_for_end, args=(asyncio.get_running_loop(), ended), daemon=True).start()
     async with Stack(options).running() as stack:
-        print(json.dumps(stack.announcement()), flush=True)  # noqa: T201 - the contract of this command
+        if not ended.is_set():
+            print(json.dumps(stack.announcement()), flush=True)  # noqa: T201 - the contract of this command
         await ended.wait()
+
+
+def _wait_for_end(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    while os.read(0, 1024):
+        pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended before
+        loop.call_soon_threadsafe(ended.set)
 
 
 if __name__ == "__main__":

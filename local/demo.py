@@ -5,25 +5,25 @@ Exits with 0 exactly when the audience at Amazon holds who it should, by digests
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from itertools import batched
 from typing import Any
 
 import requests
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from local.sample_profiles import Person, audience_event, segment_request
+from local import resources
+from local.demo_progress import NotFinished, progress, wait_until_quiescent
+from local.demo_traffic import BATCH, NotTaken, Sent, events_of, send
+from local.sample_profiles import Person
 from local.stack import EXAMPLE
 
-BATCH = 500  # events in one request
-TIMEOUT = 300.0  # seconds until everything must have arrived
+STOP = 20.0  # seconds that the local stack gets to end
 
 
 def main() -> int:
@@ -32,29 +32,44 @@ def main() -> int:
     parser.add_argument("--enter", type=int, default=5000, help="members that enter (%(default)s)")
     parser.add_argument("--exit", type=int, default=800, dest="leave", help="of them exit again (%(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave it running, and show what to try")
+    ports = "any free one, or {} with --keep"
+    parser.add_argument("--port", type=int, help=f"of the API ({ports.format(8080)})")
+    parser.add_argument("--amazon-port", type=int, help=f"of Amazon's sandbox ({ports.format(8081)})")
     options = parser.parse_args()
     console = Console(stderr=False)
-    port, amazon_port = ("8080", "8081") if options.keep else ("0", "0")
-    with _stack(["--port", port, "--amazon-port", amazon_port]) as where:
-        exit_code = demonstrate(where, enter=options.enter, leave=options.leave, console=console)
-        if options.keep:
-            _keep_running(where, console)
+    usual = (8080, 8081) if options.keep else (0, 0)
+    given = (options.port, options.amazon_port)
+    port, amazon_port = (own if chosen is None else chosen for chosen, own in zip(given, usual, strict=True))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the stack is stopped, too
+    try:
+        with _stack(["--port", str(port), "--amazon-port", str(amazon_port)]) as where:
+            exit_code = demonstrate(where, enter=options.enter, leave=options.leave, console=console)
+            if options.keep:
+                _keep_running(where, console)
+    except (NotTaken, NotFinished) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        console.print("Ended.")
+        return 128 + signal.SIGINT
     return exit_code
 
 
 def demonstrate(where: dict[str, str], *, enter: int, leave: int, console: Console) -> int:
     """Have `enter` members enter and the first `leave` of them exit again. Returns the exit code.
 
-    `where` is the line that `python -m local` prints.
+    `where` is the line that `python -m local` prints. Raises NotTaken, NotFinished.
     """
     people = [Person(number) for number in range(1, enter + 1)]
     leaving, staying = people[:leave], people[leave:]
     began = time.monotonic()
-    sent, slowest = _send(where, _events(people, leaving), console)
-    state = _wait_until_quiescent(where, console)
+    events = events_of(people, leaving)
+    with progress(console) as bars:
+        bar = bars.add_task("Segment sends", total=len(events))
+        sent = send(where, events, lambda count: bars.advance(bar, count))
+    state = wait_until_quiescent(_state_of(where), _rows_of(where), members=enter, console=console)
     seconds = time.monotonic() - began
     problems = _differences(where, staying)
-    console.print(_table(sent, slowest, state, len(staying), seconds, where))
+    console.print(_table(sent, state, len(staying), seconds, where))
     for problem in problems:
         console.print(f"[red]{problem}[/red]")
     if not problems:
@@ -64,7 +79,9 @@ def demonstrate(where: dict[str, str], *, enter: int, leave: int, console: Conso
 
 @contextmanager
 def _stack(arguments: list[str]) -> Iterator[dict[str, str]]:
-    process = subprocess.Popen([sys.executable, "-m", "local", *arguments], stdout=subprocess.PIPE, text=True)
+    """Start the local stack. It ends with the block, and also when this process ends in whatever way."""
+    command = [sys.executable, "-m", "local", "--end-with-stdin", *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline() if process.stdout else ""
         if not line:
@@ -72,49 +89,29 @@ def _stack(arguments: list[str]) -> Iterator[dict[str, str]]:
         yield json.loads(line)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        try:
+            process.wait(timeout=STOP)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
-def _events(people: list[Person], leaving: list[Person]) -> list[dict[str, Any]]:
-    now = datetime.now(UTC)
-    about = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
-    entering = [audience_event(person, enters=True, at=now - timedelta(minutes=2), **about) for person in people]
-    return entering + [
-        audience_event(person, enters=False, at=now - timedelta(minutes=1), **about) for person in leaving
-    ]
+def _state_of(where: dict[str, str]) -> Callable[[], dict[str, Any]]:
+    def state() -> dict[str, Any]:
+        answer: dict[str, Any] = requests.get(f"{where['api']}/local/state", timeout=10).json()
+        return answer
+
+    return state
 
 
-def _send(where: dict[str, str], events: list[dict[str, Any]], console: Console) -> tuple[int, float]:
-    """Deliver all events; return how many were accepted and the slowest answer in seconds."""
-    accepted, slowest = 0, 0.0
-    with requests.Session() as session, _progress(console) as progress:
-        bar = progress.add_task("Segment sends", total=len(events))
-        for batch in batched(events, BATCH, strict=False):
-            body, headers = segment_request(batch, where["eventKey"], where["signingSecret"])
-            began = time.monotonic()
-            response = session.post(f"{where['api']}/v1/events", data=body, headers=headers, timeout=10)
-            slowest = max(slowest, time.monotonic() - began)
-            if response.status_code != 200:
-                raise SystemExit(f"the API answered {response.status_code}: {response.text}")
-            accepted += response.json()["accepted"]
-            progress.advance(bar, len(batch))
-    return accepted, slowest
+def _rows_of(where: dict[str, str]) -> Callable[[], int]:
+    names = requests.get(f"{where['api']}/local/resources", timeout=10).json()["names"]
+    dynamodb = resources.client("dynamodb", where["aws"])
 
+    def rows() -> int:
+        count: int = dynamodb.describe_table(TableName=names["MembershipTable"])["Table"]["ItemCount"]
+        return count
 
-def _wait_until_quiescent(where: dict[str, str], console: Console) -> dict[str, Any]:
-    """Wait until nothing is waiting or in work any more."""
-    deadline = time.monotonic() + TIMEOUT
-    with _progress(console) as progress:
-        bar = progress.add_task("Delivered    ", total=None)
-        while True:
-            state: dict[str, Any] = requests.get(f"{where['api']}/local/state", timeout=10).json()
-            settled = state["delivered"] + state["superseded"] + state["parked"]
-            progress.update(bar, completed=settled, total=state["accepted"])
-            if state["quiescent"] and settled >= state["accepted"]:
-                return state
-            if time.monotonic() > deadline:
-                raise SystemExit(f"not everything arrived within {TIMEOUT:g} s: {json.dumps(state)}")
-            time.sleep(0.2)
+    return rows
 
 
 def _differences(where: dict[str, str], expected: list[Person]) -> list[str]:
@@ -137,25 +134,19 @@ def _differences(where: dict[str, str], expected: list[Person]) -> list[str]:
     return problems
 
 
-def _table(
-    sent: int, slowest: float, state: dict[str, Any], expected: int, seconds: float, where: dict[str, str]
-) -> Table:
+def _table(sent: Sent, state: dict[str, Any], expected: int, seconds: float, where: dict[str, str]) -> Table:
     audience = requests.get(f"{where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}", timeout=30).json()
     table = Table(title="Segment to Amazon Ads", show_header=False)
-    table.add_row("events accepted", f"{sent:,}")
-    table.add_row(f"slowest answer to a batch of {BATCH}", f"{slowest * 1000:,.0f} ms")
+    table.add_row("events accepted", f"{sent.accepted:,}")
+    table.add_row(f"slowest answer to a batch of {BATCH}", f"{sent.slowest * 1000:,.0f} ms")
+    if sent.repeated:
+        table.add_row("requests sent again", f"{sent.repeated:,}")
     for name in ("delivered", "superseded", "parked", "uploads"):
         label = {"uploads": "uploads to Amazon"}.get(name, f"changes {name}")
         table.add_row(label, f"{state[name]:,}")
     table.add_row("audience size (expected)", f"{audience['size']:,} ({expected:,})")
     table.add_row("seconds", f"{seconds:.1f}")
     return table
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
 
 
 def _keep_running(where: dict[str, str], console: Console) -> None:

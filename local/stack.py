@@ -59,6 +59,7 @@ class Options:
     job_delay: float = 1.0  # seconds
     settle: float = 60.0  # seconds
     status_page: bool = True
+    end_with_stdin: bool = False  # for a program that starts it, and may end without a word
 
 
 class Stack:

@@ -1,12 +1,16 @@
 """`python -m local.demo` succeeds only when the audience at Amazon is right."""
 
+import contextlib
 import io
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 from aiohttp import ClientSession, web
 from rich.console import Console
 
@@ -14,6 +18,7 @@ from local.demo import _differences, demonstrate
 from local.sample_profiles import Person
 from tests.e2e.conftest import ROOT, LocalStack
 from tests.servers import serve
+from tests.waiting import wait_until
 
 Change = Callable[[dict[str, Any]], object]
 ENTER, LEAVE = 30, 10  # members
@@ -27,11 +32,56 @@ def test_the_demo_succeeds_and_shows_its_figures() -> None:
     shown = " ".join(run.stdout.replace("│", " ").split())
     for words in (
         "events accepted 360",
+        "changes delivered 300",
+        "changes superseded 60",
         "changes parked 0",
         "audience size (expected) 240 (240)",
         "exactly the members",
     ):
         assert words in shown
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def processes(of: int) -> set[int]:
+    """The processes that `of` has started, and theirs, as far as they run."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,stat="], capture_output=True, text=True, check=True).stdout
+    parents = {int(pid): int(parent) for pid, parent, stat in map(str.split, listing.splitlines()) if stat[0] != "Z"}
+    found: set[int] = set()
+    while more := {pid for pid, parent in parents.items() if parent in found | {of}} - found:
+        found |= more
+    return found
+
+
+def running(pids: set[int]) -> set[int]:
+    listing = subprocess.run(["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    return pids & {int(pid) for pid, stat in map(str.split, listing.splitlines()) if stat[0] != "Z"}
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(requests.RequestException):
+        return requests.get(f"http://127.0.0.1:{port}/v1/health", timeout=60).status_code == 200
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
+def test_the_stack_ends_with_the_demo_however_that_ends(number: signal.Signals) -> None:
+    port, amazon_port = free_port(), free_port()
+    ports = ["--port", str(port), "--amazon-port", str(amazon_port)]
+    command = [sys.executable, "-m", "local.demo", "--enter", "3", "--exit", "1", "--keep", *ports]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as demo:
+        wait_until(lambda: answers(port), bool)
+        assert requests.get(f"http://127.0.0.1:{amazon_port}/sandbox/requests", timeout=60).ok
+        started = processes(demo.pid)
+        assert len(started) > 1  # the stack, and its functions
+        demo.send_signal(number)
+        demo.wait(60)
+        wait_until(lambda: running(started), lambda left: not left)
 
 
 class FalsifyingProxy:

@@ -1,0 +1,66 @@
+"""Shows what the stack is at, until everything that was accepted has its outcome."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+TIMEOUT = 300.0  # seconds until everything must have arrived
+INTERVAL = 0.1  # seconds between two looks
+
+
+class NotFinished(Exception):
+    """Not everything arrived in time. The text is the last state."""
+
+
+def progress(console: Console) -> Progress:
+    """Bars that look the same in all parts of the demo."""
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)
+
+
+def wait_until_quiescent(
+    state: Callable[[], dict[str, Any]],
+    rows: Callable[[], int],
+    *,
+    members: int,
+    console: Console,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> dict[str, Any]:
+    """Wait until nothing is waiting or in work any more. Returns the last state.
+
+    The worker counts outcomes when an invocation ends, thousands at once; the rows that it writes before show what it
+    does in between.
+
+    Args:
+        state: gives what `GET /local/state` answers.
+        rows: counts the rows of the membership table.
+        members: how many rows there will be.
+        console: gets the bars.
+        clock: seconds.
+        sleep: waits for some seconds.
+
+    Raises:
+        NotFinished: after TIMEOUT.
+    """
+    deadline = clock() + TIMEOUT
+    with progress(console) as bars:
+        recorded = bars.add_task("Worker records", total=members)
+        delivered = bars.add_task("Delivered", total=None)
+        jobs = bars.add_task("Jobs at Amazon", total=None)
+        while True:
+            now = state()
+            settled = now["delivered"] + now["superseded"] + now["parked"]
+            bars.update(recorded, completed=min(rows(), members))
+            bars.update(delivered, completed=settled, total=now["accepted"])
+            if now["quiescent"] and settled >= now["accepted"]:
+                bars.update(jobs, completed=1, total=1)
+                return now
+            if clock() > deadline:
+                raise NotFinished(f"not everything arrived within {TIMEOUT:g} s: {json.dumps(now)}")
+            bars.refresh()
+            sleep(INTERVAL)

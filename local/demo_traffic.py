@@ -1,0 +1,70 @@
+"""Sends the demo's events as Segment does, batch by batch, and again what the API cannot take at the moment."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from typing import Any, NamedTuple
+
+import requests
+
+from local.sample_profiles import Person, audience_event, segment_request
+from local.stack import EXAMPLE
+
+BATCH = 500  # events in one request
+REPEATED = (429, 503)  # statuses; Segment repeats these for four hours
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each repetition; a demo is not as patient
+
+
+class NotTaken(Exception):
+    """The API refused a request, or was too busy for too long. The text says what it answered."""
+
+
+class Sent(NamedTuple):
+    """What became of the requests."""
+
+    accepted: int  # events
+    slowest: float  # seconds to an answer
+    repeated: int  # requests
+
+
+def events_of(people: Sequence[Person], leaving: Sequence[Person]) -> list[dict[str, Any]]:
+    """Have everybody enter, and some exit a minute later.
+
+    An exit follows its enter, so that both are in one request. However slow the machine, one batch has both then, and
+    the demo ends with the same figures.
+    """
+    now = datetime.now(UTC)
+    about = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
+    exits = set(leaving)
+    events = []
+    for person in people:
+        events.append(audience_event(person, enters=True, at=now - timedelta(minutes=2), **about))
+        if person in exits:
+            events.append(audience_event(person, enters=False, at=now - timedelta(minutes=1), **about))
+    return events
+
+
+def send(
+    where: dict[str, str],
+    events: Sequence[dict[str, Any]],
+    on_taken: Callable[[int], object] = lambda _: None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Sent:
+    """Deliver all events. `on_taken` gets the number of events of each request that was taken. Raises NotTaken."""
+    accepted, slowest, repeated = 0, 0.0, 0
+    with requests.Session() as session:
+        for batch in batched(events, BATCH, strict=False):
+            body, headers = segment_request(batch, where["eventKey"], where["signingSecret"])
+            for pause in (*PAUSES, None):
+                response = session.post(f"{where['api']}/v1/events", data=body, headers=headers, timeout=10)
+                slowest = max(slowest, response.elapsed.total_seconds())
+                if response.status_code not in REPEATED or pause is None:
+                    break
+                repeated += 1
+                sleep(pause)
+            if response.status_code != 200:
+                raise NotTaken(f"the API answered {response.status_code}: {response.text}")
+            accepted += response.json()["accepted"]
+            on_taken(len(batch))
+    return Sent(accepted, slowest, repeated)
