@@ -29,7 +29,7 @@ amazon=$(sed 's/.*"amazon": "\([^"]*\)".*/\1/' "$work/stand-ins.json")
 step 'the stand-ins answer'
 
 # Functions run as processes of this machine, so the layer must fit it; the template declares no host, the copy does.
-LAYER_MACHINE=$(uname -m) scripts/build.sh --build-dir "$work/build" >"$work/build.log" 2>&1
+scripts/local-build.sh "$work/build" >"$work/build.log" 2>&1
 sed -i "s|^\( *\)POWERTOOLS_SERVICE_NAME:|\1AMAZON_API_URL: $amazon\n\1AMAZON_LOGIN_URL: $amazon/auth/o2/token\n&|" "$work/build/template.yaml"
 # ministack compares this number with others without reading the parameter as one.
 sed -zi 's|MaximumConcurrency:\n *Ref: MaximumConcurrency|MaximumConcurrency: 2|' "$work/build/template.yaml"

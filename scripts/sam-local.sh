@@ -33,7 +33,7 @@ step "Docker runs and has the image $image"
 # The template sets arm64; a container here has this machine's architecture.
 machine=$(uname -m)
 architecture=${machine/aarch64/arm64}
-LAYER_MACHINE=$machine scripts/build.sh --build-dir "$work/build" >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
+scripts/local-build.sh "$work/build" >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
 sed -i "s/\barm64\b/$architecture/" "$work/build/template.yaml"
 step "built for $architecture"
 
