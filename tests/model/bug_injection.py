@@ -1,16 +1,22 @@
 """Injects a bug into running code: replaces the bytecode of the functions that one changed line of source affects.
 
-As a pytest plugin (`-p tests.model.bug_injection`) it injects the bug that SEEDED_BUG names, for the whole run.
+As a pytest plugin (`-p tests.model.bug_injection`) it runs each test once for each bug that it must detect, with that
+bug, and once more without any. SEEDED_BUGS names the file that gets the outcomes. Fixtures are made anew each time, so
+that no bug leaves anything to the next.
 """
 
 import importlib
 import inspect
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import NamedTuple
+
+import pytest
+from _pytest.runner import runtestprotocol
 
 from tests.model.seeded_bugs import BUGS, Bug
 
@@ -37,11 +43,45 @@ def injected(bug: Bug) -> Iterator[None]:
             function.__code__ = before[name]
 
 
-def pytest_configure(config: Any) -> None:
-    """Inject the bug that SEEDED_BUG names."""
-    injection = injected(BUGS[os.environ["SEEDED_BUG"]])
-    injection.__enter__()
-    config.add_cleanup(lambda: injection.__exit__(None, None, None))
+class Outcomes(NamedTuple):
+    """What the tests of some bugs said."""
+
+    detected: list[str]  # names of bugs with which a test failed, as it must
+    broken: list[str]  # ids of tests that failed without a bug as well
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Run tests with bugs."""
+    config.pluginmanager.register(_BugRuns(), "bug runs")
+
+
+class _BugRuns:
+    """Replaces the one run of each test."""
+
+    def __init__(self) -> None:
+        self._outcomes = Outcomes([], [])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool:
+        """Run one test with each of its bugs, except those that another set of its parameters has detected."""
+        bugs = [bug for bug in BUGS.values() if item.nodeid.partition("[")[0] == bug.detected_by]
+        for bug in bugs:
+            if bug.name not in self._outcomes.detected:
+                with injected(bug):
+                    if "call" in _failed_phases(item):  # a test that did not get as far has shown nothing
+                        self._outcomes.detected.append(bug.name)
+        if _failed_phases(item):
+            self._outcomes.broken.append(item.nodeid)
+        return True
+
+    def pytest_sessionfinish(self) -> None:
+        """Report."""
+        Path(os.environ["SEEDED_BUGS"]).write_text(json.dumps(self._outcomes._asdict()))
+
+
+def _failed_phases(item: pytest.Item) -> list[str]:
+    """Run a test with fixtures of its own. Returns the phases that failed: setup, call, teardown."""
+    return [report.when or "" for report in runtestprotocol(item, log=False, nextitem=None) if report.failed]
 
 
 def _codes(source: str, module: ModuleType) -> dict[str, CodeType]:
