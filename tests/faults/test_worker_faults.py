@@ -60,7 +60,7 @@ def run[T](doing: Coroutine[Any, Any, T]) -> T:
         pytest.param(READ, 0, 1, id="before its row is read"),
         pytest.param(WRITE, 0, 1, id="before the change is recorded"),
         pytest.param(SEND, 0, 2, id="before the job is handed over"),
-        pytest.param(READ, 1, 2, id="after the upload"),
+        pytest.param(READ, 2, 2, id="after the upload"),
         pytest.param(None, 0, 2, id="before the messages are acknowledged"),
     ],
 )
