@@ -17,8 +17,8 @@ from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError
+from audience_sync.ingest_settings import IngestSettings
 from audience_sync.intake import Intake, IntakeResult
-from audience_sync.settings import IngestSettings
 from audience_sync.telemetry import logger, reporting
 from audience_sync.translation import Policy
 

@@ -7,15 +7,32 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NOT_DEPLOYED = {"typer", "rich", "moto", "aiohttp", "cli", "local"}  # for the command line, this machine and the tests
+FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/handler.py"))
+# For the command line, this machine and the tests; or loaded by the few requests that need it.
+UNUSED = {"typer", "rich", "moto", "aiohttp", "cli", "local", "phonenumbers", "difflib"}
 CALL_AMAZON = {"worker", "refresh", "jobs", "audiences"}
 
 
-@pytest.mark.parametrize("function", sorted(path.parent.name for path in ROOT.glob("functions/*/handler.py")))
-def test_importing_a_handler_loads_nothing_that_it_does_not_use(function: str) -> None:
-    program = f"import sys, functions.{function}.handler; print(*sys.modules)"
+def printed(program: str) -> set[str]:
+    """The words that a program prints in a fresh process."""
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    loaded = {name.partition(".")[0] for name in run.stdout.split()}
-    unused = NOT_DEPLOYED if function in CALL_AMAZON else NOT_DEPLOYED | {"requests"}
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_importing_a_handler_loads_nothing_that_it_does_not_use(function: str) -> None:
+    loaded = {
+        name.partition(".")[0] for name in printed(f"import sys, functions.{function}.handler; print(*sys.modules)")
+    }
     assert "audience_sync" in loaded
-    assert loaded & unused == set()
+    assert loaded & UNUSED == set()
+    assert ("requests" in loaded) == (function in CALL_AMAZON)
+    assert ("pydantic" in loaded) == (function != "ingest"), "Segment waits for ingest, and reads its answer in time"
+
+
+@pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"ingest"}))
+def test_importing_a_handler_builds_no_model(function: str) -> None:
+    models = "each for each in vars(settings).values() if hasattr(each, '__pydantic_complete__')"
+    built = f"each.__name__ for each in [{models}] if each.__pydantic_complete__ and each.model_fields"
+    program = f"import functions.{function}.handler; from audience_sync import settings; print('read', *({built}))"
+    assert printed(program) == {"read"}

@@ -1,7 +1,10 @@
-"""The environment of each function, read once by its handler. No other module knows a variable's name."""
+"""The environment of each function but ingest, read once by its handler; ingest_settings.py reads that of ingest.
+
+No other module knows a variable's name.
+"""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -10,7 +13,8 @@ from audience_sync.errors import InvalidSettings
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    # Each function reads one of these models: with defer_build, starting it does not build the others.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
@@ -24,17 +28,6 @@ class _Settings(BaseModel):
         except ValidationError as error:
             names = sorted({str(fault["loc"][0]) for fault in error.errors(include_input=False, include_url=False)})
             raise InvalidSettings(f"missing or invalid in the environment: {', '.join(names)}") from None
-
-
-class IngestSettings(_Settings):
-    """What `ingest` needs."""
-
-    ingest_secret_arn: str = Field(alias="INGEST_SECRET_ARN", min_length=1)
-    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
-    change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
-    accept_first_event_signature: bool = Field(False, alias="ACCEPT_FIRST_EVENT_SIGNATURE")
-    consent_policy: Literal["require", "pass"] = Field("require", alias="CONSENT_POLICY")
-    literal_email: bool = Field(False, alias="LITERAL_EMAIL")
 
 
 class AmazonSettings(_Settings):

@@ -6,73 +6,15 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from audience_sync.errors import RejectedEvent
+from audience_sync.segment.outline import EventOutline
 
 MAX_AHEAD = timedelta(minutes=5)  # a sender's clock may be a little fast; further ahead, it would outrank real changes
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9\-_.:]{1,100}")
 _AUDIENCE_CLASSES = ("audience", "journey_step")
-
-
-class _Personas(BaseModel):
-    """`context.personas`: what Engage says of the audience an event is about."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    computation_class: str | None = None
-    computation_key: str | None = None
-    audience_settings: Any = Field(None, repr=False)
-    event_emitter_id: Any = Field(None, repr=False)
-
-
-class _Context(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    personas: _Personas | None = None
-
-
-class _Event(BaseModel):
-    """One Segment call, reduced to what decides membership."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    type: str
-    name: str | None = Field(None, alias="event")
-    # What a sender may fill with anything stays out of the repr.
-    message_id: Any = Field(None, alias="messageId", repr=False)
-    context: _Context | None = None
-    properties: dict[str, Any] | None = Field(None, repr=False)
-    traits: dict[str, Any] | None = Field(None, repr=False)
-    timestamp: Any = Field(None, repr=False)
-    original_timestamp: Any = Field(None, alias="originalTimestamp", repr=False)
-    received_at: Any = Field(None, alias="receivedAt", repr=False)
-    raw: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
-
-    @classmethod
-    def parse(cls, element: Any) -> Self:
-        """Read one element of a request body.
-
-        Raises:
-            RejectedEvent: not an event; names the fields at fault, never their values.
-        """
-        if not isinstance(element, dict):
-            raise RejectedEvent("not_an_event", "an event is a JSON object with a type; map data to the whole event")
-        try:
-            return cls.model_validate(element | {"raw": element})
-        except ValidationError as error:
-            fields = sorted({str(fault["loc"][0]) for fault in error.errors(include_input=False, include_url=False)})
-            raise RejectedEvent(
-                "not_an_event", f"missing or mistyped: {', '.join(fields)}; map data to the whole event"
-            ) from None
-
-    @property
-    def personas(self) -> _Personas | None:
-        """`context.personas`, where Engage sent it."""
-        return self.context.personas if self.context else None
 
 
 class Kind(StrEnum):
@@ -110,7 +52,7 @@ def read(element: Any, now: int) -> AudienceCall:
     Raises:
         RejectedEvent: not an event; names the fields at fault, never their values.
     """
-    event = _Event.parse(element)
+    event = EventOutline.parse(element)
     if _is_test(event):
         return AudienceCall(Kind.IGNORE)
     if event.type != "delete" and not _is_about_an_audience(event):
@@ -140,7 +82,7 @@ def safe_id(message_id: Any, element: Any) -> str:
     return f"sha256:{hashlib.sha256(text).hexdigest()[:32]}"
 
 
-def _is_test(event: _Event) -> bool:
+def _is_test(event: EventOutline) -> bool:
     """Return whether Segment's event tester made this event."""
     emitter = event.personas.event_emitter_id if event.personas else None
     user_id = event.raw.get("userId")
@@ -151,7 +93,7 @@ def _is_test(event: _Event) -> bool:
     )
 
 
-def _is_about_an_audience(event: _Event) -> bool:
+def _is_about_an_audience(event: EventOutline) -> bool:
     """Return whether the event concerns membership at all. Computed traits, for one, do not."""
     if event.type not in ("track", "identify"):
         return False
@@ -162,7 +104,7 @@ def _is_about_an_audience(event: _Event) -> bool:
     return event.personas.computation_class in _AUDIENCE_CLASSES
 
 
-def _membership(event: _Event) -> Kind:
+def _membership(event: EventOutline) -> Kind:
     """Decide whether the member enters or exits.
 
     The boolean under the computation key decides, in `properties` or `traits`; older journeys write it as text. A
@@ -193,7 +135,7 @@ def _membership(event: _Event) -> Kind:
     raise _undecided()
 
 
-def _stated(event: _Event) -> Kind | None:
+def _stated(event: EventOutline) -> Kind | None:
     key = event.personas.computation_key if event.personas else (event.properties or {}).get("audience_key")
     if not isinstance(key, str) or not key:
         return None
@@ -222,7 +164,7 @@ def _undecided() -> RejectedEvent:
     )
 
 
-def _occurred_at(event: _Event, now: int) -> int:
+def _occurred_at(event: EventOutline, now: int) -> int:
     """Return the time of the event, epoch milliseconds: `timestamp`, `originalTimestamp`, `receivedAt`, else now.
 
     Raises:
@@ -251,7 +193,7 @@ def _epoch_milliseconds(value: Any) -> int | None:
         return None
 
 
-def _settings(event: _Event) -> dict[str, Any]:
+def _settings(event: EventOutline) -> dict[str, Any]:
     """Return the audience's settings in the event: the top-level extras, else those in `audience_settings`.
 
     Webhook Audiences merges the customer's extras into every event; other destinations leave them as JSON text.

@@ -1,0 +1,56 @@
+"""Ingest starts with valid settings only, and its error names the variables at fault, never their values."""
+
+import pytest
+
+from audience_sync.errors import InvalidSettings
+from audience_sync.ingest_settings import IngestSettings
+
+REQUIRED = {"INGEST_SECRET_ARN": "arn", "AUDIENCE_TABLE": "table", "CHANGE_QUEUE_URL": "url"}
+
+
+def test_what_may_be_left_out_has_the_templates_default() -> None:
+    assert IngestSettings.from_env(REQUIRED) == IngestSettings(
+        ingest_secret_arn="arn",
+        audience_table="table",
+        change_queue_url="url",
+        accept_first_event_signature=False,
+        consent_policy="require",
+        literal_email=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field", "expected"),
+    [
+        pytest.param("ACCEPT_FIRST_EVENT_SIGNATURE", "yes", "accept_first_event_signature", True, id="signature: yes"),
+        pytest.param("ACCEPT_FIRST_EVENT_SIGNATURE", "no", "accept_first_event_signature", False, id="signature: no"),
+        pytest.param("CONSENT_POLICY", "require", "consent_policy", "require", id="consent: require"),
+        pytest.param("CONSENT_POLICY", "pass", "consent_policy", "pass", id="consent: pass"),
+        pytest.param("LITERAL_EMAIL", "yes", "literal_email", True, id="literal e-mail: yes"),
+        pytest.param("LITERAL_EMAIL", "no", "literal_email", False, id="literal e-mail: no"),
+    ],
+)
+def test_every_value_that_the_template_allows_is_read(variable: str, value: str, field: str, expected: object) -> None:
+    assert getattr(IngestSettings.from_env(REQUIRED | {variable: value}), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        *((name, "") for name in (*REQUIRED, "ACCEPT_FIRST_EVENT_SIGNATURE", "CONSENT_POLICY", "LITERAL_EMAIL")),
+        ("ACCEPT_FIRST_EVENT_SIGNATURE", "perhaps"),
+        ("CONSENT_POLICY", "perhaps"),
+        ("LITERAL_EMAIL", "perhaps"),
+    ],
+)
+def test_an_invalid_variable_is_named_without_its_value(variable: str, value: str) -> None:
+    with pytest.raises(InvalidSettings) as raised:
+        IngestSettings.from_env(REQUIRED | {variable: value})
+    assert str(raised.value) == f"missing or invalid in the environment: {variable}"
+
+
+def test_all_variables_at_fault_are_named_at_once() -> None:
+    with pytest.raises(InvalidSettings) as raised:
+        IngestSettings.from_env({"AUDIENCE_TABLE": "table", "LITERAL_EMAIL": "perhaps"})
+    named = "CHANGE_QUEUE_URL, INGEST_SECRET_ARN, LITERAL_EMAIL"
+    assert str(raised.value) == f"missing or invalid in the environment: {named}"
