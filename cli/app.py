@@ -1,8 +1,10 @@
-"""`audience-sync`: the operator's command."""
+"""`audience-sync`: the operator's command. It knows name and help of every part, and imports the one that is used."""
+
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
-
-from cli import audiences, checks, connect, connections, creation, keys, mappings, member, parked, restore, status
+from typer.core import TyperGroup
 
 _HELP = """Keeps Amazon Ads audiences in step with Segment: set up, inspect, repair.
 
@@ -13,46 +15,122 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found or not connected, 4 not
 _SETUP, _OPERATE = "Set up", "Operate"
 
 
+class Part(NamedTuple):
+    """A command, or a group of commands."""
+
+    panel: str  # under which the help lists it
+    modules: str  # whose `register` defines it, by name
+    help: str  # of a command, the first paragraph of its own help
+    is_group: bool = True
+
+
+PARTS = {
+    "connect": Part(
+        _SETUP,
+        "connect",
+        "Connect Amazon Ads: log in, allow access, store the authorization in the stack's secret.",
+        is_group=False,
+    ),
+    "test": Part(
+        _SETUP,
+        "checks",
+        "Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.",
+        is_group=False,
+    ),
+    "status": Part(
+        _OPERATE,
+        "status",
+        "Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.",
+        is_group=False,
+    ),
+    "restore-members": Part(
+        _OPERATE,
+        "restore",
+        "Copy the members of an older table into the stack's membership table. Repeating it does no harm.",
+        is_group=False,
+    ),
+    "keys": Part(_SETUP, "keys", "Credentials that Segment sends: event key, audience key, signing secret."),
+    "audiences": Part(_SETUP, "audiences creation", "Audiences that events may reach, and their state at Amazon."),
+    "connections": Part(_SETUP, "connections", "AMC instances and DSP advertisers that audiences are sent to."),
+    "terms": Part(_SETUP, "terms", "The terms of Amazon Marketing Cloud."),
+    "mappings": Part(_SETUP, "mappings", "How a Segment event becomes an Amazon record."),
+    "member": Part(_OPERATE, "member", "Show what is known about one person, or erase them."),
+    "parked": Part(_OPERATE, "parked", "Changes that could not be delivered, each with its reason."),
+}
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options. Typer's own, such as `--help`, have no default, and to read that it loads pydantic."""
+        options = super().get_params(ctx)
+        for option in options:
+            if option.default is None:
+                option.default = False
+        return options
+
+
+class _LoadedOnUse(_Group):
+    """Lists its parts from the table above, and imports one to run it or to complete what follows it.
+
+    Importing all of them takes longer than everything else that `--help` and completion do.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else listed, rest
+
+
+def load(name: str) -> Any:
+    """Import a part, and return it with its options or commands, as Typer runs it."""
+    part = PARTS[name]
+    app = _typer(part.help, name=name)
+    for module in part.modules.split():
+        import_module(f"cli.{module}").register(app)
+    group = typer.main.get_group(app)
+    return group if part.is_group else group.commands[name]
+
+
 def build() -> typer.Typer:
-    """Build the command with all its groups."""
-    app = _group(_HELP)
-    connect.register(app, panel=_SETUP)
-    checks.register(app, panel=_SETUP)
-    setup = {
-        "keys": (keys.register, "Credentials that Segment sends: event key, audience key, signing secret."),
-        "audiences": (_register_audiences, "Audiences that events may reach, and their state at Amazon."),
-        "connections": (connections.register, "AMC instances and DSP advertisers that audiences are sent to."),
-        "terms": (connections.register_terms, "The terms of Amazon Marketing Cloud."),
-        "mappings": (mappings.register, "How a Segment event becomes an Amazon record."),
-    }
-    operate = {
-        "member": (member.register, "Show what is known about one person, or erase them."),
-        "parked": (parked.register, "Changes that could not be delivered, each with its reason."),
-    }
-    status.register(app, panel=_OPERATE)
-    restore.register(app, panel=_OPERATE)
-    for panel, groups in ((_SETUP, setup), (_OPERATE, operate)):
-        for name, (register, help_text) in groups.items():
-            group = _group(help_text)
-            register(group)
-            app.add_typer(group, name=name, rich_help_panel=panel)
+    """Build the command."""
+    app = _typer(_HELP, group=_LoadedOnUse)
+    app.callback()(_common)
+    for name, part in PARTS.items():
+        app.command(name, help=part.help, rich_help_panel=part.panel)(_listed)
     return app
 
 
-def _register_audiences(app: typer.Typer) -> None:
-    audiences.register(app)
-    creation.register(app)
-
-
-def _group(help_text: str) -> typer.Typer:
+def _typer(help_text: str, group: type[TyperGroup] = _Group, name: str | None = None) -> typer.Typer:
     # Typer's own tracebacks would show the variables of every frame, secrets among them.
     return typer.Typer(
+        name=name,
+        cls=group,
         help=help_text,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415 - takes a tenth of the start, and only this needs it
+
+        typer.echo(f"audience-sync {version('audience-sync')}")
+        raise typer.Exit
+
+
+def _common(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the name of a part."""
+
+
+def _listed() -> None:
+    """Stand for a part in the help; `load` gives what is run."""
 
 
 app = build()

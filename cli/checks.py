@@ -12,7 +12,8 @@ from rich.text import Text
 from audience_sync.amazon_ads.login import Token
 from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
-from cli.errors import AlreadyReported, explained
+from cli.errors import AlreadyReported
+from cli.explanation import explained
 from cli.keys import Kind, is_strong
 from cli.screen import counted
 from cli.session import Session, command
@@ -36,9 +37,9 @@ class Finding:
     remedy: str = ""
 
 
-def register(app: typer.Typer, *, panel: str) -> None:
+def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "test", panel=panel)(test)
+    command(app, "test")(test)
 
 
 def test(session: Session) -> None:

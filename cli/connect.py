@@ -29,9 +29,9 @@ POLL_INTERVAL = 5.0  # seconds between two invocations
 Opener = Callable[[str], bool]
 
 
-def register(app: typer.Typer, *, panel: str) -> None:
+def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "connect", asks=True, panel=panel)(connect)
+    command(app, "connect", asks=True)(connect)
 
 
 def connect(

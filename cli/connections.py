@@ -1,7 +1,5 @@
-"""`audience-sync connections` and `terms`: AMC instances, DSP advertisers, and the AMC terms."""
+"""`audience-sync connections`: AMC instances and DSP advertisers that audiences are sent to."""
 
-import html
-import re
 from typing import Annotated
 
 import typer
@@ -10,21 +8,12 @@ from cli.errors import NotThere, WrongUsage
 from cli.screen import counted
 from cli.session import Session, command
 
-ACCEPTANCE = "I accept the AMC terms"
-_TAG = re.compile(r"<[^>]*>")
-
 
 def register(app: typer.Typer) -> None:
-    """Add the commands for connections."""
+    """Add the commands."""
     command(app, "list")(list_)
     command(app, "create")(create)
     command(app, "delete", asks=True)(delete)
-
-
-def register_terms(terms: typer.Typer) -> None:
-    """Add the commands for the terms."""
-    command(terms, "show")(show_terms)
-    command(terms, "accept")(accept_terms)
 
 
 def list_(session: Session) -> None:
@@ -94,45 +83,3 @@ def delete(
     session.amazon.delete_connection(connection_id)
     session.screen.say("The connection is deleted.", style="green")
     session.screen.result({"connectionId": connection_id, "deleted": True})
-
-
-def show_terms(
-    session: Session, *, text: Annotated[bool, typer.Option("--text", help="Print the whole text, too.")] = False
-) -> None:
-    """Show whether the AMC terms are accepted. Until they are, Amazon refuses uploads to AMC. DSP needs no terms."""
-    terms = session.amazon.terms()
-    if text and terms.agreement:
-        session.screen.say(readable(terms.agreement))
-    session.screen.say(
-        "The AMC terms are accepted."
-        if terms.accepted
-        else "The AMC terms are not accepted. Read them with --text. To agree for the company, run `terms accept`."
-    )
-    session.screen.result({"accepted": terms.accepted} | ({"agreement": terms.agreement} if text else {}))
-
-
-def accept_terms(
-    session: Session,
-    confirm: Annotated[
-        str, typer.Option(help=f"Confirm without a question, with the text '{ACCEPTANCE}'.", metavar="TEXT")
-    ] = "",
-) -> None:
-    """Accept the AMC terms for the company that the login belongs to. Prints the text and asks to type a sentence."""
-    terms = session.amazon.terms()
-    if terms.accepted:
-        session.screen.say("The AMC terms are accepted already.")
-        session.screen.result({"accepted": True})
-        return
-    session.screen.say(readable(terms.agreement))
-    if confirm != ACCEPTANCE:
-        session.screen.confirm_by_typing("These terms bind the company that this login belongs to.", ACCEPTANCE)
-    session.amazon.accept_terms(terms)
-    session.screen.say("The AMC terms are accepted.", style="green")
-    session.screen.result({"accepted": True})
-
-
-def readable(agreement: str) -> str:
-    """Return Amazon's HTML as text, without markup and without control characters."""
-    text = html.unescape(_TAG.sub("\n", agreement))
-    printable = "".join(each for each in text if each == "\n" or each.isprintable())
-    return re.sub(r"\s*\n\s*", "\n", printable).strip()

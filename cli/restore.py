@@ -25,9 +25,9 @@ _NOTICES = "(deletion notices)"
 _RESYNC = "Re-sync the audiences from Segment instead: it sends everyone who is in them now."
 
 
-def register(app: typer.Typer, *, panel: str) -> None:
+def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "restore-members", asks=True, panel=panel)(restore_members)
+    command(app, "restore-members", asks=True)(restore_members)
 
 
 def restore_members(

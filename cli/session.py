@@ -5,75 +5,101 @@ import inspect
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-import requests
 import typer
 
-from audience_sync.amazon_ads.client import AmazonAds
-from audience_sync.amazon_ads.login import AccessTokens, Login
-from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.aws.membership_rows import Sharding
-from audience_sync.aws.membership_scan import MembershipScan
-from audience_sync.aws.membership_table import MembershipTable
-from audience_sync.aws.secrets import JsonSecret
-from audience_sync.aws.sqs import Queue
-from audience_sync.clock import Clock
 from audience_sync.errors import InvalidSettings
-from cli import stack as stacks
-from cli.errors import INTERRUPTED, AlreadyReported, WrongUsage, explained
+from cli.errors import INTERRUPTED, AlreadyReported, WrongUsage
 from cli.screen import Screen
-from cli.stack import Stack
+
+if TYPE_CHECKING:
+    import requests
+
+    from audience_sync.amazon_ads.client import AmazonAds
+    from audience_sync.aws.audience_table import AudienceTable
+    from audience_sync.aws.membership_rows import Sharding
+    from audience_sync.aws.membership_scan import MembershipScan
+    from audience_sync.aws.membership_table import MembershipTable
+    from audience_sync.aws.secrets import JsonSecret
+    from audience_sync.aws.sqs import Queue
+    from cli.stack import Stack
+
+DEFAULT_STACK = "audience-sync"  # the stack name in samconfig.toml
 
 
 @dataclass
 class Session:
-    """A command's screen, its stack, and the parts of the stack that commands use; each is built on first use."""
+    """A command's screen, its stack, and the parts of the stack that commands use; each is built on first use.
+
+    It is imported on first use, too: most commands need one or two parts, and completion none. boto3 and requests take
+    a quarter of a second to load.
+    """
 
     screen: Screen
-    find: Callable[[], Stack]
+    find: Callable[[], "Stack"]
     now: Callable[[], float] = time.time  # epoch seconds
-    http: requests.Session = field(default_factory=requests.Session)
 
     @cached_property
-    def stack(self) -> Stack:
+    def stack(self) -> "Stack":
         """The stack that the operator has named. Raises NotThere."""
         return self.find()
 
     @cached_property
-    def audiences(self) -> AudienceTable:
+    def http(self) -> "requests.Session":
+        """The connections of this command."""
+        import requests
+
+        return requests.Session()
+
+    @cached_property
+    def audiences(self) -> "AudienceTable":
         """The audiences that events may reach."""
+        from audience_sync.aws.audience_table import AudienceTable
+
         return AudienceTable(self.stack.service("dynamodb"), self.stack["AudienceTable"])
 
     @cached_property
-    def members(self) -> MembershipTable:
+    def members(self) -> "MembershipTable":
         """The rows of members."""
+        from audience_sync.aws.membership_table import MembershipTable
+        from audience_sync.clock import Clock
+
         return MembershipTable(self.stack.service("dynamodb"), self.stack["MembershipTable"], self._sharding, Clock())
 
     @cached_property
-    def member_scan(self) -> MembershipScan:
+    def member_scan(self) -> "MembershipScan":
         """The rows of whole audiences."""
+        from audience_sync.aws.membership_scan import MembershipScan
+
         return MembershipScan(self.stack.service("dynamodb"), self.stack["MembershipTable"], self._sharding)
 
     @property
-    def _sharding(self) -> Sharding:
+    def _sharding(self) -> "Sharding":
+        from audience_sync.aws.membership_rows import Sharding
+
         return Sharding(self.stack.membership_shards)
 
     @cached_property
-    def amazon(self) -> AmazonAds:
+    def amazon(self) -> "AmazonAds":
         """The Amazon Ads client, with the stack's authorization."""
+        from audience_sync.amazon_ads.client import AmazonAds
+        from audience_sync.amazon_ads.login import AccessTokens, Login
+
         hosts = self.stack.hosts
         login = Login(self.http, hosts.login, self.secret("CredentialsSecret"), self.now)
         tokens = AccessTokens(self.secret("TokenSecret"), login, self.now)
         return AmazonAds(self.http, hosts.api, tokens, now=self.now)
 
-    def secret(self, logical_id: str) -> JsonSecret:
+    def secret(self, logical_id: str) -> "JsonSecret":
         """One of the stack's secrets."""
+        from audience_sync.aws.secrets import JsonSecret
+
         return JsonSecret(self.stack.service("secretsmanager"), self.stack[logical_id], time.monotonic)
 
-    def read_or_reset(self, secret: JsonSecret) -> dict[str, Any]:
+    def read_or_reset(self, secret: "JsonSecret") -> dict[str, Any]:
         """Return what a secret holds, to be written back with changes. If it is unreadable, ask, and return nothing.
 
         Raises:
@@ -85,8 +111,10 @@ class Session:
             self.screen.confirm("The secret is unreadable and would be replaced. Go on?")
             return {}
 
-    def queue(self, logical_id: str) -> Queue:
+    def queue(self, logical_id: str) -> "Queue":
         """One of the stack's queues, to send to."""
+        from audience_sync.aws.sqs import Queue
+
         return Queue(self.stack.service("sqs"), self.stack[logical_id], time.monotonic)
 
 
@@ -114,7 +142,7 @@ _YES = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirma
 
 
 def command[**P](
-    app: typer.Typer, name: str | None = None, *, asks: bool = False, panel: str | None = None
+    app: typer.Typer, name: str | None = None, *, asks: bool = False
 ) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Register a function that takes a Session and some options as a command.
 
@@ -125,7 +153,7 @@ def command[**P](
     keyword = inspect.Parameter.KEYWORD_ONLY
     common = [
         inspect.Parameter("context", keyword, annotation=typer.Context),
-        inspect.Parameter("stack", keyword, default=stacks.DEFAULT, annotation=_STACK),
+        inspect.Parameter("stack", keyword, default=DEFAULT_STACK, annotation=_STACK),
         inspect.Parameter("local", keyword, default=None, annotation=_LOCAL),
         inspect.Parameter("as_json", keyword, default=False, annotation=_JSON),
     ]
@@ -149,6 +177,8 @@ def command[**P](
                 screen.note("Interrupted.")
                 sys.exit(INTERRUPTED)
             except Exception as error:  # noqa: BLE001 - the last frame: a traceback could show secrets
+                from cli.explanation import explained  # loads botocore, which has a class for each of AWS's errors
+
                 failure = explained(error)
                 screen.fail(failure)
                 sys.exit(failure.exit_code)
@@ -157,7 +187,7 @@ def command[**P](
         run.__signature__ = inspect.Signature(expanded + common)  # type: ignore[attr-defined]
         run.__annotations__ = {}
         run.__doc__ = function.__doc__
-        app.command(name or function.__name__, rich_help_panel=panel)(run)
+        app.command(name or function.__name__)(run)
         return function
 
     return register
@@ -180,8 +210,10 @@ def _gathered(options: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]
     return options
 
 
-def _found(context: typer.Context, name: str, local: str | None, screen: Screen) -> Stack:
+def _found(context: typer.Context, name: str, local: str | None, screen: Screen) -> "Stack":
     """Find the stack. The command line overrides the environment."""
+    from cli import stack as stacks
+
     is_typed = {option: _is_typed(context, option) for option in ("stack", "local")}
     if is_typed["stack"] and is_typed["local"]:
         raise WrongUsage("--stack names a deployed stack, --local one on this machine.", "Give one of them.")

@@ -77,9 +77,9 @@ class Counts:
         return self.accepted - self.delivered - self.superseded - self.parked
 
 
-def register(app: typer.Typer, *, panel: str) -> None:
+def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "status", panel=panel)(status)
+    command(app, "status")(status)
 
 
 def status(

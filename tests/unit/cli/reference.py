@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from cli.app import app
+from cli.app import PARTS, load
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
 HEADING = "\n## Reference\n"
@@ -16,15 +14,17 @@ _COMMON = ("stack", "local", "as_json", "help")
 
 def reference() -> str:
     """Return the section: every command, its arguments and its own options."""
-    return "".join(_commands("audience-sync", typer.main.get_command(app)))
+    return "".join(_described(" ".join(("audience-sync", *path)), each) for path, each in commands())
 
 
-def _commands(path: str, command: Any) -> Iterator[str]:
-    for name, each in getattr(command, "commands", {}).items():
-        if hasattr(each, "commands"):
-            yield from _commands(f"{path} {name}", each)
-        else:
-            yield _described(f"{path} {name}", each)
+def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Return every command, with the words that call it."""
+    for name in PARTS:
+        part = load(name)
+        for inner, each in getattr(part, "commands", {}).items():
+            yield (name, inner), each
+        if not hasattr(part, "commands"):
+            yield (name,), part
 
 
 def _described(path: str, command: Any) -> str:

@@ -1,24 +1,16 @@
 """The command as a whole: help everywhere, common options everywhere, exit codes, documentation."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from cli.app import app
 from cli.errors import NotThere
-from tests.unit.cli.reference import DOCUMENT, HEADING, reference
+from tests.unit.cli.reference import DOCUMENT, HEADING, commands, reference
 
-
-def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for name, each in command.commands.items():
-        yield from leaves(each, (*path, name)) if hasattr(each, "commands") else [(*path, name)]
-
-
-COMMANDS = list(leaves(typer.main.get_command(app)))
+COMMANDS = [path for path, _ in commands()]
 
 
 def run(*arguments: str) -> Any:

@@ -3,8 +3,9 @@
 import pytest
 import requests
 
-from cli.connections import ACCEPTANCE, accept_terms, create, delete, list_, readable, show_terms
+from cli.connections import create, delete, list_
 from cli.errors import NotConfirmed, NotThere, WrongUsage
+from cli.terms import ACCEPTANCE, accept_terms, readable, show_terms
 from tests.unit.cli.conftest import Deployment, Json
 
 

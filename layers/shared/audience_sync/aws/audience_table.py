@@ -5,8 +5,6 @@ from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-
 from audience_sync.aws.errors import ConditionFailed, unavailable
 from audience_sync.membership import Audience
 
@@ -117,7 +115,7 @@ class AudienceTable:
             Key={"audienceId": {"S": audience_id}},
             UpdateExpression="SET settings = :settings",
             ConditionExpression="attribute_exists(audienceId)",
-            ExpressionAttributeValues={":settings": TypeSerializer().serialize(dict(settings))},
+            ExpressionAttributeValues={":settings": _attribute_value(dict(settings))},
         )
 
     def remove(self, audience_id: str) -> None:
@@ -169,10 +167,9 @@ def audience_table_call() -> AbstractContextManager[None]:
 
 def row_of(audience: Audience, created: int) -> dict[str, Any]:
     """Lay an audience out as its row. `created` is in epoch milliseconds; empty fields are left out."""
-    serialize = TypeSerializer().serialize
     values = {attribute: getattr(audience, field) for attribute, field in _ATTRIBUTES.items()}
     filled = {attribute: value for attribute, value in values.items() if value not in (None, "")}
-    return {attribute: serialize(value) for attribute, value in (filled | {"created": created}).items()}
+    return {attribute: _attribute_value(value) for attribute, value in (filled | {"created": created}).items()}
 
 
 def _document(row: Mapping[str, Any]) -> str:
@@ -188,7 +185,19 @@ def _can_be_a_key(text: str) -> bool:
         return False
 
 
+# The two functions below import all of boto3. Lambda has loaded it for its clients; the command line knows this module
+# also where it calls no AWS, and completes names.
+
+
+def _attribute_value(value: Any) -> Any:
+    from boto3.dynamodb.types import TypeSerializer  # noqa: PLC0415 - see above
+
+    return TypeSerializer().serialize(value)
+
+
 def _audience(row: Mapping[str, Any]) -> Audience:
+    from boto3.dynamodb.types import TypeDeserializer  # noqa: PLC0415 - see above
+
     deserialize = TypeDeserializer().deserialize
     values = {_ATTRIBUTES[name]: deserialize(value) for name, value in row.items() if name in _ATTRIBUTES}
     settings = values.get("settings", {})

@@ -1,0 +1,119 @@
+"""Turns any error into one that the operator can act on: a sentence, a remedy and an exit code."""
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from audience_sync.errors import (
+    AccessDenied,
+    AudienceSyncError,
+    AuthorizationRefused,
+    InvalidAudience,
+    NotConnected,
+    NotFound,
+    TransientError,
+    Unavailable,
+)
+from cli.errors import NotThere, OperatorError, TryLater, WrongUsage
+
+_CONNECT = "Run `audience-sync connect`."
+_PROFILE = "Choose a profile (AWS_PROFILE) or log in to AWS, for instance with `aws sso login`."
+_ABSENT = ("ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
+_BUSY = ("ThrottlingException", "Throttling", "RequestLimitExceeded", "ProvisionedThroughputExceededException")
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
+
+
+def explained(error: Exception) -> OperatorError:
+    """Turn any error into one for the operator. It contains no value that a service or a user has sent."""
+    error = _aws_cause(error) or error
+    match error:
+        case OperatorError():
+            return error
+        case InvalidAudience():
+            remedies = [f"{each.field}: must be {each.allowed}; {each.remedy}." for each in error.faults]
+            return WrongUsage("These settings are not valid for an audience.", "\n".join(remedies))
+        case AudienceSyncError():
+            return _package_error(error)
+        case ClientError():
+            return _aws_refusal(error)
+        case BotoCoreError():
+            return _aws_failure(error)
+        case _:
+            return OperatorError(f"Unexpected error: {type(error).__name__}.", _report(error))
+
+
+def _package_error(error: AudienceSyncError) -> OperatorError:
+    sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
+    match error:
+        case NotConnected():
+            return NotThere("Amazon is not connected yet.", _CONNECT)
+        case AuthorizationRefused():
+            return NotThere("Amazon no longer takes the stored authorization.", _CONNECT)
+        case NotFound():
+            return NotThere(sentence, "Check the id; the number that the DSP console shows is another one.")
+        case AccessDenied():
+            return OperatorError(sentence, "Run `audience-sync terms show` and `audience-sync test` to find the cause.")
+        case TransientError():
+            return TryLater(sentence, "Try again in a minute.")
+        case _:
+            return OperatorError(sentence)
+
+
+def _aws_cause(error: Exception) -> Exception | None:
+    """Return the AWS error behind one of ours, if more is known about it: waiting does not add a missing permission."""
+    cause = error.__context__ if isinstance(error, Unavailable) else None
+    if isinstance(cause, ClientError):
+        return cause if _known_refusal(cause) else None
+    return cause if isinstance(cause, BotoCoreError) else None
+
+
+def _aws_failure(error: BotoCoreError) -> OperatorError:
+    match error:
+        case NoCredentialsError() | PartialCredentialsError() | ProfileNotFound() | SSOError() | TokenRetrievalError():
+            return NotThere("There are no AWS credentials to use.", _PROFILE)
+        case NoRegionError():
+            return NotThere("No AWS region is chosen.", "Set AWS_REGION to the region of the stack.")
+        case EndpointConnectionError():
+            return TryLater("AWS cannot be reached.", "Check the network and the region.")
+        case _:
+            return TryLater(f"The call to AWS failed: {type(error).__name__}.", "Try again in a minute.")
+
+
+def _aws_refusal(error: ClientError) -> OperatorError:
+    return _known_refusal(error) or OperatorError(f"AWS refuses {error.operation_name}: {_code(error)}.")
+
+
+def _known_refusal(error: ClientError) -> OperatorError | None:
+    code, call = _code(error), error.operation_name
+    if code in _ABSENT:
+        return NotThere(f"{call} found no such resource.", "Was the stack deleted? Check --stack and the region.")
+    if code in _EXPIRED:
+        return NotThere("AWS does not accept these credentials; they may have expired.", _PROFILE)
+    if code.startswith("AccessDenied") or code == "UnauthorizedOperation":
+        return OperatorError(
+            f"AWS does not allow you to call {call}.", "Ask for that permission, or use another profile."
+        )
+    if code in _BUSY:
+        return TryLater(f"AWS is throttling {call}.", "Try again in a minute.")
+    return None
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "ClientError"))
+
+
+def _report(error: Exception) -> str:
+    """Name the line that raised. A whole traceback could show secrets."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    location = f"{frame.tb_frame.f_globals.get('__name__', '?')}:{frame.tb_lineno}" if frame else "?"
+    return f"This is a bug. Please report it with this location: {location}."
