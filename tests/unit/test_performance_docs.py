@@ -1,0 +1,45 @@
+"""The tables of docs/performance.md are those of the benchmark, and keep the limits that the text names."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.bench_startup import COMMANDS, IMPORTS, PACKAGES, Measurement, tables
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+ROWS = {
+    name: (float(middle), float(low), float(high))
+    for name, middle, low, high in re.findall(r"(?m)^\| (.+?) \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|$", DOCUMENT)
+}
+
+
+def test_the_document_has_every_row_of_the_benchmark_in_its_order() -> None:
+    assert list(ROWS) == [*IMPORTS, *PACKAGES, *COMMANDS]
+
+
+def test_the_document_has_the_heads_of_the_benchmarks_tables() -> None:
+    measured = dict.fromkeys((*IMPORTS, *PACKAGES, *COMMANDS), Measurement([1.0, 1.0, 1.0]))
+    heads = [line for line in "\n".join(tables(measured)).splitlines() if line not in ("", "| --- | --- | --- |")]
+    heads = [line for line in heads if "1.00" not in line and "| 1 |" not in line]
+    assert len(heads) == 3
+    assert all(f"{head}\n| --- | --- | --- |\n" in DOCUMENT for head in heads)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_median_lies_in_the_middle_half_of_the_runs(name: str) -> None:
+    middle, low, high = ROWS[name]
+    assert low <= middle <= high
+
+
+def test_ingest_stays_within_its_limit() -> None:
+    limit = re.search(r"ingest is kept below ([\d.]+)\.", DOCUMENT)
+    assert limit
+    assert ROWS["ingest"][2] < float(limit[1]) == 1.15
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_stays_within_its_limit(command: str) -> None:
+    limit = re.search(r"Each is to stay below (\d+) ms\.", DOCUMENT)
+    assert limit
+    assert ROWS[command][2] < float(limit[1]) == 500
