@@ -34,8 +34,8 @@ DEFAULT_STACK = "audience-sync"  # the stack name in samconfig.toml
 class Session:
     """A command's screen, its stack, and the parts of the stack that commands use; each is built on first use.
 
-    It is imported on first use, too: most commands need one or two parts, and completion none. boto3 and requests take
-    a quarter of a second to load.
+    It is imported on first use, too: most commands need one or two parts, and completion none. boto3 alone takes longer
+    to load than everything that completion needs.
     """
 
     screen: Screen

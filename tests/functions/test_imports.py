@@ -27,7 +27,7 @@ def test_importing_a_handler_loads_nothing_that_it_does_not_use(function: str) -
     assert "audience_sync" in loaded
     assert loaded & UNUSED == set()
     assert ("requests" in loaded) == (function in CALL_AMAZON)
-    assert ("pydantic" in loaded) == (function != "ingest"), "Segment waits for ingest, and reads its answer in time"
+    assert ("pydantic" in loaded) == (function != "ingest"), "Segment waits while ingest starts"
 
 
 @pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"ingest"}))

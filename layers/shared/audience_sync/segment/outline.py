@@ -1,6 +1,6 @@
 """The outline of a Segment event: the fields that decide membership, their types checked.
 
-Written by hand, not as a pydantic model: loading pydantic takes a third of a cold start of ingest, for ten fields
+Written by hand, not as a pydantic model: loading pydantic would make the start of ingest a third longer, for ten fields
 (docs/performance.md). tests/unit/segment/test_outline.py compares the two.
 """
 
