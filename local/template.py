@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,15 @@ _Loader.add_multi_constructor("!", _short_form)
 
 def read_document(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
     """Read a template as it is, with CloudFormation's short forms written out: `!Ref x` reads as `{"Ref": "x"}`."""
-    with path.open(encoding="utf-8") as text:
-        document: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506 - derives from SafeLoader
+    return _parse(path.read_text(encoding="utf-8"))
+
+
+def _parse(text: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506 - derives from SafeLoader
     return document
+
+
+_parse_once = cache(_parse)  # 50 ms, and hundreds of tests load the template; a Template changes nothing in it
 
 
 class Template:
@@ -100,7 +107,7 @@ class Template:
     @classmethod
     def load(cls, parameters: Mapping[str, Any] | None = None, path: Path = ROOT / "template.yaml") -> "Template":
         """Read the project's template. `parameters` override the defaults."""
-        return cls(read_document(path), parameters)
+        return cls(_parse_once(path.read_text(encoding="utf-8")), parameters)
 
     def name(self, logical_id: str, ref: str, **attributes: Any) -> None:
         """Set what `Ref` and `GetAtt` of a resource give."""

@@ -225,7 +225,7 @@ def test_changes_that_cannot_be_parked_stay_in_the_queue(worker_harness: WorkerH
     [
         pytest.param(READ, 0, 0, id=f"{READ} before the upload"),
         pytest.param(WRITE, 0, 0, id=WRITE),
-        pytest.param(READ, 1, 1, id=READ),
+        pytest.param(READ, 2, 1, id=READ),
     ],
 )
 @pytest.mark.parametrize(
