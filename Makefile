@@ -25,7 +25,7 @@ demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an 
 	$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
 
 test: $(SETUP)  ## all tests, in random order (ARGS="-k name" for some, ARGS=--randomly-seed=N to repeat an order)
-	$(BIN)/python -m pytest --cov --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile)
+	$(BIN)/python -m pytest --cov --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist worksteal)
 
 soak: $(SETUP)  ## the real handlers on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
 	$(BIN)/python -m tests.soak --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --events $(or $(EVENTS),2000) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)

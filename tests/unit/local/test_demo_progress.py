@@ -16,13 +16,13 @@ def state(settled: int, *, accepted: int = 100, quiescent: bool = False) -> dict
 
 
 class Clock:
-    """Seconds that pass in sleep alone."""
+    """Seconds that pass in sleep alone, and there a thousand times as fast as asked for."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def sleep(self, seconds: float) -> None:
-        self.now += seconds
+        self.now += 1000 * seconds
 
     def __call__(self) -> float:
         return self.now
@@ -38,10 +38,10 @@ def watch(states: Iterator[dict[str, Any]], rows: Iterator[int]) -> tuple[dict[s
 
 
 def test_each_step_is_shown_from_the_first_row_to_the_last_outcome() -> None:
-    states = [state(0), state(0), state(0), state(40), state(100), state(100, quiescent=True)]
-    final, shown = watch(iter(states), iter([0, 25, 50, 75, 80, 80]))
+    states = [state(0), state(40), state(100, quiescent=True)]
+    final, shown = watch(iter(states), iter([25, 50, 80]))
     assert final == states[-1]
-    assert list(dict.fromkeys(re.findall(r"(\d+)/80\b", shown))) == ["0", "25", "50", "75", "80"]
+    assert list(dict.fromkeys(re.findall(r"(\d+)/80\b", shown))) == ["0", "25", "50", "80"]
     assert list(dict.fromkeys(re.findall(r"(\d+)/100\b", shown))) == ["0", "40", "100"]
 
 
