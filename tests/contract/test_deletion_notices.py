@@ -61,7 +61,7 @@ def queued(stack: WorkerStack) -> list[tuple[str, str, float]]:
 
 
 def rows(stack: WorkerStack) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = resources.client("dynamodb", stack.url).scan(TableName=stack.table)["Items"]
+    found: list[dict[str, Any]] = stack.client().scan(TableName=stack.table)["Items"]
     return found
 
 

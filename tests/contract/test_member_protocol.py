@@ -556,8 +556,7 @@ def test_while_nothing_may_be_sent_a_change_costs_neither_a_write_nor_a_read(sta
 
 def test_a_row_that_cannot_be_read_holds_back_no_other_member(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1), change("c@d.co", at=1, member="m2"))
-    client = resources.client("dynamodb", stack.url)
-    client.put_item(TableName=stack.table, Item=stack.row() | {"member": {"B": b"{}"}})
+    stack.client().put_item(TableName=stack.table, Item=stack.row() | {"member": {"B": b"{}"}})
     report = stack.deliver(change(at=2, exits=True), change(at=2, exits=True, member="m2"))
     assert [each.reason for each in report.deferred] == []
     assert (report.delivered, report.requeued) == (1, 1)

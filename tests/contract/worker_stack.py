@@ -158,10 +158,18 @@ class WorkerStack:
     def clock(self) -> Clock:
         return Clock(lambda: self.now, self.monotonic, self.pauses.append)
 
-    def members(self) -> MembershipTable:
-        client = resources.client("dynamodb", self.url)
+    def client(self) -> Any:
+        """A client for the test itself."""
+        return resources.client("dynamodb", self.url)
+
+    def workers_client(self) -> Any:
+        """A client whose calls are noted."""
+        client = self.client()
         client.meta.events.register("before-call.dynamodb", lambda model, **_: self.calls.append(model.name))
-        return MembershipTable(client, self.table, SHARDING, self.clock, jitter=lambda: 1.0)
+        return client
+
+    def members(self) -> MembershipTable:
+        return MembershipTable(self.workers_client(), self.table, SHARDING, self.clock, jitter=lambda: 1.0)
 
     def deliver(self, *changes: MembershipChange, receives: int = 1) -> BatchReport:
         messages = [Message(str(n), "h", body, receives, 0) for n, body in enumerate(pack(changes))]
@@ -213,7 +221,7 @@ class WorkerStack:
 
     def row(self, member: str = "m1") -> dict[str, Any]:
         key = SHARDING.key_of((AUDIENCE, member))
-        row: dict[str, Any] = resources.client("dynamodb", self.url).get_item(TableName=self.table, Key=key)["Item"]
+        row: dict[str, Any] = self.client().get_item(TableName=self.table, Key=key)["Item"]
         return row
 
     def state(self, member: str = "m1") -> MemberState:

@@ -94,6 +94,11 @@ class TableModel:
         row = self.rows.get(_key(Key))
         return {"Item": copy.deepcopy(row)} if row is not None else {}
 
+    def scan(self, *, TableName: str) -> dict[str, Any]:  # noqa: N803
+        """Read all rows."""
+        assert TableName
+        return {"Items": copy.deepcopy(list(self.rows.values()))}
+
     def put_item(self, *, TableName: str, Item: Row) -> dict[str, Any]:  # noqa: N803
         """Write a row, over what was there."""
         assert TableName

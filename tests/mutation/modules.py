@@ -13,7 +13,16 @@ UNIT = "tests/unit"
 
 # The quick tests of each part of the core, by pattern. mutmut runs those of them that reach the function.
 TESTS = {
-    "delivery/*": f"{UNIT}/delivery {UNIT}/operations/test_job_tracking.py",
+    "delivery/batch.py": f"{UNIT}/delivery/test_batch.py {UNIT}/delivery/test_backoff.py",
+    "delivery/members.py": f"{UNIT}/delivery/test_members.py {UNIT}/delivery/test_deletion_notices.py",
+    "delivery/deletion_notices.py": f"{UNIT}/delivery/test_deletion_notices.py",
+    "delivery/outcomes.py": f"{UNIT}/delivery/test_batch.py {UNIT}/delivery/test_members.py",
+    "delivery/job_members.py": f"{UNIT}/delivery/test_members.py {UNIT}/delivery/test_deletion_notices.py",
+    "delivery/uploads.py": f"{UNIT}/delivery/test_batch.py {UNIT}/delivery/test_backoff.py",
+    "delivery/bisect.py": f"{UNIT}/delivery/test_bisect.py {UNIT}/delivery/test_batch.py",
+    "delivery/backoff.py": f"{UNIT}/delivery/test_backoff.py",
+    "delivery/retry_budget.py": f"{UNIT}/delivery/test_retry_budget.py",
+    "delivery/gates.py": "tests/contract/test_circuit_breaker.py",
     "delivery/circuit_*.py": "tests/contract/test_circuit_breaker.py",
     "operations/audit.py": f"{UNIT}/operations/test_audit.py",
     "operations/job_*.py": f"{UNIT}/operations/test_job_tracking.py",
