@@ -25,7 +25,8 @@ TESTS = {
     "delivery/gates.py": "tests/contract/test_circuit_breaker.py",
     "delivery/circuit_*.py": "tests/contract/test_circuit_breaker.py",
     "operations/audit.py": f"{UNIT}/operations/test_audit.py",
-    "operations/job_*.py": f"{UNIT}/operations/test_job_tracking.py",
+    "operations/job_end.py": f"{UNIT}/operations/test_job_end.py",
+    "operations/job_tracking.py": f"{UNIT}/operations/test_job_tracking.py",
     "operations/renewal.py": f"{UNIT}/operations/test_renewal.py",
     "aws/membership_rows.py": f"{UNIT}/aws/test_membership_rows.py",
     "aws/membership_table.py": f"{UNIT}/aws/test_membership_table.py",
@@ -33,7 +34,7 @@ TESTS = {
     "amazon_ads/normal*": f"{UNIT}/amazon_ads",
     "amazon_ads/record.py": f"{UNIT}/amazon_ads/test_record.py",
     "amazon_ads/consent.py": f"{UNIT}/amazon_ads/test_consent.py",
-    "amazon_ads/countries.py": f"{UNIT}/amazon_ads/test_consent.py {UNIT}/test_intake.py",
+    "amazon_ads/countries.py": f"{UNIT}/amazon_ads/test_countries.py",
     "amazon_ads/job.py": f"{UNIT}/amazon_ads/test_job.py",
     "amazon_ads/exchange.py": "tests/contract/test_amazon_client.py",
     "amazon_ads/transport.py": "tests/contract/test_transport.py tests/contract/test_amazon_client.py",
@@ -44,7 +45,8 @@ TESTS = {
     "translation.py": f"{UNIT}/test_intake.py",
     "intake.py": f"{UNIT}/test_intake.py",
     "credentials.py": f"{UNIT}/test_credentials.py",
-    "json_input.py": f"{UNIT}/test_intake.py",
+    "api_gateway.py": f"{UNIT}/test_api_gateway.py",
+    "json_input.py": f"{UNIT}/test_json_input.py {UNIT}/test_api_gateway.py",
 }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from audience_sync.json_input import is_json
+from audience_sync.json_input import is_json, parse_json
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,10 @@ def test_json_in_utf8_is_read(content_type: str) -> None:
         pytest.param("application/json; charset=iso-8859-1", id="Latin-1"),
         pytest.param('application/json; CHARSET="ISO-8859-1"', id="quoted and in capitals"),
         pytest.param("application/json; charset=", id="a charset without a name"),
+        pytest.param("application/json; charset=xutf-8", id="a name that ends like it"),
+        pytest.param('application/json; charset="X-UTF-8X"', id="a name that holds it"),
+        pytest.param("application/json; charset=XUTF-8", id="a name that ends like it, in capitals"),
+        pytest.param("application/json; charset=utf-7=utf-8", id="a second equals sign"),
         pytest.param("application/json; charset=utf-8; charset=utf-7", id="two charsets"),
         pytest.param("application/json; charset=utf-8, application/json; charset=utf-7", id="a header sent twice"),
     ],
@@ -39,6 +43,27 @@ def test_any_other_declaration_is_refused(content_type: str) -> None:
     assert not is_json({"content-type": content_type})
 
 
-@pytest.mark.parametrize(("encoding", "expected"), [("identity", True), ("", True), ("gzip", False)])
+def test_a_body_that_declares_nothing_is_refused() -> None:
+    assert not is_json({})
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"), [("identity", True), (" Identity ", True), ("", True), ("gzip", False)]
+)
 def test_a_compressed_body_is_refused(encoding: str, expected: bool) -> None:
     assert is_json({"content-type": "application/json", "content-encoding": encoding}) is expected
+
+
+def test_json_is_read_as_it_is_written() -> None:
+    assert parse_json('{"a": [1, 2.5, null, true, "é"]}') == {"a": [1, 2.5, None, True, "é"]}
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "", "{", "'a'"])
+def test_what_is_not_json_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(text)
+
+
+def test_json_that_is_nested_too_deep_is_refused() -> None:
+    with pytest.raises(RecursionError):
+        parse_json("[" * 100_000)

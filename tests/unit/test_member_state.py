@@ -177,6 +177,50 @@ def test_a_deletion_notice_of_an_earlier_life_does_not_make_two_exits_of_this_on
     assert not left.must_erase
 
 
+# What a record says beside its identities
+
+
+def consenting(each: MembershipChange) -> MembershipChange:
+    return replace(each, record=each.record | {"countryCode": "DE", "userConsent": {"consent": {"tcf": "C1"}}})
+
+
+def records_of(each: Step) -> list[dict[str, Any]]:
+    return [record.record for record in each.state.records(with_removal=each.with_removal)]
+
+
+def test_an_enter_is_sent_with_its_own_consent_and_the_removal_before_it_without_one() -> None:
+    known = take(None, consenting(enter(1, "old"))).state
+    removal, entered = records_of(take(known, leave(2), consenting(enter(3, "new"))))
+    assert removal == {
+        "externalUserId": "m1",
+        "countryCode": "DE",
+        "action": "DELETE",
+        "hashedPII": [{"email": "old"}],
+        "userConsent": {},
+    }
+    assert entered == {
+        "externalUserId": "m1",
+        "countryCode": "DE",
+        "action": "CREATE",
+        "hashedPII": [{"email": "new"}],
+        "userConsent": {"consent": {"tcf": "C1"}},
+    }
+
+
+def test_an_exit_is_sent_with_its_own_consent() -> None:
+    known = take(None, consenting(enter(1, "a"))).state
+    (removal,) = records_of(take(known, consenting(leave(2))))
+    assert (removal["userConsent"], removal["countryCode"]) == ({"consent": {"tcf": "C1"}}, "DE")
+
+
+def test_an_exit_whose_record_holds_no_consent_is_sent_with_an_empty_one() -> None:
+    known = take(None, enter(1, "a")).state
+    bare = leave(2)
+    del bare.record["userConsent"]
+    (removal,) = records_of(take(known, bare))
+    assert removal["userConsent"] == {}
+
+
 # Whatever the order, split and repetition in which changes arrive
 
 
@@ -386,6 +430,18 @@ def test_what_is_active_is_never_erased() -> None:
     assert removed(state, 10) == state
 
 
+def test_a_late_deletion_notice_erases_what_an_exit_since_then_has_named() -> None:
+    left = take(None, leave(5, "a")).state
+    late = take(left, notice(3)).state
+    assert (late.erase_until, late.must_erase) == (5, True)
+
+
+def test_a_late_deletion_notice_does_not_erase_what_was_named_after_it_where_the_member_is_back() -> None:
+    back = take(take(take(None, enter(4, "a")).state, leave(5)).state, enter(6, "b")).state
+    late = take(back, notice(3)).state
+    assert (late.erase_until, late.must_erase) == (3, False)
+
+
 @given(DELIVERIES)
 def test_nothing_stays_to_be_erased_once_all_removals_have_ended(deliveries: list[list[MembershipChange]]) -> None:
     member = Member()
@@ -421,6 +477,8 @@ def test_a_state_that_is_sent_again_is_dated_anew_and_otherwise_the_same() -> No
     entered = take(None, enter(1, "a")).state
     again = touched(entered, NOW + 9, with_removal=False)
     assert again == replace(entered, entered=NOW + 9)
+    both = touched(entered, NOW + 9, with_removal=True)
+    assert both == replace(entered, entered=NOW + 9, exited=NOW + 9)
     left = take(entered, leave(2)).state
     assert touched(left, NOW + 9, with_removal=False) == replace(left, exited=NOW + 9)
     assert touched(left, NOW + 9, with_removal=True) == replace(left, exited=NOW + 9)
@@ -439,6 +497,7 @@ def test_a_state_that_is_sent_again_is_dated_anew_and_otherwise_the_same() -> No
         pytest.param([enter(3, "a"), notice(4), enter(6, "b")], 4, True, id="spread already, and back since"),
         pytest.param([enter(3, "a"), leave(5), enter(6, "b")], 4, False, id="back since, and an old identity is kept"),
         pytest.param([leave(5), enter(6, "b")], 4, True, id="back since, and no old identity is kept"),
+        pytest.param([enter(4, "a"), leave(5), enter(6, "b")], 3, True, id="back since, the old one named after it"),
     ],
 )
 def test_a_row_follows_a_deletion_notice_where_that_changes_nothing_any_more(

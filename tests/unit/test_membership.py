@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMessage
-from audience_sync.membership import Audience, MembershipChange, Version, coalesce, since
+from audience_sync.membership import Audience, MembershipChange, Version, canonical_json, coalesce, since
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, change_as_json, pack
 
 
@@ -69,6 +69,30 @@ def test_versions_are_ordered(older: Version, newer: Version) -> None:
     assert older < newer
 
 
+VERSIONS = st.builds(Version, st.integers(0, 10**15), st.booleans(), st.text(max_size=3))
+
+
+@given(VERSIONS, VERSIONS)
+def test_versions_compare_as_texts_do(one: Version, other: Version) -> None:
+    assert (one < other) is (one.text < other.text)
+
+
+@given(VERSIONS)
+def test_a_version_is_read_back_from_its_text(version: Version) -> None:
+    assert Version.from_text(version.text) == version
+
+
+def test_the_text_of_a_version_is_what_rows_and_job_messages_hold() -> None:
+    assert Version(5, exits=True, message_id="a#b").text == "0000000000000005#1#a#b"
+    assert Version.from_text("0000000000000005#0#a#b") == Version(5, exits=False, message_id="a#b")
+
+
+@pytest.mark.parametrize("text", ["", "5", "5#1", "x#1#a", "5#2#a", "5##a", "5#true#a"])
+def test_a_text_that_is_no_version_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Version.from_text(text)
+
+
 def test_the_newest_change_of_a_member_remains_in_any_order() -> None:
     three = [change(at=1), change(at=3, exits=True), change(at=2)]
     assert all(coalesce(order)[0].version == Version(3, True, "a") for order in permutations(three))
@@ -85,6 +109,11 @@ def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> N
     one.record["hashedPII"], other.record["hashedPII"] = [digests], [dict(reversed(digests.items()))]
     (merged,) = coalesce([one, other])
     assert merged.record["hashedPII"] == [digests]
+
+
+def test_equal_values_have_one_text_without_white_space() -> None:
+    assert canonical_json({"b": 1, "a": ["é", None]}) == canonical_json({"a": ["é", None], "b": 1})
+    assert canonical_json({"b": 1, "a": [2, 3]}) == '{"a":[2,3],"b":1}'
 
 
 def test_an_exit_carries_the_identities_of_the_enters_it_supersedes() -> None:
@@ -137,6 +166,16 @@ def test_an_enter_of_the_moment_of_an_exit_is_of_the_life_that_ended() -> None:
 def test_each_identity_keeps_the_time_at_which_it_was_named_last() -> None:
     (merged,) = coalesce([change(at=1, emails=("x", "y")), change(at=2, emails=("y",)), change(at=3, emails=("z",))])
     assert {identity["email"]: at for at, identity in merged.identities} == {"x": 1, "y": 2, "z": 3}
+
+
+def test_the_times_of_identities_are_left_out_where_all_are_the_time_of_the_change() -> None:
+    (merged,) = coalesce([change(emails=("x",)), change(message_id="b", emails=("y",))])
+    assert merged.named_at == ()
+
+
+def test_of_two_changes_with_the_same_version_the_same_one_is_kept_in_either_order() -> None:
+    two = [replace(change(), record=change().record | {"countryCode": country}) for country in ("DE", "FR")]
+    assert coalesce(two)[0].record == coalesce(reversed(two))[0].record
 
 
 def test_the_newest_identities_come_first() -> None:
@@ -267,6 +306,7 @@ def test_the_error_of_an_unreadable_message_has_a_reason(body: str, reason: str)
     [
         pytest.param([change("m1", at=3)], [], id="an older enter"),
         pytest.param([change("m1", at=4, message_id="a")], [], id="an enter of the same moment"),
+        pytest.param([change("m1", at=4, exits=True, message_id="notice")], [], id="the notice itself, once more"),
         pytest.param([change("m1", at=5)], [5], id="a later enter"),
         pytest.param([change("m1", at=3, exits=True)], [], id="an older exit"),
         pytest.param([change("m1", at=5, exits=True)], [5], id="a later exit"),
@@ -279,6 +319,6 @@ def test_only_what_is_newer_than_a_deletion_notice_counts(some: list[MembershipC
 
 
 def test_an_identity_that_was_named_before_a_deletion_notice_is_left_out() -> None:
-    (merged,) = coalesce([change("m1", at=3, emails=("old",)), change("m1", at=5, emails=("new",))])
-    (left,) = since([merged], Version(4, True, "notice"))
+    some = [change("m1", at=at, emails=(email,)) for at, email in ((3, "old"), (4, "of its moment"), (5, "new"))]
+    (left,) = since(coalesce(some), Version(4, True, "notice"))
     assert (left.record["hashedPII"], left.named_at) == ([{"email": "new"}], ())

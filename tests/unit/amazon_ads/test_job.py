@@ -26,11 +26,13 @@ from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
                 "jobState": "PARTIALLYSUCCEEDED",
                 "invalidRecords": [
                     {"audienceId": "1", "externalId": "m1", "error": f"no match for {'a' * 64} of a@b.co"},
+                    {"externalId": "m2", "error": {"message": "no match"}},
+                    {"externalId": "m3"},
                     {"externalId": 5},
                     "strange",
                 ],
             },
-            JobReport("PARTIALLYSUCCEEDED", rejected={"m1": "no match for … of …"}),
+            JobReport("PARTIALLYSUCCEEDED", rejected={"m1": "no match for … of …", "m2": "", "m3": ""}),
             id="rejected records, without what they quote",
         ),
         pytest.param(
@@ -45,6 +47,27 @@ from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
                 "FAILED", rejected={"m1": "… no match", "m2": "records[17].hashedPII[0].email is not a SHA-256 hash"}
             ),
             id="a person, and a field",
+        ),
+        pytest.param(
+            {"audienceSize": {"receivedRecordSize": 0, "idResolutionCount": 1, "dspAudienceSize": 7}},
+            JobReport("", None, Sizes(0, 1, 7)),
+            id="all sizes known, one of them nothing",
+        ),
+        pytest.param(
+            {
+                "successful": {"recordsProcessedRate": True},
+                "audienceSize": {"receivedRecordSize": True, "idResolutionCount": 2**63, "dspAudienceSize": 2**63 - 1},
+            },
+            JobReport("", None, Sizes(None, None, 2**63 - 1)),
+            id="numbers that are none, or too large",
+        ),
+        pytest.param(
+            {"jobState": "RECORDS_RECORDS_RECORDS_RECORDS_IDENTITY"},
+            JobReport("RECORDS_RECORDS_RECORDS_RECORDS_IDENTITY"),
+            id="a state of 40 characters",
+        ),
+        pytest.param(
+            {"jobState": "RECORDS_RECORDS_RECORDS_RECORDS_REQUESTED"}, JobReport(""), id="a state of 41 characters"
         ),
         pytest.param({"jobState": "Lovelace"}, JobReport(""), id="a name as state"),
         pytest.param({"jobState": "IN_PROGRESS"}, JobReport("IN_PROGRESS"), id="a new state made of known words"),

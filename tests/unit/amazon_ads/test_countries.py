@@ -1,0 +1,28 @@
+"""Which country codes Amazon takes, and how it writes them."""
+
+import pytest
+
+from audience_sync.amazon_ads.countries import ACCEPTED, accepted_country
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("US", "US", id="as Amazon writes it"),
+        pytest.param(" de\n", "DE", id="in small letters, with white space"),
+        pytest.param("uk", "GB", id="the United Kingdom's other code"),
+        pytest.param("GB", "GB", id="the United Kingdom"),
+        pytest.param("unknown", "UNKNOWN", id="Amazon's word for none"),
+        pytest.param("XX", None, id="a code of no country"),
+        pytest.param("USA", None, id="three letters"),
+        pytest.param("", None, id="empty"),
+        pytest.param(None, None, id="none"),
+        pytest.param(["US"], None, id="a list"),
+    ],
+)
+def test_a_country_is_its_code_as_amazon_writes_it_or_none(value: object, expected: str | None) -> None:
+    assert accepted_country(value) == expected
+
+
+def test_uk_is_not_a_code_that_amazon_takes() -> None:
+    assert "UK" not in ACCEPTED
