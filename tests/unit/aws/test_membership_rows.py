@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.aws.membership_rows import Sharding, row_of, state_from_row
-from audience_sync.errors import Unavailable
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, row_of, state_from_row, stored_member
+from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import Identity, MemberState
 from audience_sync.membership import MembershipChange, Version
@@ -90,6 +90,57 @@ def test_a_state_is_read_back_as_it_was_written(revision: int, **fields: Any) ->
 DIGEST = bytes(range(32))
 
 
+def test_the_layout_of_a_row_stays_since_rows_are_read_for_years() -> None:
+    full = state(
+        identities=(Identity(3, {"email": DIGEST.hex(), "postal": DIGEST.hex()}), Identity(1, {"birthday": "other"})),
+        left=Version(2, True, "exit-1"),
+        erase_until=2,
+        entered=20,
+        exited=10,
+        removal_failed=True,
+        outcome_unknown=True,
+        late_jobs=("job-1",),
+        revision=4,
+    )
+    header = (
+        b'{"r":{"countryCode":"US","action":"CREATE"},"c":"amzn1.amc.connection.0123456789","t":["DSP"],'
+        b'"l":[2,"exit-1"],"e":2,"x":10,"f":true,"u":true,"j":["job-1"],"i":[[3,"ez"],[1,{"birthday":"other"}]]}'
+    )
+    row = row_of(full, SHARDING.key_of(full.member), 5)
+    assert row == {
+        "audienceShard": {"S": f"{AUDIENCE}#04"},
+        "externalUserId": {"S": "user_2nF7aQ"},
+        "version": {"S": "0001709543722118#0#personas_2nF7aQkT9bCwXyZ0123456789"},
+        "revision": {"N": "5"},
+        "entered": {"N": "20"},
+        "expiresAt": {"N": str(20 + KEEP_ACTIVE)},
+        "member": {"B": header + b"\0" + DIGEST * 2},
+    }
+    assert stored_member(row) == (replace(full, revision=5), 20 + KEEP_ACTIVE)
+
+
+def test_of_a_plain_member_the_row_holds_nothing_but_the_record() -> None:
+    record = {"externalUserId": "m1", "action": "CREATE", "hashedPII": [], "userConsent": {"consent": {"tcf": "C"}}}
+    plain = MemberState(MembershipChange("1", None, 1, "a", record))
+    row = row_of(plain, SHARDING.key_of(plain.member), 1)
+    assert row["member"] == {"B": b'{"r":{"action":"CREATE","userConsent":{"consent":{"tcf":"C"}}}}\0'}
+    assert state_from_row(row) == replace(plain, revision=1)
+
+
+@pytest.mark.parametrize(
+    ("action", "entered", "exited", "expires"),
+    [
+        pytest.param("CREATE", 20, 10, 20 + KEEP_ACTIVE, id="an enter, by when it was sent"),
+        pytest.param("CREATE", 20, 30, 30 + KEEP_ACTIVE, id="an enter, by the removal that was sent with it"),
+        pytest.param("DELETE", 20, 30, 30 + KEEP_EXIT, id="an exit"),
+    ],
+)
+def test_a_row_outlives_what_was_sent(action: str, entered: int, exited: int, expires: int) -> None:
+    newest = MembershipChange("1", None, 1, "a", {"externalUserId": "m1", "action": action})
+    sent = MemberState(newest, entered=entered, exited=exited)
+    assert row_of(sent, SHARDING.key_of(sent.member), 1)["expiresAt"] == {"N": str(expires)}
+
+
 @pytest.mark.parametrize(
     "member",
     [
@@ -106,6 +157,17 @@ DIGEST = bytes(range(32))
         pytest.param(b'{"r":{"action":"CREATE"},"l":[1]}\0', id="half a version"),
         pytest.param(b'{"r":{"action":"CREATE"},"l":["1","m"]}\0', id="a version whose time is a text"),
         pytest.param(b'{"r":{"action":"CREATE"},"e":"1"}\0', id="a time that is a text"),
+        pytest.param(b'{"r":{"action":"CREATE","userConsent":[]}}\0', id="a consent that is no object"),
+        pytest.param(b'{"r":{"action":"CREATE"},"c":5}\0', id="a connection id that is no text"),
+        pytest.param(b'{"r":{"action":"CREATE"},"t":[5]}\0', id="a target type that is no text"),
+        pytest.param(b'{"r":{"action":"CREATE"},"j":["job-1",5]}\0', id="a job id that is no text"),
+        pytest.param(b'{"r":{"action":"CREATE"},"j":"job-1"}\0', id="job ids that are no list"),
+        pytest.param(b'{"r":{"action":"CREATE"},"l":[1,5]}\0', id="a version whose message id is a number"),
+        pytest.param(b'{"r":{"action":"CREATE"},"x":"1"}\0', id="a time of a removal that is a text"),
+        pytest.param(b'{"r":{"action":"CREATE"},"x":true}\0', id="a time of a removal that is a flag"),
+        pytest.param(b'{"r":{"action":"CREATE"},"f":1}\0', id="a failed removal that is no flag"),
+        pytest.param(b'{"r":{"action":"CREATE"},"u":1}\0', id="an unknown outcome that is no flag"),
+        pytest.param(b'{"r":{"action":"CREATE"},"i":[["1","e"]]}\0' + DIGEST, id="an identity's time that is a text"),
         pytest.param(b'{"r":{"action":"CREATE"},"i":[[1,"q"]]}\0' + DIGEST, id="an identifier of another version"),
         pytest.param(b'{"r":{"action":"CREATE"},"i":[[1,"ep"]]}\0' + DIGEST, id="a digest is missing"),
         pytest.param(b'{"r":{"action":"CREATE"},"i":[[1,"e"]]}\0' + DIGEST[:-1], id="a digest is cut off"),
@@ -153,6 +215,17 @@ def test_members_are_spread_evenly_over_the_shards() -> None:
     counts = [keys.count(partition) for partition in SHARDING.partitions(AUDIENCE)]
     assert sum(counts) == 8000
     assert max(counts) < 1.1 * 1000
+
+
+def test_rows_that_are_not_where_their_members_are_looked_for_are_noticed() -> None:
+    row = row_of(state(), SHARDING.key_of(state().member), 1)
+    SHARDING.check(row)
+    with pytest.raises(MisplacedRow, match="8 shards"):
+        SHARDING.check(row | {"audienceShard": {"S": f"{AUDIENCE}#05"}})
+
+
+def test_the_partitions_of_an_audience_are_numbered_with_two_digits() -> None:
+    assert Sharding(11).partitions("7")[::10] == ["7#00", "7#10"]
 
 
 @pytest.mark.parametrize("shards", [1, 64])

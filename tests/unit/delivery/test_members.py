@@ -1,9 +1,17 @@
 """The newest change of a member wins, on a table in memory: the tests of the protocol that need no server."""
 
-import pytest
+from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
+
+from audience_sync.aws.membership_table import PAUSES
+from audience_sync.delivery.members import MAX_ROUNDS
+from audience_sync.errors import ServiceUnavailable
 from tests.contract import test_member_protocol
 from tests.contract.memory_stack import MemoryStack, without_a_server
+from tests.contract.worker_stack import change
+from tests.model.table_model import Row, TableModel
 
 globals().update(without_a_server(test_member_protocol))
 
@@ -11,3 +19,90 @@ globals().update(without_a_server(test_member_protocol))
 @pytest.fixture
 def stack() -> MemoryStack:
     return MemoryStack()
+
+
+class FaultyTable(TableModel):
+    """A table that refuses some statements of its next requests, or all requests while it is down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[dict[int, str]] = []  # for each of the next requests the statements' positions and codes
+        self.down = False
+
+    def batch_execute_statement(self, *, Statements: list[Row]) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        if self.down:
+            raise ClientError({"Error": {"Code": "InternalServerError"}}, "BatchExecuteStatement")
+        codes = self.refused.pop(0) if self.refused else {}
+        taken = [each for position, each in enumerate(Statements) if position not in codes]
+        responses = iter(super().batch_execute_statement(Statements=taken)["Responses"] if taken else [])
+        return {
+            "Responses": [
+                {"Error": {"Code": codes[position]}} if position in codes else next(responses)
+                for position in range(len(Statements))
+            ]
+        }
+
+
+@pytest.fixture
+def faulty() -> FaultyTable:
+    return FaultyTable()
+
+
+@pytest.fixture
+def beside(faulty: FaultyTable) -> MemoryStack:
+    return MemoryStack(model=faulty)
+
+
+def test_members_that_stay_throttled_are_deferred_and_the_others_are_delivered(
+    beside: MemoryStack, faulty: FaultyTable
+) -> None:
+    faulty.refused = [{0: "ThrottlingError"}] * (len(PAUSES) + 1)
+    report = beside.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(3)))
+    assert (report.delivered, report.requeued, beside.amazon.active()) == (2, 1, {"m1", "m2"})
+    assert 0 < sum(beside.pauses) <= sum(PAUSES)
+
+
+def test_nothing_is_sent_that_is_not_recorded(beside: MemoryStack, faulty: FaultyTable) -> None:
+    faulty.down = True
+    report = beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
+    assert beside.amazon.uploads == []
+
+
+def test_changes_whose_date_cannot_be_written_after_the_upload_are_not_acknowledged(
+    beside: MemoryStack, faulty: FaultyTable
+) -> None:
+    beside.amazon.fails = ServiceUnavailable("503")
+    beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    faulty.refused = [{1: "InternalServerError"}]
+    report = beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"), receives=2)
+    assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
+    assert len(beside.amazon.uploads) == 1
+
+
+def test_a_change_whose_row_moves_on_while_it_is_dated_is_sent_once_more(
+    beside: MemoryStack, faulty: FaultyTable
+) -> None:
+    beside.amazon.fails = ServiceUnavailable("503")
+    beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    faulty.refused = [{1: "ConditionalCheckFailed"}]
+    report = beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"), receives=2)
+    assert (report.deferred, report.delivered) == ([], 2)
+    sent = [[record["externalUserId"] for record in upload] for upload in beside.amazon.uploads]
+    assert sent == [["m1", "m2"], ["m2"]]
+
+
+def test_a_row_that_keeps_changing_while_it_is_written_is_deferred(beside: MemoryStack, faulty: FaultyTable) -> None:
+    faulty.refused = [{0: "ConditionalCheckFailed"}] * MAX_ROUNDS
+    report = beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    assert (report.delivered, report.requeued, report.deferred, beside.amazon.active()) == (1, 1, [], {"m2"})
+    assert faulty.refused == []
+    assert report.uploads.sent == 1
+
+
+def test_a_row_that_changes_twice_while_it_is_written_is_sent_in_the_third_round(
+    beside: MemoryStack, faulty: FaultyTable
+) -> None:
+    faulty.refused = [{0: "ConditionalCheckFailed"}] * (MAX_ROUNDS - 1)
+    report = beside.deliver(change("a@b.co", at=1))
+    assert (report.delivered, report.deferred, beside.amazon.active()) == (1, [], {"m1"})
