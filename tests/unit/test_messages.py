@@ -168,6 +168,9 @@ def test_a_message_is_filled_to_the_byte(size: int, counts: list[int]) -> None:
         pytest.param({"firstAt": -5}, DeliveryHistory(), id="a negative time"),
         pytest.param({"firstAt": 10**400}, DeliveryHistory(), id="a time beyond what a double holds"),
         pytest.param({"firstAt": True}, DeliveryHistory(), id="a time as a flag"),
+        pytest.param({"firstAt": 0}, DeliveryHistory(), id="a time of 1970"),
+        pytest.param({"firstAt": 10**15}, DeliveryHistory(), id="a time too far ahead"),
+        pytest.param({"firstAt": 10**15 - 1}, DeliveryHistory(0, 10**15 - 1), id="the latest time"),
         pytest.param({"replay": "true"}, DeliveryHistory(), id="a flag as a text"),
         pytest.param({"replay": 1}, DeliveryHistory(), id="a flag as a number"),
         pytest.param({"attempts": 1, "firstAt": 1}, DeliveryHistory(1, 1), id="the smallest numbers"),
@@ -218,6 +221,28 @@ def test_a_change_that_is_incomplete_or_mistyped_is_refused(bad: Any) -> None:
     with pytest.raises(InvalidMessage) as refused:
         ChangeMessage.from_body(json.dumps(GOOD | {"changes": [CHANGE, bad]}))
     assert "m1" not in str(refused.value)
+
+
+NOTICE = CHANGE | {"erase": True, "record": RECORD | {"action": "DELETE", "hashedPII": []}}
+
+
+def test_a_change_of_every_audience_is_a_deletion_notice() -> None:
+    envelope = GOOD | {"audienceId": "*", "changes": [NOTICE]}
+    (notice,) = ChangeMessage.from_body(json.dumps(envelope)).changes
+    assert (notice.audience_id, notice.exits, notice.erase) == ("*", True, True)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(NOTICE | {"erase": False}, id="an exit that does not erase"),
+        pytest.param(CHANGE | {"erase": True}, id="an enter that says erase"),
+        pytest.param(CHANGE, id="an enter"),
+    ],
+)
+def test_of_every_audience_no_other_change_is_taken(bad: dict[str, Any]) -> None:
+    with pytest.raises(InvalidMessage):
+        ChangeMessage.from_body(json.dumps(GOOD | {"audienceId": "*", "changes": [bad]}))
 
 
 HALF = "half"  # the place of half a surrogate pair
@@ -342,6 +367,31 @@ def test_members_that_do_not_fit_into_one_job_message_fill_several(members: list
     }
 
 
+@pytest.mark.parametrize(("length", "each"), [(150_000, 1), (100_000, 2), (60_100, 3), (59_600, 4)])
+def test_members_with_long_ids_fill_messages_as_far_as_these_go(length: int, each: int) -> None:
+    text = Version(1, exits=False, message_id="x" * length).text
+    bodies = job_messages("job-1", AUDIENCE, [JobMember("m1", text, removes=True)] * 4, SENT_AT)
+    assert max(map(len, bodies)) <= MAX_MESSAGE_BYTES
+    assert len(JobMessage.from_body(bodies[0]).members) == each
+
+
+def test_an_upload_without_members_has_no_message() -> None:
+    assert job_messages("job-1", AUDIENCE, [], SENT_AT) == []
+
+
+def test_a_message_that_does_not_count_its_checks_has_had_none() -> None:
+    body = json.loads(job_body())
+    del body["checks"]
+    assert JobMessage.from_body(json.dumps(body)).checks == 0
+
+
+def test_times_far_ahead_are_taken_up_to_a_limit() -> None:
+    assert JobMessage.from_body(job_body(sentAt=10**15)).sent_at == 10**15
+    for beyond in (10**15 + 1, -(10**15) - 1):
+        with pytest.raises(InvalidMessage):
+            JobMessage.from_body(job_body(sentAt=beyond))
+
+
 def test_an_upload_of_the_largest_size_fits_into_few_messages() -> None:
     text = Version(1_800_000_000_000, exits=False, message_id="personas_2nF7aQkT9bCwXyZ0123456789").text
     everyone = [JobMember(f"user_{number:06d}", text, removes=False) for number in range(6_000)]
@@ -433,6 +483,7 @@ def test_a_removal_of_many_identities_can_be_parked_and_redriven() -> None:
 def test_a_failure_holds_what_amazon_has_answered() -> None:
     refused = Failure.of(RequestRejected("no", status=400, request_id="r-1"), attempts=2, first_at=1, last_at=3)
     assert (refused.reason, refused.status, refused.request_id, refused.attempts) == ("request_rejected", 400, "r-1", 2)
+    assert (refused.first_at, refused.last_at) == (1, 3)
     slowed = Failure.of(Throttled("slow down"), attempts=1, first_at=1, last_at=3)
     assert (slowed.reason, slowed.detail, slowed.status, slowed.request_id) == ("throttled", "slow down", None, "")
 
