@@ -223,6 +223,12 @@ def test_a_change_that_is_incomplete_or_mistyped_is_refused(bad: Any) -> None:
     assert "m1" not in str(refused.value)
 
 
+def test_an_audience_id_has_twenty_digits_at_most() -> None:
+    assert ChangeMessage.from_body(json.dumps(GOOD | {"audienceId": "9" * 20})).audience_id == "9" * 20
+    with pytest.raises(InvalidMessage):
+        ChangeMessage.from_body(json.dumps(GOOD | {"audienceId": "9" * 21}))
+
+
 NOTICE = CHANGE | {"erase": True, "record": RECORD | {"action": "DELETE", "hashedPII": []}}
 
 

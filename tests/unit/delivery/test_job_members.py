@@ -1,0 +1,80 @@
+"""What a job's message says of each record of its upload."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audience_sync.delivery.job_members import member_of_change, member_of_state
+from audience_sync.member_state import Identity, MemberState
+from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
+from audience_sync.messages import JobMember
+
+LEFT, ENTERED = Version(2, True, "exit"), Version(4, False, "enter")
+OLD, NEW = Identity(1, {"email": "old"}), Identity(3, {"email": "new"})
+
+
+def change(*, exits: bool) -> MembershipChange:
+    record: dict[str, Any] = {"externalUserId": "m1", "action": "DELETE" if exits else "CREATE", "hashedPII": []}
+    return MembershipChange("1", None, 2 if exits else 4, "exit" if exits else "enter", record)
+
+
+# A member who left at 2 and must be erased up to then, and who has entered again at 4.
+STATE = MemberState(change(exits=False), (NEW, OLD), LEFT, erase_until=2)
+MANY = tuple(Identity(1, {"email": f"{number}"}) for number in range(MAX_IDENTITIES))
+
+
+@pytest.mark.parametrize(
+    ("sent", "state", "repeats", "expected"),
+    [
+        pytest.param(False, STATE, False, JobMember("m1", ENTERED.text, removes=False), id="the enter erases nothing"),
+        pytest.param(
+            True, STATE, False, JobMember("m1", LEFT.text, removes=True, erases=True), id="the removal before it"
+        ),
+        pytest.param(
+            True, STATE, True, JobMember("m1", LEFT.text, removes=True), id="a removal that will be sent once more"
+        ),
+        pytest.param(
+            True,
+            replace(STATE, erase_until=0),
+            False,
+            JobMember("m1", LEFT.text, removes=True),
+            id="a removal without a deletion notice",
+        ),
+        pytest.param(
+            True,
+            replace(STATE, identities=MANY),
+            False,
+            JobMember("m1", LEFT.text, removes=True, erases=True),
+            id="a removal of as many identities as one record holds",
+        ),
+        pytest.param(
+            True,
+            replace(STATE, identities=(*MANY, OLD)),
+            False,
+            JobMember("m1", LEFT.text, removes=True),
+            id="a removal in several records",
+        ),
+        pytest.param(
+            True,
+            MemberState(change(exits=True)),
+            False,
+            JobMember("m1", LEFT.text, removes=True),
+            id="an exit of a member who was never in",
+        ),
+    ],
+)
+def test_a_record_is_described_by_the_change_it_was_sent_for(
+    sent: bool, state: MemberState, repeats: bool, expected: JobMember
+) -> None:
+    for is_replay in (False, True):
+        described = member_of_state(change(exits=sent), state, repeats=repeats, is_replay=is_replay)
+        assert described == expected._replace(is_replay=is_replay)
+
+
+@pytest.mark.parametrize("is_replay", [False, True])
+@pytest.mark.parametrize("exits", [False, True])
+def test_without_the_table_a_record_is_described_by_its_own_change(exits: bool, is_replay: bool) -> None:
+    sent = change(exits=exits)
+    expected = JobMember("m1", sent.version.text, removes=exits, is_replay=is_replay)
+    assert member_of_change(sent, is_replay=is_replay) == expected
