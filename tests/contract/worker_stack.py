@@ -178,8 +178,8 @@ class WorkerStack:
     def deliver_body(self, body: str, *, receives: int = 1) -> BatchReport:
         return self.deliver_messages(Message("again", "h", body, receives, 0))
 
-    def deliver_messages(self, *messages: Message) -> BatchReport:
-        context = DeliveryContext(
+    def context(self) -> DeliveryContext:
+        return DeliveryContext(
             self.queue,
             self.dead_letters,
             self.jobs,
@@ -189,7 +189,9 @@ class WorkerStack:
             self.clock,
             self.gate,
         )
-        return Delivery(self.amazon, context, jitter=lambda: 1.0).deliver(messages, deadline=60.0)
+
+    def deliver_messages(self, *messages: Message) -> BatchReport:
+        return Delivery(self.amazon, self.context(), jitter=lambda: 1.0).deliver(messages, deadline=60.0)
 
     def repeat(self) -> int:
         """Deliver what is to be sent once more, as often as that is asked for. Returns how often."""

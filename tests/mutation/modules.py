@@ -10,18 +10,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layers/shared/audience_sync"
 UNIT = "tests/unit"
+DELIVERY = f"{UNIT}/delivery"
 
 # The quick tests of each part of the core, by pattern. mutmut runs those of them that reach the function.
 TESTS = {
-    "delivery/batch.py": f"{UNIT}/delivery/test_batch.py {UNIT}/delivery/test_backoff.py",
-    "delivery/members.py": f"{UNIT}/delivery/test_members.py {UNIT}/delivery/test_deletion_notices.py",
-    "delivery/deletion_notices.py": f"{UNIT}/delivery/test_deletion_notices.py",
-    "delivery/outcomes.py": f"{UNIT}/delivery/test_batch.py {UNIT}/delivery/test_members.py",
-    "delivery/job_members.py": f"{UNIT}/delivery/test_job_members.py",
-    "delivery/uploads.py": f"{UNIT}/delivery/test_batch.py {UNIT}/delivery/test_backoff.py",
-    "delivery/bisect.py": f"{UNIT}/delivery/test_bisect.py {UNIT}/delivery/test_batch.py",
-    "delivery/backoff.py": f"{UNIT}/delivery/test_backoff.py",
-    "delivery/retry_budget.py": f"{UNIT}/delivery/test_retry_budget.py",
+    "delivery/batch.py": f"{DELIVERY}/test_batch.py {DELIVERY}/test_backoff.py",
+    "delivery/members.py": f"{DELIVERY}/test_members.py {DELIVERY}/test_deletion_notices.py {DELIVERY}/test_batch.py",
+    "delivery/deletion_notices.py": f"{DELIVERY}/test_deletion_notices.py",
+    "delivery/outcomes.py": f"{DELIVERY}/test_batch.py {DELIVERY}/test_members.py",
+    "delivery/job_members.py": f"{DELIVERY}/test_job_members.py",
+    "delivery/uploads.py": f"{DELIVERY}/test_batch.py {DELIVERY}/test_backoff.py",
+    "delivery/bisect.py": f"{DELIVERY}/test_bisect.py {DELIVERY}/test_batch.py",
+    "delivery/backoff.py": f"{DELIVERY}/test_backoff.py",
+    "delivery/retry_budget.py": f"{DELIVERY}/test_retry_budget.py",
     "delivery/gates.py": "tests/contract/test_circuit_breaker.py",
     "delivery/circuit_*.py": "tests/contract/test_circuit_breaker.py",
     "operations/audit.py": f"{UNIT}/operations/test_audit.py",
@@ -29,7 +30,7 @@ TESTS = {
     "operations/job_tracking.py": f"{UNIT}/operations/test_job_tracking.py",
     "operations/renewal.py": f"{UNIT}/operations/test_renewal.py",
     "aws/membership_rows.py": f"{UNIT}/aws/test_membership_rows.py",
-    "aws/membership_table.py": f"{UNIT}/aws/test_membership_table.py {UNIT}/delivery/test_members.py",
+    "aws/membership_table.py": f"{UNIT}/aws/test_membership_table.py {DELIVERY}/test_members.py",
     "aws/sqs.py": f"{UNIT}/aws/test_sqs.py",
     "amazon_ads/normal*": f"{UNIT}/amazon_ads",
     "amazon_ads/record.py": f"{UNIT}/amazon_ads/test_record.py",

@@ -406,6 +406,12 @@ def test_an_invalid_history_counts_as_none(attempts: Any) -> None:
     assert [deferred.delay for deferred in report.deferred] == [4.0]
 
 
+def test_changes_that_are_parked_for_one_reason_count_together_whatever_their_audience() -> None:
+    amazon = Amazon(lambda _: AccessDenied("Amazon answered 403", status=403))
+    report = deliver([message("a", *members(2), audience="1"), message("b", change("m1"), audience="2")], amazon)
+    assert report.parked_reasons == {"access_denied": 3}
+
+
 def test_a_message_whose_rest_cannot_be_sent_anew_is_deferred() -> None:
     def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
         return Throttled("429") if body["records"][0]["externalUserId"] == "m1" else None

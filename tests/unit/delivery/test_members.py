@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from audience_sync.aws.membership_table import PAUSES
+from audience_sync.amazon_ads.record import Upload
+from audience_sync.aws.membership_table import PAUSES, MembershipTable
 from audience_sync.delivery.members import MAX_ROUNDS
-from audience_sync.errors import ServiceUnavailable
+from audience_sync.errors import RequestRejected, ServiceUnavailable, Unavailable
+from audience_sync.messages import ChangeMessage
 from tests.contract import test_member_protocol
 from tests.contract.memory_stack import MemoryStack, without_a_server
-from tests.contract.worker_stack import change
+from tests.contract.worker_stack import Amazon, change
 from tests.model.table_model import Row, TableModel
 
 globals().update(without_a_server(test_member_protocol))
@@ -106,3 +108,23 @@ def test_a_row_that_changes_twice_while_it_is_written_is_sent_in_the_third_round
     faulty.refused = [{0: "ConditionalCheckFailed"}] * (MAX_ROUNDS - 1)
     report = beside.deliver(change("a@b.co", at=1))
     assert (report.delivered, report.deferred, beside.amazon.active()) == (1, [], {"m1"})
+
+
+def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_read_back(
+    stack: MemoryStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def versions(*_: object) -> dict[tuple[str, str], str]:
+        raise Unavailable("throttled")
+
+    class ChoosyAmazon(Amazon):
+        def send_records(self, upload: Upload, *, timeout: float) -> str:
+            if b'"bad"' in upload.body():
+                raise RequestRejected("Amazon answered 400", status=400)
+            return super().send_records(upload, timeout=timeout)
+
+    stack.amazon = ChoosyAmazon()
+    monkeypatch.setattr(MembershipTable, "versions", versions)
+    report = stack.deliver(change("a@b.co", at=1, member="bad"), change("a@b.co", at=1))
+    assert (report.parked, report.delivered, report.requeued) == (1, 0, 1)
+    (left,) = (ChangeMessage.from_body(body) for body in stack.queue.drain())
+    assert [each.member[1] for each in left.changes] == ["m1"]
