@@ -6,7 +6,7 @@ SETUP := .venv/.ready
 LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime requirements/audit requirements/mutation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz mutate check audit lock validate build invoke rehearse deploy
+.PHONY: help setup demo test soak bench fuzz mutate check audit lock validate build invoke rehearse deploy
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*##/\1\t/p' $(MAKEFILE_LIST) | column -ts $$'\t'
@@ -29,6 +29,9 @@ test: $(SETUP)  ## all tests, in random order (ARGS="-k name" for some, ARGS=--r
 
 soak: $(SETUP)  ## the real handlers on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
 	$(BIN)/python -m tests.soak --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --events $(or $(EVENTS),2000) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+bench: $(SETUP)  ## what ingest costs for each event, beside Segment's own code, as JSON (ARGS="--rounds 9 --plot FILE")
+	$(BIN)/python -m tests.benchmarks.bench_ingest $(ARGS)
 
 fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS=60; docs/fuzzing.md lists the targets)
 	$(BIN)/python -m tests.fuzz --target $(or $(TARGET),events) --seconds $(or $(SECONDS),60) $(ARGS)
