@@ -121,13 +121,13 @@ def segment_if_there(*, wanted: bool) -> Iterator[Segment | None]:
         segment._process.communicate()
 
 
-def stages(one: bytes) -> dict[str, float]:
-    """Run ingest stage by stage over all events of one body; microseconds an event."""
+def shares(one: bytes) -> dict[str, float]:
+    """Run ingest step by step over all events of one body; microseconds an event."""
     audiences, (mapping,) = Audiences(), compiled(None)
     seconds: dict[str, float] = {}
     kept: dict[str, list[Any]] = {}
 
-    def stage(name: str, run: Callable[[], list[Any]]) -> None:
+    def share(name: str, run: Callable[[], list[Any]]) -> None:
         gc.collect()
         started = time.process_time()
         kept[name] = run()
@@ -139,20 +139,20 @@ def stages(one: bytes) -> dict[str, float]:
         return mapping.fields_of(event, budget)
 
     translator = Translator((mapping,), audiences, NOW, Policy())
-    stage("parse", lambda: intake._elements(one))
+    share("parse", lambda: intake._elements(one))
     parsed = kept["parse"]
-    stage("read membership", lambda: [read(each, NOW) for each in parsed])
-    stage("map", lambda: [fields_of(each) for each in parsed])
+    share("read membership", lambda: [read(each, NOW) for each in parsed])
+    share("map", lambda: [fields_of(each) for each in parsed])
     people = [
         ({name: fields.get(name) for name in _TRAITS}, call.country)
         for fields, call in zip(kept["map"], kept["read membership"], strict=True)
     ]
-    stage("normalize and hash", lambda: [identifiers(traits, country) for traits, country in people])
-    stage("record", lambda: [change for each in parsed for change in translator.changes(each)])
+    share("normalize and hash", lambda: [identifiers(traits, country) for traits, country in people])
+    share("record", lambda: [change for each in parsed for change in translator.changes(each)])
     seconds["record"] -= seconds["read membership"] + seconds["map"] + seconds["normalize and hash"]
     changes: list[MembershipChange] = kept["record"]
-    stage("coalesce", lambda: coalesce(changes))
-    stage("pack", lambda: pack(kept["coalesce"]))
+    share("coalesce", lambda: coalesce(changes))
+    share("pack", lambda: pack(kept["coalesce"]))
     return {name: spent / len(parsed) * 1e6 for name, spent in seconds.items()}
 
 
@@ -195,14 +195,14 @@ def measure(rounds: int, codes: tuple[str, ...], segment: Segment | None) -> dic
             seconds = part.run()
             if not warm_up:
                 found[part.name, part.events].append(seconds / part.events * 1e6)
-        for name, spent in {} if warm_up else stages(bodies[1_000][0]).items():
+        for name, spent in {} if warm_up else shares(bodies[1_000][0]).items():
             by_stage.setdefault(name, []).append(spent)
     return {
         "bytesAnEvent": round(len(bodies[1_000][0]) / 1_000),
         "microseconds": {
             str(count): {name: figures(spent) for (name, of), spent in found.items() if of == count} for count in COUNTS
         },
-        "stages": {name: figures(spent) for name, spent in by_stage.items()},
+        "shares": {name: figures(spent) for name, spent in by_stage.items()},
         "peakMegabytes": {str(count): round(peak_megabytes(bodies[count]), 1) for count in COUNTS},
     }
 

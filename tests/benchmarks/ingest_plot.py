@@ -1,4 +1,4 @@
-"""Draws the result of bench_ingest.py: the time for an event, ours by stages, beside Segment's code and the floor."""
+"""Draws the result of bench_ingest.py: the time for an event, ours step by step, beside Segment's code and the floor."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,10 +17,10 @@ def plot(result: dict[str, Any]) -> str:
     lines: list[str] = []
     y = 44
     for name in [name for name in _LABELS if name in medians]:
-        parts = measured["stages"] if name == "ours" else {name: {"median": medians[name]}}
+        parts = measured["shares"] if name == "ours" else {name: {"median": medians[name]}}
         lines += _bar(name, medians[name], parts, scale, y)
         y += _BAR + _GAP
-    lines += _legend(measured["stages"], y + 4)
+    lines += _legend(measured["shares"], y + 4)
     height = y + 44
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height}" font-family="sans-serif" font-size="13">\n'
@@ -32,7 +32,7 @@ def plot(result: dict[str, Any]) -> str:
 
 def _bar(name: str, total: float, parts: dict[str, Any], scale: float, y: int) -> Iterator[str]:
     yield f'<text x="{_LEFT - 8}" y="{y + 18}" text-anchor="end">{_LABELS[name]}</text>'
-    # The stages, measured one by one, are drawn as shares of the whole.
+    # Measured one by one, the steps are drawn as shares of the whole.
     whole = sum(figures["median"] for figures in parts.values())
     x = float(_LEFT)
     for colour, figures in zip(_COLOURS if name == "ours" else ("#666666",), parts.values(), strict=False):
@@ -42,9 +42,9 @@ def _bar(name: str, total: float, parts: dict[str, Any], scale: float, y: int) -
     yield f'<text x="{x + 6:.1f}" y="{y + 18}">{total:.1f} µs</text>'
 
 
-def _legend(stages: dict[str, Any], y: int) -> Iterator[str]:
+def _legend(shares: dict[str, Any], y: int) -> Iterator[str]:
     x = 10
-    for colour, stage in zip(_COLOURS, stages, strict=True):
+    for colour, share in zip(_COLOURS, shares, strict=True):
         yield f'<rect x="{x}" y="{y}" width="11" height="11" fill="{colour}"/>'
-        yield f'<text x="{x + 15}" y="{y + 10}">{stage}</text>'
-        x += 38 + 7 * len(stage)
+        yield f'<text x="{x + 15}" y="{y + 10}">{share}</text>'
+        x += 38 + 7 * len(share)
