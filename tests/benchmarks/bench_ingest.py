@@ -189,20 +189,20 @@ def measure(rounds: int, codes: tuple[str, ...], segment: Segment | None) -> dic
     assert all(len(each) <= MAX_BODY for some in bodies.values() for each in some)
     parts = [part for count in COUNTS for part in parts_of(count, bodies[count], segment)]
     found: dict[tuple[str, int], list[float]] = {(part.name, part.events): [] for part in parts}
-    by_stage: dict[str, list[float]] = {}
+    by_share: dict[str, list[float]] = {}
     for warm_up in [True, *[False] * rounds]:
         for part in parts:
             seconds = part.run()
             if not warm_up:
                 found[part.name, part.events].append(seconds / part.events * 1e6)
         for name, spent in {} if warm_up else shares(bodies[1_000][0]).items():
-            by_stage.setdefault(name, []).append(spent)
+            by_share.setdefault(name, []).append(spent)
     return {
         "bytesAnEvent": round(len(bodies[1_000][0]) / 1_000),
         "microseconds": {
             str(count): {name: figures(spent) for (name, of), spent in found.items() if of == count} for count in COUNTS
         },
-        "shares": {name: figures(spent) for name, spent in by_stage.items()},
+        "shares": {name: figures(spent) for name, spent in by_share.items()},
         "peakMegabytes": {str(count): round(peak_megabytes(bodies[count]), 1) for count in COUNTS},
     }
 

@@ -1,4 +1,4 @@
-"""Draws the result of bench_ingest.py: the time for an event, ours step by step, beside Segment's code and the floor."""
+"""Draws the result of bench_ingest.py: the time for an event, step by step, beside Segment's code and the floor."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -26,9 +26,10 @@ from audience_sync.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from audience_sync.json_input import is_json, parse_json
+from audience_sync.json_input import is_json
 from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import DeliveryHistory, pack
+from audience_sync.quick_json import read_json
 from audience_sync.segment.event import safe_id
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping, compile_mappings, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
@@ -125,7 +126,7 @@ def _elements(body: bytes) -> list[Any]:
     if len(body) > MAX_BODY:
         raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
     try:
-        parsed = parse_json(body.decode("utf-8"))
+        parsed = read_json(body)
     except UnicodeDecodeError:
         raise InvalidRequest("the body is not UTF-8") from None
     except (ValueError, RecursionError):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self, TypeGuard
 
 from audience_sync.errors import AudienceSyncError, InvalidMessage
 from audience_sync.membership import EVERY_AUDIENCE, MAX_IDENTITIES, MembershipChange, Version
+from audience_sync.quick_json import compact_json
 
 MESSAGE_VERSION = 1
 MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four of them fit one SendMessageBatch
@@ -91,7 +92,7 @@ def pack(changes: Iterable[MembershipChange], history: DeliveryHistory | None = 
     """
     by_target: dict[_Target, list[str]] = {}
     for change in changes:
-        text = json.dumps(change_as_json(change), separators=(",", ":"))
+        text = compact_json(change_as_json(change))
         by_target.setdefault((change.audience_id, change.connection_id, change.target_types), []).append(text)
     fields = history.as_json() if history else {}
     return [body for target, texts in by_target.items() for body in _bodies(target, texts, fields)]
@@ -116,10 +117,12 @@ def _bodies(target: _Target, texts: list[str], fields: dict[str, Any]) -> Iterat
 
 def change_as_json(change: MembershipChange) -> dict[str, Any]:
     """Lay out a change; audience, connection and target types are on the envelope, once."""
-    fields = {"at": change.at, "id": change.message_id, "record": change.record}
-    return (
-        fields | ({"erase": True} if change.erase else {}) | ({"namedAt": change.named_at} if change.named_at else {})
-    )
+    fields: dict[str, Any] = {"at": change.at, "id": change.message_id, "record": change.record}
+    if change.erase:
+        fields["erase"] = True
+    if change.named_at:
+        fields["namedAt"] = change.named_at
+    return fields
 
 
 def _change_from_json(target: _Target, change: Any) -> MembershipChange:

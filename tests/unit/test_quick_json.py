@@ -1,0 +1,86 @@
+"""The quick reader and writer of JSON have the outcome of the standard library's, whatever they are given."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from audience_sync import quick_json
+from audience_sync.json_input import parse_json
+from audience_sync.quick_json import compact_json, read_json
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None))
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+PIECES = [
+    *'{}[],:"- \t\n\\0',
+    '"a":',
+    '"x"',
+    "é",
+    "\x00",
+    "\ufeff",
+    "true",
+    "null",
+    "NaN",
+    "-Infinity",
+    "-0",
+    "1.5",
+    "1e400",
+]
+LONGER = ["9" * 19, "9" * 40, "18446744073709551616", '"\\ud800"', '"\\ud83d\\ude00"', "[1]", '{"a":1,"a":2}']
+TOKENS = st.sampled_from([*PIECES, *LONGER])
+
+
+def outcome(parse: Any, body: bytes) -> str:
+    """What a parser makes of a body, with types and the order of keys; or the kind of its refusal."""
+    try:
+        return repr(parse(body))
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    except (ValueError, RecursionError):
+        return "refused"
+
+
+def strict(body: bytes) -> Any:
+    return parse_json(body.decode("utf-8"))
+
+
+@given(VALUES, st.booleans())
+def test_any_json_is_read_as_the_strict_reader_does(value: Any, ascii_only: bool) -> None:
+    body = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    assert outcome(read_json, body) == outcome(strict, body)
+
+
+@given(st.lists(TOKENS, max_size=12).map(lambda tokens: "".join(tokens).encode()) | st.binary())
+@example(b"[" * 1_030 + b"]" * 1_030)
+@example(b"[" * 200_000)
+@example(b'"\xed\xa0\x80"')
+@example(b"")
+def test_any_bytes_have_the_outcome_of_the_strict_reader(body: bytes) -> None:
+    assert outcome(read_json, body) == outcome(strict, body)
+
+
+@pytest.mark.parametrize("before", ["", "[", "[1,", '{"a":', "[\n", "[\t", "[\r", "[ ", "-", "[-"])
+@pytest.mark.parametrize("digits", [str(2**63 - 1), str(2**63), str(2**63 + 1), str(2**64 - 1), str(2**64), "9" * 300])
+def test_an_integer_keeps_its_digits_wherever_it_stands(before: str, digits: str) -> None:
+    after = "}" if "{" in before else "]" if "[" in before else ""
+    body = (before + digits + after).encode()
+    assert outcome(read_json, body) == outcome(strict, body)
+    assert digits in repr(read_json(body))
+
+
+def test_ids_in_texts_are_left_to_the_quick_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick_json, "parse_json", lambda _: pytest.fail("the slow reader was asked"))
+    body = b'[{"messageId":"personas_in00000000000000000042","audienceId":"41827365091234567890"}]'
+    assert read_json(body) == json.loads(body)
+
+
+@given(VALUES)
+@example({"a": float("nan")})
+@example(["\ud800", "é", None, 2**64, 1e16])
+def test_what_is_written_is_compact_ascii_that_reads_as_the_same(value: Any) -> None:
+    text = compact_json(value)
+    assert text.isascii()
+    assert repr(json.loads(text)) == repr(json.loads(json.dumps(value)))
+    assert len(text) <= len(json.dumps(value, separators=(",", ":")))
