@@ -21,7 +21,7 @@ from audience_sync.delivery.batch import Message
 from audience_sync.member_state import step
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory
-from audience_sync.segment.outline import EventOutline
+from audience_sync.segment.event import read
 
 CANARY = "canary-4711"
 # Fields that can hold anything by their type, and hold nothing that a sender or a secret store wrote.
@@ -123,7 +123,7 @@ CHANGE = MembershipChange(
         ),
         pytest.param(Token(CANARY, 0.0), id="access token"),
         pytest.param(Terms(accepted=True, token=CANARY), id="terms"),
-        pytest.param(EventOutline.parse(EVENT), id="event"),
+        pytest.param(read(EVENT, 0), id="event"),
         pytest.param(CHANGE, id="change"),
         pytest.param(ChangeMessage("1", None, [CHANGE], DeliveryHistory()), id="message of changes"),
         pytest.param(Message("m1", CANARY, CANARY, 1, 0), id="message as received"),
