@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.directives.compiler import CompileContext
+from audience_sync.segment.directives.compiler import CompileContext, Reader
 from audience_sync.segment.directives.paths import PATHS
 from audience_sync.segment.directives.shapes import SHAPES
 from audience_sync.segment.directives.texts import TEXTS
@@ -52,5 +52,10 @@ def compile_directive(directive: Any, *, at: str = "directive") -> Callable[[Eve
 
 def compile_field(directive: Any, *, at: str) -> Callable[[Event, Budget], Any]:
     """As compile_directive, but take the steps from a budget, and give UNDEFINED for no value, since null is one."""
-    read = CompileContext(at, DIRECTIVES).read(directive)
+    read = compile_reader(directive, at=at)
     return lambda event, budget: materialize(read(event if isinstance(event, dict) else dict(event), budget))
+
+
+def compile_reader(directive: Any, *, at: str) -> Reader:
+    """As compile_field, for events that are dicts; what the directive built still has to be materialized."""
+    return CompileContext(at, DIRECTIVES).read(directive)

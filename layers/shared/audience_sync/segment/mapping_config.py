@@ -8,9 +8,9 @@ from typing import Any
 from audience_sync.errors import InvalidMapping, InvalidTrigger
 from audience_sync.fields import FIELDS
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.directives.compiler import NO_VALUE, did_you_mean, display
-from audience_sync.segment.directives.values import UNDEFINED
-from audience_sync.segment.mapping import Event, compile_field
+from audience_sync.segment.directives.compiler import NO_VALUE, Reader, did_you_mean, display
+from audience_sync.segment.directives.values import UNDEFINED, materialize
+from audience_sync.segment.mapping import Event, compile_reader
 
 MAX_MAPPINGS = 50  # for one destination, as in Segment
 MAX_NAME = 100  # characters
@@ -64,12 +64,18 @@ class CompiledMapping:
         Raises:
             RejectedEvent: the budget is used up.
         """
-        return {name: value for name, read in self._readers if (value := read(event, budget)) is not UNDEFINED}
+        read_from = event if isinstance(event, dict) else dict(event)
+        fields: dict[str, Any] = {}
+        for name, read in self._readers:
+            value = read(read_from, budget)
+            if value is not UNDEFINED:
+                fields[name] = value if type(value) is str else materialize(value)
+        return fields
 
     def member_of(self, event: Event, budget: Budget) -> Any:
         """Resolve the field external_user_id alone; None where it has no value. Raises as fields_of."""
-        value = self._read_member(event, budget)
-        return None if value is UNDEFINED else value
+        value = self._read_member(event if isinstance(event, dict) else dict(event), budget)
+        return None if value is UNDEFINED else materialize(value)
 
 
 def compile_mappings(
@@ -117,9 +123,9 @@ def parse_mappings(document: Any, check_trigger: Callable[[str], object]) -> tup
     return tuple(mappings.values())
 
 
-def _compile_fields(mapping: Mapping) -> list[tuple[str, Callable[[Event, Budget], Any]]]:
+def _compile_fields(mapping: Mapping) -> list[tuple[str, Reader]]:
     try:
-        return [(name, compile_field(directive, at=f"fields.{name}")) for name, directive in mapping.fields.items()]
+        return [(name, compile_reader(directive, at=f"fields.{name}")) for name, directive in mapping.fields.items()]
     except InvalidMapping as error:
         raise InvalidMapping(f"{_label(mapping.name)}: {error}") from None
 

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -61,7 +61,29 @@ def _predicate(node: Condition | Group) -> Predicate:
     parts = tuple(_predicate(part) for part in node.parts)
     if len(parts) == 1:
         return parts[0]
-    return _all(parts) if node.word == "and" else _any(parts)
+    if node.word == "and":
+        return _all(parts)
+    return _one_of(node.parts) or _any(parts)
+
+
+def _one_of(parts: Sequence[Condition | Group]) -> Predicate | None:
+    """Compile `type = "track" or type = "identify"`, the condition of most mappings, as one look-up.
+
+    Returns:
+        None where the parts are anything else than equalities of one and the same top-level field with texts.
+    """
+    roots, wanted = set[str](), set[str]()
+    for part in parts:
+        if not isinstance(part, Condition) or part.operator != "=" or len(part.path) != 1:
+            return None
+        if not isinstance(part.value, str):
+            return None
+        roots.add(part.path[0])
+        wanted.add(part.value)
+    if len(roots) > 1:
+        return None
+    root, texts = roots.pop(), frozenset(wanted)
+    return lambda event, _: isinstance(value := event.get(root), str) and value in texts
 
 
 def _all(parts: tuple[Predicate, ...]) -> Predicate:

@@ -1,6 +1,7 @@
 """@path and @template: values of the event, alone or inside a text."""
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from audience_sync.segment.budget import OTHERS_A_STEP, Budget
@@ -47,11 +48,55 @@ def _checked_reader(path: str, context: CompileContext) -> Reader:
 
 
 def _reader_of(path: str) -> Reader:
-    names = [name.replace("'", "").replace('"', "") for name in _SEPARATORS.split(path) if name]
-    if path == "." or not names:
+    steps = _steps_of(path)
+    if not steps:
         return lambda event, _: event
-    steps = tuple((name, list_position(name)) for name in names)
     return lambda event, _: _walk(event, steps)
+
+
+def _steps_of(path: str) -> tuple[Step, ...]:
+    """Split a path; no steps lead to the whole event."""
+    names = [name.replace("'", "").replace('"', "") for name in _SEPARATORS.split(path) if name]
+    return () if path == "." else tuple((name, list_position(name)) for name in names)
+
+
+def first_of_paths(paths: Sequence[str], is_passed_over: Callable[[Any, Budget], bool]) -> Reader | None:
+    """Compile a chain of @if that takes the first path with a value, as most fields have it, as one loop.
+
+    Args:
+        paths: as @path writes them, each one checked.
+        is_passed_over: whether the next path decides. It holds for what is missing, and for no text but the empty one.
+
+    Returns:
+        A reader with the value of the last path where all others are passed over. None where there is no path, or one
+        with a single step.
+    """
+    split = [_steps_of(path.replace("$.", "", 1)) for path in paths]
+    if not split or any(len(steps) < 2 for steps in split):
+        return None
+    last = split[-1]
+    # The holder of the value and its name in it, which lead to the value where the event is made as Segment makes it.
+    branches = tuple((steps[0][0], steps[1][0], steps[2:], steps) for steps in split)
+
+    def read(event: Any, budget: Budget) -> Any:
+        value: Any = UNDEFINED
+        for holder_name, name, rest, steps in branches:
+            holder = event.get(holder_name, UNDEFINED) if type(event) is dict else None
+            if holder is UNDEFINED:
+                value = UNDEFINED
+            elif type(holder) is dict:
+                value = holder.get(name, UNDEFINED)
+                if rest:
+                    value = _walk(value, rest)
+            else:
+                value = _walk(event, steps)
+            if value is UNDEFINED:
+                continue
+            if (type(value) is str and value) or steps is last or not is_passed_over(value, budget):
+                return value
+        return value
+
+    return read
 
 
 def _walk(value: Any, steps: tuple[Step, ...]) -> Any:

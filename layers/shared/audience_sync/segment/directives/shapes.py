@@ -5,7 +5,7 @@ from typing import Any
 
 from audience_sync.segment.budget import ASCII_A_STEP, Budget
 from audience_sync.segment.directives.compiler import NO_VALUE, CompileContext, Compiler, Reader
-from audience_sync.segment.directives.paths import path_reader
+from audience_sync.segment.directives.paths import first_of_paths, path_reader
 from audience_sync.segment.directives.values import (
     MAX_VALUES,
     UNDEFINED,
@@ -45,12 +45,31 @@ def _if(argument: Any, context: CompileContext) -> Reader:
     otherwise = (context / "else").read(options["else"]) if is_truthy(options.get("else")) else NO_VALUE
     if options.get("then", UNDEFINED) == options[test] and json.dumps(options["then"]) == json.dumps(options[test]):
         # "This value if there is one" is the usual case: read it once.
+        if chain := first_of_paths(_paths_in_turn(options, test), is_false):
+            return chain
         return lambda event, budget: (
             otherwise(event, budget) if is_false(value := tested(event, budget), budget) else value
         )
     return lambda event, budget: (
         otherwise(event, budget) if is_false(tested(event, budget), budget) else then(event, budget)
     )
+
+
+def _paths_in_turn(options: dict[str, Any], test: str) -> list[str]:
+    """Return the paths of "this one if it passes the test, else that one, else ..."; none where it is anything else."""
+    paths: list[str] = []
+    while options.keys() == {test, "then", "else"} and options["then"] == options[test]:
+        match options[test], options["else"]:
+            case {"@path": str(path), **others}, {"@path": str(last), **others_of_last} if not others | others_of_last:
+                return [*paths, path, last]
+            case {"@path": str(path), **others}, {"@if": dict(inner), **others_of_inner} if (
+                not others | others_of_inner
+            ):
+                paths.append(path)
+                options = inner
+            case _:
+                break
+    return []
 
 
 def _is_absent(value: Any, _: Budget) -> bool:
