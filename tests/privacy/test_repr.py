@@ -37,7 +37,7 @@ HARMLESS = {
     ("RestorationReport", "outcomes"): "numbers",
     ("_Copy", "by_id"): "the listed audiences",
     ("_Copy", "by_key"): "the listed audiences",
-    ("_PostalCode", "deleted"): "a constant",
+    ("PostalCode", "deleted"): "a constant",
 }
 
 

@@ -124,7 +124,7 @@ def test_every_identifier_has_a_normalization_rule_and_every_rule_an_identifier(
 
 
 def test_consent_reads_every_consent_field_and_no_other() -> None:
-    fields = ReadKeys({})
+    fields = ReadKeys({"gpp": ""})  # where no signal is mapped, none is read
     assert consent.user_consent(fields, "US", "pass") == {}
     assert fields.keys_read == {signal.name for signal in CONSENT_SIGNALS}
 

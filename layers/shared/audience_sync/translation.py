@@ -4,18 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from audience_sync.amazon_ads.consent import SIGNALS, ConsentPolicy, user_consent
+from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.amazon_ads.record import amazon_id, audience_record, external_user_id
 from audience_sync.errors import RejectedEvent
-from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
-
-_TRAITS = tuple(identifier.name for identifier in IDENTIFIERS)
 
 
 class AudienceLookup(Protocol):
@@ -81,18 +78,18 @@ class Translator:
 
     def _change(self, call: AudienceCall, fields: Mapping[str, Any]) -> MembershipChange:
         exits = call.kind is Kind.EXIT
+        if list in map(type, fields.values()):
+            fields = {name: _scalar(value) for name, value in fields.items()}
         audience = self._audience(call, fields)
-        member = external_user_id(_scalar(fields.get("external_user_id")))
+        member = external_user_id(fields.get("external_user_id"))
         country = self._country(call, fields, audience, exits=exits)
-        traits = {name: _scalar(fields.get(name)) for name in _TRAITS}
-        identities = identifiers(traits, country, literal_email=self._policy.literal_email)
+        identities = identifiers(fields, country, literal_email=self._policy.literal_email)
         if not exits and not identities:
             raise RejectedEvent(
                 "no_identifier", "no mapped trait is usable as an identifier; map at least email or phone"
             )
         # A removal needs no consent: a member who withdraws consent must be removed, too.
-        signals = {name: _scalar(fields.get(name)) for name in SIGNALS}
-        consent = {} if exits else user_consent(signals, country, self._policy.consent)
+        consent = {} if exits else user_consent(fields, country, self._policy.consent)
         record = audience_record(member, "DELETE" if exits else "CREATE", identities, country, consent)
         return MembershipChange(
             audience.audience_id,
@@ -104,7 +101,7 @@ class Translator:
         )
 
     def _audience(self, call: AudienceCall, fields: Mapping[str, Any]) -> Audience:
-        mapped = _scalar(fields.get("audience_id"))
+        mapped = fields.get("audience_id")
         if mapped not in (None, ""):
             audience_id = amazon_id(mapped)
             listed = self._audiences.by_id(audience_id) if audience_id else None
@@ -126,7 +123,7 @@ class Translator:
         return found[0]
 
     def _country(self, call: AudienceCall, fields: Mapping[str, Any], audience: Audience, *, exits: bool) -> str | None:
-        for value in (_scalar(fields.get("country")), call.country, audience.country):
+        for value in (fields.get("country"), call.country, audience.country):
             if value in (None, ""):
                 continue
             code = accepted_country(value)

@@ -15,6 +15,7 @@ MAX_SIGNAL = 16_384  # characters of a TCF or GPP string; real ones stay far bel
 
 _IAB = re.compile(r"[0-9A-Za-z_.~-]+")  # Base64 for URLs, sections and segments: no @, so no e-mail address
 SIGNALS = tuple(signal.name for signal in CONSENT_SIGNALS)
+_NAMES = frozenset(SIGNALS)
 _AMAZON_NAMES = {signal.name: signal.amazon_name for signal in CONSENT_SIGNALS}
 
 
@@ -34,6 +35,9 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
     Raises:
         RejectedEvent: consent is missing where it is required, or denied under any policy; or a signal is malformed.
     """
+    if _NAMES.isdisjoint(fields):  # most events
+        _require(policy, country)
+        return {}
     amzn = {
         _AMAZON_NAMES[name]: value
         for name in ("amzn_user_data", "amzn_ad_storage")
@@ -45,11 +49,8 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
             raise RejectedEvent("consent_denied", f"{name} denies consent; Amazon would refuse the record")
     consent: dict[str, Any] = ({"amzn": amzn} if amzn else {}) | texts
     # Storage alone is consent to cookies, not to the use of personal data.
-    if not (texts or "amznUserData" in amzn) and policy == "require" and country in CONSENT_REQUIRED:
-        raise RejectedEvent(
-            "consent_missing",
-            "additions from the UK, the EEA and Switzerland need a consent signal; map amzn_user_data, tcf or gpp",
-        )
+    if not (texts or "amznUserData" in amzn):
+        _require(policy, country)
     ip = fields.get("ip")
     ip_address = ip.strip() if isinstance(ip, str) else ""
     geo = {_AMAZON_NAMES["ip"]: ip_address} if _is_ip(ip_address) else {}
@@ -58,8 +59,16 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
     return ({"geo": geo} if geo else {}) | ({"consent": consent} if consent else {})
 
 
+def _require(policy: ConsentPolicy, country: str | None) -> None:
+    if policy == "require" and country in CONSENT_REQUIRED:
+        raise RejectedEvent(
+            "consent_missing",
+            "additions from the UK, the EEA and Switzerland need a consent signal; map amzn_user_data, tcf or gpp",
+        )
+
+
 def _is_ip(text: str) -> bool:
-    if "%" in text:  # the zone of an IPv6 address may hold anything, of any length
+    if not text or "%" in text:  # the zone of an IPv6 address may hold anything, of any length
         return False
     try:
         ipaddress.ip_address(text)

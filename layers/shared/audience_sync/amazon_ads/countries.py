@@ -28,6 +28,8 @@ def accepted_country(value: object) -> str | None:
     """Return the code as Amazon writes it (`uk` becomes `GB`), or None where Amazon would refuse it."""
     if not isinstance(value, str):
         return None
+    if value in ACCEPTED:
+        return value
     code = value.strip().upper()
     code = "GB" if code == "UK" else code
     return code if code in ACCEPTED else None

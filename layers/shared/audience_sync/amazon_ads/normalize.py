@@ -5,11 +5,11 @@ is the one that reproduces the digests of Amazon's own file preparation tool. So
 shares and what other connectors do instead: docs/normalization.md.
 """
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import cache
+from hashlib import sha256
 
 from audience_sync.amazon_ads.normalization.address import normalize_address
 from audience_sync.amazon_ads.normalization.fields import (
@@ -21,7 +21,9 @@ from audience_sync.amazon_ads.normalization.fields import (
     normalize_state,
 )
 from audience_sync.amazon_ads.normalization.phone import normalize_phone
-from audience_sync.fields import IDENTIFIERS
+from audience_sync.amazon_ads.normalization.quick import MAX_LENGTH as MAX_QUICK
+from audience_sync.amazon_ads.normalization.quick import QUICK_RULES
+from audience_sync.fields import FIELDS, IDENTIFIERS
 
 type Rule = Callable[[str, str | None], str | None]
 
@@ -41,6 +43,8 @@ _RULES: dict[str, Rule] = {  # one for each identifier
     "state": normalize_state,
     "postal": normalize_postal,
 }
+_MAPPED_FIELDS = frozenset(field.name for field in FIELDS)
+_FIELDS = tuple((field.name, field.amazon_name, _RULES[field.name], QUICK_RULES[field.name]) for field in IDENTIFIERS)
 _NAMES_AND_RULES = {
     spelling: (field.amazon_name, _RULES[field.name])
     for field in IDENTIFIERS
@@ -52,7 +56,7 @@ _WORDS = re.compile("[\u3300-\u33ff\ufdfa\ufdfb]")
 _LONGEST = "\ufdfa"
 
 _HEX_DIGITS = "0123456789abcdefABCDEF"
-_DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
+_DIGEST_OF_NOTHING = sha256(b"").hexdigest()
 
 
 def normalize(field: str, value: object, country: str | None) -> str | None:
@@ -100,7 +104,7 @@ def identifiers(
     """Build a record's hashedPII from the traits of one person.
 
     Args:
-        traits: field name, as for `normalize`, to value.
+        traits: field name of fields.py, ours, to value. Fields that are no identifiers are passed over.
         country: as for `normalize`.
         literal_email: where the e-mail rule changes an address beyond case, add the digest of the address as written
             as a second identity. It matches customers whose "+" Amazon may have kept, and cannot match another person.
@@ -111,13 +115,20 @@ def identifiers(
     Raises:
         ValueError: an unknown field.
     """
+    if not _MAPPED_FIELDS.issuperset(traits):
+        raise ValueError(f"no mapped field is called {next(name for name in traits if name not in _MAPPED_FIELDS)!r}")
     country = country_code(country)
-    identity = {}
-    for field, value in traits.items():
-        amazon_name, rule = _name_and_rule(field)
+    identity: dict[str, str] = {}
+    for name, amazon_name, rule, quick_rule in _FIELDS:
+        value = traits.get(name)
         if value is None:  # most fields of most events
             continue
-        if digest := _hashed(rule, _clean(value), country):
+        normalized = None
+        if type(value) is str and len(value) <= MAX_QUICK and value.isascii() and value.isprintable():
+            normalized = quick_rule(value, country)
+        if normalized:
+            identity[amazon_name] = sha256(normalized).hexdigest()
+        elif normalized is None and (digest := _hashed(rule, _clean(value), country)):
             identity[amazon_name] = digest
     if not identity:
         return []
@@ -154,7 +165,7 @@ def _hashed(rule: Rule, text: str, country: str | None) -> str | None:
         digest = text.lower()
         return None if digest == _DIGEST_OF_NOTHING else digest
     normalized = rule(text, country) if text else None
-    return hashlib.sha256(normalized.encode()).hexdigest() if normalized else None
+    return sha256(normalized.encode()).hexdigest() if normalized else None
 
 
 def _is_digest(text: str) -> bool:

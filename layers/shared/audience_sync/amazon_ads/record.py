@@ -53,7 +53,10 @@ def audience_record(
     record: dict[str, Any] = {"externalUserId": member}
     if country:
         record["countryCode"] = country
-    return record | {"action": action, "hashedPII": [dict(each) for each in identities], "userConsent": consent}
+    record["action"] = action
+    record["hashedPII"] = [*identities]
+    record["userConsent"] = consent
+    return record
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.normalization.phone import _PLANS, _PUNCTUATION, _from_phonenumbers, _from_table, _Plan
+from audience_sync.amazon_ads.normalization.phone import _NO_PUNCTUATION, _PLANS, _from_phonenumbers, _Plan, from_table
 from audience_sync.amazon_ads.normalize import COUNTRIES, normalize
 
 PREFIXES = ("", "+", "00", "0", "1", *(lead + plan.code for plan in _PLANS.values() for lead in ("", "+", "00")))
@@ -47,9 +47,9 @@ def written_numbers(draw: st.DrawFn) -> str:
 @given(written_numbers(), st.sampled_from([*_PLANS, "IE", "ZZ", None]))
 @settings(deadline=None, max_examples=3000)
 def test_the_table_never_disagrees_with_phonenumbers(written: str, country: str | None) -> None:
-    from_table = _from_table(written.translate(_PUNCTUATION), country)
-    if from_table is not None:
-        assert from_table == _from_phonenumbers(written, country)
+    by_table = from_table(written.translate(_NO_PUNCTUATION), country)
+    if by_table is not None:
+        assert by_table == _from_phonenumbers(written, country)
 
 
 @pytest.mark.parametrize(("country", "plan"), _PLANS.items())
@@ -96,11 +96,11 @@ ORDINARY = {
 
 @pytest.mark.parametrize(("country", "written"), ORDINARY.items())
 def test_an_ordinary_number_of_every_country_needs_the_table_only(country: str, written: str) -> None:
-    national = _from_table(written.translate(_PUNCTUATION), country)
+    national = from_table(written.translate(_NO_PUNCTUATION), country)
     assert national is not None
     for international in (f"+{national}", f"00{national}"):
-        assert _from_table(international, country) == national
-        assert _from_table(international, None) == national
+        assert from_table(international, country) == national
+        assert from_table(international, None) == national
 
 
 def test_ordinary_numbers_do_not_load_phonenumbers() -> None:

@@ -8,7 +8,7 @@ import re
 
 from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, OTHER_ADDRESS_WORDS
 
-_SEPARATORS = ",![]{}()"
+SEPARATORS = ",![]{}()"
 _CARE_OF = re.compile(r"\bC/O\b")
 # "APT#5" but not "ÉT#5": Amazon's tool knows A-Z only here, and elsewhere loses the letters before.
 _NUMBER_SIGN = re.compile(r"([A-Z]*)#([0-9A-Z/-]*)")
@@ -28,7 +28,7 @@ def normalize_address(text: str, country: str | None) -> str:
     upper = text.upper()  # not only for the patterns: it turns ß into SS
     if "C/O" in upper:
         upper = _CARE_OF.sub(" ", upper)
-    for separator in _SEPARATORS:  # a twentieth of the time of str.translate, which looks every character up
+    for separator in SEPARATORS:  # a twentieth of the time of str.translate, which looks every character up
         if separator in upper:
             upper = upper.replace(separator, " ")
     if "-" not in upper and "#" not in upper:

@@ -22,7 +22,7 @@ def _ascii_except(kept: str) -> bytes:
 
 _NOT_EMAIL = _ascii_except(_LOWER + _DIGITS + "._@-")
 _NOT_WORD = _ascii_except(_LOWER + _DIGITS)
-_NOT_CODE = _ascii_except(_UPPER + _DIGITS)
+NOT_CODE = _ascii_except(_UPPER + _DIGITS)
 _NOT_UPPER = _ascii_except(_UPPER)
 _NOT_DIGIT = _ascii_except(_DIGITS)
 
@@ -30,7 +30,7 @@ _NOT_DIGIT = _ascii_except(_DIGITS)
 _NAME_LETTERS = str.maketrans({"ß": "ss", "ä": "ae", "ö": "oe", "ü": "ue", "ø": "o", "æ": "ae"})
 
 
-class _PostalCode(NamedTuple):
+class PostalCode(NamedTuple):
     """How a country's codes are shortened, and what they must then look like."""
 
     deleted: bytes
@@ -38,16 +38,16 @@ class _PostalCode(NamedTuple):
     shape: re.Pattern[str]
 
 
-def _digits(count: int) -> _PostalCode:
-    return _PostalCode(_NOT_DIGIT, count, re.compile(f"[0-9]{{{count}}}"))
+def _digits(count: int) -> PostalCode:
+    return PostalCode(_NOT_DIGIT, count, re.compile(f"[0-9]{{{count}}}"))
 
 
-_POSTAL_CODES = {
+POSTAL_CODES = {
     **dict.fromkeys(("US", "FR", "DE", "ES", "IT"), _digits(5)),
     "IN": _digits(6),
     "JP": _digits(7),
-    "CA": _PostalCode(_NOT_CODE, 6, re.compile("([A-Z][0-9]){3}")),
-    "GB": _PostalCode(_NOT_CODE, 7, re.compile("([A-Z]{1,2}[0-9]{2,3}|[A-Z]{1,2}[0-9][A-Z][0-9])[A-Z]{2}")),
+    "CA": PostalCode(NOT_CODE, 6, re.compile("([A-Z][0-9]){3}")),
+    "GB": PostalCode(NOT_CODE, 7, re.compile("([A-Z]{1,2}[0-9]{2,3}|[A-Z]{1,2}[0-9][A-Z][0-9])[A-Z]{2}")),
 }
 
 
@@ -83,9 +83,9 @@ def normalize_postal(text: str, country: str | None) -> str:
     A lost leading zero is not restored: Amazon's tool drops such codes too.
     """
     upper = ascii_digits(text).upper()
-    rule = _POSTAL_CODES.get(country or "")
+    rule = POSTAL_CODES.get(country or "")
     if rule is None:
-        return _without(_NOT_CODE, upper)
+        return _without(NOT_CODE, upper)
     code = _without(rule.deleted, upper)[: rule.length]
     return code if rule.shape.fullmatch(code) else ""
 

@@ -46,7 +46,8 @@ _PLANS = {
 }
 _BY_CODE = {plan.code: plan for plan in _PLANS.values()}
 
-_PUNCTUATION = str.maketrans(dict.fromkeys(" -./()"))
+PUNCTUATION = " -./()"  # says nothing in a number
+_NO_PUNCTUATION = str.maketrans(dict.fromkeys(PUNCTUATION))
 _GAP = re.compile(rf"[\w+][\W_]{{{MAX_GAP + 1},}}+(?=.)")
 _SPACES = re.compile(" {2,}")
 _DOUBLE_ZERO = re.compile(r"[^+0-9]*0[ ./()-]*0")
@@ -66,10 +67,10 @@ def normalize_phone(text: str, country: str | None) -> str | None:
     """
     if len(text) > MAX_LENGTH:
         return None
-    return _from_table(text.translate(_PUNCTUATION), country) or _from_phonenumbers(text, country)
+    return from_table(text.translate(_NO_PUNCTUATION), country) or _from_phonenumbers(text, country)
 
 
-def _from_table(compact: str, country: str | None) -> str | None:
+def from_table(compact: str, country: str | None) -> str | None:
     """Read a number for which the table is enough; None where phonenumbers is needed."""
     international = compact.removeprefix("+") if compact.startswith("+") else None
     if international is None and compact.startswith("00"):

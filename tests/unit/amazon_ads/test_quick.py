@@ -1,0 +1,84 @@
+"""The quick ways of normalization give what the rules give: digests sent before depend on every character."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from audience_sync.amazon_ads.normalization.quick import MAX_LENGTH, QUICK_RULES
+from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, STATES
+from audience_sync.amazon_ads.normalize import COUNTRIES, country_code, identifier, identifiers, normalize
+from audience_sync.fields import IDENTIFIERS
+
+VECTORS = json.loads((Path(__file__).parent / "vectors.json").read_text())
+AMAZON_NAMES = {field.name: field.amazon_name for field in IDENTIFIERS}
+OUR_NAMES = {field.amazon_name: field.name for field in IDENTIFIERS}
+PLACES = [None, "ZZ", *sorted(COUNTRIES)]
+WORDS = [word for words in ADDRESS_WORDS.values() for word in words if word.isascii()]
+NAMES = [name.title() for names in STATES.values() for name in names]
+PIECES = [
+    *"0123456789", *"abcxyzABCXYZ", *" .,-_@#/()+!'", "  ", "12", "@example.com", "@", "C/O ", "c/o", "Apt #5", "APT#5",
+    "#", "# ", "12-A", "N.W.", "{", "[", "~", "+49 ", "0049", "089 ", "+1 (206) 555-01", "SW1A 1AA", "K1A 0B1",
+    "98109-4417",
+]  # fmt: skip
+values = st.lists(st.sampled_from(PIECES) | st.sampled_from(WORDS) | st.sampled_from(NAMES), max_size=8).map("".join)
+
+
+def is_ordinary(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_LENGTH and value.isascii() and value.isprintable()
+
+
+def disagreement(field: str, value: str, country: str | None) -> str | None:
+    """What the quick way says where the rule says something else; without the value, which may be a person's."""
+    quick = QUICK_RULES[field](value, country_code(country))
+    if quick is None:
+        return None  # the rule decides
+    said = normalize(field, value, country)
+    return None if quick == (said or "").encode() else f"{field} in {country}: {quick!r} for {said!r}"
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: f"{vector['field']}-{vector['input']!a:.40}")
+def test_every_vector_has_its_digest_also_the_quick_way(vector: dict[str, Any]) -> None:
+    field = OUR_NAMES.get(vector["field"], vector["field"])
+    if is_ordinary(vector["input"]):
+        assert disagreement(field, vector["input"], vector["country"]) is None
+    found = identifiers({field: vector["input"]}, vector["country"])
+    expected = [{AMAZON_NAMES[field]: vector["sha256"]}] if vector["sha256"] else []
+    assert found == expected
+
+
+@given(st.sampled_from(sorted(QUICK_RULES)), values | st.text(st.characters(codec="ascii")), st.sampled_from(PLACES))
+@example("address", "1 Main St Apt #5", "US")
+@example("address", "Unit5#B # C", "US")
+@example("address", "Apt 5A#B", "US")
+def test_an_ordinary_value_is_normalized_as_the_rule_does(field: str, value: str, country: str | None) -> None:
+    if is_ordinary(value):
+        assert disagreement(field, value, country) is None
+
+
+@pytest.mark.slow
+def test_100_000_generated_values_are_normalized_as_the_rules_do() -> None:
+    choose = random.Random(20_261_126)
+    parts = [*PIECES, *WORDS, *NAMES]
+    for _ in range(100_000):
+        value = "".join(choose.choices(parts, k=choose.randint(1, 5)))
+        if is_ordinary(value):
+            assert disagreement(choose.choice(list(QUICK_RULES)), value, choose.choice(PLACES)) is None
+
+
+@given(st.dictionaries(st.sampled_from(sorted(QUICK_RULES)), values | st.text()), st.sampled_from(PLACES))
+def test_the_digests_of_a_person_are_those_of_the_single_fields(traits: dict[str, str], country: str | None) -> None:
+    single = {AMAZON_NAMES[name]: identifier(name, value, country) for name, value in traits.items()}
+    expected = {name: digest for name, digest in single.items() if digest}
+    assert identifiers(traits, country) == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize("length", [MAX_LENGTH, MAX_LENGTH + 1])
+def test_a_digest_is_passed_on_and_no_shorter_text_taken_for_one(length: int) -> None:
+    text = "a" * length
+    (found,) = identifiers({"last_name": text}, "US")
+    assert (found["lastname"] == text) is (length == 64)
