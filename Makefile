@@ -24,8 +24,8 @@ $(SETUP): requirements/setup.txt requirements/dev.txt pyproject.toml
 demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an Amazon audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001" on these ports)
 	$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
 
-test: $(SETUP)  ## all tests, in random order (ARGS="-k name" for some, ARGS=--randomly-seed=N to repeat an order)
-	$(BIN)/python -m pytest --cov --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist worksteal)
+test: $(SETUP)  ## all tests, in random order (ARGS="-k name" for some, ARGS=--randomly-seed=N to repeat an order, BRANCHES=1 for coverage of branches, which takes longer)
+	COVERAGE_CORE=$(if $(BRANCHES),ctrace,sysmon) $(BIN)/python -m pytest --cov $(if $(BRANCHES),--cov-branch) --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist worksteal)
 
 soak: $(SETUP)  ## the real handlers on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
 	$(BIN)/python -m tests.soak --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --events $(or $(EVENTS),2000) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
