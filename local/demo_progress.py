@@ -58,7 +58,7 @@ def wait_until_quiescent(
             bars.update(recorded, completed=min(rows(), members))
             bars.update(delivered, completed=settled, total=now["accepted"])
             if now["quiescent"] and settled >= now["accepted"]:
-                bars.update(jobs, completed=1, total=1)
+                bars.update(jobs, completed=now["uploads"], total=now["uploads"])
                 return now
             if clock() > deadline:
                 raise NotFinished(f"not everything arrived within {TIMEOUT:g} s: {json.dumps(now)}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import signal
 import socket
 import subprocess
@@ -63,10 +64,12 @@ def running(pids: set[int]) -> set[int]:
     return pids & {int(pid) for pid, stat in map(str.split, listing.splitlines()) if stat[0] != "Z"}
 
 
-def answers(port: int) -> bool:
+def accepted(port: int) -> int:
+    """How many changes the stack on this port has accepted, none as long as it does not answer."""
     with contextlib.suppress(requests.RequestException):
-        return requests.get(f"http://127.0.0.1:{port}/v1/health", timeout=60).status_code == 200
-    return False
+        count: int = requests.get(f"http://127.0.0.1:{port}/local/state", timeout=60).json()["accepted"]
+        return count
+    return 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
@@ -75,13 +78,17 @@ def test_the_stack_ends_with_the_demo_however_that_ends(number: signal.Signals) 
     ports = ["--port", str(port), "--amazon-port", str(amazon_port)]
     command = [sys.executable, "-m", "local.demo", "--enter", "3", "--exit", "1", "--keep", *ports]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as demo:
-        wait_until(lambda: answers(port), bool)
+        wait_until(lambda: accepted(port), lambda count: count == 4)
         assert requests.get(f"http://127.0.0.1:{amazon_port}/sandbox/requests", timeout=60).ok
         started = processes(demo.pid)
         assert len(started) > 1  # the stack, and its functions
         demo.send_signal(number)
         demo.wait(60)
-        wait_until(lambda: running(started), lambda left: not left)
+        try:
+            wait_until(lambda: running(started), lambda left: not left)
+        finally:
+            for pid in running(started):
+                os.kill(pid, signal.SIGKILL)
 
 
 class FalsifyingProxy:

@@ -12,7 +12,14 @@ from local.demo_progress import NotFinished, wait_until_quiescent
 
 
 def state(settled: int, *, accepted: int = 100, quiescent: bool = False) -> dict[str, Any]:
-    return {"accepted": accepted, "delivered": settled, "superseded": 0, "parked": 0, "quiescent": quiescent}
+    return {
+        "accepted": accepted,
+        "delivered": settled,
+        "superseded": 0,
+        "parked": 0,
+        "uploads": 4,
+        "quiescent": quiescent,
+    }
 
 
 class Clock:
@@ -43,6 +50,7 @@ def test_each_step_is_shown_from_the_first_row_to_the_last_outcome() -> None:
     assert final == states[-1]
     assert list(dict.fromkeys(re.findall(r"(\d+)/80\b", shown))) == ["0", "25", "50", "80"]
     assert list(dict.fromkeys(re.findall(r"(\d+)/100\b", shown))) == ["0", "40", "100"]
+    assert re.search(r"Jobs at Amazon.*m4/4 ", shown), "each upload has a job"
 
 
 def test_rows_of_an_earlier_run_do_not_overfill_the_bar() -> None:
