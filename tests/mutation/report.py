@@ -55,9 +55,13 @@ def outcome_of(mutant: Mutant, change: tuple[str, str], known: set[tuple[str, ..
     if (mutant.module, *change) in known:
         return "equivalent"
     # A text for people, the assertion that two sequences are equally long, or another spelling of a codec.
-    before, after = (re.sub(r", (strict=\w+)?\)", ")", line).replace('"UTF-8"', '"utf-8"') for line in change)
+    before, after = (_without_assertion(line).replace('"UTF-8"', '"utf-8"') for line in change)
     is_wording = _without_prose(before) in (_without_prose(after), re.sub(r"\bNone\b", "PROSE", after))
     return "wording" if is_wording else mutant.outcome
+
+
+def _without_assertion(line: str) -> str:
+    return re.sub(r"(, )?strict=\w+,?", "", line).replace(", )", ")").strip()
 
 
 def _without_prose(line: str) -> str:

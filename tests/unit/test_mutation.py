@@ -33,6 +33,8 @@ def test_functions_and_methods_are_found_by_their_lines() -> None:
         pytest.param('fields["at"]', 'fields["XXatXX"]', "survived", id="a name"),
         pytest.param("zip(a, b, strict=True)", "zip(a, b, strict=False)", "wording", id="an assertion of zip"),
         pytest.param("zip(a, b, strict=True)", "zip(a, b, )", "wording", id="no assertion of zip"),
+        pytest.param("strict=True,", "strict=False,", "wording", id="an assertion of zip on a line of its own"),
+        pytest.param("strict=True, )", ")", "wording", id="no assertion of zip, from several lines"),
         pytest.param("zip(a, b, strict=True)", "zip(b, strict=True)", "survived", id="less to zip"),
     ],
 )

@@ -1,5 +1,6 @@
 """The newest change of a member wins, on a table in memory: the tests of the protocol that need no server."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,11 +9,11 @@ from botocore.exceptions import ClientError
 from audience_sync.amazon_ads.record import Upload
 from audience_sync.aws.membership_table import PAUSES, MembershipTable
 from audience_sync.delivery.members import MAX_ROUNDS
-from audience_sync.errors import RequestRejected, ServiceUnavailable, Unavailable
-from audience_sync.messages import ChangeMessage
+from audience_sync.errors import OutcomeUnknown, RequestRejected, ServiceUnavailable, Unavailable
+from audience_sync.messages import ChangeMessage, DeliveryHistory, JobMessage, pack
 from tests.contract import test_member_protocol
 from tests.contract.memory_stack import MemoryStack, without_a_server
-from tests.contract.worker_stack import Amazon, change
+from tests.contract.worker_stack import LIMITS, WRITE, Amazon, change
 from tests.model.table_model import Row, TableModel
 
 globals().update(without_a_server(test_member_protocol))
@@ -128,3 +129,38 @@ def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_read_ba
     assert (report.parked, report.delivered, report.requeued) == (1, 0, 1)
     (left,) = (ChangeMessage.from_body(body) for body in stack.queue.drain())
     assert [each.member[1] for each in left.changes] == ["m1"]
+
+
+def test_changes_that_a_slow_table_has_recorded_are_sent_in_time(stack: MemoryStack) -> None:
+    stack.monotonic = lambda: 2.0 * stack.calls.count(WRITE)  # seconds
+    report = stack.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(400)))
+    assert 100 <= report.delivered == len(stack.amazon.active()) < 400
+    assert (report.requeued, report.deferred) == (1, [])
+
+
+@pytest.mark.parametrize("is_replay", [False, True])
+def test_a_job_says_which_records_were_counted_before(stack: MemoryStack, is_replay: bool) -> None:
+    (body,) = pack([change("a@b.co", at=1)], DeliveryHistory(is_replay=is_replay))
+    stack.deliver_body(body)
+    (job,) = (JobMessage.from_body(body) for body, _ in stack.jobs.bodies)
+    assert [each.is_replay for each in job.members] == [is_replay]
+
+
+@pytest.mark.parametrize("exits", [False, True], ids=["one request", "a removal before the enter"])
+def test_after_an_upload_that_failed_the_other_members_of_the_audience_wait(stack: MemoryStack, exits: bool) -> None:
+    stack.limits = replace(LIMITS, max_records=1)
+    before = [change("old@b.co", at=1), change(at=2, exits=True)] if exits else []
+    stack.amazon.fails = ServiceUnavailable("503")
+    report = stack.deliver(*before, change("a@b.co", at=3), change("b@b.co", at=3, member="m2"))
+    assert (report.delivered, len(report.deferred), stack.amazon.uploads) == (0, 1, [])
+
+
+def test_a_lost_answer_is_marked_once_and_not_where_the_row_is_dated_anyway(stack: MemoryStack) -> None:
+    def writes(receives: int) -> int:
+        stack.calls.clear()
+        stack.amazon.fails = OutcomeUnknown("timeout")
+        stack.deliver(change("a@b.co", at=1), receives=receives)
+        return stack.calls.count(WRITE)
+
+    assert [writes(receives) for receives in (1, 2, 3)] == [1, 1, 0]
+    assert stack.state().outcome_unknown
