@@ -13,7 +13,7 @@ from audience_sync.errors import OutcomeUnknown, RequestRejected, ServiceUnavail
 from audience_sync.messages import ChangeMessage, DeliveryHistory, JobMessage, pack
 from tests.contract import test_member_protocol
 from tests.contract.memory_stack import MemoryStack, without_a_server
-from tests.contract.worker_stack import LIMITS, WRITE, Amazon, change
+from tests.contract.worker_stack import LIMITS, NOW, WRITE, Amazon, change
 from tests.model.table_model import Row, TableModel
 
 globals().update(without_a_server(test_member_protocol))
@@ -31,6 +31,11 @@ class FaultyTable(TableModel):
         super().__init__()
         self.refused: list[dict[int, str]] = []  # for each of the next requests the statements' positions and codes
         self.down = False
+
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        if self.down:
+            raise ClientError({"Error": {"Code": "InternalServerError"}}, "BatchGetItem")
+        return super().batch_get_item(RequestItems=RequestItems)
 
     def batch_execute_statement(self, *, Statements: list[Row]) -> dict[str, Any]:  # noqa: N803 - boto3's names
         if self.down:
@@ -65,8 +70,15 @@ def test_members_that_stay_throttled_are_deferred_and_the_others_are_delivered(
     assert 0 < sum(beside.pauses) <= sum(PAUSES)
 
 
-def test_nothing_is_sent_that_is_not_recorded(beside: MemoryStack, faulty: FaultyTable) -> None:
+def test_nothing_is_sent_where_the_table_does_not_answer(beside: MemoryStack, faulty: FaultyTable) -> None:
     faulty.down = True
+    report = beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
+    assert beside.amazon.uploads == []
+
+
+def test_nothing_is_sent_that_is_not_recorded(beside: MemoryStack, faulty: FaultyTable) -> None:
+    faulty.refused = [dict.fromkeys(range(2), "InternalServerError")]
     report = beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
     assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
     assert beside.amazon.uploads == []
@@ -164,3 +176,19 @@ def test_a_lost_answer_is_marked_once_and_not_where_the_row_is_dated_anyway(stac
 
     assert [writes(receives) for receives in (1, 2, 3)] == [1, 1, 0]
     assert stack.state().outcome_unknown
+
+
+def test_a_removal_that_is_sent_later_than_it_was_recorded_is_dated_by_when_it_was_sent(stack: MemoryStack) -> None:
+    stack.deliver(change("old@b.co", at=1))
+    both = (change(at=2, exits=True), change("new@b.co", at=3))
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(*both)
+    stack.now += 600
+    assert stack.deliver(*both, receives=2).delivered == 1
+    assert (stack.state().exited, stack.state().entered) == (NOW + 600, NOW + 600)
+
+
+def test_a_member_whose_row_is_gone_after_the_upload_is_not_sent_again(stack: MemoryStack) -> None:
+    stack.amazon.meanwhile = stack.model.rows.clear
+    report = stack.deliver(change("a@b.co", at=1))
+    assert (report.delivered, report.deferred, len(stack.amazon.uploads)) == (1, [], 1)
