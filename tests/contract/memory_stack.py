@@ -1,4 +1,4 @@
-"""A worker on a table in memory: what needs no server is tried a hundred times as fast, as mutation tests need it."""
+"""A worker on a table in memory: what needs no server is tried in milliseconds, as mutation tests need it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,8 +6,10 @@ from inspect import signature
 from types import ModuleType
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from tests.contract.worker_stack import WorkerStack
-from tests.model.table_model import TableModel
+from tests.model.table_model import Row, TableModel
 
 
 @dataclass
@@ -23,6 +25,33 @@ class MemoryStack(WorkerStack):
 
     def workers_client(self) -> Any:
         return _Noted(self.model, self.calls)
+
+
+class FaultyTable(TableModel):
+    """A table that refuses some statements of its next requests, or all requests while it is down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[dict[int, str]] = []  # for each of the next requests the statements' positions and codes
+        self.down = False
+
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        if self.down:
+            raise ClientError({"Error": {"Code": "InternalServerError"}}, "BatchGetItem")
+        return super().batch_get_item(RequestItems=RequestItems)
+
+    def batch_execute_statement(self, *, Statements: list[Row]) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        if self.down:
+            raise ClientError({"Error": {"Code": "InternalServerError"}}, "BatchExecuteStatement")
+        codes = self.refused.pop(0) if self.refused else {}
+        taken = [each for position, each in enumerate(Statements) if position not in codes]
+        responses = iter(super().batch_execute_statement(Statements=taken)["Responses"] if taken else [])
+        return {
+            "Responses": [
+                {"Error": {"Code": codes[position]}} if position in codes else next(responses)
+                for position in range(len(Statements))
+            ]
+        }
 
 
 class _Noted:

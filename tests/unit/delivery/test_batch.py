@@ -130,7 +130,7 @@ def test_changes_of_several_messages_go_out_as_one_upload_with_an_exact_id() -> 
     report = deliver([message("a", change("m1")), message("b", change("m2"))], amazon)
     assert [body["audienceId"] for body in amazon.taken] == [9007199254740993]
     assert amazon.members() == {"m1", "m2"}
-    assert (report.delivered, report.deferred) == (2, [])
+    assert (report.delivered, report.deferred, report.accepted) == (2, [], {})
     (job,) = report.uploads.jobs
     assert (job.job_id, job.audience_id, [change.member[1] for change in job.changes]) == (
         "job-1",

@@ -1,10 +1,8 @@
 """The newest change of a member wins, on a table in memory: the tests of the protocol that need no server."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from audience_sync.amazon_ads.record import Upload
 from audience_sync.aws.membership_table import PAUSES, MembershipTable
@@ -12,9 +10,8 @@ from audience_sync.delivery.members import MAX_ROUNDS
 from audience_sync.errors import OutcomeUnknown, RequestRejected, ServiceUnavailable, Unavailable
 from audience_sync.messages import ChangeMessage, DeliveryHistory, JobMessage, pack
 from tests.contract import test_member_protocol
-from tests.contract.memory_stack import MemoryStack, without_a_server
+from tests.contract.memory_stack import FaultyTable, MemoryStack, without_a_server
 from tests.contract.worker_stack import LIMITS, NOW, WRITE, Amazon, change
-from tests.model.table_model import Row, TableModel
 
 globals().update(without_a_server(test_member_protocol))
 
@@ -22,33 +19,6 @@ globals().update(without_a_server(test_member_protocol))
 @pytest.fixture
 def stack() -> MemoryStack:
     return MemoryStack()
-
-
-class FaultyTable(TableModel):
-    """A table that refuses some statements of its next requests, or all requests while it is down."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused: list[dict[int, str]] = []  # for each of the next requests the statements' positions and codes
-        self.down = False
-
-    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
-        if self.down:
-            raise ClientError({"Error": {"Code": "InternalServerError"}}, "BatchGetItem")
-        return super().batch_get_item(RequestItems=RequestItems)
-
-    def batch_execute_statement(self, *, Statements: list[Row]) -> dict[str, Any]:  # noqa: N803 - boto3's names
-        if self.down:
-            raise ClientError({"Error": {"Code": "InternalServerError"}}, "BatchExecuteStatement")
-        codes = self.refused.pop(0) if self.refused else {}
-        taken = [each for position, each in enumerate(Statements) if position not in codes]
-        responses = iter(super().batch_execute_statement(Statements=taken)["Responses"] if taken else [])
-        return {
-            "Responses": [
-                {"Error": {"Code": codes[position]}} if position in codes else next(responses)
-                for position in range(len(Statements))
-            ]
-        }
 
 
 @pytest.fixture
@@ -192,3 +162,18 @@ def test_a_member_whose_row_is_gone_after_the_upload_is_not_sent_again(stack: Me
     stack.amazon.meanwhile = stack.model.rows.clear
     report = stack.deliver(change("a@b.co", at=1))
     assert (report.delivered, report.deferred, len(stack.amazon.uploads)) == (1, [], 1)
+
+
+def test_of_one_audience_those_stay_delivered_that_went_out_before_an_upload_failed(stack: MemoryStack) -> None:
+    stack.limits = replace(LIMITS, max_bytes=300)  # one record in an upload
+
+    class FailingAmazon(Amazon):
+        def send_records(self, upload: Upload, *, timeout: float) -> str:
+            self.fails = ServiceUnavailable("503") if self.uploads else None
+            return super().send_records(upload, timeout=timeout)
+
+    stack.amazon = FailingAmazon()
+    report = stack.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(3)))
+    assert (report.delivered, report.requeued, stack.amazon.active()) == (1, 1, {"m0"})
+    (left,) = (ChangeMessage.from_body(body) for body in stack.queue.drain())
+    assert [each.member[1] for each in left.changes] == ["m1", "m2"]
