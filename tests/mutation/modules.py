@@ -19,7 +19,7 @@ TESTS = {
     "delivery/deletion_notices.py": f"{DELIVERY}/test_deletion_notices.py",
     "delivery/outcomes.py": f"{DELIVERY}/test_batch.py {DELIVERY}/test_members.py",
     "delivery/job_members.py": f"{DELIVERY}/test_job_members.py",
-    "delivery/uploads.py": f"{DELIVERY}/test_batch.py",
+    "delivery/uploads.py": f"{DELIVERY}/test_uploads.py {DELIVERY}/test_batch.py",
     "delivery/bisect.py": f"{DELIVERY}/test_bisect.py {DELIVERY}/test_batch.py",
     "delivery/backoff.py": f"{DELIVERY}/test_backoff.py",
     "delivery/retry_budget.py": f"{DELIVERY}/test_retry_budget.py",

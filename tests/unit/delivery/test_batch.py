@@ -9,6 +9,7 @@ import pytest
 
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.clock import Clock
+from audience_sync.delivery.backoff import FIRST_DELAY, MAX_DELAY
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES, BatchReport, Delivery, Message
 from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.context import DeliveryContext
@@ -16,6 +17,7 @@ from audience_sync.delivery.uploads import RECORD_RESERVE, SHUTDOWN_RESERVE, Lim
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
+    CircuitHalfOpen,
     CircuitOpen,
     OutcomeUnknown,
     RequestRejected,
@@ -397,6 +399,19 @@ def test_the_age_of_the_oldest_deferred_change_is_reported() -> None:
 def test_an_unreadable_message_that_cannot_be_parked_counts_as_deferred() -> None:
     report = deliver([Message("a", "h", "no JSON", 1, 2000)], Amazon(), FakeQueue(down=True))
     assert report.oldest_deferred == 3.0
+    assert [(each.delay, each.reason) for each in report.deferred] == [(FIRST_DELAY, "unavailable")]
+
+
+def test_unreadable_messages_are_counted_by_reason() -> None:
+    messages = [Message(name, "h", body, 1, 2000) for name, body in (("a", "{"), ("b", "{"), ("c", "[]"))]
+    report = deliver(messages, Amazon())
+    assert report.parked_reasons == {"message_not_json": 2, "message_version_unknown": 1}
+
+
+def test_a_change_that_was_not_tried_comes_back_exactly_when_its_turn_may_be() -> None:
+    gate = FakeGate({"1": CircuitHalfOpen("half-open", retry_after=MAX_DELAY + 10)})
+    report = deliver([message("a", change("m1"), audience="1")], Amazon(), gate=gate)
+    assert [each.delay for each in report.deferred] == [MAX_DELAY + 10], "on no mark"
 
 
 @pytest.mark.parametrize("attempts", [-5, -(10**6), 10**9, True, "3", None, 1.5])
@@ -428,6 +443,8 @@ def test_a_message_that_was_received_often_is_sent_anew_so_that_sqs_does_not_giv
     sent = json.loads(requeued["body"])
     assert (sent["attempts"], sent["firstAt"], requeued["delay"]) == (REQUEUE_AFTER_RECEIVES, 1000, 295)
     assert (report.requeued, report.deferred, report.parked) == (1, [], 0)
+    often = [message(name, change(name), receives=REQUEUE_AFTER_RECEIVES) for name in ("a", "b")]
+    assert deliver(often, amazon, queue=queue).requeued == 2
 
 
 def test_changes_of_a_deferred_message_are_not_counted_yet() -> None:

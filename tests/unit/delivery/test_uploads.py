@@ -1,0 +1,111 @@
+"""Uploads of one invocation: what an upload without an answer says of the changes in it, and of those behind it."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.clock import Clock
+from audience_sync.delivery.uploads import Accepted, Deferred, Job, Limits, Outcome, Uploads
+from audience_sync.errors import (
+    AudienceSyncError,
+    OutcomeUnknown,
+    RequestRejected,
+    ServiceUnavailable,
+    Throttled,
+    Unavailable,
+)
+from audience_sync.membership import MembershipChange
+
+LIMITS = Limits(max_records=4)
+
+
+@dataclass
+class Amazon:
+    """Refuses more than two records at once, and answers the others with the next error, if any."""
+
+    errors: list[AudienceSyncError | None] = field(default_factory=list)
+    requests: list[list[str]] = field(default_factory=list)  # members of each
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        assert timeout == LIMITS.timeout
+        members = [record["externalUserId"] for record in json.loads(upload.body())["records"]]
+        self.requests.append(members)
+        if len(members) > 2:
+            raise RequestRejected("Amazon answered 400", status=400)
+        if error := self.errors.pop(0) if self.errors else None:
+            raise error
+        return f"job-{len(self.requests)}"
+
+
+def change(number: int) -> MembershipChange:
+    record: dict[str, Any] = {"externalUserId": f"m{number}", "action": "CREATE", "hashedPII": [{"email": "e"}]}
+    return MembershipChange("1", None, 1, "id", record)
+
+
+def send(amazon: Amazon, count: int, *, jobs: list[Job] | None = None) -> tuple[Uploads, dict[str, Outcome]]:
+    uploads = Uploads(amazon, LIMITS, Clock(lambda: 5.0, lambda: 0.0), 60.0)
+    track = jobs.append if jobs is not None else (lambda _: None)
+    outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], track)
+    return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
+
+
+def test_only_the_changes_of_the_upload_without_an_answer_may_take_effect() -> None:
+    amazon, lost = Amazon([OutcomeUnknown("timeout")]), OutcomeUnknown("timeout")
+    _, outcomes = send(amazon, 6)
+    assert amazon.requests == [["m0", "m1", "m2", "m3"], ["m0", "m1"]], "and nothing more is sent"
+    waiting = {name: each for name, each in outcomes.items() if isinstance(each, Deferred)}
+    assert {name: each.may_apply for name, each in waiting.items()} == {
+        "m0": True,
+        "m1": True,
+        "m2": False,
+        "m3": False,
+        "m4": False,
+        "m5": False,
+    }
+    assert {each.error.reason for each in waiting.values()} == {lost.reason}
+    assert {each.delay for each in waiting.values()} == {LIMITS.settle}
+
+
+@pytest.mark.parametrize(
+    ("error", "delay", "may_apply"),
+    [
+        pytest.param(ServiceUnavailable("503"), None, False, id="not taken: the backoff decides"),
+        pytest.param(Throttled("429", retry_after=9.0), 9.0, False, id="not taken: as long as Amazon says"),
+        pytest.param(OutcomeUnknown("reset"), LIMITS.settle, True, id="no answer: the settle time"),
+        pytest.param(OutcomeUnknown("reset", retry_after=0.0), 0.0, True, id="no answer: as long as it says"),
+    ],
+)
+def test_a_change_waits_for_as_long_as_the_error_asks(
+    error: AudienceSyncError, delay: float | None, may_apply: bool
+) -> None:
+    uploads, outcomes = send(Amazon([error]), 1)
+    assert outcomes == {"m0": Deferred(error, delay, may_apply)}  # type: ignore[arg-type]
+    assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.reasons) == (0, 1, {error.reason: 1})
+    assert uploads.stats.jobs == []
+
+
+def test_an_upload_whose_job_cannot_be_tracked_counts_as_not_made_and_may_take_effect() -> None:
+    down = Unavailable("the queue is down")
+
+    def track(_: Job) -> None:
+        raise down
+
+    uploads = Uploads(Amazon(), LIMITS, Clock(lambda: 5.0, lambda: 0.0), 60.0)
+    assert list(uploads.send(Target("1"), [change(0)], track).values()) == [Deferred(down, None, may_apply=True)]
+    assert (uploads.stats.sent, uploads.stats.failed) == (0, 1)
+
+
+def test_each_upload_has_a_job_with_its_own_changes() -> None:
+    jobs: list[Job] = []
+    uploads, outcomes = send(Amazon(), 5, jobs=jobs)
+    assert set(outcomes.values()) == {Accepted()}
+    assert [(each.job_id, each.audience_id, [change.member[1] for change in each.changes]) for each in jobs] == [
+        ("job-2", "1", ["m0", "m1"]),
+        ("job-3", "1", ["m2", "m3"]),
+        ("job-4", "1", ["m4"]),
+    ]
+    assert {each.sent_at for each in jobs} == {5000}
+    assert (uploads.stats.jobs, uploads.stats.sent, uploads.stats.failed) == (jobs, 3, 1)
