@@ -8,11 +8,13 @@ import pytest
 
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.clock import Clock
+from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.uploads import Accepted, Deferred, Job, Limits, Outcome, Uploads
 from audience_sync.errors import (
     AudienceSyncError,
     OutcomeUnknown,
     RequestRejected,
+    RequestTooLarge,
     ServiceUnavailable,
     Throttled,
     Unavailable,
@@ -109,3 +111,43 @@ def test_each_upload_has_a_job_with_its_own_changes() -> None:
     ]
     assert {each.sent_at for each in jobs} == {5000}
     assert (uploads.stats.jobs, uploads.stats.sent, uploads.stats.failed) == (jobs, 3, 1)
+
+
+@dataclass
+class RefusingAmazon:
+    """Refuses every request in which a record of `refused` is."""
+
+    refused: set[str]
+    error: RequestRejected
+    requests: list[int] = field(default_factory=list)  # records of each
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        assert timeout
+        members = {record["externalUserId"] for record in json.loads(upload.body())["records"]}
+        self.requests.append(len(members))
+        if members & self.refused:
+            raise self.error
+        return "job"
+
+
+def send_all(amazon: RefusingAmazon, count: int) -> dict[str, Outcome]:
+    uploads = Uploads(amazon, Limits(), Clock(lambda: 5.0, lambda: 0.0), 60.0)
+    outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], lambda _: None)
+    return {member: outcome for (_, member), outcome in outcomes.items()}
+
+
+def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count_as_refused() -> None:
+    everyone = {f"m{number}" for number in range(200)}
+    amazon = RefusingAmazon(everyone, RequestRejected("Amazon answered 400", status=400))
+    outcomes = send_all(amazon, 200)
+    assert set(outcomes.values()) == {amazon.error}
+    assert outcomes.keys() == everyone
+    assert amazon.requests.count(1) == 2 * SAMPLE_SIZE
+
+
+def test_records_that_are_too_large_say_nothing_of_the_others() -> None:
+    too_large = {f"m{number}" for number in range(100)} - {"m60"}
+    amazon = RefusingAmazon(too_large, RequestTooLarge("Amazon answered 413", status=413))
+    outcomes = send_all(amazon, 100)
+    assert outcomes["m60"] == Accepted()
+    assert amazon.requests.count(1) == 100
