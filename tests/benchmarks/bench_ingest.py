@@ -33,7 +33,7 @@ from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import pack
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.event import read
-from audience_sync.translation import Policy, Translator
+from audience_sync.translation import Policy, Rejected, Translator
 from tests.benchmarks.ingest_plot import plot
 from tests.benchmarks.sample_events import COUNTRIES, NOW, Audiences, body, events
 from tests.contract.segment import node
@@ -138,6 +138,10 @@ def shares(one: bytes) -> dict[str, float]:
         assert mapping.applies_to(event, budget)
         return mapping.fields_of(event, budget)
 
+    def changes_in(outcome: list[MembershipChange] | Rejected) -> list[MembershipChange]:
+        assert isinstance(outcome, list)
+        return outcome
+
     translator = Translator((mapping,), audiences, NOW, Policy())
     share("parse", lambda: intake._elements(one))
     parsed = kept["parse"]
@@ -148,7 +152,7 @@ def shares(one: bytes) -> dict[str, float]:
         for fields, call in zip(kept["map"], kept["read membership"], strict=True)
     ]
     share("normalize and hash", lambda: [identifiers(traits, country) for traits, country in people])
-    share("record", lambda: [change for each in parsed for change in translator.changes(each)])
+    share("record", lambda: [found for each in translator.outcomes(parsed, lambda: True) for found in changes_in(each)])
     seconds["record"] -= seconds["read membership"] + seconds["map"] + seconds["normalize and hash"]
     changes: list[MembershipChange] = kept["record"]
     share("coalesce", lambda: coalesce(changes))

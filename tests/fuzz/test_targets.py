@@ -8,9 +8,8 @@ import pytest
 from audience_sync import credentials
 from audience_sync.amazon_ads import exchange, normalize
 from audience_sync.aws import membership_rows
-from audience_sync.errors import RejectedEvent
 from audience_sync.segment import event, signature
-from audience_sync.translation import Translator
+from audience_sync.translation import Rejected, Translator
 from tests.fuzz import strategies
 from tests.fuzz.targets import TARGETS
 
@@ -27,15 +26,15 @@ def _let_everyone_in(patch: pytest.MonkeyPatch) -> None:
 
 
 def _repeat_the_member_id(patch: pytest.MonkeyPatch) -> None:
-    original = Translator.changes
+    original = Translator._changes
 
-    def changes(self: Translator, element: Any) -> Any:
-        try:
-            return original(self, element)
-        except RejectedEvent as error:
-            raise RejectedEvent(error.reason, f"{error.detail}: {element.get('userId')}") from None
+    def changes(self: Translator, call: Any, element: Any, mapped: Any) -> Any:
+        found = original(self, call, element, mapped)
+        if not isinstance(found, Rejected):
+            return found
+        return Rejected(found.reason, f"{found.detail}: {element.get('userId')}")
 
-    patch.setattr(Translator, "changes", changes)
+    patch.setattr(Translator, "_changes", changes)
 
 
 def _store_any_message_id(patch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,6 @@ from audience_sync.errors import (
     InvalidMapping,
     InvalidRequest,
     InvalidSettings,
-    OutOfTime,
-    RejectedEvent,
     TooLarge,
     Unauthorized,
     Unavailable,
@@ -33,11 +31,10 @@ from audience_sync.quick_json import read_json
 from audience_sync.segment.event import safe_id
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping, compile_mappings, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync.translation import AudienceLookup, Policy, Translator
+from audience_sync.translation import AudienceLookup, Policy, Rejected, Translator
 
 MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope
 MAX_EVENTS = 10_000  # in one request; Segment sends 1,000, at most 4,000
-MAX_APPLIED = 25_000  # times that a mapping applies to an event of one request: about two seconds of processor
 MAX_CHANGES = 50_000  # in one request; a deletion notice makes one for each member id that the mappings find
 
 
@@ -94,21 +91,17 @@ def changes_from(
     Raises:
         TransientError: there is no time left for the rest.
         InvalidRequest: not UTF-8, not JSON, not an event or an array of them, or an empty array.
-        TooLarge: more than MAX_BODY bytes, MAX_EVENTS events, MAX_APPLIED or MAX_CHANGES.
+        TooLarge: more than MAX_BODY bytes, MAX_EVENTS events, MAX_CHANGES, or MAX_APPLIED.
     """
     translator = Translator(mappings, audiences, now, policy or Policy())
     result = IntakeResult(now)
     changes: list[MembershipChange] = []
-    for index, element in enumerate(_elements(body)):
-        if not has_time():
-            raise OutOfTime("not enough time for every event", retry_after=None)
-        if translator.applied > MAX_APPLIED:
-            raise TooLarge(f"mappings apply over {MAX_APPLIED} times to the events; lower the batch size in Segment")
-        try:
-            found = translator.changes(element)
-        except RejectedEvent as rejected:
+    elements = _elements(body)
+    for index, found in enumerate(translator.outcomes(elements, has_time)):
+        if isinstance(found, Rejected):
+            element = elements[index]
             message_id = element.get("messageId") if isinstance(element, dict) else None
-            result.rejections.append(Rejection(index, safe_id(message_id, element), rejected.reason, rejected.detail))
+            result.rejections.append(Rejection(index, safe_id(message_id, element), found.reason, found.detail))
             continue
         if found:
             result.accepted += 1
@@ -139,11 +132,10 @@ def _elements(body: bytes) -> list[Any]:
         raise InvalidRequest("the body is neither an event nor an array of events")
     if len(parsed) > MAX_EVENTS:
         raise TooLarge(f"the body holds over {MAX_EVENTS} events; lower the batch size in Segment")
-    return [_unwrapped(element) for element in parsed]
-
-
-def _unwrapped(element: Any) -> Any:
-    return element["json"] if isinstance(element, dict) and list(element) == ["json"] else element
+    return [
+        element["json"] if isinstance(element, dict) and len(element) == 1 and "json" in element else element
+        for element in parsed
+    ]
 
 
 @lru_cache(maxsize=2)  # the stored document, and the one before an edit

@@ -34,7 +34,10 @@ def is_ordinary(value: object) -> bool:
 
 def disagreement(field: str, value: str, country: str | None) -> str | None:
     """What the quick way says where the rule says something else; without the value, which may be a person's."""
-    quick = QUICK_RULES[field](value, country_code(country))
+    table, deleted, rest = QUICK_RULES[field]
+    quick: bytes | None = value.encode().translate(table, deleted)
+    if rest and quick is not None:
+        quick = rest(quick, country_code(country))
     if quick is None:
         return None  # the rule decides
     said = normalize(field, value, country)

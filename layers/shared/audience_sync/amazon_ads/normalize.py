@@ -44,7 +44,7 @@ _RULES: dict[str, Rule] = {  # one for each identifier
     "postal": normalize_postal,
 }
 _MAPPED_FIELDS = frozenset(field.name for field in FIELDS)
-_FIELDS = tuple((field.name, field.amazon_name, _RULES[field.name], QUICK_RULES[field.name]) for field in IDENTIFIERS)
+_FIELDS = tuple((each.name, each.amazon_name, _RULES[each.name], *QUICK_RULES[each.name]) for each in IDENTIFIERS)
 _NAMES_AND_RULES = {
     spelling: (field.amazon_name, _RULES[field.name])
     for field in IDENTIFIERS
@@ -119,24 +119,28 @@ def identifiers(
         raise ValueError(f"no mapped field is called {next(name for name in traits if name not in _MAPPED_FIELDS)!r}")
     country = country_code(country)
     identity: dict[str, str] = {}
-    for name, amazon_name, rule, quick_rule in _FIELDS:
+    for name, amazon_name, rule, table, deleted, rest in _FIELDS:
         value = traits.get(name)
         if value is None:  # most fields of most events
             continue
-        normalized = None
+        normalized: bytes | None = None
         if type(value) is str and len(value) <= MAX_QUICK and value.isascii() and value.isprintable():
-            normalized = quick_rule(value, country)
+            normalized = value.encode().translate(table, deleted)
+            if rest:
+                normalized = rest(normalized, country)
         if normalized:
             identity[amazon_name] = sha256(normalized).hexdigest()
         elif normalized is None and (digest := _hashed(rule, _clean(value), country)):
             identity[amazon_name] = digest
     if not identity:
         return []
-    if literal_email and "email" in identity:
-        literal = _hashed(lambda text, _: text.lower(), _clean(traits["email"]), country)
-        if literal and literal != identity["email"]:
-            return [identity, {"email": literal}]
-    return [identity]
+    return [identity, *_literal_email(traits, identity)] if literal_email else [identity]
+
+
+def _literal_email(traits: Mapping[str, object], identity: dict[str, str]) -> list[dict[str, str]]:
+    """Return the identity by the e-mail address as written, where its digest is another one."""
+    literal = _hashed(lambda text, _: text.lower(), _clean(traits["email"]), None) if "email" in identity else None
+    return [{"email": literal}] if literal and literal != identity["email"] else []
 
 
 def country_code(value: object) -> str | None:

@@ -22,7 +22,7 @@ def _ascii_except(kept: str) -> bytes:
 
 _NOT_EMAIL = _ascii_except(_LOWER + _DIGITS + "._@-")
 _NOT_WORD = _ascii_except(_LOWER + _DIGITS)
-NOT_CODE = _ascii_except(_UPPER + _DIGITS)
+_NOT_CODE = _ascii_except(_UPPER + _DIGITS)
 _NOT_UPPER = _ascii_except(_UPPER)
 _NOT_DIGIT = _ascii_except(_DIGITS)
 
@@ -46,8 +46,8 @@ POSTAL_CODES = {
     **dict.fromkeys(("US", "FR", "DE", "ES", "IT"), _digits(5)),
     "IN": _digits(6),
     "JP": _digits(7),
-    "CA": PostalCode(NOT_CODE, 6, re.compile("([A-Z][0-9]){3}")),
-    "GB": PostalCode(NOT_CODE, 7, re.compile("([A-Z]{1,2}[0-9]{2,3}|[A-Z]{1,2}[0-9][A-Z][0-9])[A-Z]{2}")),
+    "CA": PostalCode(_NOT_CODE, 6, re.compile("([A-Z][0-9]){3}")),
+    "GB": PostalCode(_NOT_CODE, 7, re.compile("([A-Z]{1,2}[0-9]{2,3}|[A-Z]{1,2}[0-9][A-Z][0-9])[A-Z]{2}")),
 }
 
 
@@ -85,7 +85,7 @@ def normalize_postal(text: str, country: str | None) -> str:
     upper = ascii_digits(text).upper()
     rule = POSTAL_CODES.get(country or "")
     if rule is None:
-        return _without(NOT_CODE, upper)
+        return _without(_NOT_CODE, upper)
     code = _without(rule.deleted, upper)[: rule.length]
     return code if rule.shape.fullmatch(code) else ""
 

@@ -51,7 +51,7 @@ def _reader_of(path: str) -> Reader:
     steps = _steps_of(path)
     if not steps:
         return lambda event, _: event
-    return lambda event, _: _walk(event, steps)
+    return lambda event, _: walk(event, steps)
 
 
 def _steps_of(path: str) -> tuple[Step, ...]:
@@ -60,46 +60,54 @@ def _steps_of(path: str) -> tuple[Step, ...]:
     return () if path == "." else tuple((name, list_position(name)) for name in names)
 
 
-def first_of_paths(paths: Sequence[str], is_passed_over: Callable[[Any, Budget], bool]) -> Reader | None:
-    """Compile a chain of @if that takes the first path with a value, as most fields have it, as one loop.
+class FirstOfPaths:
+    """The value of the first of several paths that has one, as most fields are found; of the last, where none has.
 
-    Args:
-        paths: as @path writes them, each one checked.
+    Attributes:
+        branches: for each path the holder of the value, its name in it, the steps beyond, and all steps.
         is_passed_over: whether the next path decides. It holds for what is missing, and for no text but the empty one.
-
-    Returns:
-        A reader with the value of the last path where all others are passed over. None where there is no path, or one
-        with a single step.
     """
-    split = [_steps_of(path.replace("$.", "", 1)) for path in paths]
-    if not split or any(len(steps) < 2 for steps in split):
-        return None
-    last = split[-1]
-    # The holder of the value and its name in it, which lead to the value where the event is made as Segment makes it.
-    branches = tuple((steps[0][0], steps[1][0], steps[2:], steps) for steps in split)
 
-    def read(event: Any, budget: Budget) -> Any:
+    __slots__ = ("branches", "is_passed_over")
+
+    def __init__(self, split: Sequence[tuple[Step, ...]], is_passed_over: Callable[[Any, Budget], bool]) -> None:
+        """Take the paths, split into two steps or more."""
+        self.branches = tuple((steps[0][0], steps[1][0], steps[2:], steps) for steps in split)
+        self.is_passed_over = is_passed_over
+
+    def __call__(self, event: Any, budget: Budget) -> Any:
+        """Return the value."""
         value: Any = UNDEFINED
-        for holder_name, name, rest, steps in branches:
+        for holder_name, name, rest, steps in self.branches:
             holder = event.get(holder_name, UNDEFINED) if type(event) is dict else None
-            if holder is UNDEFINED:
-                value = UNDEFINED
-            elif type(holder) is dict:
+            if type(holder) is dict:
                 value = holder.get(name, UNDEFINED)
-                if rest:
-                    value = _walk(value, rest)
+                if rest and value is not UNDEFINED:
+                    value = walk(value, rest)
             else:
-                value = _walk(event, steps)
-            if value is UNDEFINED:
-                continue
-            if (type(value) is str and value) or steps is last or not is_passed_over(value, budget):
+                value = UNDEFINED if holder is UNDEFINED else walk(event, steps)
+            if type(value) is str and value:
+                return value
+            if value is not UNDEFINED and (steps is self.branches[-1][3] or not self.is_passed_over(value, budget)):
                 return value
         return value
 
-    return read
+
+def first_of_paths(paths: Sequence[str], is_passed_over: Callable[[Any, Budget], bool]) -> FirstOfPaths | None:
+    """Compile a chain of @if that takes the first path with a value.
+
+    Args:
+        paths: as @path writes them, each one checked.
+        is_passed_over: as FirstOfPaths has it.
+
+    Returns:
+        None where there is no path, or one with a single step.
+    """
+    split = [_steps_of(path.replace("$.", "", 1)) for path in paths]
+    return FirstOfPaths(split, is_passed_over) if split and all(len(steps) > 1 for steps in split) else None
 
 
-def _walk(value: Any, steps: tuple[Step, ...]) -> Any:
+def walk(value: Any, steps: tuple[Step, ...]) -> Any:
     """Follow the steps through what the event itself holds: no lengths, nothing inherited."""
     for name, position in steps:
         if isinstance(value, dict):
