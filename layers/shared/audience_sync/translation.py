@@ -62,6 +62,7 @@ class Translator:
         self._now = now
         self._policy = policy
         self._applied = 0  # how often a mapping has applied to an event so far
+        self._known: dict[str, Audience] = {}  # by the id as mapped, those found so far
 
     def outcomes(
         self, elements: Iterable[Any], has_time: Callable[[], bool]
@@ -159,6 +160,8 @@ class Translator:
 
     def _audience(self, call: AudienceCall, fields: Mapping[str, Any]) -> Audience:
         mapped = fields.get("audience_id")
+        if isinstance(mapped, str) and (known := self._known.get(mapped)):
+            return known
         if mapped not in (None, ""):
             audience_id = amazon_id(mapped)
             listed = self._audiences.by_id(audience_id) if audience_id else None
@@ -177,6 +180,8 @@ class Translator:
                 "audience_ambiguous",
                 "several audiences are linked to this computation key; give the event an audience id, or unlink one",
             )
+        if isinstance(mapped, str) and mapped:
+            self._known[mapped] = found[0]
         return found[0]
 
     def _country(self, call: AudienceCall, fields: Mapping[str, Any], audience: Audience, *, exits: bool) -> str | None:

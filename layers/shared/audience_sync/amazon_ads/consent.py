@@ -52,8 +52,7 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
     if not (texts or "amznUserData" in amzn):
         _require(policy, country)
     ip = fields.get("ip")
-    ip_address = ip.strip() if isinstance(ip, str) else ""
-    geo = {_AMAZON_NAMES["ip"]: ip_address} if _is_ip(ip_address) else {}
+    geo = {_AMAZON_NAMES["ip"]: ip_address} if isinstance(ip, str) and _is_ip(ip_address := ip.strip()) else {}
     if consent and (code := accepted_country(country)):
         geo["countryCode"] = code
     return ({"geo": geo} if geo else {}) | ({"consent": consent} if consent else {})
@@ -79,8 +78,10 @@ def _is_ip(text: str) -> bool:
 
 def _granted_or_denied(value: Any) -> str | None:
     """Read one of Amazon's own signals. Only a clear yes is a yes; "unknown" and "not applicable" count as absent."""
-    if value is True:
+    if value == "GRANTED" or value is True:
         return "GRANTED"
+    if value is None:
+        return None
     word = value.strip().upper() if isinstance(value, str) else value
     if word in (None, "", [], {}, "NOT_APPLICABLE", "UNKNOWN"):
         return None

@@ -191,6 +191,8 @@ def _clean(value: object) -> str:
 
 def _composed(text: str) -> str:
     """Return the text in Unicode's form NFKC; empty where that has more than MAX_LENGTH characters for certain."""
+    if len(text) <= MAX_QUICK and unicodedata.is_normalized("NFKC", text):  # most names; the bound keeps it cheap
+        return text
     if text.count(_LONGEST) * 18 > MAX_LENGTH:  # each becomes 18 characters, none of which combines with another
         return ""
     return unicodedata.normalize("NFKC", _WORDS.sub(_spelled_out, text))

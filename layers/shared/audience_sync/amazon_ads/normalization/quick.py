@@ -50,9 +50,15 @@ def _postal(code: bytes, country: str | None) -> bytes:
     return code if rule.shape.fullmatch(code.decode()) else b""
 
 
+def _is_two_words(word: str) -> bool:
+    """Return whether a word such as "12-a" may be split; "12-14" and "saint-denis" stay whole."""
+    before, _, after = word.rpartition("-")
+    return before.isdecimal() and not after.isdecimal()
+
+
 def _address(line: bytes, country: str | None) -> bytes | None:
     text = line.decode()
-    if "-" in text or "." in text or "c/o" in text:
+    if "." in text or "c/o" in text or ("-" in text and any(map(_is_two_words, text.split()))):
         return None
     if "#" in text:
         # "apt #5" and "apt#5" are three words; what else stands around the sign may keep them together.
