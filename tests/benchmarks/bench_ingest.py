@@ -34,10 +34,11 @@ from audience_sync.messages import pack
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.event import read
 from audience_sync.translation import Policy, Rejected, Translator
-from tests.benchmarks.ingest_plot import plot
+from tests.benchmarks.ingest_report import plot
 from tests.benchmarks.sample_events import COUNTRIES, NOW, Audiences, body, events
 from tests.contract.segment import node
 
+LISTED = Audiences()
 COUNTS = (1, 100, 1_000, 10_000)  # events
 SCRIPT = Path(__file__).with_name("segment.cjs")
 SEGMENT_PACKAGES = Path(__file__).parents[1] / "e2e" / "segment"
@@ -65,7 +66,7 @@ def messages_of(bodies: list[bytes]) -> list[str]:
     """Do what ingest does with each body, but for the request and the queue."""
     made: list[str] = []
     for each in bodies:
-        result = changes_from(each, mappings=compiled(None), audiences=Audiences(), now=NOW)
+        result = changes_from(each, mappings=compiled(None), audiences=LISTED, now=NOW)
         made += pack(result.changes)
     return made
 
@@ -123,7 +124,7 @@ def segment_if_there(*, wanted: bool) -> Iterator[Segment | None]:
 
 def shares(one: bytes) -> dict[str, float]:
     """Run ingest step by step over all events of one body; microseconds an event."""
-    audiences, (mapping,) = Audiences(), compiled(None)
+    (mapping,) = compiled(None)
     seconds: dict[str, float] = {}
     kept: dict[str, list[Any]] = {}
 
@@ -142,7 +143,7 @@ def shares(one: bytes) -> dict[str, float]:
         assert isinstance(outcome, list)
         return outcome
 
-    translator = Translator((mapping,), audiences, NOW, Policy())
+    translator = Translator((mapping,), LISTED, NOW, Policy())
     share("parse", lambda: intake._elements(one))
     parsed = kept["parse"]
     share("read membership", lambda: [read(each, NOW) for each in parsed])
@@ -215,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What ingest costs for each event, beside Segment's own code.")
     parser.add_argument("--rounds", type=int, default=9, help="runs of each part (default 9)")
     parser.add_argument("--no-segment", action="store_true", help="leave Segment's code out")
-    parser.add_argument("--plot", type=Path, help="write a chart of the result, SVG")
+    parser.add_argument("--record", type=Path, help="write ingest.json and a chart, ingest.svg, into this folder, too")
     arguments = parser.parse_args()
     with segment_if_there(wanted=not arguments.no_segment) as segment:
         result = {
@@ -225,9 +226,11 @@ def main() -> None:
             "21 countries": measure(arguments.rounds, tuple(COUNTRIES), segment),
             "US": measure(arguments.rounds, ("US",), segment),
         }
-    if arguments.plot:
-        arguments.plot.write_text(plot(result))
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    text = json.dumps(result, indent=1) + "\n"
+    if arguments.record:
+        (arguments.record / "ingest.json").write_text(text)
+        (arguments.record / "ingest.svg").write_text(plot(result))
+    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

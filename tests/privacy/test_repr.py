@@ -38,6 +38,8 @@ HARMLESS = {
     ("_Copy", "by_id"): "the listed audiences",
     ("_Copy", "by_key"): "the listed audiences",
     ("PostalCode", "deleted"): "a constant",
+    ("QuickRule", "table"): "a constant",
+    ("QuickRule", "deleted"): "a constant",
 }
 
 
