@@ -42,6 +42,8 @@ LISTED = Audiences()
 COUNTS = (1, 100, 1_000, 10_000)  # events
 SCRIPT = Path(__file__).with_name("segment.cjs")
 SEGMENT_PACKAGES = Path(__file__).parents[1] / "e2e" / "segment"
+RESULT = Path(__file__).with_name("ingest.json")
+CHART = Path(__file__).parents[2] / "docs" / "images" / "ingest.svg"
 _LARGEST_BATCH = 3_000  # events; as many of them stay below MAX_BODY
 _TRAITS = tuple(field.name for field in IDENTIFIERS)
 
@@ -216,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What ingest costs for each event, beside Segment's own code.")
     parser.add_argument("--rounds", type=int, default=9, help="runs of each part (default 9)")
     parser.add_argument("--no-segment", action="store_true", help="leave Segment's code out")
-    parser.add_argument("--record", type=Path, help="write ingest.json and a chart, ingest.svg, into this folder, too")
+    parser.add_argument("--record", action="store_true", help="keep the result and its chart, which the docs show")
     arguments = parser.parse_args()
     with segment_if_there(wanted=not arguments.no_segment) as segment:
         result = {
@@ -228,8 +230,8 @@ def main() -> None:
         }
     text = json.dumps(result, indent=1) + "\n"
     if arguments.record:
-        (arguments.record / "ingest.json").write_text(text)
-        (arguments.record / "ingest.svg").write_text(plot(result))
+        RESULT.write_text(text)
+        CHART.write_text(plot(result))
     sys.stdout.write(text)
 
 

@@ -1,4 +1,4 @@
-"""Draws the result of bench_ingest.py: the time for an event, step by step, beside Segment's code and the floor."""
+"""Shows the result of bench_ingest.py: a chart, and the tables of docs/performance.md."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -48,3 +48,22 @@ def _legend(shares: dict[str, Any], y: int) -> Iterator[str]:
         yield f'<rect x="{x}" y="{y}" width="11" height="11" fill="{colour}"/>'
         yield f'<text x="{x + 15}" y="{y + 10}">{share}</text>'
         x += 38 + 7 * len(share)
+
+
+def tables(result: dict[str, Any]) -> str:
+    """Return the tables of docs/performance.md: medians, with the quartiles of ours; then the steps."""
+    head = "| countries | events | Audience Sync, µs | quartiles | Segment's code, µs | floor, µs "
+    lines = [head + "| Segment's by ours | ours by floor |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    for countries in ("21 countries", "US"):
+        for events, parts in result[countries]["microseconds"].items():
+            ours, segment, floor = (parts[name]["median"] for name in ("ours", "segment", "floor"))
+            label = countries.removesuffix(" countries")
+            quartiles = f"{parts['ours']['low']:.1f} to {parts['ours']['high']:.1f}"
+            lines.append(
+                f"| {label} | {int(events):,} | {ours:.1f} | {quartiles} | {segment:.1f} "
+                f"| {floor:.1f} | {segment / ours:.2f} | {ours / floor:.1f} |"
+            )
+    lines += ["", "| step | 21 countries, µs | US, µs |", "| --- | --- | --- |"]
+    for step, measured in result["21 countries"]["shares"].items():
+        lines.append(f"| {step} | {measured['median']:.1f} | {result['US']['shares'][step]['median']:.1f} |")
+    return "\n".join(lines) + "\n"

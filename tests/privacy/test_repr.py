@@ -40,6 +40,7 @@ HARMLESS = {
     ("PostalCode", "deleted"): "a constant",
     ("QuickRule", "table"): "a constant",
     ("QuickRule", "deleted"): "a constant",
+    ("QuickRule", "rest"): "a function",
 }
 
 

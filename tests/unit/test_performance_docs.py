@@ -1,13 +1,18 @@
 """The tables of docs/performance.md are those of the benchmark, and keep the limits that the text names."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.bench_ingest import CHART, RESULT
 from tests.benchmarks.bench_startup import COMMANDS, IMPORTS, PACKAGES, Measurement, tables
+from tests.benchmarks.ingest_report import plot
+from tests.benchmarks.ingest_report import tables as ingest_tables
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+FLOWING = " ".join(DOCUMENT.split())
 ROWS = {
     name: (float(middle), float(low), float(high))
     for name, middle, low, high in re.findall(r"(?m)^\| (.+?) \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|$", DOCUMENT)
@@ -43,3 +48,25 @@ def test_every_command_stays_within_its_limit(command: str) -> None:
     limit = re.search(r"Each is to stay below (\d+) ms\.", DOCUMENT)
     assert limit
     assert ROWS[command][2] < float(limit[1]) == 500
+
+
+INGEST = json.loads(RESULT.read_text())
+
+
+def test_the_tables_of_ingest_are_those_of_the_recorded_run() -> None:
+    for table in ingest_tables(INGEST).split("\n\n"):
+        assert table.strip() in DOCUMENT, table
+
+
+def test_the_chart_of_ingest_is_that_of_the_recorded_run() -> None:
+    assert CHART.read_text() == plot(INGEST)
+
+
+def test_the_text_about_ingest_states_what_was_measured() -> None:
+    mixed, us = (INGEST[countries]["microseconds"]["1000"] for countries in ("21 countries", "US"))
+    by_segment = [each["segment"]["median"] / each["ours"]["median"] for each in (mixed, us)]
+    by_floor = [each["ours"]["median"] / each["floor"]["median"] for each in (mixed, us)]
+    assert f"{by_segment[0]:.2f} times as many events a second as Segment's code, and {by_segment[1]:.2f}" in FLOWING
+    assert f"{by_floor[0]:.1f} times the floor, and {by_floor[1]:.1f}" in FLOWING
+    peak = INGEST["21 countries"]["peakMegabytes"]["1000"]
+    assert f"{peak:.0f} MB beside the body of {INGEST['21 countries']['bytesAnEvent'] / 1000:.1f} MB" in FLOWING
