@@ -207,6 +207,21 @@ def test_an_enter_is_sent_with_its_own_consent_and_the_removal_before_it_without
     }
 
 
+@pytest.mark.parametrize(("end", "erases"), [(leave(2), False), (notice(2), True)], ids=["exit", "deletion notice"])
+def test_the_removal_before_an_enter_is_the_exit_that_ended_the_life_before(
+    end: MembershipChange, erases: bool
+) -> None:
+    state = take(take(None, enter(1, "old")).state, end, enter(3, "new")).state
+    removal = state.removal()
+    assert (removal.version, removal.erase, removal.named_at) == (end.version, erases, (1,))
+    assert removal.identities == [(1, {"email": "old"})]
+
+
+def test_the_times_of_what_is_removed_are_left_out_where_the_exit_itself_named_it() -> None:
+    removal = take(None, leave(2, "a")).state.removal()
+    assert (removal.named_at, removal.identities) == ((), [(2, {"email": "a"})])
+
+
 def test_an_exit_is_sent_with_its_own_consent() -> None:
     known = take(None, consenting(enter(1, "a"))).state
     (removal,) = records_of(take(known, consenting(leave(2))))

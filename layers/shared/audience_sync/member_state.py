@@ -84,8 +84,7 @@ class MemberState:
     def removal(self) -> MembershipChange:
         """Return the exit that removes what is to be removed. Its record holds any number of identities."""
         left = self.left or self.version
-        record = {name: value for name, value in self.newest.record.items() if name != "userConsent"}
-        record |= {
+        record = self.newest.record | {
             "action": "DELETE",
             "hashedPII": [each.digests for each in self.to_remove],
             "userConsent": {},

@@ -79,6 +79,30 @@ def test_attributes_go_with_every_message(fixture: QueueFixture) -> None:
     assert [each["MessageAttributes"]["reason"]["StringValue"] for each in received] == ["not_found"] * 2
 
 
+@pytest.mark.parametrize(
+    ("delay", "seconds"),
+    [
+        pytest.param(0.0, None, id="at once"),
+        pytest.param(0.2, 1, id="never earlier than asked for"),
+        pytest.param(60.0, 60, id="whole seconds"),
+        pytest.param(900.5, 900, id="a quarter of an hour at most"),
+    ],
+)
+def test_messages_are_delayed_by_whole_seconds(
+    fixture: QueueFixture, proxy: FaultProxy, delay: float, seconds: int | None
+) -> None:
+    fixture.queue.send(["a", "b"], deadline=LATER, delay=delay)
+    (call,) = proxy.parameters(SEND)
+    assert [entry.get("DelaySeconds") for entry in call["Entries"]] == [seconds] * 2
+    assert not any("MessageAttributes" in entry for entry in call["Entries"])
+
+
+def test_a_batch_may_be_as_long_as_the_limit_and_no_longer() -> None:
+    full = ["x" * 400_000, "x" * (MAX_BATCH_BYTES - 400_000)]
+    assert list(_batches([*full, "x"])) == [full, ["x"]]
+    assert list(_batches(["x" * MAX_BATCH_BYTES, "x"])) == [["x" * MAX_BATCH_BYTES], ["x"]]
+
+
 def test_entries_that_failed_are_sent_again_and_no_others(fixture: QueueFixture, proxy: FaultProxy) -> None:
     proxy.on(SEND, fail_entries(1, 3), times=1)
     bodies = [f"body {number}" for number in range(5)]
@@ -91,6 +115,7 @@ def test_entries_that_keep_failing_raise_an_error(fixture: QueueFixture, proxy: 
     proxy.on(SEND, fail_entries(0))
     with pytest.raises(Unavailable, match="did not take every message") as raised:
         fixture.queue.send([BODY, "fine"], deadline=LATER)
+    assert raised.value.retry_after == 1
     assert BODY not in "".join(traceback.format_exception(raised.value))
     assert proxy.count(SEND) == MAX_ATTEMPTS
     assert fixture.bodies() == ["fine"]
@@ -209,5 +234,6 @@ def test_visible_delayed_and_in_flight_messages_count_as_waiting(fixture: QueueF
 
 def test_a_queue_that_cannot_be_counted_is_named(fixture: QueueFixture, proxy: FaultProxy) -> None:
     proxy.on("GetQueueAttributes", refuse("ThrottlingException"))
-    with pytest.raises(Unavailable, match="the queue does not answer: ThrottlingException"):
+    with pytest.raises(Unavailable, match="the queue does not answer: ThrottlingException") as raised:
         fixture.queue.waiting()
+    assert raised.value.retry_after == 1
