@@ -120,12 +120,25 @@ def test_a_re_entry_before_the_exit_was_delivered_removes_first() -> None:
     assert sent(take(entered, leave(2), attempted=True)) == [("DELETE", ["a"]), ("CREATE", ["b"])]
 
 
+def test_an_enter_that_was_tried_before_removes_what_an_undelivered_exit_was_to_remove() -> None:
+    left = take(take(None, enter(1, "a")).state, leave(2)).state
+    assert sent(take(left, enter(3, "b"), attempted=True)) == [("DELETE", ["a"]), ("CREATE", ["b"])]
+
+
+def test_an_enter_is_sent_once_more_where_an_exit_before_it_comes_late() -> None:
+    state = take(None, enter(2, "a")).state
+    late = take(state, leave(1, "old"), enter(2, "a"))
+    assert (late.is_superseded, late.repeats) == (False, True)
+
+
 def test_more_than_a_hundred_identities_are_removed_in_several_records() -> None:
     state: MemberState | None = None
     for number in range(130):
         state = take(state, enter(number + 1, f"e{number:03}")).state
-    records = sent(take(state, leave(1000)))
+    left = take(state, leave(1000))
+    records = sent(left)
     assert [len(names) for _, names in records] == [100, 30]
+    assert [each.named_at for each in left.state.records(with_removal=True)] == [(), ()], "nobody asks of a part"
     assert len({name for _, names in records for name in names}) == 130
 
 
@@ -169,6 +182,25 @@ def test_identities_of_the_same_moment_are_added_to_the_newest() -> None:
 def test_the_opposite_of_what_was_sent_lately_is_sent_once_more(after: int, repeats: bool) -> None:
     state = take(None, enter(1, "a")).state
     assert take(state, leave(2), now=NOW + after).repeats is repeats
+
+
+@pytest.mark.parametrize(("after", "repeats"), [(60, True), (1019, True), (1020, False)])
+def test_an_enter_soon_after_the_exit_was_sent_is_sent_once_more(after: int, repeats: bool) -> None:
+    entered = take(None, enter(1, "a")).state
+    left = take(entered, leave(2), now=NOW + 5000).state
+    assert take(left, enter(3, "b"), now=NOW + 5000 + after).repeats is repeats
+
+
+@pytest.mark.parametrize(
+    ("next_change", "repeats"),
+    [pytest.param(leave(2), True, id="the opposite"), pytest.param(enter(2, "b"), False, id="another enter")],
+)
+def test_the_opposite_of_a_change_with_an_unknown_outcome_is_sent_once_more_however_long_ago_that_was(
+    next_change: MembershipChange, repeats: bool
+) -> None:
+    unknown = replace(take(None, enter(1, "a")).state, outcome_unknown=True)
+    each = take(unknown, next_change, now=NOW + 50_000)
+    assert (each.repeats, each.state.outcome_unknown) == (repeats, False)
 
 
 def test_a_deletion_notice_of_an_earlier_life_does_not_make_two_exits_of_this_one_erase() -> None:
