@@ -7,4 +7,4 @@ settings.register_profile("any machine", settings(), deadline=None, suppress_hea
 settings.load_profile("any machine")
 
 # For mutation tests: that a property fails is enough to know, without a search for the smallest example.
-settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate])
+settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False)
