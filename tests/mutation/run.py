@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.mutation.modules import PACKAGE, ROOT, quick_tests
 
+GRACE = 60  # seconds for the mutant that is being tried when the time is over
 RUN = ROOT / ".tools/mutation-run"
 _MUTATED = RUN / "mutants/src/audience_sync"
 _MUTMUT = (sys.executable, "-c", "from mutmut.__main__ import cli; cli()")
@@ -83,6 +85,9 @@ def run(functions: Mapping[str, set[str]], *, minutes: float) -> bool:
             return running.wait(minutes * 60) == 0
         except subprocess.TimeoutExpired:
             running.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(GRACE)
+            running.kill()  # where it ignores the interrupt, as a shell's background jobs do; each result is stored
             return False
 
 
