@@ -462,6 +462,69 @@ def test_a_change_of_1970_or_before_is_sent_like_any_other(at: int) -> None:
     assert sent(take(entered.state, leave(at + 1))) == [("DELETE", ["a"])]
 
 
+# Changes that are not newer
+
+
+def back() -> MemberState:
+    """A member who left at 2, with `old` to remove, and entered again at 3 with `new`."""
+    state = take(take(None, enter(1, "old")).state, leave(2), now=NOW + 5000).state
+    return take(state, enter(3, "new"), now=NOW + 10_000).state
+
+
+LATER = NOW + 20_000  # when nothing of what was sent before can still be on its way
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "expected"),
+    [
+        pytest.param(back(), [enter(3, "new")], [("CREATE", ["new"])], id="the newest again: without a removal"),
+        pytest.param(back(), [enter(2, "x")], [], id="an older enter"),
+        pytest.param(
+            back(),
+            [leave(2)],
+            [("DELETE", ["old"]), ("CREATE", ["new"])],
+            id="the exit of the life before again: its removal may have been lost",
+        ),
+        pytest.param(take(None, enter(5, "a")).state, [leave(3)], [], id="a late exit with nothing to remove"),
+        pytest.param(take(None, leave(5, "a")).state, [leave(4)], [], id="an older exit"),
+        pytest.param(
+            take(None, leave(5, "a")).state, [notice(4)], [("DELETE", ["a"])], id="an older notice: what it erases"
+        ),
+    ],
+)
+def test_of_a_change_that_is_not_newer_only_what_may_be_missing_is_sent(
+    state: MemberState, changes: list[MembershipChange], expected: list[tuple[str, list[str]]]
+) -> None:
+    each = step(state, changes, now=LATER, effective_after=1020)
+    assert sent(each) == expected
+    assert each.is_superseded is (changes != [enter(3, "new")])
+
+
+def test_a_late_exit_with_nothing_to_remove_is_written_since_it_ends_a_life() -> None:
+    state = take(None, enter(5, "a")).state
+    late = take(state, leave(3))
+    assert (late.writes, late.state.left) == (True, leave(3).version)
+
+
+def test_the_newest_change_again_is_not_written_before_it_is_sent() -> None:
+    state = back()
+    again = take(state, enter(3, "new"), now=LATER)
+    assert (again.writes, again.state) == (False, state)
+
+
+def test_a_removal_that_is_sent_again_is_repeated_with_the_enter_unless_it_is_a_repetition_itself() -> None:
+    changes = [leave(2), enter(3, "new")]
+    again = step(back(), changes, now=LATER, effective_after=1020)
+    assert (again.with_removal, again.repeats_removal) == (True, True)
+    repetition = step(back(), changes, now=LATER, effective_after=1020, is_replay=True)
+    assert (repetition.with_removal, repetition.repeats_removal, repetition.repeats) == (True, False, False)
+
+
+def test_another_attempt_at_an_enter_is_repeated_while_the_removal_before_it_may_be_on_its_way() -> None:
+    again = take(back(), enter(3, "new"), now=NOW + 5060, attempted=True)
+    assert (again.with_removal, again.repeats) == (True, True)
+
+
 # What is erased
 
 
