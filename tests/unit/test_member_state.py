@@ -512,6 +512,16 @@ def test_the_newest_change_again_is_not_written_before_it_is_sent() -> None:
     assert (again.writes, again.state) == (False, state)
 
 
+@pytest.mark.parametrize(("after", "repeats"), [(60, True), (1019, True), (1020, False)])
+def test_the_removal_before_an_enter_is_repeated_while_an_enter_of_the_life_before_may_be_on_its_way(
+    after: int, repeats: bool
+) -> None:
+    known = take(None, enter(1, "old")).state
+    each = take(known, leave(2), enter(3, "new"), now=NOW + after)
+    assert (each.with_removal, each.repeats_removal, each.repeats) == (True, repeats, repeats)
+    assert each.state.exited == NOW + after
+
+
 def test_a_removal_that_is_sent_again_is_repeated_with_the_enter_unless_it_is_a_repetition_itself() -> None:
     changes = [leave(2), enter(3, "new")]
     again = step(back(), changes, now=LATER, effective_after=1020)
