@@ -522,6 +522,23 @@ def test_the_removal_before_an_enter_is_repeated_while_an_enter_of_the_life_befo
     assert each.state.exited == NOW + after
 
 
+@pytest.mark.parametrize(("phone", "repeats"), [("p", True), ("q", False)], ids=["shared", "of its own"])
+def test_an_enter_is_repeated_where_the_removal_before_it_shares_a_digest_with_it(phone: str, repeats: bool) -> None:
+    before, after = enter(1), enter(3)
+    before.record["hashedPII"] = [{"email": "old", "phone": "p"}]
+    after.record["hashedPII"] = [{"email": "new", "phone": phone}]
+    known = take(None, before).state
+    each = take(known, leave(2), after, now=LATER)
+    assert (each.with_removal, each.repeats, each.repeats_removal) == (True, repeats, False)
+    assert take(known, leave(2), now=LATER).repeats is False, "an exit has nothing to be repeated after"
+
+
+def test_of_the_newest_change_the_state_keeps_neither_identities_nor_the_wish_to_be_erased() -> None:
+    merged = coalesce([enter(1, "a"), enter(2, "b"), notice(3)])
+    newest = take(None, *merged).state.newest
+    assert (newest.record["hashedPII"], newest.named_at, newest.erase) == ([], (), False)
+
+
 def test_a_removal_that_is_sent_again_is_repeated_with_the_enter_unless_it_is_a_repetition_itself() -> None:
     changes = [leave(2), enter(3, "new")]
     again = step(back(), changes, now=LATER, effective_after=1020)
