@@ -147,7 +147,7 @@ def test_checks_keep_up_with_two_hundred_audiences_that_get_an_upload_every_ten_
     assert JOBS["BatchSize"] * JOBS["ScalingConfig"]["MaximumConcurrency"] / answer >= 2 * 200 / 10
 
 
-def test_five_workers_reach_what_amazon_takes_in_an_hour() -> None:
+def test_five_workers_of_a_thousand_members_a_second_reach_what_amazon_takes_in_an_hour() -> None:
     by_default = TEMPLATE["Parameters"]["MaximumConcurrency"]["Default"]
     assert by_default * 1_000 * 3600 >= 15_000_000, "members a second and worker; records an hour"
     assert _properties("WorkerFunction")["MemorySize"] == 1769  # MB; one whole processor

@@ -1,0 +1,128 @@
+"""The tables and the picture of docs/scaling.md are what its model computes, and the model has the code's limits."""
+
+import re
+from typing import Any
+
+import pytest
+
+from audience_sync.delivery.uploads import SHUTDOWN_RESERVE, Limits
+from audience_sync.messages import MAX_MESSAGE_BYTES
+from audience_sync.settings import WorkerSettings
+from tests.benchmarks import bench_worker
+from tests.benchmarks.scaling_plot import DOCUMENT, PICTURE, ROOT, model, plot
+
+TEXT = DOCUMENT.read_text()
+WORDS = " ".join(TEXT.split())
+TEMPLATE = (ROOT / "template.yaml").read_text()
+COST = (ROOT / "docs/cost.md").read_text()
+MODEL = model()
+MILLIONS = (10, 100, 1_000)
+
+
+def _formatted(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
+
+
+def _table(head: str) -> list[list[str]]:
+    rows = TEXT.split(head, 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return [[cell.strip(" *") for cell in row.strip("|").split("|")] for row in rows]
+
+
+def _of_template(resource: str, name: str) -> int:
+    return int(TEMPLATE.split(f"\n  {resource}:\n", 1)[1].split(f"{name}: ", 1)[1].split()[0])
+
+
+def test_the_table_of_settings_shows_what_the_model_computes() -> None:
+    rows = _table("| changes a day |")
+    single = next(place for place, row in enumerate(rows) if row[0] == "one event a request")
+    assert [row[0] for row in rows[1:single]] == list(MODEL["needs"](1e6))
+    for batch, part in ((1_000, rows[1:single]), (1, rows[single + 1 :])):
+        needs = [MODEL["needs"](millions * 1e6, batch) for millions in MILLIONS]
+        for name, *cells, _ in part:
+            assert cells == [_formatted(each[name]) for each in needs], name
+
+
+def test_what_single_events_change_is_in_the_table() -> None:
+    batched, single = MODEL["needs"](1e8), MODEL["needs"](1e8, 1)
+    rows = _table("| changes a day |")
+    last = [row[0] for row in rows[[row[0] for row in rows].index("one event a request") + 1 :]]
+    assert last == [name for name in batched if batched[name] != single[name]]
+
+
+def test_the_table_of_limits_shows_what_the_model_computes() -> None:
+    assert _table("| limit |") == [[name, _formatted(round(each))] for name, each in MODEL["most"]().items()]
+
+
+def test_the_picture_is_what_the_model_computes() -> None:
+    assert PICTURE.read_text() == plot(MODEL)
+
+
+def test_the_recommended_settings_are_enough() -> None:
+    hundred, thousand = MODEL["needs"](1e8), MODEL["needs"](1e9)
+    slow, usual = ("concurrent workers, answer in 10 s", "concurrent workers, answer in 2 s")
+    assert "Set `MaximumConcurrency` to 10, which is enough even if Amazon needs 10 seconds" in WORDS
+    assert hundred[slow] <= 10
+    assert "set `MaximumConcurrency` to 20, or to 50 if Amazon often needs 10 seconds" in WORDS
+    assert 2 * thousand[usual] <= 20
+    assert thousand[slow] <= MODEL["MOST_WORKERS"] == 50
+    assert thousand["concurrent jobs"] <= 10
+    assert max(each["shards"] for each in (hundred, thousand)) <= MODEL["SHARDS"]
+
+
+def test_the_text_has_the_numbers_of_the_model() -> None:
+    three, four = (MODEL["catch_up"](1e9, stacks) for stacks in (3, 4))
+    assert f"gone after {three:.0f} hours. With four it is gone after {four:.0f}." in WORDS
+    assert f"Engage sends at most {MODEL['SEGMENT'] * MODEL['DAY'] / 1e6:.0f} million events a day" in WORDS
+    assert f"{1_500 * MODEL['DAY'] / 1e6:.0f} million a day. Segment can" in WORDS
+    assert f"at Amazon's limit writes {MODEL['AMAZON_AN_HOUR'] / MODEL['HOUR']:,.0f} units" in WORDS
+    begins = MODEL["TIMEOUT"] - MODEL["UPLOAD_TIMEOUT"] - MODEL["RESERVE"]
+    assert f"After {begins} of its {MODEL['TIMEOUT']} seconds" in WORDS
+
+
+def test_the_template_promises_of_the_workers_what_the_model_computes() -> None:
+    members = MODEL["WORKERS"] * MODEL["worker"](2)
+    description = TEMPLATE.split("\n  MaximumConcurrency:\n", 1)[1].split("Description: ", 1)[1].split("\n", 1)[0]
+    assert f"deliver about {round(members, -3):,.0f} members a second if Amazon answers within 2 seconds" in description
+
+
+@pytest.mark.parametrize(
+    ("constant", "in_code"),
+    [
+        pytest.param("GATEWAY", _of_template("Api", "ThrottlingRateLimit"), id="requests a second"),
+        pytest.param("WORKERS", _of_template("MaximumConcurrency", "Default"), id="workers"),
+        pytest.param("MOST_WORKERS", _of_template("MaximumConcurrency", "MaxValue"), id="most workers"),
+        pytest.param("SHARDS", _of_template("MembershipShards", "Default"), id="shards"),
+        pytest.param("JOB_WORKERS", _of_template("JobsFunction", "MaximumConcurrency"), id="jobs functions"),
+        pytest.param("TIMEOUT", _of_template("WorkerFunction", "Timeout"), id="worker's timeout"),
+        pytest.param("UPLOAD_TIMEOUT", Limits().timeout, id="upload's timeout"),
+        pytest.param("RESERVE", SHUTDOWN_RESERVE, id="reserve"),
+        pytest.param("MEMBERS", bench_worker.MEMBERS, id="members of an invocation"),
+    ],
+)
+def test_the_model_has_the_limits_of_the_code(constant: str, in_code: float) -> None:
+    assert MODEL[constant] == in_code
+
+
+def test_the_model_has_the_sizes_of_the_cost_model() -> None:
+    cost: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", COST, re.DOTALL)[0], cost)  # noqa: S102 - our own text
+    assert MODEL["PER_UPLOAD"] == WorkerSettings.model_fields["max_upload_bytes"].default // cost["RECORD"]
+    assert MODEL["PER_MESSAGE"] == MAX_MESSAGE_BYTES // cost["CHANGE"]
+    assert MODEL["READS"] == 2 + 1 / cost["CHANGES"]
+    assert cost["ROW"] <= cost["KB"], "a write would be more than one unit"
+
+
+def test_the_model_assumes_the_durations_of_the_cost_model() -> None:
+    assert f"({MODEL['INGEST']} + {MODEL['INGEST_EVENT']} * batch)" in COST
+    assert f"({MODEL['START']} * starts + 2 * uploads + {MODEL['MEMBER_SECONDS']} * events)" in COST
+    assert 2 in MODEL["ANSWERS"]
+    assert f"job_runs * {MODEL['CHECK']} +" in COST
+
+
+def test_the_bursts_of_the_text_are_those_of_the_template() -> None:
+    assert f"bursts of {_of_template('Api', 'ThrottlingBurstLimit'):,}" in TEXT
+
+
+def test_the_memory_of_the_text_is_that_of_the_template() -> None:
+    for function in ("IngestFunction", "WorkerFunction"):
+        assert f"{_of_template(function, 'MemorySize'):,} MB" in TEXT
