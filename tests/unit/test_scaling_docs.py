@@ -64,8 +64,9 @@ def test_the_recommended_settings_are_enough() -> None:
     assert hundred[slow] <= 10
     assert "set `MaximumConcurrency` to 20, or to 50 if Amazon often needs 10 seconds" in WORDS
     assert 2 * thousand[usual] <= 20
-    assert thousand[slow] <= MODEL["MOST_WORKERS"] == 50
-    assert thousand["concurrent jobs"] <= 10
+    assert max(thousand[slow], thousand["concurrent workers, 20 audiences"]) <= MODEL["MOST_WORKERS"] == 50
+    assert "which is more than any of these loads needs" in WORDS
+    assert thousand["concurrent jobs, 20 audiences"] < MODEL["JOB_WORKERS"] == 5
     assert max(each["shards"] for each in (hundred, thousand)) <= MODEL["SHARDS"]
 
 
@@ -93,6 +94,7 @@ def test_the_template_promises_of_the_workers_what_the_model_computes() -> None:
         pytest.param("MOST_WORKERS", _of_template("MaximumConcurrency", "MaxValue"), id="most workers"),
         pytest.param("SHARDS", _of_template("MembershipShards", "Default"), id="shards"),
         pytest.param("JOB_WORKERS", _of_template("JobsFunction", "MaximumConcurrency"), id="jobs functions"),
+        pytest.param("JOBS", _of_template("JobsFunction", "BatchSize"), id="jobs of an invocation"),
         pytest.param("TIMEOUT", _of_template("WorkerFunction", "Timeout"), id="worker's timeout"),
         pytest.param("UPLOAD_TIMEOUT", Limits().timeout, id="upload's timeout"),
         pytest.param("RESERVE", SHUTDOWN_RESERVE, id="reserve"),
