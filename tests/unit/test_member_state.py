@@ -610,6 +610,23 @@ def test_a_removal_of_long_ago_is_certain_and_its_identities_are_dropped_with_th
     assert later.to_remove == ()
 
 
+def test_a_removal_that_failed_is_never_certain() -> None:
+    left = replace(take(take(None, enter(1, "a")).state, leave(2)).state, removal_failed=True)
+    later = take(left, enter(3, "b"), now=NOW + KEEP_REMOVED + 1).state
+    assert {each.digests["email"] for each in later.to_remove} == {"a"}
+
+
+def test_another_exit_removes_once_more_also_long_after_the_first() -> None:
+    left = take(take(None, enter(1, "a")).state, leave(2)).state
+    later = take(left, leave(3), enter(4, "b"), now=NOW + KEEP_REMOVED + 1)
+    assert sent(later) == [("DELETE", ["a"]), ("CREATE", ["b"])]
+
+
+def test_a_deletion_notice_erases_what_the_next_exit_names_too() -> None:
+    left = take(take(None, notice(2)).state, leave(4, "a")).state
+    assert (left.erase_until, left.must_erase) == (4, True)
+
+
 def test_a_state_that_is_sent_again_is_dated_anew_and_otherwise_the_same() -> None:
     entered = take(None, enter(1, "a")).state
     again = touched(entered, NOW + 9, with_removal=False)
