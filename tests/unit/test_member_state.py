@@ -622,6 +622,19 @@ def test_another_exit_removes_once_more_also_long_after_the_first() -> None:
     assert sent(later) == [("DELETE", ["a"]), ("CREATE", ["b"])]
 
 
+def test_a_removal_that_is_sent_again_has_not_failed_yet() -> None:
+    failed = replace(take(take(None, enter(1, "a")).state, leave(2)).state, removal_failed=True)
+    assert take(failed, leave(3)).state.removal_failed is False
+
+
+def test_what_is_added_to_the_newest_change_is_dated_by_when_it_is_sent() -> None:
+    state = take(take(None, enter(1, "old")).state, enter(5, "a")).state
+    added = take(state, change(5, "b", id="other"), now=NOW + 9).state
+    assert (added.entered, added.exited) == (NOW + 9, 0)
+    removing = take(state, leave(3), now=NOW + 9).state
+    assert (removing.entered, removing.exited) == (NOW + 9, NOW + 9)
+
+
 def test_a_deletion_notice_erases_what_the_next_exit_names_too() -> None:
     left = take(take(None, notice(2)).state, leave(4, "a")).state
     assert (left.erase_until, left.must_erase) == (4, True)
