@@ -138,7 +138,9 @@ def test_of_a_plain_member_the_row_holds_nothing_but_the_record() -> None:
 def test_a_row_outlives_what_was_sent(action: str, entered: int, exited: int, expires: int) -> None:
     newest = MembershipChange("1", None, 1, "a", {"externalUserId": "m1", "action": action})
     sent = MemberState(newest, entered=entered, exited=exited)
-    assert row_of(sent, SHARDING.key_of(sent.member), 1)["expiresAt"] == {"N": str(expires)}
+    row = row_of(sent, SHARDING.key_of(sent.member), 1)
+    assert row["expiresAt"] == {"N": str(expires)}
+    assert state_from_row(row).newest.record["action"] == action
 
 
 @pytest.mark.parametrize(
