@@ -283,6 +283,9 @@ GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "change
     ("body", "reason"),
     [
         pytest.param("{", "message_not_json", id="not JSON"),
+        pytest.param(
+            '{"v": 1, "audienceId": "1", "changes": [NaN]}', "message_not_json", id="NaN, which Amazon would not take"
+        ),
         pytest.param("[" * 100_000, "message_not_json", id="nested too deeply"),
         pytest.param("[]", "message_version_unknown", id="not an object"),
         pytest.param(json.dumps(GOOD | {"v": 2}), "message_version_unknown", id="unknown version"),

@@ -11,6 +11,7 @@ from itertools import batched
 from typing import Any, NamedTuple, Self, TypeGuard
 
 from audience_sync.errors import AudienceSyncError, InvalidMessage
+from audience_sync.json_input import parse_json
 from audience_sync.membership import EVERY_AUDIENCE, MAX_IDENTITIES, MembershipChange, Version
 from audience_sync.quick_json import compact_json
 
@@ -315,7 +316,7 @@ class DeadLetter:
 def _envelope(body: str) -> dict[str, Any]:
     """Read what all messages have in common. Raises InvalidMessage."""
     try:
-        parsed = json.loads(body)
+        parsed = parse_json(body)
         # Half a surrogate pair can be written in JSON, but no record can be sent with it.
         if _SURROGATE in body.lower():
             json.dumps(parsed, ensure_ascii=False).encode()
