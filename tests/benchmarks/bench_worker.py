@@ -48,7 +48,7 @@ NOW = time.time_ns() // 1_000_000
 FIELDS = ("email", "phone", "firstname", "lastname", "address", "city", "state", "postal")
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("parse", ChangeMessage, "from_body"),
-    ("read", MembershipTable, "read"),
+    ("read", MembershipTable, "read_each"),
     ("write", MembershipTable, "write"),
     ("upload", Uploads, "send"),  # with the job's message
     ("read back", MembershipTable, "versions"),
