@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.mutation.modules import PACKAGE, ROOT, quick_tests
+from tests.mutation.modules import PACKAGE, ROOT, UNFIT, quick_tests
 
 GRACE = 60  # seconds for the mutant that is being tried when the time is over
 RUN = ROOT / ".tools/mutation-run"
@@ -58,7 +58,8 @@ def prepare(modules: list[str]) -> None:
         "only_mutate": [f"src/audience_sync/{path}" for path in modules],
         "also_copy": [*_COPIED, "template.yaml"],
         "do_not_mutate_patterns": [r'^\s*(raise|return) \w+\(f?"[^"]* [^"]*"'],  # texts for people
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "--hypothesis-profile", "mutants"],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
+        + [f"--deselect={test}" for test in UNFIT],
         "pytest_add_cli_args_test_selection": quick_tests(modules),
         "track_dependencies": False,
         "use_git_change_detection": False,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.normalization.quick import MAX_LENGTH, QUICK_RULES
+from audience_sync.amazon_ads.normalization.quick import MAX_LENGTH, QUICK_RULES, _all_but
 from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, STATES
 from audience_sync.amazon_ads.normalize import COUNTRIES, country_code, identifier, identifiers, normalize
 from audience_sync.fields import IDENTIFIERS
@@ -58,9 +58,35 @@ def test_every_vector_has_its_digest_also_the_quick_way(vector: dict[str, Any]) 
 @example("address", "1 Main St Apt #5", "US")
 @example("address", "Unit5#B # C", "US")
 @example("address", "Apt 5A#B", "US")
+@example("email", "ada@example.", None)
+@example("email", "ada@.example", None)
 def test_an_ordinary_value_is_normalized_as_the_rule_does(field: str, value: str, country: str | None) -> None:
     if is_ordinary(value):
         assert disagreement(field, value, country) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "normalized"),
+    [
+        pytest.param("phone", "+1 (206) 555-0142", b"12065550142", id="a phone number with its calling code"),
+        pytest.param("phone", "(206) 555-0142", b"12065550142", id="a national phone number"),
+        pytest.param("address", "Saint-Denis", b"saint-denis", id="a dash between words"),
+        pytest.param("address", "12-14 Elm", b"12-14elm", id="a dash between numbers"),
+        pytest.param("address", "1-2-B Elm", b"1-2-belm", id="two dashes"),
+        pytest.param("address", "Elm Apt#5", b"elmaptnumber5", id="a number sign between word and number"),
+        pytest.param("address", "Elm #5", b"elmnumber5", id="a number sign before a number"),
+    ],
+)
+def test_the_rules_are_not_asked_about_ordinary_values(field: str, value: str, normalized: bytes) -> None:
+    table, deleted, rest = QUICK_RULES[field]
+    assert rest
+    assert rest(value.encode().translate(table, deleted), "US") == normalized
+
+
+def test_what_is_deleted_is_all_of_ascii_but_the_characters_to_keep() -> None:
+    deleted = _all_but(b"az")
+    assert not set(b"az") & set(deleted)
+    assert sorted(deleted + b"az") == list(range(128))
 
 
 @pytest.mark.slow

@@ -173,6 +173,27 @@ def test_when_the_budget_is_used_up_no_other_mapping_goes_on() -> None:
         budget.spend(1)
 
 
+def test_the_last_step_may_be_used() -> None:
+    budget = Budget(5)
+    budget.spend(5)
+    assert budget.steps_left == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        pytest.param("x" * 31, 0, id="a short text costs nothing"),
+        pytest.param("x" * 63, 1, id="only whole steps count"),
+        pytest.param("x" * 64, 2, id="32 characters a step"),
+        pytest.param("é" + "x" * 63, 8, id="beyond ASCII 8 characters a step"),
+    ],
+)
+def test_a_text_costs_steps_for_its_characters(text: str, steps: int) -> None:
+    budget = Budget(10)
+    budget.spend_on_text(text)
+    assert budget.steps_left == 10 - steps
+
+
 def test_the_member_alone_costs_what_its_own_directive_takes() -> None:
     costly: Json = [{"@sha256": {"@path": "$.b"}}] * 400
     mapping = CompiledMapping(Mapping("M", "", {"external_user_id": A, "email": costly}), lambda *_: True)
