@@ -33,6 +33,7 @@ from audience_sync.amazon_ads.normalize import normalize
         pytest.param("Apt.#5", "apt#5", id="a dot keeps the number sign in its word"),
         pytest.param("É#5", "é#5", id="letters beyond A-Z before a number sign"),
         pytest.param("5 N.W. Ave.", "5nwave", id="dots split a word that is no key"),
+        pytest.param("5 Elm.Road", "5elmrd", id="the parts between dots are looked up"),
         pytest.param("No Name Road", "numbernamerd", id="no is number, whatever it means"),
         pytest.param("7 Ｎｏｒｔｈ　Ｒｏａｄ", "7nrd", id="full width"),  # noqa: RUF001  # the point of the case
         pytest.param("...", None, id="only dots"),
