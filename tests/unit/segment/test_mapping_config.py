@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -9,12 +10,17 @@ import pytest
 from audience_sync.errors import InvalidMapping, InvalidTrigger
 from audience_sync.fields import FIELDS
 from audience_sync.segment.budget import Budget
+from audience_sync.segment.directives.paths import FirstOfPaths
+from audience_sync.segment.directives.shapes import _paths_in_turn
 from audience_sync.segment.mapping_config import (
     DEFAULT_MAPPING,
     MAX_MAPPINGS,
     CompiledMapping,
     Mapping,
+    _consent_signal,
+    _trait,
     compile_mappings,
+    first_passing,
     parse_mappings,
 )
 from audience_sync.segment.trigger import compile_trigger
@@ -68,6 +74,9 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
         pytest.param([written(), written()], 'mapping "Entered": the name is taken', id="name twice"),
         pytest.param([written(enable=True)], 'mapping "Entered": unknown key enable (did you mean enabled?)', id="key"),
         pytest.param([written(enabled="yes")], 'mapping "Entered": enabled: neither true nor false', id="switch"),
+        pytest.param(
+            [written(enable_batching="yes")], 'mapping "Entered": enable_batching: neither true nor', id="second switch"
+        ),
         pytest.param([written(trigger=None)], 'mapping "Entered": trigger: not a text', id="no trigger"),
         pytest.param([written(trigger="type =")], 'mapping "Entered": trigger: ', id="broken trigger"),
         pytest.param([written(fields=[])], 'mapping "Entered": fields: not an object', id="fields"),
@@ -141,6 +150,30 @@ def test_what_may_be_the_same_for_every_member_is_taken() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "directive",
+    [
+        pytest.param({"@path": "$.a"}, id="a path"),
+        pytest.param({"@arrayPath": ["$.a"]}, id="a list's path"),
+        pytest.param({"@template": "{{ a }}"}, id="a template with a name"),
+        pytest.param({"@merge": {"direction": "right", "objects": [{"@path": "$.a"}]}}, id="a path in a list"),
+    ],
+)
+def test_a_personal_field_may_be_anything_that_reads_the_event(directive: Any) -> None:
+    [mapping] = parse_mappings([written(fields=FIELD | {"email": directive})], compile_trigger)
+    assert mapping.fields["email"] == directive
+
+
+def test_the_longest_name_is_taken() -> None:
+    [mapping] = parse_mappings([written("x" * 100)], compile_trigger)
+    assert mapping.name == "x" * 100
+
+
+def test_both_switches_are_kept_as_they_are_written() -> None:
+    [mapping] = parse_mappings([written(enabled=False, enable_batching=False)], compile_trigger)
+    assert (mapping.enabled, mapping.enable_batching) == (False, False)
+
+
 def test_the_trigger_is_checked_by_the_function_that_is_passed() -> None:
     def refuse(_: str) -> None:
         raise InvalidTrigger("no such thing; leave it out", position=4)
@@ -153,6 +186,65 @@ def test_a_disabled_mapping_applies_to_no_event() -> None:
     mappings = parse_mappings([written("on"), written("off", enabled=False)], compile_trigger)
     compiled = compile_mappings(mappings, compile_trigger)
     assert [mapping.applies_to({"type": "track"}, Budget()) for mapping in compiled] == [True, False]
+
+
+def test_a_compiled_mapping_has_the_name_of_its_mapping_and_says_whether_it_is_enabled() -> None:
+    mappings = parse_mappings([written("on"), written("off", enabled=False)], compile_trigger)
+    compiled = compile_mappings(mappings, compile_trigger)
+    assert [(mapping.name, mapping.is_enabled) for mapping in compiled] == [("on", True), ("off", False)]
+
+
+def compiled(**fields: Any) -> CompiledMapping:
+    return CompiledMapping(Mapping("x", "", fields), lambda *_: True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "member"),
+    [
+        pytest.param(FIELD, "cust_1", id="where its directive leads"),
+        pytest.param({"external_user_id": {"@path": "$.missing"}}, None, id="no value"),
+        pytest.param({"external_user_id": {"a": {"@path": "$.missing"}}}, {}, id="an object, without what is missing"),
+        pytest.param({"email": {"@path": "$.userId"}}, None, id="no field of a member's id"),
+    ],
+)
+def test_the_member_is_the_value_of_its_own_field(fields: dict[str, Any], member: Any) -> None:
+    event = {"userId": "cust_1"}
+    assert compiled(**fields).member_of(event, Budget()) == member
+    assert compiled(**fields).member_of(MappingProxyType(event), Budget()) == member
+
+
+def test_an_event_may_be_any_mapping() -> None:
+    assert compiled(**FIELD).fields_of(MappingProxyType({"userId": "cust_1"}), Budget()) == {
+        "external_user_id": "cust_1"
+    }
+
+
+def test_what_is_missing_in_an_object_or_list_is_left_out_of_a_field() -> None:
+    mapping = compiled(city={"a": {"@path": "$.missing"}, "b": 1}, state=[{"@path": "$.missing"}])
+    assert mapping.fields_of({}, Budget()) == {"city": {"b": 1}, "state": [None]}
+
+
+def test_fields_use_the_steps_that_are_left_for_the_event() -> None:
+    budget = Budget(10)
+    mapping = compiled(city={"@case": {"operator": "upper", "value": {"@path": "$.city"}}})
+    assert mapping.fields_of({"city": "x" * 64}, budget) == {"city": "X" * 64}
+    assert budget.steps_left == 8
+
+
+def test_a_text_under_a_fields_first_path_is_the_value_and_no_other_path_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mapping = compiled(phone=first_passing("blank", "$.properties.phone", "$.traits.phone"))
+    event = {"phone": {"phone": "no"}, "properties": {"phone": "yes"}, "traits": {"phone": "no"}}
+    monkeypatch.setattr(FirstOfPaths, "__call__", lambda *_: pytest.fail("asked for another path"))
+    assert mapping.fields_of(event, Budget()) == {"phone": "yes"}
+
+
+@pytest.mark.parametrize("found", [{"phone": ""}, {"phone": None}, {}, "text", None])
+def test_where_the_first_path_leads_to_no_text_all_paths_are_tried(found: Any) -> None:
+    mapping = compiled(phone=first_passing("blank", "$.properties.phone", "$.traits.phone"))
+    event = {"properties": found, "traits": {"phone": "next"}}
+    assert mapping.fields_of(event, Budget()) == {"phone": "next"}
 
 
 def test_fields_without_a_value_are_left_out_and_null_is_a_value() -> None:
@@ -236,3 +328,21 @@ def test_the_default_mapping_reads_consent_and_does_not_map_the_ip_address() -> 
 )
 def test_the_default_mapping_finds_what_segments_would_miss(event: dict[str, Any], field: str, expected: Any) -> None:
     assert default_fields_of(event)[field] == expected
+
+
+def test_the_default_mapping_tries_paths_of_track_events_before_those_of_identify_events() -> None:
+    whole = _trait("postal", camel_case="zipCode", in_address="zip")
+    assert _paths_in_turn(whole["@if"], "blank") == [
+        "$.properties.address.zip",
+        "$.properties.postal",
+        "$.properties.zipCode",
+        "$.traits.address.zip",
+        "$.traits.postal",
+        "$.traits.zipCode",
+    ]
+    assert _paths_in_turn(_trait("phone")["@if"], "blank") == ["$.properties.phone", "$.traits.phone"]
+    assert _paths_in_turn(_consent_signal("gpp")["@if"], "exists") == ["$.properties.gpp", "$.traits.gpp"]
+
+
+def test_one_path_alone_needs_no_condition() -> None:
+    assert first_passing("blank", "$.a.b") == {"@path": "$.a.b"}
