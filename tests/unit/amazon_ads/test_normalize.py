@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from audience_sync.amazon_ads.normalization.fields import _NOT_DIGIT, PostalCode, _ascii_except, _digits
 from audience_sync.amazon_ads.normalization.word_tables import STATES
 from audience_sync.amazon_ads.normalize import (
     COUNTRIES,
@@ -229,6 +230,25 @@ def test_a_postal_code_is_cut_to_the_length_of_its_country_and_left_out_unless_i
     country: str, written: str, code: str | None
 ) -> None:
     assert normalize("postal", written, country) == code
+
+
+def test_the_digits_of_every_script_count_in_a_postal_code() -> None:
+    assert normalize("postal", "\u0661\u0660\u0660\u0660\u0661-\u0661", "US") == "10001"
+
+
+def test_a_postal_code_of_digits_has_so_many_and_nothing_else() -> None:
+    assert _digits(4) == PostalCode(_NOT_DIGIT, 4, re.compile("[0-9]{4}"))
+
+
+def test_what_a_rule_deletes_is_all_of_ascii_but_the_characters_to_keep() -> None:
+    deleted = _ascii_except("az")
+    assert not set(b"az") & set(deleted)
+    assert sorted(deleted + b"az") == list(range(128))
+
+
+@pytest.mark.parametrize("written", ["ada@example.", "ada@.example", "ada@example", "@example.com", "a@b@example.com"])
+def test_an_email_address_has_one_at_sign_and_a_dot_inside_its_domain(written: str) -> None:
+    assert normalize("email", written, None) is None
 
 
 def test_the_country_may_be_written_in_any_way() -> None:
