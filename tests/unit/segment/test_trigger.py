@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.errors import InvalidTrigger, PermanentError
+from audience_sync.errors import InvalidTrigger, PermanentError, RejectedEvent
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.fql.conditions import Condition
 from audience_sync.segment.fql.grammar import MAX_LENGTH, Group, parse
 from audience_sync.segment.fql.refusals import Refusal
-from audience_sync.segment.trigger import Predicate, compile_trigger, matches
+from audience_sync.segment.trigger import Predicate, _steps_to_search, compile_trigger, matches
 from tests.steps import counted_steps
 
 ENTERED = {
@@ -77,6 +77,84 @@ def test_an_event_of_any_shape_has_an_answer(properties: Any) -> None:
 )
 def test_numbers_compare_as_segment_compares_them(trigger: str, value: float) -> None:
     assert matches(trigger, {"properties": {"x": value}})
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds", "fails"),
+    [
+        pytest.param('properties.x = "abc"', ["abc"], ["ab", None, 5, True, ["abc"]], id="equal to a text"),
+        pytest.param('properties.x != "abc"', ["ab", None, 5, ["abc"]], ["abc"], id="not equal to a text"),
+        pytest.param("properties.x = null", [None], ["", 0, False, {}], id="null"),
+        pytest.param("properties.x != null", ["", 0, False, {}], [None], id="not null"),
+        pytest.param("properties.x = true", [True], [1, "true", False, None], id="true"),
+        pytest.param("properties.x = 1", [1, 1.0], [True, "1", 2, None], id="equal to a number"),
+        pytest.param("properties.x != 1", [2, 0.5], [1, True, "2", None], id="not equal to a number"),
+        pytest.param("properties.x < 5", [4.9, -6], [5, 6, "4", None], id="less"),
+        pytest.param("properties.x <= 5", [5, 4], [5.1, "5", None], id="less or equal"),
+        pytest.param("properties.x > 5", [5.1, 6], [5, 4, "6", None], id="greater"),
+        pytest.param("properties.x >= 5", [5, 6], [4.9, "5", None], id="greater or equal"),
+        pytest.param('contains(properties.x, "b")', ["abc", "b"], ["ac", "", 5, None, ["b"]], id="contains"),
+        pytest.param('!contains(properties.x, "b")', ["ac", ""], ["abc", 5, None, ["a"]], id="contains not"),
+        pytest.param('match(properties.x, "a*")', ["abc", "a"], ["ba", "", 5, None], id="starts with"),
+        pytest.param('!match(properties.x, "a*")', ["ba", ""], ["abc", 5, None], id="does not start with"),
+        pytest.param('match(properties.x, "*a")', ["cba", "a"], ["ab", "", 5, None], id="ends with"),
+        pytest.param('!match(properties.x, "*a")', ["ab", ""], ["cba", 5, None], id="does not end with"),
+        pytest.param("properties.x.y = 0", [0, {"y": 0}], [5, "text", None, {"y": 1}, []], id="0 ends a path"),
+        pytest.param("properties.x.y = null", [None, 5, "text", {}, {"y": None}], [0, {"y": 0}], id="nothing below"),
+        pytest.param(r'properties.x.\1 = "b"', [["a", "b"], {"1": "b"}], [["b"], ["b", "a"], "ab"], id="a position"),
+        pytest.param('properties.x = "a" or properties.x = "b"', ["a", "b"], ["c", None, ["a"]], id="one of two"),
+        pytest.param('properties.x = "a" or properties.x != "b"', ["a", "c"], ["b"], id="equal or not"),
+        pytest.param('properties.x = "a" or properties.x = 5', ["a", 5], ["5", None], id="a text or a number"),
+    ],
+)
+def test_a_condition_holds_for_some_values_and_for_no_others(
+    condition: str, holds: list[Any], fails: list[Any]
+) -> None:
+    found = [(value, matches(condition, {"properties": {"x": value}})) for value in [*holds, *fails]]
+    assert [value for value, is_fulfilled in found if is_fulfilled] == holds
+
+
+@pytest.mark.parametrize(
+    ("trigger", "event", "expected"),
+    [
+        pytest.param('type = "a" or type = "b"', {"type": "b"}, True, id="the second text"),
+        pytest.param('type = "a" or type = "b"', {"type": ["a"]}, False, id="a list that holds it"),
+        pytest.param('type = "a" or type = "b"', {}, False, id="no such field"),
+        pytest.param('type != "a" or type = "b"', {"type": "a"}, False, id="not equal first"),
+        pytest.param('type = "a" or event = "a"', {"event": "a"}, True, id="two fields, the second"),
+        pytest.param('type = "a" or event = "a"', {"type": "a"}, True, id="two fields, the first"),
+        pytest.param('type = "a" or event = "b"', {"type": "b"}, False, id="the other field's text"),
+        pytest.param('userId = null or userId = "b"', {}, True, id="null or a text"),
+    ],
+)
+def test_equalities_of_top_level_fields_combine_as_any_others(
+    trigger: str, event: dict[str, Any], expected: bool
+) -> None:
+    assert matches(trigger, event) is expected
+
+
+def test_a_search_in_a_short_text_costs_nothing_and_in_a_longer_one_what_it_takes() -> None:
+    holds = compile_trigger(f'contains(properties.x, "{"b" * 20}")')
+    assert holds({"properties": {"x": "a" * 64}}, Budget(0)) is False
+    budget = Budget(3)
+    assert holds({"properties": {"x": "a" * 65}}, budget) is False
+    assert budget.steps_left == 1
+    with pytest.raises(RejectedEvent):
+        holds({"properties": {"x": "a" * 65}}, budget)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "steps"),
+    [
+        pytest.param(2_499, 200, 976, id="a short text: every two characters"),
+        pytest.param(2_500, 200, 488, id="a longer one: 100 characters of the pattern"),
+        pytest.param(2_500, 101, 488, id="and no more of them"),
+        pytest.param(29_999, 50, 2_929, id="all of a short pattern"),
+        pytest.param(30_000, 50, 937, id="a long text: in proportion to it"),
+    ],
+)
+def test_a_search_costs_what_its_slowest_case_takes(text: int, wanted: int, steps: int) -> None:
+    assert _steps_to_search(text, wanted) == steps
 
 
 def test_a_refusal_says_where_and_what_to_do_and_nothing_of_the_values() -> None:
