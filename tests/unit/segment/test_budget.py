@@ -115,6 +115,55 @@ def test_a_text_beyond_the_limit_counts_as_missing_and_costs_nothing(directive: 
     assert compile_field(directive, at="f")({"a": "x" * (MAX_TEXT + 1)}, budget) is UNDEFINED
 
 
+B: Json = {"@path": "$.b"}
+
+
+@pytest.mark.parametrize(
+    ("directive", "value", "steps"),
+    [
+        pytest.param(B, "x", 2, id="@path"),
+        pytest.param({"@path": "$.b" + ".c" * 12}, "x", 5, id="a long @path"),
+        pytest.param({"@path": B}, "c.d", 23, id="@path from the event"),
+        pytest.param({"@template": "{{ b }}"}, "x", 9, id="@template"),
+        pytest.param({"@template": "<{{ b }}-{{{ b }}}>"}, "x" * 40, 31, id="@template with two names"),
+        pytest.param({"@template": B}, "{{c}}", 29, id="@template from the event"),
+        pytest.param({"@case": {"operator": "upper", "value": B}}, "x" * 64, 6, id="@case"),
+        pytest.param({"@replace": {"pattern": "x", "replacement": "yy", "value": B}}, "x" * 64, 20, id="@replace"),
+        pytest.param(
+            {"@replace": {"pattern": "X", "replacement": "yy", "ignorecase": True, "value": B}},
+            "x" * 64,
+            276,
+            id="@replace in any case",
+        ),
+        pytest.param(
+            {"@replace": {"pattern": "é", "ignorecase": True, "value": B}}, "É" * 64, 470, id="@replace beyond ASCII"
+        ),
+        pytest.param(
+            {"@replace": {"pattern": "x", "replacement": "y", "pattern2": "y", "replacement2": "z", "value": B}},
+            "x" * 64,
+            22,
+            id="@replace twice",
+        ),
+        pytest.param({"@json": {"mode": "encode", "value": B}}, [1, 2], 44, id="@json encode"),
+        pytest.param({"@json": {"mode": "decode", "value": B}}, "[1,  2,  3]", 15, id="@json decode"),
+        pytest.param({"@sha256": B}, "x" * 64, 16, id="@sha256"),
+        pytest.param({"@sha256": B}, "\ud800" * 64, 54, id="@sha256 of halves of characters"),
+        pytest.param({"@if": {"exists": B, "then": 1}}, "x", 6, id="@if exists"),
+        pytest.param({"@if": {"blank": B, "then": 1}}, ["x"], 16, id="@if blank"),
+        pytest.param({"@merge": {"direction": "right", "objects": [B]}}, {"a": 1, "b": 2}, 14, id="@merge"),
+        pytest.param({"@flatten": {"separator": "_", "value": B}}, {"a" * 40: {"b": 1}}, 59, id="@flatten"),
+        pytest.param({"@excludeWhenNull": B}, {"a": 1, "b": None}, 40, id="@excludeWhenNull"),
+        pytest.param({"@arrayPath": ["$.b", {"c": {"@path": "$.d"}}]}, [{}, {}], 20, id="@arrayPath"),
+    ],
+)
+def test_for_each_item_of_a_list_a_directive_costs_what_reading_and_writing_takes(
+    directive: Json, value: Json, steps: int
+) -> None:
+    budget = Budget(1_000)
+    compile_field({"@arrayPath": ["$.a", directive]}, at="f")({"a": [{"b": value}]}, budget)
+    assert budget.steps_left == 1_000 - steps
+
+
 @pytest.mark.parametrize("value", [[0] * 10_001, "x" * 10_001, {str(number): 0 for number in range(10_001)}])
 def test_merge_passes_over_what_is_beyond_the_limit(value: Json) -> None:
     assert resolve({"@merge": {"direction": "right", "objects": [{"b": 1}, A]}}, {"a": value}) == {"b": 1}
