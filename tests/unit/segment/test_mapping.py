@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.directives.compiler import MAX_CHARACTERS, MAX_SIZE
+from audience_sync.segment.directives.shapes import MAX_KEYS
 from audience_sync.segment.directives.values import MAX_TEXT, number_text
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
 from tests.steps import counted_steps
@@ -210,6 +211,98 @@ def test_if_asks_whether_a_value_exists_or_is_not_blank(value: str, exists: str,
 )
 def test_choices_and_constants(directive: Json, expected: Any) -> None:
     assert resolve(directive, EVENT) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("x" * MAX_TEXT, "X" * MAX_TEXT, id="as long as a text may be"),
+        pytest.param("x" * (MAX_TEXT + 1), None, id="a character longer"),
+        pytest.param({"a": 1}, {"a": 1}, id="an object passes"),
+        pytest.param(None, None, id="null passes"),
+    ],
+)
+def test_case_changes_texts_up_to_the_limit(value: Json, expected: Any) -> None:
+    assert resolve({"@case": {"operator": "upper", "value": {"@path": "$.a"}}}, {"a": value}) == expected
+
+
+@pytest.mark.parametrize(
+    ("directive", "expected"),
+    [
+        pytest.param({"@path": {"@path": "$.a"}}, 7, id="a path from the event"),
+        pytest.param({"@template": {"@path": "$.t"}}, "7", id="a template from the event"),
+        pytest.param({"@path": {"@path": "$.long"}}, None, id="a path that is too long"),
+        pytest.param({"@template": {"@path": "$.long"}}, None, id="a template that is too long"),
+        pytest.param({"@template": {"@path": "$.longest"}}, "x" * MAX_CHARACTERS, id="the longest template"),
+        pytest.param({"@template": "{{ text }}{{ text }}"}, "x" * MAX_TEXT, id="the longest text of a template"),
+        pytest.param({"@template": "{{ text }}{{ text }}!"}, None, id="a text that is too long"),
+        pytest.param({"@path": "$.deep.$.n"}, 5, id="only the first $. is removed"),
+    ],
+)
+def test_paths_and_templates_are_bounded(directive: Json, expected: Any) -> None:
+    event = {
+        "a": "$.n",
+        "n": 7,
+        "t": "{{ n }}",
+        "deep": {"$": {"n": 5}},
+        "long": "x" * (MAX_CHARACTERS + 1),
+        "longest": "x" * MAX_CHARACTERS,
+        "text": "x" * (MAX_TEXT // 2),
+    }
+    assert resolve(directive, event) == expected
+
+
+def test_flatten_writes_keys_up_to_the_limit() -> None:
+    event = {"a": {"k" * 29_120: {str(digit): digit for digit in range(8)}}}
+    assert 29_120 + 8 * (29_120 + len("_______") + 1) == MAX_KEYS  # the key above the others counts, too
+    found = resolve({"@flatten": {"separator": "_______", "value": {"@path": "$.a"}}}, event)
+    assert list(found.values()) == list(range(8))
+    assert resolve({"@flatten": {"separator": "________", "value": {"@path": "$.a"}}}, event) is None
+
+
+@pytest.mark.parametrize(
+    ("directive", "expected"),
+    [
+        pytest.param({"@arrayPath": ["$.o", {"b": {"@path": "$.x"}}]}, [{"b": 1}], id="arrayPath: an object is one"),
+        pytest.param({"@arrayPath": ["$.l", {}]}, [{"x": 1}], id="arrayPath: an empty shape is none"),
+        pytest.param({"@arrayPath": ["$.l", None]}, [{"x": 1}], id="arrayPath: null is no shape"),
+        pytest.param({"@arrayPath": ["$.missing", {"b": 1}]}, None, id="arrayPath: nothing"),
+        pytest.param({"@excludeWhenNull": {"@path": "$.l"}}, [{"x": 1}], id="excludeWhenNull: a list passes"),
+        pytest.param({"@excludeWhenNull": {"a": {"b": None, "c": 1}}}, {"a": {"c": 1}}, id="excludeWhenNull: deep"),
+        pytest.param({"@merge": {"direction": "right", "objects": [{"@path": "$.t"}]}}, {"0": "h"}, id="merge: a text"),
+        pytest.param(
+            {"@merge": {"direction": "right", "objects": [{"@path": "$.n"}, {"@path": "$.o"}]}},
+            {"x": 1},
+            id="merge: a number is passed over, what follows is not",
+        ),
+        pytest.param(
+            {"@flatten": {"separator": "_", "value": {"@path": "$.f"}}},
+            {"a_b_c": 1, "a_d": 2, "e_0": 3},
+            id="flatten: in order",
+        ),
+        pytest.param(
+            {"@flatten": {"separator": "_", "omitArrays": False, "value": {"@path": "$.f"}}},
+            {"a_b_c": 1, "a_d": 2, "e_0": 3},
+            id="flatten: lists not kept",
+        ),
+        pytest.param(
+            {"@if": {"exists": {"@path": "$.missing"}, "then": 1, "else": {"@path": "$.n"}}}, 5, id="if: else"
+        ),
+        pytest.param({"@if": {"exists": {"@path": "$.missing"}, "then": 1}}, None, id="if: no else"),
+        pytest.param({"@if": {"exists": {"@path": "$.n"}}}, None, id="if: no then"),
+        pytest.param(
+            {"@if": {"blank": {"@path": "$.n"}, "then": {"@path": "$.n"}, "else": "x"}}, 5, id="if: itself, or else"
+        ),
+        pytest.param(
+            {"@if": {"blank": {"@path": "$.e"}, "then": {"@path": "$.e"}, "else": "x"}}, "x", id="if: else of itself"
+        ),
+    ],
+)
+def test_values_of_other_shapes_are_reshaped_or_passed_on(directive: Json, expected: Any) -> None:
+    event = {"o": {"x": 1}, "l": [{"x": 1}], "t": "h", "n": 5, "e": "", "f": {"a": {"b": {"c": 1}, "d": 2}, "e": [3]}}
+    found = resolve(directive, event)
+    assert found == expected
+    assert not isinstance(found, dict) or list(found) == list(expected)
 
 
 @pytest.mark.parametrize(
