@@ -196,6 +196,8 @@ def test_both_unicode_forms_of_a_text_are_the_same_identifier(text: str, country
         pytest.param("US", "US", id="as it should be"),
         pytest.param(" de\n", "DE", id="blanks and case"),
         pytest.param("uk", "GB", id="uk is gb"),
+        pytest.param(" " * (MAX_LENGTH - 2) + "US", "US", id="as many blanks as a value may have"),
+        pytest.param(" " * (MAX_LENGTH - 1) + "US", None, id="one more"),
         pytest.param("IE", "IE", id="not supported, still a country"),
         pytest.param("USA", None, id="alpha-3"),
         pytest.param("Germany", None, id="a name"),
@@ -279,6 +281,10 @@ def test_a_person_becomes_one_object_in_amazons_spelling() -> None:
             "postal": sha256("10001"),
         }
     ]
+
+
+def test_the_country_counts_for_values_that_are_not_ordinary_too() -> None:
+    assert identifiers({"state": "Bavaria\u200b"}, "DE") == [{"state": sha256("by")}]
 
 
 def test_one_strange_name_costs_that_name_only() -> None:
