@@ -229,6 +229,9 @@ def test_fields_use_the_steps_that_are_left_for_the_event() -> None:
     mapping = compiled(city={"@case": {"operator": "upper", "value": {"@path": "$.city"}}})
     assert mapping.fields_of({"city": "x" * 64}, budget) == {"city": "X" * 64}
     assert budget.steps_left == 8
+    mapping = compiled(external_user_id={"@case": {"operator": "upper", "value": {"@path": "$.city"}}})
+    assert mapping.member_of({"city": "x" * 64}, budget) == "X" * 64
+    assert budget.steps_left == 6
 
 
 def test_a_text_under_a_fields_first_path_is_the_value_and_no_other_path_is_tried(

@@ -121,6 +121,8 @@ def test_a_condition_holds_for_some_values_and_for_no_others(
         pytest.param('type = "a" or type = "b"', {"type": ["a"]}, False, id="a list that holds it"),
         pytest.param('type = "a" or type = "b"', {}, False, id="no such field"),
         pytest.param('type != "a" or type = "b"', {"type": "a"}, False, id="not equal first"),
+        pytest.param('type != "a" or type != "b"', {"type": "c"}, True, id="equal to neither"),
+        pytest.param("userId = null or userId = null", {}, True, id="no text at all"),
         pytest.param('type = "a" or event = "a"', {"event": "a"}, True, id="two fields, the second"),
         pytest.param('type = "a" or event = "a"', {"type": "a"}, True, id="two fields, the first"),
         pytest.param('type = "a" or event = "b"', {"type": "b"}, False, id="the other field's text"),
