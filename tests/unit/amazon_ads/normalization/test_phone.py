@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audience_sync.amazon_ads.normalization import phone
 from audience_sync.amazon_ads.normalization.phone import _NO_PUNCTUATION, _PLANS, _from_phonenumbers, _Plan, from_table
 from audience_sync.amazon_ads.normalize import COUNTRIES, normalize
 
@@ -103,6 +104,33 @@ def test_an_ordinary_number_of_every_country_needs_the_table_only(country: str, 
         assert from_table(international, None) == national
 
 
+@pytest.mark.parametrize(
+    ("digits", "country", "number"),
+    [
+        pytest.param("491713920014", "DE", "491713920014", id="DE: the code and 10 digits"),
+        pytest.param("49171392001", "DE", "49171392001", id="DE: 11 digits in all"),
+        pytest.param("4917139200", "DE", None, id="DE: fewer, which may begin with an area code"),
+        pytest.param("33199001234", "FR", "33199001234", id="FR: longer than a national number"),
+        pytest.param("919876543210", "IN", None, id="IN: as long as a national number may be"),
+        pytest.param("461234567890", "SE", None, id="SE: just as long as the longest national number"),
+    ],
+)
+def test_the_table_takes_a_countrys_own_code_for_one_only_where_it_is_certain(
+    digits: str, country: str, number: str | None
+) -> None:
+    assert from_table(digits, country) == number
+
+
+def test_an_ordinary_national_number_is_not_read_by_phonenumbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phone, "_from_phonenumbers", lambda *_: pytest.fail("asked phonenumbers"))
+    assert normalize("phone", "202-555-0143", "US") == "12025550143"
+
+
+def test_a_number_is_written_with_100_characters_at_most() -> None:
+    assert normalize("phone", "202" + " " * 90 + "5550143", "US") == "12025550143"
+    assert normalize("phone", "202" + " " * 91 + "5550143", "US") is None
+
+
 def test_ordinary_numbers_do_not_load_phonenumbers() -> None:
     program = f"""
 import sys
@@ -126,6 +154,8 @@ assert "phonenumbers" in sys.modules
         pytest.param("011 44 20 7946 0958", "US", "442079460958", id="the international prefix of the US"),
         pytest.param("030/23125-555", "DE", "493023125555", id="a slash"),
         pytest.param("49\u2013171\u20133920014", "DE", "491713920014", id="German code, dashes beyond ASCII"),
+        pytest.param("49\u2013171\u2013392001", "DE", "49171392001", id="German code, 11 digits in all"),
+        pytest.param("0043 1 234567", None, "431234567", id="00 and a country without a table row"),
         pytest.param("49384011", "DE", "4949384011", id="49 and short: an area code"),
         pytest.param("4930123456", "DE", "4930123456", id="49 in front"),
         pytest.param("919876543210", "IN", "919876543210", id="own code without plus, not too long for a number"),
