@@ -113,6 +113,40 @@ def test_a_wrong_signature_beside_a_valid_key_is_reported_not_refused() -> None:
     assert authenticated == Authenticated("eventKey", signature_unverified=True)
 
 
+@pytest.mark.parametrize(
+    ("signed", "body"),
+    [
+        pytest.param(BODY, BODY, id="the whole body"),
+        pytest.param(BODY, BATCH, id="the first event alone"),
+    ],
+)
+def test_a_right_signature_beside_a_valid_key_is_not_reported(signed: bytes, body: bytes) -> None:
+    headers = {"authorization": f"Bearer {EVENT_KEY}", "x-signature": sign(signed, SIGNING)}
+    authenticated = Keyring.from_json(STORED).authenticate_events(headers, body, accept_first_event=False)
+    assert authenticated == Authenticated("eventKey", signature_unverified=False)
+
+
+WRONG_KEY, WRONG_SIGNATURE = {"x-api-key": "a-wrong-key-of-good-length"}, {"x-signature": "0" * 40}
+
+
+@pytest.mark.parametrize(
+    ("weak", "headers", "error"),
+    [
+        pytest.param("eventKey", WRONG_KEY, SecretUnusable, id="a key, beside a weak event key"),
+        pytest.param("eventKey", WRONG_SIGNATURE, Unauthorized, id="a signature, beside a weak event key"),
+        pytest.param("signingSecret", WRONG_SIGNATURE, SecretUnusable, id="a signature, beside a weak signing secret"),
+        pytest.param("signingSecret", WRONG_KEY, Unauthorized, id="a key, beside a weak signing secret"),
+    ],
+)
+def test_a_weak_secret_is_a_fault_of_our_own_only_where_the_request_needs_that_one(
+    weak: str, headers: dict[str, str], error: type[Exception]
+) -> None:
+    keyring = Keyring.from_json({"eventKey": EVENT_KEY, "signingSecret": SIGNING} | {weak: "weak"})
+    with pytest.raises(error) as caught:
+        keyring.authenticate_events(headers, BODY, accept_first_event=False)
+    assert type(caught.value) is error
+
+
 UNUSABLE = [
     pytest.param("", id="empty"),
     pytest.param(None, id="absent"),
@@ -175,12 +209,6 @@ def test_a_wrong_credential_is_another_error_than_none(headers: dict[str, str]) 
 def test_an_unknown_sender_is_refused_although_no_signing_secret_is_stored(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
         Keyring.from_json({"eventKey": EVENT_KEY}).authenticate_events(headers, BODY, accept_first_event=False)
-
-
-def test_a_weak_secret_that_a_request_needs_is_a_fault_of_our_own() -> None:
-    keyring = Keyring.from_json({"eventKey": EVENT_KEY, "signingSecret": "weak"})
-    with pytest.raises(SecretUnusable):
-        keyring.authenticate_events({"x-signature": "0" * 40}, BODY, accept_first_event=False)
 
 
 def test_without_an_audience_key_a_wrong_one_is_refused_and_beside_a_weak_one_the_fault_is_our_own() -> None:
