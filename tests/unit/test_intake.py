@@ -187,6 +187,23 @@ def test_consent_travels_with_an_addition_and_never_with_a_removal() -> None:
     assert (removal.record["action"], removal.record["userConsent"]) == ("DELETE", {})
 
 
+@pytest.mark.parametrize(
+    ("literal_email", "written"),
+    [
+        pytest.param(False, ["mayashop@example.com"], id="usually: as Amazon's rule changes it"),
+        pytest.param(True, ["mayashop@example.com", "maya+shop@example.com"], id="on request: as written, too"),
+    ],
+)
+def test_the_policy_decides_whether_an_email_is_also_hashed_as_written(literal_email: bool, written: list[str]) -> None:
+    event = entered(context__traits={"email": "maya+shop@example.com"})
+    (change,) = read(event, policy=Policy(literal_email=literal_email)).changes
+    assert [each["email"] for each in change.record["hashedPII"]] == [sha256(email) for email in written]
+
+
+def test_a_member_id_in_a_list_of_one_is_that_id() -> None:
+    assert outcomes(read(entered(userId=["cust_1"]))) == ["CREATE cust_1"]
+
+
 def test_a_list_of_one_signal_is_the_signal() -> None:
     denied = example("01")
     denied["properties"]["amznUserData"] = ["DENIED"]

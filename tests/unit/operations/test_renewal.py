@@ -285,6 +285,13 @@ def run_by_run(harness: RenewalHarness, *audiences: Audience, runs: int) -> list
     return queued
 
 
+def test_a_run_that_stops_for_want_of_time_says_so(harness: RenewalHarness) -> None:
+    harness.table.page = 1
+    harness.per_reading = 1.0
+    harness.write(*map(change, "abc"), days=390)
+    assert harness.run(renewed(), deadline=RESERVE + 3).reason == "out_of_time"
+
+
 def test_a_run_that_is_out_of_time_is_continued_by_the_next_ones_until_all_members_are_read(
     harness: RenewalHarness,
 ) -> None:
