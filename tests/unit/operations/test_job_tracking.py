@@ -76,8 +76,10 @@ class Amazon:
     """Knows one job."""
 
     answer: JobReport | Exception = field(default_factory=lambda: JobReport("SUCCEEDED"))
+    asked: list[str] = field(default_factory=list)  # ids of jobs
 
-    def job(self, _job_id: str) -> JobReport:
+    def job(self, job_id: str) -> JobReport:
+        self.asked.append(job_id)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -403,6 +405,35 @@ def test_a_failed_job_that_names_some_records_has_applied_no_others_either(
     members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, member=name))]
     assert harness.check(JobReport("FAILED", rejected={named: "no"}), *members).parked == 3
     assert sorted(reason for reason, _, _ in harness.parked()) == reasons
+
+
+def test_a_removal_that_took_no_effect_is_noted_as_failed_where_it_is_the_last_one(harness: JobHarness) -> None:
+    harness.upload(enter(4))
+    removal = harness.upload(leave(5))
+    assert harness.state().exited * 1000 == SENT_AT, "sent with this upload"
+    harness.check(rejecting("m1"), *removal)
+    assert harness.state().removal_failed is True
+
+
+def test_a_removal_that_took_no_effect_is_not_noted_as_failed_where_another_one_was_sent_later(
+    harness: JobHarness,
+) -> None:
+    harness.upload(enter(4))
+    removal = harness.upload(leave(5))
+    harness.write(replace(harness.state(), exited=SENT_AT // 1000 + 1))  # it was sent once more, a second later
+    assert harness.check(rejecting("m1"), *removal).parked == 1
+    assert harness.state().removal_failed is False
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["with the table", "without the table"])
+@pytest.mark.parametrize("answer", [PENDING, FAILED], ids=["pending", "ended"])
+def test_the_result_of_a_check_names_the_job_that_was_asked_about_and_amazons_answer(
+    harness: JobHarness, answer: JobReport, guarded: bool
+) -> None:
+    members = harness.upload(enter(5))
+    harness.guarded = guarded
+    result = harness.check(answer, *members, job_id="job-7")
+    assert (harness.amazon.asked, result.message.job_id, result.report) == (["job-7"], "job-7", answer)
 
 
 # Jobs without an end
@@ -746,6 +777,34 @@ def test_a_row_that_changes_meanwhile_is_read_again(harness: JobHarness, times: 
     harness.table.write = overtaken  # type: ignore[assignment,method-assign]
     harness.check(PENDING, *members)
     assert [harness.state(member).late_jobs for member in ("m1", "m2")] == [("job-1",)] * 2
+
+
+def test_members_whose_row_changes_meanwhile_count_once_as_erased(harness: JobHarness) -> None:
+    for member in ("m1", "m2"):
+        harness.upload(enter(5, member=member))
+    members = [each for member in ("m1", "m2") for each in harness.upload(notice(6, member=member))]
+    write, left = harness.table.write, [1]
+
+    def overtaken(states: Sequence[MemberState], *options: Any) -> list[MemberState | TransientError]:
+        if left[0]:
+            left[0] -= 1
+            write([replace(harness.state(), entered=left[0])])  # a worker is faster
+        return write(states, *options)
+
+    harness.table.write = overtaken  # type: ignore[assignment,method-assign]
+    assert harness.check(WELL, *members).erased == 2
+    assert (harness.names("m1"), harness.names("m2")) == (set(), set())
+
+
+def test_an_answer_that_leaves_just_enough_time_is_acted_on(
+    harness: JobHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(_job_id: str) -> JobReport:
+        harness.monotonic.now += MIN_TIME_PER_CHECK - RESERVE
+        return FAILED
+
+    monkeypatch.setattr(harness.amazon, "job", slow)
+    assert harness.check(FAILED, *harness.upload(enter(5)), left=MIN_TIME_PER_CHECK).parked == 1
 
 
 def test_no_job_is_checked_without_time_to_act_on_the_answer(harness: JobHarness) -> None:
