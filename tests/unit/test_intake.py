@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMapping, InvalidRequest, RejectedEvent, TooLarge
 from audience_sync.intake import IntakeResult, changes_from, compiled
-from audience_sync.membership import EVERY_AUDIENCE, Audience
+from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.translation import Policy
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
@@ -398,6 +398,23 @@ def test_a_deletion_notice_reaches_every_member_that_a_mapping_has_added(
         now=NOW,
     )
     assert outcomes(result) == [f"DELETE {member}" for member in members]
+
+
+def test_a_deletion_notice_becomes_exactly_this_change() -> None:
+    notice = {"type": "delete", "userId": "u1", "messageId": "m1", "timestamp": "2026-03-19T23:59:59Z"}
+    record = {"externalUserId": "u1", "action": "DELETE", "hashedPII": [], "userConsent": {}}
+    assert read(notice).changes == [MembershipChange(EVERY_AUDIENCE, None, NOW - 1000, "m1", record, erase=True)]
+
+
+def test_a_deletion_notice_reaches_the_members_with_a_valid_id_although_a_mapping_gives_another() -> None:
+    ids = ["$.context.crm", "$.userId", "$.context.crm"]
+    mappings = [
+        {"name": str(number), "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": path}}}
+        for number, path in enumerate(ids)
+    ]
+    notice = {"type": "delete", "userId": "u1", "messageId": "m1", "context": {"crm": "not an id"}}
+    assert outcomes(read(notice, mappings=json.dumps(mappings))) == ["DELETE u1"]
+    assert outcomes(read(notice, mappings=json.dumps(mappings[:1]))) == ["member_id_invalid"]
 
 
 def test_rejected_events_leave_nothing_to_the_garbage_collector() -> None:

@@ -1,5 +1,6 @@
 """What single events say of membership, beyond the examples of test_intake.py."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from audience_sync.errors import RejectedEvent
-from audience_sync.segment.event import Kind, read, safe_id
+from audience_sync.segment.event import AudienceCall, Kind, read, safe_id
 
 NOW = 1_800_000_000_000  # epoch milliseconds
 KEY = "lapsed_premium_buyers"
@@ -50,6 +51,103 @@ def test_an_event_may_be_five_minutes_ahead_and_not_a_millisecond_more(time_fiel
 )
 def test_a_message_id_of_up_to_100_characters_is_kept(message_id: str, is_kept: bool) -> None:
     assert (safe_id(message_id, {}) == message_id) is is_kept
+
+
+def test_everything_that_an_event_says_of_membership_is_read() -> None:
+    made = event(timestamp="2027-01-15T07:59:59Z", countryCode="CA")
+    assert read(made, NOW) == AudienceCall(Kind.ENTER, NOW - 1000, "m1", KEY, "CA")
+    assert read(made | {"properties": {KEY: False}}, NOW) == AudienceCall(Kind.EXIT, NOW - 1000, "m1", KEY, "CA")
+    assert read(made | {"type": "delete"}, NOW) == AudienceCall(Kind.ERASE, NOW - 1000, "m1")
+
+
+def test_an_event_that_is_ignored_says_nothing_more() -> None:
+    assert read(event(messageId="segment-test-message-1"), NOW) == AudienceCall(Kind.IGNORE)
+    assert read({"type": "page", "messageId": "m1"}, NOW) == AudienceCall(Kind.IGNORE)
+
+
+def test_an_event_that_states_no_valid_change_keeps_its_id_and_the_reason_only() -> None:
+    call = read(event(timestamp="soon", countryCode="CA"), NOW)
+    detail = "timestamp is not an ISO 8601 time; send Segment's own"
+    assert call == AudienceCall(Kind.ENTER, 0, "m1", rejection=("time_unreadable", detail))
+
+
+@pytest.mark.parametrize(
+    ("time_field", "in_words"),
+    [("timestamp", "timestamp"), ("originalTimestamp", "original_timestamp"), ("receivedAt", "received_at")],
+)
+def test_a_time_that_is_unreadable_or_ahead_is_named(time_field: str, in_words: str) -> None:
+    for value, reason in (("soon", "time_unreadable"), ("2028-01-01T00:00:00Z", "time_ahead")):
+        rejection = read(event(**{time_field: value}), NOW).rejection
+        assert rejection is not None
+        assert rejection[0] == reason
+        assert rejection[1].startswith(f"{in_words} is ")
+
+
+@pytest.mark.parametrize(
+    ("written", "at"),
+    [
+        pytest.param("2027-01-15T08:00:00", NOW, id="without a zone: UTC"),
+        pytest.param("2027-01-15T08:00:00.0006", NOW + 1, id="to the nearest millisecond"),
+        pytest.param("2027-01-15", NOW - 8 * 3_600_000, id="a day: its beginning"),
+    ],
+)
+def test_a_time_is_read_as_iso_8601(written: str, at: int) -> None:
+    assert read(event(timestamp=written), NOW).at == at
+
+
+@pytest.mark.parametrize("written", ["2027-13-01", "2027-01-15T25:00:00", 5, True, ["2027-01-15"]])
+def test_a_time_that_no_calendar_has_is_unreadable(written: Any) -> None:
+    rejection = read(event(timestamp=written), NOW).rejection
+    assert rejection is not None
+    assert rejection[0] == "time_unreadable"
+
+
+@pytest.mark.parametrize(
+    ("settings", "country"),
+    [
+        pytest.param({"countryCode": "CA"}, "CA", id="in the settings themselves"),
+        pytest.param({"extras": {"countryCode": "CA"}}, "CA", id="in their extras"),
+        pytest.param({"extras": '{"countryCode": "CA"}'}, "CA", id="in extras that are JSON text"),
+        pytest.param({"extras": {}, "countryCode": "US"}, None, id="not in the extras, which count"),
+        pytest.param({"extras": "{"}, None, id="text that is no JSON"),
+        pytest.param({"extras": "[" * 100_000}, None, id="text that is nested too deep"),
+        pytest.param({"extras": '["CA"]'}, None, id="text that is a list"),
+        pytest.param("CA", None, id="settings that are text"),
+        pytest.param(None, None, id="none"),
+    ],
+)
+def test_the_country_of_an_audiences_settings_is_found(settings: Any, country: str | None) -> None:
+    personas = {"computation_class": "audience", "computation_key": KEY, "audience_settings": settings}
+    assert read(event(context={"personas": personas}), NOW).country == country
+    assert read(event(context={"personas": personas}, countryCode="MX"), NOW).country == "MX", "extras come first"
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        pytest.param({"traits": {KEY: True}}, Kind.ENTER, id="both say enter"),
+        pytest.param({"properties": {}, "traits": {KEY: False}}, Kind.EXIT, id="traits only"),
+        pytest.param({"properties": None, "traits": {KEY: False}}, Kind.EXIT, id="no properties at all"),
+        pytest.param({"properties": {KEY: "x"}, "traits": {KEY: "false"}}, Kind.EXIT, id="a word and a boolean"),
+        pytest.param({"properties": {KEY: "true"}, "traits": {KEY: 0}}, Kind.ENTER, id="a boolean and a number"),
+    ],
+)
+def test_the_boolean_is_found_in_properties_and_in_traits(fields: dict[str, Any], kind: Kind) -> None:
+    call = read(event(**fields), NOW)
+    assert (call.kind, call.rejection) == (kind, None)
+
+
+def test_an_id_that_is_not_plain_becomes_the_first_half_of_a_digest_of_its_json_text() -> None:
+    digest = hashlib.sha256(b'{"a":[1,2],"b":"\\u00e9"}').hexdigest()[:32]
+    assert safe_id({"b": "é", "a": [1, 2]}, None) == f"sha256:{digest}"
+    assert safe_id(None, {"b": "é", "a": [1, 2]}) == safe_id("", {"a": [1, 2], "b": "é"}) == f"sha256:{digest}"
+
+
+def test_an_id_that_is_nested_too_deep_is_named_by_the_digest_of_a_fixed_text() -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert safe_id(nested, {}) == f"sha256:{hashlib.sha256(b'nested too deep').hexdigest()[:32]}"
 
 
 class _Personas(BaseModel):

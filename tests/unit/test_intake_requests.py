@@ -1,0 +1,237 @@
+"""Which requests ingest accepts: how it authenticates them, and what is in the queue when it answers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from audience_sync.clock import Clock
+from audience_sync.errors import (
+    CredentialMissing,
+    InvalidSettings,
+    OutOfTime,
+    SecretUnusable,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from audience_sync.intake import MAX_BODY, Intake, Rejection
+from audience_sync.membership import Audience
+from audience_sync.messages import ChangeMessage
+from audience_sync.segment.signature import sign
+from audience_sync.translation import Policy
+from tests.clocks import ManualClock
+
+EVENT_KEY, NEW_KEY, SIGNING = "event-key-current-0001", "event-key-rotated-0002", "signing-secret-current-4"
+WITH_KEY = {"content-type": "application/json", "authorization": f"Bearer {EVENT_KEY}"}
+NOW = 1_774_000_000.0  # epoch seconds
+DEADLINE = 10.0
+MAPPINGS = [
+    {
+        "name": "Default",
+        "trigger": 'type = "track"',
+        "fields": {
+            "external_user_id": {"@path": "$.userId"},
+            "audience_id": {"@path": "$.audience"},
+            "email": {"@path": "$.email"},
+            "city": {"@path": "$.city"},
+        },
+    }
+]
+
+
+def entered(user_id: str = "u1", **fields: Any) -> dict[str, Any]:
+    event = {"type": "track", "event": "Audience Entered", "messageId": "m1", "userId": user_id, "audience": "1"}
+    return event | {"email": "ada+shop@example.com"} | fields
+
+
+def encoded(*events: dict[str, Any]) -> bytes:
+    return json.dumps(events, separators=(",", ":")).encode()
+
+
+@dataclass
+class Secret:
+    """Holds what is cached, and what is stored by now. A value no older than 0 seconds is what is stored."""
+
+    cached: Mapping[str, Any] | None
+    stored: Mapping[str, Any] | None
+    ages: list[float | None] = field(default_factory=list)  # as they were asked for
+
+    def value(self, *, max_age: float | None = None) -> Mapping[str, Any]:
+        self.ages.append(max_age)
+        value = self.cached if max_age is None else self.stored
+        if value is None:
+            raise InvalidSettings("the secret is not a JSON object")
+        return value
+
+
+class Listing:
+    """One audience, and the mappings."""
+
+    def by_id(self, audience_id: str) -> Audience | None:
+        return Audience("1", country="US") if audience_id == "1" else None
+
+    def by_computation_key(self, _key: str) -> list[Audience]:
+        return []
+
+    def mappings(self) -> str:
+        return json.dumps(MAPPINGS)
+
+
+@dataclass
+class Queue:
+    """Keeps what it is sent, with the deadline."""
+
+    bodies: list[str] = field(default_factory=list)
+    deadlines: list[float] = field(default_factory=list)
+
+    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
+        self.bodies += bodies
+        self.deadlines.append(deadline)
+
+
+class IntakeHarness:
+    """An intake whose collaborators keep what they are given."""
+
+    def __init__(self) -> None:
+        stored = {"eventKey": EVENT_KEY, "signingSecret": SIGNING}
+        self.secret = Secret(stored, stored)
+        self.queue = Queue()
+        self.monotonic = ManualClock()
+        self.entries: list[str] = []  # of the ingest secret, which let requests in
+
+    def accept(
+        self, headers: Mapping[str, str], body: bytes, *, first_event: bool = False, policy: Policy | None = None
+    ) -> Any:
+        secret, listing, queue = self.secret, Listing(), self.queue
+        made: Any = Intake
+        intake = made(
+            secret,
+            listing,
+            queue,
+            policy or Policy(),
+            Clock(lambda: NOW, self.monotonic),
+            accept_first_event=first_event,
+            on_authenticated=self.entries.append,
+        )
+        return intake.accept(headers, body, deadline=DEADLINE)
+
+
+@pytest.fixture
+def harness() -> IntakeHarness:
+    return IntakeHarness()
+
+
+def test_every_change_is_in_the_queue_with_the_time_of_the_request_before_the_answer(harness: IntakeHarness) -> None:
+    result = harness.accept(WITH_KEY, encoded(entered("u1"), entered("u2"), {"type": "page"}))
+    assert (result.accepted, result.ignored, result.at) == (2, 1, NOW * 1000)
+    assert result.signature_unverified is False
+    (message,) = map(ChangeMessage.from_body, harness.queue.bodies)
+    assert [each.member for each in message.changes] == [("1", "u1"), ("1", "u2")]
+    assert [each.at for each in message.changes] == [NOW * 1000] * 2, "without a time of its own, an event is of now"
+    assert message.history.first_at == NOW * 1000
+    assert (harness.queue.deadlines, harness.entries) == ([DEADLINE], ["eventKey"])
+
+
+def test_a_signature_that_does_not_verify_beside_a_valid_key_is_in_the_result(harness: IntakeHarness) -> None:
+    result = harness.accept(WITH_KEY | {"x-signature": "0" * 40}, encoded(entered()))
+    assert (result.accepted, result.signature_unverified) == (1, True)
+
+
+def test_the_policy_decides_about_the_identifiers(harness: IntakeHarness) -> None:
+    (change,) = harness.accept(WITH_KEY, encoded(entered()), policy=Policy(literal_email=True)).changes
+    assert len(change.record["hashedPII"]) == 2
+    (change,) = harness.accept(WITH_KEY, encoded(entered())).changes
+    assert len(change.record["hashedPII"]) == 1
+
+
+def test_a_stranger_is_refused_before_anything_else_is_looked_at(harness: IntakeHarness) -> None:
+    with pytest.raises(CredentialMissing):
+        harness.accept({"content-type": "text/plain"}, b"{")
+    assert (harness.entries, harness.queue.bodies, harness.secret.ages) == ([], [], [None])
+
+
+def test_a_body_that_is_not_sent_as_json_is_refused(harness: IntakeHarness) -> None:
+    with pytest.raises(UnsupportedMediaType):
+        harness.accept(WITH_KEY | {"content-type": "text/plain"}, encoded(entered()))
+    assert harness.entries == ["eventKey"], "the key is in use all the same"
+
+
+def test_a_body_over_the_limit_is_refused_before_its_signature_is_computed(harness: IntakeHarness) -> None:
+    with pytest.raises(TooLarge):
+        harness.accept(WITH_KEY, b" " * (MAX_BODY + 1))
+    assert harness.secret.ages == []
+    body = encoded(entered())
+    assert harness.accept(WITH_KEY, body + b" " * (MAX_BODY - len(body))).accepted == 1
+
+
+@pytest.mark.parametrize(("seconds", "is_in_time"), [(DEADLINE - 0.5, True), (DEADLINE, False), (DEADLINE + 1, False)])
+def test_events_are_read_before_the_deadline_only(harness: IntakeHarness, seconds: float, is_in_time: bool) -> None:
+    harness.monotonic.now = seconds
+    if is_in_time:
+        assert harness.accept(WITH_KEY, encoded(entered())).accepted == 1
+    else:
+        with pytest.raises(OutOfTime):
+            harness.accept(WITH_KEY, encoded(entered()))
+    assert len(harness.queue.bodies) == is_in_time
+
+
+# Authentication
+
+
+@pytest.mark.parametrize("cached", [{"eventKey": EVENT_KEY}, {}], ids=["another key", "nothing"])
+@pytest.mark.parametrize("first_event", [True, False])
+def test_a_key_that_was_just_rotated_is_accepted_because_the_secret_is_read_anew(
+    harness: IntakeHarness, cached: Mapping[str, Any], first_event: bool
+) -> None:
+    harness.secret = Secret(cached, {"eventKey": NEW_KEY})
+    headers = WITH_KEY | {"authorization": f"Bearer {NEW_KEY}"}
+    assert harness.accept(headers, encoded(entered()), first_event=first_event).accepted == 1
+    assert (harness.secret.ages, harness.entries) == ([None, 0], ["eventKey"])
+
+
+@pytest.mark.parametrize("is_rotated", [True, False], ids=["rotated", "as cached"])
+@pytest.mark.parametrize("first_event", [True, False], ids=["its first event suffices", "the whole body only"])
+def test_a_batch_that_is_signed_by_its_first_event_is_accepted_on_request_only(
+    harness: IntakeHarness, first_event: bool, is_rotated: bool
+) -> None:
+    stored = {"eventKey": EVENT_KEY, "signingSecret": SIGNING}
+    harness.secret = Secret({"eventKey": EVENT_KEY} if is_rotated else stored, stored)
+    first = json.dumps(entered(), separators=(",", ":")).encode()
+    headers = {"content-type": "application/json", "x-signature": sign(first, SIGNING)}
+    if first_event:
+        assert harness.accept(headers, encoded(entered(), entered("u2")), first_event=True).accepted == 2
+    else:
+        with pytest.raises(Unauthorized):
+            harness.accept(headers, encoded(entered(), entered("u2")), first_event=False)
+
+
+@pytest.mark.parametrize(
+    ("stored", "error"),
+    [
+        pytest.param({"eventKey": EVENT_KEY}, Unauthorized, id="a wrong key"),
+        pytest.param({"eventKey": "weak"}, SecretUnusable, id="no usable secret"),
+    ],
+)
+def test_a_request_is_refused_where_the_secret_read_anew_is_the_same(
+    harness: IntakeHarness, stored: Mapping[str, Any], error: type[Exception]
+) -> None:
+    harness.secret = Secret(stored, stored)
+    with pytest.raises(error):
+        harness.accept(WITH_KEY | {"authorization": f"Bearer {NEW_KEY}"}, encoded(entered()))
+    assert (harness.secret.ages, harness.entries) == ([None, 0], [])
+
+
+def test_a_secret_that_cannot_be_read_is_a_fault_of_our_own_to_those_with_a_credential(harness: IntakeHarness) -> None:
+    harness.secret = Secret(None, None)
+    with pytest.raises(InvalidSettings):
+        harness.accept(WITH_KEY, encoded(entered()))
+    with pytest.raises(CredentialMissing):
+        harness.accept({"content-type": "application/json"}, encoded(entered()))
+
+
+def test_the_answer_holds_up_to_200_characters_of_a_rejection() -> None:
+    shown = Rejection(3, "m1", "a_reason", "x" * 201).as_json()
+    assert shown == {"index": 3, "messageId": "m1", "reason": "a_reason", "detail": "x" * 200}
