@@ -1,6 +1,7 @@
 """What single events say of membership, beyond the examples of test_intake.py."""
 
 import hashlib
+import time
 from typing import Any
 
 import pytest
@@ -93,6 +94,15 @@ def test_a_time_that_is_unreadable_or_ahead_is_named(time_field: str, in_words: 
 )
 def test_a_time_is_read_as_iso_8601(written: str, at: int) -> None:
     assert read(event(timestamp=written), NOW).at == at
+
+
+def test_a_time_without_a_zone_is_utc_wherever_this_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "UTC-5")
+        time.tzset()
+        at = read(event(timestamp="2027-01-15T08:00:00"), NOW).at
+    time.tzset()
+    assert at == NOW
 
 
 @pytest.mark.parametrize("written", ["2027-13-01", "2027-01-15T25:00:00", 5, True, ["2027-01-15"]])

@@ -41,6 +41,16 @@ def signed(text: str, secret: str = SECRET) -> str:
         pytest.param('[{"a":1,"n":1,"a":2}]', '{"a":1,"n":1}', True, False, id="the same in an array"),
         pytest.param(EVENT.replace("track", "trick"), EVENT, False, False, id="changed text"),
         pytest.param(EVENT + " ", EVENT, False, False, id="a space more"),
+        pytest.param('{"a":1,"n":1}', '{"a":1}', False, True, id="an event of one member, with an extra"),
+        pytest.param('{ "a" : 1 ,  "n" : 1 } \n', '{ "a" : 1}', False, True, id="an event with white space anywhere"),
+        pytest.param(EVENT[:-1] + EXTRAS + "\v", EVENT, False, False, id="an event, and white space that JSON has not"),
+        pytest.param(EVENT[:-1] + EXTRAS + "x", EVENT, False, False, id="an event, and a letter behind it"),
+        pytest.param('{1:2,"n":1}', "{1:2}", False, False, id="a member whose name is no text"),
+        pytest.param(
+            f'[{{ "json":{EVENT}}}]', f'{{ "json":{EVENT}}}', True, True, id="an unusual array is not unwrapped"
+        ),
+        pytest.param('[{"json":1,"a":[{}]}]', '{"json":1,"a":[{}]}', True, True, id="an event with a field named json"),
+        pytest.param('[{"json":[1]}]', "[1]", True, True, id="an Extensible Webhook's array of anything"),
         pytest.param("[]", EVENT, True, False, id="an empty array"),
         pytest.param("[ ", EVENT, True, False, id="an array cut off"),
         pytest.param("", EVENT, True, False, id="an empty body"),
@@ -69,6 +79,14 @@ def test_an_odd_signature_is_refused(signature: str | None) -> None:
 
 def test_current_and_previous_secret_both_verify() -> None:
     assert is_signed(EVENT.encode(), signed(EVENT, "the-previous-secret"), [SECRET, "the-previous-secret"])
+
+
+def test_a_secret_may_be_text_or_bytes() -> None:
+    assert is_signed(EVENT.encode(), signed(EVENT), [SECRET.encode()])
+
+
+def test_unless_asked_for_a_batch_signed_by_its_first_event_does_not_verify() -> None:
+    assert not is_signed(f"[{EVENT},{OTHER}]".encode(), signed(EVENT), [SECRET])
 
 
 def test_an_empty_secret_never_verifies() -> None:
