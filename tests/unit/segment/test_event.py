@@ -132,6 +132,28 @@ def test_the_country_of_an_audiences_settings_is_found(settings: Any, country: s
     assert read(event(context={"personas": personas}, countryCode="MX"), NOW).country == "MX", "extras come first"
 
 
+def test_an_event_without_an_id_is_named_by_the_digest_of_all_of_it() -> None:
+    first, second = event(messageId=None, userId="u1"), event(messageId=None, userId="u2")
+    assert read(first, NOW).message_id == safe_id(None, first) != read(second, NOW).message_id
+
+
+@pytest.mark.parametrize("key", [5, True, ["x"], "", None])
+def test_a_computation_key_that_is_no_text_counts_as_none(key: Any) -> None:
+    exited = {"type": "track", "event": "Audience Exited", "properties": {"audience_key": key}}
+    assert read(exited, NOW).computation_key is None
+
+
+def test_the_name_that_a_call_other_than_track_may_have_contradicts_nothing() -> None:
+    call = read(event(type="identify", event="Audience Exited"), NOW)
+    assert (call.kind, call.rejection) == (Kind.ENTER, None)
+
+
+def test_where_no_boolean_is_found_the_rejection_says_where_it_is_looked_for() -> None:
+    rejection = read(event(properties={}), NOW).rejection
+    assert rejection is not None
+    assert "properties[computation_key] or traits[computation_key]" in rejection[1]
+
+
 @pytest.mark.parametrize(
     ("fields", "kind"),
     [
