@@ -419,6 +419,76 @@ def test_a_deletion_notice_reaches_the_members_with_a_valid_id_although_a_mappin
     assert outcomes(read(notice, mappings=json.dumps(mappings[:1]))) == ["member_id_invalid"]
 
 
+def test_an_event_with_neither_an_audience_id_nor_a_computation_key_is_rejected() -> None:
+    exited = {"type": "track", "event": "Audience Exited", "messageId": "m", "userId": "u1"}
+    (rejection,) = read(exited).rejections
+    assert rejection.reason == "audience_missing"
+    assert "map audience_id" in rejection.detail
+
+
+@pytest.mark.parametrize(
+    ("event", "remedy"),
+    [
+        pytest.param(entered(context__personas__external_audience_id="999"), "create it through Segment", id="unknown"),
+        pytest.param(entered(countryCode="Atlantis"), "correct the mapping of country", id="country"),
+        pytest.param(
+            entered(properties={"lapsed_premium_buyers": True}, context__traits=None), "map at least", id="no"
+        ),
+        pytest.param({"type": 5}, "map data to the whole event", id="not an event"),
+        pytest.param({"type": "delete", "userId": "a b"}, "external_user_id", id="a deletion notice"),
+    ],
+)
+def test_a_rejection_names_the_remedy(event: dict[str, Any], remedy: str) -> None:
+    (rejection,) = read(event).rejections
+    assert remedy in rejection.detail
+
+
+def test_an_empty_audience_id_counts_as_none_and_the_computation_key_decides() -> None:
+    (change,) = read(entered(context__personas__external_audience_id="")).changes
+    assert change.audience_id == LAPSED.audience_id
+
+
+def test_a_mapped_country_comes_first_and_an_empty_one_counts_as_none() -> None:
+    fields = MEMBER | {"audience_id": {"@path": "$.audience"}, "country": {"@path": "$.country"}}
+    mappings = json.dumps([{"name": "Default", "trigger": 'type = "track"', "fields": fields}])
+    for country, expected in (("DE", "DE"), ("", "US")):
+        event = entered(event="Audience Exited", properties__lapsed_premium_buyers=False, country=country)
+        (change,) = read(event | {"audience": LAPSED.audience_id}, mappings=mappings).changes
+        assert change.record["countryCode"] == expected
+
+
+def test_a_change_goes_to_the_connection_and_the_targets_of_its_audience() -> None:
+    audience = replace(LAPSED, connection_id="connection-7", settings={"dsp": True})
+    (change,) = read(entered(), audiences=FakeAudienceTable(audience)).changes
+    assert (change.connection_id, change.target_types) == ("connection-7", ("DSP",))
+
+
+def test_an_audience_is_looked_up_once_for_all_events_of_a_request() -> None:
+    with counted_calls("by_id") as calls:
+        result = read([entered(userId="u1"), entered(userId="u2"), entered(userId="u3")])
+    assert (result.accepted, calls["by_id"]) == (3, 1)
+    assert {change.audience_id for change in result.changes} == {LAPSED.audience_id}
+
+
+def test_of_several_mappings_one_that_gives_a_valid_change_suffices() -> None:
+    common = MEMBER | {"audience_id": {"@path": "$.context.personas.external_audience_id"}}
+    mappings = [
+        {"name": str(number), "trigger": 'type = "track"', "fields": common | {"external_user_id": {"@path": path}}}
+        for number, path in enumerate(["$.nothing", "$.userId"])
+    ]
+    result = read(entered(), mappings=json.dumps(mappings))
+    assert (outcomes(result), result.accepted) == (["CREATE cust_48121"], 1)
+
+
+def test_every_ignored_event_is_counted() -> None:
+    assert read([{"type": "page"}, {"type": "page"}]).ignored == 2
+
+
+def test_rejected_events_without_an_id_have_ids_of_their_own() -> None:
+    result = read([{"type": 5}, {"type": 6}])
+    assert len({rejection.message_id for rejection in result.rejections}) == 2
+
+
 def test_rejected_events_leave_nothing_to_the_garbage_collector() -> None:
     events = [entered(userId="not an id"), entered(timestamp="no time"), {"type": "delete", "userId": "not an id"}]
     gc.collect()
