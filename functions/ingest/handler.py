@@ -83,14 +83,17 @@ def _emit_metrics(result: IntakeResult) -> None:
             metric_names.CHANGES_COMPLETED: result.superseded,
         }
     )
+    for reason, events in _by_reason(result).items():
+        # CloudWatch charges for the reasons that occur; the audit reports each once.
+        telemetry.publish(metric_names.EVENTS_REJECTED_BY_REASON, MetricUnit.Count, events, reason=reason)
 
 
 def _log(result: IntakeResult) -> None:
     for rejection in result.rejections[:LOGGED]:
         logger.warning("event rejected", reason=rejection.reason, message_id=rejection.message_id)
     if result.rejections:
-        reasons = Counter(rejection.reason for rejection in result.rejections)
-        logger.warning("events rejected", rejected=len(result.rejections), by_reason=dict(reasons))
-        for reason, events in reasons.items():
-            # CloudWatch charges for the reasons that occur; the audit reports each once.
-            telemetry.publish(metric_names.EVENTS_REJECTED_BY_REASON, MetricUnit.Count, events, reason=reason)
+        logger.warning("events rejected", rejected=len(result.rejections), by_reason=_by_reason(result))
+
+
+def _by_reason(result: IntakeResult) -> dict[str, int]:
+    return dict(Counter(rejection.reason for rejection in result.rejections))
