@@ -112,7 +112,7 @@ class Starts:
             "COMP_WORDS": program.completes,
             "COMP_CWORD": str(program.completes.count(" ")),
         }
-        return self._run("-m", "cli", *arguments, **completion if program.completes else {})[0]
+        return self._run("-m", "audience_sync_cli", *arguments, **completion if program.completes else {})[0]
 
     def _run(self, *arguments: str, **variables: str) -> tuple[float, str]:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

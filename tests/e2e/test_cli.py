@@ -55,7 +55,7 @@ class TranscriptRun:
     def __init__(self, stack: LocalStack, folder: Path) -> None:
         self._stack = stack
         command = folder / "audience-sync"
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cli "$@"\n', encoding="utf-8")
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m audience_sync_cli "$@"\n', encoding="utf-8")
         command.chmod(0o755)
         self._environment = os.environ | {
             "PATH": f"{folder}:{os.environ['PATH']}",

@@ -94,7 +94,7 @@ def test_a_person_who_denies_access_in_a_browser_changes_nothing(stack: LocalSta
 
 def connect(stack: LocalStack, folder: Path, button: str) -> Visit:
     """Run the command, and press a button of the page that it opens."""
-    command = [sys.executable, "-m", "cli", "connect", "--port", "0", "--local", stack.where["api"]]
+    command = [sys.executable, "-m", "audience_sync_cli", "connect", "--port", "0", "--local", stack.where["api"]]
     environment = os.environ | {"BROWSER": "true"}  # a command that does nothing: this test starts the browser itself
     noted = folder / "notes"
     with (

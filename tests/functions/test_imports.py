@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/handler.py"))
 # For the command line, this machine and the tests; or loaded by the few requests that need it.
-UNUSED = {"typer", "rich", "moto", "aiohttp", "cli", "local", "phonenumbers", "difflib"}
+UNUSED = {"typer", "rich", "moto", "aiohttp", "audience_sync_cli", "local", "phonenumbers", "difflib"}
 CALL_AMAZON = {"worker", "refresh", "jobs", "audiences"}
 
 

@@ -11,7 +11,7 @@ from audience_sync.amazon_ads.exchange import MAX_ANSWER
 from audience_sync.amazon_ads.redaction import redact
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.aws.secrets import FORCED_REFRESH_BURST
-from cli.keys import LENGTH
+from audience_sync_cli.keys import LENGTH
 from functions.ingest.handler import BUDGET
 from local.template import ROOT, read_document
 
@@ -80,7 +80,7 @@ def test_the_operators_command_writes_no_file() -> None:
 
     calls = [
         f"{path.name}:{node.lineno}"
-        for path in Path(ROOT / "cli").rglob("*.py")
+        for path in Path(ROOT / "audience_sync_cli").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and writes(node) and ast.unparse(node.func) != "webbrowser.open"
     ]

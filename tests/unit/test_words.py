@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CODE = ("layers", "functions", "cli", "local", "scripts")
+CODE = ("layers", "functions", "audience_sync_cli", "local", "scripts")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 WORDS = {  # a pattern of banned words: what to write

@@ -17,9 +17,9 @@ from audience_sync.aws.secrets import JsonSecret
 from audience_sync.member_state import MemberState, step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import pack
-from cli.screen import Screen
-from cli.session import Session
-from cli.stack import Stack
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
+from audience_sync_cli.stack import Stack
 from local import resources
 from local.sqs.queues import SqsQueues
 from local.template import Template

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cli.app import PARTS, load
+from audience_sync_cli.app import PARTS, load
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
 HEADING = "\n## Reference\n"

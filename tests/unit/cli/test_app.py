@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.app import app
-from cli.errors import NotThere
+from audience_sync_cli.app import app
+from audience_sync_cli.errors import NotThere
 from tests.unit.cli.reference import DOCUMENT, HEADING, commands, reference
 
 COMMANDS = [path for path, _ in commands()]
@@ -42,7 +42,7 @@ def test_a_stack_named_on_the_command_line_goes_before_a_local_one_of_the_enviro
         named.append(name)
         raise NotThere("No such stack.", "")
 
-    monkeypatch.setattr("cli.stack.deployed", deployed)
+    monkeypatch.setattr("audience_sync_cli.stack.deployed", deployed)
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")
     assert "Nothing answers" in run("status").output
     assert "AUDIENCE_SYNC_LOCAL is ignored" in run("status", "--stack", "prod").output

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from audience_sync.errors import InvalidAudience, NotFound
-from cli.audiences import Choices, Target, link, list_, show, unlink
-from cli.creation import Settings, create, update
-from cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
+from audience_sync_cli.audiences import Choices, Target, link, list_, show, unlink
+from audience_sync_cli.creation import Settings, create, update
+from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, Json
 

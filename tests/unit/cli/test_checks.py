@@ -6,8 +6,8 @@ import time
 import pytest
 
 from audience_sync.aws.audience_table import MAPPINGS_KEY
-from cli.checks import test as run
-from cli.errors import AlreadyReported
+from audience_sync_cli.checks import test as run
+from audience_sync_cli.errors import AlreadyReported
 from tests.aws_fixtures import EVENT_KEY
 from tests.unit.cli.conftest import CLIENT_SECRET, Deployment, Json
 

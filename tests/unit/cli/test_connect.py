@@ -8,11 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from cli.authorization import Application, AuthorizationRequest, Listener, read_answer
-from cli.connect import application, authorize
-from cli.errors import NotConfirmed, NotThere, OperatorError, TryLater
-from cli.screen import Screen
-from cli.session import Session
+from audience_sync_cli.authorization import Application, AuthorizationRequest, Listener, read_answer
+from audience_sync_cli.connect import application, authorize
+from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
 from tests.unit.cli import browser
 from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, Deployment
 

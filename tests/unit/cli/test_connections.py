@@ -3,9 +3,9 @@
 import pytest
 import requests
 
-from cli.connections import create, delete, list_
-from cli.errors import NotConfirmed, NotThere, WrongUsage
-from cli.terms import ACCEPTANCE, accept_terms, readable, show_terms
+from audience_sync_cli.connections import create, delete, list_
+from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.terms import ACCEPTANCE, accept_terms, readable, show_terms
 from tests.unit.cli.conftest import Deployment, Json
 
 

@@ -14,8 +14,8 @@ from audience_sync.errors import (
     TokenUnavailable,
     Unavailable,
 )
-from cli.errors import FAILED, NOT_CONFIRMED, NOT_THERE, TRY_LATER, USAGE, NotConfirmed, WrongUsage
-from cli.explanation import explained
+from audience_sync_cli.errors import FAILED, NOT_CONFIRMED, NOT_THERE, TRY_LATER, USAGE, NotConfirmed, WrongUsage
+from audience_sync_cli.explanation import explained
 
 
 def refused(code: str) -> ClientError:

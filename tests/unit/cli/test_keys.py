@@ -7,8 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from audience_sync.credentials import Keyring
-from cli.errors import NotConfirmed, NotThere
-from cli.keys import Kind, retire, rotate, show
+from audience_sync_cli.errors import NotConfirmed, NotThere
+from audience_sync_cli.keys import Kind, retire, rotate, show
 from tests.aws_fixtures import EVENT_KEY
 from tests.unit.cli.conftest import NOW, Deployment, Json
 

@@ -9,10 +9,10 @@ import pytest
 from audience_sync.aws.audience_table import MAPPINGS_KEY
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import first_passing
-from cli.errors import AlreadyReported, NotConfirmed, OperatorError, WrongUsage
-from cli.mappings import apply, check, plain, show, try_
-from cli.screen import Screen
-from cli.session import Session
+from audience_sync_cli.errors import AlreadyReported, NotConfirmed, OperatorError, WrongUsage
+from audience_sync_cli.mappings import apply, check, plain, show, try_
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
 from tests.unit.cli.conftest import Deployment, Json
 
 EVENTS = Path(__file__).parents[3] / "events" / "segment"

@@ -7,8 +7,8 @@ import pytest
 
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.translation import erasing_exit
-from cli.errors import NotConfirmed, NotThere, WrongUsage
-from cli.member import erase, show
+from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.member import erase, show
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, Json, change
 

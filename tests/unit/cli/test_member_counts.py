@@ -7,8 +7,8 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.member_state import step
-from cli.member_counts import MemberCount, member_counts
-from cli.status import count_members
+from audience_sync_cli.member_counts import MemberCount, member_counts
+from audience_sync_cli.status import count_members
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, Json, change
 

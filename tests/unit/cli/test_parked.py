@@ -9,11 +9,11 @@ import pytest
 
 from audience_sync.aws.sqs import Queue
 from audience_sync.messages import ChangeMessage, change_as_json, pack
-from cli.dead_letters import MAX_PEEK
-from cli.errors import NotConfirmed, NotThere, WrongUsage
-from cli.parked import Filter, drop, list_, read_time, redrive, show
-from cli.screen import Screen
-from cli.session import Session
+from audience_sync_cli.dead_letters import MAX_PEEK
+from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.parked import Filter, drop, list_, read_time, redrive, show
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import NOW, Deployment, Json, change
 
@@ -101,7 +101,9 @@ def _interrupt(**_: object) -> None:
 def test_reading_ends_although_messages_become_visible_again_meanwhile(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.dead_letters.VISIBILITY", 0)  # seconds: as if there were too many to read in time
+    monkeypatch.setattr(
+        "audience_sync_cli.dead_letters.VISIBILITY", 0
+    )  # seconds: as if there were too many to read in time
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
     redrive(deployment.session(), Filter(), rate=1000)
     assert {*members(deployment), *members(deployment, "ChangeQueue")} == {f"m{number:02}" for number in range(15)}
@@ -115,13 +117,13 @@ def allow_in_flight(deployment: Deployment, messages: int) -> None:
 def test_a_list_that_is_cut_off_says_so(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cli.dead_letters.MAX_PEEK", 20)
+    monkeypatch.setattr("audience_sync_cli.dead_letters.MAX_PEEK", 20)
     deployment.park(*(change(f"m{number:02}") for number in range(25)))
     list_(deployment.session(), Filter())
     seen = capsys.readouterr()
     assert "At least 20 dead letters." in seen.out
     assert "Only 20 dead letters were read, and there may be more." in seen.err
-    monkeypatch.setattr("cli.dead_letters.MAX_PEEK", 30)
+    monkeypatch.setattr("audience_sync_cli.dead_letters.MAX_PEEK", 30)
     list_(deployment.session(), Filter())
     seen = capsys.readouterr()
     assert ("At least" in seen.out, seen.err) == (False, ""), "all were made visible again, and all are listed"
@@ -168,7 +170,7 @@ def test_a_redrive_that_other_messages_stop_at_the_in_flight_limit_says_so_and_m
 def test_messages_that_become_visible_again_too_early_end_a_list_that_says_so(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cli.dead_letters.VISIBILITY", 0)
+    monkeypatch.setattr("audience_sync_cli.dead_letters.VISIBILITY", 0)
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
     list_(deployment.session(), Filter())
     seen = capsys.readouterr()
@@ -221,7 +223,7 @@ def test_what_is_parked_after_the_question_is_not_dropped_with_the_rest(deployme
 def test_dropping_more_than_was_counted_says_so_and_drops_all_that_fit(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.dead_letters.MAX_PEEK", 10)
+    monkeypatch.setattr("audience_sync_cli.dead_letters.MAX_PEEK", 10)
     deployment.park(*(change(f"m{number:02}") for number in range(25)))
     deployment.park(change("other"), reason="not_found")
     deployment.answers = ["y"]

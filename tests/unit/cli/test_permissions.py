@@ -14,16 +14,16 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.member_state import step
-from cli import checks, keys, mappings, parked
-from cli.audiences import Target, link, list_, show, unlink
-from cli.creation import Settings, create, update
-from cli.errors import AlreadyReported
-from cli.mappings_store import read, replace
-from cli.member import erase
-from cli.member import show as show_member
-from cli.parked import Filter
-from cli.restore import restore_members
-from cli.status import count_members, depth
+from audience_sync_cli import checks, keys, mappings, parked
+from audience_sync_cli.audiences import Target, link, list_, show, unlink
+from audience_sync_cli.creation import Settings, create, update
+from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.mappings_store import read, replace
+from audience_sync_cli.member import erase
+from audience_sync_cli.member import show as show_member
+from audience_sync_cli.parked import Filter
+from audience_sync_cli.restore import restore_members
+from audience_sync_cli.status import count_members, depth
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import Deployment, change
 from tests.unit.cli.reference import DOCUMENT

@@ -13,8 +13,8 @@ from audience_sync.member_state import MemberState, step
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync.operations.restoration import MAX_AGE
 from audience_sync.translation import erasing_exit
-from cli.errors import NotConfirmed, NotThere, WrongUsage
-from cli.restore import restore_members
+from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.restore import restore_members
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import NOW, Deployment, Json, change
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.errors import NotThere, TryLater, WrongUsage
-from cli.stack import deployed, local, own_clients
+from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
+from audience_sync_cli.stack import deployed, local, own_clients
 
 
 @dataclass

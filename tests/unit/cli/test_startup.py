@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from cli.app import PARTS, load
+from audience_sync_cli.app import PARTS, load
 
 ROOT = Path(__file__).parents[3]
 SLOW = {"boto3", "requests", "pydantic", "moto", "phonenumbers"}
 GROUPS = sorted(name for name, part in PARTS.items() if part.is_group)
 PROGRAM = """
 import sys
-from cli.app import main
+from audience_sync_cli.app import main
 try:
     main()
 finally:
@@ -36,7 +36,7 @@ def run(*arguments: str, **variables: str) -> tuple[str, set[str]]:
         encoding="utf-8",
     )
     loaded = {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
-    assert "cli" in loaded
+    assert "audience_sync_cli" in loaded
     return done.stdout, loaded & SLOW
 
 

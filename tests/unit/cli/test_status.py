@@ -12,8 +12,8 @@ from moto import mock_aws
 
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_DELIVERED
-from cli.stack import Stack
-from cli.status import Counts, Depth, audit_progress, cloud_counts, summarize
+from audience_sync_cli.stack import Stack
+from audience_sync_cli.status import Counts, Depth, audit_progress, cloud_counts, summarize
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 DAY = 86_400.0  # seconds

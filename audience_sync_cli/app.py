@@ -85,7 +85,7 @@ def load(name: str) -> Any:
     part = PARTS[name]
     app = _typer(part.help, name=name)
     for module in part.modules.split():
-        import_module(f"cli.{module}").register(app)
+        import_module(f"audience_sync_cli.{module}").register(app)
     group = typer.main.get_group(app)
     return group if part.is_group else group.commands[name]
 

@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from audience_sync.amazon_ads.regions import HOSTS, Hosts
-from cli.errors import NotThere, TryLater, WrongUsage
+from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 CALLS = Config(connect_timeout=5, read_timeout=70, retries={"mode": "standard", "total_max_attempts": 4})

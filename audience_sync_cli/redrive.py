@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from audience_sync.aws.sqs import Queue
-from cli.dead_letters import DeadLetterMessage, DeadLetters, Reader
-from cli.session import Session
+from audience_sync_cli.dead_letters import DeadLetterMessage, DeadLetters, Reader
+from audience_sync_cli.session import Session
 
 SEND_TIMEOUT = 30.0  # seconds for one batch to reach the change queue
 

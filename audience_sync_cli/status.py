@@ -21,11 +21,11 @@ from audience_sync.metric_names import (
     NAMESPACE,
     UPLOADS_SENT,
 )
-from cli.errors import TryLater
-from cli.member_counts import MemberCount, member_counts
-from cli.screen import counted, moment
-from cli.session import Session, command
-from cli.stack import Stack
+from audience_sync_cli.errors import TryLater
+from audience_sync_cli.member_counts import MemberCount, member_counts
+from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack import Stack
 
 RETENTION = 455 * 86_400  # seconds; how long CloudWatch keeps sums
 DAY, HOUR = 86_400, 3_600  # seconds of one sum

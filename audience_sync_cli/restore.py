@@ -15,10 +15,10 @@ from audience_sync.errors import MisplacedRow
 from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync.operations.renewal import is_renewed
 from audience_sync.operations.restoration import MAX_AGE, Outcome, Restoration, RestorationReport
-from cli.errors import NotThere, TryLater, WrongUsage
-from cli.parked import read_time
-from cli.screen import counted, moment
-from cli.session import Session, command
+from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
+from audience_sync_cli.parked import read_time
+from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.session import Session, command
 
 _KEYS = {"audienceShard": "HASH", "externalUserId": "RANGE"}
 _NOTICES = "(deletion notices)"

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import NotThere, WrongUsage
-from cli.screen import counted
-from cli.session import Session, command
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session, command
 
 
 def register(app: typer.Typer) -> None:

@@ -22,7 +22,7 @@ from audience_sync.errors import (
     TransientError,
     Unavailable,
 )
-from cli.errors import NotThere, OperatorError, TryLater, WrongUsage
+from audience_sync_cli.errors import NotThere, OperatorError, TryLater, WrongUsage
 
 _CONNECT = "Run `audience-sync connect`."
 _PROFILE = "Choose a profile (AWS_PROFILE) or log in to AWS, for instance with `aws sso login`."

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 
-from cli.errors import NotConfirmed, NotThere, OperatorError, TryLater
+from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater
 
 SCOPES = "advertising::campaign_management advertising::audiences"
 PORT = 8765  # fixed, since Amazon compares the whole return URL with the allowed ones

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.dead_letters import DeadLetterMessage, DeadLetters, Peek
-from cli.errors import NotThere, WrongUsage
-from cli.redrive import Condition, Drop, Redrive, process_dead_letters
-from cli.screen import counted, moment
-from cli.session import Session, command
+from audience_sync_cli.dead_letters import DeadLetterMessage, DeadLetters, Peek
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.redrive import Condition, Drop, Redrive, process_dead_letters
+from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.session import Session, command
 
 MAX_SHOWN = 100  # dead letters in a table; the JSON holds all
 _AGES = {"m": 60, "h": 3600, "d": 86_400}

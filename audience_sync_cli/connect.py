@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.authorization import (
+from audience_sync_cli.authorization import (
     CODE_LIFETIME,
     PORT,
     Application,
@@ -19,9 +19,9 @@ from cli.authorization import (
     read_answer,
     refresh_token,
 )
-from cli.errors import OperatorError, TryLater
-from cli.screen import counted
-from cli.session import Session, command
+from audience_sync_cli.errors import OperatorError, TryLater
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session, command
 
 FIRST_TOKEN_WAIT = 75.0  # seconds; a warm refresh function reads new credentials within 60
 POLL_INTERVAL = 5.0  # seconds between two invocations

@@ -12,11 +12,11 @@ from audience_sync.messages import change_as_json
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.translation import Policy
-from cli.errors import AlreadyReported, OperatorError, WrongUsage
-from cli.mapping_warnings import events_of, id_warning, looks_like_a_phone_number, warnings_about
-from cli.mappings_store import read, replace, version_conflict
-from cli.screen import counted
-from cli.session import Session, command
+from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
+from audience_sync_cli.mapping_warnings import events_of, id_warning, looks_like_a_phone_number, warnings_about
+from audience_sync_cli.mappings_store import read, replace, version_conflict
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session, command
 
 _FILE = Annotated[
     Path, typer.Argument(help="JSON, as `mappings show --json` prints it.", exists=True, dir_okay=False, readable=True)

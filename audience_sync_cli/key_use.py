@@ -6,8 +6,8 @@ from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.errors import Unavailable
 from audience_sync.metric_names import NAMESPACE
 from audience_sync.telemetry import PREVIOUS_USED
-from cli.screen import moment
-from cli.session import Session
+from audience_sync_cli.screen import moment
+from audience_sync_cli.session import Session
 
 STEP = 300  # seconds; how exactly the last use is known
 DAY = 86_400  # seconds

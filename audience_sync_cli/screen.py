@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from cli.errors import NotConfirmed, OperatorError
+from audience_sync_cli.errors import NotConfirmed, OperatorError
 
 PLAIN_WIDTH = 110  # columns where the output is no terminal but a file or a pipe
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.session import Session, command
+from audience_sync_cli.session import Session, command
 
 ACCEPTANCE = "I accept the AMC terms"
 _TAG = re.compile(r"<[^>]*>")

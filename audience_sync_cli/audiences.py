@@ -15,8 +15,8 @@ from audience_sync.audiences import with_ttl
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.membership import Audience
 from audience_sync.operations.renewal import is_renewed, renewal_age
-from cli.errors import NotThere, OperatorError, WrongUsage
-from cli.presentation import (
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.presentation import (
     DAY,
     audience_json,
     goes_to_dsp,
@@ -27,7 +27,7 @@ from cli.presentation import (
     size,
     target_label,
 )
-from cli.session import Session, command
+from audience_sync_cli.session import Session, command
 
 AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
 DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: send members to Amazon DSP, too.")]

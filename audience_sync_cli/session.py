@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from audience_sync.errors import InvalidSettings
-from cli.errors import INTERRUPTED, AlreadyReported, WrongUsage
-from cli.screen import Screen
+from audience_sync_cli.errors import INTERRUPTED, AlreadyReported, WrongUsage
+from audience_sync_cli.screen import Screen
 
 if TYPE_CHECKING:
     import requests
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from audience_sync.aws.membership_table import MembershipTable
     from audience_sync.aws.secrets import JsonSecret
     from audience_sync.aws.sqs import Queue
-    from cli.stack import Stack
+    from audience_sync_cli.stack import Stack
 
 DEFAULT_STACK = "audience-sync"  # the stack name in samconfig.toml
 
@@ -177,7 +177,9 @@ def command[**P](
                 screen.note("Interrupted.")
                 sys.exit(INTERRUPTED)
             except Exception as error:  # noqa: BLE001 - the last frame: a traceback could show secrets
-                from cli.explanation import explained  # loads botocore, which has a class for each of AWS's errors
+                from audience_sync_cli.explanation import (
+                    explained,
+                )  # loads botocore, which has a class for each of AWS's errors
 
                 failure = explained(error)
                 screen.fail(failure)
@@ -212,7 +214,7 @@ def _gathered(options: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]
 
 def _found(context: typer.Context, name: str, local: str | None, screen: Screen) -> "Stack":
     """Find the stack. The command line overrides the environment."""
-    from cli import stack as stacks
+    from audience_sync_cli import stack as stacks
 
     is_typed = {option: _is_typed(context, option) for option in ("stack", "local")}
     if is_typed["stack"] and is_typed["local"]:

@@ -12,12 +12,12 @@ from rich.text import Text
 from audience_sync.amazon_ads.login import Token
 from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
-from cli.errors import AlreadyReported
-from cli.explanation import explained
-from cli.keys import Kind, is_strong
-from cli.screen import counted
-from cli.session import Session, command
-from cli.status import depth
+from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.explanation import explained
+from audience_sync_cli.keys import Kind, is_strong
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.status import depth
 
 type State = Literal["ok", "note", "missing"]
 

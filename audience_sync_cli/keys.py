@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.credentials import Keyring
-from cli.errors import NotThere
-from cli.key_use import Unknown, described, last_use, warning
-from cli.session import Session, command
+from audience_sync_cli.errors import NotThere
+from audience_sync_cli.key_use import Unknown, described, last_use, warning
+from audience_sync_cli.session import Session, command
 
 LENGTH = 48  # characters: A-Z, a-z and 0-9, as the template generates them; they also fit into a URL
 

@@ -11,11 +11,11 @@ import typer
 from audience_sync.audiences import Audiences
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.clock import Clock
-from cli.audiences import AUDIENCE, DSP, RENEW, Target, find
-from cli.errors import WrongUsage
-from cli.presentation import DAY, audience_json
-from cli.screen import counted
-from cli.session import Session, command
+from audience_sync_cli.audiences import AUDIENCE, DSP, RENEW, Target, find
+from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.presentation import DAY, audience_json
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session, command
 
 CREATE_WAIT = 60.0  # seconds for one creation, including the wait for another one of the same audience
 

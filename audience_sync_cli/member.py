@@ -15,11 +15,11 @@ from audience_sync.member_state import Identity, MemberState
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.messages import DeliveryHistory, pack
 from audience_sync.translation import erasing_exit
-from cli.audiences import AUDIENCE, find
-from cli.errors import NotThere, WrongUsage
-from cli.parked import peek
-from cli.screen import counted, moment
-from cli.session import Session, command
+from audience_sync_cli.audiences import AUDIENCE, find
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.parked import peek
+from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.session import Session, command
 
 SEND_TIMEOUT = 30.0  # seconds for the change queue to accept everything
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from audience_sync.aws.mappings_store import MAX_DOCUMENT, MappingsStore
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
-from cli.errors import OperatorError
-from cli.session import Session
+from audience_sync_cli.errors import OperatorError
+from audience_sync_cli.session import Session
 
 
 @dataclass(frozen=True, slots=True)
