@@ -1,4 +1,4 @@
-"""Generates the reference section of docs/cli.md from the command: `python -m tests.unit.cli.reference`."""
+"""Generates docs/cli-reference.md from the command: `python -m tests.unit.cli.reference`."""
 
 import re
 from collections.abc import Iterator
@@ -7,14 +7,17 @@ from typing import Any
 
 from audience_sync_cli.app import PARTS, load
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
-HEADING = "\n## Reference\n"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "cli-reference.md"
+HEAD = """# Commands and options
+
+This page is made from the command's own help; [cli.md](cli.md) shows how the commands are used.
+"""
 _COMMON = ("stack", "local", "as_json", "help")
 
 
 def reference() -> str:
-    """Return the section: every command, its arguments and its own options."""
-    return "".join(_described(" ".join(("audience-sync", *path)), each) for path, each in commands())
+    """Return the document: every command, its arguments and its own options."""
+    return HEAD + "".join(_described(" ".join(("audience-sync", *path)), each) for path, each in commands())
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -34,7 +37,7 @@ def _described(path: str, command: Any) -> str:
     text = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
     rows = [f"| `{_name(each)}` | {(each.help or '').strip()} |" for each in own if each.help]
     table = "\n| | |\n| --- | --- |\n" + "\n".join(rows) + "\n" if rows else ""
-    return f"\n### `{f'{path} {usage}'.strip()}`\n\n{text}\n{table}"
+    return f"\n## `{f'{path} {usage}'.strip()}`\n\n{text}\n{table}"
 
 
 def _name(parameter: Any) -> str:
@@ -44,5 +47,4 @@ def _name(parameter: Any) -> str:
 
 
 if __name__ == "__main__":
-    text = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(text.partition(HEADING)[0] + HEADING + reference(), encoding="utf-8")
+    DOCUMENT.write_text(reference(), encoding="utf-8")

@@ -26,9 +26,9 @@ from audience_sync_cli.restore import restore_members
 from audience_sync_cli.status import count_members, depth
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import Deployment, change
-from tests.unit.cli.reference import DOCUMENT
 
 EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
 ROWS = re.findall(r"^\| (.+?) \| (.*`\w+:\w+`.*) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
 ALLOWED = {command: set(re.findall(r"`(\w+:\w+)`", actions)) for command, actions in ROWS}
 # Calls whose permission has another name.
