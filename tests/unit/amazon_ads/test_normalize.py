@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.normalization.fields import _NOT_DIGIT, PostalCode, _ascii_except, _digits
+from audience_sync.amazon_ads.normalization.fields import _ascii_except, _digits
 from audience_sync.amazon_ads.normalization.word_tables import STATES
 from audience_sync.amazon_ads.normalize import (
     COUNTRIES,
@@ -238,8 +238,11 @@ def test_the_digits_of_every_script_count_in_a_postal_code() -> None:
     assert normalize("postal", "\u0661\u0660\u0660\u0660\u0661-\u0661", "US") == "10001"
 
 
-def test_a_postal_code_of_digits_has_so_many_and_nothing_else() -> None:
-    assert _digits(4) == PostalCode(_NOT_DIGIT, 4, re.compile("[0-9]{4}"))
+@pytest.mark.parametrize(
+    ("written", "code"), [("1234", "1234"), ("12A34", "1234"), ("123456", "1234"), ("123", ""), ("123A", ""), ("", "")]
+)
+def test_a_postal_code_of_digits_has_so_many_and_nothing_else(written: str, code: str) -> None:
+    assert _digits(4).cut(written.encode()) == code.encode()
 
 
 def test_what_a_rule_deletes_is_all_of_ascii_but_the_characters_to_keep() -> None:

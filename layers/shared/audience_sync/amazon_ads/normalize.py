@@ -7,7 +7,7 @@ shares and what other connectors do instead: docs/normalization.md.
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 
@@ -44,7 +44,9 @@ _RULES: dict[str, Rule] = {  # one for each identifier
     "postal": normalize_postal,
 }
 _MAPPED_FIELDS = frozenset(field.name for field in FIELDS)
-_FIELDS = tuple((each.name, each.amazon_name, _RULES[each.name], *QUICK_RULES[each.name]) for each in IDENTIFIERS)
+_NAMES = tuple(field.name for field in IDENTIFIERS)
+_AMAZON_NAMES = tuple(field.amazon_name for field in IDENTIFIERS)
+_EMAIL = _NAMES.index("email")
 _NAMES_AND_RULES = {
     spelling: (field.amazon_name, _RULES[field.name])
     for field in IDENTIFIERS
@@ -101,46 +103,75 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
 def identifiers(
     traits: Mapping[str, object], country: str | None, *, literal_email: bool = False
 ) -> list[dict[str, str]]:
-    """Build a record's hashedPII from the traits of one person.
+    """Build a record's hashedPII from the traits of one person. For more people, identifiers_of_all takes less time.
 
     Args:
         traits: field name of fields.py, ours, to value. Fields that are no identifiers are passed over.
         country: as for `normalize`.
-        literal_email: where the e-mail rule changes an address beyond case, add the digest of the address as written
-            as a second identity. It matches customers whose "+" Amazon may have kept, and cannot match another person.
+        literal_email: as for `identifiers_of_all`.
 
     Returns:
-        Usually one object of digests under Amazon's field names. Empty when no trait is left.
+        As `identifiers_of_all` for one person.
 
     Raises:
         ValueError: an unknown field.
     """
     if not _MAPPED_FIELDS.issuperset(traits):
         raise ValueError(f"no mapped field is called {next(name for name in traits if name not in _MAPPED_FIELDS)!r}")
-    country = country_code(country)
-    identity: dict[str, str] = {}
-    for name, amazon_name, rule, table, deleted, rest in _FIELDS:
-        value = traits.get(name)
-        if value is None:  # most fields of most events
-            continue
-        normalized: bytes | None = None
-        if type(value) is str and len(value) <= MAX_QUICK and value.isascii() and value.isprintable():
-            normalized = value.encode().translate(table, deleted)
-            if rest:
-                normalized = rest(normalized, country)
-        if normalized:
-            identity[amazon_name] = sha256(normalized).hexdigest()
-        elif normalized is None and (digest := _hashed(rule, _clean(value), country)):
-            identity[amazon_name] = digest
-    if not identity:
-        return []
-    return [identity, *_literal_email(traits, identity)] if literal_email else [identity]
+    (found,) = identifiers_of_all([[traits.get(name)] for name in _NAMES], [country], literal_email=literal_email)
+    return found
 
 
-def _literal_email(traits: Mapping[str, object], identity: dict[str, str]) -> list[dict[str, str]]:
+def identifiers_of_all(
+    columns: Sequence[Sequence[object]], countries: Sequence[str | None], *, literal_email: bool = False
+) -> list[list[dict[str, str]]]:
+    """Build hashedPII for the records of several people.
+
+    Args:
+        columns: for each of fields.IDENTIFIERS, in that order, the value of each person; None where there is none.
+        countries: as for `normalize`, one for each person.
+        literal_email: where the e-mail rule changes an address beyond case, add the digest of the address as written
+            as a second identity. It matches customers whose "+" Amazon may have kept, and cannot match another person.
+
+    Returns:
+        For each person usually one object of digests under Amazon's field names. Empty when no trait is left.
+    """
+    codes = [country_code(country) for country in countries]
+    digests = [_digests(name, values, codes) for name, values in zip(_NAMES, columns, strict=True)]
+    people = [
+        [identity]
+        if (identity := {name: digest for name, digest in zip(_AMAZON_NAMES, row, strict=True) if digest})
+        else []
+        for row in zip(*digests, strict=True)
+    ]
+    if literal_email:
+        for value, identities in zip(columns[_EMAIL], people, strict=True):
+            identities.extend(_literal_email(value, identities))
+    return people
+
+
+def _digests(name: str, values: Sequence[object], countries: Sequence[str | None]) -> list[str | None]:
+    """Hash one field of several people; None where a person has no usable value."""
+    if values.count(None) == len(values):
+        return [None] * len(values)
+    rule = _RULES[name]
+    return [
+        sha256(normalized).hexdigest()
+        if normalized
+        else _hashed(rule, _clean(value), country)
+        if normalized is None
+        else None
+        for normalized, value, country in zip(
+            QUICK_RULES[name].normalize(values, countries), values, countries, strict=True
+        )
+    ]
+
+
+def _literal_email(value: object, identities: list[dict[str, str]]) -> list[dict[str, str]]:
     """Return the identity by the e-mail address as written, where its digest is another one."""
-    literal = _hashed(lambda text, _: text.lower(), _clean(traits["email"]), None) if "email" in identity else None
-    return [{"email": literal}] if literal and literal != identity["email"] else []
+    found = identities[0].get("email") if identities else None
+    literal = _hashed(lambda text, _: text.lower(), _clean(value), None) if found else None
+    return [{"email": literal}] if literal and literal != found else []
 
 
 def country_code(value: object) -> str | None:

@@ -32,13 +32,13 @@ def normalize_address(text: str, country: str | None) -> str:
         if separator in upper:
             upper = upper.replace(separator, " ")
     if "-" not in upper and "#" not in upper:
-        return "".join([_abbreviate(word, words) for word in upper.lower().split()])
+        return "".join([abbreviate(word, words) for word in upper.lower().split()])
     parts: list[str] = []
     for token in upper.split():
         if "-" in token or "#" in token:
-            parts.extend(_abbreviate(piece.lower(), words) for piece in _split(token))
+            parts.extend(abbreviate(piece.lower(), words) for piece in _split(token))
         else:
-            parts.append(_abbreviate(token.lower(), words))
+            parts.append(abbreviate(token.lower(), words))
     return "".join(parts)
 
 
@@ -53,8 +53,8 @@ def _split(token: str) -> list[str]:
     return pieces
 
 
-def _abbreviate(word: str, words: dict[str, str]) -> str:
-    """Look the word up whole, dots included ("p.zza", "av."), and only then part by part between its dots."""
+def abbreviate(word: str, words: dict[str, str]) -> str:
+    """Look a lower-case word up whole, dots included ("p.zza", "av."), and only then part by part between its dots."""
     if word in words:
         return words[word]
     if "." in word:

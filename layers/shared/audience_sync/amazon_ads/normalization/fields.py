@@ -27,7 +27,8 @@ _NOT_UPPER = _ascii_except(_UPPER)
 _NOT_DIGIT = _ascii_except(_DIGITS)
 
 # The six letters that Amazon's tool spells out, in names only. Any other accented letter is dropped.
-_NAME_LETTERS = str.maketrans({"ß": "ss", "ä": "ae", "ö": "oe", "ü": "ue", "ø": "o", "æ": "ae"})
+NAME_LETTERS = {"ß": "ss", "ä": "ae", "ö": "oe", "ü": "ue", "ø": "o", "æ": "ae"}
+_NAME_LETTERS = str.maketrans(NAME_LETTERS)
 
 
 class PostalCode(NamedTuple):
@@ -35,19 +36,25 @@ class PostalCode(NamedTuple):
 
     deleted: bytes
     length: int  # characters that are kept
-    shape: re.Pattern[str]
+    shape: re.Pattern[bytes] | None  # None for all digits
+
+    def cut(self, code: bytes) -> bytes:
+        """Shorten a code of upper-case letters and digits; empty where it is none of the country."""
+        code = (code if self.shape is None and code.isdigit() else code.translate(None, self.deleted))[: self.length]
+        fits = len(code) == self.length if self.shape is None else self.shape.fullmatch(code)
+        return code if fits else b""
 
 
 def _digits(count: int) -> PostalCode:
-    return PostalCode(_NOT_DIGIT, count, re.compile(f"[0-9]{{{count}}}"))
+    return PostalCode(_NOT_DIGIT, count, None)
 
 
 POSTAL_CODES = {
     **dict.fromkeys(("US", "FR", "DE", "ES", "IT"), _digits(5)),
     "IN": _digits(6),
     "JP": _digits(7),
-    "CA": PostalCode(_NOT_CODE, 6, re.compile("([A-Z][0-9]){3}")),
-    "GB": PostalCode(_NOT_CODE, 7, re.compile("([A-Z]{1,2}[0-9]{2,3}|[A-Z]{1,2}[0-9][A-Z][0-9])[A-Z]{2}")),
+    "CA": PostalCode(_NOT_CODE, 6, re.compile(b"([A-Z][0-9]){3}")),
+    "GB": PostalCode(_NOT_CODE, 7, re.compile(b"([A-Z]{1,2}[0-9]{2,3}|[A-Z]{1,2}[0-9][A-Z][0-9])[A-Z]{2}")),
 }
 
 
@@ -82,12 +89,9 @@ def normalize_postal(text: str, country: str | None) -> str:
 
     A lost leading zero is not restored: Amazon's tool drops such codes too.
     """
-    upper = ascii_digits(text).upper()
+    code = _without(_NOT_CODE, ascii_digits(text).upper())
     rule = POSTAL_CODES.get(country or "")
-    if rule is None:
-        return _without(_NOT_CODE, upper)
-    code = _without(rule.deleted, upper)[: rule.length]
-    return code if rule.shape.fullmatch(code) else ""
+    return rule.cut(code.encode()).decode() if rule else code
 
 
 def ascii_digits(text: str) -> str:

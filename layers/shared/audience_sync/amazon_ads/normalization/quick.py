@@ -1,15 +1,17 @@
-"""Quick ways to normalize ordinary values: short, printable and in ASCII. They give what the rules give.
+"""Quick ways to normalize ordinary values: short, printable and composed. They give what the rules give.
 
-For each identifier, a table changes the characters and others are deleted, which takes a tenth of the time on bytes.
-The rest is a function of these bytes and a country (ISO 3166-1 alpha-2 or None). It returns the bytes to hash, empty
-where the rule leaves nothing, or None where the rule has to decide. tests/unit/amazon_ads/test_quick.py compares.
+The values that many people have in one field become one text, a line for each person, so that what changes characters
+runs once for all of them. It works on bytes, which takes a tenth of the time: a table changes characters, others are
+deleted. The rest is a function of the lines and the countries. tests/unit/amazon_ads/test_quick.py compares.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.normalization.address import SEPARATORS
-from audience_sync.amazon_ads.normalization.fields import POSTAL_CODES
+from audience_sync.amazon_ads.normalization.address import SEPARATORS, abbreviate
+from audience_sync.amazon_ads.normalization.fields import NAME_LETTERS, POSTAL_CODES
 from audience_sync.amazon_ads.normalization.phone import PUNCTUATION, from_table
 from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, OTHER_ADDRESS_WORDS, STATES
 
@@ -20,34 +22,109 @@ _LETTERS = _UPPER + _LOWER
 _TO_LOWER = bytes.maketrans(_UPPER, _LOWER)
 _TO_UPPER = bytes.maketrans(_LOWER, _UPPER)
 _TO_WORDS = bytes.maketrans(_UPPER + SEPARATORS.encode(), _LOWER + b" " * len(SEPARATORS))
-_NO_STATES: dict[str, str] = {}
+_STATES: dict[str | None, dict[bytes, bytes]] = {
+    country: {name.encode(): code.encode() for name, code in names.items()} for country, names in STATES.items()
+}
+_NO_STATES: dict[bytes, bytes] = {}
+_SIGMA = re.compile("[σς]")  # its lower case depends on the letters around it, and so on what is split first
+
+
+type _Lines = Sequence[bytes]
+type _Countries = Sequence[str | None]
+
+
+class QuickRule(NamedTuple):
+    """How the ordinary values of one field are normalized."""
+
+    table: bytes | None  # what each character becomes
+    deleted: bytes  # before that
+    rest: Callable[[_Lines, _Countries], list[bytes | None]] | None = None  # where this is not all; as `normalize`
+    encode: Callable[[str], bytes] | None = None  # for text beyond ASCII; without it, the rule decides
+
+    def normalize(self, values: Sequence[Any], countries: _Countries) -> list[bytes | None]:
+        """Normalize the values of one field.
+
+        Args:
+            values: of any type, one for each person.
+            countries: ISO 3166-1 alpha-2 or None, one for each person.
+
+        Returns:
+            For each person the bytes to hash, empty where nothing is left; None where the rule has to decide.
+        """
+        if None in values:
+            values = ["" if value is None else value for value in values]
+        if self._are_ordinary(values):
+            return self._normalize(values, countries)
+        is_ordinary = [self._are_ordinary([value]) for value in values]
+        found = self._normalize(
+            [each if fits else "" for each, fits in zip(values, is_ordinary, strict=True)], countries
+        )
+        return [each if fits else None for each, fits in zip(found, is_ordinary, strict=True)]
+
+    def _are_ordinary(self, values: Sequence[Any]) -> bool:
+        try:
+            text = "".join(values)
+        except TypeError:  # not all of them are texts
+            return False
+        return (
+            text.isprintable()
+            and max(map(len, values)) <= MAX_LENGTH
+            and (text.isascii() or (self.encode is not None and unicodedata.is_normalized("NFKC", "\n".join(values))))
+        )
+
+    def _normalize(self, texts: Sequence[str], countries: _Countries) -> list[bytes | None]:
+        text = "\n".join(texts)
+        encoded = self.encode(text) if self.encode and not text.isascii() else text.encode()
+        lines = encoded.translate(self.table, self.deleted).split(b"\n")
+        return self.rest(lines, countries) if self.rest else [*lines]
 
 
 def _all_but(kept: bytes) -> bytes:
-    return bytes(code for code in range(128) if code not in kept)
+    """Return the characters to delete. The end of a line is none of them."""
+    return bytes(code for code in range(128) if code not in kept + b"\n")
 
 
-def _email(address: bytes, _country: str | None) -> bytes:
-    local, _, domain = address.partition(b"@")
-    return address if local and b"@" not in domain and b"." in domain.strip(b".") else b""
+def _name(text: str) -> bytes:
+    lower = text.lower()
+    for letter, letters in NAME_LETTERS.items():
+        lower = lower.replace(letter, letters)
+    return lower.encode("ascii", "ignore")
 
 
-def _phone(compact: bytes, country: str | None) -> bytes | None:
-    number = from_table(compact.decode(), country)
-    return number.encode() if number else None
+def _lower(text: str) -> bytes:
+    return text.lower().encode("ascii", "ignore")
 
 
-def _state(name: bytes, country: str | None) -> bytes:
-    letters = name.decode()
-    return (STATES.get(country or "", _NO_STATES).get(letters) or letters[:2].lower()).encode()
+def _email(lines: _Lines, _: _Countries) -> list[bytes | None]:
+    return [
+        line if (parts := line.split(b"@")) and len(parts) == 2 and parts[0] and b"." in parts[1].strip(b".") else b""
+        for line in lines
+    ]
 
 
-def _postal(code: bytes, country: str | None) -> bytes:
-    rule = POSTAL_CODES.get(country or "")
-    if rule is None:
-        return code
-    code = code.translate(None, rule.deleted)[: rule.length]
-    return code if rule.shape.fullmatch(code.decode()) else b""
+def _phone(lines: _Lines, countries: _Countries) -> list[bytes | None]:
+    return [
+        (number.encode() if (number := from_table(line.decode(), country)) else None) if line else b""
+        for line, country in zip(lines, countries, strict=True)
+    ]
+
+
+def _state(lines: _Lines, countries: _Countries) -> list[bytes | None]:
+    return [
+        _STATES.get(country, _NO_STATES).get(line) or line[:2].lower()
+        for line, country in zip(lines, countries, strict=True)
+    ]
+
+
+def _postal(lines: _Lines, countries: _Countries) -> list[bytes | None]:
+    return [
+        rule.cut(line) if (rule := POSTAL_CODES.get(country or "")) else line
+        for line, country in zip(lines, countries, strict=True)
+    ]
+
+
+def _address_text(text: str) -> bytes:
+    return text.upper().lower().encode()  # "ß" becomes "ss", as in the rule
 
 
 def _is_two_words(word: str) -> bool:
@@ -56,37 +133,37 @@ def _is_two_words(word: str) -> bool:
     return before.isdecimal() and not after.isdecimal()
 
 
-def _address(line: bytes, country: str | None) -> bytes | None:
-    text = line.decode()
-    if "." in text or "c/o" in text or ("-" in text and any(map(_is_two_words, text.split()))):
+def _address(lines: _Lines, countries: _Countries) -> list[bytes | None]:
+    return [
+        _street_line(line.decode(), ADDRESS_WORDS.get(country or "", OTHER_ADDRESS_WORDS))
+        for line, country in zip(lines, countries, strict=True)
+    ]
+
+
+def _street_line(text: str, words: dict[str, str]) -> bytes | None:
+    if "c/o" in text or ("-" in text and (_SIGMA.search(text) or any(map(_is_two_words, text.split())))):
         return None
     if "#" in text:
         # "apt #5" and "apt#5" are three words; what else stands around the sign may keep them together.
         before, _, after = text.partition("#")
         unit, number = before.rpartition(" ")[2], after.partition(" ")[0]
-        if (unit and not unit.isalpha()) or (number and not number.isalnum()) or "#" in after:
+        if not text.isascii() or (unit and not unit.isalpha()) or (number and not number.isalnum()) or "#" in after:
             return None
         text = f"{before} # {after}"
-    words = ADDRESS_WORDS.get(country or "", OTHER_ADDRESS_WORDS)
+    if "." in text:
+        return "".join([abbreviate(word, words) for word in text.split()]).encode()
     return "".join([words.get(word, word) for word in text.split()]).encode()
 
 
-class QuickRule(NamedTuple):
-    """How an ordinary value of one field is normalized."""
-
-    table: bytes | None  # what each character becomes
-    deleted: bytes  # before that
-    rest: Callable[[bytes, str | None], bytes | None] | None  # where this is not all
-
-
-_WORD = QuickRule(_TO_LOWER, _all_but(_LETTERS + _DIGITS), None)
+_DELETED_IN_WORDS = _all_but(_LETTERS + _DIGITS)
+_DELETED_IN_EMAIL = _all_but(_LETTERS + _DIGITS + b"._@-")
 QUICK_RULES = {
-    "email": QuickRule(_TO_LOWER, _all_but(_LETTERS + _DIGITS + b"._@-"), _email),
+    "email": QuickRule(_TO_LOWER, _DELETED_IN_EMAIL, _email, _lower),
     "phone": QuickRule(None, PUNCTUATION.encode(), _phone),
-    "first_name": _WORD,
-    "last_name": _WORD,
-    "address": QuickRule(_TO_WORDS, b"", _address),
-    "city": _WORD,
+    "first_name": QuickRule(_TO_LOWER, _DELETED_IN_WORDS, encode=_name),
+    "last_name": QuickRule(_TO_LOWER, _DELETED_IN_WORDS, encode=_name),
+    "address": QuickRule(_TO_WORDS, b"", _address, _address_text),
+    "city": QuickRule(_TO_LOWER, _DELETED_IN_WORDS, encode=_lower),
     "state": QuickRule(_TO_UPPER, _all_but(_LETTERS), _state),
     "postal": QuickRule(_TO_UPPER, _all_but(_LETTERS + _DIGITS), _postal),
 }
