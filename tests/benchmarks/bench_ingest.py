@@ -26,14 +26,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from audience_sync import intake
-from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.intake import MAX_BODY, changes_from, compiled
-from audience_sync.membership import MembershipChange, coalesce
+from audience_sync.membership import coalesce
 from audience_sync.messages import pack
-from audience_sync.segment.budget import Budget
-from audience_sync.segment.event import read
-from audience_sync.translation import Policy, Rejected, Translator
+from audience_sync.translation import TOGETHER, Policy, Rejected, Translator
 from tests.benchmarks.ingest_report import plot
 from tests.benchmarks.sample_events import COUNTRIES, NOW, Audiences, body, events
 from tests.contract.segment import node
@@ -126,40 +123,35 @@ def segment_if_there(*, wanted: bool) -> Iterator[Segment | None]:
 
 def shares(one: bytes) -> dict[str, float]:
     """Run ingest step by step over all events of one body; microseconds an event."""
-    (mapping,) = compiled(None)
     seconds: dict[str, float] = {}
-    kept: dict[str, list[Any]] = {}
 
-    def share(name: str, run: Callable[[], list[Any]]) -> None:
+    def share[T](name: str, run: Callable[[], T]) -> T:
         gc.collect()
         started = time.process_time()
-        kept[name] = run()
+        made = run()
         seconds[name] = time.process_time() - started
+        return made
 
-    def fields_of(event: Any) -> dict[str, Any]:
-        budget = Budget()
-        assert mapping.applies_to(event, budget)
-        return mapping.fields_of(event, budget)
-
-    def changes_in(outcome: list[MembershipChange] | Rejected) -> list[MembershipChange]:
-        assert isinstance(outcome, list)
-        return outcome
-
+    (mapping,) = compiled(None)
     translator = Translator((mapping,), LISTED, NOW, Policy())
-    share("parse", lambda: intake._elements(one))
-    parsed = kept["parse"]
-    share("read membership", lambda: [read(each, NOW) for each in parsed])
-    share("map", lambda: [fields_of(each) for each in parsed])
+    parsed = share("parse", lambda: intake._elements(one))
+    calls = share("read membership", lambda: [translator._read(each) for each in parsed])
+    found = share(
+        "map", lambda: [translator._found(call, each, lambda: True) for call, each in zip(calls, parsed, strict=True)]
+    )
     people = [
-        ({name: fields.get(name) for name in _TRAITS}, call.country)
-        for fields, call in zip(kept["map"], kept["read membership"], strict=True)
+        (values, call.country)
+        for call, each in zip(calls, found, strict=True)
+        if not isinstance(each, Rejected)
+        for values in each
     ]
-    share("normalize and hash", lambda: [identifiers(traits, country) for traits, country in people])
-    share("record", lambda: [found for each in translator.outcomes(parsed, lambda: True) for found in changes_in(each)])
+    together = list(batched(people, TOGETHER))
+    share("normalize and hash", lambda: [translator._identities(some) for some in together])
+    outcomes = share("record", lambda: list(translator.outcomes(parsed, lambda: True)))
     seconds["record"] -= seconds["read membership"] + seconds["map"] + seconds["normalize and hash"]
-    changes: list[MembershipChange] = kept["record"]
-    share("coalesce", lambda: coalesce(changes))
-    share("pack", lambda: pack(kept["coalesce"]))
+    changes = [change for each in outcomes if not isinstance(each, Rejected) for change in each]
+    kept = share("coalesce", lambda: coalesce(changes))
+    share("pack", lambda: pack(kept))
     return {name: spent / len(parsed) * 1e6 for name, spent in seconds.items()}
 
 

@@ -26,15 +26,15 @@ def _let_everyone_in(patch: pytest.MonkeyPatch) -> None:
 
 
 def _repeat_the_member_id(patch: pytest.MonkeyPatch) -> None:
-    original = Translator._changes
+    original = Translator._outcomes
 
-    def changes(self: Translator, call: Any, element: Any, mapped: Any) -> Any:
-        found = original(self, call, element, mapped)
-        if not isinstance(found, Rejected):
-            return found
-        return Rejected(found.reason, f"{found.detail}: {element.get('userId')}")
+    def outcomes(self: Translator, events: Any, calls: Any, found: Any) -> Any:
+        return [
+            Rejected(each.reason, f"{each.detail}: {event.get('userId')}") if isinstance(each, Rejected) else each
+            for event, each in zip(events, original(self, events, calls, found), strict=True)
+        ]
 
-    patch.setattr(Translator, "_changes", changes)
+    patch.setattr(Translator, "_outcomes", outcomes)
 
 
 def _store_any_message_id(patch: pytest.MonkeyPatch) -> None:

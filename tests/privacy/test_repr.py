@@ -38,9 +38,11 @@ HARMLESS = {
     ("_Copy", "by_id"): "the listed audiences",
     ("_Copy", "by_key"): "the listed audiences",
     ("PostalCode", "deleted"): "a constant",
+    ("PostalCode", "shape"): "a constant",
     ("QuickRule", "table"): "a constant",
     ("QuickRule", "deleted"): "a constant",
     ("QuickRule", "rest"): "a function",
+    ("QuickRule", "encode"): "a function",
 }
 
 

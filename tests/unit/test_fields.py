@@ -1,18 +1,17 @@
 """Every field that a mapping can fill reaches Amazon, and the code uses no field that is not listed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from audience_sync import translation
 from audience_sync.amazon_ads import consent, normalize
 from audience_sync.amazon_ads.record import Target, Upload, encode_record
 from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS, MappedField
 from audience_sync.intake import changes_from, compiled
 from audience_sync.membership import Audience
-from audience_sync.segment.budget import Budget
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping
 from local.amazon.records import read_upload
 
 NOW = 1_772_615_722_118  # epoch milliseconds
@@ -129,14 +128,9 @@ def test_consent_reads_every_consent_field_and_no_other() -> None:
     assert fields.keys_read == {signal.name for signal in CONSENT_SIGNALS}
 
 
-def test_an_addition_reads_every_field_and_no_other() -> None:
-    fields = ReadKeys(VALUES)
-
-    class AnyMapping(CompiledMapping):
-        def fields_of(self, _event: Mapping[str, Any], _budget: Budget) -> dict[str, Any]:
-            return fields
-
-    mapping = AnyMapping(DEFAULT_MAPPING, lambda *_: True)
-    read = changes_from(json.dumps(ENTERED).encode(), mappings=[mapping], audiences=OneAudience(), now=NOW)
-    assert len(read.changes) == 1
-    assert fields.keys_read == {field.name for field in FIELDS}
+def test_a_change_is_made_of_every_field_and_no_other() -> None:
+    single = (translation._EXTERNAL_USER_ID, translation._AUDIENCE_ID, translation._COUNTRY)
+    several = (translation._IDENTIFIERS, translation._CONSENT_SIGNALS)
+    used = [FIELDS[place] for place in single] + [field for places in several for field in [*FIELDS][places]]
+    assert used == list(FIELDS)
+    assert [field.kind for field in used] == ["record"] * 3 + ["identifier"] * 8 + ["consent"] * 5

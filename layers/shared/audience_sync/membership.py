@@ -52,7 +52,7 @@ class Audience:
         return ("DSP",) if self.connection_id and self.settings.get("dsp") is True else ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take three times as long to make; nothing changes one
 class MembershipChange:
     """One member entering or leaving one audience. `record` is in Amazon's shape already."""
 

@@ -5,6 +5,7 @@ Bodies are JSON in ASCII, so that characters are bytes; SQS refuses some control
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import batched
@@ -17,6 +18,7 @@ from audience_sync.quick_json import compact_json
 
 MESSAGE_VERSION = 1
 MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four of them fit one SendMessageBatch
+_WRITTEN_TOGETHER = 32  # changes, which takes half the time of one by one; a tenth of a message
 MAX_ATTEMPTS = 1_000_000  # more than any message can have had
 _MAX_TIME = 10**15  # epoch milliseconds, far ahead
 _SURROGATE = "\\ud"  # begins every escape of one
@@ -91,27 +93,30 @@ def pack(changes: Iterable[MembershipChange], history: DeliveryHistory | None = 
         changes: in any order; they keep it within their audience.
         history: of earlier deliveries; for new changes, when they were accepted.
     """
-    by_target: dict[_Target, list[str]] = {}
+    by_target: defaultdict[_Target, list[MembershipChange]] = defaultdict(list)
     for change in changes:
-        text = compact_json(change_as_json(change))
-        by_target.setdefault((change.audience_id, change.connection_id, change.target_types), []).append(text)
+        by_target[change.audience_id, change.connection_id, change.target_types].append(change)
     fields = history.as_json() if history else {}
-    return [body for target, texts in by_target.items() for body in _bodies(target, texts, fields)]
+    return [body for target, some in by_target.items() for body in _bodies(target, some, fields)]
 
 
-def _bodies(target: _Target, texts: list[str], fields: dict[str, Any]) -> Iterator[str]:
+def _bodies(target: _Target, changes: list[MembershipChange], fields: dict[str, Any]) -> Iterator[str]:
     audience_id, connection_id, types = target
     envelope: dict[str, Any] = {"v": MESSAGE_VERSION, "audienceId": audience_id, "connectionId": connection_id}
     envelope |= ({"targetTypes": types} if types else {}) | fields
     prefix = json.dumps(envelope, separators=(",", ":"))[:-1] + ',"changes":['
     held: list[str] = []
     size = len(prefix) + 2
-    for text in texts:
-        if held and size + len(text) > MAX_MESSAGE_BYTES:
-            yield prefix + ",".join(held) + "]}"
-            held, size = [], len(prefix) + 2
-        held.append(text)
-        size += len(text) + 1  # and the comma before the next one
+    for some in batched(map(change_as_json, changes), _WRITTEN_TOGETHER):
+        texts = [compact_json(some)[1:-1]]
+        if size + len(texts[0]) > MAX_MESSAGE_BYTES:
+            texts = list(map(compact_json, some))
+        for text in texts:
+            if held and size + len(text) > MAX_MESSAGE_BYTES:
+                yield prefix + ",".join(held) + "]}"
+                held, size = [], len(prefix) + 2
+            held.append(text)
+            size += len(text) + 1  # and the comma before the next one
     if held:
         yield prefix + ",".join(held) + "]}"
 

@@ -15,6 +15,7 @@ from audience_sync.json_input import parse_json
 _BEFORE_NUMBER = b"[,: \t\n\r-"
 _SIGNS = bytes.maketrans(b"123456789" + _BEFORE_NUMBER, b"0" * 9 + b":" * len(_BEFORE_NUMBER))
 _LONG_NUMBER = b"0" * 19
+_LONG_NUMBER_INSIDE = b":" + _LONG_NUMBER
 
 
 def read_json(body: bytes) -> Any:
@@ -26,7 +27,7 @@ def read_json(body: bytes) -> Any:
         RecursionError: nested too deep.
     """
     signs = body.translate(_SIGNS)
-    if b":" + _LONG_NUMBER not in signs and not signs.startswith(_LONG_NUMBER):
+    if signs.rfind(_LONG_NUMBER_INSIDE) < 0 and not signs.startswith(_LONG_NUMBER):  # from the left it takes longer
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -41,6 +42,6 @@ def compact_json(value: Any) -> str:
     except orjson.JSONEncodeError:  # an integer beyond 64 bits, half a surrogate pair, or nested too deep for orjson
         text = b""
     # orjson writes other characters as UTF-8, and NaN as null.
-    if text and text.isascii() and b"null" not in text:
+    if text and text.isascii() and text.rfind(b"null") < 0:
         return text.decode("ascii")
     return json.dumps(value, separators=(",", ":"))

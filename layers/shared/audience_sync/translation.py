@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from itertools import batched
 from typing import Any, NamedTuple, Protocol
 
-from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
+from audience_sync.amazon_ads.consent import SIGNALS, ConsentPolicy, user_consent
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
-from audience_sync.amazon_ads.normalize import identifiers
+from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import amazon_id, audience_record, external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
+from audience_sync.fields import FIELDS, IDENTIFIERS
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
-from audience_sync.segment.budget import Budget
+from audience_sync.segment.budget import MAX_STEPS, Budget
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
 
 MAX_APPLIED = 25_000  # times that a mapping applies to an event of one request: about two seconds of processor
-_TOGETHER = 64  # events in one step; few enough that they stay in the caches, too, and that time is looked at often
+TOGETHER = 64  # events in one step; few enough that they stay in the caches, too, and that time is looked at often
 
 
 class AudienceLookup(Protocol):
@@ -51,6 +52,24 @@ class Rejected(NamedTuple):
     detail: str
 
 
+type _Values = list[Any]
+"""What a mapping finds for each of FIELDS."""
+
+
+type _Statement = tuple[int, AudienceCall, _Values]
+"""The place of an event among those that are handled together, what it says, and what one mapping finds in it."""
+
+type _Subject = tuple[Audience, str, str | None]
+"""The audience, the external user id and the country of a change."""
+
+
+_NAMES = [field.name for field in FIELDS]
+_EXTERNAL_USER_ID, _AUDIENCE_ID, _COUNTRY = map(_NAMES.index, ("external_user_id", "audience_id", "country"))
+_IDENTIFIERS = slice(_NAMES.index(IDENTIFIERS[0].name), _NAMES.index(IDENTIFIERS[-1].name) + 1)
+_CONSENT_SIGNALS = slice(_NAMES.index(SIGNALS[0]), _NAMES.index(SIGNALS[-1]) + 1)
+_NO_SIGNALS = [None] * len(SIGNALS)
+
+
 class Translator:
     """Turns events into changes, with the mappings, audiences, time and policy of one request."""
 
@@ -61,6 +80,7 @@ class Translator:
         self._audiences = audiences
         self._now = now
         self._policy = policy
+        self._budget = Budget()  # of the event that is read
         self._applied = 0  # how often a mapping has applied to an event so far
         self._known: dict[str, Audience] = {}  # by the id as mapped, those found so far
 
@@ -80,74 +100,104 @@ class Translator:
             OutOfTime: there is no time left for the rest.
             TooLarge: mappings apply over MAX_APPLIED times.
         """
-        for some in batched(elements, _TOGETHER):
+        for some in batched(elements, TOGETHER):
             calls = [self._read(element) for element in some]
-            mapped = [self._mapped(call, element, has_time) for call, element in zip(calls, some, strict=True)]
-            yield from [self._changes(*each) for each in zip(calls, some, mapped, strict=True)]
+            found = [self._found(call, element, has_time) for call, element in zip(calls, some, strict=True)]
+            yield from self._outcomes(some, calls, found)
 
-    def _read(self, element: Any) -> AudienceCall | Rejected:
+    def _read(self, element: Any) -> AudienceCall:
         try:
             return read(element, self._now)
         except RejectedEvent as error:
-            return Rejected(error.reason, error.detail)
+            return AudienceCall(Kind.IGNORE, rejection=(error.reason, error.detail))
 
-    def _mapped(
-        self, call: AudienceCall | Rejected, event: Any, has_time: Callable[[], bool]
-    ) -> list[dict[str, Any]] | Rejected:
-        """Return the fields by each mapping that applies to the event."""
+    def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
+        """Return what each mapping that applies to the event finds in it."""
         if not has_time():
             raise OutOfTime("not enough time for every event", retry_after=None)
         if self._applied > MAX_APPLIED:
             raise TooLarge(f"mappings apply over {MAX_APPLIED} times to the events; lower the batch size in Segment")
-        if isinstance(call, Rejected):
-            return call
-        if call.kind is Kind.IGNORE or call.kind is Kind.ERASE:
+        if call.kind is Kind.IGNORE:
+            return Rejected(*call.rejection) if call.rejection else []
+        if call.kind is Kind.ERASE:
             return []
-        budget = Budget()
+        budget = self._budget
+        budget.steps_left = MAX_STEPS
         try:
             applying = [each for each in self._mappings if each.applies_to(event, budget)]
             if applying and call.rejection:
                 return Rejected(*call.rejection)
             self._applied += len(applying)
-            return [mapping.fields_of(event, budget) for mapping in applying]
+            return [mapping.values_of(event, budget) for mapping in applying]
         except RejectedEvent as error:  # a used-up budget rejects the event, whatever was found
             return Rejected(error.reason, error.detail)
 
-    def _changes(
-        self, call: AudienceCall | Rejected, event: Any, mapped: list[dict[str, Any]] | Rejected
-    ) -> list[MembershipChange] | Rejected:
-        if isinstance(call, Rejected):
-            return call
-        if isinstance(mapped, Rejected):
-            return mapped
-        if call.kind is Kind.ERASE:
-            try:
-                return self._erasure(call, event, Budget())
-            except RejectedEvent as error:
-                return Rejected(error.reason, error.detail)
-        found: list[MembershipChange] = []
-        rejected: Rejected | None = None
-        for fields in mapped:
-            try:
-                found.append(self._change(call, fields))
-            except RejectedEvent as error:
-                rejected = rejected or Rejected(error.reason, error.detail)
-        return rejected if rejected and not found else found
+    def _outcomes(
+        self, events: Sequence[Any], calls: Sequence[AudienceCall], found: Sequence[list[_Values] | Rejected]
+    ) -> list[list[MembershipChange] | Rejected]:
+        outcomes: list[list[MembershipChange] | Rejected] = []
+        statements: list[_Statement] = []
+        for event, call, each in zip(events, calls, found, strict=True):
+            if isinstance(each, Rejected):
+                outcomes.append(each)
+            elif call.kind is Kind.ERASE:
+                outcomes.append(self._erasure(call, event))
+            else:
+                outcomes.append([])
+                statements += [(len(outcomes) - 1, call, values) for values in each]
+        for place, change in self._changes(statements):
+            others = outcomes[place]
+            # A rejection counts where no mapping gives a valid change, and the first one then.
+            if isinstance(change, MembershipChange):
+                outcomes[place] = [change] if isinstance(others, Rejected) else [*others, change]
+            elif others == []:
+                outcomes[place] = change
+        return outcomes
 
-    def _change(self, call: AudienceCall, fields: Mapping[str, Any]) -> MembershipChange:
-        exits = call.kind is Kind.EXIT
-        if list in map(type, fields.values()):
-            fields = {name: _scalar(value) for name, value in fields.items()}
-        audience = self._audience(call, fields)
-        member = external_user_id(fields.get("external_user_id"))
-        country = self._country(call, fields, audience, exits=exits)
-        identities = identifiers(fields, country, literal_email=self._policy.literal_email)
-        if not exits and not identities:
-            raise RejectedEvent(
-                "no_identifier", "no mapped trait is usable as an identifier; map at least email or phone"
+    def _changes(self, statements: Sequence[_Statement]) -> list[tuple[int, MembershipChange | Rejected]]:
+        """Return for each statement the place of its event, and the change or why there is none."""
+        subjects = [self._subject(call, values) for _, call, values in statements]
+        usable = [
+            (values, subject[2])
+            for (_, _, values), subject in zip(statements, subjects, strict=True)
+            if not isinstance(subject, Rejected)
+        ]
+        identities = iter(self._identities(usable))
+        return [
+            (
+                place,
+                subject if isinstance(subject, Rejected) else self._change(call, values, subject, next(identities)),
             )
-        # A removal needs no consent: a member who withdraws consent must be removed, too.
-        consent = {} if exits else user_consent(fields, country, self._policy.consent)
+            for (place, call, values), subject in zip(statements, subjects, strict=True)
+        ]
+
+    def _subject(self, call: AudienceCall, values: _Values) -> _Subject | Rejected:
+        try:
+            audience = self._audience(call, values[_AUDIENCE_ID])
+            member = external_user_id(values[_EXTERNAL_USER_ID])
+            return audience, member, _country(call, values[_COUNTRY], audience)
+        except RejectedEvent as error:
+            return Rejected(error.reason, error.detail)
+
+    def _identities(self, people: Sequence[tuple[_Values, str | None]]) -> list[list[dict[str, str]]]:
+        if not people:
+            return []
+        rows, countries = zip(*people, strict=True)
+        columns = list(zip(*rows, strict=True))[_IDENTIFIERS]
+        return identifiers_of_all(columns, countries, literal_email=self._policy.literal_email)
+
+    def _change(
+        self, call: AudienceCall, values: _Values, subject: _Subject, identities: list[dict[str, str]]
+    ) -> MembershipChange | Rejected:
+        audience, member, country = subject
+        exits = call.kind is Kind.EXIT
+        if not exits and not identities:
+            return Rejected("no_identifier", "no mapped trait is usable as an identifier; map at least email or phone")
+        try:
+            # A removal needs no consent: a member who withdraws consent must be removed, too.
+            consent = {} if exits else self._consent(values, country)
+        except RejectedEvent as error:
+            return Rejected(error.reason, error.detail)
         record = audience_record(member, "DELETE" if exits else "CREATE", identities, country, consent)
         return MembershipChange(
             audience.audience_id,
@@ -158,8 +208,13 @@ class Translator:
             target_types=audience.target_types,
         )
 
-    def _audience(self, call: AudienceCall, fields: Mapping[str, Any]) -> Audience:
-        mapped = fields.get("audience_id")
+    def _consent(self, values: _Values, country: str | None) -> dict[str, Any]:
+        signals = values[_CONSENT_SIGNALS]
+        if signals == _NO_SIGNALS:
+            return user_consent({}, country, self._policy.consent)
+        return user_consent(dict(zip(SIGNALS, signals, strict=True)), country, self._policy.consent)
+
+    def _audience(self, call: AudienceCall, mapped: Any) -> Audience:
         if isinstance(mapped, str) and (known := self._known.get(mapped)):
             return known
         if mapped not in (None, ""):
@@ -184,46 +239,46 @@ class Translator:
             self._known[mapped] = found[0]
         return found[0]
 
-    def _country(self, call: AudienceCall, fields: Mapping[str, Any], audience: Audience, *, exits: bool) -> str | None:
-        for value in (fields.get("country"), call.country, audience.country):
-            if value in (None, ""):
-                continue
-            code = accepted_country(value)
-            if code is None and not exits:
-                raise RejectedEvent(
-                    "country_invalid",
-                    "country is not an ISO 3166-1 alpha-2 code that Amazon accepts; correct the mapping of country, "
-                    "or countryCode in the extras",
-                )
-            if code and code not in NO_COUNTRY:
-                return code
-        return None
-
-    def _erasure(self, call: AudienceCall, event: Mapping[str, Any], budget: Budget) -> list[MembershipChange]:
+    def _erasure(self, call: AudienceCall, event: Mapping[str, Any]) -> list[MembershipChange] | Rejected:
         """Turn a deletion notice into one change of every audience, under each id that the mappings give the person.
 
         Disabled mappings count, too: members that they added are still in the audience. Without mappings, by userId.
         The worker finds out which audiences hold the person: here, the work would grow with their number.
         """
-        values = [mapping.member_of(event, budget) for mapping in self._mappings]
+        budget = Budget()
         members: dict[str, None] = {}
-        rejection: tuple[str, str] | None = None
+        rejected: Rejected | None = None
+        try:
+            values = [mapping.member_of(event, budget) for mapping in self._mappings]
+        except RejectedEvent as error:
+            return Rejected(error.reason, error.detail)
         for value in values or [event.get("userId")]:
             try:
-                members[external_user_id(_scalar(value))] = None
+                members[external_user_id(value)] = None
             except RejectedEvent as error:
-                rejection = (error.reason, error.detail)
-        if rejection and not members:
-            raise RejectedEvent(*rejection)
+                rejected = Rejected(error.reason, error.detail)
+        if rejected and not members:
+            return rejected
         return [erasing_exit(member, call.at, call.message_id) for member in members]
+
+
+def _country(call: AudienceCall, mapped: Any, audience: Audience) -> str | None:
+    for value in (mapped, call.country, audience.country):
+        if value is None or value == "":
+            continue
+        code = accepted_country(value)
+        if code is None and call.kind is not Kind.EXIT:
+            raise RejectedEvent(
+                "country_invalid",
+                "country is not an ISO 3166-1 alpha-2 code that Amazon accepts; correct the mapping of country, "
+                "or countryCode in the extras",
+            )
+        if code and code not in NO_COUNTRY:
+            return code
+    return None
 
 
 def erasing_exit(member: str, at: int, message_id: str) -> MembershipChange:
     """Return the exit from every audience of a person whose data must be erased. `at` is in epoch milliseconds."""
     record = audience_record(member, "DELETE", [], None, {})
     return MembershipChange(EVERY_AUDIENCE, None, at, message_id, record, erase=True)
-
-
-def _scalar(value: Any) -> Any:
-    """Unwrap a list of one, as Segment does before it applies an action's schema."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value

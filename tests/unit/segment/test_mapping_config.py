@@ -10,7 +10,6 @@ import pytest
 from audience_sync.errors import InvalidMapping, InvalidTrigger
 from audience_sync.fields import FIELDS
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.directives.paths import FirstOfPaths
 from audience_sync.segment.directives.shapes import _paths_in_turn
 from audience_sync.segment.mapping_config import (
     DEFAULT_MAPPING,
@@ -232,15 +231,6 @@ def test_fields_use_the_steps_that_are_left_for_the_event() -> None:
     mapping = compiled(external_user_id={"@case": {"operator": "upper", "value": {"@path": "$.city"}}})
     assert mapping.member_of({"city": "x" * 64}, budget) == "X" * 64
     assert budget.steps_left == 6
-
-
-def test_a_text_under_a_fields_first_path_is_the_value_and_no_other_path_is_tried(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    mapping = compiled(phone=first_passing("blank", "$.properties.phone", "$.traits.phone"))
-    event = {"phone": {"phone": "no"}, "properties": {"phone": "yes"}, "traits": {"phone": "no"}}
-    monkeypatch.setattr(FirstOfPaths, "__call__", lambda *_: pytest.fail("asked for another path"))
-    assert mapping.fields_of(event, Budget()) == {"phone": "yes"}
 
 
 @pytest.mark.parametrize("found", [{"phone": ""}, {"phone": None}, {}, "text", None])

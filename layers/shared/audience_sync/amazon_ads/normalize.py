@@ -154,17 +154,13 @@ def _digests(name: str, values: Sequence[object], countries: Sequence[str | None
     """Hash one field of several people; None where a person has no usable value."""
     if values.count(None) == len(values):
         return [None] * len(values)
-    rule = _RULES[name]
-    return [
-        sha256(normalized).hexdigest()
-        if normalized
-        else _hashed(rule, _clean(value), country)
-        if normalized is None
-        else None
-        for normalized, value, country in zip(
-            QUICK_RULES[name].normalize(values, countries), values, countries, strict=True
-        )
-    ]
+    lines = QUICK_RULES[name].normalize(values, countries)
+    digests = [sha256(line).hexdigest() if line else None for line in lines]
+    if None in lines:
+        for place, line in enumerate(lines):
+            if line is None:
+                digests[place] = _hashed(_RULES[name], _clean(values[place]), countries[place])
+    return digests
 
 
 def _literal_email(value: object, identities: list[dict[str, str]]) -> list[dict[str, str]]:

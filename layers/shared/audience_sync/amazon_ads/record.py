@@ -22,6 +22,8 @@ def external_user_id(value: Any) -> str:
     Raises:
         RejectedEvent: missing, or outside Amazon's pattern, which no e-mail address and no formatted phone number fits.
     """
+    if type(value) is str and _EXTERNAL_USER_ID.fullmatch(value):  # nearly every one
+        return value
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
         value = str(value)
     if value is None or value == "":

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-import re
+import string
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import product
 from types import NoneType
 from typing import Any
 
@@ -16,19 +17,21 @@ MAX_AHEAD = 5 * 60_000
 
 type _Object = dict[str, Any]
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9\-_.:]{1,100}")
+_MAX_SAFE_ID = 100  # characters
+_SAFE = (string.ascii_letters + string.digits + "-_.:").encode()
 _AUDIENCE_CLASSES = ("audience", "journey_step")
 
 # What is read of an event besides values of any type. Segment adds other fields without notice.
 _TEXT_OR_NULL = (str, NoneType)
 _OBJECT_OR_NULL = (dict, NoneType)
-_OUTLINE: tuple[tuple[str, tuple[type, ...]], ...] = (
-    ("type", (str,)),
-    ("event", _TEXT_OR_NULL),
-    ("context", _OBJECT_OR_NULL),
-    ("properties", _OBJECT_OR_NULL),
-    ("traits", _OBJECT_OR_NULL),
-)
+_OUTLINE = {
+    "type": (str,),
+    "event": _TEXT_OR_NULL,
+    "context": _OBJECT_OR_NULL,
+    "properties": _OBJECT_OR_NULL,
+    "traits": _OBJECT_OR_NULL,
+}
+_OUTLINES = frozenset(product(*_OUTLINE.values()))  # to look all types up at once
 _TIMES = (("timestamp", "timestamp"), ("originalTimestamp", "original_timestamp"), ("receivedAt", "received_at"))
 
 
@@ -92,24 +95,32 @@ def _outlined(element: Any) -> tuple[_Object, _Object | None]:
     """
     if not isinstance(element, dict):
         raise RejectedEvent("not_an_event", "an event is a JSON object with a type; map data to the whole event")
-    faults = [name for name, types in _OUTLINE if type(element.get(name)) not in types]
     context = element.get("context")
     personas = context.get("personas") if type(context) is dict else None
-    if personas is not None and not (
-        type(personas) is dict
-        and isinstance(personas.get("computation_class"), _TEXT_OR_NULL)
-        and isinstance(personas.get("computation_key"), _TEXT_OR_NULL)
-    ):
-        faults.append("context")
-    if faults:
+    if tuple(map(type, map(element.get, _OUTLINE))) not in _OUTLINES or not _is_readable(personas):
+        faults = {name for name, types in _OUTLINE.items() if type(element.get(name)) not in types}
+        faults |= set() if _is_readable(personas) else {"context"}
         listed = ", ".join(sorted(faults))
         raise RejectedEvent("not_an_event", f"missing or mistyped: {listed}; map data to the whole event")
     return element, personas
 
 
+def _is_readable(personas: Any) -> bool:
+    return personas is None or (
+        type(personas) is dict
+        and type(personas.get("computation_class")) in _TEXT_OR_NULL
+        and type(personas.get("computation_key")) in _TEXT_OR_NULL
+    )
+
+
 def safe_id(message_id: Any, element: Any) -> str:
     """Return `message_id` if it is short and plain, else a digest of it, or of the whole element if there is none."""
-    if isinstance(message_id, str) and _SAFE_ID.fullmatch(message_id):
+    if (
+        type(message_id) is str
+        and message_id.isascii()
+        and 0 < len(message_id) <= _MAX_SAFE_ID
+        and not message_id.encode().translate(None, _SAFE)
+    ):
         return message_id
     source = message_id if message_id not in (None, "") else element
     try:
@@ -125,9 +136,9 @@ def _is_test(event: _Object, personas: _Object | None) -> bool:
     message_id, user_id = event.get("messageId"), event.get("userId")
     emitter = personas.get("event_emitter_id") if personas else None
     return (
-        (isinstance(message_id, str) and message_id.startswith("segment-test-message-"))
-        or (isinstance(user_id, str) and user_id.startswith("test-user-"))
-        or (isinstance(emitter, str) and emitter.startswith("event_tester_"))
+        (type(message_id) is str and message_id.startswith("segment-test-message-"))
+        or (type(user_id) is str and user_id.startswith("test-user-"))
+        or (type(emitter) is str and emitter.startswith("event_tester_"))
     )
 
 

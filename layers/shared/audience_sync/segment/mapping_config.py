@@ -8,8 +8,8 @@ from typing import Any
 from audience_sync.errors import InvalidMapping, InvalidTrigger
 from audience_sync.fields import FIELDS
 from audience_sync.segment.budget import Budget
+from audience_sync.segment.compiled_fields import compile_fields, value_of
 from audience_sync.segment.directives.compiler import NO_VALUE, Reader, did_you_mean, display
-from audience_sync.segment.directives.paths import FirstOfPaths
 from audience_sync.segment.directives.values import UNDEFINED, materialize
 from audience_sync.segment.mapping import Event, compile_reader
 
@@ -52,12 +52,11 @@ class CompiledMapping:
         self.name = mapping.name
         self.is_enabled = mapping.enabled
         self.applies_to = applies_to
-        readers = _compile_fields(mapping)
-        self._readers = [(name, read, _first_path(read)) for name, read in readers]
-        self._read_member = dict(readers).get("external_user_id", NO_VALUE)
+        self._readers = _compile_fields(mapping)
+        self._read = compile_fields([self._readers.get(name, NO_VALUE) for name in _FIELD_NAMES])
 
-    def fields_of(self, event: Event, budget: Budget) -> dict[str, Any]:
-        """Resolve the fields on one event. Those without a value are left out; null is a value.
+    def values_of(self, event: Event, budget: Budget) -> list[Any]:
+        """Find the value of each of fields.FIELDS in one event, None where there is none.
 
         Args:
             event: the event.
@@ -66,24 +65,18 @@ class CompiledMapping:
         Raises:
             RejectedEvent: the budget is used up.
         """
+        return self._read(event if isinstance(event, dict) else dict(event), budget)
+
+    def fields_of(self, event: Event, budget: Budget) -> dict[str, Any]:
+        """Resolve the fields on one event. Those without a value are left out; null is a value. Raises as values_of."""
         read_from = event if isinstance(event, dict) else dict(event)
-        fields: dict[str, Any] = {}
-        for name, read, first_path in self._readers:
-            if first_path:
-                # Most values are where the first path of a field leads: this saves a call.
-                holder = read_from.get(first_path[0])
-                if type(holder) is dict and type(value := holder.get(first_path[1])) is str and value:
-                    fields[name] = value
-                    continue
-            value = read(read_from, budget)
-            if value is not UNDEFINED:
-                fields[name] = value if type(value) is str else materialize(value)
-        return fields
+        found = ((name, materialize(read(read_from, budget))) for name, read in self._readers.items())
+        return {name: value for name, value in found if value is not UNDEFINED}
 
     def member_of(self, event: Event, budget: Budget) -> Any:
-        """Resolve the field external_user_id alone; None where it has no value. Raises as fields_of."""
-        value = self._read_member(event if isinstance(event, dict) else dict(event), budget)
-        return None if value is UNDEFINED else materialize(value)
+        """Find the value of external_user_id alone; None where there is none. Raises as values_of."""
+        read = self._readers.get("external_user_id", NO_VALUE)
+        return value_of(read, event if isinstance(event, dict) else dict(event), budget)
 
 
 def compile_mappings(
@@ -94,14 +87,6 @@ def compile_mappings(
         CompiledMapping(mapping, compile_trigger(mapping.trigger) if mapping.enabled else _applies_to_none)
         for mapping in mappings
     )
-
-
-def _first_path(read: Reader) -> tuple[str, str] | None:
-    """Return the two names of a field's first path, where any text there is the value; None where there are others."""
-    if not isinstance(read, FirstOfPaths) or read.branches[0][2]:
-        return None
-    holder, name, *_ = read.branches[0]
-    return holder, name
 
 
 def _applies_to_none(_event: Event, _budget: Budget) -> bool:
@@ -139,9 +124,9 @@ def parse_mappings(document: Any, check_trigger: Callable[[str], object]) -> tup
     return tuple(mappings.values())
 
 
-def _compile_fields(mapping: Mapping) -> list[tuple[str, Reader]]:
+def _compile_fields(mapping: Mapping) -> dict[str, Reader]:
     try:
-        return [(name, compile_reader(directive, at=f"fields.{name}")) for name, directive in mapping.fields.items()]
+        return {name: compile_reader(directive, at=f"fields.{name}") for name, directive in mapping.fields.items()}
     except InvalidMapping as error:
         raise InvalidMapping(f"{_label(mapping.name)}: {error}") from None
 

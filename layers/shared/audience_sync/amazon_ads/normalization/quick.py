@@ -110,10 +110,19 @@ def _phone(lines: _Lines, countries: _Countries) -> list[bytes | None]:
 
 
 def _state(lines: _Lines, countries: _Countries) -> list[bytes | None]:
-    return [
-        _STATES.get(country, _NO_STATES).get(line) or line[:2].lower()
+    names = [
+        line if line.isascii() else _reduced(line.decode(), country)
         for line, country in zip(lines, countries, strict=True)
     ]
+    return [
+        _STATES.get(country, _NO_STATES).get(name) or name[:2].lower()
+        for name, country in zip(names, countries, strict=True)
+    ]
+
+
+def _reduced(name: str, country: str | None) -> bytes:
+    text = unicodedata.normalize("NFKD", name) if country == "CA" else name  # there, an accent goes without its letter
+    return text.upper().encode("ascii", "ignore").translate(None, _DELETED_IN_STATES)
 
 
 def _postal(lines: _Lines, countries: _Countries) -> list[bytes | None]:
@@ -155,6 +164,7 @@ def _street_line(text: str, words: dict[str, str]) -> bytes | None:
     return "".join([words.get(word, word) for word in text.split()]).encode()
 
 
+_DELETED_IN_STATES = _all_but(_LETTERS)
 _DELETED_IN_WORDS = _all_but(_LETTERS + _DIGITS)
 _DELETED_IN_EMAIL = _all_but(_LETTERS + _DIGITS + b"._@-")
 QUICK_RULES = {
@@ -164,7 +174,7 @@ QUICK_RULES = {
     "last_name": QuickRule(_TO_LOWER, _DELETED_IN_WORDS, encode=_name),
     "address": QuickRule(_TO_WORDS, b"", _address, _address_text),
     "city": QuickRule(_TO_LOWER, _DELETED_IN_WORDS, encode=_lower),
-    "state": QuickRule(_TO_UPPER, _all_but(_LETTERS), _state),
+    "state": QuickRule(_TO_UPPER, _DELETED_IN_STATES, _state, str.encode),
     "postal": QuickRule(_TO_UPPER, _all_but(_LETTERS + _DIGITS), _postal),
 }
 """By identifier."""

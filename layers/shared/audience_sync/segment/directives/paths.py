@@ -49,9 +49,7 @@ def _checked_reader(path: str, context: CompileContext) -> Reader:
 
 def _reader_of(path: str) -> Reader:
     steps = _steps_of(path)
-    if not steps:
-        return lambda event, _: event
-    return lambda event, _: walk(event, steps)
+    return PathReader(steps) if steps else lambda event, _: event
 
 
 def _steps_of(path: str) -> tuple[Step, ...]:
@@ -60,37 +58,45 @@ def _steps_of(path: str) -> tuple[Step, ...]:
     return () if path == "." else tuple((name, list_position(name)) for name in names)
 
 
-class FirstOfPaths:
-    """The value of the first of several paths that has one, as most fields are found; of the last, where none has.
+class PathReader:
+    """The value at one path.
 
     Attributes:
-        branches: for each path the holder of the value, its name in it, the steps beyond, and all steps.
+        steps: that lead there; one or more.
+    """
+
+    __slots__ = ("steps",)
+
+    def __init__(self, steps: tuple[Step, ...]) -> None:
+        self.steps = steps
+
+    def __call__(self, event: Any, budget: Budget) -> Any:  # noqa: ARG002
+        """Return the value."""
+        return walk(event, self.steps)
+
+
+class FirstOfPaths:
+    """The value at the first of several paths that has one, as most fields are found; at the last, where none has.
+
+    Attributes:
+        paths: two or more, each with the steps that lead there.
         is_passed_over: whether the next path decides. It holds for what is missing, and for no text but the empty one.
     """
 
-    __slots__ = ("branches", "is_passed_over")
+    __slots__ = ("is_passed_over", "paths")
 
-    def __init__(self, split: Sequence[tuple[Step, ...]], is_passed_over: Callable[[Any, Budget], bool]) -> None:
-        """Take the paths, split into two steps or more."""
-        self.branches = tuple((steps[0][0], steps[1][0], steps[2:], steps) for steps in split)
+    def __init__(self, paths: Sequence[tuple[Step, ...]], is_passed_over: Callable[[Any, Budget], bool]) -> None:
+        self.paths = paths
         self.is_passed_over = is_passed_over
 
     def __call__(self, event: Any, budget: Budget) -> Any:
         """Return the value."""
-        value: Any = UNDEFINED
-        for holder_name, name, rest, steps in self.branches:
-            holder = event.get(holder_name, UNDEFINED) if type(event) is dict else None
-            if type(holder) is dict:
-                value = holder.get(name, UNDEFINED)
-                if rest and value is not UNDEFINED:
-                    value = walk(value, rest)
-            else:
-                value = UNDEFINED if holder is UNDEFINED else walk(event, steps)
-            if type(value) is str and value:
+        *others, last = self.paths
+        for steps in others:
+            value = walk(event, steps)
+            if value is not UNDEFINED and not self.is_passed_over(value, budget):
                 return value
-            if value is not UNDEFINED and (steps is self.branches[-1][3] or not self.is_passed_over(value, budget)):
-                return value
-        return value
+        return walk(event, last)
 
 
 def first_of_paths(paths: Sequence[str], is_passed_over: Callable[[Any, Budget], bool]) -> FirstOfPaths | None:
@@ -101,10 +107,10 @@ def first_of_paths(paths: Sequence[str], is_passed_over: Callable[[Any, Budget],
         is_passed_over: as FirstOfPaths has it.
 
     Returns:
-        None where there is no path, or one with a single step.
+        None where there is no path, or one that leads to the whole event.
     """
     split = [_steps_of(path.replace("$.", "", 1)) for path in paths]
-    return FirstOfPaths(split, is_passed_over) if split and all(len(steps) > 1 for steps in split) else None
+    return FirstOfPaths(split, is_passed_over) if split and all(split) else None
 
 
 def walk(value: Any, steps: tuple[Step, ...]) -> Any:

@@ -1,0 +1,102 @@
+"""The one function of a mapping finds what the reader of each field finds, and takes as many steps."""
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from audience_sync.errors import RejectedEvent
+from audience_sync.segment.budget import Budget
+from audience_sync.segment.compiled_fields import compile_fields, value_of
+from audience_sync.segment.directives.compiler import NO_VALUE, Reader
+from audience_sync.segment.directives.paths import FirstOfPaths, PathReader
+from audience_sync.segment.mapping import compile_reader
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING, first_passing
+
+NAMES = ["properties", "traits", "address", "street", "0", "1"]
+LEAVES = st.sampled_from([None, "", " ", "x", 0, -0.0, 1, 0.5, False, True, "y" * 64])
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+EVENTS = st.dictionaries(st.sampled_from(NAMES), VALUES)
+PATHS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map(lambda names: "$." + ".".join(names))
+PATH = PATHS.map(lambda path: {"@path": path})
+CHAINS = st.builds(
+    lambda test, paths: first_passing(test, *paths),
+    st.sampled_from(["exists", "blank"]),
+    st.lists(PATHS, min_size=1, max_size=5),
+)
+OTHERS = st.sampled_from(
+    [{"@path": "$."}, "DE", 7, None, ["x"], [], {"a": {"@path": "$.traits"}}, {"@template": "{{0}}"}]
+)
+COSTLY = PATHS.map(lambda path: {"@case": {"operator": "upper", "value": {"@path": path}}})
+DIRECTIVES = st.lists(PATH | CHAINS | OTHERS | COSTLY, max_size=6)
+
+
+def compiled(directives: list[Any]) -> list[Reader]:
+    return [compile_reader(directive, at="f") for directive in directives]
+
+
+def outcome(found: Any, budget: Budget) -> Any:
+    try:
+        return repr(found()), budget.steps_left
+    except RejectedEvent as rejected:
+        return rejected.reason
+
+
+@given(DIRECTIVES, EVENTS, st.sampled_from([0, 1, 5, 999]))
+@example([{"@path": "$.traits.0"}], {"traits": ["x"]}, 9)
+@example([{"@path": "$.traits.address.0"}, {"@path": "$.traits.address.street"}], {"traits": {"address": ["x"]}}, 9)
+@example([first_passing("blank", "$.traits.a", "$.traits.b")], {"traits": ""}, 9)
+@example([first_passing("exists", "$.traits.a", "$.traits.b")], {"traits": {"a": "", "b": "x"}}, 9)
+def test_all_fields_at_once_are_what_each_field_is_by_itself(
+    directives: list[Any], event: dict[str, Any], steps: int
+) -> None:
+    readers = compiled(directives)
+    at_once, one_by_one = Budget(steps), Budget(steps)
+    read = compile_fields(readers)
+    found = outcome(lambda: read(event, at_once), at_once)
+    assert found == outcome(lambda: [value_of(reader, event, one_by_one) for reader in readers], one_by_one)
+
+
+def test_ordinary_texts_are_found_without_asking_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = compile_fields(compiled(list(DEFAULT_MAPPING.fields.values())))
+    for kind in (PathReader, FirstOfPaths):
+        monkeypatch.setattr(kind, "__call__", lambda *_: pytest.fail("asked a reader"))
+    event = {
+        "userId": "cust_1",
+        "context": {"personas": {"external_audience_id": "7"}, "traits": {"email": "a@example.com"}},
+        "properties": {"phone": "+1", "address": "1 Main St"},
+        "traits": {"firstName": "Ada", "address": {"city": "Bonn"}},
+    }
+    found = dict(zip(DEFAULT_MAPPING.fields, read(event, Budget(0)), strict=True))
+    assert {name: value for name, value in found.items() if value is not None} == {
+        "external_user_id": "cust_1",
+        "audience_id": "7",
+        "email": "a@example.com",
+        "phone": "+1",
+        "first_name": "Ada",
+        "address": "1 Main St",
+        "city": "Bonn",
+    }
+
+
+def test_a_list_of_one_is_what_it_holds() -> None:
+    read = compile_fields(compiled([{"@path": "$.a"}, ["x"], ["x", "y"], [["x"]]]))
+    assert read({"a": ["b"]}, Budget()) == ["b", "x", ["x", "y"], ["x"]]
+
+
+def test_a_field_without_a_directive_has_no_value() -> None:
+    assert compile_fields([NO_VALUE])({}, Budget()) == [None]
+    assert compile_fields([])({}, Budget()) == []
+
+
+@pytest.mark.parametrize("name", ['"]) or boom(', "a\nb", "event", "return", "c0", "\\", "é", "{0}"])
+def test_names_in_paths_are_constants_and_never_source(name: str) -> None:
+    reader = PathReader(((name, -1), ("x", -1)))
+    assert compile_fields([reader, FirstOfPaths([((name, -1), (name, -1))], lambda *_: True)])(
+        {name: {"x": "found", name: "too"}}, Budget()
+    ) == ["found", "too"]
