@@ -6,7 +6,7 @@ SETUP := .venv/.ready
 LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime requirements/audit requirements/mutation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench fuzz mutate check audit lock validate build invoke rehearse deploy
+.PHONY: help setup demo test soak bench fuzz mutate check audit lock validate build wheel invoke rehearse deploy
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*##/\1\t/p' $(MAKEFILE_LIST) | column -ts $$'\t'
@@ -51,6 +51,9 @@ validate: $(SETUP)  ## sam validate --lint, cfn-lint and checkov on the template
 build: $(SETUP)  ## sam build, without Docker, and an SBOM of what ships
 	scripts/build.sh
 	$(BIN)/python -m scripts.sbom "$$(scripts/tool.sh audit)"
+
+wheel: $(SETUP)  ## the command audience-sync as a wheel in dist/, for machines without this clone
+	$(BIN)/python -m hatchling build --target wheel --directory dist
 
 invoke: $(SETUP)  ## sam local invoke of the functions on events/ (needs Docker and root; says so when it skips)
 	scripts/sam-local.sh

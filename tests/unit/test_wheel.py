@@ -1,0 +1,114 @@
+"""The command without the clone: a wheel that brings what it needs, and nothing that is in the way of others."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.wheel import ROOT, build, install
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PACKAGES = {"audience_sync": ROOT / "layers/shared/audience_sync", "audience_sync_cli": ROOT / "audience_sync_cli"}
+REQUIREMENTS = {requirement.name: requirement for requirement in map(Requirement, PROJECT["dependencies"])}
+BROUGHT = {"botocore": "boto3", "urllib3": "requests"}  # distribution: the one that brings it
+IMPORT_ALL = """
+import importlib, pkgutil
+for name in ("audience_sync", "audience_sync_cli"):
+    for module in pkgutil.walk_packages(importlib.import_module(name).__path__, name + "."):
+        if not module.name.endswith("__main__"):
+            print(importlib.import_module(module.name).__name__)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def commands(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(wheel, tmp_path_factory.mktemp("environment") / "venv")
+
+
+def run(command: Path, *arguments: str) -> str:
+    """What a command prints, away from the clone and without what this process has in its environment."""
+    return subprocess.run(
+        [command, *arguments],
+        cwd=command.parent,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
+
+
+def imported(package: Path) -> set[str]:
+    """The packages of others that a package imports when it runs, by the names in its imports."""
+    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in package.rglob("*.py")]
+    names = {name.partition(".")[0] for module in modules for name in _imports(module)}
+    return names - sys.stdlib_module_names - set(PACKAGES)
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    """Yield the names of imported modules, without those for type checkers alone."""
+    match node:
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return
+        case ast.Import(names=names):
+            yield from (each.name for each in names)
+        case ast.ImportFrom(module=str(name)):
+            yield name
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child)
+
+
+def test_what_the_packages_import_is_what_the_project_requires() -> None:
+    provided = packages_distributions()
+    needed = {
+        distribution(provided[name][0]).metadata["Name"].lower().replace("_", "-")
+        for package in PACKAGES.values()
+        for name in imported(package)
+    }
+    assert {BROUGHT.get(name, name) for name in needed} == set(REQUIREMENTS)
+
+
+@pytest.mark.parametrize("name", sorted(REQUIREMENTS))
+def test_the_tested_version_is_in_the_range_that_is_required(name: str) -> None:
+    lock = (ROOT / "requirements/dev.txt").read_text(encoding="utf-8")
+    (version,) = re.findall(rf"^{name}==([\w.]+)", lock, re.MULTILINE)
+    assert REQUIREMENTS[name].specifier.contains(version)
+
+
+@pytest.mark.parametrize("name", sorted(REQUIREMENTS))
+def test_the_next_major_version_is_not_taken_before_it_is_tested(name: str) -> None:
+    assert any(bound.operator == "<" for bound in REQUIREMENTS[name].specifier)
+
+
+def test_no_name_in_the_wheel_can_be_that_of_another_package(wheel: Path) -> None:
+    names = {Path(name).parts[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert names == {*PACKAGES, f"audience_sync-{PROJECT['version']}.dist-info"}
+
+
+def test_the_wheel_carries_notice_and_licenses(wheel: Path) -> None:
+    names = [Path(name).name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/licenses/" in name]
+    assert sorted(names) == ["Apache-2.0.txt", "LICENSE", "NOTICE"]
+
+
+def test_the_installed_command_prints_its_version_and_its_help(commands: Path) -> None:
+    assert run(commands / "audience-sync", "--version") == f"audience-sync {PROJECT['version']}\n"
+    assert "restore-members" in run(commands / "audience-sync", "--help")
+
+
+def test_with_what_the_wheel_requires_every_module_can_be_imported(commands: Path) -> None:
+    names = set(run(commands / "python", "-c", IMPORT_ALL).split())
+    assert {"audience_sync.intake", "audience_sync.segment.fql.grammar", "audience_sync_cli.connect"} <= names
