@@ -44,6 +44,7 @@ class Stack:
     local: str | None = None  # base URL of a local stack
     _names: dict[str, str] = field(default_factory=dict)
     _clients: dict[str, Any] = field(default_factory=dict)
+    version: str | None = None  # of the template that was deployed; None for a local stack and an older template
 
     def __getitem__(self, logical_id: str) -> str:
         """Return the name, URL or ARN of a part by its logical id in the template. Raises NotThere."""
@@ -105,6 +106,7 @@ def deployed(name: str, client: Clients) -> Stack:
         hosts=HOSTS[parameters["Region"]],
         parameters=parameters,
         created=found["CreationTime"].timestamp(),
+        version=outputs.get("Version"),
         _names={logical_id: outputs[output] for output, logical_id in _OUTPUTS.items() if output in outputs},
     )
 

@@ -26,6 +26,7 @@ from audience_sync_cli.member_counts import MemberCount, member_counts
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.stack import Stack
+from audience_sync_cli.versions import warn_of_another_version
 
 RETENTION = 455 * 86_400  # seconds; how long CloudWatch keeps sums
 DAY, HOUR = 86_400, 3_600  # seconds of one sum
@@ -99,8 +100,10 @@ def status(
     counts = local_counts(stack) if stack.local else cloud_counts(stack, session.now(), hours)
     audited_until = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT).time()
     summary = summarize(counts, changes)
+    warn_of_another_version(session)
     session.screen.facts(
-        {
+        ({"version": stack.version} if stack.version else {})
+        | {
             "events": f"{counts.events_accepted:,} accepted, {counts.events_ignored:,} ignored, "
             f"{counts.events_rejected:,} rejected",
             "change queue": f"{changes.visible:,} messages waiting, {changes.in_work:,} in work, "
@@ -116,6 +119,7 @@ def status(
     by_audience = count_members(session) if members else None
     session.screen.result(
         {
+            "version": stack.version,
             "changeQueue": _as_json(changes),
             "deadLetters": _as_json(dead_letters),
             "counts": _as_json(counts) | {"waiting": counts.waiting},

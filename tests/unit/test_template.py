@@ -1,6 +1,7 @@
 """What must hold between the numbers and names of template.yaml, and no linter checks."""
 
 import json
+import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -491,6 +492,11 @@ def test_the_template_itself_holds_no_secret(secret: str) -> None:
     properties = _properties(secret)
     written = json.loads(properties.get("SecretString") or properties["GenerateSecretString"]["SecretStringTemplate"])
     assert not any(written.values())
+
+
+def test_the_stack_states_the_version_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert TEMPLATE["Outputs"]["Version"]["Value"] == project["version"]
 
 
 def test_the_template_sets_no_variable_that_is_for_one_machine_only() -> None:

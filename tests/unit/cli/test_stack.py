@@ -70,6 +70,12 @@ def test_an_older_stack_without_shards_has_to_be_updated() -> None:
         deployed("mine", lambda _: CloudFormation(outputs=outputs)).membership_shards  # noqa: B018 - it raises
 
 
+def test_the_version_of_a_stack_is_an_output_and_older_stacks_have_none() -> None:
+    outputs = CloudFormation().outputs
+    assert deployed("mine", lambda _: CloudFormation(outputs=outputs | {"Version": "0.2.0"})).version == "0.2.0"
+    assert deployed("mine", lambda _: CloudFormation(outputs=outputs)).version is None
+
+
 def test_an_older_stack_lacks_a_part() -> None:
     found = deployed("mine", lambda _: CloudFormation())
     assert "JobsFunction" not in found
