@@ -61,8 +61,10 @@ invoke: $(SETUP)  ## sam local invoke of the functions on events/ (needs Docker 
 rehearse: $(SETUP)  ## a real sam deploy, one event, update and delete, against a stand-in of AWS on this machine
 	scripts/rehearse.sh
 
-deploy: build  ## sam deploy; the first time: make deploy ARGS=--guided
-	SAM_CLI_TELEMETRY=0 .tools/sam/bin/sam deploy $(ARGS)
+deploy: $(SETUP)  ## build and sam deploy; the first time: make deploy ARGS=--guided
+	@$(BIN)/python -m scripts.deploy_target $(ARGS)
+	$(MAKE) build
+	scripts/deploy.sh $(ARGS)
 
 lock: $(SETUP)  ## resolve all requirements and pin them by hash (UPGRADE=1 takes newer versions)
 	for f in $(LOCKS); do $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header $(if $(UPGRADE),--upgrade) $$f.in -o $$f.txt || exit 1; done

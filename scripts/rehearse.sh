@@ -16,7 +16,7 @@ trap finish EXIT
 step() { echo "[$SECONDS s] $*"; }
 
 export AWS_DEFAULT_REGION=eu-west-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test SAM_CLI_TELEMETRY=0
-unset AWS_PROFILE AWS_SESSION_TOKEN  # nothing here may reach an account
+unset AWS_PROFILE AWS_SESSION_TOKEN AWS_REGION  # nothing here may reach an account
 sam=$(scripts/tool.sh sam)/bin/sam
 ministack=$(scripts/tool.sh ministack)/bin/ministack
 port=$(.venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -37,7 +37,7 @@ step 'sam build'
 
 export AWS_ENDPOINT_URL=http://127.0.0.1:$port
 deploy() {
-    "$sam" deploy --template-file "$work/build/template.yaml" --stack-name "$stack" --resolve-s3 --capabilities CAPABILITY_IAM \
+    scripts/deploy.sh --template-file "$work/build/template.yaml" --stack-name "$stack" --resolve-s3 --capabilities CAPABILITY_IAM \
         --region "$AWS_DEFAULT_REGION" --no-confirm-changeset --no-progressbar --parameter-overrides "$@" >>"$work/deploy.log" 2>&1
 }
 deploy BatchWindow=1

@@ -1,0 +1,18 @@
+#!/bin/bash
+# Deploy what `scripts/build.sh` has built. The arguments go to `sam deploy`.
+# The tags of the stack name what is deployed; tags in samconfig.toml or in the arguments replace them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+sam=$(scripts/tool.sh sam)/bin/sam
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
+tags=(--tags "version=$version")
+if commit=$(git rev-parse --short HEAD 2>/dev/null); then
+    [ -z "$(git status --porcelain)" ] || commit+=-modified
+    tags+=("commit=$commit")
+fi
+! grep -q '^ *tags *=' samconfig.toml || tags=()
+
+# SAM reads AWS_DEFAULT_REGION, and not AWS_REGION, which the AWS command line prefers.
+export SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION="${AWS_REGION:-${AWS_DEFAULT_REGION:-}}"
+[ -n "$AWS_DEFAULT_REGION" ] || unset AWS_DEFAULT_REGION  # then that of the AWS profile
+exec "$sam" deploy "${tags[@]}" "$@"

@@ -1,0 +1,174 @@
+"""`make deploy` says where it deploys or what is missing, before it builds; the stack's tags name what is deployed."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from moto import mock_aws
+
+from scripts.deploy_target import ROOT, CannotDeploy, Target, describe, target
+from tests.servers import serve
+
+CONFIG: dict[str, Any] = {
+    "version": 0.1,
+    "default": {
+        "global": {"parameters": {"stack_name": "audience-sync"}},
+        "deploy": {"parameters": {"region": "eu-west-1", "profile": "ads"}},
+    },
+    "staging": {"global": {"parameters": {"stack_name": "audience-sync-staging"}}},
+}
+OPEN = Target(region=None, profile=None, stack="audience-sync", guided=False)
+HERE = Target(region="eu-west-1", profile=None, stack="audience-sync", guided=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param([], Target("eu-west-1", "ads", "audience-sync", guided=False), id="all from samconfig.toml"),
+        pytest.param(
+            ["--region", "us-east-1", "--stack-name=mine", "--profile", "other"],
+            Target("us-east-1", "other", "mine", guided=False),
+            id="arguments go first",
+        ),
+        pytest.param(
+            ["--config-env", "staging", "--parameter-overrides", "Region=EU", "LogLevel=INFO"],
+            Target(None, None, "audience-sync-staging", guided=False),
+            id="another environment, and options of SAM alone",
+        ),
+        pytest.param(["--guided"], Target("eu-west-1", "ads", "audience-sync", guided=True), id="guided"),
+    ],
+)
+def test_the_target_is_what_sam_reads_from_arguments_and_configuration(arguments: list[str], expected: Target) -> None:
+    assert target(arguments, CONFIG) == expected
+
+
+def test_an_environment_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(CannotDeploy, match=r"no environment prod\. It has: default, staging\."):
+        target(["--config-env", "prod"], CONFIG)
+
+
+@pytest.fixture
+def signed_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No region, no credentials, no profile, and no metadata of an EC2 instance."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+@pytest.fixture
+def signed_in(signed_out: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ARG001 - goes before
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "made-up")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+    with mock_aws():
+        yield
+
+
+@pytest.mark.usefixtures("signed_out")
+def test_without_a_region_the_remedy_is_the_variable_of_the_documentation() -> None:
+    with pytest.raises(CannotDeploy, match="AWS_REGION=eu-west-1 make deploy"):
+        describe(OPEN, {})
+
+
+@pytest.mark.usefixtures("signed_out")
+def test_without_credentials_the_remedy_is_to_sign_in() -> None:
+    with pytest.raises(CannotDeploy, match="There are no AWS credentials"):
+        describe(HERE, {})
+
+
+@pytest.mark.usefixtures("signed_out")
+def test_a_profile_that_is_not_configured_is_said_so() -> None:
+    with pytest.raises(CannotDeploy, match="no such profile"):
+        describe(Target("eu-west-1", "ads", "audience-sync", guided=False), {})
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_credentials_that_aws_refuses_are_named_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = "<ErrorResponse><Error><Code>ExpiredToken</Code><Message>secret</Message></Error></ErrorResponse>"
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=403, text=refusal, content_type="text/xml")
+
+    def build() -> web.Application:
+        app = web.Application()
+        app.router.add_post("/", refuse)
+        return app
+
+    with serve(build) as aws:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", aws.url)
+        with pytest.raises(
+            CannotDeploy, match=r"^AWS does not accept the credentials \(ExpiredToken\). Sign in again.$"
+        ):
+            describe(HERE, {})
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize(
+    ("chosen", "environment", "where"),
+    [
+        pytest.param(
+            HERE, {"AWS_REGION": "us-east-1"}, "in eu-west-1", id="samconfig.toml goes before the environment"
+        ),
+        pytest.param(OPEN, {"AWS_REGION": "us-east-1"}, "in us-east-1", id="the environment"),
+        pytest.param(
+            Target(None, None, "audience-sync", guided=True), {}, "in the region that SAM asks for", id="SAM asks"
+        ),
+    ],
+)
+def test_the_sentence_names_stack_account_and_region(chosen: Target, environment: dict[str, str], where: str) -> None:
+    assert describe(chosen, environment) == f"Deploys the stack audience-sync to the account 123456789012 {where}."
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A clone with a `sam` that prints its arguments and its region."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/deploy.sh", tmp_path / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "samconfig.toml").write_text("version = 0.1\n", encoding="utf-8")
+    (tmp_path / "sam/bin").mkdir(parents=True)
+    for path, line in (("scripts/tool.sh", f"echo {tmp_path}/sam"), ("sam/bin/sam", 'echo "$*" "$AWS_DEFAULT_REGION"')):
+        (tmp_path / path).write_text(f"#!/bin/bash\n{line}\n", encoding="utf-8")
+        (tmp_path / path).chmod(0o755)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    commit(tmp_path)
+    return tmp_path
+
+
+def commit(project: Path) -> None:
+    subprocess.run(["git", "-C", project, "add", "--all"], check=True)
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    subprocess.run(["git", "-C", project, *author, "commit", "--quiet", "--message", "test"], check=True)
+
+
+def deployed(project: Path, *arguments: str) -> str:
+    """What `sam` gets."""
+    environment = {"PATH": os.environ["PATH"], "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    command = [str(project / "scripts/deploy.sh"), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_the_tags_of_the_stack_name_version_and_commit_and_the_arguments_come_last(project: Path) -> None:
+    head = ["git", "-C", str(project), "rev-parse", "--short", "HEAD"]
+    commit_id = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+    printed = deployed(project, "--tags", "team=ads").split()
+    assert printed[:2] == ["deploy", "--tags"]
+    assert printed[2].startswith("version=")
+    assert printed[3:] == [f"commit={commit_id}", "--tags", "team=ads", "eu-west-1"]
+
+
+def test_the_tag_says_where_the_files_are_not_those_of_the_commit(project: Path) -> None:
+    (project / "new").touch()
+    assert "-modified " in deployed(project)
+
+
+def test_tags_of_the_configuration_are_not_replaced(project: Path) -> None:
+    with (project / "samconfig.toml").open("a", encoding="utf-8") as config:
+        config.write('[default.deploy.parameters]\ntags = "team=ads"\n')
+    assert deployed(project) == "deploy eu-west-1\n"
