@@ -1,6 +1,7 @@
 """What must hold between the numbers and names of template.yaml, and no linter checks."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -36,7 +37,7 @@ from audience_sync.settings import (
 )
 from functions.audiences.handler import BUDGET
 from functions.jobs.handler import AT_ONCE
-from local.template import ROOT, read_document
+from local.template import ROOT, Template, read_document
 
 TEMPLATE = read_document()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
@@ -57,6 +58,7 @@ LOG_GROUPS = _named("AWS::Logs::LogGroup")
 ALARMS = _named("AWS::CloudWatch::Alarm")
 CHANGES = _properties("WorkerFunction")["Events"]["Changes"]["Properties"]
 JOBS = _properties("JobsFunction")["Events"]["Jobs"]["Properties"]
+TOPIC = {"Fn::If": ["HasOwnTopic", {"Ref": "Alarms"}, {"Ref": "AlarmTopicArn"}]}
 MEMBERSHIP_TABLE = {"Fn::GetAtt": ["MembershipTable", "Arn"]}
 SOURCES = [("DeadLetterQueue", "ChangeQueue"), ("JobDeadLetterQueue", "JobQueue")]
 
@@ -358,9 +360,34 @@ def _shown_metrics() -> set[str]:
 def test_an_alarm_has_its_own_name_notifies_the_operator_and_says_what_it_means(alarm: str) -> None:
     properties = _properties(alarm)
     assert properties["AlarmName"] == {"Fn::Sub": "${AWS::StackName}-" + alarm}
-    assert properties["AlarmActions"] == [{"Ref": "Alarms"}]
+    assert properties["AlarmActions"] == properties["OKActions"] == [TOPIC]
     assert properties["AlarmDescription"].endswith(f". What to do: docs/runbook.md, {alarm}.")
     assert len(properties["AlarmDescription"]) <= 1024  # characters; AWS takes no more
+
+
+@pytest.mark.parametrize("given", ["", "arn:aws:sns:eu-west-1:123456789012:on-call"])
+def test_alarms_go_to_the_topic_that_the_operator_names_and_else_to_one_of_the_stack(given: str) -> None:
+    template = Template(TEMPLATE, {"AlarmTopicArn": given, "AlarmEmail": "ops@example.com"})
+    assert set(template.resources("AWS::SNS::Topic")) == (set() if given else {"Alarms"})
+    template.name("Alarms", "the stack's own")
+    (subscription,) = template.resources("AWS::SNS::Subscription").values()
+    in_use = template.resolve(TEMPLATE["Outputs"]["AlarmTopicArn"]["Value"])
+    assert in_use == template.resolve(subscription["TopicArn"]) == (given or "the stack's own")
+
+
+@pytest.mark.parametrize(
+    ("arn", "fits"),
+    [
+        ("", True),
+        ("arn:aws:sns:eu-west-1:123456789012:on-call", True),
+        ("arn:aws-us-gov:sns:us-gov-west-1:123456789012:On_Call-1", True),
+        pytest.param("arn:aws:sns:eu-west-1:123456789012:on-call.fifo", False, id="CloudWatch has no FIFO topics"),
+        pytest.param("arn:aws:sqs:eu-west-1:123456789012:on-call", False, id="a queue"),
+        pytest.param("on-call", False, id="a name"),
+    ],
+)
+def test_the_topic_is_named_by_the_arn_of_a_standard_topic(arn: str, fits: bool) -> None:
+    assert bool(re.search(TEMPLATE["Parameters"]["AlarmTopicArn"]["AllowedPattern"], arn)) is fits
 
 
 def test_access_logs_hold_route_keys_and_nothing_a_sender_wrote() -> None:
