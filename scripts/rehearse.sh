@@ -36,8 +36,9 @@ sed -zi 's|MaximumConcurrency:\n *Ref: MaximumConcurrency|MaximumConcurrency: 2|
 step 'sam build'
 
 export AWS_ENDPOINT_URL=http://127.0.0.1:$port
+export RECORD_AWS_CALLS=$work/calls  # of SAM's own process; what CloudFormation calls, the stand-in does not know
 deploy() {
-    scripts/deploy.sh --template-file "$work/build/template.yaml" --stack-name "$stack" --resolve-s3 --capabilities CAPABILITY_IAM \
+    PYTHONPATH=scripts/recorder scripts/deploy.sh --template-file "$work/build/template.yaml" --stack-name "$stack" --resolve-s3 --capabilities CAPABILITY_IAM \
         --region "$AWS_DEFAULT_REGION" --no-confirm-changeset --no-progressbar --parameter-overrides "$@" >>"$work/deploy.log" 2>&1
 }
 deploy BatchWindow=1
@@ -48,5 +49,6 @@ step 'one event went from HTTP to Amazon'
 deploy BatchWindow=2 Enabled=no
 step 'sam deploy: update, delivery paused'
 .venv/bin/python -m scripts.one_event "$stack" --paused
-.venv/bin/python -m scripts.removal "$stack" "$sam" delete --stack-name "$stack" --no-prompts --region "$AWS_DEFAULT_REGION" 2>"$work/delete.log"
+.venv/bin/python -m scripts.removal "$stack" env PYTHONPATH=scripts/recorder "$sam" delete --stack-name "$stack" --no-prompts --region "$AWS_DEFAULT_REGION" 2>"$work/delete.log"
 step 'sam delete: the tables and two secrets are kept'
+.venv/bin/python -m scripts.deployer_policy "$work/calls"

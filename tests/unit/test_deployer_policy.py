@@ -1,0 +1,200 @@
+"""docs/deployer-policy.json allows what a deployment calls, on the resources of the stack, and no more.
+
+What SAM itself calls was recorded in a rehearsal (tests/fixtures/sam-calls.txt). What CloudFormation calls on behalf of
+the deployer is in AWS's resource schemas (tests/fixtures/resource-schemas.json). `make rehearse` and `make validate`
+compare the two files with their sources.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.template import ROOT, Template, read_document
+from scripts.deployer_policy import POLICY, RECORDED, allows, listed, refused, statements
+
+SCHEMAS: dict[str, dict[str, list[str]]] = json.loads((ROOT / "tests/fixtures/resource-schemas.json").read_text())
+DOCUMENT = read_document()
+ALLOWED = statements()
+STACK, ACCOUNT = "audience-sync", "eu-west-1:123456789012"
+BUCKET = "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1/layer.zip"
+
+LEFT_OUT = {  # a pattern of permissions: why the stack's resources need none of it
+    r"(ec2|elasticfilesystem|s3files):.*": "no function is in a VPC or has a file system",
+    r"kms:.*": "no key of the customer's; AWS's own keys allow their use through the service",
+    r"(kinesis|firehose):.*|s3:REST.*|dynamodb:(Enable|Disable|Update)Kinesis\w+": "nothing is streamed",
+    r"s3:GetObjectMetadata|s3:ListBucket|dynamodb:(ImportTable|DescribeImport)": "no table is imported",
+    r"logs:(CreateLogStream|PutLogEvents|DescribeLogStreams)": "no table is imported, so no import writes a log",
+    r"dynamodb:(Scan|Query|GetItem|PutItem|UpdateItem|DeleteItem|BatchWriteItem)": "there is no replica",
+    r"dynamodb:(Create|Associate)TableReplica": "no replica in another region",
+    r"dynamodb:(Put|Delete)ResourcePolicy|dynamodb:UpdateContributorInsights": "the tables have neither",
+    r"secretsmanager:(ReplicateSecretTo|RemoveRegionsFrom)\w+": "no secret is in two regions",
+    r"lambda:\w*CodeSigningConfig(?<!GetFunctionCodeSigningConfig)": "code is not signed",
+    r"lambda:(Put|Delete)FunctionConcurrency": "no reserved concurrency",
+    r"lambda:(PutFunctionRecursionConfig|PutRuntimeManagementConfig|PutFunctionScalingConfig)": "AWS's defaults",
+    r"lambda:(PassCapacityProvider|AssociateRuntimeAlias|PublishVersion)": "no function has such settings",
+    r"iam:(Attach|Detach)RolePolicy|iam:(Put|Delete)RolePermissionsBoundary": "the roles have neither",
+    r"sns:PutDataProtectionPolicy|logs:(Put|Delete)(DataProtection|Index)Policy": "topic and log groups have none",
+    r"logs:(Associate|Disassociate)KmsKey|logs:PutBearer\w+|logs:PutLogGroupDeletion\w+": "the log groups have none",
+    r"logs:DeleteRetentionPolicy|logs:DeleteResourcePolicy": "every log group has a retention, and shares AWS's policy",
+}
+# What the schemas lack. Source: "Configure logging for HTTP APIs" in API Gateway's developer guide.
+ALSO_NEEDED = {
+    *(f"logs:{each}LogDelivery" for each in ("Create", "Delete", "Get", "Update")),
+    "logs:ListLogDeliveries",
+    "lambda:ListTags",  # of functions; the schema lists it for event source mappings
+}
+ANY = {  # permissions that AWS checks on no resource of the stack, or on one whose name is not known before
+    "cloudwatch:DescribeAlarms",
+    "lambda:CreateEventSourceMapping",
+    "secretsmanager:GetRandomPassword",
+    "sns:Unsubscribe",
+    "sns:GetSubscriptionAttributes",
+    "sns:SetSubscriptionAttributes",
+}
+
+
+def _arns(resource_type: str) -> list[str]:
+    """ARNs of the stack's resources of one type, named by the template or else by CloudFormation."""
+    of_sam = {
+        "AWS::ApiGatewayV2::Api": ["arn:aws:apigateway:eu-west-1::/apis", "arn:aws:apigateway:eu-west-1::/apis/a1b2"],
+        "AWS::ApiGatewayV2::Stage": ["arn:aws:apigateway:eu-west-1::/apis/a1b2/stages/$default"],
+        "AWS::Events::Rule": [f"arn:aws:events:{ACCOUNT}:rule/{STACK}-AuditFunctionSchedule-1A2B"],
+        "AWS::Lambda::EventSourceMapping": [f"arn:aws:lambda:{ACCOUNT}:event-source-mapping:1a2b-3c4d"],
+        "AWS::Lambda::LayerVersion": [f"arn:aws:lambda:{ACCOUNT}:layer:{each}:7" for each in _ids("LayerVersion")],
+        "AWS::Lambda::Permission": [f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-IngestFunction-1A2B"],
+        "AWS::Lambda::EventInvokeConfig": [f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-RenewFunction-1A2B"],
+        "AWS::SNS::Subscription": [f"arn:aws:sns:{ACCOUNT}:{STACK}-Alarms-1A2B"],
+        "AWS::SQS::QueuePolicy": [f"arn:aws:sqs:{ACCOUNT}:{STACK}-changes"],
+    }
+    patterns = {
+        "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{ACCOUNT}:alarm:{{AlarmName}}",
+        "AWS::CloudWatch::Dashboard": "arn:aws:cloudwatch::123456789012:dashboard/{DashboardName}",
+        "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{ACCOUNT}:table/{STACK}-{{id}}-1A2B",
+        "AWS::IAM::Role": f"arn:aws:iam::123456789012:role/{STACK}-{{id}}-1A2B",
+        "AWS::Lambda::Function": f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-{{id}}-1A2B",
+        "AWS::Logs::LogGroup": f"arn:aws:logs:{ACCOUNT}:log-group:{{LogGroupName}}",
+        "AWS::SNS::Topic": f"arn:aws:sns:{ACCOUNT}:{STACK}-{{id}}-1A2B",
+        "AWS::SQS::Queue": f"arn:aws:sqs:{ACCOUNT}:{{QueueName}}",
+        "AWS::SecretsManager::Secret": f"arn:aws:secretsmanager:{ACCOUNT}:secret:{{id}}-1a2b3c4d5e6f-7g8h9i",
+    }
+    if resource_type in of_sam:
+        return of_sam[resource_type]
+    template = Template(DOCUMENT, {"AWS::StackName": STACK})
+    names = ("AlarmName", "DashboardName", "LogGroupName", "QueueName")
+    return [
+        patterns[resource_type].format(
+            id=logical_id, **{name: template.resolve(properties[name]) for name in names if name in properties}
+        )
+        for logical_id, properties in _resources(resource_type)
+    ]
+
+
+def _ids(kind: str) -> list[str]:
+    return [name for name, each in DOCUMENT["Resources"].items() if each["Type"].endswith(f"::{kind}")]
+
+
+def _resources(resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    serverless = resource_type.replace("AWS::Lambda::Function", "AWS::Serverless::Function")
+    for logical_id, resource in DOCUMENT["Resources"].items():
+        if resource["Type"] in (resource_type, serverless):
+            yield logical_id, resource["Properties"]
+
+
+def _concerned(resource_type: str, action: str) -> list[str]:
+    """What AWS checks an action on that CloudFormation calls for a resource of this type."""
+    service = action.partition(":")[0]
+    if action in ANY or re.match(
+        r"logs:(Describe(LogGroups|ResourcePolicies)|PutResourcePolicy|\w+LogDeliver\w+)", action
+    ):
+        return ["*"]
+    if action == "iam:CreateServiceLinkedRole":
+        return [
+            "arn:aws:iam::123456789012:role/aws-service-role/ops.apigateway.amazonaws.com/AWSServiceRoleForAPIGateway"
+        ]
+    if action.endswith("LayerVersion"):
+        return _arns("AWS::Lambda::LayerVersion")
+    foreign = {"iam": _arns("AWS::IAM::Role"), "logs": _arns("AWS::Logs::LogGroup"), "s3": [BUCKET]}
+    return foreign.get(service) or _arns(resource_type)
+
+
+def _needed(resource_type: str) -> set[str]:
+    return {
+        action
+        for action in SCHEMAS[resource_type]["permissions"]
+        if not any(re.fullmatch(pattern, action) for pattern in LEFT_OUT)
+    }
+
+
+@pytest.mark.parametrize("resource_type", SCHEMAS)
+def test_the_policy_allows_what_cloudformation_calls_on_every_resource(resource_type: str) -> None:
+    lacking = {
+        f"{action} on {arn}"
+        for action in _needed(resource_type)
+        for arn in _concerned(resource_type, action)
+        if not allows(ALLOWED, action, arn)
+    }
+    assert lacking == set()
+
+
+@pytest.mark.parametrize("action", sorted(ALSO_NEEDED))
+def test_the_policy_allows_what_the_schemas_do_not_list(action: str) -> None:
+    arn = "*" if action.startswith("logs") else _arns("AWS::Lambda::Function")[0]
+    assert allows(ALLOWED, action, arn)
+
+
+def test_the_policy_allows_what_sam_called_in_the_rehearsal() -> None:
+    calls = RECORDED.read_text(encoding="utf-8").split()
+    assert "cloudformation:ExecuteChangeSet" in calls
+    assert refused(ALLOWED, calls) == []
+
+
+def test_the_policy_allows_no_action_that_nothing_calls() -> None:
+    needed = ALSO_NEEDED | {each.lower() for resource_type in SCHEMAS for each in _needed(resource_type)}
+    called = {each.lower() for each in (*needed, *RECORDED.read_text(encoding="utf-8").split())}
+    actions = {action for statement in ALLOWED for action in listed(statement["Action"])}
+    assert {action for action in actions if action.lower() not in called} == {"s3:*"}, "all of SAM's own bucket"
+
+
+def test_every_reason_to_leave_something_out_concerns_something() -> None:
+    permissions = {each for schema in SCHEMAS.values() for each in schema["permissions"]}
+    for pattern in LEFT_OUT:
+        assert any(re.fullmatch(pattern, each) for each in permissions), pattern
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("iam:CreateRole", "arn:aws:iam::123456789012:role/administrator"),
+        ("iam:PassRole", "arn:aws:iam::123456789012:role/administrator"),
+        ("iam:CreateServiceLinkedRole", "arn:aws:iam::123456789012:role/audience-sync-x"),
+        ("dynamodb:Scan", _arns("AWS::DynamoDB::Table")[0]),
+        ("dynamodb:DeleteTable", f"arn:aws:dynamodb:{ACCOUNT}:table/other"),
+        ("sqs:ReceiveMessage", _arns("AWS::SQS::Queue")[0]),
+        ("s3:GetObject", "arn:aws:s3:::other/key"),
+        ("lambda:InvokeFunction", _arns("AWS::Lambda::Function")[0]),
+        ("cloudformation:DeleteStack", f"arn:aws:cloudformation:{ACCOUNT}:stack/other/1"),
+    ],
+)
+def test_the_policy_does_not_reach_beyond_the_stack_and_into_no_queue_or_table(action: str, resource: str) -> None:
+    assert not allows(ALLOWED, action, resource)
+
+
+def test_the_policy_fits_into_one_managed_policy() -> None:
+    compact = json.dumps(json.loads(POLICY.read_text(encoding="utf-8")), separators=(",", ":"))
+    assert len(compact) <= 6_144  # characters without white space; IAM's quota
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "allowed"),
+    [
+        ("SQS:createqueue", "arn:aws:sqs:eu-west-1:1:audience-sync-x", True),
+        ("sqs:CreateQueue", "arn:aws:sqs:eu-west-1:1:Audience-Sync-x", False),
+        ("sqs:DeleteQueue", "arn:aws:sqs:eu-west-1:1:audience-sync-x", False),
+    ],
+)
+def test_actions_are_compared_without_case_and_resources_with_it(action: str, resource: str, allowed: bool) -> None:
+    policy = [{"Action": "sqs:Create*", "Resource": ["arn:aws:sqs:*:*:audience-sync*"]}]
+    assert allows(policy, action, resource) is allowed
