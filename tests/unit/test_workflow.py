@@ -1,0 +1,133 @@
+"""The workflow that deploys from GitHub: it runs what exists, with no secret and with the least it needs.
+
+GitHub's own check of a workflow needs GitHub; these are the rules that can be checked here.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from local.template import ROOT
+
+PATH = ROOT / ".github/workflows/deploy.yml"
+TEXT = PATH.read_text(encoding="utf-8")
+WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
+TRIGGERS = WORKFLOW[True]  # YAML 1.1 reads the key `on` so
+JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
+STEPS = [(name, step) for name, job in JOBS.items() for step in job["steps"]]
+RUNS = [step["run"] for _, step in STEPS if "run" in step]
+TARGETS = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+GUIDE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+
+
+def _values(node: Any) -> Iterator[tuple[str, str]]:
+    """Every text of the workflow, with the key that it is under."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if isinstance(value, str):
+                yield str(key), value
+            else:
+                yield from _values(value)
+    elif isinstance(node, list):
+        for each in node:
+            yield from _values(each)
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_a_step_runs_one_target_of_the_makefile(command: str) -> None:
+    words = command.split()
+    assert (words[0], words[1] in TARGETS) == ("make", True)
+
+
+def test_what_is_deployed_was_checked_tested_and_rehearsed() -> None:
+    assert JOBS["deploy"]["needs"] == "check"
+    assert [step["run"] for step in JOBS["check"]["steps"] if "run" in step] == [
+        "make check",
+        "make validate",
+        "make test",
+        "make rehearse",
+    ]
+
+
+@pytest.mark.parametrize("action", [step["uses"] for _, step in STEPS if "uses" in step])
+def test_an_action_of_others_is_pinned_to_a_commit_with_its_version_beside_it(action: str) -> None:
+    assert re.fullmatch(r"(actions|aws-actions)/[\w-]+@[0-9a-f]{40}", action)
+    assert re.search(rf"uses: {re.escape(action)} # v\d+\.\d+\.\d+$", TEXT, re.MULTILINE)
+
+
+def test_no_secret_is_used_and_only_the_deployment_may_ask_aws_for_a_role() -> None:
+    assert "secrets." not in TEXT
+    assert WORKFLOW["permissions"] == {}
+    assert {name: job["permissions"] for name, job in JOBS.items()} == {
+        "check": {"contents": "read"},
+        "deploy": {"contents": "read", "id-token": "write"},
+    }
+
+
+def test_the_credentials_of_the_checkout_are_not_left_for_later_steps() -> None:
+    checkouts = [step for _, step in STEPS if step.get("uses", "").startswith("actions/checkout@")]
+    assert len(checkouts) == len(JOBS)
+    assert all(step["with"] == {"persist-credentials": False} for step in checkouts)
+
+
+def test_nothing_that_is_chosen_on_github_becomes_part_of_a_shell_command() -> None:
+    assert not any("${{" in command for command in RUNS)
+    variables = {name for _, step in STEPS for name in step.get("env", {})}
+    used = {name for command in RUNS for name in re.findall(r"\$(\w+)", command)}
+    assert used == variables
+
+
+def test_every_expression_reads_a_declared_input_or_a_variable_that_the_guide_names() -> None:
+    expressions = [found for _, value in _values(WORKFLOW) for found in re.findall(r"\$\{\{(.*?)\}\}", value)]
+    expressions += [job["if"] for job in JOBS.values() if "if" in job]
+    names = {name for each in expressions for name in re.findall(r"\b(\w+\.\w+)\b", re.sub(r"'[^']*'", "", each))}
+    inputs = {f"inputs.{name}" for name in TRIGGERS["workflow_dispatch"]["inputs"]}
+    assert {name for name in names if not name.startswith("vars.")} == inputs
+    for name in names - inputs:
+        assert f"`{name.removeprefix('vars.')}`" in GUIDE
+
+
+def test_the_environments_are_those_of_samconfig_and_a_push_deploys_to_staging_only() -> None:
+    choice = TRIGGERS["workflow_dispatch"]["inputs"]["environment"]
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    assert choice["options"] == [name for name in config if name not in ("version", "default")]
+    assert choice["default"] == "staging"
+    chosen = "${{ inputs.environment || 'staging' }}"
+    assert JOBS["deploy"]["environment"] == JOBS["deploy"]["steps"][-1]["env"]["ENVIRONMENT"] == chosen
+    assert TRIGGERS["push"] == {"branches": ["main"]}
+
+
+def test_one_deployment_at_a_time_and_none_is_cut_off() -> None:
+    assert WORKFLOW["concurrency"]["group"].startswith("deploy-")
+    assert WORKFLOW["concurrency"]["cancel-in-progress"] is False
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_has_a_fixed_runner_a_timeout_and_the_python_of_lambda(name: str) -> None:
+    job = JOBS[name]
+    assert not job["runs-on"].endswith("latest")
+    assert job["timeout-minutes"] <= 60
+    assert {"python-version": "3.13"} in [step.get("with") for step in job["steps"]]
+
+
+def test_the_trust_policy_of_the_guide_lets_in_one_environment_of_one_repository() -> None:
+    (policy,) = [json.loads(block) for block in re.findall(r"```json\n(\{.*?\n\})\n```", GUIDE, re.DOTALL)]
+    (statement,) = policy["Statement"]
+    assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
+    assert statement["Condition"] == {
+        "StringEquals": {
+            "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+            "token.actions.githubusercontent.com:sub": "repo:OWNER/REPOSITORY:environment:staging",
+        }
+    }
+
+
+def test_the_role_of_the_guide_is_none_that_the_deployer_may_change() -> None:
+    names = re.findall(r"--role-name (\S+)", GUIDE)
+    assert len(names) >= 2
+    assert not any(name.startswith("audience-sync") for name in names), "its policy allows changes to such roles"
