@@ -1,4 +1,4 @@
-"""The operator's documents name what exists: alarms, reason codes, metrics, log lines, commands, parts and links."""
+"""The operator's documents name what exists: alarms, reason codes, metrics, log lines, commands of AWS and parts."""
 
 import ast
 import re
@@ -18,7 +18,6 @@ from moto import mock_aws
 
 from audience_sync import metric_names
 from local.template import read_document
-from tests.unit.cli.reference import commands
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -205,17 +204,6 @@ def test_parts_and_parameters_that_are_named_exist() -> None:
         assert given <= PARAMETERS.keys()
 
 
-OUR_COMMANDS = dict(commands())
-
-
-@pytest.mark.parametrize("words", _calls("audience-sync"))
-def test_our_own_commands_exist_with_their_options(words: list[str]) -> None:
-    path = next((path for path in (tuple(words[:2]), tuple(words[:1])) if path in OUR_COMMANDS), None)
-    assert path, words
-    known = {option for each in OUR_COMMANDS[path].params for option in (*each.opts, *each.secondary_opts)}
-    assert {word for word in words[len(path) :] if word.startswith("-")} <= known
-
-
 @pytest.mark.parametrize("words", _calls("aws"))
 def test_commands_of_aws_exist_with_their_options(words: list[str]) -> None:
     service, operation, *rest = words
@@ -241,22 +229,6 @@ def test_shell_blocks_are_valid_shell(document: Path) -> None:
         if language == "bash":
             read = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
             assert read.stderr == ""
-
-
-@pytest.mark.parametrize("document", OURS, ids=lambda path: path.stem)
-def test_links_have_targets(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
-        path, _, anchor = target.partition("#")
-        if "://" in path:
-            continue
-        linked = document.parent / path if path else document
-        assert linked.exists(), target
-        assert not anchor or anchor in _anchors(linked), target
-
-
-def _anchors(document: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @mock_aws

@@ -44,15 +44,6 @@ def test_parameters_and_resources_that_are_named_exist() -> None:
     assert named - read_document()["Parameters"].keys() - RESOURCES.keys() == set()
 
 
-def test_links_have_targets() -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT):
-        path, _, anchor = target.partition("#")
-        linked = PAGE.parent / path if path else PAGE
-        headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
-        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-        assert not anchor or anchor in anchors, target
-
-
 def test_the_figures_are_those_of_the_code() -> None:
     generated = RESOURCES["IngestSecret"]["Properties"]["GenerateSecretString"]
     assert generated["PasswordLength"] == LENGTH

@@ -1,0 +1,198 @@
+"""Every document names what exists: pages, headings, commands of ours with their options, targets of make, hosts."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import typer
+
+from audience_sync_cli.app import app, load
+from local.template import ROOT
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Hosts that a document may link to. CI asks none of them: an address is looked at by the person who adds it.
+HOSTS = {
+    "advertising.amazon.com",
+    "aws.amazon.com",
+    "docs.aws.amazon.com",
+    "www.autoriteitpersoonsgegevens.nl",
+    "www.twilio.com",
+}
+# What stands for a value of the reader: AUDIENCE_ID, [KIND], $TABLE, mappings.json. Files in a folder are ours.
+_PLACEHOLDER = re.compile(r"\[?[A-Z][A-Z_]+\]?|\$.+|[\w-]+\.\w+", re.ASCII)
+_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_LANGUAGES = {"bash", "console", ""}  # of blocks that may hold commands
+_GROUP: Any = typer.main.get_command(app)
+
+
+def _prose(document: Path) -> str:
+    """The text of a document without its blocks."""
+    return _BLOCK.sub("", document.read_text(encoding="utf-8"))
+
+
+def code(document: Path) -> Iterator[tuple[str, bool]]:
+    """Every command line of the blocks, joined where it goes on, and every piece of code within a sentence.
+
+    With each comes whether it is a line to run: a sentence may name a command without its arguments.
+    """
+    for _, language, block in _BLOCK.findall(document.read_text(encoding="utf-8")):
+        if language in _LANGUAGES:
+            for line in re.sub(r" \\\n\s*", " ", block).splitlines():
+                yield line.strip().removeprefix("$ "), True
+    for piece in re.findall(r"`([^`\n]+)`", _prose(document)):
+        yield piece, False
+
+
+def _commands() -> list[Any]:
+    """Every use of our command in the documents: the words behind it, and whether it is a line to run."""
+    found = []
+    for document in DOCUMENTS:
+        for line, is_run in code(document):
+            for match in re.finditer(r"(?:^|\$\(|while |; |&& |\{ |bin/)audience-sync( .+|$)", line):
+                text = re.split(r"\s+#|\s[|>]\s|; |\)\s*$", match[1])[0].strip()
+                found.append(pytest.param(_words(text), is_run, id=f"{document.stem}: {text[:60]}"))
+    return found
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text, comments=True)
+    except ValueError:  # cut inside a quotation: the words before it are what matters
+        return text.split()
+
+
+def _parsed(command: Any, words: list[str]) -> tuple[Any, dict[str, Any], list[str]]:
+    """Parse words with the real command. Returns its context, the options and arguments found, and what is left."""
+    context = command.context_class(command)
+    options, rest, _ = command.make_parser(context).parse_args(words)
+    return context, options, rest
+
+
+def test_documents_with_commands_were_found() -> None:
+    assert {each.id.split(":")[0] for each in _commands()} >= {"README", "cli", "runbook", "amazon-setup"}
+
+
+@pytest.mark.parametrize(("words", "is_run"), _commands())
+def test_a_command_exists_with_its_options_and_arguments(
+    words: list[str], is_run: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)  # our files are named from there
+    _, options, rest = _parsed(_GROUP, words)
+    if not rest:
+        assert is_run is False or any(options.values()), "a line to run names a command"
+        return
+    command = load(rest.pop(0))
+    if hasattr(command, "commands"):
+        if not rest and not is_run:
+            return  # a sentence about the group
+        command = command.commands[rest.pop(0)]
+    context, found, left = _parsed(command, rest)
+    assert left == [], "the command takes fewer arguments"
+    for parameter in command.params:
+        value = found.get(parameter.name)
+        if isinstance(value, str) and not _PLACEHOLDER.fullmatch(value):
+            parameter.process_value(context, value)
+        if is_run and parameter.required:
+            assert isinstance(value, str), f"the command needs {parameter.name}"
+
+
+def test_a_target_of_make_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {
+        (document.name, target)
+        for document in DOCUMENTS
+        for line, _ in code(document)
+        for match in re.finditer(r"(?:^|[;&] |\) )make((?: [\w-]+(?![\w=-]))*)", line)
+        for target in match[1].split()
+    }
+    assert len({target for _, target in named}) > 10
+    assert {each for each in named if each[1] not in targets} == set()
+
+
+def test_a_module_that_python_runs_exists() -> None:
+    for document in DOCUMENTS:
+        for line, _ in code(document):
+            for name in re.findall(r"python -m ((?:local|tests|scripts)[\w.]*)", line):
+                path = ROOT / name.replace(".", "/")
+                assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"{document.name}: {name}"
+
+
+class _Addresses(HTMLParser):
+    """The addresses of HTML tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - HTMLParser's name
+        self.found += [value for name, value in attrs if name in ("href", "src", "srcset") and value]
+
+
+def _links(document: Path) -> list[str]:
+    """Every address that a document links to."""
+    text = re.sub(r"`[^`\n]+`", "", _prose(document))
+    tags = _Addresses()
+    tags.feed(text)
+    bare = re.findall(r"(?<!\()\bhttps?://[^\s)>\"|]+", text)
+    return re.findall(r"\]\(([^)\s]+)\)", text) + tags.found + bare
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a document."""
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#+ (.+)$", _prose(document), re.MULTILINE):
+        text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", heading)
+        anchor = re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-")
+        found[anchor] = found.get(anchor, -1) + 1
+    return {
+        anchor if not number else f"{anchor}-{number}" for anchor, last in found.items() for number in range(last + 1)
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_a_relative_link_leads_to_a_file_and_a_heading(document: Path) -> None:
+    for target in _links(document):
+        path, _, anchor = target.partition("#")
+        if "://" in path:
+            continue
+        linked = document.parent / path if path else document
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_an_external_link_is_https_and_its_host_is_known(document: Path) -> None:
+    external = [urlsplit(target) for target in _links(document) if "://" in target and "://127.0.0.1" not in target]
+    assert [each.geturl() for each in external if each.scheme != "https" or each.hostname not in HOSTS] == []
+
+
+def test_every_known_host_is_linked_to() -> None:
+    linked = {urlsplit(target).hostname for document in DOCUMENTS for target in _links(document)}
+    assert linked >= HOSTS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("see [a](b.md#c) and https://x.example/y.", ["b.md#c", "https://x.example/y."], id="bare address"),
+        pytest.param("[a](https://x.example)", ["https://x.example"], id="found once"),
+        pytest.param('<img alt="" src="images/a.svg">', ["images/a.svg"], id="HTML"),
+        pytest.param("`[a](b)`, `http://127.0.0.1`", [], id="code"),
+        pytest.param("```\n[a](b)\n```\n", [], id="block"),
+    ],
+)
+def test_links_are_found(tmp_path: Path, text: str, expected: list[str]) -> None:
+    document = tmp_path / "page.md"
+    document.write_text(text, encoding="utf-8")
+    assert _links(document) == expected
+
+
+def test_anchors_are_those_of_github(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text("# `a_b` & C\n## 1. Two\n## 1. Two\n```\n# none\n```\n", encoding="utf-8")
+    assert anchors(document) == {"a_b--c", "1-two", "1-two-1"}
