@@ -43,6 +43,12 @@ PARTS = {
         "Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.",
         is_group=False,
     ),
+    "diagnose": Part(
+        _OPERATE,
+        "diagnose",
+        "Find out why an audience is empty or small, from Segment's events to the size at Amazon.",
+        is_group=False,
+    ),
     "restore-members": Part(
         _OPERATE,
         "restore",

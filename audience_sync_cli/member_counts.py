@@ -1,7 +1,7 @@
 """Counts the members of audiences in the membership table: how many are in, how many have left."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.membership import Audience
@@ -14,6 +14,9 @@ class MemberCount:
     audience: Audience
     inside: int  # their newest change is an entry
     outside: int  # their newest change is an exit, at most 40 days ago; older rows are deleted
+    newest_enter: int | None = field(
+        default=None, compare=False
+    )  # epoch milliseconds: the newest event of those inside
 
     def as_json(self) -> dict[str, object]:
         """The numbers for scripts."""
@@ -36,9 +39,11 @@ def member_counts(
     counts = []
     for audience in audiences:
         inside = outside = 0
+        entered: list[int] = []
         for page in scan.counts(audience.audience_id):
             inside += page.inside
             outside += page.outside
+            entered += [] if page.newest_enter is None else [page.newest_enter]
             on_rows(page.inside + page.outside)
-        counts.append(MemberCount(audience, inside, outside))
+        counts.append(MemberCount(audience, inside, outside, max(entered, default=None)))
     return counts

@@ -9,10 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import typer
 
-from audience_sync_cli.app import app, load
 from local.template import ROOT
+from tests.unit.cli.command_lines import check_command_line
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Hosts that a document may link to. CI asks none of them: an address is looked at by the person who adds it.
@@ -23,11 +22,8 @@ HOSTS = {
     "www.autoriteitpersoonsgegevens.nl",
     "www.twilio.com",
 }
-# What stands for a value of the reader: AUDIENCE_ID, [KIND], $TABLE, mappings.json. Files in a folder are ours.
-_PLACEHOLDER = re.compile(r"\[?[A-Z][A-Z_]+\]?|\$.+|[\w-]+\.\w+", re.ASCII)
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _LANGUAGES = {"bash", "console", ""}  # of blocks that may hold commands
-_GROUP: Any = typer.main.get_command(app)
 
 
 def _prose(document: Path) -> str:
@@ -66,13 +62,6 @@ def _words(text: str) -> list[str]:
         return text.split()
 
 
-def _parsed(command: Any, words: list[str]) -> tuple[Any, dict[str, Any], list[str]]:
-    """Parse words with the real command. Returns its context, the options and arguments found, and what is left."""
-    context = command.context_class(command)
-    options, rest, _ = command.make_parser(context).parse_args(words)
-    return context, options, rest
-
-
 def test_documents_with_commands_were_found() -> None:
     assert {each.id.split(":")[0] for each in _commands()} >= {"README", "cli", "runbook", "amazon-setup"}
 
@@ -82,23 +71,7 @@ def test_a_command_exists_with_its_options_and_arguments(
     words: list[str], is_run: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)  # our files are named from there
-    _, options, rest = _parsed(_GROUP, words)
-    if not rest:
-        assert is_run is False or any(options.values()), "a line to run names a command"
-        return
-    command = load(rest.pop(0))
-    if hasattr(command, "commands"):
-        if not rest and not is_run:
-            return  # a sentence about the group
-        command = command.commands[rest.pop(0)]
-    context, found, left = _parsed(command, rest)
-    assert left == [], "the command takes fewer arguments"
-    for parameter in command.params:
-        value = found.get(parameter.name)
-        if isinstance(value, str) and not _PLACEHOLDER.fullmatch(value):
-            parameter.process_value(context, value)
-        if is_run and parameter.required:
-            assert isinstance(value, str), f"the command needs {parameter.name}"
+    check_command_line(words, is_complete=is_run)
 
 
 def test_a_target_of_make_exists() -> None:

@@ -137,6 +137,11 @@ def _reasons_by_table() -> dict[str, list[str]]:
     return {table.splitlines()[0]: re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) for table in tables}
 
 
+def rejection_reasons() -> list[str]:
+    """The reasons for which an event is rejected."""
+    return _reasons_by_table()["Events that were rejected"]
+
+
 def test_every_reason_that_the_code_can_give_is_explained_and_no_other() -> None:
     explained = {reason for reasons in _reasons_by_table().values() for reason in reasons}
     assert explained == _reasons_in_code() - NEVER_RAISED

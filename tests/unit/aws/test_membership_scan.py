@@ -149,8 +149,16 @@ def test_members_are_counted_by_their_newest_change_page_by_page(fixture: TableF
     fixture.write(change("left", exits=True), change(inside[0], at=2, exits=True), change("m1", audience=OTHER))
     pages = list(fixture.scan.counts(AUDIENCE))
     assert len(pages) == 2 + len(SHARDS) - 1
-    assert tuple(map(sum, zip(*pages, strict=True))) == (59, 2)
+    assert (sum(page.inside for page in pages), sum(page.outside for page in pages)) == (59, 2)
     assert set(fixture.scan.counts("5")) == {PageCount(0, 0)}
+
+
+def test_a_count_says_when_the_last_of_those_inside_entered(fixture: TableFixture) -> None:
+    fixture.write(change("early", at=5), change("late", at=7), change("left", at=9, exits=True))
+    entered = [page.newest_enter for page in fixture.scan.counts(AUDIENCE) if page.newest_enter is not None]
+    assert max(entered) == 7
+    fixture.write(change("early", at=10, exits=True), change("late", at=10, exits=True))
+    assert {page.newest_enter for page in fixture.scan.counts(AUDIENCE)} == {None}
 
 
 def test_the_approximate_number_of_rows_is_that_of_dynamodb(fixture: TableFixture) -> None:

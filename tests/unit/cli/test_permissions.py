@@ -17,6 +17,7 @@ from audience_sync.member_state import step
 from audience_sync_cli import checks, keys, mappings, parked
 from audience_sync_cli.audiences import Target, link, list_, show, unlink
 from audience_sync_cli.creation import Settings, create, update
+from audience_sync_cli.diagnose import diagnose
 from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.mappings_store import read, replace
 from audience_sync_cli.member import erase
@@ -94,6 +95,11 @@ def _test(deployment: Deployment) -> None:
         checks.test(deployment.session())
 
 
+def _diagnose(deployment: Deployment) -> None:
+    with suppress(AlreadyReported):
+        diagnose(deployment.session(), AUDIENCE.audience_id)
+
+
 @pytest.mark.parametrize(
     ("row", "use"),
     [
@@ -105,6 +111,7 @@ def _test(deployment: Deployment) -> None:
         pytest.param("`keys`", _keys, id="keys"),
         pytest.param("`status`", _status, id="status"),
         pytest.param("`test`", _test, id="test"),
+        pytest.param("`diagnose`", _diagnose, id="diagnose"),
     ],
 )
 def test_every_call_of_a_command_is_listed_in_its_row(
@@ -135,7 +142,7 @@ def _services() -> Iterator[tuple[str, str]]:
 
 def test_every_listed_action_exists_at_aws() -> None:
     session: Any = botocore.session.get_session()
-    assert len(ALLOWED) == 12
+    assert len(ALLOWED) == 13
     for service, name in set(_services()):
         call = CALLS.get(name, name)
         assert call in session.get_service_model(service).operation_names, f"{service}:{name}"

@@ -33,6 +33,7 @@ class PageCount(NamedTuple):
 
     inside: int  # their newest change is an enter
     outside: int  # their newest change is an exit
+    newest_enter: int | None = None  # epoch milliseconds: the newest event with which one of those inside entered
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,9 @@ class MembershipScan:
             Unavailable: the table does not answer.
         """
         for rows in self._pages_of(audience_id, ProjectionExpression="version"):
-            outside = sum(Version.from_text(row["version"]["S"]).exits for row in rows)
-            yield PageCount(len(rows) - outside, outside)
+            versions = [Version.from_text(row["version"]["S"]) for row in rows]
+            entered = [each.at for each in versions if not each.exits]
+            yield PageCount(len(entered), len(rows) - len(entered), max(entered, default=None))
 
     def deletion_notices(self) -> Iterator[list[StoredMember]]:
         """Return the rows of people named in a deletion notice, page by page of up to 1 MB.

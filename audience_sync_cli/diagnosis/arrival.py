@@ -1,0 +1,129 @@
+"""Checks of the way from Segment to a change: stack, listing, mappings, requests, events, rejections. Pure."""
+
+from collections.abc import Callable
+
+from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.countries import MATCHED
+from audience_sync_cli.checks import State as PartState
+from audience_sync_cli.diagnosis.facts import Facts, Result, State, by_reason
+from audience_sync_cli.screen import counted, moment
+
+DAY = 86_400  # seconds
+# Reasons for which events are rejected, by what they lack; all others are `other rejections`.
+NO_AUDIENCE = frozenset({"audience_missing", "audience_unknown", "audience_ambiguous"})
+CONSENT_AND_COUNTRY = frozenset({"consent_missing", "consent_denied", "consent_invalid", "country_invalid"})
+
+_STATES: dict[PartState, State] = {"ok": "ok", "note": "look", "missing": "problem"}
+_TRY = "audience-sync mappings try event.json"
+
+
+def part(name: str) -> Callable[[Facts], Result]:
+    """Return a check that repeats what `audience-sync test` finds of one part."""
+
+    def judge(facts: Facts) -> Result:
+        # A secret that cannot be read is one finding, in place of those of its keys.
+        found = facts.parts.get(name) or facts.parts["ingest secret"]
+        return Result(_STATES[found.state], f"{found.found[:1].upper()}{found.found[1:].rstrip('.')}.", found.remedy)
+
+    return judge
+
+
+def access_token(facts: Facts) -> Result:
+    """Say whether workers have a token, and whether it is renewed."""
+    result, failed = part("access token")(facts), facts.traffic.refreshes_failed
+    if result.state == "problem" and isinstance(facts.report, AudienceReport):
+        # Amazon has just answered: workers, too, get a token for themselves where none is stored.
+        return result._replace(state="look")
+    if result.state == "ok" and failed:
+        found = f"{result.found} But {counted(failed, 'attempt')} to renew it failed within two hours."
+        return Result("look", found, "audience-sync connect")
+    return result
+
+
+def delivery(facts: Facts) -> Result:
+    """Say whether the stack's parameters let it deliver."""
+    if facts.delivers:
+        return Result("ok", "Delivery is not paused by a parameter.")
+    found = "Delivery is paused: the parameter Enabled is no, and changes wait in the queue for seven days at most."
+    return Result("problem", found, "make deploy ARGS='--parameter-overrides Enabled=yes'")
+
+
+def listing(facts: Facts) -> Result:
+    """Say whether events can name the audience."""
+    if not facts.is_listed:
+        found = "The audience table does not list it. Every event for it is rejected as audience_unknown."
+        return Result("problem", found, "audience-sync audiences list")
+    if facts.audience.computation_key:
+        return Result("ok", f"Listed, with the computation key {facts.audience.computation_key}.")
+    found = "Listed without a computation key: only events that carry Amazon's audience id reach it."
+    return Result("look", found, f"audience-sync audiences link {facts.audience.audience_id} --key KEY")
+
+
+def requests(facts: Facts) -> Result:
+    """Say whether requests are refused for their credential."""
+    refused = facts.traffic.unauthorized
+    if not refused:
+        return Result("ok", f"No request was refused for a wrong key {facts.period}.")
+    found = f"{counted(refused, 'request')} with a wrong key {facts.period}: their events are lost."
+    return Result("look" if facts.traffic.events else "problem", found, "audience-sync keys show event")
+
+
+def events(facts: Facts) -> Result:
+    """Say whether events arrive and count."""
+    traffic = facts.traffic
+    if not traffic.events:
+        return Result("problem", f"No event arrived {facts.period}: Segment sends none here.", "audience-sync test")
+    if traffic.ignored == traffic.events:
+        found = f"{counted(traffic.events, 'event')} {facts.period}, and all were ignored: no trigger matches them."
+        return Result("problem", found, "audience-sync mappings show")
+    found = f"{traffic.accepted:,} accepted, {traffic.ignored:,} ignored, {traffic.rejected:,} rejected"
+    return Result("ok", f"Events of all audiences {facts.period}: {found}.")
+
+
+def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts], Result]:
+    """Return a check of the events that were rejected for some reasons.
+
+    A rejected event is counted for the stack, not for an audience. They are a problem where they are the most, or where
+    this audience has no member.
+    """
+
+    def judge(facts: Facts) -> Result:
+        counts = {reason: number for reason, number in facts.rejections.items() if is_counted(reason)}
+        total = sum(counts.values())
+        if not total:
+            return Result("ok", f"No event was rejected {facts.period} {what}.")
+        found = f"{counted(total, 'event')} of all audiences rejected {facts.period} {what}: {by_reason(counts)}."
+        is_empty = facts.members is not None and not facts.members.inside
+        return Result("problem" if is_empty or total >= facts.traffic.accepted else "look", found, _TRY)
+
+    return judge
+
+
+def entries(facts: Facts) -> Result:
+    """Say whether members have entered, and when the last one did."""
+    members, show = facts.members, f"audience-sync audiences show {facts.name}"
+    if members is None:
+        why = "they were left out" if facts.is_recorded else "with OrderingGuard=no there are no rows of them"
+        return Result("ok", f"Members were not counted: {why}.")
+    if members.newest_enter is None:
+        left = f" {counted(members.outside, 'member')} left in the last 40 days." if members.outside else ""
+        return Result(
+            "problem", f"The membership table has no member who is in: no event has let one enter.{left}", show
+        )
+    last = moment(members.newest_enter)
+    found = f"The membership table has {counted(members.inside, 'member')} who are in; the last one entered at {last}."
+    if facts.now - members.newest_enter / 1000 > facts.days * DAY:
+        return Result("look", f"{found} Does Segment still send this audience?", show)
+    return Result("ok", found)
+
+
+def country(facts: Facts) -> Result:
+    """Say whether Amazon matches people of the audience's country."""
+    code = facts.audience.country
+    if not code:
+        link = f"audience-sync audiences link {facts.audience.audience_id} --country CODE"
+        return Result("look", "It has no country, and Amazon matches people without one worse.", link)
+    if code not in MATCHED:
+        found = f"Amazon matches hashed identifiers in {len(MATCHED)} countries, and {code} is none of them."
+        return Result("look", f"{found} An event's own country takes precedence.", _TRY)
+    return Result("ok", f"Amazon matches people of its country, {code}.")

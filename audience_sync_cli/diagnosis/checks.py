@@ -1,0 +1,95 @@
+"""The checks of an audience, in the order in which a change travels. Pure.
+
+docs/empty-audience.md explains each under its name, in this order.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from audience_sync_cli.diagnosis import arrival, delivered
+from audience_sync_cli.diagnosis.facts import Facts, Result, State
+
+_GROUPED = arrival.NO_AUDIENCE | arrival.CONSENT_AND_COUNTRY
+
+
+class Check(NamedTuple):
+    """One check: its name, how it judges, and the facts without which it cannot judge."""
+
+    name: str
+    judge: Callable[[Facts], Result]
+    needs: tuple[str, ...] = ()
+    is_of_stack: bool = False  # it says something even where the audience is not listed
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check has found."""
+
+    check: str
+    state: State
+    found: str
+    next: str  # the command that comes next; empty where nothing is to do
+
+
+CHECKS = (
+    Check("event key", arrival.part("event key"), ("parts",), is_of_stack=True),
+    Check("Amazon credentials", arrival.part("Amazon credentials"), ("parts",), is_of_stack=True),
+    Check("access token", arrival.access_token, ("parts", "traffic"), is_of_stack=True),
+    Check("delivery", arrival.delivery, is_of_stack=True),
+    Check("listing", arrival.listing, is_of_stack=True),
+    Check("Amazon's audience", delivered.at_amazon, ("report",)),
+    Check("target and terms", delivered.target, ("connections", "terms_accepted")),
+    Check("time to live", delivered.time_to_live, ("report",)),
+    Check("mappings", arrival.part("mappings"), ("parts",), is_of_stack=True),
+    Check("requests", arrival.requests, ("traffic",), is_of_stack=True),
+    Check("events", arrival.events, ("traffic",), is_of_stack=True),
+    Check(
+        "audience of the events",
+        arrival.rejections(arrival.NO_AUDIENCE.__contains__, "because no listed audience is theirs"),
+        ("rejections", "traffic"),
+        is_of_stack=True,
+    ),
+    Check(
+        "consent and country",
+        arrival.rejections(arrival.CONSENT_AND_COUNTRY.__contains__, "for consent or country"),
+        ("rejections", "traffic"),
+        is_of_stack=True,
+    ),
+    Check(
+        "other rejections",
+        arrival.rejections(lambda reason: reason not in _GROUPED, "for another reason"),
+        ("rejections", "traffic"),
+        is_of_stack=True,
+    ),
+    Check("entries", arrival.entries, ("members",)),
+    Check("waiting changes", delivered.waiting, ("queued", "traffic"), is_of_stack=True),
+    Check("parked changes", delivered.parked, ("parked",)),
+    Check("jobs", delivered.jobs, ("lowest_processed",)),
+    Check("processing time", delivered.processing, ("members", "report")),
+    Check("size", delivered.size, ("members", "report")),
+    Check("country", arrival.country),
+    Check("match rate", delivered.match_rate, ("report",)),
+    Check("minimum for DSP", delivered.minimum, ("report",)),
+)
+
+
+def diagnose(facts: Facts) -> list[Finding]:
+    """Run the checks; of an audience that is not listed only those of the stack."""
+    return [Finding(each.name, *_judged(each, facts)) for each in CHECKS if facts.is_listed or each.is_of_stack]
+
+
+def likely_reasons(findings: Sequence[Finding]) -> list[Finding]:
+    """Return what may be the reason, the most likely first: problems, then what to look at.
+
+    Among these, what comes first on the way of a change, since it explains what comes later.
+    """
+    return [each for state in ("problem", "look") for each in findings if each.state == state]
+
+
+def _judged(check: Check, facts: Facts) -> Result:
+    for field in check.needs:
+        if field in facts.unread:
+            error = facts.unread[field]
+            return Result("look", f"Not checked. {error} {error.remedy}".strip())
+    return check.judge(facts)

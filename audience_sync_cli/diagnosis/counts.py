@@ -1,0 +1,89 @@
+"""Counts of the last days, from the metrics of a stack: events, refusals, uploads, rejections by reason, jobs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
+from audience_sync.metric_names import (
+    AUDIENCE_PROCESSED,
+    EVENTS_ACCEPTED,
+    EVENTS_IGNORED,
+    EVENTS_REJECTED,
+    EVENTS_REJECTED_BY_REASON,
+    NAMESPACE,
+    REQUESTS_UNAUTHORIZED,
+    TOKEN_REFRESH_FAILED,
+    UPLOADS_FAILED,
+    UPLOADS_SENT,
+)
+
+DAY, HOUR = 86_400, 3_600  # seconds
+RECENT = 2 * HOUR  # seconds; the sum of an hour counts while a part of that hour is younger
+_DAYS = {
+    "accepted": EVENTS_ACCEPTED,
+    "ignored": EVENTS_IGNORED,
+    "rejected": EVENTS_REJECTED,
+    "unauthorized": REQUESTS_UNAUTHORIZED,
+}
+_HOURS = {"refreshes_failed": TOKEN_REFRESH_FAILED, "uploads": UPLOADS_SENT, "uploads_failed": UPLOADS_FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Counts of the whole stack. The first four go back some days, the others RECENT."""
+
+    accepted: int = 0  # events, as the next two
+    ignored: int = 0
+    rejected: int = 0
+    unauthorized: int = 0  # requests with a credential that does not match
+    refreshes_failed: int = 0
+    uploads: int = 0
+    uploads_failed: int = 0
+
+    @property
+    def events(self) -> int:
+        """All events that came with a valid credential."""
+        return self.accepted + self.ignored + self.rejected
+
+
+class RecentCounts:
+    """Reads the metrics of one stack over the last days. Each method raises Unavailable."""
+
+    def __init__(self, store: MetricStore, stack: str, *, now: float, days: int) -> None:
+        """Look back from `now`, in epoch seconds."""
+        self._store = store
+        self._stack = {"service": stack}
+        self._now = now
+        self._days = days
+
+    def traffic(self) -> Traffic:
+        """Return what came in and went out."""
+        names = _DAYS | _HOURS
+        found = self._read({name: Metric(NAMESPACE, names[name], self._stack, "Sum", HOUR) for name in names})
+        since = {name: self._now - RECENT if name in _HOURS else 0 for name in names}
+        return Traffic(**{name: _sum(series, since[name]) for name, series in found.items()})
+
+    def rejections(self) -> dict[str, int]:
+        """Return how many events were rejected, by reason."""
+        metric = EVENTS_REJECTED_BY_REASON
+        reasons = self._store.values_of("reason", NAMESPACE, metric, self._stack)
+        # A reason is no name of a query, and where none has occurred there is nothing to ask.
+        names = {f"r{number}": reason for number, reason in enumerate(sorted(reasons))}
+        queries = {
+            name: Metric(NAMESPACE, metric, self._stack | {"reason": reason}, "Sum", HOUR)
+            for name, reason in names.items()
+        }
+        counts = {names[name]: _sum(series) for name, series in self._read(queries).items()} if queries else {}
+        return {reason: count for reason, count in counts.items() if count}
+
+    def lowest_processed(self, audience_id: str) -> float | None:
+        """Return the percentage of records that the worst job of an audience processed, None where no job ended."""
+        metric = Metric(NAMESPACE, AUDIENCE_PROCESSED, self._stack | {"audience": audience_id}, "Minimum", HOUR)
+        return min(self._read({"processed": metric})["processed"].values(), default=None)
+
+    def _read(self, metrics: Mapping[str, Metric]) -> dict[str, Series]:
+        return self._store.read(metrics, self._now - self._days * DAY, self._now + 60)
+
+
+def _sum(series: Series, since: float = 0) -> int:
+    return round(sum(value for begin, value in series.items() if begin + HOUR > since))

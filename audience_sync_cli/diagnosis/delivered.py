@@ -1,0 +1,162 @@
+"""Checks of the way from a change to a member at Amazon: queue, dead letters, jobs, sizes, match rate. Pure."""
+
+from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.audience_settings import MAX_TTL
+from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound
+from audience_sync.operations.renewal import is_renewed
+from audience_sync_cli.diagnosis.facts import Facts, Result, State, by_reason
+from audience_sync_cli.presentation import DAY, goes_to_dsp, product_label
+from audience_sync_cli.screen import counted, moment
+
+SHOWN_WITHIN = 36  # hours from an upload until Amazon DSP shows its members, at most, by Amazon's guide
+MIN_FOR_DSP = 2_000  # matched members; Amazon DSP does not use an audience with fewer, by Amazon's guide
+# Percent of the records that Amazon matches. Amazon names no usual rate. Below the first, a trait is wrong for nearly
+# everyone; below the second, it is worth comparing one member.
+NEAR_ZERO, HALF = 10.0, 50.0
+# Percent of the members in the table that Amazon should have received. Those of the last minutes are still on the way.
+EXPECTED = 90
+# Reasons of dead letters that concern all members, and not one record.
+_FOR_ALL = frozenset({"access_denied", "not_found", "job_failed"})
+
+
+def at_amazon(facts: Facts) -> Result:
+    """Say whether Amazon knows the audience."""
+    match facts.report:
+        case AudienceReport():
+            return Result("ok", "Amazon knows it.")
+        case NotConnected():
+            return Result("problem", "Amazon is not connected yet.", "audience-sync connect")
+        case AuthorizationRefused():
+            return Result("problem", "Amazon no longer takes the stored authorization.", "audience-sync connect")
+        case NotFound():
+            found = "Amazon does not know its id: the parameter Region is wrong, or it is the id of the DSP console."
+            return Result("problem", found, "audience-sync audiences list")
+        case AccessDenied():
+            found = "Amazon denies access: the person who consented is no user of its advertiser or AMC instance."
+            return Result("problem", found, "audience-sync connect")
+        case _:
+            return Result("problem", "Amazon refuses to describe it.", "audience-sync test")
+
+
+def target(facts: Facts) -> Result:
+    """Say where members go, and whether Amazon takes them there."""
+    audience = facts.audience
+    if not audience.connection_id:
+        return Result("ok", "Members go to Amazon DSP, which needs no terms of AMC.")
+    if audience.connection_id not in facts.connections:
+        found = "Its connection does not exist at Amazon: uploads to it fail."
+        return Result("problem", found, "audience-sync connections list")
+    if not facts.terms_accepted:
+        found = "The terms of Amazon Marketing Cloud are not accepted: Amazon refuses uploads to AMC."
+        return Result("problem", found, "audience-sync terms show --text")
+    if not goes_to_dsp(audience):
+        found = "Members go to AMC and not to Amazon DSP, whose console therefore shows none."
+        return Result("look", found, f"audience-sync audiences update {facts.name} --dsp")
+    return Result("ok", f"Members go to {product_label(audience)}, and the terms of AMC are accepted.")
+
+
+def waiting(facts: Facts) -> Result:
+    """Say whether changes wait for delivery."""
+    failed, sent = facts.traffic.uploads_failed, facts.traffic.uploads
+    messages = f"{counted(facts.queued, 'message')} of all audiences in the change queue"
+    if facts.queued and failed and not sent:
+        found = f"{messages}; {counted(failed, 'upload')} failed within two hours, and none succeeded."
+        return Result("problem", found, "audience-sync status")
+    if facts.queued:
+        return Result("look", f"{messages}: delivery is under way, or does not keep up.", "audience-sync status")
+    return Result("ok", "No change waits in the change queue.")
+
+
+def parked(facts: Facts) -> Result:
+    """Say whether changes of the audience were parked."""
+    if not facts.parked:
+        return Result("ok", "No change of it is parked.")
+    found = f"{counted(sum(facts.parked.values()), 'dead letter')} of it: {by_reason(facts.parked)}."
+    state: State = "look" if _FOR_ALL.isdisjoint(facts.parked) else "problem"
+    return Result(state, found, f"audience-sync parked list --audience {facts.audience.audience_id}")
+
+
+def jobs(facts: Facts) -> Result:
+    """Say whether Amazon's jobs processed what was uploaded."""
+    lowest = facts.lowest_processed
+    if lowest is None:
+        return Result("ok", f"No job of Amazon with its records ended {facts.period}.")
+    if lowest >= 100:
+        return Result("ok", f"Amazon's jobs processed all of its records {facts.period}.")
+    found = f"A job of Amazon processed only {lowest:.0f}% of its records {facts.period}; it rejected the others."
+    following = f"audience-sync parked list --audience {facts.audience.audience_id} --reason job_rejected"
+    return Result("look", found, following)
+
+
+def time_to_live(facts: Facts) -> Result:
+    """Say whether members drop out before they leave."""
+    ttl = facts.report.ttl if isinstance(facts.report, AudienceReport) else None
+    if ttl == 0:
+        longest = f"audience-sync audiences update {facts.name} --ttl-days {MAX_TTL // DAY}"
+        return Result("problem", "Its time to live is 0: Amazon keeps no member of it.", longest)
+    days = f"{(MAX_TTL if ttl is None else ttl) / DAY:g} days"
+    if is_renewed(facts.audience):
+        return Result("ok", f"Members stay for {days}, and active ones are re-sent before that.")
+    if ttl is not None and ttl < MAX_TTL:
+        found = f"Members drop out {days} after they entered, also those who never left."
+        return Result("look", found, f"audience-sync audiences update {facts.name} --renew")
+    return Result("ok", f"Members stay for {days}, the longest time there is.")
+
+
+def processing(facts: Facts) -> Result:
+    """Say whether Amazon is still processing the last members."""
+    entered = facts.members.newest_enter if facts.members else None
+    if entered is None or facts.now - entered / 1000 > SHOWN_WITHIN * 3600:
+        return Result("ok", f"No member is known to have entered in the last {SHOWN_WITHIN} hours.")
+    found = f"A member entered at {moment(entered)}; Amazon takes up to {SHOWN_WITHIN} hours to show members in DSP."
+    is_complete = facts.members is not None and (facts.sizes.dsp or 0) >= facts.members.inside
+    return Result("ok", found) if is_complete else Result("look", found, _show(facts))
+
+
+def size(facts: Facts) -> Result:
+    """Compare the membership table with what Amazon has received."""
+    received, members = facts.sizes.received, facts.members
+    if received is None:
+        expected = members is not None and members.inside > 0
+        return (
+            Result("look", "Amazon reports no size yet.", _show(facts)) if expected else Result("ok", "Not known yet.")
+        )
+    found = f"Amazon has received {counted(received, 'record')}"
+    if members is None:
+        return Result("ok", f"{found}.")
+    found += f"; the membership table has {counted(members.inside, 'member')} who are in."
+    if received * 100 < members.inside * EXPECTED:
+        return Result("look", found, _compare(facts))
+    return Result("ok", found)
+
+
+def match_rate(facts: Facts) -> Result:
+    """Say whether Amazon recognizes the people."""
+    rate = facts.sizes.match_rate
+    if rate is None:
+        return Result("ok", "Not known yet.")
+    found = f"Amazon matches {rate:.1f}% of the records"
+    if rate < NEAR_ZERO:
+        return Result("problem", f"{found}: the country is wrong, or a trait has the wrong content.", _compare(facts))
+    return Result("look", f"{found}.", _compare(facts)) if rate < HALF else Result("ok", f"{found}.")
+
+
+def minimum(facts: Facts) -> Result:
+    """Say whether Amazon DSP can use the audience."""
+    if not goes_to_dsp(facts.audience):
+        return Result("ok", "Members do not go to Amazon DSP, which has a minimum.")
+    matched = facts.sizes.matched
+    if matched is None:
+        return Result("ok", "Not known yet.")
+    if matched < MIN_FOR_DSP:
+        found = f"Amazon DSP uses an audience from {MIN_FOR_DSP:,} matched members on; this one has {matched:,}."
+        return Result("look", found, _show(facts))
+    return Result("ok", f"{matched:,} matched members are enough for Amazon DSP.")
+
+
+def _show(facts: Facts) -> str:
+    return f"audience-sync audiences show {facts.name}"
+
+
+def _compare(facts: Facts) -> str:
+    return f"audience-sync member show {facts.name} USER_ID"

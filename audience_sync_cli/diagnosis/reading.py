@@ -1,0 +1,112 @@
+"""Reads the facts about an audience: from the stack, its tables, queues and metrics, and from Amazon."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.aws.cloudwatch import MetricStore
+from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences import find
+from audience_sync_cli.checks import stack_findings
+from audience_sync_cli.diagnosis.counts import RecentCounts
+from audience_sync_cli.diagnosis.facts import Facts
+from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.explanation import explained
+from audience_sync_cli.member_counts import MemberCount, member_counts
+from audience_sync_cli.parked import peek
+from audience_sync_cli.session import Session
+from audience_sync_cli.status import depth
+
+PARTS = ("ingest secret", "Amazon credentials", "access token", "mappings")  # checks of `test` that concern an audience
+
+
+class _Reader:
+    """Reads facts one by one: one that fails does not hide the others."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+        self.unread: dict[str, OperatorError] = {}
+
+    def take(self, field: str, source: Callable[[], Any]) -> None:
+        try:
+            self.facts[field] = source()
+        except Exception as error:  # noqa: BLE001 - any error is what is known of this fact
+            self.unread[field] = explained(error)
+
+
+def read_facts(session: Session, name: str, *, days: int, counts_members: bool) -> Facts:
+    """Read everything that says why an audience is empty or small.
+
+    Args:
+        session: of the command.
+        name: of the audience: Amazon's id, the computation key or the external id.
+        days: how far to look back in the metrics; CloudWatch lists those of the last 14.
+        counts_members: whether to count its members in the membership table, which reads all their rows.
+
+    Raises:
+        NotThere: there is no such stack.
+        WrongUsage: several audiences have that key or external id.
+    """
+    parameters = session.stack.parameters
+    is_recorded = parameters.get("OrderingGuard", "yes") == "yes"
+    known, reader = _listed(session, name), _Reader()
+    store = MetricStore(session.stack.service("cloudwatch"))
+    counts = RecentCounts(store, session.stack.name, now=session.now(), days=days)
+    with session.screen.progress("reading the stack and asking Amazon"):
+        reader.take("parts", lambda: {each.part: each for each in stack_findings(session, PARTS)})
+        reader.take("traffic", counts.traffic)
+        reader.take("rejections", counts.rejections)
+        reader.take("queued", lambda: depth(session.stack, "ChangeQueue").total)
+        if known:
+            reader.take("lowest_processed", lambda: counts.lowest_processed(known.audience_id))
+            _ask_amazon(reader, session, known)
+    if known:  # outside, since each of these shows its own progress
+        reader.take("parked", lambda: _parked(session, known.audience_id))
+        if is_recorded and counts_members:
+            reader.take("members", lambda: _members(session, known))
+    return Facts(
+        session.now(),
+        days,
+        known or Audience(name),
+        is_listed=known is not None,
+        delivers=parameters.get("Enabled", "yes") == "yes",
+        is_recorded=is_recorded,
+        unread=reader.unread,
+        **reader.facts,
+    )
+
+
+def _listed(session: Session, name: str) -> Audience | None:
+    try:
+        return find(session, name)
+    except NotThere:
+        return None
+
+
+def _ask_amazon(reader: _Reader, session: Session, known: Audience) -> None:
+    reader.take("report", lambda: _report(session, known.audience_id))
+    if known.connection_id:
+        reader.take(
+            "connections", lambda: frozenset(str(each.get("connectionId")) for each in session.amazon.connections())
+        )
+        reader.take("terms_accepted", lambda: session.amazon.terms().accepted)
+
+
+def _report(session: Session, audience_id: str) -> AudienceReport | AudienceSyncError:
+    try:
+        return session.amazon.read_audience(audience_id)
+    except (RequestRejected, NotConnected, AuthorizationRefused) as refusal:  # a fact, as good as a report
+        return refusal
+
+
+def _parked(session: Session, audience_id: str) -> Mapping[str, int]:
+    found, _ = peek(session, lambda message: message.audience_id == audience_id)
+    return Counter(message.reason for message in found)
+
+
+def _members(session: Session, known: Audience) -> MemberCount:
+    with session.screen.progress("counting members") as bar:
+        (count,) = member_counts(session.member_scan, [known], bar.advance)
+    return count

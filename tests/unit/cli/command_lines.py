@@ -1,0 +1,45 @@
+"""Parses a command line with the real command, and runs nothing: for documents and messages that name commands."""
+
+import re
+from typing import Any
+
+import typer
+
+from audience_sync_cli.app import app, load
+
+# What stands for a value of the reader: AUDIENCE_ID, [KIND], $TABLE, mappings.json. Files in a folder are ours.
+PLACEHOLDER = re.compile(r"\[?[A-Z][A-Z_]+\]?|\$.+|[\w-]+\.\w+", re.ASCII)
+_GROUP: Any = typer.main.get_command(app)
+
+
+def check_command_line(words: list[str], *, is_complete: bool = True) -> None:
+    """Raise unless the command has these options and arguments, with values that it takes.
+
+    Args:
+        words: behind `audience-sync`. Our own files are named from the root of the repository.
+        is_complete: whether a required argument must be there; a sentence may name a command without it.
+    """
+    _, options, rest = _parsed(_GROUP, words)
+    if not rest:
+        assert not is_complete or any(options.values()), "a line to run names a command"
+        return
+    command = load(rest.pop(0))
+    if hasattr(command, "commands"):
+        if not rest and not is_complete:
+            return  # a sentence about the group
+        command = command.commands[rest.pop(0)]
+    context, found, left = _parsed(command, rest)
+    assert left == [], "the command takes fewer arguments"
+    for parameter in command.params:
+        value = found.get(parameter.name)
+        if isinstance(value, str) and not PLACEHOLDER.fullmatch(value):
+            parameter.process_value(context, value)
+        if is_complete and parameter.required:
+            assert isinstance(value, str), f"the command needs {parameter.name}"
+
+
+def _parsed(command: Any, words: list[str]) -> tuple[Any, dict[str, Any], list[str]]:
+    """Return the command's context, the options and arguments found, and the words that are left."""
+    context = command.context_class(command)
+    options, rest, _ = command.make_parser(context).parse_args(list(words))
+    return context, options, rest
