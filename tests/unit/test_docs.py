@@ -18,7 +18,9 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").
 HOSTS = {
     "advertising.amazon.com",
     "aws.amazon.com",
+    "developer.amazon.com",
     "docs.aws.amazon.com",
+    "unified.to",
     "www.autoriteitpersoonsgegevens.nl",
     "www.twilio.com",
 }
