@@ -1,0 +1,98 @@
+"""docs/segment-setup.md: the mapping, the events and the responses that it shows are what the stack takes and gives."""
+
+import json
+import re
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from audience_sync.api_gateway import error_answer
+from audience_sync.errors import Unauthorized
+from audience_sync.intake import MAX_EVENTS, changes_from, compiled
+from audience_sync.membership import Audience
+from audience_sync.segment.budget import Budget
+from audience_sync.segment.mapping import resolve
+from audience_sync.segment.trigger import compile_trigger
+from functions.ingest.handler import _summary
+from local.template import ROOT
+from tests.unit.test_intake import NOW, FakeAudienceTable
+
+TEXT = (ROOT / "docs/segment-setup.md").read_text(encoding="utf-8")
+PICTURE = ROOT / "docs/images/mapping.svg"
+BLOCKS = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
+MAPPING, EVENT = (next(each for each in BLOCKS if key in each) for key in ("trigger", "event"))
+RESPONSES = re.findall(r"^\| (\d{3}) \| `(\{.*?\})` \|", TEXT.split("\n## Testing\n")[1], re.MULTILINE)
+
+
+def examples() -> list[dict[str, Any]]:
+    """The examples of events about an audience that a Track or an Identify states."""
+    listed = json.loads((ROOT / "events/segment/index.json").read_text(encoding="utf-8"))["files"]
+    single = [each["file"] for each in listed if each["kind"] == "event" and each["membership"] is not None]
+    return [json.loads((ROOT / "events/segment" / file).read_text(encoding="utf-8")) for file in single]
+
+
+def answer(event: dict[str, Any], *audiences: Audience) -> dict[str, Any]:
+    """What ingest answers to one event."""
+    listed = FakeAudienceTable(*audiences)
+    return _summary(changes_from(json.dumps([event]).encode(), mappings=compiled(None), audiences=listed, now=NOW))
+
+
+def test_the_trigger_of_the_mapping_takes_every_event_about_an_audience() -> None:
+    trigger = compile_trigger(MAPPING["trigger"])
+    assert all(trigger(event, Budget()) for event in examples())
+    assert len(examples()) > 10
+
+
+def test_the_mapping_sends_the_whole_event() -> None:
+    event = examples()[0]
+    assert resolve(MAPPING["settings"]["data"], event) == event
+
+
+def test_the_batches_of_the_mapping_fit_into_a_request() -> None:
+    assert MAPPING["settings"]["enable_batching"] is True
+    assert MAPPING["settings"]["batch_size"] <= MAX_EVENTS
+
+
+def test_table_and_picture_show_the_values_of_the_mapping() -> None:
+    table = dict(re.findall(r"^ +\| ([A-Z][\w ]+) \| (.+) \|$", TEXT, re.MULTILINE))
+    settings = MAPPING["settings"]
+    shown = [settings["url"], settings["method"], *settings["headers"].values(), settings["data"]["@path"]]
+    shown += [*settings["headers"], str(settings["batch_size"])]
+    written = " ".join(table[name] for name in ("URL", "Method", "Headers", "Data", "Batch size"))
+    drawn = {text.text for text in ET.parse(PICTURE).getroot().iter("{http://www.w3.org/2000/svg}text")}  # noqa: S314 - our own file
+    assert [value for value in shown if f"`{value}`" not in written] == []
+    assert [value for value in shown if value not in drawn] == []
+
+
+def test_the_picture_has_a_dark_version() -> None:
+    assert "prefers-color-scheme: dark" in PICTURE.read_text(encoding="utf-8")
+
+
+def test_the_event_that_is_shown_lets_the_person_enter() -> None:
+    key = EVENT["context"]["personas"]["computation_key"]
+    assert answer(EVENT, Audience("5", country="US", computation_key=key))["accepted"] == 1
+    assert answer(EVENT)["rejections"][0]["reason"] == "audience_unknown"
+
+
+@pytest.mark.parametrize(
+    ("changed", "listed"),
+    [
+        pytest.param({"messageId": "segment-test-message-1"}, True, id="ignored: an invented message"),
+        pytest.param({"userId": "test-user-1"}, True, id="ignored: an invented user"),
+        pytest.param({}, True, id="accepted"),
+        pytest.param({}, False, id="rejected"),
+    ],
+)
+def test_the_response_to_an_event_of_the_event_tester_is_shown(changed: dict[str, Any], listed: bool) -> None:
+    audiences = [Audience("5", country="US", computation_key="big_spenders")] if listed else []
+    given = answer(EVENT | changed, *audiences)
+    status = "200" if given["accepted"] or given["ignored"] else "400"
+    given["rejections"] = "…" if given["rejections"] else []
+    shown = {(status, json.dumps(given, separators=(",", ":"), ensure_ascii=False).replace('"…"', "[…]"))}
+    assert shown <= set(RESPONSES)
+
+
+def test_the_response_to_a_wrong_key_is_shown() -> None:
+    refused = error_answer(Unauthorized("no"))
+    assert (str(refused["statusCode"]), refused["body"]) in RESPONSES
