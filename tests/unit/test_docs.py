@@ -97,6 +97,13 @@ def test_a_module_that_python_runs_exists() -> None:
                 assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"{document.name}: {name}"
 
 
+def test_the_readme_leads_to_the_index_and_the_index_to_every_page() -> None:
+    assert "docs/README.md" in _links(ROOT / "README.md")
+    pages = [path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".yaml")]
+    listed = re.findall(r"^\| .+\? \| \[\S+\]\((\S+)\) \|$", (ROOT / "docs/README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted({*pages, "../CHANGELOG.md"} - {"README.md"})
+
+
 class _Addresses(HTMLParser):
     """The addresses of HTML tags."""
 
