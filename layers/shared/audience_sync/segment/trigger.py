@@ -55,6 +55,11 @@ def compile_trigger(trigger: str) -> Predicate:
     return _predicate(parse(trigger))
 
 
+def holds_for(condition: Condition, value: Any) -> bool:
+    """Return whether one condition holds for a value of its field. Raises RejectedEvent, as `matches`."""
+    return _test(condition)(value, Budget())
+
+
 def _predicate(node: Condition | Group) -> Predicate:
     if isinstance(node, Condition):
         return _condition(node)

@@ -1,0 +1,74 @@
+"""Finds triggers that hold for no event: an operator's mistake, which costs every event of the mapping.
+
+A trigger is a choice between lists of conditions that must hold together. It can hold if each field has a value that
+fulfils all conditions on it. A few values that are made from the conditions decide that.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, pairwise, product
+from typing import Any
+
+from audience_sync.segment.fql.conditions import Condition
+from audience_sync.segment.fql.grammar import Group, parse
+from audience_sync.segment.trigger import holds_for
+
+MAX_LISTS = 2_000  # that are tried; with more, a trigger is taken for one that can hold
+
+_TYPES = ("track", "identify")  # of events about audiences; no other type reaches a trigger
+_SEPARATORS = "\u2063\u2064"  # invisible: no trigger that a person writes contains them
+
+
+def can_hold(trigger: str) -> bool:
+    """Return whether some event about an audience fulfils a trigger; True where that would take too long to find out.
+
+    Raises:
+        InvalidTrigger: as compile_trigger.
+    """
+    lists = _lists(parse(trigger))
+    return any(map(_can_hold, islice(lists, MAX_LISTS))) or next(lists, None) is not None
+
+
+def _lists(node: Condition | Group) -> Iterator[Sequence[Condition]]:
+    """Yield the lists of conditions, one of which must hold."""
+    if isinstance(node, Condition):
+        yield (node,)
+    elif node.word == "or":
+        for part in node.parts:
+            yield from _lists(part)
+    else:
+        for chosen in product(*(tuple(_lists(part)) for part in node.parts)):
+            yield tuple(chain.from_iterable(chosen))
+
+
+def _can_hold(conditions: Sequence[Condition]) -> bool:
+    by_path: dict[tuple[str, ...], list[Condition]] = {}
+    for condition in conditions:
+        by_path.setdefault(condition.path, []).append(condition)
+    return all(
+        any(all(holds_for(each, value) for each in together) for value in _candidates(path, together))
+        for path, together in by_path.items()
+    )
+
+
+def _candidates(path: tuple[str, ...], conditions: Iterable[Condition]) -> Iterator[Any]:
+    """Yield values of one field: if any value fulfils all of its conditions, one of these does."""
+    if path == ("type",):
+        yield from _TYPES
+        return
+    yield from (None, True, False)
+    yield from (each.value for each in conditions)
+    numbers = sorted({each.value for each in conditions if isinstance(each.value, float)})
+    if numbers:
+        yield from (numbers[0] - 1, numbers[-1] + 1)
+        yield from ((low + high) / 2 for low, high in pairwise(numbers))
+    yield from (_text(conditions, separator) for separator in _SEPARATORS)
+
+
+def _text(conditions: Iterable[Condition], separator: str) -> str:
+    """Return a text of no more than what must be in it."""
+    wanted: dict[str, list[str]] = {"starts with": [], "contains": [], "ends with": []}
+    for each in conditions:
+        if each.operator in wanted and not each.negated:
+            wanted[each.operator].append(str(each.value))
+    start, end = (max(wanted[name], key=len, default="") for name in ("starts with", "ends with"))
+    return separator.join([start, *wanted["contains"], end])
