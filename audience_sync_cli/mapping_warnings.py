@@ -1,9 +1,13 @@
-"""What a mapping may do and probably should not: use a phone number or an e-mail address in clear text as member id."""
+"""What mappings may do and probably should not.
+
+They may use a phone number or an e-mail address in clear text as member id, and they may ignore events, or all of them.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from audience_sync.segment.contradictions import can_hold
 from audience_sync.segment.mapping import resolve
 from audience_sync.segment.mapping_config import Mapping
 
@@ -11,11 +15,14 @@ _CONTACT = re.compile(r"phone|mobile|e-?mail", re.IGNORECASE)
 # E.164 numbers have seven digits at least in practice, and fifteen at most. An id of a database may look the same.
 _PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 _FIELD = "external_user_id"
+_NEVER_HOLDS = "its trigger holds for no event about an audience, whose type is track or identify"
 _REMEDY = f'hash it: {{"{_FIELD}": {{"@sha256": {{"@path": "…"}}}}}}'
 
 
 def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> list[str]:
-    """Return a sentence for each mapping whose member id may be personal data. Names no value.
+    """Return a sentence for each mapping that no event fulfils, or whose member id may be personal data.
+
+    Names no value.
 
     Args:
         mappings: parsed; disabled ones are left out.
@@ -24,13 +31,27 @@ def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> l
     found = []
     for mapping in mappings:
         directive = mapping.fields.get(_FIELD)
-        if not mapping.enabled or directive is None:
+        if not mapping.enabled:
             continue
+        if not can_hold(mapping.trigger):
+            found.append(f"{mapping.name}: {_NEVER_HOLDS}.")
         if any(_CONTACT.search(text) for text in _clear_texts(directive)):
             found.append(f"{mapping.name}: {_FIELD} reads a phone number or e-mail address in clear text; {_REMEDY}.")
         elif any(looks_like_a_phone_number(resolve(directive, event)) for event in events):
             found.append(f"{mapping.name}: {id_warning()}")
     return found
+
+
+def why_all_is_ignored(mappings: Sequence[Mapping]) -> str | None:
+    """Return why every event would be ignored, as a sentence; None where some event may be taken."""
+    enabled = [each for each in mappings if each.enabled]
+    if not mappings:
+        return "There is no mapping."
+    if not enabled:
+        return "No mapping is enabled."
+    if any(can_hold(each.trigger) for each in enabled):
+        return None
+    return "\n".join(f"{each.name}: {_NEVER_HOLDS}." for each in enabled)
 
 
 def id_warning() -> str:

@@ -1,8 +1,8 @@
-"""`audience-sync mappings`: show, check, apply and try the mappings that turn an event into a record."""
+"""`audience-sync mappings`: show, check and try the mappings that turn an event into a record."""
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,22 +12,20 @@ from audience_sync.messages import change_as_json
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.translation import Policy
-from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
+from audience_sync_cli.errors import AlreadyReported, OperatorError
+from audience_sync_cli.mapping_files import read_event, read_mappings
+from audience_sync_cli.mapping_text import plain
+from audience_sync_cli.mapping_versions import FILE, FORCE, require_effect
 from audience_sync_cli.mapping_warnings import events_of, id_warning, looks_like_a_phone_number, warnings_about
-from audience_sync_cli.mappings_store import read, replace, version_conflict
+from audience_sync_cli.mappings_store import read
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
-
-_FILE = Annotated[
-    Path, typer.Argument(help="JSON, as `mappings show --json` prints it.", exists=True, dir_okay=False, readable=True)
-]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "show")(show)
     command(app, "check")(check)
-    command(app, "apply", asks=True)(apply)
     command(app, "try")(try_)
 
 
@@ -52,7 +50,7 @@ def show(session: Session) -> None:
         session.screen.note("Fix what `mappings show --json` prints, and store it with `mappings apply`.")
         raise AlreadyReported from None
     default = "No mappings are stored: Segment's default mapping is in force."
-    session.screen.say(default if stored.attribute is None else f"Version {stored.version}.")
+    session.screen.say(default if stored.is_built_in else f"Version {stored.version}.")
     if not any(mapping.enabled for mapping in mappings):
         session.screen.say("No mapping is enabled: every event is ignored.", style="yellow")
     for mapping in mappings:
@@ -64,46 +62,26 @@ def show(session: Session) -> None:
 
 def check(
     session: Session,
-    file: _FILE,
+    file: FILE,
     event: Annotated[
         Path | None,
         typer.Option(help="Also try the member ids on this request body from Segment.", exists=True, dir_okay=False),
     ] = None,
+    force: FORCE = False,
 ) -> None:
     """Check a file of mappings. Changes nothing.
 
-    Warns where the member id may be a phone number or an e-mail address in clear text.
+    Warns where the member id may be a phone number or an e-mail address in clear text, and where no event fulfils a
+    trigger. Mappings that would ignore every event are refused without --force.
     """
-    mappings = parse_mappings(_read(file), compile_trigger)
+    mappings = parse_mappings(read_mappings(file), compile_trigger)
+    require_effect(mappings, force=force)
     enabled = sum(each.enabled for each in mappings)
     session.screen.say(f"{counted(len(mappings), 'mapping')}, {enabled} enabled.", style="green")
-    warnings = warnings_about(mappings, events_of(_read(event)) if event else [])
+    warnings = warnings_about(mappings, events_of(read_event(event)) if event else [])
     for warning in warnings:
         session.screen.note(warning, style="yellow")
     session.screen.result({"mappings": len(mappings), "enabled": enabled, "warnings": warnings})
-
-
-def apply(session: Session, file: _FILE) -> None:
-    """Check a file of mappings and put it in force.
-
-    A file that names the version it was made from is refused when another version has been applied since. If the stored
-    mappings are unreadable, the command asks before it replaces them.
-    """
-    document = _read(file)
-    mappings = parse_mappings(document, compile_trigger)
-    stored = read(session)
-    version = stored.version
-    made_from = document.get("version", version) if isinstance(document, dict) else version
-    if not stored.is_readable:
-        session.screen.confirm("The stored mappings are unreadable and would be replaced. Go on?")
-    elif made_from != version:
-        raise version_conflict(made_from, version)
-    if not any(each.enabled for each in mappings):
-        session.screen.confirm("No mapping is enabled: every event would be ignored. Go on?")
-    listed = document["mappings"] if isinstance(document, dict) else document
-    replace(session, stored, json.dumps({"version": version + 1, "mappings": listed}, ensure_ascii=False))
-    session.screen.say(f"Version {version + 1} is stored, and in force within a minute.", style="green")
-    session.screen.result({"version": version + 1, "mappings": len(mappings)})
 
 
 def try_(
@@ -119,7 +97,7 @@ def try_(
     ] = None,
 ) -> None:
     """Show the record that an event would become, with hashed identifiers, or why it is rejected. Sends nothing."""
-    document = json.dumps(_read(mappings)) if mappings else session.audiences.mappings()
+    document = json.dumps(read_mappings(mappings)) if mappings else session.audiences.mappings()
     try:
         outcome = changes_from(
             event.read_bytes(),
@@ -135,19 +113,6 @@ def try_(
         session.screen.note(id_warning(), style="yellow")
     if outcome.rejections:
         raise AlreadyReported
-
-
-def plain(directive: Any) -> str:
-    """Format a directive: a path as it is, the first of several paths as a list of them, all others as JSON."""
-    match directive:
-        case {"@path": str(path)} if len(directive) == 1:
-            return path
-        case {"@if": {"blank": first, "then": then, "else": other}} | {
-            "@if": {"exists": first, "then": then, "else": other}
-        }:
-            if first == then:
-                return f"{plain(then)}, else {plain(other)}"
-    return json.dumps(directive)
 
 
 def _print_outcome(session: Session, outcome: IntakeResult) -> None:
@@ -170,13 +135,6 @@ def _print_outcome(session: Session, outcome: IntakeResult) -> None:
             "rejections": [each.as_json() for each in outcome.rejections],
         }
     )
-
-
-def _read(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise WrongUsage(f"{file} is not a readable JSON file.", "`mappings show --json` prints one.") from None
 
 
 def _policy(session: Session) -> Policy:

@@ -1,73 +1,98 @@
-"""The stored mappings document, as an operator reads and replaces it. It may have been written by hand."""
+"""The stored mappings and their versions, as an operator reads and replaces them.
+
+They may have been written by hand.
+"""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from audience_sync.aws.mappings_store import MAX_DOCUMENT, MappingsStore
+from audience_sync.aws.mappings_store import MAX_DOCUMENT, MappingsRows, MappingsStore
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from audience_sync_cli.errors import OperatorError
+from audience_sync_cli.mapping_history import KeptVersion, packed, unpacked
 from audience_sync_cli.session import Session
+
+BUILT_IN: list[Any] = [asdict(DEFAULT_MAPPING)]
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What is stored, read as far as it can be read."""
 
-    attribute: Mapping[str, Any] | None  # as DynamoDB has it, whatever it holds; None where nothing is stored
+    rows: MappingsRows  # as DynamoDB has them, whatever they hold
     mappings: Any = None  # unchecked; parse_mappings checks them
     version: int = 0
     is_readable: bool = True  # JSON that may hold mappings
     is_versioned: bool = True  # the version is a number, or left out
+    history: tuple[KeptVersion, ...] = ()  # the newest first; the first is the one in force, if that is readable
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether nothing is stored, so that the built-in mapping is in force."""
+        return self.rows.document is None
 
     @property
     def document(self) -> dict[str, Any]:
         """The document in the form that `mappings apply` takes, valid or not."""
         return {"version": self.version, "mappings": self.mappings}
 
+    @property
+    def next_version(self) -> int:
+        """The number of the next version; none of the history has it."""
+        return max(self.version, *(each.number for each in self.history), 0) + 1
+
 
 def read(session: Session) -> Stored:
     """Read what is stored, without the cache and consistently: a write will depend on it. Raises Unavailable."""
-    attribute = _store(session).read()
-    return Stored(None, [asdict(DEFAULT_MAPPING)]) if attribute is None else _parsed(attribute)
-
-
-def _parsed(attribute: Mapping[str, Any]) -> Stored:
+    rows = _store(session).read()
+    kept = unpacked(rows.history)
+    if rows.document is None:
+        is_reset = bool(kept) and kept[0].mappings is None
+        current = kept[0] if is_reset else KeptVersion(0, None, None)
+        return Stored(rows, BUILT_IN, current.number, history=kept if is_reset else (current, *kept))
     try:
-        document = json.loads(attribute.get("S", ""))
+        document = json.loads(rows.document.get("S", ""))
     except (ValueError, RecursionError):
         document = None
     match document:
         case list():
-            return Stored(attribute, document)
+            return _with_history(rows, document, 0, kept)
         case dict():
             version = document.get("version", 0)
             is_versioned = type(version) is int and version >= 0
             number = version if is_versioned else 0
-            return Stored(attribute, document.get("mappings"), number, is_versioned=is_versioned)
-    return Stored(attribute, is_readable=False)
+            return _with_history(rows, document.get("mappings"), number, kept, is_versioned=is_versioned)
+    return Stored(rows, is_readable=False, history=kept)
 
 
-def replace(session: Session, stored: Stored, text: str) -> None:
-    """Store a document in place of what was read.
+def _with_history(
+    rows: MappingsRows, mappings: Any, number: int, kept: tuple[KeptVersion, ...], *, is_versioned: bool = True
+) -> Stored:
+    """Put what is in force in front of the history, unless it is there; what was stored by hand is not."""
+    if isinstance(mappings, list) and not (kept and (kept[0].number, kept[0].mappings) == (number, mappings)):
+        kept = (KeptVersion(number, None, mappings), *kept)
+    return Stored(rows, mappings, number, is_versioned=is_versioned, history=kept)
+
+
+def replace(session: Session, stored: Stored, mappings: list[Any] | None) -> int:
+    """Put mappings in force in place of what was read, and return their version. None is the built-in mapping.
 
     Raises:
         OperatorError: the document is too large, or another one has been stored since.
         Unavailable: the table does not answer.
     """
-    if len(text.encode()) > MAX_DOCUMENT:
+    number = stored.next_version
+    text = None if mappings is None else json.dumps({"version": number, "mappings": mappings}, ensure_ascii=False)
+    if text and len(text.encode()) > MAX_DOCUMENT:
         raise OperatorError("The mappings are too large to store.", f"Keep them below {MAX_DOCUMENT // 1000} KB.")
-    if not _store(session).replace(stored.attribute, text):
-        raise version_conflict(stored.version, "another version")
-
-
-def version_conflict(made_from: Any, version: Any) -> OperatorError:
-    """Return the error for a file that was made from a version which is no longer the stored one."""
-    return OperatorError(
-        f"The file was made from version {made_from}, and {version} is in force.",
-        "Copy your changes into what `mappings show --json` prints now, and apply that.",
-    )
+    applied = KeptVersion(number, round(session.now() * 1000), mappings)
+    if not _store(session).replace(stored.rows, text, packed([applied, *stored.history])):
+        raise OperatorError(
+            f"Another version has been put in force since version {stored.version} was read. Nothing was changed.",
+            "Run the command again; it compares with that version.",
+        )
+    return number
 
 
 def _store(session: Session) -> MappingsStore:

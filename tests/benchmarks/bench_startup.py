@@ -98,7 +98,9 @@ class Starts:
 
     def __init__(self, folder: Path) -> None:
         self._mappings = folder / "mappings.json"
-        self._mappings.write_text('{"mappings": []}')
+        self._mappings.write_text(
+            '[{"name": "Mine", "trigger": "type = \\"track\\"", "fields": {"external_user_id": {"@path": "$.userId"}}}]'
+        )
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
         self._environment = inherited | ENVIRONMENT | {"PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
 

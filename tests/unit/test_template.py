@@ -13,7 +13,7 @@ import pytest
 from audience_sync import metric_names
 from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
-from audience_sync.aws.audience_table import MAPPINGS_KEY
+from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY
 from audience_sync.aws.checkpoint import AUDIT, RENEWAL
 from audience_sync.aws.membership_rows import MAX_SHARDS, Sharding
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
@@ -443,7 +443,8 @@ def test_the_audiences_function_cannot_access_the_mappings() -> None:
     (statement,) = (
         each for each in _statements("AudiencesRole") if each["Resource"] == {"Fn::GetAtt": ["AudienceTable", "Arn"]}
     )
-    assert statement["Condition"] == {"ForAllValues:StringNotEquals": {"dynamodb:LeadingKeys": [MAPPINGS_KEY]}}
+    rows = [MAPPINGS_KEY, MAPPINGS_HISTORY_KEY]
+    assert statement["Condition"] == {"ForAllValues:StringNotEquals": {"dynamodb:LeadingKeys": rows}}
 
 
 def test_jobs_send_to_every_queue_that_the_outcome_of_a_job_may_concern() -> None:

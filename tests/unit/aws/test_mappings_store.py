@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable
-from audience_sync.aws.mappings_store import MappingsStore
+from audience_sync.aws.mappings_store import MappingsRows, MappingsStore
 from audience_sync.errors import Unavailable
 from local import resources
 from tests.aws_fixtures import recreate_tables
@@ -31,41 +31,59 @@ def fixture(proxy: FaultProxy) -> StoreFixture:
     return StoreFixture(proxy)
 
 
+NOTHING = MappingsRows(None, None)
+
+
 def test_a_stored_document_is_read_back_and_functions_read_it(fixture: StoreFixture) -> None:
-    assert fixture.store.read() is None
-    assert fixture.store.replace(None, "[]")
-    assert fixture.store.read() == {"S": "[]"}
-    assert fixture.table.mappings() == "[]"
+    assert fixture.store.read() == NOTHING
+    assert fixture.store.replace(NOTHING, "[]", b"history")
+    assert fixture.store.read() == ({"S": "[]"}, {"B": b"history"})
+    assert fixture.table.contents() == ([], "[]")
 
 
 @pytest.mark.parametrize("attribute", [{"S": "{not json"}, {"M": {"version": {"N": "1"}}}], ids=["text", "map"])
 def test_any_stored_value_can_be_read_and_replaced(fixture: StoreFixture, attribute: dict[str, Any]) -> None:
     fixture.write(attribute)
-    assert fixture.store.read() == attribute
-    assert fixture.store.replace(attribute, "[]")
-    assert fixture.store.read() == {"S": "[]"}
+    before = fixture.store.read()
+    assert before == MappingsRows(attribute, None)
+    assert fixture.store.replace(before, "[]", b"1")
+    assert fixture.store.read().document == {"S": "[]"}
 
 
 @pytest.mark.parametrize("before", [None, {"S": "1"}], ids=["nothing", "another document"])
 def test_a_document_stored_since_is_not_replaced(fixture: StoreFixture, before: dict[str, Any] | None) -> None:
     fixture.write({"S": "2"})
-    assert not fixture.store.replace(before, "3")
-    assert fixture.store.read() == {"S": "2"}
+    assert not fixture.store.replace(MappingsRows(before, None), "3", b"1")
+    assert fixture.store.read() == ({"S": "2"}, None)
 
 
 def test_a_document_removed_since_is_not_stored_again(fixture: StoreFixture) -> None:
-    assert not fixture.store.replace({"S": "1"}, "2")
-    assert fixture.store.read() is None
+    assert not fixture.store.replace(MappingsRows({"S": "1"}, None), "2", b"1")
+    assert fixture.store.read() == NOTHING
+
+
+def test_where_the_history_has_changed_since_the_document_stays(fixture: StoreFixture) -> None:
+    assert fixture.store.replace(NOTHING, "1", b"1")
+    read = fixture.store.read()
+    assert not fixture.store.replace(read._replace(history={"B": b"0"}), "2", b"2")
+    assert fixture.store.read() == read
+
+
+def test_a_removed_document_leaves_its_history(fixture: StoreFixture) -> None:
+    assert fixture.store.replace(NOTHING, "1", b"1")
+    assert fixture.store.replace(fixture.store.read(), None, b"2")
+    assert fixture.store.read() == (None, {"B": b"2"})
+    assert fixture.table.mappings() is None
 
 
 def test_reading_is_consistent(fixture: StoreFixture, proxy: FaultProxy) -> None:
     fixture.store.read()
-    assert [parameters["ConsistentRead"] for name, parameters in proxy.calls if name == "GetItem"] == [True]
+    assert [parameters["ConsistentRead"] for name, parameters in proxy.calls if name == "GetItem"] == [True, True]
 
 
 def test_a_table_that_does_not_answer_is_named(fixture: StoreFixture, proxy: FaultProxy) -> None:
-    for operation in ("GetItem", "PutItem"):
+    for operation in ("GetItem", "TransactWriteItems"):
         proxy.on(operation, refuse("ThrottlingException"))
-    for call in (fixture.store.read, lambda: fixture.store.replace(None, "[]")):
+    for call in (fixture.store.read, lambda: fixture.store.replace(NOTHING, "[]", b"1")):
         with pytest.raises(Unavailable, match="the audience table does not answer: ThrottlingException"):
             call()

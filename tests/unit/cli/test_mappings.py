@@ -1,4 +1,4 @@
-"""Mappings: checked before they are stored, never stored over a newer version, tried without sending."""
+"""Mappings: checked before they are stored, and tried without sending."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.audience_table import MAPPINGS_KEY
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import first_passing
-from audience_sync_cli.errors import AlreadyReported, NotConfirmed, OperatorError, WrongUsage
-from audience_sync_cli.mappings import apply, check, plain, show, try_
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session
+from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
+from audience_sync_cli.mapping_text import plain
+from audience_sync_cli.mapping_versions import apply
+from audience_sync_cli.mappings import check, try_
 from tests.unit.cli.conftest import Deployment, Json
 
 EVENTS = Path(__file__).parents[3] / "events" / "segment"
@@ -23,123 +22,6 @@ def written(tmp_path: Path, document: Any) -> Path:
     file = tmp_path / "mappings.json"
     file.write_text(json.dumps(document), encoding="utf-8")
     return file
-
-
-def test_what_show_prints_can_be_applied(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
-    show(deployment.session(as_json=True))
-    document = printed()
-    assert document["version"] == 0
-    apply(deployment.session(as_json=True), written(tmp_path, document))
-    assert printed() == {"version": 1, "mappings": 1}
-    show(deployment.session(as_json=True))
-    assert printed() == document | {"version": 1}
-
-
-def test_mappings_made_from_an_older_version_are_refused(deployment: Deployment, tmp_path: Path) -> None:
-    apply(deployment.session(), written(tmp_path, {"version": 0, "mappings": [MAPPING]}))
-    with pytest.raises(OperatorError, match="made from version 0, and 1 is in force"):
-        apply(deployment.session(), written(tmp_path, {"version": 0, "mappings": []}))
-
-
-def test_a_list_without_a_version_replaces_any_version(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
-    apply(deployment.session(as_json=True), written(tmp_path, [MAPPING]))
-    assert printed()["version"] == 1
-    apply(deployment.session(as_json=True), written(tmp_path, [MAPPING | {"name": "Other"}]))
-    assert printed() == {"version": 2, "mappings": 1}
-
-
-UNREADABLE = [
-    pytest.param({"S": "{not json"}, id="no JSON"),
-    pytest.param({"S": '"text"'}, id="a text"),
-    pytest.param({"S": "null"}, id="null"),
-    pytest.param({"S": "[" * 100_000}, id="nested too deeply"),
-    pytest.param({"M": {"version": {"N": "1"}}}, id="no text at all"),
-]
-REFUSED = {"version": 3, "mappings": [MAPPING | {"trigger": "type ="}]}
-
-
-def store(deployment: Deployment, document: Any) -> None:
-    """Write what is stored by hand."""
-    held = document if set(document) <= {"S", "M"} else {"S": json.dumps(document)}
-    item = {"audienceId": {"S": MAPPINGS_KEY}, "document": held}
-    deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["AudienceTable"], Item=item)
-
-
-@pytest.mark.parametrize("held", UNREADABLE)
-def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
-    deployment: Deployment, tmp_path: Path, printed: Json, held: dict[str, Any]
-) -> None:
-    store(deployment, held)
-    with pytest.raises(OperatorError, match="The stored mappings are unreadable") as caught:
-        show(deployment.session())
-    assert "audience-sync mappings apply" in caught.value.remedy
-    deployment.answers = ["y"]
-    apply(deployment.session(as_json=True), written(tmp_path, {"version": 7, "mappings": [MAPPING]}))
-    assert "unreadable and would be replaced" in deployment.questions[0]
-    assert printed() == {"version": 1, "mappings": 1}
-    show(deployment.session(as_json=True))
-    assert printed()["version"] == 1
-
-
-def test_an_unreadable_document_stays_unless_that_is_confirmed(deployment: Deployment, tmp_path: Path) -> None:
-    store(deployment, {"S": "{not json"})
-    deployment.answers = ["n"]
-    with pytest.raises(NotConfirmed):
-        apply(deployment.session(), written(tmp_path, [MAPPING]))
-    assert deployment.session().audiences.mappings() == "{not json"
-
-
-def test_an_unreadable_document_that_was_replaced_meanwhile_is_not_overwritten(
-    deployment: Deployment, tmp_path: Path
-) -> None:
-    store(deployment, {"S": "{not json"})
-
-    def repair(question: str) -> str:
-        store(deployment, {"version": 1, "mappings": []})
-        return "y" if question else ""
-
-    session = Session(Screen(answers=repair), lambda: deployment.stack)
-    with pytest.raises(OperatorError, match="another version is in force"):
-        apply(session, written(tmp_path, [MAPPING]))
-    assert json.loads(session.audiences.mappings() or "") == {"version": 1, "mappings": []}
-
-
-@pytest.mark.parametrize("version", ["x", -1, True, None, 1.5])
-def test_a_version_that_is_not_a_number_counts_as_zero(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: Any
-) -> None:
-    store(deployment, {"version": version, "mappings": [MAPPING]})
-    show(deployment.session(as_json=True))
-    seen = capsys.readouterr()
-    assert "counts as 0" in seen.err
-    apply(deployment.session(as_json=True), written(tmp_path, json.loads(seen.out)))
-    assert json.loads(capsys.readouterr().out)["version"] == 1
-
-
-def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store(deployment, REFUSED)
-    with pytest.raises(AlreadyReported):
-        show(deployment.session(as_json=True))
-    seen = capsys.readouterr()
-    assert 'mapping "Mine": trigger' in seen.err
-    assert "mappings apply" in seen.err
-    document = json.loads(seen.out)
-    assert document == REFUSED
-    document["mappings"][0]["trigger"] = MAPPING["trigger"]
-    apply(deployment.session(as_json=True), written(tmp_path, document))
-    assert json.loads(capsys.readouterr().out) == {"version": 4, "mappings": 1}
-
-
-def test_a_stored_list_of_mappings_is_in_force_without_a_version(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store(deployment, {"S": json.dumps([MAPPING])})
-    show(deployment.session())
-    assert "Version 0." in capsys.readouterr().out
-    apply(deployment.session(as_json=True), written(tmp_path, [MAPPING]))
-    assert json.loads(capsys.readouterr().out)["version"] == 1
 
 
 @pytest.mark.parametrize(
@@ -163,17 +45,79 @@ def test_a_wrong_mapping_is_never_stored(deployment: Deployment, tmp_path: Path)
     assert deployment.session().audiences.mappings() is None
 
 
-def test_a_file_that_is_not_json_is_wrong_usage(deployment: Deployment, tmp_path: Path) -> None:
+@pytest.mark.parametrize("act", [check, apply])
+def test_of_a_file_that_is_not_json_the_line_at_fault_is_shown(
+    deployment: Deployment, tmp_path: Path, act: Any
+) -> None:
     file = tmp_path / "mappings.json"
-    file.write_text("{", encoding="utf-8")
-    with pytest.raises(WrongUsage):
+    file.write_text('[\n  {"name": "Mine",}\n]', encoding="utf-8")
+    with pytest.raises(WrongUsage) as caught:
+        act(deployment.session(), file)
+    where = f"{file}, line 2, column 18: a comma before the end; remove it."
+    assert str(caught.value).splitlines() == [where, '  {"name": "Mine",}', "                 ^"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        pytest.param("[1]".encode("utf-16"), "not in UTF-8", id="another encoding"),
+        pytest.param(b"", "line 1, column 1: the file is empty", id="empty"),
+    ],
+)
+def test_of_an_unreadable_file_it_is_said_why(
+    deployment: Deployment, tmp_path: Path, content: bytes, problem: str
+) -> None:
+    file = tmp_path / "mappings.json"
+    file.write_bytes(content)
+    with pytest.raises(WrongUsage, match=problem):
         check(deployment.session(), file)
 
 
-def test_switching_everything_off_asks(deployment: Deployment, tmp_path: Path) -> None:
-    deployment.answers = ["y"]
-    apply(deployment.session(), written(tmp_path, [MAPPING | {"enabled": False}]))
-    assert "every event would be ignored" in deployment.questions[0]
+def test_of_an_event_that_is_not_json_no_line_is_shown(deployment: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    file.write_text('{"email": "ada@example.com",}', encoding="utf-8")
+    with pytest.raises(WrongUsage, match="line 1, column 28") as caught:
+        check(deployment.session(), written(tmp_path, [MAPPING]), file)
+    assert "ada" not in str(caught.value)
+
+
+NOTHING_APPLIES = [
+    pytest.param([], "There is no mapping", id="no mapping"),
+    pytest.param([MAPPING | {"enabled": False}], "No mapping is enabled", id="all disabled"),
+    pytest.param([MAPPING | {"trigger": 'type = "group"'}], "Mine: its trigger holds for no event", id="never"),
+    pytest.param(
+        [MAPPING | {"trigger": 'type = "page"'}, MAPPING | {"name": "Off", "enabled": False}],
+        "Mine: its trigger holds for no event",
+        id="one never, the other disabled",
+    ),
+]
+
+
+@pytest.mark.parametrize("act", [check, apply])
+@pytest.mark.parametrize(("mappings", "why"), NOTHING_APPLIES)
+def test_mappings_that_would_ignore_every_event_are_refused(
+    deployment: Deployment, tmp_path: Path, mappings: Any, why: str, act: Any
+) -> None:
+    with pytest.raises(OperatorError, match=f"would ignore every event. .*{why}") as caught:
+        act(deployment.session(yes=True), written(tmp_path, mappings))
+    assert "--force" in caught.value.remedy
+    assert deployment.session().audiences.mappings() is None
+
+
+def test_mappings_that_would_ignore_every_event_are_checked_with_force(
+    deployment: Deployment, tmp_path: Path, printed: Json
+) -> None:
+    check(deployment.session(as_json=True), written(tmp_path, []), force=True)
+    assert printed() == {"mappings": 0, "enabled": 0, "warnings": []}
+
+
+def test_a_trigger_that_no_event_fulfils_beside_another_is_warned_of(
+    deployment: Deployment, tmp_path: Path, printed: Json
+) -> None:
+    never = MAPPING | {"name": "Never", "trigger": 'type = "track" and type = "identify"'}
+    check(deployment.session(as_json=True), written(tmp_path, [MAPPING, never]))
+    (warning,) = printed()["warnings"]
+    assert warning.startswith("Never: its trigger holds for no event")
 
 
 def test_an_event_is_tried_and_nothing_sent(deployment: Deployment, printed: Json) -> None:
@@ -235,7 +179,7 @@ HASHED = {"@sha256": {"@path": "$.traits.phone"}}
 def test_a_mapping_whose_member_id_is_personal_data_in_clear_text_is_warned_of(
     deployment: Deployment, tmp_path: Path, printed: Json, mapping: dict[str, Any], warns: bool
 ) -> None:
-    check(deployment.session(as_json=True), written(tmp_path, [mapping]))
+    check(deployment.session(as_json=True), written(tmp_path, [mapping]), force=True)
     warnings = printed()["warnings"]
     assert bool(warnings) is warns
     assert all("Mine" in warning and "@sha256" in warning for warning in warnings)

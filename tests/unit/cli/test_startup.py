@@ -70,8 +70,9 @@ def test_the_shell_completes_the_commands_of_a_group_and_loads_nothing_slow(grou
 
 def test_checking_mappings_loads_pydantic_only_which_typer_reads_arguments_with(tmp_path: Path) -> None:
     file = tmp_path / "mappings.json"
-    file.write_text(json.dumps({"mappings": []}))
-    assert run("mappings", "check", str(file)) == ("0 mappings, 0 enabled.\n", {"pydantic"})
+    fields = {"external_user_id": {"@path": "$.userId"}}
+    file.write_text(json.dumps([{"name": "Mine", "trigger": 'type = "track"', "fields": fields}]))
+    assert run("mappings", "check", str(file)) == ("1 mapping, 1 enabled.\n", {"pydantic"})
 
 
 @pytest.mark.parametrize("name", PARTS)

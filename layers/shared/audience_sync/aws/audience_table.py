@@ -17,6 +17,7 @@ BY_COMPUTATION_KEY = "computationKey"  # index names
 BY_EXTERNAL_AUDIENCE_ID = "externalAudienceId"
 NOT_AN_AUDIENCE = "#"  # begins the keys of all other rows; Amazon's ids are digits
 MAPPINGS_KEY = f"{NOT_AN_AUDIENCE}mappings"
+MAPPINGS_HISTORY_KEY = f"{MAPPINGS_KEY}-history"
 
 _ATTRIBUTES = {  # attribute of the table: field of Audience
     "audienceId": "audience_id",

@@ -1,56 +1,96 @@
-"""DynamoDB: the stored mappings, one row of the audience table, as an operator reads and replaces them.
+"""DynamoDB: the stored mappings and their history, two rows of the audience table, as an operator uses them.
 
 Without the cache of `AudienceTable.mappings`, and with every write under a condition: a write depends on what was read.
+
+The history is one row of bounded size, because ingest reads the whole table every minute: a row for each version would
+cost it up to a hundred times as much (docs/decisions.md).
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from audience_sync.aws.audience_table import MAPPINGS_KEY, audience_table_call
-from audience_sync.aws.errors import ConditionFailed
+from botocore.exceptions import ClientError
+
+from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, audience_table_call
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MAX_DOCUMENT = 380_000  # bytes; a DynamoDB item holds 400 KB
 _KEY = {"audienceId": {"S": MAPPINGS_KEY}}
+_HISTORY_KEY = {"audienceId": {"S": MAPPINGS_HISTORY_KEY}}
+
+
+class MappingsRows(NamedTuple):
+    """What is stored: attributes as DynamoDB has them, None where there are none.
+
+    They may have been written by hand, so that the document need not even be a text.
+    """
+
+    document: Mapping[str, Any] | None
+    history: Mapping[str, Any] | None
 
 
 class MappingsStore:
-    """The row that holds the mappings."""
+    """The rows that hold the mappings and their history."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
-    def read(self) -> Mapping[str, Any] | None:
-        """Return the stored attribute as DynamoDB has it, consistently; None where there is none.
-
-        It may have been written by hand, so that it need not even be a text.
+    def read(self) -> MappingsRows:
+        """Return what is stored, consistently.
 
         Raises:
             Unavailable: the table does not answer.
         """
         with audience_table_call():
-            answer = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
-        return answer.get("Item", {}).get("document")
+            answers = [
+                self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+                for key in (_KEY, _HISTORY_KEY)
+            ]
+        document, history = (answer.get("Item", {}) for answer in answers)
+        return MappingsRows(document.get("document"), history.get("versions"))
 
-    def replace(self, before: Mapping[str, Any] | None, text: str) -> bool:
-        """Store a document, unless something else than `before` is stored by now; return whether it was stored.
+    def replace(self, before: MappingsRows, text: str | None, history: bytes) -> bool:
+        """Store a document and its history, both or neither, unless something else than `before` is stored by now.
 
         Args:
             before: what `read` returned.
-            text: JSON of at most MAX_DOCUMENT bytes.
+            text: JSON of at most MAX_DOCUMENT bytes; None removes the document, so that the built-in mapping counts.
+            history: of any form, a few kilobytes.
+
+        Returns:
+            Whether both were stored.
 
         Raises:
             Unavailable: the table does not answer.
         """
-        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(document)"}
-        if before is not None:
-            condition = {"ConditionExpression": "document = :before", "ExpressionAttributeValues": {":before": before}}
-        try:
-            with audience_table_call():
-                self._client.put_item(TableName=self._table, Item=_KEY | {"document": {"S": text}}, **condition)
-        except ConditionFailed:
-            return False
+        request = {"TableName": self._table, **_unchanged("document", before.document)}
+        document: Any = (
+            {"Delete": request | {"Key": _KEY}}
+            if text is None
+            else {"Put": request | {"Item": _KEY | {"document": {"S": text}}}}
+        )
+        request = {"TableName": self._table, **_unchanged("versions", before.history)}
+        versions: Any = {"Put": request | {"Item": _HISTORY_KEY | {"versions": {"B": history}}}}
+        with audience_table_call():
+            try:
+                self._client.transact_write_items(TransactItems=[document, versions])
+            except ClientError as error:
+                if _is_overtaken(error):
+                    return False
+                raise
         return True
+
+
+def _unchanged(name: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the condition that an attribute is what it was before."""
+    if before is None:
+        return {"ConditionExpression": f"attribute_not_exists({name})"}
+    return {"ConditionExpression": f"{name} = :before", "ExpressionAttributeValues": {":before": before}}
+
+
+def _is_overtaken(error: ClientError) -> bool:
+    reasons: Any = error.response.get("CancellationReasons", [])
+    return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)
