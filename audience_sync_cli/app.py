@@ -1,14 +1,18 @@
 """`audience-sync`: the operator's command. It knows name and help of every part, and imports the one that is used."""
 
+import inspect
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+
+from audience_sync_cli.command_line import Group
+from audience_sync_cli.global_options import parameters, with_parameters
 
 _HELP = """Keeps Amazon Ads audiences in step with Segment: set up, inspect, repair.
 
 Uses the stack `audience-sync` and your AWS credentials; --stack names another, --local one on this machine.
+The global options may stand in front of the command or behind it.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found or not connected, 4 not confirmed, 5 try again later.
 """
@@ -65,17 +69,7 @@ PARTS = {
 }
 
 
-class _Group(TyperGroup):
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return the options. Typer's own, such as `--help`, have no default, and to read that it loads pydantic."""
-        options = super().get_params(ctx)
-        for option in options:
-            if option.default is None:
-                option.default = False
-        return options
-
-
-class _LoadedOnUse(_Group):
+class _LoadedOnUse(Group):
     """Lists its parts from the table above, and imports one to run it or to complete what follows it.
 
     Importing all of them takes longer than everything else that `--help` and completion do.
@@ -90,6 +84,7 @@ def load(name: str) -> Any:
     """Import a part, and return it with its options or commands, as Typer runs it."""
     part = PARTS[name]
     app = _typer(part.help, name=name)
+    app.callback()(with_parameters(_accepted(), parameters()))
     for module in part.modules.split():
         import_module(f"audience_sync_cli.{module}").register(app)
     group = typer.main.get_group(app)
@@ -99,13 +94,13 @@ def load(name: str) -> Any:
 def build() -> typer.Typer:
     """Build the command."""
     app = _typer(_HELP, group=_LoadedOnUse)
-    app.callback()(_common)
+    app.callback()(with_parameters(_accepted(), [_VERSION, *parameters()]))
     for name, part in PARTS.items():
         app.command(name, help=part.help, rich_help_panel=part.panel)(_listed)
     return app
 
 
-def _typer(help_text: str, group: type[TyperGroup] = _Group, name: str | None = None) -> typer.Typer:
+def _typer(help_text: str, group: type[Group] = Group, name: str | None = None) -> typer.Typer:
     # Typer's own tracebacks would show the variables of every frame, secrets among them.
     return typer.Typer(
         name=name,
@@ -126,13 +121,23 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-def _common(
-    *,
-    version: Annotated[
+_VERSION = inspect.Parameter(
+    "version",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Take the options that stand before the name of a part."""
+    ],
+)
+
+
+def _accepted() -> Any:
+    """Return a function for the options in front of a name. The command reads them from the contexts of its groups."""
+
+    def accept(**_: Any) -> None:
+        pass
+
+    return accept
 
 
 def _listed() -> None:

@@ -56,7 +56,12 @@ def register(app: typer.Typer) -> None:
     command(app, "retire", asks=True)(retire)
 
 
-def show(session: Session, kind: Annotated[Kind | None, typer.Argument()] = None, *, reveal: _REVEAL = False) -> None:
+def show(
+    session: Session,
+    kind: Annotated[Kind | None, typer.Argument(help="Only this one: event, audience or signing.")] = None,
+    *,
+    reveal: _REVEAL = False,
+) -> None:
     """Show which keys are set and whether they are strong. Prints the values only with --reveal.
 
     The fingerprint is the beginning of the value's SHA-256, to compare values without showing them. For a previous

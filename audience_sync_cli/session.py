@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
 from audience_sync.errors import InvalidSettings
-from audience_sync_cli.errors import INTERRUPTED, AlreadyReported, WrongUsage
+from audience_sync_cli.command_line import Command
+from audience_sync_cli.errors import INTERRUPTED, AlreadyReported
+from audience_sync_cli.global_options import NAMES, is_given, named_stack, parameters, with_parameters
 from audience_sync_cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from audience_sync.aws.secrets import JsonSecret
     from audience_sync.aws.sqs import Queue
     from audience_sync_cli.stack import Stack
-
-DEFAULT_STACK = "audience-sync"  # the stack name in samconfig.toml
 
 
 @dataclass
@@ -118,59 +118,29 @@ class Session:
         return Queue(self.stack.service("sqs"), self.stack[logical_id], time.monotonic)
 
 
-_PANEL = "Global options"
-_STACK = Annotated[
-    str,
-    typer.Option(
-        help="Name of the deployed stack, in the account and region of your AWS credentials.",
-        envvar="AUDIENCE_SYNC_STACK",
-        metavar="NAME",
-        rich_help_panel=_PANEL,
-    ),
-]
-_LOCAL = Annotated[
-    str | None,
-    typer.Option(
-        help="Use a local stack instead: its `api` address, such as http://127.0.0.1:8080.",
-        envvar="AUDIENCE_SYNC_LOCAL",
-        metavar="URL",
-        rich_help_panel=_PANEL,
-    ),
-]
-_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_PANEL)]
-_YES = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.", rich_help_panel=_PANEL)]
-
-
 def command[**P](
     app: typer.Typer, name: str | None = None, *, asks: bool = False
 ) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Register a function that takes a Session and some options as a command.
 
-    The command gets the common options and, with `asks`, `--yes`; errors become a sentence and an exit code. The
-    function itself is unchanged, so that tests can call it with a session of their own. A parameter that is a dataclass
-    becomes one option for each field.
+    The command gets the global options; with `asks`, its help shows `--yes`. Errors become a sentence and an exit code.
+    The function itself is unchanged, so that tests can call it with a session of their own. A parameter that is a
+    dataclass becomes one option for each field.
     """
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    common = [
-        inspect.Parameter("context", keyword, annotation=typer.Context),
-        inspect.Parameter("stack", keyword, default=DEFAULT_STACK, annotation=_STACK),
-        inspect.Parameter("local", keyword, default=None, annotation=_LOCAL),
-        inspect.Parameter("as_json", keyword, default=False, annotation=_JSON),
-    ]
-    if asks:
-        common.append(inspect.Parameter("yes", keyword, default=False, annotation=_YES))
+    context_parameter = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    common = [context_parameter, *parameters(shows_yes=asks)]
 
     def register(function: Callable[P, None]) -> Callable[P, None]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]  # the first is the session
         shared = {each.name: each.annotation for each in own if dataclasses.is_dataclass(each.annotation)}
 
-        def run(
-            *, context: typer.Context, stack: str, local: str | None, as_json: bool, yes: bool = False, **options: Any
-        ) -> None:
-            screen = Screen(as_json=as_json, assume_yes=yes)
-            session = Session(screen, lambda: _found(context, stack, local, screen))
+        def run(*, context: typer.Context, **options: Any) -> None:
+            screen = Screen(as_json=is_given(context, "as_json"), assume_yes=is_given(context, "yes"))
+            own_options = {name: value for name, value in options.items() if name not in NAMES}
             try:
-                function(session, **_gathered(options, shared))  # type: ignore[arg-type]
+                stack, local = named_stack(context, screen.note)
+                session = Session(screen, lambda: _found(stack, local))
+                function(session, **_gathered(own_options, shared))  # type: ignore[arg-type]
             except AlreadyReported as reported:
                 sys.exit(reported.exit_code)
             except (KeyboardInterrupt, EOFError):
@@ -186,10 +156,8 @@ def command[**P](
                 sys.exit(failure.exit_code)
 
         expanded = [part for each in own for part in _expanded(each)]
-        run.__signature__ = inspect.Signature(expanded + common)  # type: ignore[attr-defined]
-        run.__annotations__ = {}
         run.__doc__ = function.__doc__
-        app.command(name or function.__name__)(run)
+        app.command(name or function.__name__, cls=Command)(with_parameters(run, expanded + common))
         return function
 
     return register
@@ -212,20 +180,7 @@ def _gathered(options: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]
     return options
 
 
-def _found(context: typer.Context, name: str, local: str | None, screen: Screen) -> "Stack":
-    """Find the stack. The command line overrides the environment."""
+def _found(name: str, local: str | None) -> "Stack":
     from audience_sync_cli import stack as stacks
 
-    is_typed = {option: _is_typed(context, option) for option in ("stack", "local")}
-    if is_typed["stack"] and is_typed["local"]:
-        raise WrongUsage("--stack names a deployed stack, --local one on this machine.", "Give one of them.")
-    if local and not is_typed["stack"]:
-        return stacks.local(local)
-    if local:
-        screen.note("AUDIENCE_SYNC_LOCAL is ignored, because --stack is given.")
-    return stacks.deployed(name, stacks.own_clients())
-
-
-def _is_typed(context: typer.Context, option: str) -> bool:
-    source = context.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
+    return stacks.local(local) if local else stacks.deployed(name, stacks.own_clients())

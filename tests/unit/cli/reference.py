@@ -10,7 +10,8 @@ from audience_sync_cli.app import PARTS, load
 DOCUMENT = Path(__file__).parents[3] / "docs" / "cli-reference.md"
 HEAD = """# Commands and options
 
-This page is made from the command's own help; [cli.md](cli.md) shows how the commands are used.
+This page is made from the command's own help; [cli.md](cli.md) shows how the commands are used, and has the options
+that every command takes.
 """
 _COMMON = ("stack", "local", "as_json", "help")
 
@@ -31,7 +32,7 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def _described(path: str, command: Any) -> str:
-    own = [each for each in command.params if each.name not in _COMMON]
+    own = [each for each in command.params if each.name not in _COMMON and not each.hidden]
     arguments = [each for each in own if each.param_type_name == "argument"]
     usage = " ".join(each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments)
     text = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")

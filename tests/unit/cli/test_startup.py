@@ -63,6 +63,12 @@ def test_the_shell_completes_the_name_of_a_part_and_loads_nothing_slow() -> None
     assert completed("audience-sync m") == ({"mappings", "member"}, set())
 
 
+@pytest.mark.parametrize("options", ["--stack prod", "--local http://127.0.0.1:8080 --json", "--yes"])
+def test_the_shell_completes_what_follows_global_options_and_loads_nothing_slow(options: str) -> None:
+    assert completed(f"audience-sync {options} m") == ({"mappings", "member"}, set())
+    assert completed(f"audience-sync {options} member {options} s") == ({"show"}, set())
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_shell_completes_the_commands_of_a_group_and_loads_nothing_slow(group: str) -> None:
     assert completed(f"audience-sync {group} ") == (set(load(group).commands), set())

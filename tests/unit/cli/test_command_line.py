@@ -1,0 +1,159 @@
+"""The command line itself: global options anywhere, and wrong usage reported as every other error, also as JSON."""
+
+import json
+import shlex
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from audience_sync_cli.app import app
+from audience_sync_cli.errors import NotThere
+from tests.aws_fixtures import EVENT_KEY
+from tests.unit.cli.conftest import Deployment
+from tests.unit.cli.reference import commands
+
+UNREACHABLE = "http://127.0.0.1:9"  # no server listens there
+COMMANDS = [path for path, _ in commands()]
+
+
+def run(line: str, **variables: str) -> Any:
+    return CliRunner().invoke(app, shlex.split(line), prog_name="audience-sync", env={"COLUMNS": "100"} | variables)
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stacks that commands look for. None of them exists."""
+    found: list[str] = []
+
+    def absent(name: str, *_: Any) -> Any:
+        found.append(name)
+        raise NotThere("No such stack.", "")
+
+    monkeypatch.setattr("audience_sync_cli.stack.deployed", absent)
+    monkeypatch.setattr("audience_sync_cli.stack.local", absent)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("line", "stack"),
+    [
+        pytest.param("status", "audience-sync", id="the default"),
+        pytest.param("--stack prod status", "prod", id="in front"),
+        pytest.param("status --stack prod", "prod", id="behind"),
+        pytest.param("audiences --stack prod list", "prod", id="in between"),
+        pytest.param("--stack=prod audiences list --stack prod", "prod", id="twice the same"),
+        pytest.param(f"--local {UNREACHABLE} status", UNREACHABLE, id="a local one in front"),
+        pytest.param(f"audiences list --local {UNREACHABLE}", UNREACHABLE, id="a local one behind"),
+    ],
+)
+def test_a_stack_is_named_in_front_of_the_command_or_behind_it(named: list[str], line: str, stack: str) -> None:
+    run(line)
+    assert named == [stack]
+
+
+@pytest.mark.parametrize(
+    ("line", "variable", "stack"),
+    [
+        pytest.param("status", "AUDIENCE_SYNC_STACK", "of-the-environment", id="nothing typed"),
+        pytest.param("--stack prod status", "AUDIENCE_SYNC_STACK", "prod", id="a stack in front"),
+        pytest.param("status", "AUDIENCE_SYNC_LOCAL", "of-the-environment", id="a local one"),
+        pytest.param("--stack prod status", "AUDIENCE_SYNC_LOCAL", "prod", id="a stack, and a local one set"),
+        pytest.param(f"--local {UNREACHABLE} status", "AUDIENCE_SYNC_LOCAL", UNREACHABLE, id="a local one in front"),
+    ],
+)
+def test_what_is_typed_goes_before_the_environment(named: list[str], line: str, variable: str, stack: str) -> None:
+    run(line, **{variable: "of-the-environment"})
+    assert named == [stack]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        pytest.param("--stack prod status --stack dev", "--stack is given more than once", id="in front and behind"),
+        pytest.param("status --stack prod --stack dev", "--stack is given more than once", id="twice behind"),
+        pytest.param(
+            "--local http://a status --local http://b", "--local is given more than once", id="two local ones"
+        ),
+        pytest.param("--stack prod status --local http://a", "Give one of them", id="a stack and a local one"),
+    ],
+)
+def test_two_stacks_are_wrong_usage(named: list[str], line: str, sentence: str) -> None:
+    result = run(line)
+    assert (result.exit_code, named) == (2, [])
+    assert sentence in result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_takes_yes_and_json_in_front_and_behind(command: tuple[str, ...]) -> None:
+    """It fails where an argument is missing, or because the stack does not answer; never because of these options."""
+    words = " ".join(command)
+    for line in (f"--json --yes --local {UNREACHABLE} {words}", f"{words} --local {UNREACHABLE} -y --json"):
+        result = run(line)
+        error = json.loads(result.stdout)["error"]
+        assert result.exit_code == error["exitCode"]
+        assert "option" not in error["message"]
+
+
+@pytest.mark.parametrize("line", ["--yes keys retire event", "keys -y retire event", "keys retire event --yes"])
+def test_yes_confirms_wherever_it_stands(deployment: Deployment, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
+    deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY, "previousEventKey": "a-previous-key-of-EventKey"})
+    assert run(line, AUDIENCE_SYNC_LOCAL=UNREACHABLE).exit_code == 0
+    assert deployment.secret("IngestSecret")["previousEventKey"] == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "remedy"),
+    [
+        pytest.param("statsu", "There is no command statsu.", "Did you mean status?", id="unknown command"),
+        pytest.param(
+            "audiences lst", "There is no command lst.", "Did you mean list?", id="unknown command of a group"
+        ),
+        pytest.param("", "A command is missing.", "`audience-sync --help` lists", id="no command"),
+        pytest.param("status --hour 3", "There is no option --hour.", "Did you mean --hours?", id="unknown option"),
+        pytest.param("--members status", "There is no option --members.", "stand behind its name", id="in front"),
+        pytest.param("status --hours abc", "--hours takes a whole number of at least 1.", "", id="no number"),
+        pytest.param("status --hours 0", "--hours takes a whole number of at least 1.", "", id="number too small"),
+        pytest.param("connect --port 70000", "--port takes a whole number from 0 to 65,535.", "", id="too large"),
+        pytest.param("audiences create VIP --ttl-days abc", "--ttl-days takes a whole number", "", id="days"),
+        pytest.param("parked redrive --rate x", "--rate takes a number of at least 0.1.", "", id="no fraction"),
+        pytest.param("keys show events", "KIND is event, audience or signing.", "Did you mean event?", id="no choice"),
+        pytest.param("keys rotate", "KIND is missing.", "Usage: audience-sync keys rotate KIND", id="missing argument"),
+        pytest.param("status now", "There are more arguments than the command takes.", "Usage:", id="too many"),
+        pytest.param("status --json=1", "--json takes no value.", "Usage:", id="a value too many"),
+        pytest.param("mappings check absent.json", "FILE: no file of that name can be read.", "path", id="no file"),
+        pytest.param("'a\x1b[2Jb'", "There is no command of that name.", "", id="control characters"),
+    ],
+)
+@pytest.mark.parametrize("place", ["in front", "behind"])
+def test_wrong_usage_is_a_sentence_and_a_remedy_for_people_and_one_document_for_scripts(
+    line: str, message: str, remedy: str, place: str
+) -> None:
+    as_text = run(line)
+    if line:  # without a word, the help is printed
+        assert as_text.stdout == ""
+        assert message in as_text.stderr
+        assert remedy in as_text.stderr
+    as_json = run(f"--json {line}" if place == "in front" else f"{line} --json")
+    error = json.loads(as_json.stdout)["error"]
+    assert (as_text.exit_code, as_json.exit_code, error["exitCode"]) == (2, 2, 2)
+    assert message in error["message"]
+    assert remedy in error["remedy"]
+
+
+def test_an_option_without_its_value_says_where_the_value_stands() -> None:
+    assert run("--stack").stderr == "--stack needs a value.\nWrite it behind: --stack NAME.\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["status --hours sekret", "keys show sekret", "status sekret", "mappings check sekret"]
+)
+def test_wrong_usage_repeats_no_value(line: str) -> None:
+    assert "sekret" not in run(line).output
+
+
+def test_what_follows_two_dashes_is_no_option() -> None:
+    result = run("member erase one -- --json")
+    assert result.exit_code == 2
+    assert result.stdout == ""
