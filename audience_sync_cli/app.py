@@ -13,8 +13,6 @@ _HELP = """Keeps Amazon Ads audiences in step with Segment: set up, inspect, rep
 
 Uses the stack `audience-sync` and your AWS credentials; --stack names another, --local one on this machine.
 The global options may stand in front of the command or behind it.
-
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found or not connected, 4 not confirmed, 5 try again later.
 """
 _SETUP, _OPERATE = "Set up", "Operate"
 
@@ -108,7 +106,7 @@ def _typer(help_text: str, group: type[Group] = Group, name: str | None = None) 
         help=help_text,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode="markdown",
+        rich_markup_mode=None,  # help.py prints it
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 

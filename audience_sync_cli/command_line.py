@@ -1,4 +1,4 @@
-"""How commands and groups read their options: Typer's classes, with our errors."""
+"""How commands and groups read their options and print their help: Typer's classes, with our help and our errors."""
 
 import sys
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from audience_sync_cli.errors import INTERRUPTED, OperatorError
+from audience_sync_cli.examples import EXAMPLES
 from audience_sync_cli.global_options import TEXTS, wants_json
 from audience_sync_cli.usage import no_such_command, wrong_usage
 
@@ -22,6 +23,10 @@ class Command(TyperCommand):
         except typer.TyperException as error:
             _add_context(error, ctx)
             raise
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        formatter.write(_help(self, ctx))
 
 
 class Group(TyperGroup):
@@ -54,6 +59,10 @@ class Group(TyperGroup):
             raise no_such_command(ctx, args[0], self.commands)
         return super().resolve_command(ctx, args)
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        formatter.write(_help(self, ctx))
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -78,6 +87,17 @@ class Group(TyperGroup):
 def _add_context(error: Any, context: Any) -> None:
     """Add to an error of Typer's in which command it arose; it leaves that out for some."""
     error.ctx = getattr(error, "ctx", None) or context
+
+
+def _help(command: Any, context: Any) -> str:
+    from audience_sync_cli.help import rendered  # noqa: PLC0415 - loads Rich
+
+    words: list[str] = []
+    level = context
+    while level.parent is not None:
+        words.insert(0, level.info_name)
+        level = level.parent
+    return rendered(command, context, EXAMPLES.get(" ".join(words), ()))
 
 
 def _fail(error: Exception, *, as_json: bool) -> NoReturn:

@@ -1,10 +1,16 @@
-"""Errors as the operator sees them: one sentence, a remedy, and an exit code for scripts.
+"""Errors as the operator sees them: one sentence, a remedy, and an exit code for scripts."""
 
-0 done   1 failed, and running it again will not help   2 wrong usage   3 not found or not connected   4 not confirmed
-5 failed for the moment, try again   130 interrupted
-"""
+DONE, FAILED, USAGE, NOT_THERE, NOT_CONFIRMED, TRY_LATER, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
-FAILED, USAGE, NOT_THERE, NOT_CONFIRMED, TRY_LATER, INTERRUPTED = 1, 2, 3, 4, 5, 130
+EXIT_CODES = {  # code: what it means, in the help; docs/cli.md says more about some
+    DONE: "done",
+    FAILED: "failed, and running it again will not help",
+    USAGE: "wrong usage",
+    NOT_THERE: "not found, or not connected",
+    NOT_CONFIRMED: "not confirmed; nothing was changed",
+    TRY_LATER: "failed for the moment, try again",
+    INTERRUPTED: "interrupted",
+}
 
 
 class OperatorError(Exception):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from audience_sync_cli.app import PARTS, load
+from audience_sync_cli.examples import EXAMPLES
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "cli-reference.md"
 HEAD = """# Commands and options
@@ -17,7 +18,7 @@ _COMMON = ("stack", "local", "as_json", "help")
 
 
 def reference() -> str:
-    """Return the document: every command, its arguments and its own options."""
+    """Return the document: every command, its arguments, its own options and examples."""
     return HEAD + "".join(_described(" ".join(("audience-sync", *path)), each) for path, each in commands())
 
 
@@ -38,7 +39,8 @@ def _described(path: str, command: Any) -> str:
     text = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
     rows = [f"| `{_name(each)}` | {(each.help or '').strip()} |" for each in own if each.help]
     table = "\n| | |\n| --- | --- |\n" + "\n".join(rows) + "\n" if rows else ""
-    return f"\n## `{f'{path} {usage}'.strip()}`\n\n{text}\n{table}"
+    examples = "\n".join(EXAMPLES.get(path.partition(" ")[2], ()))
+    return f"\n## `{f'{path} {usage}'.strip()}`\n\n{text}\n{table}\n```sh\n{examples}\n```\n"
 
 
 def _name(parameter: Any) -> str:
