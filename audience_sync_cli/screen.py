@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
+from audience_sync_cli import tables
 from audience_sync_cli.errors import NotConfirmed, OperatorError
 
 PLAIN_WIDTH = 110  # columns where the output is no terminal but a file or a pipe
@@ -51,26 +50,17 @@ class Screen:
         self._err.print(Text(text, style=style), soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Print a table for people."""
+        """Print a table for people; on a narrow terminal, where ids would be broken, each row as facts."""
         if self.as_json:
             return
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-        for name in columns:
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(*(each if isinstance(each, Text) else Text(display(each)) for each in row))
-        self._out.print(table)
+        for part in tables.laid_out(columns, [[_text(each) for each in row] for row in rows], self._out.width):
+            self._out.print(part)
 
     def facts(self, facts: Mapping[str, Any]) -> None:
         """Print names and values, one a line."""
         if self.as_json:
             return
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="bold")
-        table.add_column(overflow="fold")
-        for name, value in facts.items():
-            table.add_row(name, value if isinstance(value, Text) else Text(display(value)))
-        self._out.print(table)
+        self._out.print(tables.facts({name: _text(value) for name, value in facts.items()}))
 
     def confirm(self, question: str) -> None:
         """Ask before something that cannot be undone. Raises NotConfirmed."""
@@ -129,6 +119,10 @@ class Bar:
     def advance(self, step: int = 1) -> None:
         """Move forward by some steps."""
         self._advance(step)
+
+
+def _text(value: Any) -> Text:
+    return value if isinstance(value, Text) else Text(display(value))
 
 
 def display(value: Any) -> str:

@@ -106,7 +106,7 @@ def status(
         | {
             "events": f"{counts.events_accepted:,} accepted, {counts.events_ignored:,} ignored, "
             f"{counts.events_rejected:,} rejected",
-            "change queue": f"{changes.visible:,} messages waiting, {changes.in_work:,} in work, "
+            "change queue": f"{counted(changes.visible, 'message')} waiting, {changes.in_work:,} in work, "
             f"{changes.delayed:,} delayed",
             "dead letters": f"{dead_letters.total:,}",
             "uploads": f"{counts.uploads:,}",
