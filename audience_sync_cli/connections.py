@@ -7,6 +7,7 @@ import typer
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.usage import did_you_mean
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +59,9 @@ def create(
         "dspProfileId": dsp_profile,
     }
     if not amc_instance and not dsp_advertiser:
-        raise WrongUsage("A connection needs an AMC instance, a DSP advertiser, or both.", "Give at least one id.")
+        raise WrongUsage(
+            "A connection needs an AMC instance, a DSP advertiser, or both.", "Give --amc-instance or --dsp-advertiser."
+        )
     body: dict[str, object] = {name: value for name, value in options.items() if value}
     connection_id = session.amazon.create_connection(body | ({"isDefault": True} if default else {}))
     session.screen.say(f"Connection {connection_id} is created.", style="green")
@@ -72,8 +75,10 @@ def delete(
     # With a blank id Amazon would delete all connections of the advertiser.
     if not connection_id.strip():
         raise WrongUsage("The connection id is blank.", "Give the id of the one connection to delete.")
-    if connection_id not in [each.get("connectionId") for each in session.amazon.connections()]:
-        raise NotThere("There is no such connection at Amazon.", "`audience-sync connections list` shows them.")
+    known = [str(each.get("connectionId")) for each in session.amazon.connections()]
+    if connection_id not in known:
+        remedy = f"{did_you_mean(connection_id, known)}`audience-sync connections list` shows them."
+        raise NotThere("There is no such connection at Amazon.", remedy)
     users = [each for each in session.audiences.all() if each.connection_id == connection_id]
     question = f"Delete connection {connection_id}?"
     if users:

@@ -17,6 +17,21 @@ BATCH = 10  # messages of one call; the limit of SQS
 VISIBILITY = 300  # seconds for which reading hides messages, should the command die before it makes them visible again
 EMPTY_ANSWERS = 3  # in a row, until a queue counts as empty: a short poll asks only some of its servers
 STALE_ANSWERS = 30  # in a row with only known messages: they become visible again as fast as they can be read
+REASONS = (  # every code that a dead letter may have; docs/runbook.md says what each means
+    "request_rejected",
+    "request_too_large",
+    "access_denied",
+    "not_found",
+    "no_identifier",
+    "job_rejected",
+    "job_failed",
+    "job_unknown",
+    "message_not_json",
+    "message_version_unknown",
+    "invalid_message",
+    "received_too_often",
+    "unreadable",
+)
 MAX_PEEK = 50_000  # messages that one peek hides at a time; SQS hides 120,000 in all, and other commands read, too
 
 

@@ -79,8 +79,11 @@ def erase(session: Session, member: _MEMBER) -> None:
     """
     try:
         external_user_id(member)
-    except RejectedEvent as error:
-        raise WrongUsage(f"{error}.", "Give the id as `member show` takes it.") from None
+    except RejectedEvent:
+        raise WrongUsage(
+            "MEMBER takes 1 to 128 letters, digits, - and _.",
+            "Give the external user id as the mapping derives it; `member show` takes the same.",
+        ) from None
     audiences = session.audiences.all()
     states = session.members.read((each.audience_id, member) for each in audiences)
     known_in = [each for each in audiences if (each.audience_id, member) in states]

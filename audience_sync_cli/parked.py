@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync_cli.dead_letters import DeadLetterMessage, DeadLetters, Peek
+from audience_sync_cli.dead_letters import REASONS, DeadLetterMessage, DeadLetters, Peek
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.redrive import Condition, Drop, Redrive, process_dead_letters
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.usage import did_you_mean
 
 MAX_SHOWN = 100  # dead letters in a table; the JSON holds all
 _AGES = {"m": 60, "h": 3600, "d": 86_400}
@@ -41,6 +42,11 @@ class Filter:
 
     def condition(self, now: float) -> Condition:
         """Return the condition, with ages counted back from `now`, in epoch seconds. Raises WrongUsage."""
+        if self.reason and self.reason not in REASONS:
+            raise WrongUsage(
+                "No dead letter is parked with such a reason.",
+                f"{did_you_mean(self.reason, REASONS)}The codes: {', '.join(REASONS)}.",
+            )
         after, before = read_time(self.since, now), read_time(self.until, now)
         return lambda message: (
             (not self.reason or message.reason == self.reason)

@@ -70,7 +70,7 @@ class Screen:
     def confirm_by_typing(self, question: str, words: str) -> None:
         """Have the operator type `words` to confirm; a quick `y` is not enough. Raises NotConfirmed."""
         if self._answer(f"{question}\nTo agree, type: {words}\n> ", f"give --confirm {words!r}") != words:
-            raise NotConfirmed("Nothing was changed.")
+            raise NotConfirmed("Another sentence was typed. Nothing was changed.", f"To agree, type: {words}")
 
     def ask(self, question: str, *, hidden: bool = False, instead: str) -> str:
         """Ask for a text. `instead` says how to give it without a terminal. Raises NotConfirmed."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session, command
 
 ACCEPTANCE = "I accept the AMC terms"
@@ -40,13 +41,15 @@ def accept_terms(
     ] = "",
 ) -> None:
     """Accept the AMC terms for the company that the login belongs to. Prints the text and asks to type a sentence."""
+    if confirm and confirm != ACCEPTANCE:
+        raise WrongUsage("The text of --confirm is another one.", f"To agree, give --confirm '{ACCEPTANCE}'.")
     terms = session.amazon.terms()
     if terms.accepted:
         session.screen.say("The AMC terms are accepted already.")
         session.screen.result({"accepted": True})
         return
     session.screen.say(readable(terms.agreement))
-    if confirm != ACCEPTANCE:
+    if not confirm:
         session.screen.confirm_by_typing("These terms bind the company that this login belongs to.", ACCEPTANCE)
     session.amazon.accept_terms(terms)
     session.screen.say("The AMC terms are accepted.", style="green")

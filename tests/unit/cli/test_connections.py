@@ -71,3 +71,24 @@ def test_typing_the_sentence_accepts_the_terms(deployment: Deployment, capsys: p
 
 def test_terms_are_shown_as_text_that_cannot_control_a_terminal() -> None:
     assert readable("<h1>Terms</h1><p>a &amp; b\x1b[2J&#27;[0m</p>") == "Terms\na & b[2J[0m"
+
+
+def test_a_connection_that_is_almost_right_is_suggested(deployment: Deployment) -> None:
+    create(deployment.session(), amc_instance="amc-1")
+    (known,) = deployment.session().amazon.connections()
+    with pytest.raises(NotThere) as caught:
+        delete(deployment.session(yes=True), f"{known['connectionId']}x")
+    assert f"Did you mean {known['connectionId']}?" in caught.value.remedy
+
+
+def test_a_wrong_confirmation_of_the_terms_says_that_the_sentence_is_wrong(deployment: Deployment) -> None:
+    with pytest.raises(WrongUsage, match="--confirm is another one") as caught:
+        accept_terms(deployment.session(), confirm="yes")
+    assert ACCEPTANCE in caught.value.remedy
+    assert not deployment.session().amazon.terms().accepted
+
+
+def test_a_wrong_sentence_that_is_typed_is_said_to_be_wrong(deployment: Deployment) -> None:
+    deployment.answers = ["yes"]
+    with pytest.raises(NotConfirmed, match="Another sentence was typed"):
+        accept_terms(deployment.session())

@@ -1,15 +1,17 @@
 """Dead letters: read without deleting any, redriven without losing any, dropped only on purpose."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from audience_sync.aws.sqs import Queue
 from audience_sync.messages import ChangeMessage, change_as_json, pack
-from audience_sync_cli.dead_letters import MAX_PEEK
+from audience_sync_cli.dead_letters import MAX_PEEK, REASONS
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.parked import Filter, drop, list_, read_time, redrive, show
 from audience_sync_cli.screen import Screen
@@ -303,3 +305,24 @@ def test_one_dead_letter_is_shown_with_its_failure_and_without_identifiers(
 def test_a_text_that_is_not_a_time_is_refused(text: str) -> None:
     with pytest.raises(WrongUsage):
         read_time(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [
+        pytest.param("acces_denied", "Did you mean access_denied?", id="a letter missing"),
+        pytest.param("no_such_reason", "", id="nothing similar"),
+        pytest.param("Access_Denied", "Did you mean access_denied?", id="capitals"),
+    ],
+)
+def test_a_reason_that_no_dead_letter_has_is_wrong_usage(typed: str, suggested: str) -> None:
+    with pytest.raises(WrongUsage, match="No dead letter is parked with such a reason") as caught:
+        Filter(reason=typed).condition(NOW)
+    assert suggested in caught.value.remedy
+    assert "job_rejected" in caught.value.remedy
+
+
+def test_the_reasons_are_those_that_the_runbook_explains() -> None:
+    runbook = (Path(__file__).parents[3] / "docs" / "runbook.md").read_text(encoding="utf-8")
+    table = runbook.split("### Changes in the dead letter queue")[1].split("\n## ")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == REASONS
