@@ -1,6 +1,7 @@
 """`audience-sync audiences`: list, show, link and unlink the audiences that events may reach."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 from uuid import uuid4
@@ -9,12 +10,13 @@ import typer
 
 from audience_sync.amazon_ads.audience import AudienceReport, audience_update
 from audience_sync.amazon_ads.audience_settings import SettingsReader
-from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
+from audience_sync.amazon_ads.countries import NO_COUNTRY
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.audiences import with_ttl
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.membership import Audience
 from audience_sync.operations.renewal import is_renewed, renewal_age
+from audience_sync_cli.audience_options import check_key, country_code, note_country
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.presentation import (
     DAY,
@@ -28,6 +30,7 @@ from audience_sync_cli.presentation import (
     target_label,
 )
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.usage import is_similar
 
 AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
 DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: send members to Amazon DSP, too.")]
@@ -138,8 +141,10 @@ def link(
     """
     digits = amazon_id(audience_id)
     if digits is None:
-        raise WrongUsage("An audience id is a number of up to 20 digits.", "`POST /v1/audiences` returned it.")
-    code, new_target = _country(country), _target(target)
+        raise WrongUsage("AUDIENCE_ID is a number of up to 20 digits.", "`audience-sync audiences create` prints it.")
+    note_country(session, country)
+    check_key(session, key)
+    code, new_target = country_code(country), _target(target)
     if key:
         _check_key_free(session, key, digits)
     report = session.amazon.read_audience(digits)
@@ -184,7 +189,20 @@ def find(session: Session, name: str) -> Audience:
             return found[0]
         if found:
             raise WrongUsage("Several audiences have that key or external id.", "Give Amazon's audience id.")
-    raise NotThere("That audience is not listed here.", "`audience-sync audiences list` shows the listed ones.")
+    raise NotThere(
+        "That audience is not listed here.",
+        f"{_suggestion(name, listed)}`audience-sync audiences list` shows the listed ones.",
+    )
+
+
+def _suggestion(typed: str, listed: Sequence[Audience]) -> str:
+    """Return the question whether a similar audience was meant; empty where there is none, or several are."""
+    found = set()
+    for each in listed:
+        known = {each.audience_id, each.computation_key, each.external_audience_id, each.name} - {None, ""}
+        if is_similar(typed, [str(text) for text in known]):
+            found.add(f"{each.computation_key or each.audience_id} ({each.name or each.audience_id})")
+    return f"Did you mean {found.pop()}? " if len(found) == 1 else ""
 
 
 def _target(options: Target) -> tuple[str | None, str | None] | None:
@@ -207,16 +225,6 @@ def _with_target(known: Audience, target: tuple[str | None, str | None] | None, 
         raise WrongUsage("At Amazon this audience belongs to another advertiser.", "Leave --advertiser out.")
     advertiser_id = advertiser_id or report.advertiser_id
     return replace(known, advertiser_id=advertiser_id, connection_id=None, settings=settings)
-
-
-def _country(text: str) -> str | None:
-    """Check the option. Raises WrongUsage."""
-    code = accepted_country(text) if text else None
-    if text and code is None:
-        raise WrongUsage("Amazon does not accept that country code.", "Give two letters, such as US or DE.")
-    if code in NO_COUNTRY:
-        raise WrongUsage("That code is for no country.", "Give the country where most members are, such as US or DE.")
-    return code
 
 
 def _real(code: str | None) -> str | None:

@@ -11,11 +11,13 @@ import typer
 from audience_sync.audiences import Audiences
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.clock import Clock
+from audience_sync_cli.audience_options import check_key, note_country
 from audience_sync_cli.audiences import AUDIENCE, DSP, RENEW, Target, find
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.presentation import DAY, audience_json
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.settings_faults import options
 
 CREATE_WAIT = 60.0  # seconds for one creation, including the wait for another one of the same audience
 
@@ -67,6 +69,8 @@ def create(
 
     An audience that exists keeps its settings; the command lists those that differ, and how to change them.
     """
+    note_country(session, country)
+    check_key(session, key)
     extras = {
         "audienceName": name,
         "advertiserId": target.advertiser,
@@ -82,7 +86,7 @@ def create(
     existed = "" if made.attempts else " (it existed already)"
     session.screen.say(f"Audience {made.audience_id}: {listed.name}{existed}.", style="green")
     for remedy, fields in groupby(made.mismatches, lambda each: each.remedy):
-        names = ", ".join(each.field for each in fields)
+        names = options([each.field for each in fields])
         session.screen.note(f"Differs from what was requested: {names}. {remedy}.", style="yellow")
     if not listed.computation_key:
         session.screen.say(f"Next, link it to the Segment audience: `audiences link {made.audience_id} --key ...`.")

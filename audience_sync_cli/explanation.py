@@ -22,7 +22,8 @@ from audience_sync.errors import (
     TransientError,
     Unavailable,
 )
-from audience_sync_cli.errors import NotThere, OperatorError, TryLater, WrongUsage
+from audience_sync_cli import settings_faults
+from audience_sync_cli.errors import NotThere, OperatorError, TryLater
 
 _CONNECT = "Run `audience-sync connect`."
 _PROFILE = "Choose a profile (AWS_PROFILE) or log in to AWS, for instance with `aws sso login`."
@@ -38,8 +39,7 @@ def explained(error: Exception) -> OperatorError:
         case OperatorError():
             return error
         case InvalidAudience():
-            remedies = [f"{each.field}: must be {each.allowed}; {each.remedy}." for each in error.faults]
-            return WrongUsage("These settings are not valid for an audience.", "\n".join(remedies))
+            return settings_faults.wrong_usage(error)
         case AudienceSyncError():
             return _package_error(error)
         case ClientError():

@@ -214,9 +214,9 @@ def test_a_person_is_shown_how_to_change_what_is_not_in_force(
     create(deployment.session(), "Very important", ADVERTISER, settings, country="US", key="vip", external_id="vip")
     seen = capsys.readouterr()
     assert "Segment audience VIP (it existed already)" in seen.out
-    assert "Differs from what was requested: audienceName. Amazon never changes it" in seen.err
-    assert "Differs from what was requested: ttl, renew. `audience-sync audiences update`" in seen.err
-    assert "Differs from what was requested: computationKey. `audience-sync audiences link --key`" in seen.err
+    assert "Differs from what was requested: NAME. Amazon never changes it" in seen.err
+    assert "Differs from what was requested: --ttl-days, --renew. `audience-sync audiences update`" in seen.err
+    assert "Differs from what was requested: --key. `audience-sync audiences link --key`" in seen.err
 
 
 def test_a_wrong_setting_is_named_with_what_it_may_hold(deployment: Deployment) -> None:
