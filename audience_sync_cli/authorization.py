@@ -6,32 +6,21 @@ Rules: RFC 7636 and RFC 8252 (native applications, loopback redirect), RFC 6749 
 import base64
 import hashlib
 import hmac
+import re
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 
-from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater
+from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater, WrongUsage
 
 SCOPES = "advertising::campaign_management advertising::audiences"
 PORT = 8765  # fixed, since Amazon compares the whole return URL with the allowed ones
 PATH = "/callback"
 CODE_LIFETIME = 300.0  # seconds that Amazon keeps a code
 TIMEOUT = (3.0, 15.0)  # seconds to connect, seconds to wait for each read
-_ANSWERED = b"""<!doctype html><meta charset="utf-8"><title>Audience Sync</title>
-<body style="font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:4em auto">
-<h1>Amazon has answered</h1><p>You can close this window and go back to the terminal.</p>
-"""
-_HEADERS = {
-    "Content-Type": "text/html; charset=utf-8",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,66 +85,20 @@ def read_answer(address: str) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(text).query or text.lstrip("?")))
 
 
-class Listener:
-    """Waits on 127.0.0.1 for the browser that returns from Amazon. Holds the port from the beginning."""
-
-    def __init__(self, port: int = PORT) -> None:
-        """Bind. Raises OperatorError where the port is taken."""
-        self.answer: dict[str, str] | None = None
-        try:
-            self._server = _Server(("127.0.0.1", port), _Handler)
-        except OSError:
-            raise OperatorError(
-                f"Port {port} is in use.", f"Free it, or use --port with http://127.0.0.1:PORT{PATH} allowed at Amazon."
-            ) from None
-        self._server.timeout = 0.5  # seconds between two checks of the deadline
-
-    @property
-    def redirect_uri(self) -> str:
-        """The return URL that must be allowed in the application's security profile."""
-        return f"http://127.0.0.1:{self._server.server_port}{PATH}"
-
-    def wait(self, request: AuthorizationRequest, *, seconds: float = CODE_LIFETIME) -> dict[str, str]:
-        """Return the answer to the request; answers to other requests get a 404. Raises TryLater."""
-        self._server.request = request
-        deadline = time.monotonic() + seconds
-        while self._server.answer is None:
-            if time.monotonic() > deadline:
-                raise TryLater("No answer came from the browser.", "Start again, or use --paste.")
-            self._server.handle_request()
-        return self._server.answer
-
-    def close(self) -> None:
-        """Give the port back."""
-        self._server.server_close()
-
-
-class _Server(HTTPServer):
-    allow_reuse_address = True
-    request: AuthorizationRequest | None = None
-    answer: dict[str, str] | None = None
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = 5  # seconds; a browser that opens a connection without using it must not block the next one
-
-    def do_GET(self) -> None:
-        address = urlsplit(self.path)
-        answer = dict(parse_qsl(address.query))
-        request = self.server.request
-        if address.path != PATH or request is None or not request.is_answered_by(answer):
-            self.send_error(404)
-            return
-        self.server.answer = answer
-        self.send_response(200)
-        for name, value in _HEADERS.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(_ANSWERED)
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing: the request line contains the code."""
+def check_redirect_uri(text: str) -> None:
+    """Check a return URL as Login with Amazon takes it. Raises WrongUsage."""
+    try:
+        address = urlsplit(text)
+        is_local = address.hostname in ("127.0.0.1", "localhost")
+        is_valid = address.scheme == "https" or (address.scheme == "http" and is_local)
+        is_valid = is_valid and bool(address.hostname) and not address.fragment and not re.search(r"\s", text)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise WrongUsage(
+            "--redirect-uri takes an https address, or an http address of this machine.",
+            "Give it exactly as the allowed return URLs of the application have it.",
+        )
 
 
 def refresh_token(

@@ -5,20 +5,23 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
+from audience_sync.errors import InvalidSettings
 from audience_sync_cli.authorization import (
     CODE_LIFETIME,
     PORT,
     Application,
     AuthorizationRequest,
-    Listener,
     browser_opener,
+    check_redirect_uri,
     read_answer,
     refresh_token,
 )
+from audience_sync_cli.callback import Listener
 from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
@@ -48,7 +51,7 @@ def connect(
         typer.Option("--paste", help="Without a browser on this machine: paste the address that the browser ends at."),
     ] = False,
     redirect_uri: Annotated[
-        str, typer.Option(help="With --paste: another return URL that the application allows.", metavar="URL")
+        str, typer.Option(help="Another return URL that the application allows; implies --paste.", metavar="URL")
     ] = "",
     port: Annotated[
         int,
@@ -61,11 +64,13 @@ def connect(
     The command asks for the client secret, or reads it from AUDIENCE_SYNC_CLIENT_SECRET; a stored one is used again. In
     the application's security profile at Amazon, allow the return URL http://127.0.0.1:8765/callback.
     """
+    if redirect_uri:
+        check_redirect_uri(redirect_uri)
     authorize(
         session,
         application(session, client_id, ask_again=new_client),
         port=port,
-        opener=None if paste else browser_opener(),
+        opener=None if paste or redirect_uri else browser_opener(),
         redirect_uri=redirect_uri,
     )
 
@@ -90,11 +95,18 @@ def application(session: Session, client_id: str, *, ask_again: bool) -> Applica
 
 def authorize(session: Session, app: Application, *, port: int, opener: Opener | None, redirect_uri: str = "") -> None:
     """Get consent, exchange the code, store the refresh token, and check it. Without an opener: by pasting."""
-    request, code = (
-        _with_browser(session, app, port, opener) if opener else _by_pasting(session, app, port, redirect_uri)
-    )
-    token = refresh_token(session.http, session.stack.hosts.login, app, request, code)
-    _store(session, app, token)
+    session.read_or_reset(
+        session.secret("CredentialsSecret")
+    )  # asks now where it must ask, not while the browser waits
+
+    def finish(request: AuthorizationRequest, answer: dict[str, str]) -> None:
+        token = refresh_token(session.http, session.stack.hosts.login, app, request, request.code(answer))
+        _store(session, app, token)
+
+    if opener:
+        _with_browser(session, app, port, opener, finish)
+    else:
+        finish(*_by_pasting(session, app, port, redirect_uri))
     session.screen.say("Amazon has granted access; the refresh token is in the credentials secret.")
     answer = _first_token(session)
     profiles = session.amazon.profiles()
@@ -112,22 +124,31 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
     session.screen.result({"connected": True, "refreshed": answer.get("refreshed") is True, "profiles": profiles})
 
 
-def _with_browser(session: Session, app: Application, port: int, opener: Opener) -> tuple[AuthorizationRequest, str]:
+def _with_browser(
+    session: Session,
+    app: Application,
+    port: int,
+    opener: Opener,
+    finish: Callable[[AuthorizationRequest, dict[str, str]], None],
+) -> None:
     listener = Listener(port)
     try:
         request = AuthorizationRequest(app.client_id, listener.redirect_uri)
         address = request.url(session.stack.hosts.consent)
-        session.screen.note("Your browser opens Amazon's page. If it does not, open this address:")
+        minutes = f"{CODE_LIFETIME / 60:.0f} minutes"
+        session.screen.note(f"Your browser opens Amazon's page. If it does not, open this address within {minutes}:")
         session.screen.note(address)
         # In a thread: a browser in the terminal does not return before the listener below has answered it.
         threading.Thread(target=opener, args=(address,), daemon=True).start()
-        with session.screen.progress("waiting for your answer"):
-            return request, request.code(listener.wait(request))
+        with session.screen.countdown("waiting for your answer at Amazon") as show_left:
+            listener.wait(request, partial(finish, request), on_wait=show_left)
     finally:
         listener.close()
 
 
-def _by_pasting(session: Session, app: Application, port: int, redirect_uri: str) -> tuple[AuthorizationRequest, str]:
+def _by_pasting(
+    session: Session, app: Application, port: int, redirect_uri: str
+) -> tuple[AuthorizationRequest, dict[str, str]]:
     request = AuthorizationRequest(app.client_id, redirect_uri or f"http://127.0.0.1:{port}/callback")
     session.screen.note("Open this address in any browser and allow access:")
     session.screen.note(request.url(session.stack.hosts.consent))
@@ -136,16 +157,17 @@ def _by_pasting(session: Session, app: Application, port: int, redirect_uri: str
         f"The address is valid for {CODE_LIFETIME / 60:.0f} minutes."
     )
     address = session.screen.ask("Paste that address", hidden=True, instead="run it without --paste")
-    return request, request.code(read_answer(address))
+    return request, read_answer(address)
 
 
 def _store(session: Session, app: Application, token: str) -> None:
     """Store the authorization, and clear the access token of the previous one; refresh would keep using it."""
     credentials, access_token = session.secret("CredentialsSecret"), session.secret("TokenSecret")
-    credentials.write(
-        session.read_or_reset(credentials)
-        | {"clientId": app.client_id, "clientSecret": app.client_secret, "refreshToken": token}
-    )
+    try:
+        stored = dict(credentials.value())
+    except InvalidSettings:  # the operator has agreed that it is replaced
+        stored = {}
+    credentials.write(stored | {"clientId": app.client_id, "clientSecret": app.client_secret, "refreshToken": token})
     access_token.write({"accessToken": "", "expiresAt": 0})
 
 

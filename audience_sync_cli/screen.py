@@ -100,6 +100,16 @@ class Screen:
             task = progress.add_task(label, total=total)
             yield Bar(lambda step: progress.advance(task, step))
 
+    @contextmanager
+    def countdown(self, label: str) -> Iterator[Callable[[float], None]]:
+        """Give a function that shows how many seconds are left, if standard error is a terminal."""
+        columns = (SpinnerColumn(), TextColumn("{task.description}"))
+        with Progress(
+            *columns, console=self._err, transient=True, disable=self.as_json or not self._err.is_terminal
+        ) as progress:
+            task = progress.add_task(label, total=None)
+            yield lambda seconds: progress.update(task, description=f"{label}, {remaining(seconds)} left")
+
     def _answer(self, question: str, instead: str, *, hidden: bool = False) -> str:
         if self._answers is not None:
             return self._answers(question)
@@ -141,6 +151,11 @@ def display(value: Any) -> str:
 def counted(number: int, noun: str) -> str:
     """Format a number of things: 1 message, 2 messages."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def remaining(seconds: float) -> str:
+    """Format a time that is left: 4:59."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def moment(milliseconds: float | None) -> str:

@@ -1,20 +1,26 @@
 """Connecting Amazon, from the consent page to the first access token."""
 
+import base64
+import hashlib
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from audience_sync_cli.authorization import Application, AuthorizationRequest, Listener, read_answer
-from audience_sync_cli.connect import application, authorize
-from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater
-from audience_sync_cli.screen import Screen
+from audience_sync_cli.authorization import Application, AuthorizationRequest, check_redirect_uri, read_answer
+from audience_sync_cli.callback import Listener, page
+from audience_sync_cli.connect import application, authorize, connect
+from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater, WrongUsage
+from audience_sync_cli.screen import Screen, remaining
 from audience_sync_cli.session import Session
 from tests.unit.cli import browser
 from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, Deployment
+from tests.waiting import wait_until
 
 APP = Application(CLIENT_ID, CLIENT_SECRET)
 
@@ -42,6 +48,75 @@ def test_a_person_who_allows_access_connects_the_stack(
     assert "Connected" in shown
     for secret in (CLIENT_SECRET, stored["refreshToken"], token):
         assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("button", "app", "title", "text"),
+    [
+        pytest.param("allow", APP, "Amazon has granted access", "The authorization is stored", id="allowed"),
+        pytest.param("deny", APP, "Access was declined", "Nothing was changed", id="declined"),
+        pytest.param(
+            "allow",
+            Application(CLIENT_ID, "wrong-client-secret"),
+            "Not connected",
+            "does not accept this client id with this secret",
+            id="a wrong client secret",
+        ),
+    ],
+)
+def test_the_browser_shows_what_came_of_it(
+    deployment: Deployment, button: str, app: Application, title: str, text: str
+) -> None:
+    page = _page_after(deployment, button, app)
+    assert f"<h1>{title}</h1>" in page.text
+    assert text in page.text
+    assert "color-scheme: light dark" in page.text
+
+
+def test_the_page_allows_its_own_style_and_nothing_else(deployment: Deployment) -> None:
+    page = _page_after(deployment, "deny", APP)
+    style = page.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
+    assert "unsafe" not in policy
+
+
+def test_an_error_on_the_page_cannot_be_markup() -> None:
+    assert "<b>" not in page(OperatorError("a <b>bold</b> claim", "no <i>remedy</i>"))
+
+
+def test_another_redirect_uri_implies_pasting(deployment: Deployment) -> None:
+    deployment.connect()
+    deployment.answers = ["?error=access_denied&state=another"]
+    with pytest.raises(OperatorError, match="another request"):
+        connect(deployment.session(), redirect_uri="https://example.com/callback")
+    assert deployment.questions == ["Paste that address: "]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "notaurl",
+        "http://example.com/cb",
+        "https://",
+        "ftp://example.com",
+        "https://a b/",
+        "https://x.example/#part",
+        "http://[::1",
+    ],
+)
+def test_a_redirect_uri_that_amazon_would_not_take_is_refused_before_anything_is_asked(
+    deployment: Deployment, address: str
+) -> None:
+    with pytest.raises(WrongUsage, match="--redirect-uri takes"):
+        connect(deployment.session(), redirect_uri=address)
+    assert deployment.questions == []
+
+
+@pytest.mark.parametrize("address", ["https://example.com/cb", "http://localhost:9000/cb", "http://127.0.0.1:9000/cb"])
+def test_a_redirect_uri_as_amazon_takes_it_is_taken(address: str) -> None:
+    check_redirect_uri(address)
 
 
 def test_without_a_browser_the_address_is_pasted(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,12 +153,41 @@ def test_an_answer_to_another_request_is_refused_and_the_wait_goes_on() -> None:
     listener = Listener(0)
     try:
         request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
-        with pytest.raises(TryLater, match="No answer"):
+        with pytest.raises(TryLater, match="No answer") as caught:
             _while_asking(
-                f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(request, seconds=3)
+                f"{listener.redirect_uri}?code=stolen&state=guessed",
+                lambda: listener.wait(request, _never, seconds=3),
+            )
+        assert listener.redirect_uri in caught.value.remedy
+    finally:
+        listener.close()
+
+
+def test_the_wait_for_the_browser_counts_down() -> None:
+    left: list[float] = []
+    listener = Listener(0, count(start=100.0).__next__)  # a clock that goes on by a second at each look
+    try:
+        with pytest.raises(TryLater):
+            listener.wait(
+                AuthorizationRequest(CLIENT_ID, listener.redirect_uri), _never, seconds=2.0, on_wait=left.append
             )
     finally:
         listener.close()
+    assert left == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(300.0, "5:00"), (299.4, "4:59"), (65, "1:05"), (0.2, "0:00")])
+def test_a_time_that_is_left_is_shown_in_minutes_and_seconds(seconds: float, text: str) -> None:
+    assert remaining(seconds) == text
+
+
+def test_the_time_that_is_left_is_shown_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # Rich's way to say that a stream is a terminal
+    with Screen().countdown("waiting") as show_left:
+        show_left(299.0)
+    assert "waiting, 4:59 left" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_named() -> None:
@@ -134,6 +238,24 @@ def test_the_client_secret_may_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_SECRET", "from-the-environment")
     assert application(deployment.session(), "client-2", ask_again=False).client_secret == "from-the-environment"
+
+
+def _page_after(deployment: Deployment, button: str, app: Application) -> requests.Response:
+    """Return the page that the browser ends at when the person presses a button."""
+    ended: list[requests.Response] = []
+
+    def open_and_answer(address: str) -> bool:
+        ended.append(browser.answer(address, button))
+        return True
+
+    with suppress(OperatorError):
+        authorize(deployment.session(), app, port=0, opener=open_and_answer)
+    (last,) = wait_until(lambda: ended, bool)
+    return last
+
+
+def _never(_: dict[str, str]) -> None:
+    pytest.fail("that was the answer to another request")
 
 
 def _allow(address: str) -> bool:
