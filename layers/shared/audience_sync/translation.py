@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from audience_sync.amazon_ads.consent import SIGNALS, ConsentPolicy, user_consent
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
-from audience_sync.amazon_ads.normalize import identifiers_of_all
+from audience_sync.amazon_ads.normalize import identifiers, identifiers_of_all
 from audience_sync.amazon_ads.record import amazon_id, audience_record, external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
 from audience_sync.fields import FIELDS, IDENTIFIERS
@@ -175,7 +175,8 @@ class Translator:
         try:
             audience = self._audience(call, values[_AUDIENCE_ID])
             member = external_user_id(values[_EXTERNAL_USER_ID])
-            return audience, member, _country(call, values[_COUNTRY], audience)
+            countries = (values[_COUNTRY], call.country, audience.country)
+            return audience, member, _first_country(countries, exits=call.kind is Kind.EXIT)
         except RejectedEvent as error:
             return Rejected(error.reason, error.detail)
 
@@ -190,15 +191,12 @@ class Translator:
         self, call: AudienceCall, values: _Values, subject: _Subject, identities: list[dict[str, str]]
     ) -> MembershipChange | Rejected:
         audience, member, country = subject
-        exits = call.kind is Kind.EXIT
-        if not exits and not identities:
-            return Rejected("no_identifier", "no mapped trait is usable as an identifier; map at least email or phone")
+        signals = values[_CONSENT_SIGNALS]
+        fields = {} if signals == _NO_SIGNALS else dict(zip(SIGNALS, signals, strict=True))
         try:
-            # A removal needs no consent: a member who withdraws consent must be removed, too.
-            consent = {} if exits else self._consent(values, country)
+            record = _record(member, country, identities, fields, self._policy, exits=call.kind is Kind.EXIT)
         except RejectedEvent as error:
             return Rejected(error.reason, error.detail)
-        record = audience_record(member, "DELETE" if exits else "CREATE", identities, country, consent)
         return MembershipChange(
             audience.audience_id,
             audience.connection_id,
@@ -207,12 +205,6 @@ class Translator:
             record,
             target_types=audience.target_types,
         )
-
-    def _consent(self, values: _Values, country: str | None) -> dict[str, Any]:
-        signals = values[_CONSENT_SIGNALS]
-        if signals == _NO_SIGNALS:
-            return user_consent({}, country, self._policy.consent)
-        return user_consent(dict(zip(SIGNALS, signals, strict=True)), country, self._policy.consent)
 
     def _audience(self, call: AudienceCall, mapped: Any) -> Audience:
         if isinstance(mapped, str) and (known := self._known.get(mapped)):
@@ -262,12 +254,50 @@ class Translator:
         return [erasing_exit(member, call.at, call.message_id) for member in members]
 
 
-def _country(call: AudienceCall, mapped: Any, audience: Audience) -> str | None:
-    for value in (mapped, call.country, audience.country):
+def member_record(
+    fields: Mapping[str, Any], countries: Iterable[Any], policy: Policy, *, exits: bool
+) -> dict[str, Any]:
+    """Lay out the record of one member who enters or leaves: identifiers hashed, consent checked.
+
+    Args:
+        fields: mapped fields, by their names in fields.py.
+        countries: where the member's country may stand; the first that names one counts.
+        policy: consent and hashing options.
+        exits: whether the member leaves.
+
+    Raises:
+        RejectedEvent: the member has no valid id; or enters with an invalid country, without an identifier, or without
+            the consent that is needed.
+    """
+    member = external_user_id(fields.get("external_user_id"))
+    country = _first_country(countries, exits=exits)
+    identities = identifiers(fields, country, literal_email=policy.literal_email)
+    return _record(member, country, identities, fields, policy, exits=exits)
+
+
+def _record(
+    member: str,
+    country: str | None,
+    identities: list[dict[str, str]],
+    fields: Mapping[str, Any],
+    policy: Policy,
+    *,
+    exits: bool,
+) -> dict[str, Any]:
+    """Lay out a record. Raises RejectedEvent: it enters without an identifier, or without the consent it needs."""
+    if exits:  # without consent: a member who withdraws it must be removed, too
+        return audience_record(member, "DELETE", identities, country, {})
+    if not identities:
+        raise RejectedEvent("no_identifier", "no mapped trait is usable as an identifier; map at least email or phone")
+    return audience_record(member, "CREATE", identities, country, user_consent(fields, country, policy.consent))
+
+
+def _first_country(values: Iterable[Any], *, exits: bool) -> str | None:
+    for value in values:
         if value is None or value == "":
             continue
         code = accepted_country(value)
-        if code is None and call.kind is not Kind.EXIT:
+        if code is None and not exits:
             raise RejectedEvent(
                 "country_invalid",
                 "country is not an ISO 3166-1 alpha-2 code that Amazon accepts; correct the mapping of country, "
