@@ -1,0 +1,98 @@
+"""Which column of a file holds which field: guessed from the names of the columns, corrected by the operator."""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+
+from audience_sync.fields import FIELDS
+from audience_sync_cli.errors import WrongUsage
+
+# The names that mean a field, without spaces and signs, the surest first. Left out on purpose: `ip`, which Amazon takes
+# in clear text, and names of whole people, which are no identifier.
+_NAMES = {
+    "external_user_id": "externaluserid userid externalid customerid memberid profileid subscriberid uid id",
+    "email": "email emailaddress mail emailid",
+    "phone": "phone phonenumber mobile mobilephone mobilenumber telephone tel cell cellphone msisdn",
+    "first_name": "firstname givenname forename fname",
+    "last_name": "lastname surname familyname lname",
+    "address": "address street streetaddress address1 addressline1 addressline street1",
+    "city": "city town locality",
+    "state": "state stateprovince province region statecode",
+    "postal": "postal postalcode zip zipcode postcode postalzip",
+    "country": "country countrycode isocountry countryiso",
+    "amzn_ad_storage": "amznadstorage adstorage",
+    "amzn_user_data": "amznuserdata aduserdata",
+    "tcf": "tcf tcfstring tcstring tcfconsent",
+    "gpp": "gpp gppstring gppconsent",
+}
+# What may stand before such a name: where Segment's calls hold it, and whose it is.
+_BEFORE = frozenset(
+    "context traits trait properties property user customer contact profile person member address "
+    "billing shipping mailing home primary hashed sha256".split()
+)
+_AFTER = frozenset("sha256 hashed hash".split())  # a SHA-256 digest is passed on as it is
+_FIELD_OF = {name: (field, rank) for field, names in _NAMES.items() for rank, name in enumerate(names.split())}
+_FIELDS = {
+    spelling.replace("_", "").lower(): field.name
+    for field in FIELDS
+    if field.name != "audience_id"  # the command names the audience
+    for spelling in (field.name, field.amazon_name)
+}
+_WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+")
+
+
+def guess(columns: Sequence[str]) -> dict[str, str]:
+    """Return the column of each field whose name is recognized, in the order of fields.py.
+
+    Understood are English names in any spelling (`E-mail address`, `first_name`, `postalCode`), Amazon's, and Segment's
+    with their place (`traits.email`, `context_traits_email`). Where two columns fit a field, the surer name counts, and
+    else the first.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for column in columns:
+        field, rank = _field_of(column)
+        if field and (field not in found or rank < found[field][0]):
+            found[field] = rank, column
+    return {field.name: found[field.name][1] for field in FIELDS if field.name in found}
+
+
+def chosen(columns: Sequence[str], corrections: Sequence[str]) -> dict[str, str]:
+    """Return the column of each field: the guesses, with the operator's corrections.
+
+    Args:
+        columns: of the file.
+        corrections: `FIELD=COLUMN`, or `FIELD=` for a field that no column holds.
+
+    Raises:
+        WrongUsage: a correction names a field or a column that there is not.
+    """
+    corrected: dict[str, str] = {}
+    for each in corrections:
+        name, separator, column = each.partition("=")
+        field = _FIELDS.get(re.sub(r"[^a-z0-9]", "", name.lower()))
+        if not field or not separator:
+            raise WrongUsage(
+                "--column is not of the form FIELD=COLUMN.",
+                f"The fields are: {', '.join(dict.fromkeys(_FIELDS.values()))}.",
+            )
+        if column and column not in columns:
+            raise WrongUsage(f"The file has no column for --column {field}.", f"It has: {', '.join(columns)}.")
+        corrected[field] = column
+    taken = set(corrected.values())
+    guesses = {field: column for field, column in guess(columns).items() if column not in taken}
+    return _in_order(guesses | corrected)
+
+
+def _in_order(fields: Mapping[str, str]) -> dict[str, str]:
+    return {field.name: fields[field.name] for field in FIELDS if fields.get(field.name)}
+
+
+def _field_of(column: str) -> tuple[str, int]:
+    words = [word.lower() for word in _WORD.findall(column)]
+    while len(words) > 1 and words[-1] in _AFTER:
+        words.pop()
+    before = len(list(takewhile(_BEFORE.__contains__, words)))
+    for start in range(before + 1):  # the longest name first: `user_id` is one, and so is `id` of a user
+        if found := _FIELD_OF.get("".join(words[start:])):
+            return found
+    return "", 0

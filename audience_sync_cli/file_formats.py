@@ -1,0 +1,179 @@
+"""The formats of files of members: CSV, JSON lines and Parquet."""
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from operator import itemgetter
+from typing import Any, BinaryIO
+
+from audience_sync.quick_json import read_json
+from audience_sync_cli.errors import OperatorError, WrongUsage
+
+DELIMITERS = ",;\t|"
+SAMPLE = 100  # JSON lines whose names are the columns
+MAX_DEPTH = 4  # objects within each other, such as traits.address.city
+BATCH = 10_000  # rows of Parquet that are held at a time
+# Names of columns hold no e-mail address, and are no long number.
+_A_VALUE = re.compile(r".*@.*\..*|[+\d][\d ().-]{6,}")
+_MARK = "\ufeff"
+
+type Values = tuple[Any, ...] | None
+
+
+class CsvRows:
+    """CSV in UTF-8, with the names of the columns in the first row. The delimiter is found out."""
+
+    kind = "CSV"
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Read the first row. Raises WrongUsage."""
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        with readable():
+            first = text.readline()
+            self._text = text  # closes the stream when it is deleted
+            delimiter = max(DELIMITERS, key=first.count)
+            self._reader = csv.reader(chain([first], text), delimiter=delimiter)
+            self.columns = [name.strip() for name in next(self._reader)]
+        if any(map(_A_VALUE.fullmatch, self.columns)):
+            raise WrongUsage("The first row does not name the columns.", "Add a row with their names.")
+        if len(set(self.columns)) < len(self.columns):
+            raise WrongUsage("Two columns have the same name.", "Rename one of them.")
+
+    def read(self, wanted: Sequence[str]) -> Iterator[Values]:
+        """Give the wanted cells of each row; None where a row has more or fewer cells than the first."""
+        places = [self.columns.index(name) for name in wanted]
+        width = len(self.columns)
+        picked = _picker(places)
+        with readable():
+            for cells in self._reader:
+                if len(cells) == width:
+                    yield picked(cells)
+                elif cells:  # a blank line has none
+                    yield None
+
+    def count(self) -> int:
+        """Count the rows."""
+        with readable():
+            return sum(1 for cells in self._reader if cells)
+
+
+class JsonRows:
+    """JSON lines: one object a line. Columns are its names; those of objects within it are joined by dots."""
+
+    kind = "JSON lines"
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Read the first lines, which name the columns."""
+        lines = _lines(stream)
+        first = list(islice(lines, SAMPLE))
+        self._lines = chain(first, lines)
+        self._paths: dict[str, tuple[str, ...]] = {}
+        for found in map(_object, first):
+            self._paths |= {".".join(path): path for path in _paths(found or {})}
+        self.columns = list(self._paths)
+
+    def read(self, wanted: Sequence[str]) -> Iterator[Values]:
+        """Give the wanted values of each line; None where a line is no JSON object. Absent values are None."""
+        paths = [self._paths[name] for name in wanted]
+        if all(len(path) == 1 for path in paths):
+            names = [path[0] for path in paths]
+            for line in self._lines:
+                found = _object(line)
+                yield None if found is None else tuple([found.get(name) for name in names])
+            return
+        for line in self._lines:
+            found = _object(line)
+            yield None if found is None else tuple([_at(found, path) for path in paths])
+
+    def count(self) -> int:
+        """Count the lines."""
+        return sum(1 for _ in self._lines)
+
+
+class ParquetRows:
+    """Parquet, where pyarrow is installed. Columns within structures are not read."""
+
+    kind = "Parquet"
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Read the schema. Raises WrongUsage where pyarrow is missing or cannot read the file."""
+        try:
+            from pyarrow import ArrowException, parquet  # noqa: PLC0415 - not installed with the command
+        except ImportError:
+            raise WrongUsage("Reading Parquet needs pyarrow.", "`pip install pyarrow`, or write CSV.") from None
+        try:
+            self._file = parquet.ParquetFile(stream)
+        except ArrowException:
+            raise WrongUsage("The file is not readable as Parquet.", "Write it again, or as CSV.") from None
+        self.columns = [str(name) for name in self._file.schema_arrow.names]
+
+    def read(self, wanted: Sequence[str]) -> Iterator[Values]:
+        """Give the wanted values of each row."""
+        for batch in self._file.iter_batches(batch_size=BATCH, columns=list(wanted)):
+            by_name = dict(zip(batch.schema.names, batch.columns, strict=True))
+            yield from zip(*(by_name[name].to_pylist() for name in wanted), strict=True)
+
+    def count(self) -> int:
+        """Return the count that the file states."""
+        return int(self._file.metadata.num_rows)
+
+
+def _picker(places: Sequence[int]) -> Any:
+    match len(places):
+        case 0:
+            return lambda _: ()
+        case 1:
+            (place,) = places
+            return lambda cells: (cells[place],)
+        case _:
+            return itemgetter(*places)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turn what decoders raise into an error without the text that was read."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise WrongUsage(
+            "The file is not in UTF-8.", "Convert it, for instance: `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`."
+        ) from None
+    except csv.Error:
+        raise OperatorError("The file is not readable as CSV.", "Is a quotation mark not closed?") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise OperatorError("The compressed file is damaged or cut off.", "Copy it again: `gzip -t FILE`.") from None
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    with readable():
+        for line in stream:
+            if not line.isspace():
+                yield line
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = read_json(line.removeprefix(_MARK.encode()))
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _paths(value: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, inner in value.items():
+        path = (*before, name)
+        if isinstance(inner, dict) and len(path) < MAX_DEPTH:
+            yield from _paths(inner, path)
+        else:
+            yield path
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,116 @@
+"""Files of members: the formats, what is refused as a whole, and what makes a single row unreadable."""
+
+import gzip
+import hashlib
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.member_file import MemberFile
+
+ROWS = [("u1", "a@b.co"), ("u2", "c@d.co")]
+
+type Read = Callable[[bytes | str], list[Any]]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[bytes | str], MemberFile]:
+    def write(content: bytes | str) -> MemberFile:
+        path = tmp_path / "members"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return MemberFile.named(str(path))
+
+    return write
+
+
+def read(file: MemberFile, wanted: Sequence[str]) -> list[Any]:
+    with file.rows() as rows:
+        return list(rows.read(wanted))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("id,email\nu1,a@b.co\nu2,c@d.co\n", id="CSV"),
+        pytest.param("note;email;id\nx;a@b.co;u1\ny;c@d.co;u2", id="CSV with semicolons, without a last line end"),
+        pytest.param("id\temail\r\nu1\ta@b.co\r\n\r\nu2\tc@d.co\r\n", id="CSV with tabs, and a blank line"),
+        pytest.param("\ufeffid,email\nu1,a@b.co\nu2,c@d.co\n", id="CSV with a byte order mark"),
+        pytest.param('id,email,note\nu1,a@b.co,"a\nb, c"\n"u2",c@d.co,\n', id="CSV with a line end within quotes"),
+        pytest.param('{"id":"u1","email":"a@b.co"}\n\n{"email":"c@d.co","id":"u2","x":1}\n', id="JSON lines"),
+        pytest.param(gzip.compress(b"id,email\nu1,a@b.co\nu2,c@d.co\n"), id="CSV, compressed"),
+        pytest.param(
+            gzip.compress(b'{"id":"u1","email":"a@b.co"}\n{"id":"u2","email":"c@d.co"}'), id="JSON, compressed"
+        ),
+    ],
+)
+def test_a_format_is_recognized_by_its_content(file: Callable[[bytes | str], MemberFile], content: bytes | str) -> None:
+    members = file(content)
+    assert read(members, ["id", "email"]) == ROWS
+    assert read(members, ["email"]) == [(email,) for _, email in ROWS]
+    with members.rows() as rows:
+        assert rows.count() == len(ROWS)
+
+
+def test_json_within_json_is_reached_by_its_path(file: Callable[[bytes | str], MemberFile]) -> None:
+    members = file('{"userId":7,"traits":{"address":{"city":"Rome"}}}\n{"userId":8}\n{"userId":9,"traits":null}')
+    with members.rows() as rows:
+        assert rows.columns == ["userId", "traits.address.city", "traits"]
+    assert read(members, ["userId", "traits.address.city"]) == [(7, "Rome"), (8, None), (9, None)]
+
+
+def test_a_row_that_cannot_be_read_does_not_hide_the_others(file: Callable[[bytes | str], MemberFile]) -> None:
+    assert read(file("id,email\nu1,a@b.co\nu2\nu3,c@d.co,more\nu4,e@f.co"), ["id"]) == [("u1",), None, None, ("u4",)]
+    assert read(file('{"id":1}\n[2]\n{"id":\n{"id":4}'), ["id"]) == [(1,), None, None, (4,)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("\n \n", id="blank"),
+        pytest.param('[{"id":1}]', id="a JSON array"),
+        pytest.param("ada@example.com,u1\nbob@example.com,u2\n", id="no names: an e-mail address"),
+        pytest.param("u1,+1 (555) 010-0199\nu2,\n", id="no names: a phone number"),
+        pytest.param("id,email,email\nu1,a,b\n", id="a name that stands twice"),
+        pytest.param("id,email\nu1,m\xfcller@example.de\n".encode("latin-1"), id="not UTF-8"),
+        pytest.param(gzip.compress(b"id\n" * 10_000)[:-20], id="a compressed file that is cut off"),
+        pytest.param("id,email\nu1," + "x" * 200_000, id="a cell of enormous length"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_a_remedy_and_without_its_text(
+    file: Callable[[bytes | str], MemberFile], content: bytes | str
+) -> None:
+    with pytest.raises(OperatorError) as refused:
+        read(file(content), [])
+    assert refused.value.remedy
+    assert not any(text in f"{refused.value}{refused.value.remedy}" for text in ("example", "555", "ller"))
+
+
+def test_a_file_that_is_not_there_is_refused() -> None:
+    with pytest.raises(NotThere):
+        MemberFile.named("/nowhere/members.csv")
+
+
+def test_the_digest_and_the_time_are_those_of_the_file(file: Callable[[bytes | str], MemberFile]) -> None:
+    members = file("id\nu1\n")
+    assert members.path is not None
+    assert members.digest() == hashlib.sha256(b"id\nu1\n").hexdigest()
+    assert members.written_at() == int(members.path.stat().st_mtime * 1000)
+
+
+def test_standard_input_is_read_like_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"id,email\nu1,a@b.co\n"))))
+    members = MemberFile.named("-")
+    assert (members.digest(), members.written_at()) == (None, None)
+    assert read(members, ["id", "email"]) == [("u1", "a@b.co")]
+
+
+def test_parquet_is_not_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"PAR1 and more"))))
+    with pytest.raises(WrongUsage):
+        read(MemberFile.named("-"), [])
