@@ -6,7 +6,7 @@ run one after the other on one thread of their own, which is the lock around it.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -37,6 +37,10 @@ _MOTO_SERVICES: dict[str, Literal["dynamodb", "secretsmanager", "cloudwatch"]] =
     "GraniteServiceVersion20100801": "cloudwatch",
 }
 _JSON = "application/x-amz-json-1.0"
+_PUT_METRICS = "GraniteServiceVersion20100801.PutMetricData"
+# botocore compresses a PutMetricData of over 10 KB, and aiohttp has expanded the body before it is passed on.
+_OF_COMPRESSION = ("content-encoding", "content-length")
+FORWARDED = "/forwarded"  # path for the metrics that functions have printed, which are counted already
 
 
 class _Request(NamedTuple):
@@ -74,9 +78,9 @@ class Moto:
     async def answer(self, request: web.Request) -> web.Response:
         """Pass one request on."""
         received = _Request(
-            request.path_qs,
+            "/",  # all of these services have one path
             f"{request.scheme}://{request.host}",
-            list(request.headers.items()),
+            [each for each in request.headers.items() if each[0].lower() not in _OF_COMPRESSION],
             await request.read(),
         )
         answers = {f"{_DYNAMODB}.BatchExecuteStatement": self._write, f"{_DYNAMODB}.BatchGetItem": self._read}
@@ -113,10 +117,12 @@ def _open(app: "WSGIApplication", request: _Request) -> "TestResponse":
     return Client(app, use_cookies=False).open(builder)
 
 
-def build_app(queues: SqsQueues) -> web.Application:
+def build_app(queues: SqsQueues, on_metrics: Callable[[Any], None] = lambda _: None) -> web.Application:
     """One application for all services, chosen by the header X-Amz-Target.
 
-    `queues` stays shared with the caller: pollers in the same event loop may use it directly.
+    Args:
+        queues: stays shared with the caller: pollers in the same event loop may use it directly.
+        on_metrics: is given each PutMetricData that does not come from FORWARDED, where those of the functions do.
     """
     moto, queue_calls = Moto(), sqs_server.handler(queues)
     running: set[asyncio.Task[Any] | None] = set()
@@ -124,6 +130,8 @@ def build_app(queues: SqsQueues) -> web.Application:
     async def route(request: web.Request) -> web.Response:
         service = _target_of(request)
         if service in _MOTO_SERVICES:
+            if request.headers[sqs_server.TARGET] == _PUT_METRICS and request.path != FORWARDED:
+                on_metrics(await request.json())
             return await moto.answer(request)
         if service != "AmazonSQS":
             return web.json_response({"__type": "UnknownOperationException"}, status=HTTPStatus.BAD_REQUEST)

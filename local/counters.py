@@ -1,7 +1,11 @@
-"""Counts what the functions count: reads the metrics out of their logs, as CloudWatch does."""
+"""Counts what the functions count: reads the metrics out of their logs, as CloudWatch does.
+
+What the operator's command puts into CloudWatch counts, too.
+"""
 
 import json
 from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
 from typing import Any
 
 KEPT = 500  # log lines to look back on
@@ -28,6 +32,11 @@ class Counters:
         self.lines.append((function, line))
         self.line_count += 1
 
+    def put(self, metrics: Mapping[str, Any]) -> None:
+        """Take a request of CloudWatch's PutMetricData, which is not from a log line."""
+        for each in metrics["MetricData"]:
+            self._add({each["MetricName"]: round(each["Value"])}, round(each["Timestamp"]))
+
     def history(self, names: tuple[str, ...], until: int, seconds: int) -> list[int]:
         """Return the sum of some metrics for each of the `seconds` before the epoch second `until`, oldest first."""
         during = (self._seconds.get(second, Counter[str]()) for second in range(until - seconds, until))
@@ -43,13 +52,16 @@ class Counters:
             sums = {name: round(sum(each if isinstance(each, list) else [each])) for name, each in values.items()}
         except (ValueError, KeyError, TypeError):
             return False
+        self._add(sums, second)
+        return True
+
+    def _add(self, sums: dict[str, int], second: int) -> None:
         self.totals.update(sums)
         if sums.keys() <= DATED_BACK:
-            return True  # no history of the present
+            return  # no history of the present
         self._seconds.setdefault(second, Counter()).update(sums)
         while len(self._seconds) > REMEMBERED:
             del self._seconds[next(iter(self._seconds))]
-        return True
 
     def _count_reasons(self, function: str, line: str) -> None:
         try:

@@ -87,7 +87,7 @@ class Stack:
         async with contextlib.AsyncExitStack() as cleanup:
             for audience in EXAMPLES:
                 resources.seed_audience(self._amazon[SANDBOX], audience)
-            aws_app = aws.build_app(self._queues)
+            aws_app = aws.build_app(self._queues, self.counters.put)
             self.urls["aws"] = await cleanup.enter_async_context(serve(aws_app))
             self.urls["amazon"] = await cleanup.enter_async_context(serve(self._amazon, port=self.options.amazon_port))
             await asyncio.to_thread(self._create_resources)
@@ -155,7 +155,7 @@ class Stack:
         for schedule in schedules:
             await _invoke_scheduled(functions, schedule.function)
         loops = [_repeat(functions, schedule) for schedule in schedules]
-        loops.append(self._forwarder.run(resources.client("cloudwatch", self.urls["aws"])))
+        loops.append(self._forwarder.run(resources.client("cloudwatch", f"{self.urls['aws']}{aws.FORWARDED}")))
         for source in self._template.queue_sources():
             if source.enabled:
                 url = self._template.resolve({"Ref": source.queue})

@@ -1,8 +1,9 @@
-"""CloudWatch: reads our own metrics back."""
+"""CloudWatch: reads our own metrics back, and counts what happens outside of Lambda, where no log holds metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
 from audience_sync.aws.errors import unavailable
@@ -10,6 +11,8 @@ from audience_sync.aws.errors import unavailable
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef, MetricStatTypeDef
+
+MAX_METRICS = 1000  # in one PutMetricData
 
 type Series = dict[int, float]  # by the epoch second at which a period begins
 
@@ -65,6 +68,35 @@ class MetricStore:
                     moments = (round(moment.timestamp()) for moment in result["Timestamps"])
                     found[result["Id"]].update(zip(moments, result["Values"], strict=True))
         return found
+
+    def count(self, namespace: str, name: str, dimensions: Mapping[str, str], counts: Mapping[int, int]) -> None:
+        """Add to a metric, as a function does with the metrics that it prints.
+
+        Args:
+            namespace: of the metric.
+            name: of the metric.
+            dimensions: as the functions have them.
+            counts: by the epoch second under which they count, at most two weeks ago.
+
+        Raises:
+            Unavailable: CloudWatch does not take them.
+        """
+        common: list[DimensionTypeDef] = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+        for some in batched(counts.items(), MAX_METRICS):
+            with unavailable("CloudWatch does not take metrics"):
+                self._client.put_metric_data(
+                    Namespace=namespace,
+                    MetricData=[
+                        {
+                            "MetricName": name,
+                            "Dimensions": common,
+                            "Timestamp": datetime.fromtimestamp(second, UTC),
+                            "Value": value,
+                            "Unit": "Count",
+                        }
+                        for second, value in some
+                    ],
+                )
 
     def values_of(self, dimension: str, namespace: str, name: str, dimensions: Mapping[str, str]) -> frozenset[str]:
         """Return the values of one dimension of a metric, over the last two weeks. A new one shows after 15 minutes.
