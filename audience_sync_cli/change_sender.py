@@ -1,0 +1,166 @@
+"""Sends many changes to the change queue, several requests at a time, and counts each as accepted once it is there.
+
+What counts is what the queue has confirmed, in the order of the rows: all rows up to `confirmed` are in the queue.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from botocore.exceptions import ClientError
+
+from audience_sync.aws.errors import error_code
+from audience_sync.clock import Clock
+from audience_sync.errors import Unavailable
+from audience_sync.membership import MembershipChange
+from audience_sync.messages import MAX_MESSAGE_BYTES, DeliveryHistory, pack
+
+IN_FLIGHT = 4  # requests; each holds up to a megabyte
+SEND_TIMEOUT = 30.0  # seconds for the queue to confirm one of them
+WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)  # seconds before another attempt; two minutes in all
+COUNT_EVERY = 30.0  # seconds between two requests to CloudWatch
+MINUTE = 60_000  # milliseconds; the resolution of our metrics
+FIRST_GROUP = 1_000  # changes, until their size is known
+SMALLEST_GROUP, LARGEST_GROUP = 100, 5_000  # changes
+GROUP_BYTES = 3.9 * MAX_MESSAGE_BYTES  # four messages fill a request
+_TEMPORARY = ("Throttling", "ThrottlingException", "RequestThrottled", "RequestLimitExceeded", "KmsThrottled")
+
+
+class ChangeQueue(Protocol):
+    """The change queue."""
+
+    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
+        """Store all bodies. Raises Unavailable unless all are stored."""
+
+
+type CountAccepted = Callable[[Mapping[int, int]], None]  # changes by the epoch second at which they were accepted
+
+
+class _Group(NamedTuple):
+    """Changes that are sent together."""
+
+    row: int  # of the last of them, or of a row after it that makes no change
+    changes: int
+    accepted: int  # epoch milliseconds
+    sent: Future[None]
+
+
+class ChangeSender:
+    """Takes one change after the other. At its end, also after an error, it waits for what it has begun to send.
+
+    Raises on leaving, as when taking a change:
+        Unavailable: the queue or CloudWatch do not answer. What is confirmed stays so.
+    """
+
+    def __init__(
+        self,
+        queue: ChangeQueue,
+        count: CountAccepted,
+        clock: Clock,
+        on_confirmed: Callable[[int, int], None],
+    ) -> None:
+        """Take the collaborators.
+
+        Args:
+            queue: the change queue.
+            count: counts changes as accepted.
+            clock: dates and waits.
+            on_confirmed: is called with a row and a number of changes: those up to the row that are newly confirmed.
+        """
+        self.confirmed = 0  # changes
+        self.messages = 0  # sent
+        self._queue = queue
+        self._count = count
+        self._clock = clock
+        self._on_confirmed = on_confirmed
+        self._pool = ThreadPoolExecutor(max_workers=IN_FLIGHT)
+        self._in_flight: deque[_Group] = deque()
+        self._held: list[MembershipChange] = []
+        self._row = 0  # the last that was taken
+        self._group = FIRST_GROUP
+        self._uncounted: Counter[int] = Counter()  # by epoch second
+        self._counted_at = clock.monotonic()
+
+    def __enter__(self) -> Self:
+        """Find out whether CloudWatch takes counts, before anything is sent that could not be counted."""
+        self._count({self._clock.now_ms() // MINUTE * 60: 0})
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._send()
+            while self._in_flight:
+                self._confirm()
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._publish()
+
+    def take(self, row: int, change: MembershipChange | None) -> None:
+        """Send the change of a row, sooner or later. None for a row that makes no change."""
+        self._row = row
+        if change is not None:
+            self._held.append(change)
+            if len(self._held) >= self._group:
+                self._send()
+
+    def _send(self) -> None:
+        while len(self._in_flight) >= IN_FLIGHT:
+            self._confirm()
+        held, self._held = self._held, []
+        accepted = self._clock.now_ms()
+        bodies = pack(held, DeliveryHistory(first_at=accepted))
+        if held:
+            bytes_each = sum(map(len, bodies)) / len(held)
+            self._group = min(LARGEST_GROUP, max(SMALLEST_GROUP, int(GROUP_BYTES / bytes_each)))
+        self.messages += len(bodies)
+        sent = self._pool.submit(self._send_until_confirmed, bodies)
+        self._in_flight.append(_Group(self._row, len(held), accepted, sent))
+
+    def _send_until_confirmed(self, bodies: Sequence[str]) -> None:
+        """Send messages, again and again while the queue is throttled or does not answer. Raises Unavailable."""
+        for wait in (*WAITS, None):
+            try:
+                return self._queue.send(bodies, deadline=self._clock.monotonic() + SEND_TIMEOUT)
+            except Unavailable as error:
+                if wait is None or not _is_temporary(error):
+                    raise
+                self._clock.sleep(wait)
+        return None
+
+    def _confirm(self) -> None:
+        """Wait for the oldest request. Raises Unavailable where the queue does not take it."""
+        oldest = self._in_flight.popleft()
+        try:
+            self._count_when_sent(oldest)
+        except Unavailable:
+            while self._in_flight:  # they are in the queue, but a row before them is not: they are sent again after it
+                with suppress(Unavailable):
+                    self._count_when_sent(self._in_flight.popleft())
+            raise
+        self.confirmed += oldest.changes
+        self._on_confirmed(oldest.row, oldest.changes)
+        if self._clock.monotonic() - self._counted_at >= COUNT_EVERY:
+            self._publish()
+
+    def _count_when_sent(self, group: _Group) -> None:
+        group.sent.result()
+        self._uncounted[group.accepted // MINUTE * 60] += group.changes
+
+    def _publish(self) -> None:
+        if self._uncounted:
+            self._count(self._uncounted)
+            self._uncounted = Counter()
+        self._counted_at = self._clock.monotonic()
+
+
+def _is_temporary(error: Unavailable) -> bool:
+    """Return whether another attempt may help: a missing permission stays missing."""
+    cause = error.__context__
+    if not isinstance(cause, ClientError):
+        return True
+    status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or status == 429 or error_code(cause) in _TEMPORARY

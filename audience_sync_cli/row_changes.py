@@ -1,0 +1,122 @@
+"""What a row of a file becomes: one member who enters or leaves, or the reason why the row is left out.
+
+The rules are those of ingest: ids, countries, identifiers and consent. Personal data is hashed here.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from audience_sync.errors import RejectedEvent
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.quick_json import compact_json
+from audience_sync.translation import Policy, member_record
+
+UNREADABLE = "row_unreadable"
+REMEDIES = {  # by the reason for which a row is left out
+    UNREADABLE: "the row has more or fewer cells than the first, or is no JSON object",
+    "member_id_missing": "give every member an external user id",
+    "member_id_invalid": "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
+    "no_identifier": "give an email, a phone number or another identifier that is not empty after normalization",
+    "country_invalid": "give the country as two letters, such as US, DE or GB",
+    "consent_missing": "members in the UK, the EEA and Switzerland need amzn_user_data, tcf or gpp",
+    "consent_denied": "they have denied consent; Amazon would refuse them",
+    "consent_invalid": "tcf and gpp must hold the IAB string itself",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the rows of a file are read."""
+
+    columns: Mapping[str, str]  # of each field
+    country: str | None = None  # of rows that name none
+    exits: bool = False  # the members leave
+    hash_ids: bool = False  # as a mapping with @sha256 does
+
+    def digest(self, policy: Policy) -> str:
+        """Return a digest of all that decides what becomes of a row, but for the audience and the time."""
+        decisive = [dict(self.columns), self.country, self.exits, self.hash_ids, policy.literal_email]
+        return hashlib.sha256(compact_json(decisive).encode()).hexdigest()
+
+
+class LeftOut(NamedTuple):
+    """Why a row makes no change. Holds no value of the row."""
+
+    row: int  # the first below the names of the columns is 1
+    reason: str
+
+
+type MessageId = Callable[[int, Mapping[str, Any]], str]  # by number and record of a row
+
+
+class RowChanges:
+    """Turns rows into changes of one audience."""
+
+    def __init__(self, reading: Reading, audience: Audience, policy: Policy, message_id: MessageId, *, at: int) -> None:
+        """Take how rows are read, where members go, the stack's options, and the time of the changes.
+
+        Args:
+            reading: how the rows are read.
+            audience: where the members enter, or what they leave.
+            policy: consent and hashing options of the stack.
+            message_id: of the change that a row makes.
+            at: epoch milliseconds, of all changes.
+        """
+        self.fields = tuple(reading.columns)
+        self._reading = reading
+        self._audience = audience
+        self._policy = policy
+        self._message_id = message_id
+        self._at = at
+        self._countries = (reading.country, audience.country)
+
+    def of(self, row: int, values: Sequence[Any] | None) -> MembershipChange | LeftOut:
+        """Return the change that a row states.
+
+        Args:
+            row: its number.
+            values: of `fields`, in their order; None where the row cannot be read.
+        """
+        if values is None:
+            return LeftOut(row, UNREADABLE)
+        fields = dict(zip(self.fields, values, strict=True))
+        fields["external_user_id"] = self._id(fields.get("external_user_id"))
+        countries = (fields.get("country"), *self._countries)
+        try:
+            record = member_record(fields, countries, self._policy, exits=self._reading.exits)
+        except RejectedEvent as error:
+            return LeftOut(row, error.reason)
+        audience = self._audience
+        return MembershipChange(
+            audience.audience_id,
+            audience.connection_id,
+            self._at,
+            self._message_id(row, record),
+            record,
+            target_types=audience.target_types,
+        )
+
+    def _id(self, value: Any) -> Any:
+        if isinstance(value, str):
+            value = value.strip()
+        if not self._reading.hash_ids or value in (None, "") or not isinstance(value, str | int):
+            return value
+        return hashlib.sha256(str(value).encode("utf-8", "ignore")).hexdigest()
+
+
+def ids_of_file(digest: str) -> MessageId:
+    """Number the messages of one file, read in one way: the same rows get the same ids again.
+
+    Args:
+        digest: of the file and of how it is read, in hex.
+    """
+    prefix = f"import-{digest[:24]}"
+    return lambda row, _: f"{prefix}-{row}"
+
+
+def ids_of_records(row: int, record: Mapping[str, Any]) -> str:
+    """Name the messages of a stream, which has no digest before its end, by what each record holds."""
+    text = compact_json(record)
+    return f"import-{hashlib.sha256(text.encode()).hexdigest()[:24]}-{row}"
