@@ -152,15 +152,17 @@ def test_an_interruption_waits_for_what_is_on_its_way_and_sends_nothing_more() -
 
 
 def test_so_many_requests_are_on_their_way_and_not_more() -> None:
-    all_begun, running, most, lock = threading.Barrier(IN_FLIGHT), 0, 0, threading.Lock()
+    all_begun, begun, running, most, lock = threading.Barrier(IN_FLIGHT), 0, 0, 0, threading.Lock()
 
     class WaitingQueue(MemoryQueue):
         def send(self, bodies: Sequence[str], *, deadline: float) -> None:
-            nonlocal running, most
+            nonlocal begun, running, most
             with lock:
+                begun += 1
                 running += 1
                 most = max(most, running)
-            if self.requests < IN_FLIGHT:
+                is_first = begun <= IN_FLIGHT
+            if is_first:
                 all_begun.wait(60)
             super().send(bodies, deadline=deadline)
             with lock:
