@@ -57,6 +57,12 @@ PARTS = {
         "Copy the members of an older table into the stack's membership table. Repeating it does no harm.",
         is_group=False,
     ),
+    "import": Part(
+        _OPERATE,
+        "import_members",
+        "Add the members of a file to an audience, as if Segment had sent each of them. Repeating it does no harm.",
+        is_group=False,
+    ),
     "keys": Part(_SETUP, "keys", "Credentials that Segment sends: event key, audience key, signing secret."),
     "audiences": Part(_SETUP, "audiences creation", "Audiences that events may reach, and their state at Amazon."),
     "connections": Part(_SETUP, "connections", "AMC instances and DSP advertisers that audiences are sent to."),

@@ -12,11 +12,14 @@ from typing import NamedTuple, Protocol, Self
 
 from botocore.exceptions import ClientError
 
+from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.aws.errors import error_code
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, DeliveryHistory, pack
+from audience_sync.metric_names import CHANGES_ACCEPTED, NAMESPACE
+from audience_sync_cli.stack import Stack
 
 IN_FLIGHT = 4  # requests; each holds up to a megabyte
 SEND_TIMEOUT = 30.0  # seconds for the queue to confirm one of them
@@ -37,6 +40,12 @@ class ChangeQueue(Protocol):
 
 
 type CountAccepted = Callable[[Mapping[int, int]], None]  # changes by the epoch second at which they were accepted
+
+
+def counted_in_cloudwatch(stack: Stack) -> CountAccepted:
+    """Return what counts changes as accepted, in the metric in which ingest counts those of events."""
+    store = MetricStore(stack.service("cloudwatch"))
+    return lambda counts: store.count(NAMESPACE, CHANGES_ACCEPTED, {"service": stack.name}, counts)
 
 
 class _Group(NamedTuple):
@@ -133,21 +142,25 @@ class ChangeSender:
 
     def _confirm(self) -> None:
         """Wait for the oldest request. Raises Unavailable where the queue does not take it."""
-        oldest = self._in_flight.popleft()
+        oldest = self._in_flight[0]  # it stays there until it has ended, also where Ctrl-C ends the waiting
         try:
-            self._count_when_sent(oldest)
+            oldest.sent.result()
         except Unavailable:
+            self._in_flight.popleft()
             while self._in_flight:  # they are in the queue, but a row before them is not: they are sent again after it
                 with suppress(Unavailable):
-                    self._count_when_sent(self._in_flight.popleft())
+                    self._in_flight[0].sent.result()
+                    self._count_as_accepted(self._in_flight[0])
+                self._in_flight.popleft()
             raise
+        self._in_flight.popleft()
+        self._count_as_accepted(oldest)
         self.confirmed += oldest.changes
         self._on_confirmed(oldest.row, oldest.changes)
         if self._clock.monotonic() - self._counted_at >= COUNT_EVERY:
             self._publish()
 
-    def _count_when_sent(self, group: _Group) -> None:
-        group.sent.result()
+    def _count_as_accepted(self, group: _Group) -> None:
         self._uncounted[group.accepted // MINUTE * 60] += group.changes
 
     def _publish(self) -> None:

@@ -35,9 +35,14 @@ class Reading:
     exits: bool = False  # the members leave
     hash_ids: bool = False  # as a mapping with @sha256 does
 
-    def digest(self, policy: Policy) -> str:
-        """Return a digest of all that decides what becomes of a row, but for the audience and the time."""
-        decisive = [dict(self.columns), self.country, self.exits, self.hash_ids, policy.literal_email]
+    def digest(self, content: str, policy: Policy) -> str:
+        """Return a digest of all that decides what the rows become, but for the audience and the time.
+
+        Args:
+            content: digest of the file.
+            policy: of the stack.
+        """
+        decisive = [content, dict(self.columns), self.country, self.exits, self.hash_ids, policy.literal_email]
         return hashlib.sha256(compact_json(decisive).encode()).hexdigest()
 
 

@@ -8,7 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from audience_sync_cli import tables
@@ -87,13 +97,15 @@ class Screen:
             self.note(error.remedy)
 
     @contextmanager
-    def progress(self, label: str, total: int | None = None) -> Iterator["Bar"]:
-        """Show how far the work is, if standard error is a terminal."""
-        columns = (
+    def progress(self, label: str, total: int | None = None, *, unit: str = "") -> Iterator["Bar"]:
+        """Show how far the work is, if standard error is a terminal; with a unit also the rate and the time left."""
+        columns: tuple[ProgressColumn, ...] = (
             (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
             if total is None
             else (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         )
+        if unit:
+            columns = (*columns, _RateColumn(unit), *((TimeRemainingColumn(),) if total else ()))
         with Progress(
             *columns, console=self._err, transient=True, disable=self.as_json or not self._err.is_terminal
         ) as progress:
@@ -118,6 +130,18 @@ class Screen:
                 "This needs an answer, and there is no terminal to ask at.", f"Use a terminal, or {instead}."
             )
         return self._err.input(Text(question), password=hidden).strip()
+
+
+class _RateColumn(ProgressColumn):
+    """Steps a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {self._unit}/s" if speed else "")
 
 
 class Bar:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync_cli.session import DEFAULT_STACK
+from audience_sync_cli.global_options import DEFAULT_STACK
 from local.template import ROOT, read_document
 
 CONFIG: dict[str, Any] = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))

@@ -19,6 +19,8 @@ from audience_sync_cli.audiences import Target, link, list_, show, unlink
 from audience_sync_cli.creation import Settings, create, update
 from audience_sync_cli.diagnose import diagnose
 from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.file_options import FileOptions
+from audience_sync_cli.import_members import import_members
 from audience_sync_cli.mapping_versions import reset
 from audience_sync_cli.mappings_store import read, replace
 from audience_sync_cli.member import erase
@@ -30,6 +32,7 @@ from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import Deployment, change
 
 EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
+MEMBERS = Path(__file__).parents[3] / "events/members.csv"
 DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
 ROWS = re.findall(r"^\| (.+?) \| (.*`\w+:\w+`.*) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
 ALLOWED = {command: set(re.findall(r"`(\w+:\w+)`", actions)) for command, actions in ROWS}
@@ -87,6 +90,10 @@ def _restore(deployment: Deployment) -> None:
     restore_members(deployment.session(yes=True), "restored", since="1h")
 
 
+def _import(deployment: Deployment) -> None:
+    import_members(deployment.session(yes=True), str(MEMBERS), AUDIENCE.audience_id, reading=FileOptions(at="1h"))
+
+
 def _keys(deployment: Deployment) -> None:
     keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
     keys.show(deployment.session())
@@ -110,6 +117,7 @@ def _diagnose(deployment: Deployment) -> None:
         pytest.param("`member`", _member, id="member"),
         pytest.param("`parked`", _parked, id="parked"),
         pytest.param("`restore-members`", _restore, id="restore-members"),
+        pytest.param("`import`", _import, id="import"),
         pytest.param("`keys`", _keys, id="keys"),
         pytest.param("`status`", _status, id="status"),
         pytest.param("`test`", _test, id="test"),
