@@ -1,7 +1,7 @@
 """SQS, DynamoDB, Secrets Manager and CloudWatch on one port, for the real boto3.
 
-The queues are our own. The others are moto's server, called in this process: it is not thread-safe, so all its calls
-run one after the other on one thread of their own, which is the lock around it.
+The queues and the logs are our own. The others are moto's server, called in this process: it is not thread-safe, so all
+its calls run one after the other on one thread of their own, which is the lock around it.
 """
 
 import asyncio
@@ -17,9 +17,10 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import Client, EnvironBuilder
 
-from local import dynamodb_statements
+from local import dynamodb_statements, logs
 from local.dynamodb_calls import DynamoDbCalls
 from local.dynamodb_statements import InvalidStatementError
+from local.logs import LogGroups
 from local.sqs import server as sqs_server
 from local.sqs.queues import SqsQueues
 from local.template import REGION
@@ -117,14 +118,17 @@ def _open(app: "WSGIApplication", request: _Request) -> "TestResponse":
     return Client(app, use_cookies=False).open(builder)
 
 
-def build_app(queues: SqsQueues, on_metrics: Callable[[Any], None] = lambda _: None) -> web.Application:
+def build_app(
+    queues: SqsQueues, log_groups: LogGroups | None = None, on_metrics: Callable[[Any], None] = lambda _: None
+) -> web.Application:
     """One application for all services, chosen by the header X-Amz-Target.
 
     Args:
         queues: stays shared with the caller: pollers in the same event loop may use it directly.
+        log_groups: the same.
         on_metrics: is given each PutMetricData that does not come from FORWARDED, where those of the functions do.
     """
-    moto, queue_calls = Moto(), sqs_server.handler(queues)
+    moto, queue_calls, log_calls = Moto(), sqs_server.handler(queues), logs.handler(log_groups or LogGroups())
     running: set[asyncio.Task[Any] | None] = set()
 
     async def route(request: web.Request) -> web.Response:
@@ -133,6 +137,8 @@ def build_app(queues: SqsQueues, on_metrics: Callable[[Any], None] = lambda _: N
             if request.headers[sqs_server.TARGET] == _PUT_METRICS and request.path != FORWARDED:
                 on_metrics(await request.json())
             return await moto.answer(request)
+        if service == logs.SERVICE:
+            return await log_calls(request)
         if service != "AmazonSQS":
             return web.json_response({"__type": "UnknownOperationException"}, status=HTTPStatus.BAD_REQUEST)
         running.add(asyncio.current_task())

@@ -9,8 +9,16 @@ from local.functions import FunctionError
 from local.stack_view import StackView
 from local.template import REGION, STACK
 
-_TYPES = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
-_PARAMETERS = ("Region", "ConsentPolicy", "LiteralEmail", "MaxCpmCents")  # those that the command reads
+_TYPES = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup")
+_PARAMETERS = (  # those that the command reads
+    "Region",
+    "ConsentPolicy",
+    "LiteralEmail",
+    "MaxCpmCents",
+    "OrderingGuard",
+    "BatchWindow",
+    "LogLevel",
+)
 _SHARDS = "MembershipShards"  # a parameter that the deployed stack has among its outputs
 _LAMBDA = "/local/lambda/2015-03-31/functions/{name}"
 

@@ -42,6 +42,8 @@ def create(template: Template, endpoint: str, secrets: Mapping[str, Mapping[str,
     manager = client("secretsmanager", endpoint)
     for logical_id in template.resources("AWS::Serverless::Function"):
         template.name(logical_id, f"{STACK}-{logical_id}")
+    for logical_id, properties in template.resources("AWS::Logs::LogGroup").items():
+        template.name(logical_id, template.resolve(properties["LogGroupName"]))
     for logical_id in template.resources("AWS::SecretsManager::Secret"):
         value = json.dumps(secrets[logical_id])
         arn = manager.create_secret(Name=f"{STACK}-{logical_id}-{uuid4().hex[:8]}", SecretString=value)["ARN"]

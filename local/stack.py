@@ -16,6 +16,7 @@ from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
 from local.counters import Counters
 from local.functions import FunctionError, Functions
+from local.logs import LogGroups
 from local.metrics import MetricForwarder
 from local.poller import Poller
 from local.serving import serve
@@ -69,6 +70,8 @@ class Stack:
         self.options = options
         self.urls: dict[str, str] = {}
         self.counters = Counters()
+        self._logs = LogGroups()
+        self._log_groups: dict[str, str] = {}  # by function
         self.event_key, self.audience_key, self.signing_secret = (secrets.token_hex(24) for _ in range(3))
         self._client_secret, self._refresh_token = secrets.token_hex(24), f"Atzr|{secrets.token_hex(24)}"
         self._template = Template.load({"BatchWindow": options.batch_window})
@@ -87,7 +90,7 @@ class Stack:
         async with contextlib.AsyncExitStack() as cleanup:
             for audience in EXAMPLES:
                 resources.seed_audience(self._amazon[SANDBOX], audience)
-            aws_app = aws.build_app(self._queues, self.counters.put)
+            aws_app = aws.build_app(self._queues, self._logs, self.counters.put)
             self.urls["aws"] = await cleanup.enter_async_context(serve(aws_app))
             self.urls["amazon"] = await cleanup.enter_async_context(serve(self._amazon, port=self.options.amazon_port))
             await asyncio.to_thread(self._create_resources)
@@ -126,6 +129,7 @@ class Stack:
             "JOB_SECONDS": str(min(900.0, self.options.job_delay * 1.25 + 1)),
         }
         variables = {name: own | shared for name, own in self._template.environments().items()}
+        self._log_groups = self._template.log_groups()
         functions = Functions(self._template.functions(), variables, self._on_log_line)
         cleanup.push_async_callback(functions.close)
         await asyncio.gather(*(functions.warm(name) for name in variables))
@@ -133,6 +137,7 @@ class Stack:
 
     def _on_log_line(self, function: str, line: str) -> None:
         self.counters.add(function, line)
+        self._logs.add(self._log_groups[function], line)
         self._forwarder.add(line)
 
     async def _start_gateway(self, cleanup: contextlib.AsyncExitStack, functions: Functions) -> None:

@@ -137,6 +137,13 @@ class Template:
             for name, properties in self.resources("AWS::Serverless::Function").items()
         }
 
+    def log_groups(self) -> dict[str, str]:
+        """Return the name of each function's log group, by logical id of the function. They must have their names."""
+        return {
+            name: str(self.resolve(properties["LoggingConfig"]["LogGroup"]))
+            for name, properties in self.resources("AWS::Serverless::Function").items()
+        }
+
     def environments(self) -> dict[str, dict[str, str]]:
         """Return the environment variables of all functions. The resources they refer to must have their names."""
         return {

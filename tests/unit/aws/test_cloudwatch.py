@@ -43,7 +43,7 @@ def test_a_cloudwatch_that_takes_nothing_is_unavailable() -> None:
 
 def test_the_local_stack_counts_what_the_command_puts_and_nothing_twice() -> None:
     counters = Counters()
-    with serve(lambda: build_app(SqsQueues(time.time), counters.put)) as served:
+    with serve(lambda: build_app(SqsQueues(time.time), on_metrics=counters.put)) as served:
         for path in ("", FORWARDED):  # the functions' metrics are counted when they are printed
             store = MetricStore(resources.client("cloudwatch", f"{served.url}{path}"))
             store.count("AudienceSync", "ChangesAccepted", OURS, {int(time.time()): 3})

@@ -1,0 +1,124 @@
+"""The log lines of the functions, as CloudWatch Logs keeps them. They hold ids, counts and reason codes, no traits."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from audience_sync.aws.errors import unavailable
+from audience_sync_cli.stack import Stack
+
+LATE = 30  # seconds; CloudWatch may show a line that much later than others of its time
+_METRICS = "_aws"  # begins a line that holds metrics, in CloudWatch's embedded format
+
+
+class LogLine(NamedTuple):
+    """One line that a function has logged."""
+
+    at: int  # epoch milliseconds
+    function: str  # such as Worker
+    fields: dict[str, Any]
+    event_id: str = ""  # CloudWatch's
+
+    @property
+    def message(self) -> str:
+        """What has happened; empty where the line holds metrics."""
+        message = self.fields.get("message")
+        return message if isinstance(message, str) else ""
+
+    @property
+    def request_id(self) -> str:
+        """Of the invocation."""
+        return str(self.fields.get("request_id") or "")
+
+    def count(self, metric: str) -> int:
+        """Return the sum of a metric in this line; 0 where it holds none of that name."""
+        if _METRICS not in self.fields:
+            return 0
+        values = self.fields.get(metric, 0)
+        return round(sum(values if isinstance(values, list) else [values]))
+
+    def counts(self, field: str) -> dict[str, int]:
+        """Return a field that counts by reason; empty where there is none."""
+        value = self.fields.get(field)
+        return {str(reason): int(times) for reason, times in value.items()} if isinstance(value, dict) else {}
+
+
+class FunctionLogs:
+    """Reads the lines of a stack's functions."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._client = stack.service("logs")
+
+    def read(
+        self, functions: Iterable[str], since: float, until: float | None = None, messages: Sequence[str] = ()
+    ) -> list[LogLine]:
+        """Read the lines of some functions, oldest first. Lines that are not JSON are left out.
+
+        Args:
+            functions: such as Worker.
+            since: epoch seconds.
+            until: epoch seconds; now where omitted.
+            messages: only lines with one of these messages, and no metrics; all where omitted.
+
+        Raises:
+            Unavailable: CloudWatch Logs does not answer.
+            NotThere: the stack has no such function.
+        """
+        lines = [line for function in functions for line in self._lines(function, since, until, messages)]
+        return sorted(lines, key=lambda line: line.at)
+
+    def _lines(self, function: str, since: float, until: float | None, messages: Sequence[str]) -> Iterator[LogLine]:
+        arguments: dict[str, Any] = {
+            "logGroupName": self._stack[f"{function}LogGroup"],
+            "startTime": round(since * 1000),
+        }
+        if until is not None:
+            arguments["endTime"] = round(until * 1000)
+        if messages:
+            arguments["filterPattern"] = _pattern(messages)
+        with unavailable("CloudWatch Logs does not answer"):
+            for page in self._client.get_paginator("filter_log_events").paginate(**arguments):
+                for event in page["events"]:
+                    line = parsed(function, event)
+                    if line and (not messages or line.message in messages):
+                        yield line
+
+
+class Follower:
+    """Reads what is new since the last time, although CloudWatch shows some lines later than others of their time."""
+
+    def __init__(self, logs: FunctionLogs, functions: Sequence[str], since: float) -> None:
+        """Take what to follow; `since` in epoch seconds."""
+        self._logs = logs
+        self._functions = functions
+        self._since = since
+        self._seen: dict[str, int] = {}  # epoch milliseconds by CloudWatch's id, as far back as is read again
+
+    def new(self, messages: Sequence[str] = ()) -> list[LogLine]:
+        """Return the lines that were not returned before, oldest first. Raises as FunctionLogs.read."""
+        lines = [
+            line
+            for line in self._logs.read(self._functions, self._since, messages=messages)
+            if line.event_id not in self._seen
+        ]
+        self._seen |= {line.event_id: line.at for line in lines}
+        if self._seen:
+            self._since = max(self._since, max(self._seen.values()) / 1000 - LATE)
+            self._seen = {event: at for event, at in self._seen.items() if at >= self._since * 1000}
+        return lines
+
+
+def parsed(function: str, event: dict[str, Any]) -> LogLine | None:
+    """Read one event of CloudWatch Logs; None where it is no JSON object, as a traceback."""
+    try:
+        fields = json.loads(event["message"])
+    except ValueError:
+        return None
+    return LogLine(event["timestamp"], function, fields, event["eventId"]) if isinstance(fields, dict) else None
+
+
+def _pattern(messages: Sequence[str]) -> str:
+    """Return the filter pattern of CloudWatch Logs for lines with one of some messages."""
+    conditions = [f'($.message = "{message}")' for message in messages]
+    return f"{{ {' || '.join(conditions)} }}"
