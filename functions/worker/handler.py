@@ -30,6 +30,7 @@ from audience_sync.settings import WorkerSettings
 from audience_sync.telemetry import logger, reporting
 
 CLOCK = Clock()
+LOGGED = 20  # audiences in one log line
 
 
 class Dependencies(NamedTuple):
@@ -131,4 +132,11 @@ def _log(report: BatchReport) -> None:
         logger.info("upload accepted", audience_id=job.audience_id, job_id=job.job_id, records=len(job.changes))
     if report.reasons or report.deferred:
         deferred = sorted({each.reason for each in report.deferred})
-        logger.warning("delivery incomplete", by_reason=dict(report.reasons), deferred=deferred)
+        logger.warning(
+            "delivery incomplete",
+            by_reason=dict(report.reasons),
+            uploads_failed=dict(report.uploads.reasons),
+            parked=dict(report.parked_reasons),
+            deferred=deferred,
+            audience_ids=sorted(report.incomplete)[:LOGGED],
+        )

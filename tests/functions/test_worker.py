@@ -96,6 +96,26 @@ def test_a_record_that_amazon_refuses_is_parked_with_its_failure(cloud: Cloud) -
     assert dead_letter["failure"]["status"] == 400
 
 
+def test_the_log_says_apart_which_uploads_failed_what_was_parked_and_in_which_audience(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    bad = change("cust_2")
+    bad["record"]["hashedPII"] = [{"email": "not-a-digest"}]
+    deliver(cloud, body(change("cust_1"), bad), "{")
+    (line,) = [line for line in map(json.loads, printed().splitlines()) if line.get("message") == "delivery incomplete"]
+    assert line["uploads_failed"] == {"request_rejected": 2}, "the whole upload, and the bad record alone"
+    assert line["parked"] == {"request_rejected": 1, "message_not_json": 1}
+    assert (line["deferred"], line["audience_ids"]) == ([], [AUDIENCE.audience_id])
+
+
+def test_the_log_names_the_audience_whose_changes_wait(cloud: Cloud, printed: Callable[[], str]) -> None:
+    cloud.fault("/amc/audiences/records", {"status": 503})
+    deliver(cloud, body(change("cust_1")))
+    (line,) = [line for line in map(json.loads, printed().splitlines()) if line.get("message") == "delivery incomplete"]
+    assert (line["uploads_failed"], line["parked"]) == ({"service_unavailable": 1}, {})
+    assert (line["deferred"], line["audience_ids"]) == (["service_unavailable"], [AUDIENCE.audience_id])
+
+
 @pytest.mark.parametrize(
     "do",
     [

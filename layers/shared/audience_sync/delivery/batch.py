@@ -52,6 +52,7 @@ class BatchReport:
     parked_reasons: Counter[str] = field(default_factory=Counter)  # changes and unreadable messages, by reason
     accepted: Counter[int] = field(default_factory=Counter)  # exits that notices have led to, by when they were queued
     completed: Counter[int] = field(default_factory=Counter)  # changes with an outcome, by when they were accepted
+    incomplete: frozenset[str] = frozenset()  # audiences with a change that was parked or goes back
     oldest_deferred: float = 0.0  # seconds since the oldest change was accepted that goes back
 
     @property
@@ -119,6 +120,7 @@ class Delivery:
         report.uploads = uploads.stats
         report.parked_reasons += outcomes.parked
         report.accepted = members.accepted
+        report.incomplete = frozenset(outcomes.parked_in | {audience_id for audience_id, _ in outcomes.deferred})
         return report
 
     def _parse(self, message: Message, report: BatchReport, deadline: float) -> ParsedMessage | None:

@@ -26,6 +26,7 @@ class Outcomes:
         """Take the messages; `deadline` in monotonic seconds."""
         self.deferred: dict[Member, Deferred] = {}
         self.parked: Counter[str] = Counter()  # changes, by reason
+        self.parked_in: set[str] = set()  # their audiences
         self.changes = coalesce(change for each in messages for change in each.message.changes)
         self.newest = {change.member: change for change in self.changes}  # the last one of each member is the newest
         self._context = context
@@ -72,6 +73,7 @@ class Outcomes:
             else:
                 self.settle(members, ChangeOutcome.PARKED)
                 self.parked[reason] += len(members)
+                self.parked_in.update(audience_id for audience_id, _ in members)
 
     def take(self, changes: Iterable[MembershipChange], outcomes: dict[Member, Outcome]) -> set[Member]:
         """Park what Amazon refuses for good and defer what must wait. Returns whose record Amazon has accepted."""
