@@ -51,6 +51,12 @@ PARTS = {
         "Find out why an audience is empty or small, from Segment's events to the size at Amazon.",
         is_group=False,
     ),
+    "send": Part(
+        _OPERATE,
+        "send",
+        "Send an event to the stack as Segment does, and print the answer.",
+        is_group=False,
+    ),
     "restore-members": Part(
         _OPERATE,
         "restore",

@@ -51,3 +51,9 @@ class AlreadyReported(Exception):
     """The screen has shown what is wrong; only the exit code is left to set."""
 
     exit_code = FAILED
+
+
+class ReportedAsUnfinished(AlreadyReported):
+    """The screen has shown what is not done yet; it may be done later."""
+
+    exit_code = TRY_LATER

@@ -107,10 +107,14 @@ class Screen:
         if unit:
             columns = (*columns, _RateColumn(unit), *((TimeRemainingColumn(),) if total else ()))
         with Progress(
-            *columns, console=self._err, transient=True, disable=self.as_json or not self._err.is_terminal
+            *columns,
+            console=self._err,
+            transient=True,
+            disable=self.as_json or not self._err.is_terminal,
+            redirect_stdout=self._out.is_terminal,  # results that go to a file or a pipe must not end on the terminal
         ) as progress:
             task = progress.add_task(label, total=total)
-            yield Bar(lambda step: progress.advance(task, step))
+            yield Bar(lambda step: progress.advance(task, step), lambda text: progress.update(task, description=text))
 
     @contextmanager
     def countdown(self, label: str) -> Iterator[Callable[[float], None]]:
@@ -147,12 +151,17 @@ class _RateColumn(ProgressColumn):
 class Bar:
     """A progress bar."""
 
-    def __init__(self, advance: Any) -> None:
+    def __init__(self, advance: Callable[[int], None], describe: Callable[[str], None]) -> None:
         self._advance = advance
+        self._describe = describe
 
     def advance(self, step: int = 1) -> None:
         """Move forward by some steps."""
         self._advance(step)
+
+    def describe(self, text: str) -> None:
+        """Say what is going on at the moment."""
+        self._describe(text)
 
 
 def _text(value: Any) -> Text:

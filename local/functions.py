@@ -146,6 +146,10 @@ class Functions:
         self._closing: set[asyncio.Task[None]] = set()
         self.running = 0  # invocations at the moment
 
+    def variables(self, name: str) -> Mapping[str, str]:
+        """Return the environment variables of a function."""
+        return self._variables[name]
+
     async def warm(self, name: str, count: int = 1) -> None:
         """Start environments ahead of the first invocation."""
         started = await asyncio.gather(*(self._start(name) for _ in range(count)))

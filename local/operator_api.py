@@ -20,11 +20,12 @@ _PARAMETERS = (  # those that the command reads
     "LogLevel",
 )
 _SHARDS = "MembershipShards"  # a parameter that the deployed stack has among its outputs
-_LAMBDA = "/local/lambda/2015-03-31/functions/{name}"
+_LAMBDA = "/local/lambda/2015-03-31"
+_FUNCTION = f"{_LAMBDA}/functions/{{name}}"
 
 
 def add_routes(app: web.Application, stack: StackView) -> None:
-    """Serve the stack's state, the names of its resources, and the two calls of Lambda's API that an operator makes."""
+    """Serve the stack's state, the names of its resources, and the calls of Lambda's API that an operator makes."""
 
     async def state(_: web.Request) -> web.Response:
         return web.json_response(stack.state())
@@ -43,15 +44,26 @@ def add_routes(app: web.Application, stack: StackView) -> None:
         name = request.match_info["name"]
         if name not in stack.template.functions():
             return _unknown()
-        return web.json_response({"FunctionName": name, "State": "Active", "LastUpdateStatus": "Successful"})
+        state = {"State": "Active", "LastUpdateStatus": "Successful"}
+        variables = dict(stack.functions.variables(name))
+        return web.json_response({"FunctionName": name, "Environment": {"Variables": variables}} | state)
+
+    async def event_sources(request: web.Request) -> web.Response:
+        sources = [
+            {"FunctionArn": each.function, "State": "Enabled" if each.enabled else "Disabled"}
+            for each in stack.template.queue_sources()
+            if each.function == request.query.get("FunctionName")
+        ]
+        return web.json_response({"EventSourceMappings": sources})
 
     async def resources(_: web.Request) -> web.Response:
         return web.json_response(_resources(stack))
 
     app.router.add_get("/local/state", state)
     app.router.add_get("/local/resources", resources)
-    app.router.add_post(f"{_LAMBDA}/invocations", invoke)
-    app.router.add_get(f"{_LAMBDA}/configuration", configuration)
+    app.router.add_post(f"{_FUNCTION}/invocations", invoke)
+    app.router.add_get(f"{_FUNCTION}/configuration", configuration)
+    app.router.add_get(f"{_LAMBDA}/event-source-mappings", event_sources)
 
 
 def _resources(stack: StackView) -> dict[str, Any]:

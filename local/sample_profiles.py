@@ -5,8 +5,10 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from audience_sync_cli.samples import engage_event, track
 
 _FIRST = ("Maya", "Tobi", "Élodie", "Jürgen", "Ana", "Wei", "Olu", "Priya", "Søren", "Lucía", "Kenji", "Zoë")
 _LAST = ("Okafor-Lind", "Müller", "O'Brien", "Nguyễn", "García", "Sato", "Weiß", "Rossi", "da Silva", "Novák")
@@ -51,33 +53,15 @@ class Person:
 
 def audience_event(person: Person, *, enters: bool, at: datetime, audience_id: str, key: str) -> dict[str, Any]:
     """Return the track call that Engage makes when a person enters or exits an audience."""
-    name = "Audience Entered" if enters else "Audience Exited"
-    when = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {
-        "type": "track",
-        "event": name,
-        "messageId": f"personas_{'in' if enters else 'out'}{person.number:020d}",
-        "userId": person.user_id,
-        "timestamp": when,
-        "originalTimestamp": when,
-        "receivedAt": when,
-        "version": 2,
-        "channel": "server",
-        "integrations": {"All": False, "Webhook": True},
-        "context": {
-            "personas": {
-                "computation_class": "audience",
-                "computation_id": "aud_local",
-                "computation_key": key,
-                "namespace": "spa_local",
-                "space_id": "spa_local",
-                "external_audience_id": audience_id,
-            },
-            "traits": {"email": person.email},
-            "library": {"name": "unknown", "version": "unknown"},
-        },
-        "properties": {"audience_key": key, key: enters} | person.traits,
-    }
+    event = engage_event(
+        user_id=person.user_id,
+        email=person.email,
+        message_id=f"personas_{'in' if enters else 'out'}{person.number:020d}",
+        at=at,
+        key=key,
+        audience_id=audience_id,
+    )
+    return track(event, key, person.traits, enters=enters)
 
 
 def segment_request(

@@ -10,6 +10,7 @@ from audience_sync.membership import Audience
 from local import aws, resources
 from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
+from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
 from tests.servers import serve
@@ -32,16 +33,17 @@ class LocalAws:
     template: Template
     url: str
     queues: SqsQueues
+    logs: LogGroups
 
 
 @contextmanager
 def local_aws(secrets: Mapping[str, Mapping[str, Any]]) -> Iterator[LocalAws]:
     """Serve it for one test. `secrets` are the values by logical id."""
-    queues = SqsQueues(time.time)
-    with serve(lambda: aws.build_app(queues)) as served:
+    queues, logs = SqsQueues(time.time), LogGroups()
+    with serve(lambda: aws.build_app(queues, logs)) as served:
         template = Template.load()
         resources.create(template, served.url, secrets)
-        yield LocalAws(template, served.url, queues)
+        yield LocalAws(template, served.url, queues, logs)
 
 
 def build_sandbox() -> Any:

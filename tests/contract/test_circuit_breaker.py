@@ -11,12 +11,13 @@ from typing import Any
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import base
+from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.delivery.circuit_breaker import FAILURE_WINDOW, FAILURES, CircuitBreakers
-from audience_sync.delivery.circuit_state import STORE_PAUSE
+from audience_sync.delivery.circuit_state import STORE_PAUSE, CircuitStates
 from audience_sync.delivery.gates import UploadGate
 from audience_sync.delivery.retry_budget import MAX_SAVED, RetryBudget
 from audience_sync.errors import (
@@ -429,3 +430,16 @@ def test_what_failed_in_another_worker_before_the_recovery_time_had_passed_is_no
     base._LOCAL_FAILURES.clear()  # shared here, but not between workers
     other_worker._states._cache.clear()  # five seconds have passed, by the real clock
     assert after(other_worker, clock, "a-") == {}
+
+
+def test_the_operator_sees_which_circuit_breakers_are_open_and_since_when(
+    circuit_breakers: CircuitBreakers, dynamodb: Any, clock: ManualClock
+) -> None:
+    states = CircuitStates(dynamodb, "members", clock)
+    assert states.not_closed() == []
+    Amazon().send(circuit_breakers, TO_DSP, times=FAILURES)
+    (record,) = states.not_closed()
+    assert (record.name, record.state, record.opened_at) == ("audience:1", CircuitState.OPEN, clock.now)
+    clock.now += RECOVERY
+    Amazon(error=None).send(circuit_breakers, TO_DSP)
+    assert states.not_closed() == []

@@ -9,13 +9,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from audience_sync_cli.samples import MEMBER
 from local.resources import client
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.waiting import wait_until
@@ -23,12 +24,20 @@ from tests.waiting import wait_until
 DOCUMENT = ROOT / "docs" / "cli.md"
 BROWSER = ROOT / "tests" / "unit" / "cli" / "browser.py"
 API, AMAZON = "http://127.0.0.1:8080", "http://127.0.0.1:8081"  # as the document has them
-_CHANGING = (  # what differs from run to run
+_AFTER = {"answer": 0.1, "queue": 0.2, "table": 1.4, "upload": 1.5, "job": 2.8}  # seconds, for each place
+_CHANGING: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (  # what differs from run to run
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"), "2026-03-04 09:15:22Z"),
     (re.compile(r"(state|code_challenge)=[\w-]+"), r"\1=..."),
     (re.compile(r"erase-[0-9a-f]{32}"), "erase-0123456789abcdef0123456789abcdef"),
     (re.compile(r"(?<= )[0-9a-f]{8}(?= )"), "1a2b3c4d"),  # fingerprints, and the first characters of message ids
     (re.compile(r"(?m)^[0-9a-f]{8}(?= )"), "1a2b3c4d"),
+    (re.compile(r"audience-sync-[0-9a-f]{32}"), "audience-sync-0123456789abcdef0123456789abcdef"),
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "0138b94e-2f2f-4e35-b1a7-9c76cfd55235"),  # a job
+    (
+        re.compile(r"(?m)^(answer|queue|table|upload|job) +[\d.]+ s"),
+        lambda line: f"{line[1]:<6} {_AFTER[line[1]]:>8} s",
+    ),
+    (re.compile(r"queue holds \d+ messages?"), "queue holds 1 message"),
     (re.compile(r"valid for \d+ minutes"), "valid for 60 minutes"),
 )
 
@@ -43,7 +52,8 @@ def test_the_documented_transcript_shows_what_the_commands_print(tmp_path: Path)
         reset(stack)
         run = TranscriptRun(stack, tmp_path)
         actual = re.sub(r"(?ms)^```console\n(.*?)^```", lambda block: f"```console\n{run.block(block[1])}```", text)
-        wait_until(stack.members, lambda members: sorted(members) == ["cust_1001", "cust_1002", "cust_1004"])
+        left = [MEMBER, "cust_1001", "cust_1002", "cust_1004"]
+        wait_until(stack.members, lambda members: sorted(members) == left)
     if os.environ.get("UPDATE_DOCS"):
         DOCUMENT.write_text(actual, encoding="utf-8")
     assert actual.splitlines() == text.splitlines()

@@ -21,6 +21,7 @@ from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from local import resources
+from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
 from tests.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY, build_sandbox, local_aws
@@ -34,8 +35,12 @@ class RefreshOnly:
     """The part of Lambda that the command uses: invoking refresh, and reading whether functions are active."""
 
     def __init__(self, login: Login, token: JsonSecret) -> None:
+        self.event_source = "Enabled"
         self._login = login
         self._token = token
+
+    def list_event_source_mappings(self, *, FunctionName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        return {"EventSourceMappings": [{"FunctionArn": FunctionName, "State": self.event_source}]}
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803, ARG002 - boto3's names
         self._token.write(self._login.fetch().as_json())
@@ -53,6 +58,7 @@ class Deployment:
     queues: SqsQueues
     template: Template
     amazon: str
+    logs: LogGroups
     answers: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
 
@@ -95,6 +101,11 @@ class Deployment:
     def send(self, logical_id: str, body: str) -> None:
         self.stack.service("sqs").send_message(QueueUrl=self.stack[logical_id], MessageBody=body)
 
+    def log(self, function: str, message: str, **fields: Any) -> None:
+        """Log a line as a function does, at this moment."""
+        line = {"level": "INFO", "message": message, "service": "tests"} | fields
+        self.logs.add(self.stack[f"{function}LogGroup"], json.dumps(line))
+
     def rows(self, logical_id: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.stack.service("dynamodb").scan(TableName=self.stack[logical_id])["Items"]
         return rows
@@ -133,13 +144,14 @@ def deployment(amazon: Served) -> Iterator[Deployment]:
     }
     with local_aws(secrets) as served:
         stack = _stack(served.template, served.url, amazon.url)
-        yield Deployment(stack, served.queues, served.template, amazon.url)
+        yield Deployment(stack, served.queues, served.template, amazon.url, served.logs)
 
 
 def _stack(template: Template, aws_url: str, amazon_url: str) -> Stack:
     parts = ("ChangeQueue", "DeadLetterQueue", "AudienceTable", "MembershipTable", *_SECRETS)
     names = {each: template.resolve({"Ref": each}) for each in parts}
     names |= {each: each for each in ("IngestFunction", "WorkerFunction", "RefreshFunction")}
+    names |= {each: each for each in template.resources("AWS::Logs::LogGroup")}
     names["MembershipShards"] = str(template.resolve({"Ref": "MembershipShards"}))
     hosts = Hosts(amazon_url, f"{amazon_url}/auth/o2/token", f"{amazon_url}/ap/oa")
 

@@ -22,11 +22,15 @@ from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.file_options import FileOptions
 from audience_sync_cli.import_members import import_members
 from audience_sync_cli.mapping_versions import reset
+from audience_sync_cli.errors import AlreadyReported, TryLater
+from audience_sync_cli.following import Following
 from audience_sync_cli.mappings_store import read, replace
 from audience_sync_cli.member import erase
 from audience_sync_cli.member import show as show_member
 from audience_sync_cli.parked import Filter
+from audience_sync_cli.posting import stated
 from audience_sync_cli.restore import restore_members
+from audience_sync_cli.send import send
 from audience_sync_cli.status import count_members, depth
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import Deployment, change
@@ -99,6 +103,16 @@ def _keys(deployment: Deployment) -> None:
     keys.show(deployment.session())
 
 
+def _send(deployment: Deployment) -> None:
+    with suppress(TryLater):  # there is no gateway here
+        send(deployment.session(), sample_name="track")
+    changes = stated(deployment.session(), EVENT.read_bytes()).changes
+    following = Following(
+        deployment.session(), changes, posted_at=time.time(), on_hop=print, on_blocker=print, sleep=lambda _: None
+    )
+    following.run(timeout=0)
+
+
 def _test(deployment: Deployment) -> None:
     with suppress(AlreadyReported):
         checks.test(deployment.session())
@@ -119,6 +133,7 @@ def _diagnose(deployment: Deployment) -> None:
         pytest.param("`restore-members`", _restore, id="restore-members"),
         pytest.param("`import`", _import, id="import"),
         pytest.param("`keys`", _keys, id="keys"),
+        pytest.param("`send`", _send, id="send"),
         pytest.param("`status`", _status, id="status"),
         pytest.param("`test`", _test, id="test"),
         pytest.param("`diagnose`", _diagnose, id="diagnose"),
@@ -132,7 +147,7 @@ def test_every_call_of_a_command_is_listed_in_its_row(
     deployment.park(change("m1"), change("m2"))
     create_membership_table(deployment.stack.service("dynamodb"), "restored")
     called: set[str] = set()
-    for service in ("cloudwatch", "dynamodb", "secretsmanager", "sqs"):
+    for service in ("cloudwatch", "dynamodb", "logs", "secretsmanager", "sqs"):
         events = deployment.stack.service(service).meta.events
         events.register(
             f"before-call.{service}", lambda model, service=service, **_: called.add(f"{service}:{model.name}")

@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.persistence.record import C
 from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 
-from audience_sync.aws.errors import error_code
+from audience_sync.aws.errors import error_code, unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -58,6 +58,18 @@ class CircuitStates(CircuitBreakerDynamoDBPersistence):
         elif record.state == CircuitState.HALF_OPEN and record.half_open_owner not in self._own_probes:
             until = record.probe_lease_expiry or 0
         return record.state, max(0.0, until - self._now())
+
+    def not_closed(self) -> list[CircuitStateRecord]:
+        """Return the circuits that are open or half open, for the operator. Raises Unavailable."""
+        with unavailable("the membership table does not answer"):
+            found = self.client.query(
+                TableName=self.table_name,
+                KeyConditionExpression="audienceShard = :partition",
+                ExpressionAttributeValues={":partition": {"S": PARTITION}},
+                ConsistentRead=True,
+            )
+        records = [self._item_to_record(item) for item in found["Items"]]
+        return [record for record in records if record.state != CircuitState.CLOSED]
 
     def _get_record(self, name: str) -> CircuitStateRecord | None:
         """Read one state; None, which means closed, where it cannot be read."""

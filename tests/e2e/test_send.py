@@ -1,0 +1,67 @@
+"""`send --wait` against the whole local stack: an event is followed to Amazon, or to where it got stuck."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import requests
+
+from local.stack import EXAMPLE
+from tests.e2e.conftest import ROOT, LocalStack
+
+SAMPLE = ("send", "--sample", "track", "--audience", EXAMPLE.audience_id, "--wait", "--json")
+
+
+def run(stack: LocalStack, *arguments: str) -> tuple[int, Any]:
+    """Run the command; return its exit code and its document."""
+    done = subprocess.run(
+        [sys.executable, "-m", "audience_sync_cli", *arguments, "--local", stack.where["api"]],
+        cwd=ROOT,
+        env=os.environ | {"NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def places(document: Any) -> list[str]:
+    return [hop["place"] for hop in document["hops"]]
+
+
+@pytest.mark.slow
+def test_a_made_up_person_enters_and_exits_and_both_are_followed_to_the_end(stack: LocalStack) -> None:
+    for options, size in ((), 1), (("--exit",), 0):
+        code, document = run(stack, *SAMPLE, *options)
+        assert (code, [end["ending"] for end in document["ends"]]) == (0, ["done"])
+        assert places(document) == ["answer", "queue", "table", "upload", "job"]
+        assert document["hops"][-1]["received"] == size
+    stack.wait_until_quiescent()
+
+
+@pytest.mark.slow
+def test_an_upload_that_amazon_denies_ends_where_it_is_parked(stack: LocalStack) -> None:
+    rule = {"match": {"path": "/amc/audiences/records"}, "do": {"status": 403}, "times": 1}
+    requests.put(f"{stack.where['amazon']}/sandbox/faults", json=[rule], timeout=60).raise_for_status()
+    code, document = run(stack, *SAMPLE)
+    assert (code, [end["ending"] for end in document["ends"]]) == (1, ["parked"])
+    assert "access_denied" in document["ends"][0]["text"]
+
+
+@pytest.mark.slow
+def test_while_amazon_is_down_it_says_what_the_change_waits_for(stack: LocalStack) -> None:
+    faults = f"{stack.where['amazon']}/sandbox/faults"
+    rule = {"match": {"path": "/amc/audiences/records"}, "do": {"status": 503}}
+    requests.put(faults, json=[rule], timeout=60).raise_for_status()
+    try:
+        code, document = run(stack, *SAMPLE, "--timeout", "12")
+    finally:
+        requests.delete(faults, timeout=60).raise_for_status()
+    assert (code, [end["ending"] for end in document["ends"]]) == (5, ["timeout"])
+    assert {blocker["reason"] for blocker in document["blockers"]} & {"service_unavailable", "circuit_open"}
+    stack.wait_until_quiescent()
