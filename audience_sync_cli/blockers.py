@@ -12,7 +12,7 @@ from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 
-RECENT = 900  # seconds for which a failed upload says something about now
+RECENT = 15 * 60  # seconds for which a failed upload says something about now
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
 CIRCUIT = 60  # seconds for which a circuit breaker stays open; the default of the worker
 INCOMPLETE = "delivery incomplete"
@@ -58,6 +58,12 @@ class FailedUploads:
     last_reason: str = ""
     last_at: int | None = None  # epoch milliseconds
 
+    @property
+    def text(self) -> str:
+        """The failures in one line."""
+        counts = ", ".join(f"{times:,} {reason}" for reason, times in sorted(self.by_reason.items()))
+        return f"{counts} in the last {RECENT // 60} minutes; the last one {self.last_reason} at {moment(self.last_at)}"
+
     def as_json(self) -> dict[str, Any]:
         """The failures for scripts."""
         return {"byReason": self.by_reason, "lastReason": self.last_reason or None, "lastAt": self.last_at}
@@ -70,6 +76,14 @@ class Waiting:
     blockers: list[Blocker]
     failed: FailedUploads
     unknown: list[str]  # what could not be found out, in sentences
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything for scripts."""
+        return {
+            "blockers": [each.as_json() for each in self.blockers],
+            "failedUploads": self.failed.as_json(),
+            "unknown": self.unknown,
+        }
 
 
 def waiting(session: Session) -> Waiting:

@@ -12,6 +12,7 @@ from rich.text import Text
 from audience_sync.amazon_ads.login import Token
 from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
+from audience_sync_cli.blockers import RECENT, waiting
 from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.keys import Kind, is_strong
@@ -23,6 +24,7 @@ type State = Literal["ok", "note", "missing"]
 
 _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
+_OF_THE_TOKEN = ("not_connected", "authorization_refused", "token_unavailable")
 # A stack that has not been updated lacks some of these.
 LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction")
 
@@ -58,6 +60,10 @@ def test(session: Session) -> None:
     )
     missing = [each for each in findings if each.state == "missing"]
     session.screen.result({"ok": not missing, "findings": [asdict(each) for each in findings]})
+    delayed = [each for each in findings if each.part in ("delivery", "uploads") and each.state == "note"]
+    if not missing and delayed:
+        session.screen.say("Everything is connected, but changes may be delayed: see delivery.", style="yellow")
+        return
     if not missing:
         session.screen.say("Everything is connected.", style="green")
         return
@@ -76,6 +82,7 @@ def stack_findings(session: Session, only: Collection[str] = ()) -> Iterator[Fin
         ("mappings", _mappings),
         ("membership table", _members),
         ("queues", _queues),
+        ("delivery", _delivery),
         ("functions", _functions),
         ("gateway", _gateway),
     ]
@@ -175,6 +182,21 @@ def _queues(session: Session) -> Iterator[Finding]:
         yield Finding("dead letters", "note", counted(dead_letters.total, "message"), "audience-sync parked list")
     else:
         yield Finding("dead letters", "ok", "none")
+
+
+def _delivery(session: Session) -> Iterator[Finding]:
+    """Whether anything keeps changes from Amazon. What concerns the token has been checked before."""
+    why = waiting(session)
+    blockers = [each for each in why.blockers if each.reason not in _OF_THE_TOKEN]
+    for each in blockers:
+        remedy = each.text.removeprefix(each.sentence).strip()
+        yield Finding("delivery", "missing" if each.needs_person else "note", each.sentence, remedy)
+    if why.failed.by_reason:
+        yield Finding("uploads", "note", f"failed: {why.failed.text}", "audience-sync status")
+    for sentence in why.unknown:
+        yield Finding("delivery", "note", sentence)
+    if not (blockers or why.failed.by_reason or why.unknown):
+        yield Finding("delivery", "ok", f"no upload failed in the last {RECENT // 60} minutes")
 
 
 def _functions(session: Session) -> Iterator[Finding]:

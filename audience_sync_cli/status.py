@@ -19,11 +19,13 @@ from audience_sync.metric_names import (
     EVENTS_IGNORED,
     EVENTS_REJECTED,
     NAMESPACE,
+    UPLOADS_FAILED,
     UPLOADS_SENT,
 )
+from audience_sync_cli.blockers import Waiting, waiting
 from audience_sync_cli.errors import TryLater
 from audience_sync_cli.member_counts import MemberCount, member_counts
-from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.screen import Screen, counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.versions import warn_of_another_version
@@ -39,6 +41,7 @@ _COUNTS = {
     "superseded": CHANGES_SUPERSEDED,
     "parked": CHANGES_PARKED,
     "uploads": UPLOADS_SENT,
+    "uploads_failed": UPLOADS_FAILED,
     "unaccounted": ACCOUNTING_GAP,
 }
 _DEPTHS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
@@ -70,6 +73,7 @@ class Counts:
     superseded: int = 0
     parked: int = 0
     uploads: int = 0
+    uploads_failed: int = 0  # Amazon refused them, or gave no usable answer
     unaccounted: int = 0  # changes that the audit has found missing; `waiting` includes them
 
     @property
@@ -98,7 +102,8 @@ def status(
     stack = session.stack
     changes, dead_letters = depth(stack, "ChangeQueue"), depth(stack, "DeadLetterQueue")
     counts = local_counts(stack) if stack.local else cloud_counts(stack, session.now(), hours)
-    audited_until = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT).time()
+    audit = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT)
+    audited_until, audited_since = audit.time(), audit.began()
     summary = summarize(counts, changes)
     warn_of_another_version(session)
     session.screen.facts(
@@ -109,13 +114,16 @@ def status(
             "change queue": f"{counted(changes.visible, 'message')} waiting, {changes.in_work:,} in work, "
             f"{changes.delayed:,} delayed",
             "dead letters": f"{dead_letters.total:,}",
-            "uploads": f"{counts.uploads:,}",
+            "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed",
             "changes": f"{counts.accepted:,} accepted = {counts.delivered:,} delivered + {counts.superseded:,} "
             f"superseded + {counts.parked:,} parked + {counts.waiting:,} waiting",
-            "audit": audit_progress(audited_until, counts),
+            "audit": audit_progress(audited_until, audited_since, counts),
         }
     )
     session.screen.say(summary, style="green" if summary.startswith("Every") else "yellow")
+    why = waiting(session) if changes.total or counts.waiting > 0 else None
+    if why:
+        report_waiting(session.screen, why)
     by_audience = count_members(session) if members else None
     session.screen.result(
         {
@@ -124,6 +132,8 @@ def status(
             "deadLetters": _as_json(dead_letters),
             "counts": _as_json(counts) | {"waiting": counts.waiting},
             "reconciledUntil": audited_until,
+            "auditSince": audited_since,
+            "waiting": why.as_json() if why else None,
             "hours": hours,
             "summary": summary,
             **({"members": [each.as_json() for each in by_audience]} if by_audience is not None else {}),
@@ -164,11 +174,23 @@ def summarize(counts: Counts, changes: Depth) -> str:
     return "More changes completed than accepted: some were sent twice, or accepted before the time that is counted."
 
 
-def audit_progress(until: int | None, counts: Counts) -> str:
-    """Return how far the audit is, and what it has found missing; `until` is in epoch seconds."""
+def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:
+    """Return how far the audit is, and what it has found missing; both times in epoch seconds."""
     if not until:
         return "not completed yet; it runs every hour"
+    if until == since:
+        return f"begins at {moment(until * 1000)}; what was accepted before is not audited"
     return f"completed up to {moment(until * 1000)}, {counts.unaccounted:,} unaccounted for"
+
+
+def report_waiting(screen: Screen, why: Waiting) -> None:
+    """Print why changes wait, and which uploads have failed."""
+    for blocker in why.blockers:
+        screen.say(f"Waits: {blocker.text}", style="yellow")
+    if why.failed.by_reason:
+        screen.say(f"Failed uploads: {why.failed.text}.", style="yellow")
+    for sentence in why.unknown:
+        screen.note(sentence)
 
 
 def depth(stack: Stack, logical_id: str) -> Depth:
@@ -192,6 +214,7 @@ def local_counts(stack: Stack) -> Counts:
         superseded=state["superseded"],
         parked=state["parked"],
         uploads=state["uploads"],
+        uploads_failed=state.get("uploadsFailed", 0),
         unaccounted=state["unaccounted"],
     )
 

@@ -45,6 +45,7 @@ class StackView:
             "ignored": totals["EventsIgnored"],
             "rejected": totals["EventsRejected"],
             "uploads": totals["UploadsSent"],
+            "uploadsFailed": totals["UploadsFailed"],
             "unaccounted": totals["AccountingGap"],
             "quiescent": not (changes.total or jobs.total or self.functions.running or self.sandbox.jobs.pending),
         }

@@ -79,7 +79,10 @@ def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
         result = reconcile(counts, begin, now)
     _emit_metrics(result, now)
     _log(result)
-    checkpoint.advance(result.until)
+    if since is None:
+        checkpoint.begin(result.until)
+    else:
+        checkpoint.advance(result.until)
     _report_new_reasons(stack, store, seen)
     return {"reconciledUntil": result.until, "missing": result.missing}
 

@@ -157,6 +157,15 @@ def test_the_audit_begins_with_the_first_run(harness: AuditHarness) -> None:
     assert 0 < first["reconciledUntil"] - time.time() <= STEP
     assert harness.checkpoint.time() == first["reconciledUntil"]
     assert handler.lambda_handler({}, Context()) == first
+    assert harness.checkpoint.began() == first["reconciledUntil"]
+
+
+def test_when_the_audit_began_is_kept_as_it_goes_on(harness: AuditHarness) -> None:
+    assert harness.checkpoint.began() is None
+    harness.checkpoint.begin(STEP)
+    harness.checkpoint.advance(3 * STEP)
+    harness.checkpoint.begin(5 * STEP)
+    assert (harness.checkpoint.began(), harness.checkpoint.time()) == (STEP, 3 * STEP)
 
 
 def test_an_audit_that_did_not_run_for_a_month_goes_back_as_far_as_metrics_are_accepted(harness: AuditHarness) -> None:

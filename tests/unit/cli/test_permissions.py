@@ -16,6 +16,7 @@ from audience_sync.clock import Clock
 from audience_sync.member_state import step
 from audience_sync_cli import checks, keys, mappings, parked
 from audience_sync_cli.audiences import Target, link, list_, show, unlink
+from audience_sync_cli.blockers import waiting
 from audience_sync_cli.creation import Settings, create, update
 from audience_sync_cli.diagnose import diagnose
 from audience_sync_cli.errors import AlreadyReported
@@ -85,6 +86,7 @@ def _parked(deployment: Deployment) -> None:
 
 def _status(deployment: Deployment) -> None:
     depth(deployment.stack, "DeadLetterQueue")
+    waiting(deployment.session())
     count_members(deployment.session())
 
 

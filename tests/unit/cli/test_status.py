@@ -74,14 +74,25 @@ def test_one_sentence_says_whether_changes_are_accounted_for(counts: Counts, que
 
 
 @pytest.mark.parametrize(
-    ("until", "sentence"),
+    ("until", "since", "sentence"),
     [
-        pytest.param(None, "not completed yet; it runs every hour", id="the audit has not run"),
-        pytest.param(round(NOW), "completed up to 2026-03-04 09:30:00Z, 2 unaccounted for", id="up to a time"),
+        pytest.param(None, None, "not completed yet; it runs every hour", id="the audit has not run"),
+        pytest.param(
+            round(NOW),
+            round(NOW),
+            "begins at 2026-03-04 09:30:00Z; what was accepted before is not audited",
+            id="it has run once, and nothing is audited yet",
+        ),
+        pytest.param(
+            round(NOW), round(NOW) - 300, "completed up to 2026-03-04 09:30:00Z, 2 unaccounted for", id="up to a time"
+        ),
+        pytest.param(
+            round(NOW), None, "completed up to 2026-03-04 09:30:00Z, 2 unaccounted for", id="of an older version"
+        ),
     ],
 )
-def test_the_progress_of_the_audit_is_a_sentence(until: int | None, sentence: str) -> None:
-    assert audit_progress(until, Counts(unaccounted=2)) == sentence
+def test_the_progress_of_the_audit_is_a_sentence(until: int | None, since: int | None, sentence: str) -> None:
+    assert audit_progress(until, since, Counts(unaccounted=2)) == sentence
 
 
 @given(st.tuples(*[st.integers(0, 10**9)] * 4))

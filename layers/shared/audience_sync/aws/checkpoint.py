@@ -29,15 +29,27 @@ class Checkpoint:
         row = self._read()
         return int(row["until"]["N"]) if "until" in row else None
 
+    def began(self) -> int | None:
+        """Return the first time that was set, in epoch seconds; None where it is not known."""
+        row = self._read()
+        return int(row["since"]["N"]) if "since" in row else None
+
+    def begin(self, since: int) -> None:
+        """Set the first time, unless one is set already."""
+        self._set("SET #until = :until, since = :until", "attribute_not_exists(#until)", since)
+
     def advance(self, until: int) -> None:
         """Set the time, unless a later one is set already."""
+        self._set("SET #until = :until", "attribute_not_exists(#until) OR #until < :until", until)
+
+    def _set(self, expression: str, condition: str, until: int) -> None:
         try:
             with unavailable(_UNAVAILABLE):
                 self._client.update_item(
                     TableName=self._table,
                     Key=self._key,
-                    UpdateExpression="SET #until = :until",
-                    ConditionExpression="attribute_not_exists(#until) OR #until < :until",
+                    UpdateExpression=expression,
+                    ConditionExpression=condition,
                     ExpressionAttributeNames={"#until": "until"},
                     ExpressionAttributeValues={":until": {"N": str(until)}},
                 )
