@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import requests
 
+from audience_sync_cli.dashboard.page import build_page, content_security_policy
 from local.counters import Counters
 from local.sample_profiles import Person, audience_event
 from local.stack import EXAMPLE, Options, Stack
-from local.status.page import PAGE, content_security_policy
 from local.template import ROOT
 from tests.waiting import wait_until
 
-SOURCE = PAGE.read_text(encoding="utf-8")
+SOURCE = build_page()
 
 
 @pytest.fixture(scope="module")
