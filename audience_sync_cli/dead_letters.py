@@ -202,11 +202,11 @@ class Reader:
                 f"allows. Those that other readers hold become visible again within {VISIBILITY} seconds."
             )
             return None
-        return [_read(message) for message in answer.get("Messages", [])]
+        return [read_message(message) for message in answer.get("Messages", [])]
 
 
-def _read(message: Mapping[str, Any]) -> DeadLetterMessage:
-    """Read a message as received, whatever it holds."""
+def read_message(message: Mapping[str, Any]) -> DeadLetterMessage:
+    """Read a message as SQS returns it, whatever it holds."""
     body = message["Body"]
     content = _content(body)
     failure = content.failure if content else None

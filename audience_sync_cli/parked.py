@@ -125,20 +125,13 @@ def redrive(
         return
     action = Redrive(session.queue("ChangeQueue"), condition, rate)
     stopped = process_dead_letters(session, _dead_letters(session), "redriving", action)
-    matched = action.sent + action.unreadable + action.returned
-    if matched:
+    if action.matched:
         session.screen.say(f"{counted(action.sent, 'dead letter')} redriven.", style="green" if action.sent else "")
     else:
         session.screen.say("No dead letter fits.")
-    if action.unreadable:
-        session.screen.say(f"{counted(action.unreadable, 'unreadable dead letter')} left; `parked drop` deletes them.")
-    if action.returned:
-        session.screen.say(
-            f"{counted(action.returned, 'dead letter')} left, because this run had sent the same changes before: they "
-            "were parked again, or had been parked twice. Fix the cause, then run the command again.",
-            style="yellow",
-        )
-    session.screen.result(_result(stopped, matched=matched, redriven=action.sent, dryRun=False))
+    for sentence in action.left():
+        session.screen.say(sentence, style="yellow" if action.returned else "")
+    session.screen.result(_result(stopped, matched=action.matched, redriven=action.sent, dryRun=False))
 
 
 def drop(

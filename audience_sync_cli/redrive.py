@@ -6,6 +6,7 @@ from math import inf
 
 from audience_sync.aws.sqs import Queue
 from audience_sync_cli.dead_letters import DeadLetterMessage, DeadLetters, Reader
+from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
 
 SEND_TIMEOUT = 30.0  # seconds for one batch to reach the change queue
@@ -42,6 +43,23 @@ class Redrive:
             reader.delete(new)
             time.sleep(len(new) / self._rate)
         return True
+
+    @property
+    def matched(self) -> int:
+        """Dead letters that were wanted, whatever became of them."""
+        return self.sent + self.unreadable + self.returned
+
+    def left(self) -> list[str]:
+        """Return a sentence about each kind of dead letter that stays in the queue."""
+        sentences = []
+        if self.unreadable:
+            sentences.append(f"{counted(self.unreadable, 'unreadable dead letter')} left; `parked drop` deletes them.")
+        if self.returned:
+            sentences.append(
+                f"{counted(self.returned, 'dead letter')} left, because this run had sent the same changes before: "
+                "they were parked again, or had been parked twice. Fix the cause, then run the command again."
+            )
+        return sentences
 
     def _changes(self, message: DeadLetterMessage) -> set[int]:
         return {hash((change.member, change.version)) for change in message.changes}

@@ -1,8 +1,9 @@
 """`audience-sync status`: queue depths, counts, and whether every accepted change is accounted for."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import requests
 import typer
@@ -205,6 +206,11 @@ def local_counts(stack: Stack) -> Counts:
         state = requests.get(f"{stack.local}/local/state", timeout=10).json()
     except requests.RequestException:
         raise TryLater("The local stack does not answer.", "Start it: `.venv/bin/python -m local`.") from None
+    return counts_in(state)
+
+
+def counts_in(state: Mapping[str, Any]) -> Counts:
+    """Read the counts in the state of a local stack, as `GET /local/state` returns it."""
     return Counts(
         events_accepted=state.get("eventsAccepted", 0),
         events_ignored=state["ignored"],

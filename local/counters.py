@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 KEPT = 500  # log lines to look back on
-REMEMBERED = 600  # seconds of history
+REMEMBERED = 21_600  # seconds of history; only those in which something happened take memory
+REJECTED = 100  # log lines of rejected events to look back on; other lines come too fast to keep these
 DATED_BACK = {"ChangesCompleted"}  # by when its changes were accepted
 
 
@@ -20,6 +21,8 @@ class Counters:
         self.totals: Counter[str] = Counter()
         self.reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by function, as its log lines sum them up
         self.lines: deque[tuple[str, str]] = deque(maxlen=KEPT)
+        self.rejected: deque[tuple[int, str, str]] = deque(maxlen=REJECTED)  # number of the line, function, line
+        self.first_second: int | None = None  # epoch second of the first metric
         self.line_count = 0  # log lines since the start, those included that are no longer kept
         self._seconds: dict[int, Counter[str]] = {}  # by epoch second, oldest first
 
@@ -31,16 +34,29 @@ class Counters:
             self._count_reasons(function, line)
         self.lines.append((function, line))
         self.line_count += 1
+        if '"event rejected"' in line:
+            self.rejected.append((self.line_count, function, line))
 
     def put(self, metrics: Mapping[str, Any]) -> None:
         """Take a request of CloudWatch's PutMetricData, which is not from a log line."""
         for each in metrics["MetricData"]:
             self._add({each["MetricName"]: round(each["Value"])}, round(each["Timestamp"]))
 
-    def history(self, names: tuple[str, ...], until: int, seconds: int) -> list[int]:
-        """Return the sum of some metrics for each of the `seconds` before the epoch second `until`, oldest first."""
-        during = (self._seconds.get(second, Counter[str]()) for second in range(until - seconds, until))
-        return [sum(counted[name] for name in names) for counted in during]
+    def history(self, names: tuple[str, ...], until: int, period: int, periods: int) -> list[int]:
+        """Return the sum of some metrics for each period of `period` seconds before `until`, oldest first.
+
+        Args:
+            names: of the metrics that are added up.
+            until: epoch second, excluded.
+            period: seconds of one sum.
+            periods: how many.
+        """
+        begin = until - period * periods
+        sums = [0] * periods
+        for second, counted in self._seconds.items():
+            if begin <= second < until:
+                sums[(second - begin) // period] += sum(counted[name] for name in names)
+        return sums
 
     def _count(self, line: str) -> bool:
         """Add an embedded metric (EMF) to the totals. Dimension sets repeat a metric; it counts once."""
@@ -59,6 +75,8 @@ class Counters:
         self.totals.update(sums)
         if sums.keys() <= DATED_BACK:
             return  # no history of the present
+        if self.first_second is None:
+            self.first_second = second
         self._seconds.setdefault(second, Counter()).update(sums)
         while len(self._seconds) > REMEMBERED:
             del self._seconds[next(iter(self._seconds))]

@@ -20,8 +20,8 @@ from rich.table import Table
 from local import resources
 from local.demo_progress import NotFinished, progress, wait_until_quiescent
 from local.demo_traffic import BATCH, NotTaken, Sent, events_of, send
+from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person
-from local.stack import EXAMPLE
 
 STOP = 20.0  # seconds that the local stack gets to end
 

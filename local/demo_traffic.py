@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import requests
 
+from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person, audience_event, segment_request
-from local.stack import EXAMPLE
 
 BATCH = 500  # events in one request
 REPEATED = (429, 503)  # statuses; Segment repeats these for four hours

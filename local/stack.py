@@ -10,11 +10,11 @@ from typing import Any
 
 from aiohttp import web
 
-from audience_sync.membership import Audience
 from local import aws, gateway, operator_api, resources
 from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
 from local.counters import Counters
+from local.example_audiences import EXAMPLES
 from local.functions import FunctionError, Functions
 from local.logs import LogGroups
 from local.metrics import MetricForwarder
@@ -22,32 +22,12 @@ from local.poller import Poller
 from local.serving import serve
 from local.sqs.queues import SqsQueues
 from local.stack_view import StackView
-from local.status.page import status_page
+from local.status import page as status_page
+from local.status.sizes import SizeHistory
 from local.template import REGION, ScheduleSource, Template
 
 GRACE = 1.0  # seconds that invocations of pollers get to end by themselves
 CLIENT_ID = "amzn1.application-oa2-client.local"
-
-# The audiences that the requests in events/ are about, so that each of them can be tried as it is.
-EXAMPLE = Audience(
-    audience_id="418273650912345678",
-    name="Lapsed premium buyers",
-    country="US",
-    advertiser_id="590071284455661234",
-    computation_key="lapsed_premium_buyers",
-    external_audience_id="lapsed-premium-us",
-)
-
-EXAMPLES = (
-    EXAMPLE,
-    Audience(
-        audience_id="418273650912349999",
-        name="Lapsed premium buyers, Germany",
-        country="DE",
-        advertiser_id="590071284455661234",
-        external_audience_id="lapsed-premium-de",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +122,13 @@ class Stack:
 
     async def _start_gateway(self, cleanup: contextlib.AsyncExitStack, functions: Functions) -> None:
         sandbox = self._amazon[SANDBOX]
-        view = StackView(
-            self._template, self._queues, self.counters, functions, sandbox, urls=self.urls, event_key=self.event_key
-        )
+        view = StackView(self._template, self._queues, self.counters, functions, sandbox, urls=self.urls)
         app = web.Application(client_max_size=gateway.MAX_BODY)
         operator_api.add_routes(app, view)
         if self.options.status_page:
-            app.router.add_get("/status", status_page(view))
+            sizes = SizeHistory(sandbox)
+            status_page.add_routes(app, view, sizes)
+            cleanup.push_async_callback(_cancel, [asyncio.create_task(sizes.run())])
         gateway.add_routes(app, self._template.routes(), functions)
         server = serve(app, port=self.options.port, decompress=gateway.DECOMPRESS)
         self.urls["api"] = await cleanup.enter_async_context(server)

@@ -23,20 +23,17 @@ class StackView:
     functions: Functions
     sandbox: Sandbox
     urls: Mapping[str, str]
-    event_key: str
 
     def state(self) -> dict[str, Any]:
         """Where every change is. `accepted` = `delivered` + `superseded` + `parked` + those still waiting."""
         totals = self.counters.totals
-        changes = self.queues.counts(self._queue_name("ChangeQueue"))
-        jobs = self.queues.counts(self._queue_name("JobQueue"))
+        changes = self.queues.counts(self.queue("ChangeQueue"))
+        jobs = self.queues.counts(self.queue("JobQueue"))
         self.sandbox.now()  # ends the jobs that are due
         return {
             "queued": changes.visible + changes.delayed,
             "inFlight": changes.in_flight,
-            "deadLetters": [
-                _summary(message.body) for message in self.queues.peek(self._queue_name("DeadLetterQueue"))
-            ],
+            "deadLetters": [_summary(message.body) for message in self.queues.peek(self.queue("DeadLetterQueue"))],
             "accepted": totals["ChangesAccepted"],
             "delivered": totals["ChangesDelivered"],
             "superseded": totals["ChangesSuperseded"],
@@ -50,7 +47,8 @@ class StackView:
             "quiescent": not (changes.total or jobs.total or self.functions.running or self.sandbox.jobs.pending),
         }
 
-    def _queue_name(self, logical_id: str) -> str:
+    def queue(self, logical_id: str) -> str:
+        """Return the name of a queue by its logical id in the template."""
         name: str = self.template.resolve({"Fn::GetAtt": [logical_id, "QueueName"]})
         return name
 

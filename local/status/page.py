@@ -1,31 +1,83 @@
-"""Serves the dashboard of the local stack, and the numbers it asks for, at one address: `Accept` decides which."""
+"""Serves the dashboard of the local stack: the page, the facts it asks for every second, and what its buttons do."""
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 
+from audience_sync_cli.dashboard.access import is_from_page, is_own_host
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
 from local.stack_view import StackView
-from local.status.view import view
+from local.status.actions import SAMPLE_EXITS, SAMPLE_MEMBERS, Actions, examples
+from local.status.facts import read_facts
+from local.status.requests import opened_request
+from local.status.sizes import SizeHistory
+
+type Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-def status_page(stack: StackView) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Return the handler of `GET /status`.
+def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> None:
+    """Serve the page and its questions under `/status`, to programs of this machine only.
 
-    It answers with the page; with the numbers where the client accepts JSON and not HTML; and with
-    `{"eventKey": "..."}` for `?reveal=eventKey`, so that the key is in neither of the two.
+    `GET /status` answers with the page; with the facts where the client accepts JSON and not HTML; with
+    `{"eventKey": "..."}` for `?reveal=eventKey`, so that the key is in neither of the two; and with one request to
+    Amazon, without its values, for `?request=N`. `POST /status/...` is what the buttons do; only the page may.
     """
+    actions = Actions(stack)
 
     async def show(request: web.Request) -> web.Response:
         if request.query.get("reveal") == "eventKey":
-            return web.json_response({"eventKey": stack.event_key}, headers=HEADERS)
+            return _json({"eventKey": await actions.event_key()})
+        if "request" in request.query:
+            return _opened(stack, request.query["request"])
         if _wants_json(request):
-            return web.json_response(view(stack, time.time()), headers=HEADERS)
+            buttons = {
+                "examples": [each._asdict() for each in examples()],
+                "samples": {"enter": SAMPLE_MEMBERS, "exit": SAMPLE_EXITS},
+            }
+            return _json(read_facts(stack, sizes, time.time()).as_json() | buttons)
         page = build_page()
         return web.Response(text=page, content_type="text/html", charset="utf-8", headers=headers_of(page))
 
-    return show
+    async def send(request: web.Request) -> web.Response:
+        return _json(await actions.send_example(str((await _body(request)).get("file", ""))))
+
+    async def samples(_: web.Request) -> web.Response:
+        return _json(await actions.send_samples())
+
+    async def redrive(request: web.Request) -> web.Response:
+        return _json(await actions.redrive(str((await _body(request)).get("reason", ""))))
+
+    app.router.add_get("/status", _guarded(show, lambda request: is_own_host(request.headers.get("Host"))))
+    for name, handler in (("send", send), ("samples", samples), ("redrive", redrive)):
+        app.router.add_post(f"/status/{name}", _guarded(handler, lambda request: is_from_page(request.headers)))
+
+
+def _guarded(handler: Handler, may_ask: Callable[[web.Request], bool]) -> Handler:
+    async def guarded(request: web.Request) -> web.Response:
+        if not may_ask(request):
+            return web.json_response({"error": "only the page itself may ask this"}, status=403, headers=HEADERS)
+        return await handler(request)
+
+    return guarded
+
+
+def _opened(stack: StackView, number: str) -> web.Response:
+    n = int(number) if number.isascii() and number.isdigit() else 0
+    found = [each for each in stack.sandbox.requests.since(n - 1) if each.n == n]
+    if not found:
+        return web.json_response({"error": "the sandbox no longer has that request"}, status=404, headers=HEADERS)
+    return _json(opened_request(found[0]))
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    body = await request.json()
+    return body if isinstance(body, dict) else {}
+
+
+def _json(answer: dict[str, Any]) -> web.Response:
+    return web.json_response(answer, headers=HEADERS)
 
 
 def _wants_json(request: web.Request) -> bool:

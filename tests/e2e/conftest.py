@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import requests
 
+from local.example_audiences import EXAMPLE
 from local.resources import client
 from local.sample_profiles import Person, audience_event
-from local.stack import EXAMPLE
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person
-from local.stack import EXAMPLE
 from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack
 from tests.waiting import wait_until
 

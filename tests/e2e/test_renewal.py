@@ -8,9 +8,9 @@ from typing import Any
 import requests
 
 from audience_sync.aws.membership_rows import Sharding
+from local.example_audiences import EXAMPLE
 from local.resources import client
 from local.sample_profiles import Person, audience_event
-from local.stack import EXAMPLE
 from local.template import Template
 from tests.e2e.conftest import LocalStack
 from tests.waiting import wait_until

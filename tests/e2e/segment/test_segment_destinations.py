@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
+from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person, audience_event
-from local.stack import EXAMPLE
 from tests.contract.segment import node
 from tests.e2e.conftest import LocalStack
 from tests.e2e.segment.workspace import AUDIENCES, EXTENSIBLE, FOLDER, WEBHOOK, Event, Outcome, Workspace

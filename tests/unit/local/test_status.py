@@ -10,9 +10,12 @@ import pytest
 import requests
 
 from audience_sync_cli.dashboard.page import build_page, content_security_policy
-from local.counters import Counters
+from local.counters import REMEMBERED, Counters
+from local.example_audiences import EXAMPLE
+from local.resources import client
 from local.sample_profiles import Person, audience_event
-from local.stack import EXAMPLE, Options, Stack
+from local.stack import Options, Stack
+from local.status.facts import _activity
 from local.template import ROOT
 from tests.waiting import wait_until
 
@@ -52,14 +55,30 @@ def send(stack: Stack, body: bytes) -> None:
     requests.post(f"{stack.urls['api']}/v1/events", data=body, headers=headers, timeout=60)
 
 
+def entering(person: Person) -> bytes:
+    """What Segment sends when this person enters the example's audience at this moment."""
+    about = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
+    return json.dumps(audience_event(person, enters=True, at=datetime.now(UTC), **about)).encode()
+
+
+def press(stack: Stack, button: str, **body: str) -> dict[str, Any]:
+    """Do what the script of the page does when a button is pressed."""
+    answer = requests.post(
+        f"{stack.urls['status']}/{button}", json=body, headers={"Origin": stack.urls["api"]}, timeout=60
+    )
+    assert answer.status_code == 200
+    done: dict[str, Any] = answer.json()
+    return done
+
+
 def settled(stack: Stack, before: dict[str, Any], *, accepted: int, rejected: int = 0) -> dict[str, Any]:
     """Wait until so many more changes are accepted, every change has ended, and so many more events are rejected."""
 
     def is_settled(shown: dict[str, Any]) -> bool:
-        state = shown["state"]
-        counted = (state["accepted"] - before["accepted"], state["rejected"] - before["rejected"])
+        counts = shown["counts"]
+        new = (counts["accepted"] - before["accepted"], counts["eventsRejected"] - before["eventsRejected"])
         # A function's counts are known here a little after its answer.
-        return bool(counted == (accepted, rejected) and state["quiescent"] and not state["waiting"])
+        return bool(new == (accepted, rejected) and shown["isQuiescent"] and not counts["waiting"])
 
     return wait_until(lambda: numbers(stack), is_settled)
 
@@ -81,34 +100,141 @@ def test_a_change_of_the_script_changes_the_policy() -> None:
 
 
 def test_an_event_that_went_through_is_counted_at_every_step(stack: Stack) -> None:
-    before = numbers(stack)
-    about = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
-    send(stack, json.dumps(audience_event(Person(1), enters=True, at=datetime.now(UTC), **about)).encode())
+    before = numbers(stack)["counts"]
+    send(stack, entering(Person(9001)))
     send(stack, example("07-track-missing-userid.json"))
-    shown = settled(stack, before["state"], accepted=1, rejected=1)
-    assert shown["state"]["waiting"] == 0, "accepted is what was delivered, superseded and parked"
-    more = {name: shown["state"][name] - before["state"][name] for name in ("delivered", "rejected", "deadLetters")}
-    assert more == {"delivered": 1, "rejected": 1, "deadLetters": 0}
-    assert shown["rejections"] == [{"reason": "member_id_missing", "times": 1}]
-    assert shown["counts"]["EventsAccepted"] - before["counts"].get("EventsAccepted", 0) == 1
-    audience = shown["amazon"]["audiences"][0]
-    assert (audience["name"], audience["id"], audience["size"]) == ("Lapsed premium buyers", "418273650912345678", 1)
-    upload = next(each for each in shown["amazon"]["requests"] if each["path"] == "/amc/audiences/records")
-    assert (upload["status"], upload["audienceId"], upload["records"]) == (202, audience["id"], 1)
-    assert any(line["text"].startswith("event rejected reason=member_id_missing") for line in shown["log"])
+    shown = settled(stack, before, accepted=1, rejected=1)
+    assert shown["counts"]["waiting"] == 0, "accepted is what was delivered, superseded and parked"
+    more = {name: shown["counts"][name] - before[name] for name in ("delivered", "eventsAccepted", "eventsRejected")}
+    assert more == {"delivered": 1, "eventsAccepted": 1, "eventsRejected": 1}
+    assert "member_id_missing" in [each["reason"] for each in shown["rejected"]]
+    audience = next(each for each in shown["audiences"] if each["audienceId"] == EXAMPLE.audience_id)
+    assert audience["name"] == EXAMPLE.name
+    assert audience["size"] > 0
+    assert 0 <= audience["matchRate"] <= 100
+    upload = next(each for each in shown["uploads"] if each["path"] == "/amc/audiences/records")
+    assert (upload["status"], upload["audienceId"], upload["records"]) == (202, EXAMPLE.audience_id, 1)
+    assert sum(shown["activity"]["arrived"]) >= 2
+    assert sum(shown["activity"]["completed"]) >= 1
 
 
-def test_a_refused_change_lies_in_the_dead_letters_with_its_reason(stack: Stack) -> None:
+def test_a_rejected_event_can_be_found_by_its_message_id_and_shows_no_value(stack: Stack) -> None:
+    body = example("08-track-email-as-userid.json")
+    before = numbers(stack)["counts"]
+    send(stack, body)
+    newest = settled(stack, before, accepted=0, rejected=1)["rejectedEvents"][0]
+    assert newest["more"]["reason"] == "member_id_invalid"
+    assert newest["more"]["message_id"] == json.loads(body)["messageId"]
+    assert json.loads(body)["userId"] not in json.dumps(newest)
+
+
+def test_an_opened_request_shows_the_kinds_of_its_values_and_none_of_them(stack: Stack) -> None:
+    before = numbers(stack)["counts"]
+    person = Person(9002)
+    send(stack, entering(person))
+    shown = settled(stack, before, accepted=1)
+    upload = next(each for each in shown["uploads"] if each["path"] == "/amc/audiences/records")
+    opened = requests.get(stack.urls["status"], params={"request": upload["n"]}, timeout=60).json()
+    (record,) = opened["body"]["records"]
+    assert (opened["request"], opened["status"]) == ("POST /amc/audiences/records", 202)
+    assert record["externalUserId"] == f"text of {len(person.user_id)} characters"
+    assert record["hashedPII"][0]["email"] == "text of 64 characters"
+    assert person.user_id not in json.dumps(opened)
+
+
+def test_a_request_that_is_no_longer_known_is_not_found(stack: Stack) -> None:
+    for number in ("999999", "x", "-1"):
+        assert requests.get(stack.urls["status"], params={"request": number}, timeout=60).status_code == 404
+
+
+def test_a_refused_change_lies_in_the_dead_letters_with_its_reason_until_it_is_redriven(stack: Stack) -> None:
     rule = {"match": {"path": "/amc/audiences/records", "contains": "cust_48121"}, "do": {"status": 400}}
     faults = f"{stack.urls['amazon']}/sandbox/faults"
-    before = numbers(stack)["state"]
+    before = numbers(stack)
     requests.put(faults, json=[rule], timeout=60)
     send(stack, example("02-track-exited-full-pii.json"))
-    shown = settled(stack, before, accepted=1)
+    shown = settled(stack, before["counts"], accepted=1)
     requests.delete(faults, timeout=60)
-    assert [shown["state"][name] - before[name] for name in ("parked", "deadLetters")] == [1, 1]
-    assert shown["deadLetters"][0]["reason"] == "request_rejected"
-    assert shown["amazon"]["requests"][0]["status"] == 400
+    assert shown["counts"]["parked"] - before["counts"]["parked"] == 1
+    assert shown["deadLetters"] == 1
+    (dead_letter,) = shown["parked"]["listed"]
+    assert (dead_letter["reason"], dead_letter["changes"], dead_letter["exits"]) == ("request_rejected", 1, 1)
+    assert shown["uploads"][0]["status"] == 400
+    assert shown["amazonFails"]
+
+    assert press(stack, "redrive", reason="another_reason") == {"sentences": ["No dead letter fits."]}
+    assert press(stack, "redrive", reason="request_rejected") == {"sentences": ["1 dead letter redriven."]}
+    wait_until(lambda: numbers(stack), lambda facts: facts["isQuiescent"] and not facts["deadLetters"])
+    assert not numbers(stack)["amazonFails"]
+
+
+def test_while_amazon_fails_the_next_try_is_known(stack: Stack) -> None:
+    faults = f"{stack.urls['amazon']}/sandbox/faults"
+    requests.put(faults, json=[{"match": {"path": "/amc/audiences/records"}, "do": {"status": 503}}], timeout=60)
+    try:
+        send(stack, entering(Person(9003)))
+        shown = wait_until(lambda: numbers(stack), lambda facts: facts["amazonFails"] and facts["nextTry"])
+        assert shown["nextTry"] > shown["at"] - 1
+        assert shown["counts"]["waiting"] == 1
+    finally:
+        requests.delete(faults, timeout=60)
+    wait_until(lambda: numbers(stack), lambda facts: facts["isQuiescent"])
+
+
+def test_the_first_members_can_be_sent_by_a_button(stack: Stack) -> None:
+    before = numbers(stack)["counts"]
+    done = press(stack, "samples")
+    assert done == {"status": 200, "answer": {"accepted": 580}}
+    shown = settled(stack, before, accepted=580)
+    audience = shown["audiences"][0]
+    assert audience["audienceId"] == EXAMPLE.audience_id
+    assert 420 <= audience["size"] == audience["sizes"][-1][1]
+    assert 60 < audience["matchRate"] < 80  # the sandbox matches 70 of 100 members
+
+
+def test_an_event_is_sent_by_a_button_and_its_answer_is_returned(stack: Stack) -> None:
+    done = press(stack, "send", file="events/segment/07-track-missing-userid.json")
+    assert done["status"] == 400
+    assert done["answer"]["rejections"][0]["reason"] == "member_id_missing"
+
+
+@pytest.mark.parametrize("file", ["", "README.md", "../secret", "events/segment/16-webhook-audiences-create-body.json"])
+def test_the_button_sends_nothing_but_the_examples(stack: Stack, file: str) -> None:
+    assert press(stack, "send", file=file)["status"] == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Origin": "https://elsewhere.example"}, id="another site"),
+        pytest.param({}, id="no page at all"),
+        pytest.param({"Origin": "http://127.0.0.1:1"}, id="another port"),
+        pytest.param(
+            {"Origin": "http://evil.example:80", "Host": "evil.example:80"}, id="another name for this machine"
+        ),
+        pytest.param({"Content-Type": "text/plain"}, id="a form"),
+    ],
+)
+@pytest.mark.parametrize("button", ["send", "samples", "redrive"])
+def test_a_button_works_from_the_page_only(stack: Stack, button: str, headers: dict[str, str]) -> None:
+    before = numbers(stack)["counts"]["accepted"]
+    origin = {"Origin": stack.urls["api"]} if "Content-Type" in headers else {}
+    answer = requests.post(
+        f"{stack.urls['status']}/{button}",
+        data="{}",
+        headers={"Content-Type": "application/json"} | origin | headers,
+        timeout=60,
+    )
+    assert answer.status_code == 403
+    assert numbers(stack)["counts"]["accepted"] == before
+
+
+@pytest.mark.parametrize("query", [{}, {"reveal": "eventKey"}, {"request": "1"}])
+def test_nothing_is_shown_under_another_name_for_this_machine(stack: Stack, query: dict[str, str]) -> None:
+    headers = {"Host": "rebound.example", "Accept": "application/json"}
+    answer = requests.get(stack.urls["status"], params=query, headers=headers, timeout=60)
+    assert answer.status_code == 403
+    assert stack.event_key not in answer.text
 
 
 def test_no_secret_is_in_the_page_or_in_the_numbers(stack: Stack) -> None:
@@ -121,6 +247,20 @@ def test_no_secret_is_in_the_page_or_in_the_numbers(stack: Stack) -> None:
 def test_the_event_key_is_revealed_on_request_alone(stack: Stack) -> None:
     answer = requests.get(stack.urls["status"], params={"reveal": "eventKey"}, timeout=60)
     assert answer.json() == {"eventKey": stack.event_key}
+
+
+def test_after_a_rotation_the_page_shows_and_uses_the_new_key(stack: Stack) -> None:
+    manager = client("secretsmanager", stack.urls["aws"])
+    names = requests.get(f"{stack.urls['api']}/local/resources", timeout=60).json()["names"]
+    secret = names["IngestSecret"]
+    before = manager.get_secret_value(SecretId=secret)["SecretString"]
+    rotated = json.dumps(json.loads(before) | {"eventKey": "a-new-event-key-of-good-length", "previousEventKey": ""})
+    manager.put_secret_value(SecretId=secret, SecretString=rotated)
+    try:
+        answer = requests.get(stack.urls["status"], params={"reveal": "eventKey"}, timeout=60)
+        assert answer.json() == {"eventKey": "a-new-event-key-of-good-length"}
+    finally:
+        manager.put_secret_value(SecretId=secret, SecretString=before)
 
 
 def test_every_example_that_is_offered_exists(stack: Stack) -> None:
@@ -145,7 +285,7 @@ def test_the_page_has_no_door_through_which_a_value_could_become_markup(door: st
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:
     assert not re.search(r"https?://|@import|url\(|\bsrc=", SOURCE)
-    assert re.findall(r'href="([^"]*)"', SOURCE) == ["data:,"]
+    assert re.findall(r'href="([^"]*)"', SOURCE) == ["data:,", "#rejected"]
     assert not re.search(r'\s(style|on\w+)="', SOURCE)  # the policy would refuse them
 
 
@@ -155,20 +295,41 @@ def metric(second: int, **values: int) -> str:
     return json.dumps({"_aws": about, **{name: [value] for name, value in values.items()}})
 
 
-def test_the_history_counts_by_second() -> None:
+def test_the_history_adds_up_periods() -> None:
     counters = Counters()
     counters.add("IngestFunction", metric(1000, EventsAccepted=3, EventsIgnored=1))
     counters.add("IngestFunction", metric(1000, EventsAccepted=2))
     counters.add("IngestFunction", metric(1002, EventsAccepted=7))
-    assert counters.history(("EventsAccepted", "EventsIgnored"), until=1003, seconds=4) == [0, 6, 0, 7]
+    both = ("EventsAccepted", "EventsIgnored")
+    assert counters.history(both, until=1003, period=1, periods=4) == [0, 6, 0, 7]
+    assert counters.history(both, until=1003, period=3, periods=2) == [0, 13]
     assert counters.totals["EventsAccepted"] == 12
 
 
 def test_the_history_forgets_what_is_long_ago() -> None:
     counters = Counters()
-    for second in range(1000, 3000):
+    for second in range(1000, 1000 + REMEMBERED + 500):
         counters.add("IngestFunction", metric(second, EventsAccepted=1))
-    assert sum(counters.history(("EventsAccepted",), until=3000, seconds=2000)) == 600
+    (total,) = counters.history(("EventsAccepted",), until=1000 + REMEMBERED + 500, period=REMEMBERED + 500, periods=1)
+    assert total == REMEMBERED
+
+
+@pytest.mark.parametrize(
+    ("seconds", "period"),
+    [
+        pytest.param(0, 1, id="two minutes"),
+        pytest.param(119, 1, id="still two minutes"),
+        pytest.param(120, 5, id="ten minutes"),
+        pytest.param(3_000, 30, id="an hour"),
+        pytest.param(90_000, 180, id="six hours at most"),
+    ],
+)
+def test_a_plot_reaches_back_to_the_first_event(seconds: int, period: int) -> None:
+    counters = Counters()
+    counters.add("IngestFunction", metric(1_000_000, EventsAccepted=3))
+    activity = _activity(counters, 1_000_000 + seconds)
+    assert (activity.period, len(activity.arrived)) == (period, 120)
+    assert sum(activity.arrived) == (3 if seconds < 21_600 else 0)
 
 
 def test_reasons_are_added_up_by_function() -> None:

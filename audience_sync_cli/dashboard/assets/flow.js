@@ -1,0 +1,95 @@
+"use strict";
+// The five steps, the sum, and the sentences that judge them.
+const CERTAIN_AFTER = 3; // polls in a row with a difference: then it is not a matter of timing
+const SHOWN_REASONS = 3;
+
+function showNumbers(facts) {
+  for (const element of document.querySelectorAll("[data-n]")) {
+    const value = at(element.dataset.n, facts);
+    setText(element, number(value));
+    if ("alarm" in element.dataset) element.classList.toggle("alarm", value > 0);
+  }
+  for (const element of document.querySelectorAll("[data-noun]")) {
+    setText(element, at(element.dataset.noun, facts) === 1 ? element.dataset.one : element.dataset.many);
+  }
+}
+
+function showSteps(facts) {
+  const { queue, activity, rejected } = facts;
+  const isArriving = sumOf(activity.arrived.slice(-3)) > 0;
+  $("segment").classList.toggle("busy", isArriving);
+  $("ingest").classList.toggle("busy", isArriving);
+  $("queue").classList.toggle("busy", queue.total > 0);
+  $("queue").classList.toggle("full", facts.deadLetters > 0);
+  $("worker").classList.toggle("busy", queue.inWork > 0);
+  $("amazon").classList.toggle("busy", facts.jobsPending > 0);
+  const commonest = rejected.slice(0, SHOWN_REASONS).map(({ reason, times }) => `${number(times)} ${words(reason)}`);
+  list($("reasons"), commonest, (text) => text, (text) => make("li", text));
+  const more = rejected.length - commonest.length;
+  $("more-reasons").hidden = more <= 0;
+  setText($("more-reasons"), more > 0 ? `and ${counted(more, "more reason", "more reasons")}` : "");
+  const inAudiences = `in ${counted(facts.audiences.length, "audience", "audiences")}`;
+  setText($("matched"), facts.matchRate == null ? inAudiences : `${inAudiences}, ${percent(facts.matchRate)} matched`);
+  setText($("jobs"), facts.jobsPending ? `${counted(facts.jobsPending, "job", "jobs")} pending` : "");
+  showNextTry(facts);
+}
+
+function showNextTry({ amazonFails, waiting, nextTry, at: now }) {
+  $("next-try").hidden = !amazonFails || !waiting;
+  const seconds = nextTry == null ? null : Math.ceil(nextTry - now);
+  setText($("next-try"), seconds == null ? "next try within five minutes" : seconds > 0 ? `next try in ${duration(seconds)}` : "next try now");
+}
+
+let unbalanced = 0;
+function showSum({ counts, isQuiescent }) {
+  // Of a deployed stack only the audit can know: its counts arrive some minutes late, and not all at the same time.
+  const differs = isQuiescent != null && (isQuiescent && counts.waiting !== 0 || counts.waiting < 0);
+  unbalanced = differs ? unbalanced + 1 : 0;
+  const off = unbalanced >= CERTAIN_AFTER ? counts.waiting : counts.unaccounted;
+  const waiting = Math.max(0, counts.waiting - Math.max(0, off));
+  const parts = { delivered: counts.delivered, superseded: counts.superseded, parked: counts.parked, waiting, unaccounted: Math.max(0, off) };
+  for (const [name, value] of Object.entries(parts)) {
+    const part = $("bar").querySelector(`.${name}`);
+    part.style.flexGrow = Math.max(0, value);
+    part.classList.toggle("some", value > 0);
+  }
+  const balance = off > 0 ? `${number(off)} in none of them` : off < 0 ? `${number(-off)} counted twice` : "adds up";
+  setText($("balance"), counts.accepted ? balance : "");
+  $("balance").classList.toggle("alarm", off !== 0);
+  return { off, waiting };
+}
+
+// The heading is announced to screen readers, so it names the situation and holds no number that runs.
+function headlineFor(facts, off) {
+  const { counts, queue, warnings, isQuiescent } = facts;
+  const isWaiting = facts.waiting > 0 && (isQuiescent == null ? queue.total > 0 : !isQuiescent);
+  const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM");
+  if (off) return ["stuck", "The counts do not add up."];
+  if (isWaiting && facts.amazonFails) return ["refused", "Amazon does not take the changes. They wait."];
+  if (isWaiting) return ["moving", "Changes are on their way."];
+  if (facts.deadLetters) return ["stuck", "Some changes need you."];
+  if (alarms.length) return ["stuck", alarms.length === 1 ? `The alarm ${alarms[0].name} is on.` : `${number(alarms.length)} alarms are on.`];
+  if (isQuiescent === false && counts.accepted) return ["moving", "Amazon is working through the uploads."];
+  if (counts.accepted) return ["still", "Everything has arrived."];
+  if (warnings.unauthorized) return ["still", "Requests arrive with a wrong key."];
+  if (warnings.withoutCredential) return ["still", "Requests arrive without a key."];
+  return counts.eventsIgnored + counts.eventsRejected ? ["still", "Nothing to deliver so far."] : ["still", "Waiting for the first event."];
+}
+
+function summaryOf(facts) {
+  const { waiting, audiences, rejected, counts, place } = facts;
+  if (!facts.arrived) {
+    return place.kind === "local" ? "Send sample members, or one event below." : "Segment has sent nothing yet. `audience-sync test` checks what it needs.";
+  }
+  const sentences = [
+    waiting ? counted(waiting, "change waits or is in work", "changes wait or are in work") : "Nothing waits",
+    `Amazon holds ${counted(facts.members, "member", "members")} in ${counted(audiences.length, "audience", "audiences")}`,
+  ];
+  if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter waits to be redriven", "dead letters wait to be redriven"));
+  else if (counts.eventsRejected) {
+    const [first, second] = rejected;
+    const why = first && !second ? `, for ${words(first.reason)}` : first?.times > second?.times ? `, most of them for ${words(first.reason)}` : "";
+    sentences.push(`${counted(counts.eventsRejected, "event", "events")} rejected${why}`);
+  }
+  return `${sentences.join("; ")}.`;
+}

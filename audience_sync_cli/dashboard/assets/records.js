@@ -1,0 +1,129 @@
+"use strict";
+// What happened, newest first, and the dialog in which one of them is opened.
+function openFacts(title, facts, shape) {
+  setText($("opened-title"), title);
+  const shown = Object.entries(facts).filter(([, value]) => value != null && value !== "");
+  $("opened-facts").replaceChildren(...shown.map(([name, value]) => {
+    const line = make("div");
+    line.append(make("dt", words(name)), make("dd", String(value)));
+    return line;
+  }));
+  $("opened-shape").hidden = shape == null;
+  setText($("opened-shape"), shape == null ? "" : JSON.stringify(shape, null, 2));
+  $("opened").showModal();
+}
+
+function audienceName(names, id) {
+  return id == null ? "" : names.get(id) ?? id;
+}
+
+function showAudiences({ audiences, at: now }) {
+  list($("audiences"), audiences, (each) => each.audienceId, (each) => {
+    const name = make("th");
+    name.scope = "row";
+    name.append(make("b", each.name || each.audienceId), make("span", each.audienceId, "id soft"));
+    return row(name, make("td", "", "number"), lineCell(), make("td", "", "number"), lineCell());
+  }, (line, each) => {
+    const [, size, sizes, rate, rates] = line.children;
+    setText(size, each.size == null ? "not known yet" : number(each.size));
+    setText(rate, each.matchRate == null ? "not known yet" : percent(each.matchRate));
+    drawLine(sizes, each.sizes, now, Math.max(1, ...each.sizes.map(([, value]) => value)), number);
+    drawLine(rates, each.matchRates, now, 100, percent);
+  });
+}
+
+function showRejected({ rejected, rejectedEvents, counts }) {
+  $("rejected").hidden = !rejected.length && !rejectedEvents.length;
+  const most = Math.max(1, ...rejected.map((each) => each.times));
+  list($("rejected-reasons"), rejected, (each) => each.reason, (each) => {
+    const share = make("td", "", "share");
+    share.append(make("i"));
+    return row(make("td", words(each.reason)), make("td", "", "number"), share);
+  }, (line, each) => {
+    setText(line.children[1], number(each.times));
+    line.lastChild.firstChild.style.width = `${Math.max(1, 100 * each.times / most)}%`;
+    line.title = `${percent(100 * each.times / Math.max(1, counts.eventsRejected))} of the rejected events`;
+  });
+  list($("rejected-events"), rejectedEvents, (each) => each.n, (each) => {
+    const entry = make("li");
+    const { reason = "", message_id: id = "" } = each.more;
+    const show = () => openFacts("Rejected event", { time: moment(each.at), ...each.more, "what to do": ADVICE });
+    entry.append(make("time", clock(each.at)), openButton(words(reason), show), make("code", id, "soft"));
+    return entry;
+  });
+}
+const ADVICE = "Find the event by its message id in Segment, and run `audience-sync mappings try FILE` with it: that names the field. No value of it is stored here.";
+
+function showRequests({ uploads }, names) {
+  list($("requests"), uploads, (each) => `${each.n} ${each.status}`, (each) => {
+    const request = make("td", "", "path");
+    request.append(openButton(`${each.method} ${each.path}`, () => openRequest(each, names)));
+    if (each.faults.length) request.append(make("small", `fault rule: ${each.faults.map(words).join(", ")}`));
+    const status = make("td", "", "number");
+    const isFine = each.status && each.status < 400;
+    status.append(make("span", String(each.status ?? "none"), isFine ? "" : "alarm"));
+    const name = make("td", audienceName(names, each.audienceId), "name");
+    name.title = each.audienceId ?? "";
+    return row(make("td", clock(each.at), "soft"), request, name, make("td", each.records == null ? "" : number(each.records), "number"), status);
+  });
+}
+
+async function openRequest(each, names) {
+  const known = { time: moment(each.at), audience: audienceName(names, each.audienceId), "audience id": each.audienceId, records: each.records, status: each.status };
+  if (document.body.dataset.place !== "local") return openFacts(`${each.method} ${each.path}`, known);
+  const opened = await ask(`?request=${each.n}`);
+  const { body, request, error, ...facts } = opened;
+  openFacts(request ?? `${each.method} ${each.path}`, { ...known, bytes: facts.bytes, type: facts.contentType, "fault rules": (facts.faults ?? []).map(words).join(", "), note: error }, body);
+}
+
+function showLog(lines) {
+  list($("log"), lines, (each) => each.n, (each) => {
+    const entry = make("li");
+    const facts = Object.entries(each.more).filter(([name]) => name !== "request_id").map(([name, value]) => `${name}=${value}`);
+    const show = () => openFacts(each.text, { time: moment(each.at), function: each.function, level: each.level.toLowerCase(), ...each.more });
+    entry.append(make("time", clock(each.at)), make("span", each.function, "from"));
+    if (each.level && each.level !== "INFO") entry.append(make("span", each.level.toLowerCase(), each.level === "ERROR" ? "level alarm" : "level"));
+    entry.append(openButton([each.text, ...facts].join(" "), show));
+    return entry;
+  });
+}
+
+const direction = (each) => [[each.changes - each.exits, "enters"], [each.exits, "leaves"]]
+  .filter(([count]) => count > 0).map(([count, word]) => each.changes === 1 ? word : `${number(count)} ${word.replace(/s$/, "")}`).join(", ");
+
+function showDeadLetters(facts, names) {
+  const { parked, deadLetters } = facts;
+  $("dead-letters").hidden = !deadLetters && !parked.listed.length;
+  setText($("dead-letters-what"), `${counted(deadLetters, "dead letter waits", "dead letters wait")}. Fix the cause first; then redrive, here or with audience-sync parked redrive.`);
+  const isShort = parked.listed.length < deadLetters;
+  setText($("dead-letters-read"), parked.readAt == null ? "" : `${isShort ? `The newest ${number(parked.listed.length)}, read` : "Read"} at ${clock(parked.readAt)}. audience-sync parked list shows all.`);
+  list($("dead"), parked.listed, (each) => each.messageId, (each) => {
+    const reason = make("td");
+    reason.append(openButton(words(each.reason), () => openFacts(`Dead letter: ${words(each.reason)}`, {
+      detail: each.detail, parked: moment(each.at), "Amazon's status": each.status, "Amazon's request": each.requestId, tries: each.attempts,
+      audience: audienceName(names, each.audienceId), "audience id": each.audienceId, changes: direction(each), members: each.members.join(", "), "message id": each.messageId,
+      "in a terminal": `audience-sync parked show ${each.messageId.slice(0, 8)}`,
+    })), make("small", each.detail));
+    const member = make("td");
+    member.append(make("code", each.members.length === 1 ? each.members[0] : each.members.length ? `${number(each.changes)} members` : ""));
+    return row(reason, make("td", direction(each)), member, make("td", audienceName(names, each.audienceId)), make("td", each.attempts == null ? "" : number(each.attempts), "number"), make("td", moment(each.at), "soft"));
+  });
+}
+
+const STATES = { ALARM: "on", INSUFFICIENT_DATA: "without data" };
+function showAlarms(alarms) {
+  if (!alarms) return;
+  const loud = alarms.filter((each) => each.state === "ALARM");
+  list($("alarm-list"), loud, (each) => `${each.name} ${each.since}`, (each) => {
+    const entry = make("li");
+    const show = () => openFacts(each.name, { state: STATES[each.state], since: moment(each.since), description: each.description, "what to do": `docs/runbook.md, ${each.name}` });
+    entry.append(openButton(each.name, show), make("span", `on since ${moment(each.since)}`, "soft"), make("small", each.description));
+    return entry;
+  });
+  const quiet = alarms.length - loud.length;
+  setText($("alarms-fine"), loud.length ? `${counted(quiet, "other alarm is", "other alarms are")} quiet.` : alarms.length ? `All ${number(alarms.length)} alarms are quiet.` : "The stack has no alarms.");
+}
+
+function showProblems(problems) {
+  list($("problems"), problems, (each) => JSON.stringify(each), (each) => make("li", `${each.part}: ${each.message} ${each.remedy}`));
+}

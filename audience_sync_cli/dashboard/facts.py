@@ -1,0 +1,210 @@
+"""What the dashboard shows of a stack, wherever the stack runs: a local one and a deployed one fill the same fields.
+
+Nothing here does I/O. Ids are texts, since JavaScript's numbers cannot hold them; times are epoch seconds; None stands
+for what is not known, or not known yet. No field holds a key, a token, a trait or an identifier.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal
+
+from audience_sync_cli.dead_letters import DeadLetterMessage, read_message
+from audience_sync_cli.status import Counts, Depth
+
+LISTED_MEMBERS = 20  # of one dead letter
+
+type Point = tuple[float, float]  # epoch seconds, value
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The stack that is shown."""
+
+    kind: Literal["local", "deployed"]
+    name: str
+    api: str  # base URL of the gateway
+    interval: int  # seconds between two questions of the page
+    region: str = ""  # of AWS
+    note: str = ""  # how often what is read, and what that costs
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Events that arrived and changes that were completed, in consecutive periods of the same length, oldest first."""
+
+    period: int  # seconds
+    arrived: tuple[int, ...] = ()
+    completed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Warnings:
+    """Counts that are zero while everything is well. Since the stack was created, or of the last day."""
+
+    unauthorized: int = 0  # requests with a credential that does not match
+    without_credential: int = 0  # requests
+    deferred: int = 0  # messages, each time one was put back into the change queue
+    uploads_failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceFacts:
+    """One audience: its newest numbers at Amazon, and those before."""
+
+    audience_id: str
+    name: str
+    size: int | None = None  # records that Amazon has received
+    match_rate: float | None = None  # percent of them that Amazon knows
+    at: float | None = None  # of the newest numbers
+    sizes: tuple[Point, ...] = ()
+    match_rates: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Events that were rejected for one reason."""
+
+    reason: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a function logged; `n` is its number, `more` its fields beside the message."""
+
+    n: str
+    at: float | None
+    function: str
+    level: str
+    text: str
+    more: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadFacts:
+    """One request to Amazon. Of a deployed stack, uploads that Amazon has taken are known, from the worker's log."""
+
+    n: str
+    at: float
+    method: str
+    path: str
+    status: int | None
+    audience_id: str | None = None
+    records: int | None = None
+    faults: tuple[str, ...] = ()  # what rules of the sandbox did to it
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFacts:
+    """One message of the dead letter queue."""
+
+    message_id: str
+    reason: str
+    detail: str
+    at: float
+    audience_id: str | None
+    members: tuple[str, ...]  # external user ids, LISTED_MEMBERS at most
+    changes: int
+    exits: int
+    attempts: int | None
+    status: int | None  # of Amazon's answer
+    request_id: str
+    is_readable: bool  # another attempt can be made
+
+    @classmethod
+    def of(cls, message: DeadLetterMessage) -> "DeadLetterFacts":
+        """Sum up a message as it was read."""
+        failure = message.failure
+        return cls(
+            message_id=message.message_id,
+            reason=message.reason,
+            detail=str(failure.get("detail") or ""),
+            at=message.at / 1000,
+            audience_id=message.audience_id,
+            members=tuple(message.members[:LISTED_MEMBERS]),
+            changes=len(message.changes),
+            exits=sum(change.exits for change in message.changes),
+            attempts=failure.get("attempts"),
+            status=failure.get("status") or None,
+            request_id=str(failure.get("requestId") or ""),
+            is_readable=message.is_readable,
+        )
+
+    @classmethod
+    def received(cls, message: Mapping[str, Any]) -> "DeadLetterFacts":
+        """Sum up a message in the form in which SQS returns it."""
+        return cls.of(read_message(message))
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterList:
+    """The dead letters that were read, the newest first."""
+
+    listed: tuple[DeadLetterFacts, ...] = ()
+    read_at: float | None = None
+    is_complete: bool = True  # whether these are all
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm of the stack."""
+
+    name: str  # as in docs/runbook.md
+    state: str  # OK, ALARM or INSUFFICIENT_DATA
+    since: float
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A part that could not be read, and why."""
+
+    part: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the page shows at one time."""
+
+    at: float
+    place: Place
+    counts: Counts
+    queue: Depth
+    dead_letters: int  # messages
+    jobs_pending: int  # uploads whose job has not ended, as far as it is known
+    warnings: Warnings = Warnings()
+    activity: Activity = Activity(period=1)
+    audiences: tuple[AudienceFacts, ...] = ()
+    rejected: tuple[Rejected, ...] = ()  # the most frequent reason first
+    rejected_events: tuple[LogLine, ...] = ()  # the newest, newest first
+    uploads: tuple[UploadFacts, ...] = ()  # the newest, newest first
+    parked: DeadLetterList = DeadLetterList()
+    log: tuple[LogLine, ...] = ()  # the newest, newest first
+    alarms: tuple[Alarm, ...] | None = None  # None where the stack has none
+    is_quiescent: bool | None = None  # nothing waits and nothing is pending at Amazon; None where it cannot be known
+    amazon_fails: bool = False  # the newest upload failed, or a circuit breaker is open
+    next_try: float | None = None  # when a waiting change is tried again
+    audited_until: float | None = None
+    problems: tuple[Problem, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts as the page reads them: names in camel case, and what is waiting beside the other counts."""
+        shown: dict[str, Any] = _camel(self)
+        shown["counts"]["waiting"] = self.counts.waiting
+        shown["queue"]["total"] = self.queue.total
+        return shown
+
+
+def _camel(value: Any) -> Any:
+    if is_dataclass(value):
+        return {_name(each.name): _camel(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, tuple):
+        return [_camel(each) for each in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _name(field_name: str) -> str:
+    return re.sub(r"_(.)", lambda found: found[1].upper(), field_name)

@@ -1,0 +1,32 @@
+"""The button that redrives: what `audience-sync parked redrive` does, started from the page."""
+
+import time
+from typing import Any
+
+from audience_sync.aws.sqs import Queue
+from audience_sync_cli.dead_letters import DeadLetters
+from audience_sync_cli.redrive import Redrive
+from audience_sync_cli.screen import counted
+
+RATE = 50.0  # dead letters a second, as by default on the command line
+
+
+def redrive(sqs: Any, change_queue: str, dead_letter_queue: str, reason: str = "") -> list[str]:
+    """Send dead letters to the change queue, and delete them from the dead letter queue.
+
+    Args:
+        sqs: boto3's client.
+        change_queue: its URL.
+        dead_letter_queue: its URL.
+        reason: only those parked with this reason code; all where it is empty.
+
+    Returns:
+        What was done, in sentences for the page.
+    """
+    queue = Queue(sqs, change_queue, time.monotonic)
+    action = Redrive(queue, lambda message: not reason or message.reason == reason, RATE)
+    with DeadLetters(sqs, dead_letter_queue).reader() as reader:
+        for messages in reader.batches():
+            action(reader, messages)
+    done = f"{counted(action.sent, 'dead letter')} redriven." if action.matched else "No dead letter fits."
+    return [done, *action.left(), *filter(None, [reader.stopped])]

@@ -1,0 +1,92 @@
+"""What the buttons of the local page do: send requests to the stack's own API, and redrive dead letters.
+
+Keys are read from the secret each time, as `audience-sync keys rotate` may have replaced them.
+"""
+
+import asyncio
+import json
+from functools import cache
+from typing import Any, NamedTuple
+
+import requests
+
+from audience_sync_cli.dashboard.redriving import redrive
+from local import resources
+from local.demo_traffic import NotTaken, events_of, send
+from local.sample_profiles import Person
+from local.stack_view import StackView
+from local.template import ROOT
+
+SAMPLE_MEMBERS, SAMPLE_EXITS = 500, 80  # of the button that sends sample members
+TIMEOUT = 60.0  # seconds for one request to the stack's own API
+_FOR_EVENTS = ("event", "batch", "batch-wrapped")  # kinds of example that go to /v1/events
+
+
+class Example(NamedTuple):
+    """A request in events/segment."""
+
+    file: str  # from the project's folder
+    note: str
+
+
+@cache
+def examples() -> tuple[Example, ...]:
+    """Return the requests in events/segment that go to `/v1/events`; the others are for the audience endpoints."""
+    folder = ROOT / "events" / "segment"
+    listed = json.loads((folder / "index.json").read_text(encoding="utf-8"))["files"]
+    return tuple(
+        Example(f"events/segment/{each['file']}", each["note"]) for each in listed if each["kind"] in _FOR_EVENTS
+    )
+
+
+class Actions:
+    """The buttons. Each runs in a thread, because it asks servers that run in this event loop."""
+
+    def __init__(self, stack: StackView) -> None:
+        self._stack = stack
+
+    async def event_key(self) -> str:
+        """Return the event key that is in force."""
+        return str((await asyncio.to_thread(self._keys))["eventKey"])
+
+    async def send_example(self, file: str) -> dict[str, Any]:
+        """Send one of the examples. Returns the status and the answer; status 0 where it is not an example."""
+        if file not in {each.file for each in examples()}:
+            return {"status": 0, "answer": {"error": "That is not one of the examples."}}
+        return await asyncio.to_thread(self._send, file)
+
+    async def send_samples(self) -> dict[str, Any]:
+        """Have sample members enter, and some of them exit again, as the demo does."""
+        return await asyncio.to_thread(self._send_samples)
+
+    async def redrive(self, reason: str) -> dict[str, Any]:
+        """Redrive the dead letters of a reason, or all where it is empty."""
+        return {"sentences": await asyncio.to_thread(self._redrive, reason)}
+
+    def _keys(self) -> dict[str, Any]:
+        arn = self._stack.template.resolve({"Ref": "IngestSecret"})
+        manager = resources.client("secretsmanager", self._stack.urls["aws"])
+        keys: dict[str, Any] = json.loads(manager.get_secret_value(SecretId=arn)["SecretString"])
+        return keys
+
+    def _send(self, file: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._keys()['eventKey']}", "Content-Type": "application/json"}
+        body = (ROOT / file).read_bytes()
+        url = f"{self._stack.urls['api']}/v1/events"
+        response = requests.post(url, data=body, headers=headers, timeout=TIMEOUT)
+        return {"status": response.status_code, "answer": response.json()}
+
+    def _send_samples(self) -> dict[str, Any]:
+        people = [Person(number) for number in range(1, SAMPLE_MEMBERS + 1)]
+        events = events_of(people, people[:SAMPLE_EXITS])
+        try:
+            sent = send(self._keys() | {"api": self._stack.urls["api"]}, events)
+        except NotTaken as error:
+            return {"status": 0, "answer": {"error": str(error)}}
+        return {"status": 200, "answer": {"accepted": sent.accepted}}
+
+    def _redrive(self, reason: str) -> list[str]:
+        changes, dead_letters = (
+            self._stack.template.resolve({"Ref": each}) for each in ("ChangeQueue", "DeadLetterQueue")
+        )
+        return redrive(resources.client("sqs", self._stack.urls["aws"]), changes, dead_letters, reason)

@@ -1,0 +1,95 @@
+"""Reads the facts of the dashboard from a local stack, all at one moment. They hold no key, no token and no trait."""
+
+from typing import Any
+
+from audience_sync import metric_names
+from audience_sync_cli.dashboard.facts import (
+    Activity,
+    DeadLetterFacts,
+    DeadLetterList,
+    Facts,
+    Place,
+    Rejected,
+    Warnings,
+)
+from audience_sync_cli.status import Depth, counts_in
+from local.amazon.ledger import RequestEntry
+from local.counters import Counters
+from local.sqs.message import Message
+from local.stack_view import StackView
+from local.status import log
+from local.status.requests import request_line
+from local.status.sizes import SizeHistory
+from local.template import REGION, STACK
+
+INTERVAL = 1  # seconds between two questions of the page
+SPANS = (120, 600, 3_600, 21_600)  # seconds that a plot can show; the first one that reaches back to the first event
+BARS = 120  # of a plot
+SHOWN_REQUESTS = 12
+SHOWN_DEAD_LETTERS = 100
+
+_ARRIVALS = (metric_names.EVENTS_ACCEPTED, metric_names.EVENTS_IGNORED, metric_names.EVENTS_REJECTED)
+_COMPLETIONS = (metric_names.CHANGES_DELIVERED, metric_names.CHANGES_SUPERSEDED, metric_names.CHANGES_PARKED)
+_UPLOADS = ("POST", "/amc/audiences/records")
+
+
+def read_facts(stack: StackView, sizes: SizeHistory, now: float) -> Facts:
+    """Read everything at `now`, in epoch seconds."""
+    state, totals = stack.state(), stack.counters.totals
+    requests = stack.sandbox.requests.since(max(0, stack.sandbox.requests.received - SHOWN_REQUESTS))
+    dead_letters = stack.queues.peek(stack.queue("DeadLetterQueue"))
+    newest = [DeadLetterFacts.received(_as_received(each)) for each in dead_letters[: -SHOWN_DEAD_LETTERS - 1 : -1]]
+    queued = stack.queues.counts(stack.queue("ChangeQueue"))
+    fails = _fails(requests)
+    return Facts(
+        at=now,
+        place=Place("local", STACK, stack.urls["api"], INTERVAL, REGION),
+        counts=counts_in(state),
+        queue=Depth(queued.visible, queued.in_flight, queued.delayed),
+        dead_letters=len(dead_letters),
+        jobs_pending=len(stack.sandbox.jobs.pending),
+        warnings=Warnings(
+            unauthorized=totals[metric_names.REQUESTS_UNAUTHORIZED],
+            without_credential=totals[metric_names.REQUESTS_WITHOUT_CREDENTIAL],
+            deferred=totals[metric_names.MESSAGES_DEFERRED],
+            uploads_failed=totals[metric_names.UPLOADS_FAILED],
+        ),
+        activity=_activity(stack.counters, now),
+        audiences=sizes.audiences(now),
+        rejected=tuple(Rejected(*each) for each in stack.counters.reasons["IngestFunction"].most_common()),
+        rejected_events=log.rejected_events(stack.counters),
+        uploads=tuple(request_line(entry) for entry in reversed(requests)),
+        parked=DeadLetterList(tuple(newest), now, len(newest) == len(dead_letters)),
+        log=log.newest_lines(stack.counters),
+        is_quiescent=state["quiescent"],
+        amazon_fails=fails,
+        next_try=stack.queues.find(stack.queue("ChangeQueue")).next_change() if fails else None,
+    )
+
+
+def _activity(counters: Counters, now: float) -> Activity:
+    """Return what happened since the first event, at most six hours ago."""
+    first = counters.first_second
+    since = now - first if first is not None else 0.0
+    span = next((each for each in SPANS if each - each // BARS >= since), SPANS[-1])
+    period = span // BARS
+    until = (int(now) // period + 1) * period  # the last bar is still growing
+    arrived, completed = (counters.history(names, until, period, BARS) for names in (_ARRIVALS, _COMPLETIONS))
+    return Activity(period, tuple(arrived), tuple(completed))
+
+
+def _fails(requests: list[RequestEntry]) -> bool:
+    """Whether the newest upload that has ended was refused, or broken off by a rule of the sandbox."""
+    uploads = [each for each in requests if (each.method, each.path) == _UPLOADS and (each.status or each.faults)]
+    return bool(uploads) and (uploads[-1].status is None or uploads[-1].status >= 400)
+
+
+def _as_received(message: Message) -> dict[str, Any]:
+    """Write a message as SQS returns it. It is not received, so it has no receipt."""
+    return {
+        "MessageId": message.id,
+        "ReceiptHandle": "",
+        "Body": message.body,
+        "Attributes": {"SentTimestamp": str(round(message.sent_at * 1000))},
+        "MessageAttributes": {name: {"StringValue": value} for name, value in message.attributes.items()},
+    }

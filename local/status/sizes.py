@@ -1,0 +1,57 @@
+"""Remembers how large the audiences at the sandbox were: Amazon itself has no history of it."""
+
+import asyncio
+from collections import defaultdict
+
+from audience_sync_cli.dashboard.facts import AudienceFacts, Point
+from local.amazon.sandbox import Sandbox
+
+INTERVAL = 2.0  # seconds between two looks
+KEPT = 600  # points of an audience; then every other one goes, so that the plot reaches back to the start
+
+
+class SizeHistory:
+    """Sizes and match rates of all audiences since the start."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._points: defaultdict[int, list[tuple[float, int, int]]] = defaultdict(list)  # time, size, matched
+
+    async def run(self) -> None:
+        """Look at the audiences until cancelled."""
+        while True:
+            self.note(self._sandbox.now())
+            await asyncio.sleep(INTERVAL)
+
+    def note(self, now: float) -> None:
+        """Note the present sizes. In between, only changes become points."""
+        for audience in self._sandbox.audiences.values():
+            sizes = audience.sizes(now)
+            # -1, not known, before the first upload: it is empty
+            size, matched = max(0, sizes["receivedRecordSize"]), max(0, sizes["idResolutionCount"])
+            points = self._points[audience.audience_id]
+            if len(points) > 1 and all(each[1:] == (size, matched) for each in points[-2:]):
+                points.pop()  # the middle of a level part
+            points.append((now, size, matched))
+            if len(points) > KEPT:
+                del points[1:-1:2]
+
+    def audiences(self, now: float) -> tuple[AudienceFacts, ...]:
+        """Return all audiences with their history, the largest first."""
+        self.note(now)
+        found = [self._audience(audience.audience_id, audience.name) for audience in self._sandbox.audiences.values()]
+        return tuple(sorted(found, key=lambda each: (-(each.size or 0), each.name)))
+
+    def _audience(self, audience_id: int, name: str) -> AudienceFacts:
+        points = self._points[audience_id]
+        at, size, _ = points[-1]
+        rates: tuple[Point, ...] = tuple((then, 100 * matched / held) for then, held, matched in points if held)
+        return AudienceFacts(
+            audience_id=str(audience_id),
+            name=name,
+            size=size,
+            match_rate=rates[-1][1] if rates and size else None,
+            at=at,
+            sizes=tuple((then, held) for then, held, _ in points),
+            match_rates=rates,
+        )
