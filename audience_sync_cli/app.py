@@ -57,6 +57,12 @@ PARTS = {
         "Send an event to the stack as Segment does, and print the answer.",
         is_group=False,
     ),
+    "dashboard": Part(
+        _OPERATE,
+        "dashboard.command",
+        "Serve a page with flow, counts, audiences, rejections, dead letters and alarms, on this machine only.",
+        is_group=False,
+    ),
     "restore-members": Part(
         _OPERATE,
         "restore",

@@ -33,7 +33,7 @@ from audience_sync_cli.versions import warn_of_another_version
 
 RETENTION = 455 * 86_400  # seconds; how long CloudWatch keeps sums
 DAY, HOUR = 86_400, 3_600  # seconds of one sum
-_COUNTS = {
+TOTALS = {
     "events_accepted": EVENTS_ACCEPTED,
     "events_ignored": EVENTS_IGNORED,
     "events_rejected": EVENTS_REJECTED,
@@ -230,7 +230,7 @@ def cloud_counts(stack: Stack, now: float, hours: int | None) -> Counts:
     period = HOUR if hours else DAY
     begin = now - hours * HOUR if hours else max(stack.created, now - RETENTION)
     metrics = {
-        name: Metric(NAMESPACE, metric, {"service": stack.name}, "Sum", period) for name, metric in _COUNTS.items()
+        name: Metric(NAMESPACE, metric, {"service": stack.name}, "Sum", period) for name, metric in TOTALS.items()
     }
     found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, now + 60)
     return Counts(**{name: round(sum(series.values())) for name, series in found.items()})

@@ -23,9 +23,10 @@ def is_from_page(headers: Mapping[str, str]) -> bool:
     """Whether the page itself sends this request: one that changes something must come from no other origin.
 
     Args:
-        headers: of the request, found in whatever case the caller's mapping allows: Host, Origin, Content-Type.
+        headers: of the request, under whatever case of their names.
     """
-    host, origin = headers.get("Host"), headers.get("Origin")
+    headers = {name.lower(): value for name, value in headers.items()}
+    host, origin = headers.get("host"), headers.get("origin")
     # A form of another site cannot send JSON without asking first, and nothing here answers that question.
-    is_json = headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
+    is_json = headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
     return is_own_host(host) and origin == f"http://{host}" and is_json

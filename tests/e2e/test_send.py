@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.stack import EXAMPLE
+from local.example_audiences import EXAMPLE
 from tests.e2e.conftest import ROOT, LocalStack
 
 SAMPLE = ("send", "--sample", "track", "--audience", EXAMPLE.audience_id, "--wait", "--json")

@@ -16,6 +16,7 @@ from audience_sync.member_state import step
 from audience_sync.membership import Audience
 from audience_sync.messages import MAX_MESSAGE_BYTES, JobMember, change_as_json, job_messages
 from audience_sync.settings import WorkerSettings
+from audience_sync_cli.dashboard import metrics as dashboard_metrics
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/cost.md").read_text()
@@ -86,6 +87,16 @@ def test_the_cost_of_renewal_is_what_the_model_computes(days: int) -> None:
 def test_the_cost_of_deletion_notices_is_what_the_model_computes() -> None:
     dollars = MODEL["notices"](10**6, 50)
     assert f"a million of them, with 50 audiences, cost ${dollars:.0f} to look up" in TEXT
+
+
+def test_the_cost_of_an_open_dashboard_is_what_the_model_computes_with_what_it_reads() -> None:
+    for audiences, reasons in ((10, 10), (100, 10)):
+        asked = dashboard_metrics.an_hour(audiences, reasons)
+        calls = MODEL["PRICE"]["metric read"] * 72 + MODEL["PRICE"]["queue unit"] * 1080
+        assert MODEL["dashboard"](audiences, reasons) == pytest.approx(MODEL["PRICE"]["metric read"] * asked + calls)
+    assert f"for {MODEL['DASHBOARD']} metrics a minute" in TEXT
+    few, many = MODEL["dashboard"](10, 10), MODEL["dashboard"](100, 10)
+    assert f"is ${few:.3f} with ten audiences and ten reasons, ${many:.2f} with a hundred audiences" in TEXT
 
 
 @pytest.mark.parametrize(

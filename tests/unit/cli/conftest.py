@@ -148,7 +148,7 @@ def deployment(amazon: Served) -> Iterator[Deployment]:
 
 
 def _stack(template: Template, aws_url: str, amazon_url: str) -> Stack:
-    parts = ("ChangeQueue", "DeadLetterQueue", "AudienceTable", "MembershipTable", *_SECRETS)
+    parts = ("ChangeQueue", "JobQueue", "DeadLetterQueue", "AudienceTable", "MembershipTable", *_SECRETS)
     names = {each: template.resolve({"Ref": each}) for each in parts}
     names |= {each: each for each in ("IngestFunction", "WorkerFunction", "RefreshFunction")}
     names |= {each: each for each in template.resources("AWS::Logs::LogGroup")}

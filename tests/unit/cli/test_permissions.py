@@ -18,13 +18,13 @@ from audience_sync_cli import checks, keys, mappings, parked
 from audience_sync_cli.audiences import Target, link, list_, show, unlink
 from audience_sync_cli.blockers import waiting
 from audience_sync_cli.creation import Settings, create, update
+from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.diagnose import diagnose
-from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.errors import AlreadyReported, TryLater
 from audience_sync_cli.file_options import FileOptions
+from audience_sync_cli.following import Following
 from audience_sync_cli.import_members import import_members
 from audience_sync_cli.mapping_versions import reset
-from audience_sync_cli.errors import AlreadyReported, TryLater
-from audience_sync_cli.following import Following
 from audience_sync_cli.mappings_store import read, replace
 from audience_sync_cli.member import erase
 from audience_sync_cli.member import show as show_member
@@ -90,6 +90,13 @@ def _status(deployment: Deployment) -> None:
     count_members(deployment.session())
 
 
+def _dashboard(deployment: Deployment) -> None:
+    shown = DeployedStack(deployment.stack, time.time)
+    shown.read()
+    shown.redrive("")
+    shown.close()
+
+
 def _restore(deployment: Deployment) -> None:
     table = MembershipTable(deployment.stack.service("dynamodb"), "restored", Sharding(8), Clock())
     table.write([step(None, [change("m3")], now=int(time.time()), effective_after=900).state])
@@ -132,6 +139,7 @@ def _diagnose(deployment: Deployment) -> None:
         pytest.param("`mappings`", _mappings, id="mappings"),
         pytest.param("`member`", _member, id="member"),
         pytest.param("`parked`", _parked, id="parked"),
+        pytest.param("`dashboard`", _dashboard, id="dashboard"),
         pytest.param("`restore-members`", _restore, id="restore-members"),
         pytest.param("`import`", _import, id="import"),
         pytest.param("`keys`", _keys, id="keys"),

@@ -1,6 +1,5 @@
 import asyncio
 import json
-import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync_cli.dashboard.page import build_page, content_security_policy
 from local.counters import REMEMBERED, Counters
 from local.example_audiences import EXAMPLE
 from local.resources import client
@@ -18,8 +16,6 @@ from local.stack import Options, Stack
 from local.status.facts import _activity
 from local.template import ROOT
 from tests.waiting import wait_until
-
-SOURCE = build_page()
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +88,6 @@ def test_a_browser_gets_the_page_under_a_policy_that_allows_nothing_but_its_own_
     assert policy.startswith("default-src 'none'; ")
     assert "require-trusted-types-for 'script'" in policy
     assert "unsafe" not in policy
-
-
-def test_a_change_of_the_script_changes_the_policy() -> None:
-    edited = SOURCE.replace('"use strict";', '"use strict"; alert(1);')
-    assert content_security_policy(edited) != content_security_policy(SOURCE)
 
 
 def test_an_event_that_went_through_is_counted_at_every_step(stack: Stack) -> None:
@@ -274,19 +265,6 @@ def test_a_log_line_stays_text_whatever_it_looks_like(stack: Stack) -> None:
     stack.counters.add("IngestFunction", "<script>alert(1)</script>")
     newest = numbers(stack)["log"][0]
     assert (newest["function"], newest["text"]) == ("ingest", "<script>alert(1)</script>")
-
-
-@pytest.mark.parametrize(
-    "door", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(", "Function("]
-)
-def test_the_page_has_no_door_through_which_a_value_could_become_markup(door: str) -> None:
-    assert door not in SOURCE
-
-
-def test_the_page_needs_nothing_from_elsewhere() -> None:
-    assert not re.search(r"https?://|@import|url\(|\bsrc=", SOURCE)
-    assert re.findall(r'href="([^"]*)"', SOURCE) == ["data:,", "#rejected"]
-    assert not re.search(r'\s(style|on\w+)="', SOURCE)  # the policy would refuse them
 
 
 def metric(second: int, **values: int) -> str:

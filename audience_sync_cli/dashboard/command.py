@@ -1,0 +1,71 @@
+"""`audience-sync dashboard`: serve the page of a deployed stack, or name that of a local one."""
+
+import sys
+import webbrowser
+from typing import Annotated
+
+import requests
+import typer
+
+from audience_sync_cli.dashboard.deployed import DeployedStack
+from audience_sync_cli.dashboard.server import DashboardServer
+from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.session import Session, command
+
+NOTE = "CloudWatch is asked once a minute and queues every ten seconds, only while this page can be seen."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "dashboard")(dashboard)
+
+
+def dashboard(
+    session: Session,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes any free one.", min=0, max=65_535)] = 0,
+    *,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
+) -> None:
+    """Serve a page with flow, counts, audiences, rejections, dead letters and alarms, on this machine only.
+
+    It reads AWS with your credentials while the page is open, for about one cent an hour. Ctrl-C ends it. The address
+    holds a token, and is enough to redrive dead letters as you.
+    """
+    if session.stack.local:
+        _announce(session, _local_page(session.stack.local), browser=browser)
+        return
+    shown = DeployedStack(session.stack, session.now, NOTE)
+    try:
+        server = DashboardServer(shown, port)
+    except OSError:
+        shown.close()
+        raise OperatorError(f"Port {port} cannot be used.", "Choose another --port, or leave it out.") from None
+    with server:
+        _announce(session, server.url, browser=browser)
+        session.screen.note("Ctrl-C ends it.")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            session.screen.note("Ended.")
+        finally:
+            shown.close()
+
+
+def _announce(session: Session, url: str, *, browser: bool) -> None:
+    session.screen.say(url)
+    session.screen.result({"url": url})
+    sys.stdout.flush()  # a script reads the address while the page is served
+    if browser and not webbrowser.open(url):
+        session.screen.note("No browser could be opened. Open the address yourself.")
+
+
+def _local_page(api: str) -> str:
+    """Return the address of the page that a local stack serves itself. Raises NotThere."""
+    url = f"{api}/status"
+    try:
+        is_there = requests.get(url, timeout=10).status_code == requests.codes.ok
+    except requests.RequestException:
+        is_there = False
+    if not is_there:
+        raise NotThere("The local stack serves no page.", "Start it without --no-status-page.")
+    return url

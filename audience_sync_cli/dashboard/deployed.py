@@ -1,0 +1,204 @@
+"""Reads the facts of the dashboard from a deployed stack, each part as often as it changes and as its reading costs."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
+
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.aws.cloudwatch import MetricStore
+from audience_sync.delivery.circuit_state import PARTITION
+from audience_sync.settings import WorkerSettings
+from audience_sync_cli.dashboard import logs, metrics
+from audience_sync_cli.dashboard.facts import (
+    Activity,
+    Alarm,
+    DeadLetterFacts,
+    DeadLetterList,
+    Facts,
+    LogLine,
+    Place,
+    Warnings,
+)
+from audience_sync_cli.dashboard.parts import Part
+from audience_sync_cli.dashboard.redriving import redrive
+from audience_sync_cli.dead_letters import DeadLetters
+from audience_sync_cli.stack import Stack
+from audience_sync_cli.status import Counts, Depth, cloud_counts, depth
+
+if TYPE_CHECKING:
+    from audience_sync.membership import Audience
+
+# Seconds between two readings of a part; those of CloudWatch are in metrics.py.
+QUEUES = 10
+SMALL = 60  # alarms, the audit's progress, the newest log lines
+CIRCUITS = 20
+MAX_DEAD_LETTERS = 200  # messages to read; reading hides them from other readers for a moment
+PATIENT = 3.0  # seconds that an answer waits for parts that the page can do without
+RECOVERY: float = WorkerSettings.model_fields["circuit_seconds"].default  # seconds until a worker tries Amazon again
+
+
+class DeployedStack:
+    """A stack in AWS, as the dashboard shows it. Every call may come from another thread."""
+
+    def __init__(self, stack: Stack, now: Callable[[], float], cost: str = "") -> None:
+        """Hand in the stack, the time in epoch seconds, and a sentence about what an open page costs."""
+        self._stack = stack
+        self._now = now
+        self._lock = threading.Lock()
+        self._executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dashboard")
+        self._store = MetricStore(stack.service("cloudwatch"))
+        region = str(stack.service("cloudwatch").meta.region_name)
+        self._place = Place("deployed", stack.name, stack.api, QUEUES, region, cost)
+        self._counts = Part("counts", metrics.EVERY_COUNT, lambda: cloud_counts(stack, now(), None), Counts())
+        self._day = Part("activity", metrics.EVERY_COUNT, self._last_day, (Activity(metrics.PERIOD), Warnings()))
+        self._queue = Part("change queue", QUEUES, lambda: depth(stack, "ChangeQueue"), Depth(0, 0, 0))
+        self._jobs = Part("job queue", QUEUES, lambda: depth(stack, "JobQueue"), Depth(0, 0, 0))
+        self._dead = Part("dead letters", QUEUES, lambda: depth(stack, "DeadLetterQueue"), Depth(0, 0, 0))
+        self._parked = Part("reasons of dead letters", 0, self._dead_letters, DeadLetterList())
+        self._reasons = Part("reasons of rejections", metrics.EVERY_REASON, self._rejected, ())
+        self._audiences = Part("audiences", metrics.EVERY_AUDIENCE, self._history, ())
+        self._alarms: Part[tuple[Alarm, ...] | None] = Part("alarms", SMALL, self._read_alarms, None)
+        self._audit = Part("audit", SMALL, self._audited_until, None)
+        self._circuits: Part[float | None] = Part("circuit breakers", CIRCUITS, self._closed_until, None)
+        self._uploads: Part[tuple[LogLine, ...]] = Part(
+            "uploads", SMALL, lambda: self._lines("WorkerLogGroup", logs.UPLOADS), ()
+        )
+        self._rejected_events: Part[tuple[LogLine, ...]] = Part(
+            "rejected events", SMALL, lambda: self._lines("IngestLogGroup", logs.REJECTED), ()
+        )
+        self._trouble: Part[tuple[LogLine, ...]] = Part("log", SMALL, self._warnings_and_errors, ())
+        self._listed_of = 0  # dead letters that there were when they were read
+        self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
+        self._others: list[Part[Any]] = [
+            *(self._day, self._jobs, self._reasons, self._audiences, self._alarms, self._audit, self._circuits),
+            *(self._uploads, self._rejected_events, self._trouble),
+        ]
+
+    def read(self) -> Facts:
+        """Return the facts; parts that are not due are those of before."""
+        with self._lock:
+            now = self._now()
+            for part in (*self._needed, *self._others):
+                part.begin(self._executor, now)
+            for part in self._needed:
+                part.finish(now)
+            self._read_dead_letters(now)
+            deadline = time.monotonic() + PATIENT
+            for part in (*self._others, self._parked):
+                part.finish(now, max(0.0, deadline - time.monotonic()) if part.read_at is None else 0)
+            return self._facts(now)
+
+    def redrive(self, reason: str) -> list[str]:
+        """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
+        stack = self._stack
+        done = redrive(stack.service("sqs"), stack["ChangeQueue"], stack["DeadLetterQueue"], reason)
+        with self._lock:
+            for part in (self._queue, self._dead, self._parked):
+                part.expire()
+            self._listed_of = -1
+        return done
+
+    def close(self) -> None:
+        """End the threads, without waiting for what they read."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _facts(self, now: float) -> Facts:
+        activity, warnings = self._day.value
+        closed_until = self._circuits.value
+        problems = [part.problem for part in (*self._needed, *self._others, self._parked)]
+        return Facts(
+            at=now,
+            place=self._place,
+            counts=self._counts.value,
+            queue=self._queue.value,
+            dead_letters=self._dead.value.total,
+            jobs_pending=self._jobs.value.total,
+            warnings=warnings,
+            activity=activity,
+            audiences=self._audiences.value,
+            rejected=self._reasons.value,
+            rejected_events=self._rejected_events.value,
+            uploads=logs.uploads(self._uploads.value),
+            parked=self._parked.value,
+            log=self._trouble.value,
+            alarms=self._alarms.value,
+            amazon_fails=closed_until is not None,
+            next_try=closed_until,
+            audited_until=self._audit.value,
+            problems=tuple(each for each in problems if each),
+        )
+
+    def _read_dead_letters(self, now: float) -> None:
+        """Read them where their number has changed, and not on a schedule: reading hides them for a moment."""
+        count = self._dead.value.total
+        if count == 0:
+            self._parked.value, self._listed_of = DeadLetterList(), 0
+        elif count != self._listed_of:
+            self._listed_of = count
+            self._parked.expire()
+            self._parked.begin(self._executor, now)
+
+    def _dead_letters(self) -> DeadLetterList:
+        dead_letters = DeadLetters(self._stack.service("sqs"), self._stack["DeadLetterQueue"])
+        with dead_letters.reader(limit=MAX_DEAD_LETTERS) as reader:
+            found = [message for messages in reader.batches() for message in messages]
+        newest_first = sorted(found, key=lambda message: -message.at)
+        return DeadLetterList(tuple(map(DeadLetterFacts.of, newest_first)), self._now(), not reader.stopped)
+
+    def _last_day(self) -> tuple[Activity, Warnings]:
+        return metrics.last_day(self._store, self._stack.name, self._now())
+
+    def _rejected(self) -> Any:
+        return metrics.rejected_by_reason(self._store, self._stack.name, self._stack.created, self._now())
+
+    def _history(self) -> Any:
+        listed: Sequence[Audience] = AudienceTable(self._stack.service("dynamodb"), self._stack["AudienceTable"]).all()
+        return metrics.audience_history(self._store, self._stack.name, listed, self._now())
+
+    def _read_alarms(self) -> tuple[Alarm, ...]:
+        """Return the stack's alarms by name. Another stack's name may begin with this one's, an alarm's has no dash."""
+        prefix = f"{self._stack.name}-"
+        pages = self._stack.service("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix)
+        found = [each for page in pages for each in page["MetricAlarms"]]
+        alarms = [
+            Alarm(
+                each["AlarmName"].removeprefix(prefix),
+                each["StateValue"],
+                each["StateUpdatedTimestamp"].timestamp(),
+                each.get("AlarmDescription", ""),
+            )
+            for each in found
+        ]
+        return tuple(sorted((each for each in alarms if "-" not in each.name), key=lambda each: each.name))
+
+    def _audited_until(self) -> float | None:
+        return Checkpoint(self._stack.service("dynamodb"), self._stack["MembershipTable"], AUDIT).time()
+
+    def _closed_until(self) -> float | None:
+        """Return until when an open circuit breaker lets nothing through, epoch seconds; None where all are closed."""
+        answer = self._stack.service("dynamodb").query(
+            TableName=self._stack["MembershipTable"],
+            KeyConditionExpression="audienceShard = :circuits",
+            ExpressionAttributeValues={":circuits": {"S": PARTITION}},
+        )
+        opened = [
+            int(each["opened_at"]["N"])
+            for each in answer["Items"]
+            if each["state"]["S"] != str(CircuitState.CLOSED) and "opened_at" in each
+        ]
+        return max(opened) + RECOVERY if opened else None
+
+    def _warnings_and_errors(self) -> tuple[LogLine, ...]:
+        found = [line for group in _LOG_GROUPS for line in self._lines(group, logs.TROUBLE)]
+        return tuple(sorted(found, key=lambda line: -(line.at or 0))[: logs.SHOWN])
+
+    def _lines(self, group: str, pattern: str) -> tuple[LogLine, ...]:
+        return logs.newest_lines(self._stack.service("logs"), self._stack[group], pattern, self._now())
+
+
+_LOG_GROUPS = ("IngestLogGroup", "WorkerLogGroup", "JobsLogGroup")

@@ -1,0 +1,72 @@
+"""Finds the newest log lines of a deployed stack. FilterLogEvents costs nothing, and returns the oldest ones first."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from audience_sync_cli.dashboard.facts import LogLine, UploadFacts
+
+WINDOWS = (300, 3_600, 86_400)  # seconds to look back: the first one with a line is enough
+MAX_PAGES = 5  # of one window; a page may be empty although there is another one
+SHOWN = 40  # lines
+UPLOADS, REJECTED = '"upload accepted"', '"event rejected"'
+TROUBLE = '{ $.level = "WARNING" || $.level = "ERROR" }'
+_SHOWN_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "location"})
+
+
+def newest_lines(logs: Any, group: str, pattern: str, now: float) -> tuple[LogLine, ...]:
+    """Return the newest lines of a log group that fit a pattern, newest first; none that is older than a day.
+
+    Args:
+        logs: boto3's client of CloudWatch Logs.
+        group: name of the log group.
+        pattern: in the filter syntax of CloudWatch Logs.
+        now: epoch seconds.
+    """
+    for window in WINDOWS:
+        found = _events(logs, group, pattern, now - window)
+        if found:
+            return tuple(_line(event, group) for event in found[: -SHOWN - 1 : -1])
+    return ()
+
+
+def uploads(lines: Sequence[LogLine]) -> tuple[UploadFacts, ...]:
+    """Read the uploads that the worker has logged: those that Amazon has taken."""
+    return tuple(
+        UploadFacts(
+            n=each.n,
+            at=each.at or 0,
+            method="job",
+            path=each.more.get("job_id", ""),
+            status=202,
+            audience_id=each.more.get("audience_id"),
+            records=int(each.more["records"]) if each.more.get("records", "").isdigit() else None,
+        )
+        for each in lines
+    )
+
+
+def _events(logs: Any, group: str, pattern: str, since: float) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    more: dict[str, Any] = {}
+    for _ in range(MAX_PAGES):
+        page = logs.filter_log_events(logGroupName=group, filterPattern=pattern, startTime=round(since * 1000), **more)
+        found += page["events"]
+        if "nextToken" not in page:
+            break
+        more = {"nextToken": page["nextToken"]}
+    return sorted(found, key=lambda event: (event["timestamp"], event["eventId"]))
+
+
+def _line(event: dict[str, Any], group: str) -> LogLine:
+    function, at = group.rpartition("-")[2], event["timestamp"] / 1000
+    try:
+        entry = json.loads(event["message"])
+        more = {
+            field: fact if isinstance(fact, str) else json.dumps(fact)
+            for field, fact in entry.items()
+            if field not in _SHOWN_ELSEWHERE
+        }
+        return LogLine(event["eventId"], at, function, str(entry["level"]), str(entry["message"]), more)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return LogLine(event["eventId"], at, function, "", event["message"].strip()[:500])

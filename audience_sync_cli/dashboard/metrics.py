@@ -1,0 +1,130 @@
+"""Reads what the page shows from CloudWatch. Each metric that is asked for costs, so this says which, and how often.
+
+docs/cost.md states what an open page costs an hour; a test compares it with the numbers here.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import batched
+
+from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
+from audience_sync.membership import Audience
+from audience_sync.metric_names import (
+    AUDIENCE_MATCH_RATE,
+    AUDIENCE_RECEIVED,
+    CHANGES_DELIVERED,
+    CHANGES_PARKED,
+    CHANGES_SUPERSEDED,
+    EVENTS_ACCEPTED,
+    EVENTS_IGNORED,
+    EVENTS_REJECTED,
+    EVENTS_REJECTED_BY_REASON,
+    MESSAGES_DEFERRED,
+    NAMESPACE,
+    REQUESTS_UNAUTHORIZED,
+    REQUESTS_WITHOUT_CREDENTIAL,
+    UPLOADS_FAILED,
+)
+from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, Rejected, Warnings
+from audience_sync_cli.status import TOTALS
+
+DAY, HOUR = 86_400, 3_600  # seconds
+PERIOD = 600  # seconds of one bar
+BARS = DAY // PERIOD
+AUDIENCE_DAYS = 14  # of history; as long as CloudWatch lists a metric
+EVERY_COUNT, EVERY_REASON, EVERY_AUDIENCE = 60, 300, 900  # seconds between two readings; jobs are checked after 900
+AT_ONCE = 400  # metrics in one request; CloudWatch takes 500
+
+ARRIVALS = (EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED)
+COMPLETIONS = (CHANGES_DELIVERED, CHANGES_SUPERSEDED, CHANGES_PARKED)
+WARNINGS = {
+    "unauthorized": REQUESTS_UNAUTHORIZED,
+    "without_credential": REQUESTS_WITHOUT_CREDENTIAL,
+    "deferred": MESSAGES_DEFERRED,
+    "uploads_failed": UPLOADS_FAILED,
+}
+OF_ALL_TIME = tuple(TOTALS.values())  # `cloud_counts` reads them
+OF_THE_LAST_DAY = (*ARRIVALS, *COMPLETIONS, *WARNINGS.values())
+OF_AN_AUDIENCE = (AUDIENCE_RECEIVED, AUDIENCE_MATCH_RATE)
+
+
+def last_day(store: MetricStore, stack: str, now: float) -> tuple[Activity, Warnings]:
+    """Return what happened in the last 24 hours, `now` in epoch seconds. Raises Unavailable."""
+    metrics = {f"m{n}": _of_stack(name, stack, PERIOD) for n, name in enumerate(OF_THE_LAST_DAY)}
+    until = (int(now) // PERIOD + 1) * PERIOD  # the last bar is still growing
+    read = store.read(metrics, until - DAY, until)
+    found = {name: read[f"m{n}"] for n, name in enumerate(OF_THE_LAST_DAY)}
+    arrived, completed = (_bars([found[name] for name in names], until) for names in (ARRIVALS, COMPLETIONS))
+    warnings = {field: round(sum(found[name].values())) for field, name in WARNINGS.items()}
+    return Activity(PERIOD, arrived, completed), Warnings(**warnings)
+
+
+def rejected_by_reason(store: MetricStore, stack: str, since: float, now: float) -> tuple[Rejected, ...]:
+    """Return for which reasons events were rejected since a time, the most frequent one first. Raises Unavailable."""
+    reasons = sorted(store.values_of("reason", NAMESPACE, EVENTS_REJECTED_BY_REASON, {"service": stack}))
+    metrics = {
+        f"m{n}": Metric(NAMESPACE, EVENTS_REJECTED_BY_REASON, {"service": stack, "reason": reason}, "Sum", DAY)
+        for n, reason in enumerate(reasons)
+    }
+    found = _read(store, metrics, since, now)
+    counts = [Rejected(reason, round(sum(found[f"m{n}"].values()))) for n, reason in enumerate(reasons)]
+    return tuple(sorted((each for each in counts if each.times), key=lambda each: (-each.times, each.reason)))
+
+
+def audience_history(
+    store: MetricStore, stack: str, audiences: Sequence[Audience], now: float
+) -> tuple[AudienceFacts, ...]:
+    """Return all audiences with their numbers at Amazon over the last two weeks, the largest first. Raises Unavailable.
+
+    The numbers are those of the jobs that have ended: Amazon is not asked.
+    """
+    metrics = {
+        f"m{n}x{kind}": Metric(NAMESPACE, name, {"service": stack, "audience": each.audience_id}, "Maximum", HOUR)
+        for n, each in enumerate(audiences)
+        for kind, name in enumerate(OF_AN_AUDIENCE)
+    }
+    found = _read(store, metrics, now - AUDIENCE_DAYS * DAY, now)
+    facts = [_audience(each, found[f"m{n}x0"], found[f"m{n}x1"]) for n, each in enumerate(audiences)]
+    return tuple(sorted(facts, key=lambda each: (-(each.size or 0), each.name)))
+
+
+def an_hour(audiences: int, reasons: int) -> int:
+    """Return for how many metrics a page asks that is open for an hour, as many audiences and reasons as there are."""
+    every_minute = len(OF_ALL_TIME) + len(OF_THE_LAST_DAY)
+    return (
+        HOUR // EVERY_COUNT * every_minute
+        + HOUR // EVERY_REASON * reasons
+        + HOUR // EVERY_AUDIENCE * len(OF_AN_AUDIENCE) * audiences
+    )
+
+
+def _audience(audience: Audience, sizes: Series, rates: Series) -> AudienceFacts:
+    in_time, rated = _points(sizes), _points(rates)
+    return AudienceFacts(
+        audience_id=audience.audience_id,
+        name=audience.name or audience.audience_id,
+        size=round(in_time[-1][1]) if in_time else None,
+        match_rate=rated[-1][1] if rated else None,
+        at=in_time[-1][0] if in_time else None,
+        sizes=in_time,
+        match_rates=rated,
+    )
+
+
+def _points(series: Series) -> tuple[Point, ...]:
+    return tuple(sorted((float(moment), value) for moment, value in series.items()))
+
+
+def _bars(found: Sequence[Series], until: int) -> tuple[int, ...]:
+    begin = until - BARS * PERIOD
+    return tuple(round(sum(series.get(begin + n * PERIOD, 0.0) for series in found)) for n in range(BARS))
+
+
+def _of_stack(name: str, stack: str, period: int) -> Metric:
+    return Metric(NAMESPACE, name, {"service": stack}, "Sum", period)
+
+
+def _read(store: MetricStore, metrics: Mapping[str, Metric], since: float, now: float) -> dict[str, Series]:
+    found: dict[str, Series] = {}
+    for some in batched(metrics.items(), AT_ONCE, strict=False):
+        found |= store.read(dict(some), since, now + 60)
+    return found

@@ -1,0 +1,115 @@
+"""Serves the page of a deployed stack on this machine: the page, the facts, and the button that redrives.
+
+The address holds a token, since other users of the machine can reach the port, too. Without it there is nothing.
+"""
+
+import hmac
+import json
+import secrets
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+from audience_sync_cli.dashboard.access import is_from_page, is_own_host
+from audience_sync_cli.dashboard.facts import Facts
+from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
+from audience_sync_cli.explanation import explained
+
+HOST = "127.0.0.1"
+MAX_BODY = 10_000  # bytes of what the page sends
+TIMEOUT = 30.0  # seconds that a connection may stay silent
+
+
+class Shown(Protocol):
+    """The stack that is shown."""
+
+    def read(self) -> Facts:
+        """Return the facts."""
+
+    def redrive(self, reason: str) -> list[str]:
+        """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
+
+
+class DashboardServer(ThreadingHTTPServer):
+    """Listens on loopback; port 0 is any free one. Raises OSError where the port is in use."""
+
+    daemon_threads = True
+
+    def __init__(self, shown: Shown, port: int, token: str | None = None) -> None:
+        self.shown = shown
+        self.path = f"/{token or secrets.token_urlsafe(24)}"
+        super().__init__((HOST, port), _Handler)
+
+    @property
+    def url(self) -> str:
+        """The address of the page. It is as good as the operator's permission to redrive."""
+        return f"http://{HOST}:{self.server_port}{self.path}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: DashboardServer
+    timeout = TIMEOUT
+    server_version, sys_version = "audience-sync", ""
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if not self._is_known(self.server.path):
+            return
+        if "application/json" in self.headers.get("Accept", ""):
+            self._answer(200, self._facts())
+            return
+        page = build_page()
+        self._send(200, page, "text/html; charset=utf-8", headers_of(page))
+
+    def do_POST(self) -> None:
+        if not self._is_known(f"{self.server.path}/redrive"):
+            return
+        if not is_from_page(dict(self.headers)):
+            self._answer(403, {"error": "only the page itself may ask this"})
+            return
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            self.close_connection = True
+            self._answer(413, {"error": "too large"})
+            return
+        try:
+            asked = json.loads(self.rfile.read(int(length)))
+            reason = str(asked.get("reason", ""))
+        except (ValueError, AttributeError):
+            self._answer(400, {"error": "not a JSON object"})
+            return
+        try:
+            self._answer(200, {"sentences": self.server.shown.redrive(reason)})
+        except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence does
+            failure = explained(error)
+            self._answer(200, {"sentences": [], "error": f"{failure} {failure.remedy}".strip()})
+
+    def log_message(self, *_: Any) -> None:
+        """Log nothing: the address holds the token."""
+
+    def _facts(self) -> dict[str, Any]:
+        try:
+            return self.server.shown.read().as_json()
+        except Exception as error:  # noqa: BLE001 - as above
+            return {"error": str(explained(error))}
+
+    def _is_known(self, path: str) -> bool:
+        if not is_own_host(self.headers.get("Host")):
+            self._answer(403, {"error": "this page has another address"})
+            return False
+        if not hmac.compare_digest(self.path.partition("?")[0].encode(), path.encode()):
+            self._answer(404, {"error": "not found"})
+            return False
+        return True
+
+    def _answer(self, status: int, answer: dict[str, Any]) -> None:
+        self._send(status, json.dumps(answer), "application/json", HEADERS)
+
+    def _send(self, status: int, text: str, content_type: str, headers: dict[str, str]) -> None:
+        body = text.encode()
+        if status >= 400:
+            self.close_connection = True  # what else was sent stays unread
+        self.send_response(status)
+        for name, value in (headers | {"Content-Type": content_type, "Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)

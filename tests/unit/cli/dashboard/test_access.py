@@ -1,0 +1,48 @@
+"""Who may ask the dashboard: programs of this machine under its own name, and for its buttons the page alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync_cli.dashboard.access import is_from_page, is_own_host
+
+FROM_PAGE = {"Host": "127.0.0.1:8080", "Origin": "http://127.0.0.1:8080", "Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8080", "localhost:1", "[::1]:8080", "LOCALHOST"])
+def test_this_machine_has_these_names(host: str) -> None:
+    assert is_own_host(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [None, "", "rebound.example", "127.0.0.1.example", "localhost.example:80", "[", "user@elsewhere", "192.0.2.1"],
+)
+def test_any_other_name_is_refused(host: str | None) -> None:
+    assert not is_own_host(host)
+
+
+@given(st.text())
+def test_no_text_in_the_place_of_a_host_is_an_error(host: str) -> None:
+    is_own_host(host)
+
+
+def test_the_page_may_press_a_button_however_the_names_of_headers_are_written() -> None:
+    assert is_from_page(FROM_PAGE)
+    assert is_from_page({name.lower(): value for name, value in FROM_PAGE.items()})
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param({"Origin": "https://elsewhere.example"}, id="another site"),
+        pytest.param({"Origin": "null"}, id="a page without an origin"),
+        pytest.param({"Origin": "http://127.0.0.1:8081"}, id="another port of this machine"),
+        pytest.param({"Origin": "https://127.0.0.1:8080"}, id="another scheme"),
+        pytest.param({"Origin": "http://rebound.example", "Host": "rebound.example"}, id="a name that was rebound"),
+        pytest.param({"Content-Type": "text/plain"}, id="a form, which needs no permission to be sent"),
+        pytest.param({"Content-Type": ""}, id="no type"),
+    ],
+)
+def test_nothing_else_may(header: dict[str, str]) -> None:
+    assert not is_from_page(FROM_PAGE | header)

@@ -1,0 +1,220 @@
+"""The facts of a deployed stack, read from CloudWatch, the tables and the queues of a local AWS."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.delivery.circuit_state import PARTITION
+from audience_sync.metric_names import (
+    AUDIENCE_MATCH_RATE,
+    AUDIENCE_RECEIVED,
+    CHANGES_ACCEPTED,
+    CHANGES_DELIVERED,
+    CHANGES_PARKED,
+    EVENTS_ACCEPTED,
+    EVENTS_REJECTED,
+    EVENTS_REJECTED_BY_REASON,
+    REQUESTS_UNAUTHORIZED,
+)
+from audience_sync_cli.dashboard import deployed, metrics
+from audience_sync_cli.dashboard.deployed import RECOVERY, DeployedStack
+from tests.aws_fixtures import AUDIENCE
+from tests.unit.cli.conftest import Deployment, change
+
+HOUR, DAY = 3_600.0, 86_400.0  # seconds
+NOW = datetime(2026, 3, 4, 9, 34, tzinfo=UTC).timestamp()
+
+
+class Clock:
+    """The time, moved by the test."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def shown(deployment: Deployment, clock: Clock) -> Iterator[DeployedStack]:
+    stack = replace(deployment.stack, name="mine", local=None, created=NOW - 40 * DAY)
+    shown = DeployedStack(stack, clock, "What it costs.")
+    yield shown
+    shown.close()
+
+
+def put(deployment: Deployment, name: str, value: float, at: float, **dimensions: str) -> None:
+    point = {"MetricName": name, "Value": value, "Timestamp": datetime.fromtimestamp(at, UTC), "Unit": "Count"}
+    about = [{"Name": key, "Value": each} for key, each in ({"service": "mine"} | dimensions).items()]
+    deployment.stack.service("cloudwatch").put_metric_data(
+        Namespace="AudienceSync", MetricData=[point | {"Dimensions": about}]
+    )
+
+
+def test_counts_are_those_since_the_stack_was_created_and_bars_those_of_the_last_day(
+    deployment: Deployment, shown: DeployedStack
+) -> None:
+    put(deployment, CHANGES_ACCEPTED, 9, NOW - 20 * DAY)
+    put(deployment, EVENTS_ACCEPTED, 5, NOW - 20 * DAY)
+    put(deployment, EVENTS_ACCEPTED, 7, NOW - 2 * HOUR)
+    put(deployment, EVENTS_REJECTED, 1, NOW - 60)
+    put(deployment, CHANGES_DELIVERED, 4, NOW - 60)
+    put(deployment, CHANGES_PARKED, 2, NOW - 60)
+    put(deployment, REQUESTS_UNAUTHORIZED, 3, NOW - 2 * DAY)
+    facts = shown.read()
+    assert (facts.counts.events_accepted, facts.counts.accepted, facts.counts.waiting) == (12, 9, 3)
+    assert (len(facts.activity.arrived), facts.activity.period) == (144, 600)
+    assert (sum(facts.activity.arrived), facts.activity.arrived[-1], facts.activity.arrived[-13]) == (8, 1, 7)
+    assert facts.activity.completed[-1] == 6
+    assert facts.warnings.unauthorized == 0, "a wrong key of the day before yesterday is no warning"
+    assert (facts.place.kind, facts.place.name, facts.place.note) == ("deployed", "mine", "What it costs.")
+
+
+def test_reasons_are_listed_with_the_most_frequent_first(deployment: Deployment, shown: DeployedStack) -> None:
+    for reason, times in (("consent_missing", 2), ("no_identifier", 5), ("consent_missing", 1)):
+        put(deployment, EVENTS_REJECTED_BY_REASON, times, NOW - HOUR, reason=reason)
+    assert [(each.reason, each.times) for each in shown.read().rejected] == [
+        ("no_identifier", 5),
+        ("consent_missing", 3),
+    ]
+
+
+def test_audiences_have_a_history_of_sizes_and_match_rates(deployment: Deployment, shown: DeployedStack) -> None:
+    deployment.list_audience()
+    about = {"audience": AUDIENCE.audience_id}
+    for hours, size, rate in ((30, 100, 50.0), (20, 180, 60.0), (1, 250, 70.0)):
+        put(deployment, AUDIENCE_RECEIVED, size, NOW - hours * HOUR, **about)
+        put(deployment, AUDIENCE_MATCH_RATE, rate, NOW - hours * HOUR, **about)
+    (audience,) = shown.read().audiences
+    assert (audience.name, audience.size, audience.match_rate) == (AUDIENCE.name, 250, 70.0)
+    assert [value for _, value in audience.sizes] == [100, 180, 250]
+    assert [value for _, value in audience.match_rates] == [50, 60, 70]
+
+
+def test_an_audience_without_a_job_so_far_has_no_numbers(deployment: Deployment, shown: DeployedStack) -> None:
+    deployment.list_audience()
+    (audience,) = shown.read().audiences
+    assert (audience.size, audience.match_rate, audience.sizes) == (None, None, ())
+
+
+def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: DeployedStack, clock: Clock) -> None:
+    deployment.park(change("m1"), change("m2", exits=True), reason="access_denied")
+    deployment.park(change("m3"), reason="request_rejected", at=NOW)
+    facts = shown.read()
+    assert facts.dead_letters == 3
+    assert [each.reason for each in facts.parked.listed].count("access_denied") == 2
+    assert (sum(each.exits for each in facts.parked.listed), facts.parked.is_complete) == (1, True)
+
+    assert shown.redrive("access_denied") == ["2 dead letters redriven."]
+    assert len(deployment.bodies("ChangeQueue")) == 2
+    clock.now += 1
+    facts = shown.read()
+    assert [each.reason for each in facts.parked.listed] == ["request_rejected"]
+    assert (facts.dead_letters, facts.queue.visible) == (1, 2)
+    assert shown.redrive("") == ["1 dead letter redriven."]
+    assert shown.redrive("") == ["No dead letter fits."]
+
+
+def test_dead_letters_are_read_when_their_number_changes_and_not_otherwise(
+    deployment: Deployment, shown: DeployedStack, clock: Clock
+) -> None:
+    received = calls_of(deployment, "sqs", "ReceiveMessage")
+    deployment.park(change("m1"))
+    shown.read()
+    before = len(received)
+    assert before > 0
+    for _ in range(5):
+        clock.now += 60
+        shown.read()
+    assert len(received) == before
+    deployment.park(change("m2"))
+    clock.now += 60
+    assert len(shown.read().parked.listed) == 2
+    assert len(received) > before
+
+
+@pytest.mark.parametrize(("state", "fails"), [("open", True), ("half_open", True), ("closed", False)])
+def test_an_open_circuit_breaker_shows_the_next_try(
+    deployment: Deployment, shown: DeployedStack, state: str, fails: bool
+) -> None:
+    row = {"audienceShard": PARTITION, "externalUserId": "audience:1", "state": state.upper()}
+    item: dict[str, Any] = {name: {"S": value} for name, value in row.items()} | {
+        "opened_at": {"N": str(round(NOW - 20))}
+    }
+    deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["MembershipTable"], Item=item)
+    facts = shown.read()
+    assert (facts.amazon_fails, facts.next_try) == ((True, NOW - 20 + RECOVERY) if fails else (False, None))
+
+
+def test_alarms_are_those_of_this_stack(deployment: Deployment, shown: DeployedStack) -> None:
+    cloudwatch = deployment.stack.service("cloudwatch")
+    for name in ("mine-DeadLetters", "mine-WorkerErrors", "mine-too-DeadLetters", "another-DeadLetters"):
+        cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            AlarmDescription="What to do.",
+            Namespace="AWS/SQS",
+            MetricName="any",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            Statistic="Sum",
+            ComparisonOperator="GreaterThanThreshold",
+        )
+    cloudwatch.set_alarm_state(AlarmName="mine-DeadLetters", StateValue="ALARM", StateReason="one dead letter")
+    alarms = shown.read().alarms
+    assert alarms is not None
+    assert [(each.name, each.state == "ALARM") for each in alarms] == [("DeadLetters", True), ("WorkerErrors", False)]
+
+
+def test_the_progress_of_the_audit_is_shown(deployment: Deployment, shown: DeployedStack) -> None:
+    Checkpoint(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], AUDIT).advance(1_700_000_000)
+    assert shown.read().audited_until == 1_700_000_000
+
+
+def test_a_part_that_must_not_be_read_is_named_and_the_others_are_shown(
+    deployment: Deployment, shown: DeployedStack
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeAlarms")
+
+    put(deployment, EVENTS_ACCEPTED, 5, NOW - HOUR)
+    deployment.stack.service("cloudwatch").meta.events.register("before-call.cloudwatch.DescribeAlarms", refuse)
+    facts = shown.read()
+    problem = next(each for each in facts.problems if each.part == "alarms")
+    assert problem.message == "AWS does not allow you to call DescribeAlarms."
+    assert (facts.alarms, facts.counts.events_accepted) == (None, 5)
+
+
+def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[str, Any]]:
+    """Return a list that gets the parameters of each call from now on."""
+    calls: list[dict[str, Any]] = []
+    events = deployment.stack.service(service).meta.events
+    events.register(f"before-parameter-build.{service}.{operation}", lambda params, **_: calls.append(params))
+    return calls
+
+
+def test_an_open_page_asks_for_as_many_metrics_an_hour_as_the_cost_says(
+    deployment: Deployment, shown: DeployedStack, clock: Clock
+) -> None:
+    deployment.list_audience()
+    put(deployment, EVENTS_REJECTED_BY_REASON, 1, NOW - HOUR, reason="consent_missing")
+    asked, depths = (
+        calls_of(deployment, "cloudwatch", "GetMetricData"),
+        calls_of(deployment, "sqs", "GetQueueAttributes"),
+    )
+    for _ in range(int(HOUR) // deployed.QUEUES):
+        shown.read()
+        clock.now += deployed.QUEUES
+    read = sum(len(each["MetricDataQueries"]) for each in asked)
+    assert read <= metrics.an_hour(audiences=1, reasons=1)
+    assert len(depths) <= 3 * HOUR / deployed.QUEUES

@@ -1,0 +1,72 @@
+"""The newest log lines of a deployed stack."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from audience_sync_cli.dashboard.logs import SHOWN, UPLOADS, newest_lines, uploads
+
+NOW = float(round(time.time()))  # CloudWatch takes no line that is older than two weeks
+GROUP = "/aws/lambda/mine-worker"
+
+
+@pytest.fixture
+def logs() -> Iterator[Any]:
+    with mock_aws():
+        client: Any = boto3.client(
+            "logs", region_name="us-east-1", aws_access_key_id="made-up", aws_secret_access_key="made-up"
+        )
+        client.create_log_group(logGroupName=GROUP)
+        client.create_log_stream(logGroupName=GROUP, logStreamName="one")
+        yield client
+
+
+def log(logs: Any, *lines: tuple[float, str]) -> None:
+    events = [{"timestamp": round((NOW - ago) * 1000), "message": text} for ago, text in sorted(lines, reverse=True)]
+    logs.put_log_events(logGroupName=GROUP, logStreamName="one", logEvents=events)
+
+
+def upload(number: int) -> str:
+    return json.dumps(
+        {
+            "level": "INFO",
+            "message": "upload accepted",
+            "audience_id": "418",
+            "job_id": f"job-{number}",
+            "records": number,
+        }
+    )
+
+
+def test_uploads_are_found_newest_first_with_their_jobs(logs: Any) -> None:
+    log(logs, (200, upload(1)), (100, "something else"), (10, upload(2)))
+    found = uploads(newest_lines(logs, GROUP, UPLOADS, NOW))
+    assert [(each.path, each.records, each.audience_id, each.status) for each in found] == [
+        ("job-2", 2, "418", 202),
+        ("job-1", 1, "418", 202),
+    ]
+    assert found[0].at == NOW - 10
+
+
+def test_where_nothing_is_new_older_lines_are_found_up_to_a_day(logs: Any) -> None:
+    log(logs, (30_000, upload(1)))
+    assert len(newest_lines(logs, GROUP, UPLOADS, NOW)) == 1
+    assert newest_lines(logs, GROUP, UPLOADS, NOW + 86_400) == ()
+
+
+def test_of_many_lines_the_newest_are_shown(logs: Any) -> None:
+    log(logs, *((number, upload(number)) for number in range(100)))
+    found = newest_lines(logs, GROUP, UPLOADS, NOW)
+    assert len(found) == SHOWN
+    assert found[0].more["job_id"] == "job-0"
+
+
+def test_a_line_that_is_no_json_is_shown_as_text(logs: Any) -> None:
+    log(logs, (1, "Task timed out after 60.00 seconds"))
+    (line,) = newest_lines(logs, GROUP, '"timed out"', NOW)
+    assert (line.text, line.function, line.more) == ("Task timed out after 60.00 seconds", "worker", {})
