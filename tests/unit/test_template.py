@@ -346,14 +346,64 @@ def test_every_metric_of_ours_in_alarms_and_dashboard_exists() -> None:
     assert _shown_metrics() - ours == set()
 
 
+def _widgets() -> list[dict[str, Any]]:
+    widgets: list[dict[str, Any]] = json.loads(_properties("Dashboard")["DashboardBody"]["Fn::Sub"])["widgets"]
+    return widgets
+
+
 def _shown_metrics() -> set[str]:
     shown, namespace = set(), ""
-    for widget in json.loads(_properties("Dashboard")["DashboardBody"]["Fn::Sub"])["widgets"]:
-        for metric in widget["properties"]["metrics"]:
+    for widget in _widgets():
+        for metric in widget["properties"].get("metrics", []):
+            if isinstance(metric[0], dict):
+                shown |= set(re.findall(r'MetricName="(\w+)"', metric[0]["expression"]))
+                continue
             namespace = metric[0] if metric[0] not in {".", "..."} else namespace
             if namespace == NAMESPACE and metric[0] != "...":
                 shown.add(metric[1])
     return shown
+
+
+def test_the_dashboard_shows_every_alarm() -> None:
+    (widget,) = [each for each in _widgets() if each["type"] == "alarm"]
+    here = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:${AWS::StackName}-"
+    assert widget["properties"]["alarms"] == [here + alarm for alarm in ALARMS]
+
+
+def test_the_dashboard_shows_audiences_and_reasons_of_this_stack_by_their_dimensions() -> None:
+    searched = [
+        metric[0]["expression"]
+        for widget in _widgets()
+        for metric in widget["properties"].get("metrics", [])
+        if isinstance(metric[0], dict)
+    ]
+    assert len(searched) == 3
+    for expression in searched:
+        assert f"SEARCH('{{{NAMESPACE}," in expression
+        assert 'service="${AWS::StackName}"' in expression
+    dimensions = {
+        metric_names.AUDIENCE_RECEIVED: "audience",
+        metric_names.AUDIENCE_MATCH_RATE: "audience",
+        metric_names.EVENTS_REJECTED_BY_REASON: "reason",
+    }
+    for name, dimension in dimensions.items():
+        assert any(f'{{{NAMESPACE},{dimension},service}} MetricName="{name}"' in each for each in searched), name
+
+
+def test_the_dashboard_shows_as_many_metrics_as_the_cost_says() -> None:
+    entries = [metric for widget in _widgets() for metric in widget["properties"].get("metrics", [])]
+    most = sum(10 if isinstance(each[0], dict) else 1 for each in entries)  # a search shows the ten largest
+    assert f"ours shows up to {most})" in (ROOT / "docs/cost.md").read_text()
+
+
+def test_the_widgets_of_the_dashboard_do_not_overlap() -> None:
+    taken: set[tuple[int, int]] = set()
+    for widget in _widgets():
+        assert widget["x"] + widget["width"] <= 24  # columns of a CloudWatch dashboard
+        columns = range(widget["x"], widget["x"] + widget["width"])
+        cells = {(x, y) for x in columns for y in range(widget["y"], widget["y"] + widget["height"])}
+        assert not cells & taken
+        taken |= cells
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
