@@ -1,6 +1,7 @@
 """Headless Chromium, controlled over its DevTools protocol with aiohttp, so that no driver has to be downloaded."""
 
 import asyncio
+import base64
 import json
 import shutil
 import subprocess
@@ -26,6 +27,8 @@ _SWITCHES = (
 _READ_PAGE = """({address: location.href, title: document.title, text: document.body?.innerText ?? "",
              loaded: document.readyState === "complete"})"""
 _CLICK = "[...document.querySelectorAll('button')].find(each => each.innerText === %s).click()"
+
+_KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, "")}  # virtual key codes, and the text that they enter
 
 
 def installed() -> str | None:
@@ -60,6 +63,43 @@ class Tab:
         before = await self._read_page()
         await self._evaluate(_CLICK % json.dumps(button))
         return await self._page_after(before.address if before else "")
+
+    async def show(self, *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
+        """Set the size of the page in pixels, and whether the desktop is dark."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def read(self, script: str) -> Any:
+        """Return the value of an expression in the page. Fails where it raises."""
+        return await self._evaluate(script)
+
+    async def wait(self, script: str) -> Any:
+        """Return the value of an expression, once it is true."""
+        while not (value := await self._evaluate(script)):
+            await asyncio.sleep(0.05)
+        return value
+
+    async def key(self, name: str, *, shift: bool = False) -> None:
+        """Press a key, as a person at the keyboard."""
+        code, text = _KEYS[name]
+        pressed = {"key": name, "code": name, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", **pressed, **({"text": text} if text else {}))
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **pressed)
+
+    async def accessible(self) -> list[dict[str, Any]]:
+        """Return what a screen reader finds: role, name and description of everything that is not ignored."""
+        answer = await self.call("Accessibility.getFullAXTree")
+        found = [each for each in answer["result"]["nodes"] if not each.get("ignored")]
+        parts = ("role", "name", "description")
+        return [{part: each.get(part, {}).get("value", "") for part in parts} for each in found]
+
+    async def screenshot(self, *, whole: bool = False) -> bytes:
+        """Return a picture of the page as PNG: of what is seen, or of the whole page."""
+        answer = await self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+        return base64.b64decode(answer["result"]["data"])
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol and return its whole answer. Events that arrive before it are skipped."""

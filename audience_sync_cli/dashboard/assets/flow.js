@@ -2,11 +2,13 @@
 // The five steps, the sum, and the sentences that judge them.
 const CERTAIN_AFTER = 3; // polls in a row with a difference: then it is not a matter of timing
 const SHOWN_REASONS = 3;
+const LONG = 7; // characters of a figure that still leave room for the noun beside it
 
 function showNumbers(facts) {
   for (const element of document.querySelectorAll("[data-n]")) {
     const value = at(element.dataset.n, facts);
     setText(element, number(value));
+    element.parentElement.classList.toggle("long", element.textContent.length > LONG);
     if ("alarm" in element.dataset) element.classList.toggle("alarm", value > 0);
   }
   for (const element of document.querySelectorAll("[data-noun]")) {
@@ -79,7 +81,7 @@ function headlineFor(facts, off) {
 function summaryOf(facts) {
   const { waiting, audiences, rejected, counts, place } = facts;
   if (!facts.arrived) {
-    return place.kind === "local" ? "Send sample members, or one event below." : "Segment has sent nothing yet. `audience-sync test` checks what it needs.";
+    return place.kind === "local" ? "Send sample members, or one event below." : "Segment has sent nothing yet. The command audience-sync test checks what it needs.";
   }
   const sentences = [
     waiting ? counted(waiting, "change waits or is in work", "changes wait or are in work") : "Nothing waits",

@@ -4,6 +4,7 @@ const RETRY = 2000; // milliseconds, until an interval is known
 
 function show(facts) {
   newest = facts;
+  receivedAt = performance.now();
   const { place, counts } = facts;
   document.body.dataset.place = place.kind;
   const sizes = facts.audiences.map((each) => each.size ?? 0);
@@ -36,6 +37,12 @@ function show(facts) {
   setText($("note"), place.note);
   document.title = `${headline.replace(/\.$/, "")} - ${place.name}`;
 }
+
+// Between two answers the time until the next try goes on.
+let receivedAt = 0;
+setInterval(() => {
+  if (newest) showNextTry({ ...newest, at: newest.at + (performance.now() - receivedAt) / 1000 });
+}, 1000);
 
 let timer = 0;
 async function poll() {

@@ -40,6 +40,7 @@ function drawLine(cell, points, until, most, format) {
   const isLevel = values.length && values.every((value) => value === values[0]);
   const span = !points.length ? "no numbers yet" : isLevel ? `${format(values[0])} for ${duration(Math.max(1, until - from))}` : `${format(Math.min(...values))} to ${format(Math.max(...values))} in ${duration(Math.max(1, until - from))}`;
   picture.setAttribute("aria-label", span);
+  picture.classList.toggle("blank", !points.length);
   setText(caption, span);
 }
 

@@ -94,9 +94,9 @@ const direction = (each) => [[each.changes - each.exits, "enters"], [each.exits,
 function showDeadLetters(facts, names) {
   const { parked, deadLetters } = facts;
   $("dead-letters").hidden = !deadLetters && !parked.listed.length;
-  setText($("dead-letters-what"), `${counted(deadLetters, "dead letter waits", "dead letters wait")}. Fix the cause first; then redrive, here or with audience-sync parked redrive.`);
+  setText($("dead-letters-what"), `${counted(deadLetters, "dead letter waits", "dead letters wait")}.`);
   const isShort = parked.listed.length < deadLetters;
-  setText($("dead-letters-read"), parked.readAt == null ? "" : `${isShort ? `${number(parked.listed.length)} of them, read` : "Read"} at ${clock(parked.readAt)}. audience-sync parked list shows all.`);
+  setText($("dead-letters-read"), parked.readAt == null ? "" : `${isShort ? `${number(parked.listed.length)} of them, read` : "Read"} at ${clock(parked.readAt)}.`);
   list($("dead"), parked.listed, (each) => each.messageId, (each) => {
     const reason = make("td");
     reason.append(openButton(words(each.reason), () => openFacts(`Dead letter: ${words(each.reason)}`, {

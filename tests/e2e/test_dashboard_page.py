@@ -1,0 +1,250 @@
+"""The dashboard in a browser: sizes, light and dark, keyboard, screen reader, and the buttons that ask."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync_cli.dashboard.facts import Facts
+from audience_sync_cli.dashboard.server import DashboardServer
+from tests.e2e import chromium
+from tests.e2e.chromium import Tab
+from tests.unit.cli.dashboard import states
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        chromium.installed() is None, reason=f"no browser: none of {', '.join(chromium.NAMES)} is installed"
+    ),
+]
+
+STATES: dict[str, Callable[[float], Facts]] = {
+    "empty": states.empty,
+    "flowing": states.flowing,
+    "outage": states.outage,
+    "parked": states.parked,
+}
+HEADLINES = {
+    "empty": "Waiting for the first event.",
+    "flowing": "Changes are on their way.",
+    "outage": "Amazon does not take the changes. They wait.",
+    "parked": "Some changes need you.",
+}
+# Notes what the policy refuses and what a script raises, from before the page's own scripts run.
+WATCH = """window.faults = [];
+addEventListener("securitypolicyviolation", (each) => faults.push(`policy: ${each.violatedDirective}`));
+addEventListener("error", (each) => faults.push(each.message));
+addEventListener("unhandledrejection", (each) => faults.push(String(each.reason)));"""
+CONTRASTS = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+FOCUSED = """(({ id, tagName, className, textContent }) => id || `${tagName} ${className} ${textContent}`)
+(document.activeElement)"""
+NAMED = ("button", "link", "combobox", "img", "image", "region")  # roles that need a name
+
+
+class Shown:
+    """A stack in one of the states, which remembers what was redriven."""
+
+    def __init__(self) -> None:
+        self.state = "flowing"
+        self.redriven: list[str] = []
+
+    def read(self) -> Facts:
+        facts = STATES[self.state](time.time())
+        return replace(facts, dead_letters=0, parked=states.empty().parked) if self.redriven else facts
+
+    def redrive(self, reason: str) -> list[str]:
+        self.redriven.append(reason)
+        return ["3 dead letters redriven."]
+
+
+@pytest.fixture
+def shown() -> Shown:
+    return Shown()
+
+
+@pytest.fixture
+def server(shown: Shown) -> Iterator[DashboardServer]:
+    with DashboardServer(shown, 0) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+type Visit = Callable[[Callable[[Tab], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def visit(server: DashboardServer, shown: Shown, tmp_path: Path) -> Visit:
+    """Open the page, do something on it, and expect that nothing was refused or raised."""
+
+    async def run(work: Callable[[Tab], Awaitable[None]]) -> None:
+        async with chromium.tab(tmp_path / "profile") as tab:
+            await tab.call("Page.enable")
+            await tab.call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+            await tab.show()
+            await tab.open(server.url)
+            await tab.wait(f"$('headline').textContent === {HEADLINES[shown.state]!r}")
+            await work(tab)
+            assert await tab.read("faults") == []
+
+    return lambda work: asyncio.run(run(work))
+
+
+async def open_state(tab: Tab, shown: Shown, state: str) -> None:
+    shown.state = state
+    await tab.read("poll()")
+    await tab.wait(f"$('headline').textContent === {HEADLINES[state]!r}")
+
+
+def test_every_state_fits_and_can_be_read_on_phone_and_desktop_in_light_and_dark(visit: Visit, shown: Shown) -> None:
+    async def work(tab: Tab) -> None:
+        for state in STATES:
+            await open_state(tab, shown, state)
+            for width in (1280, 400):
+                for dark in (False, True):
+                    await tab.show(width=width, dark=dark)
+                    assert await tab.read("document.scrollingElement.scrollWidth") <= width, (state, width)
+                    paper = await tab.read("getComputedStyle(document.body).backgroundColor")
+                    assert (paper == "rgb(22, 23, 21)") is dark
+                    faint = [each for each in await tab.read(CONTRASTS) if each[0] < 4.5]  # WCAG AA, for small text
+                    assert faint == [], (state, width, dark)
+
+    visit(work)
+
+
+def test_a_screen_reader_finds_a_name_for_everything_that_can_be_used(visit: Visit, shown: Shown) -> None:
+    async def work(tab: Tab) -> None:
+        await open_state(tab, shown, "parked")
+        found = await tab.accessible()
+        usable = [each for each in found if each["role"] in NAMED]
+        assert len(usable) > 20
+        assert [each for each in usable if not each["name"]] == []
+        headings = [each["name"] for each in found if each["role"] == "heading"]
+        assert headings[:2] == ["Some changes need you.", "Segment"]
+        assert {"Dead letters", "Alarms", "Audiences at Amazon", "Rejected events", "Recent uploads"} <= set(headings)
+        assert any(each["role"] == "status" for each in found), "the heading is announced when it changes"
+
+    visit(work)
+
+
+def test_everything_can_be_reached_with_the_keyboard_and_shows_that_it_is_reached(visit: Visit, shown: Shown) -> None:
+    async def work(tab: Tab) -> None:
+        await open_state(tab, shown, "parked")
+        reached: list[str] = []
+        for _ in range(60):
+            await tab.key("Tab")
+            element = await tab.read(FOCUSED)
+            if element.startswith("BODY"):
+                break
+            outline = await tab.read("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none", element
+            reached.append(element)
+        assert reached[:2] == ["more-reasons", "redrive"], "in the order in which they are seen"
+        assert len([each for each in reached if each.startswith("BUTTON open")]) > 10
+
+    visit(work)
+
+
+def test_redriving_asks_and_no_is_the_first_answer(visit: Visit, shown: Shown) -> None:
+    async def work(tab: Tab) -> None:
+        await open_state(tab, shown, "parked")
+        await tab.read("$('redrive').focus()")
+        await tab.key("Enter")
+        await tab.wait("$('asking').open")
+        assert await tab.read("$('asking-title').textContent") == "Redrive 3 dead letters?"
+        assert "2 of the changes are exits" in await tab.read("$('asking-what').textContent")
+        assert await tab.read("document.activeElement.id") == "asking-no"
+        dialog = [each for each in await tab.accessible() if each["role"] == "dialog"]
+        assert [each["name"] for each in dialog] == ["Redrive 3 dead letters?"]
+
+        await tab.key("Escape")
+        assert not await tab.read("$('asking').open")
+        assert await tab.read("document.activeElement.id") == "redrive"
+        await tab.key("Enter")
+        await tab.key("Enter")  # Cancel
+        assert not await tab.read("$('asking').open")
+        assert shown.redriven == []
+
+    visit(work)
+
+
+def test_what_is_redriven_is_chosen_by_its_reason_and_the_outcome_is_shown(visit: Visit, shown: Shown) -> None:
+    async def work(tab: Tab) -> None:
+        await open_state(tab, shown, "parked")
+        await tab.read("$('redrive').click()")
+        choices = "[...$('asking-reason').options].map((each) => each.text)"
+        assert await tab.read(choices) == ["any", "access denied", "request rejected"]
+        await tab.read(
+            "$('asking-reason').value = 'access_denied'; $('asking-reason').dispatchEvent(new Event('change'))"
+        )
+        assert await tab.read("$('asking-title').textContent") == "Redrive 2 dead letters?"
+        await tab.key("Tab")
+        assert await tab.read("document.activeElement.id") == "asking-yes"
+        await tab.key("Enter")
+        await tab.wait("$('opened').open")
+        assert shown.redriven == ["access_denied"]
+        assert await tab.read("$('opened-facts').textContent") == "3 dead letters redriven."
+        await tab.wait("$('dead-letters').hidden")
+
+    visit(work)
+
+
+def test_a_rejected_event_a_dead_letter_an_alarm_and_a_log_line_can_be_opened(visit: Visit, shown: Shown) -> None:
+    async def work(tab: Tab) -> None:
+        await open_state(tab, shown, "parked")
+        for place, words in {
+            "#rejected-events": ("consent_missing", "personas_2nG0kXa0FhXg9DmBjJpX1qTqZcQ", "mappings try"),
+            "#dead": ("access to the advertiser", "cust_48120", "audience-sync parked show 0a2b3c4d"),
+            "#alarm-list": ("docs/runbook.md, DeadLetters",),
+            "#log": ("throttled",),
+            "#requests": ("Lapsed premium buyers", "1449"),
+        }.items():
+            await tab.read(f"document.querySelector('{place} .open').click()")
+            await tab.wait("$('opened').open")
+            text = await tab.read("$('opened').innerText")
+            assert [each for each in words if each not in text] == [], place
+            await tab.key("Escape")
+            assert not await tab.read("$('opened').open")
+
+    visit(work)
+
+
+def test_a_server_that_is_gone_is_named_and_the_last_numbers_stay(visit: Visit) -> None:
+    async def work(tab: Tab) -> None:
+        await tab.call("Network.enable")
+        unreachable = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+        await tab.call("Network.emulateNetworkConditions", **unreachable)
+        await tab.read("poll()")
+        await tab.wait("$('headline').textContent.includes('does not answer')")
+        assert "2,352,901" in await tab.read("$('segment').innerText")
+
+    visit(work)
+
+
+def test_a_page_that_is_hidden_asks_nothing(visit: Visit) -> None:
+    async def work(tab: Tab) -> None:
+        hide = "Object.defineProperty(document, 'hidden', { value: true, configurable: true })"
+        scheduled = "poll().then(() => { const before = timer; clearTimeout(timer); return before; })"
+        await tab.read(f"{hide}; window.timers = 0; window.setTimeout = () => {{ timers += 1; return 1; }}")
+        await tab.call("Runtime.evaluate", expression=scheduled, awaitPromise=True)
+        assert await tab.read("timers") == 0
+
+    visit(work)
+
+
+def test_in_an_outage_the_next_try_counts_down_between_two_answers(visit: Visit, shown: Shown) -> None:
+    async def work(tab: Tab) -> None:
+        await open_state(tab, shown, "outage")
+        assert (await tab.read("$('next-try').textContent")).startswith("next try in ")
+        later: Any = "showNextTry({...newest, at: newest.nextTry - 5})"
+        await tab.read(f"clearTimeout(timer); {later}")
+        assert await tab.read("$('next-try').textContent") == "next try in 5 seconds"
+        await tab.read("showNextTry({...newest, nextTry: null})")
+        assert await tab.read("$('next-try').textContent") == "next try within five minutes"
+
+    visit(work)
