@@ -16,7 +16,7 @@ from audience_sync_cli.blockers import RECENT, waiting
 from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.keys import Kind, is_strong
-from audience_sync_cli.screen import counted
+from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.status import depth
 
@@ -25,6 +25,8 @@ type State = Literal["ok", "note", "missing"]
 _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
 _OF_THE_TOKEN = ("not_connected", "authorization_refused", "token_unavailable")
+CONSENT_LIFETIME = 365 * 86_400  # seconds; what Amazon gives a consent of 30 July 2026 or later, however it is used
+REMIND_BEFORE = 45 * 86_400  # seconds; enough to find the person who may consent
 # A stack that has not been updated lacks some of these.
 LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction")
 
@@ -119,7 +121,20 @@ def _credentials(session: Session) -> Iterator[Finding]:
     if unset:
         yield Finding("Amazon credentials", "missing", f"not set: {', '.join(unset)}", "audience-sync connect")
     else:
-        yield Finding("Amazon credentials", "ok", "client and authorization are stored")
+        yield _consent(stored.get("authorizedAt"), session.now())
+
+
+def _consent(authorized: object, now: float) -> Finding:
+    """Say when the stored consent ends; `authorized` is not known where an earlier version has stored it."""
+    stored = "client and authorization are stored"
+    if not isinstance(authorized, int | float) or now < authorized + CONSENT_LIFETIME - REMIND_BEFORE:
+        return Finding("Amazon credentials", "ok", stored)
+    ends = authorized + CONSENT_LIFETIME
+    is_valid = now < ends
+    found = (
+        f"{stored}; the consent {'ends' if is_valid else 'ended'} at {moment(ends * 1000)}, a year after it was given"
+    )
+    return Finding("Amazon credentials", "note" if is_valid else "missing", found, "audience-sync connect")
 
 
 def _token(session: Session) -> Iterator[Finding]:

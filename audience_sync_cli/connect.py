@@ -167,7 +167,15 @@ def _store(session: Session, app: Application, token: str) -> None:
         stored = dict(credentials.value())
     except InvalidSettings:  # the operator has agreed that it is replaced
         stored = {}
-    credentials.write(stored | {"clientId": app.client_id, "clientSecret": app.client_secret, "refreshToken": token})
+    credentials.write(
+        stored
+        | {
+            "clientId": app.client_id,
+            "clientSecret": app.client_secret,
+            "refreshToken": token,
+            "authorizedAt": int(session.now()),  # Amazon ends a consent some time after it was given
+        }
+    )
     access_token.write({"accessToken": "", "expiresAt": 0})
 
 

@@ -2,13 +2,14 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
 
 from audience_sync.aws.audience_table import MAPPINGS_KEY
 from audience_sync_cli.checks import test as run
 from audience_sync_cli.errors import AlreadyReported
-from tests.aws_fixtures import EVENT_KEY
+from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.unit.cli.conftest import CLIENT_SECRET, Deployment, Json
 
 
@@ -43,6 +44,25 @@ def test_a_weak_event_key_is_missing(deployment: Deployment, printed: Json) -> N
 def test_an_expired_token_is_missing(deployment: Deployment, printed: Json) -> None:
     deployment.put_secret("TokenSecret", {"accessToken": "Atza|old", "expiresAt": time.time() - 1})
     assert findings(deployment, printed)["access token"][0] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("authorized", "expected"),
+    [
+        pytest.param(None, ("ok", ""), id="not known: connected by an earlier version"),
+        pytest.param("2026-01-01", ("ok", ""), id="not a time"),
+        pytest.param(319, ("ok", ""), id="more than 45 days are left"),
+        pytest.param(321, ("note", "audience-sync connect"), id="less than 45 days are left"),
+        pytest.param(366, ("missing", "audience-sync connect"), id="it has ended"),
+    ],
+)
+def test_a_consent_that_ends_soon_is_worth_a_note(
+    deployment: Deployment, printed: Json, authorized: Any, expected: tuple[str, str]
+) -> None:
+    days_ago = isinstance(authorized, int)
+    at = time.time() - authorized * 86_400 if days_ago else authorized
+    deployment.put_secret("CredentialsSecret", CREDENTIALS | {"authorizedAt": at})
+    assert findings(deployment, printed)["Amazon credentials"] == expected
 
 
 def test_one_part_that_fails_does_not_hide_the_others(deployment: Deployment, printed: Json) -> None:

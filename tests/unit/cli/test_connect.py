@@ -4,6 +4,7 @@ import base64
 import hashlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -134,6 +135,12 @@ def test_a_new_authorization_ends_the_old_access_token(deployment: Deployment) -
     deployment.put_secret("TokenSecret", {"accessToken": "Atza|of-another-login", "expiresAt": 2_000_000_000})
     authorize(deployment.session(), APP, port=0, opener=_allow)
     assert deployment.secret("TokenSecret")["accessToken"] != "Atza|of-another-login"
+
+
+def test_when_the_person_consented_is_stored_since_amazon_ends_the_consent_after_a_year(deployment: Deployment) -> None:
+    before = time.time()
+    authorize(deployment.session(), APP, port=0, opener=_allow)
+    assert before - 1 <= deployment.secret("CredentialsSecret")["authorizedAt"] <= time.time()
 
 
 def test_a_person_who_declines_changes_nothing(deployment: Deployment) -> None:
