@@ -1,5 +1,6 @@
-"""Every document names what exists: pages, headings, commands of ours with their options, targets of make, hosts."""
+"""Documents and messages name what exists: pages, headings, commands of ours with their options, make targets, hosts."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -74,6 +75,44 @@ def test_a_command_exists_with_its_options_and_arguments(
 ) -> None:
     monkeypatch.chdir(ROOT)  # our files are named from there
     check_command_line(words, is_complete=is_run)
+
+
+def _messages() -> list[Any]:
+    """Every command that a message of ours names: in backquotes, or alone, as a remedy."""
+    found = []
+    for path in [
+        path for folder in ("audience_sync_cli", "layers", "functions") for path in (ROOT / folder).rglob("*.py")
+    ]:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        pieces = {id(piece) for node in nodes if isinstance(node, ast.JoinedStr) for piece in node.values}
+        for node in nodes:
+            text = "" if id(node) in pieces else _text(node)
+            for command in re.findall(r"`audience-sync ([a-z][^`\n]*)`|^audience-sync ([a-z][^\n]*)$", text):
+                words = "".join(command)
+                found.append(pytest.param(words, id=f"{path.stem}:{getattr(node, 'lineno', 0)}: {words[:50]}"))
+    return found
+
+
+def _text(node: ast.AST) -> str:
+    """The text of a literal, with VALUE in place of what is put in when it runs."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(_text(each) or "VALUE" for each in values)
+        case _:
+            return ""
+
+
+@pytest.mark.parametrize("command", _messages())
+def test_a_command_that_a_message_names_exists(command: str) -> None:
+    words = shlex.split(command)
+    if words[-1].startswith("--"):
+        words.append("VALUE")  # a message may name an option without its value
+    try:
+        check_command_line(words, is_complete=False)
+    except AssertionError:
+        check_command_line(words[:-1], is_complete=False)  # it was a flag
 
 
 def test_a_target_of_make_exists() -> None:
