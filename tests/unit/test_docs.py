@@ -1,4 +1,4 @@
-"""Documents and messages name what exists: pages, headings, commands of ours with their options, make targets, hosts."""
+"""Documents and messages name what exists: pages, headings, our commands with their options, make targets, hosts."""
 
 import ast
 import re
