@@ -7,6 +7,7 @@ EXAMPLES = {  # command: what can be typed
     ),
     "test": ("audience-sync test", "audience-sync test --json | jq .ok"),
     "status": ("audience-sync status --members", "audience-sync --stack prod status --hours 24"),
+    "diagnose": ("audience-sync diagnose big_spenders", "audience-sync diagnose big_spenders --days 14 --no-count"),
     "restore-members": (
         "audience-sync restore-members restored-members --dry-run",
         "audience-sync restore-members kept-members --since 2026-03-04T09:00Z --source-shards 8",
