@@ -79,7 +79,9 @@ PARTS = {
     "audiences": Part(_SETUP, "audiences creation", "Audiences that events may reach, and their state at Amazon."),
     "connections": Part(_SETUP, "connections", "AMC instances and DSP advertisers that audiences are sent to."),
     "terms": Part(_SETUP, "terms", "The terms of Amazon Marketing Cloud."),
-    "mappings": Part(_SETUP, "mappings mapping_versions", "How a Segment event becomes an Amazon record."),
+    "mappings": Part(
+        _SETUP, "mappings mapping_trial mapping_versions", "How a Segment event becomes an Amazon record."
+    ),
     "member": Part(_OPERATE, "member", "Show what is known about one person, or erase them."),
     "parked": Part(_OPERATE, "parked", "Changes that could not be delivered, each with its reason."),
 }

@@ -67,9 +67,13 @@ def looks_like_a_phone_number(value: Any) -> bool:
 
 def events_of(body: Any) -> list[Any]:
     """Return the events of a request body: one, an array, or the Extensible Webhook's array of `{"json": event}`."""
+    return [each for each in elements_of(body) if isinstance(each, dict)]
+
+
+def elements_of(body: Any) -> list[Any]:
+    """Return what a request body has in place of events, whatever it is."""
     elements = body if isinstance(body, list) else [body]
-    events = [each["json"] if isinstance(each, dict) and list(each) == ["json"] else each for each in elements]
-    return [each for each in events if isinstance(each, dict)]
+    return [each["json"] if isinstance(each, dict) and list(each) == ["json"] else each for each in elements]
 
 
 def _clear_texts(directive: Any) -> Iterator[str]:

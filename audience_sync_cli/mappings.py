@@ -1,22 +1,18 @@
-"""`audience-sync mappings`: show, check and try the mappings that turn an event into a record."""
+"""`audience-sync mappings`: show and check the mappings that turn an event into a record."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from audience_sync.errors import InvalidMapping, InvalidRequest
-from audience_sync.intake import IntakeResult, changes_from, compiled
-from audience_sync.messages import change_as_json
+from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync.translation import Policy
 from audience_sync_cli.errors import AlreadyReported, OperatorError
 from audience_sync_cli.mapping_files import read_event, read_mappings
 from audience_sync_cli.mapping_text import plain
 from audience_sync_cli.mapping_versions import FILE, FORCE, require_effect
-from audience_sync_cli.mapping_warnings import events_of, id_warning, looks_like_a_phone_number, warnings_about
+from audience_sync_cli.mapping_warnings import events_of, warnings_about
 from audience_sync_cli.mappings_store import read
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
@@ -26,7 +22,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "show")(show)
     command(app, "check")(check)
-    command(app, "try")(try_)
 
 
 def show(session: Session) -> None:
@@ -82,64 +77,3 @@ def check(
     for warning in warnings:
         session.screen.note(warning, style="yellow")
     session.screen.result({"mappings": len(mappings), "enabled": enabled, "warnings": warnings})
-
-
-def try_(
-    session: Session,
-    event: Annotated[
-        Path,
-        typer.Argument(
-            help="A request body from Segment, such as a file in events/segment/.", exists=True, dir_okay=False
-        ),
-    ],
-    mappings: Annotated[
-        Path | None, typer.Option(help="Use this file instead of the mappings in force.", exists=True, dir_okay=False)
-    ] = None,
-) -> None:
-    """Show the record that an event would become, with hashed identifiers, or why it is rejected. Sends nothing."""
-    document = json.dumps(read_mappings(mappings)) if mappings else session.audiences.mappings()
-    try:
-        outcome = changes_from(
-            event.read_bytes(),
-            mappings=compiled(document),
-            audiences=session.audiences,
-            now=round(session.now() * 1000),
-            policy=_policy(session),
-        )
-    except InvalidRequest as error:
-        raise OperatorError(f"{error}.", "Segment would get a 400 or 413 and would not send it again.") from None
-    _print_outcome(session, outcome)
-    if any(looks_like_a_phone_number(change.record["externalUserId"]) for change in outcome.changes):
-        session.screen.note(id_warning(), style="yellow")
-    if outcome.rejections:
-        raise AlreadyReported
-
-
-def _print_outcome(session: Session, outcome: IntakeResult) -> None:
-    session.screen.facts(
-        {"accepted": outcome.accepted, "ignored": outcome.ignored, "rejected": len(outcome.rejections)}
-    )
-    for change in outcome.changes:
-        session.screen.say(f"\naudience {change.audience_id}{', with a deletion notice' if change.erase else ''}")
-        session.screen.say(json.dumps(change.record, indent=2, ensure_ascii=False))
-    if outcome.rejections:
-        session.screen.table(
-            ("event", "message", "reason", "detail"),
-            [(each.index, each.message_id, each.reason, each.detail) for each in outcome.rejections],
-        )
-    session.screen.result(
-        {
-            "accepted": outcome.accepted,
-            "ignored": outcome.ignored,
-            "changes": [{"audienceId": each.audience_id, **change_as_json(each)} for each in outcome.changes],
-            "rejections": [each.as_json() for each in outcome.rejections],
-        }
-    )
-
-
-def _policy(session: Session) -> Policy:
-    parameters = session.stack.parameters
-    return Policy(
-        consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
-        literal_email=parameters.get("LiteralEmail") == "yes",
-    )

@@ -10,8 +10,9 @@ from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import first_passing
 from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
 from audience_sync_cli.mapping_text import plain
+from audience_sync_cli.mapping_trial import try_
 from audience_sync_cli.mapping_versions import apply
-from audience_sync_cli.mappings import check, try_
+from audience_sync_cli.mappings import check
 from tests.unit.cli.conftest import Deployment, Json
 
 EVENTS = Path(__file__).parents[3] / "events" / "segment"

@@ -25,6 +25,8 @@ from audience_sync_cli.errors import AlreadyReported, TryLater
 from audience_sync_cli.file_options import FileOptions
 from audience_sync_cli.following import Following
 from audience_sync_cli.import_members import import_members
+from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.mapping_trial import try_
 from audience_sync_cli.mapping_versions import reset
 from audience_sync_cli.mappings_store import read, replace
 from audience_sync_cli.member import erase
@@ -71,7 +73,7 @@ def _mappings(deployment: Deployment) -> None:
     mappings.show(deployment.session())
     replace(deployment.session(), read(deployment.session()), [])
     reset(deployment.session(yes=True))
-    mappings.try_(deployment.session(), EVENT)
+    try_(deployment.session(), EVENT)
 
 
 def _member(deployment: Deployment) -> None:

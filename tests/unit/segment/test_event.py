@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from audience_sync.errors import RejectedEvent
-from audience_sync.segment.event import AudienceCall, Kind, read, safe_id
+from audience_sync.segment.event import AudienceCall, Kind, read, safe_id, why_ignored
 
 NOW = 1_800_000_000_000  # epoch milliseconds
 KEY = "lapsed_premium_buyers"
@@ -235,3 +235,30 @@ def test_an_event_is_refused_for_the_fields_that_pydantic_finds_at_fault(element
         found = rejected.detail if rejected.reason == "not_an_event" else ""
     expected = f"missing or mistyped: {', '.join(faults)}; map data to the whole event" if faults else ""
     assert found == expected
+
+
+ANY_PERSONAS: Any = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        "computation_class": st.sampled_from([None, "audience", "journey_step", "trait"]),
+        "computation_key": st.sampled_from([None, KEY]),
+        "event_emitter_id": st.sampled_from(["event_tester_1", "x"]),
+    },
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "type": st.sampled_from(["track", "identify", "page", "delete"]),
+            "context": st.builds(dict, personas=ANY_PERSONAS),
+        },
+        optional={
+            "event": st.sampled_from(["Audience Entered", "Bought", None]),
+            "userId": st.sampled_from(["u1", "test-user-1"]),
+            "messageId": st.sampled_from(["m1", "segment-test-message-1"]),
+        },
+    )
+)
+def test_every_ignored_event_has_a_reason_and_no_other(made: Any) -> None:
+    assert (why_ignored(made) is not None) is (read(made, NOW).kind is Kind.IGNORE)

@@ -264,3 +264,23 @@ def _country(event: _Object, personas: _Object | None) -> Any:
         except (ValueError, RecursionError):
             return None
     return inner.get("countryCode") if isinstance(inner, dict) else None
+
+
+def why_ignored(element: Any) -> str | None:
+    """Return why `read` ignores an event, for an operator who wants to know; None where it does not.
+
+    Raises:
+        RejectedEvent: as `read`.
+    """
+    event, personas = _outlined(element)
+    if _is_test(event, personas):
+        return "Segment's event tester made it"
+    if event["type"] == "delete" or _is_about_an_audience(event, personas):
+        return None
+    if event["type"] not in ("track", "identify"):
+        return "its type is neither track nor identify"
+    if personas is None:
+        return "it is about no audience: it has no context.personas, and its name is not Audience Entered or Exited"
+    if personas.get("computation_class") is None:
+        return "it is about no audience: context.personas has no computation_key"
+    return "it is about no audience: context.personas.computation_class is neither audience nor journey_step"

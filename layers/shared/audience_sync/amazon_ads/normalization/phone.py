@@ -95,17 +95,25 @@ def _fits(national: str, plan: _Plan) -> bool:
     return len(national) in plan.lengths and not national.startswith(plan.special)
 
 
-def _from_phonenumbers(text: str, country: str | None) -> str | None:
-    """Read the text with phonenumbers, to which several spaces are as one."""
+def for_phonenumbers(text: str, country: str | None) -> str:
+    """Write a number as phonenumbers has to read it, to which several spaces are as one. Empty for a gap too long."""
     text = _SPACES.sub(" ", text)
     if _GAP.search(text):
+        return ""
+    if double_zero := _DOUBLE_ZERO.match(text):
+        return "+" + text[double_zero.end() :]
+    if country == "DE" and (before := _BEFORE_49.match(text)) and sum(map(str.isdecimal, text)) >= 11:
+        return "+" + text[before.end() :]
+    return text
+
+
+def _from_phonenumbers(text: str, country: str | None) -> str | None:
+    """Read the text with phonenumbers."""
+    text = for_phonenumbers(text, country)
+    if not text:
         return None
     import phonenumbers  # noqa: PLC0415  # most functions never get here; see above
 
-    if double_zero := _DOUBLE_ZERO.match(text):
-        text = "+" + text[double_zero.end() :]
-    elif country == "DE" and (before := _BEFORE_49.match(text)) and sum(map(str.isdecimal, text)) >= 11:
-        text = "+" + text[before.end() :]
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException:

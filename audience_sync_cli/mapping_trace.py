@@ -1,0 +1,229 @@
+"""How one event becomes changes: which triggers hold, where each field is found, what is left out and why.
+
+Every step is ingest's own: the code that ingest runs reads, maps, normalizes and translates the event, and this module
+notes what goes in and what comes out. It does no I/O of its own; the look-up of audiences may do some.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from audience_sync.amazon_ads.countries import accepted_country
+from audience_sync.amazon_ads.left_out import why_left_out
+from audience_sync.amazon_ads.normalize import identifier, normalize
+from audience_sync.errors import RejectedEvent
+from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.segment.budget import Budget
+from audience_sync.segment.directives.values import UNDEFINED
+from audience_sync.segment.event import AudienceCall, Kind, read, safe_id, why_ignored
+from audience_sync.segment.looks import Look, looks_of
+from audience_sync.segment.mapping import compile_field
+from audience_sync.segment.mapping_config import Mapping as EventMapping
+from audience_sync.segment.mapping_config import compile_mappings
+from audience_sync.segment.trigger import compile_trigger
+from audience_sync.segment.trigger_conditions import failing_conditions
+from audience_sync.translation import AudienceLookup, Policy, Rejected, Translator
+
+_IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
+_SIGNALS = {field.name: field.amazon_name for field in CONSENT_SIGNALS}
+_EMPTY_SIGNAL = {
+    "amzn_ad_storage": "it counts as no answer",
+    "amzn_user_data": "it counts as no answer",
+    "ip": "no IP address",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTrace:
+    """What becomes of one field. Holds personal data."""
+
+    name: str
+    looks: tuple[Look, ...]  # where the directive has looked, in this order
+    value: Any  # UNDEFINED where there is none
+    normalized: str | None = None  # of an identifier; None also for a value that is a SHA-256 already
+    digest: str | None = None  # of an identifier, as Amazon gets it
+    left_out: str | None = None  # why it is not sent, in plain words
+
+    @property
+    def found_at(self) -> list[str]:
+        """The places that the value is made of."""
+        if self.value is UNDEFINED:
+            return []
+        filled = [look for look in self.looks if look.value is not UNDEFINED]
+        same = [look.path for look in filled if look.value == self.value]
+        return same[-1:] or [look.path for look in filled]
+
+    @property
+    def empty_at(self) -> list[str]:
+        """The places that have no value."""
+        return [look.path for look in self.looks if look.value in (UNDEFINED, None, "")]
+
+
+@dataclass(frozen=True, slots=True)
+class MappingTrace:
+    """What one mapping makes of one event."""
+
+    name: str
+    why_not: str | None  # why it does not apply; None where it does
+    fields: tuple[FieldTrace, ...] = ()
+    audience: Audience | None = None
+    audience_by: str = ""  # how it is found
+    country: str | None = None
+    country_by: str = ""  # what names it
+    changes: tuple[MembershipChange, ...] = ()
+    rejection: Rejected | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventTrace:
+    """What becomes of one event."""
+
+    index: int
+    message_id: str
+    call: AudienceCall | None  # None where it is no event
+    why_not: str | None = None  # why no mapping is asked
+    mappings: tuple[MappingTrace, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What it asks for: enter, exit, erase, ignore or reject."""
+        if self.call is None or self.call.rejection:
+            return "reject"
+        return str(self.call.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What decides beside the event."""
+
+    mappings: Sequence[EventMapping]
+    audiences: AudienceLookup
+    now: int  # epoch milliseconds
+    policy: Policy
+
+
+def trace(element: Any, index: int, around: Surroundings) -> EventTrace:
+    """Follow one event of a request body. Each mapping is followed as if it were the only one."""
+    message_id = safe_id(element.get("messageId") if isinstance(element, dict) else None, element)
+    try:
+        call, why_not = read(element, around.now), why_ignored(element)
+    except RejectedEvent as error:
+        return EventTrace(index, message_id, None, f"{error.detail} ({error.reason})")
+    if why_not:
+        return EventTrace(index, message_id, call, why_not)
+    return EventTrace(
+        index, message_id, call, None, tuple(_follow(mapping, call, element, around) for mapping in around.mappings)
+    )
+
+
+def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], around: Surroundings) -> MappingTrace:
+    (compiled,) = compile_mappings([mapping], compile_trigger)
+    translator = _NotingTranslator([compiled], around.audiences, around.now, around.policy)
+    try:
+        if call.kind is not Kind.ERASE and not compiled.applies_to(event, Budget()):
+            return MappingTrace(mapping.name, _why_not(mapping, event))
+        found = compiled.fields_of(event, Budget())
+    except RejectedEvent as error:
+        return MappingTrace(mapping.name, None, rejection=Rejected(error.reason, error.detail))
+    (outcome,) = translator.outcomes([event], lambda: True)
+    changes, rejection = ((), outcome) if isinstance(outcome, Rejected) else (tuple(outcome), None)
+    names = ["external_user_id"] if call.kind is Kind.ERASE else list(mapping.fields)
+    values = found | dict(translator.fields)
+    fields = [
+        _field(name, _looks(mapping.fields[name], event), values.get(name, UNDEFINED), translator.country)
+        for name in names
+    ]
+    country = translator.country
+    return MappingTrace(
+        mapping.name,
+        None,
+        tuple(_with_outcome(each, call, changes, rejection) for each in fields),
+        translator.audience,
+        "audience_id" if values.get("audience_id") not in (None, "") else "the computation key",
+        country,
+        _country_by(country, values, call) if country else "",
+        changes,
+        rejection,
+    )
+
+
+class _NotingTranslator(Translator):
+    """Ingest's translation, which notes what it finds on its way, also where it then rejects the event."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.fields: Mapping[str, Any] = {}
+        self.audience: Audience | None = None
+        self.country: str | None = None
+
+    def _audience(self, call: AudienceCall, fields: Mapping[str, Any]) -> Audience:
+        self.fields = fields
+        try:
+            self.audience = super()._audience(call, fields)
+        finally:  # an exit's country is never refused, so that it is known whatever the event lacks
+            self.country = self._country(call, fields, self.audience or Audience(""), exits=True)
+        return self.audience
+
+
+def _why_not(mapping: EventMapping, event: dict[str, Any]) -> str:
+    if not mapping.enabled:
+        return "it is disabled"
+    failing = failing_conditions(mapping.trigger, event)
+    return f"its trigger does not hold: not {', not '.join(failing)}"
+
+
+def _looks(directive: Any, event: dict[str, Any]) -> tuple[Look, ...]:
+    read_field = compile_field(directive, at="field")
+    try:
+        return tuple(looks_of(lambda copy: read_field(copy, Budget()), event))
+    except RecursionError:  # the event is nested deeper than it can be copied
+        return ()
+
+
+def _field(name: str, looks: tuple[Look, ...], value: Any, country: str | None) -> FieldTrace:
+    """Follow the value of a field; of an identifier, to its digest."""
+    field = FieldTrace(name, looks, value)
+    if value is UNDEFINED or (value in (None, "") and name not in _IDENTIFIERS):
+        places = ", ".join(field.empty_at)
+        return FieldTrace(name, looks, value, left_out=f"nothing at {places}" if places else "no value")
+    if name not in _IDENTIFIERS:
+        return field
+    return FieldTrace(
+        name,
+        looks,
+        value,
+        normalize(name, value, country),
+        identifier(name, value, country),
+        why_left_out(name, value, country),
+    )
+
+
+def _with_outcome(
+    field: FieldTrace, call: AudienceCall, changes: Sequence[MembershipChange], rejection: Rejected | None
+) -> FieldTrace:
+    """Add why a field that has a value is not part of the record."""
+    why = None
+    if field.left_out or field.name in _IDENTIFIERS:
+        return field
+    if rejection and rejection.detail.startswith(field.name):
+        why = rejection.detail
+    elif field.name == "country" and accepted_country(field.value) is None:
+        why = "no country code that Amazon accepts"
+    elif field.name in _SIGNALS and call.kind is Kind.EXIT:
+        why = "a removal needs no consent"
+    elif field.name in _SIGNALS and changes and not _holds(changes[0].record["userConsent"], _SIGNALS[field.name]):
+        why = _EMPTY_SIGNAL.get(field.name, "no text, or an empty one")
+    return FieldTrace(field.name, field.looks, field.value, left_out=why)
+
+
+def _holds(consent: Any, name: str) -> bool:
+    """Return whether a signal is part of a record's userConsent, at whatever depth."""
+    return isinstance(consent, dict) and (name in consent or any(_holds(inner, name) for inner in consent.values()))
+
+
+def _country_by(country: str, values: Mapping[str, Any], call: AudienceCall) -> str:
+    """Return what names the country, in the order in which ingest asks."""
+    if accepted_country(values.get("country")) == country:
+        return "the mapping"
+    return "countryCode in the event" if accepted_country(call.country) == country else "the audience"

@@ -1,0 +1,84 @@
+"""Where in an event a directive looks for its value, for an operator who wants to know. Ingest does not use it.
+
+The directive is read as always, on a copy of the event that notes what is read. So what it says holds for every
+directive, also for those to come.
+"""
+
+from collections.abc import Callable
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+from audience_sync.segment.directives.values import UNDEFINED, Undefined
+
+
+class Look(NamedTuple):
+    """One place that was read, and what is there: UNDEFINED for nothing."""
+
+    path: str  # as @path writes it, such as $.traits.email or $.products[0].id
+    value: Any | Undefined
+
+
+def looks_of(read: Callable[[dict[str, Any]], object], event: dict[str, Any]) -> list[Look]:
+    """Return the places at which an event is read, in this order.
+
+    Args:
+        read: a directive or trigger, compiled.
+        event: as parsed from JSON. What is read of it is read of a copy.
+
+    Returns:
+        Each place once, and only the innermost: none that merely leads to the next. Empty for a constant.
+
+    Raises:
+        RejectedEvent: as `read`.
+    """
+    looks: list[Look] = []
+    read(_noting(event, "$", looks))
+    innermost = [
+        look
+        for look, following in zip_longest(looks, looks[1:])
+        if following is None or not following.path.startswith((f"{look.path}.", f"{look.path}["))
+    ]
+    return list({look.path: look for look in innermost}.values())
+
+
+class _Object(dict[str, Any]):
+    """An object of the event, which notes the names that are asked for."""
+
+    __slots__ = ("looks", "path")
+    path: str
+    looks: list[Look]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = super().get(name, default)
+        step = f".{name}" if name.isidentifier() else f"['{name}']"
+        self.looks.append(Look(f"{self.path}{step}", value if name in self else UNDEFINED))
+        return value
+
+
+class _List(list[Any]):
+    """A list of the event, which notes the positions that are asked for."""
+
+    __slots__ = ("looks", "path")
+    path: str
+    looks: list[Look]
+
+    def __getitem__(self, position: Any) -> Any:
+        value = super().__getitem__(position)
+        self.looks.append(Look(f"{self.path}[{position}]", value))
+        return value
+
+
+def _noting(value: Any, path: str, looks: list[Look]) -> Any:
+    """Return a copy that notes in `looks` what is read of it."""
+    copy: Any
+    if isinstance(value, dict):
+        copy = _Object(
+            (name, _noting(inner, f"{path}.{name}" if name.isidentifier() else f"{path}['{name}']", looks))
+            for name, inner in value.items()
+        )
+    elif isinstance(value, list):
+        copy = _List(_noting(inner, f"{path}[{position}]", looks) for position, inner in enumerate(value))
+    else:
+        return value
+    copy.path, copy.looks = path, looks
+    return copy

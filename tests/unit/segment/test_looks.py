@@ -1,0 +1,75 @@
+"""Where a directive looks for its value: every place, in this order, whatever the directive."""
+
+from typing import Any
+
+import pytest
+
+from audience_sync.segment.budget import Budget
+from audience_sync.segment.directives.values import UNDEFINED
+from audience_sync.segment.looks import Look, looks_of
+from audience_sync.segment.mapping import compile_directive
+from audience_sync.segment.mapping_config import first_passing
+from audience_sync.segment.trigger import compile_trigger
+
+EVENT: dict[str, Any] = {
+    "type": "track",
+    "traits": {"email": "a@b.co", "phone": "", "first name": "Ada", "list": [{"id": 1}, {"id": 2}]},
+    "properties": {"city": "Bonn", "state": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("directive", "places"),
+    [
+        pytest.param({"@path": "$.traits.email"}, [("$.traits.email", "a@b.co")], id="a path"),
+        pytest.param({"@path": "$.traits['first name']"}, [("$.traits['first name']", "Ada")], id="a quoted name"),
+        pytest.param({"@path": "$.traits.list[1].id"}, [("$.traits.list[1].id", 2)], id="in a list"),
+        pytest.param({"@path": "$.traits.missing"}, [("$.traits.missing", UNDEFINED)], id="a missing name"),
+        pytest.param({"@path": "$.context.traits.email"}, [("$.context", UNDEFINED)], id="a missing holder"),
+        pytest.param({"@path": "$.properties.state"}, [("$.properties.state", None)], id="null"),
+        pytest.param(
+            first_passing("blank", "$.properties.phone", "$.traits.phone", "$.traits.email"),
+            [("$.properties.phone", UNDEFINED), ("$.traits.phone", ""), ("$.traits.email", "a@b.co")],
+            id="the first of several",
+        ),
+        pytest.param(
+            first_passing("blank", "$.traits.email", "$.traits.phone"), [("$.traits.email", "a@b.co")], id="the first"
+        ),
+        pytest.param(
+            {"@template": "{{ traits.email }} {{ properties.city }}"},
+            [("$.traits.email", "a@b.co"), ("$.properties.city", "Bonn")],
+            id="a template",
+        ),
+        pytest.param(
+            {"@if": {"exists": {"@path": "$.traits.email"}, "then": {"@path": "$.properties.city"}}},
+            [("$.traits.email", "a@b.co"), ("$.properties.city", "Bonn")],
+            id="a test and what follows",
+        ),
+        pytest.param(
+            {"@arrayPath": ["$.traits.list", {"id": {"@path": "$.id"}}]},
+            [("$.traits.list[0].id", 1), ("$.traits.list[1].id", 2)],
+            id="each item",
+        ),
+        pytest.param(
+            {"@flatten": {"separator": "_", "value": {"@path": "$.traits.list"}}},
+            [("$.traits.list", EVENT["traits"]["list"])],
+            id="a whole value",
+        ),
+        pytest.param("US", [], id="a constant"),
+    ],
+)
+def test_a_directive_is_followed_to_each_place_that_it_reads(directive: Any, places: list[tuple[str, Any]]) -> None:
+    assert looks_of(compile_directive(directive), EVENT) == [Look(*each) for each in places]
+
+
+def test_a_trigger_is_followed_as_well() -> None:
+    trigger = compile_trigger('type = "track" and properties.city = "Köln"')
+    found = looks_of(lambda event: trigger(event, Budget()), EVENT)
+    assert found == [Look("$.type", "track"), Look("$.properties.city", "Bonn")]
+
+
+def test_the_copy_gives_the_value_that_the_event_gives() -> None:
+    read = compile_directive({"@merge": {"direction": "right", "objects": [{"@path": "$.traits"}, {"@path": "$."}]}})
+    values: list[Any] = []
+    looks_of(lambda event: values.append(read(event)), EVENT)
+    assert values == [read(EVENT)]
