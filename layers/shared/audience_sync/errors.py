@@ -129,7 +129,7 @@ class RejectedEvent(PermanentError):
 
     @property
     def detail(self) -> str:
-        """The field at fault and the remedy, never a value."""
+        """The field at fault and the remedy, never a value that may be personal data."""
         return str(self)
 
 

@@ -19,6 +19,7 @@ from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.segment.budget import MAX_STEPS, Budget
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
+from audience_sync.unknown_audience import unknown_audience
 
 MAX_APPLIED = 25_000  # times that a mapping applies to an event of one request: about two seconds of processor
 TOGETHER = 64  # events in one step; few enough that they stay in the caches, too, and that time is looked at often
@@ -218,10 +219,7 @@ class Translator:
         else:
             raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
         if not found:
-            raise RejectedEvent(
-                "audience_unknown",
-                "the audience is not listed here; create it through Segment or link it to its computation key",
-            )
+            raise unknown_audience(mapped, call.computation_key)
         if len(found) > 1:  # neither is chosen: it could be the wrong one
             raise RejectedEvent(
                 "audience_ambiguous",

@@ -1,0 +1,37 @@
+"""What an answer says of an audience that is not listed: what was looked for, if that can be no personal data.
+
+A mapping may read any field as audience id or be sent events of any shape, so that a value is repeated only where its
+form rules a person out.
+"""
+
+import re
+from typing import Any
+
+from audience_sync.amazon_ads.record import amazon_id
+from audience_sync.errors import RejectedEvent
+
+_COMPUTATION_KEY = re.compile(r"[a-z][a-z0-9_]{0,79}")  # as Segment makes them; longer ones would leave no room
+_AMAZON_ID = re.compile(r"[0-9]{16,20}")  # more digits than the fifteen of the longest phone number
+
+
+def unknown_audience(mapped: Any, computation_key: str | None) -> RejectedEvent:
+    """Return the rejection of an event whose audience is not listed.
+
+    Args:
+        mapped: the field audience_id, whatever it is; where it is empty, the audience was looked for by its key.
+        computation_key: of the event.
+    """
+    return RejectedEvent("audience_unknown", _by_key(computation_key) if mapped in (None, "") else _by_id(mapped))
+
+
+def _by_key(key: str | None) -> str:
+    named = f' "{key}"' if key and _COMPUTATION_KEY.fullmatch(key) else ""
+    return f"no audience is linked to the computation key{named}; create it through Segment, or link one to the key"
+
+
+def _by_id(mapped: Any) -> str:
+    audience_id = amazon_id(mapped)
+    if audience_id is None:
+        return "audience_id is no id of Amazon, which has 1 to 20 digits; correct the mapping of audience_id"
+    named = f" {audience_id}" if _AMAZON_ID.fullmatch(audience_id) else ""
+    return f"no audience with the mapped audience_id{named} is listed here; link that audience, or correct the mapping"
