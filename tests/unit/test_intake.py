@@ -430,10 +430,6 @@ def test_an_event_with_neither_an_audience_id_nor_a_computation_key_is_rejected(
     ("event", "remedy"),
     [
         pytest.param(entered(context__personas__external_audience_id="999"), "link that audience", id="unknown"),
-            entered(context__personas__external_audience_id="999"),
-            "link that audience, or correct the mapping",
-            id="unknown",
-        ),
         pytest.param(entered(countryCode="Atlantis"), "correct the mapping of country", id="country"),
         pytest.param(
             entered(properties={"lapsed_premium_buyers": True}, context__traits=None), "map at least", id="no"
