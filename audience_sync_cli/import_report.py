@@ -11,7 +11,7 @@ from audience_sync_cli.screen import Screen, counted
 
 CHANGES_A_SECOND = 350  # of one worker, where Amazon answers in two seconds: docs/scaling.md
 WORKERS = 5  # `MaximumConcurrency` by default
-DOLLARS_A_MILLION = 1.3  # for a million changes, from the change queue to Amazon: docs/cost.md
+DOLLARS_A_MILLION = 1.4  # for a million changes, from the change queue to Amazon: docs/cost.md
 _NAMES = {field.name for field in IDENTIFIERS}
 _DIGEST = 64  # characters
 
@@ -73,13 +73,13 @@ def report_json(report: Report, *, messages: int) -> dict[str, Any]:
         "changes": report.changes,
         "messages": messages,
         "leftOut": dict(report.left_out),
-        "identifiers": dict(report.identifiers),
+        "identifiers": {each.amazon_name: report.identifiers[each.amazon_name] for each in IDENTIFIERS},
     }
 
 
 def mask(value: Any) -> str:
     """Return a value so that a person who knows it recognizes it, and no other does."""
-    text = str(value)
+    text = str(value).strip()
     return "hashed" if len(text) == _DIGEST else f"{text[:1]}***"
 
 

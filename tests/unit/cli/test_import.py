@@ -147,7 +147,8 @@ def test_the_report_adds_up(deployment: Deployment, file: File, printed: Json) -
     report = printed()
     assert report["rows"] == report["changes"] + sum(report["leftOut"].values()) == 6
     assert report["leftOut"] == {"no_identifier": 1, "member_id_invalid": 1, "row_unreadable": 1}
-    assert report["identifiers"] == {"email": 3, "phone": 2, "firstname": 3}
+    found = {name: count for name, count in report["identifiers"].items() if count}
+    assert found == {"email": 3, "phone": 2, "firstname": 3}
     assert (report["changes"], report["messages"], report["dryRun"], report["action"]) == (3, 1, False, "enter")
     assert report["columns"] == {
         "external_user_id": "userId",
