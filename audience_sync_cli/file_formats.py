@@ -106,21 +106,28 @@ class ParquetRows:
             from pyarrow import ArrowException, parquet  # noqa: PLC0415 - not installed with the command
         except ImportError:
             raise WrongUsage("Reading Parquet needs pyarrow.", "`pip install pyarrow`, or write CSV.") from None
-        try:
+        self._errors = (ArrowException, OSError)
+        with self._readable():
             self._file = parquet.ParquetFile(stream)
-        except ArrowException:
-            raise WrongUsage("The file is not readable as Parquet.", "Write it again, or as CSV.") from None
         self.columns = [str(name) for name in self._file.schema_arrow.names]
 
     def read(self, wanted: Sequence[str]) -> Iterator[Values]:
         """Give the wanted values of each row."""
-        for batch in self._file.iter_batches(batch_size=BATCH, columns=list(wanted)):
-            by_name = dict(zip(batch.schema.names, batch.columns, strict=True))
-            yield from zip(*(by_name[name].to_pylist() for name in wanted), strict=True)
+        with self._readable():
+            for batch in self._file.iter_batches(batch_size=BATCH, columns=list(wanted)):
+                by_name = dict(zip(batch.schema.names, batch.columns, strict=True))
+                yield from zip(*(by_name[name].to_pylist() for name in wanted), strict=True)
 
     def count(self) -> int:
         """Return the count that the file states."""
         return int(self._file.metadata.num_rows)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors:
+            raise WrongUsage("The file is not readable as Parquet.", "Write it again, or as CSV.") from None
 
 
 def _picker(places: Sequence[int]) -> Any:

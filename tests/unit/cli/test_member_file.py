@@ -114,3 +114,26 @@ def test_parquet_is_not_read_from_standard_input(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"PAR1 and more"))))
     with pytest.raises(WrongUsage):
         read(MemberFile.named("-"), [])
+
+
+def test_parquet_is_read_where_pyarrow_is_installed(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    columns = {"id": [1, 2, None], "email": ["a@b.co", None, "c@d.co"], "address": [{"city": "Rome"}, None, None]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "members.parquet")
+    members = MemberFile.named(str(tmp_path / "members.parquet"))
+    assert read(members, ["email", "id"]) == [("a@b.co", 1), (None, 2), ("c@d.co", None)]
+    with members.rows() as rows:
+        assert (rows.kind, rows.columns, rows.count()) == ("Parquet", ["id", "email", "address"], 3)
+    assert members.path is not None
+    whole = members.path.read_bytes()
+    members.path.write_bytes(whole[:4] + b"x" * 60 + whole[64:])
+    with pytest.raises(WrongUsage):
+        read(members, ["email", "id"])
+
+
+@pytest.mark.parametrize("content", [b"PAR1", b"PAR1" + b"x" * 100 + b"PAR1"])
+def test_parquet_that_cannot_be_read_is_refused(file: Callable[[bytes | str], MemberFile], content: bytes) -> None:
+    with pytest.raises(WrongUsage) as refused:
+        read(file(content), [])
+    assert refused.value.remedy
