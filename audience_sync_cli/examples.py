@@ -7,6 +7,13 @@ EXAMPLES = {  # command: what can be typed
     ),
     "test": ("audience-sync test", "audience-sync test --json | jq .ok"),
     "status": ("audience-sync status --members", "audience-sync --stack prod status --hours 24"),
+    "send": ("audience-sync send --sample track --wait", "audience-sync send event.json --wait --timeout 300"),
+    "dashboard": ("audience-sync dashboard --open", "audience-sync --stack prod dashboard --port 8090"),
+    "import": (
+        "audience-sync import members.csv big_spenders --dry-run",
+        "audience-sync import members.csv big_spenders --rejects left-out.csv",
+        "audience-sync import members.jsonl big_spenders --at 2026-03-04T09:00Z --country US",
+    ),
     "diagnose": ("audience-sync diagnose big_spenders", "audience-sync diagnose big_spenders --days 14 --no-count"),
     "restore-members": (
         "audience-sync restore-members restored-members --dry-run",
@@ -47,6 +54,9 @@ EXAMPLES = {  # command: what can be typed
         "audience-sync mappings check mappings.json --event event.json",
     ),
     "mappings apply": ("audience-sync mappings apply mappings.json",),
+    "mappings history": ("audience-sync mappings history",),
+    "mappings revert": ("audience-sync mappings revert 3 --dry-run",),
+    "mappings reset": ("audience-sync mappings reset",),
     "mappings try": (
         "audience-sync mappings try event.json",
         "audience-sync mappings try event.json --mappings mappings.json",

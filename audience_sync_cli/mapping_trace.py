@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.amazon_ads.left_out import why_left_out
 from audience_sync.amazon_ads.normalize import identifier, normalize
 from audience_sync.errors import RejectedEvent
-from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
+from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
@@ -23,7 +23,7 @@ from audience_sync.segment.mapping_config import Mapping as EventMapping
 from audience_sync.segment.mapping_config import compile_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.segment.trigger_conditions import failing_conditions
-from audience_sync.translation import AudienceLookup, Policy, Rejected, Translator
+from audience_sync.translation import AudienceLookup, Policy, Rejected, Translator, first_country
 
 _IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
 _SIGNALS = {field.name: field.amazon_name for field in CONSENT_SIGNALS}
@@ -157,12 +157,16 @@ class _NotingTranslator(Translator):
         self.audience: Audience | None = None
         self.country: str | None = None
 
-    def _audience(self, call: AudienceCall, fields: Mapping[str, Any]) -> Audience:
-        self.fields = fields
-        try:
-            self.audience = super()._audience(call, fields)
-        finally:  # an exit's country is never refused, so that it is known whatever the event lacks
-            self.country = self._country(call, fields, self.audience or Audience(""), exits=True)
+    def _subject(self, call: AudienceCall, values: list[Any]) -> Any:
+        self.fields = {field.name: value for field, value in zip(FIELDS, values, strict=True) if value is not None}
+        subject = super()._subject(call, values)
+        # An exit's country is never refused, so that it is known whatever the event lacks.
+        of_audience = self.audience.country if self.audience else None
+        self.country = first_country((self.fields.get("country"), call.country, of_audience), exits=True)
+        return subject
+
+    def _audience(self, call: AudienceCall, mapped: Any) -> Audience:
+        self.audience = super()._audience(call, mapped)
         return self.audience
 
 

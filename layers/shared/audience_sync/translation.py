@@ -177,7 +177,7 @@ class Translator:
             audience = self._audience(call, values[_AUDIENCE_ID])
             member = external_user_id(values[_EXTERNAL_USER_ID])
             countries = (values[_COUNTRY], call.country, audience.country)
-            return audience, member, _first_country(countries, exits=call.kind is Kind.EXIT)
+            return audience, member, first_country(countries, exits=call.kind is Kind.EXIT)
         except RejectedEvent as error:
             return Rejected(error.reason, error.detail)
 
@@ -268,7 +268,7 @@ def member_record(
             the consent that is needed.
     """
     member = external_user_id(fields.get("external_user_id"))
-    country = _first_country(countries, exits=exits)
+    country = first_country(countries, exits=exits)
     identities = identifiers(fields, country, literal_email=policy.literal_email)
     return _record(member, country, identities, fields, policy, exits=exits)
 
@@ -290,7 +290,8 @@ def _record(
     return audience_record(member, "CREATE", identities, country, user_consent(fields, country, policy.consent))
 
 
-def _first_country(values: Iterable[Any], *, exits: bool) -> str | None:
+def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
+    """Return the first country that is named. Raises RejectedEvent: a member enters with one that Amazon refuses."""
     for value in values:
         if value is None or value == "":
             continue
