@@ -9,7 +9,7 @@ from audience_sync_cli.import_run import Previewed, Report
 from audience_sync_cli.row_changes import REMEDIES, LeftOut, RowChanges
 from audience_sync_cli.screen import Screen, counted
 
-CHANGES_A_SECOND = 350  # of one worker, where Amazon answers in two seconds: docs/scaling.md
+CHANGES_A_SECOND = 400  # of one worker, where Amazon answers in two seconds: docs/scaling.md
 WORKERS = 5  # `MaximumConcurrency` by default
 DOLLARS_A_MILLION = 1.4  # for a million changes, from the change queue to Amazon: docs/cost.md
 _NAMES = {field.name for field in IDENTIFIERS}

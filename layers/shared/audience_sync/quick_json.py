@@ -45,3 +45,11 @@ def compact_json(value: Any) -> str:
     if text and text.isascii() and text.rfind(b"null") < 0:
         return text.decode("ascii")
     return json.dumps(value, separators=(",", ":"))
+
+
+def utf8_json(value: Any) -> bytes:
+    """Write a value as JSON in UTF-8, without white space; NaN becomes null."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # as in compact_json
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()

@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from audience_sync.errors import RejectedEvent
+from audience_sync.quick_json import utf8_json
 
 Action = Literal["CREATE", "DELETE"]
 
@@ -91,22 +92,31 @@ class Upload:
 def encode_record(record: Mapping[str, Any]) -> bytes:
     """Encode one record as compact JSON. An empty `userConsent` is left out."""
     fields = {name: value for name, value in record.items() if name != "userConsent" or value}
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    return utf8_json(fields)
 
 
 def cut_uploads(target: Target, encoded: Sequence[bytes], *, max_records: int, max_bytes: int) -> Iterator[Upload]:
     """Cut records into uploads of at most `max_records` and `max_bytes`. A larger record gets one to itself."""
+    start = 0
+    for end in upload_ends(target, map(len, encoded), max_records=max_records, max_bytes=max_bytes):
+        yield Upload(target, tuple(encoded[start:end]))
+        start = end
+
+
+def upload_ends(target: Target, sizes: Iterable[int], *, max_records: int, max_bytes: int) -> Iterator[int]:
+    """Return how many records, of these sizes in bytes, there are up to the end of each upload of `cut_uploads`."""
     prefix, suffix = _frame(target)
     frame = len(prefix) + len(suffix)
-    start, size = 0, frame
-    for position, record in enumerate(encoded):
-        longer = size + len(record) + (position > start)
+    start = position = 0
+    filled = frame
+    for position, size in enumerate(sizes):
+        longer = filled + size + (position > start)
         if position > start and (position - start == max_records or longer > max_bytes):
-            yield Upload(target, tuple(encoded[start:position]))
-            start, size = position, frame
-        size += len(record) + (position > start)
-    if start < len(encoded):
-        yield Upload(target, tuple(encoded[start:]))
+            yield position
+            start, filled = position, frame
+        filled += size + (position > start)
+    if filled > frame:
+        yield position + 1
 
 
 def _frame(target: Target) -> tuple[bytes, bytes]:

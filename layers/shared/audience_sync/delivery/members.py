@@ -7,12 +7,12 @@ against the table again: a member that has moved on meanwhile is sent once more,
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import batched
 
 from audience_sync.amazon_ads.record import Target
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
+from audience_sync.delivery.groups import groups
 from audience_sync.delivery.job_members import member_of_change, member_of_state
 from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
 from audience_sync.delivery.uploads import Deferred, Job, Track, Uploads
@@ -66,7 +66,7 @@ class MemberDelivery:
         self._deliver_notices(notices)
         for target, members in by_target.items():
             trouble: Deferred | None = None
-            for some in batched(members.values(), self._context.limits.max_records):
+            for some in groups(target, [*members.values()], self._context.limits):
                 if trouble is None:
                     trouble = self._deliver(target, some)
                 if trouble is not None:

@@ -1,0 +1,55 @@
+"""Members are recorded and sent in groups that fill whole uploads: an upload costs the same, full or not."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.amazon_ads.record import Target, audience_record, cut_uploads, encode_record
+from audience_sync.delivery.groups import groups
+from audience_sync.delivery.uploads import Limits
+from audience_sync.fields import IDENTIFIERS
+from audience_sync.membership import MembershipChange
+
+TARGET = Target("418273650912345678")
+LIMITS = Limits()
+DIGESTS = [field.amazon_name for field in IDENTIFIERS]
+
+
+def change(number: int, identifiers: int) -> MembershipChange:
+    identity = {name: f"{number:064x}" for name in DIGESTS[:identifiers]}
+    record = audience_record(f"cust_{number:08d}", "CREATE", [identity], "US", {})
+    return MembershipChange(TARGET.audience_id, None, 1, f"m-{number}", record)
+
+
+def uploads_of(members: Sequence[Sequence[MembershipChange]], limits: Limits = LIMITS) -> int:
+    encoded = [encode_record(changes[-1].record) for changes in members]
+    return len(list(cut_uploads(TARGET, encoded, max_records=limits.max_records, max_bytes=limits.max_bytes)))
+
+
+@pytest.mark.parametrize(
+    ("members", "identifiers", "fewest"),
+    [
+        pytest.param(7_600, 8, 6, id="as many as fit into an invocation, with all identifiers"),
+        pytest.param(6_000, 1, 1, id="one upload of small records"),
+        pytest.param(12_000, 1, 2, id="two uploads of small records"),
+        pytest.param(1, 8, 1, id="one member"),
+    ],
+)
+def test_groups_take_as_few_uploads_as_all_members_together(members: int, identifiers: int, fewest: int) -> None:
+    all_of_them = [[change(number, identifiers)] for number in range(members)]
+    cut = list(groups(TARGET, all_of_them, LIMITS))
+    assert sum(map(uploads_of, cut)) == uploads_of(all_of_them) == fewest
+
+
+@given(
+    st.lists(st.integers(1, 8), max_size=30),
+    st.builds(Limits, max_records=st.integers(1, 9), max_bytes=st.integers(200, 5_000)),
+)
+def test_each_member_is_in_one_group_in_its_order_and_no_group_is_long(identifiers: list[int], limits: Limits) -> None:
+    members = [[change(number, 8), change(number, some)] for number, some in enumerate(identifiers)]
+    cut = list(groups(TARGET, members, limits))
+    assert [each for group in cut for each in group] == members
+    assert all(0 < len(group) < 2 * limits.max_records for group in cut)
+    assert all(len(group) >= limits.max_records for group in cut[:-1])
