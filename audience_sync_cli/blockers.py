@@ -8,7 +8,7 @@ from audience_sync.metric_names import TOKENS_REFRESHED
 from audience_sync_cli import reasons
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.function_logs import FunctionLogs, LogLine
-from audience_sync_cli.screen import moment
+from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 
@@ -45,7 +45,7 @@ class Blocker:
             "reason": self.reason,
             "sentence": self.sentence,
             "remedy": self.remedy,
-            "nextTry": None if self.next_try is None else round(self.next_try * 1000),
+            "nextTry": None if self.next_try is None else iso_time(round(self.next_try * 1000)),
             "audienceIds": list(self.audience_ids),
         }
 
@@ -66,7 +66,7 @@ class FailedUploads:
 
     def as_json(self) -> dict[str, Any]:
         """The failures for scripts."""
-        return {"byReason": self.by_reason, "lastReason": self.last_reason or None, "lastAt": self.last_at}
+        return {"byReason": self.by_reason, "lastReason": self.last_reason or None, "lastAt": iso_time(self.last_at)}
 
 
 @dataclass

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from audience_sync.errors import InvalidMessage
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import DeadLetter
+from audience_sync_cli.screen import iso_time
 
 BATCH = 10  # messages of one call; the limit of SQS
 VISIBILITY = 300  # seconds for which reading hides messages, should the command die before it makes them visible again
@@ -80,10 +81,11 @@ class DeadLetterMessage:
         return {
             "id": self.message_id,
             "reason": self.reason,
-            "at": self.at,
+            "at": iso_time(self.at),
             "audienceId": self.audience_id,
             "members": self.members,
-            **{name: value for name, value in self.failure.items() if name != "reason"},
+            **{name: value for name, value in self.failure.items() if name not in ("reason", "firstAt", "lastAt")},
+            **{name: iso_time(self.failure[name] or None) for name in ("firstAt", "lastAt") if name in self.failure},
         }
 
 

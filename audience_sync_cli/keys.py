@@ -12,6 +12,7 @@ import typer
 from audience_sync.credentials import Keyring
 from audience_sync_cli.errors import NotThere
 from audience_sync_cli.key_use import Unknown, described, last_use, warning
+from audience_sync_cli.screen import iso_time
 from audience_sync_cli.session import Session, command
 
 LENGTH = 48  # characters: A-Z, a-z and 0-9, as the template generates them; they also fit into a URL
@@ -122,8 +123,10 @@ def retire(session: Session, kind: _KIND) -> None:
     session.screen.result({"kind": kind.value, "retired": True})
 
 
-def _use_json(used: float | Unknown | None) -> float | str | None:
-    return used.value if isinstance(used, Unknown) else used
+def _use_json(used: float | Unknown | None) -> str | None:
+    if isinstance(used, Unknown):
+        return used.value
+    return None if used is None else iso_time(used * 1000)
 
 
 def is_strong(value: Any) -> bool:

@@ -18,7 +18,7 @@ from audience_sync.translation import erasing_exit
 from audience_sync_cli.audiences import AUDIENCE, find
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked import peek
-from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 SEND_TIMEOUT = 30.0  # seconds for the change queue to accept everything
@@ -65,7 +65,7 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
             "audienceId": known.audience_id,
             "member": member,
             **(_state_json(state) if state else {}),
-            "deletionNoticeAt": notice.newest.at if notice else None,
+            "deletionNoticeAt": iso_time(notice.newest.at) if notice else None,
             "parked": [each.as_json() for each in parked],
         }
     )
@@ -124,11 +124,11 @@ def _facts(state: MemberState) -> dict[str, Any]:
 def _state_json(state: MemberState) -> dict[str, Any]:
     return {
         "action": state.newest.record["action"],
-        "at": state.newest.at,
+        "at": iso_time(state.newest.at),
         "messageId": state.newest.message_id,
         "countryCode": state.newest.record.get("countryCode"),
         "userConsent": _consent(state),
-        "lastSentAt": _last_sent(state),
+        "lastSentAt": iso_time(_last_sent(state)),
         "active": [each.digests for each in state.active],
         "toRemove": [each.digests for each in state.to_remove],
         "erase": state.must_erase,

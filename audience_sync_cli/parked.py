@@ -93,7 +93,7 @@ def show(session: Session, message_id: _MESSAGE_ID) -> None:
             "Amazon's status": str(each.failure.get("status") or "-"),
             "Amazon's request": each.failure.get("requestId"),
             "attempts": each.failure.get("attempts"),
-            "accepted": moment(each.failure.get("firstAt")),
+            "accepted": moment(each.failure.get("firstAt") or None),
             "parked": moment(each.at),
             "audience": each.audience_id,
             "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),

@@ -5,8 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 from audience_sync.amazon_ads.audience_settings import Fee
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age
+from audience_sync_cli.screen import iso_time
 
 DAY = 86_400  # seconds
 
@@ -28,6 +30,12 @@ def audience_json(audience: Audience) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Return a DynamoDB number as one that JSON can hold."""
     return int(value) if isinstance(value, Decimal) else value
+
+
+def change_json(change: MembershipChange) -> dict[str, Any]:
+    """Return a change as the JSON output has it: as in the change queue, with times as everywhere in the output."""
+    fields = {"audienceId": change.audience_id, **change_as_json(change), "at": iso_time(change.at)}
+    return fields | ({"namedAt": [iso_time(each) for each in change.named_at]} if change.named_at else {})
 
 
 def target_label(audience: Audience) -> str:

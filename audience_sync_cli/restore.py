@@ -17,7 +17,7 @@ from audience_sync.operations.renewal import is_renewed
 from audience_sync.operations.restoration import MAX_AGE, Outcome, Restoration, RestorationReport
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
 from audience_sync_cli.parked import read_time
-from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 _KEYS = {"audienceShard": "HASH", "externalUserId": "RANGE"}
@@ -71,7 +71,7 @@ def restore_members(
         {
             "source": source_table,
             "target": session.stack["MembershipTable"],
-            "since": round(as_of),  # epoch milliseconds
+            "since": iso_time(as_of),
             "dryRun": dry_run,
             "total": _as_json(report.total) | {"stripped": report.stripped},
             "audiences": [

@@ -186,6 +186,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def iso_time(milliseconds: float | None) -> str | None:
+    """Format an epoch time for scripts, as all JSON output has it: ISO 8601, UTC, with milliseconds."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def remaining(seconds: float) -> str:
     """Format a time that is left: 4:59."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

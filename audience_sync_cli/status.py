@@ -26,7 +26,7 @@ from audience_sync.metric_names import (
 from audience_sync_cli.blockers import Waiting, waiting
 from audience_sync_cli.errors import TryLater
 from audience_sync_cli.member_counts import MemberCount, member_counts
-from audience_sync_cli.screen import Screen, counted, moment
+from audience_sync_cli.screen import Screen, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.versions import warn_of_another_version
@@ -132,8 +132,8 @@ def status(
             "changeQueue": _as_json(changes),
             "deadLetters": _as_json(dead_letters),
             "counts": _as_json(counts) | {"waiting": counts.waiting},
-            "reconciledUntil": audited_until,
-            "auditSince": audited_since,
+            "reconciledUntil": iso_time(audited_until * 1000) if audited_until else None,
+            "auditSince": iso_time(audited_since * 1000) if audited_since else None,
             "waiting": why.as_json() if why else None,
             "hours": hours,
             "summary": summary,

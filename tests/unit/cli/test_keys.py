@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from audience_sync.credentials import Keyring
 from audience_sync_cli.errors import NotConfirmed, NotThere
 from audience_sync_cli.keys import Kind, retire, rotate, show
+from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import EVENT_KEY
 from tests.unit.cli.conftest import NOW, Deployment, Json
 
@@ -124,7 +125,7 @@ def test_a_previous_key_is_shown_with_its_last_use(
     use(deployment, metric, NOW - DAY)
     show(deployment.session(as_json=True, now=NOW))
     last = {each["kind"]: each["lastUse"] for each in printed() if each["slot"] == "previous"}
-    assert last.pop(kind) == NOW - DAY + 300, "at the end of the five minutes"
+    assert last.pop(kind) == iso_time((NOW - DAY + 300) * 1000), "at the end of the five minutes"
     assert set(last.values()) == {None}
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -15,6 +16,7 @@ from audience_sync.operations.restoration import MAX_AGE
 from audience_sync.translation import erasing_exit
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.restore import restore_members
+from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import NOW, Deployment, Json, change
 
@@ -74,7 +76,7 @@ def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: 
     ]
     assert result["deletionNotices"] == nothing
     assert result["total"] == here | {"read": 7, "unlisted": 1, "stripped": 0}
-    assert (result["source"], result["since"], result["dryRun"]) == (SOURCE, (NOW - 3600) * 1000, False)
+    assert (result["source"], result["since"], result["dryRun"]) == (SOURCE, iso_time((NOW - 3600) * 1000), False)
     audience = AUDIENCE.audience_id
     assert members(deployment) == {
         *((audience, member) for member in ("missing", "older", "newer", "same")),
@@ -133,7 +135,7 @@ def test_dynamodb_says_how_old_a_restored_table_is(deployment: Deployment, print
     client.delete_item(TableName=table, Key=Sharding(8).key_of(change("m1").member))
     restore_members(deployment.session(as_json=True, yes=True), "in-time")
     result = printed()
-    assert abs(result["since"] / 1000 - time.time()) < 3_600
+    assert abs(datetime.fromisoformat(result["since"]).timestamp() - time.time()) < 3_600
     assert result["total"]["copied"] == 1
 
 

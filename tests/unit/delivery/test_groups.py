@@ -18,7 +18,7 @@ DIGESTS = [field.amazon_name for field in IDENTIFIERS]
 
 
 def change(number: int, identifiers: int) -> MembershipChange:
-    identity = {name: f"{number:064x}" for name in DIGESTS[:identifiers]}
+    identity = dict.fromkeys(DIGESTS[:identifiers], f"{number:064x}")
     record = audience_record(f"cust_{number:08d}", "CREATE", [identity], "US", {})
     return MembershipChange(TARGET.audience_id, None, 1, f"m-{number}", record)
 
