@@ -48,7 +48,7 @@ class Screen:
     def result(self, document: Any) -> None:
         """Print the JSON document, if JSON is wanted."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            self._print_json(document)
 
     def say(self, text: str, *, style: str = "") -> None:
         """Print a line for people."""
@@ -90,7 +90,7 @@ class Screen:
         """Print an error: one sentence and a remedy."""
         if self.as_json:
             document = {"message": str(error), "remedy": error.remedy, "exitCode": error.exit_code}
-            sys.stdout.write(json.dumps({"error": document}, indent=2) + "\n")
+            self._print_json({"error": document})
             return
         self.note(str(error), style="red")
         if error.remedy:
@@ -125,6 +125,13 @@ class Screen:
         ) as progress:
             task = progress.add_task(label, total=None)
             yield lambda seconds: progress.update(task, description=f"{label}, {remaining(seconds)} left")
+
+    def _print_json(self, document: Any) -> None:
+        try:
+            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._out.on_broken_pipe()  # ends the command: the program that read the output has ended
 
     def _answer(self, question: str, instead: str, *, hidden: bool = False) -> str:
         if self._answers is not None:

@@ -1,7 +1,10 @@
 """The command line itself: global options anywhere, and wrong usage reported as every other error, also as JSON."""
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -152,6 +155,19 @@ def test_an_option_without_its_value_says_where_the_value_stands() -> None:
 )
 def test_wrong_usage_repeats_no_value(line: str) -> None:
     assert "sekret" not in run(line).output
+
+
+def test_output_that_is_no_longer_read_ends_the_command_without_a_traceback() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "audience_sync_cli", "--json", "statsu"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_what_follows_two_dashes_is_no_option() -> None:
