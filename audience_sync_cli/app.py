@@ -75,6 +75,12 @@ PARTS = {
         "Add the members of a file to an audience, as if Segment had sent each of them. Repeating it does no harm.",
         is_group=False,
     ),
+    "compare": Part(
+        _OPERATE,
+        "compare",
+        "Compare the members of a file with those of an audience, as the membership table has them, and repair it.",
+        is_group=False,
+    ),
     "keys": Part(_SETUP, "keys", "Credentials that Segment sends: event key, audience key, signing secret."),
     "audiences": Part(_SETUP, "audiences creation", "Audiences that events may reach, and their state at Amazon."),
     "connections": Part(_SETUP, "connections", "AMC instances and DSP advertisers that audiences are sent to."),

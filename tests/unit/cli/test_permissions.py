@@ -18,6 +18,7 @@ from audience_sync_cli import checks, keys, mappings, parked
 from audience_sync_cli.app import PARTS
 from audience_sync_cli.audiences import Target, link, list_, show, unlink
 from audience_sync_cli.blockers import waiting
+from audience_sync_cli.compare import compare
 from audience_sync_cli.creation import Settings, create, update
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.diagnose import diagnose
@@ -109,6 +110,10 @@ def _import(deployment: Deployment) -> None:
     import_members(deployment.session(yes=True), str(MEMBERS), AUDIENCE.audience_id, reading=FileOptions(at="1h"))
 
 
+def _compare(deployment: Deployment) -> None:
+    compare(deployment.session(yes=True), str(MEMBERS), AUDIENCE.audience_id, FileOptions(at="1h"), repair=True)
+
+
 def _keys(deployment: Deployment) -> None:
     keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
     keys.show(deployment.session())
@@ -143,6 +148,7 @@ def _diagnose(deployment: Deployment) -> None:
         pytest.param("`parked`", _parked, id="parked"),
         pytest.param("`dashboard`", _dashboard, id="dashboard"),
         pytest.param("`restore-members`", _restore, id="restore-members"),
+        pytest.param("`compare`", _compare, id="compare"),
         pytest.param("`import`", _import, id="import"),
         pytest.param("`keys`", _keys, id="keys"),
         pytest.param("`send`", _send, id="send"),
@@ -195,6 +201,7 @@ def test_every_part_of_the_command_has_a_row() -> None:
 def test_every_listed_action_exists_at_aws() -> None:
     session: Any = botocore.session.get_session()
     assert ALLOWED
+    assert len(ALLOWED) == 14
     for service, name in set(_services()):
         call = CALLS.get(name, name)
         assert call in session.get_service_model(service).operation_names, f"{service}:{name}"
