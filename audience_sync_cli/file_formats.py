@@ -41,7 +41,8 @@ class CsvRows:
             self.columns = [name.strip() for name in next(self._reader)]
         if any(map(_A_VALUE.fullmatch, self.columns)):
             raise WrongUsage("The first row does not name the columns.", "Add a row with their names.")
-        if len(set(self.columns)) < len(self.columns):
+        named = [name for name in self.columns if name]
+        if len(set(named)) < len(named):
             raise WrongUsage("Two columns have the same name.", "Rename one of them.")
 
     def read(self, wanted: Sequence[str]) -> Iterator[Values]:

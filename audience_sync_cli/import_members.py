@@ -12,6 +12,7 @@ from audience_sync_cli.change_sender import ChangeSender, counted_in_cloudwatch
 from audience_sync_cli.file_options import FILE, FileOptions, forgotten_exits
 from audience_sync_cli.import_plan import ImportOptions, Plan, planned
 from audience_sync_cli.import_report import (
+    WORKERS,
     estimate,
     report_json,
     show_columns,
@@ -57,12 +58,14 @@ def import_members(
 
 
 def _show_plan(session: Session, plan: Plan, rows: Rows) -> None:
-    screen = session.screen
+    screen, country = session.screen, plan.reading.country or plan.audience.country
     screen.facts(
         {
             "file": f"{plan.file.name}, {rows.kind}",
             "audience": f"{plan.audience.name} ({plan.audience.audience_id})",
             "dated": moment(plan.at),
+            "country": f"{country} where a row names none" if country else "as the rows name it",
+            **({"begins": f"after row {plan.after:,}, where the interrupted run stopped"} if plan.resumes else {}),
         }
     )
     screen.say("")
@@ -100,11 +103,12 @@ def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, tot
     show_preview(screen, changes, report.first)
     _warn_about_ids(session, plan, report)
     show_report(screen, report, messages=sender.messages)
-    show_estimate(screen, report.changes)
+    workers = int(session.stack.parameters.get("MaximumConcurrency", WORKERS))
+    show_estimate(screen, report.changes, workers)
     if warning := forgotten_exits(session, plan.at):
         screen.say(warning, style="yellow")
     screen.say("Nothing was sent.")
-    seconds, dollars = estimate(report.changes)
+    seconds, dollars = estimate(report.changes, workers)
     estimated = {"estimatedSeconds": seconds, "estimatedDollars": dollars}
     screen.result(_result(plan, report, sender, dryRun=True) | estimated)
 

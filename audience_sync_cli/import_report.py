@@ -53,17 +53,17 @@ def show_report(screen: Screen, report: Report, *, messages: int) -> None:
         )
 
 
-def estimate(changes: int) -> tuple[int, float]:
-    """Return about how many seconds delivery takes with the default settings, and what it costs in dollars."""
-    return round(changes / (CHANGES_A_SECOND * WORKERS)), round(changes * DOLLARS_A_MILLION / 1e6, 2)
+def estimate(changes: int, workers: int) -> tuple[int, float]:
+    """Return about how many seconds delivery takes with so many workers, and what it costs in dollars."""
+    return round(changes / (CHANGES_A_SECOND * workers)), round(changes * DOLLARS_A_MILLION / 1e6, 2)
 
 
-def show_estimate(screen: Screen, changes: int) -> None:
+def show_estimate(screen: Screen, changes: int, workers: int) -> None:
     """Print about what delivery takes and costs."""
-    seconds, dollars = estimate(changes)
+    seconds, dollars = estimate(changes, workers)
     duration = f"about {counted(round(seconds / 60), 'minute')}" if seconds >= 90 else "under two minutes"
     cost = f"about ${dollars:,.2f}" if dollars >= 0.01 else "under $0.01"
-    screen.say(f"Delivery to Amazon takes {duration} with {WORKERS} workers, and costs {cost} at AWS.")
+    screen.say(f"Delivery to Amazon takes {duration} with {counted(workers, 'worker')}, and costs {cost} at AWS.")
 
 
 def report_json(report: Report, *, messages: int) -> dict[str, Any]:

@@ -223,6 +223,24 @@ def test_the_country_is_that_of_the_row_the_option_or_the_audience(
     assert [change["record"]["countryCode"] for change in sent(deployment)] == [country]
 
 
+def test_the_country_of_rows_without_one_is_shown(
+    deployment: Deployment, file: File, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(deployment, file(), country="uk", dry_run=True)
+    assert "GB where a row names none" in capsys.readouterr().out
+
+
+def test_the_time_of_delivery_is_estimated_for_the_workers_of_the_stack(
+    deployment: Deployment, file: File, printed: Json
+) -> None:
+    content, seconds = many(7_000), []
+    for workers in ("1", "10"):
+        deployment.stack.parameters = {"Region": "NA", "MaximumConcurrency": workers}
+        run(deployment, file(content), as_json=True, dry_run=True)
+        seconds.append(printed()["estimatedSeconds"])
+    assert seconds == [20, 2]
+
+
 def test_consent_is_required_as_for_events(deployment: Deployment, file: File, printed: Json) -> None:
     content = "userId,email,amznUserData\nu1,a@b.co,GRANTED\nu2,c@d.co,DENIED\nu3,e@f.co,\n"
     run(deployment, file(content), as_json=True, country="DE")

@@ -10,7 +10,7 @@ from audience_sync.fields import FIELDS
 from audience_sync_cli.change_sender import WAITS
 from audience_sync_cli.columns import guess
 from audience_sync_cli.file_options import DAY
-from audience_sync_cli.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS
+from audience_sync_cli.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
 from audience_sync_cli.row_changes import REMEDIES
 
 ROOT = Path(__file__).parents[3]
@@ -79,4 +79,4 @@ def test_the_estimates_are_those_of_the_models() -> None:
     assert abs(million / DOLLARS_A_MILLION - 1) < 0.1
     assert f"about {round(WORKERS * CHANGES_A_SECOND, -2):,} members a second" in FLOWING
     assert f"about ${DOLLARS_A_MILLION:.2f} at AWS" in FLOWING
-    assert round(1e6 / (WORKERS * CHANGES_A_SECOND) / 60) == 8  # "eight minutes for a million"
+    assert round(estimate(1_000_000, WORKERS)[0] / 60) == 8  # "eight minutes for a million"

@@ -1,16 +1,21 @@
 """Files of members: the formats, what is refused as a whole, and what makes a single row unreadable."""
 
+import csv
 import gzip
 import hashlib
 import io
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.file_formats import DELIMITERS
 from audience_sync_cli.member_file import MemberFile
 
 ROWS = [("u1", "a@b.co"), ("u2", "c@d.co")]
@@ -54,6 +59,30 @@ def test_a_format_is_recognized_by_its_content(file: Callable[[bytes | str], Mem
     assert read(members, ["email"]) == [(email,) for _, email in ROWS]
     with members.rows() as rows:
         assert rows.count() == len(ROWS)
+
+
+_CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+
+
+@given(
+    rows=st.lists(st.tuples(_CELL, _CELL, _CELL), max_size=8),
+    delimiter=st.sampled_from(DELIMITERS),
+    ending=st.sampled_from(["\n", "\r\n"]),
+)
+def test_csv_is_read_as_it_was_written(rows: list[tuple[str, str, str]], delimiter: str, ending: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "members.csv"
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, delimiter=delimiter, lineterminator=ending, quoting=csv.QUOTE_ALL)
+            writer.writerows([("id", "email", "note"), *rows])
+        members = MemberFile.named(str(path))
+        assert read(members, ["email", "id"]) == [(email, member) for member, email, _ in rows]
+        with members.rows() as opened:
+            assert opened.count() == len(rows)
+
+
+def test_columns_without_a_name_are_never_used(file: Callable[[bytes | str], MemberFile]) -> None:
+    assert read(file("id,email,,\nu1,a@b.co,,\n"), ["id", "email"]) == [("u1", "a@b.co")]
 
 
 def test_json_within_json_is_reached_by_its_path(file: Callable[[bytes | str], MemberFile]) -> None:
