@@ -63,6 +63,18 @@ PARTS = {
         "Serve a page with flow, counts, audiences, rejections, dead letters and alarms, on this machine only.",
         is_group=False,
     ),
+    "tail": Part(
+        _OPERATE,
+        "tail",
+        "Print what the stack accepts, rejects, uploads and parks, as it happens. Ctrl-C ends it.",
+        is_group=False,
+    ),
+    "rejections": Part(
+        _OPERATE,
+        "rejections",
+        "Show which events were rejected, by reason, with what to do. Segment does not send them again.",
+        is_group=False,
+    ),
     "restore-members": Part(
         _OPERATE,
         "restore",

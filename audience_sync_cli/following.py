@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from audience_sync.member_state import MemberState
 
 ACCEPTED = "upload accepted"
-SKEW = 120  # seconds that the clocks of this machine and of AWS may differ
+MARGIN = 2.0  # seconds: the gateway and the rows of members say the time in whole seconds
 LOOK_FOR_BLOCKERS = 10.0  # seconds between two looks at what changes may wait for
 PAUSE, PAUSE_AT_AMAZON, PAUSE_LOCALLY = 2.0, 10.0, 0.3  # seconds between two looks
 
@@ -48,6 +48,7 @@ class Following:
         changes: Sequence[MembershipChange],
         *,
         posted_at: float,
+        ahead: float,
         on_hop: Callable[[Hop], None],
         on_blocker: Callable[[Blocker], None],
         sleep: Callable[[float], None],
@@ -57,13 +58,16 @@ class Following:
         Args:
             session: of the command.
             changes: that the request states.
-            posted_at: epoch seconds.
+            posted_at: epoch seconds by the session's clock.
+            ahead: seconds that the stack's clock is ahead of that.
             on_hop: called with each hop that is reached.
             on_blocker: called with each new reason why they wait.
             sleep: takes seconds.
         """
         self._session = session
         self._posted_at = posted_at
+        self._ahead = ahead
+        self._posted_there = posted_at + ahead - MARGIN  # by the stack's clock
         self._on_hop = on_hop
         self._on_blocker = on_blocker
         self._sleep = sleep
@@ -73,7 +77,7 @@ class Following:
             _Way(audience_id, [each for each in newest.values() if each.audience_id == audience_id])
             for audience_id in audiences
         ]
-        self._logs = Follower(FunctionLogs(session.stack), ["Worker"], posted_at - SKEW)
+        self._logs = Follower(FunctionLogs(session.stack), ["Worker"], self._posted_there)
         self._lines: list[LogLine] = []
         self._blockers: dict[str, Blocker] = {}
         self._looked_at = posted_at
@@ -129,7 +133,7 @@ class Following:
     def _look_at_rows(self, way: _Way) -> None:
         """Find out whether the membership table holds the changes, or newer ones."""
         if self._session.stack.parameters.get("OrderingGuard") == "no":  # there are no rows
-            way.row_at = round(self._posted_at * 1000)
+            way.row_at = round(self._posted_there * 1000)
             return
         wanted = [change.member for change in way.changes]
         notices = [(EVERY_AUDIENCE, member) for _, member in wanted]
@@ -148,10 +152,10 @@ class Following:
             else:
                 return
         sent = min((max(state.entered, state.exited) for state in known), default=0)
-        # Recorded long before: the same event was sent once before, and its upload is repeated.
-        way.row_at = round((sent if sent > self._posted_at - SKEW else self._posted_at) * 1000)
+        way.row_at = round(max(sent, self._posted_there) * 1000)
         text, way.end = recorded(way.audience_id, known, newer)
-        self._hop(way, "table", text, {"recorded": len(known), "superseded": len(newer)})
+        again = "; known before, and sent once more" if known and sent < self._posted_there else ""
+        self._hop(way, "table", text + again, {"recorded": len(known), "superseded": len(newer)})
 
     def _look_for_upload(self, way: _Way) -> None:
         for line in self._lines_of(way, ACCEPTED):
@@ -159,7 +163,9 @@ class Following:
                 way.job_id = str(line.fields.get("job_id"))
                 records = int(line.fields.get("records") or 0)
                 text = f"accepted by Amazon: {counted(records, 'record')}, job {way.job_id}"
-                self._hop(way, "upload", text, {"jobId": way.job_id, "records": records}, at=line.at / 1000)
+                self._hop(
+                    way, "upload", text, {"jobId": way.job_id, "records": records}, at=line.at / 1000 - self._ahead
+                )
                 return
 
     def _look_for_parked(self, way: _Way) -> None:
@@ -223,6 +229,6 @@ class Following:
                 yield line
 
     def _hop(self, way: _Way, place: Place, text: str, facts: dict[str, Any], at: float | None = None) -> None:
-        """Report a place, reached now or at a known time in epoch seconds."""
+        """Report a place, reached now or at a known time, in epoch seconds by the session's clock."""
         way.last_after = max(way.last_after, (self._session.now() if at is None else at) - self._posted_at)
         self._on_hop(Hop(place, way.last_after, text, {"audienceId": way.audience_id} | facts))

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -29,6 +30,7 @@ class Answer:
 
     status: int
     seconds: float
+    ahead: float = 0.0  # seconds that the stack's clock is ahead of this machine's, to a second
     accepted: int = 0
     ignored: int = 0
     rejected: int = 0
@@ -59,8 +61,17 @@ def post(session: Session, body: bytes) -> Answer:
             f"The gateway does not answer: {type(error).__name__}.", "`audience-sync test` checks the gateway."
         ) from None
     if answer.status_code in (200, 400) and isinstance(found, dict) and "accepted" in found:
-        return Answer(answer.status_code, time.monotonic() - began, **found)
+        ahead = _date(answer, session.now()) - session.now()
+        return Answer(answer.status_code, time.monotonic() - began, ahead, **found)
     raise _refused(answer.status_code, found)
+
+
+def _date(answer: requests.Response, now: float) -> float:
+    """Return the time of an answer by the gateway's clock, in epoch seconds; `now` where it does not say."""
+    try:
+        return parsedate_to_datetime(answer.headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        return now
 
 
 def _refused(status: int, found: Any) -> OperatorError:

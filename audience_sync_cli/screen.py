@@ -50,6 +50,12 @@ class Screen:
         if self.as_json:
             self._print_json(document)
 
+    def json_line(self, document: Any) -> None:
+        """Print a document in one line, if JSON is wanted: one of many that follow each other."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
     def say(self, text: str, *, style: str = "") -> None:
         """Print a line for people."""
         if not self.as_json:

@@ -116,7 +116,13 @@ class Sent:
         text = f"{counted(len(changes), 'change')} queued; the change queue holds {counted(waiting, 'message')}"
         self._on_hop(Hop("queue", session.now() - posted_at, text, {"changes": len(changes), "messages": waiting}))
         following = Following(
-            session, changes, posted_at=posted_at, on_hop=self._on_hop, on_blocker=self._on_blocker, sleep=sleep
+            session,
+            changes,
+            posted_at=posted_at,
+            ahead=self._answer.ahead,
+            on_hop=self._on_hop,
+            on_blocker=self._on_blocker,
+            sleep=sleep,
         )
         with session.screen.progress(following.hint) as bar:
             self.ends = following.run(timeout, lambda: bar.describe(following.hint))

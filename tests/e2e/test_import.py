@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person, audience_event
-from local.stack import EXAMPLE
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.e2e.test_cli import TranscriptRun, needs_curl
 from tests.waiting import wait_until

@@ -33,9 +33,11 @@ from audience_sync_cli.member import erase
 from audience_sync_cli.member import show as show_member
 from audience_sync_cli.parked import Filter
 from audience_sync_cli.posting import stated
+from audience_sync_cli.rejections import rejections
 from audience_sync_cli.restore import restore_members
 from audience_sync_cli.send import send
 from audience_sync_cli.status import count_members, depth
+from audience_sync_cli.tail import tail
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import Deployment, change
 
@@ -124,9 +126,23 @@ def _send(deployment: Deployment) -> None:
         send(deployment.session(), sample_name="track")
     changes = stated(deployment.session(), EVENT.read_bytes()).changes
     following = Following(
-        deployment.session(), changes, posted_at=time.time(), on_hop=print, on_blocker=print, sleep=lambda _: None
+        deployment.session(),
+        changes,
+        posted_at=time.time(),
+        ahead=0.0,
+        on_hop=print,
+        on_blocker=print,
+        sleep=lambda _: None,
     )
     following.run(timeout=0)
+
+
+def _tail(deployment: Deployment) -> None:
+    tail(deployment.session(), audience=AUDIENCE.audience_id, follow=False)
+
+
+def _rejections(deployment: Deployment) -> None:
+    rejections(deployment.session())
 
 
 def _test(deployment: Deployment) -> None:
@@ -152,6 +168,8 @@ def _diagnose(deployment: Deployment) -> None:
         pytest.param("`import`", _import, id="import"),
         pytest.param("`keys`", _keys, id="keys"),
         pytest.param("`send`", _send, id="send"),
+        pytest.param("`tail`", _tail, id="tail"),
+        pytest.param("`rejections`", _rejections, id="rejections"),
         pytest.param("`status`", _status, id="status"),
         pytest.param("`test`", _test, id="test"),
         pytest.param("`diagnose`", _diagnose, id="diagnose"),
@@ -202,6 +220,7 @@ def test_every_listed_action_exists_at_aws() -> None:
     session: Any = botocore.session.get_session()
     assert ALLOWED
     assert len(ALLOWED) == 14
+    assert len(ALLOWED) == 15
     for service, name in set(_services()):
         call = CALLS.get(name, name)
         assert call in session.get_service_model(service).operation_names, f"{service}:{name}"

@@ -11,6 +11,7 @@ import pytest
 import requests
 from aiohttp import web
 
+from audience_sync.member_state import step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync_cli import following
 from audience_sync_cli.errors import (
@@ -153,10 +154,17 @@ def test_the_audience_of_a_sample_may_be_left_out_where_one_is_listed(deployment
 class Followed:
     """Follows changes while a stack does one thing after the other: one in each pause."""
 
-    def __init__(self, deployment: Deployment, *changes: MembershipChange, steps: list[Callable[[], None]]) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        *changes: MembershipChange,
+        steps: list[Callable[[], None]],
+        later: float = 0,
+        ahead: float = 0,
+    ) -> None:
         self.hops: list[Hop] = []
         self.blockers: list[Blocker] = []
-        self.now = time.time()
+        self.now = time.time() + later
         self._steps = steps
         session = deployment.session()
         session.now = lambda: self.now
@@ -164,6 +172,7 @@ class Followed:
             session,
             changes,
             posted_at=self.now,
+            ahead=ahead,
             on_hop=self.hops.append,
             on_blocker=self.blockers.append,
             sleep=self._sleep,
@@ -240,6 +249,31 @@ def test_an_upload_from_before_the_row_was_written_is_not_that_of_the_change(dep
     followed = Followed(deployment, entered, steps=[lambda: time.sleep(1.1), lambda: deployment.record(entered)])
     (end,) = followed.run(timeout=20)
     assert (followed.places, end.ending) == (["table"], "timeout")
+
+
+def test_an_event_that_was_sent_before_is_followed_to_its_new_upload(
+    deployment: Deployment, job: Callable[[str], str]
+) -> None:
+    entered, job_id = now_change(), job("m1")
+    state = step(None, [entered], now=int(time.time()) - 60, effective_after=900).state
+    deployment.session().members.write([state])
+    deployment.logs._now = lambda: time.time() - 60
+    uploaded(deployment, "the-first-one")
+    deployment.logs._now = time.time
+    followed = Followed(deployment, entered, steps=[lambda: None, lambda: uploaded(deployment, job_id)])
+    (end,) = followed.run()
+    assert (end.ending, followed.hops[1].facts["jobId"]) == ("done", job_id)
+    assert "known before, and sent once more" in followed.hops[0].text
+
+
+def test_times_are_compared_by_the_clock_of_the_stack(deployment: Deployment, job: Callable[[str], str]) -> None:
+    entered, job_id = now_change(), job("m1")
+    deployment.record(entered)
+    uploaded(deployment, job_id)
+    followed = Followed(deployment, entered, steps=[], later=3_600, ahead=-3_600)
+    (end,) = followed.run()
+    assert end.ending == "done"
+    assert all(hop.after < 60 for hop in followed.hops)
 
 
 def test_a_newer_change_ends_it_because_nothing_is_sent(deployment: Deployment) -> None:
