@@ -18,6 +18,7 @@ from audience_sync.membership import Audience
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.audience_options import check_key, country_code, note_country
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.history import MAX_DAYS, History, described, read_history
 from audience_sync_cli.presentation import (
     DAY,
     audience_json,
@@ -83,7 +84,15 @@ def list_(session: Session) -> None:
     session.screen.result([audience_json(each) for each in found])
 
 
-def show(session: Session, audience: AUDIENCE) -> None:
+def show(
+    session: Session,
+    audience: AUDIENCE,
+    *,
+    with_history: Annotated[
+        bool, typer.Option("--history", help="Also show size and match rate over time, as the jobs have reported them.")
+    ] = False,
+    days: Annotated[int, typer.Option(help="With --history: days to look back.", min=1, max=MAX_DAYS)] = 30,
+) -> None:
     """Show one audience: its settings, and its size and match rate at Amazon."""
     known = find(session, audience)
     report = session.amazon.read_audience(known.audience_id)
@@ -112,12 +121,31 @@ def show(session: Session, audience: AUDIENCE) -> None:
     if is_renewed(known) and renewal_age(known) != renewal_age(with_ttl(known, report)):
         remedy = "Set it with `audiences update --ttl-days`, so that both are the same."
         session.screen.note(f"Renewal uses another time to live than Amazon has. {remedy}", style="yellow")
+    past = read_history(session.stack, known.audience_id, session.now(), days) if with_history else None
+    if past:
+        _print_history(session, past)
     at_amazon = {"received": received, "matched": matched, "inDsp": in_dsp, "ttl": report.ttl}
     delivery = {
         "dsp": goes_to_dsp(known),
         "fees": [{"cpmCents": each.cpm_cents, "currency": each.currency} for each in fees],
     }
-    session.screen.result({"audience": audience_json(known), "amazon": at_amazon} | delivery)
+    history = {"history": past.as_json()} if past else {}
+    session.screen.result({"audience": audience_json(known), "amazon": at_amazon} | delivery | history)
+
+
+def _print_history(session: Session, past: History) -> None:
+    session.screen.say("")
+    if past.is_empty:
+        session.screen.say("No job has ended in that time, so there is no history.")
+        return
+    session.screen.say(f"One column a {past.unit}; a dot where no job has ended.")
+    session.screen.facts(
+        {
+            "records at Amazon": described(past.received),
+            "match rate": described(past.match_rate, "%"),
+            "in Amazon DSP": described(past.in_dsp),
+        }
+    )
 
 
 def link(

@@ -65,7 +65,7 @@ CALLS = {  # the other way round
 def _audiences(deployment: Deployment) -> None:
     create(deployment.session(), "VIP", Target("590071284455661234"), Settings(), country="US", key="vip")
     list_(deployment.session())
-    show(deployment.session(), "vip")
+    show(deployment.session(), "vip", with_history=True)
     update(deployment.session(), "vip", Settings(renew=True))
     unlink(deployment.session(yes=True), "vip")
     link(deployment.session(), AUDIENCE.audience_id, key="lapsed")

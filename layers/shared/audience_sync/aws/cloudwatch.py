@@ -24,7 +24,7 @@ class Metric:
     namespace: str
     name: str
     dimensions: Mapping[str, str]
-    stat: Literal["Sum", "Maximum", "Minimum"]
+    stat: Literal["Sum", "Maximum", "Minimum", "Average"]
     period: int  # seconds; a multiple of 60, of 300 for what is over 15 days old, of 3,600 for over 63 days
 
     def as_query(self, name: str) -> "MetricDataQueryTypeDef":

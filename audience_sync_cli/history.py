@@ -1,0 +1,107 @@
+"""Size and match rate of an audience over time, as the jobs function has published them: metrics by audience."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
+from audience_sync.metric_names import AUDIENCE_MATCH_RATE, AUDIENCE_RECEIVED, AUDIENCE_SIZE_DSP, NAMESPACE
+
+if TYPE_CHECKING:
+    from audience_sync_cli.stack import Stack
+
+MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
+MAX_DAYS = 455  # days for which CloudWatch keeps a metric
+_SHORT = 3  # days up to which hours are shown
+_BARS = "▁▂▃▄▅▆▇█"
+_GAP = "·"  # no job has ended in that time
+_METRICS = {"received": AUDIENCE_RECEIVED, "matchRate": AUDIENCE_MATCH_RATE, "inDsp": AUDIENCE_SIZE_DSP}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The averages of equal periods, oldest first; None for a period in which no job has ended."""
+
+    begin: int  # epoch seconds of the first period
+    period: int  # seconds
+    received: tuple[float | None, ...]  # records
+    match_rate: tuple[float | None, ...]  # percent
+    in_dsp: tuple[float | None, ...]  # members
+
+    @property
+    def unit(self) -> str:
+        """The name of the period."""
+        return {MINUTE: "minute", HOUR: "hour", DAY: "day"}[self.period]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no job has ended in all that time."""
+        return not any(value is not None for value in self.received + self.match_rate + self.in_dsp)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The periods in which a job has ended, for scripts; times in epoch milliseconds."""
+        rows = zip(self.received, self.match_rate, self.in_dsp, strict=True)
+        return [
+            {"at": (self.begin + position * self.period) * 1000, "received": size, "matchRate": rate, "inDsp": dsp}
+            for position, (size, rate, dsp) in enumerate(rows)
+            if (size, rate, dsp) != (None, None, None)
+        ]
+
+
+def read_history(stack: "Stack", audience_id: str, now: float, days: int) -> History:
+    """Read what has been published about an audience in the last days.
+
+    Args:
+        stack: a local one is shown by the minute, over the last hour.
+        audience_id: Amazon's.
+        now: epoch seconds.
+        days: up to MAX_DAYS; by the hour up to three days.
+
+    Raises:
+        Unavailable: CloudWatch does not answer.
+    """
+    period = MINUTE if stack.local else HOUR if days <= _SHORT else DAY
+    length = HOUR if stack.local else days * DAY
+    end = (int(now) // period + 1) * period
+    begin = end - length
+    dimensions = {"service": stack.name, "audience": audience_id}
+    metrics = {name: Metric(NAMESPACE, metric, dimensions, "Average", period) for name, metric in _METRICS.items()}
+    found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, end)
+
+    def values(name: str) -> tuple[float | None, ...]:
+        return _periods(found[name], begin, end, period)
+
+    return History(begin, period, values("received"), values("matchRate"), values("inDsp"))
+
+
+def _periods(series: Series, begin: int, end: int, period: int) -> tuple[float | None, ...]:
+    return tuple(series.get(at) for at in range(begin, end, period))
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Draw values as bars of eight heights, between the smallest and the largest; a dot where there is none."""
+    known = [value for value in values if value is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+
+    def bar(value: float | None) -> str:
+        if value is None:
+            return _GAP
+        return _BARS[round((len(_BARS) - 1) * (value - low) / (high - low))] if high > low else _BARS[3]
+
+    return "".join(map(bar, values))
+
+
+def described(values: Sequence[float | None], unit: str = "") -> str:
+    """Draw values, with the first, the last, and the range between which they lie."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "nothing published"
+    digits = ".1f" if unit else ",.0f"
+    first, last, low, high = (f"{each:{digits}}{unit}" for each in (known[0], known[-1], min(known), max(known)))
+    line = sparkline(values[_first(values) :])
+    return f"{line}  {last}" if low == high else f"{line}  {first} to {last}, between {low} and {high}"
+
+
+def _first(values: Sequence[float | None]) -> int:
+    """Return where the first value is: before it, there was nothing to show."""
+    return next(position for position, value in enumerate(values) if value is not None)
