@@ -8,6 +8,8 @@ EXAMPLES = {  # command: what can be typed
     "test": ("audience-sync test", "audience-sync test --json | jq .ok"),
     "status": ("audience-sync status --members", "audience-sync --stack prod status --hours 24"),
     "send": ("audience-sync send --sample track --wait", "audience-sync send event.json --wait --timeout 300"),
+    "tail": ("audience-sync tail --audience lapsed_premium_buyers", "audience-sync tail --since 1h --no-follow --json"),
+    "rejections": ("audience-sync rejections --since 1d",),
     "dashboard": ("audience-sync dashboard --open", "audience-sync --stack prod dashboard --port 8090"),
     "import": (
         "audience-sync import members.csv big_spenders --dry-run",
@@ -25,7 +27,7 @@ EXAMPLES = {  # command: what can be typed
     "audiences list": ("audience-sync audiences list", "audience-sync audiences list --json | jq -r '.[].audienceId'"),
     "audiences show": (
         "audience-sync audiences show lapsed_premium_buyers",
-        "audience-sync audiences show 418273650912345678",
+        "audience-sync audiences show 418273650912345678 --history --days 90",
     ),
     "audiences link": (
         "audience-sync audiences link 418273650912345678 --key lapsed_premium_buyers --country US",
