@@ -22,6 +22,7 @@ function onPress(id, busy, work) {
     const label = button.textContent;
     button.ariaDisabled = "true";
     setText(button, busy);
+    setText($("answer"), "");
     try {
       await work();
     } catch (error) {

@@ -1,12 +1,28 @@
 """The page is one document that needs nothing from elsewhere, and that no value can become a part of."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from audience_sync_cli.dashboard.page import ASSETS, build_page, content_security_policy, headers_of
 
 SOURCE = build_page()
+DOCUMENT = Path(__file__).parents[4] / "docs" / "dashboard.md"
+
+
+def test_the_page_weighs_what_the_document_says_and_so_do_its_pictures() -> None:
+    (stated,) = re.findall(r"one document of (\d+) KB", DOCUMENT.read_text(encoding="utf-8"))
+    assert len(SOURCE.encode()) / 1000 == pytest.approx(int(stated), rel=0.05)
+    pictures = [*DOCUMENT.parent.glob("images/dashboard-*.png"), *DOCUMENT.parent.glob("images/status-page*.png")]
+    assert len(pictures) >= 12
+    assert [each.name for each in pictures if each.stat().st_size > 150_000] == []
+
+
+def test_every_picture_that_the_document_shows_exists() -> None:
+    shown = re.findall(r"images/[\w-]+\.png", DOCUMENT.read_text(encoding="utf-8"))
+    assert shown
+    assert [each for each in shown if not (DOCUMENT.parent / each).is_file()] == []
 
 
 def test_style_and_scripts_are_in_the_document() -> None:

@@ -1,0 +1,166 @@
+"""Takes the pictures of the dashboard in docs/images, and prints how heavy the page is and when it is seen.
+
+Run `python -m tests.e2e.dashboard_pictures`. It needs Chromium, and ImageMagick for fewer colours. Facts of a deployed
+stack are made up (tests/unit/cli/dashboard/states.py); those of a local stack are real: it runs the demo.
+"""
+
+import asyncio
+import io
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import requests
+from rich.console import Console
+
+from audience_sync_cli.dashboard.command import NOTE
+from audience_sync_cli.dashboard.facts import Facts
+from audience_sync_cli.dashboard.page import build_page
+from audience_sync_cli.dashboard.server import DashboardServer
+from local.demo import demonstrate
+from tests.e2e import chromium
+from tests.e2e.chromium import Tab
+from tests.e2e.conftest import ROOT, local_stack
+from tests.e2e.test_dashboard_page import STATES
+
+IMAGES = ROOT / "docs" / "images"
+COLOURS = "96"
+SENT = ("07-track-missing-userid", "08-track-email-as-userid", "08-track-email-as-userid", "11-track-eu-consent-denied")
+REFUSED = [{"match": {"path": "/amc/audiences/records"}, "do": {"status": 503}}]
+SHOWN = "$('headline').textContent !== 'Loading'"
+
+
+class Picture(NamedTuple):
+    """One picture: its name, and how the page is shown."""
+
+    name: str
+    width: int = 1280  # pixels
+    height: int = 800
+    dark: bool = False
+    before: str = ""  # a script to run first
+
+
+DEPLOYED = {
+    "empty": [Picture("dashboard-deployed-empty")],
+    "flowing": [
+        Picture("dashboard-deployed", height=1000),
+        Picture("dashboard-deployed-dark", height=1000, dark=True),
+        Picture("dashboard-narrow", width=400, height=1000),
+    ],
+    "outage": [Picture("dashboard-outage", height=560)],
+    "parked": [
+        Picture("dashboard-dead-letters", height=760),
+        Picture("dashboard-redrive", height=760, before="$('redrive').click()"),
+        Picture("dashboard-dead-letters-narrow", width=400, height=1000, before="$('dead-letters').scrollIntoView()"),
+    ],
+}
+
+
+def _noted(facts: Facts) -> Facts:
+    return replace(facts, place=replace(facts.place, note=NOTE))
+
+
+class _Shown:
+    def __init__(self, state: str) -> None:
+        self._state = state
+
+    def read(self) -> Facts:
+        return _noted(STATES[self._state](time.time()))
+
+    def redrive(self, reason: str) -> list[str]:
+        return [reason]
+
+
+@contextmanager
+def _deployed(state: str) -> Iterator[str]:
+    with DashboardServer(_Shown(state), 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.url
+        server.shutdown()
+
+
+async def _take(tab: Tab, picture: Picture) -> None:
+    await tab.show(width=picture.width, height=picture.height, dark=picture.dark)
+    await tab.call("Emulation.setScrollbarsHidden", hidden=True)
+    await tab.read("document.querySelectorAll('dialog').forEach((each) => each.close()); scrollTo(0, 0)")
+    if picture.before:
+        await tab.read(picture.before)
+    await asyncio.sleep(1)
+    file = IMAGES / f"{picture.name}.png"
+    file.write_bytes(await tab.screenshot())
+    if shutil.which("convert"):
+        subprocess.run(["convert", file, "+dither", "-colors", COLOURS, f"PNG8:{file}"], check=True)
+    sys.stdout.write(f"{file.relative_to(ROOT)}: {file.stat().st_size:,} bytes\n")
+
+
+async def _open(tab: Tab, url: str) -> None:
+    await tab.show()
+    await tab.open(url)
+    await tab.wait(SHOWN)
+
+
+async def _pictures_of_deployed_stacks(folder: Path) -> None:
+    async with chromium.tab(folder / "deployed") as tab:
+        for state, pictures in DEPLOYED.items():
+            with _deployed(state) as url:
+                await _open(tab, url)
+                await _take_all(tab, pictures)
+
+
+async def _take_all(tab: Tab, pictures: list[Picture]) -> None:
+    for picture in pictures:
+        await _take(tab, picture)
+
+
+async def _pictures_of_a_local_stack(folder: Path) -> None:
+    with local_stack() as stack:
+        async with chromium.tab(folder / "local") as tab:
+            await _open(tab, stack.where["status"])
+            await _take(tab, Picture("dashboard-local-empty"))
+            await asyncio.to_thread(
+                demonstrate, stack.where, enter=5000, leave=800, console=Console(file=io.StringIO())
+            )
+            for name in SENT:
+                await asyncio.to_thread(stack.post_example, f"{name}.json")
+            await asyncio.sleep(3)
+            await _take(tab, Picture("status-page", height=1000))
+            await _take(tab, Picture("status-page-dark", height=1000, dark=True))
+            faults = f"{stack.where['amazon']}/sandbox/faults"
+            await asyncio.to_thread(requests.put, faults, json=REFUSED, timeout=60)
+            await asyncio.to_thread(stack.post_example, "14-batch-of-five.json")
+            await tab.wait("$('headline').textContent.startsWith('Amazon does not take')")
+            await _take(tab, Picture("dashboard-local-outage", height=560))
+            await asyncio.to_thread(requests.delete, faults, timeout=60)
+
+
+async def _first_paint(folder: Path) -> None:
+    """Print when the page is seen, in a browser that has just been started, as an operator's mostly has not."""
+    async with chromium.tab(folder / "timed") as tab:
+        with _deployed("flowing") as url:
+            await _open(tab, url)
+            entry = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+            paint = await tab.wait(entry)
+            sys.stdout.write(
+                f"page: {len(build_page().encode()):,} bytes; first contentful paint after {paint:.0f} ms\n"
+            )
+
+
+def main() -> None:
+    """Take all pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(_first_paint(Path(folder)))
+        asyncio.run(_pictures_of_deployed_stacks(Path(folder)))
+        if "--deployed" not in sys.argv:
+            asyncio.run(_pictures_of_a_local_stack(Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The page of the local stack in a browser: what its buttons send arrives, and the answer is on the page."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import chromium
+from tests.e2e.chromium import Tab
+from tests.e2e.conftest import LocalStack
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        chromium.installed() is None, reason=f"no browser: none of {', '.join(chromium.NAMES)} is installed"
+    ),
+]
+
+
+def visit(stack: LocalStack, folder: Path, work: Callable[[Tab], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with chromium.tab(folder / "profile") as tab:
+            await tab.show()
+            await tab.open(stack.where["status"])
+            await tab.wait("$('live').textContent.startsWith('live')")
+            await work(tab)
+
+    asyncio.run(run())
+
+
+def test_from_the_first_screen_to_an_audience_with_members_it_takes_one_button(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async def work(tab: Tab) -> None:
+        assert await tab.read("$('headline').textContent") == "Waiting for the first event."
+        assert "500 enter the audience, 80 of them leave it again." in await tab.read("$('start').innerText")
+        await tab.read("$('samples').click()")
+        await tab.wait("$('headline').textContent === 'Everything has arrived.'")
+        assert await tab.read("$('start').hidden")
+        await tab.wait("$('amazon').innerText.includes('420')")
+        assert await tab.read("$('balance').textContent") == "adds up"
+
+        await tab.read("$('example').value = 'events/segment/07-track-missing-userid.json'")
+        await tab.read("$('send').click()")
+        answer = await tab.wait("$('send').textContent === 'Send' && $('answer').textContent")
+        assert answer.startswith('400 {"accepted":0')
+        assert "member id missing: external_user_id resolves to nothing" in answer
+        await tab.wait("document.querySelector('#rejected-events .open')?.textContent === 'member id missing'")
+
+        opens = "[...document.querySelectorAll('#requests .open')].find((each) => each.textContent.endsWith('records'))"
+        await tab.read(f"{opens}.click()")
+        await tab.wait("$('opened').open")
+        opened = await tab.read("$('opened').innerText")
+        assert '"externalUserId": "text of ' in opened
+        assert "Lapsed premium buyers" in opened
+
+    visit(stack, tmp_path, work)
+
+
+def test_the_key_is_in_the_page_only_while_it_is_shown(stack: LocalStack, tmp_path: Path) -> None:
+    async def work(tab: Tab) -> None:
+        key = stack.where["eventKey"]
+        await tab.read("document.querySelector('#try details').open = true")
+        assert key not in await tab.read("document.documentElement.textContent")
+        await tab.read("$('reveal').click()")
+        await tab.wait(f"$('command').textContent.includes('{key}')")
+        assert await tab.read("$('reveal').ariaPressed") == "true"
+        await tab.read("$('reveal').click()")
+        await tab.wait(f"!document.documentElement.textContent.includes('{key}')")
+
+    visit(stack, tmp_path, work)
