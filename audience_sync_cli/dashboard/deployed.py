@@ -110,7 +110,7 @@ class DeployedStack:
     def _facts(self, now: float) -> Facts:
         activity, warnings = self._day.value
         closed_until = self._circuits.value
-        problems = [part.problem for part in (*self._needed, *self._others, self._parked)]
+        parts = (*self._needed, *self._others, self._parked)
         return Facts(
             at=now,
             place=self._place,
@@ -130,7 +130,8 @@ class DeployedStack:
             amazon_fails=closed_until is not None,
             next_try=closed_until,
             audited_until=self._audit.value,
-            problems=tuple(each for each in problems if each),
+            problems=tuple(part.problem for part in parts if part.problem),
+            unread=tuple(part.name for part in parts if part.is_unread),
         )
 
     def _read_dead_letters(self, now: float) -> None:

@@ -189,6 +189,7 @@ class Facts:
     next_try: float | None = None  # when a waiting change is tried again
     audited_until: float | None = None
     problems: tuple[Problem, ...] = ()
+    unread: tuple[str, ...] = ()  # parts that are being read for the first time
 
     def as_json(self) -> dict[str, Any]:
         """The facts as the page reads them: names in camel case, and what is waiting beside the other counts."""

@@ -20,10 +20,10 @@ class Part[T]:
             read: reads it; whatever it raises becomes a problem, and the last value stays.
             empty: the value before the first one.
         """
+        self.name = name
         self.value = empty
         self.problem: Problem | None = None
         self.read_at: float | None = None  # epoch seconds
-        self._name = name
         self._interval = interval
         self._read = read
         self._running: Future[T] | None = None
@@ -43,7 +43,12 @@ class Part[T]:
             self.value, self.problem = running.result(), None
         except Exception as error:  # noqa: BLE001 - one part that fails must not take the others with it
             failure = explained(error)
-            self.problem = Problem(self._name, str(failure), failure.remedy)
+            self.problem = Problem(self.name, str(failure), failure.remedy)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it is being read for the first time."""
+        return self._running is not None and self.read_at is None
 
     def expire(self) -> None:
         """Have it read at the next opportunity."""

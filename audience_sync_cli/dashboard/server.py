@@ -6,6 +6,7 @@ The address holds a token, since other users of the machine can reach the port, 
 import hmac
 import json
 import secrets
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
@@ -38,6 +39,11 @@ class DashboardServer(ThreadingHTTPServer):
         self.shown = shown
         self.path = f"/{token or secrets.token_urlsafe(24)}"
         super().__init__((HOST, port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing where a browser ends a connection early, which is no error."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

@@ -237,6 +237,25 @@ def test_a_page_that_is_hidden_asks_nothing(visit: Visit) -> None:
     visit(work)
 
 
+def test_what_could_not_be_read_is_named_and_what_is_late_is_no_fault(visit: Visit) -> None:
+    async def work(tab: Tab) -> None:
+        await tab.read("clearTimeout(timer)")
+        await tab.read("show({...newest, unread: ['audiences', 'log']})")
+        assert await tab.read("$('problems').innerText") == "Still reading: audiences, log."
+        denied = "{part: 'counts', message: 'AWS does not allow you to call GetMetricData.', remedy: 'Ask for it.'}"
+        await tab.read(f"show({{...newest, unread: [], problems: [{denied}]}})")
+        assert await tab.read("$('headline').textContent") == "The counts cannot be read."
+        assert "GetMetricData. Ask for it." in await tab.read("$('problems').innerText")
+        await tab.read("show({...newest, problems: [], queue: {visible: 0, inWork: 0, delayed: 0, total: 0}})")
+        assert await tab.read("$('headline').textContent") == HEADLINES["flowing"]
+        assert "CloudWatch does not count 1,050 changes as completed yet" in await tab.read("$('summary').textContent")
+        await tab.read("show({...newest, counts: {...newest.counts, unaccounted: 7}})")
+        assert await tab.read("$('headline').textContent") == "The counts do not add up."
+        assert await tab.read("$('balance').textContent") == "7 in none of them"
+
+    visit(work)
+
+
 def test_in_an_outage_the_next_try_counts_down_between_two_answers(visit: Visit, shown: Shown) -> None:
     async def work(tab: Tab) -> None:
         await open_state(tab, shown, "outage")

@@ -64,8 +64,11 @@ function showSum({ counts, isQuiescent }) {
 // The heading is announced to screen readers, so it names the situation and holds no number that runs.
 function headlineFor(facts, off) {
   const { counts, queue, warnings, isQuiescent } = facts;
-  const isWaiting = facts.waiting > 0 && (isQuiescent == null ? queue.total > 0 : !isQuiescent);
+  // Of a deployed stack, the queue is known at once and the counts some minutes later. A message that SQS itself has moved
+  // to the dead letters is in none of the counts.
+  const isWaiting = facts.waiting > 0 && (isQuiescent == null ? queue.total > 0 || !facts.deadLetters : !isQuiescent);
   const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM");
+  if (facts.problems.some((each) => each.part === "counts")) return ["offline", "The counts cannot be read."];
   if (off) return ["stuck", "The counts do not add up."];
   if (isWaiting && facts.amazonFails) return ["refused", "Amazon does not take the changes. They wait."];
   if (isWaiting) return ["moving", "Changes are on their way."];
@@ -80,11 +83,13 @@ function headlineFor(facts, off) {
 
 function summaryOf(facts) {
   const { waiting, audiences, rejected, counts, place } = facts;
+  if (facts.problems.some((each) => each.part === "counts")) return "See the reason below.";
   if (!facts.arrived) {
     return place.kind === "local" ? "Send sample members, or one event below." : "Segment has sent nothing yet. The command audience-sync test checks what it needs.";
   }
+  const isLate = waiting && place.kind === "deployed" && !facts.queue.total;
   const sentences = [
-    waiting ? counted(waiting, "change waits or is in work", "changes wait or are in work") : "Nothing waits",
+    isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? counted(waiting, "change waits or is in work", "changes wait or are in work") : "Nothing waits",
     `Amazon holds ${counted(facts.members, "member", "members")} in ${counted(audiences.length, "audience", "audiences")}`,
   ];
   if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter waits to be redriven", "dead letters wait to be redriven"));

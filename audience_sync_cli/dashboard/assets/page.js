@@ -1,6 +1,6 @@
 "use strict";
 // Asks for the facts, again and again while the page can be seen, and shows them.
-const RETRY = 2000; // milliseconds, until an interval is known
+const RETRY = 2000; // milliseconds, until everything has been read once
 
 function show(facts) {
   newest = facts;
@@ -25,7 +25,7 @@ function show(facts) {
   showLog(facts.log);
   showDeadLetters(facts, names);
   showAlarms(facts.alarms);
-  showProblems(facts.problems);
+  showProblems(facts);
   showCommand(facts);
   const [flow, headline] = headlineFor(facts, off);
   document.body.dataset.flow = flow;
@@ -59,7 +59,7 @@ async function poll() {
     setText($("live"), "not connected");
   }
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(poll, newest ? newest.place.interval * 1000 : RETRY);
+  if (!document.hidden) timer = setTimeout(poll, newest && !newest.unread.length ? newest.place.interval * 1000 : RETRY);
 }
 document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
 poll();

@@ -124,6 +124,8 @@ function showAlarms(alarms) {
   setText($("alarms-fine"), loud.length ? `${counted(quiet, "other alarm is", "other alarms are")} quiet.` : alarms.length ? `All ${number(alarms.length)} alarms are quiet.` : "The stack has no alarms.");
 }
 
-function showProblems(problems) {
-  list($("problems"), problems, (each) => JSON.stringify(each), (each) => make("li", `${each.part}: ${each.message} ${each.remedy}`));
+function showProblems({ problems, unread }) {
+  const lines = problems.map((each) => `${each.part}: ${each.message} ${each.remedy}`);
+  if (unread.length) lines.push(`Still reading: ${unread.join(", ")}.`);
+  list($("problems"), lines, (line) => line, (line) => make("li", line));
 }

@@ -1,5 +1,6 @@
 """The facts of a deployed stack, read from CloudWatch, the tables and the queues of a local AWS."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import RECOVERY, DeployedStack
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, change
+from tests.waiting import wait_until
 
 HOUR, DAY = 3_600.0, 86_400.0  # seconds
 NOW = datetime(2026, 3, 4, 9, 34, tzinfo=UTC).timestamp()
@@ -193,6 +195,25 @@ def test_a_part_that_must_not_be_read_is_named_and_the_others_are_shown(
     problem = next(each for each in facts.problems if each.part == "alarms")
     assert problem.message == "AWS does not allow you to call DescribeAlarms."
     assert (facts.alarms, facts.counts.events_accepted) == (None, 5)
+
+
+def test_a_part_that_takes_long_is_named_and_shown_when_it_is_there(
+    deployment: Deployment, shown: DeployedStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployed, "PATIENT", 0.0)
+    allowed = threading.Event()
+
+    def wait(**_: Any) -> None:
+        allowed.wait(60)
+
+    deployment.list_audience()
+    deployment.stack.service("dynamodb").meta.events.register("before-call.dynamodb.Scan", wait)
+    facts = shown.read()
+    assert "audiences" in facts.unread
+    assert facts.audiences == ()
+    allowed.set()
+    wait_until(shown.read, lambda facts: not facts.unread)
+    assert [each.name for each in shown.read().audiences] == [AUDIENCE.name]
 
 
 def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[str, Any]]:
