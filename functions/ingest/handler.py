@@ -90,7 +90,11 @@ def _emit_metrics(result: IntakeResult) -> None:
 
 def _log(result: IntakeResult) -> None:
     for rejection in result.rejections[:LOGGED]:
-        logger.warning("event rejected", reason=rejection.reason, message_id=rejection.message_id)
+        # The detail, as in the answer: it names the field and the remedy, and holds no value of the event.
+        shown = rejection.as_json()
+        logger.warning(
+            "event rejected", reason=rejection.reason, message_id=rejection.message_id, detail=shown["detail"]
+        )
     if result.rejections:
         logger.warning("events rejected", rejected=len(result.rejections), by_reason=_by_reason(result))
 

@@ -139,6 +139,17 @@ def test_the_answer_to_a_rejected_event_holds_the_reason_and_segment_does_not_re
     assert "@sha256" in rejection["detail"]
 
 
+def test_a_rejected_event_is_logged_with_what_its_answer_says(cloud: Cloud, printed: Callable[[], str]) -> None:
+    _, answer = post(cloud, (EXAMPLES / "08-track-email-as-userid.json").read_bytes())
+    (line,) = [json.loads(each) for each in printed().splitlines() if '"event rejected"' in each]
+    (rejection,) = answer["rejections"]
+    assert (line["message_id"], line["reason"], line["detail"]) == (
+        rejection["messageId"],
+        rejection["reason"],
+        rejection["detail"],
+    )
+
+
 def test_many_rejections_are_counted_and_some_are_listed(cloud: Cloud) -> None:
     bad = [event | {"userId": "not an id"} for event in people(300)]
     status, answer = post(cloud, json.dumps(bad + people(1)).encode())

@@ -52,7 +52,7 @@ function showRejected({ rejected, rejectedEvents, counts }) {
     return entry;
   });
 }
-const ADVICE = "Find the event by its message id in Segment, and run `audience-sync mappings try FILE` with it: that names the field. No value of it is stored here.";
+const ADVICE = "Find the event by its message id in Segment. With the event in a file, audience-sync mappings try FILE shows whether a remedy works. No value of it is stored here.";
 
 function showRequests({ uploads }, names) {
   list($("requests"), uploads, (each) => `${each.n} ${each.status}`, (each) => {

@@ -116,6 +116,7 @@ def test_a_rejected_event_can_be_found_by_its_message_id_and_shows_no_value(stac
     newest = settled(stack, before, accepted=0, rejected=1)["rejectedEvents"][0]
     assert newest["more"]["reason"] == "member_id_invalid"
     assert newest["more"]["message_id"] == json.loads(body)["messageId"]
+    assert newest["more"]["detail"].startswith("external_user_id may hold")
     assert json.loads(body)["userId"] not in json.dumps(newest)
 
 

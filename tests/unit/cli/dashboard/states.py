@@ -75,7 +75,7 @@ def flowing(now: float = NOW) -> Facts:
                 "ingest",
                 "WARNING",
                 "event rejected",
-                {"reason": reason, "message_id": f"personas_2nG{n}kXa0FhXg9DmBjJpX1qTqZcQ", "request_id": f"8f2{n}"},
+                {"reason": reason, "message_id": f"personas_2nG{n}kXa0FhXg9DmBjJpX1qTqZcQ", "detail": _DETAIL},
             )
             for n, reason in enumerate(
                 ["consent_missing"] * 3 + ["no_identifier", "consent_missing", "audience_unknown"]
@@ -150,6 +150,7 @@ def parked(now: float = NOW) -> Facts:
     )
 
 
+_DETAIL = "no consent signal; map consent, or set ConsentPolicy"
 _STALLED = "Changes have been retrying for over 30 minutes. No data is lost; removals are delayed."
 _DEAD = "Changes could not be delivered and are in the dead letter queue, each with its reason."
 
