@@ -50,6 +50,8 @@ class DeployedStack:
         self._stack = stack
         self._now = now
         self._lock = threading.Lock()
+        for service in _SERVICES:  # here, since boto3 cannot build clients in several threads
+            stack.service(service)
         self._executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dashboard")
         self._store = MetricStore(stack.service("cloudwatch"))
         region = str(stack.service("cloudwatch").meta.region_name)
@@ -124,7 +126,7 @@ class DeployedStack:
             rejected=self._reasons.value,
             rejected_events=self._rejected_events.value,
             uploads=logs.uploads(self._uploads.value),
-            parked=self._parked.value,
+            parked=self._parked.value if self._dead.value.total else DeadLetterList(),
             log=self._trouble.value,
             alarms=self._alarms.value,
             amazon_fails=closed_until is not None,
@@ -137,9 +139,7 @@ class DeployedStack:
     def _read_dead_letters(self, now: float) -> None:
         """Read them where their number has changed, and not on a schedule: reading hides them for a moment."""
         count = self._dead.value.total
-        if count == 0:
-            self._parked.value, self._listed_of = DeadLetterList(), 0
-        elif count != self._listed_of:
+        if count != self._listed_of and not self._parked.is_running:
             self._listed_of = count
             self._parked.expire()
             self._parked.begin(self._executor, now)
@@ -202,4 +202,5 @@ class DeployedStack:
         return logs.newest_lines(self._stack.service("logs"), self._stack[group], pattern, self._now())
 
 
+_SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "logs", "sqs")
 _LOG_GROUPS = ("IngestLogGroup", "WorkerLogGroup", "JobsLogGroup")

@@ -46,6 +46,11 @@ class Part[T]:
             self.problem = Problem(self.name, str(failure), failure.remedy)
 
     @property
+    def is_running(self) -> bool:
+        """Whether it is being read."""
+        return self._running is not None
+
+    @property
     def is_unread(self) -> bool:
         """Whether it is being read for the first time."""
         return self._running is not None and self.read_at is None

@@ -1,6 +1,9 @@
 """The page of the local stack in a browser: what its buttons send arrives, and the answer is on the page."""
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -8,14 +11,12 @@ import pytest
 
 from tests.e2e import chromium
 from tests.e2e.chromium import Tab
-from tests.e2e.conftest import LocalStack
+from tests.e2e.conftest import ROOT, LocalStack
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        chromium.installed() is None, reason=f"no browser: none of {', '.join(chromium.NAMES)} is installed"
-    ),
-]
+pytestmark = pytest.mark.slow
+in_a_browser = pytest.mark.skipif(
+    chromium.installed() is None, reason=f"no browser: none of {', '.join(chromium.NAMES)} is installed"
+)
 
 
 def visit(stack: LocalStack, folder: Path, work: Callable[[Tab], Awaitable[None]]) -> None:
@@ -29,6 +30,7 @@ def visit(stack: LocalStack, folder: Path, work: Callable[[Tab], Awaitable[None]
     asyncio.run(run())
 
 
+@in_a_browser
 def test_from_the_first_screen_to_an_audience_with_members_it_takes_one_button(
     stack: LocalStack, tmp_path: Path
 ) -> None:
@@ -58,6 +60,7 @@ def test_from_the_first_screen_to_an_audience_with_members_it_takes_one_button(
     visit(stack, tmp_path, work)
 
 
+@in_a_browser
 def test_the_key_is_in_the_page_only_while_it_is_shown(stack: LocalStack, tmp_path: Path) -> None:
     async def work(tab: Tab) -> None:
         key = stack.where["eventKey"]
@@ -70,3 +73,11 @@ def test_the_key_is_in_the_page_only_while_it_is_shown(stack: LocalStack, tmp_pa
         await tab.wait(f"!document.documentElement.textContent.includes('{key}')")
 
     visit(stack, tmp_path, work)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_the_command_names_the_page_of_a_local_stack(stack: LocalStack, options: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "audience_sync_cli", "dashboard", "--local", stack.where["api"], *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    url = json.loads(done.stdout)["url"] if options else done.stdout.strip()
+    assert (url, done.stderr) == (stack.where["status"], "")

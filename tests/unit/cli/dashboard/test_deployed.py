@@ -125,6 +125,9 @@ def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: Depl
     assert (facts.dead_letters, facts.queue.visible) == (1, 2)
     assert shown.redrive("") == ["1 dead letter redriven."]
     assert shown.redrive("") == ["No dead letter fits."]
+    clock.now += 1
+    facts = shown.read()
+    assert (facts.dead_letters, facts.parked.listed) == (0, ())
 
 
 def test_dead_letters_are_read_when_their_number_changes_and_not_otherwise(
