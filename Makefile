@@ -58,7 +58,7 @@ wheel: $(SETUP)  ## the command audience-sync as a wheel in dist/, for machines 
 invoke: $(SETUP)  ## sam local invoke of the functions on events/ (needs Docker and root; says so when it skips)
 	scripts/sam-local.sh
 
-rehearse: $(SETUP)  ## a real sam deploy, one event, update and delete, against a stand-in of AWS on this machine
+rehearse: $(SETUP)  ## a real sam deploy of the last release, one event, update and delete, against a stand-in of AWS on this machine
 	scripts/rehearse.sh
 
 deploy: $(SETUP)  ## build and sam deploy; the first time: make deploy ARGS=--guided

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Rehearse a deployment on this machine: a real `sam deploy`, one event from HTTP to Amazon, an update, `sam delete`.
+# Rehearse a deployment on this machine: a real `sam deploy` of the last release's template, one event from HTTP to Amazon, an
+# update to this version, another of a parameter, `sam delete`.
 # ministack stands in for AWS, on loopback, and scripts/stand_ins.py for Amazon. What that leaves open: docs/deploy.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,24 +31,32 @@ step 'the stand-ins answer'
 
 # Functions run as processes of this machine, so the layer must fit it; the template declares no host, the copy does.
 scripts/local-build.sh "$work/build" >"$work/build.log" 2>&1
-sed -i "s|^\( *\)POWERTOOLS_SERVICE_NAME:|\1AMAZON_API_URL: $amazon\n\1AMAZON_LOGIN_URL: $amazon/auth/o2/token\n&|" "$work/build/template.yaml"
+.venv/bin/python -m scripts.last_release >"$work/build/last-release.yaml"
+templates=("$work/build/template.yaml" "$work/build/last-release.yaml")
+sed -i "s|^\( *\)POWERTOOLS_SERVICE_NAME:|\1AMAZON_API_URL: $amazon\n\1AMAZON_LOGIN_URL: $amazon/auth/o2/token\n&|" "${templates[@]}"
 # ministack compares this number with others without reading the parameter as one.
-sed -zi 's|MaximumConcurrency:\n *Ref: MaximumConcurrency|MaximumConcurrency: 2|' "$work/build/template.yaml"
+sed -zi 's|MaximumConcurrency:\n *Ref: MaximumConcurrency|MaximumConcurrency: 2|' "${templates[@]}"
 step 'sam build'
 
 export AWS_ENDPOINT_URL=http://127.0.0.1:$port
 export RECORD_AWS_CALLS=$work/calls  # of SAM's own process; what CloudFormation calls, the stand-in does not know
 deploy() {
-    PYTHONPATH=scripts/recorder scripts/deploy.sh --template-file "$work/build/template.yaml" --stack-name "$stack" --resolve-s3 --capabilities CAPABILITY_IAM \
-        --region "$AWS_DEFAULT_REGION" --no-confirm-changeset --no-progressbar --parameter-overrides "$@" >>"$work/deploy.log" 2>&1
+    PYTHONPATH=scripts/recorder scripts/deploy.sh --template-file "$work/build/$1" --stack-name "$stack" --resolve-s3 --capabilities CAPABILITY_IAM \
+        --region "$AWS_DEFAULT_REGION" --no-confirm-changeset --no-progressbar --parameter-overrides "${@:2}" >>"$work/deploy.log" 2>&1
 }
-deploy BatchWindow=1
-step 'sam deploy: create'
+deploy last-release.yaml BatchWindow=1
+step 'sam deploy: create, from the template of the last release'
 .venv/bin/python -m scripts.routes "$stack" | tee "$work/routes"
-.venv/bin/python -m scripts.one_event "$stack" "http://$(tail -n 1 "$work/routes").execute-api.localhost:$port" "$amazon"
+api=http://$(tail -n 1 "$work/routes").execute-api.localhost:$port
+.venv/bin/python -m scripts.one_event "$stack" "$api" "$amazon"
 step 'one event went from HTTP to Amazon'
-deploy BatchWindow=2 Enabled=no
-step 'sam deploy: update, delivery paused'
+.venv/bin/python -m scripts.kept "$stack" >"$work/kept"
+deploy template.yaml BatchWindow=1
+.venv/bin/python -m scripts.kept "$stack" | diff "$work/kept" -
+.venv/bin/python -m scripts.one_event "$stack" "$api" "$amazon"
+step 'sam deploy: update to this version, which keeps tables, queues, secrets, URL and event key'
+deploy template.yaml BatchWindow=2 Enabled=no
+step 'sam deploy: another parameter, delivery paused'
 .venv/bin/python -m scripts.one_event "$stack" --paused
 .venv/bin/python -m scripts.removal "$stack" env PYTHONPATH=scripts/recorder "$sam" delete --stack-name "$stack" --no-prompts --region "$AWS_DEFAULT_REGION" 2>"$work/delete.log"
 step 'sam delete: the tables and two secrets are kept'

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 OURS = [
     DOCS / f"{name}.md"
-    for name in ("runbook", "architecture", "segment-setup", "amazon-setup", "cost", "deploy", "privacy")
+    for name in ("runbook", "architecture", "segment-setup", "amazon-setup", "cost", "deploy", "privacy", "upgrade")
 ]
 RUNBOOK = (DOCS / "runbook.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()

@@ -1,0 +1,220 @@
+"""A stack of an earlier release can be updated: it loses nothing that it holds, and nothing entered elsewhere fails.
+
+tests/fixtures/releases holds the template of every release. The rehearsal deploys the last one and updates it.
+"""
+
+import copy
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.version import Version
+
+from local.template import ROOT, read_document
+from scripts.last_release import built, releases
+
+SCHEMAS: dict[str, dict[str, list[str]]] = json.loads((ROOT / "tests/fixtures/resource-schemas.json").read_text())
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+HEADINGS = re.findall(r"^## (\S+), (unreleased|\d{4}-\d\d-\d\d)$", CHANGELOG, re.MULTILINE)
+CURRENT = read_document()
+
+HOLD = {  # types whose resources hold what is nowhere else, or have an address that was entered elsewhere
+    "AWS::DynamoDB::Table",
+    "AWS::SQS::Queue",
+    "AWS::SecretsManager::Secret",
+    "AWS::Serverless::HttpApi",
+    "AWS::Logs::LogGroup",
+}
+OF_SAM = {"AWS::Serverless::Function": "AWS::Lambda::Function", "AWS::Serverless::HttpApi": "AWS::ApiGatewayV2::Api"}
+ALSO_REPLACED_BY = {"AWS::Serverless::HttpApi": ["StageName"]}  # in another URL
+MADE_ANEW = {
+    "AWS::SNS::Subscription",
+    "AWS::Serverless::LayerVersion",
+}  # these may be replaced; nothing depends on which
+VALUES = {"GenerateSecretString", "SecretString"}  # CloudFormation writes a secret anew when these lines change
+
+
+def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Say what an update from one template to another would lose, replace or refuse."""
+    return [*_resources(old, new), *_parameters(old, new), *_outputs(old, new), *_routes(old, new)]
+
+
+def _resources(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    for name, before in old["Resources"].items():
+        after, kind = new["Resources"].get(name, {}), before["Type"]
+        if after.get("Type") == kind:
+            yield from _one_resource(name, before, after)
+        elif kind in HOLD:
+            yield f"{name} is deleted"
+
+
+def _one_resource(name: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    kind = before["Type"]
+    if kind not in MADE_ANEW:
+        fixed = {*SCHEMAS.get(OF_SAM.get(kind, kind), {}).get("replacedBy", ()), *ALSO_REPLACED_BY.get(kind, ())}
+        for each in _differing(before.get("Properties", {}), after.get("Properties", {}), fixed):
+            yield f"{name} is replaced, because {each} differs"
+    for each in _differing(before.get("Properties", {}), after.get("Properties", {}), VALUES):
+        yield f"{name} gets a new value, because {each} differs"
+    for each in _differing(before, after, {"DeletionPolicy", "UpdateReplacePolicy"} & before.keys()):
+        yield f"{name} is kept less well, because {each} differs"
+
+
+def _differing(before: dict[str, Any], after: dict[str, Any], names: Iterable[str]) -> list[str]:
+    return [each for each in sorted(names) if before.get(each) != after.get(each)]
+
+
+def _parameters(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    for name, before in old["Parameters"].items():
+        after = new["Parameters"].get(name)
+        if after is None:
+            yield f"{name} is no parameter any more: a saved value makes the deployment fail"
+            continue
+        if gone := set(before.get("AllowedValues", ())) - set(
+            after.get("AllowedValues", before.get("AllowedValues", ()))
+        ):
+            yield f"{name} may not be {', '.join(map(str, sorted(gone, key=str)))} any more"
+        if name == "MembershipShards" and before["Default"] != after["Default"]:
+            yield f"{name} has another default: rows that are there are not found"
+    for name, after in new["Parameters"].items():
+        if name not in old["Parameters"] and "Default" not in after:
+            yield f"{name} is new and has no default: the update fails"
+
+
+def _outputs(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    for name in old["Outputs"].keys() - new["Outputs"].keys():
+        yield f"{name} is no output any more"
+
+
+def _routes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    for method, path in _routes_of(old) - _routes_of(new):
+        yield f"{method} {path} is no route any more"
+
+
+def _routes_of(template: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (event["Properties"]["Method"], event["Properties"]["Path"])
+        for resource in template["Resources"].values()
+        for event in resource.get("Properties", {}).get("Events", {}).values()
+        if event["Type"] == "HttpApi"
+    }
+
+
+@pytest.mark.parametrize("release", releases(), ids=lambda path: path.stem)
+def test_a_stack_of_an_earlier_release_keeps_what_it_holds_when_it_is_updated(release: Path) -> None:
+    assert breaks(read_document(release), CURRENT) == []
+
+
+def change(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
+    """Set a value of a template, or remove it with `to=None`."""
+
+    def apply(template: dict[str, Any]) -> None:
+        place = template
+        for each in path[:-1]:
+            place = place[each]
+        if to is None:
+            del place[path[-1]]
+        else:
+            place[path[-1]] = to
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (change("Resources", "MembershipTable", to=None), "MembershipTable is deleted"),
+        (
+            change("Resources", "MembershipTable", "Properties", "KeySchema", to=[]),
+            "MembershipTable is replaced, because KeySchema differs",
+        ),
+        (
+            change("Resources", "ChangeQueue", "Properties", "QueueName", to="x"),
+            "ChangeQueue is replaced, because QueueName differs",
+        ),
+        (
+            change("Resources", "IngestSecret", "Properties", "Name", to="x"),
+            "IngestSecret is replaced, because Name differs",
+        ),
+        (
+            change("Resources", "TokenSecret", "Properties", "SecretString", to="{}"),
+            "TokenSecret gets a new value, because SecretString differs",
+        ),
+        (
+            change("Resources", "AudienceTable", "DeletionPolicy", to="Delete"),
+            "AudienceTable is kept less well, because DeletionPolicy differs",
+        ),
+        (change("Resources", "Api", "Properties", "StageName", to="v2"), "Api is replaced, because StageName differs"),
+        (
+            change("Resources", "IngestFunction", "Properties", "FunctionName", to="x"),
+            "IngestFunction is replaced, because FunctionName differs",
+        ),
+        (
+            change("Parameters", "AlarmEmail", to=None),
+            "AlarmEmail is no parameter any more: a saved value makes the deployment fail",
+        ),
+        (change("Parameters", "Region", "AllowedValues", to=["NA", "EU"]), "Region may not be FE any more"),
+        (
+            change("Parameters", "MembershipShards", "Default", to=16),
+            "MembershipShards has another default: rows that are there are not found",
+        ),
+        (change("Parameters", "New", to={"Type": "String"}), "New is new and has no default: the update fails"),
+        (change("Outputs", "EventsUrl", to=None), "EventsUrl is no output any more"),
+        (
+            change("Resources", "IngestFunction", "Properties", "Events", "Health", to=None),
+            "GET /v1/health is no route any more",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_change_that_would_break_a_running_stack_is_named(changed: Callable[[Any], None], said: str) -> None:
+    new = copy.deepcopy(CURRENT)
+    changed(new)
+    assert breaks(CURRENT, new) == [said]
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        change("Resources", "RefreshErrors", to=None),
+        change("Resources", "ChangeQueue", "Properties", "VisibilityTimeout", to=700),
+        change("Parameters", "New", to={"Type": "String", "Default": ""}),
+        change("Outputs", "New", to={"Value": "x"}),
+    ],
+    ids=["an alarm goes", "a queue's timeout", "a parameter with a default", "another output"],
+)
+def test_a_change_that_loses_nothing_is_not_named(harmless: Callable[[Any], None]) -> None:
+    new = copy.deepcopy(CURRENT)
+    harmless(new)
+    assert breaks(CURRENT, new) == []
+
+
+def test_the_rehearsal_deploys_the_last_release_with_the_code_of_the_build() -> None:
+    assert [Version(path.stem) for path in releases()] == sorted(Version(path.stem) for path in releases())
+    text = built(releases()[-1])
+    assert "CodeUri: IngestFunction" in text
+    assert "ContentUri: SharedLayer" in text
+
+
+def test_the_changelog_begins_with_the_version_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert HEADINGS[0][0] == project["version"]
+
+
+def test_only_the_newest_version_may_be_unreleased_and_every_other_has_its_template() -> None:
+    kept = {path.stem for path in releases()}
+    for version, date in HEADINGS[1:]:
+        assert date != "unreleased", version
+        assert version in kept, version
+    assert [Version(version) for version, _ in HEADINGS] == sorted(
+        (Version(each) for each, _ in HEADINGS), reverse=True
+    )
+
+
+@pytest.mark.parametrize("version", [version for version, _ in HEADINGS])
+def test_the_upgrade_guide_has_notes_for_every_version(version: str) -> None:
+    assert f"\n### {version}\n" in (ROOT / "docs/upgrade.md").read_text(encoding="utf-8")
