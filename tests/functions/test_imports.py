@@ -30,6 +30,14 @@ def test_importing_a_handler_loads_nothing_that_it_does_not_use(function: str) -
     assert ("pydantic" in loaded) == (function != "ingest"), "Segment waits while ingest starts"
 
 
+def test_ingest_loads_liquid_only_where_a_mapping_uses_it() -> None:
+    use = "from audience_sync.segment.mapping import resolve; print(resolve({'@liquid': '{{ a }}'}, {'a': 'b'}))"
+    program = "import sys, functions.ingest.handler; print(*sys.modules); "
+    liquid = "audience_sync.segment.liquid.template"
+    assert liquid not in printed(program)
+    assert liquid in printed(f"{program}{use}; print(*sys.modules)")
+
+
 @pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"ingest"}))
 def test_importing_a_handler_builds_no_model(function: str) -> None:
     models = "each for each in vars(settings).values() if hasattr(each, '__pydantic_complete__')"

@@ -429,7 +429,7 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
         pytest.param({"@pat": "$.a"}, "f", "did you mean @path?", id="unknown directive"),
         pytest.param({"@path": "$.a", "@case": {}}, "f", "2 directives in one object", id="two directives"),
         pytest.param({"@path": "$.a", "b": 1}, "f", "give it an object of its own", id="beside other keys"),
-        pytest.param({"@liquid": "{{ a }}"}, "f.@liquid", "use @template", id="liquid"),
+        pytest.param({"@liquid": {"@path": "$.a"}}, "f.@liquid", "not a text", id="liquid"),
         pytest.param({"@path": 5}, "f.@path", "neither a text nor a directive", id="path: number"),
         pytest.param({"@path": "$.a[*].b"}, "f.@path", "bad path", id="path: wildcard"),
         pytest.param({"@template": "{{ a[*] }}"}, "f.@template", "bad path", id="template: wildcard"),

@@ -11,6 +11,8 @@ import pytest
 from audience_sync.fields import FIELDS, MappedField
 from audience_sync.segment.budget import ASCII_A_STEP, MAX_STEPS, OTHERS_A_STEP
 from audience_sync.segment.directives import compiler, shapes, texts, values
+from audience_sync.segment.liquid import template
+from audience_sync.segment.liquid.filters import DISABLED, FILTERS
 from audience_sync.segment.mapping import DIRECTIVES, resolve
 from audience_sync.segment.mapping_config import (
     DEFAULT_MAPPING,
@@ -20,6 +22,7 @@ from audience_sync.segment.mapping_config import (
     parse_mappings,
 )
 from audience_sync.segment.trigger import compile_trigger
+from tests.contract.segment.test_liquid_differential import CASES as LIQUID_CASES
 from tests.contract.segment.test_mapping_differential import CASES, DIFFERENCES
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text()
@@ -53,7 +56,7 @@ def test_a_directive_gives_what_its_line_says(row: list[str]) -> None:
 
 def test_every_directive_has_a_line() -> None:
     shown = {name for row in table("Directives") for name in re.findall(r'"(@\w+)"', row[0])}
-    assert shown == set(DIRECTIVES) - {"@liquid"}
+    assert shown == set(DIRECTIVES)
 
 
 def test_every_field_has_a_row_and_every_row_a_field() -> None:
@@ -93,6 +96,23 @@ def test_the_steps_are_those_of_the_code() -> None:
     assert "walking a list or object ({} to {} steps a value)".format(*steps) in text
     assert steps[1] == values._STEPS_TO_ENCODE
     assert f"mapping a list item by item ({compiler.STEPS_A_VALUE} steps and more for each value" in text
+
+
+def test_the_filters_and_tags_of_liquid_are_those_of_the_code() -> None:
+    section = DOCUMENT.split("\n## Liquid\n", 1)[1].split("\n## ", 1)[0]
+    filters = section.split("**Filters**: ", 1)[1].split(".\n", 1)[0]
+    assert re.findall(r"`(\w+)`", filters) == sorted(FILTERS)
+    for name in re.findall(r"`(\w+)`", section.split("Segment disables (", 1)[1].split(")", 1)[0]):
+        assert name in DISABLED or name in template._DISABLED
+    assert f"up to {template.MAX_LENGTH:,} characters" in section
+    assert f"{LIQUID_CASES:,} generated templates" in section
+    assert template._KNOWN in section.replace("`", "")
+
+
+def test_the_examples_of_liquid_are_templates() -> None:
+    examples = DOCUMENT.split("\n## Liquid\n", 1)[1].split("```\n", 2)[1].splitlines()
+    event = {"traits": {"email": " Ada@B.co ", "firstName": "Ada", "country": "France"}, "properties": {}}
+    assert [resolve({"@liquid": each}, event) for each in examples] == ["ada@b.co", "Ada", "FR"]
 
 
 def test_the_differences_are_those_of_the_comparison() -> None:

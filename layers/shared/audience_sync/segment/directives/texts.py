@@ -1,4 +1,4 @@
-"""@case, @replace, @json and @sha256: texts made of values. @liquid, which is refused."""
+"""@case, @replace, @json, @sha256 and @liquid: texts made of values."""
 
 import hashlib
 import json
@@ -181,8 +181,18 @@ def _sha256(argument: Any, context: CompileContext) -> Reader:
     return read
 
 
-def _liquid(_: Any, context: CompileContext) -> Reader:
-    raise context.fault("@liquid is not supported; use @template, with @case, @replace or @if around it")
+def _liquid(argument: Any, context: CompileContext) -> Reader:
+    if not isinstance(argument, str):
+        raise context.fault("not a text; give the template")
+    from audience_sync.segment.liquid.expressions import LiquidFault  # noqa: PLC0415 - loaded where a mapping uses it
+    from audience_sync.segment.liquid.template import compile_template  # noqa: PLC0415
+
+    try:
+        render, steps = compile_template(argument)
+    except LiquidFault as fault:
+        raise context.fault(f"{fault} (at character {fault.position})") from None
+    context.takes(steps)
+    return render
 
 
 TEXTS: dict[str, Compiler] = {

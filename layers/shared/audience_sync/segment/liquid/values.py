@@ -1,0 +1,215 @@
+"""Values as LiquidJS has them, which are JavaScript's: how they are written, compared, counted and entered.
+
+Source: LiquidJS 10.30, which tests/contract/segment compares with.
+"""
+
+import math
+import re
+from typing import Any
+
+from audience_sync.segment.budget import Budget
+from audience_sync.segment.directives.values import (
+    MAX_TEXT,
+    UNDEFINED,
+    is_absent,
+    is_number,
+    is_small,
+    list_position,
+    text_of,
+)
+
+WHITE_SPACE = (  # what JavaScript trims
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+_NUMBER = re.compile(r"[+-]?(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:e[+-]?\d++)?+|infinity)", re.ASCII | re.IGNORECASE)
+_INFINITY = re.compile(r"[+-]?Infinity")
+_OTHER_BASE = re.compile(r"0(?:x[0-9a-f]++|o[0-7]++|b[01]++)", re.IGNORECASE)
+
+
+class TooLarge(Exception):
+    """A value is beyond the bounds of directives/values.py: the directive then has no value."""
+
+
+class Named:
+    """The literals `empty` and `blank`, which are equal to many values."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+EMPTY, BLANK, NIL = Named("empty"), Named("blank"), Named("nil")
+
+
+def plain(value: Any) -> Any:
+    """Return what a literal is where it is not compared."""
+    if value is NIL:
+        return None
+    return "" if isinstance(value, Named) else value
+
+
+def written(value: Any, budget: Budget) -> str:
+    """Return a value as an output writes it: nothing for null, the items of a list one after the other.
+
+    Raises:
+        TooLarge: the text would be too long, or the list too large.
+        RejectedEvent: the budget is used up.
+    """
+    value = plain(value)
+    if isinstance(value, str):
+        return bounded(value)
+    if isinstance(value, list):
+        if not is_small(value, budget):
+            raise TooLarge
+        return bounded(_joined(value, budget))
+    return as_text(value, budget)
+
+
+def _joined(values: list[Any], budget: Budget) -> str:
+    return "".join(_joined(each, budget) if isinstance(each, list) else written(each, budget) for each in values)
+
+
+def as_text(value: Any, budget: Budget) -> str:
+    """Return a value as JavaScript turns it into a text; null and missing are empty. Raises as `written`."""
+    text = text_of(value, budget)
+    if not isinstance(text, str):
+        raise TooLarge
+    return bounded(text)
+
+
+def bounded(text: str) -> str:
+    """Return a text that is within the bounds. Raises TooLarge."""
+    if len(text) > MAX_TEXT:
+        raise TooLarge
+    return text
+
+
+def is_true(value: Any) -> bool:
+    """Return whether a condition holds: anything but false, null and what is missing, the empty text included."""
+    return not (is_absent(plain(value)) or value is False)
+
+
+def number_of(value: Any, budget: Budget) -> float:
+    """Return a value as JavaScript's Number has it; NaN for what is no number. Raises as `written`."""
+    value = plain(value)
+    if value is None or isinstance(value, bool):
+        return float(value or 0)
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    if isinstance(value, list):
+        value = as_text(value, budget)
+    return _parsed(value.strip(WHITE_SPACE)) if isinstance(value, str) else math.nan
+
+
+def _parsed(text: str) -> float:
+    if not text:
+        return 0.0
+    if len(text) > MAX_TEXT:
+        raise TooLarge
+    if _OTHER_BASE.fullmatch(text):
+        return float(int(text, 0)) if len(text) < 250 else math.inf  # a float has no more than 1,024 bits
+    if not _NUMBER.fullmatch(text) or ("f" in text.lower() and not _INFINITY.fullmatch(text)):
+        return math.nan
+    return float(text)
+
+
+def calculable(value: Any, budget: Budget) -> float:
+    """Return a value as filters calculate with it: 0 for what is no number. Raises as `written`."""
+    number = number_of(value, budget)
+    return 0.0 if math.isnan(number) else number
+
+
+def equal(left: Any, right: Any, budget: Budget) -> bool:
+    """Return whether two values are equal. Types count: "1" is not 1. Raises as `written`."""
+    for literal, value in ((left, right), (right, left)):
+        if isinstance(literal, Named):
+            return _equals_literal(literal, value)
+    if isinstance(left, list):
+        return isinstance(right, list) and _same_items(left, right, budget)
+    if isinstance(left, dict | bool) or isinstance(right, bool):
+        return left is right
+    if is_absent(left) or is_absent(right):
+        return left is right
+    return is_number(left) is is_number(right) and bool(left == right)
+
+
+def _same_items(left: list[Any], right: list[Any], budget: Budget) -> bool:
+    if not (is_small(left, budget) and is_small(right, budget)):
+        raise TooLarge
+    return len(left) == len(right) and all(equal(one, other, budget) for one, other in zip(left, right, strict=True))
+
+
+def _equals_literal(literal: Named, value: Any) -> bool:
+    if literal is NIL:
+        return is_absent(plain(value)) and value not in (EMPTY, BLANK)
+    if isinstance(value, Named):
+        return literal is BLANK and value is NIL
+    if isinstance(value, str | list | dict) and not value:
+        return True
+    return literal is BLANK and (
+        is_absent(value) or value is False or (isinstance(value, str) and not value.strip(WHITE_SPACE))
+    )
+
+
+def is_less(left: Any, right: Any, budget: Budget, *, or_equal: bool) -> bool:
+    """Return whether left is less than right, or equal: texts by their characters, all else by number.
+
+    Raises as `written`.
+    """
+    if isinstance(left, Named) or isinstance(right, Named):
+        return False
+    left, right = (_primitive(each, budget) for each in (left, right))
+    if isinstance(left, str) and isinstance(right, str):
+        low, high = (each.encode("utf-16-be", "surrogatepass") for each in (left, right))
+        return low <= high if or_equal else low < high
+    if UNDEFINED in (left, right):
+        return False
+    small, large = number_of(left, budget), number_of(right, budget)
+    return small <= large if or_equal else small < large
+
+
+def _primitive(value: Any, budget: Budget) -> Any:
+    return as_text(value, budget) if isinstance(value, list | dict) else value
+
+
+def contains(holder: Any, wanted: Any, budget: Budget) -> bool:
+    """Return whether a list has an item, or a text a part. Raises as `written`."""
+    if isinstance(holder, list):
+        budget.spend(len(holder))
+        return any(equal(each, wanted, budget) for each in holder)
+    if not isinstance(holder, str):
+        return False
+    wanted = plain(wanted)
+    text = {id(None): "null", id(UNDEFINED): "undefined"}.get(id(wanted)) or as_text(wanted, budget)
+    budget.spend_on_text(holder)
+    return text in holder
+
+
+def property_of(value: Any, name: str | int) -> Any:
+    """Enter a value by a name or position: what it holds itself; `size`, `first` and `last` beside that."""
+    if is_absent(value):
+        return value
+    if isinstance(value, dict):
+        return _of_object(value, str(name))
+    if isinstance(value, list | str):
+        return _of_list(value, name)
+    return UNDEFINED
+
+
+def _of_object(value: dict[str, Any], name: str) -> Any:
+    found = value.get(name, UNDEFINED)
+    return len(value) if found is UNDEFINED and name == "size" else found
+
+
+def _of_list(value: list[Any] | str, name: str | int) -> Any:
+    if name == "size":
+        return len(value)
+    if isinstance(value, list) and name in ("first", "last"):
+        name = 0 if name == "first" else -1
+    position = list_position(name) if isinstance(name, str) else name
+    if isinstance(name, int) and name < 0:
+        position = len(value) + name if isinstance(value, list) else -1
+    return value[position] if 0 <= position < len(value) else UNDEFINED
