@@ -6,7 +6,7 @@ What counts is what the queue has confirmed, in the order of the rows: all rows 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -92,6 +92,7 @@ class ChangeSender:
         self._group = FIRST_GROUP
         self._uncounted: Counter[int] = Counter()  # by epoch second
         self._counted_at = clock.monotonic()
+        self._is_ending = False  # after an error or Ctrl-C: nothing is tried again
 
     def __enter__(self) -> Self:
         """Find out whether CloudWatch takes counts, before anything is sent that could not be counted."""
@@ -99,11 +100,13 @@ class ChangeSender:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None) -> None:
+        self._is_ending = kind is not None
         try:
             if kind is None:
                 self._send()
-            while self._in_flight:
-                self._confirm()
+            with nullcontext() if kind is None else suppress(Unavailable):  # the first error is the one to report
+                while self._in_flight:
+                    self._confirm()
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._publish()
@@ -135,10 +138,16 @@ class ChangeSender:
             try:
                 return self._queue.send(bodies, deadline=self._clock.monotonic() + SEND_TIMEOUT)
             except Unavailable as error:
-                if wait is None or not _is_temporary(error):
+                if wait is None or not _is_temporary(error) or self._is_cut_short(wait):
                     raise
-                self._clock.sleep(wait)
         return None
+
+    def _is_cut_short(self, wait: float) -> bool:
+        """Wait, a second at a time. Returns whether the run has ended meanwhile."""
+        while wait > 0 and not self._is_ending:
+            self._clock.sleep(min(wait, 1.0))
+            wait -= 1.0
+        return self._is_ending
 
     def _confirm(self) -> None:
         """Wait for the oldest request. Raises Unavailable where the queue does not take it."""

@@ -71,6 +71,8 @@ def planned(
     """Decide what an import does. Raises WrongUsage where an option or the file does not allow it."""
     if options.rejects_with_rows and not options.rejects:
         raise WrongUsage("--rejects-with-rows needs a file.", "Name it with --rejects.")
+    if options.rejects and file.path and options.rejects.resolve() == file.path.resolve():
+        raise WrongUsage("--rejects is the file that is imported.", "Give another name.")
     how, policy, at = reading.reading(rows, exits=options.exits), stack_policy(session), reading.time(session, file)
     content = file.digest()
     if content is None:

@@ -16,7 +16,12 @@ from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage
 from audience_sync_cli.change_sender import IN_FLIGHT, WAITS, ChangeSender
+from local import resources
+from local.sqs.queues import SqsQueues
+from tests.faults.proxy import fault_proxy, refuse
+from tests.servers import serve_aws
 from tests.unit.cli.conftest import Deployment, change
+from tests.waiting import wait_until
 
 
 class MemoryQueue:
@@ -56,13 +61,15 @@ class Sending:
         self.rows: list[int] = []
         self.slept: list[float] = []
         self.now = 1_800_000_000.0
+        self.sleep: Callable[[float], None] = self.slept.append
 
     def count(self, counts: Mapping[int, int]) -> None:
         self.counted.update(counts)
 
     def sender(self) -> ChangeSender:
-        clock = Clock(lambda: self.now, lambda: 1.0, self.slept.append)
-        return ChangeSender(self.queue, self.count, clock, lambda row, _: self.rows.append(row))
+        clock = Clock(lambda: self.now, time.monotonic, self.sleep)
+        self.current = ChangeSender(self.queue, self.count, clock, lambda row, _: self.rows.append(row))
+        return self.current
 
     def send(self, changes: Iterable[MembershipChange]) -> ChangeSender:
         with self.sender() as sender:
@@ -111,14 +118,14 @@ def test_changes_count_under_the_minute_in_which_they_were_accepted() -> None:
 def test_a_queue_that_is_throttled_or_fails_is_asked_again() -> None:
     sending = Sending(MemoryQueue(lambda request: ["ThrottlingException", "InternalError", None][min(request - 1, 2)]))
     assert sending.send(changes(10)).confirmed == 10
-    assert sending.slept == [*WAITS[:2]]
+    assert sum(sending.slept) == sum(WAITS[:2])
 
 
 def test_a_queue_that_takes_nothing_for_two_minutes_ends_the_run() -> None:
     sending = Sending(MemoryQueue(lambda _: "ServiceUnavailable"))
     with pytest.raises(Unavailable):
         sending.send(changes(10))
-    assert sending.slept == [*WAITS]
+    assert sum(sending.slept) == sum(WAITS)
     assert (sending.rows, sending.counted.total()) == ([], 0)
 
 
@@ -149,6 +156,25 @@ def test_an_interruption_waits_for_what_is_on_its_way_and_sends_nothing_more() -
         sending.send(interrupted())
     assert sending.rows == [1_000]
     assert len(sending.queue.members()) == sending.counted.total() == 1_000
+
+
+def test_an_interruption_ends_the_waiting_for_another_attempt() -> None:
+    sending, waits = Sending(MemoryQueue(lambda _: "ThrottlingException")), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        sending.slept.append(seconds)
+        waits.set()
+        wait_until(lambda: sending.current._is_ending, bool)
+
+    def interrupted() -> Iterator[MembershipChange]:
+        yield from changes(1_000)
+        assert waits.wait(60)
+        raise KeyboardInterrupt
+
+    sending.sleep = sleep
+    with pytest.raises(KeyboardInterrupt):
+        sending.send(interrupted())
+    assert sending.slept == [1.0]
 
 
 def test_so_many_requests_are_on_their_way_and_not_more() -> None:
@@ -182,6 +208,22 @@ def test_nothing_is_sent_where_cloudwatch_takes_no_counts() -> None:
 
 def _unavailable(_: Mapping[int, int]) -> None:
     raise Unavailable("CloudWatch does not take metrics")
+
+
+def test_sqs_that_throttles_gets_every_message_in_the_end() -> None:
+    queues = SqsQueues(time.time)
+    with serve_aws(queues) as url, fault_proxy(url) as proxy:
+        proxy.on("SendMessageBatch", refuse("ThrottlingException"), times=3)
+        sqs = resources.client("sqs", proxy.url)
+        queue_url = sqs.create_queue(QueueName="changes")["QueueUrl"]
+        sending = Sending(Queue(sqs, queue_url, time.monotonic))
+        sender = sending.send(changes(3_000))
+        arrived = [ChangeMessage.from_body(message.body) for message in queues.peek("changes")]
+    assert sorted(each.record["externalUserId"] for message in arrived for each in message.changes) == sorted(
+        f"m{number}" for number in range(3_000)
+    )
+    assert (sender.confirmed, sending.counted.total()) == (3_000, 3_000)
+    assert sending.slept
 
 
 def test_sqs_takes_the_messages(deployment: Deployment) -> None:

@@ -383,6 +383,20 @@ def test_a_file_that_is_no_list_of_rejects_is_not_overwritten(
     assert Path(file()).read_text(encoding="utf-8") == ROWS
 
 
+def test_a_corrected_list_of_rejects_can_be_imported_but_not_over_itself(
+    deployment: Deployment, file: File, tmp_path: Path, printed: Json
+) -> None:
+    rejects = tmp_path / "rejects.csv"
+    run(deployment, file(), as_json=True, dry_run=True, rejects=rejects, rejects_with_rows=True)
+    printed()
+    lines = rejects.read_text(encoding="utf-8").replace("not an id", "u4").splitlines()
+    rejects.write_text("\n".join([lines[0], lines[2]]), encoding="utf-8")
+    with pytest.raises(WrongUsage):
+        run(deployment, str(rejects), at="1h", rejects=rejects)
+    run(deployment, str(rejects), at="1h")
+    assert members(deployment) == ["u4"]
+
+
 def many(count: int) -> str:
     return "userId,email\n" + "".join(f"u{number},p{number}@example.com\n" for number in range(1, count + 1))
 
