@@ -256,6 +256,35 @@ def test_what_could_not_be_read_is_named_and_what_is_late_is_no_fault(visit: Vis
     visit(work)
 
 
+def test_before_the_first_job_sizes_are_not_known_instead_of_zero(visit: Visit, shown: Shown) -> None:
+    async def work(tab: Tab) -> None:
+        await open_state(tab, shown, "empty")
+        assert await tab.read("$('matched').textContent") == "in 1 audience, not known yet"
+        assert "not known yet" in await tab.read("$('audiences').innerText")
+        await tab.read("clearTimeout(timer)")
+        await tab.read("show({...newest, audiences: []})")
+        assert await tab.read("$('matched').textContent") == "no audience is listed"
+
+    visit(work)
+
+
+def test_of_more_dead_letters_than_were_read_the_question_names_all_and_counts_exits_as_a_minimum(
+    visit: Visit, shown: Shown
+) -> None:
+    async def work(tab: Tab) -> None:
+        await open_state(tab, shown, "parked")
+        await tab.read("clearTimeout(timer)")
+        await tab.read("show({...newest, deadLetters: 700})")
+        await tab.read("$('redrive').click()")
+        assert await tab.read("$('asking-title').textContent") == "Redrive 700 dead letters?"
+        assert "At least 2 of the changes are exits" in await tab.read("$('asking-what').textContent")
+        await tab.read("$('asking-reason').value = 'access_denied'")
+        await tab.read("$('asking-reason').dispatchEvent(new Event('change'))")
+        assert await tab.read("$('asking-title').textContent") == "Redrive all dead letters of this reason?"
+
+    visit(work)
+
+
 def test_in_an_outage_the_next_try_counts_down_between_two_answers(visit: Visit, shown: Shown) -> None:
     async def work(tab: Tab) -> None:
         await open_state(tab, shown, "outage")

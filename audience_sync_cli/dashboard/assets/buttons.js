@@ -89,7 +89,7 @@ function showQuestion() {
   setText($("asking-title"), `Redrive ${count}?`);
   const exits = sumOf(chosen.map((each) => each.exits)), unreadable = chosen.filter((each) => !each.isReadable).length;
   const sentences = ["Each is sent to the change queue and deleted here. A change that a newer one has superseded does not reach Amazon. If the cause is not fixed, they are parked again."];
-  if (exits) sentences.push(`${counted(exits, "of the changes is an exit", "of the changes are exits")}: once delivered, those members leave their audience.`);
+  if (exits) sentences.push(`${isAll ? "" : "At least "}${counted(exits, "of the changes is an exit", "of the changes are exits")}: once delivered, those members leave their audience.`);
   if (unreadable) sentences.push(`${counted(unreadable, "is unreadable and stays", "are unreadable and stay")}.`);
   setText($("asking-what"), sentences.join(" "));
 }

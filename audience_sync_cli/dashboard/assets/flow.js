@@ -30,8 +30,9 @@ function showSteps(facts) {
   const more = rejected.length - commonest.length;
   $("more-reasons").hidden = more <= 0;
   setText($("more-reasons"), more > 0 ? `and ${counted(more, "more reason", "more reasons")}` : "");
-  const inAudiences = `in ${counted(facts.audiences.length, "audience", "audiences")}`;
-  setText($("matched"), facts.matchRate == null ? inAudiences : `${inAudiences}, ${percent(facts.matchRate)} matched`);
+  const inAudiences = facts.audiences.length ? `in ${counted(facts.audiences.length, "audience", "audiences")}` : "no audience is listed";
+  const matched = facts.matchRate == null ? "" : `, ${percent(facts.matchRate)} matched`;
+  setText($("matched"), facts.isSizeKnown || !facts.audiences.length ? inAudiences + matched : `${inAudiences}, not known yet`);
   setText($("jobs"), facts.jobsPending ? `${counted(facts.jobsPending, "job", "jobs")} pending` : "");
   showNextTry(facts);
 }
@@ -90,8 +91,8 @@ function summaryOf(facts) {
   const isLate = waiting && place.kind === "deployed" && !facts.queue.total;
   const sentences = [
     isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? counted(waiting, "change waits or is in work", "changes wait or are in work") : "Nothing waits",
-    `Amazon holds ${counted(facts.members, "member", "members")} in ${counted(audiences.length, "audience", "audiences")}`,
   ];
+  if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} in ${counted(audiences.length, "audience", "audiences")}`);
   if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter waits to be redriven", "dead letters wait to be redriven"));
   else if (counts.eventsRejected) {
     const [first, second] = rejected;

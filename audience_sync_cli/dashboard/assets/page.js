@@ -11,6 +11,7 @@ function show(facts) {
   facts.arrived = counts.eventsAccepted + counts.eventsIgnored + counts.eventsRejected;
   facts.queued = facts.queue.visible + facts.queue.delayed;
   facts.members = sumOf(sizes);
+  facts.isSizeKnown = facts.audiences.some((each) => each.size != null);
   const rated = facts.audiences.filter((each) => each.size && each.matchRate != null);
   facts.matchRate = rated.length ? sumOf(rated.map((each) => each.size * each.matchRate)) / sumOf(rated.map((each) => each.size)) : null;
   const names = new Map(facts.audiences.map((each) => [each.audienceId, each.name || each.audienceId]));
