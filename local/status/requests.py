@@ -54,5 +54,5 @@ def shape(value: Any) -> Any:
     if isinstance(value, list):
         return [*map(shape, value[:1]), *([f"and {len(value) - 1:,} more"] if len(value) > 1 else [])]
     if isinstance(value, str):
-        return f"text of {len(value):,} characters"
+        return f"text of {len(value):,} character{'' if len(value) == 1 else 's'}"
     return _KINDS.get(type(value))
