@@ -89,7 +89,6 @@ def _deployed(state: str) -> Iterator[str]:
 
 async def _take(tab: Tab, picture: Picture) -> None:
     await tab.show(width=picture.width, height=picture.height, dark=picture.dark)
-    await tab.call("Emulation.setScrollbarsHidden", hidden=True)
     await tab.read("document.querySelectorAll('dialog').forEach((each) => each.close()); scrollTo(0, 0)")
     if picture.before:
         await tab.read(picture.before)
@@ -103,6 +102,7 @@ async def _take(tab: Tab, picture: Picture) -> None:
 
 async def _open(tab: Tab, url: str) -> None:
     await tab.show()
+    await tab.call("Emulation.setScrollbarsHidden", hidden=True)
     await tab.open(url)
     await tab.wait(SHOWN)
 

@@ -261,6 +261,7 @@ def test_before_the_first_job_sizes_are_not_known_instead_of_zero(visit: Visit, 
         await open_state(tab, shown, "empty")
         assert await tab.read("$('matched').textContent") == "in 1 audience, not known yet"
         assert "not known yet" in await tab.read("$('audiences').innerText")
+        assert await tab.read("$('members').textContent") == "\N{EN DASH}"
         await tab.read("clearTimeout(timer)")
         await tab.read("show({...newest, audiences: []})")
         assert await tab.read("$('matched').textContent") == "no audience is listed"

@@ -33,6 +33,7 @@ function showSteps(facts) {
   const inAudiences = facts.audiences.length ? `in ${counted(facts.audiences.length, "audience", "audiences")}` : "no audience is listed";
   const matched = facts.matchRate == null ? "" : `, ${percent(facts.matchRate)} matched`;
   setText($("matched"), facts.isSizeKnown || !facts.audiences.length ? inAudiences + matched : `${inAudiences}, not known yet`);
+  if (!facts.isSizeKnown) setText($("members"), "\u2013");
   setText($("jobs"), facts.jobsPending ? `${counted(facts.jobsPending, "job", "jobs")} pending` : "");
   showNextTry(facts);
 }
