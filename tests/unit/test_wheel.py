@@ -102,6 +102,16 @@ def test_no_name_in_the_wheel_can_be_that_of_another_package(wheel: Path) -> Non
     assert names == {*PACKAGES, f"audience_sync-{PROJECT['version']}.dist-info"}
 
 
+def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
+    """Also those that are no Python, such as the parts of a page."""
+    listed = subprocess.run(
+        ["git", "ls-files", *PACKAGES.values()], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    files = {name.removeprefix("layers/shared/") for name in listed.stdout.split()}
+    assert len(files) > 100
+    assert files <= set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_the_wheel_carries_notice_and_licenses(wheel: Path) -> None:
     names = [Path(name).name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/licenses/" in name]
     assert sorted(names) == ["Apache-2.0.txt", "LICENSE", "NOTICE"]
