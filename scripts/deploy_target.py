@@ -14,7 +14,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError, ProfileNotFound
 
 ROOT = Path(__file__).resolve().parent.parent
 CALLS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})  # seconds
@@ -84,9 +84,9 @@ def describe(chosen: Target, environment: Mapping[str, str]) -> str:
         )
     try:
         account = session.client("sts", region_name=region or GUIDED_REGION, config=CALLS).get_caller_identity()
-    except NoCredentialsError:
+    except (NoCredentialsError, PartialCredentialsError):
         raise CannotDeploy(
-            "There are no AWS credentials. Sign in, for example with `aws sso login`, and set AWS_PROFILE; "
+            "There are no complete AWS credentials. Sign in, for example with `aws sso login`, and set AWS_PROFILE; "
             "or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         ) from None
     except ClientError as error:

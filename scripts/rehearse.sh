@@ -4,7 +4,8 @@
 # ministack stands in for AWS, on loopback, and scripts/stand_ins.py for Amazon. What that leaves open: docs/deploy.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-stack=rehearsal
+environment=staging  # of samconfig.toml, as the workflow deploys it
+stack=audience-sync-$environment
 work=$(mktemp -d)
 started=()
 finish() {
@@ -32,6 +33,7 @@ step 'the stand-ins answer'
 # Functions run as processes of this machine, so the layer must fit it; the template declares no host, the copy does.
 scripts/local-build.sh "$work/build" >"$work/build.log" 2>&1
 .venv/bin/python -m scripts.last_release >"$work/build/last-release.yaml"
+grep -v '^ *profile *=' samconfig.toml >"$work/build/samconfig.toml"  # beside the template; a profile could mean a real login
 templates=("$work/build/template.yaml" "$work/build/last-release.yaml")
 sed -i "s|^\( *\)POWERTOOLS_SERVICE_NAME:|\1AMAZON_API_URL: $amazon\n\1AMAZON_LOGIN_URL: $amazon/auth/o2/token\n&|" "${templates[@]}"
 # ministack compares this number with others without reading the parameter as one.
@@ -41,7 +43,7 @@ step 'sam build'
 export AWS_ENDPOINT_URL=http://127.0.0.1:$port
 export RECORD_AWS_CALLS=$work/calls  # of SAM's own process; what CloudFormation calls, the stand-in does not know
 deploy() {
-    PYTHONPATH=scripts/recorder scripts/deploy.sh --template-file "$work/build/$1" --stack-name "$stack" --resolve-s3 --capabilities CAPABILITY_IAM \
+    PYTHONPATH=scripts/recorder scripts/deploy.sh --template-file "$work/build/$1" --config-env "$environment" \
         --region "$AWS_DEFAULT_REGION" --no-confirm-changeset --no-progressbar --parameter-overrides "${@:2}" >>"$work/deploy.log" 2>&1
 }
 deploy last-release.yaml BatchWindow=1
@@ -55,6 +57,7 @@ deploy template.yaml BatchWindow=1
 .venv/bin/python -m scripts.kept "$stack" | diff "$work/kept" -
 .venv/bin/python -m scripts.one_event "$stack" "$api" "$amazon"
 step 'sam deploy: update to this version, which keeps tables, queues, secrets, URL and event key'
+.venv/bin/python -m scripts.ask_stack "$stack"
 deploy template.yaml BatchWindow=2 Enabled=no
 step 'sam deploy: another parameter, delivery paused'
 .venv/bin/python -m scripts.one_event "$stack" --paused
