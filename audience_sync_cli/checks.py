@@ -24,7 +24,7 @@ type State = Literal["ok", "note", "missing"]
 
 _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
-_OF_THE_TOKEN = ("not_connected", "authorization_refused", "token_unavailable")
+OF_THE_TOKEN = ("not_connected", "authorization_refused", "token_unavailable")  # reasons why changes wait
 CONSENT_LIFETIME = 365 * 86_400  # seconds; what Amazon gives a consent of 30 July 2026 or later, however it is used
 REMIND_BEFORE = 45 * 86_400  # seconds; enough to find the person who may consent
 # A stack that has not been updated lacks some of these.
@@ -202,7 +202,7 @@ def _queues(session: Session) -> Iterator[Finding]:
 def _delivery(session: Session) -> Iterator[Finding]:
     """Whether anything keeps changes from Amazon. What concerns the token has been checked before."""
     why = waiting(session)
-    blockers = [each for each in why.blockers if each.reason not in _OF_THE_TOKEN]
+    blockers = [each for each in why.blockers if each.reason not in OF_THE_TOKEN]
     for each in blockers:
         remedy = each.text.removeprefix(each.sentence).strip()
         yield Finding("delivery", "missing" if each.needs_person else "note", each.sentence, remedy)

@@ -41,11 +41,14 @@ def access_token(facts: Facts) -> Result:
 
 
 def delivery(facts: Facts) -> Result:
-    """Say whether the stack's parameters let it deliver."""
-    if facts.delivers:
-        return Result("ok", "Delivery is not paused by a parameter.")
-    found = "Delivery is paused: the parameter Enabled is no, and changes wait in the queue for seven days at most."
-    return Result("problem", found, "make deploy ARGS='--parameter-overrides Enabled=yes'")
+    """Say whether delivery has stopped until the operator acts."""
+    if not facts.delivers:
+        found = "Delivery is paused: the parameter Enabled is no, and changes wait in the queue for seven days at most."
+        return Result("problem", found, "make deploy ARGS='--parameter-overrides Enabled=yes'")
+    for blocker in facts.blockers:
+        if blocker.needs_person:
+            return Result("problem", f"{blocker.sentence} {blocker.remedy}".strip(), "audience-sync status")
+    return Result("ok", "Nothing keeps the stack from delivering until you act.")
 
 
 def listing(facts: Facts) -> Result:

@@ -59,11 +59,14 @@ def waiting(facts: Facts) -> Result:
     """Say whether changes wait for delivery."""
     failed, sent = facts.traffic.uploads_failed, facts.traffic.uploads
     messages = f"{counted(facts.queued, 'message')} of all audiences in the change queue"
+    # What stays until a person acts is the finding of `delivery`.
+    why = " ".join(each.sentence for each in facts.blockers if not each.needs_person)
     if facts.queued and failed and not sent:
-        found = f"{messages}; {counted(failed, 'upload')} failed within two hours, and none succeeded."
+        found = f"{messages}; {counted(failed, 'upload')} failed within two hours, and none succeeded. {why}".strip()
         return Result("problem", found, "audience-sync status")
-    if facts.queued:
-        return Result("look", f"{messages}: delivery is under way, or does not keep up.", "audience-sync status")
+    if facts.queued or why:
+        why = why or "Delivery is under way, or does not keep up."
+        return Result("look", f"{messages}. {why}", "audience-sync status")
     return Result("ok", "No change waits in the change queue.")
 
 

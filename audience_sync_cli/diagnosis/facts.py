@@ -1,6 +1,6 @@
 """What is known of one audience and of its stack, and the result of a check of it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -8,6 +8,7 @@ from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.errors import AudienceSyncError
 from audience_sync.membership import Audience
+from audience_sync_cli.blockers import Blocker
 from audience_sync_cli.checks import Finding as Part
 from audience_sync_cli.diagnosis.counts import Traffic
 from audience_sync_cli.errors import OperatorError
@@ -38,6 +39,7 @@ class Facts:
     is_recorded: bool = True  # parameter OrderingGuard; otherwise there are no rows of members
     traffic: Traffic = field(default_factory=Traffic)
     rejections: Mapping[str, int] = field(default_factory=dict)  # events by reason, of all audiences
+    blockers: Sequence[Blocker] = ()  # why changes of this audience wait, except for want of a token
     queued: int = 0  # messages in the change queue, of all audiences
     parked: Mapping[str, int] = field(default_factory=dict)  # dead letters of this audience, by reason
     members: MemberCount | None = None  # None where they were not counted

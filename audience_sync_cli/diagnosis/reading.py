@@ -9,7 +9,8 @@ from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences import find
-from audience_sync_cli.checks import stack_findings
+from audience_sync_cli.blockers import Blocker, waiting
+from audience_sync_cli.checks import OF_THE_TOKEN, stack_findings
 from audience_sync_cli.diagnosis.counts import RecentCounts
 from audience_sync_cli.diagnosis.facts import Facts
 from audience_sync_cli.errors import NotThere, OperatorError
@@ -59,6 +60,7 @@ def read_facts(session: Session, name: str, *, days: int, counts_members: bool) 
         reader.take("traffic", counts.traffic)
         reader.take("rejections", counts.rejections)
         reader.take("queued", lambda: depth(session.stack, "ChangeQueue").total)
+        reader.take("blockers", lambda: _blockers(session, known))
         if known:
             reader.take("lowest_processed", lambda: counts.lowest_processed(known.audience_id))
             _ask_amazon(reader, session, known)
@@ -83,6 +85,15 @@ def _listed(session: Session, name: str) -> Audience | None:
         return find(session, name)
     except NotThere:
         return None
+
+
+def _blockers(session: Session, known: Audience | None) -> list[Blocker]:
+    """Return why changes wait: those of the audience, or of all. What concerns the token has a check of its own."""
+    why = waiting(session)
+    if why.unknown and not why.blockers:
+        raise OperatorError(why.unknown[0])
+    own = [each for each in why.blockers if each.reason not in OF_THE_TOKEN]
+    return [each for each in own if not each.audience_ids or (known and known.audience_id in each.audience_ids)]
 
 
 def _ask_amazon(reader: _Reader, session: Session, known: Audience) -> None:

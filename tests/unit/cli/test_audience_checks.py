@@ -12,6 +12,7 @@ from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound, RequestRejected
 from audience_sync.membership import Audience
+from audience_sync_cli.blockers import Blocker
 from audience_sync_cli.checks import Finding as Part
 from audience_sync_cli.diagnosis.arrival import CONSENT_AND_COUNTRY, NO_AUDIENCE
 from audience_sync_cli.diagnosis.checks import CHECKS, Finding, diagnose, likely_reasons
@@ -116,6 +117,20 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
             id="access token: none is stored, and Amazon answers",
         ),
         pytest.param("delivery", {"delivers": False}, "problem", "Delivery is paused", id="delivery: paused"),
+        pytest.param(
+            "delivery",
+            {"blockers": [Blocker("paused", "The event source is disabled.", "Enable it.", needs_person=True)]},
+            "problem",
+            "The event source is disabled. Enable it.",
+            id="delivery: stopped until a person acts",
+        ),
+        pytest.param(
+            "delivery",
+            {"blockers": [Blocker("throttled", "It waits.")]},
+            "ok",
+            "Nothing",
+            id="delivery: goes on by itself",
+        ),
         pytest.param("listing", {"is_listed": False}, "problem", "audience_unknown", id="listing: not listed"),
         pytest.param(
             "listing",
@@ -216,6 +231,13 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
             "entries", {"members": None, "is_recorded": False}, "ok", "OrderingGuard=no", id="entries: not recorded"
         ),
         pytest.param("waiting changes", {"queued": 2}, "look", "2 messages", id="waiting: under way"),
+        pytest.param(
+            "waiting changes",
+            {"queued": 2, "blockers": [Blocker("throttled", "Amazon has returned 429.")]},
+            "look",
+            "in the change queue. Amazon has returned 429.",
+            id="waiting: and why",
+        ),
         pytest.param(
             "waiting changes",
             {"queued": 2, "traffic": Traffic(accepted=1, uploads_failed=4)},

@@ -88,6 +88,12 @@ def test_facts_come_from_tables_queues_and_metrics_of_the_last_days(deployment: 
     assert (facts.rejections, facts.lowest_processed) == ({"consent_missing": 2}, 90)
 
 
+def test_a_disabled_event_source_is_the_first_reason_after_the_login(deployment: Deployment, printed: Json) -> None:
+    deployment.stack.service("lambda").event_source = "Disabled"
+    document = run(deployment, printed)
+    assert document["reasons"][0] == "delivery"
+
+
 @pytest.mark.parametrize("name", [AUDIENCE.audience_id, KEY])
 def test_an_audience_is_found_by_its_id_and_by_its_key(deployment: Deployment, name: str) -> None:
     assert read_facts(deployment.session(), name, days=1, counts_members=False).audience == AUDIENCE
