@@ -22,6 +22,7 @@ HOSTS = {
     "developer.amazon.com",
     "docs.astral.sh",
     "docs.aws.amazon.com",
+    "github.com",
     "pipx.pypa.io",
     "unified.to",
     "www.autoriteitpersoonsgegevens.nl",
