@@ -67,7 +67,7 @@ CHANGES = st.lists(any_change(), min_size=1, max_size=6)
 HISTORIES = st.builds(
     DeliveryHistory,
     st.integers(0, MAX_ATTEMPTS - 1),
-    st.one_of(st.none(), st.integers(1, 10**15)),
+    st.one_of(st.none(), st.integers(1, 10**15 - 1)),
     st.booleans(),
 )
 FAILURES = st.builds(

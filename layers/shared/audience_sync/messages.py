@@ -46,7 +46,7 @@ class DeliveryHistory:
         attempts, first_at = envelope.get("attempts"), envelope.get("firstAt")
         return cls(
             attempts if type(attempts) is int and 0 < attempts < MAX_ATTEMPTS else 0,
-            first_at if type(first_at) is int and 0 < first_at <= _MAX_TIME else None,
+            first_at if type(first_at) is int and 0 < first_at < _MAX_TIME else None,
             envelope.get("replay") is True,
         )
 
