@@ -13,8 +13,8 @@ DAY = 86_400  # seconds
 NO_AUDIENCE = frozenset({"audience_missing", "audience_unknown", "audience_ambiguous"})
 CONSENT_AND_COUNTRY = frozenset({"consent_missing", "consent_denied", "consent_invalid", "country_invalid"})
 
+_TRY_EVENT = "audience-sync mappings try event.json"
 _STATES: dict[PartState, State] = {"ok": "ok", "note": "look", "missing": "problem"}
-_TRY = "audience-sync mappings try event.json"
 
 
 def part(name: str) -> Callable[[Facts], Result]:
@@ -97,7 +97,8 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts]
             return Result("ok", f"No event was rejected {facts.period} {what}.")
         found = f"{counted(total, 'event')} of all audiences rejected {facts.period} {what}: {by_reason(counts)}."
         is_empty = facts.members is not None and not facts.members.inside
-        return Result("problem" if is_empty or total >= facts.traffic.accepted else "look", found, _TRY)
+        is_problem = is_empty or total >= facts.traffic.accepted
+        return Result("problem" if is_problem else "look", found, f"audience-sync rejections --since {facts.days}d")
 
     return judge
 
@@ -128,5 +129,5 @@ def country(facts: Facts) -> Result:
         return Result("look", "It has no country, and Amazon matches people without one worse.", link)
     if code not in MATCHED:
         found = f"Amazon matches hashed identifiers in {len(MATCHED)} countries, and {code} is none of them."
-        return Result("look", f"{found} An event's own country takes precedence.", _TRY)
+        return Result("look", f"{found} An event's own country takes precedence.", _TRY_EVENT)
     return Result("ok", f"Amazon matches people of its country, {code}.")
