@@ -153,6 +153,8 @@ def test_everything_can_be_reached_with_the_keyboard_and_shows_that_it_is_reache
 def test_redriving_asks_and_no_is_the_first_answer(visit: Visit, shown: Shown) -> None:
     async def work(tab: Tab) -> None:
         await open_state(tab, shown, "parked")
+        what = await tab.read("$('dead-letters-what').textContent")
+        assert what == "3 dead letters wait: 2 access denied, 1 request rejected."
         await tab.read("$('redrive').focus()")
         await tab.key("Enter")
         await tab.wait("$('asking').open")

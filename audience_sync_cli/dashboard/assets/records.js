@@ -91,10 +91,18 @@ function showLog(lines) {
 const direction = (each) => [[each.changes - each.exits, "enters"], [each.exits, "leaves"]]
   .filter(([count]) => count > 0).map(([count, word]) => each.changes === 1 ? word : `${number(count)} ${word.replace(/s$/, "")}`).join(", ");
 
+// The reasons of those that were read, the most frequent one first.
+function byReason(listed) {
+  const counts = new Map();
+  for (const { reason } of listed) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  const sorted = [...counts].sort(([, one], [, other]) => other - one).map(([reason, count]) => `${number(count)} ${words(reason)}`);
+  return sorted.length > 1 ? `: ${sorted.join(", ")}` : sorted.length ? `, for ${words(listed[0].reason)}` : "";
+}
+
 function showDeadLetters(facts, names) {
   const { parked, deadLetters } = facts;
   $("dead-letters").hidden = !deadLetters && !parked.listed.length;
-  setText($("dead-letters-what"), `${counted(deadLetters, "dead letter waits", "dead letters wait")}.`);
+  setText($("dead-letters-what"), `${counted(deadLetters, "dead letter waits", "dead letters wait")}${byReason(parked.listed)}.`);
   const isShort = parked.listed.length < deadLetters;
   setText($("dead-letters-read"), parked.readAt == null ? "" : `${isShort ? `${number(parked.listed.length)} of them, read` : "Read"} at ${clock(parked.readAt)}.`);
   list($("dead"), parked.listed, (each) => each.messageId, (each) => {

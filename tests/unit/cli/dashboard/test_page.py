@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.page import ASSETS, build_page, content_security_policy, headers_of
 
 SOURCE = build_page()
@@ -17,6 +18,17 @@ def test_the_page_weighs_what_the_document_says_and_so_do_its_pictures() -> None
     pictures = [*DOCUMENT.parent.glob("images/dashboard-*.png"), *DOCUMENT.parent.glob("images/status-page*.png")]
     assert len(pictures) >= 12
     assert [each.name for each in pictures if each.stat().st_size > 150_000] == []
+
+
+def test_the_document_says_how_often_what_is_read() -> None:
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    assert (deployed.QUEUES, metrics.EVERY_COUNT) == (10, 60)
+    assert "the queues every ten seconds and for counts every minute" in text
+    assert (metrics.EVERY_REASON, metrics.EVERY_AUDIENCE) == (5 * 60, 15 * 60)
+    assert "asked for every five minutes, audiences every fifteen" in text
+    assert f"{deployed.MAX_DEAD_LETTERS} at most" in text
+    assert (metrics.AUDIENCE_DAYS, metrics.BARS * metrics.PERIOD) == (14, 24 * 3600)
+    assert "over the last two weeks" in text
 
 
 def test_every_picture_that_the_document_shows_exists() -> None:
