@@ -45,7 +45,7 @@ class Blocker:
             "reason": self.reason,
             "sentence": self.sentence,
             "remedy": self.remedy,
-            "nextTry": None if self.next_try is None else iso_time(round(self.next_try * 1000)),
+            "nextTry": None if self.next_try is None else iso_time(self.next_try * 1000),
             "audienceIds": list(self.audience_ids),
         }
 

@@ -24,7 +24,7 @@ from audience_sync_cli.import_run import NoQueue, Rejects, Report, run
 from audience_sync_cli.import_state import Progress
 from audience_sync_cli.mapping_warnings import looks_like_a_phone_number
 from audience_sync_cli.member_file import MemberFile, Rows
-from audience_sync_cli.screen import Bar, counted, moment
+from audience_sync_cli.screen import Bar, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 _AS_IT_IS = FileOptions()
@@ -191,7 +191,7 @@ def _result(plan: Plan, report: Report, sender: ChangeSender, **more: Any) -> di
         "audienceId": plan.audience.audience_id,
         "columns": dict(plan.reading.columns),
         "action": "exit" if plan.reading.exits else "enter",
-        "at": plan.at,
+        "at": iso_time(plan.at),
         "resumedAfter": plan.after or None,
         **report_json(report, messages=sender.messages),
         **more,

@@ -14,7 +14,7 @@ from audience_sync_cli.mapping_diff import differences, print_differences
 from audience_sync_cli.mapping_files import read_mappings
 from audience_sync_cli.mapping_warnings import warnings_about, why_all_is_ignored
 from audience_sync_cli.mappings_store import BUILT_IN, Stored, read, replace
-from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 FILE = Annotated[
@@ -79,7 +79,7 @@ def history(session: Session) -> None:
         [
             {
                 "version": each.number,
-                "appliedAt": each.applied_at,  # epoch milliseconds
+                "appliedAt": iso_time(each.applied_at),
                 "builtIn": each.mappings is None,
                 "mappings": len(_listed(each.mappings)),
                 "enabled": enabled,

@@ -11,6 +11,7 @@ import requests
 
 from local.example_audiences import EXAMPLE
 from tests.e2e.conftest import ROOT, LocalStack
+from tests.unit.cli.json_reference import faults
 
 SAMPLE = ("send", "--sample", "track", "--audience", EXAMPLE.audience_id, "--wait", "--json")
 
@@ -27,7 +28,9 @@ def run(stack: LocalStack, *arguments: str) -> tuple[int, Any]:
         check=False,
     )
     assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
+    document = json.loads(done.stdout)
+    assert faults("send", document) == []
+    return done.returncode, document
 
 
 def places(document: Any) -> list[str]:

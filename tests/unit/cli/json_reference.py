@@ -1,9 +1,12 @@
 """Generates docs/cli-json.md from docs/cli.schema.json: `python -m tests.unit.cli.json_reference`."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from jsonschema import Draft202012Validator
 
 DOCS = Path(__file__).parents[3] / "docs"
 DOCUMENT = DOCS / "cli-json.md"
@@ -20,7 +23,14 @@ which has a JSON Schema for each command, to validate with or to generate types 
 * Later versions may add fields. Where one that is here changes, [CHANGELOG.md](../CHANGELOG.md) says so.
 * The shapes of Amazon's connections and profiles are Amazon's own; only their ids are read here.
 """
-_TYPES = {"string": "text", "integer": "number", "boolean": "true or false", "null": "null", "object": "object"}
+_TYPES = {
+    "string": "text",
+    "integer": "number",
+    "boolean": "true or false",
+    "number": "number",
+    "null": "null",
+    "object": "object",
+}
 
 
 def reference() -> str:
@@ -32,6 +42,12 @@ def reference() -> str:
     for name, schema in SCHEMA["commands"].items():
         parts.append(f"\n## `audience-sync {name}`\n\n{_opening(schema)}\n{_table(schema)}")
     return "".join(parts)
+
+
+def faults(command: str, document: Any) -> list[str]:
+    """Return what in a document is not as its command's schema has it."""
+    validator = Draft202012Validator(SCHEMA["commands"][command] | {"$defs": SCHEMA["$defs"]})
+    return [f"{command}: {fault.json_path}: {fault.message}" for fault in validator.iter_errors(document)]
 
 
 def _opening(schema: dict[str, Any]) -> str:
@@ -58,27 +74,35 @@ def _rows(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]
         path = f"{prefix}{name}"
         meaning = field.get("description", "")
         yield path, _kind(field), meaning if name in required else f"{meaning} (may be left out)"
-        yield from _rows(field, f"{path}." if field.get("type") == "object" else path)
+        yield from _rows(field, path if field.get("type") == "array" else f"{path}.")
 
 
 def _kind(field: dict[str, Any]) -> str:
-    if "anyOf" in field:
-        return " or ".join(_kind(each) for each in field["anyOf"])
-    if "const" in field:
-        return f"`{field['const']}`"
-    if "$ref" in field:
-        return "time" if _name(field) == "time" else f"[{_name(field)}](#{_anchor(field)})"
-    if "enum" in field:
-        return ", ".join(f"`{each}`" for each in field["enum"])
-    if field["type"] == "array":
-        return f"list of {_kind(field['items'])}"
-    types = field["type"] if isinstance(field["type"], list) else [field["type"]]
-    return " or ".join(_TYPES[each] for each in types)
+    match field:
+        case {"anyOf": kinds}:
+            kind = " or ".join(map(_kind, kinds))
+        case {"const": value}:
+            kind = f"`{value}`"
+        case {"$ref": "#/$defs/time"}:
+            kind = "time"
+        case {"$ref": _}:
+            kind = f"[{_name(field)}](#{_anchor(field)})"
+        case {"enum": values}:
+            kind = ", ".join(f"`{each}`" for each in values)
+        case {"type": "array", "items": items}:
+            kind = f"list of {_kind(items)}"
+        case {"type": list(types)}:
+            kind = " or ".join(_TYPES[each] for each in types)
+        case {"type": name}:
+            kind = _TYPES[name]
+        case _:
+            kind = "any"
+    return kind
 
 
 def _name(schema: dict[str, Any]) -> str:
     name = schema["$ref"].rpartition("/")[2]
-    return "dead letter" if name == "deadLetter" else str(name)
+    return re.sub(r"(?=[A-Z])", " ", name).lower()
 
 
 def _anchor(schema: dict[str, Any]) -> str:
@@ -86,7 +110,7 @@ def _anchor(schema: dict[str, Any]) -> str:
 
 
 def _title(name: str) -> str:
-    return "Dead letter" if name == "deadLetter" else name.capitalize()
+    return re.sub(r"(?=[A-Z])", " ", name).capitalize()
 
 
 def _sentence(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
@@ -16,9 +17,10 @@ from audience_sync_cli.errors import EXIT_CODES
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.terms import ACCEPTANCE
 from tests.aws_fixtures import AUDIENCE, create_membership_table
+from tests.servers import Served, serve
 from tests.unit.cli import browser
 from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, change
-from tests.unit.cli.json_reference import DOCUMENT, SCHEMA, reference
+from tests.unit.cli.json_reference import DOCUMENT, SCHEMA, faults, reference
 from tests.unit.cli.reference import commands
 
 EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
@@ -46,8 +48,16 @@ terms accept --confirm '{ACCEPTANCE}'
 mappings show
 mappings check {{mappings}} --event {EVENT}
 mappings apply {{mappings}} --yes
-mappings try {EVENT}
+mappings reset --yes
+mappings revert 1 --dry-run
+mappings history
+mappings try {EVENT} --explain
 mappings try {REJECTED}
+send --sample track --audience lapsed_premium_buyers
+dashboard
+import {{members}} lapsed_premium_buyers --dry-run
+import {{members}} lapsed_premium_buyers --yes
+diagnose lapsed_premium_buyers
 member show lapsed_premium_buyers m1
 member show lapsed_premium_buyers m2
 parked list
@@ -63,12 +73,39 @@ diagnose lapsed_premium_buyers
 restore-members restored --dry-run --since 1h
 audiences unlink big_spenders --yes
 """  # one command a line; later ones use what earlier ones print
-# They need more dead letters than a test can make, and identities of several events.
-NOT_SHOWN = {"stopped", "namedAt"}
+NOT_SHOWN = {
+    "stopped",  # more dead letters than a test can make
+    "namedAt",  # identities of several events
+    *("audienceIds", "ending", "jobId", "matchRate", "nextTry", "recorded", "records", "sentence"),  # e2e/test_send.py
+}
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Served]:
+    """A gateway that rejects every event, and serves a page."""
+    rejection = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead"}
+    answer = {"accepted": 0, "ignored": 0, "rejected": 1, "rejections": [rejection]}
+
+    async def events(_: web.Request) -> web.Response:
+        return web.json_response(answer, status=400)
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response()
+
+    def build() -> web.Application:
+        app = web.Application()
+        app.router.add_post("/v1/events", events)
+        app.router.add_get("/status", page)
+        return app
+
+    with serve(build) as served:
+        yield served
 
 
 @pytest.fixture
-def printed_documents(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
+def printed_documents(
+    deployment: Deployment, gateway: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, list[Any]]:
     """Every command's documents, from one session with a stack."""
     monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
     monkeypatch.setattr(status, "local_counts", lambda _: status.Counts(accepted=1))
@@ -81,7 +118,12 @@ def printed_documents(deployment: Deployment, tmp_path: Path, monkeypatch: pytes
     deployment.record(change("m1"))
     deployment.park(change("m1"), change("m2"), firstAt=round(NOW * 1000))
     deployment.send("DeadLetterQueue", "unreadable")
-    known = {"mappings": str(tmp_path / "mappings.json")}
+    deployment.stack.api = gateway.url
+    deployment.stack.local = gateway.url
+    known = {"mappings": str(tmp_path / "mappings.json"), "members": str(tmp_path / "members.csv")}
+    Path(known["members"]).write_text(
+        "external_user_id,email,country\nm3,maya@example.com,US\n,x,US\n", encoding="utf-8"
+    )
     found: dict[str, list[Any]] = {}
     for line in SESSION.strip().splitlines():
         words = shlex.split(line.format_map(known))
@@ -90,6 +132,7 @@ def printed_documents(deployment: Deployment, tmp_path: Path, monkeypatch: pytes
         found.setdefault(" ".join(words[:2] if PARTS[words[0]].is_group else words[:1]), []).append(document)
         match line:
             case "mappings show":
+                document["mappings"][0]["name"] = "Another name"
                 Path(known["mappings"]).write_text(json.dumps(document), encoding="utf-8")
             case "connections list":
                 known["connection"] = document[0]["connectionId"]
@@ -101,10 +144,6 @@ def printed_documents(deployment: Deployment, tmp_path: Path, monkeypatch: pytes
 def printed(*words: str) -> Any:
     result = CliRunner().invoke(app, list(words), prog_name="audience-sync")
     return json.loads(result.stdout)
-
-
-def validator(schema: dict[str, Any]) -> Draft202012Validator:
-    return Draft202012Validator(schema | {"$defs": SCHEMA["$defs"]})
 
 
 def test_every_command_has_a_schema_and_the_schemas_are_valid() -> None:
@@ -120,13 +159,8 @@ def test_the_page_is_made_from_the_schema() -> None:
 
 def test_what_commands_print_is_as_documented(printed_documents: dict[str, list[Any]]) -> None:
     assert set(printed_documents) == set(SCHEMA["commands"]), "add a line to SESSION"
-    for name, documents in printed_documents.items():
-        for document in documents:
-            faults = [
-                f"{fault.json_path}: {fault.message}"
-                for fault in validator(SCHEMA["commands"][name]).iter_errors(document)
-            ]
-            assert faults == [], name
+    documents = [(name, each) for name, documents in printed_documents.items() for each in documents]
+    assert [fault for name, document in documents for fault in faults(name, document)] == []
 
 
 def test_every_documented_field_is_printed_by_some_command(printed_documents: dict[str, list[Any]]) -> None:
@@ -144,7 +178,7 @@ def test_no_time_is_a_number(printed_documents: dict[str, list[Any]]) -> None:
 def test_errors_are_as_documented() -> None:
     schema = SCHEMA["$defs"]["error"]
     for line in ("statsu", "status --hours x", "status --local http://127.0.0.1:9"):
-        assert list(validator(schema).iter_errors(printed(*shlex.split(line), "--json"))) == []
+        Draft202012Validator(schema).validate(printed(*shlex.split(line), "--json"))
     codes = schema["properties"]["error"]["properties"]["exitCode"]["enum"]
     assert codes == [code for code in EXIT_CODES if code not in (0, 130)]
 

@@ -17,7 +17,7 @@ from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, Op
 from audience_sync_cli.mapping_history import MAX_VERSIONS
 from audience_sync_cli.mapping_versions import apply, history, reset, revert
 from audience_sync_cli.mappings import show
-from audience_sync_cli.screen import Screen
+from audience_sync_cli.screen import Screen, iso_time
 from audience_sync_cli.session import Session
 from tests.unit.cli.conftest import NOW, Deployment, Json
 
@@ -259,7 +259,7 @@ def test_the_history_lists_the_versions_with_what_is_known_of_them(
     store(deployment, {"version": 5, "mappings": [OTHER]})
     put(deployment, tmp_path, [])
     history(deployment.session(as_json=True))
-    applied = {"appliedAt": round(NOW * 1000), "builtIn": False}
+    applied = {"appliedAt": iso_time(NOW * 1000), "builtIn": False}
     assert printed() == [
         {"version": 6, **applied, "mappings": 0, "enabled": 0, "inForce": True},
         {"version": 5, "appliedAt": None, "builtIn": False, "mappings": 1, "enabled": 1, "inForce": False},
