@@ -43,15 +43,15 @@ class Explanation:
         self._reveal = reveal
         self._consent_required = consent_required
 
-    def print(self, screen: Screen, traces: Sequence[EventTrace]) -> None:
-        """Print what becomes of each event."""
-        for each in traces[:MAX_SHOWN]:
+    def print(self, screen: Screen, traces: Sequence[EventTrace], events: int) -> None:
+        """Print what becomes of each event, and how many more there are."""
+        for each in traces:
             why = f": {each.why_not}" if each.why_not else ""
             screen.say(f"\nevent {each.index}  {each.message_id}  {_DOES[each.kind]}{why}", style="bold")
             for mapping in each.mappings:
                 self._print_mapping(screen, each, mapping)
-        if len(traces) > MAX_SHOWN:
-            screen.say(f"\n{counted(len(traces) - MAX_SHOWN, 'more event')}; --json explains all.")
+        if events > len(traces):
+            screen.say(f"\n{counted(events - len(traces), 'more event')}; --json explains all.")
 
     def as_json(self, trace: EventTrace) -> dict[str, Any]:
         """Return a trace for scripts."""

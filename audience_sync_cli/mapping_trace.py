@@ -4,6 +4,8 @@ Every step is ingest's own: the code that ingest runs reads, maps, normalizes an
 notes what goes in and what comes out. It does no I/O of its own; the look-up of audiences may do some.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,8 @@ from audience_sync.translation import AudienceLookup, Policy, Rejected, Translat
 
 _IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
 _SIGNALS = {field.name: field.amazon_name for field in CONSENT_SIGNALS}
+_NAME = re.compile(r"[^$.\[\]']+")
+_NAMED_BY_EVENT = "a place that the event names"
 _EMPTY_SIGNAL = {
     "amzn_ad_storage": "it counts as no answer",
     "amzn_user_data": "it counts as no answer",
@@ -178,11 +182,17 @@ def _why_not(mapping: EventMapping, event: dict[str, Any]) -> str:
 
 
 def _looks(directive: Any, event: dict[str, Any]) -> tuple[Look, ...]:
-    read_field = compile_field(directive, at="field")
+    read_field, written = compile_field(directive, at="field"), json.dumps(directive, ensure_ascii=False)
     try:
-        return tuple(looks_of(lambda copy: read_field(copy, Budget()), event))
+        looks = looks_of(lambda copy: read_field(copy, Budget()), event)
     except RecursionError:  # the event is nested deeper than it can be copied
         return ()
+    return tuple(look if _is_written(look.path, written) else look._replace(path=_NAMED_BY_EVENT) for look in looks)
+
+
+def _is_written(path: str, directive: str) -> bool:
+    """Return whether the mapping names every step of a path. A path that the event names may be personal data."""
+    return all(name in directive for name in _NAME.findall(path) if not name.isdecimal())
 
 
 def _field(name: str, looks: tuple[Look, ...], value: Any, country: str | None) -> FieldTrace:

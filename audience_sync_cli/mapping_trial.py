@@ -17,7 +17,7 @@ from audience_sync.segment.mapping_config import DEFAULT_MAPPING, Mapping, parse
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.translation import AudienceLookup, Policy
 from audience_sync_cli.errors import AlreadyReported, OperatorError
-from audience_sync_cli.mapping_explanation import Explanation
+from audience_sync_cli.mapping_explanation import MAX_SHOWN, Explanation
 from audience_sync_cli.mapping_files import read_mappings
 from audience_sync_cli.mapping_trace import EventTrace, Surroundings, trace
 from audience_sync_cli.mapping_warnings import elements_of, id_warning, looks_like_a_phone_number
@@ -68,9 +68,10 @@ def try_(
     if explain or reveal:
         if reveal:
             session.screen.note(_CLEAR_TEXT, style="yellow")
-        traces = _traces(session, body, Surroundings(_parsed(document), listing, now, policy))
+        elements = elements_of(read_json(body))
+        traces = _traces(session, elements, Surroundings(_parsed(document), listing, now, policy))
         explanation = Explanation(reveal=reveal, consent_required=policy.consent == "require")
-        explanation.print(session.screen, traces)
+        explanation.print(session.screen, traces, len(elements))
         result["events"] = [explanation.as_json(each) for each in traces]
     _print_outcome(session, outcome, listing)
     session.screen.result(result)
@@ -80,12 +81,12 @@ def try_(
         raise AlreadyReported
 
 
-def _traces(session: Session, body: bytes, around: Surroundings) -> Sequence[EventTrace]:
-    """Follow each event of a body."""
-    elements = elements_of(read_json(body))
-    with session.screen.progress("explaining", len(elements)) as bar:
+def _traces(session: Session, elements: Sequence[Any], around: Surroundings) -> Sequence[EventTrace]:
+    """Follow events: all of them for scripts, for people those that are shown."""
+    followed = elements if session.screen.as_json else elements[:MAX_SHOWN]
+    with session.screen.progress("explaining", len(followed)) as bar:
         traces = []
-        for index, element in enumerate(elements):
+        for index, element in enumerate(followed):
             traces.append(trace(element, index, around))
             bar.advance()
     return traces

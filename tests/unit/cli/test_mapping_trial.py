@@ -259,6 +259,14 @@ def test_nothing_of_a_person_is_shown_unless_it_is_asked_for(
         assert word not in (json.dumps(document) + seen.out + seen.err).lower()
 
 
+def test_a_place_that_the_event_names_is_not_shown(explained: Explained) -> None:
+    directive = {"@path": {"@template": "$.traits.{{ properties.first_name }}"}}
+    mapping = MAPPING | {"fields": MAPPING["fields"] | {"city": directive}}
+    found = field(explained(ENTERED | {"traits": {"Maya": "Bonn"}}, [mapping]), "city")
+    assert found["foundAt"] == ["a place that the event names"]
+    assert found["lookedAt"] == ["$.properties.first_name", "a place that the event names"]
+
+
 def test_in_clear_text_only_with_a_warning(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     deployment.list_audience()
     try_(deployment.session(), EVENTS / "01-track-entered-full-pii.json", reveal=True)
