@@ -7,7 +7,7 @@ notes what goes in and what comes out. It does no I/O of its own; the look-up of
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from audience_sync.amazon_ads.countries import accepted_country
@@ -44,8 +44,8 @@ class FieldTrace:
 
     name: str
     looks: tuple[Look, ...]  # where the directive has looked, in this order
-    value: Any  # UNDEFINED where there is none
-    normalized: str | None = None  # of an identifier; None also for a value that is a SHA-256 already
+    value: Any = field(repr=False)  # UNDEFINED where there is none
+    normalized: str | None = field(default=None, repr=False)  # of an identifier; None also for a SHA-256
     digest: str | None = None  # of an identifier, as Amazon gets it
     left_out: str | None = None  # why it is not sent, in plain words
 
@@ -187,7 +187,7 @@ def _looks(directive: Any, event: dict[str, Any]) -> tuple[Look, ...]:
         looks = looks_of(lambda copy: read_field(copy, Budget()), event)
     except RecursionError:  # the event is nested deeper than it can be copied
         return ()
-    return tuple(look if _is_written(look.path, written) else look._replace(path=_NAMED_BY_EVENT) for look in looks)
+    return tuple(look if _is_written(look.path, written) else Look(_NAMED_BY_EVENT, look.value) for look in looks)
 
 
 def _is_written(path: str, directive: str) -> bool:
@@ -197,12 +197,12 @@ def _is_written(path: str, directive: str) -> bool:
 
 def _field(name: str, looks: tuple[Look, ...], value: Any, country: str | None) -> FieldTrace:
     """Follow the value of a field; of an identifier, to its digest."""
-    field = FieldTrace(name, looks, value)
+    found = FieldTrace(name, looks, value)
     if value is UNDEFINED or (value in (None, "") and name not in _IDENTIFIERS):
-        places = ", ".join(field.empty_at)
+        places = ", ".join(found.empty_at)
         return FieldTrace(name, looks, value, left_out=f"nothing at {places}" if places else "no value")
     if name not in _IDENTIFIERS:
-        return field
+        return found
     return FieldTrace(
         name,
         looks,

@@ -5,17 +5,19 @@ directive, also for those to come.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 from audience_sync.segment.directives.values import UNDEFINED, Undefined
 
 
-class Look(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Look:
     """One place that was read, and what is there: UNDEFINED for nothing."""
 
     path: str  # as @path writes it, such as $.traits.email or $.products[0].id
-    value: Any | Undefined
+    value: Any | Undefined = field(repr=False)
 
 
 def looks_of(read: Callable[[dict[str, Any]], object], event: dict[str, Any]) -> list[Look]:

@@ -56,9 +56,9 @@ class LiquidFault(Exception):
 class Scope:
     """What a template works on: the event, what it has assigned, and the steps that are left."""
 
-    event: Mapping[str, Any]
+    event: Mapping[str, Any] = field(repr=False)
     budget: Budget
-    assigned: dict[str, Any] = field(default_factory=dict)
+    assigned: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 type Operand = Callable[[Scope], Any]
