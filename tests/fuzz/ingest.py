@@ -57,6 +57,17 @@ RICH = [  # every directive, and every field
             "ip": {"@path": "$.context.ip"},
         },
     },
+    {
+        "name": "Liquid",
+        "trigger": 'type = "track" or type = "identify"',
+        "fields": {
+            "external_user_id": {"@liquid": "{{ userId | default: traits.id | strip }}"},
+            "email": {"@liquid": "{% if traits.email contains '@' %}{{ traits.email | remove: traits.a }}{% endif %}"},
+            "phone": {
+                "@liquid": "{% assign p = properties.phone | split: '' | join: traits.b %}{{ p | slice: 0, 20 }}"
+            },
+        },
+    },
     {"name": "Off", "trigger": 'type = "track"', "enabled": False, "fields": {"external_user_id": {"@path": "$.id"}}},
 ]
 
