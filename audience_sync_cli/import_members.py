@@ -6,9 +6,10 @@ from typing import Any
 
 import typer
 
+from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync_cli.audiences import AUDIENCE, find
-from audience_sync_cli.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.change_sender import ChangeSender, Room, counted_in_cloudwatch
 from audience_sync_cli.file_options import FILE, FileOptions, forgotten_exits
 from audience_sync_cli.import_plan import ImportOptions, Plan, planned
 from audience_sync_cli.import_report import (
@@ -122,12 +123,20 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
             keep(row)
             move(row, changes)
 
-        sender = ChangeSender(queue, counted_in_cloudwatch(session.stack), Clock(session.now), confirmed)
+        room = _room(session, queue, options.max_waiting)
+        sender = ChangeSender(queue, counted_in_cloudwatch(session.stack), Clock(session.now), confirmed, room)
         report = _run(plan, rows, options, sender)
     show_report(screen, report, messages=sender.messages)
     screen.say(f"{counted(report.changes, 'change')} sent to the change queue.", style="green")
     screen.say("`audience-sync status` shows when they are delivered.")
     screen.result(_result(plan, report, sender, dryRun=False))
+
+
+def _room(session: Session, queue: Queue, most: int | None) -> Callable[[], None]:
+    def say(waiting: int) -> None:
+        session.screen.note(f"{counted(waiting, 'message')} in the change queue: waiting until there are {most:,}.")
+
+    return (lambda: None) if most is None else Room(queue.waiting, most, Clock(session.now), say)
 
 
 def _run(plan: Plan, rows: Rows, options: ImportOptions, sender: ChangeSender) -> Report:

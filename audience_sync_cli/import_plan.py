@@ -38,6 +38,14 @@ class ImportOptions:
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run of this file stopped.")] = (
         False
     )
+    max_waiting: Annotated[
+        int | None,
+        typer.Option(
+            help="Wait while the change queue holds more messages than this: changes from Segment wait behind them.",
+            metavar="MESSAGES",
+            min=0,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

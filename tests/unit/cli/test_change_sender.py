@@ -15,9 +15,10 @@ from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage
-from audience_sync_cli.change_sender import IN_FLIGHT, WAITS, ChangeSender
+from audience_sync_cli.change_sender import IN_FLIGHT, ROOM_EVERY, WAITS, ChangeSender, Room
 from local import resources
 from local.sqs.queues import SqsQueues
+from tests.clocks import ManualClock
 from tests.faults.proxy import fault_proxy, refuse
 from tests.servers import serve_aws
 from tests.unit.cli.conftest import Deployment, change
@@ -196,6 +197,34 @@ def test_so_many_requests_are_on_their_way_and_not_more() -> None:
 
     Sending(WaitingQueue()).send(changes(30_000))
     assert most == IN_FLIGHT
+
+
+def test_a_full_queue_is_waited_for_and_counted_every_few_seconds() -> None:
+    clock, depths, full = ManualClock(), iter([5, 12, 11, 10, 3]), list[int]()
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+
+    room = Room(lambda: next(depths), 10, Clock(monotonic=clock, sleep=sleep), full.append)
+    room()  # 5
+    room()  # not counted again
+    assert (clock.now, full) == (0, [])
+    clock.now = ROOM_EVERY
+    room()  # 12, 11, 10
+    assert (clock.now, full) == (2 * ROOM_EVERY, [12])
+    clock.now += ROOM_EVERY
+    room()
+    assert next(depths, None) is None
+
+
+def test_each_request_is_made_only_when_there_is_room() -> None:
+    sending, rooms = Sending(MemoryQueue()), list[int]()
+    clock = Clock(sleep=sending.slept.append)
+    wait = lambda: rooms.append(sending.queue.requests)  # noqa: E731
+    with ChangeSender(sending.queue, sending.count, clock, lambda *_: None, wait) as sender:
+        for row, each in enumerate(changes(3_000), start=1):
+            sender.take(row, each)
+    assert len(rooms) == sending.queue.requests
 
 
 def test_nothing_is_sent_where_cloudwatch_takes_no_counts() -> None:

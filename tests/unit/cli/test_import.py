@@ -397,6 +397,25 @@ def test_a_corrected_list_of_rejects_can_be_imported_but_not_over_itself(
     assert members(deployment) == ["u4"]
 
 
+def test_it_waits_while_the_change_queue_is_too_full(
+    deployment: Deployment, file: File, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(deployment, file(), max_waiting=0)
+    assert "in the change queue" not in capsys.readouterr().err
+    sqs, counts = deployment.stack.service("sqs"), 0
+
+    def deliver(**_: Any) -> None:
+        nonlocal counts
+        counts += 1
+        if counts == 2:
+            sqs.purge_queue(QueueUrl=deployment.stack["ChangeQueue"])
+
+    sqs.meta.events.register("before-call.sqs.GetQueueAttributes", deliver)
+    run(deployment, file(), max_waiting=0)
+    assert "1 message in the change queue: waiting until there are 0." in capsys.readouterr().err
+    assert members(deployment) == KEPT
+
+
 def many(count: int) -> str:
     return "userId,email\n" + "".join(f"u{number},p{number}@example.com\n" for number in range(1, count + 1))
 

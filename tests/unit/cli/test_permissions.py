@@ -28,6 +28,7 @@ from audience_sync_cli.following import Following
 from audience_sync_cli.import_members import import_members
 from audience_sync_cli.mapping_trial import try_
 from audience_sync_cli.mapping_versions import reset
+from audience_sync_cli.import_plan import ImportOptions
 from audience_sync_cli.mappings_store import read, replace
 from audience_sync_cli.member import erase
 from audience_sync_cli.member import show as show_member
@@ -109,7 +110,8 @@ def _restore(deployment: Deployment) -> None:
 
 
 def _import(deployment: Deployment) -> None:
-    import_members(deployment.session(yes=True), str(MEMBERS), AUDIENCE.audience_id, reading=FileOptions(at="1h"))
+    paced = ImportOptions(max_waiting=1_000)
+    import_members(deployment.session(yes=True), str(MEMBERS), AUDIENCE.audience_id, paced, FileOptions(at="1h"))
 
 
 def _compare(deployment: Deployment) -> None:
