@@ -7,7 +7,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from math import inf
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -26,7 +25,6 @@ IN_FLIGHT = 4  # requests; each holds up to a megabyte
 SEND_TIMEOUT = 30.0  # seconds for the queue to confirm one of them
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)  # seconds before another attempt; two minutes in all
 COUNT_EVERY = 30.0  # seconds between two requests to CloudWatch
-ROOM_EVERY = 5.0  # seconds between two counts of the change queue
 MINUTE = 60_000  # milliseconds; the resolution of our metrics
 FIRST_GROUP = 1_000  # changes, until their size is known
 SMALLEST_GROUP, LARGEST_GROUP = 100, 5_000  # changes
@@ -48,28 +46,6 @@ def counted_in_cloudwatch(stack: Stack) -> CountAccepted:
     """Return what counts changes as accepted, in the metric in which ingest counts those of events."""
     store = MetricStore(stack.service("cloudwatch"))
     return lambda counts: store.count(NAMESPACE, CHANGES_ACCEPTED, {"service": stack.name}, counts)
-
-
-class Room:
-    """Waits while the change queue is too full, so that Segment's changes need not wait behind all of a file."""
-
-    def __init__(self, waiting: Callable[[], int], most: int, clock: Clock, on_full: Callable[[int], None]) -> None:
-        """Take what counts the messages of the queue, how many there may be, and what is called when there are more."""
-        self._waiting = waiting
-        self._most = most
-        self._clock = clock
-        self._on_full = on_full
-        self._counted_at = -inf
-
-    def __call__(self) -> None:
-        """Return when there is room. Counts every few seconds, since SQS itself is up to a minute behind."""
-        if self._clock.monotonic() - self._counted_at < ROOM_EVERY:
-            return
-        if (waiting := self._waiting()) > self._most:
-            self._on_full(waiting)
-            while self._waiting() > self._most:
-                self._clock.sleep(ROOM_EVERY)
-        self._counted_at = self._clock.monotonic()
 
 
 class _Group(NamedTuple):

@@ -15,7 +15,8 @@ from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage
-from audience_sync_cli.change_sender import IN_FLIGHT, ROOM_EVERY, WAITS, ChangeSender, Room
+from audience_sync_cli.change_sender import IN_FLIGHT, WAITS, ChangeSender
+from audience_sync_cli.queue_room import ROOM_EVERY, Room
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.clocks import ManualClock
