@@ -18,7 +18,7 @@ from audience_sync_cli.import_report import show_columns
 from audience_sync_cli.member_file import MemberFile, Rows
 from audience_sync_cli.repair import changes_as_of, send_repair
 from audience_sync_cli.row_changes import LeftOut, Reading
-from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.status import depth
 
@@ -74,7 +74,7 @@ def compare(
     session.screen.result(
         {
             "audienceId": known.audience_id,
-            "at": at,
+            "at": iso_time(at),
             "membersInFile": in_file,
             "rowsLeftOut": left_out,
             "differences": {_camel(each): comparison.counts[each] for each in Difference},

@@ -16,6 +16,10 @@ EXAMPLES = {  # command: what can be typed
         "audience-sync import members.csv big_spenders --rejects left-out.csv",
         "audience-sync import members.jsonl big_spenders --at 2026-03-04T09:00Z --country US",
     ),
+    "compare": (
+        "audience-sync compare members.csv big_spenders --out differences.csv",
+        "audience-sync compare members.csv big_spenders --repair --surplus",
+    ),
     "diagnose": ("audience-sync diagnose big_spenders", "audience-sync diagnose big_spenders --days 14 --no-count"),
     "restore-members": (
         "audience-sync restore-members restored-members --dry-run",

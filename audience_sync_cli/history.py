@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
 from audience_sync.metric_names import AUDIENCE_MATCH_RATE, AUDIENCE_RECEIVED, AUDIENCE_SIZE_DSP, NAMESPACE
+from audience_sync_cli.screen import iso_time
 
 if TYPE_CHECKING:
     from audience_sync_cli.stack import Stack
@@ -39,11 +40,12 @@ class History:
         return not any(value is not None for value in self.received + self.match_rate + self.in_dsp)
 
     def as_json(self) -> list[dict[str, Any]]:
-        """The periods in which a job has ended, for scripts; times in epoch milliseconds."""
-        rows = zip(self.received, self.match_rate, self.in_dsp, strict=True)
+        """The periods in which a job has ended, for scripts."""
+        times = (iso_time((self.begin + position * self.period) * 1000) for position in range(len(self.received)))
+        rows = zip(times, self.received, self.match_rate, self.in_dsp, strict=True)
         return [
-            {"at": (self.begin + position * self.period) * 1000, "received": size, "matchRate": rate, "inDsp": dsp}
-            for position, (size, rate, dsp) in enumerate(rows)
+            {"at": at, "received": size, "matchRate": rate, "inDsp": dsp}
+            for at, size, rate, dsp in rows
             if (size, rate, dsp) != (None, None, None)
         ]
 

@@ -15,7 +15,7 @@ from audience_sync.metric_names import (
 )
 from audience_sync_cli import reasons
 from audience_sync_cli.function_logs import LogLine
-from audience_sync_cli.screen import counted
+from audience_sync_cli.screen import counted, iso_time
 
 LOGGED = 100  # rejections of one request that get a line each; ingest counts the others only
 _OF_EVERY_LINE = frozenset(
@@ -38,7 +38,7 @@ class Entry:
 
     def as_json(self) -> dict[str, Any]:
         """The entry for scripts."""
-        return {"at": self.at, "function": self.function, "kind": self.kind, **self.facts}
+        return {"at": iso_time(self.at), "function": self.function, "kind": self.kind, **self.facts}
 
 
 def entries(line: LogLine) -> Iterator[Entry]:

@@ -10,10 +10,10 @@ from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_countr
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.fields import CONSENT_SIGNALS
 from audience_sync.membership import EVERY_AUDIENCE
-from audience_sync.messages import change_as_json
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync_cli.mapping_trace import EventTrace, FieldTrace, MappingTrace
-from audience_sync_cli.screen import Screen, counted, moment
+from audience_sync_cli.presentation import change_json
+from audience_sync_cli.screen import Screen, counted, iso_time, moment
 
 MAX_SHOWN = 20  # events explained on the screen; the JSON has all
 MAX_TEXT = 60  # characters of a value; the JSON has all of it
@@ -59,7 +59,7 @@ class Explanation:
             "index": trace.index,
             "messageId": trace.message_id,
             "kind": trace.kind,
-            "at": trace.call.at if trace.call and trace.call.at else None,  # epoch milliseconds
+            "at": iso_time(trace.call.at) if trace.call and trace.call.at else None,
             "whyNot": trace.why_not,
             "mappings": [self._mapping_json(trace, each) for each in trace.mappings],
         }
@@ -126,7 +126,7 @@ class Explanation:
             "countryBy": mapping.country_by or None,
             "consent": self._consent(event, mapping) if event.kind != "erase" else None,
             "fields": [self._field_json(each) for each in mapping.fields],
-            "changes": [{"audienceId": each.audience_id, **change_as_json(each)} for each in mapping.changes],
+            "changes": [change_json(each) for each in mapping.changes],
             "rejection": {"reason": rejection.reason, "detail": rejection.detail} if rejection else None,
         }
 

@@ -11,7 +11,6 @@ import typer
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.errors import InvalidRequest
 from audience_sync.intake import IntakeResult, changes_from, compiled
-from audience_sync.messages import change_as_json
 from audience_sync.quick_json import read_json
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING, Mapping, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
@@ -21,6 +20,7 @@ from audience_sync_cli.mapping_explanation import MAX_SHOWN, Explanation
 from audience_sync_cli.mapping_files import read_mappings
 from audience_sync_cli.mapping_trace import EventTrace, Surroundings, trace
 from audience_sync_cli.mapping_warnings import elements_of, id_warning, looks_like_a_phone_number
+from audience_sync_cli.presentation import change_json
 from audience_sync_cli.session import Session, command
 
 _CLEAR_TEXT = "What follows contains personal data in clear text. Keep it out of tickets and logs."
@@ -119,7 +119,7 @@ def _result(outcome: IntakeResult) -> dict[str, Any]:
     return {
         "accepted": outcome.accepted,
         "ignored": outcome.ignored,
-        "changes": [{"audienceId": each.audience_id, **change_as_json(each)} for each in outcome.changes],
+        "changes": [change_json(each) for each in outcome.changes],
         "rejections": [each.as_json() for each in outcome.rejections],
     }
 

@@ -12,7 +12,7 @@ from audience_sync.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_R
 from audience_sync_cli import reasons
 from audience_sync_cli.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.parked import read_time
-from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 SAMPLES = 3  # message ids of each reason
@@ -78,7 +78,7 @@ def rejections(
         screen.table(("reason", "message id"), [(each.reason, one) for each in found for one in each.message_ids])
     screen.result(
         {
-            "since": round(begin * 1000),
+            "since": iso_time(begin * 1000),
             "received": received,
             "rejected": rejected,
             "reasons": [each.as_json(received) for each in found],

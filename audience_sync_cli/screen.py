@@ -48,13 +48,12 @@ class Screen:
     def result(self, document: Any) -> None:
         """Print the JSON document, if JSON is wanted."""
         if self.as_json:
-            self._print_json(document)
+            self._write(json.dumps(document, indent=2, ensure_ascii=False))
 
     def json_line(self, document: Any) -> None:
         """Print a document in one line, if JSON is wanted: one of many that follow each other."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
-            sys.stdout.flush()
+            self._write(json.dumps(document, ensure_ascii=False))
 
     def say(self, text: str, *, style: str = "") -> None:
         """Print a line for people."""
@@ -96,7 +95,7 @@ class Screen:
         """Print an error: one sentence and a remedy."""
         if self.as_json:
             document = {"message": str(error), "remedy": error.remedy, "exitCode": error.exit_code}
-            self._print_json({"error": document})
+            self._write(json.dumps({"error": document}, indent=2, ensure_ascii=False))
             return
         self.note(str(error), style="red")
         if error.remedy:
@@ -132,9 +131,9 @@ class Screen:
             task = progress.add_task(label, total=None)
             yield lambda seconds: progress.update(task, description=f"{label}, {remaining(seconds)} left")
 
-    def _print_json(self, document: Any) -> None:
+    def _write(self, line: str) -> None:
         try:
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
         except BrokenPipeError:
             self._out.on_broken_pipe()  # ends the command: the program that read the output has ended

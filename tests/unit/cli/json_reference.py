@@ -13,9 +13,9 @@ DOCUMENT = DOCS / "cli-json.md"
 SCHEMA: dict[str, Any] = json.loads((DOCS / "cli.schema.json").read_text(encoding="utf-8"))
 HEAD = """# What the command prints under --json
 
-With `--json`, every command of `audience-sync` prints one JSON document on standard output, also when it fails. A
-command that is interrupted (exit code 130) prints none. This page is made from [cli.schema.json](cli.schema.json),
-which has a JSON Schema for each command, to validate with or to generate types from.
+With `--json`, every command of `audience-sync` prints one JSON document on standard output, also when it fails. `tail`
+prints one for each line, and a command that is interrupted (exit code 130) none. This page is made from
+[cli.schema.json](cli.schema.json), which has a JSON Schema for each command, to validate with or generate types from.
 
 * Names are in camel case. Ids are texts, because Amazon's have more digits than many programs keep of a number.
 * A time is a text in UTC: `2026-03-04T09:15:22.000Z`. A duration is a number of seconds.

@@ -43,7 +43,7 @@ def test_each_day_has_the_average_of_what_its_jobs_have_reported(deployed: Deplo
     assert history.received == (None, 100, None, 300)
     assert history.match_rate == (None, 50, None, 60)
     assert history.in_dsp == (None, None, None, None)
-    midnight = datetime(2026, 3, 4, tzinfo=UTC).timestamp() * 1000
+    midnight = "2026-03-04T00:00:00.000Z"
     assert history.as_json()[-1] == {"at": midnight, "received": 300, "matchRate": 60, "inDsp": None}
     assert len(history.as_json()) == 2
 

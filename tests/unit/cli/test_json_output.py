@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from tests.unit.cli import browser
 from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, change
 from tests.unit.cli.json_reference import DOCUMENT, SCHEMA, faults, reference
 from tests.unit.cli.reference import commands
+from tests.unit.cli.test_history import publish
+from tests.unit.cli.test_rejections import reject
 
 EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
 REJECTED = EVENT.with_name("08-track-email-as-userid.json")
@@ -57,7 +60,11 @@ send --sample track --audience lapsed_premium_buyers
 dashboard
 import {{members}} lapsed_premium_buyers --dry-run
 import {{members}} lapsed_premium_buyers --yes
+compare {{members}} lapsed_premium_buyers --repair --yes
 diagnose lapsed_premium_buyers
+audiences show lapsed_premium_buyers --history
+rejections
+tail --no-follow
 member show lapsed_premium_buyers m1
 member show lapsed_premium_buyers m2
 parked list
@@ -76,7 +83,7 @@ audiences unlink big_spenders --yes
 NOT_SHOWN = {
     "stopped",  # more dead letters than a test can make
     "namedAt",  # identities of several events
-    *("audienceIds", "ending", "jobId", "matchRate", "nextTry", "recorded", "records", "sentence"),  # e2e/test_send.py
+    *("ending", "nextTry", "recorded", "sentence"),  # tests/e2e/test_send.py
 }
 
 
@@ -118,6 +125,10 @@ def printed_documents(
     deployment.record(change("m1"))
     deployment.park(change("m1"), change("m2"), firstAt=round(NOW * 1000))
     deployment.send("DeadLetterQueue", "unreadable")
+    publish(deployment, time.time(), AudienceReceived=400, AudienceMatchRate=60)
+    reject(deployment, ("time_ahead", "m-1"))
+    deployment.log("Worker", "upload accepted", audience_id=AUDIENCE.audience_id, records=3, job_id="job-1")
+    deployment.log("Worker", "delivery incomplete", audience_ids=["1"], uploads_failed={"throttled": 1})
     deployment.stack.api = gateway.url
     deployment.stack.local = gateway.url
     known = {"mappings": str(tmp_path / "mappings.json"), "members": str(tmp_path / "members.csv")}
@@ -129,7 +140,8 @@ def printed_documents(
         words = shlex.split(line.format_map(known))
         document = printed("--json", *words)
         assert "error" not in document, line
-        found.setdefault(" ".join(words[:2] if PARTS[words[0]].is_group else words[:1]), []).append(document)
+        name = " ".join(words[:2] if PARTS[words[0]].is_group else words[:1])
+        found.setdefault(name, []).extend(document if name == "tail" else [document])
         match line:
             case "mappings show":
                 document["mappings"][0]["name"] = "Another name"
@@ -143,6 +155,8 @@ def printed_documents(
 
 def printed(*words: str) -> Any:
     result = CliRunner().invoke(app, list(words), prog_name="audience-sync")
+    if words[1:2] == ("tail",):  # a document a line
+        return [json.loads(line) for line in result.stdout.splitlines()]
     return json.loads(result.stdout)
 
 

@@ -26,9 +26,9 @@ from audience_sync_cli.errors import AlreadyReported, TryLater
 from audience_sync_cli.file_options import FileOptions
 from audience_sync_cli.following import Following
 from audience_sync_cli.import_members import import_members
+from audience_sync_cli.import_plan import ImportOptions
 from audience_sync_cli.mapping_trial import try_
 from audience_sync_cli.mapping_versions import reset
-from audience_sync_cli.import_plan import ImportOptions
 from audience_sync_cli.mappings_store import read, replace
 from audience_sync_cli.member import erase
 from audience_sync_cli.member import show as show_member
