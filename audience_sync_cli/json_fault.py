@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,18 @@ def read_json_text(text: str) -> Any | JsonFault:
     except json.JSONDecodeError as error:
         position, sentence = _explained(text, error)
     return _located(text, position, sentence)
+
+
+def repeated_names(text: str) -> list[str]:
+    """Return the names that an object has twice, in JSON that can be read. Each parser takes another one of the two."""
+    repeated: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        counts = Counter(name for name, _ in pairs)
+        repeated.extend(name for name, count in counts.items() if count > 1)
+
+    json.loads(text.removeprefix("\ufeff"), object_pairs_hook=note)
+    return sorted(set(repeated))
 
 
 def _explained(text: str, error: json.JSONDecodeError) -> tuple[int, str]:

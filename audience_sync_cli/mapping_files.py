@@ -3,19 +3,24 @@
 from pathlib import Path
 from typing import Any
 
+from audience_sync.segment.directives.compiler import display
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.json_fault import JsonFault, read_json_text
+from audience_sync_cli.json_fault import JsonFault, read_json_text, repeated_names
 
 
 def read_mappings(file: Path) -> Any:
     """Read a file of mappings as JSON.
 
     Raises:
-        WrongUsage: it is none; shows the line at fault, with a caret.
+        WrongUsage: it is none, and the line at fault is shown with a caret; or an object has a name twice.
     """
-    found = read_json_text(_text(file))
+    text = _text(file)
+    found = read_json_text(text)
     if isinstance(found, JsonFault):
         raise WrongUsage(f"{_at(file, found)}\n{found.excerpt}", "`mappings show --json` prints a valid file.")
+    if repeated := repeated_names(text):
+        names = ", ".join(map(display, repeated))
+        raise WrongUsage(f"{file} has a name twice in one object: {names}.", "Only the last would count; remove one.")
     return found
 
 

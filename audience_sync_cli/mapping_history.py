@@ -3,8 +3,12 @@
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING
+
+BUILT_IN: list[Any] = [asdict(DEFAULT_MAPPING)]
 
 MAX_VERSIONS = 20
 MAX_BYTES = 32_000
@@ -21,6 +25,11 @@ class KeptVersion:
     number: int
     applied_at: int | None  # epoch milliseconds; None where it was stored by hand
     mappings: list[Any] | None  # as they were applied; None for the built-in mapping
+
+    @property
+    def listed(self) -> list[Any]:
+        """The mappings, also those of the built-in one, as this release has it."""
+        return BUILT_IN if self.mappings is None else self.mappings
 
 
 def packed(versions: Sequence[KeptVersion]) -> bytes:

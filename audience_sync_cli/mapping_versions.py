@@ -12,8 +12,9 @@ from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.mapping_diff import differences, print_differences
 from audience_sync_cli.mapping_files import read_mappings
+from audience_sync_cli.mapping_history import BUILT_IN, KeptVersion
 from audience_sync_cli.mapping_warnings import warnings_about, why_all_is_ignored
-from audience_sync_cli.mappings_store import BUILT_IN, Stored, read, replace
+from audience_sync_cli.mappings_store import Stored, read, replace
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
@@ -58,7 +59,7 @@ def history(session: Session) -> None:
     When each was applied is known, by which person is not. `mappings revert VERSION --dry-run` shows what differs.
     """
     stored = read(session)
-    rows = [(each, _enabled(each.mappings)) for each in stored.history]
+    rows = [(each, _enabled(each)) for each in stored.history]
     in_force = stored.history[0] if stored.is_readable and stored.history else None
     session.screen.table(
         ("version", "applied", "mappings", "enabled", ""),
@@ -81,7 +82,7 @@ def history(session: Session) -> None:
                 "version": each.number,
                 "appliedAt": iso_time(each.applied_at),
                 "builtIn": each.mappings is None,
-                "mappings": len(_listed(each.mappings)),
+                "mappings": len(each.listed),
                 "enabled": enabled,
                 "inForce": each is in_force,
             }
@@ -99,16 +100,9 @@ def revert(
 ) -> None:
     """Put an earlier version of the mappings in force again, as a new version. Shows what it changes, and asks."""
     stored = read(session)
-    found = next((each for each in stored.history if each.number == version), None)
-    if found is None:
-        kept = ", ".join(str(each.number) for each in stored.history)
-        raise NotThere(
-            f"Version {version} is not kept." + (f" These are: {kept}." if kept else ""),
-            "`mappings reset` goes back to the built-in mapping; a file that you saved without its `version` can be "
-            "applied at any time.",
-        )
+    found = kept_version(stored, version)
     try:
-        mappings = parse_mappings(_listed(found.mappings), compile_trigger)
+        mappings = parse_mappings(found.listed, compile_trigger)
     except InvalidMapping as error:
         raise OperatorError(f"Version {version} is invalid: {error}.", "Choose another one.") from None
     effect = require_effect(mappings, force=force)
@@ -124,6 +118,19 @@ def reset(session: Session, *, dry_run: _DRY_RUN = False) -> None:
     stored = read(session)
     question = f"Put the built-in mapping in force, as version {stored.next_version}?"
     _change(session, stored, None, question, dry_run=dry_run)
+
+
+def kept_version(stored: Stored, version: int) -> KeptVersion:
+    """Return a version of the history. Raises NotThere."""
+    found = next((each for each in stored.history if each.number == version), None)
+    if found is None:
+        kept = ", ".join(str(each.number) for each in stored.history)
+        raise NotThere(
+            f"Version {version} is not kept." + (f" These are: {kept}." if kept else ""),
+            "`mappings reset` goes back to the built-in mapping; a file that you saved without its `version` can be "
+            "applied at any time.",
+        )
+    return found
 
 
 def require_effect(mappings: Sequence[Mapping], *, force: bool) -> str:
@@ -174,7 +181,7 @@ def _listed(mappings: list[Any] | None) -> list[Any]:
 def _conflict(stored: Stored, made_from: Any, listed: list[Any]) -> OperatorError:
     """Return the error for a file that was made from a version which is no longer in force."""
     for each in stored.history:
-        if each.number == made_from and not differences(_listed(each.mappings), listed):
+        if each.number == made_from and not differences(each.listed, listed):
             return OperatorError(
                 f"The file is version {made_from}, and version {stored.version} is in force.",
                 f"To put version {made_from} in force again: `audience-sync mappings revert {made_from}`.",
@@ -186,6 +193,6 @@ def _conflict(stored: Stored, made_from: Any, listed: list[Any]) -> OperatorErro
     )
 
 
-def _enabled(mappings: list[Any] | None) -> int:
+def _enabled(version: KeptVersion) -> int:
     """Count the enabled mappings of a version, which may be invalid."""
-    return sum(isinstance(each, dict) and each.get("enabled", True) is True for each in _listed(mappings))
+    return sum(isinstance(each, dict) and each.get("enabled", True) is True for each in version.listed)

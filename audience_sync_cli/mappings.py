@@ -1,7 +1,7 @@
 """`audience-sync mappings`: show and check the mappings that turn an event into a record."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,10 +11,10 @@ from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.errors import AlreadyReported, OperatorError
 from audience_sync_cli.mapping_files import read_event, read_mappings
 from audience_sync_cli.mapping_text import plain
-from audience_sync_cli.mapping_versions import FILE, FORCE, require_effect
+from audience_sync_cli.mapping_versions import FILE, FORCE, kept_version, require_effect
 from audience_sync_cli.mapping_warnings import events_of, warnings_about
 from audience_sync_cli.mappings_store import read
-from audience_sync_cli.screen import counted
+from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 
 
@@ -24,12 +24,24 @@ def register(app: typer.Typer) -> None:
     command(app, "check")(check)
 
 
-def show(session: Session) -> None:
+def show(
+    session: Session,
+    *,
+    version: Annotated[
+        int | None, typer.Option(help="Show this version, as `mappings history` lists it.", min=0)
+    ] = None,
+) -> None:
     """Show the mappings in force. To change them, save them first: `mappings show --json > mappings.json`.
 
     Exit code 1 when the stored mappings are invalid: no event is accepted until `mappings apply` has replaced them.
     """
     stored = read(session)
+    if version is not None:
+        kept = kept_version(stored, version)
+        session.screen.say(f"Version {version}, applied {moment(kept.applied_at)}.")
+        _print(session, kept.listed)
+        session.screen.result({"version": version, "mappings": kept.listed})
+        return
     if not stored.is_readable:
         raise OperatorError(
             "The stored mappings are unreadable, and no event is accepted.",
@@ -38,7 +50,7 @@ def show(session: Session) -> None:
     if not stored.is_versioned:
         session.screen.note("The stored version is not a number and counts as 0; `mappings apply` stores a number.")
     try:
-        mappings = parse_mappings(stored.mappings, compile_trigger)
+        parse_mappings(stored.mappings, compile_trigger)
     except InvalidMapping as error:
         session.screen.result(stored.document)  # to be saved, fixed and applied
         session.screen.note(f"The stored mappings are invalid, and no event is accepted: {error}.", style="red")
@@ -46,12 +58,7 @@ def show(session: Session) -> None:
         raise AlreadyReported from None
     default = "No mappings are stored: Segment's default mapping is in force."
     session.screen.say(default if stored.is_built_in else f"Version {stored.version}.")
-    if not any(mapping.enabled for mapping in mappings):
-        session.screen.say("No mapping is enabled: every event is ignored.", style="yellow")
-    for mapping in mappings:
-        session.screen.say(f"\n{mapping.name}{'' if mapping.enabled else ' (disabled)'}", style="bold")
-        session.screen.say(f"when {mapping.trigger}")
-        session.screen.table(("field", "directive"), [(name, plain(each)) for name, each in mapping.fields.items()])
+    _print(session, stored.mappings)
     session.screen.result(stored.document)
 
 
@@ -77,3 +84,16 @@ def check(
     for warning in warnings:
         session.screen.note(warning, style="yellow")
     session.screen.result({"mappings": len(mappings), "enabled": enabled, "warnings": warnings})
+
+
+def _print(session: Session, listed: list[Any]) -> None:
+    """Print mappings as JSON has them. Those of an earlier version may be invalid."""
+    entries = [each for each in listed if isinstance(each, dict)]
+    if not any(each.get("enabled", True) for each in entries):
+        session.screen.say("No mapping is enabled: every event is ignored.", style="yellow")
+    for each in entries:
+        session.screen.say(f"\n{each.get('name')}{'' if each.get('enabled', True) else ' (disabled)'}", style="bold")
+        session.screen.say(f"when {each.get('trigger')}")
+        fields = each.get("fields")
+        rows = fields.items() if isinstance(fields, dict) else ()
+        session.screen.table(("field", "directive"), [(name, plain(directive)) for name, directive in rows])

@@ -4,16 +4,13 @@ They may have been written by hand.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from audience_sync.aws.mappings_store import MAX_DOCUMENT, MappingsRows, MappingsStore
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from audience_sync_cli.errors import OperatorError
-from audience_sync_cli.mapping_history import KeptVersion, packed, unpacked
+from audience_sync_cli.mapping_history import BUILT_IN, KeptVersion, packed, unpacked
 from audience_sync_cli.session import Session
-
-BUILT_IN: list[Any] = [asdict(DEFAULT_MAPPING)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,6 +278,20 @@ def test_the_history_is_printed_as_a_table(
     assert rows == [["1", "2027-01-15", "08:00:00Z", "1", "1", "in", "force"], ["0", "-", "built-in", "1"]]
 
 
+def test_an_earlier_version_can_be_looked_at_and_saved(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(deployment, tmp_path, [MAPPING])
+    put(deployment, tmp_path, [OTHER])
+    show(deployment.session(as_json=True), version=1)
+    assert json.loads(capsys.readouterr().out) == {"version": 1, "mappings": [MAPPING]}
+    show(deployment.session(), version=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == ["Version 1, applied 2027-01-15 08:00:00Z.", "", "Mine", 'when type = "track"']
+    with pytest.raises(NotThere):
+        show(deployment.session(), version=7)
+
+
 def test_an_earlier_version_is_put_in_force_again_as_a_new_one(
     deployment: Deployment, tmp_path: Path, printed: Json
 ) -> None:

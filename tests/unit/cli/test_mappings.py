@@ -74,6 +74,14 @@ def test_of_an_unreadable_file_it_is_said_why(
         check(deployment.session(), file)
 
 
+def test_a_field_that_is_written_twice_is_refused(deployment: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "mappings.json"
+    fields = '{"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.a"}, "email": {"@path": "$.b"}}'
+    file.write_text(f'[{{"name": "Mine", "trigger": "type = \\"track\\"", "fields": {fields}}}]', encoding="utf-8")
+    with pytest.raises(WrongUsage, match="has a name twice in one object: email"):
+        check(deployment.session(), file)
+
+
 def test_of_an_event_that_is_not_json_no_line_is_shown(deployment: Deployment, tmp_path: Path) -> None:
     file = tmp_path / "event.json"
     file.write_text('{"email": "ada@example.com",}', encoding="utf-8")
