@@ -76,7 +76,6 @@ parked drop --all --yes
 member erase m1 --yes
 status
 status --members --hours 3
-diagnose lapsed_premium_buyers
 restore-members restored --dry-run --since 1h
 audiences unlink big_spenders --yes
 """  # one command a line; later ones use what earlier ones print
