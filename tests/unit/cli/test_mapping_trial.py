@@ -173,6 +173,31 @@ def test_a_field_that_is_no_identifier_is_left_out_with_the_reason_too(
     assert reason in field(document, field_name)["leftOut"]
 
 
+@pytest.mark.parametrize(
+    ("more", "field_name", "reason"),
+    [
+        pytest.param({"country": "XX"}, "country", "no country code that Amazon accepts", id="country"),
+        pytest.param({"tcf": "CPdf"}, "tcf", "a removal needs no consent", id="consent"),
+    ],
+)
+def test_what_a_removal_does_not_need_is_left_out_with_the_reason(
+    explained: Explained, more: Any, field_name: str, reason: str
+) -> None:
+    key = ENTERED["context"]["personas"]["computation_key"]
+    event = entered(**{key: False}) | {"event": "Audience Exited"}
+    document = explained(event, [MAPPING | {"fields": MAPPING["fields"] | more}])
+    assert document["events"][0]["kind"] == "exit"
+    assert field(document, field_name)["leftOut"] == reason
+
+
+def test_a_mapping_that_takes_too_many_steps_is_followed_up_to_that(explained: Explained) -> None:
+    costly = {"@arrayPath": ["$.properties.list", {"a": {"@path": "$."}, "b": {"@path": "$."}}]}
+    city = {"@merge": {"direction": "right", "objects": [{"@literal": {"x": costly}}] * 6}}
+    event = entered(list=list(range(9_000)))
+    found = only_mapping(explained(event, [MAPPING | {"fields": MAPPING["fields"] | {"city": city}}]))
+    assert found["rejection"]["reason"] == "mapping_too_costly"
+
+
 def test_each_mapping_says_whether_it_applies_and_if_not_why(explained: Explained) -> None:
     mappings = [
         MAPPING,

@@ -121,6 +121,7 @@ def test_a_personal_field_may_be_a_template_that_reads_the_event_and_no_other() 
 
 
 LARGE = {"a": "x" * MAX_TEXT, "deep": [[["y"] * 100] * 100], "digits": "9" * MAX_TEXT, "n": 10**300}
+LARGE |= {"many": ["y"] * 9_000, "most": ["y"] * 20_000}
 GROWING = [
     pytest.param("{{ a | replace: 'x', a }}", id="replaced by itself"),
     pytest.param("{{ a | replace: '', a }}", id="put between all characters"),
@@ -128,6 +129,11 @@ GROWING = [
     pytest.param("{{ a | split: '' | join: a }}", id="joined by itself"),
     pytest.param("{{ deep }}", id="a list of many values"),
     pytest.param("{{ a }}{{ a }}", id="written twice"),
+    pytest.param("{{ many | join: a }}", id="a long text between many"),
+    pytest.param("{{ most | join }}", id="too many values, joined"),
+    pytest.param("{{ most }}", id="too many values"),
+    pytest.param("{% if most == most %}x{% endif %}", id="too many values, compared"),
+    pytest.param("{% if '1' < most %}x{% endif %}", id="too many values, in order"),
     pytest.param("{% capture b %}{{ a }}{{ a }}{% endcapture %}", id="captured twice"),
 ]
 

@@ -28,6 +28,8 @@ from audience_sync.segment.liquid.values import (
 
 type Function = Callable[[Any, Sequence[Any], Budget], Any]
 
+MAX_REPLACED = 1_000_000  # characters before what is replaced is taken out: a bound on memory, not on the result
+
 _COMPARED = 100  # characters of a pattern that a search compares at most, at each character of the text
 _COMPARISONS_A_STEP = 256  # of two characters; the text is searched twice, to count and to replace
 _CHARACTERS_A_STEP = 2  # that a pattern of white space goes through
@@ -63,10 +65,7 @@ def _number(calculate: Callable[..., float], at_least: int = 0, at_most: int | N
     """Make a filter of a function of numbers; what is no number counts as 0."""
 
     def apply(value: Any, arguments: Sequence[Any], budget: Budget) -> float:
-        try:
-            return calculate(*(calculable(each, budget) for each in (value, *arguments)))
-        except OverflowError:
-            return math.inf
+        return calculate(*(calculable(each, budget) for each in (value, *arguments)))
 
     return Filter(at_least, at_least if at_most is None else at_most, apply)
 
@@ -78,9 +77,6 @@ def _replace(text: str, pattern: str, replacement: str, *, limit: int = -1) -> s
     if pattern or limit == 1:
         return text.replace(pattern, replacement, limit)
     return replacement.join(text)  # JavaScript splits at the empty text between the characters, not around them
-
-
-MAX_REPLACED = 1_000_000  # characters before what is replaced is taken out: a bound on memory, not on the result
 
 
 def _replace_last(text: str, pattern: str, replacement: str) -> str:
