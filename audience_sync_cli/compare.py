@@ -1,8 +1,6 @@
 """`audience-sync compare`: who of a file is in an audience, and repair it."""
 
-import csv
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +9,10 @@ import typer
 
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences import AUDIENCE, find
-from audience_sync_cli.comparison import ENTERS, Comparison, Difference, OnDifference
+from audience_sync_cli.comparison import Comparison, Difference, OnDifference
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.file_options import FILE, FileOptions
+from audience_sync_cli.import_lists import listed_differences
 from audience_sync_cli.import_report import show_columns
 from audience_sync_cli.member_file import MemberFile, Rows
 from audience_sync_cli.repair import changes_as_of, send_repair
@@ -67,7 +66,7 @@ def compare(
         show_columns(session.screen, rows.columns, how.columns)
         comparison, left_out = _read(session, rows, how, known, at)
     in_file = comparison.members
-    with _listed(out) as on_difference:
+    with listed_differences(out) as on_difference:
         _compare(session, known, comparison, on_difference)
     _show(session, known, comparison, in_file, left_out)
     sent = send_repair(session, members, how, known, comparison, surplus=surplus) if repair else None
@@ -148,29 +147,6 @@ def _show(session: Session, audience: Audience, comparison: Comparison, in_file:
         screen.note(
             f"{counted(waiting, 'message')} in the change queue: what they change is not compared yet.", style="yellow"
         )
-
-
-@contextmanager
-def _listed(path: Path | None) -> Iterator[OnDifference]:
-    """Open the list of differences; without one, nothing is listed. Raises WrongUsage."""
-    if path is None:
-        yield lambda _member, _found: None
-        return
-    try:
-        stream = path.open("x", encoding="utf-8", newline="")
-    except FileExistsError:
-        raise WrongUsage("The file for --out exists.", "Give another name.") from None
-    except OSError:
-        raise WrongUsage("The file for --out cannot be written.", "Check folder and permissions.") from None
-    with stream:
-        writer = csv.writer(stream)
-        writer.writerow(("externalUserId", "difference", "repaired by"))
-
-        def add(member: str, found: Difference) -> None:
-            remedy = "--repair" if found in ENTERS else "--repair --surplus" if found is Difference.SURPLUS else ""
-            writer.writerow((member, found, remedy))
-
-        yield add
 
 
 def _camel(difference: Difference) -> str:

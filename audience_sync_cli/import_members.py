@@ -11,6 +11,7 @@ from audience_sync.clock import Clock
 from audience_sync_cli.audiences import AUDIENCE, find
 from audience_sync_cli.change_sender import ChangeSender, counted_in_cloudwatch
 from audience_sync_cli.file_options import FILE, FileOptions, forgotten_exits
+from audience_sync_cli.import_lists import Rejects
 from audience_sync_cli.import_plan import ImportOptions, Plan, planned
 from audience_sync_cli.import_report import (
     WORKERS,
@@ -21,7 +22,7 @@ from audience_sync_cli.import_report import (
     show_preview,
     show_report,
 )
-from audience_sync_cli.import_run import NoQueue, Rejects, Report, run
+from audience_sync_cli.import_run import NoQueue, Report, run
 from audience_sync_cli.import_state import Progress
 from audience_sync_cli.mapping_warnings import looks_like_a_phone_number
 from audience_sync_cli.member_file import MemberFile, Rows

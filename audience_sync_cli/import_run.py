@@ -1,21 +1,15 @@
 """One run over the rows of a file: each becomes a change that is sent, or is counted and listed as left out."""
 
-import csv
-import io
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from audience_sync.membership import MembershipChange
-from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.row_changes import REMEDIES, LeftOut, RowChanges
+from audience_sync_cli.import_lists import Rejects
+from audience_sync_cli.row_changes import LeftOut, RowChanges
 
 PREVIEWED = 5  # rows
-_HEAD = ("row", "reason", "remedy")
 
 
 class Taker(Protocol):
@@ -51,51 +45,6 @@ class NoQueue:
         """Send nothing."""
 
 
-class Rejects:
-    """The file that lists rows which are left out: numbers and reasons; the rows themselves only where asked for."""
-
-    def __init__(self, stream: Any, fields: Sequence[str], *, with_rows: bool) -> None:
-        """Take the open file, None where there is none."""
-        self._writer = csv.writer(stream) if stream else None
-        self._fields = fields
-        self._with_rows = with_rows
-
-    @classmethod
-    @contextmanager
-    def opened(cls, path: Path | None, fields: Sequence[str], *, with_rows: bool, goes_on: bool) -> Iterator["Rejects"]:
-        """Open the file, which only its owner may read. Where the run goes on from an earlier one, lines are added.
-
-        Raises:
-            WrongUsage: another file is there, which is left as it is; or it cannot be written.
-        """
-        if path is None:
-            yield cls(None, fields, with_rows=with_rows)
-            return
-        if path.exists() and not _is_ours(path):
-            raise WrongUsage("The file for --rejects exists, and is no list of rejects.", "Give another name.")
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if goes_on else os.O_TRUNC)
-        try:
-            descriptor = os.open(path, flags, 0o600)
-        except OSError:
-            raise WrongUsage("The file for --rejects cannot be written.", "Check folder and permissions.") from None
-        with open(descriptor, "w", encoding="utf-8", newline="") as stream:  # noqa: PTH123 - a descriptor
-            rejects = cls(stream, fields, with_rows=with_rows)
-            if not path.stat().st_size:
-                rejects.write_head()
-            yield rejects
-
-    def write_head(self) -> None:
-        """Name the columns."""
-        if self._writer:
-            self._writer.writerow([*_HEAD, *(self._fields if self._with_rows else ())])
-
-    def add(self, left_out: LeftOut, values: Sequence[Any] | None) -> None:
-        """List one row."""
-        if self._writer:
-            clear = values if self._with_rows and values else ()
-            self._writer.writerow([left_out.row, left_out.reason, REMEDIES.get(left_out.reason, ""), *clear])
-
-
 def run(
     rows: Iterable[Sequence[Any] | None], changes: RowChanges, taker: Taker, rejects: Rejects, *, after: int = 0
 ) -> Report:
@@ -126,14 +75,3 @@ def run(
                 report.identifiers[name] += 1
             taker.take(row, outcome)
     return report
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            begin = stream.readline(200)
-    except OSError:
-        return False
-    expected = io.StringIO()
-    csv.writer(expected).writerow(_HEAD)
-    return not begin or begin.startswith(expected.getvalue().rstrip().encode())

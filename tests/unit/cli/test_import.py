@@ -238,7 +238,7 @@ def test_the_time_of_delivery_is_estimated_for_the_workers_of_the_stack(
         deployment.stack.parameters = {"Region": "NA", "MaximumConcurrency": workers}
         run(deployment, file(content), as_json=True, dry_run=True)
         seconds.append(printed()["estimatedSeconds"])
-    assert seconds == [20, 2]
+    assert seconds == [18, 2]
 
 
 def test_consent_is_required_as_for_events(deployment: Deployment, file: File, printed: Json) -> None:
