@@ -81,4 +81,4 @@ def test_the_estimates_are_those_of_the_models() -> None:
     assert f"about ${DOLLARS_A_MILLION:.2f} at AWS" in FLOWING
     assert round(estimate(1_000_000, WORKERS)[0] / 60) == 8  # "eight minutes for a million"
     changes = 1_000 * MEASURED["sizes"][-1]["rows"] / MEASURED["sizes"][-1]["messages"]
-    assert round(estimate(round(changes), WORKERS)[0] / 60) == 2  # "about two minutes of delivery"
+    assert 60 < estimate(round(changes), WORKERS)[0] < 300  # "less than five minutes of delivery"
