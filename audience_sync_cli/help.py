@@ -116,7 +116,7 @@ def _value(option: Any) -> str:
 def _meaning(option: Any) -> str:
     notes = []
     match option.min, option.max:
-        case None, None:
+        case ((None | 0), None):  # a negative one would not be tried
             pass
         case least, None:
             notes.append(f"[at least {least}]")

@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from audience_sync_cli import reasons
 from audience_sync_cli.audiences import find
+from audience_sync_cli.dead_letters import REASONS
 from audience_sync_cli.function_logs import Follower, FunctionLogs, LogLine
 from audience_sync_cli.log_entries import Entry, Selection, selected
 from audience_sync_cli.parked import read_time
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.usage import did_you_mean
 
+CODES = (*reasons.REJECTED, *reasons.DEFERRED, *REASONS)  # the most frequent; requests are refused for others, too
 FUNCTIONS = ("Ingest", "Worker", "Jobs", "Refresh")
 PAUSE, PAUSE_LOCALLY = 3.0, 0.5  # seconds between two looks; CloudWatch takes ten requests a second of an account
 _STYLES = {  # by kind of entry
@@ -50,6 +54,8 @@ def tail(
     Read from the functions' logs, which CloudWatch shows some seconds later. With --json, each line is a document.
     """
     stack, screen = session.stack, session.screen
+    if reason not in ("", *CODES) and (similar := did_you_mean(reason, CODES, cutoff=0.8)):
+        screen.note(f"No reason code of that name is known. {similar}".strip(), style="yellow")
     begin = (read_time(since, session.now()) or session.now() * 1000) / 1000
     selection = Selection(find(session, audience).audience_id if audience else "", reason, message)
     level = stack.parameters.get("LogLevel", "INFO")

@@ -42,9 +42,12 @@ def no_such_command(context: Any, word: str, known: Iterable[str]) -> WrongUsage
     )
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the question whether a similar word was meant, with a blank after it; empty where there is none."""
-    similar = get_close_matches(word, [each for each in known if each], n=2)
+def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return the question whether a similar word was meant, with a blank after it; empty where there is none.
+
+    `cutoff` is how similar it must be: of 10 characters, about 4 may differ at 0.6, and 2 at 0.8.
+    """
+    similar = get_close_matches(word, [each for each in known if each], n=2, cutoff=cutoff)
     return f"Did you mean {' or '.join(similar)}? " if similar else ""
 
 

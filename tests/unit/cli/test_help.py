@@ -44,6 +44,7 @@ def test_an_option_stands_on_one_line_with_what_its_value_is() -> None:
     ("page", "text"),
     [
         pytest.param(("connect",), "[0 to 65535] [default: 8765]", id="a range and a default"),
+        pytest.param(("audiences", "create"), "hundredths of the currency. --currency", id="a number without a limit"),
         pytest.param(("status",), "--hours HOURS", id="a number"),
         pytest.param(("mappings", "check"), "--event FILE", id="a file"),
         pytest.param(("keys", "rotate"), "KIND Which one: event, audience or signing.", id="an argument"),

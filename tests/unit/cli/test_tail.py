@@ -173,6 +173,23 @@ def test_with_json_each_line_is_a_document(deployment: Deployment, capsys: pytes
     assert document == {"function": "ingest", "kind": "rejected", "reason": "time_ahead", "messageId": "m-2"}
 
 
+@pytest.mark.parametrize(
+    ("typed", "note"),
+    [
+        pytest.param("time_ahed", "Did you mean time_ahead?", id="almost right"),
+        pytest.param("acces_denied", "Did you mean access_denied?", id="of a dead letter"),
+        pytest.param("time_ahead", "", id="known"),
+        pytest.param("unauthorized", "", id="known to others only"),
+    ],
+)
+def test_a_reason_that_is_almost_right_is_suggested(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], typed: str, note: str
+) -> None:
+    tail(deployment.session(), reason=typed, follow=False)
+    error = capsys.readouterr().err
+    assert (note in error) if note else ("reason code" not in error)
+
+
 def test_what_is_new_comes_after_each_pause(deployment: Deployment) -> None:
     deployment.log("Worker", "first")
     follower = Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0)
