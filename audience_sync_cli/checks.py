@@ -1,9 +1,10 @@
 """`audience-sync test`: check every part of the stack, one line each, with a remedy where something is missing."""
 
 import json
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import requests
 import typer
@@ -13,10 +14,11 @@ from audience_sync.amazon_ads.login import Token
 from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
 from audience_sync_cli.blockers import RECENT, waiting
-from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.errors import AlreadyReported, WrongUsage
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.keys import Kind, is_strong
 from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.send import TIMEOUT
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.status import depth
 
@@ -41,16 +43,47 @@ class Finding:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class EndToEnd:
+    """Whether the whole way is tested, too, and how."""
+
+    end_to_end: Annotated[
+        bool,
+        typer.Option(
+            "--end-to-end", help="Then let a made-up member enter and exit an audience, and follow both to Amazon."
+        ),
+    ] = False
+    audience: Annotated[
+        str,
+        typer.Option(
+            help="With --end-to-end: the audience. By default one that is kept for it; asks before creating it.",
+            metavar="ID",
+        ),
+    ] = ""
+    timeout: Annotated[
+        int, typer.Option(help="With --end-to-end: seconds to follow each of the two.", min=1, metavar="SECONDS")
+    ] = TIMEOUT
+
+
+CHECKS_ONLY = EndToEnd()
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "test")(test)
+    command(app, "test", asks=True)(test)
 
 
-def test(session: Session) -> None:
+def test(
+    session: Session,
+    options: EndToEnd = CHECKS_ONLY,  # noqa: PT028 - a command, not a test
+) -> None:
     """Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.
 
-    Exit code 0 when events can reach Amazon, with or without notes.
+    Exit code 0 when events can reach Amazon, with or without notes. With --end-to-end, the made-up member is erased in
+    the end; exit code 5 when a change is still on its way after the timeout.
     """
+    if options.audience and not options.end_to_end:
+        raise WrongUsage("--audience is for --end-to-end.", "Give both.")
     findings: list[Finding] = []
     session.screen.say(f"Stack {session.stack.name}")
     with session.screen.progress("checking"):
@@ -61,16 +94,31 @@ def test(session: Session) -> None:
         [(each.part, Text(each.state, _STYLES[each.state]), each.found, each.remedy or " ") for each in findings],
     )
     missing = [each for each in findings if each.state == "missing"]
-    session.screen.result({"ok": not missing, "findings": [asdict(each) for each in findings]})
-    delayed = [each for each in findings if each.part in ("delivery", "uploads") and each.state == "note"]
-    if not missing and delayed:
+    document: dict[str, Any] = {"ok": not missing, "findings": [asdict(each) for each in findings]}
+    _summarize(session, findings)
+    whole_way = None
+    if options.end_to_end and not missing:
+        from audience_sync_cli.end_to_end import WholeWay  # noqa: PLC0415 - the checks need none of it
+
+        whole_way = WholeWay(session, options.audience, options.timeout, time.sleep)
+        whole_way.run()
+        document["endToEnd"] = whole_way.as_json()
+    session.screen.result(document)
+    if missing:
+        raise AlreadyReported
+    if whole_way:
+        whole_way.raise_unless_good()
+
+
+def _summarize(session: Session, findings: Sequence[Finding]) -> None:
+    missing = sum(each.state == "missing" for each in findings)
+    delayed = any(each.part in ("delivery", "uploads") and each.state == "note" for each in findings)
+    if missing:
+        session.screen.say(f"{counted(missing, 'part')} missing: events may not reach Amazon.", style="red")
+    elif delayed:
         session.screen.say("Everything is connected, but changes may be delayed: see delivery.", style="yellow")
-        return
-    if not missing:
+    else:
         session.screen.say("Everything is connected.", style="green")
-        return
-    session.screen.say(f"{counted(len(missing), 'part')} missing: events may not reach Amazon.", style="red")
-    raise AlreadyReported
 
 
 def stack_findings(session: Session, only: Collection[str] = ()) -> Iterator[Finding]:

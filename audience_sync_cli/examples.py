@@ -5,7 +5,7 @@ EXAMPLES = {  # command: what can be typed
         "audience-sync connect",
         "audience-sync connect --paste --client-id amzn1.application-oa2-client.1a2b3c",
     ),
-    "test": ("audience-sync test", "audience-sync test --json | jq .ok"),
+    "test": ("audience-sync test --end-to-end", "audience-sync test --json | jq .ok"),
     "status": ("audience-sync status --members", "audience-sync --stack prod status --hours 24"),
     "send": ("audience-sync send --sample track --wait", "audience-sync send event.json --wait --timeout 300"),
     "tail": ("audience-sync tail --audience lapsed_premium_buyers", "audience-sync tail --since 1h --no-follow --json"),

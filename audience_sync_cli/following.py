@@ -4,9 +4,9 @@ Nothing names the upload of a single change: an invocation of the worker logs it
 has written the members' rows. So the upload of a change is the first one of its audience after its row was written.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.errors import NotFound, TransientError
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
@@ -24,6 +24,14 @@ ACCEPTED = "upload accepted"
 MARGIN = 2.0  # seconds: the gateway and the rows of members say the time in whole seconds
 LOOK_FOR_BLOCKERS = 10.0  # seconds between two looks at what changes may wait for
 PAUSE, PAUSE_AT_AMAZON, PAUSE_LOCALLY = 2.0, 10.0, 0.3  # seconds between two looks
+
+
+class Posted(NamedTuple):
+    """When a request was posted, and what was uploaded before it."""
+
+    at: float  # epoch seconds by the session's clock
+    ahead: float = 0.0  # seconds that the stack's clock is ahead of that
+    earlier_jobs: Collection[str] = ()  # ids of jobs that are known to be of other changes
 
 
 @dataclass
@@ -47,8 +55,7 @@ class Following:
         session: Session,
         changes: Sequence[MembershipChange],
         *,
-        posted_at: float,
-        ahead: float,
+        posted: Posted,
         on_hop: Callable[[Hop], None],
         on_blocker: Callable[[Blocker], None],
         sleep: Callable[[float], None],
@@ -58,16 +65,16 @@ class Following:
         Args:
             session: of the command.
             changes: that the request states.
-            posted_at: epoch seconds by the session's clock.
-            ahead: seconds that the stack's clock is ahead of that.
+            posted: when, and what was uploaded before.
             on_hop: called with each hop that is reached.
             on_blocker: called with each new reason why they wait.
             sleep: takes seconds.
         """
+        self._earlier_jobs = posted.earlier_jobs
         self._session = session
-        self._posted_at = posted_at
-        self._ahead = ahead
-        self._posted_there = posted_at + ahead - MARGIN  # by the stack's clock
+        self._posted_at = posted.at
+        self._ahead = posted.ahead
+        self._posted_there = posted.at + posted.ahead - MARGIN  # by the stack's clock
         self._on_hop = on_hop
         self._on_blocker = on_blocker
         self._sleep = sleep
@@ -80,7 +87,7 @@ class Following:
         self._logs = Follower(FunctionLogs(session.stack), ["Worker"], self._posted_there)
         self._lines: list[LogLine] = []
         self._blockers: dict[str, Blocker] = {}
-        self._looked_at = posted_at
+        self._looked_at = posted.at
 
     @property
     def hint(self) -> str:
@@ -159,8 +166,9 @@ class Following:
 
     def _look_for_upload(self, way: _Way) -> None:
         for line in self._lines_of(way, ACCEPTED):
-            if way.row_at is not None and line.at >= way.row_at:
-                way.job_id = str(line.fields.get("job_id"))
+            job_id = str(line.fields.get("job_id"))
+            if way.row_at is not None and line.at >= way.row_at and job_id not in self._earlier_jobs:
+                way.job_id = job_id
                 records = int(line.fields.get("records") or 0)
                 text = f"accepted by Amazon: {counted(records, 'record')}, job {way.job_id}"
                 self._hop(

@@ -91,10 +91,7 @@ def erase(session: Session, member: _MEMBER) -> None:
     session.screen.confirm(
         f"Known in {len(known_in)} of {counted(len(audiences), 'audience')}: {names}. Erase this person?"
     )
-    notice = erasing_exit(member, round(session.now() * 1000), f"erase-{uuid4().hex}")
-    # No accepted event has led to it. If it was counted, the sums of `status` would be wrong.
-    bodies = pack([notice], DeliveryHistory(is_replay=True))
-    session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
+    queue_deletion_notice(session, member)
     if not known_in:
         session.screen.say("The id is in no audience. Is it the external user id of the mapping?", style="yellow")
     session.screen.say("The deletion is queued. The stored hashes are deleted once Amazon has removed the person.")
@@ -104,6 +101,14 @@ def erase(session: Session, member: _MEMBER) -> None:
             f"Hashes remain in {counted(len(parked), 'dead letter')}; delete them with `parked drop --member`."
         )
     session.screen.result({"audiences": len(audiences), "knownIn": len(known_in), "deadLetters": len(parked)})
+
+
+def queue_deletion_notice(session: Session, member: str) -> None:
+    """Have the worker remove a person from every audience and delete what is stored of them. Raises Unavailable."""
+    notice = erasing_exit(member, round(session.now() * 1000), f"erase-{uuid4().hex}")
+    # No accepted event has led to it. If it was counted, the sums of `status` would be wrong.
+    bodies = pack([notice], DeliveryHistory(is_replay=True))
+    session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
 
 
 def _facts(state: MemberState) -> dict[str, Any]:

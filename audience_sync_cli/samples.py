@@ -77,7 +77,7 @@ def identify(event: Event, key: str, traits: dict[str, Any], *, enters: bool) ->
 SAMPLES: dict[str, Callable[..., Event]] = {"track": track, "identify": identify}
 
 
-def sample(name: str, audience: Audience, *, enters: bool, at: float, message_id: str) -> Event:
+def sample(name: str, audience: Audience, *, enters: bool, at: float, message_id: str, member: str = MEMBER) -> Event:
     """Return a sample event.
 
     Args:
@@ -86,10 +86,11 @@ def sample(name: str, audience: Audience, *, enters: bool, at: float, message_id
         enters: whether it is an entry.
         at: epoch seconds.
         message_id: a new one for each event, as Segment's are.
+        member: Segment's userId of the made-up person.
     """
     key = audience.computation_key or "audience_sync_sample"
     event = engage_event(
-        user_id=MEMBER,
+        user_id=member,
         email=EMAIL,
         message_id=message_id,
         at=datetime.fromtimestamp(at, UTC),

@@ -68,3 +68,17 @@ def test_while_amazon_is_down_it_says_what_the_change_waits_for(stack: LocalStac
     assert (code, [end["ending"] for end in document["ends"]]) == (5, ["timeout"])
     assert {blocker["reason"] for blocker in document["blockers"]} & {"service_unavailable", "circuit_open"}
     stack.wait_until_quiescent()
+
+
+@pytest.mark.slow
+def test_the_whole_way_is_tested_with_an_audience_of_its_own_and_the_member_is_erased(stack: LocalStack) -> None:
+    code, document = run(stack, "test", "--end-to-end", "--yes", "--json")
+    found = document["endToEnd"]
+    assert (code, document["ok"], found["ok"]) == (0, True, True)
+    assert places(found["entered"]) == places(found["left"]) == ["answer", "queue", "table", "upload", "job"]
+    assert (found["entered"]["hops"][-1]["received"], found["left"]["hops"][-1]["received"]) == (1, 0)
+    stack.wait_until_quiescent()
+    shown = run(stack, "member", "show", found["audienceId"], found["member"], "--json")[1]
+    assert (shown["active"], shown["toRemove"]) == ([], []), "the hashes are gone"
+    audiences = run(stack, "audiences", "list", "--json")[1]
+    assert found["audienceId"] in {audience["audienceId"] for audience in audiences}, "it is kept for the next test"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import requests
+from aiohttp import web
 
 from audience_sync.amazon_ads.login import Login
 from audience_sync.amazon_ads.regions import Hosts
@@ -165,6 +166,26 @@ def _stack(template: Template, aws_url: str, amazon_url: str) -> Stack:
 
     # A local stack looks nothing up in CloudFormation; no server listens on this port.
     return Stack("tests", client, "http://127.0.0.1:9", hosts, {"Region": "NA"}, 0, "http://127.0.0.1:9", names)
+
+
+@pytest.fixture
+def gateway(deployment: Deployment) -> Iterator[list[Any]]:
+    """A gateway that gives the last answer in the list, a status and a body; requests are kept in front of it."""
+    kept: list[Any] = []
+
+    async def events(request: web.Request) -> web.Response:
+        kept.insert(0, (request.headers["authorization"], await request.json()))
+        status, body = kept[-1]
+        return web.Response(status=status, text=body if isinstance(body, str) else json.dumps(body))
+
+    def build() -> web.Application:
+        app = web.Application()
+        app.router.add_post("/v1/events", events)
+        return app
+
+    with serve(build) as served:
+        deployment.stack.api = served.url
+        yield kept
 
 
 _SECRETS = ("IngestSecret", "CredentialsSecret", "TokenSecret")

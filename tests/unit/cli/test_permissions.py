@@ -22,15 +22,16 @@ from audience_sync_cli.compare import compare
 from audience_sync_cli.creation import Settings, create, update
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.diagnose import diagnose
+from audience_sync_cli.end_to_end import kept_audience
 from audience_sync_cli.errors import AlreadyReported, TryLater
 from audience_sync_cli.file_options import FileOptions
-from audience_sync_cli.following import Following
+from audience_sync_cli.following import Following, Posted
 from audience_sync_cli.import_members import import_members
 from audience_sync_cli.import_plan import ImportOptions
 from audience_sync_cli.mapping_trial import try_
 from audience_sync_cli.mapping_versions import reset
 from audience_sync_cli.mappings_store import read, replace
-from audience_sync_cli.member import erase
+from audience_sync_cli.member import erase, queue_deletion_notice
 from audience_sync_cli.member import show as show_member
 from audience_sync_cli.parked import Filter
 from audience_sync_cli.posting import stated
@@ -125,16 +126,10 @@ def _keys(deployment: Deployment) -> None:
 
 def _send(deployment: Deployment) -> None:
     with suppress(TryLater):  # there is no gateway here
-        send(deployment.session(), sample_name="track")
+        send(deployment.session(), sample_name="track", audience=AUDIENCE.audience_id)
     changes = stated(deployment.session(), EVENT.read_bytes()).changes
     following = Following(
-        deployment.session(),
-        changes,
-        posted_at=time.time(),
-        ahead=0.0,
-        on_hop=print,
-        on_blocker=print,
-        sleep=lambda _: None,
+        deployment.session(), changes, posted=Posted(time.time()), on_hop=print, on_blocker=print, sleep=print
     )
     following.run(timeout=0)
 
@@ -145,6 +140,12 @@ def _tail(deployment: Deployment) -> None:
 
 def _rejections(deployment: Deployment) -> None:
     rejections(deployment.session())
+
+
+def _end_to_end(deployment: Deployment) -> None:
+    kept_audience(deployment.session(yes=True))
+    _send(deployment)
+    queue_deletion_notice(deployment.session(), "m1")
 
 
 def _test(deployment: Deployment) -> None:
@@ -174,6 +175,7 @@ def _diagnose(deployment: Deployment) -> None:
         pytest.param("`rejections`", _rejections, id="rejections"),
         pytest.param("`status`", _status, id="status"),
         pytest.param("`test`", _test, id="test"),
+        pytest.param("`test`", _end_to_end, id="test --end-to-end"),
         pytest.param("`diagnose`", _diagnose, id="diagnose"),
     ],
 )

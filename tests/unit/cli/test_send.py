@@ -2,14 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from aiohttp import web
 
 from audience_sync.member_state import step
 from audience_sync.membership import Audience, MembershipChange
@@ -22,13 +21,13 @@ from audience_sync_cli.errors import (
     TryLater,
     WrongUsage,
 )
-from audience_sync_cli.following import Following
+from audience_sync_cli.following import Following, Posted
 from audience_sync_cli.hops import End, Hop
 from audience_sync_cli.posting import Answer, post
 from audience_sync_cli.samples import MEMBER
-from audience_sync_cli.send import Sent, send, the_only_audience
+from audience_sync_cli.send import send, the_only_audience
+from audience_sync_cli.sent import Sent
 from tests.aws_fixtures import AUDIENCE, EVENT_KEY
-from tests.servers import serve
 from tests.unit.cli.conftest import Deployment, Json, change
 
 if TYPE_CHECKING:
@@ -36,26 +35,6 @@ if TYPE_CHECKING:
 
 ACCEPTED = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
 REJECTION = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead; correct the clock"}
-
-
-@pytest.fixture
-def gateway(deployment: Deployment) -> Iterator[list[Any]]:
-    """A gateway that gives the last answer in the list, a status and a body; requests are kept in front of it."""
-    kept: list[Any] = []
-
-    async def events(request: web.Request) -> web.Response:
-        kept.insert(0, (request.headers["authorization"], await request.json()))
-        status, body = kept[-1]
-        return web.Response(status=status, text=body if isinstance(body, str) else json.dumps(body))
-
-    def build() -> web.Application:
-        app = web.Application()
-        app.router.add_post("/v1/events", events)
-        return app
-
-    with serve(build) as served:
-        deployment.stack.api = served.url
-        yield kept
 
 
 def test_a_sample_is_posted_with_the_event_key_and_the_answer_printed(
@@ -161,6 +140,7 @@ class Followed:
         steps: list[Callable[[], None]],
         later: float = 0,
         ahead: float = 0,
+        earlier_jobs: Collection[str] = (),
     ) -> None:
         self.hops: list[Hop] = []
         self.blockers: list[Blocker] = []
@@ -171,8 +151,7 @@ class Followed:
         self._following = Following(
             session,
             changes,
-            posted_at=self.now,
-            ahead=ahead,
+            posted=Posted(self.now, ahead, earlier_jobs),
             on_hop=self.hops.append,
             on_blocker=self.blockers.append,
             sleep=self._sleep,
@@ -264,6 +243,17 @@ def test_an_event_that_was_sent_before_is_followed_to_its_new_upload(
     (end,) = followed.run()
     assert (end.ending, followed.hops[1].facts["jobId"]) == ("done", job_id)
     assert "known before, and sent once more" in followed.hops[0].text
+
+
+def test_a_job_that_is_known_to_be_of_another_change_is_passed_over(
+    deployment: Deployment, job: Callable[[str], str]
+) -> None:
+    entered, first, second = now_change(), job("m1"), job("m1")
+    deployment.record(entered)
+    uploaded(deployment, first)
+    followed = Followed(deployment, entered, steps=[lambda: uploaded(deployment, second)], earlier_jobs={first})
+    followed.run()
+    assert followed.hops[1].facts["jobId"] == second
 
 
 def test_times_are_compared_by_the_clock_of_the_stack(deployment: Deployment, job: Callable[[str], str]) -> None:
@@ -382,7 +372,7 @@ def test_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:
 def test_the_exit_code_says_whether_waiting_helps(
     deployment: Deployment, ending: Any, raised: type[AlreadyReported]
 ) -> None:
-    sent = Sent(deployment.session(), Answer(200, 0.1, accepted=1))
+    sent = Sent(deployment.session(), b"{}", 0, Answer(200, 0.1, accepted=1))
     sent.ends = [End("done", ""), End(ending, "")]
     with pytest.raises(raised) as caught:
         sent.raise_unless_good()
