@@ -94,12 +94,17 @@ def named_stack(context: typer.Context, note: Callable[[str], None]) -> tuple[st
 
 
 def _typed(context: typer.Context, option: str) -> str | None:
-    """Return the value that the command line gives an option. Raises WrongUsage where it gives several."""
+    """Return the value that the command line gives an option. Raises WrongUsage where it is empty, or not the only one.
+
+    An empty one must not mean the default: it comes from scripts in which a variable is not set.
+    """
     values: set[str] = set()
     for each in _levels(context):
         source = each.get_parameter_source(option)
         if source is not None and source.name == "COMMANDLINE":
             values.update(each.params[option])
+    if any(not each.strip() for each in values):
+        raise WrongUsage(f"--{option} is empty.", "Give a value, or leave the option out.")
     if len(values) > 1:
         raise WrongUsage(f"--{option} is given more than once, with different values.", "Give it once.")
     return next(iter(values), None)

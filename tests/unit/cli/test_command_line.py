@@ -87,6 +87,14 @@ def test_two_stacks_are_wrong_usage(named: list[str], line: str, sentence: str) 
     assert sentence in result.output
 
 
+@pytest.mark.parametrize("line", ["--stack '' status", "status --stack ''", "status --local ' '"])
+def test_an_empty_name_is_wrong_usage_and_not_the_default_stack(named: list[str], line: str) -> None:
+    """A script whose variable is not set must not change the stack that happens to be the default."""
+    result = run(line)
+    assert (result.exit_code, named) == (2, [])
+    assert "is empty" in result.output
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_takes_yes_and_json_in_front_and_behind(command: tuple[str, ...]) -> None:
     """It fails where an argument is missing, or because the stack does not answer; never because of these options."""
