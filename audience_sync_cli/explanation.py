@@ -50,6 +50,11 @@ def explained(error: Exception) -> OperatorError:
             return OperatorError(f"Unexpected error: {type(error).__name__}.", _report(error))
 
 
+def passes(error: Exception) -> bool:
+    """Return whether an error is one that the same call may not have later: what is followed can go on."""
+    return isinstance(explained(error), TryLater)
+
+
 def _package_error(error: AudienceSyncError) -> OperatorError:
     sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
     match error:

@@ -5,12 +5,13 @@ from typing import Any, Self
 
 from audience_sync_cli.blockers import Blocker
 from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
-from audience_sync_cli.following import Following, Posted
+from audience_sync_cli.following import Following
 from audience_sync_cli.hops import End, Hop
 from audience_sync_cli.posting import Answer, post, stated
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
 from audience_sync_cli.status import depth
+from audience_sync_cli.ways import Posted
 
 
 class Sent:

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from audience_sync.errors import TransientError
 from audience_sync_cli import reasons
 from audience_sync_cli.audiences import find
 from audience_sync_cli.dead_letters import REASONS
+from audience_sync_cli.explanation import explained, passes
 from audience_sync_cli.function_logs import Follower, FunctionLogs, LogLine
 from audience_sync_cli.log_entries import Entry, Selection, selected
 from audience_sync_cli.parked import read_time
@@ -64,16 +66,37 @@ def tail(
     follower = Follower(FunctionLogs(stack), FUNCTIONS, begin)
     pause = PAUSE_LOCALLY if stack.local else PAUSE
     with suppress(KeyboardInterrupt):  # how it is meant to end
-        for found in batches(follower, lambda: time.sleep(pause), once=not follow):
+        for found in batches(follower, lambda: time.sleep(pause), screen.note, once=not follow):
             for entry in selected(found, selection):
                 screen.say(line(entry), style=_STYLES.get(entry.kind, ""))
                 screen.json_line(entry.as_json())
 
 
-def batches(follower: Follower, pause: Callable[[], None], *, once: bool) -> Iterator[list[LogLine]]:
-    """Yield what is new, again and again, with a pause in between; or once."""
+def batches(
+    follower: Follower, pause: Callable[[], None], note: Callable[[str], None], *, once: bool
+) -> Iterator[list[LogLine]]:
+    """Yield what is new, again and again, with a pause in between; or once.
+
+    Args:
+        follower: what to read.
+        pause: called between two looks.
+        note: takes a sentence about an error that may pass: the next look shows what this one has missed.
+        once: whether one look is enough.
+
+    Raises:
+        AudienceSyncError: an error that does not pass, or the first look fails.
+    """
+    has_read = False
     while True:
-        yield follower.new()
+        try:
+            found = follower.new()
+            has_read = True
+        except TransientError as error:
+            if not (has_read and passes(error)):
+                raise
+            note(f"{explained(error)} It is tried again.")
+            found = []
+        yield found
         if once:
             return
         pause()

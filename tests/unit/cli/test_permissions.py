@@ -25,7 +25,7 @@ from audience_sync_cli.diagnose import diagnose
 from audience_sync_cli.end_to_end import kept_audience
 from audience_sync_cli.errors import AlreadyReported, TryLater
 from audience_sync_cli.file_options import FileOptions
-from audience_sync_cli.following import Following, Posted
+from audience_sync_cli.following import Following
 from audience_sync_cli.import_members import import_members
 from audience_sync_cli.import_plan import ImportOptions
 from audience_sync_cli.mapping_trial import try_
@@ -40,6 +40,7 @@ from audience_sync_cli.restore import restore_members
 from audience_sync_cli.send import send
 from audience_sync_cli.status import count_members, depth
 from audience_sync_cli.tail import tail
+from audience_sync_cli.ways import Posted
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import Deployment, change
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from audience_sync.errors import Unavailable
 from audience_sync.member_state import step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync_cli import following
@@ -21,12 +22,13 @@ from audience_sync_cli.errors import (
     TryLater,
     WrongUsage,
 )
-from audience_sync_cli.following import Following, Posted
+from audience_sync_cli.following import Following
 from audience_sync_cli.hops import End, Hop
 from audience_sync_cli.posting import Answer, post
 from audience_sync_cli.samples import MEMBER
 from audience_sync_cli.send import send, the_only_audience
 from audience_sync_cli.sent import Sent
+from audience_sync_cli.ways import Posted
 from tests.aws_fixtures import AUDIENCE, EVENT_KEY
 from tests.unit.cli.conftest import Deployment, Json, change
 
@@ -354,6 +356,43 @@ def test_without_the_ordering_guard_there_is_no_row_to_wait_for(
     followed = Followed(deployment, now_change(), steps=[lambda: uploaded(deployment, job_id)])
     (end,) = followed.run()
     assert (followed.places, end.ending) == (["upload", "job"], "done")
+
+
+def test_a_stack_that_does_not_log_uploads_says_so_once_the_change_is_recorded(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"LogLevel": "WARNING"}
+    entered = now_change()
+    deployment.record(entered)
+    (end,) = Followed(deployment, entered, steps=[]).run()
+    assert (end.ending, "logs WARNING and above" in end.text) == ("blocked", True)
+
+
+def test_an_error_that_may_pass_does_not_end_following(deployment: Deployment, job: Callable[[str], str]) -> None:
+    entered, job_id = now_change(), job("m1")
+    deployment.record(entered)
+    uploaded(deployment, job_id)
+    fault = {"match": {"path": f"/amc/audiences/records/{job_id}"}, "do": {"status": 503}, "times": 1}
+    requests.put(f"{deployment.amazon}/sandbox/faults", json=[fault], timeout=5).raise_for_status()
+    followed = Followed(deployment, entered, steps=[])
+    (end,) = followed.run()
+    assert (followed.places, end.ending) == (["table", "upload", "job"], "done")
+
+
+def test_a_missing_table_ends_following(deployment: Deployment) -> None:
+    name = deployment.stack["MembershipTable"]
+    deployment.stack.service("dynamodb").delete_table(TableName=name)
+    with pytest.raises(Unavailable):
+        Followed(deployment, now_change(), steps=[]).run()
+
+
+def test_rows_that_are_known_are_not_read_again(deployment: Deployment) -> None:
+    first, second = now_change("m1"), now_change("m2")
+    deployment.record(first)
+    followed = Followed(deployment, first, second, steps=[lambda: None, lambda: deployment.record(second)])
+    (way,) = followed._following._ways
+    followed._following._look()
+    assert [change.member[1] for change in way.pending] == ["m2"]
+    followed.run(timeout=20)
+    assert followed.hops[0].facts["recorded"] == 2
 
 
 def test_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:

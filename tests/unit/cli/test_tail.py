@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from audience_sync.errors import Unavailable
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.function_logs import Follower, FunctionLogs, LogLine
 from audience_sync_cli.log_entries import Entry, Selection, entries, selected
@@ -193,8 +195,49 @@ def test_a_reason_that_is_almost_right_is_suggested(
 def test_what_is_new_comes_after_each_pause(deployment: Deployment) -> None:
     deployment.log("Worker", "first")
     follower = Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0)
-    found = batches(follower, lambda: deployment.log("Jobs", "second"), once=False)
+    found = batches(follower, lambda: deployment.log("Jobs", "second"), print, once=False)
     assert [[line.message for line in next(found)], [line.message for line in next(found)]] == [["first"], ["second"]]
+
+
+class FailingFollower:
+    """Gives what is in the list: lines, or an error."""
+
+    def __init__(self, *answers: list[LogLine] | Exception) -> None:
+        self._answers = list(answers)
+
+    def new(self) -> list[LogLine]:
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_an_error_that_may_pass_does_not_end_it() -> None:
+    notes: list[str] = []
+    follower: Any = FailingFollower([], Unavailable("CloudWatch Logs does not answer: x"), [LogLine(1, "Jobs", {})])
+    found = batches(follower, lambda: None, notes.append, once=False)
+    assert [len(next(found)) for _ in range(3)] == [0, 0, 1]
+    assert notes == ["CloudWatch Logs does not answer: x. It is tried again."]
+
+
+def test_the_first_look_must_succeed() -> None:
+    follower: Any = FailingFollower(Unavailable("CloudWatch Logs does not answer: x"))
+    with pytest.raises(Unavailable):
+        next(batches(follower, lambda: None, print, once=False))
+
+
+def test_a_missing_permission_ends_it_although_it_is_not_the_first_look(deployment: Deployment) -> None:
+    def refuse() -> None:
+        denied = ClientError({"Error": {"Code": "AccessDeniedException"}}, "FilterLogEvents")
+        deployment.stack.service("logs").meta.events.register("before-call.logs", lambda **_: _raise(denied))
+
+    def _raise(error: Exception) -> None:
+        raise error
+
+    found = batches(Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0), refuse, print, once=False)
+    next(found)
+    with pytest.raises(Unavailable):
+        next(found)
 
 
 def test_a_stack_that_logs_warnings_only_says_that_uploads_are_missing(
