@@ -96,8 +96,7 @@ def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at
     """Read the file. Returns its members, and the number of rows that are left out."""
     changes, comparison, left_out = changes_as_of(session, reading, audience, at), Comparison(at), 0
     with session.screen.progress("reading the file", unit="rows") as bar:
-        for row, values in enumerate(rows.read([*reading.columns.values()]), start=1):
-            change = changes.of(row, values)
+        for _, _, change in changes.outcomes(rows.read([*reading.columns.values()])):
             if isinstance(change, LeftOut):
                 left_out += 1
             else:

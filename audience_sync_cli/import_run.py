@@ -58,10 +58,7 @@ def run(
         after: a row; it and those before it are passed over, since an earlier run has sent them.
     """
     report = Report()
-    for row, values in enumerate(rows, start=1):
-        if row <= after:
-            continue
-        outcome = changes.of(row, values)
+    for row, values, outcome in changes.outcomes(rows, after=after):
         report.rows += 1
         if report.rows <= PREVIEWED:
             report.first.append(Previewed(row, values, outcome))

@@ -40,10 +40,9 @@ def send_repair(
         )
         with sender, file.rows() as rows:
             changes = changes_as_of(session, reading, audience, comparison.at)
-            for row, values in enumerate(rows.read([*reading.columns.values()]), start=1):
-                change = changes.of(row, values)
-                is_wanted = isinstance(change, MembershipChange) and change.member[1] in enters
-                sender.take(row, change if is_wanted else None)  # type: ignore[arg-type]
+            for row, _, change in changes.outcomes(rows.read([*reading.columns.values()])):
+                if isinstance(change, MembershipChange) and change.member[1] in enters:
+                    sender.take(row, change)
             for number, member in enumerate(exits, start=1):
                 sender.take(number, _exit(audience, member, comparison.at, number))
     screen.say(f"{counted(sender.confirmed, 'change')} sent to the change queue.", style="green")

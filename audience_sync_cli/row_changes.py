@@ -4,16 +4,21 @@ The rules are those of ingest: ids, countries, identifiers and consent. Personal
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched, islice
 from typing import Any, NamedTuple
 
+from audience_sync.amazon_ads.normalize import identifiers_of_all
+from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import RejectedEvent
+from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
-from audience_sync.translation import Policy, member_record
+from audience_sync.translation import TOGETHER, Policy, checked_record, first_country
 
 UNREADABLE = "row_unreadable"
+_IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
 REMEDIES = {  # by the reason for which a row is left out
     UNREADABLE: "the row has more or fewer cells than the first, or is no JSON object",
     "member_id_missing": "give every member an external user id",
@@ -53,11 +58,21 @@ class LeftOut(NamedTuple):
     reason: str
 
 
+type Values = Sequence[Any] | None
+type Outcome = MembershipChange | LeftOut
 type MessageId = Callable[[int, Mapping[str, Any]], str]  # by number and record of a row
 
 
+class _Subject(NamedTuple):
+    """Who a row is about."""
+
+    fields: dict[str, Any]
+    member: str  # external user id
+    country: str | None
+
+
 class RowChanges:
-    """Turns rows into changes of one audience."""
+    """Turns rows into changes of one audience, some at a time, as events are."""
 
     def __init__(self, reading: Reading, audience: Audience, policy: Policy, message_id: MessageId, *, at: int) -> None:
         """Take how rows are read, where members go, the stack's options, and the time of the changes.
@@ -77,20 +92,42 @@ class RowChanges:
         self._at = at
         self._countries = (reading.country, audience.country)
 
-    def of(self, row: int, values: Sequence[Any] | None) -> MembershipChange | LeftOut:
-        """Return the change that a row states.
+    def outcomes(self, rows: Iterable[Values], *, after: int = 0) -> Iterator[tuple[int, Values, Outcome]]:
+        """Give for each row its number, its values, and the change that it states or why it states none.
 
         Args:
-            row: its number.
-            values: of `fields`, in their order; None where the row cannot be read.
+            rows: the values of `fields`, in their order; None for a row that cannot be read.
+            after: a row; it and those before it are passed over.
         """
+        for some in batched(islice(enumerate(rows, start=1), after, None), TOGETHER):
+            subjects = [self._subject(row, values) for row, values in some]
+            found = iter(self._identities([each for each in subjects if isinstance(each, _Subject)]))
+            for (row, values), subject in zip(some, subjects, strict=True):
+                if isinstance(subject, LeftOut):
+                    yield row, values, subject
+                else:
+                    yield row, values, self._outcome(row, subject, next(found))
+
+    def _subject(self, row: int, values: Values) -> _Subject | LeftOut:
         if values is None:
             return LeftOut(row, UNREADABLE)
         fields = dict(zip(self.fields, values, strict=True))
-        fields["external_user_id"] = self._id(fields.get("external_user_id"))
         countries = (fields.get("country"), *self._countries)
         try:
-            record = member_record(fields, countries, self._policy, exits=self._reading.exits)
+            member = external_user_id(self._id(fields.get("external_user_id")))
+            return _Subject(fields, member, first_country(countries, exits=self._reading.exits))
+        except RejectedEvent as error:
+            return LeftOut(row, error.reason)
+
+    def _identities(self, subjects: Sequence[_Subject]) -> list[list[dict[str, str]]]:
+        columns = [[each.fields.get(name) for each in subjects] for name in _IDENTIFIERS]
+        countries = [each.country for each in subjects]
+        return identifiers_of_all(columns, countries, literal_email=self._policy.literal_email)
+
+    def _outcome(self, row: int, subject: _Subject, identities: list[dict[str, str]]) -> Outcome:
+        fields, member, country = subject
+        try:
+            record = checked_record(member, country, identities, fields, self._policy, exits=self._reading.exits)
         except RejectedEvent as error:
             return LeftOut(row, error.reason)
         audience = self._audience

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from audience_sync.amazon_ads.consent import SIGNALS, ConsentPolicy, user_consent
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
-from audience_sync.amazon_ads.normalize import identifiers, identifiers_of_all
+from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import amazon_id, audience_record, external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
 from audience_sync.fields import FIELDS, IDENTIFIERS
@@ -195,7 +195,7 @@ class Translator:
         signals = values[_CONSENT_SIGNALS]
         fields = {} if signals == _NO_SIGNALS else dict(zip(SIGNALS, signals, strict=True))
         try:
-            record = _record(member, country, identities, fields, self._policy, exits=call.kind is Kind.EXIT)
+            record = checked_record(member, country, identities, fields, self._policy, exits=call.kind is Kind.EXIT)
         except RejectedEvent as error:
             return Rejected(error.reason, error.detail)
         return MembershipChange(
@@ -252,28 +252,7 @@ class Translator:
         return [erasing_exit(member, call.at, call.message_id) for member in members]
 
 
-def member_record(
-    fields: Mapping[str, Any], countries: Iterable[Any], policy: Policy, *, exits: bool
-) -> dict[str, Any]:
-    """Lay out the record of one member who enters or leaves: identifiers hashed, consent checked.
-
-    Args:
-        fields: mapped fields, by their names in fields.py.
-        countries: where the member's country may stand; the first that names one counts.
-        policy: consent and hashing options.
-        exits: whether the member leaves.
-
-    Raises:
-        RejectedEvent: the member has no valid id; or enters with an invalid country, without an identifier, or without
-            the consent that is needed.
-    """
-    member = external_user_id(fields.get("external_user_id"))
-    country = first_country(countries, exits=exits)
-    identities = identifiers(fields, country, literal_email=policy.literal_email)
-    return _record(member, country, identities, fields, policy, exits=exits)
-
-
-def _record(
+def checked_record(
     member: str,
     country: str | None,
     identities: list[dict[str, str]],
@@ -282,7 +261,19 @@ def _record(
     *,
     exits: bool,
 ) -> dict[str, Any]:
-    """Lay out a record. Raises RejectedEvent: it enters without an identifier, or without the consent it needs."""
+    """Lay out the record of one member, with consent.
+
+    Args:
+        member: a valid external user id.
+        country: as `first_country` finds it.
+        identities: hashed.
+        fields: mapped fields; those of consent signals count.
+        policy: consent options.
+        exits: whether the member leaves.
+
+    Raises:
+        RejectedEvent: the member enters without an identifier, or without the consent that is needed.
+    """
     if exits:  # without consent: a member who withdraws it must be removed, too
         return audience_record(member, "DELETE", identities, country, {})
     if not identities:
