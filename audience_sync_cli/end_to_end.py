@@ -64,8 +64,9 @@ class WholeWay:
                 if not sent.is_good:
                     break
         finally:
-            for member in members if any(sent.is_accepted for sent in self.sent.values()) else ():
-                queue_deletion_notice(session, member)
+            if self._is_kept_of:
+                for member in members:
+                    queue_deletion_notice(session, member)
         self._report()
 
     def as_json(self) -> dict[str, Any]:
@@ -81,6 +82,12 @@ class WholeWay:
     def is_good(self) -> bool:
         """Whether the member has entered and left at Amazon."""
         return len(self.sent) == 2 and all(sent.is_good for sent in self.sent.values())
+
+    @property
+    def _is_kept_of(self) -> bool:
+        """Whether anything is stored of the member. Without the ordering guard, a deletion notice would be parked."""
+        is_guarded = self._session.stack.parameters.get("OrderingGuard") != "no"
+        return is_guarded and any(sent.is_accepted for sent in self.sent.values())
 
     def raise_unless_good(self) -> None:
         """Set the exit code. Raises AlreadyReported, ReportedAsUnfinished."""
@@ -109,7 +116,7 @@ class WholeWay:
             screen.say("\nThe whole way works: the member has entered and left at Amazon.", style="green")
         else:
             screen.say("\nThe test got stuck: the last lines above say where and why.", style="red")
-        if any(sent.is_accepted for sent in self.sent.values()):
+        if self._is_kept_of:
             screen.say(f"{self._member} is being erased.")
 
 

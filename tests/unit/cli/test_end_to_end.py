@@ -116,6 +116,14 @@ def test_an_entry_that_gets_stuck_is_erased_and_no_exit_is_sent(deployment: Depl
     assert (test.as_json()["member"], test.as_json()["left"]) == (member, None)
 
 
+def test_without_the_ordering_guard_there_is_nothing_to_erase(deployment: Deployment, gateway: list[Any]) -> None:
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    deployment.list_audience()
+    gateway.append((200, ACCEPTED))
+    WholeWay(deployment.session(), AUDIENCE.audience_id, 0, Slept()).run()
+    assert deployment.bodies("ChangeQueue") == []
+
+
 def test_two_tests_use_two_members(deployment: Deployment) -> None:
     first, second = (WholeWay(deployment.session(), "", 60, Slept()).as_json()["member"] for _ in range(2))
     assert first != second
