@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 environment=staging  # of samconfig.toml, as the workflow deploys it
-stack=audience-sync-$environment
+stack=$(sed -n "/^\[$environment.global.parameters\]/,/^\[/s/^stack_name = \"\(.*\)\".*/\1/p" samconfig.toml)
 work=$(mktemp -d)
 started=()
 finish() {

@@ -1,37 +1,49 @@
-"""The environments of samconfig.toml: one stack each, deployed in the same way."""
+"""The environments of samconfig.toml: one stack each.
 
+An operator's copy may have other names, a region and parameters there, as `sam deploy --guided` saves them. This is
+what must hold all the same.
+"""
+
+import shlex
 import tomllib
 from typing import Any
 
 import pytest
 
-from audience_sync_cli.global_options import DEFAULT_STACK
 from local.template import ROOT, read_document
 
 CONFIG: dict[str, Any] = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
 ENVIRONMENTS = [name for name, value in CONFIG.items() if isinstance(value, dict)]
-ROLES = [each for each in read_document()["Resources"].values() if each["Type"] == "AWS::IAM::Role"]
+DOCUMENT = read_document()
+ROLES = [each for each in DOCUMENT["Resources"].values() if each["Type"] == "AWS::IAM::Role"]
 
 
-def _stack(environment: str) -> str:
-    name: str = CONFIG[environment]["global"]["parameters"]["stack_name"]
-    return name
+def _parameters(environment: str, command: str) -> dict[str, Any]:
+    """What SAM reads for a command; it inherits nothing from another environment."""
+    sections = [CONFIG[environment].get(section, {}) for section in ("global", command)]
+    return {key: value for section in sections for key, value in section.get("parameters", {}).items()}
 
 
 def test_there_is_an_environment_to_try_a_version_in_and_one_for_the_real_audiences() -> None:
-    assert ENVIRONMENTS == ["default", "staging", "production"]
-    assert _stack("staging") != _stack("production")
-
-
-def test_production_is_the_stack_of_commands_without_options() -> None:
-    assert _stack("production") == _stack("default") == DEFAULT_STACK
+    assert {"default", "staging", "production"} <= set(ENVIRONMENTS)
+    names = [_parameters(each, "deploy")["stack_name"] for each in ("default", "staging", "production")]
+    assert names[0] == names[2] != names[1], "production is the stack of a plain `make deploy`, and staging is another"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_every_environment_is_deployed_as_the_default_one(environment: str) -> None:
-    assert CONFIG[environment]["deploy"] == CONFIG["default"]["deploy"]
+def test_every_environment_has_what_a_deployment_needs(environment: str) -> None:
+    parameters = _parameters(environment, "deploy")
+    assert parameters["capabilities"] in ("CAPABILITY_IAM", ["CAPABILITY_IAM"])
+    assert parameters.get("resolve_s3") is True or "s3_bucket" in parameters
+    assert parameters["fail_on_empty_changeset"] is False, "a push that changes no resource is no failure"
 
 
-def test_the_capability_is_the_one_that_roles_without_a_name_need() -> None:
-    assert CONFIG["default"]["deploy"]["parameters"]["capabilities"] == "CAPABILITY_IAM"
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_parameters_of_an_environment_are_those_of_the_template(environment: str) -> None:
+    overrides = _parameters(environment, "deploy").get("parameter_overrides", [])
+    given = shlex.split(overrides) if isinstance(overrides, str) else overrides
+    assert {each.partition("=")[0] for each in given} <= DOCUMENT["Parameters"].keys()
+
+
+def test_roles_without_a_name_need_no_other_capability() -> None:
     assert not any("RoleName" in role["Properties"] for role in ROLES)
