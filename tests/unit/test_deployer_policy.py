@@ -78,6 +78,7 @@ def _arns(resource_type: str) -> list[str]:
         "AWS::Logs::LogGroup": f"arn:aws:logs:{ACCOUNT}:log-group:{{LogGroupName}}",
         "AWS::SNS::Topic": f"arn:aws:sns:{ACCOUNT}:{STACK}-{{id}}-1A2B",
         "AWS::SQS::Queue": f"arn:aws:sqs:{ACCOUNT}:{{QueueName}}",
+        # CloudFormation leaves the name of the stack out; the policy allows it with that name, too.
         "AWS::SecretsManager::Secret": f"arn:aws:secretsmanager:{ACCOUNT}:secret:{{id}}-1a2b3c4d5e6f-7g8h9i",
     }
     if resource_type in of_sam:
