@@ -183,6 +183,13 @@ def test_the_policy_does_not_reach_beyond_the_stack_and_into_no_queue_or_table(a
     assert not allows(ALLOWED, action, resource)
 
 
+def test_a_role_of_the_stack_is_passed_to_functions_only() -> None:
+    conditions = {statement["Sid"]: statement["Condition"] for statement in ALLOWED if "Condition" in statement}
+    assert conditions == {"RolesForFunctions": {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}}
+    passing = [statement["Sid"] for statement in ALLOWED if "iam:PassRole" in listed(statement["Action"])]
+    assert passing == ["RolesForFunctions"]
+
+
 def test_the_policy_fits_into_one_managed_policy() -> None:
     compact = json.dumps(json.loads(POLICY.read_text(encoding="utf-8")), separators=(",", ":"))
     assert len(compact) <= 6_144  # characters without white space; IAM's quota
