@@ -181,14 +181,14 @@ def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Block
 def deferrals(lines: list[LogLine]) -> Iterator[Blocker]:
     """Yield why changes were deferred in some invocations of the worker."""
     for line in lines:
-        for reason in line.fields.get("deferred") or ():
-            known = reasons.deferred(str(reason))
+        for reason in line.texts("deferred"):
+            known = reasons.deferred(reason)
             yield Blocker(
-                str(reason),
+                reason,
                 _sentence(known.means),
                 known.remedy,
                 needs_person=known.needs_person,
-                audience_ids=tuple(map(str, line.fields.get("audience_ids") or ())),
+                audience_ids=line.texts("audience_ids"),
             )
 
 

@@ -16,6 +16,7 @@ from audience_sync_cli.function_logs import Follower, FunctionLogs, LogLine
 from audience_sync_cli.hops import End, Hop, Place, job_ended, not_logged, out_of_time, parked, recorded
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
+from audience_sync_cli.status import depth
 from audience_sync_cli.ways import Posted, Way
 
 if TYPE_CHECKING:
@@ -69,13 +70,14 @@ class Following:
         self._lines: list[LogLine] = []
         self._blockers: dict[str, Blocker] = {}
         self._looked_at = posted.at
+        self._queued = 0  # messages in the change queue
 
     @property
     def hint(self) -> str:
         """What it waits for at the moment."""
         open_ways = [way for way in self._ways if way.end is None]
         if any(way.row_at is None for way in open_ways):
-            return "waiting for the worker"
+            return f"waiting for the worker, {counted(self._queued, 'message')} in the change queue"
         return "waiting for the upload" if any(way.job_id is None for way in open_ways) else "waiting for Amazon's job"
 
     def run(self, timeout: float, on_look: Callable[[], None] = lambda: None) -> list[End]:
@@ -112,6 +114,7 @@ class Following:
             self._lines += self._logs.new([ACCEPTED, INCOMPLETE])
         for way in open_ways:
             if way.row_at is None:
+                self._queued = depth(self._session.stack, "ChangeQueue").total
                 self._look_at_rows(way)
             if way.end is None and way.row_at is not None and way.job_id is None:
                 self._look_for_upload(way)
@@ -161,7 +164,7 @@ class Following:
             job_id = str(line.fields.get("job_id"))
             if way.row_at is not None and line.at >= way.row_at and job_id not in self._earlier_jobs:
                 way.job_id = job_id
-                records = int(line.fields.get("records") or 0)
+                records = line.number("records")
                 text = f"accepted by Amazon: {counted(records, 'record')}, job {way.job_id}"
                 self._hop(
                     way, "upload", text, {"jobId": way.job_id, "records": records}, at=line.at / 1000 - self._ahead
@@ -222,7 +225,7 @@ class Following:
 
     def _lines_of(self, way: Way, message: str) -> Iterator[LogLine]:
         for line in self._lines:
-            audiences = line.fields.get("audience_ids") or [line.fields.get("audience_id")]
+            audiences = line.texts("audience_ids") or (line.fields.get("audience_id"),)
             if line.message == message and way.audience_id in audiences:
                 yield line
 

@@ -8,6 +8,7 @@ from audience_sync.aws.errors import unavailable
 from audience_sync_cli.stack import Stack
 
 LATE = 30  # seconds; CloudWatch may show a line that much later than others of its time
+_LARGEST = 2**53  # beyond it, a number in JSON is not exact, and may be infinite
 _METRICS = "_aws"  # begins a line that holds metrics, in CloudWatch's embedded format
 
 
@@ -35,12 +36,27 @@ class LogLine(NamedTuple):
         if _METRICS not in self.fields:
             return 0
         values = self.fields.get(metric, 0)
-        return round(sum(values if isinstance(values, list) else [values]))
+        return sum(_number(each) for each in (values if isinstance(values, list) else [values]))
 
     def counts(self, field: str) -> dict[str, int]:
         """Return a field that counts by reason; empty where there is none."""
         value = self.fields.get(field)
-        return {str(reason): int(times) for reason, times in value.items()} if isinstance(value, dict) else {}
+        return {reason: _number(times) for reason, times in value.items()} if isinstance(value, dict) else {}
+
+    def number(self, field: str) -> int:
+        """Return a field that holds a number; 0 where there is none."""
+        return _number(self.fields.get(field))
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        """Return a field that lists texts; empty where there is none."""
+        value = self.fields.get(field)
+        return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def _number(value: Any) -> int:
+    """Return a number as a whole one; 0 for anything else: a newer function may log other fields than this expects."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return round(value) if is_number else 0
 
 
 class FunctionLogs:

@@ -102,14 +102,14 @@ def _refused(line: LogLine) -> Iterator[Entry]:
 
 
 def _upload(line: LogLine) -> Iterator[Entry]:
-    audience_id, records = str(line.fields.get("audience_id")), int(line.fields.get("records") or 0)
+    audience_id, records = str(line.fields.get("audience_id")), line.number("records")
     facts = {"audienceId": audience_id, "records": records, "jobId": line.fields.get("job_id")}
     text = f"{counted(records, 'record')} to audience {audience_id}, job {facts['jobId']}"
     yield _entry(line, "upload", text, facts=facts, audience_ids=(audience_id,))
 
 
 def _incomplete(line: LogLine) -> Iterator[Entry]:
-    audience_ids = tuple(map(str, line.fields.get("audience_ids") or ()))
+    audience_ids = line.texts("audience_ids")
     of = f", audience {', '.join(audience_ids)}" if audience_ids else ""
     ids = {"audienceIds": list(audience_ids)}
     for kind, by_reason in (("failed", line.counts("uploads_failed")), ("parked", line.counts("parked"))):
@@ -118,19 +118,19 @@ def _incomplete(line: LogLine) -> Iterator[Entry]:
             text = f"{counted(sum(by_reason.values()), what)}: {_listed(by_reason)}{of}"
             facts = {"byReason": by_reason} | ids
             yield _entry(line, kind, text, facts=facts, reasons=tuple(by_reason), audience_ids=audience_ids)
-    why = tuple(map(str, line.fields.get("deferred") or ()))
+    why = line.texts("deferred")
     if why:
         text = f"{'; '.join(f'{each}: {reasons.deferred(each).means}' for each in why)}{of}"
         yield _entry(line, "waits", text, facts={"reasons": list(why)} | ids, reasons=why, audience_ids=audience_ids)
 
 
 def _job(line: LogLine) -> Iterator[Entry]:
-    audience_id, parked = str(line.fields.get("audience_id")), int(line.fields.get("parked") or 0)
+    audience_id, parked = str(line.fields.get("audience_id")), line.number("parked")
     state, outcome = str(line.fields.get("state") or "unknown"), str(line.fields.get("outcome"))
     extra = [
-        f"{counted(int(line.fields.get(name) or 0), noun)} {name}"
+        f"{counted(line.number(name), noun)} {name}"
         for name, noun in (("parked", "record"), ("repeated", "change"), ("erased", "person's hashes"))
-        if line.fields.get(name)
+        if line.number(name)
     ]
     text = ", ".join([f"{state} ({outcome}), audience {audience_id}", *extra, f"job {line.fields.get('job_id')}"])
     facts = {"audienceId": audience_id, "jobId": line.fields.get("job_id"), "state": state, "outcome": outcome}

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from audience_sync.errors import Unavailable
+from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.member_state import step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync_cli import following
@@ -393,6 +394,16 @@ def test_rows_that_are_known_are_not_read_again(deployment: Deployment) -> None:
     assert [change.member[1] for change in way.pending] == ["m2"]
     followed.run(timeout=20)
     assert followed.hops[0].facts["recorded"] == 2
+
+
+def test_a_terminal_shows_what_is_waited_for(deployment: Deployment) -> None:
+    deployment.send("ChangeQueue", "{}")
+    entered, hints = now_change(), list[str]()
+    steps = [lambda: deployment.record(entered), lambda: uploaded(deployment, "job-1")]
+    followed = Followed(deployment, entered, steps=steps)
+    with suppress(AudienceSyncError):  # Amazon is not connected here
+        followed._following.run(20, lambda: hints.append(followed._following.hint))
+    assert hints == ["waiting for the worker, 1 message in the change queue", "waiting for the upload"]
 
 
 def test_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:

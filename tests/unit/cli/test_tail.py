@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audience_sync.errors import Unavailable
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.function_logs import Follower, FunctionLogs, LogLine
-from audience_sync_cli.log_entries import Entry, Selection, entries, selected
+from audience_sync_cli.log_entries import _READERS, Entry, Selection, entries, selected
 from audience_sync_cli.tail import FUNCTIONS, batches, line, tail
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment
@@ -128,6 +130,26 @@ def shown(function: str, **fields: Any) -> list[tuple[str, str]]:
 )
 def test_a_log_line_is_shown_in_words(function: str, fields: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     assert shown(function, **fields) == expected
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = (
+    "reason by_reason records parked erased uploads_failed deferred audience_ids audience_id job_id state level _aws"
+)
+
+
+@given(
+    message=st.sampled_from([*_READERS, "", "something new"]),
+    fields=st.dictionaries(st.sampled_from([*FIELDS.split(), "EventsAccepted", "TokensRefreshed"]), ANYTHING),
+)
+def test_whatever_a_newer_function_logs_is_read_without_an_error(message: str, fields: dict[str, Any]) -> None:
+    for entry in entries(LogLine(0, "Worker", {"message": message} | fields)):
+        assert entry.text
+        assert json.dumps(entry.as_json())
 
 
 def test_every_line_that_is_read_by_its_message_is_logged_by_a_function() -> None:
