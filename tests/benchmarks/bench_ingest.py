@@ -31,6 +31,7 @@ from audience_sync.intake import MAX_BODY, changes_from, compiled
 from audience_sync.membership import coalesce
 from audience_sync.messages import pack
 from audience_sync.translation import TOGETHER, Policy, Rejected, Translator
+from functions.ingest.handler import YOUNG_OBJECTS
 from tests.benchmarks.ingest_report import plot
 from tests.benchmarks.sample_events import COUNTRIES, NOW, Audiences, body, events
 from tests.contract.segment import node
@@ -212,6 +213,7 @@ def main() -> None:
     parser.add_argument("--no-segment", action="store_true", help="leave Segment's code out")
     parser.add_argument("--record", action="store_true", help="keep the result and its chart, which the docs show")
     arguments = parser.parse_args()
+    gc.set_threshold(YOUNG_OBJECTS)  # for all parts
     with segment_if_there(wanted=not arguments.no_segment) as segment:
         result = {
             "python": platform.python_version(),

@@ -1,6 +1,7 @@
 """The ingest handler, with events as API Gateway sends them."""
 
 import base64
+import gc
 import hashlib
 import hmac
 import json
@@ -69,6 +70,23 @@ def test_no_clear_text_reaches_the_queue_or_the_logs(cloud: Cloud, printed: Call
     left_behind = (json.dumps(cloud.messages()) + printed()).lower()
     for value in ("maya", "okafor", "555", "westlake", "98109", EVENT_KEY, SIGNING_SECRET):
         assert value not in left_behind
+
+
+def test_python_looks_for_no_garbage_while_a_request_is_read(cloud: Cloud) -> None:
+    post(cloud, ENTERED)
+    body = json.dumps(people(500)).encode()
+    looks: list[str] = []
+
+    def note(phase: str, _: dict[str, int]) -> None:
+        looks.append(phase)
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        assert post(cloud, body)[1]["accepted"] == 500
+    finally:
+        gc.callbacks.remove(note)
+    assert looks == []
 
 
 def test_a_body_in_base64_is_the_same_body(cloud: Cloud) -> None:
