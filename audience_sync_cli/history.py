@@ -94,14 +94,17 @@ def sparkline(values: Sequence[float | None]) -> str:
 
 
 def described(values: Sequence[float | None], unit: str = "") -> str:
-    """Draw values, with the first, the last, and the range between which they lie."""
+    """Draw values, with the first and the last, and the smallest and the largest where these are others."""
     known = [value for value in values if value is not None]
     if not known:
         return "nothing published"
     digits = ".1f" if unit else ",.0f"
     first, last, low, high = (f"{each:{digits}}{unit}" for each in (known[0], known[-1], min(known), max(known)))
     line = sparkline(values[_first(values) :])
-    return f"{line}  {last}" if low == high else f"{line}  {first} to {last}, between {low} and {high}"
+    if low == high:
+        return f"{line}  {last}"
+    extremes = "" if {first, last} == {low, high} else f", between {low} and {high}"
+    return f"{line}  {first} to {last}{extremes}"
 
 
 def _first(values: Sequence[float | None]) -> int:

@@ -50,9 +50,8 @@ class Sent:
         text = f"{answer.status}: {answer.accepted} accepted, {answer.ignored} ignored, {answer.rejected} rejected"
         self._on_hop(Hop("answer", answer.seconds, text, {"status": answer.status}))
         if answer.ignored:
-            screen.say(
-                "Ignored: the event states no membership, or no enabled mapping's trigger holds.", style="yellow"
-            )
+            screen.say("Ignored: no membership is stated, or no enabled mapping's trigger holds.", style="yellow")
+            screen.say("`audience-sync mappings try FILE --explain` shows which.")
         if answer.rejections:
             screen.table(
                 ("event", "message", "reason", "detail"),
