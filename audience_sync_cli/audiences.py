@@ -18,7 +18,7 @@ from audience_sync.membership import Audience
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.audience_options import check_key, country_code, note_country
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
-from audience_sync_cli.history import MAX_DAYS, History, described, read_history
+from audience_sync_cli.history import MAX_DAYS, read_history, report_history
 from audience_sync_cli.presentation import (
     DAY,
     audience_json,
@@ -123,7 +123,7 @@ def show(
         session.screen.note(f"Renewal uses another time to live than Amazon has. {remedy}", style="yellow")
     past = read_history(session.stack, known.audience_id, session.now(), days) if with_history else None
     if past:
-        _print_history(session, past)
+        report_history(session.screen, past)
     at_amazon = {"received": received, "matched": matched, "inDsp": in_dsp, "ttl": report.ttl}
     delivery = {
         "dsp": goes_to_dsp(known),
@@ -131,21 +131,6 @@ def show(
     }
     history = {"history": past.as_json()} if past else {}
     session.screen.result({"audience": audience_json(known), "amazon": at_amazon} | delivery | history)
-
-
-def _print_history(session: Session, past: History) -> None:
-    session.screen.say("")
-    if past.is_empty:
-        session.screen.say("No job has ended in that time, so there is no history.")
-        return
-    session.screen.say(f"One column a {past.unit}; a dot where no job has ended.")
-    session.screen.facts(
-        {
-            "records at Amazon": described(past.received),
-            "match rate": described(past.match_rate, "%"),
-            "in Amazon DSP": described(past.in_dsp),
-        }
-    )
 
 
 def link(

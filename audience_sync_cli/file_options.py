@@ -9,7 +9,6 @@ from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.segment.event import MAX_AHEAD
-from audience_sync.translation import Policy
 from audience_sync_cli.columns import chosen
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_file import MemberFile, Rows
@@ -102,13 +101,4 @@ def forgotten_exits(session: Session, at: int) -> str | None:
     return (
         f"The file is older than {KEEP_EXIT // DAY} days, and exits and deletion notices are kept for as long: members "
         f"who left or were erased before {moment(since)} are added again."
-    )
-
-
-def stack_policy(session: Session) -> Policy:
-    """Return the consent and hashing options of the stack."""
-    parameters = session.stack.parameters
-    return Policy(
-        consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
-        literal_email=parameters.get("LiteralEmail") == "yes",
     )

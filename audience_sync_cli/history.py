@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
 from audience_sync.metric_names import AUDIENCE_MATCH_RATE, AUDIENCE_RECEIVED, AUDIENCE_SIZE_DSP, NAMESPACE
-from audience_sync_cli.screen import iso_time
+from audience_sync_cli.screen import Screen, iso_time
 
 if TYPE_CHECKING:
     from audience_sync_cli.stack import Stack
@@ -105,6 +105,22 @@ def described(values: Sequence[float | None], unit: str = "") -> str:
         return f"{line}  {last}"
     extremes = "" if {first, last} == {low, high} else f", between {low} and {high}"
     return f"{line}  {first} to {last}{extremes}"
+
+
+def report_history(screen: Screen, past: History) -> None:
+    """Print the history of an audience."""
+    screen.say("")
+    if past.is_empty:
+        screen.say("No job has ended in that time, so there is no history.")
+        return
+    screen.say(f"One column a {past.unit}; a dot where no job has ended.")
+    screen.facts(
+        {
+            "records at Amazon": described(past.received),
+            "match rate": described(past.match_rate, "%"),
+            "in Amazon DSP": described(past.in_dsp),
+        }
+    )
 
 
 def _first(values: Sequence[float | None]) -> int:

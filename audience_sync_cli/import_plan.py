@@ -9,12 +9,13 @@ import typer
 from audience_sync.membership import Audience
 from audience_sync.translation import Policy
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.file_options import FileOptions, stack_policy
+from audience_sync_cli.file_options import FileOptions
 from audience_sync_cli.import_state import ImportState, Progress, state_folder
 from audience_sync_cli.member_file import MemberFile, Rows
 from audience_sync_cli.row_changes import Reading, RowChanges, ids_of_file, ids_of_records
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
+from audience_sync_cli.stack_policy import stack_policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from audience_sync.intake import IntakeResult, changes_from, compiled
 from audience_sync.quick_json import read_json
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING, Mapping, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync.translation import AudienceLookup, Policy
+from audience_sync.translation import AudienceLookup
 from audience_sync_cli.errors import AlreadyReported, OperatorError
 from audience_sync_cli.mapping_explanation import MAX_SHOWN, Explanation
 from audience_sync_cli.mapping_files import read_mappings
@@ -22,6 +22,7 @@ from audience_sync_cli.mapping_trace import EventTrace, Surroundings, trace
 from audience_sync_cli.mapping_warnings import elements_of, id_warning, looks_like_a_phone_number
 from audience_sync_cli.presentation import change_json
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack_policy import stack_policy
 
 _CLEAR_TEXT = "What follows contains personal data in clear text. Keep it out of tickets and logs."
 
@@ -58,7 +59,7 @@ def try_(
     """
     listing = AudienceListing(session.audiences, time.monotonic)  # as ingest has it
     document = json.dumps(read_mappings(mappings)) if mappings else listing.mappings()
-    body, now, policy = event.read_bytes(), round(session.now() * 1000), _policy(session)
+    body, now, policy = event.read_bytes(), round(session.now() * 1000), stack_policy(session)
     try:
         outcome = changes_from(body, mappings=compiled(document), audiences=listing, now=now, policy=policy)
     except InvalidRequest as error:
@@ -122,11 +123,3 @@ def _result(outcome: IntakeResult) -> dict[str, Any]:
         "changes": [change_json(each) for each in outcome.changes],
         "rejections": [each.as_json() for each in outcome.rejections],
     }
-
-
-def _policy(session: Session) -> Policy:
-    parameters = session.stack.parameters
-    return Policy(
-        consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
-        literal_email=parameters.get("LiteralEmail") == "yes",
-    )

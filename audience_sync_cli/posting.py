@@ -8,10 +8,10 @@ from typing import Any
 import requests
 
 from audience_sync.intake import IntakeResult, changes_from, compiled
-from audience_sync.translation import Policy
 from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.keys import Kind, is_strong
 from audience_sync_cli.session import Session
+from audience_sync_cli.stack_policy import stack_policy
 
 TIMEOUT = 15.0  # seconds; Segment itself gives up after about five
 _REFUSALS = {  # status: sentence, remedy
@@ -92,14 +92,10 @@ def stated(session: Session, body: bytes) -> IntakeResult:
     Raises:
         InvalidRequest, InvalidMapping: the body or the stored mappings are unusable.
     """
-    parameters = session.stack.parameters
     return changes_from(
         body,
         mappings=compiled(session.audiences.mappings()),
         audiences=session.audiences,
         now=round(session.now() * 1000),
-        policy=Policy(
-            consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
-            literal_email=parameters.get("LiteralEmail") == "yes",
-        ),
+        policy=stack_policy(session),
     )

@@ -8,11 +8,12 @@ from audience_sync.clock import Clock
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync_cli.change_sender import ChangeSender, counted_in_cloudwatch
 from audience_sync_cli.comparison import Comparison
-from audience_sync_cli.file_options import forgotten_exits, stack_policy
+from audience_sync_cli.file_options import forgotten_exits
 from audience_sync_cli.member_file import MemberFile
 from audience_sync_cli.row_changes import Reading, RowChanges
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
+from audience_sync_cli.stack_policy import stack_policy
 
 
 def changes_as_of(session: Session, reading: Reading, audience: Audience, at: int) -> RowChanges:
