@@ -6,8 +6,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from audience_sync_cli.command_line import Group
-from audience_sync_cli.global_options import parameters, with_parameters
+from audience_sync_cli.command_line.classes import Group
+from audience_sync_cli.command_line.global_options import parameters, with_parameters
 
 _HELP = """Keeps Amazon Ads audiences in step with Segment: set up, inspect, repair.
 
@@ -29,31 +29,31 @@ class Part(NamedTuple):
 PARTS = {
     "connect": Part(
         _SETUP,
-        "connect",
+        "setup.connect",
         "Connect Amazon Ads: log in, allow access, store the authorization in the stack's secret.",
         is_group=False,
     ),
     "test": Part(
         _SETUP,
-        "checks",
+        "health.checks",
         "Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.",
         is_group=False,
     ),
     "status": Part(
         _OPERATE,
-        "status",
+        "health.status",
         "Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.",
         is_group=False,
     ),
     "diagnose": Part(
         _OPERATE,
-        "diagnose",
+        "diagnosis.command",
         "Find out why an audience is empty or small, from Segment's events to the size at Amazon.",
         is_group=False,
     ),
     "send": Part(
         _OPERATE,
-        "send",
+        "watch.send",
         "Send an event to the stack as Segment does, and print the answer.",
         is_group=False,
     ),
@@ -65,43 +65,45 @@ PARTS = {
     ),
     "tail": Part(
         _OPERATE,
-        "tail",
+        "watch.tail",
         "Print what the stack accepts, rejects, uploads and parks, as it happens. Ctrl-C ends it.",
         is_group=False,
     ),
     "rejections": Part(
         _OPERATE,
-        "rejections",
+        "watch.rejections",
         "Show which events were rejected, by reason, with what to do. Segment does not send them again.",
         is_group=False,
     ),
     "restore-members": Part(
         _OPERATE,
-        "restore",
+        "members.restore_members",
         "Copy the members of an older table into the stack's membership table. Repeating it does no harm.",
         is_group=False,
     ),
     "import": Part(
         _OPERATE,
-        "import_members",
+        "member_files.import_members",
         "Add the members of a file to an audience, as if Segment had sent each of them. Repeating it does no harm.",
         is_group=False,
     ),
     "compare": Part(
         _OPERATE,
-        "compare",
+        "member_files.compare",
         "Compare the members of a file with those of an audience, as the membership table has them, and repair it.",
         is_group=False,
     ),
-    "keys": Part(_SETUP, "keys", "Credentials that Segment sends: event key, audience key, signing secret."),
-    "audiences": Part(_SETUP, "audiences creation", "Audiences that events may reach, and their state at Amazon."),
-    "connections": Part(_SETUP, "connections", "AMC instances and DSP advertisers that audiences are sent to."),
-    "terms": Part(_SETUP, "terms", "The terms of Amazon Marketing Cloud."),
-    "mappings": Part(
-        _SETUP, "mappings mapping_trial mapping_versions", "How a Segment event becomes an Amazon record."
+    "keys": Part(_SETUP, "setup.keys", "Credentials that Segment sends: event key, audience key, signing secret."),
+    "audiences": Part(
+        _SETUP, "audiences.command audiences.creation", "Audiences that events may reach, and their state at Amazon."
     ),
-    "member": Part(_OPERATE, "member", "Show what is known about one person, or erase them."),
-    "parked": Part(_OPERATE, "parked", "Changes that could not be delivered, each with its reason."),
+    "connections": Part(_SETUP, "setup.connections", "AMC instances and DSP advertisers that audiences are sent to."),
+    "terms": Part(_SETUP, "setup.terms", "The terms of Amazon Marketing Cloud."),
+    "mappings": Part(
+        _SETUP, "mappings.command mappings.trial mappings.versions", "How a Segment event becomes an Amazon record."
+    ),
+    "member": Part(_OPERATE, "members.member", "Show what is known about one person, or erase them."),
+    "parked": Part(_OPERATE, "parked.command", "Changes that could not be delivered, each with its reason."),
 }
 
 
@@ -144,7 +146,7 @@ def _typer(help_text: str, group: type[Group] = Group, name: str | None = None) 
         help=help_text,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,  # help.py prints it
+        rich_markup_mode=None,  # command_line/help.py prints it
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 

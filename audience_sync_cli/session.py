@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import typer
 
 from audience_sync.errors import InvalidSettings
-from audience_sync_cli.command_line import Command
+from audience_sync_cli.command_line.classes import Command
+from audience_sync_cli.command_line.global_options import NAMES, is_given, named_stack, parameters, with_parameters
 from audience_sync_cli.errors import INTERRUPTED, AlreadyReported
-from audience_sync_cli.global_options import NAMES, is_given, named_stack, parameters, with_parameters
 from audience_sync_cli.screen import Screen
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from audience_sync_cli.dashboard.facts import (
 )
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.redriving import redrive
-from audience_sync_cli.dead_letters import DeadLetters
+from audience_sync_cli.health.status import Counts, Depth, cloud_counts, depth
+from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.status import Counts, Depth, cloud_counts, depth
 
 if TYPE_CHECKING:
     from audience_sync.membership import Audience

@@ -25,7 +25,7 @@ from audience_sync.metric_names import (
     UPLOADS_FAILED,
 )
 from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, Rejected, Warnings
-from audience_sync_cli.status import TOTALS
+from audience_sync_cli.health.status import TOTALS
 
 DAY, HOUR = 86_400, 3_600  # seconds
 PERIOD = 600  # seconds of one bar

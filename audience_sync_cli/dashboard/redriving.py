@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 from audience_sync.aws.sqs import Queue
-from audience_sync_cli.dead_letters import DeadLetters
-from audience_sync_cli.redrive import Redrive
+from audience_sync_cli.parked.dead_letters import DeadLetters
+from audience_sync_cli.parked.redrive import Redrive
 from audience_sync_cli.screen import counted
 
 RATE = 50.0  # dead letters a second, as by default on the command line

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.countries import MATCHED
-from audience_sync_cli.checks import State as PartState
 from audience_sync_cli.diagnosis.facts import Facts, Result, State, by_reason
+from audience_sync_cli.health.checks import State as PartState
 from audience_sync_cli.screen import counted, moment
 
 DAY = 86_400  # seconds

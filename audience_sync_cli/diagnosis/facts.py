@@ -8,11 +8,11 @@ from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.errors import AudienceSyncError
 from audience_sync.membership import Audience
-from audience_sync_cli.blockers import Blocker
-from audience_sync_cli.checks import Finding as Part
 from audience_sync_cli.diagnosis.counts import Traffic
 from audience_sync_cli.errors import OperatorError
-from audience_sync_cli.member_counts import MemberCount
+from audience_sync_cli.health.blockers import Blocker
+from audience_sync_cli.health.checks import Finding as Part
+from audience_sync_cli.members.counts import MemberCount
 from audience_sync_cli.screen import counted
 
 type State = Literal["ok", "look", "problem"]

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 
 from audience_sync.amazon_ads.regions import HOSTS
-from audience_sync_cli.import_members import import_members
+from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import CALLS, Stack

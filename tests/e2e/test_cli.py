@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync_cli.samples import MEMBER
+from audience_sync_cli.watch.samples import MEMBER
 from local.resources import client
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.waiting import wait_until

@@ -5,11 +5,15 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, change_as_json
+from audience_sync_cli.app import PARTS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layers/shared/audience_sync"
+COMMAND = ROOT / "audience_sync_cli"
 TEXT = (ROOT / "docs/architecture.md").read_text()
 
 
@@ -17,13 +21,29 @@ def _section(title: str) -> str:
     return TEXT.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
-def test_every_module_at_the_root_and_every_folder_has_its_row() -> None:
-    written = re.findall(
-        r"`([\w/]+(?:\.py|/))`", "".join(re.findall(r"^\| (`.*?) \|", _section("Where things are"), re.MULTILINE))
-    )
-    modules = [path.name for path in PACKAGE.glob("*.py") if path.name != "__init__.py"]
-    folders = [f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"]
+@pytest.mark.parametrize(
+    ("package", "heading"), [(PACKAGE, "| place | holds |"), (COMMAND, "| in `audience_sync_cli/` | holds |")]
+)
+def test_every_module_at_the_root_and_every_folder_has_its_row(package: Path, heading: str) -> None:
+    table = _section("Where things are").split(f"{heading}\n", 1)[1].split("\n\n", 1)[0]
+    written = re.findall(r"`([\w/]+(?:\.py|/))`", "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
+    modules = [path.name for path in package.glob("*.py") if not path.name.startswith("__")]
+    folders = [f"{path.name}/" for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"]
     assert sorted(written) == sorted(modules + folders)
+
+
+def test_a_command_is_in_a_module_of_its_name_or_of_its_folders_name() -> None:
+    named_otherwise = {"test": "health.checks", "import": "member_files.import_members"}  # a test module, and a keyword
+    for name, part in PARTS.items():
+        module = part.modules.split()[0]
+        words = module.split(".")
+        assert named_otherwise.get(name, module) == module
+        assert name in named_otherwise or name.replace("-", "_") in words or words[1] == "command", name
+
+
+def test_the_tests_of_the_command_are_in_folders_of_the_same_names() -> None:
+    folders = {path.name for path in (ROOT / "tests/unit/cli").iterdir() if path.is_dir()} - {"__pycache__"}
+    assert folders == {path.parent.name for path in COMMAND.glob("*/__init__.py")}
 
 
 def test_every_function_names_its_use_case_and_its_handler_imports_it() -> None:
@@ -37,7 +57,10 @@ def test_every_function_names_its_use_case_and_its_handler_imports_it() -> None:
 def test_every_file_that_is_named_exists() -> None:
     named = set(re.findall(r"`((?:[\w<>]+/)*\w+\.py)`", TEXT))
     missing = {
-        name for name in named if not list(PACKAGE.rglob(name)) and not list(ROOT.glob(name.replace("<name>", "*")))
+        name
+        for name in named
+        if not list(PACKAGE.rglob(name))
+        and not any(list(folder.glob(name.replace("<name>", "*"))) for folder in (ROOT, COMMAND))
     }
     assert missing == set()
 

@@ -11,14 +11,14 @@ from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.countries import MATCHED
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.membership import Audience
-from audience_sync_cli.checks import Finding as Part
-from audience_sync_cli.diagnose import print_diagnosis
 from audience_sync_cli.diagnosis import delivered
 from audience_sync_cli.diagnosis.arrival import CONSENT_AND_COUNTRY, NO_AUDIENCE
 from audience_sync_cli.diagnosis.checks import CHECKS
+from audience_sync_cli.diagnosis.command import print_diagnosis
 from audience_sync_cli.diagnosis.counts import Traffic
 from audience_sync_cli.diagnosis.facts import Facts
-from audience_sync_cli.member_counts import MemberCount
+from audience_sync_cli.health.checks import Finding as Part
+from audience_sync_cli.members.counts import MemberCount
 from audience_sync_cli.screen import Screen
 from local.template import ROOT
 

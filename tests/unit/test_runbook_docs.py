@@ -28,7 +28,7 @@ OURS = [
 RUNBOOK = (DOCS / "runbook.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
 SOURCES = [*(ROOT / "layers/shared/audience_sync").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
-TREES = [ast.parse(path.read_text()) for path in [*SOURCES, ROOT / "audience_sync_cli/dead_letters.py"]]
+TREES = [ast.parse(path.read_text()) for path in [*SOURCES, ROOT / "audience_sync_cli/parked/dead_letters.py"]]
 
 # Reasons of classes that are never raised themselves, only their subclasses.
 NEVER_RAISED = {"error", "permanent", "transient"}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from audience_sync_cli.app import PARTS, load
-from audience_sync_cli.examples import EXAMPLES
+from audience_sync_cli.command_line.examples import EXAMPLES
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "cli-reference.md"
 HEAD = """# Commands and options

@@ -12,19 +12,20 @@ from aiohttp import web
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from audience_sync_cli import connect, status
 from audience_sync_cli.app import PARTS, app
 from audience_sync_cli.errors import EXIT_CODES
+from audience_sync_cli.health import status
 from audience_sync_cli.screen import iso_time
-from audience_sync_cli.terms import ACCEPTANCE
+from audience_sync_cli.setup import connect
+from audience_sync_cli.setup.terms import ACCEPTANCE
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.servers import Served, serve
 from tests.unit.cli import browser
+from tests.unit.cli.audiences.test_history import publish
 from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, change
 from tests.unit.cli.json_reference import DOCUMENT, SCHEMA, faults, reference
 from tests.unit.cli.reference import commands
-from tests.unit.cli.test_history import publish
-from tests.unit.cli.test_rejections import reject
+from tests.unit.cli.watch.test_rejections import reject
 
 EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
 REJECTED = EVENT.with_name("08-track-email-as-userid.json")

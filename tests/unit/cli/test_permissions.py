@@ -14,33 +14,36 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.member_state import step
-from audience_sync_cli import checks, keys, mappings, parked
 from audience_sync_cli.app import PARTS
-from audience_sync_cli.audiences import Target, link, list_, show, unlink
-from audience_sync_cli.blockers import waiting
-from audience_sync_cli.compare import compare
-from audience_sync_cli.creation import Settings, create, update
+from audience_sync_cli.audiences.command import Target, link, list_, show, unlink
+from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.dashboard.deployed import DeployedStack
-from audience_sync_cli.diagnose import diagnose
-from audience_sync_cli.end_to_end import kept_audience
+from audience_sync_cli.diagnosis.command import diagnose
 from audience_sync_cli.errors import AlreadyReported, TryLater
-from audience_sync_cli.file_options import FileOptions
-from audience_sync_cli.following import Following
-from audience_sync_cli.import_members import import_members
-from audience_sync_cli.import_plan import ImportOptions
-from audience_sync_cli.mapping_trial import try_
-from audience_sync_cli.mapping_versions import reset
-from audience_sync_cli.mappings_store import read, replace
-from audience_sync_cli.member import erase, queue_deletion_notice
-from audience_sync_cli.member import show as show_member
-from audience_sync_cli.parked import Filter
-from audience_sync_cli.posting import stated
-from audience_sync_cli.rejections import rejections
-from audience_sync_cli.restore import restore_members
-from audience_sync_cli.send import send
-from audience_sync_cli.status import count_members, depth
-from audience_sync_cli.tail import tail
-from audience_sync_cli.ways import Posted
+from audience_sync_cli.health import checks
+from audience_sync_cli.health.blockers import waiting
+from audience_sync_cli.health.end_to_end import kept_audience
+from audience_sync_cli.health.status import count_members, depth
+from audience_sync_cli.mappings import command as mappings
+from audience_sync_cli.mappings.store import read, replace
+from audience_sync_cli.mappings.trial import try_
+from audience_sync_cli.mappings.versions import reset
+from audience_sync_cli.member_files.compare import compare
+from audience_sync_cli.member_files.import_members import import_members
+from audience_sync_cli.member_files.import_plan import ImportOptions
+from audience_sync_cli.member_files.options import FileOptions
+from audience_sync_cli.members.member import erase, queue_deletion_notice
+from audience_sync_cli.members.member import show as show_member
+from audience_sync_cli.members.restore_members import restore_members
+from audience_sync_cli.parked import command as parked
+from audience_sync_cli.parked.command import Filter
+from audience_sync_cli.setup import keys
+from audience_sync_cli.watch.following import Following
+from audience_sync_cli.watch.posting import stated
+from audience_sync_cli.watch.rejections import rejections
+from audience_sync_cli.watch.send import send
+from audience_sync_cli.watch.tail import tail
+from audience_sync_cli.watch.ways import Posted
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import Deployment, change
 

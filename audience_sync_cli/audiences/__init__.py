@@ -1,0 +1,1 @@
+"""The audiences that events may reach: `audience-sync audiences`."""

@@ -1,0 +1,118 @@
+"""`audience-sync audiences create` and `update`: what Segment's own requests do, with the same settings."""
+
+import time
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from audience_sync.audiences import Audiences
+from audience_sync.aws.creation_locks import CreationLocks
+from audience_sync.clock import Clock
+from audience_sync_cli.audiences.command import AUDIENCE, DSP, RENEW, Target, find
+from audience_sync_cli.audiences.options import check_key, note_country
+from audience_sync_cli.audiences.presentation import DAY, audience_json
+from audience_sync_cli.audiences.settings_faults import options
+from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session, command
+
+CREATE_WAIT = 60.0  # seconds for one creation, including the wait for another one of the same audience
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings that can be changed later."""
+
+    description: Annotated[
+        str | None, typer.Option(help="Description to show at Amazon.", metavar="TEXT", show_default=False)
+    ] = None
+    ttl_days: Annotated[
+        int | None,
+        typer.Option(help="Time to live: days a member stays, 397 at most; 0 empties the audience.", min=0, max=397),
+    ] = None
+    cpm_cents: Annotated[
+        int | None, typer.Option(help="Fee for a thousand impressions, in hundredths of the currency.", min=0)
+    ] = None
+    currency: Annotated[str | None, typer.Option(help="Currency of the fee, such as USD.", metavar="CODE")] = None
+    dsp: DSP = None
+    renew: RENEW = None
+
+    def extras(self) -> dict[str, Any]:
+        """Return the options that were given, under the names that Segment's extras have."""
+        ttl = None if self.ttl_days is None else self.ttl_days * DAY
+        extras = {"description": self.description, "ttl": ttl, "cpmCents": self.cpm_cents}
+        extras |= {"currency": self.currency, "dsp": self.dsp, "renew": self.renew}
+        return {name: value for name, value in extras.items() if value is not None}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "create")(create)
+    command(app, "update", asks=True)(update)
+
+
+def create(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Name, as in Segment. A name of less than ten characters gets a prefix.")],
+    target: Target,
+    settings: Settings,
+    country: Annotated[str, typer.Option(help="Country where most members are: two letters.", metavar="CODE")] = "",
+    key: Annotated[str, typer.Option(help="Segment's computation key, if already known.", metavar="KEY")] = "",
+    external_id: Annotated[
+        str, typer.Option(help="External audience id, yours to choose; by default derived from the name.", metavar="ID")
+    ] = "",
+) -> None:
+    """Create an audience at Amazon and let events reach it. Safe to repeat: it finds the audience that it created.
+
+    An audience that exists keeps its settings; the command lists those that differ, and how to change them.
+    """
+    note_country(session, country)
+    check_key(session, key)
+    extras = {
+        "audienceName": name,
+        "advertiserId": target.advertiser,
+        "connectionId": target.connection,
+        "countryCode": country,
+        "computationKey": key,
+        "externalAudienceId": external_id,
+        **settings.extras(),
+    }
+    with session.screen.progress("creating"):
+        made = use_case(session).create(extras, deadline=time.monotonic() + CREATE_WAIT)
+    listed = made.listed
+    existed = "" if made.attempts else " (it existed already)"
+    session.screen.say(f"Audience {made.audience_id}: {listed.name}{existed}.", style="green")
+    for remedy, fields in groupby(made.mismatches, lambda each: each.remedy):
+        names = options([each.field for each in fields])
+        session.screen.note(f"Differs from what was requested: {names}. {remedy}.", style="yellow")
+    if not listed.computation_key:
+        session.screen.say(f"Next, link it to the Segment audience: `audiences link {made.audience_id} --key ...`.")
+    differs = [each.as_json() for each in made.mismatches]
+    session.screen.result(audience_json(listed) | {"created": bool(made.attempts), "differs": differs})
+
+
+def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
+    """Change description, time to live, fee, DSP or renewal. Name, country and target cannot be changed at Amazon."""
+    known = find(session, audience)
+    changes = settings.extras()
+    if not changes:
+        raise WrongUsage("No setting was given.", "`audiences update --help` lists those that can be changed.")
+    if settings.ttl_days is not None:
+        who, days = f"Members of {known.name or known.audience_id}", settings.ttl_days
+        after = f"{counted(days, 'day')} after they entered" if days else "at once, all of them"
+        session.screen.confirm(f"{who} will drop out {after}. Go on?")
+    changed = use_case(session).update(known.audience_id, changes)
+    session.screen.say(f"{changed.name or changed.audience_id} is changed.", style="green")
+    session.screen.result(audience_json(changed))
+
+
+def use_case(session: Session) -> Audiences:
+    """Build the use case as the audiences function does."""
+    stack = session.stack
+    locks = CreationLocks(stack.service("dynamodb"), stack["AudienceTable"], lambda: uuid4().hex)
+    clock = Clock(session.now)
+    ceiling = int(stack.parameters.get("MaxCpmCents", 0))
+    return Audiences(session.audiences, locks, session.amazon, clock, max_cpm_cents=ceiling)

@@ -1,0 +1,1 @@
+"""How the words of a command line are read, and how help is printed."""

@@ -1,0 +1,1 @@
+"""Whether the stack is well: `audience-sync status` and `test`."""

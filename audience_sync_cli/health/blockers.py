@@ -1,0 +1,196 @@
+"""Why changes wait: delivery is paused, there is no token, a circuit breaker is open, or Amazon refuses uploads."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from audience_sync.metric_names import TOKENS_REFRESHED
+from audience_sync_cli import reasons
+from audience_sync_cli.explanation import explained
+from audience_sync_cli.screen import iso_time, moment
+from audience_sync_cli.session import Session
+from audience_sync_cli.stack import Stack
+from audience_sync_cli.watch.function_logs import FunctionLogs, LogLine
+
+RECENT = 15 * 60  # seconds for which a failed upload says something about now
+TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
+CIRCUIT = 60  # seconds for which a circuit breaker stays open; the default of the worker
+INCOMPLETE = "delivery incomplete"
+REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
+_RUNNING = ("Enabled", "Enabling", "Creating", "Updating")  # states of an event source
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """One reason why changes wait."""
+
+    reason: str  # code
+    sentence: str
+    remedy: str = ""  # a sentence
+    next_try: float | None = None  # epoch seconds, where it is known
+    needs_person: bool = False  # it stays until the operator acts
+    audience_ids: tuple[str, ...] = ()  # that it concerns; all where there are none
+
+    @property
+    def text(self) -> str:
+        """Everything in one line."""
+        again = "" if self.needs_person else "It is tried again within ten minutes."  # the longest wait of a message
+        if self.next_try:
+            again = f"Next try at {moment(self.next_try * 1000)}."
+        return " ".join(each for each in (self.sentence, again, self.remedy) if each)
+
+    def as_json(self) -> dict[str, Any]:
+        """The blocker for scripts."""
+        return {
+            "reason": self.reason,
+            "sentence": self.sentence,
+            "remedy": self.remedy,
+            "nextTry": None if self.next_try is None else iso_time(self.next_try * 1000),
+            "audienceIds": list(self.audience_ids),
+        }
+
+
+@dataclass
+class FailedUploads:
+    """The uploads of the last minutes that Amazon did not take."""
+
+    by_reason: dict[str, int] = field(default_factory=dict)
+    last_reason: str = ""
+    last_at: int | None = None  # epoch milliseconds
+
+    @property
+    def text(self) -> str:
+        """The failures in one line."""
+        counts = ", ".join(f"{times:,} {reason}" for reason, times in sorted(self.by_reason.items()))
+        return f"{counts} in the last {RECENT // 60} minutes; the last one {self.last_reason} at {moment(self.last_at)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The failures for scripts."""
+        return {"byReason": self.by_reason, "lastReason": self.last_reason or None, "lastAt": iso_time(self.last_at)}
+
+
+@dataclass
+class Waiting:
+    """What is known about changes that wait."""
+
+    blockers: list[Blocker]
+    failed: FailedUploads
+    unknown: list[str]  # what could not be found out, in sentences
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything for scripts."""
+        return {
+            "blockers": [each.as_json() for each in self.blockers],
+            "failedUploads": self.failed.as_json(),
+            "unknown": self.unknown,
+        }
+
+
+def waiting(session: Session) -> Waiting:
+    """Find out why changes wait. What cannot be read, for want of a permission for instance, is named and left out."""
+    stack, now = session.stack, session.now()
+    found = Waiting([], FailedUploads(), [])
+    checks: list[tuple[str, Callable[[], Iterator[Blocker]]]] = [
+        ("whether delivery is paused", lambda: paused(stack)),
+        ("whether there is a token", lambda: token_failure(stack, now)),
+        ("which circuit breakers are open", lambda: open_circuits(stack, now)),
+        ("why uploads fail", lambda: _failures(stack, now, found.failed)),
+    ]
+    for label, check in checks:
+        try:
+            for blocker in check():
+                if blocker.reason not in {each.reason for each in found.blockers}:
+                    found.blockers.append(blocker)
+        except Exception as error:  # noqa: BLE001 - one check that fails hides no other
+            found.unknown.append(f"Not known: {label}. {explained(error)}")
+    return found
+
+
+def paused(stack: Stack) -> Iterator[Blocker]:
+    """Yield a blocker where the worker does not receive from the change queue."""
+    answer = stack.service("lambda").list_event_source_mappings(FunctionName=stack["WorkerFunction"])
+    states = [each["State"] for each in answer["EventSourceMappings"]]
+    if states and not any(state in _RUNNING for state in states):
+        yield Blocker(
+            "paused",
+            "Delivery is paused: the worker's event source is disabled.",
+            "See Pause and resume delivery in docs/runbook.md.",
+            needs_person=True,
+        )
+
+
+def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:
+    """Yield a blocker where the newest run of the refresh function has written no token."""
+    lines = FunctionLogs(stack).read(["Refresh"], now - TOKEN_LIFE)
+    newest: LogLine | None = None
+    for line in lines:
+        if line.message in (REFRESH_FAILED, NOT_CONNECTED):
+            newest = line
+        elif line.count(TOKENS_REFRESHED):
+            newest = None
+    if newest is not None:
+        reason = str(newest.fields.get("reason") or "not_connected")
+        known = reasons.deferred(reason)
+        yield Blocker(reason, _sentence(known.means), known.remedy, needs_person=known.needs_person)
+
+
+def open_circuits(stack: Stack, now: float) -> Iterator[Blocker]:
+    """Yield a blocker for the open circuit breakers: those of audiences, or of a connection."""
+    # Powertools takes a moment to load, and only this needs it.
+    from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState  # noqa: PLC0415
+
+    from audience_sync.delivery.circuit_state import CircuitStates  # noqa: PLC0415
+
+    states = CircuitStates(stack.service("dynamodb"), stack["MembershipTable"], lambda: now)
+    records = states.not_closed()
+    if not records:
+        return
+    names = [record.name.partition(":") for record in records]
+    audiences = tuple(name for kind, _, name in names if kind == "audience")
+    connections = [name for kind, _, name in names if kind == "connection"]
+    of = ", ".join([*(f"connection {name}" for name in connections), *(f"audience {name}" for name in audiences)])
+    until = [
+        record.opened_at + _recovery(stack)
+        for record in records
+        if record.state == CircuitState.OPEN and record.opened_at is not None
+    ]
+    yield Blocker(
+        "circuit_open",
+        f"The circuit breaker is open for {of}: Amazon has failed several times in a row.",
+        next_try=min(until) if until and min(until) > now else None,
+        audience_ids=() if connections else audiences,
+    )
+
+
+def _recovery(stack: Stack) -> float:
+    """Return for how many seconds a circuit breaker stays open; a local stack has its own number."""
+    configuration = stack.service("lambda").get_function_configuration(FunctionName=stack["WorkerFunction"])
+    return float(configuration.get("Environment", {}).get("Variables", {}).get("CIRCUIT_SECONDS", CIRCUIT))
+
+
+def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Blocker]:
+    """Count the failed uploads of the last minutes, and yield why the newest changes were deferred."""
+    lines = FunctionLogs(stack).read(["Worker"], now - RECENT, messages=[INCOMPLETE])
+    for line in lines:
+        for reason, times in line.counts("uploads_failed").items():
+            failed.by_reason[reason] = failed.by_reason.get(reason, 0) + times
+            failed.last_reason, failed.last_at = reason, line.at
+    yield from deferrals(lines[-1:])
+
+
+def deferrals(lines: list[LogLine]) -> Iterator[Blocker]:
+    """Yield why changes were deferred in some invocations of the worker."""
+    for line in lines:
+        for reason in line.texts("deferred"):
+            known = reasons.deferred(reason)
+            yield Blocker(
+                reason,
+                _sentence(known.means),
+                known.remedy,
+                needs_person=known.needs_person,
+                audience_ids=line.texts("audience_ids"),
+            )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,152 @@
+"""`audience-sync test --end-to-end`: a made-up member enters and exits an audience; both are followed to Amazon."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences.command import find
+from audience_sync_cli.audiences.creation import CREATE_WAIT, use_case
+from audience_sync_cli.audiences.presentation import target_label
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.members.member import queue_deletion_notice
+from audience_sync_cli.session import Session
+from audience_sync_cli.watch.posting import stated
+from audience_sync_cli.watch.samples import sample
+from audience_sync_cli.watch.sent import Sent
+
+KEPT_NAME, KEPT_ID = "Audience Sync test", "audience-sync-test"  # name and external id of the audience kept for tests
+TRIES, PAUSE = 12, 6.0  # posts, and seconds between two, until ingest knows an audience that was just created
+
+
+class WholeWay:
+    """One test: an entry, an exit, and what has become of each."""
+
+    def __init__(self, session: Session, audience: str, timeout: float, sleep: Callable[[float], None]) -> None:
+        """Take the options.
+
+        Args:
+            session: of the command.
+            audience: its id or key; empty for the one that is kept for tests.
+            timeout: seconds for each of entry and exit.
+            sleep: takes seconds.
+        """
+        self.sent: dict[str, Sent] = {}  # "entered" and "left"
+        self._session = session
+        self._audience = audience
+        self._timeout = timeout
+        self._sleep = sleep
+        self._member = f"audience-sync-test-{uuid4().hex[:8]}"  # a new one each time: nothing is known of it
+        self._target: Audience | None = None
+
+    def run(self) -> None:
+        """Let the member enter and exit, and erase what is left of it, whatever happens.
+
+        Raises:
+            OperatorError: there is no audience for it, or the stack does not take the event.
+            NotConfirmed: the operator does not want one created.
+        """
+        session = self._session
+        self._target = target = find(session, self._audience) if self._audience else kept_audience(session)
+        name = target.name or target.audience_id
+        members: set[str] = set()
+        try:
+            for label, what, enters in (("entered", "enters", True), ("left", "exits", False)):
+                session.screen.say(f"\n{self._member} {what} {name}", style="bold")
+                body = self._body(target, enters=enters)
+                # With mappings of its own, a stack may know the member under another id.
+                members |= {change.member[1] for change in stated(session, body).changes}
+                earlier = {job for sent in self.sent.values() for job in sent.jobs}
+                self.sent[label] = sent = self._post(body)
+                sent.follow(self._timeout, self._sleep, earlier)
+                if not sent.is_good:
+                    break
+        finally:
+            if self._is_kept_of:
+                for member in members:
+                    queue_deletion_notice(session, member)
+        self._report()
+
+    def as_json(self) -> dict[str, Any]:
+        """The test for scripts."""
+        return {
+            "ok": self.is_good,
+            "audienceId": self._target.audience_id if self._target else None,
+            "member": self._member,
+            **{name: self.sent[name].as_json() if name in self.sent else None for name in ("entered", "left")},
+        }
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the member has entered and left at Amazon."""
+        return len(self.sent) == 2 and all(sent.is_good for sent in self.sent.values())
+
+    @property
+    def _is_kept_of(self) -> bool:
+        """Whether anything is stored of the member. Without the ordering guard, a deletion notice would be parked."""
+        is_guarded = self._session.stack.parameters.get("OrderingGuard") != "no"
+        return is_guarded and any(sent.is_accepted for sent in self.sent.values())
+
+    def raise_unless_good(self) -> None:
+        """Set the exit code. Raises AlreadyReported, ReportedAsUnfinished."""
+        for sent in self.sent.values():
+            sent.raise_unless_good()
+
+    def _post(self, body: bytes) -> Sent:
+        """Post a body, again while ingest does not know an audience that was just created."""
+        sent = Sent.post(self._session, body)
+        for _ in range(TRIES if not self.sent else 0):
+            if "audience_unknown" not in sent.reasons:
+                break
+            self._sleep(PAUSE)
+            sent = Sent.post(self._session, body)
+        return sent
+
+    def _body(self, target: Audience, *, enters: bool) -> bytes:
+        message_id = f"audience-sync-{uuid4().hex}"
+        at = self._session.now()
+        event = sample("track", target, enters=enters, at=at, message_id=message_id, member=self._member)
+        return json.dumps(event, ensure_ascii=False).encode()
+
+    def _report(self) -> None:
+        screen = self._session.screen
+        if self.is_good:
+            screen.say("\nThe whole way works: the member has entered and left at Amazon.", style="green")
+        else:
+            screen.say("\nThe test got stuck: the last lines above say where and why.", style="red")
+        if self._is_kept_of:
+            screen.say(f"{self._member} is being erased.")
+
+
+def kept_audience(session: Session) -> Audience:
+    """Return the audience that is kept for tests; create it, if the operator agrees.
+
+    Raises:
+        NotThere, WrongUsage: it cannot be created without more options.
+        NotConfirmed: the operator does not agree.
+    """
+    listed = session.audiences.all()
+    found = [each for each in listed if each.external_audience_id == KEPT_ID]
+    if found:
+        return found[0]
+    create = f'Or create one: `audiences create "{KEPT_NAME}" --external-id {KEPT_ID} ...`.'
+    if not listed:
+        raise NotThere("No audience is listed to test with.", f"Link one with `audiences link`. {create}")
+    targets = {(each.advertiser_id, each.connection_id) for each in listed}
+    if len(targets) > 1 or targets == {(None, None)}:
+        raise WrongUsage("It is not clear which advertiser or connection to test with.", f"Give --audience. {create}")
+    model = listed[0]
+    session.screen.confirm(
+        f'Create the audience "{KEPT_NAME}" at Amazon, for {target_label(model)}? It stays for the next test, empty.'
+    )
+    extras = {
+        "audienceName": KEPT_NAME,
+        "advertiserId": model.advertiser_id or "",
+        "connectionId": model.connection_id or "",
+        "countryCode": next((each.country for each in listed if each.country), "US"),
+        "externalAudienceId": KEPT_ID,
+    }
+    with session.screen.progress("creating"):
+        return use_case(session).create(extras, deadline=time.monotonic() + CREATE_WAIT).listed

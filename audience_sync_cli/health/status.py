@@ -1,0 +1,236 @@
+"""`audience-sync status`: queue depths, counts, and whether every accepted change is accounted for."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import requests
+import typer
+
+from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.aws.cloudwatch import Metric, MetricStore
+from audience_sync.metric_names import (
+    ACCOUNTING_GAP,
+    CHANGES_ACCEPTED,
+    CHANGES_DELIVERED,
+    CHANGES_PARKED,
+    CHANGES_SUPERSEDED,
+    EVENTS_ACCEPTED,
+    EVENTS_IGNORED,
+    EVENTS_REJECTED,
+    NAMESPACE,
+    UPLOADS_FAILED,
+    UPLOADS_SENT,
+)
+from audience_sync_cli.errors import TryLater
+from audience_sync_cli.health.blockers import Waiting, waiting
+from audience_sync_cli.health.versions import warn_of_another_version
+from audience_sync_cli.members.counts import MemberCount, member_counts
+from audience_sync_cli.screen import Screen, counted, iso_time, moment
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack import Stack
+
+RETENTION = 455 * 86_400  # seconds; how long CloudWatch keeps sums
+DAY, HOUR = 86_400, 3_600  # seconds of one sum
+TOTALS = {
+    "events_accepted": EVENTS_ACCEPTED,
+    "events_ignored": EVENTS_IGNORED,
+    "events_rejected": EVENTS_REJECTED,
+    "accepted": CHANGES_ACCEPTED,
+    "delivered": CHANGES_DELIVERED,
+    "superseded": CHANGES_SUPERSEDED,
+    "parked": CHANGES_PARKED,
+    "uploads": UPLOADS_SENT,
+    "uploads_failed": UPLOADS_FAILED,
+    "unaccounted": ACCOUNTING_GAP,
+}
+_DEPTHS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Approximate numbers of messages in one queue."""
+
+    visible: int
+    in_work: int  # received and not yet deleted; SQS calls them not visible
+    delayed: int
+
+    @property
+    def total(self) -> int:
+        """All messages of the queue."""
+        return self.visible + self.in_work + self.delayed
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Totals since the stack was created, or of the last hours. Changes, unless the name says otherwise."""
+
+    events_accepted: int = 0
+    events_ignored: int = 0
+    events_rejected: int = 0
+    accepted: int = 0
+    delivered: int = 0
+    superseded: int = 0
+    parked: int = 0
+    uploads: int = 0
+    uploads_failed: int = 0  # Amazon refused them, or gave no usable answer
+    unaccounted: int = 0  # changes that the audit has found missing; `waiting` includes them
+
+    @property
+    def waiting(self) -> int:
+        """Accepted changes that are not completed yet."""
+        return self.accepted - self.delivered - self.superseded - self.parked
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "status")(status)
+
+
+def status(
+    session: Session,
+    hours: Annotated[int | None, typer.Option(help="Count the last hours instead of all time.", min=1)] = None,
+    members: Annotated[
+        bool,
+        typer.Option("--members", help="Count the members of every audience, too. Reads the whole membership table."),
+    ] = False,
+) -> None:
+    """Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.
+
+    Counts of a deployed stack come from CloudWatch and are a few minutes old.
+    """
+    stack = session.stack
+    changes, dead_letters = depth(stack, "ChangeQueue"), depth(stack, "DeadLetterQueue")
+    counts = local_counts(stack) if stack.local else cloud_counts(stack, session.now(), hours)
+    audit = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT)
+    audited_until, audited_since = audit.time(), audit.began()
+    summary = summarize(counts, changes)
+    warn_of_another_version(session)
+    session.screen.facts(
+        ({"version": stack.version} if stack.version else {})
+        | {
+            "events": f"{counts.events_accepted:,} accepted, {counts.events_ignored:,} ignored, "
+            f"{counts.events_rejected:,} rejected",
+            "change queue": f"{counted(changes.visible, 'message')} waiting, {changes.in_work:,} in work, "
+            f"{changes.delayed:,} delayed",
+            "dead letters": f"{dead_letters.total:,}",
+            "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed",
+            "changes": f"{counts.accepted:,} accepted = {counts.delivered:,} delivered + {counts.superseded:,} "
+            f"superseded + {counts.parked:,} parked + {counts.waiting:,} waiting",
+            "audit": audit_progress(audited_until, audited_since, counts),
+        }
+    )
+    session.screen.say(summary, style="green" if summary.startswith("Every") else "yellow")
+    why = waiting(session) if changes.total or counts.waiting > 0 else None
+    if why:
+        report_waiting(session.screen, why)
+    by_audience = count_members(session) if members else None
+    session.screen.result(
+        {
+            "version": stack.version,
+            "changeQueue": _as_json(changes),
+            "deadLetters": _as_json(dead_letters),
+            "counts": _as_json(counts) | {"waiting": counts.waiting},
+            "reconciledUntil": iso_time(audited_until * 1000) if audited_until else None,
+            "auditSince": iso_time(audited_since * 1000) if audited_since else None,
+            "waiting": why.as_json() if why else None,
+            "hours": hours,
+            "summary": summary,
+            **({"members": [each.as_json() for each in by_audience]} if by_audience is not None else {}),
+        }
+    )
+
+
+def count_members(session: Session) -> list[MemberCount]:
+    """Count the members of every listed audience in the membership table, and print the counts."""
+    audiences, scan = session.audiences.all(), session.member_scan
+    with session.screen.progress("counting members", scan.approximate_rows() or None) as bar:
+        counts = member_counts(scan, audiences, bar.advance)
+    session.screen.table(
+        ("audience", "name", "in", "out"),
+        ((each.audience.audience_id, each.audience.name, each.inside, each.outside) for each in counts),
+    )
+    return counts
+
+
+def _as_json(numbers: Depth | Counts) -> dict[str, int]:
+    """Return the fields with names in camel case, as in all JSON output."""
+    return {re.sub(r"_(.)", lambda found: found[1].upper(), name): value for name, value in asdict(numbers).items()}
+
+
+def summarize(counts: Counts, changes: Depth) -> str:
+    """Return one sentence: whether every accepted change is completed, or really waiting in the change queue."""
+    if counts.unaccounted:
+        return f"{counted(counts.unaccounted, 'change')} unaccounted for. See UnaccountedChanges in docs/runbook.md."
+    if counts.waiting == 0:
+        return "Every accepted change is completed."
+    if counts.waiting > 0 and changes.total:
+        return (
+            f"{counted(counts.waiting, 'change')} waiting in {counted(changes.total, 'message')} of the change queue."
+        )
+    if counts.waiting > 0:
+        waiting = counted(counts.waiting, "change")
+        return f"{waiting} not completed, but the change queue is empty. Counts may lag: run it again in a few minutes."
+    return "More changes completed than accepted: some were sent twice, or accepted before the time that is counted."
+
+
+def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:
+    """Return how far the audit is, and what it has found missing; both times in epoch seconds."""
+    if not until:
+        return "not completed yet; it runs every hour"
+    if until == since:
+        return f"begins at {moment(until * 1000)}; what was accepted before is not audited"
+    return f"completed up to {moment(until * 1000)}, {counts.unaccounted:,} unaccounted for"
+
+
+def report_waiting(screen: Screen, why: Waiting) -> None:
+    """Print why changes wait, and which uploads have failed."""
+    for blocker in why.blockers:
+        screen.say(f"Waits: {blocker.text}", style="yellow")
+    if why.failed.by_reason:
+        screen.say(f"Failed uploads: {why.failed.text}.", style="yellow")
+    for sentence in why.unknown:
+        screen.note(sentence)
+
+
+def depth(stack: Stack, logical_id: str) -> Depth:
+    """Read how many messages a queue holds."""
+    answer = stack.service("sqs").get_queue_attributes(QueueUrl=stack[logical_id], AttributeNames=list(_DEPTHS))
+    return Depth(*(int(answer["Attributes"][name]) for name in _DEPTHS))
+
+
+def local_counts(stack: Stack) -> Counts:
+    """Read the counts of a local stack."""
+    try:
+        state = requests.get(f"{stack.local}/local/state", timeout=10).json()
+    except requests.RequestException:
+        raise TryLater("The local stack does not answer.", "Start it: `.venv/bin/python -m local`.") from None
+    return counts_in(state)
+
+
+def counts_in(state: Mapping[str, Any]) -> Counts:
+    """Read the counts in the state of a local stack, as `GET /local/state` returns it."""
+    return Counts(
+        events_accepted=state.get("eventsAccepted", 0),
+        events_ignored=state["ignored"],
+        events_rejected=state["rejected"],
+        accepted=state["accepted"],
+        delivered=state["delivered"],
+        superseded=state["superseded"],
+        parked=state["parked"],
+        uploads=state["uploads"],
+        uploads_failed=state.get("uploadsFailed", 0),
+        unaccounted=state["unaccounted"],
+    )
+
+
+def cloud_counts(stack: Stack, now: float, hours: int | None) -> Counts:
+    """Sum the stack's metrics, since it was created or over the last hours."""
+    period = HOUR if hours else DAY
+    begin = now - hours * HOUR if hours else max(stack.created, now - RETENTION)
+    metrics = {
+        name: Metric(NAMESPACE, metric, {"service": stack.name}, "Sum", period) for name, metric in TOTALS.items()
+    }
+    found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, now + 60)
+    return Counts(**{name: round(sum(series.values())) for name, series in found.items()})

@@ -1,0 +1,1 @@
+"""How a Segment event becomes an Amazon record: `audience-sync mappings`."""

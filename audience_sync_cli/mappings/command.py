@@ -1,0 +1,99 @@
+"""`audience-sync mappings`: show and check the mappings that turn an event into a record."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync.errors import InvalidMapping
+from audience_sync.segment.mapping_config import parse_mappings
+from audience_sync.segment.trigger import compile_trigger
+from audience_sync_cli.errors import AlreadyReported, OperatorError
+from audience_sync_cli.mappings.files import read_event, read_mappings
+from audience_sync_cli.mappings.store import read
+from audience_sync_cli.mappings.text import plain
+from audience_sync_cli.mappings.versions import FILE, FORCE, kept_version, require_effect
+from audience_sync_cli.mappings.warnings import events_of, warnings_about
+from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.session import Session, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "show")(show)
+    command(app, "check")(check)
+
+
+def show(
+    session: Session,
+    *,
+    version: Annotated[
+        int | None, typer.Option(help="Show this version, as `mappings history` lists it.", min=0)
+    ] = None,
+) -> None:
+    """Show the mappings in force. To change them, save them first: `mappings show --json > mappings.json`.
+
+    Exit code 1 when the stored mappings are invalid: no event is accepted until `mappings apply` has replaced them.
+    """
+    stored = read(session)
+    if version is not None:
+        kept = kept_version(stored, version)
+        session.screen.say(f"Version {version}, applied {moment(kept.applied_at)}.")
+        _print(session, kept.listed)
+        session.screen.result({"version": version, "mappings": kept.listed})
+        return
+    if not stored.is_readable:
+        raise OperatorError(
+            "The stored mappings are unreadable, and no event is accepted.",
+            "Store a valid file with `audience-sync mappings apply`.",
+        )
+    if not stored.is_versioned:
+        session.screen.note("The stored version is not a number and counts as 0; `mappings apply` stores a number.")
+    try:
+        parse_mappings(stored.mappings, compile_trigger)
+    except InvalidMapping as error:
+        session.screen.result(stored.document)  # to be saved, fixed and applied
+        session.screen.note(f"The stored mappings are invalid, and no event is accepted: {error}.", style="red")
+        session.screen.note("Fix what `mappings show --json` prints, and store it with `mappings apply`.")
+        raise AlreadyReported from None
+    default = "No mappings are stored: Segment's default mapping is in force."
+    session.screen.say(default if stored.is_built_in else f"Version {stored.version}.")
+    _print(session, stored.mappings)
+    session.screen.result(stored.document)
+
+
+def check(
+    session: Session,
+    file: FILE,
+    event: Annotated[
+        Path | None,
+        typer.Option(help="Also try the member ids on this request body from Segment.", exists=True, dir_okay=False),
+    ] = None,
+    force: FORCE = False,
+) -> None:
+    """Check a file of mappings. Changes nothing.
+
+    Warns where the member id may be a phone number or an e-mail address in clear text, and where no event fulfils a
+    trigger. Mappings that would ignore every event are refused without --force.
+    """
+    mappings = parse_mappings(read_mappings(file), compile_trigger)
+    require_effect(mappings, force=force)
+    enabled = sum(each.enabled for each in mappings)
+    session.screen.say(f"{counted(len(mappings), 'mapping')}, {enabled} enabled.", style="green")
+    warnings = warnings_about(mappings, events_of(read_event(event)) if event else [])
+    for warning in warnings:
+        session.screen.note(warning, style="yellow")
+    session.screen.result({"mappings": len(mappings), "enabled": enabled, "warnings": warnings})
+
+
+def _print(session: Session, listed: list[Any]) -> None:
+    """Print mappings as JSON has them. Those of an earlier version may be invalid."""
+    entries = [each for each in listed if isinstance(each, dict)]
+    if not any(each.get("enabled", True) for each in entries):
+        session.screen.say("No mapping is enabled: every event is ignored.", style="yellow")
+    for each in entries:
+        session.screen.say(f"\n{each.get('name')}{'' if each.get('enabled', True) else ' (disabled)'}", style="bold")
+        session.screen.say(f"when {each.get('trigger')}")
+        fields = each.get("fields")
+        rows = fields.items() if isinstance(fields, dict) else ()
+        session.screen.table(("field", "directive"), [(name, plain(directive)) for name, directive in rows])

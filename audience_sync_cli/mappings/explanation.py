@@ -1,0 +1,183 @@
+"""How the trace of an event is printed: masked, unless the operator wants to see personal data."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_country
+from audience_sync.amazon_ads.record import amazon_id
+from audience_sync.fields import CONSENT_SIGNALS
+from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.segment.directives.values import UNDEFINED
+from audience_sync_cli.audiences.presentation import change_json
+from audience_sync_cli.mappings.trace import EventTrace, FieldTrace, MappingTrace
+from audience_sync_cli.screen import Screen, counted, iso_time, moment
+
+MAX_SHOWN = 20  # events explained on the screen; the JSON has all
+MAX_TEXT = 60  # characters of a value; the JSON has all of it
+
+_SHOWN_DIGEST = 12  # characters; the record below has all of it
+_SIGNALS = [field.name for field in CONSENT_SIGNALS if field.name != "ip"]
+_ANSWERS = ("GRANTED", "DENIED", "UNKNOWN", "NOT_APPLICABLE")
+_DOES = {
+    "enter": "the member enters",
+    "exit": "the member leaves",
+    "erase": "a deletion notice: the member leaves every audience",
+    "ignore": "ignored",
+    "reject": "rejected",
+}
+
+
+class Explanation:
+    """Prints traces, or returns them for scripts."""
+
+    def __init__(self, *, reveal: bool, consent_required: bool) -> None:
+        """Take the options.
+
+        Args:
+            reveal: whether values are shown as they are. Otherwise each character is replaced by its kind.
+            consent_required: whether the stack rejects additions without a consent signal.
+        """
+        self._reveal = reveal
+        self._consent_required = consent_required
+
+    def print(self, screen: Screen, traces: Sequence[EventTrace], events: int) -> None:
+        """Print what becomes of each event, and how many more there are."""
+        for each in traces:
+            why = f": {each.why_not}" if each.why_not else ""
+            screen.say(f"\nevent {each.index}  {each.message_id}  {_DOES[each.kind]}{why}", style="bold")
+            for mapping in each.mappings:
+                self._print_mapping(screen, each, mapping)
+        if events > len(traces):
+            screen.say(f"\n{counted(events - len(traces), 'more event')}; --json explains all.")
+
+    def as_json(self, trace: EventTrace) -> dict[str, Any]:
+        """Return a trace for scripts."""
+        return {
+            "index": trace.index,
+            "messageId": trace.message_id,
+            "kind": trace.kind,
+            "at": iso_time(trace.call.at) if trace.call and trace.call.at else None,
+            "whyNot": trace.why_not,
+            "mappings": [self._mapping_json(trace, each) for each in trace.mappings],
+        }
+
+    def _print_mapping(self, screen: Screen, event: EventTrace, mapping: MappingTrace) -> None:
+        if mapping.why_not:
+            screen.say(f"mapping {mapping.name} does not apply: {mapping.why_not}")
+            return
+        screen.say(f"mapping {mapping.name} applies")
+        screen.facts(
+            {f"  {name}": value for name, value in self._facts(event, mapping).items()}
+            | {f"  {each.name}": self._line(each) for each in mapping.fields}
+        )
+
+    def _line(self, field: FieldTrace) -> Text:
+        """Return where a field is found, and below it what becomes of the value."""
+        if not field.found_at and field.left_out:
+            return Text(field.left_out, style="dim")
+        where = ", ".join(field.found_at) or "the same for every event"
+        value = _shortened(self._shown(field.name, field.value))
+        if field.left_out:
+            return Text(f"{where}\n").append(f"{value}: left out, {field.left_out}", style="yellow")
+        if field.normalized:
+            value = f"{value} → {_shortened(self._masked(field.normalized))}"
+        if field.digest:
+            value += f" → {field.digest[:_SHOWN_DIGEST]}…" if field.normalized else ", a SHA-256 already"
+        return Text(f"{where}\n{value}")
+
+    def _facts(self, event: EventTrace, mapping: MappingTrace) -> dict[str, Any]:
+        facts: dict[str, Any] = {"event time": moment(event.call.at) if event.call and event.call.at else "-"}
+        if mapping.audience:
+            name = mapping.audience.name or "without a name"
+            facts["audience"] = f"{name} ({mapping.audience.audience_id}), found by {mapping.audience_by}"
+        if event.kind != "erase":
+            unknown = "none" if mapping.audience else "not known without the audience"
+            facts["country"] = f"{mapping.country}, from {mapping.country_by}" if mapping.country else unknown
+            facts["consent"] = self._consent(event, mapping)
+        rejection = mapping.rejection
+        facts["result"] = f"rejected, {rejection.reason}: {rejection.detail}" if rejection else _result(mapping)
+        return facts
+
+    def _consent(self, event: EventTrace, mapping: MappingTrace) -> str:
+        if event.kind == "exit":
+            return "a removal needs none"
+        given = [each.name for each in mapping.fields if each.name in _SIGNALS and each.left_out is None]
+        signals = ", ".join(given) or "no signal"
+        if mapping.country is None and not mapping.audience:
+            return signals
+        if mapping.country not in CONSENT_REQUIRED:
+            return f"{signals}; not needed{f' in {mapping.country}' if mapping.country else ''}"
+        needed = "needed" if self._consent_required else "left to Amazon (ConsentPolicy is pass)"
+        return f"{signals}; {needed} in {mapping.country}"
+
+    def _mapping_json(self, event: EventTrace, mapping: MappingTrace) -> dict[str, Any]:
+        if mapping.why_not:
+            return {"mapping": mapping.name, "applies": False, "whyNot": mapping.why_not}
+        audience, rejection = mapping.audience, mapping.rejection
+        return {
+            "mapping": mapping.name,
+            "applies": True,
+            "audience": {"audienceId": audience.audience_id, "name": audience.name} if audience else None,
+            "audienceBy": mapping.audience_by if audience else None,
+            "country": mapping.country,
+            "countryBy": mapping.country_by or None,
+            "consent": self._consent(event, mapping) if event.kind != "erase" else None,
+            "fields": [self._field_json(each) for each in mapping.fields],
+            "changes": [change_json(each) for each in mapping.changes],
+            "rejection": {"reason": rejection.reason, "detail": rejection.detail} if rejection else None,
+        }
+
+    def _field_json(self, field: FieldTrace) -> dict[str, Any]:
+        return {
+            "field": field.name,
+            "lookedAt": [look.path for look in field.looks],
+            "foundAt": field.found_at,
+            "value": None if field.value is UNDEFINED else self._shown(field.name, field.value),
+            "normalized": None if field.normalized is None else self._masked(field.normalized),
+            "digest": field.digest,
+            "leftOut": field.left_out,
+        }
+
+    def _shown(self, name: str, value: Any) -> str:
+        """Return a value as text: as it is where that is no personal data for certain."""
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        is_known = (
+            (name == "audience_id" and amazon_id(value) is not None)
+            or (name == "country" and accepted_country(value) is not None)
+            or value is None
+            or isinstance(value, bool)
+            or value in _ANSWERS
+        )
+        return text if is_known else self._masked(text)
+
+    def _masked(self, text: str) -> str:
+        return text if self._reveal else masked(text)
+
+
+def masked(text: str) -> str:
+    """Replace each character by its kind: x for a small letter, X for a capital letter, 9 for a digit, * beyond ASCII.
+
+    So the shape shows, which is what decides about a phone number or a postal code, but not the person.
+    """
+    return "".join(map(_kind, text))
+
+
+def _kind(character: str) -> str:
+    if not character.isascii():
+        return "*"
+    if character.isdecimal():
+        return "9"
+    return ("X" if character.isupper() else "x") if character.isalpha() else character
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
+
+
+def _result(mapping: MappingTrace) -> str:
+    if any(each.audience_id == EVERY_AUDIENCE for each in mapping.changes):
+        return "erased from every audience"
+    return "accepted" if mapping.changes else "nothing"

@@ -1,0 +1,125 @@
+"""`audience-sync mappings try`: what an event would become, and why. Sends nothing."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync.aws.audience_listing import AudienceListing
+from audience_sync.errors import InvalidRequest
+from audience_sync.intake import IntakeResult, changes_from, compiled
+from audience_sync.quick_json import read_json
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING, Mapping, parse_mappings
+from audience_sync.segment.trigger import compile_trigger
+from audience_sync.translation import AudienceLookup
+from audience_sync_cli.audiences.presentation import change_json
+from audience_sync_cli.errors import AlreadyReported, OperatorError
+from audience_sync_cli.mappings.explanation import MAX_SHOWN, Explanation
+from audience_sync_cli.mappings.files import read_mappings
+from audience_sync_cli.mappings.trace import EventTrace, Surroundings, trace
+from audience_sync_cli.mappings.warnings import elements_of, id_warning, looks_like_a_phone_number
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack_policy import stack_policy
+
+_CLEAR_TEXT = "What follows contains personal data in clear text. Keep it out of tickets and logs."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "try")(try_)
+
+
+def try_(
+    session: Session,
+    event: Annotated[
+        Path,
+        typer.Argument(
+            help="A request body from Segment, such as a file in events/segment/.", exists=True, dir_okay=False
+        ),
+    ],
+    *,
+    mappings: Annotated[
+        Path | None, typer.Option(help="Use this file instead of the mappings in force.", exists=True, dir_okay=False)
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show how: triggers, where each field is found, and why one is left out.")
+    ] = False,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Explain with values in clear text. They are personal data.")
+    ] = False,
+) -> None:
+    """Show the record that an event would become, with hashed identifiers, or why it is rejected. Sends nothing.
+
+    With --explain also how: which triggers hold, where each field is found, what it is normalized to, and why something
+    is left out. Values are masked: x stands for a small letter, X for a capital letter, 9 for a digit, * for
+    anything beyond ASCII.
+    """
+    listing = AudienceListing(session.audiences, time.monotonic)  # as ingest has it
+    document = json.dumps(read_mappings(mappings)) if mappings else listing.mappings()
+    body, now, policy = event.read_bytes(), round(session.now() * 1000), stack_policy(session)
+    try:
+        outcome = changes_from(body, mappings=compiled(document), audiences=listing, now=now, policy=policy)
+    except InvalidRequest as error:
+        raise OperatorError(f"{error}.", "Segment would get a 400 or 413 and would not send it again.") from None
+    _print_counts(session, outcome)
+    result = _result(outcome)
+    if explain or reveal:
+        if reveal:
+            session.screen.note(_CLEAR_TEXT, style="yellow")
+        elements = elements_of(read_json(body))
+        traces = _traces(session, elements, Surroundings(_parsed(document), listing, now, policy))
+        explanation = Explanation(reveal=reveal, consent_required=policy.consent == "require")
+        explanation.print(session.screen, traces, len(elements))
+        result["events"] = [explanation.as_json(each) for each in traces]
+    _print_outcome(session, outcome, listing)
+    session.screen.result(result)
+    if any(looks_like_a_phone_number(change.record["externalUserId"]) for change in outcome.changes):
+        session.screen.note(id_warning(), style="yellow")
+    if outcome.rejections:
+        raise AlreadyReported
+
+
+def _traces(session: Session, elements: Sequence[Any], around: Surroundings) -> Sequence[EventTrace]:
+    """Follow events: all of them for scripts, for people those that are shown."""
+    followed = elements if session.screen.as_json else elements[:MAX_SHOWN]
+    with session.screen.progress("explaining", len(followed)) as bar:
+        traces = []
+        for index, element in enumerate(followed):
+            traces.append(trace(element, index, around))
+            bar.advance()
+    return traces
+
+
+def _parsed(document: str | None) -> Sequence[Mapping]:
+    return (DEFAULT_MAPPING,) if document is None else parse_mappings(json.loads(document), compile_trigger)
+
+
+def _print_counts(session: Session, outcome: IntakeResult) -> None:
+    session.screen.facts(
+        {"accepted": outcome.accepted, "ignored": outcome.ignored, "rejected": len(outcome.rejections)}
+    )
+
+
+def _print_outcome(session: Session, outcome: IntakeResult, audiences: AudienceLookup) -> None:
+    for change in outcome.changes:
+        audience = audiences.by_id(change.audience_id)
+        name = f"audience {audience.name if audience else ''} ({change.audience_id})".replace("  ", " ")
+        session.screen.say(f"\n{'every audience, with a deletion notice' if change.erase else name}")
+        session.screen.say(json.dumps(change.record, indent=2, ensure_ascii=False))
+    if outcome.rejections:
+        session.screen.table(
+            ("event", "message", "reason", "detail"),
+            [(each.index, each.message_id, each.reason, each.detail) for each in outcome.rejections],
+        )
+
+
+def _result(outcome: IntakeResult) -> dict[str, Any]:
+    return {
+        "accepted": outcome.accepted,
+        "ignored": outcome.ignored,
+        "changes": [change_json(each) for each in outcome.changes],
+        "rejections": [each.as_json() for each in outcome.rejections],
+    }

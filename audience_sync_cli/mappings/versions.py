@@ -1,0 +1,198 @@
+"""`audience-sync mappings`: apply a file, list the versions, put an earlier one or the built-in mapping in force."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync.errors import InvalidMapping
+from audience_sync.segment.mapping_config import Mapping, parse_mappings
+from audience_sync.segment.trigger import compile_trigger
+from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.mappings.diff import differences, print_differences
+from audience_sync_cli.mappings.files import read_mappings
+from audience_sync_cli.mappings.history import BUILT_IN, KeptVersion
+from audience_sync_cli.mappings.store import Stored, read, replace
+from audience_sync_cli.mappings.warnings import warnings_about, why_all_is_ignored
+from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.session import Session, command
+
+FILE = Annotated[
+    Path, typer.Argument(help="JSON, as `mappings show --json` prints it.", exists=True, dir_okay=False, readable=True)
+]
+FORCE = Annotated[bool, typer.Option("--force", help="Allow mappings that would ignore every event.")]
+_DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "apply", asks=True)(apply)
+    command(app, "history")(history)
+    command(app, "revert", asks=True)(revert)
+    command(app, "reset", asks=True)(reset)
+
+
+def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FORCE = False) -> None:
+    """Check a file of mappings, show what it changes, and put it in force once you agree.
+
+    A file that names the version it was made from is refused when another version has been applied since. So are
+    mappings that would ignore every event, without --force. A file that changes nothing is not stored.
+    """
+    document = read_mappings(file)
+    mappings = parse_mappings(document, compile_trigger)
+    listed = document["mappings"] if isinstance(document, dict) else document
+    stored = read(session)
+    made_from = document.get("version", stored.version) if isinstance(document, dict) else stored.version
+    if stored.is_readable and made_from != stored.version and differences(stored.mappings, listed):
+        raise _conflict(stored, made_from, listed)
+    effect = require_effect(mappings, force=force)
+    for warning in warnings_about(mappings):
+        session.screen.note(warning, style="yellow")
+    question = f"{effect}Put this in force as version {stored.next_version}?"
+    _change(session, stored, listed, question, dry_run=dry_run)
+
+
+def history(session: Session) -> None:
+    """List the versions that can be put in force again: up to 20, the newest first.
+
+    When each was applied is known, by which person is not. `mappings revert VERSION --dry-run` shows what differs.
+    """
+    stored = read(session)
+    rows = [(each, _enabled(each)) for each in stored.history]
+    in_force = stored.history[0] if stored.is_readable and stored.history else None
+    session.screen.table(
+        ("version", "applied", "mappings", "enabled", ""),
+        [
+            (
+                str(each.number),
+                moment(each.applied_at),
+                "built-in" if each.mappings is None else len(each.mappings),
+                enabled,
+                "in force" if each is in_force else " ",
+            )
+            for each, enabled in rows
+        ],
+    )
+    if not stored.is_readable:
+        session.screen.note("The stored mappings are unreadable, and no event is accepted.", style="red")
+    session.screen.result(
+        [
+            {
+                "version": each.number,
+                "appliedAt": iso_time(each.applied_at),
+                "builtIn": each.mappings is None,
+                "mappings": len(each.listed),
+                "enabled": enabled,
+                "inForce": each is in_force,
+            }
+            for each, enabled in rows
+        ]
+    )
+
+
+def revert(
+    session: Session,
+    version: Annotated[int, typer.Argument(help="As `mappings history` lists it.", min=0)],
+    *,
+    dry_run: _DRY_RUN = False,
+    force: FORCE = False,
+) -> None:
+    """Put an earlier version of the mappings in force again, as a new version. Shows what it changes, and asks."""
+    stored = read(session)
+    found = kept_version(stored, version)
+    try:
+        mappings = parse_mappings(found.listed, compile_trigger)
+    except InvalidMapping as error:
+        raise OperatorError(f"Version {version} is invalid: {error}.", "Choose another one.") from None
+    effect = require_effect(mappings, force=force)
+    question = f"{effect}Put version {version} in force again, as version {stored.next_version}?"
+    _change(session, stored, found.mappings, question, dry_run=dry_run)
+
+
+def reset(session: Session, *, dry_run: _DRY_RUN = False) -> None:
+    """Go back to the built-in mapping, which is Segment's own, extended. Shows what that changes, and asks.
+
+    From then on the mapping is that of the deployed version of Audience Sync, also after an update.
+    """
+    stored = read(session)
+    question = f"Put the built-in mapping in force, as version {stored.next_version}?"
+    _change(session, stored, None, question, dry_run=dry_run)
+
+
+def kept_version(stored: Stored, version: int) -> KeptVersion:
+    """Return a version of the history. Raises NotThere."""
+    found = next((each for each in stored.history if each.number == version), None)
+    if found is None:
+        kept = ", ".join(str(each.number) for each in stored.history)
+        raise NotThere(
+            f"Version {version} is not kept." + (f" These are: {kept}." if kept else ""),
+            "`mappings reset` goes back to the built-in mapping; a file that you saved without its `version` can be "
+            "applied at any time.",
+        )
+    return found
+
+
+def require_effect(mappings: Sequence[Mapping], *, force: bool) -> str:
+    """Refuse mappings that would ignore every event, unless forced; return what to say before the question then.
+
+    Raises:
+        OperatorError: they would, and are not forced.
+    """
+    why = why_all_is_ignored(mappings)
+    if why and not force:
+        raise OperatorError(
+            f"These mappings would ignore every event. {why}",
+            "Segment would get 200 for each event, and no audience would change. If you want that, add --force.",
+        )
+    return "Every event would be ignored. " if why else ""
+
+
+def _change(session: Session, stored: Stored, mappings: list[Any] | None, question: str, *, dry_run: bool) -> None:
+    """Show what changes, ask, and store. None is the built-in mapping."""
+    changes = differences(stored.mappings, _listed(mappings))
+    result = {"mappings": len(_listed(mappings)), "dryRun": dry_run, "changes": [each.as_json() for each in changes]}
+    is_usable = stored.is_readable and stored.is_versioned
+    is_same = is_usable and not changes and (mappings is not None or stored.is_built_in)
+    if not stored.is_readable:
+        question = f"The stored mappings are unreadable and would be replaced. {question}"
+    print_differences(session.screen, changes)
+    if is_same or dry_run:
+        session.screen.say(
+            f"Nothing to change: this is version {stored.version}, which is in force."
+            if is_same
+            else f"{counted(len(changes), 'mapping')} would change. Nothing was changed."
+        )
+        session.screen.result({"version": stored.version, "changed": False} | result)
+        return
+    session.screen.confirm(question)
+    version = replace(session, stored, mappings)
+    session.screen.say(f"Version {version} is stored, and in force within a minute.", style="green")
+    if stored.is_readable:
+        session.screen.say(f"To go back: `audience-sync mappings revert {stored.version}`.")
+    session.screen.result({"version": version, "changed": True} | result)
+
+
+def _listed(mappings: list[Any] | None) -> list[Any]:
+    """Return the mappings of a version, whose None is the built-in mapping."""
+    return BUILT_IN if mappings is None else mappings
+
+
+def _conflict(stored: Stored, made_from: Any, listed: list[Any]) -> OperatorError:
+    """Return the error for a file that was made from a version which is no longer in force."""
+    for each in stored.history:
+        if each.number == made_from and not differences(each.listed, listed):
+            return OperatorError(
+                f"The file is version {made_from}, and version {stored.version} is in force.",
+                f"To put version {made_from} in force again: `audience-sync mappings revert {made_from}`.",
+            )
+    return OperatorError(
+        f"The file was made from version {made_from}, and version {stored.version} is in force.",
+        "Copy your changes into what `mappings show --json` prints now, and apply that. To replace version "
+        f"{stored.version} whatever it holds, remove `version` from the file.",
+    )
+
+
+def _enabled(version: KeptVersion) -> int:
+    """Count the enabled mappings of a version, which may be invalid."""
+    return sum(isinstance(each, dict) and each.get("enabled", True) is True for each in version.listed)

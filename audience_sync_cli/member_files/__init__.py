@@ -1,0 +1,1 @@
+"""Files of members: `audience-sync import` and `audience-sync compare`."""

@@ -1,0 +1,153 @@
+"""`audience-sync compare`: who of a file is in an audience, and repair it."""
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences.command import AUDIENCE, find
+from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.health.status import depth
+from audience_sync_cli.member_files.comparison import Comparison, Difference, OnDifference
+from audience_sync_cli.member_files.import_report import show_columns
+from audience_sync_cli.member_files.lists import listed_differences
+from audience_sync_cli.member_files.member_file import MemberFile, Rows
+from audience_sync_cli.member_files.options import FILE, FileOptions
+from audience_sync_cli.member_files.repair import changes_as_of, send_repair
+from audience_sync_cli.member_files.row_changes import LeftOut, Reading
+from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.session import Session, command
+
+_AS_IT_IS = FileOptions()
+_MEANING = {
+    Difference.MISSING: "in the file, not in the audience",
+    Difference.LEFT: "in the file; left before it was written",
+    Difference.DIFFERENT: "in both, not with every identifier of the file",
+    Difference.SURPLUS: "in the audience, not in the file",
+    Difference.LEFT_SINCE: "in the file; left after it was written",
+    Difference.ENTERED_SINCE: "entered after the file was written",
+    Difference.CHANGED_SINCE: "in both; changed after the file was written",
+    Difference.ERASED: "in the file; a deletion notice names them",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "compare", asks=True)(compare)
+
+
+def compare(
+    session: Session,
+    file: FILE,
+    audience: AUDIENCE,
+    reading: FileOptions = _AS_IT_IS,
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Add who is missing, and identifiers that are.")] = False,
+    surplus: Annotated[
+        bool, typer.Option("--surplus", help="With --repair: remove members who are not in the file, too.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="List every member who differs in this CSV file, by external user id.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Compare the members of a file with those of an audience, as the membership table has them, and repair it.
+
+    Reads every row of the audience. Members who have changed since the file was written are shown apart and never
+    repaired: what is newer than the file is right.
+    """
+    known, members = find(session, audience), MemberFile.named(file)
+    _check(session, members, repair=repair, surplus=surplus)
+    with members.rows() as rows:
+        how, at = reading.reading(rows, exits=False), reading.time(session, members)
+        show_columns(session.screen, rows.columns, how.columns)
+        comparison, left_out = _read(session, rows, how, known, at)
+    in_file = comparison.members
+    with listed_differences(out) as on_difference:
+        _compare(session, known, comparison, on_difference)
+    _show(session, known, comparison, in_file, left_out)
+    sent = send_repair(session, members, how, known, comparison, surplus=surplus) if repair else None
+    session.screen.result(
+        {
+            "audienceId": known.audience_id,
+            "at": iso_time(at),
+            "membersInFile": in_file,
+            "rowsLeftOut": left_out,
+            "differences": {_camel(each): comparison.counts[each] for each in Difference},
+            "sample": {_camel(each): members for each, members in comparison.sample.items()},
+            "sent": sent,
+        }
+    )
+
+
+def _check(session: Session, file: MemberFile, *, repair: bool, surplus: bool) -> None:
+    if surplus and not repair:
+        raise WrongUsage("--surplus says what --repair does.", "Give both.")
+    if repair and file.path is None:
+        raise WrongUsage("A repair reads the file twice.", "Give the path of a file.")
+    if session.stack.parameters.get("OrderingGuard") == "no":
+        raise WrongUsage("This stack keeps no rows of members: OrderingGuard is no.", "There is nothing to compare.")
+
+
+def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at: int) -> tuple[Comparison, int]:
+    """Read the file. Returns its members, and the number of rows that are left out."""
+    changes, comparison, left_out = changes_as_of(session, reading, audience, at), Comparison(at), 0
+    with session.screen.progress("reading the file", unit="rows") as bar:
+        for _, _, change in changes.outcomes(rows.read([*reading.columns.values()])):
+            if isinstance(change, LeftOut):
+                left_out += 1
+            else:
+                comparison.add(change)
+            bar.advance()
+    return comparison, left_out
+
+
+def _compare(session: Session, audience: Audience, comparison: Comparison, on_difference: OnDifference) -> None:
+    scan = session.member_scan
+    erased = {each.state.newest.member[1] for page in scan.deletion_notices() for each in page}
+    with session.screen.progress("reading the audience", scan.approximate_rows() or None) as bar:
+
+        def pages() -> Iterator[Any]:
+            for page in scan.states(audience.audience_id):
+                bar.advance(len(page))
+                yield page
+
+        comparison.compare(chain.from_iterable(pages()), erased, on_difference)
+
+
+def _show(session: Session, audience: Audience, comparison: Comparison, in_file: int, left_out: int) -> None:
+    screen, counts = session.screen, comparison.counts
+    waiting = depth(session.stack, "ChangeQueue").total
+    screen.say("")
+    screen.facts(
+        {
+            "audience": f"{audience.name} ({audience.audience_id})",
+            "file of": moment(comparison.at),
+            "members in the file": in_file,
+            "rows left out": left_out,
+            "same in both": counts[Difference.SAME],
+        }
+    )
+    differing = [each for each in _MEANING if counts[each]]
+    if differing:
+        screen.say("")
+        screen.table(
+            ("difference", "members", "meaning", "such as"),
+            [(each, counts[each], _MEANING[each], ", ".join(comparison.sample[each])) for each in differing],
+        )
+    else:
+        screen.say("The audience has exactly the members of the file.", style="green")
+    if left_out:
+        screen.say("`audience-sync import --dry-run` shows why rows are left out.")
+    if waiting:
+        screen.note(
+            f"{counted(waiting, 'message')} in the change queue: what they change is not compared yet.", style="yellow"
+        )
+
+
+def _camel(difference: Difference) -> str:
+    first, *others = difference.split()
+    return "".join([first, *(word.title() for word in others)])

@@ -1,0 +1,209 @@
+"""`audience-sync import`: fill an audience from a file."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from audience_sync.aws.sqs import Queue
+from audience_sync.clock import Clock
+from audience_sync_cli.audiences.command import AUDIENCE, find
+from audience_sync_cli.mappings.warnings import looks_like_a_phone_number
+from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.member_files.import_plan import ImportOptions, Plan, planned
+from audience_sync_cli.member_files.import_report import (
+    WORKERS,
+    estimate,
+    report_json,
+    show_columns,
+    show_estimate,
+    show_preview,
+    show_report,
+)
+from audience_sync_cli.member_files.import_run import NoQueue, Report, run
+from audience_sync_cli.member_files.import_state import Progress
+from audience_sync_cli.member_files.lists import Rejects
+from audience_sync_cli.member_files.member_file import MemberFile, Rows
+from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_exits
+from audience_sync_cli.member_files.queue_room import Room
+from audience_sync_cli.screen import Bar, counted, iso_time, moment
+from audience_sync_cli.session import Session, command
+
+_AS_IT_IS = FileOptions()
+_ALL = ImportOptions()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "import", asks=True)(import_members)
+
+
+def import_members(
+    session: Session, file: FILE, audience: AUDIENCE, options: ImportOptions = _ALL, reading: FileOptions = _AS_IT_IS
+) -> None:
+    """Add the members of a file to an audience, as if Segment had sent each of them. Repeating it does no harm.
+
+    Columns are recognized by their names. Rows are checked, normalized and hashed on this machine, by the rules for
+    events, and go into the change queue. They are dated by when the file was written, so that members who have left
+    since then stay out.
+    """
+    known, members = find(session, audience), MemberFile.named(file)
+    with members.rows() as rows:
+        plan = planned(session, members, rows, known, options, reading)
+        _show_plan(session, plan, rows)
+        total = _total(session, members)
+        if options.dry_run:
+            _check(session, plan, rows, options, total)
+        else:
+            _confirm(session, plan, total)
+            _import(session, plan, rows, options, total)
+
+
+def _show_plan(session: Session, plan: Plan, rows: Rows) -> None:
+    screen, country = session.screen, plan.reading.country or plan.audience.country
+    screen.facts(
+        {
+            "file": f"{plan.file.name}, {rows.kind}",
+            "audience": f"{plan.audience.name} ({plan.audience.audience_id})",
+            "dated": moment(plan.at),
+            "country": f"{country} where a row names none" if country else "as the rows name it",
+            **({"begins": f"after row {plan.after:,}, where the interrupted run stopped"} if plan.resumes else {}),
+        }
+    )
+    screen.say("")
+    show_columns(screen, rows.columns, plan.reading.columns)
+
+
+def _total(session: Session, file: MemberFile) -> int | None:
+    """Return the number of rows, None of standard input."""
+    if file.path is None:
+        return None
+    with session.screen.progress("counting rows"), file.rows() as rows:
+        return rows.count()
+
+
+def _confirm(session: Session, plan: Plan, total: int | None) -> None:
+    screen, name = session.screen, plan.audience.name or plan.audience.audience_id
+    if warning := forgotten_exits(session, plan.at):
+        screen.note(warning, style="yellow")
+    if plan.begun and not plan.resumes:
+        screen.note(f"An earlier run of this file stopped after row {plan.begun.row:,}; --resume goes on there.")
+    rows = f"{counted(total, 'row')} of {plan.file.name}" if total is not None else f"the rows of {plan.file.name}"
+    dated = f"dated {moment(plan.at)}" + (f", from row {plan.after + 1:,} on" if plan.resumes else "")
+    if plan.reading.exits:
+        screen.confirm(f"Remove {rows} from {name}, {dated}? Members who have entered since then stay in.")
+    else:
+        screen.confirm(f"Add {rows} to {name}, {dated}? Members who have left since then stay out.")
+
+
+def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
+    """Do everything but send."""
+    screen, changes = session.screen, plan.row_changes()
+    with screen.progress("checking", total, unit="rows") as bar:
+        sender = ChangeSender(NoQueue(), lambda _: None, Clock(session.now), _moving(bar, plan.after))
+        report = _run(plan, rows, options, sender)
+    show_preview(screen, changes, report.first)
+    _warn_about_ids(session, plan, report)
+    show_report(screen, report, messages=sender.messages)
+    workers = int(session.stack.parameters.get("MaximumConcurrency", WORKERS))
+    show_estimate(screen, report.changes, workers)
+    if warning := forgotten_exits(session, plan.at):
+        screen.say(warning, style="yellow")
+    screen.say("Nothing was sent.")
+    seconds, dollars = estimate(report.changes, workers)
+    estimated = {"estimatedSeconds": seconds, "estimatedDollars": dollars}
+    screen.result(_result(plan, report, sender, dryRun=True) | estimated)
+
+
+def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
+    screen, queue = session.screen, session.queue("ChangeQueue")
+    with screen.progress("sending", total, unit="rows") as bar, _kept(session, plan) as keep:
+        move = _moving(bar, plan.after)
+
+        def confirmed(row: int, changes: int) -> None:
+            keep(row)
+            move(row, changes)
+
+        room = _room(session, queue, options.max_waiting)
+        sender = ChangeSender(queue, counted_in_cloudwatch(session.stack), Clock(session.now), confirmed, room)
+        report = _run(plan, rows, options, sender)
+    show_report(screen, report, messages=sender.messages)
+    screen.say(f"{counted(report.changes, 'change')} sent to the change queue.", style="green")
+    screen.say("`audience-sync status` shows when they are delivered.")
+    screen.result(_result(plan, report, sender, dryRun=False))
+
+
+def _room(session: Session, queue: Queue, most: int | None) -> Callable[[], None]:
+    def say(waiting: int) -> None:
+        session.screen.note(f"{counted(waiting, 'message')} in the change queue: waiting until there are {most:,}.")
+
+    return (lambda: None) if most is None else Room(queue.waiting, most, Clock(session.now), say)
+
+
+def _run(plan: Plan, rows: Rows, options: ImportOptions, sender: ChangeSender) -> Report:
+    changes = plan.row_changes()
+    opened = Rejects.opened(
+        options.rejects, changes.fields, with_rows=options.rejects_with_rows, goes_on=bool(plan.after)
+    )
+    with opened as rejects, sender:
+        return run(rows.read([*plan.reading.columns.values()]), changes, sender, rejects, after=plan.after)
+
+
+@contextmanager
+def _kept(session: Session, plan: Plan) -> Iterator[Callable[[int], None]]:
+    """Keep how far the run has come; forget it when the run is complete, and say how to go on when it is not."""
+    last = plan.after
+
+    def keep(row: int) -> None:
+        nonlocal last
+        last = row
+        if plan.state:
+            plan.state.save(Progress(row, plan.at))
+
+    try:
+        yield keep
+    except BaseException:
+        if plan.state and last:
+            session.screen.note(f"All rows up to {last:,} are sent. To go on, repeat the command with --resume.")
+        raise
+    if plan.state:
+        plan.state.delete()
+
+
+def _moving(bar: Bar, after: int) -> Callable[[int, int], None]:
+    """Return what moves a bar to the row up to which all is done."""
+    last = 0
+
+    def move(row: int, _changes: int) -> None:
+        nonlocal last
+        bar.advance(row - last)
+        last = row
+
+    move(after, 0)
+    return move
+
+
+def _warn_about_ids(session: Session, plan: Plan, report: Report) -> None:
+    place = plan.row_changes().fields.index("external_user_id")
+    if not plan.reading.hash_ids and any(
+        each.values and looks_like_a_phone_number(each.values[place]) for each in report.first
+    ):
+        session.screen.note(
+            "A member id looks like a phone number. It is stored and sent to Amazon in clear text; if it is one, hash "
+            "it here with --hash-ids, and in the mapping with @sha256.",
+            style="yellow",
+        )
+
+
+def _result(plan: Plan, report: Report, sender: ChangeSender, **more: Any) -> dict[str, Any]:
+    return {
+        "file": plan.file.name,
+        "audienceId": plan.audience.audience_id,
+        "columns": dict(plan.reading.columns),
+        "action": "exit" if plan.reading.exits else "enter",
+        "at": iso_time(plan.at),
+        "resumedAfter": plan.after or None,
+        **report_json(report, messages=sender.messages),
+        **more,
+    }

@@ -1,0 +1,107 @@
+"""One import, as it is asked for: which file, into which audience, read how, dated when, begun where."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audience_sync.membership import Audience
+from audience_sync.translation import Policy
+from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.member_files.import_state import ImportState, Progress, state_folder
+from audience_sync_cli.member_files.member_file import MemberFile, Rows
+from audience_sync_cli.member_files.options import FileOptions
+from audience_sync_cli.member_files.row_changes import Reading, RowChanges, ids_of_file, ids_of_records
+from audience_sync_cli.screen import moment
+from audience_sync_cli.session import Session
+from audience_sync_cli.stack_policy import stack_policy
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How the run goes."""
+
+    exits: Annotated[bool, typer.Option("--exit", help="Remove the members of the file instead of adding them.")] = (
+        False
+    )
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing: show what the rows become, and which are left out.")
+    ] = False
+    rejects: Annotated[
+        Path | None,
+        typer.Option(help="List the rows that are left out in this CSV file: number, reason, remedy.", metavar="FILE"),
+    ] = None
+    rejects_with_rows: Annotated[
+        bool,
+        typer.Option("--rejects-with-rows", help="List the values of these rows, too: personal data in clear text."),
+    ] = False
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run of this file stopped.")] = (
+        False
+    )
+    max_waiting: Annotated[
+        int | None,
+        typer.Option(
+            help="Wait while the change queue holds more messages than this: changes from Segment wait behind them.",
+            metavar="MESSAGES",
+            min=0,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an import does."""
+
+    file: MemberFile
+    audience: Audience
+    reading: Reading
+    policy: Policy
+    at: int  # epoch milliseconds, the time of all changes
+    digest: str | None  # of the file and how it is read; None of standard input
+    state: ImportState | None  # None of standard input
+    begun: Progress | None  # where an interrupted run stopped
+    resumes: bool  # whether this run goes on there
+
+    @property
+    def after(self) -> int:
+        """The row up to which an earlier run has sent all; 0 where this one begins with the first."""
+        return self.begun.row if self.begun and self.resumes else 0
+
+    def row_changes(self) -> RowChanges:
+        """Return what makes a change of each row."""
+        message_id = ids_of_file(self.digest) if self.digest else ids_of_records
+        return RowChanges(self.reading, self.audience, self.policy, message_id, at=self.at)
+
+
+def planned(
+    session: Session, file: MemberFile, rows: Rows, audience: Audience, options: ImportOptions, reading: FileOptions
+) -> Plan:
+    """Decide what an import does. Raises WrongUsage where an option or the file does not allow it."""
+    if options.rejects_with_rows and not options.rejects:
+        raise WrongUsage("--rejects-with-rows needs a file.", "Name it with --rejects.")
+    if options.rejects and file.path and options.rejects.resolve() == file.path.resolve():
+        raise WrongUsage("--rejects is the file that is imported.", "Give another name.")
+    how, policy, at = reading.reading(rows, exits=options.exits), stack_policy(session), reading.time(session, file)
+    content = file.digest()
+    if content is None:
+        if options.resume:
+            raise WrongUsage("Standard input cannot be resumed.", "Send all of it again, which does no harm.")
+        return Plan(file, audience, how, policy, at, digest=None, state=None, begun=None, resumes=False)
+    digest = how.digest(content, policy)
+    state = ImportState.of(state_folder(), session.stack.name, audience.audience_id, digest)
+    begun = state.load()
+    if options.resume:
+        at = _time_of_interrupted(begun, at if reading.at else None)
+    return Plan(file, audience, how, policy, at, digest, state, begun, options.resume)
+
+
+def _time_of_interrupted(begun: Progress | None, given: int | None) -> int:
+    if begun is None:
+        raise WrongUsage(
+            "No interrupted run of this file with these options is known.",
+            "Leave out --resume: sending rows again does no harm.",
+        )
+    if given not in (None, begun.at):
+        raise WrongUsage(f"The interrupted run dated its changes {moment(begun.at)}.", "Leave out --at.")
+    return begun.at

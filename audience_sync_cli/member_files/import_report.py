@@ -1,0 +1,108 @@
+"""What an import shows: the columns, a preview with masked values, counts, and what delivery takes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from audience_sync.fields import IDENTIFIERS
+from audience_sync.membership import MembershipChange
+from audience_sync_cli.member_files.import_run import Previewed, Report
+from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut, RowChanges
+from audience_sync_cli.screen import Screen, counted
+
+CHANGES_A_SECOND = 400  # of one worker, where Amazon answers in two seconds: docs/scaling.md
+WORKERS = 5  # `MaximumConcurrency` by default
+DOLLARS_A_MILLION = 1.4  # for a million changes, from the change queue to Amazon: docs/cost.md
+_NAMES = {field.name for field in IDENTIFIERS}
+_DIGEST = 64  # characters
+
+
+def show_columns(screen: Screen, columns: Sequence[str], chosen: Mapping[str, str]) -> None:
+    """Print which column is used as which field, and which are not used."""
+    fields = {column: field for field, column in chosen.items()}
+    screen.table(("column", "used as"), [(column, fields.get(column, "not used")) for column in columns])
+
+
+def show_preview(screen: Screen, changes: RowChanges, first: Sequence[Previewed]) -> None:
+    """Print the first rows, with masked values and what becomes of each."""
+    screen.say("")
+    screen.table(
+        ("row", "member", "identifiers", "becomes"),
+        [(each.row, _member(changes.fields, each), _masked(changes.fields, each), _outcome(each)) for each in first],
+    )
+
+
+def show_report(screen: Screen, report: Report, *, messages: int) -> None:
+    """Print what the rows have become, and why some are left out."""
+    found = report.identifiers
+    names = ", ".join(f"{found[each.amazon_name]:,} {each.name}" for each in IDENTIFIERS if found[each.amazon_name])
+    left_out = report.left_out.total()
+    screen.say("")
+    screen.facts(
+        {
+            "rows": report.rows,
+            "changes": f"{report.changes:,} in {counted(messages, 'message')}",
+            "left out": left_out,
+            "identifiers": names,
+        }
+    )
+    if left_out:
+        screen.say("")
+        screen.table(
+            ("left out because", "rows", "remedy"),
+            [(reason, rows, REMEDIES.get(reason, "")) for reason, rows in report.left_out.most_common()],
+        )
+
+
+def estimate(changes: int, workers: int) -> tuple[int, float]:
+    """Return about how many seconds delivery takes with so many workers, and what it costs in dollars."""
+    return round(changes / (CHANGES_A_SECOND * workers)), round(changes * DOLLARS_A_MILLION / 1e6, 2)
+
+
+def show_estimate(screen: Screen, changes: int, workers: int) -> None:
+    """Print about what delivery takes and costs."""
+    seconds, dollars = estimate(changes, workers)
+    duration = f"about {counted(round(seconds / 60), 'minute')}" if seconds >= 90 else "under two minutes"
+    cost = f"about ${dollars:,.2f}" if dollars >= 0.01 else "under $0.01"
+    screen.say(f"Delivery to Amazon takes {duration} with {counted(workers, 'worker')}, and costs {cost} at AWS.")
+
+
+def report_json(report: Report, *, messages: int) -> dict[str, Any]:
+    """Return the counts as the JSON output has them."""
+    return {
+        "rows": report.rows,
+        "changes": report.changes,
+        "messages": messages,
+        "leftOut": dict(report.left_out),
+        "identifiers": {each.amazon_name: report.identifiers[each.amazon_name] for each in IDENTIFIERS},
+    }
+
+
+def mask(value: Any) -> str:
+    """Return a value so that a person who knows it recognizes it, and no other does."""
+    text = str(value).strip()
+    return "hashed" if len(text) == _DIGEST else f"{text[:1]}***"
+
+
+def _given(fields: Sequence[str], previewed: Previewed) -> dict[str, Any]:
+    pairs = zip(fields, previewed.values or (), strict=False)
+    return {name: value for name, value in pairs if value not in (None, "")}
+
+
+def _member(fields: Sequence[str], previewed: Previewed) -> str:
+    """Return the id as Amazon gets it. One that is not valid may be an e-mail address."""
+    if isinstance(previewed.outcome, MembershipChange):
+        return str(previewed.outcome.record["externalUserId"])
+    given = _given(fields, previewed)
+    return mask(given["external_user_id"]) if "external_user_id" in given else ""
+
+
+def _masked(fields: Sequence[str], previewed: Previewed) -> str:
+    return ", ".join(f"{name} {mask(value)}" for name, value in _given(fields, previewed).items() if name in _NAMES)
+
+
+def _outcome(previewed: Previewed) -> str:
+    outcome = previewed.outcome
+    if isinstance(outcome, LeftOut):
+        return f"left out: {outcome.reason}"
+    found = sum(len(identity) for identity in outcome.record["hashedPII"])
+    return "an exit" if outcome.exits else f"an enter with {counted(found, 'identifier')}"

@@ -1,0 +1,74 @@
+"""One run over the rows of a file: each becomes a change that is sent, or is counted and listed as left out."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from audience_sync.membership import MembershipChange
+from audience_sync_cli.member_files.lists import Rejects
+from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges
+
+PREVIEWED = 5  # rows
+
+
+class Taker(Protocol):
+    """What takes the changes, row by row."""
+
+    def take(self, row: int, change: MembershipChange | None) -> None:
+        """Take the change of a row, None where it makes none."""
+
+
+class Previewed(NamedTuple):
+    """One of the first rows, as it is shown. Holds clear text."""
+
+    row: int
+    values: Sequence[Any] | None
+    outcome: MembershipChange | LeftOut
+
+
+@dataclass
+class Report:
+    """What the rows have become."""
+
+    rows: int = 0
+    changes: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)  # rows, by reason
+    identifiers: Counter[str] = field(default_factory=Counter)  # changes that have one, by Amazon's name
+    first: list[Previewed] = field(default_factory=list)
+
+
+class NoQueue:
+    """Takes what a dry run would send."""
+
+    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
+        """Send nothing."""
+
+
+def run(
+    rows: Iterable[Sequence[Any] | None], changes: RowChanges, taker: Taker, rejects: Rejects, *, after: int = 0
+) -> Report:
+    """Turn rows into changes and hand them on.
+
+    Args:
+        rows: the values of the fields of `changes`; None for a row that cannot be read.
+        changes: makes a change of a row.
+        taker: takes the changes.
+        rejects: lists the rows that are left out.
+        after: a row; it and those before it are passed over, since an earlier run has sent them.
+    """
+    report = Report()
+    for row, values, outcome in changes.outcomes(rows, after=after):
+        report.rows += 1
+        if report.rows <= PREVIEWED:
+            report.first.append(Previewed(row, values, outcome))
+        if isinstance(outcome, LeftOut):
+            report.left_out[outcome.reason] += 1
+            rejects.add(outcome, values)
+            taker.take(row, None)
+        else:
+            report.changes += 1
+            for name in {name for identity in outcome.record["hashedPII"] for name in identity}:
+                report.identifiers[name] += 1
+            taker.take(row, outcome)
+    return report

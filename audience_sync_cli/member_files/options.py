@@ -1,0 +1,104 @@
+"""The options about a file of members, and what follows from them: which columns are read, and of when the file is."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
+from audience_sync.fields import IDENTIFIERS
+from audience_sync.segment.event import MAX_AHEAD
+from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.member_files.columns import chosen
+from audience_sync_cli.member_files.member_file import MemberFile, Rows
+from audience_sync_cli.member_files.row_changes import Reading
+from audience_sync_cli.parked.command import read_time
+from audience_sync_cli.screen import moment
+from audience_sync_cli.session import Session
+
+DAY = 86_400  # seconds
+FILE = Annotated[
+    str,
+    typer.Argument(help="CSV, JSON lines or Parquet, also compressed with gzip; `-` is standard input."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How the file is read."""
+
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Use this column for a field, whatever its name: `email=Contact`.", metavar="FIELD=COLUMN"),
+    ] = None
+    country: Annotated[
+        str, typer.Option(help="The country of members whose row names none, such as US.", metavar="CODE")
+    ] = ""
+    hash_ids: Annotated[
+        bool, typer.Option("--hash-ids", help="Hash the external user ids, as a mapping with @sha256 does.")
+    ] = False
+    at: Annotated[
+        str,
+        typer.Option(
+            help="When the members were as the file has them: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d. By default "
+            "when the file was last written.",
+            metavar="TIME",
+        ),
+    ] = ""
+
+    def reading(self, rows: Rows, *, exits: bool) -> Reading:
+        """Return which column is used for which field. Raises WrongUsage where none holds what is needed."""
+        columns = chosen(rows.columns, self.column or ())
+        listed = f"The columns are: {', '.join(rows.columns)}."
+        if "external_user_id" not in columns:
+            raise WrongUsage(
+                "No column is recognized as the external user id.",
+                f"Name it: --column external_user_id=COLUMN. {listed}",
+            )
+        if not exits and not any(each.name in columns for each in IDENTIFIERS):
+            raise WrongUsage(
+                "No column is recognized as an identifier, such as email or phone.",
+                f"Name one: --column email=COLUMN. {listed}",
+            )
+        return Reading(columns, self._country(), exits=exits, hash_ids=self.hash_ids)
+
+    def time(self, session: Session, file: MemberFile) -> int:
+        """Return the time of the file, in epoch milliseconds. Raises WrongUsage where there is none to be used."""
+        now = session.now() * 1000
+        given = read_time(self.at, session.now())
+        at = round(given) if given is not None else file.written_at()
+        if at is None:
+            raise WrongUsage("Standard input has no time.", "Give with --at when its members were in the audience.")
+        if at > now + MAX_AHEAD:
+            raise WrongUsage(f"{moment(at)} is in the future.", "Give another time with --at.")
+        if now - at >= KEEP_ACTIVE * 1000:
+            raise WrongUsage(
+                f"{moment(at)} is {KEEP_ACTIVE // DAY} days ago or more: Amazon keeps no member for longer, and "
+                "who has left since is not known.",
+                "Export the members again, or give another time with --at.",
+            )
+        return at
+
+    def _country(self) -> str | None:
+        if not self.country:
+            return None
+        code = accepted_country(self.country)
+        if code is None or code in NO_COUNTRY:
+            raise WrongUsage(
+                "--country is not a country that Amazon accepts.", "Give two letters, such as US, DE or GB."
+            )
+        return code
+
+
+def forgotten_exits(session: Session, at: int) -> str | None:
+    """Return why members who left after the file was written may be added again, None where that cannot happen."""
+    if session.stack.parameters.get("OrderingGuard") == "no":
+        return "This stack keeps no rows of members (OrderingGuard is no): members who have left since are added again."
+    since = round(session.now() * 1000) - KEEP_EXIT * 1000
+    if at >= since:
+        return None
+    return (
+        f"The file is older than {KEEP_EXIT // DAY} days, and exits and deletion notices are kept for as long: members "
+        f"who left or were erased before {moment(since)} are added again."
+    )

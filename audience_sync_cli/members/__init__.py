@@ -1,0 +1,1 @@
+"""What the membership table knows: one person, whole audiences, an older table."""

@@ -1,0 +1,181 @@
+"""`audience-sync restore-members`: copy the members of an older table into the stack's membership table."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from botocore.exceptions import ClientError
+
+from audience_sync.aws.errors import error_code
+from audience_sync.aws.membership_rows import MAX_SHARDS, Sharding
+from audience_sync.aws.membership_scan import MembershipScan
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.errors import MisplacedRow
+from audience_sync.membership import EVERY_AUDIENCE, Audience
+from audience_sync.operations.renewal import is_renewed
+from audience_sync.operations.restoration import MAX_AGE, Outcome, Restoration, RestorationReport
+from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
+from audience_sync_cli.parked.command import read_time
+from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.session import Session, command
+
+_KEYS = {"audienceShard": "HASH", "externalUserId": "RANGE"}
+_NOTICES = "(deletion notices)"
+_RESYNC = "Re-sync the audiences from Segment instead: it sends everyone who is in them now."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "restore-members", asks=True)(restore_members)
+
+
+def restore_members(
+    session: Session,
+    source_table: Annotated[
+        str, typer.Argument(help="The table to copy from: restored by DynamoDB, or kept from a removed stack.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be copied.")] = False,
+    since: Annotated[
+        str,
+        typer.Option(
+            help="When the source was last up to date: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d. Not needed for a "
+            "table that DynamoDB has restored.",
+            metavar="TIME",
+        ),
+    ] = "",
+    source_shards: Annotated[
+        int | None,
+        typer.Option(help="The `MembershipShards` of the source, if not this stack's.", min=1, max=MAX_SHARDS),
+    ] = None,
+) -> None:
+    """Copy the members of an older table into the stack's membership table. Repeating it does no harm.
+
+    A row is copied if the stack has none of that member, or an older one. Left out are expired rows, audiences that are
+    not listed, and everything about a person that is older than a deletion notice about them, as far as one of the two
+    tables has it. Pause delivery first: a notice that is processed at the same time could be missed.
+    """
+    as_of = _as_of(session, _described(session, source_table), since)
+    audiences = session.audiences.all()
+    _note_renewed(session, audiences)
+    if not dry_run:
+        session.screen.confirm(f"Copy the members of {source_table}, as of {moment(as_of)}. Is delivery paused?")
+    report = _run(session, source_table, source_shards, [each.audience_id for each in audiences], writes=not dry_run)
+    _show(session, report, audiences, dry_run=dry_run)
+    session.screen.say(
+        f"What came after {moment(as_of)} is not in that table. As far as it is lost here, too, repeat it:\n"
+        "- deletion notices: `audience-sync member erase` for each, from Segment's Deletion and Suppression list\n"
+        "- enters and exits: re-sync the audiences in Segment"
+    )
+    session.screen.result(
+        {
+            "source": source_table,
+            "target": session.stack["MembershipTable"],
+            "since": iso_time(as_of),
+            "dryRun": dry_run,
+            "total": _as_json(report.total) | {"stripped": report.stripped},
+            "audiences": [
+                {"audienceId": audience_id, **_as_json(outcomes)}
+                for audience_id, outcomes in sorted(report.outcomes.items())
+                if audience_id != EVERY_AUDIENCE
+            ],
+            "deletionNotices": _as_json(report.outcomes.get(EVERY_AUDIENCE, {})),
+        }
+    )
+
+
+def _note_renewed(session: Session, audiences: Sequence[Audience]) -> None:
+    renewed = ", ".join(each.name or each.audience_id for each in audiences if is_renewed(each))
+    if renewed:
+        session.screen.note(
+            f"Renewed every day: {renewed}. That would send people who have left since. Switch it off with "
+            "`audiences update ID --no-renew` until the audience is re-synced.",
+            style="yellow",
+        )
+
+
+def _described(session: Session, table: str) -> dict[str, Any]:
+    """Return DynamoDB's description of the source. Raises NotThere, TryLater, WrongUsage where it cannot be copied."""
+    if session.stack.parameters.get("OrderingGuard") == "no":
+        raise WrongUsage("This stack keeps no rows of members: OrderingGuard is no.", "Set it to yes, and re-sync.")
+    if table == session.stack["MembershipTable"]:
+        raise WrongUsage("That is the stack's own membership table.", "Name the table to copy from.")
+    try:
+        found: dict[str, Any] = session.stack.service("dynamodb").describe_table(TableName=table)["Table"]
+    except ClientError as error:
+        if error_code(error) != "ResourceNotFoundException":
+            raise
+        raise NotThere(
+            "There is no such table in this account and region.", "See `aws dynamodb list-tables`."
+        ) from None
+    if found["TableStatus"] != "ACTIVE":
+        raise TryLater(
+            f"That table is not ready: {found['TableStatus'].lower()}.", "Wait: `aws dynamodb wait table-exists`."
+        )
+    if {each["AttributeName"]: each["KeyType"] for each in found["KeySchema"]} != _KEYS:
+        raise WrongUsage("That is not a membership table.", "Its key must be audienceShard and externalUserId.")
+    return found
+
+
+def _as_of(session: Session, description: dict[str, Any], since: str) -> float:
+    """Return the time up to which the source knows of everything, in epoch milliseconds. Raises WrongUsage."""
+    now = session.now() * 1000
+    as_of = read_time(since, session.now())
+    if as_of is None and "RestoreSummary" in description:
+        as_of = description["RestoreSummary"]["RestoreDateTime"].timestamp() * 1000
+    if as_of is None:
+        raise WrongUsage(
+            "DynamoDB has not restored that table, so nothing says how old its rows are.",
+            "Give with --since when delivery into it ended.",
+        )
+    if as_of > now:
+        raise WrongUsage("--since is in the future.", "Give when the source was last up to date.")
+    if now - as_of >= MAX_AGE * 1000:
+        days = MAX_AGE // 86_400
+        raise WrongUsage(
+            f"Those rows are {days} days old or older, and a deletion notice is kept for {days} days: "
+            "who asked to be forgotten since then is not known.",
+            _RESYNC,
+        )
+    return as_of
+
+
+def _run(
+    session: Session, source_table: str, source_shards: int | None, listed: list[str], *, writes: bool
+) -> RestorationReport:
+    client = session.stack.service("dynamodb")
+    sharding = Sharding(source_shards or session.stack.membership_shards)
+    source = MembershipScan(client, source_table, sharding)
+    source_members = MembershipTable(client, source_table, sharding, Clock())
+    restoration = Restoration(source, source_members, session.members, listed)
+    with session.screen.progress("copying" if writes else "reading", source.approximate_rows() or None) as bar:
+        try:
+            return restoration.run(session.now(), writes=writes, on_rows=bar.advance)
+        except MisplacedRow:
+            raise WrongUsage(
+                f"The source does not spread its rows over {sharding.shards} shards.",
+                "Give the MembershipShards of its stack with --source-shards.",
+            ) from None
+
+
+def _show(session: Session, report: RestorationReport, audiences: Sequence[Audience], *, dry_run: bool) -> None:
+    names = {each.audience_id: each.name for each in audiences} | {EVERY_AUDIENCE: _NOTICES}
+    total = report.total
+    shown = [each for each in Outcome if total[each] or each is Outcome.COPIED]
+    session.screen.table(
+        ("audience", "name", "read", *shown),
+        (
+            (audience_id, names.get(audience_id, ""), outcomes.total(), *(outcomes[each] for each in shown))
+            for audience_id, outcomes in sorted(report.outcomes.items())
+        ),
+    )
+    done = "would be copied" if dry_run else "copied"
+    session.screen.say(f"{counted(total[Outcome.COPIED], 'row')} of {total.total():,} {done}.", style="green")
+    if report.stripped:
+        session.screen.say(f"{report.stripped:,} of them without identities that are older than a deletion notice.")
+
+
+def _as_json(outcomes: Any) -> dict[str, int]:
+    """Return the counts with names in camel case, as in all JSON output."""
+    names = {each: "".join([each.split()[0], *(word.title() for word in each.split()[1:])]) for each in Outcome}
+    return {"read": sum(outcomes.values()), **{names[each]: outcomes.get(each, 0) for each in Outcome}}

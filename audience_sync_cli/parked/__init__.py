@@ -1,0 +1,1 @@
+"""Changes that could not be delivered: `audience-sync parked`."""

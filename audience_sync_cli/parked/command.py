@@ -1,0 +1,226 @@
+"""`audience-sync parked`: list, show, redrive and drop the changes that could not be delivered."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync_cli.command_line.usage import did_you_mean
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage, DeadLetters, Peek
+from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, process_dead_letters
+from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.session import Session, command
+
+MAX_SHOWN = 100  # dead letters in a table; the JSON holds all
+_AGES = {"m": 60, "h": 3600, "d": 86_400}
+
+_DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Count the dead letters that fit, and change nothing.")]
+_MESSAGE_ID = Annotated[str, typer.Argument(help="The message id that `list` shows, or its first characters.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Selects dead letters: those that fit every given option."""
+
+    reason: Annotated[str, typer.Option(help="Only those parked with this reason code.", metavar="CODE")] = ""
+    audience: Annotated[str, typer.Option(help="Only those of this Amazon audience id.", metavar="ID")] = ""
+    member: Annotated[str, typer.Option(help="Only those of this external user id.", metavar="ID")] = ""
+    since: Annotated[
+        str, typer.Option(help="Only those parked since: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d.", metavar="TIME")
+    ] = ""
+    until: Annotated[str, typer.Option(help="Only those parked before: a time or an age.", metavar="TIME")] = ""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is any condition."""
+        return self != Filter()
+
+    def condition(self, now: float) -> Condition:
+        """Return the condition, with ages counted back from `now`, in epoch seconds. Raises WrongUsage."""
+        if self.reason and self.reason not in REASONS:
+            raise WrongUsage(
+                "No dead letter is parked with such a reason.",
+                f"{did_you_mean(self.reason, REASONS)}The codes: {', '.join(REASONS)}.",
+            )
+        after, before = read_time(self.since, now), read_time(self.until, now)
+        return lambda message: (
+            (not self.reason or message.reason == self.reason)
+            and (not self.audience or message.audience_id == self.audience)
+            and (not self.member or self.member in message.members)
+            and (after is None or message.at >= after)
+            and (before is None or message.at < before)
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "list")(list_)
+    command(app, "show")(show)
+    command(app, "redrive")(redrive)
+    command(app, "drop", asks=True)(drop)
+
+
+def list_(session: Session, only: Filter) -> None:
+    """List the dead letters. They are kept for fourteen days, and listing leaves them in the queue.
+
+    Reads at most 50,000 dead letters. Where there are more, it says so.
+    """
+    found, stopped = peek(session, only.condition(session.now()))
+    if found:
+        _print_table(session, found, stopped)
+    else:
+        session.screen.say("No dead letter fits." if only.is_given or stopped else "There are no dead letters.")
+    session.screen.result([each.as_json() for each in found])
+
+
+def show(session: Session, message_id: _MESSAGE_ID) -> None:
+    """Show why one dead letter was parked: reason, times, attempts, and Amazon's answer."""
+    found, _ = peek(session, lambda each: each.message_id.startswith(message_id))
+    if len(found) != 1:
+        problem = "Several dead letters have an id that begins so." if found else "No dead letter has that id."
+        raise NotThere(problem, "See `parked list`.")
+    each = found[0]
+    session.screen.facts(
+        {
+            "message id": each.message_id,
+            "reason": each.reason,
+            "detail": each.failure.get("detail"),
+            "Amazon's status": str(each.failure.get("status") or "-"),
+            "Amazon's request": each.failure.get("requestId"),
+            "attempts": each.failure.get("attempts"),
+            "accepted": moment(each.failure.get("firstAt") or None),
+            "parked": moment(each.at),
+            "audience": each.audience_id,
+            "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
+            "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
+        }
+    )
+    session.screen.result(each.as_json())
+
+
+def redrive(
+    session: Session,
+    only: Filter,
+    *,
+    rate: Annotated[float, typer.Option(help="Dead letters a second.", min=0.1)] = 50,
+    dry_run: _DRY_RUN = False,
+) -> None:
+    """Redrive dead letters: send each to the change queue, then delete it from the dead letter queue.
+
+    Safe to repeat and to interrupt: a change that a newer one has superseded does not reach Amazon. Unreadable
+    messages stay. Fix the cause first; otherwise the changes are parked again.
+    """
+    condition = only.condition(session.now())
+    if dry_run:
+        found, stopped = peek(session, condition)
+        _print_table(session, found, stopped)
+        readable = sum(each.is_readable for each in found)
+        session.screen.say(f"{readable} of {_number(found, stopped)} would be redriven.")
+        session.screen.result(_result(stopped, matched=len(found), redriven=0, dryRun=True))
+        return
+    action = Redrive(session.queue("ChangeQueue"), condition, rate)
+    stopped = process_dead_letters(session, _dead_letters(session), "redriving", action)
+    if action.matched:
+        session.screen.say(f"{counted(action.sent, 'dead letter')} redriven.", style="green" if action.sent else "")
+    else:
+        session.screen.say("No dead letter fits.")
+    for sentence in action.left():
+        session.screen.say(sentence, style="yellow" if action.returned else "")
+    session.screen.result(_result(stopped, matched=action.matched, redriven=action.sent, dryRun=False))
+
+
+def drop(
+    session: Session,
+    only: Filter,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Allow it without a filter.")] = False,
+    dry_run: _DRY_RUN = False,
+) -> None:
+    """Delete dead letters for good. Their changes never reach Amazon."""
+    if not everything and not only.is_given:
+        raise WrongUsage("Without a filter, all dead letters would be deleted.", "Give a filter, or --all.")
+    condition, expected = only.condition(session.now()), inf
+    if dry_run or session.screen.asks:
+        found, stopped = peek(session, condition)
+        if dry_run or not found:
+            session.screen.say(f"{_number(found, stopped)} would be dropped.")
+            session.screen.result(_result(stopped, matched=len(found), dropped=0, dryRun=dry_run))
+            return
+        exits = sum(change.exits for each in found for change in each.changes)
+        warning = f" {exits} of their changes are exits: those members stay in their audience." if exits else ""
+        others = ", and all others that fit" if stopped else ""
+        session.screen.confirm(f"Drop {_number(found, stopped)} for good{others}?{warning}")
+        if not stopped:  # only those that were counted; others may have been parked since
+            condition, expected = _is_one_of(found), len(found)
+    action = Drop(condition, expected)
+    stopped = process_dead_letters(session, _dead_letters(session), "dropping", action)
+    session.screen.say(f"{counted(action.dropped, 'dead letter')} dropped.", style="green" if action.dropped else "")
+    session.screen.result(_result(stopped, matched=action.matched, dropped=action.dropped, dryRun=False))
+
+
+def read_time(text: str, now: float) -> float | None:
+    """Read a time or an age as epoch milliseconds, None where the text is empty. Raises WrongUsage."""
+    if not text:
+        return None
+    if age := re.fullmatch(r"(\d+)([mhd])", text):
+        return (now - int(age[1]) * _AGES[age[2]]) * 1000
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise WrongUsage(
+            "That is not a time.", "Give 2026-03-04, 2026-03-04T09:00Z, or an age: 90m, 12h, 3d."
+        ) from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000
+
+
+def peek(session: Session, is_wanted: Condition) -> Peek:
+    """Return the dead letters that are wanted; they stay in the queue. Prints a note where not all could be read."""
+    dead_letters = _dead_letters(session)
+    with session.screen.progress("reading dead letters", dead_letters.count()) as bar:
+        peeked = dead_letters.peek(is_wanted, bar.advance)
+    if peeked.stopped:
+        session.screen.note(f"{peeked.stopped} Redrive or drop some, then run it again.", style="yellow")
+    return peeked
+
+
+def _dead_letters(session: Session) -> DeadLetters:
+    return DeadLetters(session.stack.service("sqs"), session.stack["DeadLetterQueue"])
+
+
+def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: str) -> None:
+    session.screen.table(
+        ("message id", "parked", "reason", "audience", "member"),
+        [
+            (each.message_id[:8], moment(each.at), each.reason, each.audience_id, _member(each))
+            for each in found[:MAX_SHOWN]
+        ],
+    )
+    if len(found) > MAX_SHOWN:
+        session.screen.say(
+            f"... and {len(found) - MAX_SHOWN} more; --json lists all{' that were read' if stopped else ''}."
+        )
+    if stopped:
+        session.screen.say(f"{_number(found, stopped).capitalize()}.")
+
+
+def _number(found: Sequence[DeadLetterMessage], stopped: str) -> str:
+    return f"{'at least ' if stopped else ''}{counted(len(found), 'dead letter')}"
+
+
+def _result(stopped: str, **counts: Any) -> dict[str, Any]:
+    """Return the result for scripts, with the reason why not every dead letter was read, if there is one."""
+    return counts | ({"stopped": stopped} if stopped else {})
+
+
+def _is_one_of(found: Sequence[DeadLetterMessage]) -> Condition:
+    ids = {each.message_id for each in found}
+    return lambda message: message.message_id in ids
+
+
+def _member(message: DeadLetterMessage) -> str:
+    return message.members[0] if len(message.members) == 1 else f"{len(message.members)} members"

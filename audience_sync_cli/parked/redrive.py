@@ -1,0 +1,98 @@
+"""Redrives or deletes dead letters: each message is received once, and those not wanted become visible again."""
+
+import time
+from collections.abc import Callable, Sequence
+from math import inf
+
+from audience_sync.aws.sqs import Queue
+from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters, Reader
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session
+
+SEND_TIMEOUT = 30.0  # seconds for one batch to reach the change queue
+
+type Condition = Callable[[DeadLetterMessage], bool]
+
+
+class Redrive:
+    """Sends dead letters to the change queue.
+
+    Each change is sent once: if its cause is not fixed, it is parked again before the command ends.
+    """
+
+    def __init__(self, queue: Queue, is_wanted: Condition, rate: float) -> None:
+        """Hand in the change queue, which dead letters to send, and how many a second."""
+        self.sent = self.unreadable = self.returned = 0  # dead letters
+        self._queue = queue
+        self._is_wanted = is_wanted
+        self._rate = rate
+        self._sent_changes: set[int] = set()  # hashes, because there may be a million changes
+
+    def __call__(self, reader: Reader, messages: Sequence[DeadLetterMessage]) -> bool:
+        """Process one batch. Returns whether to go on."""
+        wanted = [each for each in messages if self._is_wanted(each)]
+        readable = [each for each in wanted if each.is_readable]
+        new = [each for each in readable if not self._changes(each) <= self._sent_changes]
+        self.unreadable += len(wanted) - len(readable)
+        self.returned += len(readable) - len(new)
+        if new:
+            bodies = [body for each in new for body in each.redrive_bodies()]
+            self._queue.send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
+            self.sent += len(new)
+            self._sent_changes.update(*map(self._changes, new))
+            reader.delete(new)
+            time.sleep(len(new) / self._rate)
+        return True
+
+    @property
+    def matched(self) -> int:
+        """Dead letters that were wanted, whatever became of them."""
+        return self.sent + self.unreadable + self.returned
+
+    def left(self) -> list[str]:
+        """Return a sentence about each kind of dead letter that stays in the queue."""
+        sentences = []
+        if self.unreadable:
+            sentences.append(f"{counted(self.unreadable, 'unreadable dead letter')} left; `parked drop` deletes them.")
+        if self.returned:
+            sentences.append(
+                f"{counted(self.returned, 'dead letter')} left, because this run had sent the same changes before: "
+                "they were parked again, or had been parked twice. Fix the cause, then run the command again."
+            )
+        return sentences
+
+    def _changes(self, message: DeadLetterMessage) -> set[int]:
+        return {hash((change.member, change.version)) for change in message.changes}
+
+
+class Drop:
+    """Deletes dead letters."""
+
+    def __init__(self, is_wanted: Condition, expected: float = inf) -> None:
+        """Hand in which dead letters to delete, and after how many to stop."""
+        self.matched = self.dropped = 0
+        self._is_wanted = is_wanted
+        self._expected = expected
+
+    def __call__(self, reader: Reader, messages: Sequence[DeadLetterMessage]) -> bool:
+        """Process one batch. Returns whether to go on."""
+        wanted = [each for each in messages if self._is_wanted(each)]
+        self.matched += len(wanted)
+        self.dropped += reader.delete(wanted)
+        return self.matched < self._expected
+
+
+def process_dead_letters(session: Session, dead_letters: DeadLetters, label: str, action: Redrive | Drop) -> str:
+    """Run an action over the dead letter queue once.
+
+    Returns:
+        Why not all messages could be read, which is printed, too; empty where all were.
+    """
+    with dead_letters.reader() as reader, session.screen.progress(label, dead_letters.count()) as bar:
+        for messages in reader.batches():
+            bar.advance(len(messages))
+            if not action(reader, messages):
+                break
+    if reader.stopped:
+        session.screen.note(f"{reader.stopped} Run the command again for the rest.", style="yellow")
+    return reader.stopped

@@ -1,0 +1,90 @@
+"""`audience-sync connections`: AMC instances and DSP advertisers that audiences are sent to."""
+
+from typing import Annotated
+
+import typer
+
+from audience_sync_cli.command_line.usage import did_you_mean
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "list")(list_)
+    command(app, "create")(create)
+    command(app, "delete", asks=True)(delete)
+
+
+def list_(session: Session) -> None:
+    """List the connections of this login at Amazon."""
+    found = session.amazon.connections()
+    if not found:
+        session.screen.say("There are no connections. An audience for Amazon DSP alone needs none.")
+    else:
+        session.screen.table(
+            ("connection", "default", "AMC instance", "DSP advertiser"),
+            [
+                (
+                    each.get("connectionId"),
+                    each.get("isDefault") is True,
+                    each.get("amcInstanceName") or each.get("amcInstanceId"),
+                    each.get("dspAdvertiserName") or each.get("dspAdvertiserId"),
+                )
+                for each in found
+            ],
+        )
+    session.screen.result(found)
+
+
+def create(
+    session: Session,
+    amc_instance: Annotated[str, typer.Option("--amc-instance", help="AMC instance id.", metavar="ID")] = "",
+    dsp_advertiser: Annotated[str, typer.Option("--dsp-advertiser", help="DSP advertiser id.", metavar="ID")] = "",
+    amc_account: Annotated[str, typer.Option("--amc-account", help="AMC account id.", metavar="ID")] = "",
+    amc_marketplace: Annotated[
+        str, typer.Option("--amc-marketplace", help="Marketplace id of the AMC account.", metavar="ID")
+    ] = "",
+    dsp_profile: Annotated[str, typer.Option("--dsp-profile", help="DSP profile id.", metavar="ID")] = "",
+    *,
+    default: Annotated[bool, typer.Option("--default", help="Make it the default connection.")] = False,
+) -> None:
+    """Create a connection: an AMC instance, a DSP advertiser, or both, that audiences can be sent to."""
+    options = {
+        "amcInstanceId": amc_instance,
+        "amcAccountId": amc_account,
+        "amcAccountMarketplaceId": amc_marketplace,
+        "dspAdvertiserId": dsp_advertiser,
+        "dspProfileId": dsp_profile,
+    }
+    if not amc_instance and not dsp_advertiser:
+        raise WrongUsage(
+            "A connection needs an AMC instance, a DSP advertiser, or both.", "Give --amc-instance or --dsp-advertiser."
+        )
+    body: dict[str, object] = {name: value for name, value in options.items() if value}
+    connection_id = session.amazon.create_connection(body | ({"isDefault": True} if default else {}))
+    session.screen.say(f"Connection {connection_id} is created.", style="green")
+    session.screen.result({"connectionId": connection_id})
+
+
+def delete(
+    session: Session, connection_id: Annotated[str, typer.Argument(help="Connection id, exactly as `list` shows it.")]
+) -> None:
+    """Delete one connection. Uploads to its audiences will fail."""
+    # With a blank id Amazon would delete all connections of the advertiser.
+    if not connection_id.strip():
+        raise WrongUsage("The connection id is blank.", "Give the id of the one connection to delete.")
+    known = [str(each.get("connectionId")) for each in session.amazon.connections()]
+    if connection_id not in known:
+        remedy = f"{did_you_mean(connection_id, known)}`audience-sync connections list` shows them."
+        raise NotThere("There is no such connection at Amazon.", remedy)
+    users = [each for each in session.audiences.all() if each.connection_id == connection_id]
+    question = f"Delete connection {connection_id}?"
+    if users:
+        audiences = counted(len(users), "linked audience")
+        question = f"Without connection {connection_id}, uploads to {audiences} will fail. Delete it?"
+    session.screen.confirm(question)
+    session.amazon.delete_connection(connection_id)
+    session.screen.say("The connection is deleted.", style="green")
+    session.screen.result({"connectionId": connection_id, "deleted": True})

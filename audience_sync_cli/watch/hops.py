@@ -1,0 +1,127 @@
+"""The places that a change passes on its way to Amazon, and how following it ends, in words and for scripts. Pure."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from audience_sync.amazon_ads.job import JobReport
+from audience_sync.member_state import MemberState
+from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync_cli.parked.dead_letters import DeadLetterMessage
+from audience_sync_cli.screen import counted, moment
+
+_WILL_BE_PARKED = "The change will be parked: `audience-sync parked list`."
+_GOES_ON = "It goes on by itself. `audience-sync status` shows what waits; --timeout waits longer."
+
+type Place = Literal["answer", "queue", "table", "upload", "job"]
+type Ending = Literal["done", "superseded", "parked", "rejected", "blocked", "timeout"]
+
+
+class Hop(NamedTuple):
+    """One place on the way, reached."""
+
+    place: Place
+    after: float  # seconds since the event was posted
+    text: str
+    facts: dict[str, Any]  # for scripts
+
+    @property
+    def line(self) -> str:
+        """The hop for people."""
+        return f"{self.place:<6} {self.after:>8,.1f} s  {self.text}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The hop for scripts."""
+        return {"place": self.place, "afterSeconds": round(self.after, 1), "text": self.text} | self.facts
+
+
+class End(NamedTuple):
+    """How following ends."""
+
+    ending: Ending
+    text: str
+    remedy: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self.ending in ("done", "superseded")
+
+    def as_json(self) -> dict[str, Any]:
+        """The end for scripts."""
+        return {"ending": self.ending, "text": self.text, "remedy": self.remedy}
+
+
+def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[MemberState]) -> tuple[str, End | None]:
+    """Describe what the membership table holds, and the end, where nothing is sent for it.
+
+    Args:
+        audience_id: of the changes; EVERY_AUDIENCE for a deletion notice.
+        states: the rows whose newest change is the one that is followed.
+        newer: the rows that hold a newer change in its place.
+    """
+    parts = [
+        f"{counted(len(states), 'change')} recorded" if states else "",
+        f"{counted(len(newer), 'change')} superseded by a newer one" if newer else "",
+    ]
+    text = ", ".join(each for each in parts if each)
+    if len(states) == 1:
+        newest = states[0].newest
+        text += f": {'exit' if newest.exits else 'enter'} of {moment(newest.at)}, {newest.message_id}"
+    end: End | None = None
+    if not states:
+        at = max(state.newest.at for state in newer)
+        end = End("superseded", f"A newer change of {moment(at)} is known, so nothing is sent for this one.")
+    elif audience_id == EVERY_AUDIENCE:
+        end = End("done", "The deletion notice is recorded. The worker queues an exit for each audience.")
+    elif all(state.newest.exits and not state.to_remove for state in states):
+        end = End("superseded", "No identifier of the member is at Amazon, so there is nothing to remove.")
+    return text, end
+
+
+def job_ended(report: JobReport, members: Sequence[str]) -> tuple[str, dict[str, Any], End]:
+    """Describe the end of a job: in words, for scripts, and what it means for some of its members.
+
+    Args:
+        report: Amazon's, final.
+        members: their external user ids.
+    """
+    sizes = report.sizes
+    rate = None if sizes.match_rate is None else round(sizes.match_rate, 1)
+    numbers = [
+        "" if report.processed is None else f"{report.processed:g}% of its records processed",
+        "" if sizes.received is None else f"{counted(sizes.received, 'record')} in the audience",
+        "" if rate is None else f"match rate {rate}%",
+    ]
+    text = ", ".join([report.state, *(each for each in numbers if each)])
+    facts = {"state": report.state, "received": sizes.received, "matched": sizes.matched, "matchRate": rate}
+    refused = [reason for member in members if (reason := report.rejected.get(member)) is not None]
+    if report.has_failed:
+        return text, facts, End("rejected", "The whole job failed: nothing took effect.", _WILL_BE_PARKED)
+    if refused:
+        why = refused[0] or "no reason given"
+        return text, facts, End("rejected", f"Amazon's job rejected the record: {why}.", _WILL_BE_PARKED)
+    return text, facts, End("done", "Amazon has applied the change.")
+
+
+def parked(dead_letter: DeadLetterMessage) -> End:
+    """Describe the end in the dead letter queue."""
+    detail = dead_letter.failure.get("detail")
+    return End(
+        "parked",
+        f"The change is parked as {dead_letter.reason}{f': {detail}' if detail else ''}.",
+        f"Fix the cause, then `audience-sync parked redrive`. `parked show {dead_letter.message_id[:8]}` says more.",
+    )
+
+
+def not_logged(level: str) -> End:
+    """Describe the end where the stack's log level hides uploads."""
+    return End(
+        "blocked",
+        f"The change is recorded. The stack logs {level} and above, so its upload cannot be seen.",
+        "Deploy with LogLevel=INFO; `audience-sync member show` says when the member was last sent.",
+    )
+
+
+def out_of_time(way: str, why: str) -> End:
+    """Describe where a change is when there is no time left to follow it."""
+    return End("timeout", f"{way} {why}".strip(), _GOES_ON)

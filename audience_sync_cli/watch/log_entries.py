@@ -1,0 +1,194 @@
+"""What log lines say, for `tail`: what was accepted, rejected, uploaded, parked, and what fails. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from audience_sync.metric_names import (
+    CHANGES_DELIVERED,
+    CHANGES_SUPERSEDED,
+    EVENTS_ACCEPTED,
+    EVENTS_IGNORED,
+    REQUESTS_UNAUTHORIZED,
+    REQUESTS_WITHOUT_CREDENTIAL,
+    TOKENS_REFRESHED,
+)
+from audience_sync_cli import reasons
+from audience_sync_cli.screen import counted, iso_time
+from audience_sync_cli.watch.function_logs import LogLine
+
+LOGGED = 100  # rejections of one request that get a line each; ingest counts the others only
+_OF_EVERY_LINE = frozenset(
+    {"level", "location", "message", "timestamp", "service", "request_id", "xray_trace_id", "function_request_id"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that has happened."""
+
+    at: int  # epoch milliseconds
+    function: str  # such as worker
+    kind: str  # accepted, rejected, refused, upload, delivered, failed, parked, waits, job, token, warning, error
+    text: str
+    facts: Mapping[str, Any] = field(default_factory=dict)  # for scripts
+    reasons: tuple[str, ...] = ()  # codes
+    audience_ids: tuple[str, ...] = ()
+    message_id: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry for scripts."""
+        return {"at": iso_time(self.at), "function": self.function, "kind": self.kind, **self.facts}
+
+
+def entries(line: LogLine) -> Iterator[Entry]:
+    """Yield what a line says; nothing where it says nothing that an operator waits for."""
+    reader = _READERS.get(line.message)
+    if reader is not None:
+        yield from reader(line)
+    elif line.message:
+        yield from _other(line)
+    else:
+        yield from _counted(line)
+
+
+def _entry(line: LogLine, kind: str, text: str, **more: Any) -> Entry:
+    return Entry(line.at, line.function.lower(), kind, text, **more)
+
+
+def _counted(line: LogLine) -> Iterator[Entry]:
+    """Read a line of metrics: there is one for each request or invocation."""
+    accepted, ignored = line.count(EVENTS_ACCEPTED), line.count(EVENTS_IGNORED)
+    if accepted or ignored:
+        text = f"{counted(accepted, 'event')} accepted, {ignored:,} ignored"
+        yield _entry(line, "accepted", text, facts={"accepted": accepted, "ignored": ignored})
+    refused = line.count(REQUESTS_UNAUTHORIZED) + line.count(REQUESTS_WITHOUT_CREDENTIAL)
+    if refused:
+        reason = "unauthorized" if line.count(REQUESTS_UNAUTHORIZED) else "credential_missing"
+        what = "a credential that does not match" if reason == "unauthorized" else "no credential"
+        facts = {"status": 401, "reason": reason}
+        yield _entry(line, "refused", f"401: a request with {what}", facts=facts, reasons=(reason,))
+    delivered, superseded = line.count(CHANGES_DELIVERED), line.count(CHANGES_SUPERSEDED)
+    if line.function == "Worker" and (delivered > 0 or superseded):
+        text = f"{counted(delivered, 'change')} delivered, {superseded:,} superseded"
+        yield _entry(line, "delivered", text, facts={"delivered": delivered, "superseded": superseded})
+    if line.count(TOKENS_REFRESHED):
+        yield _entry(line, "token", "a new access token is stored")
+
+
+def _rejected(line: LogLine) -> Iterator[Entry]:
+    reason, message_id = str(line.fields.get("reason")), str(line.fields.get("message_id"))
+    facts = {"reason": reason, "messageId": message_id}
+    known = reasons.rejected(reason)
+    text = f"{reason}: {known.means}. {message_id}"
+    yield _entry(line, "rejected", text, facts=facts, reasons=(reason,), message_id=message_id)
+
+
+def _rejected_more(line: LogLine) -> Iterator[Entry]:
+    """Read the sum of a request; its single rejections have lines of their own, up to LOGGED."""
+    by_reason = line.counts("by_reason")
+    more = sum(by_reason.values()) - LOGGED
+    if more > 0:
+        text = f"{counted(more, 'more event')} of the same request; of all its events {_listed(by_reason)}"
+        yield _entry(line, "rejected", text, facts={"more": more, "byReason": by_reason}, reasons=tuple(by_reason))
+
+
+def _refused(line: LogLine) -> Iterator[Entry]:
+    reason, detail = str(line.fields.get("reason")), str(line.fields.get("detail") or "")
+    status = line.fields.get("status", 503)
+    facts = {"status": status, "reason": reason, "detail": detail}
+    text = f"{status}: {reason}{f', {detail}' if detail else ''}"
+    yield _entry(line, "refused", text, facts=facts, reasons=(reason,))
+
+
+def _upload(line: LogLine) -> Iterator[Entry]:
+    audience_id, records = str(line.fields.get("audience_id")), line.number("records")
+    facts = {"audienceId": audience_id, "records": records, "jobId": line.fields.get("job_id")}
+    text = f"{counted(records, 'record')} to audience {audience_id}, job {facts['jobId']}"
+    yield _entry(line, "upload", text, facts=facts, audience_ids=(audience_id,))
+
+
+def _incomplete(line: LogLine) -> Iterator[Entry]:
+    audience_ids = line.texts("audience_ids")
+    of = f", audience {', '.join(audience_ids)}" if audience_ids else ""
+    ids = {"audienceIds": list(audience_ids)}
+    for kind, by_reason in (("failed", line.counts("uploads_failed")), ("parked", line.counts("parked"))):
+        if by_reason:
+            what = "upload" if kind == "failed" else "change"
+            text = f"{counted(sum(by_reason.values()), what)}: {_listed(by_reason)}{of}"
+            facts = {"byReason": by_reason} | ids
+            yield _entry(line, kind, text, facts=facts, reasons=tuple(by_reason), audience_ids=audience_ids)
+    why = line.texts("deferred")
+    if why:
+        text = f"{'; '.join(f'{each}: {reasons.deferred(each).means}' for each in why)}{of}"
+        yield _entry(line, "waits", text, facts={"reasons": list(why)} | ids, reasons=why, audience_ids=audience_ids)
+
+
+def _job(line: LogLine) -> Iterator[Entry]:
+    audience_id, parked = str(line.fields.get("audience_id")), line.number("parked")
+    state, outcome = str(line.fields.get("state") or "unknown"), str(line.fields.get("outcome"))
+    extra = [
+        f"{counted(line.number(name), noun)} {name}"
+        for name, noun in (("parked", "record"), ("repeated", "change"), ("erased", "person's hashes"))
+        if line.number(name)
+    ]
+    text = ", ".join([f"{state} ({outcome}), audience {audience_id}", *extra, f"job {line.fields.get('job_id')}"])
+    facts = {"audienceId": audience_id, "jobId": line.fields.get("job_id"), "state": state, "outcome": outcome}
+    yield _entry(line, "job", text, facts=facts | {"parked": parked}, audience_ids=(audience_id,))
+
+
+def _token(line: LogLine) -> Iterator[Entry]:
+    reason = str(line.fields.get("reason") or "not_connected")
+    known = reasons.deferred(reason)
+    text = f"{reason}: {known.means}. {known.remedy}".strip()
+    yield _entry(line, "token", text, facts={"reason": reason}, reasons=(reason,))
+
+
+def _other(line: LogLine) -> Iterator[Entry]:
+    """Show a warning or an error that has no form of its own as it is."""
+    level = str(line.fields.get("level", "")).lower()
+    if level not in ("warning", "error", "critical"):
+        return
+    facts = {name: value for name, value in line.fields.items() if name not in _OF_EVERY_LINE}
+    text = " ".join([line.message, *(f"{name}={value}" for name, value in facts.items())])
+    reason = line.fields.get("reason")
+    yield _entry(line, level, text, facts={"message": line.message} | facts, reasons=(str(reason),) if reason else ())
+
+
+def _listed(by_reason: Mapping[str, int]) -> str:
+    return ", ".join(f"{times:,} {reason}" for reason, times in by_reason.items())
+
+
+_READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
+    "event rejected": _rejected,
+    "events rejected": _rejected_more,
+    "request refused": _refused,
+    "request unavailable": _refused,
+    "upload accepted": _upload,
+    "delivery incomplete": _incomplete,
+    "job checked": _job,
+    "token refresh failed": _token,
+    "Amazon is not connected yet": _token,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which entries are wanted: those that fit everything that is given."""
+
+    audience_id: str = ""
+    reason: str = ""
+    message_id: str = ""
+
+    def fits(self, entry: Entry) -> bool:
+        """Return whether an entry is wanted. One that names no audience fits no audience."""
+        return (
+            (not self.audience_id or self.audience_id in entry.audience_ids)
+            and (not self.reason or self.reason in entry.reasons)
+            and (not self.message_id or self.message_id == entry.message_id)
+        )
+
+
+def selected(lines: Sequence[LogLine], selection: Selection) -> list[Entry]:
+    """Return the entries of some lines that are wanted, in the order of the lines."""
+    return [entry for line in lines for entry in entries(line) if selection.fits(entry)]

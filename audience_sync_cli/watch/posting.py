@@ -1,0 +1,101 @@
+"""Posts a request body to the stack's own API as Segment does, and reads the answer."""
+
+import time
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+
+from audience_sync.intake import IntakeResult, changes_from, compiled
+from audience_sync_cli.errors import OperatorError, TryLater
+from audience_sync_cli.session import Session
+from audience_sync_cli.setup.keys import Kind, is_strong
+from audience_sync_cli.stack_policy import stack_policy
+
+TIMEOUT = 15.0  # seconds; Segment itself gives up after about five
+_REFUSALS = {  # status: sentence, remedy
+    401: (
+        "The stack refuses its own event key.",
+        "A new key is in force within a minute; `audience-sync test` checks the keys.",
+    ),
+    413: ("The body is too large.", "Send at most 10,000 events and 4.5 MB at once."),
+    415: ("The stack takes only JSON.", "Send a JSON file in UTF-8."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The stack's answer to a body that it could read."""
+
+    status: int
+    seconds: float
+    ahead: float = 0.0  # seconds that the stack's clock is ahead of this machine's, to a second
+    accepted: int = 0
+    ignored: int = 0
+    rejected: int = 0
+    rejections: list[dict[str, Any]] = field(default_factory=list)  # twenty at most
+
+
+def post(session: Session, body: bytes) -> Answer:
+    """Post a body to /v1/events with the stack's event key.
+
+    Raises:
+        OperatorError: there is no event key, or the stack refuses the body.
+        TryLater: the stack does not answer, or not now.
+    """
+    key = session.secret("IngestSecret").value().get(Kind.EVENT.current)
+    if not is_strong(key):
+        raise OperatorError("The stack has no usable event key.", "Create one: `audience-sync keys rotate event`.")
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    began = time.monotonic()
+    try:
+        answer = session.http.post(
+            f"{session.stack.api}/v1/events", data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False
+        )
+        found = answer.json()
+    except requests.JSONDecodeError:
+        found = None
+    except requests.RequestException as error:
+        raise TryLater(
+            f"The gateway does not answer: {type(error).__name__}.", "`audience-sync test` checks the gateway."
+        ) from None
+    if answer.status_code in (200, 400) and isinstance(found, dict) and "accepted" in found:
+        ahead = _date(answer, session.now()) - session.now()
+        return Answer(answer.status_code, time.monotonic() - began, ahead, **found)
+    raise _refused(answer.status_code, found)
+
+
+def _date(answer: requests.Response, now: float) -> float:
+    """Return the time of an answer by the gateway's clock, in epoch seconds; `now` where it does not say."""
+    try:
+        return parsedate_to_datetime(answer.headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        return now
+
+
+def _refused(status: int, found: Any) -> OperatorError:
+    if status in _REFUSALS:
+        return OperatorError(*_REFUSALS[status])
+    if status == 400 and isinstance(found, dict):
+        return OperatorError(f"The stack cannot use the body: {str(found.get('error', ''))[:200]}.")
+    if status == 429 or status >= 500:
+        return TryLater(
+            f"The gateway answers {status}.", "Segment would try again. `audience-sync test` looks for why."
+        )
+    return OperatorError(f"The gateway answers {status}.", "`audience-sync test` checks the gateway.")
+
+
+def stated(session: Session, body: bytes) -> IntakeResult:
+    """Return the changes that the stack makes of a body, with its own mappings and audiences. Sends nothing.
+
+    Raises:
+        InvalidRequest, InvalidMapping: the body or the stored mappings are unusable.
+    """
+    return changes_from(
+        body,
+        mappings=compiled(session.audiences.mappings()),
+        audiences=session.audiences,
+        now=round(session.now() * 1000),
+        policy=stack_policy(session),
+    )

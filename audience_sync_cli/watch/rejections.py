@@ -1,0 +1,118 @@
+"""`audience-sync rejections`: which events were rejected, by reason, with what to do about each."""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync.aws.cloudwatch import Metric, MetricStore
+from audience_sync.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED, NAMESPACE
+from audience_sync_cli import reasons
+from audience_sync_cli.parked.command import read_time
+from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.watch.function_logs import FunctionLogs, LogLine
+
+SAMPLES = 3  # message ids of each reason
+SHORT, LONG = 60, 3_600  # seconds of one sum of a metric; CloudWatch keeps minutes for 15 days
+FIFTEEN_DAYS = 15 * 86_400  # seconds
+EACH, SUM = "event rejected", "events rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejections:
+    """The events that were rejected for one reason."""
+
+    reason: str
+    events: int
+    message_ids: tuple[str, ...]  # of some of them, the newest last
+
+    def as_json(self, received: int) -> dict[str, Any]:
+        """The rejections for scripts; `received` are the events of the same time."""
+        return {
+            "reason": self.reason,
+            "events": self.events,
+            "share": _share(self.events, received),
+            "remedy": reasons.rejected(self.reason).remedy,
+            "messageIds": list(self.message_ids),
+        }
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "rejections")(rejections)
+
+
+def rejections(
+    session: Session,
+    since: Annotated[
+        str, typer.Option(help="An age such as 30m, 2h, 7d, or a time: 2026-03-04T09:00Z.", metavar="TIME")
+    ] = "1h",
+) -> None:
+    """Show which events were rejected, by reason, with what to do. Segment does not send them again.
+
+    Holds no values of events: only reason codes, counts and message ids, from the logs of ingest.
+    """
+    screen, now = session.screen, session.now()
+    begin = (read_time(since, now) or now * 1000) / 1000
+    with screen.progress("reading the logs of ingest"):
+        found = by_reason(FunctionLogs(session.stack).read(["Ingest"], begin, messages=[EACH, SUM]))
+        received = _received(session, begin, now)
+    rejected = sum(each.events for each in found)
+    received = max(received, rejected)  # the metrics may be a minute behind
+    screen.say(f"{counted(rejected, 'event')} of {received:,} rejected since {moment(begin * 1000)}.")
+    if session.stack.parameters.get("LogLevel") == "ERROR":
+        screen.note("The stack logs errors only, so rejected events are not listed.", style="yellow")
+    if found:
+        screen.table(
+            ("reason", "events", "share", "means", "what to do"),
+            [
+                (each.reason, each.events, _percent(each.events, received), known.means, known.remedy)
+                for each in found
+                if (known := reasons.rejected(each.reason))
+            ],
+        )
+        screen.say("Some of their message ids, to find them in Segment:")
+        screen.table(("reason", "message id"), [(each.reason, one) for each in found for one in each.message_ids])
+    screen.result(
+        {
+            "since": iso_time(begin * 1000),
+            "received": received,
+            "rejected": rejected,
+            "reasons": [each.as_json(received) for each in found],
+        }
+    )
+
+
+def by_reason(lines: Iterable[LogLine]) -> list[Rejections]:
+    """Sum up the log lines of ingest, the most frequent reason first."""
+    events: Counter[str] = Counter()
+    samples: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=SAMPLES))
+    for line in lines:
+        if line.message == SUM:  # of one request
+            events.update(line.counts("by_reason"))
+        elif line.message == EACH:
+            samples[str(line.fields.get("reason"))].append(str(line.fields.get("message_id")))
+    return [Rejections(reason, times, tuple(samples[reason])) for reason, times in events.most_common()]
+
+
+def _received(session: Session, begin: float, now: float) -> int:
+    """Return how many events the stack has received since a time, in epoch seconds."""
+    stack = session.stack
+    period = SHORT if now - begin < FIFTEEN_DAYS else LONG
+    metrics = {
+        name: Metric(NAMESPACE, metric, {"service": stack.name}, "Sum", period)
+        for name, metric in (("accepted", EVENTS_ACCEPTED), ("ignored", EVENTS_IGNORED), ("rejected", EVENTS_REJECTED))
+    }
+    found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, now + 60)
+    return round(sum(sum(series.values()) for series in found.values()))
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * _share(part, whole):.1f}%"

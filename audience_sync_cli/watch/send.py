@@ -1,0 +1,87 @@
+"""`audience-sync send`: post an event as Segment does, and follow it to the end of its job at Amazon."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences.command import find
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.watch.samples import MEMBER, SAMPLES, sample
+from audience_sync_cli.watch.sent import Sent
+
+TIMEOUT = 1_200  # seconds; Amazon's jobs usually end within 15 minutes
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "send")(send)
+
+
+def send(
+    session: Session,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A request body from Segment: an event, or an array of them.", exists=True, dir_okay=False),
+    ] = None,
+    sample_name: Annotated[
+        str,
+        typer.Option(
+            "--sample", help=f"Send a sample event of a made-up person: {', '.join(SAMPLES)}.", metavar="NAME"
+        ),
+    ] = "",
+    audience: Annotated[
+        str,
+        typer.Option(
+            help="With --sample: the audience, by Amazon's id, computation key or external id. "
+            "May be left out where one is listed.",
+            metavar="ID",
+        ),
+    ] = "",
+    exits: Annotated[bool, typer.Option("--exit", help="With --sample: the person exits the audience.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the event until Amazon has applied it.")] = False,
+    timeout: Annotated[int, typer.Option(help="With --wait: seconds to follow it.", min=1)] = TIMEOUT,
+) -> None:
+    """Send an event to the stack as Segment does, and print the answer.
+
+    With --wait, the event is followed: change queue, membership table, upload, job. Why it waits is printed, such as a
+    pause, a missing token or an open circuit breaker. Exit code 1 when the event is rejected or parked, 5 when it is
+    still on its way after the timeout.
+    """
+    if bool(file) == bool(sample_name):
+        raise WrongUsage("There must be one event to send.", "Give either a FILE or --sample.")
+    if file and (audience or exits):
+        raise WrongUsage("A file says itself who enters or exits what.", "Use --audience and --exit with --sample.")
+    body = file.read_bytes() if file else _sample_body(session, sample_name, audience, exits=exits)
+    sent = Sent.post(session, body)
+    if wait:
+        sent.follow(timeout, time.sleep)
+    if sample_name and sent.is_accepted and not exits and all(end.is_good for end in sent.ends):
+        session.screen.note(f"{MEMBER}, a made-up person, enters the audience. --exit removes it.")
+    session.screen.result(sent.as_json())
+    sent.raise_unless_good()
+
+
+def _sample_body(session: Session, name: str, audience: str, *, exits: bool) -> bytes:
+    if name not in SAMPLES:
+        raise WrongUsage("There is no such sample.", f"Give one of: {', '.join(SAMPLES)}.")
+    target = find(session, audience) if audience else the_only_audience(session)
+    event = sample(name, target, enters=not exits, at=session.now(), message_id=f"audience-sync-{uuid4().hex}")
+    return json.dumps(event, ensure_ascii=False).encode()
+
+
+def the_only_audience(session: Session) -> Audience:
+    """Return the audience where one is listed. Raises NotThere, WrongUsage."""
+    listed = session.audiences.all()
+    if not listed:
+        raise NotThere(
+            "No audience is listed.", "Link one with `audiences link`, or create one with `audiences create`."
+        )
+    if len(listed) > 1:
+        raise WrongUsage(f"{len(listed):,} audiences are listed.", "Name one with --audience.")
+    return listed[0]

@@ -1,0 +1,136 @@
+"""A request that was posted to the stack, and what has become of it: printed on the way, and for scripts."""
+
+from collections.abc import Callable, Collection
+from typing import Any, Self
+
+from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
+from audience_sync_cli.health.blockers import Blocker
+from audience_sync_cli.health.status import depth
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session
+from audience_sync_cli.watch.following import Following
+from audience_sync_cli.watch.hops import End, Hop
+from audience_sync_cli.watch.posting import Answer, post, stated
+from audience_sync_cli.watch.ways import Posted
+
+
+class Sent:
+    """A request that was posted, and what has become of it."""
+
+    def __init__(self, session: Session, body: bytes, posted_at: float, answer: Answer) -> None:
+        """Take the request, posted at an epoch second, and the stack's answer."""
+        self.ends: list[End] = []
+        self._session = session
+        self._body = body
+        self._posted_at = posted_at
+        self._answer = answer
+        self._hops: list[Hop] = []
+        self._blockers: dict[str, Blocker] = {}
+
+    @classmethod
+    def post(cls, session: Session, body: bytes) -> Self:
+        """Post a body and print what the stack answers. Raises OperatorError, TryLater."""
+        posted_at = session.now()
+        sent = cls(session, body, posted_at, post(session, body))
+        sent._report_answer()
+        return sent
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether any event of the request was accepted."""
+        return self._answer.accepted > 0
+
+    @property
+    def reasons(self) -> set[str]:
+        """Why events were rejected."""
+        return {str(each["reason"]) for each in self._answer.rejections}
+
+    def _report_answer(self) -> None:
+        answer, screen = self._answer, self._session.screen
+        text = f"{answer.status}: {answer.accepted} accepted, {answer.ignored} ignored, {answer.rejected} rejected"
+        self._on_hop(Hop("answer", answer.seconds, text, {"status": answer.status}))
+        if answer.ignored:
+            screen.say("Ignored: no membership is stated, or no enabled mapping's trigger holds.", style="yellow")
+            screen.say("`audience-sync mappings try FILE --explain` shows which.")
+        if answer.rejections:
+            screen.table(
+                ("event", "message", "reason", "detail"),
+                [(each["index"], each["messageId"], each["reason"], each["detail"]) for each in answer.rejections],
+            )
+
+    @property
+    def jobs(self) -> set[str]:
+        """The jobs that its changes were found in."""
+        return {str(hop.facts["jobId"]) for hop in self._hops if "jobId" in hop.facts}
+
+    def follow(self, timeout: float, sleep: Callable[[float], None], earlier_jobs: Collection[str] = ()) -> None:
+        """Follow the changes of the request, if there are any, and print each place that they reach.
+
+        Args:
+            timeout: seconds.
+            sleep: takes seconds.
+            earlier_jobs: ids of jobs that are known to be of other changes.
+        """
+        if not self.is_accepted:
+            return
+        session = self._session
+        changes = stated(session, self._body).changes
+        waiting = depth(session.stack, "ChangeQueue").total
+        text = f"{counted(len(changes), 'change')} queued; the change queue holds {counted(waiting, 'message')}"
+        self._on_hop(
+            Hop("queue", session.now() - self._posted_at, text, {"changes": len(changes), "messages": waiting})
+        )
+        following = Following(
+            session,
+            changes,
+            posted=Posted(self._posted_at, self._answer.ahead, earlier_jobs),
+            on_hop=self._on_hop,
+            on_blocker=self._on_blocker,
+            sleep=sleep,
+        )
+        with session.screen.progress(following.hint) as bar:
+            self.ends = following.run(timeout, lambda: bar.describe(following.hint))
+        for end in self.ends:
+            session.screen.say(end.text, style="green" if end.is_good else "yellow")
+            if end.remedy:
+                session.screen.say(end.remedy)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything for scripts."""
+        answer = self._answer
+        return {
+            "status": answer.status,
+            "accepted": answer.accepted,
+            "ignored": answer.ignored,
+            "rejected": answer.rejected,
+            "rejections": answer.rejections,
+            "hops": [each.as_json() for each in self._hops],
+            "blockers": [each.as_json() for each in self._blockers.values()],
+            "ends": [each.as_json() for each in self.ends],
+        }
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every event was accepted, and every change that was followed has ended well."""
+        return not self._answer.rejected and self.is_accepted and all(end.is_good for end in self.ends)
+
+    def raise_unless_good(self) -> None:
+        """Set the exit code.
+
+        Raises:
+            AlreadyReported: an event is rejected, or a change parked, rejected or blocked.
+            ReportedAsUnfinished: a change is still on its way.
+        """
+        left = [end for end in self.ends if not end.is_good]
+        if self._answer.rejected or any(end.ending != "timeout" for end in left):
+            raise AlreadyReported
+        if left:
+            raise ReportedAsUnfinished
+
+    def _on_hop(self, hop: Hop) -> None:
+        self._hops.append(hop)
+        self._session.screen.say(hop.line)
+
+    def _on_blocker(self, blocker: Blocker) -> None:
+        self._blockers[blocker.reason] = blocker
+        self._session.screen.say(f"waits: {blocker.text}", style="yellow")

@@ -1,0 +1,107 @@
+"""`audience-sync tail`: what the stack accepts, rejects, uploads and parks, as it happens."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from audience_sync.errors import TransientError
+from audience_sync_cli import reasons
+from audience_sync_cli.audiences.command import find
+from audience_sync_cli.command_line.usage import did_you_mean
+from audience_sync_cli.explanation import explained, passes
+from audience_sync_cli.parked.command import read_time
+from audience_sync_cli.parked.dead_letters import REASONS
+from audience_sync_cli.screen import moment
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.watch.function_logs import Follower, FunctionLogs, LogLine
+from audience_sync_cli.watch.log_entries import Entry, Selection, selected
+
+CODES = (*reasons.REJECTED, *reasons.DEFERRED, *REASONS)  # the most frequent; requests are refused for others, too
+FUNCTIONS = ("Ingest", "Worker", "Jobs", "Refresh")
+PAUSE, PAUSE_LOCALLY = 3.0, 0.5  # seconds between two looks; CloudWatch takes ten requests a second of an account
+_STYLES = {  # by kind of entry
+    "rejected": "yellow",
+    "refused": "yellow",
+    "failed": "yellow",
+    "waits": "yellow",
+    "parked": "red",
+    "error": "red",
+    "warning": "yellow",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "tail")(tail)
+
+
+def tail(
+    session: Session,
+    audience: Annotated[
+        str,
+        typer.Option(help="Only what names this audience: uploads, jobs, and what is parked or waits.", metavar="ID"),
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Only what has this reason code.", metavar="CODE")] = "",
+    message: Annotated[str, typer.Option(help="Only the rejection of this Segment messageId.", metavar="ID")] = "",
+    since: Annotated[
+        str, typer.Option(help="Begin with what is so old: an age such as 10m, 2h, 1d, or a time.", metavar="TIME")
+    ] = "10m",
+    follow: Annotated[bool, typer.Option(help="Go on until Ctrl-C.")] = True,
+) -> None:
+    """Print what the stack accepts, rejects, uploads and parks, as it happens. Ctrl-C ends it.
+
+    Read from the functions' logs, which CloudWatch shows some seconds later. With --json, each line is a document.
+    """
+    stack, screen = session.stack, session.screen
+    if reason not in ("", *CODES) and (similar := did_you_mean(reason, CODES, cutoff=0.8)):
+        screen.note(f"No reason code of that name is known. {similar}".strip(), style="yellow")
+    begin = (read_time(since, session.now()) or session.now() * 1000) / 1000
+    selection = Selection(find(session, audience).audience_id if audience else "", reason, message)
+    level = stack.parameters.get("LogLevel", "INFO")
+    if level != "INFO":
+        screen.note(f"The stack logs {level} and above: uploads and jobs that end well are left out.", style="yellow")
+    follower = Follower(FunctionLogs(stack), FUNCTIONS, begin)
+    pause = PAUSE_LOCALLY if stack.local else PAUSE
+    with suppress(KeyboardInterrupt):  # how it is meant to end
+        for found in batches(follower, lambda: time.sleep(pause), screen.note, once=not follow):
+            for entry in selected(found, selection):
+                screen.say(line(entry), style=_STYLES.get(entry.kind, ""))
+                screen.json_line(entry.as_json())
+
+
+def batches(
+    follower: Follower, pause: Callable[[], None], note: Callable[[str], None], *, once: bool
+) -> Iterator[list[LogLine]]:
+    """Yield what is new, again and again, with a pause in between; or once.
+
+    Args:
+        follower: what to read.
+        pause: called between two looks.
+        note: takes a sentence about an error that may pass: the next look shows what this one has missed.
+        once: whether one look is enough.
+
+    Raises:
+        AudienceSyncError: an error that does not pass, or the first look fails.
+    """
+    has_read = False
+    while True:
+        try:
+            found = follower.new()
+            has_read = True
+        except TransientError as error:
+            if not (has_read and passes(error)):
+                raise
+            note(f"{explained(error)} It is tried again.")
+            found = []
+        yield found
+        if once:
+            return
+        pause()
+
+
+def line(entry: Entry) -> str:
+    """Lay out an entry for people."""
+    return f"{moment(entry.at)}  {entry.kind:<9}  {entry.text}"

@@ -1,0 +1,33 @@
+"""What is known of changes on their way to Amazon, while they are followed."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from audience_sync.member_state import MemberState
+from audience_sync.membership import MembershipChange
+from audience_sync_cli.watch.hops import End
+
+
+class Posted(NamedTuple):
+    """When a request was posted, and what was uploaded before it."""
+
+    at: float  # epoch seconds by the session's clock
+    ahead: float = 0.0  # seconds that the stack's clock is ahead of that
+    earlier_jobs: Collection[str] = ()  # ids of jobs that are known to be of other changes
+
+
+@dataclass
+class Way:
+    """The changes of one audience, and how far they are."""
+
+    audience_id: str
+    changes: Sequence[MembershipChange]
+    pending: Sequence[MembershipChange]  # those whose rows are not written yet
+    row_at: int | None = None  # epoch milliseconds, to the second
+    job_id: str | None = None
+    end: End | None = None
+    known: list[MemberState] = field(default_factory=list)  # rows whose newest change is the one that is followed
+    newer: list[MemberState] = field(default_factory=list)  # rows with a newer one
+    seen: set[str] = field(default_factory=set)  # log lines about parked changes, by id
+    last_after: float = 0.0  # seconds at which the last place was reached

@@ -1,0 +1,358 @@
+"""Why an audience is empty or small: one rule for each check, and which reason comes first."""
+
+import shlex
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.job import Sizes
+from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound, RequestRejected
+from audience_sync.membership import Audience
+from audience_sync_cli.diagnosis.arrival import CONSENT_AND_COUNTRY, NO_AUDIENCE
+from audience_sync_cli.diagnosis.checks import CHECKS, Finding, diagnose, likely_reasons
+from audience_sync_cli.diagnosis.counts import Traffic
+from audience_sync_cli.diagnosis.facts import Facts
+from audience_sync_cli.errors import OperatorError
+from audience_sync_cli.health.blockers import Blocker
+from audience_sync_cli.health.checks import Finding as Part
+from audience_sync_cli.members.counts import MemberCount
+from tests.aws_fixtures import AUDIENCE
+from tests.unit.cli.command_lines import check_command_line
+from tests.unit.test_runbook_docs import rejection_reasons
+
+NOW = 1_800_000_000.0  # epoch seconds
+DAY, HOUR = 86_400, 3_600  # seconds
+FULL = Sizes(received=5_000, matched=4_000, dsp=5_000)
+AMC = replace(AUDIENCE, advertiser_id=None, connection_id="connection-1")
+
+
+def part(name: str, state: Any = "ok", found: str = "fine", remedy: str = "") -> dict[str, Part]:
+    return {name: Part(name, state, found, remedy)}
+
+
+def members(inside: int = 5_000, *, ago: float = 3 * DAY, outside: int = 0) -> MemberCount:
+    """Members of whom the last one entered some seconds ago."""
+    return MemberCount(AUDIENCE, inside, outside, round((NOW - ago) * 1000) if inside else None)
+
+
+def report(sizes: Sizes = FULL, **more: Any) -> AudienceReport:
+    return AudienceReport(AUDIENCE.audience_id, sizes=sizes, **more)
+
+
+PARTS = part("event key") | part("Amazon credentials") | part("access token") | part("mappings")
+HEALTHY = Facts(
+    now=NOW,
+    days=7,
+    audience=AUDIENCE,
+    parts=PARTS,
+    traffic=Traffic(accepted=100, ignored=10, uploads=3),
+    members=members(),
+    report=report(),
+    lowest_processed=100.0,
+)
+
+
+def finding(check: str, facts: Facts) -> Finding:
+    (found,) = (each for each in diagnose(facts) if each.check == check)
+    return found
+
+
+def test_of_a_healthy_audience_every_check_is_ok() -> None:
+    found = diagnose(HEALTHY)
+    assert [each for each in found if each.state != "ok" or each.next] == []
+    assert [each.check for each in found] == [each.name for each in CHECKS]
+    assert likely_reasons(found) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "facts", "state", "says"),
+    [
+        pytest.param(
+            "event key",
+            {
+                "parts": PARTS
+                | part("event key", "missing", "too weak, not accepted", "audience-sync keys rotate event")
+            },
+            "problem",
+            "Too weak, not accepted.",
+            id="event key: as test finds it",
+        ),
+        pytest.param(
+            "event key",
+            {"parts": part("ingest secret", "missing", "The secret is unreadable.")},
+            "problem",
+            "The secret is unreadable.",
+            id="event key: the whole secret is unreadable",
+        ),
+        pytest.param(
+            "mappings",
+            {"parts": PARTS | part("mappings", "note", "version 1, none enabled", "audience-sync mappings show")},
+            "look",
+            "Version 1, none enabled.",
+            id="mappings: a note is worth a look",
+        ),
+        pytest.param(
+            "access token",
+            {"traffic": Traffic(accepted=1, refreshes_failed=2)},
+            "look",
+            "2 attempts to renew it failed",
+            id="access token: valid, and not renewed",
+        ),
+        pytest.param(
+            "access token",
+            {"parts": PARTS | part("access token", "missing", "expired", "audience-sync connect"), "report": None},
+            "problem",
+            "Expired.",
+            id="access token: none, and Amazon gives no answer",
+        ),
+        pytest.param(
+            "access token",
+            {"parts": PARTS | part("access token", "missing", "expired", "audience-sync connect")},
+            "look",
+            "Expired.",
+            id="access token: none is stored, and Amazon answers",
+        ),
+        pytest.param("delivery", {"delivers": False}, "problem", "Delivery is paused", id="delivery: paused"),
+        pytest.param(
+            "delivery",
+            {"blockers": [Blocker("paused", "The event source is disabled.", "Enable it.", needs_person=True)]},
+            "problem",
+            "The event source is disabled. Enable it.",
+            id="delivery: stopped until a person acts",
+        ),
+        pytest.param(
+            "delivery",
+            {"blockers": [Blocker("throttled", "It waits.")]},
+            "ok",
+            "Nothing",
+            id="delivery: goes on by itself",
+        ),
+        pytest.param("listing", {"is_listed": False}, "problem", "audience_unknown", id="listing: not listed"),
+        pytest.param(
+            "listing",
+            {"audience": replace(AUDIENCE, computation_key=None)},
+            "look",
+            "without a computation key",
+            id="listing: no key",
+        ),
+        pytest.param(
+            "Amazon's audience", {"report": NotConnected("no")}, "problem", "not connected", id="not connected"
+        ),
+        pytest.param("Amazon's audience", {"report": AuthorizationRefused("no")}, "problem", "no longer", id="revoked"),
+        pytest.param("Amazon's audience", {"report": NotFound("no", status=404)}, "problem", "Region", id="not found"),
+        pytest.param("Amazon's audience", {"report": AccessDenied("no", status=403)}, "problem", "denies", id="denied"),
+        pytest.param(
+            "Amazon's audience", {"report": RequestRejected("no", status=400)}, "problem", "refuses", id="400"
+        ),
+        pytest.param("target and terms", {"audience": AMC}, "problem", "connection does not exist", id="no connection"),
+        pytest.param(
+            "target and terms",
+            {"audience": AMC, "connections": frozenset({"connection-1"}), "terms_accepted": False},
+            "problem",
+            "are not accepted",
+            id="terms not accepted",
+        ),
+        pytest.param(
+            "target and terms",
+            {"audience": AMC, "connections": frozenset({"connection-1"})},
+            "look",
+            "to AMC and not to Amazon DSP",
+            id="AMC alone",
+        ),
+        pytest.param(
+            "target and terms",
+            {"audience": replace(AMC, settings={"dsp": True}), "connections": frozenset({"connection-1"})},
+            "ok",
+            "AMC and Amazon DSP",
+            id="AMC and DSP",
+        ),
+        pytest.param("time to live", {"report": report(ttl=0)}, "problem", "is 0", id="time to live: none"),
+        pytest.param(
+            "time to live", {"report": report(ttl=30 * DAY)}, "look", "30 days after", id="time to live: short"
+        ),
+        pytest.param(
+            "time to live",
+            {"report": report(ttl=30 * DAY), "audience": replace(AUDIENCE, settings={"renew": True})},
+            "ok",
+            "are re-sent",
+            id="time to live: short, and renewed",
+        ),
+        pytest.param(
+            "requests",
+            {"traffic": Traffic(unauthorized=3)},
+            "problem",
+            "3 requests",
+            id="requests: all with a wrong key",
+        ),
+        pytest.param(
+            "requests",
+            {"traffic": Traffic(accepted=9, unauthorized=1)},
+            "look",
+            "1 request with",
+            id="requests: one with a wrong key",
+        ),
+        pytest.param(
+            "events", {"traffic": Traffic()}, "problem", "No event arrived in the last 7 days", id="no events"
+        ),
+        pytest.param("events", {"traffic": Traffic(ignored=4)}, "problem", "all were ignored", id="all events ignored"),
+        pytest.param(
+            "audience of the events",
+            {"rejections": {"audience_unknown": 3, "no_identifier": 9}},
+            "look",
+            "3 events of all audiences rejected in the last 7 days because no listed audience is theirs: "
+            "3 audience_unknown.",
+            id="rejections: few, of a known group",
+        ),
+        pytest.param(
+            "consent and country",
+            {"rejections": {"country_invalid": 30, "consent_missing": 90}},
+            "problem",
+            "90 consent_missing, 30 country_invalid",
+            id="rejections: more than were accepted",
+        ),
+        pytest.param(
+            "other rejections",
+            {"rejections": {"no_identifier": 1, "a_reason_to_come": 1}, "members": members(0)},
+            "problem",
+            "1 a_reason_to_come, 1 no_identifier",
+            id="rejections: and no member",
+        ),
+        pytest.param("entries", {"members": members(0)}, "problem", "has no member who is in", id="entries: none"),
+        pytest.param(
+            "entries", {"members": members(0, outside=2)}, "problem", "2 members left", id="entries: all left"
+        ),
+        pytest.param("entries", {"members": members(3, ago=8 * DAY)}, "look", "Does Segment still", id="entries: old"),
+        pytest.param("entries", {"members": None}, "ok", "left out", id="entries: not counted"),
+        pytest.param(
+            "entries", {"members": None, "is_recorded": False}, "ok", "OrderingGuard=no", id="entries: not recorded"
+        ),
+        pytest.param("waiting changes", {"queued": 2}, "look", "2 messages", id="waiting: under way"),
+        pytest.param(
+            "waiting changes",
+            {"queued": 2, "blockers": [Blocker("throttled", "Amazon has returned 429.")]},
+            "look",
+            "in the change queue. Amazon has returned 429.",
+            id="waiting: and why",
+        ),
+        pytest.param(
+            "waiting changes",
+            {"queued": 2, "traffic": Traffic(accepted=1, uploads_failed=4)},
+            "problem",
+            "4 uploads failed",
+            id="waiting: no upload succeeds",
+        ),
+        pytest.param("parked changes", {"parked": {"job_rejected": 2}}, "look", "2 dead letters", id="parked: records"),
+        pytest.param(
+            "parked changes",
+            {"parked": {"job_rejected": 2, "access_denied": 1}},
+            "problem",
+            "2 job_rejected, 1 access_denied",
+            id="parked: one cause for all",
+        ),
+        pytest.param("jobs", {"lowest_processed": None}, "ok", "No job", id="jobs: none"),
+        pytest.param("jobs", {"lowest_processed": 97.4}, "look", "only 97%", id="jobs: records rejected"),
+        pytest.param(
+            "processing time",
+            {"members": members(ago=35 * HOUR), "report": report(replace(FULL, dsp=None))},
+            "look",
+            "up to 36 hours",
+            id="processing: not shown yet",
+        ),
+        pytest.param("processing time", {"members": members(ago=35 * HOUR)}, "ok", "36 hours", id="processing: shown"),
+        pytest.param("size", {"report": report(Sizes())}, "look", "no size yet", id="size: not known"),
+        pytest.param(
+            "size", {"report": report(Sizes()), "members": members(0)}, "ok", "Not known", id="size: no member"
+        ),
+        pytest.param(
+            "size", {"report": report(replace(FULL, received=4_499))}, "look", "4,499 records", id="size: less"
+        ),
+        pytest.param(
+            "size", {"report": report(replace(FULL, received=4_500))}, "ok", "4,500 records", id="size: enough"
+        ),
+        pytest.param("size", {"members": None}, "ok", "5,000 records.", id="size: members not counted"),
+        pytest.param(
+            "country", {"audience": replace(AUDIENCE, country=None)}, "look", "no country", id="country: none"
+        ),
+        pytest.param(
+            "country", {"audience": replace(AUDIENCE, country="IE")}, "look", "IE is none", id="country: no match"
+        ),
+        pytest.param("match rate", {"report": report(Sizes(1000, 99))}, "problem", "9.9%", id="match rate: near zero"),
+        pytest.param("match rate", {"report": report(Sizes(1000, 100))}, "look", "10.0%", id="match rate: low"),
+        pytest.param("match rate", {"report": report(Sizes(1000, 500))}, "ok", "50.0%", id="match rate: half"),
+        pytest.param("match rate", {"report": report(Sizes())}, "ok", "Not known", id="match rate: not known"),
+        pytest.param("minimum for DSP", {"report": report(Sizes(9_000, 1_999))}, "look", "1,999", id="minimum: below"),
+        pytest.param("minimum for DSP", {"report": report(Sizes(9_000, 2_000))}, "ok", "2,000", id="minimum: reached"),
+        pytest.param("minimum for DSP", {"audience": AMC}, "ok", "do not go", id="minimum: AMC alone has none"),
+    ],
+)
+def test_a_check_judges_the_facts(check: str, facts: dict[str, Any], state: str, says: str) -> None:
+    found = finding(check, replace(HEALTHY, **facts))
+    assert (found.state, says in found.found) == (state, True), found
+    assert bool(found.next) == (state != "ok") or "unreadable" in says, "what is not ok says what is next"
+
+
+def test_the_reasons_of_the_runbook_are_in_the_groups() -> None:
+    assert set(rejection_reasons()) > NO_AUDIENCE | CONSENT_AND_COUNTRY
+    assert not NO_AUDIENCE & CONSENT_AND_COUNTRY
+
+
+def test_a_fact_that_could_not_be_read_is_a_finding_and_hides_no_other() -> None:
+    error = OperatorError("AWS does not allow you to call GetMetricData.", "Ask for that permission.")
+    found = diagnose(replace(HEALTHY, traffic=Traffic(), unread={"traffic": error}))
+    unchecked = {each.check for each in found if each.found.startswith("Not checked. AWS does not allow")}
+    assert unchecked == {each.name for each in CHECKS if "traffic" in each.needs}
+    assert {each.state for each in found if each.check in unchecked} == {"look"}
+    assert {each.state for each in found if each.check not in unchecked} == {"ok"}
+
+
+def test_of_an_audience_that_is_not_listed_the_checks_of_the_stack_remain() -> None:
+    found = diagnose(replace(HEALTHY, audience=Audience("no_such_key"), is_listed=False, report=None, members=None))
+    assert [each.check for each in found] == [each.name for each in CHECKS if each.is_of_stack]
+    assert [each.check for each in likely_reasons(found)] == ["listing"]
+
+
+def test_problems_come_before_what_to_look_at_and_the_earlier_one_first() -> None:
+    facts = replace(
+        HEALTHY,
+        audience=replace(AUDIENCE, computation_key=None, country=None),
+        traffic=Traffic(unauthorized=1),
+        members=members(0),
+    )
+    checks = [each.check for each in likely_reasons(diagnose(facts))]
+    assert checks == ["requests", "events", "entries", "listing", "country"]
+
+
+numbers = st.integers(0, 10_000)
+sizes = st.builds(Sizes, *[st.none() | numbers] * 3)
+counts = st.dictionaries(st.sampled_from([*rejection_reasons(), "access_denied", "job_rejected"]), st.integers(1, 99))
+any_facts = st.builds(
+    replace,
+    st.just(HEALTHY),
+    audience=st.sampled_from([AUDIENCE, AMC, Audience("5"), replace(AMC, settings={"dsp": True}, country="IE")]),
+    is_listed=st.booleans(),
+    is_recorded=st.booleans(),
+    traffic=st.builds(Traffic, *[st.sampled_from([0, 1, 2_000])] * 7),
+    rejections=counts,
+    parked=counts,
+    queued=numbers,
+    members=st.none() | st.builds(members, numbers, ago=st.floats(-HOUR, 400 * DAY), outside=numbers),
+    report=st.builds(report, sizes, ttl=st.none() | st.integers(0, 34_300_800)) | st.just(NotConnected("no")),
+    connections=st.sampled_from([frozenset[str](), frozenset({"connection-1"})]),
+    terms_accepted=st.booleans(),
+    lowest_processed=st.none() | st.floats(0, 100),
+)
+
+
+@given(any_facts)
+def test_whatever_the_facts_a_finding_is_a_short_sentence_and_a_command_that_exists(facts: Facts) -> None:
+    found = diagnose(facts)
+    for each in found:
+        assert each.found[0].isupper() or each.found[0].isdigit()
+        assert each.found[-1] in ".?"
+        if each.next.startswith("audience-sync "):
+            check_command_line(shlex.split(each.next)[1:])
+    assert {each.check for each in likely_reasons(found)} == {each.check for each in found if each.state != "ok"}

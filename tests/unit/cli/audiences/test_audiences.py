@@ -1,0 +1,328 @@
+"""Audiences: linked, created, changed, shown."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audience_sync.errors import InvalidAudience, NotFound
+from audience_sync_cli.audiences.command import Choices, Target, link, list_, show, unlink
+from audience_sync_cli.audiences.creation import Settings, create, update
+from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
+from tests.aws_fixtures import AUDIENCE
+from tests.unit.cli.conftest import Deployment, Json
+
+ADVERTISER = Target(advertiser="590071284455661234")
+
+
+@pytest.fixture(autouse=True)
+def connected(deployment: Deployment) -> None:
+    deployment.connect()
+
+
+def test_linking_ties_an_audience_of_amazon_to_a_computation_key(deployment: Deployment, printed: Json) -> None:
+    link(deployment.session(as_json=True), AUDIENCE.audience_id, key="big_spenders", country="uk")
+    shown = printed()
+    assert (shown["computationKey"], shown["country"], shown["name"]) == ("big_spenders", "GB", AUDIENCE.name)
+    found = deployment.session().audiences.by_computation_key("big_spenders")
+    assert [each.audience_id for each in found] == [AUDIENCE.audience_id]
+
+
+def test_linking_again_keeps_what_is_not_given(deployment: Deployment, printed: Json) -> None:
+    deployment.list_audience()
+    link(deployment.session(as_json=True), AUDIENCE.audience_id, name="Another name")
+    shown = printed()
+    assert (shown["name"], shown["computationKey"], shown["country"]) == (
+        "Another name",
+        AUDIENCE.computation_key,
+        "US",
+    )
+    row = deployment.stack.service("dynamodb").get_item(
+        TableName=deployment.stack["AudienceTable"], Key={"audienceId": {"S": AUDIENCE.audience_id}}
+    )["Item"]
+    assert row["created"] == {"N": "7"}
+
+
+def test_an_audience_of_a_connection_may_also_go_to_dsp(deployment: Deployment) -> None:
+    link(deployment.session(), AUDIENCE.audience_id, Target(connection="connection-1"), choices=Choices(dsp=True))
+    found = deployment.session().audiences.by_id(AUDIENCE.audience_id)
+    assert found is not None
+    assert (found.connection_id, found.target_types) == ("connection-1", ("DSP",))
+
+
+def test_linking_without_a_target_takes_the_advertiser_that_amazon_names(deployment: Deployment, printed: Json) -> None:
+    link(deployment.session(as_json=True), AUDIENCE.audience_id)
+    shown = printed()
+    assert (shown["advertiserId"], shown["connectionId"]) == (ADVERTISER.advertiser, None)
+
+
+def test_an_advertiser_that_amazon_contradicts_is_refused(deployment: Deployment) -> None:
+    with pytest.raises(WrongUsage):
+        link(deployment.session(), AUDIENCE.audience_id, Target("999999"))
+
+
+def test_what_was_linked_without_a_target_is_not_created_a_second_time(deployment: Deployment, printed: Json) -> None:
+    link(deployment.session(as_json=True), AUDIENCE.audience_id)
+    external_id = printed()["externalAudienceId"]
+    create(
+        deployment.session(as_json=True), "Lapsed premium buyers", ADVERTISER, Settings(), "US", external_id=external_id
+    )
+    shown = printed()
+    assert (shown["audienceId"], shown["created"]) == (AUDIENCE.audience_id, False)
+    assert len(deployment.session().audiences.all()) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "at_fault"),
+    [
+        pytest.param(Target("590071284455661234", "c-1"), "advertiserId, connectionId", id="both"),
+        pytest.param(Target(advertiser="ENTITY123"), "advertiserId", id="an advertiser that is no number"),
+        pytest.param(Target(advertiser="5.9e17"), "advertiserId", id="an advertiser that was rounded"),
+        pytest.param(Target(connection="c" * 257), "connectionId", id="a connection too long"),
+    ],
+)
+def test_a_target_is_linked_by_the_rules_it_is_created_by(
+    deployment: Deployment, target: Target, at_fault: str
+) -> None:
+    with pytest.raises(InvalidAudience) as caught:
+        link(deployment.session(), AUDIENCE.audience_id, target)
+    assert [fault.field for fault in caught.value.faults] == [at_fault]
+    assert deployment.session().audiences.all() == []
+
+
+def test_another_target_takes_the_place_of_the_one_before(deployment: Deployment, printed: Json) -> None:
+    in_amc = Target(connection="c-1")
+    expected = {in_amc: (None, "c-1", {"dsp": True}), ADVERTISER: (ADVERTISER.advertiser, None, {})}
+    for target, choices in ((ADVERTISER, Choices()), (in_amc, Choices(dsp=True)), (ADVERTISER, Choices())):
+        link(deployment.session(as_json=True), AUDIENCE.audience_id, target, choices=choices)
+        shown = printed()
+        assert (shown["advertiserId"], shown["connectionId"], shown["settings"]) == expected[target]
+
+
+def test_linking_again_keeps_the_connection_whatever_advertiser_amazon_names(
+    deployment: Deployment, printed: Json
+) -> None:
+    for name in ("One name", "Another name"):
+        target = Target(connection="c-1") if name == "One name" else Target()
+        link(deployment.session(as_json=True), AUDIENCE.audience_id, target, name=name)
+        shown = printed()
+        assert (shown["name"], shown["advertiserId"], shown["connectionId"]) == (name, None, "c-1")
+
+
+def test_an_advertisers_audience_has_no_choice_about_dsp(deployment: Deployment) -> None:
+    with pytest.raises(InvalidAudience) as caught:
+        link(deployment.session(), AUDIENCE.audience_id, ADVERTISER, choices=Choices(dsp=True))
+    assert [fault.field for fault in caught.value.faults] == ["dsp"]
+
+
+@pytest.mark.parametrize(
+    ("audience_id", "country", "error"),
+    [
+        pytest.param("12x", "", WrongUsage, id="no number"),
+        pytest.param(AUDIENCE.audience_id, "XX", WrongUsage, id="no country"),
+        pytest.param(AUDIENCE.audience_id, "UNKNOWN", WrongUsage, id="Amazon's word for no country"),
+        pytest.param(AUDIENCE.audience_id, "zz", WrongUsage, id="Amazon's code for no country"),
+        pytest.param("418273650912345679", "", NotFound, id="unknown to Amazon"),
+    ],
+)
+def test_what_cannot_be_linked_is_refused(
+    deployment: Deployment, audience_id: str, country: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        link(deployment.session(), audience_id, country=country)
+    assert deployment.session().audiences.all() == []
+
+
+def test_one_computation_key_has_one_audience(deployment: Deployment) -> None:
+    deployment.list_audience()
+    create(deployment.session(), "Another audience", ADVERTISER, Settings(), country="US")
+    other = next(each for each in deployment.session().audiences.all() if each.audience_id != AUDIENCE.audience_id)
+    with pytest.raises(OperatorError, match="Another audience has that computation key"):
+        link(deployment.session(), other.audience_id, key=AUDIENCE.computation_key or "")
+
+
+def test_an_unlinked_audience_is_reached_by_nothing(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.answers = ["n", "y"]
+    with pytest.raises(NotConfirmed):
+        unlink(deployment.session(), "lapsed_premium_buyers")
+    unlink(deployment.session(), "lapsed_premium_buyers")
+    assert deployment.session().audiences.all() == []
+
+
+def test_after_unlinking_the_same_creation_makes_another_audience_and_the_first_stays_at_amazon(
+    deployment: Deployment, printed: Json
+) -> None:
+    made = []
+    for _ in range(2):
+        create(deployment.session(as_json=True), "VIP", ADVERTISER, Settings(), country="US", key="vip")
+        made.append(printed()["audienceId"])
+        unlink(deployment.session(as_json=True, yes=True), "vip")
+        assert printed() == {"audienceId": made[-1], "unlinked": True}
+    first, second = made
+    assert first != second
+    assert deployment.rows("AudienceTable") == []
+    link(deployment.session(as_json=True), first)
+    assert printed()["audienceId"] == first, "Amazon knows it still"
+
+
+def test_unlinking_one_audience_leaves_the_others_creation_alone(deployment: Deployment, printed: Json) -> None:
+    made = {}
+    for name in ("VIP", "Winback"):
+        create(deployment.session(as_json=True), name, ADVERTISER, Settings(), country="US")
+        made[name] = printed()["audienceId"]
+    unlink(deployment.session(as_json=True, yes=True), made["VIP"])
+    printed()
+    create(deployment.session(as_json=True), "Winback", ADVERTISER, Settings(), country="US")
+    assert printed()["audienceId"] == made["Winback"]
+    assert [each.audience_id for each in deployment.session().audiences.all()] == [made["Winback"]]
+    assert len(deployment.rows("AudienceTable")) == 2, "the audience, and what remains of its creation"
+
+
+@pytest.mark.parametrize("shown", ["vip", "418273650912345679", "#mappings"])
+def test_what_is_not_listed_cannot_be_unlinked(deployment: Deployment, shown: str) -> None:
+    deployment.list_audience()
+    with pytest.raises(NotThere, match="not listed here"):
+        unlink(deployment.session(yes=True), shown)
+    assert len(deployment.session().audiences.all()) == 1
+
+
+def test_creating_twice_gives_one_audience(deployment: Deployment, printed: Json) -> None:
+    create(deployment.session(as_json=True), "VIP", ADVERTISER, Settings(), country="US", key="vip")
+    first = printed()
+    create(deployment.session(as_json=True), "VIP", ADVERTISER, Settings(), country="US", key="vip")
+    second = printed()
+    assert (first["created"], second["created"]) == (True, False)
+    assert first["audienceId"] == second["audienceId"]
+    assert first["name"] == "Segment audience VIP"
+
+
+def test_creating_again_lists_what_is_in_force_and_what_differs(deployment: Deployment, printed: Json) -> None:
+    for settings in (Settings(ttl_days=30), Settings(ttl_days=7, renew=True)):
+        create(deployment.session(as_json=True), "VIP", ADVERTISER, settings, country="US", external_id="vip")
+        shown = printed()
+    assert (shown["created"], shown["settings"]) == (False, {"description": "VIP", "ttl": 30 * 86_400})
+    assert [each["field"] for each in shown["differs"]] == ["ttl", "renew"]
+
+
+def test_a_person_is_shown_how_to_change_what_is_not_in_force(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(deployment.session(), "VIP", ADVERTISER, Settings(), country="US", external_id="vip")
+    assert "Differs from what was requested" not in capsys.readouterr().err
+    settings = Settings(ttl_days=7, renew=True)
+    create(deployment.session(), "Very important", ADVERTISER, settings, country="US", key="vip", external_id="vip")
+    seen = capsys.readouterr()
+    assert "Segment audience VIP (it existed already)" in seen.out
+    assert "Differs from what was requested: NAME. Amazon never changes it" in seen.err
+    assert "Differs from what was requested: --ttl-days, --renew. `audience-sync audiences update`" in seen.err
+    assert "Differs from what was requested: --key. `audience-sync audiences link --key`" in seen.err
+
+
+def test_a_wrong_setting_is_named_with_what_it_may_hold(deployment: Deployment) -> None:
+    with pytest.raises(InvalidAudience) as error:
+        create(deployment.session(), "VIP", Target(), Settings(), country="US")
+    assert error.value.faults[0].field == "advertiserId, connectionId"
+
+
+def test_a_shorter_time_to_live_asks_since_members_drop_out(deployment: Deployment, printed: Json) -> None:
+    deployment.list_audience()
+    deployment.answers = ["y"]
+    update(deployment.session(as_json=True), AUDIENCE.audience_id, Settings(ttl_days=0))
+    assert printed()["settings"] == {"ttl": 0}
+    show(deployment.session(as_json=True), AUDIENCE.audience_id)
+    assert printed()["amazon"] == {"received": None, "matched": None, "inDsp": None, "ttl": 0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "lines"),
+    [
+        pytest.param({}, ["members go to Amazon DSP", "fee none"], id="an advertiser's, without a fee"),
+        pytest.param(
+            {"connection_id": "c-1", "settings": {"cpmCents": 1_250, "currency": "EUR"}},
+            ["members go to AMC, not Amazon DSP", "fee 1,250 cents EUR for a thousand impressions"],
+            id="a connection's, with a fee",
+        ),
+        pytest.param(
+            {"connection_id": "c-1", "settings": {"dsp": True}}, ["members go to AMC and Amazon DSP"], id="with DSP"
+        ),
+    ],
+)
+def test_fee_and_products_are_shown(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], lines: list[str]
+) -> None:
+    deployment.list_audience(replace(AUDIENCE, **changed))
+    show(deployment.session(), AUDIENCE.audience_id)
+    seen = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert set(lines) <= set(seen)
+
+
+def test_the_fee_that_amazon_reports_is_shown(deployment: Deployment, printed: Json) -> None:
+    deployment.stack.parameters = {"MaxCpmCents": "200"}
+    settings = Settings(cpm_cents=150, currency="USD")
+    create(deployment.session(as_json=True), "Created by a test", ADVERTISER, settings, country="US")
+    audience_id = printed()["audienceId"]
+    link(deployment.session(as_json=True), audience_id)
+    deployment.list_audience(replace(AUDIENCE, audience_id=audience_id, settings={}))
+    printed()
+    show(deployment.session(as_json=True), audience_id)
+    shown = printed()
+    assert (shown["fees"], shown["dsp"]) == ([{"cpmCents": 150, "currency": "USD"}], True)
+
+
+def test_renewal_is_switched_on_shown_and_switched_off(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.list_audience()
+    shown = {}
+    for renew in (True, False):
+        update(deployment.session(), AUDIENCE.audience_id, Settings(renew=renew))
+        show(deployment.session(), AUDIENCE.audience_id)
+        shown[renew] = capsys.readouterr().out
+    assert "re-sent after 383 days" in shown[True]
+    assert "drop out when their time to live ends" in shown[False]
+
+
+def test_linking_with_renewal_takes_over_the_ttl_that_amazon_reports(deployment: Deployment, printed: Json) -> None:
+    create(deployment.session(as_json=True), "Created by a test", ADVERTISER, Settings(ttl_days=30), country="US")
+    audience_id = printed()["audienceId"]
+    unlink(deployment.session(as_json=True, yes=True), audience_id)
+    printed()
+    link(deployment.session(as_json=True), audience_id, choices=Choices(renew=True))
+    assert printed()["settings"] == {"renew": True, "ttl": 30 * 86_400}
+
+
+@pytest.mark.parametrize("days", [0, 2])
+def test_renewal_of_members_who_hardly_stay_is_refused(deployment: Deployment, days: int) -> None:
+    with pytest.raises(InvalidAudience) as error:
+        create(deployment.session(), "VIP", ADVERTISER, Settings(ttl_days=days, renew=True), country="US")
+    assert [(fault.field, "3 days" in fault.allowed) for fault in error.value.faults] == [("ttl", True)]
+
+
+def test_a_ttl_that_was_changed_elsewhere_is_pointed_out(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(deployment.session(), "Created by a test", ADVERTISER, Settings(ttl_days=30, renew=True), country="US")
+    (made,) = deployment.session().audiences.all()
+    deployment.list_audience(replace(made, settings=made.settings | {"ttl": 90 * 86_400}))
+    show(deployment.session(), made.audience_id)
+    assert "Renewal uses another time to live" in capsys.readouterr().err
+
+
+def test_an_update_of_nothing_is_wrong_usage(deployment: Deployment) -> None:
+    deployment.list_audience()
+    with pytest.raises(WrongUsage):
+        update(deployment.session(), AUDIENCE.audience_id, Settings())
+
+
+def test_an_audience_is_found_by_any_of_its_names_and_others_are_not(deployment: Deployment, printed: Json) -> None:
+    deployment.list_audience()
+    show(deployment.session(as_json=True), "lapsed_premium_buyers")
+    assert printed()["audience"]["audienceId"] == AUDIENCE.audience_id
+    with pytest.raises(NotThere):
+        show(deployment.session(), "unknown")
+
+
+def test_an_empty_list_says_what_to_do(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    list_(deployment.session())
+    assert "audiences link" in capsys.readouterr().out

@@ -1,0 +1,113 @@
+"""The help: readable at 80 columns, without Python's types, with examples that can be typed."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from audience_sync_cli.app import PARTS, app
+from audience_sync_cli.command_line.examples import EXAMPLES
+from audience_sync_cli.errors import EXIT_CODES
+from tests.unit.cli.reference import commands
+
+GROUPS = [(), *((name,) for name, part in PARTS.items() if part.is_group)]
+COMMANDS = [path for path, _ in commands()]
+PAGES = [*GROUPS, *COMMANDS]
+CLI_PAGE = Path(__file__).parents[4] / "docs" / "cli.md"
+
+
+def shown(*words: str, columns: int = 80) -> str:
+    environment = {"COLUMNS": str(columns), "NO_COLOR": "1"}
+    result = CliRunner().invoke(app, [*words, "--help"], prog_name="audience-sync", env=environment)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=" ".join)
+def test_help_fits_80_columns_and_names_no_type_of_python(page: tuple[str, ...]) -> None:
+    text = shown(*page)
+    assert max(map(len, text.splitlines())) <= 80
+    assert re.findall(r"<\w[^>]*>", text) == []
+
+
+def test_an_option_stands_on_one_line_with_what_its_value_is() -> None:
+    lines = shown("audiences", "create").splitlines()
+    assert "  --ttl-days DAYS      Time to live: days a member stays, 397 at most; 0 empties" in lines
+    assert "  --dsp, --no-dsp      With a connection: send members to Amazon DSP, too." in lines
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        pytest.param(("connect",), "[0 to 65535] [default: 8765]", id="a range and a default"),
+        pytest.param(("audiences", "create"), "hundredths of the currency. --currency", id="a number without a limit"),
+        pytest.param(("status",), "--hours HOURS", id="a number"),
+        pytest.param(("mappings", "check"), "--event FILE", id="a file"),
+        pytest.param(("keys", "rotate"), "KIND Which one: event, audience or signing.", id="an argument"),
+        pytest.param(("status",), "[environment: AUDIENCE_SYNC_STACK]", id="an environment variable"),
+    ],
+)
+def test_help_says_what_a_value_may_be_and_where_it_comes_from(page: tuple[str, ...], text: str) -> None:
+    assert text in " ".join(shown(*page).split())
+
+
+def test_the_help_of_a_command_that_asks_nothing_leaves_yes_out() -> None:
+    assert "--yes" in shown("keys", "retire")
+    assert "--yes" not in shown("keys", "show")
+
+
+def test_every_command_has_an_example() -> None:
+    assert {" ".join(path) for path in COMMANDS} == set(EXAMPLES), "see audience_sync_cli/command_line/examples.py"
+    assert all(EXAMPLES.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "example"), [(name, example) for name, examples in EXAMPLES.items() for example in examples]
+)
+def test_an_example_is_taken_by_the_parser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, example: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = shlex.split(re.split(r" [|>] ", example)[0])
+    for word in typed:
+        if word.endswith(".json"):
+            Path(word).write_text("{}")
+    program, *words = typed
+    taken = parsed(words)
+    assert (program, taken) == ("audience-sync", name)
+
+
+def parsed(words: list[str]) -> str:
+    """Read a command line as far as running it, and return the name of the command."""
+    command: Any = get_command(app)
+    names: list[str] = []
+    context = command.make_context("audience-sync", list(words))
+    while hasattr(command, "commands"):
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        names.append(name)
+        context = command.make_context(name, rest, parent=context)
+    return " ".join(names)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_help_ends_with_the_examples(name: str) -> None:
+    text = shown(*name.split())
+    after = text.partition("\nExamples\n")[2]
+    assert [" ".join(each.split()) for each in after.replace("\\\n", " ").splitlines()] == list(EXAMPLES[name])
+
+
+def test_the_exit_codes_of_the_help_are_those_of_the_documentation() -> None:
+    text = shown()
+    documented = dict(re.findall(r"^\| (\d+) \| (.+) \|$", CLI_PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert list(documented) == [str(code) for code in EXIT_CODES]
+    for code, meaning in EXIT_CODES.items():
+        assert re.search(rf"^  {code} +{re.escape(meaning)}$", text, re.MULTILINE)
+        assert documented[str(code)].startswith(meaning)
+
+
+def test_help_is_not_wider_than_100_columns() -> None:
+    assert max(map(len, shown("audiences", "create", columns=200).splitlines())) <= 100

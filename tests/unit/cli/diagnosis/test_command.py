@@ -1,0 +1,149 @@
+"""`diagnose`: reads the facts from a stack and from Amazon, and says the most likely reason first."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from audience_sync.metric_names import (
+    AUDIENCE_PROCESSED,
+    EVENTS_ACCEPTED,
+    EVENTS_REJECTED,
+    EVENTS_REJECTED_BY_REASON,
+    NAMESPACE,
+    TOKEN_REFRESH_FAILED,
+)
+from audience_sync_cli.diagnosis.command import diagnose
+from audience_sync_cli.diagnosis.reading import read_facts
+from audience_sync_cli.errors import AlreadyReported
+from tests.aws_fixtures import AUDIENCE
+from tests.unit.cli.conftest import NOW, Deployment, Json, change
+
+KEY = "lapsed_premium_buyers"
+DAY = 86_400.0  # seconds
+
+
+def put(deployment: Deployment, metric: str, value: float, *, ago: float = 600, **dimensions: str) -> None:
+    """Put one value of a metric of this stack, some seconds ago."""
+    named = {"service": deployment.stack.name} | dimensions
+    point = {
+        "MetricName": metric,
+        "Value": value,
+        "Timestamp": datetime.fromtimestamp(NOW - ago, UTC),
+        "Dimensions": [{"Name": name, "Value": text} for name, text in named.items()],
+    }
+    deployment.stack.service("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=[point])
+
+
+def run(deployment: Deployment, printed: Json, audience: str = KEY, **options: Any) -> dict[str, Any]:
+    """Return the JSON document, in which something is wrong."""
+    with pytest.raises(AlreadyReported):
+        diagnose(deployment.session(as_json=True, now=NOW), audience, **options)
+    document: dict[str, Any] = printed()
+    return document
+
+
+@pytest.fixture(autouse=True)
+def connected(deployment: Deployment) -> None:
+    deployment.connect()
+    deployment.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
+    deployment.list_audience()
+
+
+def test_without_events_and_members_the_reasons_are_in_the_order_of_the_way(
+    deployment: Deployment, printed: Json
+) -> None:
+    document = run(deployment, printed)
+    assert document["audienceId"] == AUDIENCE.audience_id
+    assert document["ok"] is False
+    assert document["reasons"] == ["events", "entries", "access token"]
+    found = {each["check"]: each for each in document["findings"]}
+    assert found["Amazon's audience"] == {
+        "check": "Amazon's audience",
+        "state": "ok",
+        "found": "Amazon knows it.",
+        "next": "",
+    }
+
+
+def test_facts_come_from_tables_queues_and_metrics_of_the_last_days(deployment: Deployment) -> None:
+    deployment.record(change("m1", at=5), change("m2", at=7), change("m3", exits=True), change("m4", audience_id="5"))
+    deployment.park(change("m1"), change("m2"))
+    deployment.park(change("m9", audience_id="5"), reason="access_denied")
+    deployment.send("ChangeQueue", "{}")
+    put(deployment, EVENTS_ACCEPTED, 3, ago=6 * DAY)
+    put(deployment, EVENTS_ACCEPTED, 100, ago=8 * DAY)
+    put(deployment, EVENTS_REJECTED, 2)
+    put(deployment, EVENTS_REJECTED_BY_REASON, 2, reason="consent_missing")
+    put(deployment, TOKEN_REFRESH_FAILED, 1, ago=DAY)
+    put(deployment, AUDIENCE_PROCESSED, 90, audience=AUDIENCE.audience_id)
+    put(deployment, AUDIENCE_PROCESSED, 10, audience="5")
+    facts = read_facts(deployment.session(now=NOW), KEY, days=7, counts_members=True)
+    assert facts.unread == {}
+    assert facts.members is not None
+    assert (facts.members.inside, facts.members.outside, facts.members.newest_enter) == (2, 1, 7)
+    assert (facts.parked, facts.queued) == ({"request_rejected": 2}, 1)
+    assert (facts.traffic.accepted, facts.traffic.rejected, facts.traffic.refreshes_failed) == (3, 2, 0)
+    assert (facts.rejections, facts.lowest_processed) == ({"consent_missing": 2}, 90)
+
+
+def test_a_disabled_event_source_is_the_first_reason_after_the_login(deployment: Deployment, printed: Json) -> None:
+    deployment.stack.service("lambda").event_source = "Disabled"
+    document = run(deployment, printed)
+    assert document["reasons"][0] == "delivery"
+
+
+@pytest.mark.parametrize("name", [AUDIENCE.audience_id, KEY])
+def test_an_audience_is_found_by_its_id_and_by_its_key(deployment: Deployment, name: str) -> None:
+    assert read_facts(deployment.session(), name, days=1, counts_members=False).audience == AUDIENCE
+
+
+def test_an_audience_that_is_not_listed_is_a_finding(deployment: Deployment, printed: Json) -> None:
+    document = run(deployment, printed, "no_such_key")
+    assert document["audienceId"] is None
+    assert "listing" in document["reasons"]
+    assert "entries" not in [each["check"] for each in document["findings"]]
+
+
+def test_members_can_be_left_out(deployment: Deployment, printed: Json) -> None:
+    deployment.record(change("m1"))
+    found = {each["check"]: each["found"] for each in run(deployment, printed, count=False)["findings"]}
+    assert found["entries"] == "Members were not counted: they were left out."
+
+
+def test_one_fact_that_cannot_be_read_does_not_hide_the_others(deployment: Deployment) -> None:
+    deployment.stack._names["DeadLetterQueue"] = deployment.stack["DeadLetterQueue"] + "-gone"
+    facts = read_facts(deployment.session(now=NOW), KEY, days=7, counts_members=True)
+    assert facts.unread.keys() == {"parked"}
+    assert facts.members is not None
+
+
+def test_terms_are_asked_for_where_the_audience_has_a_connection(deployment: Deployment, printed: Json) -> None:
+    connection = deployment.session().amazon.create_connection({"amcInstanceId": "amc1"})
+    deployment.list_audience(replace(AUDIENCE, advertiser_id=None, connection_id=connection))
+    found = {each["check"]: each for each in run(deployment, printed)["findings"]}
+    assert found["target and terms"]["found"].startswith("The terms of Amazon Marketing Cloud are not accepted")
+    assert found["target and terms"]["next"] == "audience-sync terms show --text"
+
+
+def test_for_people_each_reason_stands_above_its_command(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AlreadyReported):
+        diagnose(deployment.session(now=NOW), KEY)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"Audience Lapsed premium buyers ({AUDIENCE.audience_id})"
+    start = lines.index("Possible reasons, the most likely one first:")
+    assert lines[start + 1 : start + 3] == [
+        "1. events: No event arrived in the last 7 days: Segment sends none here.",
+        "   audience-sync test",
+    ]
+
+
+def test_what_is_in_order_ends_well(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
+    deployment.put_secret("TokenSecret", deployment.secret("TokenSecret") | {"expiresAt": NOW + 3_000})
+    put(deployment, EVENTS_ACCEPTED, 3)
+    diagnose(deployment.session(now=NOW), KEY, count=False)
+    assert capsys.readouterr().out.splitlines()[-1] == "Nothing stands in its way."

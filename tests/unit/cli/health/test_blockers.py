@@ -1,0 +1,148 @@
+"""Why changes wait: each cause is found where it is recorded, and one that cannot be read hides no other."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aws_lambda_powertools.utilities.circuit_breaker.persistence.record import CircuitStateRecord
+from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.delivery.circuit_state import CircuitStates
+from audience_sync_cli import reasons
+from audience_sync_cli.health.blockers import CIRCUIT, Blocker, waiting
+from tests.unit.cli.conftest import Deployment
+
+DOCS = Path(__file__).parents[4] / "docs"
+METRICS: dict[str, Any] = {"_aws": {"CloudWatchMetrics": []}}
+
+
+def open_circuit(deployment: Deployment, name: str, *, since: int) -> None:
+    states = CircuitStates(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], time.time)
+    states._put_record(CircuitStateRecord(name, CircuitState.OPEN, opened_at=since))
+
+
+def found(deployment: Deployment) -> list[Blocker]:
+    return waiting(deployment.session()).blockers
+
+
+def test_where_nothing_is_wrong_nothing_blocks(deployment: Deployment) -> None:
+    result = waiting(deployment.session())
+    assert (result.blockers, result.failed.by_reason, result.unknown) == ([], {}, [])
+
+
+def test_a_disabled_event_source_means_that_delivery_is_paused(deployment: Deployment) -> None:
+    deployment.stack.service("lambda").event_source = "Disabled"
+    (blocker,) = found(deployment)
+    assert (blocker.reason, blocker.needs_person) == ("paused", True)
+    assert "within ten minutes" not in blocker.text
+
+
+def test_an_open_circuit_breaker_says_for_which_audience_and_when_the_next_try_is(deployment: Deployment) -> None:
+    now = int(time.time())
+    open_circuit(deployment, "audience:4182", since=now)
+    (blocker,) = found(deployment)
+    assert (blocker.reason, blocker.audience_ids, blocker.next_try) == ("circuit_open", ("4182",), now + CIRCUIT)
+    assert "audience 4182" in blocker.sentence
+    assert "Next try at" in blocker.text
+
+
+def test_the_circuit_breaker_of_a_connection_concerns_all_its_audiences(deployment: Deployment) -> None:
+    open_circuit(deployment, "connection:dsp", since=int(time.time()) - 3_600)
+    open_circuit(deployment, "audience:4182", since=int(time.time()) - 3_600)
+    (blocker,) = found(deployment)
+    assert (blocker.audience_ids, blocker.next_try) == ((), None), "the next upload is tried at once"
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        pytest.param(
+            [("token refresh failed", {"reason": "authorization_refused"})], "authorization_refused", id="revoked"
+        ),
+        pytest.param([("Amazon is not connected yet", {})], "not_connected", id="not connected"),
+        pytest.param(
+            [("token refresh failed", {"reason": "token_unavailable"}), ("", METRICS | {"TokensRefreshed": [1.0]})],
+            None,
+            id="refreshed since",
+        ),
+        pytest.param(
+            [("", METRICS | {"TokensRefreshed": [1.0]}), ("token refresh failed", {"reason": "of_a_newer_version"})],
+            "of_a_newer_version",
+            id="failing since, for a reason that is not known here",
+        ),
+    ],
+)
+def test_the_newest_run_of_the_refresh_function_says_whether_there_is_a_token(
+    deployment: Deployment, lines: list[tuple[str, dict[str, Any]]], reason: str | None
+) -> None:
+    for message, fields in lines:
+        deployment.log("Refresh", message, **fields)
+    assert [blocker.reason for blocker in found(deployment)] == ([reason] if reason else [])
+
+
+def test_failed_uploads_are_counted_by_reason_and_the_newest_says_why_changes_wait(deployment: Deployment) -> None:
+    audience = {"audience_ids": ["4182"]}
+    deployment.log("Worker", "delivery incomplete", uploads_failed={"throttled": 2}, deferred=["throttled"], **audience)
+    deployment.log(
+        "Worker",
+        "delivery incomplete",
+        uploads_failed={"service_unavailable": 1},
+        deferred=["service_unavailable"],
+        **audience,
+    )
+    result = waiting(deployment.session())
+    assert result.failed.by_reason == {"throttled": 2, "service_unavailable": 1}
+    assert result.failed.last_reason == "service_unavailable"
+    assert [blocker.reason for blocker in result.blockers] == ["service_unavailable"]
+    assert "within ten minutes" in result.blockers[0].text
+
+
+def test_a_cause_that_is_found_twice_is_named_once(deployment: Deployment) -> None:
+    open_circuit(deployment, "audience:4182", since=int(time.time()))
+    deployment.log("Worker", "delivery incomplete", deferred=["circuit_open"], audience_ids=["4182"])
+    assert [blocker.reason for blocker in found(deployment)] == ["circuit_open"]
+
+
+def test_what_cannot_be_read_is_named_and_hides_nothing_else(deployment: Deployment) -> None:
+    del deployment.stack._names["MembershipTable"]
+    deployment.stack.service("lambda").event_source = "Disabled"
+    result = waiting(deployment.session())
+    assert [blocker.reason for blocker in result.blockers] == ["paused"]
+    (unknown,) = result.unknown
+    assert unknown.startswith("Not known: which circuit breakers are open.")
+
+
+def _of_table(heading: str) -> set[str]:
+    section = (DOCS / "runbook.md").read_text().split(f"### {heading}")[1].split("\n### ")[0]
+    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+
+
+def test_the_reasons_of_rejected_events_are_those_of_the_api_description_and_the_runbook() -> None:
+    described = yaml.safe_load((DOCS / "openapi.yaml").read_text())["components"]["schemas"]["Reason"]["enum"]
+    assert reasons.REJECTED.keys() == set(described) == _of_table("Events that were rejected")
+
+
+def test_the_reasons_of_deferred_changes_are_those_of_the_runbook() -> None:
+    fine = {"fresh"}  # the token is valid for long enough
+    elsewhere = {"unavailable", "invalid_settings", "out_of_time"}  # in the table of requests
+    assert reasons.DEFERRED.keys() - elsewhere == _of_table("Deferred changes and failed uploads") - fine
+
+
+@given(st.text(max_size=40))
+def test_any_reason_is_explained(reason: str) -> None:
+    assert reasons.deferred(reason).means
+    assert reasons.rejected(reason).means
+
+
+def test_a_session_of_a_stack_without_logs_says_so(deployment: Deployment) -> None:
+    for name in ("RefreshLogGroup", "WorkerLogGroup"):
+        del deployment.stack._names[name]
+    assert [each.split(".")[0] for each in waiting(deployment.session()).unknown] == [
+        "Not known: whether there is a token",
+        "Not known: why uploads fail",
+    ]

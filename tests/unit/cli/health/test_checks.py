@@ -1,0 +1,98 @@
+"""`test`: one line for each part, and a remedy where something is missing."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from audience_sync.aws.audience_table import MAPPINGS_KEY
+from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.health.checks import test as run
+from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
+from tests.unit.cli.conftest import CLIENT_SECRET, Deployment, Json
+
+
+def findings(deployment: Deployment, printed: Json) -> dict[str, tuple[str, str]]:
+    with pytest.raises(AlreadyReported):  # there is no gateway here
+        run(deployment.session(as_json=True))
+    return {each["part"]: (each["state"], each["remedy"]) for each in printed()["findings"]}
+
+
+def test_a_new_stack_shows_what_to_do_first(deployment: Deployment, printed: Json) -> None:
+    found = findings(deployment, printed)
+    assert found["event key"] == ("ok", "")
+    assert found["Amazon credentials"] == ("missing", "audience-sync connect")
+    assert found["Amazon Ads"][0] == "missing"
+    assert found["audience key"] == ("note", "audience-sync keys rotate audience")
+    assert found["audience table"] == ("note", "audience-sync audiences link")
+
+
+def test_a_connected_stack_is_in_order_but_for_the_gateway(deployment: Deployment, printed: Json) -> None:
+    deployment.connect()
+    deployment.list_audience()
+    deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
+    found = findings(deployment, printed)
+    assert [part for part, (state, _) in found.items() if state == "missing"] == ["gateway"]
+
+
+def test_a_weak_event_key_is_missing(deployment: Deployment, printed: Json) -> None:
+    deployment.put_secret("IngestSecret", {"eventKey": "too-short"})
+    assert findings(deployment, printed)["event key"] == ("missing", "audience-sync keys rotate event")
+
+
+def test_an_expired_token_is_missing(deployment: Deployment, printed: Json) -> None:
+    deployment.put_secret("TokenSecret", {"accessToken": "Atza|old", "expiresAt": time.time() - 1})
+    assert findings(deployment, printed)["access token"][0] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("authorized", "expected"),
+    [
+        pytest.param(None, ("ok", ""), id="not known: connected by an earlier version"),
+        pytest.param("2026-01-01", ("ok", ""), id="not a time"),
+        pytest.param(319, ("ok", ""), id="more than 45 days are left"),
+        pytest.param(321, ("note", "audience-sync connect"), id="less than 45 days are left"),
+        pytest.param(366, ("missing", "audience-sync connect"), id="it has ended"),
+    ],
+)
+def test_a_consent_that_ends_soon_is_worth_a_note(
+    deployment: Deployment, printed: Json, authorized: Any, expected: tuple[str, str]
+) -> None:
+    days_ago = isinstance(authorized, int)
+    at = time.time() - authorized * 86_400 if days_ago else authorized
+    deployment.put_secret("CredentialsSecret", CREDENTIALS | {"authorizedAt": at})
+    assert findings(deployment, printed)["Amazon credentials"] == expected
+
+
+def test_one_part_that_fails_does_not_hide_the_others(deployment: Deployment, printed: Json) -> None:
+    deployment.stack.service("secretsmanager").put_secret_value(
+        SecretId=deployment.stack["IngestSecret"], SecretString="no json"
+    )
+    found = findings(deployment, printed)
+    assert found["ingest secret"][0] == "missing"
+    assert found["change queue"][0] == "ok"
+
+
+@pytest.mark.parametrize("document", ["{not json", '"text"', "null", '{"mappings": [{"name": "Mine"}]}'])
+def test_mappings_that_ingest_cannot_use_are_missing(deployment: Deployment, printed: Json, document: str) -> None:
+    item = {"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": document}}
+    deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["AudienceTable"], Item=item)
+    assert findings(deployment, printed)["mappings"] == ("missing", "audience-sync mappings apply")
+
+
+def test_mappings_that_are_all_disabled_are_worth_a_note(deployment: Deployment, printed: Json) -> None:
+    mapping = {"name": "Mine", "trigger": 'type = "track"', "fields": {"email": {"@path": "$.email"}}, "enabled": False}
+    mapping["fields"] |= {"external_user_id": {"@path": "$.userId"}}  # type: ignore[operator]
+    item = {"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": json.dumps([mapping])}}
+    deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["AudienceTable"], Item=item)
+    assert findings(deployment, printed)["mappings"] == ("note", "audience-sync mappings show")
+
+
+def test_no_secret_is_shown(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.connect()
+    with pytest.raises(AlreadyReported):
+        run(deployment.session())
+    shown = "".join(capsys.readouterr())
+    assert EVENT_KEY not in shown
+    assert CLIENT_SECRET not in shown

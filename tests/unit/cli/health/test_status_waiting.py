@@ -1,0 +1,103 @@
+"""`status` and `test` say why changes wait and which uploads have failed."""
+
+import time
+from typing import Any
+
+import pytest
+
+from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.health.checks import test as run_checks
+from audience_sync_cli.health.status import status
+from tests.unit.cli.conftest import Deployment, Json
+
+INCOMPLETE: dict[str, Any] = {
+    "uploads_failed": {"service_unavailable": 3, "throttled": 1},
+    "deferred": ["service_unavailable"],
+    "audience_ids": ["418273650912345678"],
+}
+
+
+@pytest.fixture
+def deployed(deployment: Deployment) -> Deployment:
+    """The stack as a deployed one, with a message that waits since a minute."""
+    deployment.stack.local = None
+    deployment.stack.created = time.time() - 3_600
+    deployment.send("ChangeQueue", "{}")
+    return deployment
+
+
+def count(deployment: Deployment, **metrics: int) -> None:
+    """Publish metrics of the stack, as the functions do."""
+    dimensions = [{"Name": "service", "Value": "tests"}]
+    points = [
+        {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": "Count", "Timestamp": time.time()}
+        for name, value in metrics.items()
+    ]
+    deployment.stack.service("cloudwatch").put_metric_data(Namespace="AudienceSync", MetricData=points)
+
+
+def test_failed_uploads_are_counted_and_named_by_reason(
+    deployed: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count(deployed, UploadsSent=7, UploadsFailed=4, ChangesAccepted=1)
+    deployed.log("Worker", "delivery incomplete", **INCOMPLETE)
+    status(deployed.session())
+    output = capsys.readouterr().out
+    assert "7 accepted by Amazon, 4 failed" in output
+    assert "1 message waiting, 0 in work, 0 delayed" in output
+    assert (
+        "Waits: Amazon answers with an error (5xx) or cannot be reached. It is tried again within ten minutes."
+        in output
+    )
+    assert "Failed uploads: 3 service_unavailable, 1 throttled in the last 15 minutes; the last one throttled" in output
+
+
+def test_scripts_get_the_same(deployed: Deployment, printed: Json) -> None:
+    deployed.log("Worker", "delivery incomplete", **INCOMPLETE)
+    status(deployed.session(as_json=True))
+    why = printed()["waiting"]
+    assert [blocker["reason"] for blocker in why["blockers"]] == ["service_unavailable"]
+    assert why["failedUploads"]["byReason"] == INCOMPLETE["uploads_failed"]
+    assert why["unknown"] == []
+
+
+def test_where_nothing_waits_nothing_is_asked(deployment: Deployment, printed: Json) -> None:
+    deployment.stack.local = None
+    deployment.log("Worker", "delivery incomplete", **INCOMPLETE)
+    status(deployment.session(as_json=True))
+    assert printed()["waiting"] is None
+
+
+def findings(deployment: Deployment, printed: Json) -> list[tuple[str, str, str]]:
+    with pytest.raises(AlreadyReported):  # there is no gateway here
+        run_checks(deployment.session(as_json=True))
+    found = printed()["findings"]
+    return [(each["state"], each["found"], each["remedy"]) for each in found if each["part"] in ("delivery", "uploads")]
+
+
+def test_the_checks_say_that_no_upload_has_failed(deployment: Deployment, printed: Json) -> None:
+    assert findings(deployment, printed) == [("ok", "no upload failed in the last 15 minutes", "")]
+
+
+def test_the_checks_say_that_delivery_is_paused(deployment: Deployment, printed: Json) -> None:
+    deployment.stack.service("lambda").event_source = "Disabled"
+    assert findings(deployment, printed) == [
+        (
+            "missing",
+            "Delivery is paused: the worker's event source is disabled.",
+            "See Pause and resume delivery in docs/runbook.md.",
+        )
+    ]
+
+
+def test_the_checks_note_failed_uploads_although_all_is_connected(deployment: Deployment, printed: Json) -> None:
+    deployment.log("Worker", "delivery incomplete", **INCOMPLETE)
+    (blocked, _, again), (failed, counts, _) = findings(deployment, printed)
+    assert (blocked, failed) == ("note", "note")
+    assert again == "It is tried again within ten minutes."
+    assert counts.startswith("failed: 3 service_unavailable, 1 throttled in the last 15 minutes")
+
+
+def test_what_is_missing_of_the_token_is_named_by_its_own_check_alone(deployment: Deployment, printed: Json) -> None:
+    deployment.log("Refresh", "Amazon is not connected yet")
+    assert [state for state, _, _ in findings(deployment, printed)] == ["ok"]

@@ -1,0 +1,333 @@
+"""`mappings try --explain`: where each field is found, what becomes of it, and why something is left out."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.membership import Audience
+from audience_sync.segment.mapping_config import first_passing
+from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.mappings.explanation import MAX_SHOWN, masked
+from audience_sync_cli.mappings.trial import try_
+from tests.aws_fixtures import AUDIENCE
+from tests.unit.cli.conftest import Deployment, Json
+
+EVENTS = Path(__file__).parents[4] / "events" / "segment"
+ENTERED = json.loads((EVENTS / "01-track-entered-full-pii.json").read_text(encoding="utf-8"))
+MAPPING: dict[str, Any] = {
+    "name": "Mine",
+    "trigger": 'type = "track"',
+    "fields": {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.context.traits.email"}},
+}
+
+type Explained = Callable[..., dict[str, Any]]
+
+
+def entered(**properties: Any) -> dict[str, Any]:
+    """An event that enters, with some properties of its own; None removes one."""
+    merged = ENTERED["properties"] | properties
+    event: dict[str, Any] = ENTERED
+    return event | {"properties": {name: value for name, value in merged.items() if value is not None}}
+
+
+@pytest.fixture
+def explained(deployment: Deployment, tmp_path: Path, printed: Json) -> Explained:
+    """Return the function that explains a body, and its JSON."""
+    deployment.list_audience()
+
+    def run(body: Any, mappings: Any = None, **options: Any) -> dict[str, Any]:
+        files = {"event": tmp_path / "event.json", "mappings": tmp_path / "mappings.json"}
+        files["event"].write_text(json.dumps(body), encoding="utf-8")
+        if mappings is not None:
+            files["mappings"].write_text(json.dumps(mappings), encoding="utf-8")
+            options["mappings"] = files["mappings"]
+        with suppress(AlreadyReported):
+            try_(deployment.session(as_json=True), files["event"], explain=True, **options)
+        document: dict[str, Any] = printed()
+        return document
+
+    return run
+
+
+def only_mapping(document: dict[str, Any]) -> dict[str, Any]:
+    ((mapping,),) = ([*event["mappings"]] for event in document["events"])
+    found: dict[str, Any] = mapping
+    return found
+
+
+def field(document: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = (each for each in only_mapping(document)["fields"] if each["field"] == name)
+    explained: dict[str, Any] = found
+    return explained
+
+
+def test_a_field_is_followed_from_its_place_to_the_digest_that_is_sent(explained: Explained) -> None:
+    document = explained(ENTERED)
+    assert field(document, "phone") == {
+        "field": "phone",
+        "lookedAt": ["$.properties.phone"],
+        "foundAt": ["$.properties.phone"],
+        "value": "+9 (999) 999-9999",
+        "normalized": "99999999999",
+        "digest": document["changes"][0]["record"]["hashedPII"][0]["phone"],
+        "leftOut": None,
+    }
+
+
+def test_every_digest_of_the_record_is_that_of_a_field(explained: Explained) -> None:
+    document = explained(ENTERED)
+    (identity,) = document["changes"][0]["record"]["hashedPII"]
+    assert {each["digest"] for each in only_mapping(document)["fields"]} - {None} == set(identity.values())
+    assert only_mapping(document)["changes"] == document["changes"]
+
+
+def test_a_value_that_no_rule_accepts_is_left_out_with_the_reason(explained: Explained) -> None:
+    phone = field(explained(entered(phone="555")), "phone")
+    assert (phone["value"], phone["normalized"], phone["digest"]) == ("999", None, None)
+    assert phone["leftOut"] == "too short for a number of US"
+
+
+def test_a_field_without_a_value_names_the_places_that_were_empty(explained: Explained) -> None:
+    event = {name: value for name, value in entered(phone="", email=None).items() if name != "context"}
+    event["context"] = {"personas": ENTERED["context"]["personas"]}
+    document = explained(event)
+    assert field(document, "phone")["leftOut"] == "nothing at $.properties.phone, $.traits"
+    assert field(document, "email")["leftOut"] == "nothing at $.context.traits, $.properties.email, $.traits"
+
+
+def test_the_place_is_the_one_of_several_that_had_the_value(explained: Explained) -> None:
+    directive = first_passing("blank", "$.properties.mobile", "$.properties.phone", "$.traits.phone")
+    mapping = MAPPING | {"fields": MAPPING["fields"] | {"phone": directive}}
+    phone = field(explained(ENTERED, [mapping]), "phone")
+    assert phone["lookedAt"] == ["$.properties.mobile", "$.properties.phone"]
+    assert phone["foundAt"] == ["$.properties.phone"]
+
+
+def test_a_value_of_several_places_names_each(explained: Explained) -> None:
+    directive = {"@template": "{{ properties.first_name }} {{ properties.last_name }}"}
+    mapping = MAPPING | {"fields": MAPPING["fields"] | {"last_name": directive}}
+    found = field(explained(ENTERED, [mapping]), "last_name")["foundAt"]
+    assert found == ["$.properties.first_name", "$.properties.last_name"]
+
+
+def test_the_audience_is_named_and_how_it_was_found(explained: Explained) -> None:
+    by_id = only_mapping(explained(ENTERED))
+    assert by_id["audience"] == {"audienceId": AUDIENCE.audience_id, "name": "Lapsed premium buyers"}
+    assert by_id["audienceBy"] == "audience_id"
+    assert only_mapping(explained(ENTERED, [MAPPING]))["audienceBy"] == "the computation key"
+
+
+@pytest.mark.parametrize(
+    ("change", "mapping", "country", "by"),
+    [
+        pytest.param({"countryCode": "CA"}, {}, "CA", "countryCode in the event", id="the event"),
+        pytest.param({"countryCode": None}, {}, "US", "the audience", id="the audience"),
+        pytest.param({"countryCode": "CA"}, {"country": "GB"}, "GB", "the mapping", id="the mapping"),
+    ],
+)
+def test_the_country_is_named_with_what_names_it(
+    explained: Explained, change: Any, mapping: Any, country: str, by: str
+) -> None:
+    consent = {"amzn_user_data": "GRANTED"}
+    mappings = [MAPPING | {"fields": MAPPING["fields"] | mapping | consent}]
+    found = only_mapping(explained(ENTERED | change, mappings))
+    assert (found["country"], found["countryBy"]) == (country, by)
+
+
+@pytest.mark.parametrize(
+    ("event", "more", "consent"),
+    [
+        pytest.param({}, {}, "no signal; not needed in US", id="not needed"),
+        pytest.param({}, {"country": "DE"}, "no signal; needed in DE", id="missing"),
+        pytest.param({}, {"country": "DE", "tcf": "CPdf"}, "tcf; needed in DE", id="given"),
+        pytest.param({"event": "Audience Exited"}, {}, "a removal needs none", id="a removal"),
+    ],
+)
+def test_it_is_said_whether_consent_is_needed_and_given(
+    explained: Explained, event: Any, more: Any, consent: str
+) -> None:
+    key = ENTERED["context"]["personas"]["computation_key"]
+    properties = ENTERED["properties"] | ({key: False} if event else {})
+    mappings = [MAPPING | {"fields": MAPPING["fields"] | more}]
+    assert only_mapping(explained(ENTERED | event | {"properties": properties}, mappings))["consent"] == consent
+
+
+@pytest.mark.parametrize(
+    ("more", "field_name", "reason"),
+    [
+        pytest.param({"country": "XX"}, "country", "not an ISO 3166-1 alpha-2 code", id="country"),
+        pytest.param({"ip": "home"}, "ip", "no IP address", id="ip"),
+        pytest.param({"amzn_ad_storage": "UNKNOWN"}, "amzn_ad_storage", "it counts as no answer", id="consent"),
+        pytest.param({"tcf": " "}, "tcf", "no text, or an empty one", id="a blank consent string"),
+        pytest.param({"external_user_id": {"@path": "$.properties"}}, "external_user_id", "1 to 128", id="member id"),
+    ],
+)
+def test_a_field_that_is_no_identifier_is_left_out_with_the_reason_too(
+    explained: Explained, more: Any, field_name: str, reason: str
+) -> None:
+    document = explained(ENTERED, [MAPPING | {"fields": MAPPING["fields"] | more}])
+    assert reason in field(document, field_name)["leftOut"]
+
+
+@pytest.mark.parametrize(
+    ("more", "field_name", "reason"),
+    [
+        pytest.param({"country": "XX"}, "country", "no country code that Amazon accepts", id="country"),
+        pytest.param({"tcf": "CPdf"}, "tcf", "a removal needs no consent", id="consent"),
+    ],
+)
+def test_what_a_removal_does_not_need_is_left_out_with_the_reason(
+    explained: Explained, more: Any, field_name: str, reason: str
+) -> None:
+    key = ENTERED["context"]["personas"]["computation_key"]
+    event = entered(**{key: False}) | {"event": "Audience Exited"}
+    document = explained(event, [MAPPING | {"fields": MAPPING["fields"] | more}])
+    assert document["events"][0]["kind"] == "exit"
+    assert field(document, field_name)["leftOut"] == reason
+
+
+def test_a_mapping_that_takes_too_many_steps_is_followed_up_to_that(explained: Explained) -> None:
+    costly = {"@arrayPath": ["$.properties.list", {"a": {"@path": "$."}, "b": {"@path": "$."}}]}
+    city = {"@merge": {"direction": "right", "objects": [{"@literal": {"x": costly}}] * 6}}
+    event = entered(list=list(range(9_000)))
+    found = only_mapping(explained(event, [MAPPING | {"fields": MAPPING["fields"] | {"city": city}}]))
+    assert found["rejection"]["reason"] == "mapping_too_costly"
+
+
+def test_each_mapping_says_whether_it_applies_and_if_not_why(explained: Explained) -> None:
+    mappings = [
+        MAPPING,
+        MAPPING | {"name": "Other", "trigger": 'type = "track" and event = "Audience Left" and userId != "x"'},
+        MAPPING | {"name": "Off", "enabled": False},
+    ]
+    (event,) = explained(ENTERED, mappings)["events"]
+    assert [(each["mapping"], each["applies"], each.get("whyNot")) for each in event["mappings"]] == [
+        ("Mine", True, None),
+        ("Other", False, 'its trigger does not hold: not event = "Audience Left"'),
+        ("Off", False, "it is disabled"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "why"),
+    [
+        pytest.param({"type": "page"}, "ignore", "its type is neither track nor identify", id="another type"),
+        pytest.param({"type": "track", "event": "Bought"}, "ignore", "no context.personas", id="no audience"),
+        pytest.param({"type": "track", "userId": "test-user-1"}, "ignore", "event tester", id="a test event"),
+        pytest.param(
+            {"type": "track", "context": {"personas": {"computation_class": "trait"}}},
+            "ignore",
+            "neither audience nor journey_step",
+            id="a computed trait",
+        ),
+        pytest.param(
+            {"type": "track", "context": {"personas": {}}}, "ignore", "has no computation_key", id="no computation"
+        ),
+        pytest.param(7, "reject", "an event is a JSON object", id="no event"),
+    ],
+)
+def test_an_event_that_no_mapping_is_asked_about_says_why(
+    explained: Explained, event: Any, kind: str, why: str
+) -> None:
+    (found,) = explained([event])["events"]
+    assert (found["kind"], found["mappings"]) == (kind, [])
+    assert why in found["whyNot"]
+
+
+def test_a_rejected_event_is_followed_as_far_as_it_goes(explained: Explained) -> None:
+    document = explained(entered(phone="555"), [{**MAPPING, "fields": MAPPING["fields"] | {"country": "FR"}}])
+    found = only_mapping(document)
+    assert found["rejection"]["reason"] == "consent_missing"
+    assert (found["audience"]["name"], found["country"]) == ("Lapsed premium buyers", "FR")
+
+
+def test_an_event_that_says_nothing_of_membership_is_rejected_with_its_reason(explained: Explained) -> None:
+    key = ENTERED["context"]["personas"]["computation_key"]
+    document = explained(entered(**{key: "maybe"}))
+    assert document["events"][0]["kind"] == "reject"
+    assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
+
+
+def test_a_deletion_notice_names_where_the_member_id_was_found(explained: Explained) -> None:
+    document = explained({"type": "delete", "userId": "u1"})
+    assert document["events"][0]["kind"] == "erase"
+    assert [each["field"] for each in only_mapping(document)["fields"]] == ["external_user_id"]
+    assert field(document, "external_user_id")["foundAt"] == ["$.userId"]
+
+
+def test_a_digest_is_passed_on_and_its_clear_text_is_not_known(explained: Explained) -> None:
+    digest = "ab" * 32
+    email = field(
+        explained(
+            entered(email=digest),
+            [
+                MAPPING
+                | {"fields": {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.properties.email"}}}
+            ],
+        ),
+        "email",
+    )
+    assert (email["normalized"], email["digest"], email["leftOut"]) == (None, digest, None)
+
+
+def test_nothing_of_a_person_is_shown_unless_it_is_asked_for(
+    explained: Explained, deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = explained(ENTERED)["events"]
+    try_(deployment.session(), EVENTS / "01-track-entered-full-pii.json", explain=True)
+    seen = capsys.readouterr()
+    for word in ("maya", "okafor", "example.com", "seattle", "westlake", "washington", "5550142"):
+        assert word not in (json.dumps(document) + seen.out + seen.err).lower()
+
+
+def test_a_place_that_the_event_names_is_not_shown(explained: Explained) -> None:
+    directive = {"@path": {"@template": "$.traits.{{ properties.first_name }}"}}
+    mapping = MAPPING | {"fields": MAPPING["fields"] | {"city": directive}}
+    found = field(explained(ENTERED | {"traits": {"Maya": "Bonn"}}, [mapping]), "city")
+    assert found["foundAt"] == ["a place that the event names"]
+    assert found["lookedAt"] == ["$.properties.first_name", "a place that the event names"]
+
+
+def test_in_clear_text_only_with_a_warning(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.list_audience()
+    try_(deployment.session(), EVENTS / "01-track-entered-full-pii.json", reveal=True)
+    seen = capsys.readouterr()
+    assert "maya.okafor@example.com → maya.okafor@example.com → b64b178a98df…" in seen.out
+    assert "personal data in clear text" in seen.err
+
+
+def test_people_see_the_place_above_the_value_and_a_reason_where_it_is_left_out(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.list_audience(Audience("7", "Other", computation_key="other"))
+    deployment.list_audience()
+    body = tmp_path / "event.json"
+    body.write_text(json.dumps([entered(phone="555"), {"type": "page"}]), encoding="utf-8")
+    try_(deployment.session(), body, explain=True)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "audience          Lapsed premium buyers (418273650912345678), found by audience_id" in lines
+    assert "country           US, from countryCode in the event" in lines
+    assert lines[lines.index("phone             $.properties.phone") + 1] == (
+        "999: left out, too short for a number of US"
+    )
+    assert "tcf               nothing at $.properties.tcf, $.traits" in lines
+    assert any(line.endswith("ignored: its type is neither track nor identify") for line in lines)
+    assert "audience Lapsed premium buyers (418273650912345678)" in lines
+
+
+def test_of_many_events_the_first_are_shown(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.list_audience()
+    body = tmp_path / "event.json"
+    body.write_text(json.dumps([{"type": "page"}] * (MAX_SHOWN + 2)), encoding="utf-8")
+    try_(deployment.session(), body, explain=True)
+    assert "2 more events; --json explains all." in capsys.readouterr().out
+
+
+def test_a_mask_keeps_signs_and_hides_all_else() -> None:
+    assert masked("Ada+1 (206) Müller@b.co") == "Xxx+9 (999) X*xxxx@x.xx"

@@ -1,0 +1,183 @@
+"""`audience-sync compare`: the members of a file against the rows of an audience, and what repairs them."""
+
+import csv
+import os
+import sys
+from io import BufferedReader, BytesIO, TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.normalize import identifiers
+from audience_sync.membership import MembershipChange
+from audience_sync.translation import erasing_exit
+from audience_sync_cli.errors import NotConfirmed, WrongUsage
+from audience_sync_cli.member_files.compare import compare
+from audience_sync_cli.member_files.options import FileOptions
+from tests.aws_fixtures import AUDIENCE
+from tests.unit.cli.conftest import Deployment, Json
+
+NOW = 1_800_000_000.0  # epoch seconds
+WRITTEN = int(NOW) - 3_600
+BEFORE, AFTER = (WRITTEN - 60) * 1000, (WRITTEN + 60) * 1000  # epoch milliseconds
+IDS = ("same", "missing", "left", "left-since", "different", "erased")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "members.csv"
+    path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in IDS) + "no identifier,\n")
+    os.utime(path, (WRITTEN, WRITTEN))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _recorded(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.record(
+        row("same"),
+        row("left", exits=True),
+        row("left-since", exits=True, at=AFTER),
+        row("different", email="other@example.com"),
+        row("surplus"),
+        row("entered-since", at=AFTER),
+        erasing_exit("erased", BEFORE, "notice"),
+    )
+
+
+def row(member: str, *, email: str = "", exits: bool = False, at: int = BEFORE) -> MembershipChange:
+    record: dict[str, Any] = {
+        "externalUserId": member,
+        "countryCode": "US",
+        "action": "DELETE" if exits else "CREATE",
+        "hashedPII": identifiers({"email": email or f"{member}@example.com"}, "US"),
+        "userConsent": {},
+    }
+    return MembershipChange(AUDIENCE.audience_id, None, at, f"id-{member}", record)
+
+
+def run(deployment: Deployment, file: str, **options: Any) -> None:
+    compare(deployment.session(as_json=True, yes=True, now=NOW), file, "lapsed_premium_buyers", **options)
+
+
+def sent(deployment: Deployment) -> dict[str, tuple[str, int]]:
+    """Action and time of the changes in the queue, by member."""
+    changes = [change for body in deployment.bodies("ChangeQueue") for change in body["changes"]]
+    return {each["record"]["externalUserId"]: (each["record"]["action"], each["at"]) for each in changes}
+
+
+def test_every_member_is_counted_once(deployment: Deployment, file: str, printed: Json) -> None:
+    run(deployment, file)
+    report = printed()
+    assert (report["membersInFile"], report["rowsLeftOut"], report["sent"]) == (6, 1, None)
+    assert report["differences"] == {
+        "same": 1,
+        "missing": 1,
+        "left": 1,
+        "different": 1,
+        "surplus": 1,
+        "leftSince": 1,
+        "enteredSince": 1,
+        "changedSince": 0,
+        "erased": 1,
+    }
+    assert report["sample"]["surplus"] == ["surplus"]
+    assert sent(deployment) == {}
+
+
+def test_a_repair_sends_who_is_missing_as_of_the_file(deployment: Deployment, file: str, printed: Json) -> None:
+    run(deployment, file, repair=True)
+    as_of = WRITTEN * 1000
+    assert sent(deployment) == dict.fromkeys(("missing", "left", "different"), ("CREATE", as_of))
+    assert printed()["sent"] == 3
+
+
+def test_surplus_members_are_removed_only_where_asked_for(deployment: Deployment, file: str, printed: Json) -> None:
+    run(deployment, file, repair=True, surplus=True)
+    found = sent(deployment)
+    assert found.pop("surplus") == ("DELETE", WRITTEN * 1000)
+    assert found.keys() == {"missing", "left", "different"}
+    assert printed()["sent"] == 4
+
+
+def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment, file: str, printed: Json) -> None:
+    run(deployment, file, repair=True, surplus=True)
+    printed()
+    bodies = deployment.bodies("ChangeQueue")
+    deployment.record(
+        *(
+            MembershipChange(body["audienceId"], None, each["at"], each["id"], each["record"])
+            for body in bodies
+            for each in body["changes"]
+        )
+    )
+    run(deployment, file)
+    found = {name: count for name, count in printed()["differences"].items() if count}
+    assert found == {"same": 4, "leftSince": 1, "enteredSince": 1, "erased": 1}
+
+
+def test_it_asks_with_the_numbers_of_both(deployment: Deployment, file: str) -> None:
+    deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, repair=True, surplus=True)
+    assert deployment.questions[0] == (
+        "Add 3 members of members.csv to Lapsed premium buyers, and remove 1 of its 4 members, who are not in the "
+        "file, dated 2027-01-15 07:00:00Z? [y/N] "
+    )
+    assert sent(deployment) == {}
+
+
+def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_path: Path, printed: Json) -> None:
+    out = tmp_path / "differences.csv"
+    run(deployment, file, out=out)
+    listed = list(csv.DictReader(out.read_text().splitlines()))
+    assert {each["externalUserId"]: each["repaired by"] for each in listed} == {
+        "missing": "--repair",
+        "left": "--repair",
+        "different": "--repair",
+        "surplus": "--repair --surplus",
+        "left-since": "",
+        "entered-since": "",
+        "erased": "",
+    }
+    printed()
+    with pytest.raises(WrongUsage):
+        run(deployment, file, out=out)
+
+
+def test_what_waits_in_the_queue_is_mentioned(
+    deployment: Deployment, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.send("ChangeQueue", "{}")
+    compare(deployment.session(now=NOW), file, AUDIENCE.audience_id)
+    assert "1 message in the change queue: what they change is not compared yet." in capsys.readouterr().err
+
+
+def test_an_audience_like_its_file_needs_no_repair(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "same.csv"
+    path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in ("same", "surplus")))
+    compare(deployment.session(now=NOW), str(path), AUDIENCE.audience_id, FileOptions(at="61m"), repair=True)
+    output = capsys.readouterr().out
+    assert "entered since" in output
+    assert "There is nothing to repair." in output
+
+
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({"surplus": True}, id="no repair"), pytest.param({"repair": True, "name": "-"}, id="read twice")],
+)
+def test_what_cannot_be_meant_is_refused(
+    deployment: Deployment, file: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(b"userId,email\n"))))
+    with pytest.raises(WrongUsage):
+        run(deployment, options.pop("name", file), **options)
+
+
+def test_a_stack_without_rows_has_nothing_to_compare(deployment: Deployment, file: str) -> None:
+    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
+    with pytest.raises(WrongUsage):
+        run(deployment, file)

@@ -1,0 +1,507 @@
+"""`audience-sync import`: rows of a file become changes by the rules of ingest, each sent and counted once."""
+
+import csv
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from io import BufferedReader, BytesIO, TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.normalize import identifiers
+from audience_sync.aws.cloudwatch import Metric, MetricStore
+from audience_sync.intake import changes_from, compiled
+from audience_sync.membership import Audience
+from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
+from audience_sync_cli.member_files.import_members import import_members
+from audience_sync_cli.member_files.import_plan import ImportOptions
+from audience_sync_cli.member_files.import_report import estimate
+from audience_sync_cli.member_files.import_state import ImportState, Progress
+from audience_sync_cli.member_files.options import FileOptions
+from tests.aws_fixtures import AUDIENCE
+from tests.unit.cli.conftest import Deployment, Json
+
+NOW = 1_800_000_000.0  # epoch seconds
+DAY = 86_400
+WRITTEN = int(NOW - 3_600)  # epoch seconds at which the files were written
+ROWS = """userId,Email address,first_name,Phone,note
+u1,Ada@Example.com,Ada,(206) 555-0100,x
+u2,bob@example.com,Bob,,
+u3,,,,
+not an id,carol@example.com,Carol,,
+u5,dan@example.com,Dan
+u6,eve@example.com,Eve,206 555 0199,
+"""
+KEPT = ["u1", "u2", "u6"]
+
+type File = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command keeps how far it has come."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "audience-sync" / "imports"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> File:
+    def write(content: str = ROWS, *, written: float = WRITTEN) -> str:
+        path = tmp_path / "members.csv"
+        path.write_text(content, encoding="utf-8")
+        os.utime(path, (written, written))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def _listed(deployment: Deployment) -> None:
+    deployment.list_audience()
+
+
+def run(deployment: Deployment, file: str, *, as_json: bool = False, now: float = NOW, **options: Any) -> None:
+    """Import into the audience, without a question."""
+    names = FileOptions.__dataclass_fields__
+    reading = FileOptions(**{name: value for name, value in options.items() if name in names})
+    others = ImportOptions(**{name: value for name, value in options.items() if name not in names})
+    import_members(
+        deployment.session(as_json=as_json, yes=True, now=now), file, "lapsed_premium_buyers", others, reading
+    )
+
+
+def sent(deployment: Deployment) -> list[dict[str, Any]]:
+    return [change for body in deployment.bodies("ChangeQueue") for change in body["changes"]]
+
+
+def members(deployment: Deployment) -> list[str]:
+    return [change["record"]["externalUserId"] for change in sent(deployment)]
+
+
+def accepted(deployment: Deployment) -> float:
+    metric = Metric("AudienceSync", "ChangesAccepted", {"service": "tests"}, "Sum", 60)
+    store = MetricStore(deployment.stack.service("cloudwatch"))
+    return sum(store.read({"accepted": metric}, NOW - 3_600, NOW + 3_600)["accepted"].values())
+
+
+def test_each_usable_row_becomes_a_change_as_the_file_was_written(deployment: Deployment, file: File) -> None:
+    run(deployment, file())
+    assert members(deployment) == KEPT
+    assert {change["at"] for change in sent(deployment)} == {WRITTEN * 1000}
+    (body,) = deployment.bodies("ChangeQueue")
+    assert (body["audienceId"], body["connectionId"], body["firstAt"]) == (AUDIENCE.audience_id, None, NOW * 1000)
+    assert "replay" not in body
+
+
+def test_a_row_becomes_the_record_that_an_event_with_the_same_traits_becomes(
+    deployment: Deployment, file: File
+) -> None:
+    traits = {"email": " Ada@Example.com", "phone": "(206) 555-0100", "first_name": "Jürgen", "postal": "98109-4417"}
+    header, values = ",".join(["userId", *traits]), ",".join(["u1", *traits.values()])
+    run(deployment, file(f"{header}\n{values}\n"))
+    key = AUDIENCE.computation_key or ""
+    event: dict[str, Any] = {
+        "type": "track",
+        "event": "Audience Entered",
+        "messageId": "m",
+        "userId": "u1",
+        "timestamp": "2027-01-15T07:00:00Z",
+        "context": {
+            "personas": {
+                "computation_class": "audience",
+                "computation_key": AUDIENCE.computation_key,
+                "external_audience_id": AUDIENCE.audience_id,
+            }
+        },
+        "properties": {"audience_key": key, key: True, **traits},
+    }
+    table = deployment.session().audiences
+    ingested = changes_from(
+        json.dumps(event).encode(),
+        mappings=compiled(None),
+        audiences=_Listed(table.all()[0]),
+        now=round(NOW * 1000),
+    )
+    assert ingested.rejections == []
+    assert [change["record"] for change in sent(deployment)] == [change.record for change in ingested.changes]
+
+
+class _Listed:
+    """One audience."""
+
+    def __init__(self, audience: Audience) -> None:
+        self._audience = audience
+
+    def by_id(self, _: str) -> Audience | None:
+        return self._audience
+
+    def by_computation_key(self, _: str) -> list[Audience]:
+        return [self._audience]
+
+
+def test_the_report_adds_up(deployment: Deployment, file: File, printed: Json) -> None:
+    run(deployment, file(), as_json=True)
+    report = printed()
+    assert report["rows"] == report["changes"] + sum(report["leftOut"].values()) == 6
+    assert report["leftOut"] == {"no_identifier": 1, "member_id_invalid": 1, "row_unreadable": 1}
+    found = {name: count for name, count in report["identifiers"].items() if count}
+    assert found == {"email": 3, "phone": 2, "firstname": 3}
+    assert (report["changes"], report["messages"], report["dryRun"], report["action"]) == (3, 1, False, "enter")
+    assert report["columns"] == {
+        "external_user_id": "userId",
+        "email": "Email address",
+        "phone": "Phone",
+        "first_name": "first_name",
+    }
+
+
+def test_what_is_sent_counts_as_accepted(deployment: Deployment, file: File) -> None:
+    run(deployment, file())
+    assert accepted(deployment) == len(sent(deployment)) == 3
+    run(deployment, file())  # sent again, and counted again: the worker counts both as completed
+    assert accepted(deployment) == len(sent(deployment)) == 6
+
+
+def test_repeating_gives_the_same_changes_and_another_reading_gives_others(deployment: Deployment, file: File) -> None:
+    run(deployment, file())
+    run(deployment, file())
+    ids = [change["id"] for change in sent(deployment)]
+    assert ids[:3] == ids[3:]
+    assert len(set(ids)) == 3
+    run(deployment, file(), column=["phone=note"])
+    run(deployment, file(ROWS + "u7,frank@example.com,Frank,,\n"))
+    assert len({change["id"] for change in sent(deployment)}) == 3 + 3 + 4
+
+
+def test_a_dry_run_sends_counts_and_keeps_nothing(
+    deployment: Deployment, file: File, printed: Json, state: Path
+) -> None:
+    run(deployment, file(), as_json=True, dry_run=True)
+    report = printed()
+    assert (report["changes"], report["messages"], report["dryRun"]) == (3, 1, True)
+    assert report["estimatedSeconds"] >= 0
+    assert (sent(deployment), accepted(deployment), state.exists()) == ([], 0, False)
+
+
+def test_a_dry_run_shows_masked_values_only(
+    deployment: Deployment, file: File, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(deployment, file(), dry_run=True)
+    output = capsys.readouterr().out
+    assert "email A***" in output
+    assert "left out: no_identifier" in output
+    for clear in ("ada@", "Ada", "example", "555", "Bob", "not an id"):
+        assert clear not in output, clear
+
+
+def test_columns_can_be_corrected(deployment: Deployment, file: File) -> None:
+    run(
+        deployment,
+        file("kundennr,Kontakt\nu1,ada@example.com\n"),
+        column=["external_user_id=kundennr", "email=Kontakt"],
+    )
+    (change,) = sent(deployment)
+    assert change["record"]["hashedPII"] == identifiers({"email": "ada@example.com"}, "US")
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "country"),
+    [
+        pytest.param("userId,email\nu1,a@b.co\n", {}, "US", id="the audience's, where nothing else is given"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"country": "ca"}, "CA", id="the option's"),
+        pytest.param("userId,email,country\nu1,a@b.co,MX\n", {"country": "CA"}, "MX", id="the row's"),
+        pytest.param("userId,email,country\nu1,a@b.co,\n", {"country": "CA"}, "CA", id="the option's, row is empty"),
+    ],
+)
+def test_the_country_is_that_of_the_row_the_option_or_the_audience(
+    deployment: Deployment, file: File, content: str, options: Mapping[str, Any], country: str
+) -> None:
+    run(deployment, file(content), **options)
+    assert [change["record"]["countryCode"] for change in sent(deployment)] == [country]
+
+
+def test_the_country_of_rows_without_one_is_shown(
+    deployment: Deployment, file: File, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(deployment, file(), country="uk", dry_run=True)
+    assert "GB where a row names none" in capsys.readouterr().out
+
+
+def test_the_time_of_delivery_is_estimated_for_the_workers_of_the_stack(
+    deployment: Deployment, file: File, printed: Json
+) -> None:
+    content, seconds = many(7_000), []
+    for workers in ("1", "10"):
+        deployment.stack.parameters = {"Region": "NA", "MaximumConcurrency": workers}
+        run(deployment, file(content), as_json=True, dry_run=True)
+        seconds.append(printed()["estimatedSeconds"])
+    assert seconds == [estimate(7_000, 1)[0], estimate(7_000, 10)[0]]
+    assert seconds[0] >= 5 * seconds[1] > 0
+
+
+def test_consent_is_required_as_for_events(deployment: Deployment, file: File, printed: Json) -> None:
+    content = "userId,email,amznUserData\nu1,a@b.co,GRANTED\nu2,c@d.co,DENIED\nu3,e@f.co,\n"
+    run(deployment, file(content), as_json=True, country="DE")
+    assert members(deployment) == ["u1"]
+    assert printed()["leftOut"] == {"consent_denied": 1, "consent_missing": 1}
+    assert sent(deployment)[0]["record"]["userConsent"]["consent"] == {"amzn": {"amznUserData": "GRANTED"}}
+
+
+def test_members_can_be_removed_by_their_ids_alone(deployment: Deployment, file: File) -> None:
+    run(deployment, file("userId\nu1\nu2\n"), exits=True)
+    assert [(change["record"]["action"], change["record"]["hashedPII"]) for change in sent(deployment)] == [
+        ("DELETE", []),
+        ("DELETE", []),
+    ]
+
+
+def test_ids_can_be_hashed_as_a_mapping_does(deployment: Deployment, file: File) -> None:
+    run(deployment, file("id,email\nada@example.com,ada@example.com\n"), hash_ids=True)
+    assert members(deployment) == [hashlib.sha256(b"ada@example.com").hexdigest()]
+
+
+def test_json_lines_of_segment_are_read(deployment: Deployment, file: File) -> None:
+    row = {"userId": 17, "traits": {"email": "ada@example.com", "address": {"postalCode": "98109"}}}
+    run(deployment, file(json.dumps(row)))
+    (change,) = sent(deployment)
+    assert change["record"]["externalUserId"] == "17"
+    assert change["record"]["hashedPII"][0].keys() == {"email", "postal"}
+
+
+def test_standard_input_needs_a_time_and_takes_it(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def typed() -> None:
+        monkeypatch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(ROWS.encode()))))
+
+    typed()
+    with pytest.raises(WrongUsage):
+        run(deployment, "-")
+    for _ in range(2):
+        typed()
+        run(deployment, "-", at="2027-01-15T06:00Z")
+    assert members(deployment) == KEPT * 2
+    assert {change["at"] for change in sent(deployment)} == {1_799_992_800_000}
+    assert len({change["id"] for change in sent(deployment)}) == 3
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(NOW + 301, id="in the future"),
+        pytest.param(NOW - 397 * DAY, id="as old as the oldest row of a member"),
+    ],
+)
+def test_a_file_of_an_impossible_time_is_refused(deployment: Deployment, file: File, written: float) -> None:
+    with pytest.raises(WrongUsage):
+        run(deployment, file(written=written))
+    assert sent(deployment) == []
+
+
+def test_a_file_from_before_the_oldest_exits_is_taken_with_a_warning(
+    deployment: Deployment, file: File, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(deployment, file(written=NOW - 39 * DAY))
+    assert "are added again" not in capsys.readouterr().err
+    run(deployment, file(written=NOW - 41 * DAY))
+    assert "who left or were erased before 2026-12-06 08:00:00Z are added again" in capsys.readouterr().err
+    assert len(sent(deployment)) == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        pytest.param("email\na@b.co\n", {}, id="no column of ids"),
+        pytest.param("userId,note\nu1,x\n", {}, id="no identifier"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"country": "Germany"}, id="no country"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"country": "ZZ"}, id="a code that names no country"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"at": "yesterday"}, id="no time"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"column": ["email=mail"]}, id="no such column"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"resume": True}, id="nothing to go on with"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"rejects_with_rows": True}, id="rows without a file for them"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_sent(
+    deployment: Deployment, file: File, content: str, options: Mapping[str, Any]
+) -> None:
+    with pytest.raises(WrongUsage) as refused:
+        run(deployment, file(content), **options)
+    assert refused.value.remedy
+    assert sent(deployment) == []
+
+
+def test_an_unknown_audience_or_file_is_not_found(deployment: Deployment, file: File) -> None:
+    with pytest.raises(NotThere):
+        run(deployment, "nowhere.csv")
+    with pytest.raises(NotThere):
+        import_members(deployment.session(yes=True), file(), "other")
+
+
+def test_it_asks_with_audience_rows_and_time(deployment: Deployment, file: File) -> None:
+    deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        import_members(deployment.session(now=NOW), file(), "lapsed_premium_buyers")
+    (question,) = deployment.questions
+    assert question == (
+        "Add 6 rows of members.csv to Lapsed premium buyers, dated 2027-01-15 07:00:00Z? "
+        "Members who have left since then stay out. [y/N] "
+    )
+    assert sent(deployment) == []
+
+
+def test_rejects_are_listed_by_row_and_reason_without_the_row(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    run(deployment, file(), rejects=tmp_path / "rejects.csv")
+    listed = list(csv.reader((tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()))
+    assert listed[0] == ["row", "reason", "remedy"]
+    assert [row[:2] for row in listed[1:]] == [
+        ["3", "no_identifier"],
+        ["4", "member_id_invalid"],
+        ["5", "row_unreadable"],
+    ]
+    assert "carol" not in (tmp_path / "rejects.csv").read_text(encoding="utf-8")
+    assert (tmp_path / "rejects.csv").stat().st_mode & 0o077 == 0
+
+
+def test_rejects_hold_the_rows_where_the_operator_asks_for_it(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    run(deployment, file(), dry_run=True, rejects=tmp_path / "rejects.csv", rejects_with_rows=True)
+    listed = list(csv.DictReader((tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["email"] for row in listed] == ["", "carol@example.com", None]
+
+
+def test_a_file_that_is_no_list_of_rejects_is_not_overwritten(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        run(deployment, file(), rejects=tmp_path / "rejects.csv")
+    assert len((tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()) == 4
+    with pytest.raises(WrongUsage):
+        run(deployment, file(), rejects=Path(file()))
+    assert Path(file()).read_text(encoding="utf-8") == ROWS
+
+
+def test_a_corrected_list_of_rejects_can_be_imported_but_not_over_itself(
+    deployment: Deployment, file: File, tmp_path: Path, printed: Json
+) -> None:
+    rejects = tmp_path / "rejects.csv"
+    run(deployment, file(), as_json=True, dry_run=True, rejects=rejects, rejects_with_rows=True)
+    printed()
+    lines = rejects.read_text(encoding="utf-8").replace("not an id", "u4").splitlines()
+    rejects.write_text("\n".join([lines[0], lines[2]]), encoding="utf-8")
+    with pytest.raises(WrongUsage):
+        run(deployment, str(rejects), at="1h", rejects=rejects)
+    run(deployment, str(rejects), at="1h")
+    assert members(deployment) == ["u4"]
+
+
+def test_it_waits_while_the_change_queue_is_too_full(
+    deployment: Deployment, file: File, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(deployment, file(), max_waiting=0)
+    assert "in the change queue" not in capsys.readouterr().err
+    sqs, counts = deployment.stack.service("sqs"), 0
+
+    def deliver(**_: Any) -> None:
+        nonlocal counts
+        counts += 1
+        if counts == 2:
+            sqs.purge_queue(QueueUrl=deployment.stack["ChangeQueue"])
+
+    sqs.meta.events.register("before-call.sqs.GetQueueAttributes", deliver)
+    run(deployment, file(), max_waiting=0)
+    assert "1 message in the change queue: waiting until there are 0." in capsys.readouterr().err
+    assert members(deployment) == KEPT
+
+
+def many(count: int) -> str:
+    return "userId,email\n" + "".join(f"u{number},p{number}@example.com\n" for number in range(1, count + 1))
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    deployment: Deployment,
+    file: File,
+    state: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save = ImportState.save
+
+    def interrupted(stored: ImportState, progress: Progress) -> None:
+        save(stored, progress)
+        if progress.row == 1_000:  # Ctrl-C, while others are on their way
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImportState, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(deployment, file(many(30_000)))
+    (stored,) = state.iterdir()
+    stopped = json.loads(stored.read_text())
+    assert f"All rows up to {stopped['row']:,} are sent." in capsys.readouterr().err
+    assert (len(sent(deployment)), stopped["at"]) == (stopped["row"], WRITTEN * 1000)
+    assert 1_000 < stopped["row"] < 30_000
+    run(deployment, file(many(30_000)), resume=True, as_json=True)
+    report = json.loads(capsys.readouterr().out)
+    assert (report["resumedAfter"], report["rows"]) == (stopped["row"], 30_000 - stopped["row"])
+    assert sorted(members(deployment)) == sorted(f"u{number}" for number in range(1, 30_001))
+    assert accepted(deployment) == 30_000
+    assert list(state.iterdir()) == []
+
+
+def test_a_run_that_begins_anew_is_reminded_of_the_interrupted_one(
+    deployment: Deployment, file: File, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _stop_after(deployment, file, state)
+    deployment.answers.append("y")
+    import_members(deployment.session(now=NOW), file(many(9_000)), "lapsed_premium_buyers")
+    assert "An earlier run of this file stopped after row 1,000; --resume goes on there." in capsys.readouterr().err
+    assert list(state.iterdir()) == []
+
+
+def test_going_on_keeps_the_time_of_the_interrupted_run(deployment: Deployment, file: File, state: Path) -> None:
+    _stop_after(deployment, file, state)
+    with pytest.raises(WrongUsage):
+        run(deployment, file(many(9_000)), resume=True, at="1d")
+    with pytest.raises(WrongUsage):  # read in another way
+        run(deployment, file(many(9_000)), resume=True, country="CA")
+    run(deployment, file(many(9_000), written=NOW - 60), resume=True)  # copied since, and the same
+    assert {change["at"] for change in sent(deployment)} == {WRITTEN * 1000}
+
+
+def _stop_after(deployment: Deployment, file: File, state: Path) -> None:
+    """Have a run end after its first request."""
+    events, requests = deployment.stack.service("sqs").meta.events, 0
+
+    def refuse(**_: Any) -> Any:
+        nonlocal requests
+        requests += 1
+        answer = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+        return (_Refusal, answer) if requests > 1 else None
+
+    events.register("before-call.sqs.SendMessageBatch", refuse)
+    with pytest.raises((OperatorError, Exception)):
+        run(deployment, file(many(9_000)))
+    events.unregister("before-call.sqs.SendMessageBatch", refuse)
+    assert len(list(state.iterdir())) == 1
+
+
+class _Refusal:
+    """An HTTP response, as botocore looks at it."""
+
+    status_code = 403
+
+
+def test_a_stack_whose_metrics_cannot_be_written_gets_nothing(deployment: Deployment, file: File) -> None:
+    def refuse(**_: Any) -> Any:
+        answer = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+        return _Refusal, answer
+
+    deployment.stack.service("cloudwatch").meta.events.register("before-call.cloudwatch.PutMetricData", refuse)
+    with pytest.raises(Exception, match="CloudWatch"):
+        run(deployment, file())
+    assert sent(deployment) == []

@@ -1,0 +1,168 @@
+"""Files of members: the formats, what is refused as a whole, and what makes a single row unreadable."""
+
+import csv
+import gzip
+import hashlib
+import io
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.member_files.formats import DELIMITERS
+from audience_sync_cli.member_files.member_file import MemberFile
+
+ROWS = [("u1", "a@b.co"), ("u2", "c@d.co")]
+
+type Read = Callable[[bytes | str], list[Any]]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[bytes | str], MemberFile]:
+    def write(content: bytes | str) -> MemberFile:
+        path = tmp_path / "members"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return MemberFile.named(str(path))
+
+    return write
+
+
+def read(file: MemberFile, wanted: Sequence[str]) -> list[Any]:
+    with file.rows() as rows:
+        return list(rows.read(wanted))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("id,email\nu1,a@b.co\nu2,c@d.co\n", id="CSV"),
+        pytest.param("note;email;id\nx;a@b.co;u1\ny;c@d.co;u2", id="CSV with semicolons, without a last line end"),
+        pytest.param("id\temail\r\nu1\ta@b.co\r\n\r\nu2\tc@d.co\r\n", id="CSV with tabs, and a blank line"),
+        pytest.param("\ufeffid,email\nu1,a@b.co\nu2,c@d.co\n", id="CSV with a byte order mark"),
+        pytest.param('id,email,note\nu1,a@b.co,"a\nb, c"\n"u2",c@d.co,\n', id="CSV with a line end within quotes"),
+        pytest.param('{"id":"u1","email":"a@b.co"}\n\n{"email":"c@d.co","id":"u2","x":1}\n', id="JSON lines"),
+        pytest.param(gzip.compress(b"id,email\nu1,a@b.co\nu2,c@d.co\n"), id="CSV, compressed"),
+        pytest.param(
+            gzip.compress(b'{"id":"u1","email":"a@b.co"}\n{"id":"u2","email":"c@d.co"}'), id="JSON, compressed"
+        ),
+    ],
+)
+def test_a_format_is_recognized_by_its_content(file: Callable[[bytes | str], MemberFile], content: bytes | str) -> None:
+    members = file(content)
+    assert read(members, ["id", "email"]) == ROWS
+    assert read(members, ["email"]) == [(email,) for _, email in ROWS]
+    with members.rows() as rows:
+        assert rows.count() == len(ROWS)
+
+
+_CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+
+
+@given(
+    rows=st.lists(st.tuples(_CELL, _CELL, _CELL), max_size=8),
+    delimiter=st.sampled_from(DELIMITERS),
+    ending=st.sampled_from(["\n", "\r\n"]),
+)
+def test_csv_is_read_as_it_was_written(rows: list[tuple[str, str, str]], delimiter: str, ending: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "members.csv"
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, delimiter=delimiter, lineterminator=ending, quoting=csv.QUOTE_ALL)
+            writer.writerows([("id", "email", "note"), *rows])
+        members = MemberFile.named(str(path))
+        assert read(members, ["email", "id"]) == [(email, member) for member, email, _ in rows]
+        with members.rows() as opened:
+            assert opened.count() == len(rows)
+
+
+def test_columns_without_a_name_are_never_used(file: Callable[[bytes | str], MemberFile]) -> None:
+    assert read(file("id,email,,\nu1,a@b.co,,\n"), ["id", "email"]) == [("u1", "a@b.co")]
+
+
+def test_json_within_json_is_reached_by_its_path(file: Callable[[bytes | str], MemberFile]) -> None:
+    members = file('{"userId":7,"traits":{"address":{"city":"Rome"}}}\n{"userId":8}\n{"userId":9,"traits":null}')
+    with members.rows() as rows:
+        assert rows.columns == ["userId", "traits.address.city", "traits"]
+    assert read(members, ["userId", "traits.address.city"]) == [(7, "Rome"), (8, None), (9, None)]
+
+
+def test_a_row_that_cannot_be_read_does_not_hide_the_others(file: Callable[[bytes | str], MemberFile]) -> None:
+    assert read(file("id,email\nu1,a@b.co\nu2\nu3,c@d.co,more\nu4,e@f.co"), ["id"]) == [("u1",), None, None, ("u4",)]
+    assert read(file('{"id":1}\n[2]\n{"id":\n{"id":4}'), ["id"]) == [(1,), None, None, (4,)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("\n \n", id="blank"),
+        pytest.param('[{"id":1}]', id="a JSON array"),
+        pytest.param("ada@example.com,u1\nbob@example.com,u2\n", id="no names: an e-mail address"),
+        pytest.param("u1,+1 (555) 010-0199\nu2,\n", id="no names: a phone number"),
+        pytest.param("id,email,email\nu1,a,b\n", id="a name that stands twice"),
+        pytest.param("id,email\nu1,m\xfcller@example.de\n".encode("latin-1"), id="not UTF-8"),
+        pytest.param(gzip.compress(b"id\n" * 10_000)[:-20], id="a compressed file that is cut off"),
+        pytest.param("id,email\nu1," + "x" * 200_000, id="a cell of enormous length"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_a_remedy_and_without_its_text(
+    file: Callable[[bytes | str], MemberFile], content: bytes | str
+) -> None:
+    with pytest.raises(OperatorError) as refused:
+        read(file(content), [])
+    assert refused.value.remedy
+    assert not any(text in f"{refused.value}{refused.value.remedy}" for text in ("example", "555", "ller"))
+
+
+def test_a_file_that_is_not_there_is_refused() -> None:
+    with pytest.raises(NotThere):
+        MemberFile.named("/nowhere/members.csv")
+
+
+def test_the_digest_and_the_time_are_those_of_the_file(file: Callable[[bytes | str], MemberFile]) -> None:
+    members = file("id\nu1\n")
+    assert members.path is not None
+    assert members.digest() == hashlib.sha256(b"id\nu1\n").hexdigest()
+    assert members.written_at() == int(members.path.stat().st_mtime * 1000)
+
+
+def test_standard_input_is_read_like_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"id,email\nu1,a@b.co\n"))))
+    members = MemberFile.named("-")
+    assert (members.digest(), members.written_at()) == (None, None)
+    assert read(members, ["id", "email"]) == [("u1", "a@b.co")]
+
+
+def test_parquet_is_not_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"PAR1 and more"))))
+    with pytest.raises(WrongUsage):
+        read(MemberFile.named("-"), [])
+
+
+def test_parquet_is_read_where_pyarrow_is_installed(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    columns = {"id": [1, 2, None], "email": ["a@b.co", None, "c@d.co"], "address": [{"city": "Rome"}, None, None]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "members.parquet")
+    members = MemberFile.named(str(tmp_path / "members.parquet"))
+    assert read(members, ["email", "id"]) == [("a@b.co", 1), (None, 2), ("c@d.co", None)]
+    with members.rows() as rows:
+        assert (rows.kind, rows.columns, rows.count()) == ("Parquet", ["id", "email", "address"], 3)
+    assert members.path is not None
+    whole = members.path.read_bytes()
+    members.path.write_bytes(whole[:4] + b"x" * 60 + whole[64:])
+    with pytest.raises(WrongUsage):
+        read(members, ["email", "id"])
+
+
+@pytest.mark.parametrize("content", [b"PAR1", b"PAR1" + b"x" * 100 + b"PAR1"])
+def test_parquet_that_cannot_be_read_is_refused(file: Callable[[bytes | str], MemberFile], content: bytes) -> None:
+    with pytest.raises(WrongUsage) as refused:
+        read(file(content), [])
+    assert refused.value.remedy

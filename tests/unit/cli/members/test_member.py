@@ -1,0 +1,108 @@
+"""One member: what is known about them, and erasing them everywhere."""
+
+import time
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.translation import erasing_exit
+from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.members.member import erase, show
+from tests.aws_fixtures import AUDIENCE
+from tests.unit.cli.conftest import Deployment, Json, change
+
+OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")
+
+
+@pytest.fixture(autouse=True)
+def listed(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.list_audience(OTHER)
+
+
+def test_a_member_who_is_in_is_shown_with_what_was_sent(deployment: Deployment, printed: Json) -> None:
+    deployment.record(change("m1", at=1_000))
+    show(deployment.session(as_json=True), "lapsed_premium_buyers", "m1")
+    shown = printed()
+    assert (shown["action"], shown["at"], shown["messageId"]) == ("CREATE", "1970-01-01T00:00:01.000Z", "message-m1")
+    assert (shown["active"], shown["toRemove"]) == ([{"email": "0" * 64}], [])
+    assert abs(datetime.fromisoformat(shown["lastSentAt"]).timestamp() - time.time()) < 600
+    assert (shown["erase"], shown["lateJobs"], shown["parked"]) == (False, [], [])
+
+
+def test_a_member_who_has_left_is_shown_with_what_may_still_be_at_amazon(deployment: Deployment, printed: Json) -> None:
+    deployment.record(change("m1", at=1_000), replace(change("m1", at=2_000, exits=True), erase=True))
+    deployment.park(change("m1", exits=True, at=2_000), reason="not_found")
+    show(deployment.session(as_json=True), "lapsed_premium_buyers", "m1")
+    shown = printed()
+    assert (shown["action"], shown["at"], shown["erase"]) == ("DELETE", "1970-01-01T00:00:02.000Z", True)
+    assert (shown["active"], shown["toRemove"]) == ([], [{"email": "0" * 64}])
+    assert [each["reason"] for each in shown["parked"]] == ["not_found"]
+
+
+def test_everything_that_is_stored_about_a_member_is_shown(deployment: Deployment, printed: Json) -> None:
+    consent = {"geo": {"ipAddress": "192.0.2.7"}, "consent": {"tcf": "CPXx"}}
+    entered = change("m1")
+    deployment.record(replace(entered, record=entered.record | {"countryCode": "DE", "userConsent": consent}))
+    show(deployment.session(as_json=True), "lapsed_premium_buyers", "m1")
+    shown = printed()
+    assert (shown["countryCode"], shown["userConsent"]) == ("DE", consent)
+
+
+def test_jobs_that_are_late_are_named(deployment: Deployment, printed: Json) -> None:
+    deployment.record(change("m1"))
+    table = deployment.session().members
+    (state,) = table.read([change("m1").member]).values()
+    table.write([replace(state, late_jobs=("job-1",))])
+    show(deployment.session(as_json=True), "lapsed_premium_buyers", "m1")
+    assert printed()["lateJobs"] == ["job-1"]
+
+
+def test_a_person_reads_which_identities_are_active(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.record(change("m1"))
+    show(deployment.session(), "lapsed_premium_buyers", "m1")
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert {"newest change entered", "active 1 email", "to remove -", "consent -", "deletion notice of -"} <= set(shown)
+
+
+def test_a_member_may_be_known_from_a_dead_letter_alone(deployment: Deployment, printed: Json) -> None:
+    deployment.park(change("m1"))
+    show(deployment.session(as_json=True), AUDIENCE.audience_id, "m1")
+    assert len(printed()["parked"]) == 1
+
+
+def test_an_unknown_member_is_not_found(deployment: Deployment) -> None:
+    with pytest.raises(NotThere):
+        show(deployment.session(), AUDIENCE.audience_id, "unknown")
+
+
+def test_erasing_sends_one_deletion_notice_for_every_audience(deployment: Deployment, printed: Json) -> None:
+    deployment.record(change("m1"))
+    deployment.park(change("m1"))
+    erase(deployment.session(as_json=True, yes=True, now=5.0), "m1")
+    assert printed() == {"audiences": 2, "knownIn": 1, "deadLetters": 1}
+    (body,) = deployment.bodies("ChangeQueue")
+    assert (body["audienceId"], body["replay"]) == (EVERY_AUDIENCE, True)  # it comes from no accepted event
+    (exit_,) = body["changes"]
+    assert (exit_["at"], exit_["erase"], exit_["record"]["action"]) == (5_000, True, "DELETE")
+
+
+def test_of_a_person_whom_no_audience_knows_the_deletion_notice_is_shown(deployment: Deployment, printed: Json) -> None:
+    deployment.record(erasing_exit("m1", 5_000, "notice"))
+    show(deployment.session(as_json=True), AUDIENCE.audience_id, "m1")
+    shown = printed()
+    assert (shown["deletionNoticeAt"], "action" in shown) == ("1970-01-01T00:00:05.000Z", False)
+
+
+def test_erasing_asks_first(deployment: Deployment) -> None:
+    deployment.answers = ["n"]
+    with pytest.raises(NotConfirmed):
+        erase(deployment.session(), "m1")
+    assert deployment.bodies("ChangeQueue") == []
+
+
+def test_an_email_address_is_not_an_external_user_id(deployment: Deployment) -> None:
+    with pytest.raises(WrongUsage):
+        erase(deployment.session(yes=True), "maya@example.com")

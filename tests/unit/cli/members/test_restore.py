@@ -1,0 +1,196 @@
+"""Members of an older table: what is copied, what is said about the rest, and that no forgotten person comes back."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from audience_sync.aws.membership_rows import KEEP_EXIT, Sharding
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.member_state import MemberState, step
+from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
+from audience_sync.operations.restoration import MAX_AGE
+from audience_sync.translation import erasing_exit
+from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.members.restore_members import restore_members
+from audience_sync_cli.screen import iso_time
+from tests.aws_fixtures import AUDIENCE, create_membership_table
+from tests.unit.cli.conftest import NOW, Deployment, Json, change
+
+DAY = 86_400  # seconds
+SOURCE = "restored"
+UNLISTED = "7"
+
+
+@pytest.fixture(autouse=True)
+def source(deployment: Deployment) -> Iterator[None]:
+    deployment.list_audience()
+    create_membership_table(deployment.stack.service("dynamodb"), SOURCE)
+    yield
+    deployment.stack.service("dynamodb").delete_table(TableName=SOURCE)
+
+
+def record(
+    deployment: Deployment, *changes: MembershipChange, source: bool = True, now: float = NOW, shards: int = 8
+) -> None:
+    """Bring changes into one of the two tables as the worker would at some time."""
+    client = deployment.stack.service("dynamodb")
+    name = SOURCE if source else deployment.stack["MembershipTable"]
+    table = MembershipTable(client, name, Sharding(shards), Clock())
+    for each in changes:
+        known = table.read([each.member]).get(each.member)
+        (result,) = table.write([step(known, [each], now=int(now), effective_after=900).state])
+        assert isinstance(result, MemberState)
+
+
+def members(deployment: Deployment) -> set[tuple[str, str]]:
+    """Everyone in the stack's table, by audience."""
+    return {
+        (row["audienceShard"]["S"].partition("#")[0], row["externalUserId"]["S"])
+        for row in deployment.rows("MembershipTable")
+    }
+
+
+def notice(person: str, at: int) -> MembershipChange:
+    return erasing_exit(person, at, f"notice-{person}")
+
+
+def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: Deployment, printed: Json) -> None:
+    record(deployment, change("missing"), change("older", at=2), change("newer"), change("same"))
+    record(deployment, change("other", audience_id=UNLISTED), change("forgotten"))
+    record(deployment, change("expired", exits=True), now=NOW - KEEP_EXIT - 1)
+    record(deployment, change("older"), change("newer", exits=True, at=2), change("same"), source=False)
+    record(deployment, notice("forgotten", 3_000), source=False)
+    restore_members(deployment.session(as_json=True, yes=True, now=NOW), SOURCE, since="1h")
+    result = printed()
+    nothing = dict.fromkeys(
+        ("read", "copied", "alreadyThere", "newerHere", "changedMeanwhile", "expired", "forgotten", "unlisted"), 0
+    )
+    here = nothing | {"read": 6, "copied": 2, "alreadyThere": 1, "newerHere": 1, "expired": 1, "forgotten": 1}
+    assert result["audiences"] == [
+        {"audienceId": AUDIENCE.audience_id, **here},
+        {"audienceId": UNLISTED, **nothing, "read": 1, "unlisted": 1},
+    ]
+    assert result["deletionNotices"] == nothing
+    assert result["total"] == here | {"read": 7, "unlisted": 1, "stripped": 0}
+    assert (result["source"], result["since"], result["dryRun"]) == (SOURCE, iso_time((NOW - 3600) * 1000), False)
+    audience = AUDIENCE.audience_id
+    assert members(deployment) == {
+        *((audience, member) for member in ("missing", "older", "newer", "same")),
+        (EVERY_AUDIENCE, "forgotten"),
+    }
+
+
+def test_a_dry_run_prints_the_same_counts_and_what_to_repeat_and_copies_nothing(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(deployment, change("m1"), notice("m2", 1))
+    restore_members(deployment.session(now=NOW), SOURCE, dry_run=True, since="2027-01-15T07:00Z")
+    shown = capsys.readouterr().out
+    assert "2 rows of 2 would be copied." in shown
+    assert "(deletion notices)" in shown
+    assert "What came after 2027-01-15 07:00:00Z" in shown
+    assert "member erase" in shown
+    assert members(deployment) == set()
+
+
+@pytest.mark.parametrize("days", [0, 34, 35, 39, 40, 41, 100])
+def test_no_person_comes_back_who_was_forgotten_after_the_time_of_the_restored_table(
+    deployment: Deployment, days: int
+) -> None:
+    now = NOW + days * DAY
+    at = round(NOW * 1000)
+    record(deployment, change("m1", at=at - 2))
+    live = [replace(change("m1", exits=True, at=at), erase=True), notice("m1", at)]
+    if days < MAX_AGE / DAY:  # then they have expired
+        record(deployment, *live, source=False, now=NOW)
+        deployment.stack.service("dynamodb").delete_item(  # even if the member's own row was lost
+            TableName=deployment.stack["MembershipTable"], Key=Sharding(8).key_of(change("m1").member)
+        )
+    session = deployment.session(yes=True, now=now)
+    if days >= MAX_AGE / DAY:
+        with pytest.raises(WrongUsage, match="40 days old"):
+            restore_members(session, SOURCE, since=f"{days}d")
+    else:
+        restore_members(session, SOURCE, since=f"{days}d")
+    assert (AUDIENCE.audience_id, "m1") not in members(deployment)
+
+
+def test_a_notice_outlives_every_table_that_can_be_copied() -> None:
+    assert MAX_AGE <= KEEP_EXIT, "otherwise a notice could have expired since the source was up to date"
+
+
+def test_dynamodb_says_how_old_a_restored_table_is(deployment: Deployment, printed: Json) -> None:
+    client, table = deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"]
+    client.update_continuous_backups(
+        TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    record(deployment, change("m1"), source=False, now=time.time())
+    client.restore_table_to_point_in_time(
+        SourceTableName=table, TargetTableName="in-time", UseLatestRestorableTime=True
+    )
+    client.delete_item(TableName=table, Key=Sharding(8).key_of(change("m1").member))
+    restore_members(deployment.session(as_json=True, yes=True), "in-time")
+    result = printed()
+    assert abs(datetime.fromisoformat(result["since"]).timestamp() - time.time()) < 3_600
+    assert result["total"]["copied"] == 1
+
+
+def test_the_source_may_have_another_number_of_shards(deployment: Deployment, printed: Json) -> None:
+    people = [f"m{number}" for number in range(20)]
+    record(deployment, *map(change, people), notice("m0", 5_000), shards=3)
+    with pytest.raises(WrongUsage, match="8 shards"):
+        restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
+    restore_members(deployment.session(as_json=True, yes=True, now=NOW), SOURCE, since="1h", source_shards=3)
+    total = printed()["total"]
+    assert (total["copied"], total["forgotten"]) == (20, 1)
+    found = deployment.session().members.read((AUDIENCE.audience_id, each) for each in people)
+    assert len(found) == 19
+
+
+def test_copying_asks_first(deployment: Deployment) -> None:
+    record(deployment, change("m1"))
+    deployment.answers = ["n"]
+    with pytest.raises(NotConfirmed):
+        restore_members(deployment.session(now=NOW), SOURCE, since="1h")
+    assert members(deployment) == set()
+    assert "Is delivery paused?" in deployment.questions[0]
+
+
+def test_audiences_that_are_renewed_are_named_before_anything_is_copied(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.list_audience(replace(AUDIENCE, settings={"renew": True}))
+    deployment.answers = ["n"]
+    with pytest.raises(NotConfirmed):
+        restore_members(deployment.session(now=NOW), SOURCE, since="1h")
+    assert f"Renewed every day: {AUDIENCE.name}." in capsys.readouterr().err
+
+
+def test_a_stack_that_keeps_no_rows_takes_none(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
+    with pytest.raises(WrongUsage, match="OrderingGuard"):
+        restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
+
+
+@pytest.mark.parametrize(
+    ("table", "since", "message"),
+    [
+        pytest.param(SOURCE, "", "nothing says how old its rows are", id="age unknown"),
+        pytest.param(SOURCE, "2040-01-01", "in the future", id="future"),
+        pytest.param("MembershipTable", "1h", "own membership table", id="onto itself"),
+        pytest.param("AudienceTable", "1h", "not a membership table", id="another kind of table"),
+    ],
+)
+def test_a_source_that_cannot_be_copied_is_named(deployment: Deployment, table: str, since: str, message: str) -> None:
+    name = table if table == SOURCE else deployment.stack[table]
+    with pytest.raises(WrongUsage, match=message):
+        restore_members(deployment.session(yes=True, now=NOW), name, since=since)
+
+
+def test_a_table_that_does_not_exist_is_not_found(deployment: Deployment) -> None:
+    with pytest.raises(NotThere):
+        restore_members(deployment.session(yes=True), "missing", since="1h")

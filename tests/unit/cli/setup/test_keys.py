@@ -1,0 +1,169 @@
+"""Keys that Segment sends: rotated without a refused request, never shown by accident."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from audience_sync.credentials import Keyring
+from audience_sync_cli.errors import NotConfirmed, NotThere
+from audience_sync_cli.screen import iso_time
+from audience_sync_cli.setup.keys import Kind, retire, rotate, show
+from tests.aws_fixtures import EVENT_KEY
+from tests.unit.cli.conftest import NOW, Deployment, Json
+
+
+def opens(deployment: Deployment, key: str) -> bool:
+    return key.encode() in Keyring.from_json(deployment.secret("IngestSecret")).event_keys.secrets
+
+
+def test_after_a_rotation_the_old_and_the_new_key_open(deployment: Deployment) -> None:
+    rotate(deployment.session(), Kind.EVENT)
+    stored = deployment.secret("IngestSecret")
+    assert stored["previousEventKey"] == EVENT_KEY
+    assert opens(deployment, stored["eventKey"])
+    assert opens(deployment, EVENT_KEY)
+    assert stored["other"] == "kept"
+
+
+def test_a_second_rotation_asks_since_it_ends_the_first_key(deployment: Deployment) -> None:
+    rotate(deployment.session(), Kind.EVENT)
+    deployment.answers = ["n"]
+    with pytest.raises(NotConfirmed):
+        rotate(deployment.session(), Kind.EVENT)
+    assert opens(deployment, EVENT_KEY)
+    assert "still valid and would stop working now" in deployment.questions[0]
+
+
+def test_a_retired_key_opens_nothing(deployment: Deployment) -> None:
+    rotate(deployment.session(), Kind.EVENT)
+    retire(deployment.session(yes=True), Kind.EVENT)
+    assert not opens(deployment, EVENT_KEY)
+
+
+def test_without_a_previous_key_there_is_nothing_to_retire(deployment: Deployment) -> None:
+    with pytest.raises(NotThere):
+        retire(deployment.session(), Kind.EVENT)
+
+
+def test_a_first_key_has_none_to_retire(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    rotate(deployment.session(), Kind.AUDIENCE)
+    assert "retire" not in capsys.readouterr().out
+    assert deployment.secret("IngestSecret")["previousAudienceKey"] == ""
+
+
+def test_an_unreadable_secret_is_replaced_after_asking(deployment: Deployment) -> None:
+    deployment.stack.service("secretsmanager").put_secret_value(
+        SecretId=deployment.stack["IngestSecret"], SecretString="no json"
+    )
+    deployment.answers = ["y"]
+    rotate(deployment.session(), Kind.EVENT)
+    assert opens(deployment, deployment.secret("IngestSecret")["eventKey"])
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_values_are_shown_only_when_asked_for(
+    deployment: Deployment, kind: Kind, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rotate(deployment.session(), kind)
+    value = deployment.secret("IngestSecret")[kind.current]
+    show(deployment.session())
+    assert value not in "".join(capsys.readouterr())
+    show(deployment.session(), kind, reveal=True)
+    assert value in capsys.readouterr().out
+
+
+def test_a_weak_key_is_called_weak_and_gets_no_fingerprint(deployment: Deployment, printed: Json) -> None:
+    deployment.put_secret("IngestSecret", {"eventKey": "changeme-changeme-1"})
+    show(deployment.session(as_json=True), Kind.EVENT)
+    assert printed()[0] == {
+        "kind": "event",
+        "slot": "current",
+        "state": "too weak, not accepted",
+        "characters": 19,
+        "fingerprint": None,
+    }
+
+
+DAY = 86_400.0  # seconds
+
+
+def use(deployment: Deployment, metric: str, at: float) -> None:
+    """Count a request that a previous key let in, as the functions do."""
+    deployment.stack.service("cloudwatch").put_metric_data(
+        Namespace="AudienceSync",
+        MetricData=[
+            {
+                "MetricName": metric,
+                "Dimensions": [{"Name": "service", "Value": deployment.stack.name}],
+                "Timestamp": datetime.fromtimestamp(at, UTC),
+                "Value": 1.0,
+            }
+        ],
+    )
+
+
+def with_previous_keys(deployment: Deployment) -> None:
+    keys = {f"previous{name}": f"a-previous-key-of-{name}" for name in ("EventKey", "AudienceKey", "SigningSecret")}
+    deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY} | keys)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        (Kind.EVENT, "PreviousEventKeyUsed"),
+        (Kind.AUDIENCE, "PreviousAudienceKeyUsed"),
+        (Kind.SIGNING, "PreviousSigningSecretUsed"),
+    ],
+)
+def test_a_previous_key_is_shown_with_its_last_use(
+    deployment: Deployment, printed: Json, kind: Kind, metric: str
+) -> None:
+    with_previous_keys(deployment)
+    use(deployment, metric, NOW - 2 * DAY)
+    use(deployment, metric, NOW - DAY)
+    show(deployment.session(as_json=True, now=NOW))
+    last = {each["kind"]: each["lastUse"] for each in printed() if each["slot"] == "previous"}
+    assert last.pop(kind) == iso_time((NOW - DAY + 300) * 1000), "at the end of the five minutes"
+    assert set(last.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"),
+    [
+        pytest.param(DAY, "2027-01-14 08:05:00Z", id="yesterday"),
+        pytest.param(20 * DAY, "not in the last 14 days", id="long ago"),
+    ],
+)
+def test_the_last_use_is_a_column_of_the_table(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], ago: float, text: str
+) -> None:
+    with_previous_keys(deployment)
+    use(deployment, "PreviousEventKeyUsed", NOW - ago)
+    show(deployment.session(now=NOW), Kind.EVENT)
+    assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("ago", "warns"), [pytest.param(2 * DAY, True, id="recent"), pytest.param(4 * DAY, False)])
+def test_retiring_a_key_that_was_used_in_the_last_days_warns_first(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], ago: float, warns: bool
+) -> None:
+    with_previous_keys(deployment)
+    use(deployment, "PreviousEventKeyUsed", NOW - ago)
+    retire(deployment.session(yes=True, now=NOW), Kind.EVENT)
+    assert ("A sender may still have it" in capsys.readouterr().err) is warns
+
+
+def test_a_leaked_key_can_be_retired_while_cloudwatch_does_not_answer(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_previous_keys(deployment)
+
+    def fail(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetMetricData")
+
+    deployment.stack.service("cloudwatch").meta.events.register("before-call.cloudwatch", fail)
+    retire(deployment.session(yes=True), Kind.EVENT)
+    assert "CloudWatch does not say when" in capsys.readouterr().err
+    assert deployment.secret("IngestSecret")["previousEventKey"] == ""

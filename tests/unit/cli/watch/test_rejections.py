@@ -1,0 +1,87 @@
+"""`rejections`: counts by reason, shares, remedies and message ids, and no value of an event."""
+
+import time
+from typing import Any
+
+import pytest
+
+from audience_sync_cli.watch.function_logs import LogLine
+from audience_sync_cli.watch.rejections import SAMPLES, by_reason, rejections
+from tests.unit.cli.conftest import Deployment, Json
+
+
+def reject(deployment: Deployment, *pairs: tuple[str, str]) -> None:
+    """Log the rejections of one request: reasons and message ids."""
+    counts: dict[str, int] = {}
+    for reason, message_id in pairs:
+        deployment.log("Ingest", "event rejected", reason=reason, message_id=message_id)
+        counts[reason] = counts.get(reason, 0) + 1
+    deployment.log("Ingest", "events rejected", rejected=len(pairs), by_reason=counts)
+
+
+def receive(deployment: Deployment, **metrics: int) -> None:
+    points = [
+        {
+            "MetricName": name,
+            "Dimensions": [{"Name": "service", "Value": "tests"}],
+            "Value": value,
+            "Timestamp": time.time() - 30,
+        }
+        for name, value in metrics.items()
+    ]
+    deployment.stack.service("cloudwatch").put_metric_data(Namespace="AudienceSync", MetricData=points)
+
+
+def test_reasons_are_counted_with_share_remedy_and_some_message_ids(deployment: Deployment, printed: Json) -> None:
+    receive(deployment, EventsAccepted=15, EventsIgnored=1, EventsRejected=4)
+    reject(deployment, ("time_ahead", "m-1"), ("member_id_invalid", "m-2"), ("time_ahead", "m-3"))
+    reject(deployment, ("time_ahead", "m-4"))
+    rejections(deployment.session(as_json=True))
+    document = printed()
+    assert (document["received"], document["rejected"]) == (20, 4)
+    first, second = document["reasons"]
+    assert first == {
+        "reason": "time_ahead",
+        "events": 3,
+        "share": 0.15,
+        "remedy": "Correct the sender's clock.",
+        "messageIds": ["m-1", "m-3", "m-4"],
+    }
+    assert (second["reason"], second["events"], second["share"]) == ("member_id_invalid", 1, 0.05)
+
+
+def test_people_read_a_sentence_and_two_tables(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    receive(deployment, EventsAccepted=1)
+    reject(deployment, ("time_ahead", "m-1"))
+    rejections(deployment.session(), since="30m")
+    output = capsys.readouterr().out
+    assert output.startswith("1 event of 1 rejected since ")
+    assert "100.0%" in output
+    assert "Correct the sender's clock." in output
+    assert "m-1" in output
+
+
+def test_without_a_rejection_there_is_one_sentence(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    receive(deployment, EventsAccepted=3)
+    rejections(deployment.session())
+    (sentence,) = capsys.readouterr().out.splitlines()
+    assert sentence.startswith("0 events of 3 rejected since ")
+
+
+def test_a_stack_that_logs_errors_only_says_that_none_are_listed(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.stack.parameters = {"LogLevel": "ERROR"}
+    rejections(deployment.session())
+    assert "rejected events are not listed" in capsys.readouterr().err
+
+
+def test_the_sum_of_a_request_counts_and_its_single_lines_give_the_newest_ids() -> None:
+    def each(number: int) -> LogLine:
+        return LogLine(number, "Ingest", {"message": "event rejected", "reason": "a", "message_id": str(number)})
+
+    total: dict[str, Any] = {"message": "events rejected", "by_reason": {"a": 900, "b": 2}}
+    first, second = by_reason([*map(each, range(100)), LogLine(101, "Ingest", total)])
+    assert (first.reason, first.events, first.message_ids) == ("a", 900, ("97", "98", "99"))
+    assert len(first.message_ids) == SAMPLES
+    assert (second.reason, second.events, second.message_ids) == ("b", 2, ())
