@@ -74,7 +74,8 @@ def list_(session: Session) -> None:
     found = sorted(session.audiences.all(), key=lambda each: (each.name, each.audience_id))
     if not found:
         session.screen.say(
-            "No audience is listed. Link one with `audiences link`, or create one with `audiences create`."
+            "No audience is listed. Link one with `audience-sync audiences link`, or create one with "
+            "`audience-sync audiences create`."
         )
     else:
         session.screen.table(
@@ -119,7 +120,7 @@ def show(
         }
     )
     if is_renewed(known) and renewal_age(known) != renewal_age(with_ttl(known, report)):
-        remedy = "Set it with `audiences update --ttl-days`, so that both are the same."
+        remedy = "Set it with `audience-sync audiences update --ttl-days`, so that both are the same."
         session.screen.note(f"Renewal uses another time to live than Amazon has. {remedy}", style="yellow")
     past = read_history(session.stack, known.audience_id, session.now(), days) if with_history else None
     if past:
@@ -252,7 +253,9 @@ def _warn_about_gaps(session: Session, linked: Audience) -> None:
         )
     if not linked.advertiser_id and not linked.connection_id:
         remedy = "Link it again with the --advertiser or --connection that it was created with."
-        session.screen.note(f"No target: `audiences create` would not find this audience. {remedy}", style="yellow")
+        session.screen.note(
+            f"No target: `audience-sync audiences create` would not find this audience. {remedy}", style="yellow"
+        )
 
 
 def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> Audience:
@@ -269,4 +272,6 @@ def _check_key_free(session: Session, key: str, audience_id: str) -> None:
     """Refuse a key that another audience has: an event whose key fits two audiences is rejected."""
     others = [each for each in session.audiences.all() if each.computation_key == key]
     if any(each.audience_id != audience_id for each in others):
-        raise OperatorError("Another audience has that computation key.", "Run `audiences unlink` for it first.")
+        raise OperatorError(
+            "Another audience has that computation key.", "Run `audience-sync audiences unlink` for it first."
+        )

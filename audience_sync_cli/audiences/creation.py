@@ -89,7 +89,9 @@ def create(
         names = options([each.field for each in fields])
         session.screen.note(f"Differs from what was requested: {names}. {remedy}.", style="yellow")
     if not listed.computation_key:
-        session.screen.say(f"Next, link it to the Segment audience: `audiences link {made.audience_id} --key ...`.")
+        session.screen.say(
+            f"Next, link it to the Segment audience: `audience-sync audiences link {made.audience_id} --key ...`."
+        )
     differs = [each.as_json() for each in made.mismatches]
     session.screen.result(audience_json(listed) | {"created": bool(made.attempts), "differs": differs})
 
@@ -99,7 +101,9 @@ def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
     known = find(session, audience)
     changes = settings.extras()
     if not changes:
-        raise WrongUsage("No setting was given.", "`audiences update --help` lists those that can be changed.")
+        raise WrongUsage(
+            "No setting was given.", "`audience-sync audiences update --help` lists those that can be changed."
+        )
     if settings.ttl_days is not None:
         who, days = f"Members of {known.name or known.audience_id}", settings.ttl_days
         after = f"{counted(days, 'day')} after they entered" if days else "at once, all of them"

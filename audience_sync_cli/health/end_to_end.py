@@ -131,9 +131,9 @@ def kept_audience(session: Session) -> Audience:
     found = [each for each in listed if each.external_audience_id == KEPT_ID]
     if found:
         return found[0]
-    create = f'Or create one: `audiences create "{KEPT_NAME}" --external-id {KEPT_ID} ...`.'
+    create = f'Or create one: `audience-sync audiences create "{KEPT_NAME}" --external-id {KEPT_ID} ...`.'
     if not listed:
-        raise NotThere("No audience is listed to test with.", f"Link one with `audiences link`. {create}")
+        raise NotThere("No audience is listed to test with.", f"Link one with `audience-sync audiences link`. {create}")
     targets = {(each.advertiser_id, each.connection_id) for each in listed}
     if len(targets) > 1 or targets == {(None, None)}:
         raise WrongUsage("It is not clear which advertiser or connection to test with.", f"Give --audience. {create}")

@@ -48,13 +48,17 @@ def show(
             "Store a valid file with `audience-sync mappings apply`.",
         )
     if not stored.is_versioned:
-        session.screen.note("The stored version is not a number and counts as 0; `mappings apply` stores a number.")
+        session.screen.note(
+            "The stored version is not a number and counts as 0; `audience-sync mappings apply` stores a number."
+        )
     try:
         parse_mappings(stored.mappings, compile_trigger)
     except InvalidMapping as error:
         session.screen.result(stored.document)  # to be saved, fixed and applied
         session.screen.note(f"The stored mappings are invalid, and no event is accepted: {error}.", style="red")
-        session.screen.note("Fix what `mappings show --json` prints, and store it with `mappings apply`.")
+        session.screen.note(
+            "Fix what `audience-sync mappings show --json` prints, and store it with `audience-sync mappings apply`."
+        )
         raise AlreadyReported from None
     default = "No mappings are stored: Segment's default mapping is in force."
     session.screen.say(default if stored.is_built_in else f"Version {stored.version}.")

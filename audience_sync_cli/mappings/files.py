@@ -17,7 +17,9 @@ def read_mappings(file: Path) -> Any:
     text = _text(file)
     found = read_json_text(text)
     if isinstance(found, JsonFault):
-        raise WrongUsage(f"{_at(file, found)}\n{found.excerpt}", "`mappings show --json` prints a valid file.")
+        raise WrongUsage(
+            f"{_at(file, found)}\n{found.excerpt}", "`audience-sync mappings show --json` prints a valid file."
+        )
     if repeated := repeated_names(text):
         names = ", ".join(map(display, repeated))
         raise WrongUsage(f"{file} has a name twice in one object: {names}.", "Only the last would count; remove one.")

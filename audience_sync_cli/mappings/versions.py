@@ -127,8 +127,8 @@ def kept_version(stored: Stored, version: int) -> KeptVersion:
         kept = ", ".join(str(each.number) for each in stored.history)
         raise NotThere(
             f"Version {version} is not kept." + (f" These are: {kept}." if kept else ""),
-            "`mappings reset` goes back to the built-in mapping; a file that you saved without its `version` can be "
-            "applied at any time.",
+            "`audience-sync mappings reset` goes back to the built-in mapping; a file that you saved without its "
+            "`version` can be applied at any time.",
         )
     return found
 
@@ -188,8 +188,8 @@ def _conflict(stored: Stored, made_from: Any, listed: list[Any]) -> OperatorErro
             )
     return OperatorError(
         f"The file was made from version {made_from}, and version {stored.version} is in force.",
-        "Copy your changes into what `mappings show --json` prints now, and apply that. To replace version "
-        f"{stored.version} whatever it holds, remove `version` from the file.",
+        "Copy your changes into what `audience-sync mappings show --json` prints now, and apply that. To replace "
+        f"version {stored.version} whatever it holds, remove `version` from the file.",
     )
 
 

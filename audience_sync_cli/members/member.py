@@ -82,7 +82,7 @@ def erase(session: Session, member: _MEMBER) -> None:
     except RejectedEvent:
         raise WrongUsage(
             "MEMBER takes 1 to 128 letters, digits, - and _.",
-            "Give the external user id as the mapping derives it; `member show` takes the same.",
+            "Give the external user id as the mapping derives it; `audience-sync member show` takes the same.",
         ) from None
     audiences = session.audiences.all()
     states = session.members.read((each.audience_id, member) for each in audiences)
@@ -98,7 +98,8 @@ def erase(session: Session, member: _MEMBER) -> None:
     parked, _ = peek(session, lambda each: member in each.members)
     if parked:
         session.screen.say(
-            f"Hashes remain in {counted(len(parked), 'dead letter')}; delete them with `parked drop --member`."
+            f"Hashes remain in {counted(len(parked), 'dead letter')}; delete them with "
+            "`audience-sync parked drop --member`."
         )
     session.screen.result({"audiences": len(audiences), "knownIn": len(known_in), "deadLetters": len(parked)})
 

@@ -89,7 +89,7 @@ def _note_renewed(session: Session, audiences: Sequence[Audience]) -> None:
     if renewed:
         session.screen.note(
             f"Renewed every day: {renewed}. That would send people who have left since. Switch it off with "
-            "`audiences update ID --no-renew` until the audience is re-synced.",
+            "`audience-sync audiences update ID --no-renew` until the audience is re-synced.",
             style="yellow",
         )
 

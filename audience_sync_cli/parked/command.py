@@ -83,7 +83,7 @@ def show(session: Session, message_id: _MESSAGE_ID) -> None:
     found, _ = peek(session, lambda each: each.message_id.startswith(message_id))
     if len(found) != 1:
         problem = "Several dead letters have an id that begins so." if found else "No dead letter has that id."
-        raise NotThere(problem, "See `parked list`.")
+        raise NotThere(problem, "See `audience-sync parked list`.")
     each = found[0]
     session.screen.facts(
         {

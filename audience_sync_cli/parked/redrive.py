@@ -53,7 +53,9 @@ class Redrive:
         """Return a sentence about each kind of dead letter that stays in the queue."""
         sentences = []
         if self.unreadable:
-            sentences.append(f"{counted(self.unreadable, 'unreadable dead letter')} left; `parked drop` deletes them.")
+            sentences.append(
+                f"{counted(self.unreadable, 'unreadable dead letter')} left; `audience-sync parked drop` deletes them."
+            )
         if self.returned:
             sentences.append(
                 f"{counted(self.returned, 'dead letter')} left, because this run had sent the same changes before: "

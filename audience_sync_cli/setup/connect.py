@@ -190,7 +190,8 @@ def _first_token(session: Session) -> Mapping[str, Any]:
             if time.monotonic() + POLL_INTERVAL > deadline:
                 raise TryLater(
                     f"The refresh function got no access token: {answer.get('reason', 'it failed')}.",
-                    "The authorization is stored; the function runs every 20 minutes. See its log, then run `test`.",
+                    "The authorization is stored; the function runs every 20 minutes. See its log, then run "
+                    "`audience-sync test`.",
                 )
             time.sleep(POLL_INTERVAL)
 

@@ -29,7 +29,8 @@ def show_terms(
     session.screen.say(
         "The AMC terms are accepted."
         if terms.accepted
-        else "The AMC terms are not accepted. Read them with --text. To agree for the company, run `terms accept`."
+        else "The AMC terms are not accepted. Read them with --text. To agree for the company, run "
+        "`audience-sync terms accept`."
     )
     session.screen.result({"accepted": terms.accepted} | ({"agreement": terms.agreement} if text else {}))
 

@@ -109,7 +109,8 @@ def parked(dead_letter: DeadLetterMessage) -> End:
     return End(
         "parked",
         f"The change is parked as {dead_letter.reason}{f': {detail}' if detail else ''}.",
-        f"Fix the cause, then `audience-sync parked redrive`. `parked show {dead_letter.message_id[:8]}` says more.",
+        f"Fix the cause, then `audience-sync parked redrive`. More: "
+        f"`audience-sync parked show {dead_letter.message_id[:8]}`.",
     )
 
 

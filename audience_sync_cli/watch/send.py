@@ -80,7 +80,8 @@ def the_only_audience(session: Session) -> Audience:
     listed = session.audiences.all()
     if not listed:
         raise NotThere(
-            "No audience is listed.", "Link one with `audiences link`, or create one with `audiences create`."
+            "No audience is listed.",
+            "Link one with `audience-sync audiences link`, or create one with `audience-sync audiences create`.",
         )
     if len(listed) > 1:
         raise WrongUsage(f"{len(listed):,} audiences are listed.", "Name one with --audience.")
