@@ -1,11 +1,7 @@
-"""Runs the transcript in docs/import.md against a local stack, and has a member who left stay out.
-
-After an intended change, UPDATE_DOCS=1 writes the new outputs into the document.
-"""
+"""Runs the transcript in docs/import.md against a local stack, and has a member who left stay out."""
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,7 +12,7 @@ import pytest
 from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person, audience_event
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
-from tests.e2e.test_cli import TranscriptRun, needs_curl
+from tests.e2e.transcript import Transcript, compare, needs_curl
 from tests.waiting import wait_until
 
 DOCUMENT = ROOT / "docs" / "import.md"
@@ -38,13 +34,9 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStac
 
 @needs_curl
 def test_the_documented_import_shows_what_the_command_prints(stack: LocalStack, tmp_path: Path) -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    run = TranscriptRun(stack, tmp_path)
-    actual = re.sub(r"(?ms)^```console\n(.*?)^```", lambda block: f"```console\n{run.block(block[1])}```", text)
+    actual = Transcript(stack, tmp_path).of(DOCUMENT.read_text(encoding="utf-8"))
     wait_until(stack.members, lambda members: members.keys() >= ENTERING)
-    if os.environ.get("UPDATE_DOCS"):
-        DOCUMENT.write_text(actual, encoding="utf-8")
-    assert actual.splitlines() == text.splitlines()
+    compare(DOCUMENT, actual)
 
 
 def test_a_member_who_has_left_since_the_file_was_written_stays_out(stack: LocalStack, tmp_path: Path) -> None:
@@ -55,7 +47,7 @@ def test_a_member_who_has_left_since_the_file_was_written_stays_out(stack: Local
     os.utime(file, (an_hour_ago, an_hour_ago))
     assert stack.post_change(left, enters=False).json()["accepted"] == 1
     stack.wait_until_quiescent()
-    TranscriptRun(stack, tmp_path).block(f"$ audience-sync import {file} lapsed_premium_buyers --yes\n")
+    Transcript(stack, tmp_path).block(f"$ audience-sync import {file} lapsed_premium_buyers --yes\n")
     wait_until(stack.members, lambda members: stayed.user_id in members)
     state = stack.wait_until_quiescent()
     assert left.user_id not in stack.members()
@@ -72,7 +64,7 @@ def test_a_repair_makes_the_audience_as_the_file_has_it(stack: LocalStack, tmp_p
     file.write_text("userId,email\n" + "".join(f"{each.user_id},{each.email}\n" for each in (kept, added)))
     stack.wait_until_quiescent()
     command = f"$ audience-sync compare {file} lapsed_premium_buyers --repair --surplus --yes\n"
-    assert "2 changes sent" in TranscriptRun(stack, tmp_path).block(command)
+    assert "2 changes sent" in Transcript(stack, tmp_path).block(command)
     wait_until(stack.members, lambda members: members.keys() == {kept.user_id, added.user_id})
-    assert "exactly the members of the file" in TranscriptRun(stack, tmp_path).block(command)
+    assert "exactly the members of the file" in Transcript(stack, tmp_path).block(command)
     stack.wait_until_quiescent()
