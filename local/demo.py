@@ -40,7 +40,6 @@ def main() -> int:
     usual = (8080, 8081) if options.keep else (0, 0)
     given = (options.port, options.amazon_port)
     port, amazon_port = (own if chosen is None else chosen for chosen, own in zip(given, usual, strict=True))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the stack is stopped, too
     try:
         with _stack(["--port", str(port), "--amazon-port", str(amazon_port)]) as where:
             exit_code = demonstrate(where, enter=options.enter, leave=options.leave, console=console)

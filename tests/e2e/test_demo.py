@@ -72,22 +72,30 @@ def accepted(port: int) -> int:
     return 0
 
 
+def ends(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+    """Send a signal. Like a person, more than once: Python loses an interrupt that comes while it frees objects."""
+    process.send_signal(number)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    return process.poll() is not None
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
 def test_the_stack_ends_with_the_demo_however_that_ends(number: signal.Signals) -> None:
     port, amazon_port = free_port(), free_port()
     ports = ["--port", str(port), "--amazon-port", str(amazon_port)]
     command = [sys.executable, "-m", "local.demo", "--enter", "3", "--exit", "1", "--keep", *ports]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as demo:
-        wait_until(lambda: accepted(port), lambda count: count == 4)
-        assert requests.get(f"http://127.0.0.1:{amazon_port}/sandbox/requests", timeout=60).ok
-        started = processes(demo.pid)
-        assert len(started) > 1  # the stack, and its functions
-        demo.send_signal(number)
-        demo.wait(60)
+    started: set[int] = set()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as demo:
         try:
+            wait_until(lambda: accepted(port), lambda count: count == 4)
+            assert requests.get(f"http://127.0.0.1:{amazon_port}/sandbox/requests", timeout=60).ok
+            started = processes(demo.pid)
+            assert len(started) > 1  # the stack, and its functions
+            wait_until(lambda: ends(demo, number), bool)
             wait_until(lambda: running(started), lambda left: not left)
-        finally:
-            for pid in running(started):
+        finally:  # whatever has failed: left alone, it would run, and be waited for, without end
+            for pid in running({demo.pid, *started}):
                 os.kill(pid, signal.SIGKILL)
 
 

@@ -52,8 +52,8 @@ _ALL = [
     Bug(
         "drop the last chunk",
         "audience_sync.amazon_ads.record",
-        "if start < len(encoded):",
-        "if start == 0 and encoded:",
+        "if filled > frame:",
+        "if start == 0 and filled > frame:",
         DELIVERY + "test_uploads_keep_to_both_limits_and_hold_every_member",
     ),
     Bug(
