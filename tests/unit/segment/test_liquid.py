@@ -1,5 +1,6 @@
 """@liquid: what templates give, what is refused and where, and that no event or template can exhaust the function."""
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMapping, RejectedEvent
-from audience_sync.segment.budget import Budget
+from audience_sync.segment.budget import ASCII_A_STEP, MAX_STEPS, Budget
 from audience_sync.segment.directives.values import MAX_TEXT
 from audience_sync.segment.mapping import compile_directive, compile_field, resolve
 from audience_sync.segment.mapping_config import parse_mappings
@@ -163,6 +164,38 @@ def test_the_work_on_an_event_is_taken_from_its_budget() -> None:
     assert 200_000 - budget.steps_left > 40 * MAX_TEXT // 32
     with pytest.raises(RejectedEvent):
         read(LARGE, Budget(1_000))
+
+
+LONG = json.loads(
+    json.dumps({"a": "x" * 1_000_000, "same": "x" * 1_000_000, "space": " " * 1_000_000, "digits": "9" * MAX_TEXT})
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "characters"),
+    [
+        pytest.param("{% if a == same %}y{% endif %}", 1_000_000, id="equal"),
+        pytest.param("{% if a < same %}y{% endif %}", 2_000_000, id="less"),
+        pytest.param("{% if space == blank %}y{% endif %}", 1_000_000, id="blank"),
+        pytest.param("{{ digits | plus: 1 }}", MAX_TEXT, id="counted with"),
+        pytest.param("{% if digits < 1 %}y{% endif %}", MAX_TEXT, id="compared as a number"),
+    ],
+)
+def test_a_text_is_paid_for_also_where_it_is_only_compared(template: str, characters: int) -> None:
+    read, budget = compile_field({"@liquid": template}, at="field"), Budget()
+    read(LONG, budget)
+    assert MAX_STEPS - budget.steps_left >= characters // ASCII_A_STEP
+
+
+def test_characters_to_strip_are_paid_for_by_their_number_and_by_that_of_the_text() -> None:
+    read = compile_field({"@liquid": "{{ text | strip: characters }}"}, at="field")
+    read({"text": "x" * MAX_TEXT, "characters": "-"}, Budget(3 * MAX_TEXT // ASCII_A_STEP))
+    with pytest.raises(RejectedEvent):
+        read({"text": "x" * MAX_TEXT, "characters": "y" * (MAX_TEXT - 1) + "x"}, Budget())
+
+
+def test_a_text_is_no_number_where_it_is_longer_than_any_text_may_be() -> None:
+    assert rendered("{{ space | plus: 1 }}", LONG) is None
 
 
 def test_a_template_takes_steps_where_it_is_repeated_for_each_item() -> None:

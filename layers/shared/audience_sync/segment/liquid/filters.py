@@ -202,7 +202,9 @@ def _strip_filter(change: Callable[[str, str], str]) -> Filter:
         text, given = written(value, budget), _given(arguments, 0, "")
         budget.spend_on_text(text)
         is_empty = is_absent(given) or given is False or given == 0 or given is EMPTY or given is BLANK or given is NIL
-        return change(text, WHITE_SPACE if is_empty else written(given, budget) or WHITE_SPACE)
+        characters = WHITE_SPACE if is_empty else written(given, budget) or WHITE_SPACE
+        budget.spend(len(text) * len(characters) // _COMPARISONS_A_STEP)  # each character is looked for among them
+        return change(text, characters)
 
     return Filter(0, 1, apply)
 

@@ -101,14 +101,15 @@ def number_of(value: Any, budget: Budget) -> float:
             return math.inf if value > 0 else -math.inf
     if isinstance(value, list):
         value = as_text(value, budget)
-    return _parsed(value.strip(WHITE_SPACE)) if isinstance(value, str) else math.nan
+    if not isinstance(value, str):
+        return math.nan
+    budget.spend_on_text(bounded(value))
+    return _parsed(value.strip(WHITE_SPACE))
 
 
 def _parsed(text: str) -> float:
     if not text:
         return 0.0
-    if len(text) > MAX_TEXT:
-        raise TooLarge
     if _OTHER_BASE.fullmatch(text):
         return float(int(text, 0)) if len(text) < 250 else math.inf  # a float has no more than 1,024 bits
     if not _NUMBER.fullmatch(text) or ("f" in text.lower() and not _INFINITY.fullmatch(text)):
@@ -126,7 +127,9 @@ def equal(left: Any, right: Any, budget: Budget) -> bool:
     """Return whether two values are equal. Types count: "1" is not 1. Raises as `written`."""
     for literal, value in ((left, right), (right, left)):
         if isinstance(literal, Named):
-            return _equals_literal(literal, value)
+            return _equals_literal(literal, value, budget)
+    if isinstance(left, str) and isinstance(right, str) and len(left) == len(right):  # others differ at once
+        budget.spend_on_text(left)
     if isinstance(left, list):
         return isinstance(right, list) and _same_items(left, right, budget)
     if isinstance(left, dict | bool) or isinstance(right, bool):
@@ -142,16 +145,17 @@ def _same_items(left: list[Any], right: list[Any], budget: Budget) -> bool:
     return len(left) == len(right) and all(equal(one, other, budget) for one, other in zip(left, right, strict=True))
 
 
-def _equals_literal(literal: Named, value: Any) -> bool:
+def _equals_literal(literal: Named, value: Any, budget: Budget) -> bool:
     if literal is NIL:
         return is_absent(plain(value)) and value not in (EMPTY, BLANK)
     if isinstance(value, Named):
         return literal is BLANK and value is NIL
     if isinstance(value, str | list | dict) and not value:
         return True
-    return literal is BLANK and (
-        is_absent(value) or value is False or (isinstance(value, str) and not value.strip(WHITE_SPACE))
-    )
+    if literal is BLANK and isinstance(value, str):
+        budget.spend_on_text(value)
+        return not value.strip(WHITE_SPACE)
+    return literal is BLANK and (is_absent(value) or value is False)
 
 
 def is_less(left: Any, right: Any, budget: Budget, *, or_equal: bool) -> bool:
@@ -163,6 +167,8 @@ def is_less(left: Any, right: Any, budget: Budget, *, or_equal: bool) -> bool:
         return False
     left, right = (_primitive(each, budget) for each in (left, right))
     if isinstance(left, str) and isinstance(right, str):
+        for each in (left, right):
+            budget.spend_on_text(each)
         low, high = (each.encode("utf-16-be", "surrogatepass") for each in (left, right))
         return low <= high if or_equal else low < high
     if UNDEFINED in (left, right):
