@@ -3,10 +3,11 @@
 import csv
 import io
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.comparison import ENTERS, Difference, OnDifference
@@ -27,7 +28,7 @@ class Rejects:
     @classmethod
     @contextmanager
     def opened(cls, path: Path | None, fields: Sequence[str], *, with_rows: bool, goes_on: bool) -> Iterator["Rejects"]:
-        """Open the file, which only its owner may read. Where the run goes on from an earlier one, lines are added.
+        """Open the file. Where the run goes on from an earlier one, lines are added.
 
         Raises:
             WrongUsage: another file is there, which is left as it is; or it cannot be written.
@@ -37,12 +38,7 @@ class Rejects:
             return
         if path.exists() and not _is_ours(path):
             raise WrongUsage("The file for --rejects exists, and is no list of rejects.", "Give another name.")
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if goes_on else os.O_TRUNC)
-        try:
-            descriptor = os.open(path, flags, 0o600)
-        except OSError:
-            raise WrongUsage("The file for --rejects cannot be written.", "Check folder and permissions.") from None
-        with open(descriptor, "w", encoding="utf-8", newline="") as stream:  # noqa: PTH123 - a descriptor
+        with _opened_for_owner(path, os.O_APPEND if goes_on else os.O_TRUNC, "--rejects") as stream:
             rejects = cls(stream, fields, with_rows=with_rows)
             if not path.stat().st_size:
                 rejects.write_head()
@@ -66,13 +62,7 @@ def listed_differences(path: Path | None) -> Iterator[OnDifference]:
     if path is None:
         yield lambda _member, _found: None
         return
-    try:
-        stream = path.open("x", encoding="utf-8", newline="")
-    except FileExistsError:
-        raise WrongUsage("The file for --out exists.", "Give another name.") from None
-    except OSError:
-        raise WrongUsage("The file for --out cannot be written.", "Check folder and permissions.") from None
-    with stream:
+    with _opened_for_owner(path, os.O_EXCL, "--out") as stream:
         writer = csv.writer(stream)
         writer.writerow(("externalUserId", "difference", "repaired by"))
 
@@ -81,6 +71,28 @@ def listed_differences(path: Path | None) -> Iterator[OnDifference]:
             writer.writerow((member, found, remedy))
 
         yield add
+
+
+def _opened_for_owner(path: Path, flag: int, option: str) -> TextIO:
+    """Open a file to write, which only its owner may read, also where it was there before: the lists name members.
+
+    Raises:
+        WrongUsage: with O_EXCL, the file exists; or it cannot be written, or not be closed to others.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+        stream = open(descriptor, "w", encoding="utf-8", newline="")  # noqa: PTH123, SIM115 - a descriptor; the caller's
+    except FileExistsError:
+        raise WrongUsage(f"The file for {option} exists.", "Give another name.") from None
+    except OSError:
+        raise WrongUsage(f"The file for {option} cannot be written.", "Check folder and permissions.") from None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # and not /dev/null
+        try:
+            os.fchmod(descriptor, 0o600)
+        except OSError:
+            stream.close()
+            raise WrongUsage(f"The file for {option} belongs to another user.", "Give another name.") from None
+    return stream
 
 
 def _is_ours(path: Path) -> bool:

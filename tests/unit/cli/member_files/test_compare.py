@@ -141,6 +141,7 @@ def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_pa
         "entered-since": "",
         "erased": "",
     }
+    assert out.stat().st_mode & 0o077 == 0, "it names members"
     printed()
     with pytest.raises(WrongUsage):
         run(deployment, file, out=out)

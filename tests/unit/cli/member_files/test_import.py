@@ -374,6 +374,22 @@ def test_rejects_hold_the_rows_where_the_operator_asks_for_it(
     assert [row["email"] for row in listed] == ["", "carol@example.com", None]
 
 
+def test_a_list_of_rejects_that_others_could_read_is_closed_to_them(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    rejects = tmp_path / "rejects.csv"
+    rejects.touch()
+    rejects.chmod(0o666)
+    run(deployment, file(), dry_run=True, rejects=rejects, rejects_with_rows=True)
+    assert rejects.stat().st_mode & 0o077 == 0
+
+
+def test_rejects_may_go_where_there_is_no_file_and_nothing_is_changed_there(deployment: Deployment, file: File) -> None:
+    mode = Path(os.devnull).stat().st_mode
+    run(deployment, file(), dry_run=True, rejects=Path(os.devnull))
+    assert Path(os.devnull).stat().st_mode == mode
+
+
 def test_a_file_that_is_no_list_of_rejects_is_not_overwritten(
     deployment: Deployment, file: File, tmp_path: Path
 ) -> None:
