@@ -72,13 +72,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not is_from_page(dict(self.headers)):
             self._answer(403, {"error": "only the page itself may ask this"})
             return
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > MAX_BODY:
-            self.close_connection = True
+        length = self._length()
+        if length is None:
             self._answer(413, {"error": "too large"})
             return
         try:
-            asked = json.loads(self.rfile.read(int(length)))
+            asked = json.loads(self.rfile.read(length))
             reason = str(asked.get("reason", ""))
         except (ValueError, AttributeError):
             self._answer(400, {"error": "not a JSON object"})
@@ -88,6 +87,12 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence does
             failure = explained(error)
             self._answer(200, {"sentences": [], "error": f"{failure} {failure.remedy}".strip()})
+
+    def _length(self) -> int | None:
+        """Return how many bytes the body has; None where that is too much, or not stated in plain digits."""
+        stated = self.headers.get("Content-Length", "")
+        is_short = stated.isascii() and stated.isdecimal() and len(stated) <= len(str(MAX_BODY))
+        return int(stated) if is_short and int(stated) <= MAX_BODY else None
 
     def log_message(self, *_: Any) -> None:
         """Log nothing: the address holds the token."""

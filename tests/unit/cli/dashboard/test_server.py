@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 
 import pytest
 import requests
@@ -114,6 +116,42 @@ def test_nothing_else_redrives(
     sent = {"Origin": origin(server), "Content-Type": "application/json"} | headers
     answer = requests.post(f"{server.url}/redrive", data=body, headers=sent, timeout=60)
     assert (answer.status_code, shown.redriven) == (status, [])
+
+
+@pytest.mark.parametrize(
+    "length", ["", "-1", "\u00b2", "1e3", "9" * 30, "9" * 5_000]
+)  # the third is a digit, too, in a header
+def test_a_body_of_no_known_length_is_refused(
+    server: DashboardServer, shown: Shown, length: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with closing(HTTPConnection("127.0.0.1", server.server_port, timeout=60)) as connection:
+        connection.putrequest("POST", f"{server.path}/redrive")
+        headers = {"Origin": origin(server), "Content-Type": "application/json", "Content-Length": length}
+        for name, value in headers.items():
+            connection.putheader(name, value.encode("latin-1"))
+        connection.endheaders()
+        assert connection.getresponse().status == 413
+    assert (shown.redriven, capfd.readouterr().err) == ([], "")
+
+
+def test_no_other_origin_may_read_an_answer_whatever_it_asks(server: DashboardServer) -> None:
+    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    for method in ("OPTIONS", "GET", "HEAD", "PUT"):
+        answer = requests.request(method, f"{server.url}/redrive", headers=asked, timeout=60)
+        assert answer.status_code >= 400
+        assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
+
+
+@pytest.mark.parametrize("path", ["", "/redrive"])
+def test_nothing_that_is_answered_is_kept_by_a_browser_or_a_proxy(server: DashboardServer, path: str) -> None:
+    for accepted in ("text/html", "application/json"):
+        answer = requests.get(f"{server.url}{path}", headers={"Accept": accepted}, timeout=60)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_server_listens_on_this_machine_only(server: DashboardServer) -> None:
+    assert server.socket.getsockname()[0] == "127.0.0.1"
 
 
 def test_an_error_is_a_sentence_on_the_page(server: DashboardServer, shown: Shown) -> None:
