@@ -21,11 +21,11 @@ from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import AudienceCall, Kind, read, safe_id, why_ignored
 from audience_sync.segment.looks import Look, looks_of
 from audience_sync.segment.mapping import compile_field
+from audience_sync.segment.mapping_config import CompiledMapping, compile_mappings
 from audience_sync.segment.mapping_config import Mapping as EventMapping
-from audience_sync.segment.mapping_config import compile_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.segment.trigger_conditions import failing_conditions
-from audience_sync.translation import AudienceLookup, Policy, Rejected, Translator, first_country
+from audience_sync.translation import AudienceLookup, Policy, Rejected, Translator, find_audience, first_country
 
 _IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
 _SIGNALS = {field.name: field.amazon_name for field in CONSENT_SIGNALS}
@@ -123,27 +123,25 @@ def trace(element: Any, index: int, around: Surroundings) -> EventTrace:
 
 def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], around: Surroundings) -> MappingTrace:
     (compiled,) = compile_mappings([mapping], compile_trigger)
-    translator = _NotingTranslator([compiled], around.audiences, around.now, around.policy)
     try:
         if call.kind is not Kind.ERASE and not compiled.applies_to(event, Budget()):
             return MappingTrace(mapping.name, _why_not(mapping, event))
-        found = compiled.fields_of(event, Budget())
+        values = _values(compiled, event)
     except RejectedEvent as error:
-        return MappingTrace(mapping.name, None, rejection=Rejected(error.reason, error.detail))
-    (outcome,) = translator.outcomes([event], lambda: True)
+        return MappingTrace(mapping.name, None, rejection=Rejected.of(error))
+    (outcome,) = Translator([compiled], around.audiences, around.now, around.policy).outcomes([event], lambda: True)
     changes, rejection = ((), outcome) if isinstance(outcome, Rejected) else (tuple(outcome), None)
+    # Neither a deletion notice nor an event that says nothing of membership is about an audience.
+    is_about_one = call.kind is not Kind.ERASE and not call.rejection
+    audience = _audience(call, values.get("audience_id"), around) if is_about_one else None
+    country = _country(call, values, audience) if is_about_one else None
     names = ["external_user_id"] if call.kind is Kind.ERASE else list(mapping.fields)
-    values = found | dict(translator.fields)
-    fields = [
-        _field(name, _looks(mapping.fields[name], event), values.get(name, UNDEFINED), translator.country)
-        for name in names
-    ]
-    country = translator.country
+    fields = [_field(name, _looks(mapping.fields[name], event), values.get(name, UNDEFINED), country) for name in names]
     return MappingTrace(
         mapping.name,
         None,
         tuple(_with_outcome(each, call, changes, rejection) for each in fields),
-        translator.audience,
+        audience,
         "audience_id" if values.get("audience_id") not in (None, "") else "the computation key",
         country,
         _country_by(country, values, call) if country else "",
@@ -152,26 +150,24 @@ def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], ar
     )
 
 
-class _NotingTranslator(Translator):
-    """Ingest's translation, which notes what it finds on its way, also where it then rejects the event."""
+def _values(mapping: CompiledMapping, event: dict[str, Any]) -> Mapping[str, Any]:
+    """Return the values that ingest finds, and null where the event has that. Raises RejectedEvent."""
+    found = zip(FIELDS, mapping.values_of(event, Budget()), strict=True)
+    values = {field.name: value for field, value in found if value is not None}
+    return mapping.fields_of(event, Budget()) | values
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.fields: Mapping[str, Any] = {}
-        self.audience: Audience | None = None
-        self.country: str | None = None
 
-    def _subject(self, call: AudienceCall, values: list[Any]) -> Any:
-        self.fields = {field.name: value for field, value in zip(FIELDS, values, strict=True) if value is not None}
-        subject = super()._subject(call, values)
-        # An exit's country is never refused, so that it is known whatever the event lacks.
-        of_audience = self.audience.country if self.audience else None
-        self.country = first_country((self.fields.get("country"), call.country, of_audience), exits=True)
-        return subject
+def _audience(call: AudienceCall, mapped: Any, around: Surroundings) -> Audience | None:
+    """Return the audience, also where the event is then rejected for another reason."""
+    try:
+        return find_audience(mapped, call.computation_key, around.audiences)
+    except RejectedEvent:  # the event's own outcome says why
+        return None
 
-    def _audience(self, call: AudienceCall, mapped: Any) -> Audience:
-        self.audience = super()._audience(call, mapped)
-        return self.audience
+
+def _country(call: AudienceCall, values: Mapping[str, Any], audience: Audience | None) -> str | None:
+    """Return the country. That of an exit is never refused, so that it is known whatever the event lacks."""
+    return first_country((values.get("country"), call.country, audience.country if audience else None), exits=True)
 
 
 def _why_not(mapping: EventMapping, event: dict[str, Any]) -> str:
@@ -220,7 +216,7 @@ def _with_outcome(
     why = None
     if field.left_out or field.name in _IDENTIFIERS:
         return field
-    if rejection and rejection.detail.startswith(field.name):
+    if rejection and rejection.field == field.name:
         why = rejection.detail
     elif field.name == "country" and accepted_country(field.value) is None:
         why = "no country code that Amazon accepts"

@@ -122,10 +122,11 @@ class AudienceNotListed(InvalidRequest):
 
 
 class RejectedEvent(PermanentError):
-    """One event that should change an audience but states no valid change."""
+    """One event that should change an audience but states no valid change. `field`: the mapped field at fault, if any."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str, *, field: str | None = None) -> None:
         super().__init__(detail, reason=reason)
+        self.field = field
 
     @property
     def detail(self) -> str:

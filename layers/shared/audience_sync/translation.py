@@ -7,7 +7,7 @@ that of all steps does not. It saves a fifth of the time.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from audience_sync.amazon_ads.consent import SIGNALS, ConsentPolicy, user_consent
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
@@ -51,6 +51,12 @@ class Rejected(NamedTuple):
 
     reason: str  # code
     detail: str
+    field: str | None = None  # the mapped field at fault, if one is
+
+    @classmethod
+    def of(cls, error: RejectedEvent) -> Self:
+        """Keep what an error says."""
+        return cls(error.reason, error.detail, error.field)
 
 
 type _Values = list[Any]
@@ -131,7 +137,7 @@ class Translator:
             self._applied += len(applying)
             return [mapping.values_of(event, budget) for mapping in applying]
         except RejectedEvent as error:  # a used-up budget rejects the event, whatever was found
-            return Rejected(error.reason, error.detail)
+            return Rejected.of(error)
 
     def _outcomes(
         self, events: Sequence[Any], calls: Sequence[AudienceCall], found: Sequence[list[_Values] | Rejected]
@@ -179,7 +185,7 @@ class Translator:
             countries = (values[_COUNTRY], call.country, audience.country)
             return audience, member, first_country(countries, exits=call.kind is Kind.EXIT)
         except RejectedEvent as error:
-            return Rejected(error.reason, error.detail)
+            return Rejected.of(error)
 
     def _identities(self, people: Sequence[tuple[_Values, str | None]]) -> list[list[dict[str, str]]]:
         if not people:
@@ -197,7 +203,7 @@ class Translator:
         try:
             record = checked_record(member, country, identities, fields, self._policy, exits=call.kind is Kind.EXIT)
         except RejectedEvent as error:
-            return Rejected(error.reason, error.detail)
+            return Rejected.of(error)
         return MembershipChange(
             audience.audience_id,
             audience.connection_id,
@@ -210,24 +216,10 @@ class Translator:
     def _audience(self, call: AudienceCall, mapped: Any) -> Audience:
         if isinstance(mapped, str) and (known := self._known.get(mapped)):
             return known
-        if mapped not in (None, ""):
-            audience_id = amazon_id(mapped)
-            listed = self._audiences.by_id(audience_id) if audience_id else None
-            found = [listed] if listed else []
-        elif call.computation_key:
-            found = list(self._audiences.by_computation_key(call.computation_key))
-        else:
-            raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
-        if not found:
-            raise unknown_audience(mapped, call.computation_key)
-        if len(found) > 1:  # neither is chosen: it could be the wrong one
-            raise RejectedEvent(
-                "audience_ambiguous",
-                "several audiences are linked to this computation key; give the event an audience id, or unlink one",
-            )
+        audience = find_audience(mapped, call.computation_key, self._audiences)
         if isinstance(mapped, str) and mapped:
-            self._known[mapped] = found[0]
-        return found[0]
+            self._known[mapped] = audience
+        return audience
 
     def _erasure(self, call: AudienceCall, event: Mapping[str, Any]) -> list[MembershipChange] | Rejected:
         """Turn a deletion notice into one change of every audience, under each id that the mappings give the person.
@@ -241,15 +233,44 @@ class Translator:
         try:
             values = [mapping.member_of(event, budget) for mapping in self._mappings]
         except RejectedEvent as error:
-            return Rejected(error.reason, error.detail)
+            return Rejected.of(error)
         for value in values or [event.get("userId")]:
             try:
                 members[external_user_id(value)] = None
             except RejectedEvent as error:
-                rejected = Rejected(error.reason, error.detail)
+                rejected = Rejected.of(error)
         if rejected and not members:
             return rejected
         return [erasing_exit(member, call.at, call.message_id) for member in members]
+
+
+def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Audience:
+    """Return the audience that an event is about.
+
+    Args:
+        mapped: the field audience_id, whatever it is.
+        computation_key: of the event; it counts where no audience id is mapped.
+        audiences: where changes may go.
+
+    Raises:
+        RejectedEvent: the event names no audience, one that is not listed, or several.
+    """
+    if mapped not in (None, ""):
+        audience_id = amazon_id(mapped)
+        listed = audiences.by_id(audience_id) if audience_id else None
+        found = [listed] if listed else []
+    elif computation_key:
+        found = list(audiences.by_computation_key(computation_key))
+    else:
+        raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
+    if not found:
+        raise unknown_audience(mapped, computation_key)
+    if len(found) > 1:  # neither is chosen: it could be the wrong one
+        raise RejectedEvent(
+            "audience_ambiguous",
+            "several audiences are linked to this computation key; give the event an audience id, or unlink one",
+        )
+    return found[0]
 
 
 def checked_record(
@@ -292,6 +313,7 @@ def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
                 "country_invalid",
                 "country is not an ISO 3166-1 alpha-2 code that Amazon accepts; correct the mapping of country, "
                 "or countryCode in the extras",
+                field="country",
             )
         if code and code not in NO_COUNTRY:
             return code

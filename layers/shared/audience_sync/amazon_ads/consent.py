@@ -38,15 +38,17 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
     if _NAMES.isdisjoint(fields):  # most events
         _require(policy, country)
         return {}
-    amzn = {
-        _AMAZON_NAMES[name]: value
+    answers = {
+        name: answer
         for name in ("amzn_user_data", "amzn_ad_storage")
-        if (value := _granted_or_denied(fields.get(name)))
+        if (answer := _granted_or_denied(fields.get(name)))
     }
     texts = {_AMAZON_NAMES[name]: text for name in ("tcf", "gpp") if (text := _signal(name, fields.get(name)))}
-    for name, value in amzn.items():
-        if value == "DENIED":
-            raise RejectedEvent("consent_denied", f"{name} denies consent; Amazon would refuse the record")
+    for name, answer in answers.items():
+        if answer == "DENIED":
+            detail = f"{_AMAZON_NAMES[name]} denies consent; Amazon would refuse the record"
+            raise RejectedEvent("consent_denied", detail, field=name)
+    amzn = {_AMAZON_NAMES[name]: answer for name, answer in answers.items()}
     consent: dict[str, Any] = ({"amzn": amzn} if amzn else {}) | texts
     # Storage alone is consent to cookies, not to the use of personal data.
     if not (texts or "amznUserData" in amzn):
@@ -93,6 +95,8 @@ def _signal(name: str, value: Any) -> str | None:
         return None
     if len(text) > MAX_SIGNAL or not _IAB.fullmatch(text):
         raise RejectedEvent(
-            "consent_invalid", f"{name} is over {MAX_SIGNAL} characters or no IAB string; map the IAB string itself"
+            "consent_invalid",
+            f"{name} is over {MAX_SIGNAL} characters or no IAB string; map the IAB string itself",
+            field=name,
         )
     return text

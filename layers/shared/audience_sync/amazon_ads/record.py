@@ -29,12 +29,15 @@ def external_user_id(value: Any) -> str:
         value = str(value)
     if value is None or value == "":
         raise RejectedEvent(
-            "member_id_missing", "external_user_id resolves to nothing; map a field that every event has"
+            "member_id_missing",
+            "external_user_id resolves to nothing; map a field that every event has",
+            field="external_user_id",
         )
     if not isinstance(value, str) or not _EXTERNAL_USER_ID.fullmatch(value):
         raise RejectedEvent(
             "member_id_invalid",
             "external_user_id may hold 1 to 128 letters, digits, - and _; for other ids map it with @sha256",
+            field="external_user_id",
         )
     return value
 

@@ -162,6 +162,8 @@ def test_it_is_said_whether_consent_is_needed_and_given(
         pytest.param({"country": "XX"}, "country", "not an ISO 3166-1 alpha-2 code", id="country"),
         pytest.param({"ip": "home"}, "ip", "no IP address", id="ip"),
         pytest.param({"amzn_ad_storage": "UNKNOWN"}, "amzn_ad_storage", "it counts as no answer", id="consent"),
+        pytest.param({"amzn_user_data": "no"}, "amzn_user_data", "amznUserData denies consent", id="denied consent"),
+        pytest.param({"tcf": "a b"}, "tcf", "no IAB string", id="no consent string"),
         pytest.param({"tcf": " "}, "tcf", "no text, or an empty one", id="a blank consent string"),
         pytest.param({"external_user_id": {"@path": "$.properties"}}, "external_user_id", "1 to 128", id="member id"),
     ],
@@ -188,6 +190,13 @@ def test_what_a_removal_does_not_need_is_left_out_with_the_reason(
     document = explained(event, [MAPPING | {"fields": MAPPING["fields"] | more}])
     assert document["events"][0]["kind"] == "exit"
     assert field(document, field_name)["leftOut"] == reason
+
+
+def test_a_rejection_is_a_reason_of_the_field_at_fault_alone(explained: Explained) -> None:
+    consent = {"amzn_user_data": "no", "amzn_ad_storage": "GRANTED", "tcf": "CPdf"}
+    document = explained(ENTERED, [MAPPING | {"fields": MAPPING["fields"] | consent}])
+    left_out = {each["field"]: each["leftOut"] for each in only_mapping(document)["fields"] if each["leftOut"]}
+    assert [*left_out] == ["amzn_user_data"]
 
 
 def test_a_mapping_that_takes_too_many_steps_is_followed_up_to_that(explained: Explained) -> None:
