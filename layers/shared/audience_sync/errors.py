@@ -122,7 +122,7 @@ class AudienceNotListed(InvalidRequest):
 
 
 class RejectedEvent(PermanentError):
-    """One event that should change an audience but states no valid change. `field`: the mapped field at fault, if any."""
+    """One event that should change an audience but states no valid change. `field` is the mapped field at fault."""
 
     def __init__(self, reason: str, detail: str, *, field: str | None = None) -> None:
         super().__init__(detail, reason=reason)
