@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from audience_sync.aws.membership_table import MembershipTable
     from audience_sync.aws.secrets import JsonSecret
     from audience_sync.aws.sqs import Queue
+    from audience_sync.translation import Policy
     from audience_sync_cli.stack import Stack
 
 
@@ -75,6 +76,17 @@ class Session:
         from audience_sync.aws.membership_scan import MembershipScan
 
         return MembershipScan(self.stack.service("dynamodb"), self.stack["MembershipTable"], self._sharding)
+
+    @cached_property
+    def policy(self) -> "Policy":
+        """The stack's options that shape records: consent and hashing."""
+        from audience_sync.translation import Policy
+
+        parameters = self.stack.parameters
+        return Policy(
+            consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
+            literal_email=parameters.get("LiteralEmail") == "yes",
+        )
 
     @property
     def _sharding(self) -> "Sharding":

@@ -63,6 +63,16 @@ class Stack:
         """The number of shards over which the membership table spreads the rows of an audience. Raises NotThere."""
         return int(self["MembershipShards"])
 
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the worker keeps rows of members: not with OrderingGuard=no."""
+        return self.parameters.get("OrderingGuard") != "no"
+
+    @property
+    def log_level(self) -> str:
+        """The lowest level that the functions log, such as INFO."""
+        return self.parameters.get("LogLevel", "INFO")
+
     def service(self, name: str) -> Any:
         """Return the boto3 client of a service, the same every time."""
         if name not in self._clients:

@@ -50,8 +50,7 @@ def read_facts(session: Session, name: str, *, days: int, counts_members: bool) 
         NotThere: there is no such stack.
         WrongUsage: several audiences have that key or external id.
     """
-    parameters = session.stack.parameters
-    is_recorded = parameters.get("OrderingGuard", "yes") == "yes"
+    is_recorded = session.stack.keeps_rows
     known, reader = _listed(session, name), _Reader()
     store = MetricStore(session.stack.service("cloudwatch"))
     counts = RecentCounts(store, session.stack.name, now=session.now(), days=days)
@@ -73,7 +72,7 @@ def read_facts(session: Session, name: str, *, days: int, counts_members: bool) 
         days,
         known or Audience(name),
         is_listed=known is not None,
-        delivers=parameters.get("Enabled", "yes") == "yes",
+        delivers=session.stack.parameters.get("Enabled", "yes") == "yes",
         is_recorded=is_recorded,
         unread=reader.unread,
         **reader.facts,

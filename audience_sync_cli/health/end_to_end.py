@@ -86,7 +86,7 @@ class WholeWay:
     @property
     def _is_kept_of(self) -> bool:
         """Whether anything is stored of the member. Without the ordering guard, a deletion notice would be parked."""
-        is_guarded = self._session.stack.parameters.get("OrderingGuard") != "no"
+        is_guarded = self._session.stack.keeps_rows
         return is_guarded and any(sent.is_accepted for sent in self.sent.values())
 
     def raise_unless_good(self) -> None:

@@ -22,7 +22,6 @@ from audience_sync_cli.mappings.files import read_mappings
 from audience_sync_cli.mappings.trace import EventTrace, Surroundings, trace
 from audience_sync_cli.mappings.warnings import elements_of, id_warning, looks_like_a_phone_number
 from audience_sync_cli.session import Session, command
-from audience_sync_cli.stack_policy import stack_policy
 
 _CLEAR_TEXT = "What follows contains personal data in clear text. Keep it out of tickets and logs."
 
@@ -59,7 +58,7 @@ def try_(
     """
     listing = AudienceListing(session.audiences, time.monotonic)  # as ingest has it
     document = json.dumps(read_mappings(mappings)) if mappings else listing.mappings()
-    body, now, policy = event.read_bytes(), round(session.now() * 1000), stack_policy(session)
+    body, now, policy = event.read_bytes(), round(session.now() * 1000), session.policy
     try:
         outcome = changes_from(body, mappings=compiled(document), audiences=listing, now=now, policy=policy)
     except InvalidRequest as error:

@@ -88,7 +88,7 @@ def _check(session: Session, file: MemberFile, *, repair: bool, surplus: bool) -
         raise WrongUsage("--surplus says what --repair does.", "Give both.")
     if repair and file.path is None:
         raise WrongUsage("A repair reads the file twice.", "Give the path of a file.")
-    if session.stack.parameters.get("OrderingGuard") == "no":
+    if not session.stack.keeps_rows:
         raise WrongUsage("This stack keeps no rows of members: OrderingGuard is no.", "There is nothing to compare.")
 
 

@@ -15,7 +15,6 @@ from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, ids_of_file, ids_of_records
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
-from audience_sync_cli.stack_policy import stack_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def planned(
         raise WrongUsage("--rejects-with-rows needs a file.", "Name it with --rejects.")
     if options.rejects and file.path and options.rejects.resolve() == file.path.resolve():
         raise WrongUsage("--rejects is the file that is imported.", "Give another name.")
-    how, policy, at = reading.reading(rows, exits=options.exits), stack_policy(session), reading.time(session, file)
+    how, policy, at = reading.reading(rows, exits=options.exits), session.policy, reading.time(session, file)
     content = file.digest()
     if content is None:
         if options.resume:

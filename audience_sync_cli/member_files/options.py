@@ -93,7 +93,7 @@ class FileOptions:
 
 def forgotten_exits(session: Session, at: int) -> str | None:
     """Return why members who left after the file was written may be added again, None where that cannot happen."""
-    if session.stack.parameters.get("OrderingGuard") == "no":
+    if not session.stack.keeps_rows:
         return "This stack keeps no rows of members (OrderingGuard is no): members who have left since are added again."
     since = round(session.now() * 1000) - KEEP_EXIT * 1000
     if at >= since:

@@ -13,12 +13,11 @@ from audience_sync_cli.member_files.options import forgotten_exits
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
-from audience_sync_cli.stack_policy import stack_policy
 
 
 def changes_as_of(session: Session, reading: Reading, audience: Audience, at: int) -> RowChanges:
     """Return what makes a change of each row, dated `at`, in epoch milliseconds."""
-    return RowChanges(reading, audience, stack_policy(session), lambda row, _: f"compare-{at}-{row}", at=at)
+    return RowChanges(reading, audience, session.policy, lambda row, _: f"compare-{at}-{row}", at=at)
 
 
 def send_repair(

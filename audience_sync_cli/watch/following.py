@@ -127,7 +127,7 @@ class Following:
 
     def _look_at_rows(self, way: Way) -> None:
         """Find out whether the membership table holds the changes, or newer ones."""
-        if self._session.stack.parameters.get("OrderingGuard") == "no":  # there are no rows
+        if not self._session.stack.keeps_rows:  # there are no rows
             way.row_at = round(self._posted_there * 1000)
             return
         wanted = [change.member for change in way.pending]
@@ -155,7 +155,7 @@ class Following:
         text, way.end = recorded(way.audience_id, known, newer)
         again = "; known before, and sent once more" if known and sent < self._posted_there else ""
         self._hop(way, "table", text + again, {"recorded": len(known), "superseded": len(newer)})
-        level = self._session.stack.parameters.get("LogLevel", "INFO")
+        level = self._session.stack.log_level
         if way.end is None and level != "INFO":
             way.end = not_logged(level)
 

@@ -11,7 +11,6 @@ from audience_sync.intake import IntakeResult, changes_from, compiled
 from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.session import Session
 from audience_sync_cli.setup.keys import Kind, is_strong
-from audience_sync_cli.stack_policy import stack_policy
 
 TIMEOUT = 15.0  # seconds; Segment itself gives up after about five
 _REFUSALS = {  # status: sentence, remedy
@@ -97,5 +96,5 @@ def stated(session: Session, body: bytes) -> IntakeResult:
         mappings=compiled(session.audiences.mappings()),
         audiences=session.audiences,
         now=round(session.now() * 1000),
-        policy=stack_policy(session),
+        policy=session.policy,
     )

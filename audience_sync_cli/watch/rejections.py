@@ -63,7 +63,7 @@ def rejections(
     rejected = sum(each.events for each in found)
     received = max(received, rejected)  # the metrics may be a minute behind
     screen.say(f"{counted(rejected, 'event')} of {received:,} rejected since {moment(begin * 1000)}.")
-    if session.stack.parameters.get("LogLevel") == "ERROR":
+    if session.stack.log_level == "ERROR":
         screen.note("The stack logs errors only, so rejected events are not listed.", style="yellow")
     if found:
         screen.table(

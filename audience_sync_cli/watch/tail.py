@@ -60,7 +60,7 @@ def tail(
         screen.note(f"No reason code of that name is known. {similar}".strip(), style="yellow")
     begin = (read_time(since, session.now()) or session.now() * 1000) / 1000
     selection = Selection(find(session, audience).audience_id if audience else "", reason, message)
-    level = stack.parameters.get("LogLevel", "INFO")
+    level = stack.log_level
     if level != "INFO":
         screen.note(f"The stack logs {level} and above: uploads and jobs that end well are left out.", style="yellow")
     follower = Follower(FunctionLogs(stack), FUNCTIONS, begin)
