@@ -19,7 +19,6 @@ from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.audiences.history import MAX_DAYS, read_history, report_history
 from audience_sync_cli.audiences.options import check_key, country_code, note_country
 from audience_sync_cli.audiences.presentation import (
-    DAY,
     audience_json,
     goes_to_dsp,
     listed_fee,
@@ -32,6 +31,7 @@ from audience_sync_cli.audiences.presentation import (
 from audience_sync_cli.command_line.usage import is_similar
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.times import DAY
 
 AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
 DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: send members to Amazon DSP, too.")]

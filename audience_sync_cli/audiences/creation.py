@@ -13,11 +13,12 @@ from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.clock import Clock
 from audience_sync_cli.audiences.command import AUDIENCE, DSP, RENEW, Target, find
 from audience_sync_cli.audiences.options import check_key, note_country
-from audience_sync_cli.audiences.presentation import DAY, audience_json
+from audience_sync_cli.audiences.presentation import audience_json
 from audience_sync_cli.audiences.settings_faults import options
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.times import DAY
 
 CREATE_WAIT = 60.0  # seconds for one creation, including the wait for another one of the same audience
 

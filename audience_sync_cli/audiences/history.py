@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
 from audience_sync.metric_names import AUDIENCE_MATCH_RATE, AUDIENCE_RECEIVED, AUDIENCE_SIZE_DSP, NAMESPACE
 from audience_sync_cli.screen import Screen, iso_time
+from audience_sync_cli.times import DAY, HOUR, MINUTE
 
 if TYPE_CHECKING:
     from audience_sync_cli.stack import Stack
 
-MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
 MAX_DAYS = 455  # days for which CloudWatch keeps a metric
 _SHORT = 3  # days up to which hours are shown
 _BARS = "▁▂▃▄▅▆▇█"

@@ -9,8 +9,7 @@ from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.screen import iso_time
-
-DAY = 86_400  # seconds
+from audience_sync_cli.times import DAY
 
 
 def audience_json(audience: Audience) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience_sync_cli.dashboard.facts import LogLine, UploadFacts
+from audience_sync_cli.times import DAY, HOUR, MINUTE
 
-WINDOWS = (300, 3_600, 86_400)  # seconds to look back: the first one with a line is enough
+WINDOWS = (5 * MINUTE, HOUR, DAY)  # seconds to look back: the first one with a line is enough
 MAX_PAGES = 5  # of one window; a page may be empty although there is another one
 SHOWN = 40  # lines
 UPLOADS, REJECTED = '"upload accepted"', '"event rejected"'

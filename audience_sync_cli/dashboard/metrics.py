@@ -26,8 +26,8 @@ from audience_sync.metric_names import (
 )
 from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, Rejected, Warnings
 from audience_sync_cli.health.status import TOTALS
+from audience_sync_cli.times import DAY, HOUR
 
-DAY, HOUR = 86_400, 3_600  # seconds
 PERIOD = 600  # seconds of one bar
 BARS = DAY // PERIOD
 AUDIENCE_DAYS = 14  # of history; as long as CloudWatch lists a metric

@@ -7,8 +7,8 @@ from audience_sync.amazon_ads.countries import MATCHED
 from audience_sync_cli.diagnosis.facts import Facts, Result, State, by_reason
 from audience_sync_cli.health.checks import State as PartState
 from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.times import DAY
 
-DAY = 86_400  # seconds
 # Reasons for which events are rejected, by what they lack; all others are `other rejections`.
 NO_AUDIENCE = frozenset({"audience_missing", "audience_unknown", "audience_ambiguous"})
 CONSENT_AND_COUNTRY = frozenset({"consent_missing", "consent_denied", "consent_invalid", "country_invalid"})

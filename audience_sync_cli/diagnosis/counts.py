@@ -16,8 +16,8 @@ from audience_sync.metric_names import (
     UPLOADS_FAILED,
     UPLOADS_SENT,
 )
+from audience_sync_cli.times import DAY, HOUR
 
-DAY, HOUR = 86_400, 3_600  # seconds
 RECENT = 2 * HOUR  # seconds; the sum of an hour counts while a part of that hour is younger
 _DAYS = {
     "accepted": EVENTS_ACCEPTED,

@@ -4,9 +4,10 @@ from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.audience_settings import MAX_TTL
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound
 from audience_sync.operations.renewal import is_renewed
-from audience_sync_cli.audiences.presentation import DAY, goes_to_dsp, product_label
+from audience_sync_cli.audiences.presentation import goes_to_dsp, product_label
 from audience_sync_cli.diagnosis.facts import Facts, Result, State, by_reason
 from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.times import DAY
 
 SHOWN_WITHIN = 36  # hours from an upload until Amazon DSP shows its members, at most, by Amazon's guide
 MIN_FOR_DSP = 2_000  # matched members; Amazon DSP does not use an audience with fewer, by Amazon's guide

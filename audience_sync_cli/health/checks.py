@@ -20,6 +20,7 @@ from audience_sync_cli.health.status import depth
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.setup.keys import Kind, is_strong
+from audience_sync_cli.times import DAY
 from audience_sync_cli.watch.send import TIMEOUT
 
 type State = Literal["ok", "note", "missing"]
@@ -27,8 +28,8 @@ type State = Literal["ok", "note", "missing"]
 _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
 OF_THE_TOKEN = ("not_connected", "authorization_refused", "token_unavailable")  # reasons why changes wait
-CONSENT_LIFETIME = 365 * 86_400  # seconds; what Amazon gives a consent of 30 July 2026 or later, however it is used
-REMIND_BEFORE = 45 * 86_400  # seconds; enough to find the person who may consent
+CONSENT_LIFETIME = 365 * DAY  # seconds; what Amazon gives a consent of 30 July 2026 or later, however it is used
+REMIND_BEFORE = 45 * DAY  # seconds; enough to find the person who may consent
 # A stack that has not been updated lacks some of these.
 LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction")
 

@@ -30,9 +30,9 @@ from audience_sync_cli.members.counts import MemberCount, member_counts
 from audience_sync_cli.screen import Screen, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.stack import Stack
+from audience_sync_cli.times import DAY, HOUR
 
-RETENTION = 455 * 86_400  # seconds; how long CloudWatch keeps sums
-DAY, HOUR = 86_400, 3_600  # seconds of one sum
+RETENTION = 455 * DAY  # seconds; how long CloudWatch keeps sums
 TOTALS = {
     "events_accepted": EVENTS_ACCEPTED,
     "events_ignored": EVENTS_IGNORED,

@@ -13,11 +13,10 @@ from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.columns import chosen
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.row_changes import Reading
-from audience_sync_cli.parked.command import read_time
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
+from audience_sync_cli.times import DAY, read_time
 
-DAY = 86_400  # seconds
 FILE = Annotated[
     str,
     typer.Argument(help="CSV, JSON lines or Parquet, also compressed with gzip; `-` is standard input."),

@@ -16,9 +16,9 @@ from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync.operations.renewal import is_renewed
 from audience_sync.operations.restoration import MAX_AGE, Outcome, Restoration, RestorationReport
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
-from audience_sync_cli.parked.command import read_time
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.times import DAY, read_time
 
 _KEYS = {"audienceShard": "HASH", "externalUserId": "RANGE"}
 _NOTICES = "(deletion notices)"
@@ -131,7 +131,7 @@ def _as_of(session: Session, description: dict[str, Any], since: str) -> float:
     if as_of > now:
         raise WrongUsage("--since is in the future.", "Give when the source was last up to date.")
     if now - as_of >= MAX_AGE * 1000:
-        days = MAX_AGE // 86_400
+        days = MAX_AGE // DAY
         raise WrongUsage(
             f"Those rows are {days} days old or older, and a deletion notice is kept for {days} days: "
             "who asked to be forgotten since then is not known.",

@@ -1,9 +1,7 @@
 """`audience-sync parked`: list, show, redrive and drop the changes that could not be delivered."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import inf
 from typing import Annotated, Any
 
@@ -15,9 +13,9 @@ from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage, De
 from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, process_dead_letters
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.times import read_time
 
 MAX_SHOWN = 100  # dead letters in a table; the JSON holds all
-_AGES = {"m": 60, "h": 3600, "d": 86_400}
 
 _DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Count the dead letters that fit, and change nothing.")]
 _MESSAGE_ID = Annotated[str, typer.Argument(help="The message id that `list` shows, or its first characters.")]
@@ -161,21 +159,6 @@ def drop(
     stopped = process_dead_letters(session, _dead_letters(session), "dropping", action)
     session.screen.say(f"{counted(action.dropped, 'dead letter')} dropped.", style="green" if action.dropped else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.dropped, dryRun=False))
-
-
-def read_time(text: str, now: float) -> float | None:
-    """Read a time or an age as epoch milliseconds, None where the text is empty. Raises WrongUsage."""
-    if not text:
-        return None
-    if age := re.fullmatch(r"(\d+)([mhd])", text):
-        return (now - int(age[1]) * _AGES[age[2]]) * 1000
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise WrongUsage(
-            "That is not a time.", "Give 2026-03-04, 2026-03-04T09:00Z, or an age: 90m, 12h, 3d."
-        ) from None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000
 
 
 def peek(session: Session, is_wanted: Condition) -> Peek:

@@ -8,9 +8,9 @@ from audience_sync.metric_names import NAMESPACE
 from audience_sync.telemetry import PREVIOUS_USED
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
+from audience_sync_cli.times import DAY
 
 STEP = 300  # seconds; how exactly the last use is known
-DAY = 86_400  # seconds
 SHOWN = 14 * DAY  # seconds to look back; a destination that sends less often than that is an exception
 RECENT = 3 * DAY  # seconds; a workspace that used the previous key within them probably still has it
 

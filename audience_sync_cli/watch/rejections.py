@@ -10,14 +10,13 @@ import typer
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED, NAMESPACE
 from audience_sync_cli import reasons
-from audience_sync_cli.parked.command import read_time
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.times import DAY, HOUR, MINUTE, read_time
 from audience_sync_cli.watch.function_logs import FunctionLogs, LogLine
 
 SAMPLES = 3  # message ids of each reason
-SHORT, LONG = 60, 3_600  # seconds of one sum of a metric; CloudWatch keeps minutes for 15 days
-FIFTEEN_DAYS = 15 * 86_400  # seconds
+MINUTES_ARE_KEPT = 15 * DAY  # seconds for which CloudWatch keeps the sums of minutes
 EACH, SUM = "event rejected", "events rejected"
 
 
@@ -101,7 +100,7 @@ def by_reason(lines: Iterable[LogLine]) -> list[Rejections]:
 def _received(session: Session, begin: float, now: float) -> int:
     """Return how many events the stack has received since a time, in epoch seconds."""
     stack = session.stack
-    period = SHORT if now - begin < FIFTEEN_DAYS else LONG
+    period = MINUTE if now - begin < MINUTES_ARE_KEPT else HOUR
     metrics = {
         name: Metric(NAMESPACE, metric, {"service": stack.name}, "Sum", period)
         for name, metric in (("accepted", EVENTS_ACCEPTED), ("ignored", EVENTS_IGNORED), ("rejected", EVENTS_REJECTED))

@@ -12,10 +12,10 @@ from audience_sync_cli import reasons
 from audience_sync_cli.audiences.command import find
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.explanation import explained, passes
-from audience_sync_cli.parked.command import read_time
 from audience_sync_cli.parked.dead_letters import REASONS
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.times import read_time
 from audience_sync_cli.watch.function_logs import Follower, FunctionLogs, LogLine
 from audience_sync_cli.watch.log_entries import Entry, Selection, selected
 

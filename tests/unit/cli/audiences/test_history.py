@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync_cli.audiences.command import show
-from audience_sync_cli.audiences.history import DAY, HOUR, MINUTE, described, read_history, sparkline
+from audience_sync_cli.audiences.history import described, read_history, sparkline
+from audience_sync_cli.times import DAY, HOUR, MINUTE
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, Json
 

@@ -10,8 +10,8 @@ from audience_sync.fields import FIELDS
 from audience_sync_cli.member_files.change_sender import WAITS
 from audience_sync_cli.member_files.columns import guess
 from audience_sync_cli.member_files.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
-from audience_sync_cli.member_files.options import DAY
 from audience_sync_cli.member_files.row_changes import REMEDIES
+from audience_sync_cli.times import DAY
 
 ROOT = Path(__file__).parents[4]
 TEXT = (ROOT / "docs/import.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 from audience_sync.aws.sqs import Queue
 from audience_sync.messages import ChangeMessage, change_as_json, pack
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
-from audience_sync_cli.parked.command import Filter, drop, list_, read_time, redrive, show
+from audience_sync_cli.parked.command import Filter, drop, list_, redrive, show
 from audience_sync_cli.parked.dead_letters import MAX_PEEK, REASONS
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
@@ -299,12 +299,6 @@ def test_one_dead_letter_is_shown_with_its_failure_and_without_identifiers(
     assert "0" * 64 not in json.dumps(parked)
     with pytest.raises(NotThere):
         show(deployment.session(), "unknown")
-
-
-@pytest.mark.parametrize("text", ["yesterday", "3w", "12:00", "-3h"])
-def test_a_text_that_is_not_a_time_is_refused(text: str) -> None:
-    with pytest.raises(WrongUsage):
-        read_time(text, NOW)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,25 @@
+"""Times and ages, as the operator types them."""
+
+import re
+from datetime import UTC, datetime
+
+from audience_sync_cli.errors import WrongUsage
+
+MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
+
+_AGES = {"m": MINUTE, "h": HOUR, "d": DAY}
+
+
+def read_time(text: str, now: float) -> float | None:
+    """Read a time or an age as epoch milliseconds, None where the text is empty. Raises WrongUsage."""
+    if not text:
+        return None
+    if age := re.fullmatch(r"(\d+)([mhd])", text):
+        return (now - int(age[1]) * _AGES[age[2]]) * 1000
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise WrongUsage(
+            "That is not a time.", "Give 2026-03-04, 2026-03-04T09:00Z, or an age: 90m, 12h, 3d."
+        ) from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000
