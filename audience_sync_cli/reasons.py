@@ -61,7 +61,7 @@ DEFERRED = {  # why an upload fails, or a change waits
     "invalid_settings": Reason(
         "an environment variable is missing, or a secret is no JSON", "Run `audience-sync test`.", needs_person=True
     ),
-    "out_of_time": Reason("the worker had no time left for them"),
+    "out_of_time": Reason("the worker had no time left for them; its next invocation continues"),
 }
 
 

@@ -26,11 +26,13 @@ from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.gates import UploadGate
 from audience_sync.delivery.retry_budget import RetryBudget
 from audience_sync.delivery.uploads import Limits
+from audience_sync.errors import MovedOn, OutOfTime
 from audience_sync.settings import WorkerSettings
 from audience_sync.telemetry import logger, reporting
 
 CLOCK = Clock()
 LOGGED = 20  # audiences in one log line
+ORDINARY = frozenset({OutOfTime.reason, MovedOn.reason})  # nothing has failed: the next invocation continues
 
 
 class Dependencies(NamedTuple):
@@ -132,11 +134,14 @@ def _log(report: BatchReport) -> None:
         logger.info("upload accepted", audience_id=job.audience_id, job_id=job.job_id, records=len(job.changes))
     if report.reasons or report.deferred:
         deferred = sorted({each.reason for each in report.deferred})
-        logger.warning(
-            "delivery incomplete",
-            by_reason=dict(report.reasons),
-            uploads_failed=dict(report.uploads.reasons),
-            parked=dict(report.parked_reasons),
-            deferred=deferred,
-            audience_ids=sorted(report.incomplete)[:LOGGED],
-        )
+        facts: dict[str, Any] = {
+            "by_reason": dict(report.reasons),
+            "uploads_failed": dict(report.uploads.reasons),
+            "parked": dict(report.parked_reasons),
+            "deferred": deferred,
+            "audience_ids": sorted(report.incomplete)[:LOGGED],
+        }
+        if not report.reasons and ORDINARY.issuperset(deferred):
+            logger.info("delivery incomplete", **facts)
+        else:
+            logger.warning("delivery incomplete", **facts)

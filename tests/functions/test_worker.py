@@ -116,6 +116,20 @@ def test_the_log_names_the_audience_whose_changes_wait(cloud: Cloud, printed: Ca
     assert (line["deferred"], line["audience_ids"]) == (["service_unavailable"], [AUDIENCE.audience_id])
 
 
+def test_changes_that_the_next_invocation_takes_are_no_warning(cloud: Cloud, printed: Callable[[], str]) -> None:
+    message = body(change("cust_1"))
+    assert deliver(cloud, message, context=Context(milliseconds=2_000)) == [message], "no time for an upload"
+    (line,) = [line for line in map(json.loads, printed().splitlines()) if line.get("message") == "delivery incomplete"]
+    assert (line["level"], line["deferred"]) == ("INFO", ["out_of_time"])
+
+
+def test_failed_uploads_are_a_warning(cloud: Cloud, printed: Callable[[], str]) -> None:
+    cloud.fault("/amc/audiences/records", {"status": 503})
+    deliver(cloud, body(change("cust_1")))
+    (line,) = [line for line in map(json.loads, printed().splitlines()) if line.get("message") == "delivery incomplete"]
+    assert line["level"] == "WARNING"
+
+
 @pytest.mark.parametrize(
     "do",
     [

@@ -129,7 +129,7 @@ def test_the_reasons_of_rejected_events_are_those_of_the_api_description_and_the
 
 def test_the_reasons_of_deferred_changes_are_those_of_the_runbook() -> None:
     fine = {"fresh"}  # the token is valid for long enough
-    elsewhere = {"unavailable", "invalid_settings", "out_of_time"}  # in the table of requests
+    elsewhere = {"unavailable", "invalid_settings"}  # in the table of requests
     assert reasons.DEFERRED.keys() - elsewhere == _of_table("Deferred changes and failed uploads") - fine
 
 
