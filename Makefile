@@ -17,12 +17,13 @@ setup: $(SETUP)  ## build .venv, pinned by hash
 $(SETUP): requirements/setup.txt requirements/dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo 'Python 3.12 or newer with the venv module is needed; on Debian: apt-get install python3-venv' >&2; exit 1; }
 	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/setup.txt; }
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r requirements/dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@echo 'Installing what requirements/dev.txt pins into .venv'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an Amazon audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001" on these ports)
-	$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
+	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
 
 test: $(SETUP)  ## all tests, in random order (ARGS="-k name" for some, ARGS=--randomly-seed=N to repeat an order, BRANCHES=1 for coverage of branches, which takes longer)
 	COVERAGE_CORE=$(if $(BRANCHES),ctrace,sysmon) $(BIN)/python -m pytest --cov $(if $(BRANCHES),--cov-branch) --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist worksteal)

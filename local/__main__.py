@@ -42,6 +42,17 @@ def options_from(arguments: list[str]) -> Options:
     return Options(**vars(parser.parse_args(arguments)))
 
 
+def next_steps(announcement: dict[str, str]) -> str:
+    """Say to the person at the terminal what to do with the addresses. Programs read the line of JSON only."""
+    page = f"It runs. Its page: {announcement['status']}\n" if "status" in announcement else "It runs.\n"
+    return (
+        f"{page}In another terminal:\n"
+        f"  export AUDIENCE_SYNC_LOCAL={announcement['api']}\n"
+        "  .venv/bin/audience-sync test\n"
+        "Ctrl-C ends it."
+    )
+
+
 async def _run(options: Options) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,7 +62,10 @@ async def _run(options: Options) -> None:
         threading.Thread(target=_wait_for_end, args=(asyncio.get_running_loop(), ended), daemon=True).start()
     async with Stack(options).running() as stack:
         if not ended.is_set():
-            print(json.dumps(stack.announcement()), flush=True)  # noqa: T201 - the contract of this command
+            announcement = stack.announcement()
+            print(json.dumps(announcement), flush=True)  # noqa: T201 - the contract of this command
+            if sys.stderr.isatty() and not options.end_with_stdin:  # then a person reads it, not a program
+                print(next_steps(announcement), file=sys.stderr)  # noqa: T201
         await ended.wait()
 
 

@@ -50,13 +50,13 @@ def wait_until_quiescent(
     deadline = clock() + TIMEOUT
     with progress(console) as bars:
         recorded = bars.add_task("Worker records", total=members)
-        delivered = bars.add_task("Delivered", total=None)
+        completed = bars.add_task("Completed", total=None)  # delivered or superseded
         jobs = bars.add_task("Jobs at Amazon", total=None)
         while True:
             now = state()
             settled = now["delivered"] + now["superseded"] + now["parked"]
             bars.update(recorded, completed=min(rows(), members))
-            bars.update(delivered, completed=settled, total=now["accepted"])
+            bars.update(completed, completed=settled, total=now["accepted"])
             if now["quiescent"] and settled >= now["accepted"]:
                 bars.update(jobs, completed=now["uploads"], total=now["uploads"])
                 return now
