@@ -15,7 +15,7 @@ from audience_sync_cli.watch.function_logs import FunctionLogs, LogLine
 RECENT = 15 * 60  # seconds for which a failed upload says something about now
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
 CIRCUIT = 60  # seconds for which a circuit breaker stays open; the default of the worker
-INCOMPLETE = "delivery incomplete"
+ACCEPTED, INCOMPLETE = "upload accepted", "delivery incomplete"
 REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
 _RUNNING = ("Enabled", "Enabling", "Creating", "Updating")  # states of an event source
 
@@ -57,6 +57,7 @@ class FailedUploads:
     by_reason: dict[str, int] = field(default_factory=dict)
     last_reason: str = ""
     last_at: int | None = None  # epoch milliseconds
+    have_ended: bool = False  # uploads to all audiences of the newest failure were accepted since
 
     @property
     def text(self) -> str:
@@ -169,13 +170,27 @@ def _recovery(stack: Stack) -> float:
 
 
 def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Blocker]:
-    """Count the failed uploads of the last minutes, and yield why the newest changes were deferred."""
-    lines = FunctionLogs(stack).read(["Worker"], now - RECENT, messages=[INCOMPLETE])
+    """Count the failed uploads of the last minutes, and yield why the newest changes wait, if they still do."""
+    logs = FunctionLogs(stack)
+    lines = logs.read(["Worker"], now - RECENT, messages=[INCOMPLETE])
     for line in lines:
         for reason, times in line.counts("uploads_failed").items():
             failed.by_reason[reason] = failed.by_reason.get(reason, 0) + times
             failed.last_reason, failed.last_at = reason, line.at
-    yield from deferrals(lines[-1:])
+    if lines:
+        failed.have_ended = _accepted_since(logs, lines[-1])
+    if not failed.have_ended:
+        yield from deferrals(lines[-1:])
+
+
+def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:
+    """Say whether Amazon has since accepted an upload to each audience of an incomplete delivery."""
+    waiting_for = set(incomplete.texts("audience_ids"))
+    since = logs.read(["Worker"], incomplete.at / 1000, messages=[ACCEPTED, INCOMPLETE])
+    # The same invocation logs its accepted uploads first, perhaps in the same millisecond.
+    place = max((n for n, line in enumerate(since) if line.event_id == incomplete.event_id), default=-1)
+    later = {str(line.fields.get("audience_id")) for line in since[place + 1 :] if line.message == ACCEPTED}
+    return bool(waiting_for) and waiting_for <= later
 
 
 def deferrals(lines: list[LogLine]) -> Iterator[Blocker]:

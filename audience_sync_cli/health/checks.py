@@ -255,11 +255,14 @@ def _delivery(session: Session) -> Iterator[Finding]:
     for each in blockers:
         remedy = each.text.removeprefix(each.sentence).strip()
         yield Finding("delivery", "missing" if each.needs_person else "note", each.sentence, remedy)
-    if why.failed.by_reason:
-        yield Finding("uploads", "note", f"failed: {why.failed.text}", "audience-sync status")
+    failed = why.failed
+    if failed.by_reason and not failed.have_ended:
+        yield Finding("uploads", "note", f"failed: {failed.text}", "audience-sync status")
+    elif failed.by_reason and not blockers:
+        yield Finding("delivery", "ok", f"uploads are accepted again; failed: {failed.text}")
     for sentence in why.unknown:
         yield Finding("delivery", "note", sentence)
-    if not (blockers or why.failed.by_reason or why.unknown):
+    if not (blockers or failed.by_reason or why.unknown):
         yield Finding("delivery", "ok", f"no upload failed in the last {RECENT // 60} minutes")
 
 

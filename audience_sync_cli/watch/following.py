@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from audience_sync.errors import NotFound, TransientError
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync_cli.explanation import passes
-from audience_sync_cli.health.blockers import INCOMPLETE, Blocker, waiting
+from audience_sync_cli.health.blockers import ACCEPTED, INCOMPLETE, Blocker, waiting
 from audience_sync_cli.health.status import depth
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
 from audience_sync_cli.screen import counted
@@ -22,7 +22,6 @@ from audience_sync_cli.watch.ways import Posted, Way
 if TYPE_CHECKING:
     from audience_sync.member_state import MemberState
 
-ACCEPTED = "upload accepted"
 MARGIN = 2.0  # seconds: the gateway and the rows of members say the time in whole seconds
 LOOK_FOR_BLOCKERS = 10.0  # seconds between two looks at what changes may wait for
 PAUSE, PAUSE_AT_AMAZON, PAUSE_LOCALLY = 2.0, 10.0, 0.3  # seconds between two looks

@@ -102,6 +102,27 @@ def test_failed_uploads_are_counted_by_reason_and_the_newest_says_why_changes_wa
     assert "within ten minutes" in result.blockers[0].text
 
 
+@pytest.mark.parametrize(
+    ("accepted", "reasons_left"),
+    [
+        pytest.param(["4182"], [], id="of that audience"),
+        pytest.param(["4183"], ["service_unavailable"], id="of another audience"),
+    ],
+)
+def test_an_upload_that_is_accepted_after_a_failed_one_ends_the_wait_of_its_audience(
+    deployment: Deployment, accepted: list[str], reasons_left: list[str]
+) -> None:
+    failed = {"uploads_failed": {"service_unavailable": 1}, "deferred": ["service_unavailable"]}
+    deployment.log("Worker", "upload accepted", audience_id="4182", records=1)
+    deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **failed)
+    for audience_id in accepted:
+        deployment.log("Worker", "upload accepted", audience_id=audience_id, records=1)
+    result = waiting(deployment.session())
+    assert [blocker.reason for blocker in result.blockers] == reasons_left
+    assert result.failed.have_ended is not bool(reasons_left)
+    assert result.failed.by_reason == {"service_unavailable": 1}, "it has failed all the same"
+
+
 def test_a_cause_that_is_found_twice_is_named_once(deployment: Deployment) -> None:
     open_circuit(deployment, "audience:4182", since=int(time.time()))
     deployment.log("Worker", "delivery incomplete", deferred=["circuit_open"], audience_ids=["4182"])

@@ -98,6 +98,16 @@ def test_the_checks_note_failed_uploads_although_all_is_connected(deployment: De
     assert counts.startswith("failed: 3 service_unavailable, 1 throttled in the last 15 minutes")
 
 
+def test_the_checks_take_no_notice_of_failures_after_which_uploads_were_accepted(
+    deployment: Deployment, printed: Json
+) -> None:
+    deployment.log("Worker", "delivery incomplete", **INCOMPLETE | {"audience_ids": ["4182"]})
+    deployment.log("Worker", "upload accepted", audience_id="4182", records=1)
+    ((state, found, remedy),) = findings(deployment, printed)
+    assert (state, remedy) == ("ok", "")
+    assert found.startswith("uploads are accepted again; failed: 3 service_unavailable, 1 throttled")
+
+
 def test_what_is_missing_of_the_token_is_named_by_its_own_check_alone(deployment: Deployment, printed: Json) -> None:
     deployment.log("Refresh", "Amazon is not connected yet")
     assert [state for state, _, _ in findings(deployment, printed)] == ["ok"]
