@@ -121,7 +121,7 @@ def status(
             "audit": audit_progress(audited_until, audited_since, counts),
         }
     )
-    session.screen.say(summary, style="green" if summary.startswith("Every") else "yellow")
+    session.screen.say(summary, style="green" if counts.waiting == counts.unaccounted == 0 else "yellow")
     why = waiting(session) if changes.total or counts.waiting > 0 else None
     if why:
         report_waiting(session.screen, why)
@@ -163,6 +163,8 @@ def summarize(counts: Counts, changes: Depth) -> str:
     """Return one sentence: whether every accepted change is completed, or really waiting in the change queue."""
     if counts.unaccounted:
         return f"{counted(counts.unaccounted, 'change')} unaccounted for. See UnaccountedChanges in docs/runbook.md."
+    if not (counts.accepted or counts.waiting):
+        return "No change was accepted."
     if counts.waiting == 0:
         return "Every accepted change is completed."
     if counts.waiting > 0 and changes.total:

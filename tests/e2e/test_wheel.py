@@ -22,4 +22,4 @@ def test_the_command_from_the_wheel_operates_a_stack_without_the_clone(stack: Lo
         check=True,
         timeout=120,
     )
-    assert json.loads(done.stdout)["summary"] == "Every accepted change is completed."
+    assert json.loads(done.stdout)["summary"] == "No change was accepted."

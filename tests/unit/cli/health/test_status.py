@@ -57,6 +57,8 @@ def test_the_last_hours_can_be_counted_alone(cloudwatch: Any) -> None:
     ("counts", "queue", "sentence"),
     [
         pytest.param(Counts(accepted=3, delivered=1, superseded=1, parked=1), 0, "Every accepted", id="completed"),
+        pytest.param(Counts(), 0, "No change was accepted", id="nothing yet"),
+        pytest.param(Counts(), 2, "No change was accepted", id="only what is not counted"),
         pytest.param(Counts(accepted=3, delivered=1), 1, "2 changes waiting in 1 message of", id="waiting"),
         pytest.param(
             Counts(accepted=3, delivered=1),
