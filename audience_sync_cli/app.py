@@ -95,7 +95,9 @@ PARTS = {
     ),
     "keys": Part(_SETUP, "setup.keys", "Credentials that Segment sends: event key, audience key, signing secret."),
     "audiences": Part(
-        _SETUP, "audiences.command audiences.creation", "Audiences that events may reach, and their state at Amazon."
+        _SETUP,
+        "audiences.command audiences.linking audiences.creation",
+        "Audiences that events may reach, and their state at Amazon.",
     ),
     "connections": Part(_SETUP, "setup.connections", "AMC instances and DSP advertisers that audiences are sent to."),
     "terms": Part(_SETUP, "setup.terms", "The terms of Amazon Marketing Cloud."),

@@ -11,8 +11,8 @@ import typer
 from audience_sync.audiences import Audiences
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.clock import Clock
-from audience_sync_cli.audiences.command import AUDIENCE, DSP, RENEW, Target, find
-from audience_sync_cli.audiences.options import check_key, note_country
+from audience_sync_cli.audiences.listed import AUDIENCE, find
+from audience_sync_cli.audiences.options import DSP, RENEW, Target, check_key, note_country
 from audience_sync_cli.audiences.presentation import audience_json
 from audience_sync_cli.audiences.settings_faults import options
 from audience_sync_cli.errors import WrongUsage
@@ -117,7 +117,11 @@ def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
 def use_case(session: Session) -> Audiences:
     """Build the use case as the audiences function does."""
     stack = session.stack
-    locks = CreationLocks(stack.service("dynamodb"), stack["AudienceTable"], lambda: uuid4().hex)
     clock = Clock(session.now)
     ceiling = int(stack.parameters.get("MaxCpmCents", 0))
-    return Audiences(session.audiences, locks, session.amazon, clock, max_cpm_cents=ceiling)
+    return Audiences(session.audiences, creation_locks(session), session.amazon, clock, max_cpm_cents=ceiling)
+
+
+def creation_locks(session: Session) -> CreationLocks:
+    """Return the locks that keep an audience from being created twice."""
+    return CreationLocks(session.stack.service("dynamodb"), session.stack["AudienceTable"], lambda: uuid4().hex)

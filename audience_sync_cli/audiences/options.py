@@ -1,12 +1,36 @@
-"""Checks two options of an audience while they can still be corrected: its country and its computation key."""
+"""Options of an audience that several commands take, and checks of two of them while they can still be corrected."""
 
 import re
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
 
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session
 
+DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: send members to Amazon DSP, too.")]
+RENEW = Annotated[
+    bool | None, typer.Option("--renew/--no-renew", help="Re-send active members before their TTL expires.")
+]
 _KEY = "The key is in the settings of the audience in Segment."
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The target of an audience: an advertiser or a connection."""
+
+    advertiser: Annotated[str, typer.Option(help="DSP advertiser id, for Amazon DSP.", metavar="ID")] = ""
+    connection: Annotated[str, typer.Option(help="Connection id, for Amazon Marketing Cloud.", metavar="ID")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Settings of an audience that are stored here, not at Amazon."""
+
+    dsp: DSP = None
+    renew: RENEW = None
 
 
 def note_country(session: Session, text: str) -> None:

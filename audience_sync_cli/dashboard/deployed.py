@@ -26,7 +26,7 @@ from audience_sync_cli.dashboard.facts import (
 )
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.redriving import redrive
-from audience_sync_cli.health.status import Counts, Depth, cloud_counts, depth
+from audience_sync_cli.health.counts import Counts, Depth, cloud_counts, depth
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.stack import Stack
 
@@ -145,8 +145,7 @@ class DeployedStack:
             self._parked.begin(self._executor, now)
 
     def _dead_letters(self) -> DeadLetterList:
-        dead_letters = DeadLetters(self._stack.service("sqs"), self._stack["DeadLetterQueue"])
-        with dead_letters.reader(limit=MAX_DEAD_LETTERS) as reader:
+        with DeadLetters.of(self._stack).reader(limit=MAX_DEAD_LETTERS) as reader:
             found = [message for messages in reader.batches() for message in messages]
         newest_first = sorted(found, key=lambda message: -message.at)
         return DeadLetterList(tuple(map(DeadLetterFacts.of, newest_first)), self._now(), not reader.stopped)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from audience_sync_cli.health.status import Counts, Depth
+from audience_sync_cli.health.counts import Counts, Depth
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
 
 LISTED_MEMBERS = 20  # of one dead letter

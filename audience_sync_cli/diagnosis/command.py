@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from audience_sync_cli.audiences.command import AUDIENCE
+from audience_sync_cli.audiences.listed import AUDIENCE
 from audience_sync_cli.diagnosis.checks import diagnose as run_checks
 from audience_sync_cli.diagnosis.checks import likely_reasons
 from audience_sync_cli.diagnosis.facts import Facts, State

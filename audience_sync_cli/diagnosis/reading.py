@@ -8,16 +8,16 @@ from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.membership import Audience
-from audience_sync_cli.audiences.command import find
+from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.diagnosis.counts import RecentCounts
 from audience_sync_cli.diagnosis.facts import Facts
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.health.blockers import Blocker, waiting
 from audience_sync_cli.health.checks import OF_THE_TOKEN, stack_findings
-from audience_sync_cli.health.status import depth
+from audience_sync_cli.health.counts import depth
 from audience_sync_cli.members.counts import MemberCount, member_counts
-from audience_sync_cli.parked.command import peek
+from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.session import Session
 
 PARTS = ("ingest secret", "Amazon credentials", "access token", "mappings")  # checks of `test` that concern an audience

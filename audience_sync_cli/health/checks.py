@@ -16,7 +16,7 @@ from audience_sync.intake import compiled
 from audience_sync_cli.errors import AlreadyReported, WrongUsage
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.health.blockers import RECENT, waiting
-from audience_sync_cli.health.status import depth
+from audience_sync_cli.health.counts import depth
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.setup.keys import Kind, is_strong

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 from audience_sync.membership import Audience
-from audience_sync_cli.audiences.command import find
 from audience_sync_cli.audiences.creation import CREATE_WAIT, use_case
+from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.audiences.presentation import target_label
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.members.member import queue_deletion_notice

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.membership import Audience
-from audience_sync_cli.audiences.command import AUDIENCE, find
+from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.health.status import depth
+from audience_sync_cli.health.counts import depth
 from audience_sync_cli.member_files.comparison import Comparison, Difference, OnDifference
 from audience_sync_cli.member_files.import_report import show_columns
 from audience_sync_cli.member_files.lists import listed_differences

@@ -8,7 +8,7 @@ import typer
 
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
-from audience_sync_cli.audiences.command import AUDIENCE, find
+from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.mappings.warnings import looks_like_a_phone_number
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
 from audience_sync_cli.member_files.import_plan import ImportOptions, Plan, planned

@@ -15,9 +15,9 @@ from audience_sync.member_state import Identity, MemberState
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.messages import DeliveryHistory, pack
 from audience_sync.translation import erasing_exit
-from audience_sync_cli.audiences.command import AUDIENCE, find
+from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.parked.command import peek
+from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 

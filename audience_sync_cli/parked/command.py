@@ -9,7 +9,8 @@ import typer
 
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage, DeadLetters, Peek
+from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage, DeadLetters
+from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, process_dead_letters
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
@@ -122,7 +123,7 @@ def redrive(
         session.screen.result(_result(stopped, matched=len(found), redriven=0, dryRun=True))
         return
     action = Redrive(session.queue("ChangeQueue"), condition, rate)
-    stopped = process_dead_letters(session, _dead_letters(session), "redriving", action)
+    stopped = process_dead_letters(session, DeadLetters.of(session.stack), "redriving", action)
     if action.matched:
         session.screen.say(f"{counted(action.sent, 'dead letter')} redriven.", style="green" if action.sent else "")
     else:
@@ -156,23 +157,9 @@ def drop(
         if not stopped:  # only those that were counted; others may have been parked since
             condition, expected = _is_one_of(found), len(found)
     action = Drop(condition, expected)
-    stopped = process_dead_letters(session, _dead_letters(session), "dropping", action)
+    stopped = process_dead_letters(session, DeadLetters.of(session.stack), "dropping", action)
     session.screen.say(f"{counted(action.dropped, 'dead letter')} dropped.", style="green" if action.dropped else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.dropped, dryRun=False))
-
-
-def peek(session: Session, is_wanted: Condition) -> Peek:
-    """Return the dead letters that are wanted; they stay in the queue. Prints a note where not all could be read."""
-    dead_letters = _dead_letters(session)
-    with session.screen.progress("reading dead letters", dead_letters.count()) as bar:
-        peeked = dead_letters.peek(is_wanted, bar.advance)
-    if peeked.stopped:
-        session.screen.note(f"{peeked.stopped} Redrive or drop some, then run it again.", style="yellow")
-    return peeked
-
-
-def _dead_letters(session: Session) -> DeadLetters:
-    return DeadLetters(session.stack.service("sqs"), session.stack["DeadLetterQueue"])
 
 
 def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: str) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import batched
 from math import inf
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from botocore.exceptions import ClientError
 
@@ -13,6 +13,9 @@ from audience_sync.errors import InvalidMessage
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import DeadLetter
 from audience_sync_cli.screen import iso_time
+
+if TYPE_CHECKING:
+    from audience_sync_cli.stack import Stack
 
 BATCH = 10  # messages of one call; the limit of SQS
 VISIBILITY = 300  # seconds for which reading hides messages, should the command die before it makes them visible again
@@ -102,6 +105,11 @@ class DeadLetters:
     def __init__(self, sqs: Any, url: str) -> None:
         self._sqs = sqs
         self._url = url
+
+    @classmethod
+    def of(cls, stack: "Stack") -> Self:
+        """Return those of a stack."""
+        return cls(stack.service("sqs"), stack["DeadLetterQueue"])
 
     def count(self) -> int:
         """Return about how many messages there are."""

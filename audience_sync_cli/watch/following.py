@@ -11,7 +11,7 @@ from audience_sync.errors import NotFound, TransientError
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync_cli.explanation import passes
 from audience_sync_cli.health.blockers import ACCEPTED, INCOMPLETE, Blocker, waiting
-from audience_sync_cli.health.status import depth
+from audience_sync_cli.health.counts import depth
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
@@ -180,10 +180,11 @@ class Following:
 
     def _dead_letter(self, way: Way) -> DeadLetterMessage | None:
         versions = {(change.member, change.version) for change in way.changes}
-        queue = DeadLetters(self._session.stack.service("sqs"), self._session.stack["DeadLetterQueue"])
-        found = queue.peek(
-            lambda message: any((change.member, change.version) in versions for change in message.changes)
-        ).found
+        found = (
+            DeadLetters.of(self._session.stack)
+            .peek(lambda message: any((change.member, change.version) in versions for change in message.changes))
+            .found
+        )
         return found[0] if found else None
 
     def _look_at_job(self, way: Way) -> None:

@@ -8,9 +8,8 @@ from uuid import uuid4
 
 import typer
 
-from audience_sync.membership import Audience
-from audience_sync_cli.audiences.command import find
-from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.audiences.listed import find, the_only_audience
+from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.watch.samples import MEMBER, SAMPLES, sample
 from audience_sync_cli.watch.sent import Sent
@@ -73,16 +72,3 @@ def _sample_body(session: Session, name: str, audience: str, *, exits: bool) -> 
     target = find(session, audience) if audience else the_only_audience(session)
     event = sample(name, target, enters=not exits, at=session.now(), message_id=f"audience-sync-{uuid4().hex}")
     return json.dumps(event, ensure_ascii=False).encode()
-
-
-def the_only_audience(session: Session) -> Audience:
-    """Return the audience where one is listed. Raises NotThere, WrongUsage."""
-    listed = session.audiences.all()
-    if not listed:
-        raise NotThere(
-            "No audience is listed.",
-            "Link one with `audience-sync audiences link`, or create one with `audience-sync audiences create`.",
-        )
-    if len(listed) > 1:
-        raise WrongUsage(f"{len(listed):,} audiences are listed.", "Name one with --audience.")
-    return listed[0]

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
 from audience_sync_cli.health.blockers import Blocker
-from audience_sync_cli.health.status import depth
+from audience_sync_cli.health.counts import depth
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
 from audience_sync_cli.watch.following import Following

@@ -9,7 +9,7 @@ import typer
 
 from audience_sync.errors import TransientError
 from audience_sync_cli import reasons
-from audience_sync_cli.audiences.command import find
+from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.explanation import explained, passes
 from audience_sync_cli.parked.dead_letters import REASONS

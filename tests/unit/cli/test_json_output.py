@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from audience_sync_cli.app import PARTS, app
 from audience_sync_cli.errors import EXIT_CODES
 from audience_sync_cli.health import status
+from audience_sync_cli.health.counts import Counts
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCE
@@ -115,7 +116,7 @@ def printed_documents(
 ) -> dict[str, list[Any]]:
     """Every command's documents, from one session with a stack."""
     monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
-    monkeypatch.setattr(status, "local_counts", lambda _: status.Counts(accepted=1))
+    monkeypatch.setattr(status, "local_counts", lambda _: Counts(accepted=1))
     monkeypatch.setattr(connect, "browser_opener", lambda: lambda address: browser.answer(address).ok)
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_ID", CLIENT_ID)

@@ -15,15 +15,18 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.member_state import step
 from audience_sync_cli.app import PARTS
-from audience_sync_cli.audiences.command import Target, link, list_, show, unlink
+from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create, update
+from audience_sync_cli.audiences.linking import link, unlink
+from audience_sync_cli.audiences.options import Target
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.diagnosis.command import diagnose
 from audience_sync_cli.errors import AlreadyReported, TryLater
 from audience_sync_cli.health import checks
 from audience_sync_cli.health.blockers import waiting
+from audience_sync_cli.health.counts import depth
 from audience_sync_cli.health.end_to_end import kept_audience
-from audience_sync_cli.health.status import count_members, depth
+from audience_sync_cli.health.status import count_members
 from audience_sync_cli.mappings import command as mappings
 from audience_sync_cli.mappings.store import read, replace
 from audience_sync_cli.mappings.trial import try_

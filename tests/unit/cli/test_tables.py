@@ -11,6 +11,7 @@ from rich.text import Text
 
 from audience_sync_cli.audiences import command as audiences
 from audience_sync_cli.health import status
+from audience_sync_cli.health.counts import Counts
 from audience_sync_cli.members import member
 from audience_sync_cli.parked import command as parked
 from audience_sync_cli.parked.command import Filter
@@ -129,6 +130,6 @@ def test_one_message_is_one_message(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployment.send("ChangeQueue", "{}")
-    monkeypatch.setattr(status, "local_counts", lambda _: status.Counts(accepted=1))
+    monkeypatch.setattr(status, "local_counts", lambda _: Counts(accepted=1))
     status.status(deployment.session())
     assert "change queue  1 message waiting" in capsys.readouterr().out

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from audience_sync.errors import InvalidAudience, NotFound
-from audience_sync_cli.audiences.command import Choices, Target, link, list_, show, unlink
+from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create, update
+from audience_sync_cli.audiences.linking import link, unlink
+from audience_sync_cli.audiences.options import Choices, Target
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, Json

@@ -7,8 +7,10 @@ import pytest
 
 from audience_sync.amazon_ads import audience_settings
 from audience_sync.errors import InvalidAudience
-from audience_sync_cli.audiences.command import Target, link, show
+from audience_sync_cli.audiences.command import show
 from audience_sync_cli.audiences.creation import Settings, create, update
+from audience_sync_cli.audiences.linking import link
+from audience_sync_cli.audiences.options import Target
 from audience_sync_cli.audiences.settings_faults import OPTIONS
 from audience_sync_cli.errors import USAGE, OperatorError, WrongUsage
 from audience_sync_cli.explanation import explained

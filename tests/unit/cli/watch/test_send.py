@@ -14,6 +14,7 @@ import requests
 from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.member_state import step
 from audience_sync.membership import Audience, MembershipChange
+from audience_sync_cli.audiences.listed import the_only_audience
 from audience_sync_cli.errors import (
     AlreadyReported,
     NotThere,
@@ -27,7 +28,7 @@ from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.hops import End, Hop
 from audience_sync_cli.watch.posting import Answer, post
 from audience_sync_cli.watch.samples import MEMBER
-from audience_sync_cli.watch.send import send, the_only_audience
+from audience_sync_cli.watch.send import send
 from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
 from tests.aws_fixtures import AUDIENCE, EVENT_KEY

@@ -1,0 +1,144 @@
+"""`audience-sync audiences link` and `unlink`: which audiences events may reach."""
+
+import time
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from audience_sync.amazon_ads.audience import AudienceReport, audience_update
+from audience_sync.amazon_ads.audience_settings import SettingsReader
+from audience_sync.amazon_ads.countries import NO_COUNTRY
+from audience_sync.amazon_ads.record import amazon_id
+from audience_sync.audiences import with_ttl
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences.creation import creation_locks
+from audience_sync_cli.audiences.listed import AUDIENCE, find
+from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country
+from audience_sync_cli.audiences.presentation import audience_json
+from audience_sync_cli.errors import OperatorError, WrongUsage
+from audience_sync_cli.session import Session, command
+
+_ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number that the DSP console shows).")]
+ANY = Target()
+AS_BEFORE = Choices()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "link")(link)
+    command(app, "unlink", asks=True)(unlink)
+
+
+def link(
+    session: Session,
+    audience_id: _ID,
+    target: Target = ANY,
+    key: Annotated[
+        str,
+        typer.Option(
+            help="Segment's computation key: snake_case, in the settings of the Segment audience.", metavar="KEY"
+        ),
+    ] = "",
+    country: Annotated[str, typer.Option(help="Country for events without one: two letters.", metavar="CODE")] = "",
+    name: Annotated[str, typer.Option(help="Name to show here; by default the name at Amazon.", metavar="TEXT")] = "",
+    choices: Choices = AS_BEFORE,
+) -> None:
+    """Let events reach an audience that exists at Amazon, and link it to a Segment audience.
+
+    Events that carry Amazon's audience id need no key. Options that are left out keep their value. The advertiser is
+    read from Amazon; for an audience of a connection give --connection, since Amazon does not report it.
+    """
+    digits = amazon_id(audience_id)
+    if digits is None:
+        raise WrongUsage("AUDIENCE_ID is a number of up to 20 digits.", "`audience-sync audiences create` prints it.")
+    note_country(session, country)
+    check_key(session, key)
+    code, new_target = country_code(country), _target(target)
+    if key:
+        _check_key_free(session, key, digits)
+    report = session.amazon.read_audience(digits)
+    known = session.audiences.by_id(digits) or Audience(digits)
+    linked = replace(
+        _with_choices(_with_target(known, new_target, report), choices, report),
+        name=name or known.name or report.name or "",
+        country=code or _real(known.country) or _real(report.country),
+        computation_key=key or known.computation_key,
+        external_audience_id=known.external_audience_id or report.external_audience_id,
+    )
+    created = session.audiences.created(digits)
+    session.audiences.put(linked, created=time.time_ns() // 1_000_000 if created is None else created)
+    _warn_about_gaps(session, linked)
+    session.screen.say(f"Linked. Events reach {linked.name or digits} within ten seconds.", style="green")
+    session.screen.result(audience_json(linked))
+
+
+def unlink(session: Session, audience: AUDIENCE) -> None:
+    """Take an audience off the list: events no longer reach it, and `create` makes a new one.
+
+    Nothing is deleted at Amazon: members stay until their time to live ends, and queued changes are still delivered. To
+    empty the audience, first run `audiences update --ttl-days 0`. `link` puts it back on the list.
+    """
+    known = find(session, audience)
+    session.screen.confirm(
+        f"Events for {known.name or known.audience_id} will be rejected; its members stay at Amazon. Go on?"
+    )
+    # The lock first: an audience that is still listed can be found and unlinked again.
+    creation_locks(session).remove(known.audience_id)
+    session.audiences.remove(known.audience_id)
+    session.screen.say("Unlinked; in force within a minute. Amazon keeps the audience.", style="green")
+    session.screen.result({"audienceId": known.audience_id, "unlinked": True})
+
+
+def _target(options: Target) -> tuple[str | None, str | None] | None:
+    """Check the options as `create` does: advertiser and connection, one of them None; None without either."""
+    if options == ANY:
+        return None
+    reader = SettingsReader({"advertiserId": options.advertiser, "connectionId": options.connection}, "in the options")
+    target = reader.target()
+    reader.raise_if_invalid()
+    return target
+
+
+def _with_target(known: Audience, target: tuple[str | None, str | None] | None, report: AudienceReport) -> Audience:
+    """Return an audience with another target; without one, with the advertiser that Amazon reports."""
+    advertiser_id, connection_id = target or (known.advertiser_id, known.connection_id)
+    if connection_id:
+        return replace(known, advertiser_id=None, connection_id=connection_id)
+    settings = {name: value for name, value in known.settings.items() if name != "dsp"}  # it goes there anyway
+    if target and report.advertiser_id and report.advertiser_id != advertiser_id:
+        raise WrongUsage("At Amazon this audience belongs to another advertiser.", "Leave --advertiser out.")
+    advertiser_id = advertiser_id or report.advertiser_id
+    return replace(known, advertiser_id=advertiser_id, connection_id=None, settings=settings)
+
+
+def _real(code: str | None) -> str | None:
+    """Return a country code, None for Amazon's codes that say that there is no country."""
+    return None if code in NO_COUNTRY else code
+
+
+def _warn_about_gaps(session: Session, linked: Audience) -> None:
+    if linked.country is None:
+        session.screen.note(
+            "No country: some phone numbers and postal codes will be normalized wrongly.", style="yellow"
+        )
+    if not linked.advertiser_id and not linked.connection_id:
+        remedy = "Link it again with the --advertiser or --connection that it was created with."
+        session.screen.note(f"No target: `audiences create` would not find this audience. {remedy}", style="yellow")
+
+
+def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> Audience:
+    """Return an audience with other choices. Raises InvalidAudience where it cannot have them."""
+    options = {"dsp": choices.dsp, "renew": choices.renew}
+    changes = {name: value for name, value in options.items() if value is not None}
+    if not changes:
+        return known
+    current = known if choices.renew is None else with_ttl(known, report)
+    return replace(current, settings=audience_update(current, changes, max_cpm_cents=0).settings)
+
+
+def _check_key_free(session: Session, key: str, audience_id: str) -> None:
+    """Refuse a key that another audience has: an event whose key fits two audiences is rejected."""
+    others = [each for each in session.audiences.all() if each.computation_key == key]
+    if any(each.audience_id != audience_id for each in others):
+        raise OperatorError("Another audience has that computation key.", "Run `audiences unlink` for it first.")

@@ -1,0 +1,117 @@
+"""How many messages the queues hold, and what the stack has counted: in CloudWatch, or of a local stack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from audience_sync.aws.cloudwatch import Metric, MetricStore
+from audience_sync.metric_names import (
+    ACCOUNTING_GAP,
+    CHANGES_ACCEPTED,
+    CHANGES_DELIVERED,
+    CHANGES_PARKED,
+    CHANGES_SUPERSEDED,
+    EVENTS_ACCEPTED,
+    EVENTS_IGNORED,
+    EVENTS_REJECTED,
+    NAMESPACE,
+    UPLOADS_FAILED,
+    UPLOADS_SENT,
+)
+from audience_sync_cli.errors import TryLater
+from audience_sync_cli.stack import Stack
+from audience_sync_cli.times import DAY, HOUR
+
+RETENTION = 455 * DAY  # seconds; how long CloudWatch keeps sums
+TOTALS = {
+    "events_accepted": EVENTS_ACCEPTED,
+    "events_ignored": EVENTS_IGNORED,
+    "events_rejected": EVENTS_REJECTED,
+    "accepted": CHANGES_ACCEPTED,
+    "delivered": CHANGES_DELIVERED,
+    "superseded": CHANGES_SUPERSEDED,
+    "parked": CHANGES_PARKED,
+    "uploads": UPLOADS_SENT,
+    "uploads_failed": UPLOADS_FAILED,
+    "unaccounted": ACCOUNTING_GAP,
+}
+_DEPTHS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Approximate numbers of messages in one queue."""
+
+    visible: int
+    in_work: int  # received and not yet deleted; SQS calls them not visible
+    delayed: int
+
+    @property
+    def total(self) -> int:
+        """All messages of the queue."""
+        return self.visible + self.in_work + self.delayed
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Totals since the stack was created, or of the last hours. Changes, unless the name says otherwise."""
+
+    events_accepted: int = 0
+    events_ignored: int = 0
+    events_rejected: int = 0
+    accepted: int = 0
+    delivered: int = 0
+    superseded: int = 0
+    parked: int = 0
+    uploads: int = 0
+    uploads_failed: int = 0  # Amazon refused them, or gave no usable answer
+    unaccounted: int = 0  # changes that the audit has found missing; `waiting` includes them
+
+    @property
+    def waiting(self) -> int:
+        """Accepted changes that are not completed yet."""
+        return self.accepted - self.delivered - self.superseded - self.parked
+
+
+def depth(stack: Stack, logical_id: str) -> Depth:
+    """Read how many messages a queue holds."""
+    answer = stack.service("sqs").get_queue_attributes(QueueUrl=stack[logical_id], AttributeNames=list(_DEPTHS))
+    return Depth(*(int(answer["Attributes"][name]) for name in _DEPTHS))
+
+
+def local_counts(stack: Stack) -> Counts:
+    """Read the counts of a local stack."""
+    try:
+        state = requests.get(f"{stack.local}/local/state", timeout=10).json()
+    except requests.RequestException:
+        raise TryLater("The local stack does not answer.", "Start it: `.venv/bin/python -m local`.") from None
+    return counts_in(state)
+
+
+def counts_in(state: Mapping[str, Any]) -> Counts:
+    """Read the counts in the state of a local stack, as `GET /local/state` returns it."""
+    return Counts(
+        events_accepted=state.get("eventsAccepted", 0),
+        events_ignored=state["ignored"],
+        events_rejected=state["rejected"],
+        accepted=state["accepted"],
+        delivered=state["delivered"],
+        superseded=state["superseded"],
+        parked=state["parked"],
+        uploads=state["uploads"],
+        uploads_failed=state.get("uploadsFailed", 0),
+        unaccounted=state["unaccounted"],
+    )
+
+
+def cloud_counts(stack: Stack, now: float, hours: int | None) -> Counts:
+    """Sum the stack's metrics, since it was created or over the last hours."""
+    period = HOUR if hours else DAY
+    begin = now - hours * HOUR if hours else max(stack.created, now - RETENTION)
+    metrics = {
+        name: Metric(NAMESPACE, metric, {"service": stack.name}, "Sum", period) for name, metric in TOTALS.items()
+    }
+    found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, now + 60)
+    return Counts(**{name: round(sum(series.values())) for name, series in found.items()})
