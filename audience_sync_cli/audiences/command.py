@@ -91,18 +91,3 @@ def show(
     }
     history = {"history": past.as_json()} if past else {}
     session.screen.result({"audience": audience_json(known), "amazon": at_amazon} | delivery | history)
-
-
-def _print_history(session: Session, past: History) -> None:
-    session.screen.say("")
-    if past.is_empty:
-        session.screen.say("No job has ended in that time, so there is no history.")
-        return
-    session.screen.say(f"One column a {past.unit}; a dot where no job has ended.")
-    session.screen.facts(
-        {
-            "records at Amazon": described(past.received),
-            "match rate": described(past.match_rate, "%"),
-            "in Amazon DSP": described(past.in_dsp),
-        }
-    )

@@ -6,13 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
-
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.aws.cloudwatch import MetricStore
-from audience_sync.delivery.circuit_state import PARTITION
-from audience_sync.settings import WorkerSettings
 from audience_sync_cli.dashboard import logs, metrics
 from audience_sync_cli.dashboard.facts import (
     Activity,
@@ -26,6 +22,7 @@ from audience_sync_cli.dashboard.facts import (
 )
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.redriving import redrive
+from audience_sync_cli.health.circuits import RECOVERY, open_circuits
 from audience_sync_cli.health.counts import Counts, Depth, cloud_counts, depth
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.stack import Stack
@@ -39,7 +36,6 @@ SMALL = 60  # alarms, the audit's progress, the newest log lines
 CIRCUITS = 20
 MAX_DEAD_LETTERS = 200  # messages to read; reading hides them from other readers for a moment
 PATIENT = 3.0  # seconds that an answer waits for parts that the page can do without
-RECOVERY: float = WorkerSettings.model_fields["circuit_seconds"].default  # seconds until a worker tries Amazon again
 
 
 class DeployedStack:
@@ -66,7 +62,7 @@ class DeployedStack:
         self._audiences = Part("audiences", metrics.EVERY_AUDIENCE, self._history, ())
         self._alarms: Part[tuple[Alarm, ...] | None] = Part("alarms", SMALL, self._read_alarms, None)
         self._audit = Part("audit", SMALL, self._audited_until, None)
-        self._circuits: Part[float | None] = Part("circuit breakers", CIRCUITS, self._closed_until, None)
+        self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
         self._uploads: Part[tuple[LogLine, ...]] = Part(
             "uploads", SMALL, lambda: self._lines("WorkerLogGroup", logs.UPLOADS), ()
         )
@@ -111,7 +107,7 @@ class DeployedStack:
 
     def _facts(self, now: float) -> Facts:
         activity, warnings = self._day.value
-        closed_until = self._circuits.value
+        circuits = self._circuits.value
         parts = (*self._needed, *self._others, self._parked)
         return Facts(
             at=now,
@@ -129,8 +125,8 @@ class DeployedStack:
             parked=self._parked.value if self._dead.value.total else DeadLetterList(),
             log=self._trouble.value,
             alarms=self._alarms.value,
-            amazon_fails=closed_until is not None,
-            next_try=closed_until,
+            amazon_fails=circuits is not None,
+            next_try=circuits.opened_at + RECOVERY if circuits and circuits.opened_at is not None else None,
             audited_until=self._audit.value,
             problems=tuple(part.problem for part in parts if part.problem),
             unread=tuple(part.name for part in parts if part.is_unread),
@@ -178,20 +174,6 @@ class DeployedStack:
 
     def _audited_until(self) -> float | None:
         return Checkpoint(self._stack.service("dynamodb"), self._stack["MembershipTable"], AUDIT).time()
-
-    def _closed_until(self) -> float | None:
-        """Return until when an open circuit breaker lets nothing through, epoch seconds; None where all are closed."""
-        answer = self._stack.service("dynamodb").query(
-            TableName=self._stack["MembershipTable"],
-            KeyConditionExpression="audienceShard = :circuits",
-            ExpressionAttributeValues={":circuits": {"S": PARTITION}},
-        )
-        opened = [
-            int(each["opened_at"]["N"])
-            for each in answer["Items"]
-            if each["state"]["S"] != str(CircuitState.CLOSED) and "opened_at" in each
-        ]
-        return max(opened) + RECOVERY if opened else None
 
     def _warnings_and_errors(self) -> tuple[LogLine, ...]:
         found = [line for group in _LOG_GROUPS for line in self._lines(group, logs.TROUBLE)]

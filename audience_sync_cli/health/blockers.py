@@ -14,7 +14,6 @@ from audience_sync_cli.watch.function_logs import FunctionLogs, LogLine
 
 RECENT = 15 * 60  # seconds for which a failed upload says something about now
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
-CIRCUIT = 60  # seconds for which a circuit breaker stays open; the default of the worker
 ACCEPTED, INCOMPLETE = "upload accepted", "delivery incomplete"
 REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
 _RUNNING = ("Enabled", "Enabling", "Creating", "Updating")  # states of an event source
@@ -94,7 +93,7 @@ def waiting(session: Session) -> Waiting:
     checks: list[tuple[str, Callable[[], Iterator[Blocker]]]] = [
         ("whether delivery is paused", lambda: paused(stack)),
         ("whether there is a token", lambda: token_failure(stack, now)),
-        ("which circuit breakers are open", lambda: open_circuits(stack, now)),
+        ("which circuit breakers are open", lambda: open_circuit(stack, now)),
         ("why uploads fail", lambda: _failures(stack, now, found.failed)),
     ]
     for label, check in checks:
@@ -135,38 +134,30 @@ def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:
         yield Blocker(reason, _sentence(known.means), known.remedy, needs_person=known.needs_person)
 
 
-def open_circuits(stack: Stack, now: float) -> Iterator[Blocker]:
+def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
     """Yield a blocker for the open circuit breakers: those of audiences, or of a connection."""
-    # Powertools takes a moment to load, and only this needs it.
-    from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState  # noqa: PLC0415
+    from audience_sync_cli.health.circuits import open_circuits  # noqa: PLC0415 - Powertools takes a moment to load
 
-    from audience_sync.delivery.circuit_state import CircuitStates  # noqa: PLC0415
-
-    states = CircuitStates(stack.service("dynamodb"), stack["MembershipTable"], lambda: now)
-    records = states.not_closed()
-    if not records:
+    found = open_circuits(stack, now)
+    if found is None:
         return
-    names = [record.name.partition(":") for record in records]
-    audiences = tuple(name for kind, _, name in names if kind == "audience")
-    connections = [name for kind, _, name in names if kind == "connection"]
-    of = ", ".join([*(f"connection {name}" for name in connections), *(f"audience {name}" for name in audiences)])
-    until = [
-        record.opened_at + _recovery(stack)
-        for record in records
-        if record.state == CircuitState.OPEN and record.opened_at is not None
-    ]
+    connections = [f"connection {each}" for each in found.connection_ids]
+    of = ", ".join([*connections, *(f"audience {each}" for each in found.audience_ids)])
+    next_try = None if found.opened_at is None else found.opened_at + _recovery(stack)
     yield Blocker(
         "circuit_open",
         f"The circuit breaker is open for {of}: Amazon has failed several times in a row.",
-        next_try=min(until) if until and min(until) > now else None,
-        audience_ids=() if connections else audiences,
+        next_try=next_try if next_try and next_try > now else None,
+        audience_ids=() if found.connection_ids else found.audience_ids,
     )
 
 
 def _recovery(stack: Stack) -> float:
     """Return for how many seconds a circuit breaker stays open; a local stack has its own number."""
+    from audience_sync_cli.health.circuits import RECOVERY  # noqa: PLC0415 - as above
+
     configuration = stack.service("lambda").get_function_configuration(FunctionName=stack["WorkerFunction"])
-    return float(configuration.get("Environment", {}).get("Variables", {}).get("CIRCUIT_SECONDS", CIRCUIT))
+    return float(configuration.get("Environment", {}).get("Variables", {}).get("CIRCUIT_SECONDS", RECOVERY))
 
 
 def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Blocker]:

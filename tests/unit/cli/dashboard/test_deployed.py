@@ -23,7 +23,8 @@ from audience_sync.metric_names import (
     REQUESTS_UNAUTHORIZED,
 )
 from audience_sync_cli.dashboard import deployed, metrics
-from audience_sync_cli.dashboard.deployed import RECOVERY, DeployedStack
+from audience_sync_cli.dashboard.deployed import DeployedStack
+from audience_sync_cli.health.circuits import RECOVERY
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, change
 from tests.waiting import wait_until
@@ -148,9 +149,16 @@ def test_dead_letters_are_read_when_their_number_changes_and_not_otherwise(
     assert len(received) > before
 
 
-@pytest.mark.parametrize(("state", "fails"), [("open", True), ("half_open", True), ("closed", False)])
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        pytest.param("open", (True, NOW - 20 + RECOVERY), id="open: a worker tries when it has recovered"),
+        pytest.param("half_open", (True, None), id="half open: a worker is just trying"),
+        pytest.param("closed", (False, None), id="closed"),
+    ],
+)
 def test_an_open_circuit_breaker_shows_the_next_try(
-    deployment: Deployment, shown: DeployedStack, state: str, fails: bool
+    deployment: Deployment, shown: DeployedStack, state: str, expected: tuple[bool, float | None]
 ) -> None:
     row = {"audienceShard": PARTITION, "externalUserId": "audience:1", "state": state.upper()}
     item: dict[str, Any] = {name: {"S": value} for name, value in row.items()} | {
@@ -158,7 +166,7 @@ def test_an_open_circuit_breaker_shows_the_next_try(
     }
     deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["MembershipTable"], Item=item)
     facts = shown.read()
-    assert (facts.amazon_fails, facts.next_try) == ((True, NOW - 20 + RECOVERY) if fails else (False, None))
+    assert (facts.amazon_fails, facts.next_try) == expected
 
 
 def test_alarms_are_those_of_this_stack(deployment: Deployment, shown: DeployedStack) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from audience_sync.delivery.circuit_state import CircuitStates
 from audience_sync_cli import reasons
-from audience_sync_cli.health.blockers import CIRCUIT, Blocker, waiting
+from audience_sync_cli.health.blockers import Blocker, waiting
+from audience_sync_cli.health.circuits import RECOVERY
 from tests.unit.cli.conftest import Deployment
 
 DOCS = Path(__file__).parents[4] / "docs"
@@ -46,7 +47,7 @@ def test_an_open_circuit_breaker_says_for_which_audience_and_when_the_next_try_i
     now = int(time.time())
     open_circuit(deployment, "audience:4182", since=now)
     (blocker,) = found(deployment)
-    assert (blocker.reason, blocker.audience_ids, blocker.next_try) == ("circuit_open", ("4182",), now + CIRCUIT)
+    assert (blocker.reason, blocker.audience_ids, blocker.next_try) == ("circuit_open", ("4182",), now + RECOVERY)
     assert "audience 4182" in blocker.sentence
     assert "Next try at" in blocker.text
 

@@ -1,0 +1,35 @@
+"""The circuit breakers that are not closed, as the worker keeps them in the membership table."""
+
+from typing import NamedTuple
+
+from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
+
+from audience_sync.delivery.circuit_state import CircuitStates
+from audience_sync.settings import WorkerSettings
+from audience_sync_cli.stack import Stack
+
+RECOVERY: float = WorkerSettings.model_fields["circuit_seconds"].default
+"""Seconds for which a circuit breaker stays open in a deployed stack, until a worker tries Amazon again."""
+
+
+class OpenCircuits(NamedTuple):
+    """Circuit breakers that are open, or half open: another worker is just trying Amazon."""
+
+    audience_ids: tuple[str, ...]
+    connection_ids: tuple[str, ...]
+    opened_at: float | None  # epoch seconds, of the one that has been open for longest; None where all are half open
+
+
+def open_circuits(stack: Stack, now: float) -> OpenCircuits | None:
+    """Read them, None where all are closed; `now` in epoch seconds. Raises Unavailable."""
+    states = CircuitStates(stack.service("dynamodb"), stack["MembershipTable"], lambda: now)
+    records = states.not_closed()
+    if not records:
+        return None
+    names = [record.name.partition(":") for record in records]
+    opened = [each.opened_at for each in records if each.state == CircuitState.OPEN and each.opened_at is not None]
+    return OpenCircuits(
+        tuple(name for kind, _, name in names if kind == "audience"),
+        tuple(name for kind, _, name in names if kind == "connection"),
+        min(opened, default=None),
+    )
