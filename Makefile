@@ -9,7 +9,7 @@ LOCKS := requirements/setup layers/dependencies/requirements requirements/dev re
 .PHONY: help setup demo test soak bench fuzz mutate check audit lock validate build wheel invoke rehearse deploy
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z]+):.*##/\1\t/p' $(MAKEFILE_LIST) | column -ts $$'\t'
+	@awk -F '  ## ' '/^[a-z]+:/ && NF == 2 { sub(/:.*/, "", $$1); sub(/ \(/, "\n           (", $$2); printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Wheels only, so that no package's code runs while it is installed. The last line builds our own source.
 setup: $(SETUP)  ## build .venv, pinned by hash
@@ -22,13 +22,13 @@ $(SETUP): requirements/setup.txt requirements/dev.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(SETUP)  ## the main job on this machine: 5,800 Segment events become an Amazon audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001" on these ports)
+demo: $(SETUP)  ## the main job on this machine: 5,800 events become an audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001")
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
 
-test: $(SETUP)  ## all tests, in random order (ARGS="-k name" for some, ARGS=--randomly-seed=N to repeat an order, BRANCHES=1 for coverage of branches, which takes longer)
+test: $(SETUP)  ## all tests, in random order (ARGS="-k name", ARGS=--randomly-seed=N repeats an order, BRANCHES=1)
 	COVERAGE_CORE=$(if $(BRANCHES),ctrace,sysmon) $(BIN)/python -m pytest --cov $(if $(BRANCHES),--cov-branch) --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist worksteal)
 
-soak: $(SETUP)  ## the real handlers on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
+soak: $(SETUP)  ## days of traffic on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
 	$(BIN)/python -m tests.soak --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --events $(or $(EVENTS),2000) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 bench: $(SETUP)  ## what ingest costs for each event, beside Segment's own code, as JSON (ARGS="--rounds 9 --record")
@@ -37,7 +37,7 @@ bench: $(SETUP)  ## what ingest costs for each event, beside Segment's own code,
 fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS=60; docs/fuzzing.md lists the targets)
 	$(BIN)/python -m tests.fuzz --target $(or $(TARGET),events) --seconds $(or $(SECONDS),60) $(ARGS)
 
-mutate: $(SETUP)  ## mutation tests of what has changed since BASE, by default origin/main (MODULES="delivery/*" for modules, ALL=1 for the whole core; MINUTES=60)
+mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODULES="delivery/*" or ALL=1; MINUTES=60)
 	scripts/mutate.sh --minutes $(or $(MINUTES),60) $(if $(ALL),--all,$(if $(MODULES),--modules "$(MODULES)",$(if $(BASE),--base $(BASE))))
 
 check: $(SETUP)  ## lint, format, types, import rules, known vulnerabilities
@@ -53,16 +53,16 @@ build: $(SETUP)  ## sam build, without Docker, and an SBOM of what ships
 	scripts/build.sh
 	$(BIN)/python -m scripts.sbom "$$(scripts/tool.sh audit)"
 
-wheel: $(SETUP)  ## the command audience-sync as a wheel in dist/, for machines without this clone
+wheel: $(SETUP)  ## the command audience-sync as a wheel in dist/
 	$(BIN)/python -m hatchling build --target wheel --directory dist
 
-invoke: $(SETUP)  ## sam local invoke of the functions on events/ (needs Docker and root; says so when it skips)
+invoke: $(SETUP)  ## sam local invoke of the functions on events/ (needs Docker and root)
 	scripts/sam-local.sh
 
-rehearse: $(SETUP)  ## a real sam deploy of the last release, one event, update and delete, against a stand-in of AWS on this machine
+rehearse: $(SETUP)  ## deploy the last release, update it and delete it, on this machine
 	scripts/rehearse.sh
 
-deploy: $(SETUP)  ## build and sam deploy; the first time: make deploy ARGS=--guided
+deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided the first time)
 	@$(BIN)/python -m scripts.deploy_target $(ARGS)
 	$(MAKE) build
 	scripts/deploy.sh $(ARGS)
