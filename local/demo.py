@@ -156,6 +156,11 @@ def _keep_running(where: dict[str, str], console: Console) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    console.print(
+        f"Ask the stack:\n  .venv/bin/audience-sync --local {where['api']} status --members",
+        soft_wrap=True,
+        highlight=False,
+    )
     console.print("Ctrl-C ends it.")
     try:
         while True:
