@@ -6,8 +6,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from audience_sync_cli.command_line import Group
-from audience_sync_cli.global_options import parameters, with_parameters
+from audience_sync_cli.command_line.classes import Group
+from audience_sync_cli.command_line.global_options import parameters, with_parameters
 
 _HELP = """Keeps Amazon Ads audiences in step with Segment: set up, inspect, repair.
 
@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "setup.connect": Part(
+    "connect": Part(
         _SETUP,
         "setup.connect",
         "Connect Amazon Ads: log in, allow access, store the authorization in the stack's secret.",
@@ -39,28 +39,24 @@ PARTS = {
         "Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.",
         is_group=False,
     ),
-    "setup.keys": Part(
-        _SETUP, "setup.keys", "Credentials that Segment sends: event key, audience key, signing secret."
-    ),
+    "keys": Part(_SETUP, "setup.keys", "Credentials that Segment sends: event key, audience key, signing secret."),
     "audiences": Part(
         _SETUP,
         "audiences.command audiences.linking audiences.creation",
         "Audiences that events may reach, and their state at Amazon.",
     ),
-    "setup.connections": Part(
-        _SETUP, "setup.connections", "AMC instances and DSP advertisers that audiences are sent to."
-    ),
-    "setup.terms": Part(_SETUP, "setup.terms", "The terms of Amazon Marketing Cloud."),
+    "connections": Part(_SETUP, "setup.connections", "AMC instances and DSP advertisers that audiences are sent to."),
+    "terms": Part(_SETUP, "setup.terms", "The terms of Amazon Marketing Cloud."),
     "mappings": Part(
         _SETUP, "mappings.command mappings.trial mappings.versions", "How a Segment event becomes an Amazon record."
     ),
-    "health.status": Part(
+    "status": Part(
         _OPERATE,
         "health.status",
         "Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.",
         is_group=False,
     ),
-    "diagnosis.command": Part(
+    "diagnose": Part(
         _OPERATE,
         "diagnosis.command",
         "Find out why an audience is empty or small, from Segment's events to the size at Amazon.",
@@ -72,19 +68,19 @@ PARTS = {
         "Serve a page with flow, counts, audiences, rejections, dead letters and alarms, on this machine only.",
         is_group=False,
     ),
-    "watch.send": Part(
+    "send": Part(
         _OPERATE,
         "watch.send",
         "Send an event to the stack as Segment does, and print the answer.",
         is_group=False,
     ),
-    "watch.tail": Part(
+    "tail": Part(
         _OPERATE,
         "watch.tail",
         "Print what the stack accepts, rejects, uploads and parks, as it happens. Ctrl-C ends it.",
         is_group=False,
     ),
-    "watch.rejections": Part(
+    "rejections": Part(
         _OPERATE,
         "watch.rejections",
         "Show which events were rejected, by reason, with what to do. Segment does not send them again.",
@@ -96,14 +92,14 @@ PARTS = {
         "Add the members of a file to an audience, as if Segment had sent each of them. Repeating it does no harm.",
         is_group=False,
     ),
-    "member_files.compare": Part(
+    "compare": Part(
         _OPERATE,
         "member_files.compare",
         "Compare the members of a file with those of an audience, as the membership table has them, and repair it.",
         is_group=False,
     ),
-    "members.member": Part(_OPERATE, "members.member", "Show what is known about one person, or erase them."),
-    "parked.command": Part(_OPERATE, "parked.command", "Changes that could not be delivered, each with its reason."),
+    "member": Part(_OPERATE, "members.member", "Show what is known about one person, or erase them."),
+    "parked": Part(_OPERATE, "parked.command", "Changes that could not be delivered, each with its reason."),
     "restore-members": Part(
         _OPERATE,
         "members.restore_members",
@@ -152,7 +148,7 @@ def _typer(help_text: str, group: type[Group] = Group, name: str | None = None) 
         help=help_text,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,  # help.py prints it
+        rich_markup_mode=None,  # command_line/help.py prints it
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
