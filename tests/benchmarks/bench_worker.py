@@ -4,7 +4,8 @@ It runs the worker's handler as Lambda does: the template's environment, events 
 HTTP, the ordering guard on. DynamoDB, SQS and Amazon answer after 5 ms each, from a process on another processor.
 Left out: TLS, and the start of an execution environment. Processor time is user and system time of all threads.
 
-`--profile NAME` profiles one scenario instead, its table requests made one after the other.
+`--json` prints the figures as `make bench` takes them. `--profile NAME` profiles one scenario instead, its table
+requests made one after the other.
 """
 
 import argparse
@@ -260,6 +261,23 @@ def report(runs: Mapping[str, list[Run]], write: Callable[[str], Any]) -> None:
         write("".join(f"{share:>10.0%} " for share in (*shares, 1 - sum(shares))) + "\n")
 
 
+def as_json(runs: Mapping[str, list[Run]]) -> dict[str, Any]:
+    """Microseconds of processor time a member: median, quickest and slowest run, and the medians of the parts."""
+    found: dict[str, Any] = {}
+    for name, measured in runs.items():
+        costs = sorted(run.processor / MEMBERS * 1e6 for run in measured)
+        parts = {part: median(run.parts.get(part, 0.0) for run in measured) / MEMBERS * 1e6 for part, *_ in PARTS}
+        parts["rest"] = median(costs) - sum(parts.values())
+        rounded = {part: round(cost, 1) for part, cost in parts.items()}
+        found[name] = {
+            "median": round(median(costs), 1),
+            "low": round(costs[0], 1),
+            "high": round(costs[-1], 1),
+            "parts": rounded,
+        }
+    return found
+
+
 def profile(bench: Bench, name: str) -> None:
     profiler = cProfile.Profile()
     with patch.object(membership_table, "ThreadPoolExecutor", InlinePool):
@@ -272,8 +290,10 @@ def profile(bench: Bench, name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", dest="as_json")
     parser.add_argument("--profile", choices=SCENARIOS)
-    wanted = parser.parse_args().profile
+    arguments = parser.parse_args()
+    wanted = arguments.profile
     out = sys.stdout
     with server() as url, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         lines: Any = telemetry.logger.registered_handler
@@ -289,7 +309,10 @@ def main() -> None:
                 run = bench.run(name)
                 if number:  # the first round warms up
                     measured.append(run)
-    report(runs, out.write)
+    if arguments.as_json:
+        json.dump(as_json(runs), out)
+    else:
+        report(runs, out.write)
 
 
 if __name__ == "__main__":
