@@ -1,5 +1,6 @@
 """What reason codes mean and what to do about them: the short form of docs/runbook.md, Reason codes. Pure."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -68,6 +69,12 @@ DEFERRED = {  # why an upload fails, or a change waits
 def deferred(reason: str) -> Reason:
     """Explain why changes wait. Any code is explained: a deployed stack may be newer than the command."""
     return DEFERRED.get(reason, Reason(f"the reason is {reason}", RUNBOOK))
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Format counts by reason code, most first: 3 consent_missing, 1 country_invalid."""
+    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    return ", ".join(f"{number:,} {reason}" for reason, number in ordered)
 
 
 def rejected(reason: str) -> Reason:

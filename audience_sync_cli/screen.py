@@ -205,6 +205,12 @@ def iso_time(milliseconds: float | None) -> str | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def camel_case(name: str) -> str:
+    """Return a name as JSON output has it: eventsAccepted for events_accepted, leftSince for "left since"."""
+    first, *others = name.replace("_", " ").split()
+    return "".join([first, *(word.capitalize() for word in others)])
+
+
 def remaining(seconds: float) -> str:
     """Format a time that is left: 4:59."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

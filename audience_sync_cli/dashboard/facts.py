@@ -4,13 +4,13 @@ Nothing here does I/O. Ids are texts, since JavaScript's numbers cannot hold the
 for what is not known, or not known yet. No field holds a key, a token, a trait or an identifier.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from audience_sync_cli.health.counts import Counts, Depth
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
+from audience_sync_cli.screen import camel_case
 
 LISTED_MEMBERS = 20  # of one dead letter
 
@@ -201,11 +201,7 @@ class Facts:
 
 def _camel(value: Any) -> Any:
     if is_dataclass(value):
-        return {_name(each.name): _camel(getattr(value, each.name)) for each in fields(value)}
+        return {camel_case(each.name): _camel(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, tuple):
         return [_camel(each) for each in value]
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def _name(field_name: str) -> str:
-    return re.sub(r"_(.)", lambda found: found[1].upper(), field_name)

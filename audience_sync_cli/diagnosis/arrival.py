@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.countries import MATCHED
-from audience_sync_cli.diagnosis.facts import Facts, Result, State, by_reason
+from audience_sync_cli.diagnosis.facts import Facts, Result, State
 from audience_sync_cli.health.checks import State as PartState
+from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY
 
@@ -95,7 +96,7 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts]
         total = sum(counts.values())
         if not total:
             return Result("ok", f"No event was rejected {facts.period} {what}.")
-        found = f"{counted(total, 'event')} of all audiences rejected {facts.period} {what}: {by_reason(counts)}."
+        found = f"{counted(total, 'event')} of all audiences rejected {facts.period} {what}: {listed(counts)}."
         is_empty = facts.members is not None and not facts.members.inside
         is_problem = is_empty or total >= facts.traffic.accepted
         return Result("problem" if is_problem else "look", found, f"audience-sync rejections --since {facts.days}d")

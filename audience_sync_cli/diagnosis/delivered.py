@@ -5,7 +5,8 @@ from audience_sync.amazon_ads.audience_settings import MAX_TTL
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound
 from audience_sync.operations.renewal import is_renewed
 from audience_sync_cli.audiences.presentation import goes_to_dsp, product_label
-from audience_sync_cli.diagnosis.facts import Facts, Result, State, by_reason
+from audience_sync_cli.diagnosis.facts import Facts, Result, State
+from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY
 
@@ -75,7 +76,7 @@ def parked(facts: Facts) -> Result:
     """Say whether changes of the audience were parked."""
     if not facts.parked:
         return Result("ok", "No change of it is parked.")
-    found = f"{counted(sum(facts.parked.values()), 'dead letter')} of it: {by_reason(facts.parked)}."
+    found = f"{counted(sum(facts.parked.values()), 'dead letter')} of it: {listed(facts.parked)}."
     state: State = "look" if _FOR_ALL.isdisjoint(facts.parked) else "problem"
     return Result(state, found, f"audience-sync parked list --audience {facts.audience.audience_id}")
 

@@ -63,9 +63,3 @@ class Facts:
     def period(self) -> str:
         """How far counts go back, for a sentence."""
         return f"in the last {counted(self.days, 'day')}"
-
-
-def by_reason(counts: Mapping[str, int]) -> str:
-    """Format counts by reason code, most first: 3 consent_missing, 1 country_invalid."""
-    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-    return ", ".join(f"{number:,} {reason}" for reason, number in ordered)

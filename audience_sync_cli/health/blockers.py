@@ -61,7 +61,7 @@ class FailedUploads:
     @property
     def text(self) -> str:
         """The failures in one line."""
-        counts = ", ".join(f"{times:,} {reason}" for reason, times in sorted(self.by_reason.items()))
+        counts = reasons.listed(self.by_reason)
         return f"{counts} in the last {RECENT // 60} minutes; the last one {self.last_reason} at {moment(self.last_at)}"
 
     def as_json(self) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`audience-sync status`: queue depths, counts, and whether every accepted change is accounted for."""
 
-import re
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from audience_sync_cli.health.blockers import Waiting, waiting
 from audience_sync_cli.health.counts import Counts, Depth, cloud_counts, depth, local_counts
 from audience_sync_cli.health.versions import warn_of_another_version
 from audience_sync_cli.members.counts import MemberCount, member_counts
-from audience_sync_cli.screen import Screen, counted, iso_time, moment
+from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 
@@ -88,7 +87,7 @@ def count_members(session: Session) -> list[MemberCount]:
 
 def _as_json(numbers: Depth | Counts) -> dict[str, int]:
     """Return the fields with names in camel case, as in all JSON output."""
-    return {re.sub(r"_(.)", lambda found: found[1].upper(), name): value for name, value in asdict(numbers).items()}
+    return {camel_case(name): value for name, value in asdict(numbers).items()}
 
 
 def summarize(counts: Counts, changes: Depth) -> str:

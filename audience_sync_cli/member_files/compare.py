@@ -18,7 +18,7 @@ from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions
 from audience_sync_cli.member_files.repair import changes_as_of, send_repair
 from audience_sync_cli.member_files.row_changes import LeftOut, Reading
-from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 _AS_IT_IS = FileOptions()
@@ -76,8 +76,8 @@ def compare(
             "at": iso_time(at),
             "membersInFile": in_file,
             "rowsLeftOut": left_out,
-            "differences": {_camel(each): comparison.counts[each] for each in Difference},
-            "sample": {_camel(each): members for each, members in comparison.sample.items()},
+            "differences": {camel_case(each): comparison.counts[each] for each in Difference},
+            "sample": {camel_case(each): members for each, members in comparison.sample.items()},
             "sent": sent,
         }
     )
@@ -146,8 +146,3 @@ def _show(session: Session, audience: Audience, comparison: Comparison, in_file:
         screen.note(
             f"{counted(waiting, 'message')} in the change queue: what they change is not compared yet.", style="yellow"
         )
-
-
-def _camel(difference: Difference) -> str:
-    first, *others = difference.split()
-    return "".join([first, *(word.title() for word in others)])

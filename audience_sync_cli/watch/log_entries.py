@@ -89,7 +89,7 @@ def _rejected_more(line: LogLine) -> Iterator[Entry]:
     by_reason = line.counts("by_reason")
     more = sum(by_reason.values()) - LOGGED
     if more > 0:
-        text = f"{counted(more, 'more event')} of the same request; of all its events {_listed(by_reason)}"
+        text = f"{counted(more, 'more event')} of the same request; of all its events {reasons.listed(by_reason)}"
         yield _entry(line, "rejected", text, facts={"more": more, "byReason": by_reason}, reasons=tuple(by_reason))
 
 
@@ -115,7 +115,7 @@ def _incomplete(line: LogLine) -> Iterator[Entry]:
     for kind, by_reason in (("failed", line.counts("uploads_failed")), ("parked", line.counts("parked"))):
         if by_reason:
             what = "upload" if kind == "failed" else "change"
-            text = f"{counted(sum(by_reason.values()), what)}: {_listed(by_reason)}{of}"
+            text = f"{counted(sum(by_reason.values()), what)}: {reasons.listed(by_reason)}{of}"
             facts = {"byReason": by_reason} | ids
             yield _entry(line, kind, text, facts=facts, reasons=tuple(by_reason), audience_ids=audience_ids)
     why = line.texts("deferred")
@@ -153,10 +153,6 @@ def _other(line: LogLine) -> Iterator[Entry]:
     text = " ".join([line.message, *(f"{name}={value}" for name, value in facts.items())])
     reason = line.fields.get("reason")
     yield _entry(line, level, text, facts={"message": line.message} | facts, reasons=(str(reason),) if reason else ())
-
-
-def _listed(by_reason: Mapping[str, int]) -> str:
-    return ", ".join(f"{times:,} {reason}" for reason, times in by_reason.items())
 
 
 _READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
