@@ -8,13 +8,13 @@ sends and no page can set.
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-NAMES = ("127.0.0.1", "localhost", "::1")  # of this machine
+from audience_sync_cli.stack import LOOPBACK
 
 
 def is_own_host(host: str | None) -> bool:
     """Whether the header Host names this machine. Another name for it would be an attacker's."""
     try:
-        return urlsplit(f"//{host or ''}").hostname in NAMES
+        return urlsplit(f"//{host or ''}").hostname in LOOPBACK
     except ValueError:  # as of "[", which is no host
         return False
 

@@ -150,7 +150,7 @@ class DeployedStack:
         return metrics.last_day(self._store, self._stack.name, self._now())
 
     def _rejected(self) -> Any:
-        return metrics.rejected_by_reason(self._store, self._stack.name, self._stack.created, self._now())
+        return metrics.rejections(self._store, self._stack.name, self._stack.created, self._now())
 
     def _history(self) -> Any:
         listed: Sequence[Audience] = AudienceTable(self._stack.service("dynamodb"), self._stack["AudienceTable"]).all()

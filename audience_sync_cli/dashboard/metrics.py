@@ -17,7 +17,6 @@ from audience_sync.metric_names import (
     EVENTS_ACCEPTED,
     EVENTS_IGNORED,
     EVENTS_REJECTED,
-    EVENTS_REJECTED_BY_REASON,
     MESSAGES_DEFERRED,
     NAMESPACE,
     REQUESTS_UNAUTHORIZED,
@@ -25,7 +24,7 @@ from audience_sync.metric_names import (
     UPLOADS_FAILED,
 )
 from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, Rejected, Warnings
-from audience_sync_cli.health.counts import TOTALS
+from audience_sync_cli.health.counts import TOTALS, rejected_by_reason
 from audience_sync_cli.times import DAY, HOUR
 
 PERIOD = 600  # seconds of one bar
@@ -58,16 +57,12 @@ def last_day(store: MetricStore, stack: str, now: float) -> tuple[Activity, Warn
     return Activity(PERIOD, arrived, completed), Warnings(**warnings)
 
 
-def rejected_by_reason(store: MetricStore, stack: str, since: float, now: float) -> tuple[Rejected, ...]:
+def rejections(store: MetricStore, stack: str, since: float, now: float) -> tuple[Rejected, ...]:
     """Return for which reasons events were rejected since a time, the most frequent one first. Raises Unavailable."""
-    reasons = sorted(store.values_of("reason", NAMESPACE, EVENTS_REJECTED_BY_REASON, {"service": stack}))
-    metrics = {
-        f"m{n}": Metric(NAMESPACE, EVENTS_REJECTED_BY_REASON, {"service": stack, "reason": reason}, "Sum", DAY)
-        for n, reason in enumerate(reasons)
-    }
-    found = _read(store, metrics, since, now)
-    counts = [Rejected(reason, round(sum(found[f"m{n}"].values()))) for n, reason in enumerate(reasons)]
-    return tuple(sorted((each for each in counts if each.times), key=lambda each: (-each.times, each.reason)))
+    counts = rejected_by_reason(store, stack, since, now + 60, DAY)
+    return tuple(
+        Rejected(reason, times) for reason, times in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    )
 
 
 def audience_history(

@@ -9,13 +9,13 @@ from audience_sync.metric_names import (
     EVENTS_ACCEPTED,
     EVENTS_IGNORED,
     EVENTS_REJECTED,
-    EVENTS_REJECTED_BY_REASON,
     NAMESPACE,
     REQUESTS_UNAUTHORIZED,
     TOKEN_REFRESH_FAILED,
     UPLOADS_FAILED,
     UPLOADS_SENT,
 )
+from audience_sync_cli.health.counts import rejected_by_reason
 from audience_sync_cli.times import DAY, HOUR
 
 RECENT = 2 * HOUR  # seconds; the sum of an hour counts while a part of that hour is younger
@@ -54,7 +54,7 @@ class RecentCounts:
         self._store = store
         self._stack = {"service": stack}
         self._now = now
-        self._days = days
+        self._times = (now - days * DAY, now + 60)
 
     def traffic(self) -> Traffic:
         """Return what came in and went out."""
@@ -65,16 +65,7 @@ class RecentCounts:
 
     def rejections(self) -> dict[str, int]:
         """Return how many events were rejected, by reason."""
-        metric = EVENTS_REJECTED_BY_REASON
-        reasons = self._store.values_of("reason", NAMESPACE, metric, self._stack)
-        # A reason is no name of a query, and where none has occurred there is nothing to ask.
-        names = {f"r{number}": reason for number, reason in enumerate(sorted(reasons))}
-        queries = {
-            name: Metric(NAMESPACE, metric, self._stack | {"reason": reason}, "Sum", HOUR)
-            for name, reason in names.items()
-        }
-        counts = {names[name]: _sum(series) for name, series in self._read(queries).items()} if queries else {}
-        return {reason: count for reason, count in counts.items() if count}
+        return rejected_by_reason(self._store, self._stack["service"], *self._times, HOUR)
 
     def lowest_processed(self, audience_id: str) -> float | None:
         """Return the percentage of records that the worst job of an audience processed, None where no job ended."""
@@ -82,7 +73,7 @@ class RecentCounts:
         return min(self._read({"processed": metric})["processed"].values(), default=None)
 
     def _read(self, metrics: Mapping[str, Metric]) -> dict[str, Series]:
-        return self._store.read(metrics, self._now - self._days * DAY, self._now + 60)
+        return self._store.read(metrics, *self._times)
 
 
 def _sum(series: Series, since: float = 0) -> int:

@@ -16,6 +16,7 @@ from audience_sync.metric_names import (
     EVENTS_ACCEPTED,
     EVENTS_IGNORED,
     EVENTS_REJECTED,
+    EVENTS_REJECTED_BY_REASON,
     NAMESPACE,
     UPLOADS_FAILED,
     UPLOADS_SENT,
@@ -115,3 +116,26 @@ def cloud_counts(stack: Stack, now: float, hours: int | None) -> Counts:
     }
     found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, now + 60)
     return Counts(**{name: round(sum(series.values())) for name, series in found.items()})
+
+
+def rejected_by_reason(store: MetricStore, stack: str, begin: float, end: float, period: int) -> dict[str, int]:
+    """Return how many events were rejected, by reason, those of the last two weeks. Raises Unavailable.
+
+    Args:
+        store: the metrics.
+        stack: its name.
+        begin: epoch seconds.
+        end: epoch seconds.
+        period: seconds of one sum.
+    """
+    service = {"service": stack}
+    reasons = store.values_of("reason", NAMESPACE, EVENTS_REJECTED_BY_REASON, service)
+    if not reasons:
+        return {}
+    names = {f"r{number}": reason for number, reason in enumerate(sorted(reasons))}  # a reason is no name of a query
+    metrics = {
+        name: Metric(NAMESPACE, EVENTS_REJECTED_BY_REASON, service | {"reason": reason}, "Sum", period)
+        for name, reason in names.items()
+    }
+    found = store.read(metrics, begin, end)
+    return {reason: total for name, reason in names.items() if (total := round(sum(found[name].values())))}
