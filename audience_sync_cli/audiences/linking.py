@@ -124,7 +124,9 @@ def _warn_about_gaps(session: Session, linked: Audience) -> None:
         )
     if not linked.advertiser_id and not linked.connection_id:
         remedy = "Link it again with the --advertiser or --connection that it was created with."
-        session.screen.note(f"No target: `audiences create` would not find this audience. {remedy}", style="yellow")
+        session.screen.note(
+            f"No target: `audience-sync audiences create` would not find this audience. {remedy}", style="yellow"
+        )
 
 
 def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> Audience:
@@ -141,4 +143,6 @@ def _check_key_free(session: Session, key: str, audience_id: str) -> None:
     """Refuse a key that another audience has: an event whose key fits two audiences is rejected."""
     others = [each for each in session.audiences.all() if each.computation_key == key]
     if any(each.audience_id != audience_id for each in others):
-        raise OperatorError("Another audience has that computation key.", "Run `audiences unlink` for it first.")
+        raise OperatorError(
+            "Another audience has that computation key.", "Run `audience-sync audiences unlink` for it first."
+        )
