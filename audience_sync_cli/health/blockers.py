@@ -62,7 +62,8 @@ class FailedUploads:
     def text(self) -> str:
         """The failures in one line."""
         counts = reasons.listed(self.by_reason)
-        return f"{counts} in the last {RECENT // 60} minutes; the last one {self.last_reason} at {moment(self.last_at)}"
+        last = "the last one" if len(self.by_reason) == 1 else f"the last one {self.last_reason}"
+        return f"{counts} in the last {RECENT // 60} minutes; {last} at {moment(self.last_at)}"
 
     def as_json(self) -> dict[str, Any]:
         """The failures for scripts."""
