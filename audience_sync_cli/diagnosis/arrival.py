@@ -5,7 +5,7 @@ from collections.abc import Callable
 from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.countries import MATCHED
 from audience_sync_cli.diagnosis.facts import Facts, Result, State
-from audience_sync_cli.health.checks import State as PartState
+from audience_sync_cli.health.stack_checks import State as PartState
 from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY

@@ -11,7 +11,7 @@ from audience_sync.membership import Audience
 from audience_sync_cli.diagnosis.counts import Traffic
 from audience_sync_cli.errors import OperatorError
 from audience_sync_cli.health.blockers import Blocker
-from audience_sync_cli.health.checks import Finding as Part
+from audience_sync_cli.health.stack_checks import Finding as Part
 from audience_sync_cli.members.counts import MemberCount
 from audience_sync_cli.screen import counted
 

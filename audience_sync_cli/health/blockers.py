@@ -31,12 +31,17 @@ class Blocker:
     audience_ids: tuple[str, ...] = ()  # that it concerns; all where there are none
 
     @property
-    def text(self) -> str:
-        """Everything in one line."""
+    def advice(self) -> str:
+        """When it is tried again, and what to do; empty where neither is known."""
         again = "" if self.needs_person else "It is tried again within ten minutes."  # the longest wait of a message
         if self.next_try:
             again = f"Next try at {moment(self.next_try * 1000)}."
-        return " ".join(each for each in (self.sentence, again, self.remedy) if each)
+        return " ".join(each for each in (again, self.remedy) if each)
+
+    @property
+    def text(self) -> str:
+        """Everything in one line."""
+        return f"{self.sentence} {self.advice}".strip()
 
     def as_json(self) -> dict[str, Any]:
         """The blocker for scripts."""

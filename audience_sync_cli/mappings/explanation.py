@@ -12,7 +12,8 @@ from audience_sync.fields import CONSENT_SIGNALS
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync_cli.audiences.presentation import change_json
-from audience_sync_cli.mappings.trace import EventTrace, FieldTrace, MappingTrace
+from audience_sync_cli.mappings.field_trace import FieldTrace
+from audience_sync_cli.mappings.trace import EventTrace, MappingTrace
 from audience_sync_cli.screen import Screen, counted, iso_time, moment
 
 MAX_SHOWN = 20  # events explained on the screen; the JSON has all

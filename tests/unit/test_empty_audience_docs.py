@@ -17,7 +17,7 @@ from audience_sync_cli.diagnosis.checks import CHECKS
 from audience_sync_cli.diagnosis.command import print_diagnosis
 from audience_sync_cli.diagnosis.counts import Traffic
 from audience_sync_cli.diagnosis.facts import Facts
-from audience_sync_cli.health.checks import Finding as Part
+from audience_sync_cli.health.stack_checks import Finding as Part
 from audience_sync_cli.members.counts import MemberCount
 from audience_sync_cli.screen import Screen
 from local.template import ROOT

@@ -29,10 +29,10 @@ from audience_sync.segment.liquid.values import (
 )
 
 _SPACE = re.compile(f"[{WHITE_SPACE}]*")
-_TEXT = re.compile(r""""(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'""", re.DOTALL)
+QUOTED = re.compile(r""""(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'""", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?![\w?.-])", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][\w?-]*", re.ASCII)
-_STEP = re.compile(rf"\.([\w?-]+)|\[[{WHITE_SPACE}]*(?:([+-]?[0-9]+)|({_TEXT.pattern}))[{WHITE_SPACE}]*\]", re.ASCII)
+_STEP = re.compile(rf"\.([\w?-]+)|\[[{WHITE_SPACE}]*(?:([+-]?[0-9]+)|({QUOTED.pattern}))[{WHITE_SPACE}]*\]", re.ASCII)
 _OPERATOR = re.compile(r"==|!=|>=|<=|>|<|contains(?![\w?-])", re.ASCII)
 _WORD = re.compile(r"(?:and|or)(?![\w?-])", re.ASCII)
 _NOT = re.compile(r"not(?![\w?-])", re.ASCII)
@@ -139,7 +139,7 @@ class Expressions:
     def _operand(self) -> Operand:
         self.parts += 1
         self._skip()
-        if text := self._match(_TEXT):
+        if text := self._match(QUOTED):
             return _constant(self._unescaped(text))
         if number := self._match(_NUMBER):
             if sum(map(str.isdecimal, number[0])) > MAX_DIGITS:

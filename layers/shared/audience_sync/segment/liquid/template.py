@@ -1,15 +1,14 @@
 """Compiles a template of @liquid: texts, outputs in {{ }}, and the tags in {% %} that Segment leaves enabled."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.compiler import display
 from audience_sync.segment.directives.values import MAX_TEXT, UNDEFINED
 from audience_sync.segment.liquid.expressions import Expressions, LiquidFault, Scope, Test
-from audience_sync.segment.liquid.values import WHITE_SPACE, TooLarge, is_true, written
+from audience_sync.segment.liquid.tokens import Token, tokens_of
+from audience_sync.segment.liquid.values import TooLarge, is_true, written
 
 MAX_LENGTH = 1_000  # characters; Segment's limit
 
@@ -18,25 +17,8 @@ STEPS_A_PART = 10  # to evaluate an operand, a filter or a tag
 _DISABLED = ("case", "for", "include", "layout", "render", "tablerow")
 _KNOWN = "assign, capture, comment, echo, if, raw and unless"
 _ENDS = ("endif", "endunless", "endcapture", "endcomment", "endraw")
-_TAG_NAME = re.compile(rf"[{WHITE_SPACE}]*(#|[\w?-]*)[{WHITE_SPACE}]*", re.ASCII)
-_END_OF_RAW = re.compile(rf"\{{%[{WHITE_SPACE}]*endraw[{WHITE_SPACE}]*(-?)%\}}")
-_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'""", re.DOTALL)
 
 type Node = Callable[[Scope], str]
-
-
-@dataclass(slots=True)
-class _Token:
-    """A piece of a template: text, output or tag. `start` and `end` are those of what it holds, behind a tag's name."""
-
-    kind: str
-    start: int
-    end: int
-    at: int = 0  # where the braces of an output or tag begin
-    name: str = ""  # of a tag
-    trims_left: bool = False
-    trims_right: bool = False
-    is_verbatim: bool = False  # text between raw and endraw
 
 
 def compile_template(template: str) -> tuple[Callable[[Any, Budget], Any], int]:
@@ -84,7 +66,7 @@ class _Parser:
 
     def __init__(self, template: str) -> None:
         self._template = template
-        self._tokens = _trimmed(template, _cut(template))
+        self._tokens = tokens_of(template)
         self._next = 0
         self.parts = 0
 
@@ -94,7 +76,7 @@ class _Parser:
             raise LiquidFault(f"{{% {end.name} %}} without its beginning", end.at)
         return nodes
 
-    def _block(self, ends: Sequence[str], opening: _Token | None = None) -> tuple[list[Node], _Token | None]:
+    def _block(self, ends: Sequence[str], opening: Token | None = None) -> tuple[list[Node], Token | None]:
         """Read up to one of the tags in `ends`, and return it; up to the end of the template where there are none."""
         nodes: list[Node] = []
         while self._next < len(self._tokens):
@@ -110,7 +92,7 @@ class _Parser:
             raise LiquidFault(f"{{% {opening.name} %}} is not closed", opening.at)
         return nodes, None
 
-    def _node(self, token: _Token) -> Node | None:
+    def _node(self, token: Token) -> Node | None:
         """Read a piece, and all that belongs to it. None where it writes and does nothing."""
         self.parts += 1
         text = self._template[token.start : token.end]
@@ -137,12 +119,12 @@ class _Parser:
             raise LiquidFault(f"{{% {token.name} %}} without its beginning", token.at)
         raise LiquidFault(f"tag {display(token.name)}: {why}", token.at)
 
-    def _echo(self, token: _Token) -> Node:
+    def _echo(self, token: Token) -> Node:
         expressions = Expressions(self._template, token.start, token.end)
         value = self._counted(expressions, expressions.filtered())
         return lambda scope: written(value(scope), scope.budget)
 
-    def _assign(self, token: _Token) -> Node:
+    def _assign(self, token: Token) -> Node:
         expressions = Expressions(self._template, token.start, token.end)
         name = expressions.name()
         expressions.expect("=")
@@ -154,7 +136,7 @@ class _Parser:
 
         return assign
 
-    def _capture(self, token: _Token) -> Node:
+    def _capture(self, token: Token) -> Node:
         expressions = Expressions(self._template, token.start, token.end)
         name = expressions.name()
         expressions.finish("the end after the name")
@@ -166,7 +148,7 @@ class _Parser:
 
         return capture
 
-    def _if(self, token: _Token) -> Node:
+    def _if(self, token: Token) -> Node:
         """Read the branches of if or unless; each has a test, that of else holds always."""
         end, branches = f"end{token.name}", list[tuple[Test, list[Node]]]()
         test, part = self._condition(token), token
@@ -192,20 +174,20 @@ class _Parser:
 
         return choose
 
-    def _skip_comment(self, token: _Token) -> None:
+    def _skip_comment(self, token: Token) -> None:
         while self._next < len(self._tokens):
             self._next += 1
             if self._tokens[self._next - 1].name == "endcomment":
                 return
         raise LiquidFault("{% comment %} is not closed", token.at)
 
-    def _closed_block(self, token: _Token, end: str) -> list[Node]:
+    def _closed_block(self, token: Token, end: str) -> list[Node]:
         nodes, closing = self._block((end,), token)
         if closing and closing.start < closing.end:
             raise LiquidFault(f"nothing may follow {end}", closing.start)
         return nodes
 
-    def _condition(self, token: _Token) -> Test:
+    def _condition(self, token: Token) -> Test:
         expressions = Expressions(self._template, token.start, token.end)
         return self._counted(expressions, expressions.condition())
 
@@ -220,75 +202,3 @@ def _always(_: Scope) -> bool:
 
 def _negated(test: Test) -> Test:
     return lambda scope: not is_true(test(scope))
-
-
-def _cut(template: str) -> list[_Token]:
-    tokens: list[_Token] = []
-    position = 0
-    while position < len(template):
-        starts = [start for start in (template.find("{{", position), template.find("{%", position)) if start >= 0]
-        start = min(starts, default=len(template))
-        if start > position:
-            tokens.append(_Token("text", position, start))
-        if start == len(template):
-            break
-        is_tag = template[start + 1] == "%"
-        end = _end_of(template, start + 2, is_tag=is_tag)
-        tokens.append(_delimited(template, start + 2, end, is_tag=is_tag))
-        position = end + 2
-        if tokens[-1].name == "raw":
-            raw = tokens.pop()
-            position = _cut_raw(template, raw, position, tokens)
-    return tokens
-
-
-def _end_of(template: str, position: int, *, is_tag: bool) -> int:
-    """Return where the closing braces begin. A text in an output may contain braces, one in a tag may not."""
-    start = position - 2
-    while position < len(template):
-        if template.startswith("%}" if is_tag else "}}", position):
-            return position
-        quoted = None if is_tag else _QUOTED.match(template, position)
-        position = quoted.end() if quoted else position + 1
-    raise LiquidFault("the tag is not closed with %}" if is_tag else "the output is not closed with }}", start)
-
-
-def _delimited(template: str, start: int, end: int, *, is_tag: bool) -> _Token:
-    at, trims_left = start - 2, template.startswith("-", start, end)
-    start += trims_left
-    trims_right = end > start and template[end - 1] == "-"
-    end -= trims_right
-    name = ""
-    if is_tag:
-        found = _TAG_NAME.match(template, start, end)
-        if found is None or not found[1]:
-            raise LiquidFault("give the name of a tag", at)
-        name, start = found[1], found.end()
-    while end > start and template[end - 1] in WHITE_SPACE:
-        end -= 1
-    return _Token("tag" if is_tag else "output", start, end, at, name, trims_left, trims_right)
-
-
-def _cut_raw(template: str, raw: _Token, position: int, tokens: list[_Token]) -> int:
-    """Read a text that is written as it is, and return where it ends. White space inside it stays."""
-    end = _END_OF_RAW.search(template, position)
-    if end is None or raw.start < raw.end:
-        raise LiquidFault("{% raw %} is not closed with {% endraw %}", raw.at)
-    if raw.trims_left:
-        tokens.append(_Token("text", position, position, trims_left=True))
-    tokens.append(_Token("text", position, end.start(), is_verbatim=True))
-    if end[1]:
-        tokens.append(_Token("text", position, position, trims_right=True))
-    return end.end()
-
-
-def _trimmed(template: str, tokens: list[_Token]) -> list[_Token]:
-    """Take the white space out of texts beside a dash inside braces."""
-    for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
-        if token.trims_left and before and before.kind == "text" and not before.is_verbatim:
-            while before.end > before.start and template[before.end - 1] in WHITE_SPACE:
-                before.end -= 1
-        if token.trims_right and after and after.kind == "text" and not after.is_verbatim:
-            while after.start < after.end and template[after.start] in WHITE_SPACE:
-                after.start += 1
-    return tokens

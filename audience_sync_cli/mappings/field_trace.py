@@ -1,0 +1,119 @@
+"""How the value of one field is found, what becomes of it, and why it is left out. Holds personal data."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from audience_sync.amazon_ads.countries import accepted_country
+from audience_sync.amazon_ads.left_out import why_left_out
+from audience_sync.amazon_ads.normalize import identifier, normalize
+from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
+from audience_sync.membership import MembershipChange
+from audience_sync.segment.budget import Budget
+from audience_sync.segment.directives.values import UNDEFINED
+from audience_sync.segment.event import AudienceCall, Kind
+from audience_sync.segment.looks import Look, looks_of
+from audience_sync.segment.mapping import compile_field
+from audience_sync.translation import Rejected
+
+_IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
+_SIGNALS = {field.name: field.amazon_name for field in CONSENT_SIGNALS}
+_NAME = re.compile(r"[^$.\[\]']+")
+_NAMED_BY_EVENT = "a place that the event names"
+_EMPTY_SIGNAL = {
+    "amzn_ad_storage": "it counts as no answer",
+    "amzn_user_data": "it counts as no answer",
+    "ip": "no IP address",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTrace:
+    """What becomes of one field. Holds personal data."""
+
+    name: str
+    looks: tuple[Look, ...]  # where the directive has looked, in this order
+    value: Any = field(repr=False)  # UNDEFINED where there is none
+    normalized: str | None = field(default=None, repr=False)  # of an identifier; None also for a SHA-256
+    digest: str | None = None  # of an identifier, as Amazon gets it
+    left_out: str | None = None  # why it is not sent, in plain words
+
+    @property
+    def found_at(self) -> list[str]:
+        """The places that the value is made of."""
+        if self.value is UNDEFINED:
+            return []
+        filled = [look for look in self.looks if look.value is not UNDEFINED]
+        same = [look.path for look in filled if look.value == self.value]
+        return same[-1:] or [look.path for look in filled]
+
+    @property
+    def empty_at(self) -> list[str]:
+        """The places that have no value."""
+        return [look.path for look in self.looks if look.value in (UNDEFINED, None, "")]
+
+
+def follow_field(name: str, directive: Any, event: dict[str, Any], value: Any, country: str | None) -> FieldTrace:
+    """Follow the value of a field; of an identifier, to its digest.
+
+    Args:
+        name: of the field.
+        directive: that finds it.
+        event: the event.
+        value: as ingest finds it; UNDEFINED where there is none.
+        country: of the change.
+    """
+    looks = _looks(directive, event)
+    found = FieldTrace(name, looks, value)
+    if value is UNDEFINED or (value in (None, "") and name not in _IDENTIFIERS):
+        places = ", ".join(found.empty_at)
+        return FieldTrace(name, looks, value, left_out=f"nothing at {places}" if places else "no value")
+    if name not in _IDENTIFIERS:
+        return found
+    return FieldTrace(
+        name,
+        looks,
+        value,
+        normalize(name, value, country),
+        identifier(name, value, country),
+        why_left_out(name, value, country),
+    )
+
+
+def _looks(directive: Any, event: dict[str, Any]) -> tuple[Look, ...]:
+    read_field, written = compile_field(directive, at="field"), json.dumps(directive, ensure_ascii=False)
+    try:
+        looks = looks_of(lambda copy: read_field(copy, Budget()), event)
+    except RecursionError:  # the event is nested deeper than it can be copied
+        return ()
+    return tuple(look if _is_written(look.path, written) else Look(_NAMED_BY_EVENT, look.value) for look in looks)
+
+
+def _is_written(path: str, directive: str) -> bool:
+    """Return whether the mapping names every step of a path. A path that the event names may be personal data."""
+    return all(name in directive for name in _NAME.findall(path) if not name.isdecimal())
+
+
+def with_outcome(
+    field: FieldTrace, call: AudienceCall, changes: Sequence[MembershipChange], rejection: Rejected | None
+) -> FieldTrace:
+    """Add why a field that has a value is not part of the record."""
+    why = None
+    if field.left_out or field.name in _IDENTIFIERS:
+        return field
+    if rejection and rejection.field == field.name:
+        why = rejection.detail
+    elif field.name == "country" and accepted_country(field.value) is None:
+        why = "no country code that Amazon accepts"
+    elif field.name in _SIGNALS and call.kind is Kind.EXIT:
+        why = "a removal needs no consent"
+    elif field.name in _SIGNALS and changes and not _holds(changes[0].record["userConsent"], _SIGNALS[field.name]):
+        why = _EMPTY_SIGNAL.get(field.name, "no text, or an empty one")
+    return FieldTrace(field.name, field.looks, field.value, left_out=why)
+
+
+def _holds(consent: Any, name: str) -> bool:
+    """Return whether a signal is part of a record's userConsent, at whatever depth."""
+    return isinstance(consent, dict) and (name in consent or any(_holds(inner, name) for inner in consent.values()))
