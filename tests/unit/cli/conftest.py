@@ -3,8 +3,11 @@
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from audience_sync.aws.secrets import JsonSecret
 from audience_sync.member_state import MemberState, step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import pack
+from audience_sync.metric_names import NAMESPACE
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
@@ -107,6 +111,17 @@ class Deployment:
         line = {"level": "INFO", "message": message, "service": "tests"} | fields
         self.logs.add(self.stack[f"{function}LogGroup"], json.dumps(line))
 
+    def reject(self, *pairs: tuple[str, str]) -> None:
+        """Log the rejections of one request, as ingest does: reasons and message ids."""
+        for reason, message_id in pairs:
+            self.log("Ingest", "event rejected", reason=reason, message_id=message_id)
+        by_reason = dict(Counter(reason for reason, _ in pairs))
+        self.log("Ingest", "events rejected", rejected=len(pairs), by_reason=by_reason)
+
+    def publish(self, at: float, about: Mapping[str, str] = MappingProxyType({}), /, **metrics: float) -> None:
+        """Publish metrics as the functions do, at an epoch second; `about` are dimensions beside the stack's name."""
+        publish(self.stack.service("cloudwatch"), at, {"service": self.stack.name, **about}, **metrics)
+
     def rows(self, logical_id: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.stack.service("dynamodb").scan(TableName=self.stack[logical_id])["Items"]
         return rows
@@ -119,6 +134,17 @@ class Deployment:
         self.questions.append(question)
         assert self.answers, f"an unexpected question: {question}"
         return self.answers.pop(0)
+
+
+def publish(cloudwatch: Any, at: float, about: Mapping[str, str], /, **metrics: float) -> None:
+    """Publish metrics with the dimensions `about`, at an epoch second."""
+    dimensions = [{"Name": name, "Value": value} for name, value in about.items()]
+    moment = datetime.fromtimestamp(at, UTC)
+    points = [
+        {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": moment, "Unit": "Count"}
+        for name, value in metrics.items()
+    ]
+    cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=points)
 
 
 def change(

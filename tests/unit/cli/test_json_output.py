@@ -22,11 +22,9 @@ from audience_sync_cli.setup.terms import ACCEPTANCE
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.servers import Served, serve
 from tests.unit.cli import browser
-from tests.unit.cli.audiences.test_history import publish
 from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, change
 from tests.unit.cli.json_reference import DOCUMENT, SCHEMA, faults, reference
 from tests.unit.cli.reference import commands
-from tests.unit.cli.watch.test_rejections import reject
 
 EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
 REJECTED = EVENT.with_name("08-track-email-as-userid.json")
@@ -126,8 +124,8 @@ def printed_documents(
     deployment.record(change("m1"))
     deployment.park(change("m1"), change("m2"), firstAt=round(NOW * 1000))
     deployment.send("DeadLetterQueue", "unreadable")
-    publish(deployment, time.time(), AudienceReceived=400, AudienceMatchRate=60)
-    reject(deployment, ("time_ahead", "m-1"))
+    deployment.publish(time.time(), {"audience": AUDIENCE.audience_id}, AudienceReceived=400, AudienceMatchRate=60)
+    deployment.reject(("time_ahead", "m-1"))
     deployment.log("Worker", "upload accepted", audience_id=AUDIENCE.audience_id, records=3, job_id="job-1")
     deployment.log("Worker", "delivery incomplete", audience_ids=["1"], uploads_failed={"throttled": 1})
     deployment.stack.api = gateway.url

@@ -2,7 +2,6 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,12 +19,7 @@ VALUES = st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=60)
 
 def publish(deployment: Deployment, at: float, audience_id: str = AUDIENCE.audience_id, **metrics: float) -> None:
     """Publish metrics of an audience, as the jobs function does."""
-    dimensions = [{"Name": "service", "Value": "tests"}, {"Name": "audience", "Value": audience_id}]
-    points: list[dict[str, Any]] = [
-        {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": datetime.fromtimestamp(at, UTC)}
-        for name, value in metrics.items()
-    ]
-    deployment.stack.service("cloudwatch").put_metric_data(Namespace="AudienceSync", MetricData=points)
+    deployment.publish(at, {"audience": audience_id}, **metrics)
 
 
 @pytest.fixture

@@ -57,11 +57,7 @@ def shown(deployment: Deployment, clock: Clock) -> Iterator[DeployedStack]:
 
 
 def put(deployment: Deployment, name: str, value: float, at: float, **dimensions: str) -> None:
-    point = {"MetricName": name, "Value": value, "Timestamp": datetime.fromtimestamp(at, UTC), "Unit": "Count"}
-    about = [{"Name": key, "Value": each} for key, each in ({"service": "mine"} | dimensions).items()]
-    deployment.stack.service("cloudwatch").put_metric_data(
-        Namespace="AudienceSync", MetricData=[point | {"Dimensions": about}]
-    )
+    deployment.publish(at, {"service": "mine"} | dimensions, **{name: value})
 
 
 def test_counts_are_those_since_the_stack_was_created_and_bars_those_of_the_last_day(

@@ -1,7 +1,6 @@
 """`diagnose`: reads the facts from a stack and from Amazon, and says the most likely reason first."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from audience_sync.metric_names import (
     EVENTS_ACCEPTED,
     EVENTS_REJECTED,
     EVENTS_REJECTED_BY_REASON,
-    NAMESPACE,
     TOKEN_REFRESH_FAILED,
 )
 from audience_sync_cli.diagnosis.command import diagnose
@@ -26,14 +24,7 @@ DAY = 86_400.0  # seconds
 
 def put(deployment: Deployment, metric: str, value: float, *, ago: float = 600, **dimensions: str) -> None:
     """Put one value of a metric of this stack, some seconds ago."""
-    named = {"service": deployment.stack.name} | dimensions
-    point = {
-        "MetricName": metric,
-        "Value": value,
-        "Timestamp": datetime.fromtimestamp(NOW - ago, UTC),
-        "Dimensions": [{"Name": name, "Value": text} for name, text in named.items()],
-    }
-    deployment.stack.service("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=[point])
+    deployment.publish(NOW - ago, dimensions, **{metric: value})
 
 
 def run(deployment: Deployment, printed: Json, audience: str = KEY, **options: Any) -> dict[str, Any]:

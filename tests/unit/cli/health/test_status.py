@@ -15,6 +15,7 @@ from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_DELIVERED
 from audience_sync_cli.health.counts import Counts, Depth, cloud_counts
 from audience_sync_cli.health.status import audit_progress, summarize
 from audience_sync_cli.stack import Stack
+from tests.unit.cli.conftest import publish
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 DAY = 86_400.0  # seconds
@@ -29,10 +30,7 @@ def cloudwatch() -> Iterator[Any]:
 
 
 def put(cloudwatch: Any, metric: str, value: float, at: float, stack: str = "mine") -> None:
-    point = {"MetricName": metric, "Value": value, "Timestamp": datetime.fromtimestamp(at, UTC), "Unit": "Count"}
-    cloudwatch.put_metric_data(
-        Namespace="AudienceSync", MetricData=[point | {"Dimensions": [{"Name": "service", "Value": stack}]}]
-    )
+    publish(cloudwatch, at, {"service": stack}, **{metric: value})
 
 
 def stack(cloudwatch: Any, created: float) -> Stack:

@@ -26,20 +26,10 @@ def deployed(deployment: Deployment) -> Deployment:
     return deployment
 
 
-def count(deployment: Deployment, **metrics: int) -> None:
-    """Publish metrics of the stack, as the functions do."""
-    dimensions = [{"Name": "service", "Value": "tests"}]
-    points = [
-        {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": "Count", "Timestamp": time.time()}
-        for name, value in metrics.items()
-    ]
-    deployment.stack.service("cloudwatch").put_metric_data(Namespace="AudienceSync", MetricData=points)
-
-
 def test_failed_uploads_are_counted_and_named_by_reason(
     deployed: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    count(deployed, UploadsSent=7, UploadsFailed=4, ChangesAccepted=1)
+    deployed.publish(time.time(), UploadsSent=7, UploadsFailed=4, ChangesAccepted=1)
     deployed.log("Worker", "delivery incomplete", **INCOMPLETE)
     status(deployed.session())
     output = capsys.readouterr().out

@@ -1,6 +1,5 @@
 """Keys that Segment sends: rotated without a refused request, never shown by accident."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -91,17 +90,7 @@ DAY = 86_400.0  # seconds
 
 def use(deployment: Deployment, metric: str, at: float) -> None:
     """Count a request that a previous key let in, as the functions do."""
-    deployment.stack.service("cloudwatch").put_metric_data(
-        Namespace="AudienceSync",
-        MetricData=[
-            {
-                "MetricName": metric,
-                "Dimensions": [{"Name": "service", "Value": deployment.stack.name}],
-                "Timestamp": datetime.fromtimestamp(at, UTC),
-                "Value": 1.0,
-            }
-        ],
-    )
+    deployment.publish(at, **{metric: 1.0})
 
 
 def with_previous_keys(deployment: Deployment) -> None:

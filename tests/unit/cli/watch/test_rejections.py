@@ -10,32 +10,10 @@ from audience_sync_cli.watch.rejections import SAMPLES, by_reason, rejections
 from tests.unit.cli.conftest import Deployment, Json
 
 
-def reject(deployment: Deployment, *pairs: tuple[str, str]) -> None:
-    """Log the rejections of one request: reasons and message ids."""
-    counts: dict[str, int] = {}
-    for reason, message_id in pairs:
-        deployment.log("Ingest", "event rejected", reason=reason, message_id=message_id)
-        counts[reason] = counts.get(reason, 0) + 1
-    deployment.log("Ingest", "events rejected", rejected=len(pairs), by_reason=counts)
-
-
-def receive(deployment: Deployment, **metrics: int) -> None:
-    points = [
-        {
-            "MetricName": name,
-            "Dimensions": [{"Name": "service", "Value": "tests"}],
-            "Value": value,
-            "Timestamp": time.time() - 30,
-        }
-        for name, value in metrics.items()
-    ]
-    deployment.stack.service("cloudwatch").put_metric_data(Namespace="AudienceSync", MetricData=points)
-
-
 def test_reasons_are_counted_with_share_remedy_and_some_message_ids(deployment: Deployment, printed: Json) -> None:
-    receive(deployment, EventsAccepted=15, EventsIgnored=1, EventsRejected=4)
-    reject(deployment, ("time_ahead", "m-1"), ("member_id_invalid", "m-2"), ("time_ahead", "m-3"))
-    reject(deployment, ("time_ahead", "m-4"))
+    deployment.publish(time.time() - 30, EventsAccepted=15, EventsIgnored=1, EventsRejected=4)
+    deployment.reject(("time_ahead", "m-1"), ("member_id_invalid", "m-2"), ("time_ahead", "m-3"))
+    deployment.reject(("time_ahead", "m-4"))
     rejections(deployment.session(as_json=True))
     document = printed()
     assert (document["received"], document["rejected"]) == (20, 4)
@@ -51,8 +29,8 @@ def test_reasons_are_counted_with_share_remedy_and_some_message_ids(deployment: 
 
 
 def test_people_read_a_sentence_and_two_tables(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    receive(deployment, EventsAccepted=1)
-    reject(deployment, ("time_ahead", "m-1"))
+    deployment.publish(time.time() - 30, EventsAccepted=1)
+    deployment.reject(("time_ahead", "m-1"))
     rejections(deployment.session(), since="30m")
     output = capsys.readouterr().out
     assert output.startswith("1 event of 1 rejected since ")
@@ -62,7 +40,7 @@ def test_people_read_a_sentence_and_two_tables(deployment: Deployment, capsys: p
 
 
 def test_without_a_rejection_there_is_one_sentence(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    receive(deployment, EventsAccepted=3)
+    deployment.publish(time.time() - 30, EventsAccepted=3)
     rejections(deployment.session())
     (sentence,) = capsys.readouterr().out.splitlines()
     assert sentence.startswith("0 events of 3 rejected since ")
