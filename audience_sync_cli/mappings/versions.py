@@ -148,6 +148,10 @@ def require_effect(mappings: Sequence[Mapping], *, force: bool) -> str:
     return "Every event would be ignored. " if why else ""
 
 
+def _in_force(stored: Stored) -> str:
+    return "the built-in mapping" if stored.is_built_in else f"version {stored.version}, which is the same,"
+
+
 def _change(session: Session, stored: Stored, mappings: list[Any] | None, question: str, *, dry_run: bool) -> None:
     """Show what changes, ask, and store. None is the built-in mapping."""
     changes = differences(stored.mappings, _listed(mappings))
@@ -159,7 +163,7 @@ def _change(session: Session, stored: Stored, mappings: list[Any] | None, questi
     print_differences(session.screen, changes)
     if is_same or dry_run:
         session.screen.say(
-            f"Nothing to change: this is version {stored.version}, which is in force."
+            f"Nothing to change: {_in_force(stored)} is in force already."
             if is_same
             else f"{counted(len(changes), 'mapping')} would change. Nothing was changed."
         )

@@ -333,6 +333,13 @@ def test_resetting_goes_back_to_the_built_in_mapping_and_versions_go_on(
     assert in_force(deployment)["version"] == 3
 
 
+def test_of_a_new_stack_it_is_said_that_the_built_in_mapping_is_in_force(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reset(deployment.session())
+    assert "Nothing to change: the built-in mapping is in force already." in capsys.readouterr().out
+
+
 def test_a_stored_copy_of_the_built_in_mapping_is_reset_although_nothing_differs(
     deployment: Deployment, printed: Json
 ) -> None:
