@@ -1,10 +1,10 @@
 """Finds the newest log lines of a deployed stack. FilterLogEvents costs nothing, and returns the oldest ones first."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from audience_sync_cli.dashboard.facts import LogLine, UploadFacts
+from audience_sync_cli.dashboard.log_lines import log_line
 from audience_sync_cli.times import DAY, HOUR, MINUTE
 
 WINDOWS = (5 * MINUTE, HOUR, DAY)  # seconds to look back: the first one with a line is enough
@@ -12,7 +12,6 @@ MAX_PAGES = 5  # of one window; a page may be empty although there is another on
 SHOWN = 40  # lines
 UPLOADS, REJECTED = '"upload accepted"', '"event rejected"'
 TROUBLE = '{ $.level = "WARNING" || $.level = "ERROR" }'
-_SHOWN_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "location"})
 
 
 def newest_lines(logs: Any, group: str, pattern: str, now: float) -> tuple[LogLine, ...]:
@@ -60,14 +59,4 @@ def _events(logs: Any, group: str, pattern: str, since: float) -> list[dict[str,
 
 
 def _line(event: dict[str, Any], group: str) -> LogLine:
-    function, at = group.rpartition("-")[2], event["timestamp"] / 1000
-    try:
-        entry = json.loads(event["message"])
-        more = {
-            field: fact if isinstance(fact, str) else json.dumps(fact)
-            for field, fact in entry.items()
-            if field not in _SHOWN_ELSEWHERE
-        }
-        return LogLine(event["eventId"], at, function, str(entry["level"]), str(entry["message"]), more)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return LogLine(event["eventId"], at, function, "", event["message"].strip()[:500])
+    return log_line(event["eventId"], group.rpartition("-")[2], event["message"], event["timestamp"] / 1000)

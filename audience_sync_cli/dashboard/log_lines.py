@@ -1,0 +1,36 @@
+"""How the page shows a line that a function has logged. Pure."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from audience_sync_cli.dashboard.facts import LogLine
+
+LONGEST = 500  # characters of a text
+_SHOWN_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "location"})
+
+
+def log_line(n: str, function: str, text: str, at: float | None = None) -> LogLine:
+    """Read a line.
+
+    Args:
+        n: its number, or its id at CloudWatch.
+        function: such as worker.
+        text: JSON, or anything else that was printed, a traceback for instance.
+        at: when it was logged, in epoch seconds; what the line itself says where omitted.
+    """
+    try:
+        entry = json.loads(text)
+        more = {field: _plain(fact) for field, fact in entry.items() if field not in _SHOWN_ELSEWHERE}
+        logged_at = datetime.fromisoformat(entry["timestamp"]).timestamp() if at is None else at
+        return LogLine(n, logged_at, function, str(entry["level"]), _cut(str(entry["message"])), more)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return LogLine(n, at, function, "", _cut(text.strip()))
+
+
+def _plain(fact: Any) -> str:
+    return _cut(fact if isinstance(fact, str) else json.dumps(fact, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
