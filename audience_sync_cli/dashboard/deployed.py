@@ -26,6 +26,7 @@ from audience_sync_cli.health.circuits import RECOVERY, open_circuits
 from audience_sync_cli.health.counts import Counts, Depth, cloud_counts, depth
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.stack import Stack
+from audience_sync_cli.watch.function_logs import FUNCTIONS
 
 if TYPE_CHECKING:
     from audience_sync.membership import Audience
@@ -64,10 +65,10 @@ class DeployedStack:
         self._audit = Part("audit", SMALL, self._audited_until, None)
         self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
         self._uploads: Part[tuple[LogLine, ...]] = Part(
-            "uploads", SMALL, lambda: self._lines("WorkerLogGroup", logs.UPLOADS), ()
+            "uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ()
         )
         self._rejected_events: Part[tuple[LogLine, ...]] = Part(
-            "rejected events", SMALL, lambda: self._lines("IngestLogGroup", logs.REJECTED), ()
+            "rejected events", SMALL, lambda: self._lines("Ingest", logs.REJECTED), ()
         )
         self._trouble: Part[tuple[LogLine, ...]] = Part("log", SMALL, self._warnings_and_errors, ())
         self._listed_of = 0  # dead letters that there were when they were read
@@ -176,12 +177,12 @@ class DeployedStack:
         return Checkpoint(self._stack.service("dynamodb"), self._stack["MembershipTable"], AUDIT).time()
 
     def _warnings_and_errors(self) -> tuple[LogLine, ...]:
-        found = [line for group in _LOG_GROUPS for line in self._lines(group, logs.TROUBLE)]
+        found = [line for name in FUNCTIONS for line in self._lines(name, logs.TROUBLE)]
         return tuple(sorted(found, key=lambda line: -(line.at or 0))[: logs.SHOWN])
 
-    def _lines(self, group: str, pattern: str) -> tuple[LogLine, ...]:
-        return logs.newest_lines(self._stack.service("logs"), self._stack[group], pattern, self._now())
+    def _lines(self, function: str, pattern: str) -> tuple[LogLine, ...]:
+        group = self._stack[f"{function}LogGroup"]
+        return logs.newest_lines(self._stack.service("logs"), function.lower(), group, pattern, self._now())
 
 
 _SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "logs", "sqs")
-_LOG_GROUPS = ("IngestLogGroup", "WorkerLogGroup", "JobsLogGroup")

@@ -14,19 +14,20 @@ UPLOADS, REJECTED = '"upload accepted"', '"event rejected"'
 TROUBLE = '{ $.level = "WARNING" || $.level = "ERROR" }'
 
 
-def newest_lines(logs: Any, group: str, pattern: str, now: float) -> tuple[LogLine, ...]:
+def newest_lines(logs: Any, function: str, group: str, pattern: str, now: float) -> tuple[LogLine, ...]:
     """Return the newest lines of a log group that fit a pattern, newest first; none that is older than a day.
 
     Args:
         logs: boto3's client of CloudWatch Logs.
-        group: name of the log group.
+        function: as the page names it, such as worker.
+        group: name of its log group.
         pattern: in the filter syntax of CloudWatch Logs.
         now: epoch seconds.
     """
     for window in WINDOWS:
         found = _events(logs, group, pattern, now - window)
         if found:
-            return tuple(_line(event, group) for event in found[: -SHOWN - 1 : -1])
+            return tuple(_line(event, function) for event in found[: -SHOWN - 1 : -1])
     return ()
 
 
@@ -58,5 +59,5 @@ def _events(logs: Any, group: str, pattern: str, since: float) -> list[dict[str,
     return sorted(found, key=lambda event: (event["timestamp"], event["eventId"]))
 
 
-def _line(event: dict[str, Any], group: str) -> LogLine:
-    return log_line(event["eventId"], group.rpartition("-")[2], event["message"], event["timestamp"] / 1000)
+def _line(event: dict[str, Any], function: str) -> LogLine:
+    return log_line(event["eventId"], function, event["message"], event["timestamp"] / 1000)

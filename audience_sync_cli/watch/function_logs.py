@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from audience_sync.aws.errors import unavailable
 from audience_sync_cli.stack import Stack
 
+FUNCTIONS = ("Ingest", "Worker", "Jobs", "Refresh")  # whose logs say what becomes of events
 LATE = 30  # seconds; CloudWatch may show a line that much later than others of its time
 _LARGEST = 2**53  # beyond it, a number in JSON is not exact, and may be infinite
 _METRICS = "_aws"  # begins a line that holds metrics, in CloudWatch's embedded format

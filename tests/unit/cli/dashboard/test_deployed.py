@@ -25,6 +25,7 @@ from audience_sync.metric_names import (
 from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.health.circuits import RECOVERY
+from audience_sync_cli.watch.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, change
 from tests.waiting import wait_until
@@ -163,6 +164,12 @@ def test_an_open_circuit_breaker_shows_the_next_try(
     deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["MembershipTable"], Item=item)
     facts = shown.read()
     assert (facts.amazon_fails, facts.next_try) == expected
+
+
+def test_the_log_shows_every_function_that_tail_reads(deployment: Deployment, shown: DeployedStack) -> None:
+    for function in FUNCTIONS:
+        deployment.log(function, "something is wrong", level="WARNING")
+    assert {line.function for line in shown.read().log} == {function.lower() for function in FUNCTIONS}
 
 
 def test_alarms_are_those_of_this_stack(deployment: Deployment, shown: DeployedStack) -> None:
