@@ -1,6 +1,8 @@
 """@liquid: what templates give, what is refused and where, and that no event or template can exhaust the function."""
 
+import inspect
 import json
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMapping, RejectedEvent
 from audience_sync.segment.budget import ASCII_A_STEP, MAX_STEPS, Budget
-from audience_sync.segment.directives.values import MAX_TEXT
+from audience_sync.segment.directives.values import MAX_NESTING, MAX_TEXT
 from audience_sync.segment.mapping import compile_directive, compile_field, resolve
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
@@ -154,6 +156,32 @@ def test_a_text_that_grows_beyond_its_bounds_is_no_value(template: str) -> None:
 )
 def test_calculation_is_bounded_by_what_a_number_can_be(template: str) -> None:
     assert len(rendered(template, LARGE)) < 30
+
+
+def nested_list(levels: int) -> Any:
+    return [nested_list(levels - 1)] if levels else 1
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        pytest.param("{%if " + "or".join(['""'] * 246) + "%}{%endif%}", id="alternatives"),
+        pytest.param("{{1" + "|abs" * 248 + "}}", id="filters"),
+        pytest.param("{%if 1%}" * 58 + "{%endif%}" * 58, id="blocks"),
+        pytest.param("{%if 1%}" * 30 + "{{1" + "|abs" * 110 + "}}" + "{%endif%}" * 30, id="filters within blocks"),
+        pytest.param("{%if " + "x or " * 180 + "a == b%}{%endif%}", id="nested lists, compared last"),
+    ],
+)
+def test_no_template_needs_more_than_600_of_the_frames_that_python_allows(template: str) -> None:
+    assert len(template) <= 1_000
+    deep = {"a": nested_list(MAX_NESTING - 2), "b": nested_list(MAX_NESTING - 2)}
+    allowed = sys.getrecursionlimit()
+    frames = len(inspect.stack())
+    try:
+        sys.setrecursionlimit(frames + 600)  # of 1,000; those of the function itself are below a hundred
+        compile_field({"@liquid": template}, at="field")(deep, Budget())
+    finally:
+        sys.setrecursionlimit(allowed)
 
 
 def test_the_work_on_an_event_is_taken_from_its_budget() -> None:
