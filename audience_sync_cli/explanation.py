@@ -22,7 +22,7 @@ from audience_sync.errors import (
     TransientError,
     Unavailable,
 )
-from audience_sync_cli.audiences import settings_faults
+from audience_sync_cli.command_line import settings_faults
 from audience_sync_cli.errors import NotThere, OperatorError, TryLater
 
 _CONNECT = "Run `audience-sync connect`."

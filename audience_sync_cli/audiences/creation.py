@@ -14,7 +14,7 @@ from audience_sync.clock import Clock
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.options import DSP, RENEW, Target, check_key, note_country
 from audience_sync_cli.audiences.presentation import audience_json
-from audience_sync_cli.audiences.settings_faults import options
+from audience_sync_cli.command_line.settings_faults import options
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command

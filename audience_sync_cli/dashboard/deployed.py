@@ -22,11 +22,11 @@ from audience_sync_cli.dashboard.facts import (
 )
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.redriving import redrive
-from audience_sync_cli.health.circuits import RECOVERY, open_circuits
-from audience_sync_cli.health.counts import Counts, Depth, cloud_counts, depth
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.watch.function_logs import FUNCTIONS
+from audience_sync_cli.state.circuits import RECOVERY, open_circuits
+from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth
+from audience_sync_cli.state.function_logs import FUNCTIONS
 
 if TYPE_CHECKING:
     from audience_sync.membership import Audience

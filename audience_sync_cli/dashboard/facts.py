@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from audience_sync_cli.health.counts import Counts, Depth
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
 from audience_sync_cli.screen import camel_case
+from audience_sync_cli.state.counts import Counts, Depth
 
 LISTED_MEMBERS = 20  # of one dead letter
 

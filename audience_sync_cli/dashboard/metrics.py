@@ -24,7 +24,7 @@ from audience_sync.metric_names import (
     UPLOADS_FAILED,
 )
 from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, Rejected, Warnings
-from audience_sync_cli.health.counts import TOTALS, rejected_by_reason
+from audience_sync_cli.state.counts import TOTALS, rejected_by_reason
 from audience_sync_cli.times import DAY, HOUR
 
 PERIOD = 600  # seconds of one bar

@@ -15,7 +15,7 @@ from audience_sync.metric_names import (
     UPLOADS_FAILED,
     UPLOADS_SENT,
 )
-from audience_sync_cli.health.counts import rejected_by_reason
+from audience_sync_cli.state.counts import rejected_by_reason
 from audience_sync_cli.times import DAY, HOUR
 
 RECENT = 2 * HOUR  # seconds; the sum of an hour counts while a part of that hour is younger

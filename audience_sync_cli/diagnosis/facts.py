@@ -10,10 +10,10 @@ from audience_sync.errors import AudienceSyncError
 from audience_sync.membership import Audience
 from audience_sync_cli.diagnosis.counts import Traffic
 from audience_sync_cli.errors import OperatorError
-from audience_sync_cli.health.blockers import Blocker
 from audience_sync_cli.health.stack_checks import Finding as Part
 from audience_sync_cli.members.counts import MemberCount
 from audience_sync_cli.screen import counted
+from audience_sync_cli.state.blockers import Blocker
 
 type State = Literal["ok", "look", "problem"]
 

@@ -13,12 +13,12 @@ from audience_sync_cli.diagnosis.counts import RecentCounts
 from audience_sync_cli.diagnosis.facts import Facts
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.explanation import explained
-from audience_sync_cli.health.blockers import Blocker, waiting
-from audience_sync_cli.health.counts import depth
 from audience_sync_cli.health.stack_checks import OF_THE_TOKEN, stack_findings
 from audience_sync_cli.members.counts import MemberCount, member_counts
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.session import Session
+from audience_sync_cli.state.blockers import Blocker, waiting
+from audience_sync_cli.state.counts import depth
 
 PARTS = ("ingest secret", "Amazon credentials", "access token", "mappings")  # checks of `test` that concern an audience
 

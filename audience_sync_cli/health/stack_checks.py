@@ -11,11 +11,11 @@ from audience_sync.amazon_ads.login import Token
 from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
 from audience_sync_cli.explanation import explained
-from audience_sync_cli.health.blockers import RECENT, waiting
-from audience_sync_cli.health.counts import depth
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.setup.keys import Kind, is_strong
+from audience_sync_cli.state.blockers import RECENT, waiting
+from audience_sync_cli.state.counts import depth
 from audience_sync_cli.times import DAY
 
 type State = Literal["ok", "note", "missing"]

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
-from audience_sync_cli.health.blockers import Waiting, waiting
-from audience_sync_cli.health.counts import Counts, Depth, cloud_counts, depth, local_counts
 from audience_sync_cli.health.versions import warn_of_another_version
 from audience_sync_cli.members.counts import MemberCount, member_counts
 from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.state.blockers import Waiting, waiting
+from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth, local_counts
 
 
 def register(app: typer.Typer) -> None:

@@ -10,7 +10,6 @@ import typer
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.health.counts import depth
 from audience_sync_cli.member_files.comparison import Comparison, Difference, OnDifference
 from audience_sync_cli.member_files.import_report import show_columns
 from audience_sync_cli.member_files.lists import listed_differences
@@ -20,6 +19,7 @@ from audience_sync_cli.member_files.repair import changes_as_of, send_repair
 from audience_sync_cli.member_files.row_changes import LeftOut, Reading
 from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.state.counts import depth
 
 _AS_IT_IS = FileOptions()
 _MEANING = {

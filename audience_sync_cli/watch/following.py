@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from audience_sync.errors import NotFound, TransientError
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync_cli.explanation import passes
-from audience_sync_cli.health.blockers import ACCEPTED, INCOMPLETE, Blocker, waiting
-from audience_sync_cli.health.counts import depth
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
-from audience_sync_cli.watch.function_logs import Follower, FunctionLogs, LogLine
+from audience_sync_cli.state.blockers import ACCEPTED, INCOMPLETE, Blocker, waiting
+from audience_sync_cli.state.counts import depth
+from audience_sync_cli.state.function_logs import Follower, FunctionLogs, LogLine
 from audience_sync_cli.watch.hops import End, Hop, Place, job_ended, not_logged, out_of_time, parked, recorded
 from audience_sync_cli.watch.ways import Posted, Way
 

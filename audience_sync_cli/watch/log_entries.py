@@ -15,7 +15,7 @@ from audience_sync.metric_names import (
 )
 from audience_sync_cli import reasons
 from audience_sync_cli.screen import counted, iso_time
-from audience_sync_cli.watch.function_logs import LogLine
+from audience_sync_cli.state.function_logs import LogLine
 
 LOGGED = 100  # rejections of one request that get a line each; ingest counts the others only
 _OF_EVERY_LINE = frozenset(

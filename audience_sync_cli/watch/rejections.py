@@ -12,8 +12,8 @@ from audience_sync.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_R
 from audience_sync_cli import reasons
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.times import DAY, HOUR, MINUTE, read_time
-from audience_sync_cli.watch.function_logs import FunctionLogs, LogLine
 
 SAMPLES = 3  # message ids of each reason
 MINUTES_ARE_KEPT = 15 * DAY  # seconds for which CloudWatch keeps the sums of minutes

@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection
 from typing import Any, Self
 
 from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
-from audience_sync_cli.health.blockers import Blocker
-from audience_sync_cli.health.counts import depth
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
+from audience_sync_cli.state.blockers import Blocker
+from audience_sync_cli.state.counts import depth
 from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.hops import End, Hop
 from audience_sync_cli.watch.posting import Answer, post, stated

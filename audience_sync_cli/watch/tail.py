@@ -15,8 +15,8 @@ from audience_sync_cli.explanation import explained, passes
 from audience_sync_cli.parked.dead_letters import REASONS
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
 from audience_sync_cli.times import read_time
-from audience_sync_cli.watch.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
 from audience_sync_cli.watch.log_entries import Entry, Selection, selected
 
 CODES = (*reasons.REJECTED, *reasons.DEFERRED, *REASONS)  # the most frequent; requests are refused for others, too

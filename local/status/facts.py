@@ -12,7 +12,7 @@ from audience_sync_cli.dashboard.facts import (
     Rejected,
     Warnings,
 )
-from audience_sync_cli.health.counts import Depth, counts_in
+from audience_sync_cli.state.counts import Depth, counts_in
 from local.amazon.ledger import RequestEntry
 from local.counters import Counters
 from local.sqs.message import Message

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from audience_sync_cli.app import PARTS, app
 from audience_sync_cli.errors import EXIT_CODES
 from audience_sync_cli.health import status
-from audience_sync_cli.health.counts import Counts
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCE
+from audience_sync_cli.state.counts import Counts
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.servers import Served, serve
 from tests.unit.cli import browser

@@ -23,8 +23,6 @@ from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.diagnosis.command import diagnose
 from audience_sync_cli.errors import AlreadyReported, TryLater
 from audience_sync_cli.health import checks
-from audience_sync_cli.health.blockers import waiting
-from audience_sync_cli.health.counts import depth
 from audience_sync_cli.health.end_to_end import kept_audience
 from audience_sync_cli.health.status import count_members
 from audience_sync_cli.mappings import command as mappings
@@ -41,6 +39,8 @@ from audience_sync_cli.members.restore_members import restore_members
 from audience_sync_cli.parked import command as parked
 from audience_sync_cli.parked.command import Filter
 from audience_sync_cli.setup import keys
+from audience_sync_cli.state.blockers import waiting
+from audience_sync_cli.state.counts import depth
 from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.posting import stated
 from audience_sync_cli.watch.rejections import rejections

@@ -11,13 +11,13 @@ from rich.text import Text
 
 from audience_sync_cli.audiences import command as audiences
 from audience_sync_cli.health import status
-from audience_sync_cli.health.counts import Counts
 from audience_sync_cli.members import member
 from audience_sync_cli.parked import command as parked
 from audience_sync_cli.parked.command import Filter
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.setup import connections
+from audience_sync_cli.state.counts import Counts
 from audience_sync_cli.tables import laid_out
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, change

@@ -17,9 +17,9 @@ from audience_sync_cli.diagnosis.checks import CHECKS, Finding, diagnose, likely
 from audience_sync_cli.diagnosis.counts import Traffic
 from audience_sync_cli.diagnosis.facts import Facts
 from audience_sync_cli.errors import OperatorError
-from audience_sync_cli.health.blockers import Blocker
 from audience_sync_cli.health.stack_checks import Finding as Part
 from audience_sync_cli.members.counts import MemberCount
+from audience_sync_cli.state.blockers import Blocker
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.command_lines import check_command_line
 from tests.unit.test_runbook_docs import rejection_reasons

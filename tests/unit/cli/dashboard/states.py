@@ -17,7 +17,7 @@ from audience_sync_cli.dashboard.facts import (
     UploadFacts,
     Warnings,
 )
-from audience_sync_cli.health.counts import Counts, Depth
+from audience_sync_cli.state.counts import Counts, Depth
 
 NOW = 1_772_615_722.0  # 2026-03-04 09:15:22Z
 API = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"

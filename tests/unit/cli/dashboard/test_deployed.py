@@ -24,8 +24,8 @@ from audience_sync.metric_names import (
 )
 from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import DeployedStack
-from audience_sync_cli.health.circuits import RECOVERY
-from audience_sync_cli.watch.function_logs import FUNCTIONS
+from audience_sync_cli.state.circuits import RECOVERY
+from audience_sync_cli.state.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, change
 from tests.waiting import wait_until

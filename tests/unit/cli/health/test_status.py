@@ -12,9 +12,9 @@ from moto import mock_aws
 
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_DELIVERED
-from audience_sync_cli.health.counts import Counts, Depth, cloud_counts
 from audience_sync_cli.health.status import audit_progress, summarize
 from audience_sync_cli.stack import Stack
+from audience_sync_cli.state.counts import Counts, Depth, cloud_counts
 from tests.unit.cli.conftest import publish
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync_cli.watch.function_logs import LogLine
+from audience_sync_cli.state.function_logs import LogLine
 from audience_sync_cli.watch.rejections import SAMPLES, by_reason, rejections
 from tests.unit.cli.conftest import Deployment, Json
 

@@ -35,7 +35,7 @@ from tests.aws_fixtures import AUDIENCE, EVENT_KEY
 from tests.unit.cli.conftest import Deployment, Json, change
 
 if TYPE_CHECKING:
-    from audience_sync_cli.health.blockers import Blocker
+    from audience_sync_cli.state.blockers import Blocker
 
 ACCEPTED = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
 REJECTION = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead; correct the clock"}

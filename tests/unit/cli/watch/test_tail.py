@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import Unavailable
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.watch.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
+from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
 from audience_sync_cli.watch.log_entries import _READERS, Entry, Selection, entries, selected
 from audience_sync_cli.watch.tail import batches, line, tail
 from tests.aws_fixtures import AUDIENCE

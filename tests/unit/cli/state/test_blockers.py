@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from audience_sync.delivery.circuit_state import CircuitStates
 from audience_sync_cli import reasons
-from audience_sync_cli.health.blockers import Blocker, waiting
-from audience_sync_cli.health.circuits import RECOVERY
+from audience_sync_cli.state.blockers import Blocker, waiting
+from audience_sync_cli.state.circuits import RECOVERY
 from tests.unit.cli.conftest import Deployment
 
 DOCS = Path(__file__).parents[4] / "docs"

@@ -10,7 +10,7 @@ from audience_sync_cli.explanation import explained
 from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.watch.function_logs import FunctionLogs, LogLine
+from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 
 RECENT = 15 * 60  # seconds for which a failed upload says something about now
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
@@ -142,7 +142,7 @@ def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:
 
 def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
     """Yield a blocker for the open circuit breakers: those of audiences, or of a connection."""
-    from audience_sync_cli.health.circuits import open_circuits  # noqa: PLC0415 - Powertools takes a moment to load
+    from audience_sync_cli.state.circuits import open_circuits  # noqa: PLC0415 - Powertools takes a moment to load
 
     found = open_circuits(stack, now)
     if found is None:
@@ -160,7 +160,7 @@ def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
 
 def _recovery(stack: Stack) -> float:
     """Return for how many seconds a circuit breaker stays open; a local stack has its own number."""
-    from audience_sync_cli.health.circuits import RECOVERY  # noqa: PLC0415 - as above
+    from audience_sync_cli.state.circuits import RECOVERY  # noqa: PLC0415 - as above
 
     configuration = stack.service("lambda").get_function_configuration(FunctionName=stack["WorkerFunction"])
     return float(configuration.get("Environment", {}).get("Variables", {}).get("CIRCUIT_SECONDS", RECOVERY))

@@ -11,7 +11,7 @@ from audience_sync_cli.audiences.command import show
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link
 from audience_sync_cli.audiences.options import Target
-from audience_sync_cli.audiences.settings_faults import OPTIONS
+from audience_sync_cli.command_line.settings_faults import OPTIONS
 from audience_sync_cli.errors import USAGE, OperatorError, WrongUsage
 from audience_sync_cli.explanation import explained
 from tests.aws_fixtures import AUDIENCE

@@ -12,7 +12,7 @@ from moto import mock_aws
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.errors import Unavailable
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.watch.function_logs import Follower, FunctionLogs, LogLine, parsed
+from audience_sync_cli.state.function_logs import Follower, FunctionLogs, LogLine, parsed
 from local import aws, logs
 from local.logs import LogGroups
 from local.resources import client

@@ -1,0 +1,1 @@
+"""The state of the stack: counts, log lines, open circuit breakers, and why changes wait."""
