@@ -128,17 +128,7 @@ def walk(value: Any, steps: tuple[Step, ...]) -> Any:
 def _path(argument: Any, context: CompileContext) -> Reader:
     if isinstance(argument, str):
         return path_reader(argument, context)
-    read_path = context.read_text(argument)
-    context.takes(_STEPS_TO_SPLIT)
-
-    def read(event: Any, budget: Budget) -> Any:
-        path = read_path(event, budget)
-        if not isinstance(path, str) or len(path) > MAX_CHARACTERS:
-            return UNDEFINED
-        budget.spend(len(path) * _STEPS_A_CHARACTER)
-        return _reader_of(path.replace("$.", "", 1))(event, budget)
-
-    return read
+    return _named_by_event(argument, context, lambda path: _reader_of(path.replace("$.", "", 1)))
 
 
 def _template(argument: Any, context: CompileContext) -> Reader:
@@ -147,15 +137,25 @@ def _template(argument: Any, context: CompileContext) -> Reader:
         pieces = _split(argument, context)
         context.takes(len(pieces) * _STEPS_A_PIECE)
         return Constant(argument) if pieces == [argument] else lambda event, budget: _render(pieces, event, budget)
-    read_template = context.read_text(argument)
+
+    def reader_of(template: str) -> Reader:
+        pieces = _split(template, None)
+        return lambda event, budget: _render(pieces, event, budget)
+
+    return _named_by_event(argument, context, reader_of)
+
+
+def _named_by_event(argument: Any, context: CompileContext, reader_of: Callable[[str], Reader]) -> Reader:
+    """Compile a path or template that is itself found in the event, and is therefore compiled for each event."""
+    read_text = context.read_text(argument)
     context.takes(_STEPS_TO_SPLIT)
 
     def read(event: Any, budget: Budget) -> Any:
-        template = read_template(event, budget)
-        if not isinstance(template, str) or len(template) > MAX_CHARACTERS:
+        text = read_text(event, budget)
+        if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
             return UNDEFINED
-        budget.spend(len(template) * _STEPS_A_CHARACTER)
-        return _render(_split(template, None), event, budget)
+        budget.spend(len(text) * _STEPS_A_CHARACTER)
+        return reader_of(text)(event, budget)
 
     return read
 
