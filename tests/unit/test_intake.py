@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from audience_sync.errors import InvalidMapping, InvalidRequest, RejectedEvent, TooLarge
 from audience_sync.intake import IntakeResult, changes_from, compiled
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
-from audience_sync.translation import Policy
+from audience_sync.translation import Policy, Rejected, Translator
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
 NOW = int(datetime(2026, 3, 20, tzinfo=UTC).timestamp() * 1000)
@@ -336,6 +336,7 @@ def test_the_time_of_an_event(changes: dict[str, Any], at: int) -> None:
         pytest.param(entered(countryCode="uk", properties__amznUserData="GRANTED"), "GB", id="a common spelling"),
         pytest.param(entered(countryCode=None), "US", id="from audience_settings"),
         pytest.param(entered(countryCode=None, context__personas__audience_settings=None), "CA", id="from the table"),
+        pytest.param(entered(countryCode=""), "CA", id="empty: the next source decides"),
         pytest.param(entered(countryCode="UNKNOWN"), "CA", id="UNKNOWN: the next source decides"),
         pytest.param(entered(countryCode="zz"), "CA", id="ZZ: the next source decides"),
     ],
@@ -343,6 +344,41 @@ def test_the_time_of_an_event(changes: dict[str, Any], at: int) -> None:
 def test_the_country_comes_from_the_first_source_that_has_one(event: Any, country: str | None) -> None:
     (change,) = read(event, audiences=FakeAudienceTable(replace(LAPSED, country="CA"))).changes
     assert change.record.get("countryCode") == country
+
+
+def test_each_mapping_that_applies_makes_a_change_in_its_own_audience() -> None:
+    fields = MEMBER | {"audience_id": {"@path": "$.context.personas.external_audience_id"}}
+    mappings = [
+        {"name": "first", "trigger": 'type = "track"', "fields": fields},
+        {"name": "second", "trigger": 'type = "track"', "fields": fields | {"audience_id": GERMAN.audience_id}},
+        {"name": "third", "trigger": 'type = "track"', "fields": fields | {"audience_id": "77"}},
+    ]
+    result = read(entered(properties__amznUserData="GRANTED"), mappings=json.dumps(mappings), policy=Policy("pass"))
+    assert [change.audience_id for change in result.changes] == [LAPSED.audience_id, GERMAN.audience_id]
+    assert (result.accepted, result.rejections) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        pytest.param(entered(countryCode="Atlantis"), "country", id="country"),
+        pytest.param(entered(userId=None), "external_user_id", id="no member id"),
+        pytest.param(entered(userId="a b"), "external_user_id", id="a member id that is none"),
+        pytest.param(entered(countryCode="DE", properties__tcf="a@b"), "tcf", id="a consent signal"),
+        pytest.param(entered(countryCode="DE"), None, id="several fields could mend it"),
+    ],
+)
+def test_a_rejection_names_the_field_at_fault_if_there_is_one(event: Any, field: str | None) -> None:
+    translator = Translator(compiled(None), FakeAudienceTable(LAPSED), NOW, Policy())
+    (rejected,) = translator.outcomes([event], lambda: True)
+    assert isinstance(rejected, Rejected)
+    assert rejected.field == field
+
+
+def test_a_rejection_names_the_computation_key_that_no_audience_is_linked_to() -> None:
+    unlinked = entered(context__personas__external_audience_id=None)
+    (rejection,) = read(unlinked, audiences=FakeAudienceTable(GERMAN)).rejections
+    assert '"lapsed_premium_buyers"' in rejection.detail
 
 
 def test_a_wrong_country_does_not_prevent_an_exit() -> None:

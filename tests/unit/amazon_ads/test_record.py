@@ -15,6 +15,7 @@ from audience_sync.amazon_ads.record import (
     cut_uploads,
     encode_record,
     external_user_id,
+    upload_ends,
 )
 from audience_sync.errors import RejectedEvent
 
@@ -69,6 +70,9 @@ def test_a_member_id_outside_amazons_pattern_is_refused_without_repeating_it(val
         pytest.param(str(2**64 - 1), "18446744073709551615", id="the largest"),
         pytest.param(str(2**64), None, id="too large"),
         pytest.param("0", None, id="zero"),
+        pytest.param(1, "1", id="the smallest, as a number"),
+        pytest.param(2**64 - 1, "18446744073709551615", id="the largest, as a number"),
+        pytest.param(0, None, id="zero, as a number"),
         pytest.param(4.1e17, None, id="a float"),
         pytest.param("4e17", None, id="exponent"),
         pytest.param(True, None, id="a boolean"),
@@ -131,6 +135,14 @@ def test_an_upload_holds_as_many_records_as_fit_to_the_byte(below: int, sizes: l
     (three,) = cut_uploads(Target("1"), encoded[:3], max_records=9, max_bytes=10_000)
     chunks = cut_uploads(Target("1"), encoded, max_records=9, max_bytes=len(three.body()) - below)
     assert [len(chunk.encoded) for chunk in chunks] == sizes
+
+
+def test_the_ends_of_uploads_are_numbers_of_records() -> None:
+    frame = len(Upload(Target("1"), ()).body())
+    fits = frame + 3 * 10 + 2  # three records of ten bytes, with commas
+    assert list(upload_ends(Target("1"), [10] * 7, max_records=9, max_bytes=fits)) == [3, 6, 7]
+    assert list(upload_ends(Target("1"), [10] * 7, max_records=2, max_bytes=fits)) == [2, 4, 6, 7]
+    assert list(upload_ends(Target("1"), [], max_records=2, max_bytes=fits)) == []
 
 
 @given(st.lists(st.integers(0, 400), max_size=40), st.integers(1, 9), st.integers(60, 600))
