@@ -15,7 +15,8 @@ from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
-from audience_sync.translation import TOGETHER, Policy, checked_record, first_country
+from audience_sync.record_rules import Policy, checked_record, first_country
+from audience_sync.translation import TOGETHER
 
 UNREADABLE = "row_unreadable"
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)

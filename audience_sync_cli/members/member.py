@@ -14,7 +14,7 @@ from audience_sync.errors import RejectedEvent
 from audience_sync.member_state import Identity, MemberState
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.messages import DeliveryHistory, pack
-from audience_sync.translation import erasing_exit
+from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked.peeking import peek

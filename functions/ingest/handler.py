@@ -20,8 +20,8 @@ from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError
 from audience_sync.ingest_settings import IngestSettings
 from audience_sync.intake import Intake, IntakeResult
+from audience_sync.record_rules import Policy
 from audience_sync.telemetry import logger, reporting
-from audience_sync.translation import Policy
 
 BUDGET = 2.5  # seconds for one request; calls begun by then end before Segment gives up, after about five
 LISTED = 20  # rejections in an answer; Segment's client hangs on long ones

@@ -12,7 +12,7 @@ from audience_sync.aws.membership_rows import KEEP_EXIT
 from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
-from audience_sync.translation import erasing_exit
+from audience_sync.record_rules import erasing_exit
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import create_membership_table

@@ -19,7 +19,7 @@ from audience_sync.errors import InvalidRequest, Unauthorized
 from audience_sync.intake import Intake, changes_from, compiled
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHistory, change_as_json, pack
-from audience_sync.translation import Policy
+from audience_sync.record_rules import Policy
 from functions.ingest import handler
 from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import MAX_ANSWER, assert_amazon_takes, assert_is_safe_id, assert_repeats_nothing

@@ -59,6 +59,7 @@ TESTS = {
     "membership.py": f"{UNIT}/test_membership.py",
     "messages.py": f"{UNIT}/test_messages.py {UNIT}/test_membership.py",
     "translation.py": f"{UNIT}/test_intake.py {UNIT}/test_fields.py",
+    "record_rules.py": f"{UNIT}/test_intake.py {UNIT}/test_fields.py",
     "intake.py": f"{UNIT}/test_intake.py {UNIT}/test_intake_requests.py",
     "credentials.py": f"{UNIT}/test_credentials.py",
     "api_gateway.py": f"{UNIT}/test_api_gateway.py",

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from audience_sync.errors import InvalidMapping, InvalidRequest, RejectedEvent, TooLarge
 from audience_sync.intake import IntakeResult, changes_from, compiled
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
-from audience_sync.translation import Policy, Rejected, Translator
+from audience_sync.record_rules import Policy
+from audience_sync.translation import Rejected, Translator
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
 NOW = int(datetime(2026, 3, 20, tzinfo=UTC).timestamp() * 1000)

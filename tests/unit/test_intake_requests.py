@@ -20,8 +20,8 @@ from audience_sync.errors import (
 from audience_sync.intake import MAX_BODY, Intake, Rejection
 from audience_sync.membership import Audience
 from audience_sync.messages import ChangeMessage
+from audience_sync.record_rules import Policy
 from audience_sync.segment.signature import sign
-from audience_sync.translation import Policy
 from tests.clocks import ManualClock
 
 EVENT_KEY, NEW_KEY, SIGNING = "event-key-current-0001", "event-key-rotated-0002", "signing-secret-current-4"

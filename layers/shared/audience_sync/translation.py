@@ -5,42 +5,29 @@ that of all steps does not. It saves a fifth of the time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import batched
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
-from audience_sync.amazon_ads.consent import SIGNALS, ConsentPolicy, user_consent
-from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
+from audience_sync.amazon_ads.consent import SIGNALS
 from audience_sync.amazon_ads.normalize import identifiers_of_all
-from audience_sync.amazon_ads.record import amazon_id, audience_record, external_user_id
+from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
 from audience_sync.fields import FIELDS, IDENTIFIERS
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.record_rules import (
+    AudienceLookup,
+    Policy,
+    checked_record,
+    erasing_exit,
+    find_audience,
+    first_country,
+)
 from audience_sync.segment.budget import MAX_STEPS, Budget
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
-from audience_sync.unknown_audience import unknown_audience
 
 MAX_APPLIED = 25_000  # times that a mapping applies to an event of one request: about two seconds of processor
 TOGETHER = 64  # events in one step; few enough that they stay in the caches, too, and that time is looked at often
-
-
-class AudienceLookup(Protocol):
-    """The audiences that events may reach."""
-
-    def by_id(self, audience_id: str) -> Audience | None:
-        """Return the audience with Amazon's id, if it is listed."""
-
-    def by_computation_key(self, key: str) -> Sequence[Audience]:
-        """Return the audiences linked to Segment's computation key; there should be one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The operator's choices that shape records."""
-
-    consent: ConsentPolicy = "require"
-    literal_email: bool = False
 
 
 class Rejected(NamedTuple):
@@ -61,7 +48,6 @@ class Rejected(NamedTuple):
 
 type _Values = list[Any]
 """What a mapping finds for each of FIELDS."""
-
 
 type _Statement = tuple[int, AudienceCall, _Values]
 """The place of an event among those that are handled together, what it says, and what one mapping finds in it."""
@@ -242,85 +228,3 @@ class Translator:
         if rejected and not members:
             return rejected
         return [erasing_exit(member, call.at, call.message_id) for member in members]
-
-
-def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Audience:
-    """Return the audience that an event is about.
-
-    Args:
-        mapped: the field audience_id, whatever it is.
-        computation_key: of the event; it counts where no audience id is mapped.
-        audiences: where changes may go.
-
-    Raises:
-        RejectedEvent: the event names no audience, one that is not listed, or several.
-    """
-    if mapped not in (None, ""):
-        audience_id = amazon_id(mapped)
-        listed = audiences.by_id(audience_id) if audience_id else None
-        found = [listed] if listed else []
-    elif computation_key:
-        found = list(audiences.by_computation_key(computation_key))
-    else:
-        raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
-    if not found:
-        raise unknown_audience(mapped, computation_key)
-    if len(found) > 1:  # neither is chosen: it could be the wrong one
-        raise RejectedEvent(
-            "audience_ambiguous",
-            "several audiences are linked to this computation key; give the event an audience id, or unlink one",
-        )
-    return found[0]
-
-
-def checked_record(
-    member: str,
-    country: str | None,
-    identities: list[dict[str, str]],
-    fields: Mapping[str, Any],
-    policy: Policy,
-    *,
-    exits: bool,
-) -> dict[str, Any]:
-    """Lay out the record of one member, with consent.
-
-    Args:
-        member: a valid external user id.
-        country: as `first_country` finds it.
-        identities: hashed.
-        fields: mapped fields; those of consent signals count.
-        policy: consent options.
-        exits: whether the member leaves.
-
-    Raises:
-        RejectedEvent: the member enters without an identifier, or without the consent that is needed.
-    """
-    if exits:  # without consent: a member who withdraws it must be removed, too
-        return audience_record(member, "DELETE", identities, country, {})
-    if not identities:
-        raise RejectedEvent("no_identifier", "no mapped trait is usable as an identifier; map at least email or phone")
-    return audience_record(member, "CREATE", identities, country, user_consent(fields, country, policy.consent))
-
-
-def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
-    """Return the first country that is named. Raises RejectedEvent: a member enters with one that Amazon refuses."""
-    for value in values:
-        if value is None or value == "":
-            continue
-        code = accepted_country(value)
-        if code is None and not exits:
-            raise RejectedEvent(
-                "country_invalid",
-                "country is not an ISO 3166-1 alpha-2 code that Amazon accepts; correct the mapping of country, "
-                "or countryCode in the extras",
-                field="country",
-            )
-        if code and code not in NO_COUNTRY:
-            return code
-    return None
-
-
-def erasing_exit(member: str, at: int, message_id: str) -> MembershipChange:
-    """Return the exit from every audience of a person whose data must be erased. `at` is in epoch milliseconds."""
-    record = audience_record(member, "DELETE", [], None, {})
-    return MembershipChange(EVERY_AUDIENCE, None, at, message_id, record, erase=True)

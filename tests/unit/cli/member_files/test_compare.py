@@ -11,7 +11,7 @@ import pytest
 
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.membership import MembershipChange
-from audience_sync.translation import erasing_exit
+from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.errors import NotConfirmed, WrongUsage
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.options import FileOptions

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from audience_sync.membership import EVERY_AUDIENCE
-from audience_sync.translation import erasing_exit
+from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.members.member import erase, show
 from tests.aws_fixtures import AUDIENCE

@@ -13,7 +13,7 @@ from audience_sync.clock import Clock
 from audience_sync.member_state import MemberState, step
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync.operations.restoration import MAX_AGE
-from audience_sync.translation import erasing_exit
+from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.members.restore_members import restore_members
 from audience_sync_cli.screen import iso_time

@@ -1,0 +1,112 @@
+"""What a member needs to become a record: audience, country, identifiers, consent. For events and rows of files."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
+from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
+from audience_sync.amazon_ads.record import amazon_id, audience_record
+from audience_sync.errors import RejectedEvent
+from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.unknown_audience import unknown_audience
+
+
+class AudienceLookup(Protocol):
+    """The audiences that events may reach."""
+
+    def by_id(self, audience_id: str) -> Audience | None:
+        """Return the audience with Amazon's id, if it is listed."""
+
+    def by_computation_key(self, key: str) -> Sequence[Audience]:
+        """Return the audiences linked to Segment's computation key; there should be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The operator's choices that shape records."""
+
+    consent: ConsentPolicy = "require"
+    literal_email: bool = False
+
+
+def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Audience:
+    """Return the audience that an event is about.
+
+    Args:
+        mapped: the field audience_id, whatever it is.
+        computation_key: of the event; it counts where no audience id is mapped.
+        audiences: where changes may go.
+
+    Raises:
+        RejectedEvent: the event names no audience, one that is not listed, or several.
+    """
+    if mapped not in (None, ""):
+        audience_id = amazon_id(mapped)
+        listed = audiences.by_id(audience_id) if audience_id else None
+        found = [listed] if listed else []
+    elif computation_key:
+        found = list(audiences.by_computation_key(computation_key))
+    else:
+        raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
+    if not found:
+        raise unknown_audience(mapped, computation_key)
+    if len(found) > 1:  # neither is chosen: it could be the wrong one
+        raise RejectedEvent(
+            "audience_ambiguous",
+            "several audiences are linked to this computation key; give the event an audience id, or unlink one",
+        )
+    return found[0]
+
+
+def checked_record(
+    member: str,
+    country: str | None,
+    identities: list[dict[str, str]],
+    fields: Mapping[str, Any],
+    policy: Policy,
+    *,
+    exits: bool,
+) -> dict[str, Any]:
+    """Lay out the record of one member, with consent.
+
+    Args:
+        member: a valid external user id.
+        country: as `first_country` finds it.
+        identities: hashed.
+        fields: mapped fields; those of consent signals count.
+        policy: consent options.
+        exits: whether the member leaves.
+
+    Raises:
+        RejectedEvent: the member enters without an identifier, or without the consent that is needed.
+    """
+    if exits:  # without consent: a member who withdraws it must be removed, too
+        return audience_record(member, "DELETE", identities, country, {})
+    if not identities:
+        raise RejectedEvent("no_identifier", "no mapped trait is usable as an identifier; map at least email or phone")
+    return audience_record(member, "CREATE", identities, country, user_consent(fields, country, policy.consent))
+
+
+def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
+    """Return the first country that is named. Raises RejectedEvent: a member enters with one that Amazon refuses."""
+    for value in values:
+        if value is None or value == "":
+            continue
+        code = accepted_country(value)
+        if code is None and not exits:
+            raise RejectedEvent(
+                "country_invalid",
+                "country is not an ISO 3166-1 alpha-2 code that Amazon accepts; correct the mapping of country, "
+                "or countryCode in the extras",
+                field="country",
+            )
+        if code and code not in NO_COUNTRY:
+            return code
+    return None
+
+
+def erasing_exit(member: str, at: int, message_id: str) -> MembershipChange:
+    """Return the exit from every audience of a person whose data must be erased. `at` is in epoch milliseconds."""
+    record = audience_record(member, "DELETE", [], None, {})
+    return MembershipChange(EVERY_AUDIENCE, None, at, message_id, record, erase=True)
