@@ -15,6 +15,12 @@ class MetricForwarder:
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+        self._being_put = 0
+
+    @property
+    def pending(self) -> int:
+        """How many lines CloudWatch does not have yet."""
+        return len(self._lines) + self._being_put
 
     def add(self, line: str) -> None:
         """Take one line that a function printed; most of them are no metrics."""
@@ -27,7 +33,9 @@ class MetricForwarder:
             await asyncio.sleep(INTERVAL)
             lines, self._lines = self._lines, []
             if lines:
+                self._being_put = len(lines)
                 await asyncio.to_thread(put, cloudwatch, lines)
+                self._being_put = 0
 
 
 def put(cloudwatch: Any, lines: Iterable[str]) -> None:

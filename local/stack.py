@@ -122,7 +122,7 @@ class Stack:
 
     async def _start_gateway(self, cleanup: contextlib.AsyncExitStack, functions: Functions) -> None:
         sandbox = self._amazon[SANDBOX]
-        view = StackView(self._template, self._queues, self.counters, functions, sandbox, urls=self.urls)
+        view = StackView(self._template, self._queues, self.counters, functions, sandbox, self._forwarder, self.urls)
         app = web.Application(client_max_size=gateway.MAX_BODY)
         operator_api.add_routes(app, view)
         if self.options.status_page:

@@ -9,6 +9,7 @@ from audience_sync.messages import DeadLetter
 from local.amazon.sandbox import Sandbox
 from local.counters import Counters
 from local.functions import Functions
+from local.metrics import MetricForwarder
 from local.sqs.queues import SqsQueues
 from local.template import Template
 
@@ -22,6 +23,7 @@ class StackView:
     counters: Counters
     functions: Functions
     sandbox: Sandbox
+    metrics: MetricForwarder
     urls: Mapping[str, str]
 
     def state(self) -> dict[str, Any]:
@@ -44,6 +46,7 @@ class StackView:
             "uploads": totals["UploadsSent"],
             "uploadsFailed": totals["UploadsFailed"],
             "unaccounted": totals["AccountingGap"],
+            "metricLinesPending": self.metrics.pending,
             "quiescent": not (changes.total or jobs.total or self.functions.running or self.sandbox.jobs.pending),
         }
 

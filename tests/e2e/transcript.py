@@ -75,7 +75,8 @@ class Transcript:
     def _run(self, command: str) -> str:
         if command.startswith("export "):
             return ""
-        wait_until(self._stack.state, lambda state: bool(state["quiescent"]))  # a person types more slowly than this
+        # A person types more slowly than this.
+        wait_until(self._stack.state, lambda state: state["quiescent"] and state["metricLinesPending"] == 0)
         began = time.monotonic()
         completed = subprocess.run(
             ["bash", "-c", command],
