@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.13 python3.14 python3.12 python3; do "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && command -v "$$p" && break; done)
 BIN := .venv/bin
 SETUP := .venv/.ready
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(5, (os.cpu_count() or 1) + 1))')  # of tests; some of them wait for a stack
 LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime requirements/audit requirements/mutation
 
 .DEFAULT_GOAL := help
@@ -26,7 +27,7 @@ demo: $(SETUP)  ## the main job on this machine: 5,800 events become an audience
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
 
 test: $(SETUP)  ## all tests, in random order (ARGS="-k name", ARGS=--randomly-seed=N repeats an order, BRANCHES=1)
-	COVERAGE_CORE=$(if $(BRANCHES),ctrace,sysmon) $(BIN)/python -m pytest --cov $(if $(BRANCHES),--cov-branch) --cov-report=term $(or $(ARGS),-n auto --maxprocesses 4 --dist worksteal)
+	COVERAGE_CORE=$(if $(BRANCHES),ctrace,sysmon) $(BIN)/python -m pytest --cov $(if $(BRANCHES),--cov-branch) --cov-report=term $(or $(ARGS),-n $(WORKERS) --dist worksteal)
 
 soak: $(SETUP)  ## days of traffic on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
 	$(BIN)/python -m tests.soak --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --events $(or $(EVENTS),2000) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
