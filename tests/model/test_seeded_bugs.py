@@ -1,12 +1,11 @@
 """The tests detect bugs: each of these makes one of them fail."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,31 +36,47 @@ def file_of(bug: Bug) -> str:
     return bug.detected_by.partition("::")[0]
 
 
-@cache
-def outcomes(file: str) -> Outcomes:
-    """Run the tests of one file that detect bugs: in one process, since starting it takes longer than most of them."""
+def outcomes(file: str, folder: Path) -> Outcomes:
+    """Run the tests of one file that detect bugs: in one process, since starting it takes longer than most of them.
+
+    All processes of this run share the folder: the first that needs the outcomes runs the tests, the others wait.
+    """
+    report = folder / f"{file.replace('/', '-')}.json"
+    with report.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not report.exists():
+            _run_with_bugs(file, report)
+    return Outcomes(**json.loads(report.read_text()))
+
+
+def _run_with_bugs(file: str, report: Path) -> None:
     tests = sorted({bug.detected_by for bug in BUGS.values() if file_of(bug) == file})
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.model.bug_injection", "-p", "no:cacheprovider"]
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "outcomes.json")
-        ended = subprocess.run(
-            [*command, *tests],
-            cwd=ROOT,
-            env=os.environ | {"SEEDED_BUGS": str(report)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-        assert ended.returncode == 0, ended.stdout[-2000:]  # or a test could not be found
-        return Outcomes(**json.loads(report.read_text()))
+    ended = subprocess.run(
+        [*command, *tests],
+        cwd=ROOT,
+        env=os.environ | {"SEEDED_BUGS": str(report)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert ended.returncode == 0, ended.stdout[-2000:]  # or a test could not be found
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Path:
+    folder = tmp_path_factory.getbasetemp().parent / f"seeded-bugs-{testrun_uid}"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.mark.parametrize("bug", by_name([bug for bug in BUGS.values() if bug.detected_by != MODEL]))
-def test_another_test_finds(bug: Bug) -> None:
-    assert bug.name in outcomes(file_of(bug)).detected
-    assert outcomes(file_of(bug)).broken == [], "these fail without a bug as well"
+def test_another_test_finds(bug: Bug, shared_folder: Path) -> None:
+    found = outcomes(file_of(bug), shared_folder)
+    assert bug.name in found.detected
+    assert found.broken == [], "these fail without a bug as well"
 
 
 class WithoutEquality(bytes):
