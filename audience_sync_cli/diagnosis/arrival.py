@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from audience_sync.amazon_ads.audience import AudienceReport
-from audience_sync.amazon_ads.countries import MATCHED
+from audience_sync.amazon_ads.normalize import COUNTRIES
 from audience_sync_cli.diagnosis.facts import Facts, Result, State
 from audience_sync_cli.health.stack_checks import State as PartState
 from audience_sync_cli.reasons import listed
@@ -128,7 +128,7 @@ def country(facts: Facts) -> Result:
     if not code:
         link = f"audience-sync audiences link {facts.audience.audience_id} --country CODE"
         return Result("look", "It has no country, and Amazon matches people without one worse.", link)
-    if code not in MATCHED:
-        found = f"Amazon matches hashed identifiers in {len(MATCHED)} countries, and {code} is none of them."
+    if code not in COUNTRIES:
+        found = f"Amazon matches hashed identifiers in {len(COUNTRIES)} countries, and {code} is none of them."
         return Result("look", f"{found} An event's own country takes precedence.", _TRY_EVENT)
     return Result("ok", f"Amazon matches people of its country, {code}.")

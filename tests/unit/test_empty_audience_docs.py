@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.amazon_ads.audience import AudienceReport
-from audience_sync.amazon_ads.countries import MATCHED
 from audience_sync.amazon_ads.job import Sizes
+from audience_sync.amazon_ads.normalize import COUNTRIES
 from audience_sync.membership import Audience
 from audience_sync_cli.diagnosis import delivered
 from audience_sync_cli.diagnosis.arrival import CONSENT_AND_COUNTRY, NO_AUDIENCE
@@ -71,14 +71,14 @@ def test_the_figures_are_those_of_the_checks() -> None:
     assert f"Below {delivered.NEAR_ZERO:.0f} % the country" in TEXT
     assert f"below {delivered.HALF:.0f} % compare" in TEXT
     assert f"less than {delivered.EXPECTED} %" in TEXT
-    assert f"in {len(MATCHED)} countries" in TEXT
+    assert f"in {len(COUNTRIES)} countries" in TEXT
 
 
 def test_the_countries_are_listed_where_the_page_says() -> None:
     (listed,) = re.findall(
         r"in 21 countries: ([A-Z\s]+)\.", (ROOT / "docs/amazon-setup.md").read_text(encoding="utf-8")
     )
-    assert set(listed.split()) == MATCHED
+    assert set(listed.split()) == COUNTRIES
 
 
 def test_the_reasons_of_a_group_are_in_its_section() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import RejectedEvent
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.compiled_fields import compile_fields, value_of
+from audience_sync.segment.compiled_fields import MAX_STEPS, compile_fields, value_of
 from audience_sync.segment.directives.compiler import NO_VALUE, Reader
 from audience_sync.segment.directives.paths import FirstOfPaths, PathReader
 from audience_sync.segment.mapping import compile_reader
@@ -93,6 +93,15 @@ def test_a_list_of_one_is_what_it_holds() -> None:
 def test_a_field_without_a_directive_has_no_value() -> None:
     assert compile_fields([NO_VALUE])({}, Budget()) == [None]
     assert compile_fields([])({}, Budget()) == []
+
+
+@pytest.mark.parametrize("steps", [MAX_STEPS, MAX_STEPS + 1, 1_000])
+def test_a_path_of_any_length_that_a_mapping_may_have_is_read(steps: int) -> None:
+    event: dict[str, Any] = {"a": "found"}
+    for _ in range(steps - 1):
+        event = {"a": event}
+    reader = compile_reader({"@path": ".".join("a" * steps)}, at="f")
+    assert compile_fields([reader])(event, Budget()) == ["found"]
 
 
 @pytest.mark.parametrize("name", ['"]) or boom(', "a\nb", "event", "return", "c0", "\\", "é", "{0}"])

@@ -16,9 +16,6 @@ ACCEPTED = frozenset(
 # Accepted, but they name no country: they must not hide the one that the extras or the audience name.
 NO_COUNTRY = frozenset({"UNKNOWN", "ZZ"})
 
-# Where Amazon matches hashed identifiers; people of other countries are taken and never matched.
-MATCHED = frozenset("AE AU BE BR CA DE EG ES FR GB IN IT JP MX NL PL SA SE SG TR US".split())
-
 # Where an addition needs a consent signal: the UK and the EEA by Amazon's rules, Switzerland by caution.
 CONSENT_REQUIRED = frozenset(
     """

@@ -13,6 +13,8 @@ from audience_sync.segment.directives.compiler import Constant, Reader
 from audience_sync.segment.directives.paths import FirstOfPaths, PathReader, Step
 from audience_sync.segment.directives.values import UNDEFINED, materialize
 
+MAX_STEPS = 16  # of a path; a reader takes longer ones, of which a mapping can have a thousand steps
+
 type FieldsReader = Callable[[dict[str, Any], Budget], list[Any]]
 """From an event to the value of each field, None where there is none. Raises RejectedEvent: the budget is used up."""
 
@@ -109,4 +111,6 @@ def _names_in(reader: Reader) -> list[tuple[str, ...]]:
         paths = reader.paths
     # A name that is a list position may lead into a list.
     leads_into_objects = all(position < 0 for steps in paths for _, position in steps[1:])
-    return [tuple(name for name, _ in steps) for steps in paths] if leads_into_objects else []
+    if not leads_into_objects or max(map(len, paths), default=0) > MAX_STEPS:
+        return []
+    return [tuple(name for name, _ in steps) for steps in paths]

@@ -6,7 +6,7 @@ from typing import Any
 
 from audience_sync.segment.budget import OTHERS_A_STEP, Budget
 from audience_sync.segment.directives.compiler import MAX_CHARACTERS, CompileContext, Compiler, Constant, Reader
-from audience_sync.segment.directives.values import MAX_TEXT, UNDEFINED, Undefined, list_position, text_of
+from audience_sync.segment.directives.values import MAX_TEXT, UNDEFINED, WHITE_SPACE, Undefined, list_position, text_of
 
 # Segment's own pattern: a dot, or the brackets around digits or quotes. Quotes go after the split, so that a dot inside
 # a name cannot be reached.
@@ -16,10 +16,6 @@ _UNQUOTED_BRACKET = re.compile(r"""\[(?!["'0-9])""")
 # not close, up to the first brace that could have closed it: no character is then tried twice.
 _TRIPLE = re.compile(r"\{\{\{([^}]*+)(\}{0,3}+)")
 _DOUBLE = re.compile(r"\{\{([^}]*+)(\}{0,2}+)")
-_WHITE_SPACE = (  # what JavaScript trims, not what Python does
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
 
 _STEPS_A_PIECE = 5  # to write a value, which may be a number, into a template
 _STEPS_TO_SPLIT = 10  # a path or template that comes from the event, if it is short
@@ -167,7 +163,7 @@ def _split(template: str, context: CompileContext | None) -> list[str | Reader]:
         parts = [outer] if position % 2 else _parts(_DOUBLE, 2, outer)
         for number, part in enumerate(parts, start=position % 2):
             if number % 2:
-                path = part.strip(_WHITE_SPACE)
+                path = part.strip(WHITE_SPACE)
                 pieces.append(_checked_reader(path, context) if context else _reader_of(path))
             elif part:
                 pieces.append(part)

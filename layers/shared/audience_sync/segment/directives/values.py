@@ -15,6 +15,10 @@ from audience_sync.segment.budget import OTHERS_A_STEP, Budget
 MAX_TEXT = 32_768  # characters; the whole event is at most 32 kB when it enters Segment
 MAX_VALUES = 10_000  # inside one list or object that has to be walked
 MAX_NESTING = 100  # levels of such a list or object
+WHITE_SPACE = (  # what JavaScript trims, not what Python does
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
 
 _STEPS_TO_ENCODE = 10  # one value as JSON
 _STEPS_FOR_FLOAT = 20  # to write it as JavaScript does

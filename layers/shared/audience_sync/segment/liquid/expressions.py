@@ -14,13 +14,12 @@ from typing import Any
 
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.compiler import did_you_mean, display
-from audience_sync.segment.directives.values import UNDEFINED
+from audience_sync.segment.directives.values import UNDEFINED, WHITE_SPACE
 from audience_sync.segment.liquid.filters import DISABLED, FILTERS
 from audience_sync.segment.liquid.values import (
     BLANK,
     EMPTY,
     NIL,
-    WHITE_SPACE,
     contains,
     equal,
     is_less,

@@ -10,12 +10,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.directives.values import MAX_VALUES, UNDEFINED, is_absent, is_small, number_text
+from audience_sync.segment.directives.values import MAX_VALUES, UNDEFINED, WHITE_SPACE, is_absent, is_small, number_text
 from audience_sync.segment.liquid.values import (
     BLANK,
     EMPTY,
     NIL,
-    WHITE_SPACE,
     TooLarge,
     as_text,
     bounded,

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from audience_sync.segment.directives.values import WHITE_SPACE
 from audience_sync.segment.liquid.expressions import QUOTED, LiquidFault
-from audience_sync.segment.liquid.values import WHITE_SPACE
 
 _TAG_NAME = re.compile(rf"[{WHITE_SPACE}]*(#|[\w?-]*)[{WHITE_SPACE}]*", re.ASCII)
 _END_OF_RAW = re.compile(rf"\{{%[{WHITE_SPACE}]*endraw[{WHITE_SPACE}]*(-?)%\}}")

@@ -11,6 +11,7 @@ from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import (
     MAX_TEXT,
     UNDEFINED,
+    WHITE_SPACE,
     is_absent,
     is_number,
     is_small,
@@ -18,10 +19,6 @@ from audience_sync.segment.directives.values import (
     text_of,
 )
 
-WHITE_SPACE = (  # what JavaScript trims
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
 _NUMBER = re.compile(r"[+-]?(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:e[+-]?\d++)?+|infinity)", re.ASCII | re.IGNORECASE)
 _INFINITY = re.compile(r"[+-]?Infinity")
 _OTHER_BASE = re.compile(r"0(?:x[0-9a-f]++|o[0-7]++|b[01]++)", re.IGNORECASE)
