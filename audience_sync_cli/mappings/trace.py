@@ -89,7 +89,9 @@ def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], ar
         values = _values(compiled, event)
     except RejectedEvent as error:
         return MappingTrace(mapping.name, None, rejection=Rejected.of(error))
-    (outcome,) = Translator([compiled], around.audiences, around.now, around.policy).outcomes([event], lambda: True)
+    ((_, outcome),) = Translator([compiled], around.audiences, around.now, around.policy).outcomes(
+        [event], lambda: True
+    )
     changes, rejection = ((), outcome) if isinstance(outcome, Rejected) else (tuple(outcome), None)
     # Neither a deletion notice nor an event that says nothing of membership is about an audience.
     is_about_one = call.kind is not Kind.ERASE and not call.rejection

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import batched, islice
 from typing import Any, NamedTuple
 
+from audience_sync.amazon_ads.consent import SIGNALS
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import RejectedEvent
@@ -128,7 +129,8 @@ class RowChanges:
     def _outcome(self, row: int, subject: _Subject, identities: list[dict[str, str]]) -> Outcome:
         fields, member, country = subject
         try:
-            record = checked_record(member, country, identities, fields, self._policy, exits=self._reading.exits)
+            signals = [fields.get(name) for name in SIGNALS]
+            record = checked_record(member, country, identities, signals, self._policy, exits=self._reading.exits)
         except RejectedEvent as error:
             return LeftOut(row, error.reason)
         audience = self._audience

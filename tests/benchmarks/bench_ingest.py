@@ -142,17 +142,17 @@ def shares(one: bytes) -> dict[str, float]:
     found = share(
         "map", lambda: [translator._found(call, each, lambda: True) for call, each in zip(calls, parsed, strict=True)]
     )
-    people = [
-        (values, call.country)
+    statements = [
+        (0, call, values, translator._subject(call, values))
         for call, each in zip(calls, found, strict=True)
         if not isinstance(each, Rejected)
         for values in each
     ]
-    together = list(batched(people, TOGETHER))
+    together = list(batched(statements, TOGETHER))
     share("normalize and hash", lambda: [translator._identities(some) for some in together])
     outcomes = share("record", lambda: list(translator.outcomes(parsed, lambda: True)))
     seconds["record"] -= seconds["read membership"] + seconds["map"] + seconds["normalize and hash"]
-    changes = [change for each in outcomes if not isinstance(each, Rejected) for change in each]
+    changes = [change for _, each in outcomes if not isinstance(each, Rejected) for change in each]
     kept = share("coalesce", lambda: coalesce(changes))
     share("pack", lambda: pack(kept))
     return {name: spent / len(parsed) * 1e6 for name, spent in seconds.items()}

@@ -51,18 +51,6 @@ class OneAudience:
         return [AUDIENCE]
 
 
-class ReadKeys(dict[str, Any]):
-    """Remembers which keys are read."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        super().__init__(values)
-        self.keys_read: set[str] = set()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.keys_read.add(key)
-        return super().get(key, default)
-
-
 def upload(*fields: str) -> dict[str, Any]:
     """The body that Amazon gets for a member who enters, where a mapping fills these fields and no other."""
     mapping = {
@@ -122,10 +110,11 @@ def test_every_identifier_has_a_normalization_rule_and_every_rule_an_identifier(
     assert list(normalize._RULES) == [identifier.name for identifier in IDENTIFIERS]
 
 
-def test_consent_reads_every_consent_field_and_no_other() -> None:
-    fields = ReadKeys({"gpp": ""})  # where no signal is mapped, none is read
-    assert consent.user_consent(fields, "US", "pass") == {}
-    assert fields.keys_read == {signal.name for signal in CONSENT_SIGNALS}
+@pytest.mark.parametrize("signal", CONSENT_SIGNALS, ids=lambda signal: signal.name)
+def test_every_consent_signal_is_sent_under_amazons_name(signal: MappedField) -> None:
+    signals = [VALUES[signal.name] if each is signal else None for each in CONSENT_SIGNALS]
+    sent = leaves(consent.user_consent(signals, "US", "pass"))
+    assert sent.keys() - {"countryCode"} == {signal.amazon_name}
 
 
 def test_a_change_is_made_of_every_field_and_no_other() -> None:

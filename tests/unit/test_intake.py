@@ -371,7 +371,7 @@ def test_each_mapping_that_applies_makes_a_change_in_its_own_audience() -> None:
 )
 def test_a_rejection_names_the_field_at_fault_if_there_is_one(event: Any, field: str | None) -> None:
     translator = Translator(compiled(None), FakeAudienceTable(LAPSED), NOW, Policy())
-    (rejected,) = translator.outcomes([event], lambda: True)
+    ((_, rejected),) = translator.outcomes([event], lambda: True)
     assert isinstance(rejected, Rejected)
     assert rejected.field == field
 

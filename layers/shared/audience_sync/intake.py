@@ -4,7 +4,7 @@ Authenticates, reads, maps, hashes, packs and sends.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -98,9 +98,8 @@ def changes_from(
     result = IntakeResult(now)
     changes: list[MembershipChange] = []
     elements = _elements(body)
-    for index, found in enumerate(translator.outcomes(elements, has_time)):
+    for index, (element, found) in enumerate(translator.outcomes(_taken_from(elements), has_time)):
         if isinstance(found, Rejected):
-            element = elements[index]
             message_id = element.get("messageId") if isinstance(element, dict) else None
             result.rejections.append(Rejection(index, safe_id(message_id, element), found.reason, found.detail))
             continue
@@ -137,6 +136,13 @@ def _elements(body: bytes) -> list[Any]:
         element["json"] if isinstance(element, dict) and len(element) == 1 and "json" in element else element
         for element in parsed
     ]
+
+
+def _taken_from(elements: list[Any]) -> Iterator[Any]:
+    """Give the elements in their order, and keep none: what is made of them uses their memory, still in the caches."""
+    elements.reverse()
+    while elements:
+        yield elements.pop()
 
 
 @lru_cache(maxsize=2)  # the stored document, and the one before an edit

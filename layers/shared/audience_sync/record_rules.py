@@ -1,11 +1,11 @@
 """What a member needs to become a record: audience, country, identifiers, consent. For events and rows of files."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
-from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
+from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.record import amazon_id, audience_record
 from audience_sync.errors import RejectedEvent
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
@@ -63,7 +63,7 @@ def checked_record(
     member: str,
     country: str | None,
     identities: list[dict[str, str]],
-    fields: Mapping[str, Any],
+    signals: list[Any],
     policy: Policy,
     *,
     exits: bool,
@@ -74,7 +74,7 @@ def checked_record(
         member: a valid external user id.
         country: as `first_country` finds it.
         identities: hashed.
-        fields: mapped fields; those of consent signals count.
+        signals: of consent, as `user_consent` takes them.
         policy: consent options.
         exits: whether the member leaves.
 
@@ -85,12 +85,14 @@ def checked_record(
         return audience_record(member, "DELETE", identities, country, {})
     if not identities:
         raise RejectedEvent("no_identifier", "no mapped trait is usable as an identifier; map at least email or phone")
-    return audience_record(member, "CREATE", identities, country, user_consent(fields, country, policy.consent))
+    return audience_record(member, "CREATE", identities, country, user_consent(signals, country, policy.consent))
 
 
 def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
     """Return the first country that is named. Raises RejectedEvent: a member enters with one that Amazon refuses."""
     for value in values:
+        if type(value) is str and value in NAMING_A_COUNTRY:  # as nearly all events have it
+            return value
         if value is None or value == "":
             continue
         code = accepted_country(value)

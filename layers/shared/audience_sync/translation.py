@@ -25,6 +25,7 @@ from audience_sync.record_rules import (
 from audience_sync.segment.budget import MAX_STEPS, Budget
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
+from audience_sync.segment.quick_event import read_ordinary
 
 MAX_APPLIED = 25_000  # times that a mapping applies to an event of one request: about two seconds of processor
 TOGETHER = 64  # events in one step; few enough that they stay in the caches, too, and that time is looked at often
@@ -49,18 +50,17 @@ class Rejected(NamedTuple):
 type _Values = list[Any]
 """What a mapping finds for each of FIELDS."""
 
-type _Statement = tuple[int, AudienceCall, _Values]
-"""The place of an event among those that are handled together, what it says, and what one mapping finds in it."""
-
 type _Subject = tuple[Audience, str, str | None]
 """The audience, the external user id and the country of a change."""
+
+type _Statement = tuple[int, AudienceCall, _Values, _Subject | Rejected]
+"""The place of an event among those that are handled together, what it says, and what one mapping finds in it."""
 
 
 _NAMES = [field.name for field in FIELDS]
 _EXTERNAL_USER_ID, _AUDIENCE_ID, _COUNTRY = map(_NAMES.index, ("external_user_id", "audience_id", "country"))
 _IDENTIFIERS = slice(_NAMES.index(IDENTIFIERS[0].name), _NAMES.index(IDENTIFIERS[-1].name) + 1)
 _CONSENT_SIGNALS = slice(_NAMES.index(SIGNALS[0]), _NAMES.index(SIGNALS[-1]) + 1)
-_NO_SIGNALS = [None] * len(SIGNALS)
 
 
 class Translator:
@@ -79,8 +79,8 @@ class Translator:
 
     def outcomes(
         self, elements: Iterable[Any], has_time: Callable[[], bool]
-    ) -> Iterator[list[MembershipChange] | Rejected]:
-        """Give for each event, in their order, the changes that it states; none where it concerns no audience of ours.
+    ) -> Iterator[tuple[Any, list[MembershipChange] | Rejected]]:
+        """Give each event, in their order, with the changes that it states; none where it concerns no audience of ours.
 
         A rejected event has its rejection instead: a trigger holds but no mapping gives a valid change, or mappings and
         triggers together take more steps than one event may.
@@ -96,11 +96,11 @@ class Translator:
         for some in batched(elements, TOGETHER):
             calls = [self._read(element) for element in some]
             found = [self._found(call, element, has_time) for call, element in zip(calls, some, strict=True)]
-            yield from self._outcomes(some, calls, found)
+            yield from zip(some, self._outcomes(some, calls, found), strict=True)
 
     def _read(self, element: Any) -> AudienceCall:
         try:
-            return read(element, self._now)
+            return read_ordinary(element, self._now) or read(element, self._now)
         except RejectedEvent as error:
             return AudienceCall(Kind.IGNORE, rejection=(error.reason, error.detail))
 
@@ -136,33 +136,18 @@ class Translator:
             elif call.kind is Kind.ERASE:
                 outcomes.append(self._erasure(call, event))
             else:
+                statements += [(len(outcomes), call, values, self._subject(call, values)) for values in each]
                 outcomes.append([])
-                statements += [(len(outcomes) - 1, call, values) for values in each]
-        for place, change in self._changes(statements):
+        identities = iter(self._identities(statements))
+        for place, call, values, subject in statements:
+            change = subject if isinstance(subject, Rejected) else self._change(call, values, subject, next(identities))
             others = outcomes[place]
             # A rejection counts where no mapping gives a valid change, and the first one then.
-            if isinstance(change, MembershipChange):
+            if not isinstance(change, Rejected):
                 outcomes[place] = [change] if isinstance(others, Rejected) else [*others, change]
             elif others == []:
                 outcomes[place] = change
         return outcomes
-
-    def _changes(self, statements: Sequence[_Statement]) -> list[tuple[int, MembershipChange | Rejected]]:
-        """Return for each statement the place of its event, and the change or why there is none."""
-        subjects = [self._subject(call, values) for _, call, values in statements]
-        usable = [
-            (values, subject[2])
-            for (_, _, values), subject in zip(statements, subjects, strict=True)
-            if not isinstance(subject, Rejected)
-        ]
-        identities = iter(self._identities(usable))
-        return [
-            (
-                place,
-                subject if isinstance(subject, Rejected) else self._change(call, values, subject, next(identities)),
-            )
-            for (place, call, values), subject in zip(statements, subjects, strict=True)
-        ]
 
     def _subject(self, call: AudienceCall, values: _Values) -> _Subject | Rejected:
         try:
@@ -173,21 +158,26 @@ class Translator:
         except RejectedEvent as error:
             return Rejected.of(error)
 
-    def _identities(self, people: Sequence[tuple[_Values, str | None]]) -> list[list[dict[str, str]]]:
+    def _identities(self, statements: Sequence[_Statement]) -> list[list[dict[str, str]]]:
+        """Return those of each statement that has a subject."""
+        people = [
+            (values[_IDENTIFIERS], subject[2])
+            for _, _, values, subject in statements
+            if not isinstance(subject, Rejected)
+        ]
         if not people:
             return []
         rows, countries = zip(*people, strict=True)
-        columns = list(zip(*rows, strict=True))[_IDENTIFIERS]
+        columns = list(zip(*rows, strict=True))
         return identifiers_of_all(columns, countries, literal_email=self._policy.literal_email)
 
     def _change(
         self, call: AudienceCall, values: _Values, subject: _Subject, identities: list[dict[str, str]]
     ) -> MembershipChange | Rejected:
         audience, member, country = subject
-        signals = values[_CONSENT_SIGNALS]
-        fields = {} if signals == _NO_SIGNALS else dict(zip(SIGNALS, signals, strict=True))
+        exits, signals = call.kind is Kind.EXIT, values[_CONSENT_SIGNALS]
         try:
-            record = checked_record(member, country, identities, fields, self._policy, exits=call.kind is Kind.EXIT)
+            record = checked_record(member, country, identities, signals, self._policy, exits=exits)
         except RejectedEvent as error:
             return Rejected.of(error)
         return MembershipChange(

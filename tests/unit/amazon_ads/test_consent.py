@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.consent import user_consent
+from audience_sync.amazon_ads.consent import SIGNALS, ConsentPolicy, user_consent
 from audience_sync.errors import RejectedEvent
+
+
+def consent_of(fields: dict[str, Any], country: str | None, policy: ConsentPolicy) -> dict[str, Any]:
+    return user_consent([fields.get(name) for name in SIGNALS], country, policy)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +24,15 @@ from audience_sync.errors import RejectedEvent
                 "consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}},
             },
             id="Amazon's own signal",
+        ),
+        pytest.param(
+            {"amzn_user_data": "GRANTED", "amzn_ad_storage": "GRANTED"},
+            "DE",
+            {
+                "geo": {"countryCode": "DE"},
+                "consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}},
+            },
+            id="as Segment's mapping has it",
         ),
         pytest.param(
             {"amzn_user_data": True},
@@ -54,16 +67,16 @@ from audience_sync.errors import RejectedEvent
     ],
 )
 def test_consent_is_sent_as_amazon_writes_it(fields: dict[str, Any], country: str, expected: dict[str, Any]) -> None:
-    assert user_consent(fields, country, "require") == expected
+    assert consent_of(fields, country, "require") == expected
 
 
 @pytest.mark.parametrize("country", ["GB", "DE", "NO", "IS", "LI", "CH", "IE"])
 @pytest.mark.parametrize("given", [{}, {"amzn_ad_storage": "GRANTED"}, {"amzn_user_data": "UNKNOWN"}, {"gpp": ["DBA"]}])
 def test_an_addition_from_where_consent_is_required_needs_it_for_personal_data(country: str, given: Any) -> None:
     with pytest.raises(RejectedEvent) as caught:
-        user_consent(given, country, "require")
+        consent_of(given, country, "require")
     assert caught.value.reason == "consent_missing"
-    assert "amzn" not in user_consent({}, country, "pass")
+    assert "amzn" not in consent_of({}, country, "pass")
 
 
 @pytest.mark.parametrize("policy", ["require", "pass"])
@@ -73,22 +86,22 @@ def test_all_but_a_clear_yes_is_a_no_and_a_no_is_never_sent(field: str, answer: 
     granted = {"amzn_user_data": "GRANTED", "amzn_ad_storage": "GRANTED", "tcf": "CPx"}
     for country in ("DE", "US"):
         with pytest.raises(RejectedEvent) as caught:
-            user_consent(granted | {field: answer}, country, policy)
+            consent_of(granted | {field: answer}, country, policy)
         assert caught.value.reason == "consent_denied"
 
 
 @pytest.mark.parametrize("name", ["tcf", "gpp"])
 def test_a_consent_string_of_16_384_characters_is_sent_and_one_of_more_is_refused(name: str) -> None:
     longest = "x" * 16_384
-    assert user_consent({name: longest}, "DE", "require")["consent"] == {name: longest}
-    assert user_consent({name: f" {longest} "}, "DE", "require")["consent"] == {name: longest}
+    assert consent_of({name: longest}, "DE", "require")["consent"] == {name: longest}
+    assert consent_of({name: f" {longest} "}, "DE", "require")["consent"] == {name: longest}
     with pytest.raises(RejectedEvent, match=name) as caught:
-        user_consent({name: longest + "x"}, "DE", "require")
+        consent_of({name: longest + "x"}, "DE", "require")
     assert caught.value.reason == "consent_invalid"
 
 
 @pytest.mark.parametrize("text", ["x" * 20_000, "CP\u2028x", "CP\tx"])
 def test_a_consent_string_that_cannot_be_one_is_refused(text: str) -> None:
     with pytest.raises(RejectedEvent) as caught:
-        user_consent({"tcf": text}, "DE", "require")
+        consent_of({"tcf": text}, "DE", "require")
     assert caught.value.reason == "consent_invalid"

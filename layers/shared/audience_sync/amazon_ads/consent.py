@@ -2,7 +2,6 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_country
@@ -15,16 +14,18 @@ MAX_SIGNAL = 16_384  # characters of a TCF or GPP string; real ones stay far bel
 
 _IAB = re.compile(r"[0-9A-Za-z_.~-]+")  # Base64 for URLs, sections and segments: no @, so no e-mail address
 SIGNALS = tuple(signal.name for signal in CONSENT_SIGNALS)
-_NAMES = frozenset(SIGNALS)
 _AMAZON_NAMES = {signal.name: signal.amazon_name for signal in CONSENT_SIGNALS}
+_AMAZONS_OWN = ("amzn_user_data", "amzn_ad_storage")
+_NOTHING: list[Any] = [None] * len(SIGNALS)
+_GRANTED = ["GRANTED" if name in _AMAZONS_OWN else None for name in SIGNALS]
 
 
-def user_consent(fields: Mapping[str, Any], country: str | None, policy: ConsentPolicy) -> dict[str, Any]:
+def user_consent(signals: list[Any], country: str | None, policy: ConsentPolicy) -> dict[str, Any]:
     """Build `userConsent` for an addition from the mapped fields.
 
     Args:
-        fields: those of SIGNALS; absent or empty ones are left out. An IP address is clear text: it is sent because
-            a mapping names it, and only then.
+        signals: the value of each of SIGNALS, in that order; empty ones are left out. An IP address is clear text: it
+            is sent because a mapping names it, and only then.
         country: the member's country, which decides whether consent is required.
         policy: "require" refuses an addition from the UK, the EEA or Switzerland unless there is consent:
             amznUserData is granted, or there is a TCF or GPP string; "pass" leaves that to Amazon.
@@ -35,26 +36,28 @@ def user_consent(fields: Mapping[str, Any], country: str | None, policy: Consent
     Raises:
         RejectedEvent: consent is missing where it is required, or denied under any policy; or a signal is malformed.
     """
-    if _NAMES.isdisjoint(fields):  # most events
+    if signals == _NOTHING:  # most members outside the EEA
         _require(policy, country)
         return {}
-    answers = {
-        name: answer
-        for name in ("amzn_user_data", "amzn_ad_storage")
-        if (answer := _granted_or_denied(fields.get(name)))
-    }
-    texts = {_AMAZON_NAMES[name]: text for name in ("tcf", "gpp") if (text := _signal(name, fields.get(name)))}
+    if signals == _GRANTED:  # and inside
+        return _laid_out({}, {"amzn": {_AMAZON_NAMES[name]: "GRANTED" for name in _AMAZONS_OWN}}, country)
+    fields = dict(zip(SIGNALS, signals, strict=True))
+    answers = {name: answer for name in _AMAZONS_OWN if (answer := _granted_or_denied(fields[name]))}
+    texts = {_AMAZON_NAMES[name]: text for name in ("tcf", "gpp") if (text := _signal(name, fields[name]))}
     for name, answer in answers.items():
         if answer == "DENIED":
             detail = f"{_AMAZON_NAMES[name]} denies consent; Amazon would refuse the record"
             raise RejectedEvent("consent_denied", detail, field=name)
     amzn = {_AMAZON_NAMES[name]: answer for name, answer in answers.items()}
-    consent: dict[str, Any] = ({"amzn": amzn} if amzn else {}) | texts
     # Storage alone is consent to cookies, not to the use of personal data.
     if not (texts or "amznUserData" in amzn):
         _require(policy, country)
-    ip = fields.get("ip")
+    ip = fields["ip"]
     geo = {_AMAZON_NAMES["ip"]: ip_address} if isinstance(ip, str) and _is_ip(ip_address := ip.strip()) else {}
+    return _laid_out(geo, ({"amzn": amzn} if amzn else {}) | texts, country)
+
+
+def _laid_out(geo: dict[str, str], consent: dict[str, Any], country: str | None) -> dict[str, Any]:
     if consent and (code := accepted_country(country)):
         geo["countryCode"] = code
     return ({"geo": geo} if geo else {}) | ({"consent": consent} if consent else {})

@@ -15,6 +15,7 @@ ACCEPTED = frozenset(
 
 # Accepted, but they name no country: they must not hide the one that the extras or the audience name.
 NO_COUNTRY = frozenset({"UNKNOWN", "ZZ"})
+NAMING_A_COUNTRY = ACCEPTED - NO_COUNTRY
 
 # Where an addition needs a consent signal: the UK and the EEA by Amazon's rules, Switzerland by caution.
 CONSENT_REQUIRED = frozenset(

@@ -56,13 +56,8 @@ def audience_record(
     member: str, action: Action, identities: Sequence[Mapping[str, str]], country: str | None, consent: dict[str, Any]
 ) -> dict[str, Any]:
     """Lay out one record. Field names and order are Amazon's; `identities` are hashed already."""
-    record: dict[str, Any] = {"externalUserId": member}
-    if country:
-        record["countryCode"] = country
-    record["action"] = action
-    record["hashedPII"] = [*identities]
-    record["userConsent"] = consent
-    return record
+    who = {"externalUserId": member, "countryCode": country} if country else {"externalUserId": member}
+    return {**who, "action": action, "hashedPII": [*identities], "userConsent": consent}
 
 
 @dataclass(frozen=True, slots=True)

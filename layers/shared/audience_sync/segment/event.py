@@ -19,7 +19,7 @@ type _Object = dict[str, Any]
 
 _MAX_SAFE_ID = 100  # characters
 _SAFE = (string.ascii_letters + string.digits + "-_.:").encode()
-_AUDIENCE_CLASSES = ("audience", "journey_step")
+AUDIENCE_CLASSES = ("audience", "journey_step")
 
 # What is read of an event besides values of any type. Segment adds other fields without notice.
 _TEXT_OR_NULL = (str, NoneType)
@@ -45,7 +45,7 @@ class Kind(StrEnum):
 
 
 _STATED = {True: Kind.ENTER, False: Kind.EXIT, "true": Kind.ENTER, "false": Kind.EXIT}
-_NAMED = {"Audience Entered": Kind.ENTER, "Audience Exited": Kind.EXIT}
+NAMED = {"Audience Entered": Kind.ENTER, "Audience Exited": Kind.EXIT}
 
 
 @dataclass(slots=True)  # frozen, it would take a third of the time that reading an event takes
@@ -71,7 +71,7 @@ def read(element: Any, now: int) -> AudienceCall:
         RejectedEvent: not an event; names the fields at fault, never their values.
     """
     event, personas = _outlined(element)
-    if _is_test(event, personas):
+    if is_test(event, personas):
         return AudienceCall(Kind.IGNORE)
     is_deletion = event["type"] == "delete"
     if not is_deletion and not _is_about_an_audience(event, personas):
@@ -84,7 +84,7 @@ def read(element: Any, now: int) -> AudienceCall:
         kind, at = _membership(event, personas, key), _occurred_at(event, now)
     except RejectedEvent as rejection:
         return AudienceCall(Kind.ENTER, 0, message_id, rejection=(rejection.reason, rejection.detail))
-    return AudienceCall(kind, at, message_id, key, _country(event, personas))
+    return AudienceCall(kind, at, message_id, key, country_of(event, personas))
 
 
 def _outlined(element: Any) -> tuple[_Object, _Object | None]:
@@ -131,7 +131,7 @@ def safe_id(message_id: Any, element: Any) -> str:
     return f"sha256:{hashlib.sha256(text).hexdigest()[:32]}"
 
 
-def _is_test(event: _Object, personas: _Object | None) -> bool:
+def is_test(event: _Object, personas: _Object | None) -> bool:
     """Return whether Segment's event tester made this event."""
     message_id, user_id = event.get("messageId"), event.get("userId")
     emitter = personas.get("event_emitter_id") if personas else None
@@ -147,11 +147,11 @@ def _is_about_an_audience(event: _Object, personas: _Object | None) -> bool:
     if event["type"] not in ("track", "identify"):
         return False
     if personas is None:
-        return event["type"] == "track" and event.get("event") in _NAMED
+        return event["type"] == "track" and event.get("event") in NAMED
     computation_class = personas.get("computation_class")
     if computation_class is None:
         return personas.get("computation_key") is not None  # the boolean decides what it says of membership
-    return computation_class in _AUDIENCE_CLASSES
+    return computation_class in AUDIENCE_CLASSES
 
 
 def _computation_key(event: _Object, personas: _Object | None) -> str | None:
@@ -171,7 +171,7 @@ def _membership(event: _Object, personas: _Object | None, key: str | None) -> Ki
         RejectedEvent: undecided, or the event contradicts itself.
     """
     stated = _stated(event, key) if key else None
-    named = _NAMED.get(event.get("event") or "") if event["type"] == "track" else None
+    named = NAMED.get(event.get("event") or "") if event["type"] == "track" else None
     if stated and named and stated is not named:
         raise RejectedEvent(
             "membership_contradictory",
@@ -248,7 +248,7 @@ def _epoch_milliseconds(value: Any) -> int | None:
         return None
 
 
-def _country(event: _Object, personas: _Object | None) -> Any:
+def country_of(event: _Object, personas: _Object | None) -> Any:
     """Return `countryCode` of the audience's settings: of the top-level extras, else of those in `audience_settings`.
 
     Webhook Audiences merges the customer's extras into every event; other destinations leave them as JSON text.
@@ -273,7 +273,7 @@ def why_ignored(element: Any) -> str | None:
         RejectedEvent: as `read`.
     """
     event, personas = _outlined(element)
-    if _is_test(event, personas):
+    if is_test(event, personas):
         return "Segment's event tester made it"
     if event["type"] == "delete" or _is_about_an_audience(event, personas):
         return None

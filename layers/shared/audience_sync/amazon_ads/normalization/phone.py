@@ -44,7 +44,15 @@ _PLANS = {
     "TR": _Plan("90", "0", (7, 10, 12, 13), ("0",)),
     "US": _Plan("1", "1", (10,), ("0", "1")),
 }
-_BY_CODE = {plan.code: plan for plan in _PLANS.values()}
+_CODE_DIGITS = 3  # no calling code has more, begins with 0, or begins another one
+_BY_FIRST_DIGITS = {
+    str(first): plan
+    for plan in _PLANS.values()
+    for first in range(
+        int(plan.code) * 10 ** (_CODE_DIGITS - len(plan.code)),
+        (int(plan.code) + 1) * 10 ** (_CODE_DIGITS - len(plan.code)),
+    )
+}
 
 PUNCTUATION = " -./()"  # says nothing in a number
 _NO_PUNCTUATION = str.maketrans(dict.fromkeys(PUNCTUATION))
@@ -72,27 +80,21 @@ def normalize_phone(text: str, country: str | None) -> str | None:
 
 def from_table(compact: str, country: str | None) -> str | None:
     """Read a number for which the table is enough; None where phonenumbers is needed."""
-    international = compact.removeprefix("+") if compact.startswith("+") else None
-    if international is None and compact.startswith("00"):
-        international = compact[2:]
-    digits = compact if international is None else international
+    international = compact.startswith(("+", "00"))
+    digits = compact[2 if compact[0] == "0" else 1 :] if international else compact
     if not (digits.isascii() and digits.isdecimal()):
         return None
-    if international is not None:
-        plan = _BY_CODE.get(digits[:1]) or _BY_CODE.get(digits[:2]) or _BY_CODE.get(digits[:3])
-        return digits if plan and _fits(digits[len(plan.code) :], plan) else None
-    plan = _PLANS.get(country or "")
+    plan = _BY_FIRST_DIGITS.get(digits[:_CODE_DIGITS]) if international else _PLANS.get(country or "")
     if plan is None:
         return None
-    if digits.startswith(plan.code):  # the country's own code, or a national number that begins alike
-        has_code = len(digits) > plan.lengths[-1] or (country == "DE" and len(digits) >= 11)
-        return digits if has_code and _fits(digits[len(plan.code) :], plan) else None
-    national = digits[1:] if plan.trunk and digits.startswith(plan.trunk) else digits
-    return plan.code + national if _fits(national, plan) else None
-
-
-def _fits(national: str, plan: _Plan) -> bool:
-    return len(national) in plan.lengths and not national.startswith(plan.special)
+    code, trunk, lengths, special = plan
+    if not digits.startswith(code):
+        national = digits.removeprefix(trunk)
+    elif international or len(digits) > lengths[-1] or (country == "DE" and len(digits) >= 11):
+        national = digits[len(code) :]
+    else:  # the country's own code, or a national number that begins alike
+        return None
+    return code + national if len(national) in lengths and not national.startswith(special) else None
 
 
 def for_phonenumbers(text: str, country: str | None) -> str:

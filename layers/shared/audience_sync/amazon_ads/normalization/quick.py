@@ -2,7 +2,7 @@
 
 The values that many people have in one field become one text, a line for each person, so that what changes characters
 runs once for all of them. It works on bytes, which takes a tenth of the time: a table changes characters, others are
-deleted. The rest is a function of the lines and the countries. tests/unit/amazon_ads/test_quick.py compares.
+deleted. The rest is a function of that text and the countries. tests/unit/amazon_ads/test_quick.py compares.
 """
 
 import re
@@ -27,9 +27,10 @@ _STATES: dict[str | None, dict[bytes, bytes]] = {
 }
 _NO_STATES: dict[bytes, bytes] = {}
 _SIGMA = re.compile("[σς]")  # its lower case depends on the letters around it, and so on what is split first
+_ADDRESS = rb"(?:[a-z0-9._-]++@[a-z0-9_-]++\.[a-z0-9_-][a-z0-9._-]*+)?+"  # or an empty line
+_ADDRESSES = re.compile(rb"%b(?:\n%b)*+" % (_ADDRESS, _ADDRESS))
 
 
-type _Lines = Sequence[bytes]
 type _Countries = Sequence[str | None]
 
 
@@ -38,7 +39,7 @@ class QuickRule(NamedTuple):
 
     table: bytes | None  # what each character becomes
     deleted: bytes  # before that
-    rest: Callable[[_Lines, _Countries], list[bytes | None]] | None = None  # where this is not all; as `normalize`
+    rest: Callable[[bytes, _Countries], list[bytes | None]] | None = None  # where this is not all; as `normalize`
     encode: Callable[[str], bytes] | None = None  # for text beyond ASCII; without it, the rule decides
 
     def normalize(self, values: Sequence[Any], countries: _Countries) -> list[bytes | None]:
@@ -75,8 +76,8 @@ class QuickRule(NamedTuple):
     def _normalize(self, texts: Sequence[str], countries: _Countries) -> list[bytes | None]:
         text = "\n".join(texts)
         encoded = self.encode(text) if self.encode and not text.isascii() else text.encode()
-        lines = encoded.translate(self.table, self.deleted).split(b"\n")
-        return self.rest(lines, countries) if self.rest else [*lines]
+        changed = encoded.translate(self.table, self.deleted)
+        return self.rest(changed, countries) if self.rest else [*changed.split(b"\n")]
 
 
 def _all_but(kept: bytes) -> bytes:
@@ -95,25 +96,30 @@ def _lower(text: str) -> bytes:
     return text.lower().encode("ascii", "ignore")
 
 
-def _email(lines: _Lines, _: _Countries) -> list[bytes | None]:
+def _email(text: bytes, _: _Countries) -> list[bytes | None]:
+    lines = text.split(b"\n")
+    if _ADDRESSES.fullmatch(text):
+        return [*lines]
     return [
         line if (parts := line.split(b"@")) and len(parts) == 2 and parts[0] and b"." in parts[1].strip(b".") else b""
         for line in lines
     ]
 
 
-def _phone(lines: _Lines, countries: _Countries) -> list[bytes | None]:
+def _phone(text: bytes, countries: _Countries) -> list[bytes | None]:
     return [
-        (number.encode() if (number := from_table(line.decode(), country)) else None) if line else b""
-        for line, country in zip(lines, countries, strict=True)
+        (number.encode() if (number := from_table(line, country)) else None) if line else b""
+        for line, country in zip(text.decode().split("\n"), countries, strict=True)
     ]
 
 
-def _state(lines: _Lines, countries: _Countries) -> list[bytes | None]:
-    names = [
-        line if line.isascii() else _reduced(line.decode(), country)
-        for line, country in zip(lines, countries, strict=True)
-    ]
+def _state(text: bytes, countries: _Countries) -> list[bytes | None]:
+    names = text.split(b"\n")
+    if not text.isascii():
+        names = [
+            name if name.isascii() else _reduced(name.decode(), country)
+            for name, country in zip(names, countries, strict=True)
+        ]
     return [
         _STATES.get(country, _NO_STATES).get(name) or name[:2].lower()
         for name, country in zip(names, countries, strict=True)
@@ -125,10 +131,10 @@ def _reduced(name: str, country: str | None) -> bytes:
     return text.upper().encode("ascii", "ignore").translate(None, _DELETED_IN_STATES)
 
 
-def _postal(lines: _Lines, countries: _Countries) -> list[bytes | None]:
+def _postal(text: bytes, countries: _Countries) -> list[bytes | None]:
     return [
         rule.cut(line) if (rule := POSTAL_CODES.get(country or "")) else line
-        for line, country in zip(lines, countries, strict=True)
+        for line, country in zip(text.split(b"\n"), countries, strict=True)
     ]
 
 
@@ -142,26 +148,30 @@ def _is_two_words(word: str) -> bool:
     return before.isdecimal() and not after.isdecimal()
 
 
-def _address(lines: _Lines, countries: _Countries) -> list[bytes | None]:
-    return [
-        _street_line(line.decode(), ADDRESS_WORDS.get(country or "", OTHER_ADDRESS_WORDS))
-        for line, country in zip(lines, countries, strict=True)
-    ]
+def _address(text: bytes, countries: _Countries) -> list[bytes | None]:
+    decoded = text.decode()
+    has_rare_signs = "#" in decoded or "c/o" in decoded
+    found: list[bytes | None] = []
+    for line, country in zip(decoded.split("\n"), countries, strict=True):
+        words = ADDRESS_WORDS.get(country or "", OTHER_ADDRESS_WORDS)
+        if has_rare_signs or "-" in line or "." in line:
+            found.append(_street_line(line, words))
+        else:
+            found.append("".join([words.get(word, word) for word in line.split()]).encode())
+    return found
 
 
-def _street_line(text: str, words: dict[str, str]) -> bytes | None:
-    if "c/o" in text or ("-" in text and (_SIGMA.search(text) or any(map(_is_two_words, text.split())))):
+def _street_line(line: str, words: dict[str, str]) -> bytes | None:
+    if "c/o" in line or ("-" in line and (_SIGMA.search(line) or any(map(_is_two_words, line.split())))):
         return None
-    if "#" in text:
+    if "#" in line:
         # "apt #5" and "apt#5" are three words; what else stands around the sign may keep them together.
-        before, _, after = text.partition("#")
+        before, _, after = line.partition("#")
         unit, number = before.rpartition(" ")[2], after.partition(" ")[0]
-        if not text.isascii() or (unit and not unit.isalpha()) or (number and not number.isalnum()) or "#" in after:
+        if not line.isascii() or (unit and not unit.isalpha()) or (number and not number.isalnum()) or "#" in after:
             return None
-        text = f"{before} # {after}"
-    if "." in text:
-        return "".join([abbreviate(word, words) for word in text.split()]).encode()
-    return "".join([words.get(word, word) for word in text.split()]).encode()
+        line = f"{before} # {after}"
+    return "".join([abbreviate(word, words) for word in line.split()]).encode()
 
 
 _DELETED_IN_STATES = _all_but(_LETTERS)
