@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import batched
 from typing import Any, NamedTuple, Self, TypeGuard
 
@@ -101,10 +102,8 @@ def pack(changes: Iterable[MembershipChange], history: DeliveryHistory | None = 
 
 
 def _bodies(target: _Target, changes: list[MembershipChange], fields: dict[str, Any]) -> Iterator[str]:
-    audience_id, connection_id, types = target
-    envelope: dict[str, Any] = {"v": MESSAGE_VERSION, "audienceId": audience_id, "connectionId": connection_id}
-    envelope |= ({"targetTypes": types} if types else {}) | fields
-    prefix = json.dumps(envelope, separators=(",", ":"))[:-1] + ',"changes":['
+    written = compact_json(fields)[1:-1]
+    prefix = f'{_envelope_of(target)}{"," if written else ""}{written},"changes":['
     held: list[str] = []
     size = len(prefix) + 2
     for some in batched(map(change_as_json, changes), _WRITTEN_TOGETHER):
@@ -119,6 +118,13 @@ def _bodies(target: _Target, changes: list[MembershipChange], fields: dict[str, 
             size += len(text) + 1  # and the comma before the next one
     if held:
         yield prefix + ",".join(held) + "]}"
+
+
+@lru_cache(maxsize=1_000)  # audiences; most requests and batches are about those of the request before
+def _envelope_of(target: _Target) -> str:
+    audience_id, connection_id, types = target
+    envelope: dict[str, Any] = {"v": MESSAGE_VERSION, "audienceId": audience_id, "connectionId": connection_id}
+    return json.dumps(envelope | ({"targetTypes": types} if types else {}), separators=(",", ":"))[:-1]
 
 
 def change_as_json(change: MembershipChange) -> dict[str, Any]:

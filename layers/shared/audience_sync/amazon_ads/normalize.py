@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
+from itertools import chain
 
 from audience_sync.amazon_ads.normalization.address import normalize_address
 from audience_sync.amazon_ads.normalization.fields import (
@@ -145,7 +146,7 @@ def identifiers_of_all(
     rows = zip(*digests.values(), strict=True)
     if not digests:
         people: list[list[dict[str, str]]] = [[] for _ in codes]
-    elif any(None in column for column in digests.values()):
+    elif None in chain.from_iterable(digests.values()):
         found = ({name: digest for name, digest in zip(digests, row, strict=True) if digest} for row in rows)
         people = [[identity] if identity else [] for identity in found]
     else:

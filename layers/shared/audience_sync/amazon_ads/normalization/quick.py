@@ -69,7 +69,7 @@ class QuickRule(NamedTuple):
             return False
         return (
             text.isprintable()
-            and max(map(len, values)) <= MAX_LENGTH
+            and (len(text) <= MAX_LENGTH or max(map(len, values)) <= MAX_LENGTH)
             and (text.isascii() or (self.encode is not None and unicodedata.is_normalized("NFKC", "\n".join(values))))
         )
 
