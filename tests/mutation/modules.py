@@ -48,6 +48,7 @@ TESTS = {
     "amazon_ads/transport.py": "tests/contract/test_transport.py tests/contract/test_amazon_client.py",
     "segment/budget.py": f"{SEGMENT}/test_budget.py",
     "segment/event.py": f"{SEGMENT}/test_event.py {UNIT}/test_intake.py",
+    "segment/quick_event.py": f"{SEGMENT}/test_quick_event.py",
     "segment/signature.py": f"{SEGMENT}/test_signature.py",
     "segment/trigger.py": f"{SEGMENT}/test_trigger.py {SEGMENT}/test_budget.py",
     "segment/fql/*.py": f"{SEGMENT}/test_trigger.py",

@@ -87,7 +87,10 @@ def test_all_but_a_clear_yes_is_a_no_and_a_no_is_never_sent(field: str, answer: 
     for country in ("DE", "US"):
         with pytest.raises(RejectedEvent) as caught:
             consent_of(granted | {field: answer}, country, policy)
-        assert caught.value.reason == "consent_denied"
+        assert (caught.value.reason, caught.value.field) == ("consent_denied", field)
+        assert caught.value.detail.startswith(
+            {"amzn_user_data": "amznUserData", "amzn_ad_storage": "amznAdStorage"}[field]
+        )
 
 
 @pytest.mark.parametrize("name", ["tcf", "gpp"])
@@ -97,7 +100,7 @@ def test_a_consent_string_of_16_384_characters_is_sent_and_one_of_more_is_refuse
     assert consent_of({name: f" {longest} "}, "DE", "require")["consent"] == {name: longest}
     with pytest.raises(RejectedEvent, match=name) as caught:
         consent_of({name: longest + "x"}, "DE", "require")
-    assert caught.value.reason == "consent_invalid"
+    assert (caught.value.reason, caught.value.field) == ("consent_invalid", name)
 
 
 @pytest.mark.parametrize("text", ["x" * 20_000, "CP\u2028x", "CP\tx"])

@@ -48,7 +48,12 @@ def test_an_event_may_be_five_minutes_ahead_and_not_a_millisecond_more(time_fiel
 
 
 @pytest.mark.parametrize(
-    ("message_id", "is_kept"), [pytest.param("x" * 100, True, id="100"), pytest.param("x" * 101, False, id="101")]
+    ("message_id", "is_kept"),
+    [
+        pytest.param("x", True, id="1"),
+        pytest.param("x" * 100, True, id="100"),
+        pytest.param("x" * 101, False, id="101"),
+    ],
 )
 def test_a_message_id_of_up_to_100_characters_is_kept(message_id: str, is_kept: bool) -> None:
     assert (safe_id(message_id, {}) == message_id) is is_kept
@@ -262,3 +267,36 @@ ANY_PERSONAS: Any = st.none() | st.fixed_dictionaries(
 )
 def test_every_ignored_event_has_a_reason_and_no_other(made: Any) -> None:
     assert (why_ignored(made) is not None) is (read(made, NOW).kind is Kind.IGNORE)
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        pytest.param({"type": "page"}, "its type is neither track nor identify", id="another type"),
+        *(
+            pytest.param(
+                {"type": kind}, "it is about no audience: it has no context.personas, and its name is", id=kind
+            )
+            for kind in ("track", "identify")
+        ),
+        pytest.param(
+            event(context={"personas": {}}),
+            "it is about no audience: context.personas has no computation_key",
+            id="neither class nor key",
+        ),
+        pytest.param(
+            event(context={"personas": {"computation_class": "trait", "computation_key": KEY}}),
+            "it is about no audience: context.personas.computation_class is neither audience nor journey_step",
+            id="another class",
+        ),
+        pytest.param(event(userId="test-user-1"), "Segment's event tester made it", id="a test"),
+    ],
+)
+def test_the_reason_for_which_an_event_is_ignored_is_stated(made: dict[str, Any], reason: str) -> None:
+    assert (why_ignored(made) or "").startswith(reason)
+
+
+@pytest.mark.parametrize("name", ["computation_class", "computation_key"])
+def test_a_personas_context_with_a_name_that_is_no_text_is_no_event(name: str) -> None:
+    with pytest.raises(RejectedEvent, match="mistyped: context;"):
+        read(event(context={"personas": {name: ["x"]}}), NOW)

@@ -83,7 +83,7 @@ def _is_ip(text: str) -> bool:
 
 def _granted_or_denied(value: Any) -> str | None:
     """Read one of Amazon's own signals. Only a clear yes is a yes; "unknown" and "not applicable" count as absent."""
-    if value == "GRANTED" or value is True:
+    if value is True:
         return "GRANTED"
     if value is None:
         return None
