@@ -33,4 +33,7 @@ def counted_steps(*, threads: bool = False) -> Iterator[Steps]:
         monitoring.set_events(_TOOL, monitoring.events.LINE)
         yield steps
     finally:
+        # Python 3.13 and older do not do this when they free the id: every later line of the process would be counted.
+        monitoring.set_events(_TOOL, monitoring.events.NO_EVENTS)
+        monitoring.register_callback(_TOOL, monitoring.events.LINE, None)
         monitoring.free_tool_id(_TOOL)

@@ -1,0 +1,42 @@
+"""The count of lines, on which tests of the work done rely."""
+
+import threading
+
+from tests.steps import counted_steps
+
+
+def work() -> int:
+    total = 0
+    for number in range(10):
+        total += number
+    return total
+
+
+def test_the_lines_of_the_block_are_counted_and_none_after_it() -> None:
+    with counted_steps() as steps:
+        work()
+    counted = steps.lines
+    work()
+    assert 20 <= counted == steps.lines
+
+
+def test_the_same_work_takes_the_same_number_of_lines() -> None:
+    counts = set()
+    for _ in range(3):
+        with counted_steps() as steps:
+            work()
+        counts.add(steps.lines)
+    assert len(counts) == 1
+
+
+def test_lines_of_other_threads_are_counted_if_asked_for() -> None:
+    def in_a_thread() -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    with counted_steps() as own:
+        in_a_thread()
+    with counted_steps(threads=True) as every:
+        in_a_thread()
+    assert every.lines >= own.lines + 20
