@@ -5,7 +5,7 @@ import gc
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,16 @@ def test_no_clear_text_reaches_the_queue_or_the_logs(cloud: Cloud, printed: Call
         assert value not in left_behind
 
 
+@pytest.fixture
+def thresholds_of_python() -> Iterator[None]:
+    """Those of the garbage collector as a new process has them, not as the tests run with."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(2_000, 10, 10)
+    yield
+    gc.set_threshold(*thresholds)
+
+
+@pytest.mark.usefixtures("thresholds_of_python")
 def test_python_looks_for_no_garbage_while_a_request_is_read(cloud: Cloud) -> None:
     post(cloud, ENTERED)
     body = json.dumps(people(500)).encode()
