@@ -1,14 +1,15 @@
 """Injects a bug into running code: replaces the bytecode of the functions that one changed line of source affects.
 
-As a pytest plugin (`-p tests.model.bug_injection`) it runs each test once for each bug that it must detect, with that
-bug, and once more without any. SEEDED_BUGS names the file that gets the outcomes. Fixtures are made anew each time, so
-that no bug leaves anything to the next.
+As a pytest plugin (`-p tests.model.bug_injection`) it keeps the collected tests ready, and runs those of a bug when
+asked. SEEDED_BUGS is the file descriptor of a socket: in come names of bugs, a line each, and out go Outcomes as JSON.
+Fixtures are made anew for each run, so that no bug leaves anything to the next.
 """
 
 import importlib
 import inspect
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,11 +44,11 @@ def injected(bug: Bug) -> Iterator[None]:
             function.__code__ = before[name]
 
 
-class Outcomes(NamedTuple):
-    """What the tests of some bugs said."""
+class Outcome(NamedTuple):
+    """What the test of one bug said."""
 
-    detected: list[str]  # names of bugs with which a test failed, as it must
-    broken: list[str]  # ids of tests that failed without a bug as well
+    detected_by: str | None  # id of the test that failed with the bug, as it must
+    is_broken: bool  # it failed without the bug as well
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,27 +57,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _BugRuns:
-    """Replaces the one run of each test."""
-
-    def __init__(self) -> None:
-        self._outcomes = Outcomes([], [])
+    """Replaces the run of all tests by runs on request."""
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> bool:
-        """Run one test with each of its bugs, except those that another set of its parameters has detected."""
-        bugs = [bug for bug in BUGS.values() if item.nodeid.partition("[")[0] == bug.detected_by]
-        for bug in bugs:
-            if bug.name not in self._outcomes.detected:
-                with injected(bug):
-                    if "call" in _failed_phases(item):  # a test that did not get as far has shown nothing
-                        self._outcomes.detected.append(bug.name)
-        if _failed_phases(item):
-            self._outcomes.broken.append(item.nodeid)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Answer until the other side closes the socket."""
+        with socket.socket(fileno=int(os.environ["SEEDED_BUGS"])) as channel, channel.makefile() as names:
+            for name in names:
+                outcome = _outcome(session.items, BUGS[name.rstrip("\n")])
+                channel.sendall(json.dumps(outcome).encode() + b"\n")
         return True
 
-    def pytest_sessionfinish(self) -> None:
-        """Report."""
-        Path(os.environ["SEEDED_BUGS"]).write_text(json.dumps(self._outcomes._asdict()))
+
+def _outcome(items: list[pytest.Item], bug: Bug) -> Outcome:
+    """Run a test with one set of its parameters after the other until one detects the bug, and that without the bug."""
+    for item in items:
+        if item.nodeid.partition("[")[0] == bug.detected_by:
+            with injected(bug):
+                failed = _failed_phases(item)
+            if "call" in failed:  # a test that did not get as far has shown nothing
+                return Outcome(item.nodeid, is_broken=bool(_failed_phases(item)))
+    return Outcome(None, is_broken=False)
 
 
 def _failed_phases(item: pytest.Item) -> list[str]:

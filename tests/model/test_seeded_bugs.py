@@ -1,10 +1,12 @@
 """The tests detect bugs: each of these makes one of them fail."""
 
-import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import Phase
 
 from audience_sync.credentials import Keyring
-from tests.model.bug_injection import Outcomes, injected
+from tests.model.bug_injection import Outcome, injected
 from tests.model.seeded_bugs import BUGS, MODEL, Bug
 from tests.model.simulation import SequentialExecutor
 from tests.model.test_protocol import search
@@ -32,51 +34,58 @@ def test_the_state_machine_finds(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> N
         search(EXAMPLES, phases=[Phase.generate])
 
 
-def file_of(bug: Bug) -> str:
-    return bug.detected_by.partition("::")[0]
+class Detectors:
+    """A pytest that has collected the tests that detect bugs. Its start takes longer than most of them: one for all.
 
-
-def outcomes(file: str, folder: Path) -> Outcomes:
-    """Run the tests of one file that detect bugs: in one process, since starting it takes longer than most of them.
-
-    All processes of this run share the folder: the first that needs the outcomes runs the tests, the others wait.
+    A process of its own keeps the bugs, and the AWS of those tests, away from whatever else runs in this one.
     """
-    report = folder / f"{file.replace('/', '-')}.json"
-    with report.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not report.exists():
-            _run_with_bugs(file, report)
-    return Outcomes(**json.loads(report.read_text()))
 
+    def __init__(self, tests: list[str], log: Path) -> None:
+        self._log = log
+        self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(900)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.model.bug_injection", "-p", "no:cacheprovider"]
+        with theirs, log.open("w") as output:
+            self._process = subprocess.Popen(
+                [*command, *tests],
+                cwd=ROOT,
+                env=os.environ | {"SEEDED_BUGS": str(theirs.fileno())},
+                pass_fds=(theirs.fileno(),),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._answers = self._channel.makefile()
 
-def _run_with_bugs(file: str, report: Path) -> None:
-    tests = sorted({bug.detected_by for bug in BUGS.values() if file_of(bug) == file})
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.model.bug_injection", "-p", "no:cacheprovider"]
-    ended = subprocess.run(
-        [*command, *tests],
-        cwd=ROOT,
-        env=os.environ | {"SEEDED_BUGS": str(report)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert ended.returncode == 0, ended.stdout[-2000:]  # or a test could not be found
+    def outcome(self, bug: Bug) -> Outcome:
+        answer = ""
+        with suppress(ConnectionError):  # or the answer stays empty: it has ended, as where a test could not be found
+            self._channel.sendall(bug.name.encode() + b"\n")
+            answer = self._answers.readline()
+        assert answer, self._log.read_text()[-2000:]
+        return Outcome(*json.loads(answer))
+
+    def close(self) -> None:
+        self._answers.close()
+        self._channel.close()
+        assert self._process.wait(900) == 0, self._log.read_text()[-2000:]
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Path:
-    folder = tmp_path_factory.getbasetemp().parent / f"seeded-bugs-{testrun_uid}"
-    folder.mkdir(exist_ok=True)
-    return folder
+def detectors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Detectors]:
+    """Those of the bugs that were selected: for one bug, one file is enough."""
+    functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    bugs = [item.callspec.params["bug"] for item in functions if "detectors" in item.fixturenames]
+    tests = {bug.detected_by for bug in bugs if isinstance(bug, Bug)}
+    started = Detectors(sorted(tests), tmp_path_factory.mktemp("seeded-bugs") / "log")
+    yield started
+    started.close()
 
 
 @pytest.mark.parametrize("bug", by_name([bug for bug in BUGS.values() if bug.detected_by != MODEL]))
-def test_another_test_finds(bug: Bug, shared_folder: Path) -> None:
-    found = outcomes(file_of(bug), shared_folder)
-    assert bug.name in found.detected
-    assert found.broken == [], "these fail without a bug as well"
+def test_another_test_finds(bug: Bug, detectors: Detectors) -> None:
+    outcome = detectors.outcome(bug)
+    assert outcome.detected_by is not None
+    assert not outcome.is_broken, f"{outcome.detected_by} fails without the bug as well"
 
 
 class WithoutEquality(bytes):
