@@ -4,8 +4,12 @@ import fcntl
 import json
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -32,6 +36,38 @@ def run(script: str, cases: Any, *, folder: Path = HERE) -> Any:
     )
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout)
+
+
+@contextmanager
+def started(script: str, *, folder: Path = HERE) -> Iterator[Callable[[Any], Any]]:
+    """Start a script that answers lines of JSON, once for many calls: loading the packages takes longer than most.
+
+    Gives what sends it one case and returns the answer. Skips as `run` does.
+    """
+    command = [required(folder), str(folder / script)]
+    with (
+        TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1, cwd=folder
+        ) as process,
+    ):
+        cases, answers = process.stdin, process.stdout
+        assert cases is not None
+        assert answers is not None
+
+        def ask(case: Any) -> Any:
+            timeout = Timer(RUN_TIMEOUT, process.kill)
+            timeout.start()
+            try:
+                cases.write(json.dumps(case) + "\n")
+                answer = answers.readline()
+            finally:
+                timeout.cancel()
+            errors.seek(0)
+            assert answer, errors.read() or f"no answer within {RUN_TIMEOUT} s"
+            return json.loads(answer)
+
+        yield ask
 
 
 @cache

@@ -1,6 +1,7 @@
-// Calls Segment's own destinations as its delivery service does. In: one call. Out: {"value": ...}, what Segment keeps
-// of our answer, or {"fault": name, "status": n, "answer": ...} where the package raises an error about it.
-const { readFileSync } = require('node:fs')
+// Calls Segment's own destinations as its delivery service does. In: calls, a line each. Out, for each: {"value": ...},
+// what Segment keeps of our answer, or {"fault": name, "status": n, "answer": ...} where the package raises an error
+// about it.
+const { createInterface } = require('node:readline')
 const { Destination, HTTPError, IntegrationError, defaultValues } = require('@segment/actions-core')
 
 // One by one: the package's index loads every destination there is, and one of them lacks a dependency.
@@ -32,6 +33,11 @@ const raised = (error) => {
   return { fault: error.name, status: error.response?.status ?? error.status, answer: error.response?.data }
 }
 
-made(JSON.parse(readFileSync(0, 'utf8')))
-  .then((value) => ({ value }), raised)
-  .then((outcome) => process.stdout.write(JSON.stringify(outcome)))
+const answerAll = async () => {
+  for await (const call of createInterface({ input: process.stdin })) {
+    const outcome = await made(JSON.parse(call)).then((value) => ({ value }), raised)
+    process.stdout.write(`${JSON.stringify(outcome)}\n`)
+  }
+}
+
+answerAll()

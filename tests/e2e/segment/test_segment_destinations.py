@@ -1,7 +1,7 @@
 """Segment's own destinations, from its published package, deliver to a stack as docs/segment-setup.md sets it up."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -13,7 +13,7 @@ from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person, audience_event
 from tests.contract.segment import node
 from tests.e2e.conftest import LocalStack
-from tests.e2e.segment.workspace import AUDIENCES, EXTENSIBLE, FOLDER, WEBHOOK, Event, Outcome, Workspace
+from tests.e2e.segment.workspace import AUDIENCES, EXTENSIBLE, FOLDER, SCRIPT, WEBHOOK, Event, Outcome, Workspace
 from tests.waiting import wait_until
 
 EXTRAS = {
@@ -35,9 +35,10 @@ def packages() -> None:
 
 
 @pytest.fixture(scope="module")
-def workspace(stack: LocalStack) -> Workspace:
+def workspace(stack: LocalStack) -> Iterator[Workspace]:
     where = stack.where
-    return Workspace(where["api"], where["eventKey"], where["audienceKey"], where["signingSecret"])
+    with node.started(SCRIPT, folder=FOLDER) as deliver:
+        yield Workspace(deliver, where["api"], where["eventKey"], where["audienceKey"], where["signingSecret"])
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,18 @@
 """A Segment workspace: destinations with the settings of their forms, created and run by Segment's own package."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.contract.segment import node
-
 FOLDER = Path(__file__).parent
+SCRIPT = "deliver.cjs"
 WEBHOOK, AUDIENCES, EXTENSIBLE = "actions-webhook", "actions-webhook-audiences", "actions-webhook-extensible"
 
 Event = dict[str, Any]
+type Deliver = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes one call of Segment's package: see deliver.cjs."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Outcome:
 class Destination:
     """One destination."""
 
+    deliver: Deliver
     slug: str
     settings: dict[str, Any]
     fields: dict[str, Any]  # of the mapping
@@ -57,13 +59,14 @@ class Destination:
             "method": method,
             "input": argument,
         }
-        return Outcome(**node.run("deliver.cjs", call, folder=FOLDER))
+        return Outcome(**self.deliver(call))
 
 
 @dataclass(frozen=True)
 class Workspace:
     """Where destinations are set up, as docs/segment-setup.md says."""
 
+    deliver: Deliver
     api: str
     event_key: str
     audience_key: str
@@ -85,7 +88,7 @@ class Workspace:
         """Set up Webhook Audiences with that create URL; the get URL is beside it."""
         path, _, query = url.partition("?")
         settings = {"createAudienceUrl": url, "getAudienceUrl": f"{path}/get?{query}"}
-        return Destination(AUDIENCES, settings, {})
+        return Destination(self.deliver, AUDIENCES, settings, {})
 
     def audiences_url(self, audience_key: str) -> str:
         """Return the create URL with the key in its user-info."""
@@ -101,4 +104,4 @@ class Workspace:
             fields["headers"] = {"Authorization": f"Bearer {event_key}"}
         if slug == AUDIENCES:
             settings |= self.audiences_at(self.audiences_url(self.audience_key)).settings
-        return Destination(slug, settings, fields)
+        return Destination(self.deliver, slug, settings, fields)
