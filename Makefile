@@ -6,6 +6,9 @@ SETUP := .venv/.ready
 WORKERS = $(shell $(BIN)/python -c 'import os; print(min(5, (os.cpu_count() or 1) + 1))')  # of tests; some of them wait for a stack
 LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime requirements/audit requirements/mutation
 
+# Where it is set, as in many images of Python, each of the hundreds of processes that the tests start compiles our modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test soak bench fuzz mutate check audit lock validate build wheel invoke rehearse deploy
 

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from audience_sync.amazon_ads.job import JobReport
@@ -54,7 +54,7 @@ class QueuedMessage:
     sent_at: float
     receives: int = 0
 
-    @property
+    @cached_property  # the invariants read it at every step
     def changes(self) -> list[MembershipChange]:
         return ChangeMessage.from_body(self.body).changes
 

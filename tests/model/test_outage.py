@@ -24,7 +24,7 @@ from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnava
 from audience_sync.messages import ChangeMessage, pack
 from local.template import Template
 from tests.faults import measurements
-from tests.model.simulation import OpenGate, change_of
+from tests.model.simulation import OpenGate, SequentialExecutor, change_of
 from tests.model.table_model import TableModel
 
 HOUR = 3600.0
@@ -115,6 +115,12 @@ def context_of(queue: Queue, table: TableModel) -> DeliveryContext:
     clock = Clock(lambda: queue.now, lambda: queue.now, lambda _: None)
     members = MembershipTable(client, "members", Sharding(8), clock)
     return DeliveryContext(queue, NoDeadLetters(), JobQueue(), members, list, Limits(), clock, OpenGate())
+
+
+@pytest.fixture(autouse=True)
+def sequential_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No threads for calls that take no time here."""
+    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", SequentialExecutor)
 
 
 @pytest.mark.parametrize(
