@@ -1,11 +1,12 @@
 """Runs several workers at once, one outside call at a time: the test decides which goes on, and how its call ends.
 
-Each task has a thread of its own, which runs only while the test waits for it: the order never depends on the
+Each task has a thread to itself, which runs only while the test waits for it: the order never depends on the
 operating system.
 """
 
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 
@@ -21,9 +22,9 @@ class Task:
         self.is_done = False
         self.failure: BaseException | None = None
         self._outcome: Callable[[], Any] | None = None
-        self._resumed, self._paused = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, args=(run,), daemon=True)
-        self._thread.start()
+        self._resumed, self._paused = _taken_lock(), _taken_lock()
+        self._body = run
+        (_idle.pop() if _idle else _Thread()).take(self)
         self._paused.acquire()
 
     def call(self, name: str, make: Callable[[], Any]) -> Any:
@@ -52,17 +53,44 @@ class Task:
         if not self.is_done:
             self.step(_raise_killed)
 
-    def _run(self, run: Callable[["Task"], None]) -> None:
+    def run(self, thread: "_Thread") -> None:
+        """Run to the end, on this thread, which takes another task then."""
         try:
             self.call("begin", lambda: None)
-            run(self)
+            self._body(self)
         except Killed:
             pass
         except BaseException as failure:  # noqa: BLE001 - `step` raises it
             self.failure = failure
         finally:
             self.is_done = True
+            _idle.append(thread)
             self._paused.release()
+
+
+class _Thread:
+    """A thread that runs tasks one after the other: they are short, and there are thousands of them."""
+
+    def __init__(self) -> None:
+        self._tasks: SimpleQueue[Task] = SimpleQueue()
+        threading.Thread(target=self._run_all, daemon=True).start()
+
+    def take(self, task: Task) -> None:
+        self._tasks.put(task)
+
+    def _run_all(self) -> None:
+        while True:
+            self._tasks.get().run(self)
+
+
+_idle: list[_Thread] = []
+
+
+def _taken_lock() -> threading.Lock:
+    """A lock for one thread to release when another may go on. A semaphore would do, but is made of several."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 def _raise_killed() -> None:
