@@ -14,7 +14,7 @@ PATH = Path(__file__).parents[1] / "docs" / "openapi.yaml"
 @cache
 def description() -> dict[str, Any]:
     """Return the document."""
-    document: dict[str, Any] = yaml.safe_load(PATH.read_text())
+    document: dict[str, Any] = yaml.load(PATH.read_text(), Loader=yaml.CSafeLoader)
     return document
 
 
