@@ -73,8 +73,12 @@ class Moto:
         for prefix, service in _MOTO_SERVICES.items():
             self._apps[prefix] = await loop.run_in_executor(self._thread, create_backend_app, service)
         yield
-        await loop.run_in_executor(self._thread, moto_api_backend.reset)
+        await self.reset()
         self._thread.shutdown()
+
+    async def reset(self) -> None:
+        """Forget all tables, rows, secrets and metrics."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, moto_api_backend.reset)
 
     async def answer(self, request: web.Request) -> web.Response:
         """Pass one request on."""
@@ -109,6 +113,9 @@ class Moto:
     def _response(self, app: "WSGIApplication", request: _Request) -> web.Response:
         answer = _open(app, request)
         return web.Response(status=answer.status_code, headers=answer.headers, body=answer.data)
+
+
+MOTO = web.AppKey("moto", Moto)
 
 
 def _open(app: "WSGIApplication", request: _Request) -> "TestResponse":
@@ -155,6 +162,7 @@ def build_app(
 
     app = web.Application(client_max_size=LARGEST_REQUEST)
     app.router.add_post("/{path:.*}", route)
+    app[MOTO] = moto
     app.cleanup_ctx.append(moto.running)
     app.on_shutdown.append(end_waits)
     return app

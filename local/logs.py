@@ -37,6 +37,10 @@ class LogGroups:
         self._count += 1
         self._lines[group].append(_Line(round(self._now() * 1000), f"{self._count:056d}", message))
 
+    def clear(self) -> None:
+        """Forget all lines."""
+        self._lines.clear()
+
     def filter(self, group: str, since: int, until: int | None, skipped: int = 0) -> dict[str, Any]:
         """Return one page of the lines between two times, in epoch milliseconds; both are included.
 

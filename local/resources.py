@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -29,17 +29,17 @@ def client(service: str, endpoint: str) -> Any:
     )
 
 
-def create(template: Template, endpoint: str, secrets: Mapping[str, Mapping[str, Any]]) -> None:
+def create(template: Template, clients: Callable[[str], Any], secrets: Mapping[str, Mapping[str, Any]]) -> None:
     """Create everything that the functions use.
 
     Args:
         template: gets the names and attributes of what is created.
-        endpoint: where AWS answers.
+        clients: boto3's name of a service -> a client.
         secrets: values by logical id.
     """
-    _queues(template, client("sqs", endpoint))
-    _tables(template, client("dynamodb", endpoint))
-    manager = client("secretsmanager", endpoint)
+    _queues(template, clients("sqs"))
+    _tables(template, clients("dynamodb"))
+    manager = clients("secretsmanager")
     for logical_id in template.resources("AWS::Serverless::Function"):
         template.name(logical_id, f"{STACK}-{logical_id}")
     for logical_id, properties in template.resources("AWS::Logs::LogGroup").items():

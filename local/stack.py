@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -90,8 +91,9 @@ class Stack:
         credentials = {"clientId": CLIENT_ID, "clientSecret": self._client_secret, "refreshToken": self._refresh_token}
         token: dict[str, Any] = {"accessToken": "", "expiresAt": 0}
         values = {"IngestSecret": self._keys(), "CredentialsSecret": credentials, "TokenSecret": token}
-        resources.create(self._template, self.urls["aws"], values)
-        dynamodb = resources.client("dynamodb", self.urls["aws"])
+        clients = partial(resources.client, endpoint=self.urls["aws"])
+        resources.create(self._template, clients, values)
+        dynamodb = clients("dynamodb")
         for audience in EXAMPLES:
             resources.list_audience(dynamodb, self._template.resolve({"Ref": "AudienceTable"}), audience)
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -102,9 +103,9 @@ def fill_aws(template: Template, endpoint: str) -> None:
     """Create what the template would, and list the audience of the example events."""
     keys = {"eventKey": EVENT_KEY, "audienceKey": EVENT_KEY}
     token = {"accessToken": "", "expiresAt": 0}
-    resources.create(template, endpoint, {"IngestSecret": keys, "CredentialsSecret": CREDENTIALS, "TokenSecret": token})
-    table = template.resolve({"Ref": "AudienceTable"})
-    resources.list_audience(resources.client("dynamodb", endpoint), table, AUDIENCE)
+    clients = partial(resources.client, endpoint=endpoint)
+    resources.create(template, clients, {"IngestSecret": keys, "CredentialsSecret": CREDENTIALS, "TokenSecret": token})
+    resources.list_audience(clients("dynamodb"), template.resolve({"Ref": "AudienceTable"}), AUDIENCE)
 
 
 async def run(host: str, *, with_aws: bool) -> None:

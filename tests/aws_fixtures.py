@@ -1,10 +1,13 @@
 """The template's tables, queues and secrets on the local AWS, and a sandbox of Amazon Ads with one audience."""
 
+import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import pytest
 
 from audience_sync.membership import Audience
 from local import aws, resources
@@ -13,7 +16,7 @@ from local.amazon.exchange import SANDBOX
 from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
-from tests.servers import serve
+from tests.servers import Served, serve
 
 EVENT_KEY = "event-key-for-the-tests-1"
 CREDENTIALS = {"clientId": "client-1", "clientSecret": "made-up-client-secret", "refreshToken": "Atzr|made-up-refresh"}
@@ -27,23 +30,66 @@ AUDIENCE = Audience(
 
 
 @dataclass(frozen=True)
-class LocalAws:
-    """A local AWS with everything that the template declares."""
+class AwsServer:
+    """A local AWS for many tests, since it and boto3's clients take longer to make than most tests to run."""
 
-    template: Template
-    url: str
+    served: Served
     queues: SqsQueues
     logs: LogGroups
+    _clients: dict[str, Any] = field(default_factory=dict)
+    _changed: set[str] = field(default_factory=set)  # services whose clients have handlers of the test
+
+    @property
+    def url(self) -> str:
+        return self.served.url
+
+    def client(self, service: str) -> Any:
+        """Return a client, the same for all tests until one registers a handler with it."""
+        if service not in self._clients:
+            client = self._clients[service] = resources.client(service, self.url)
+            for name in ("register", "register_first", "register_last"):
+                setattr(client.meta.events, name, self._noting(service, getattr(client.meta.events, name)))
+        return self._clients[service]
+
+    def reset(self) -> None:
+        """Forget everything, and end the receives that wait for a message."""
+
+        async def reset() -> None:
+            await self.served.app.shutdown()  # ends no more than the receives; the server goes on
+            for name in self.queues.names():
+                self.queues.remove(name)
+            self.logs.clear()
+            await self.served.app[aws.MOTO].reset()
+
+        asyncio.run_coroutine_threadsafe(reset(), self.served.loop).result(60)
+        for service in self._changed:
+            del self._clients[service]
+        self._changed.clear()
+
+    def _noting(self, service: str, register: Callable[..., None]) -> Callable[..., None]:
+        def noting(*arguments: Any, **options: Any) -> None:
+            self._changed.add(service)
+            register(*arguments, **options)
+
+        return noting
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> Iterator[AwsServer]:
+    queues, logs = SqsQueues(time.time), LogGroups()
+    with serve(lambda: aws.build_app(queues, logs)) as served:
+        yield AwsServer(served, queues, logs)
 
 
 @contextmanager
-def local_aws(secrets: Mapping[str, Mapping[str, Any]]) -> Iterator[LocalAws]:
-    """Serve it for one test. `secrets` are the values by logical id."""
-    queues, logs = SqsQueues(time.time), LogGroups()
-    with serve(lambda: aws.build_app(queues, logs)) as served:
-        template = Template.load()
-        resources.create(template, served.url, secrets)
-        yield LocalAws(template, served.url, queues, logs)
+def template_resources(server: AwsServer, secrets: Mapping[str, Mapping[str, Any]]) -> Iterator[Template]:
+    """Create everything that the template declares, for one test. `secrets` are the values by logical id."""
+    template = Template.load()
+    try:
+        resources.create(template, server.client, secrets)
+        yield template
+    finally:
+        server.reset()
 
 
 def build_sandbox() -> Any:

@@ -23,11 +23,19 @@ from local import resources
 from local.sqs.queues import SqsQueues
 from local.template import REGION, Template
 from tests.api_description import assert_described
-from tests.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY, build_sandbox, local_aws
+from tests.aws_fixtures import (
+    AUDIENCE,
+    CREDENTIALS,
+    EVENT_KEY,
+    AwsServer,
+    aws_server,
+    build_sandbox,
+    template_resources,
+)
 from tests.servers import Served, serve
 
 # Tests of functions, faults and privacy import these from here.
-__all__ = ["AUDIENCE", "CREDENTIALS", "EVENT_KEY"]
+__all__ = ["AUDIENCE", "CREDENTIALS", "EVENT_KEY", "aws_server"]
 
 ROOT = Path(__file__).parents[2]
 SIGNING_SECRET = "signing-secret-for-the-tests-2"
@@ -49,13 +57,16 @@ class Cloud:
     """AWS and Amazon as the functions see them."""
 
     template: Template
-    aws_url: str
+    aws: AwsServer
     amazon_url: str
-    queues: SqsQueues
     monkeypatch: pytest.MonkeyPatch
 
+    @property
+    def queues(self) -> SqsQueues:
+        return self.aws.queues
+
     def client(self, service: str) -> Any:
-        return resources.client(service, self.aws_url)
+        return self.aws.client(service)
 
     def name_of(self, logical_id: str) -> str:
         name: str = self.template.resolve({"Ref": logical_id})
@@ -132,21 +143,21 @@ def amazon() -> Iterator[Served]:
 
 
 @pytest.fixture
-def cloud(amazon: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(amazon: Served, aws_server: AwsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     requests.post(f"{amazon.url}/sandbox/reset", timeout=60).raise_for_status()
     secrets: dict[str, dict[str, Any]] = {
         "IngestSecret": {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET},
         "CredentialsSecret": CREDENTIALS,
         "TokenSecret": {"accessToken": "", "expiresAt": 0},
     }
-    with local_aws(secrets) as served:
+    with template_resources(aws_server, secrets) as template:
         for name, value in resources.CREDENTIALS.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", served.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", aws_server.url)
         monkeypatch.setenv("AMAZON_API_URL", amazon.url)
         monkeypatch.setenv("AMAZON_LOGIN_URL", f"{amazon.url}/auth/o2/token")
-        made = Cloud(served.template, served.url, amazon.url, served.queues, monkeypatch)
+        made = Cloud(template, aws_server, amazon.url, monkeypatch)
         table = AudienceTable(made.client("dynamodb"), made.name_of("AudienceTable"))
         table.put(AUDIENCE, created=0)
         yield made

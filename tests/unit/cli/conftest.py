@@ -25,12 +25,21 @@ from audience_sync.metric_names import NAMESPACE
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
-from local import resources
 from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
-from tests.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY, build_sandbox, local_aws
+from tests.aws_fixtures import (
+    AUDIENCE,
+    CREDENTIALS,
+    EVENT_KEY,
+    AwsServer,
+    aws_server,
+    build_sandbox,
+    template_resources,
+)
 from tests.servers import Served, serve
+
+__all__ = ["aws_server"]  # a fixture
 
 CLIENT_ID, CLIENT_SECRET = CREDENTIALS["clientId"], CREDENTIALS["clientSecret"]
 NOW = 1_800_000_000.0  # epoch seconds
@@ -162,19 +171,19 @@ def amazon() -> Iterator[Served]:
 
 
 @pytest.fixture
-def deployment(amazon: Served) -> Iterator[Deployment]:
+def deployment(amazon: Served, aws_server: AwsServer) -> Iterator[Deployment]:
     requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
     secrets: dict[str, dict[str, Any]] = {
         "IngestSecret": {"eventKey": EVENT_KEY, "previousEventKey": "", "other": "kept"},
         "CredentialsSecret": {"clientId": "", "clientSecret": "", "refreshToken": "", "other": "kept"},
         "TokenSecret": {"accessToken": "", "expiresAt": 0},
     }
-    with local_aws(secrets) as served:
-        stack = _stack(served.template, served.url, amazon.url)
-        yield Deployment(stack, served.queues, served.template, amazon.url, served.logs)
+    with template_resources(aws_server, secrets) as template:
+        stack = _stack(template, aws_server, amazon.url)
+        yield Deployment(stack, aws_server.queues, template, amazon.url, aws_server.logs)
 
 
-def _stack(template: Template, aws_url: str, amazon_url: str) -> Stack:
+def _stack(template: Template, aws: AwsServer, amazon_url: str) -> Stack:
     parts = ("ChangeQueue", "JobQueue", "DeadLetterQueue", "AudienceTable", "MembershipTable", *_SECRETS)
     names = {each: template.resolve({"Ref": each}) for each in parts}
     names |= {each: each for each in ("IngestFunction", "WorkerFunction", "RefreshFunction")}
@@ -184,8 +193,8 @@ def _stack(template: Template, aws_url: str, amazon_url: str) -> Stack:
 
     def client(service: str) -> Any:
         if service != "lambda":
-            return resources.client(service, aws_url)
-        manager = resources.client("secretsmanager", aws_url)
+            return aws.client(service)
+        manager = aws.client("secretsmanager")
         credentials = JsonSecret(manager, names["CredentialsSecret"], time.monotonic)
         login = Login(requests.Session(), hosts.login, credentials, time.time)
         return RefreshOnly(login, JsonSecret(manager, names["TokenSecret"], time.monotonic))

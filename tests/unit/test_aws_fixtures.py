@@ -1,0 +1,54 @@
+"""The local AWS that tests share: nothing of one test is left for the next."""
+
+import threading
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectionClosedError
+
+from tests.aws_fixtures import AwsServer, aws_server, template_resources
+from tests.waiting import wait_until
+
+__all__ = ["aws_server"]
+
+SECRETS: dict[str, dict[str, Any]] = {"IngestSecret": {}, "CredentialsSecret": {}, "TokenSecret": {}}
+
+
+def test_what_a_test_has_stored_is_gone_for_the_next(aws_server: AwsServer) -> None:
+    with template_resources(aws_server, SECRETS) as template:
+        aws_server.logs.add("/aws/lambda/ingest", "a line")
+        queue = template.resolve({"Ref": "ChangeQueue"})
+        aws_server.client("sqs").send_message(QueueUrl=queue, MessageBody="left behind")
+    assert aws_server.client("dynamodb").list_tables()["TableNames"] == []
+    assert aws_server.client("secretsmanager").list_secrets()["SecretList"] == []
+    assert aws_server.logs.filter("/aws/lambda/ingest", 0, None)["events"] == []
+    with template_resources(aws_server, SECRETS):
+        assert aws_server.queues.peek(queue) == []
+
+
+def test_a_receive_that_still_waits_takes_no_message_of_the_next_test(aws_server: AwsServer) -> None:
+    ended = threading.Event()
+
+    def receive(queue: str) -> None:
+        with pytest.raises(ConnectionClosedError):
+            aws_server.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=20)
+        ended.set()
+
+    with template_resources(aws_server, SECRETS) as template:
+        queue = template.resolve({"Ref": "ChangeQueue"})
+        thread = threading.Thread(target=receive, args=[queue])
+        thread.start()
+        wait_until(lambda: aws_server.queues.find(queue).arrivals._waiters, bool)
+    assert ended.wait(60)
+    thread.join()
+
+
+@pytest.mark.parametrize("registers", ["register", "register_first", "register_last"])
+def test_a_client_serves_all_tests_until_one_registers_a_handler(aws_server: AwsServer, registers: str) -> None:
+    client = aws_server.client("sqs")
+    aws_server.reset()
+    assert aws_server.client("sqs") is client
+    getattr(client.meta.events, registers)("before-call.sqs", lambda **_: None)
+    assert aws_server.client("sqs") is client, "for the rest of this test"
+    aws_server.reset()
+    assert aws_server.client("sqs") is not client
