@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.13 python3.14 python3.12 python3; do "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && command -v "$$p" && break; done)
 BIN := .venv/bin
 SETUP := .venv/.ready
-WORKERS = $(shell $(BIN)/python -c 'import os; print(min(5, (os.cpu_count() or 1) + 1))')  # of tests; some of them wait for a stack
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(6, (os.cpu_count() or 1) + 2))')  # of tests, many of which wait for a stack
 LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime requirements/audit requirements/mutation
 
 # Where it is set, as in many images of Python, each of the hundreds of processes that the tests start compiles our modules again.

@@ -80,6 +80,15 @@ def ends(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
     return process.poll() is not None
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell starts what it runs in the background with interrupts ignored, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
 def test_the_stack_ends_with_the_demo_however_that_ends(number: signal.Signals) -> None:
     port, amazon_port = free_port(), free_port()
