@@ -15,8 +15,8 @@ settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], re
 def pytest_collection_finish() -> None:
     """Have Python look for garbage rarely, and never among the objects that live as long as the process.
 
-    Those are a million: the tests themselves, and the models of boto3 and moto. With Python's own thresholds, looking
-    takes a tenth of the processor's time.
+    Those are half a million: the tests themselves, and the models of boto3 and moto. With Python's own thresholds,
+    tests took 3 to 8 percent more of the processor's time.
     """
     gc.collect()
     gc.freeze()
