@@ -16,10 +16,11 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from itertools import batched
+from itertools import batched, islice
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ import orjson
 from audience_sync import intake
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.intake import MAX_BODY, changes_from, compiled
-from audience_sync.membership import coalesce
+from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import pack
 from audience_sync.record_rules import Policy
 from audience_sync.translation import TOGETHER, Rejected, Translator
@@ -125,37 +126,48 @@ def segment_if_there(*, wanted: bool) -> Iterator[Segment | None]:
 
 
 def shares(one: bytes) -> dict[str, float]:
-    """Run ingest step by step over all events of one body; microseconds an event."""
-    seconds: dict[str, float] = {}
+    """Run ingest step by step over all events of one body, as many together as it does; microseconds an event."""
+    seconds: defaultdict[str, float] = defaultdict(float)
 
-    def share[T](name: str, run: Callable[[], T]) -> T:
-        gc.collect()
+    @contextmanager
+    def share(name: str) -> Iterator[None]:
         started = time.process_time()
-        made = run()
-        seconds[name] = time.process_time() - started
-        return made
+        yield
+        seconds[name] += time.process_time() - started
 
     (mapping,) = compiled(None)
     translator = Translator((mapping,), LISTED, NOW, Policy())
-    parsed = share("parse", lambda: intake._elements(one))
-    calls = share("read membership", lambda: [translator._read(each) for each in parsed])
-    found = share(
-        "map", lambda: [translator._found(call, each, lambda: True) for call, each in zip(calls, parsed, strict=True)]
-    )
-    statements = [
-        (0, call, values, translator._subject(call, values))
-        for call, each in zip(calls, found, strict=True)
-        if not isinstance(each, Rejected)
-        for values in each
-    ]
-    together = list(batched(statements, TOGETHER))
-    share("normalize and hash", lambda: [translator._identities(some) for some in together])
-    outcomes = share("record", lambda: list(translator.outcomes(parsed, lambda: True)))
-    seconds["record"] -= seconds["read membership"] + seconds["map"] + seconds["normalize and hash"]
-    changes = [change for _, each in outcomes if not isinstance(each, Rejected) for change in each]
-    kept = share("coalesce", lambda: coalesce(changes))
-    share("pack", lambda: pack(kept))
-    return {name: spent / len(parsed) * 1e6 for name, spent in seconds.items()}
+    elements = intake._elements(one)
+    changes: list[MembershipChange] = []
+    count = 0
+    gc.collect()
+    while True:
+        with share("parse"):
+            some = list(islice(elements, TOGETHER))
+        if not some:
+            break
+        with share("read membership"):
+            calls = [translator._read(each) for each in some]
+        with share("map"):
+            found = [translator._found(call, each, lambda: True) for call, each in zip(calls, some, strict=True)]
+        statements = [
+            (0, call, values, translator._subject(call, values))
+            for call, each in zip(calls, found, strict=True)
+            if not isinstance(each, Rejected)
+            for values in each
+        ]
+        with share("normalize and hash"):
+            translator._identities(statements)
+        with share("record"):
+            outcomes = translator._outcomes(some, calls, found)
+        changes += [change for each in outcomes if not isinstance(each, Rejected) for change in each]
+        count += len(some)
+    seconds["record"] -= seconds["normalize and hash"]
+    with share("coalesce"):
+        kept = coalesce(changes)
+    with share("pack"):
+        pack(kept)
+    return {name: spent / count * 1e6 for name, spent in seconds.items()}
 
 
 def peak_megabytes(bodies: list[bytes]) -> float:

@@ -552,6 +552,29 @@ def test_mappings_apply_twenty_five_thousand_times_to_the_events_of_a_request_an
         send(502)
 
 
+@pytest.mark.parametrize(
+    ("end", "fault"),
+    [
+        pytest.param(b"", "the body is not JSON", id="cut off"),
+        pytest.param(b"]]", "the body is not JSON", id="closed twice"),
+        pytest.param(b',{"type":"\xff"}]', "the body is not UTF-8", id="not UTF-8"),
+        pytest.param(b",1e", "the body is not JSON", id="a number without an end"),
+    ],
+)
+def test_a_fault_at_the_end_of_a_long_body_refuses_all_of_it(end: bytes, fault: str) -> None:
+    events = json.dumps([entered(userId=f"u{number}") for number in range(500)], separators=(",", ":")).encode()
+    assert read(events).accepted == 500
+    with pytest.raises(InvalidRequest, match=fault):
+        read(events.removesuffix(b"]") + end)
+
+
+def test_the_events_of_a_long_body_are_counted_together() -> None:
+    events = [{"type": "page", "messageId": f"m{number}"} for number in range(10_001)]
+    assert read(json.dumps(events[1:], separators=(",", ":")).encode()).ignored == 10_000
+    with pytest.raises(TooLarge, match="over 10000 events"):
+        read(json.dumps(events, separators=(",", ":")).encode())
+
+
 def test_ten_thousand_deletion_notices_in_one_request_are_as_many_changes() -> None:
     notices = [{"type": "delete", "userId": f"u{number}"} for number in range(10_000)]
     result = read(notices)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from audience_sync import quick_json
 from audience_sync.json_input import parse_json
-from audience_sync.quick_json import compact_json, read_json
+from audience_sync.quick_json import compact_json, read_json, read_json_in_parts
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None))
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
@@ -87,3 +88,94 @@ def test_what_is_written_is_compact_ascii_that_reads_as_the_same(value: Any) -> 
     assert text.isascii()
     assert repr(json.loads(text)) == repr(json.loads(json.dumps(value)))
     assert len(_NUMBER.sub("0", text)) <= len(_NUMBER.sub("0", json.dumps(value, separators=(",", ":"))))
+
+
+def put_together(body: bytes) -> Any:
+    """The value of a body that is read in parts."""
+    parts = list(read_json_in_parts(body))
+    if not isinstance(parts[0], list):
+        (value,) = parts
+        return value
+    return [element for part in parts for element in part]
+
+
+@pytest.fixture(scope="module")
+def short_parts() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quick_json, "PART", 20)
+        yield
+
+
+OBJECTS = st.dictionaries(st.sampled_from("abc"), VALUES | st.sampled_from(['},{"a":1', [{"a": 1}, {"a": 2}]]))
+
+
+@pytest.mark.usefixtures("short_parts")
+@given(st.lists(OBJECTS | VALUES), st.booleans())
+def test_any_array_is_read_in_parts_as_at_once(array: list[Any], ascii_only: bool) -> None:
+    written = json.dumps(array, ensure_ascii=ascii_only, separators=(",", ":"))
+    body = written.encode("utf-8", "surrogatepass")
+    assert outcome(put_together, body) == outcome(strict, body)
+
+
+OBJECT_PIECES = [
+    '{"a":',
+    '},{"a":',
+    '{"a":1},',
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "1",
+    '"',
+    '"x"',
+    '\\"',
+    "]}",
+    " ",
+    "NaN",
+    "9" * 20,
+]
+
+
+@pytest.mark.usefixtures("short_parts")
+@given(st.lists(st.sampled_from(OBJECT_PIECES), max_size=40).map(lambda pieces: '[{"a":' + "".join(pieces)))
+@example('[{"a":[{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1}]},{"a":2}]')
+@example('[{"a":"},{","b":"},{"},{"a":"},{"},{"a":"},{"a":"},{"a":"},{"a":"},{"a":"},{"a":"},{"a":"}]')
+@example('[{"a":1}},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1}]')
+@example('[{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1}]]')
+def test_text_that_looks_like_an_array_of_objects_is_read_in_parts_as_at_once(text: str) -> None:
+    assert outcome(put_together, text.encode()) == outcome(strict, text.encode())
+
+
+@pytest.mark.usefixtures("short_parts")
+@given(st.lists(TOKENS, max_size=12).map(lambda tokens: "".join(tokens).encode()) | st.binary())
+def test_anything_is_read_in_parts_as_at_once(body: bytes) -> None:
+    assert outcome(put_together, body) == outcome(strict, body)
+
+
+@pytest.mark.usefixtures("short_parts")
+@pytest.mark.parametrize(("count", "parts"), [(1, [1]), (5, [5]), (6, [3, 3]), (10, [3, 3, 4])])
+def test_a_part_ends_with_the_object_that_fills_it_and_no_small_one_is_left(count: int, parts: list[int]) -> None:
+    body = json.dumps([{"a": 1}] * count, separators=(",", ":")).encode()
+    assert [len(part) for part in read_json_in_parts(body)] == parts
+
+
+def test_a_long_array_of_objects_that_begin_alike_is_read_in_short_parts() -> None:
+    objects = [{"a": number, "b": "x" * 1_000, "c": [{"d": 1}, {"d": 2}]} for number in range(1_000)]
+    parts = list(read_json_in_parts(json.dumps(objects, separators=(",", ":")).encode()))
+    assert [each for part in parts for each in part] == objects
+    assert len(parts) > 25
+    assert max(map(len, parts)) < 70
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda objects: json.dumps(objects, indent=1), id="with white space"),
+        pytest.param(lambda objects: json.dumps([{"b": 1}, *objects], separators=(",", ":")), id="of various objects"),
+        pytest.param(lambda objects: json.dumps({"a": objects}, separators=(",", ":")), id="inside an object"),
+    ],
+)
+def test_another_long_text_is_read_at_once(write: Callable[[Any], str]) -> None:
+    body = write([{"a": "x" * 1_000}] * 200).encode()
+    assert list(read_json_in_parts(body)) == [json.loads(body)]

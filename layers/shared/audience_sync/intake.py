@@ -27,7 +27,7 @@ from audience_sync.errors import (
 from audience_sync.json_input import is_json
 from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import DeliveryHistory, pack
-from audience_sync.quick_json import read_json
+from audience_sync.quick_json import read_json_in_parts
 from audience_sync.record_rules import AudienceLookup, Policy
 from audience_sync.segment.event import safe_id
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping, compile_mappings, parse_mappings
@@ -97,8 +97,7 @@ def changes_from(
     translator = Translator(mappings, audiences, now, policy or Policy())
     result = IntakeResult(now)
     changes: list[MembershipChange] = []
-    elements = _elements(body)
-    for index, (element, found) in enumerate(translator.outcomes(_taken_from(elements), has_time)):
+    for index, (element, found) in enumerate(translator.outcomes(_elements(body), has_time)):
         if isinstance(found, Rejected):
             message_id = element.get("messageId") if isinstance(element, dict) else None
             result.rejections.append(Rejection(index, safe_id(message_id, element), found.reason, found.detail))
@@ -115,34 +114,35 @@ def changes_from(
     return result
 
 
-def _elements(body: bytes) -> list[Any]:
+def _elements(body: bytes) -> Iterator[Any]:
+    """Give the elements of a body, and keep none: what is made of them uses their memory, still in the caches."""
+    count = 0
+    for part in _parts(body):
+        if isinstance(part, dict) and part:
+            yield part
+            return
+        if part == []:
+            raise InvalidRequest("the body is an empty array")
+        if not isinstance(part, list):
+            raise InvalidRequest("the body is neither an event nor an array of events")
+        count += len(part)
+        if count > MAX_EVENTS:
+            raise TooLarge(f"the body holds over {MAX_EVENTS} events; lower the batch size in Segment")
+        part.reverse()
+        while part:
+            element = part.pop()
+            yield element["json"] if isinstance(element, dict) and len(element) == 1 and "json" in element else element
+
+
+def _parts(body: bytes) -> Iterator[Any]:
     if len(body) > MAX_BODY:
         raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
     try:
-        parsed = read_json(body)
+        yield from read_json_in_parts(body)
     except UnicodeDecodeError:
         raise InvalidRequest("the body is not UTF-8") from None
     except (ValueError, RecursionError):
         raise InvalidRequest("the body is not JSON") from None
-    if isinstance(parsed, dict) and parsed:
-        return [parsed]
-    if parsed == []:
-        raise InvalidRequest("the body is an empty array")
-    if not isinstance(parsed, list):
-        raise InvalidRequest("the body is neither an event nor an array of events")
-    if len(parsed) > MAX_EVENTS:
-        raise TooLarge(f"the body holds over {MAX_EVENTS} events; lower the batch size in Segment")
-    return [
-        element["json"] if isinstance(element, dict) and len(element) == 1 and "json" in element else element
-        for element in parsed
-    ]
-
-
-def _taken_from(elements: list[Any]) -> Iterator[Any]:
-    """Give the elements in their order, and keep none: what is made of them uses their memory, still in the caches."""
-    elements.reverse()
-    while elements:
-        yield elements.pop()
 
 
 @lru_cache(maxsize=2)  # the stored document, and the one before an edit
