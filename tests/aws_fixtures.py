@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from audience_sync.membership import Audience
 from local import aws, resources
 from local.amazon.app import build_app as build_amazon
@@ -74,8 +72,8 @@ class AwsServer:
         return noting
 
 
-@pytest.fixture(scope="session")
-def aws_server() -> Iterator[AwsServer]:
+@contextmanager
+def serve_aws() -> Iterator[AwsServer]:
     queues, logs = SqsQueues(time.time), LogGroups()
     with serve(lambda: aws.build_app(queues, logs)) as served:
         yield AwsServer(served, queues, logs)

@@ -1,7 +1,10 @@
 """Hypothesis judges no example by its time, on a machine that others use too, and Python looks for garbage rarely."""
 
 import gc
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 # On top of the profile in force: in CI Hypothesis chooses one of its own.
@@ -10,6 +13,18 @@ settings.load_profile("any machine")
 
 # For mutation tests: that a property fails is enough to know, without a search for the smallest example.
 settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False)
+
+if TYPE_CHECKING:
+    from tests.aws_fixtures import AwsServer
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> Iterator["AwsServer"]:
+    """The one local AWS of this process: what moto holds belongs to the process, so two servers would share it."""
+    from tests.aws_fixtures import serve_aws  # noqa: PLC0415 - moto and boto3 take a second, and most tests need neither
+
+    with serve_aws() as server:
+        yield server
 
 
 def pytest_collection_finish() -> None:

@@ -8,9 +8,9 @@ from aws_lambda_powertools.utilities.circuit_breaker import base
 from tests.faults.long_timeouts import client
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.worker_harness import Sandbox, WorkerHarness
-from tests.functions.conftest import Cloud, amazon, aws_server, cloud, printed
+from tests.functions.conftest import Cloud, amazon, cloud, printed
 
-__all__ = ["amazon", "aws_server", "cloud", "printed"]  # fixtures; the functions' tests use them too
+__all__ = ["amazon", "cloud", "printed"]  # fixtures; the functions' tests use them too
 
 
 @pytest.fixture

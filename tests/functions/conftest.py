@@ -28,14 +28,13 @@ from tests.aws_fixtures import (
     CREDENTIALS,
     EVENT_KEY,
     AwsServer,
-    aws_server,
     build_sandbox,
     template_resources,
 )
 from tests.servers import Served, serve
 
 # Tests of functions, faults and privacy import these from here.
-__all__ = ["AUDIENCE", "CREDENTIALS", "EVENT_KEY", "aws_server"]
+__all__ = ["AUDIENCE", "CREDENTIALS", "EVENT_KEY"]
 
 ROOT = Path(__file__).parents[2]
 SIGNING_SECRET = "signing-secret-for-the-tests-2"

@@ -12,10 +12,10 @@ from functions.ingest import handler as ingest
 from local import gateway
 from local.functions import Functions
 from local.template import Template
-from tests.functions.conftest import Cloud, Context, amazon, aws_server, cloud
+from tests.functions.conftest import Cloud, Context, amazon, cloud
 from tests.servers import serve
 
-__all__ = ["amazon", "aws_server", "cloud"]
+__all__ = ["amazon", "cloud"]
 
 EVENT_KEY = "event-key-for-the-tests-1"
 SIGNING_SECRET = "signing-secret-for-the-tests-2"

@@ -18,12 +18,12 @@ from local.amazon.exchange import SANDBOX
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS as AWS_CREDENTIALS
 from local.template import REGION
-from tests.faults.conftest import aws_server, cloud, printed, proxy
+from tests.faults.conftest import cloud, printed, proxy
 from tests.faults.proxy import FaultProxy
 from tests.functions.conftest import AUDIENCE, Cloud
 from tests.servers import Served, serve
 
-__all__ = ["amazon", "aws_server", "cloud", "printed", "proxy"]
+__all__ = ["amazon", "cloud", "printed", "proxy"]
 
 RUN = secrets.token_hex(6)
 ALPHABETIC = RUN.translate(str.maketrans("0123456789", "ghijklmnop"))

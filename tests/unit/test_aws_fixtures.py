@@ -6,10 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from tests.aws_fixtures import AwsServer, aws_server, template_resources
+from tests.aws_fixtures import AwsServer, template_resources
 from tests.waiting import wait_until
-
-__all__ = ["aws_server"]
 
 SECRETS: dict[str, dict[str, Any]] = {"IngestSecret": {}, "CredentialsSecret": {}, "TokenSecret": {}}
 

@@ -33,13 +33,10 @@ from tests.aws_fixtures import (
     CREDENTIALS,
     EVENT_KEY,
     AwsServer,
-    aws_server,
     build_sandbox,
     template_resources,
 )
 from tests.servers import Served, serve
-
-__all__ = ["aws_server"]  # a fixture
 
 CLIENT_ID, CLIENT_SECRET = CREDENTIALS["clientId"], CREDENTIALS["clientSecret"]
 NOW = 1_800_000_000.0  # epoch seconds
