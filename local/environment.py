@@ -1,12 +1,13 @@
 """One execution environment: a process that imports one handler and runs it on event after event, as Lambda does.
 
 Started as `python -m local.environment CODE_FOLDER module.function` with a socket as file descriptor 3, which carries
-lines of JSON. In: {"id", "event", "deadline"} (epoch seconds). Out: {"result"} or {"error"}. What the handler prints
-goes to standard output, as in Lambda.
+lines of JSON. In: {"id", "event", "deadline" (epoch seconds), "trace"}. Out: {"result"} or {"error"}. What the handler
+prints goes to standard output, as in Lambda.
 """
 
 import importlib
 import json
+import os
 import socket
 import sys
 import time
@@ -41,13 +42,15 @@ def main() -> None:
     """Serve invocations until the channel closes."""
     folder, handler = sys.argv[1:3]
     sys.path.insert(0, folder)
+    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = _name(folder)  # with it, botocore passes the trace on
     module, _, name = handler.rpartition(".")
     lambda_handler = getattr(importlib.import_module(module), name)
     with socket.socket(fileno=CHANNEL) as channel, channel.makefile("rb") as invocations:
         channel.sendall(b'{"ready": true}\n')
         for line in invocations:
             invocation = json.loads(line)
-            context = Context(invocation["id"], folder.rstrip("/").rsplit("/", 1)[-1], invocation["deadline"])
+            os.environ["_X_AMZN_TRACE_ID"] = invocation["trace"]
+            context = Context(invocation["id"], _name(folder), invocation["deadline"])
             try:
                 answer = json.dumps({"result": lambda_handler(invocation["event"], context)})
             except Exception as error:  # noqa: BLE001 - as Lambda does: report the error and take the next invocation
@@ -55,6 +58,10 @@ def main() -> None:
                 answer = json.dumps({"error": type(error).__name__})
             sys.stdout.flush()
             channel.sendall(answer.encode() + b"\n")
+
+
+def _name(folder: str) -> str:
+    return folder.rstrip("/").rsplit("/", 1)[-1]
 
 
 if __name__ == "__main__":

@@ -65,14 +65,14 @@ class Environment:
             raise
         return environment
 
-    async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
-        """Run the handler on `event`.
+    async def invoke(self, event: dict[str, Any], timeout: float, trace: str = "") -> Any:
+        """Run the handler on `event`. `trace` is the header that its calls of AWS carry along.
 
         Raises:
             FunctionError: it raised, ended or ran into its timeout. In the latter two cases this environment is gone.
         """
         assert self._streams is not None  # noqa: S101 - set by start
-        invocation = json.dumps({"id": str(uuid4()), "event": event, "deadline": time.time() + timeout})
+        invocation = json.dumps({"id": str(uuid4()), "event": event, "deadline": time.time() + timeout, "trace": trace})
         try:
             self._streams[1].write(invocation.encode() + b"\n")
             answer = await asyncio.wait_for(self._receive(), timeout)
@@ -155,23 +155,23 @@ class Functions:
         started = await asyncio.gather(*(self._start(name) for _ in range(count)))
         self._idle[name] += started
 
-    async def invoke(self, name: str, event: dict[str, Any]) -> Any:
+    async def invoke(self, name: str, event: dict[str, Any], trace: str = "") -> Any:
         """Run one invocation, in an idle environment or a new one. Raises FunctionError.
 
         As in Lambda, it runs to its end even when the caller hangs up.
         """
-        invocation = asyncio.create_task(self._run(name, event))
+        invocation = asyncio.create_task(self._run(name, event, trace))
         self._invocations.add(invocation)
         invocation.add_done_callback(self._invocations.discard)
         return await asyncio.shield(invocation)
 
-    async def _run(self, name: str, event: dict[str, Any]) -> Any:
+    async def _run(self, name: str, event: dict[str, Any], trace: str) -> Any:
         async with self._slots[name]:
             self.running += 1
             try:
                 environment = self._take(name) or await self._start(name)
                 try:
-                    return await environment.invoke(event, self._functions[name].timeout)
+                    return await environment.invoke(event, self._functions[name].timeout, trace)
                 finally:
                     self._release(name, environment)
             finally:

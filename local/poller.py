@@ -8,6 +8,7 @@ from local.functions import FunctionError, Functions
 from local.sqs.message import Received, md5_of_body
 from local.sqs.queues import SqsQueues
 from local.template import REGION, QueueSource
+from local.trace import MAX_INVOCATIONS, next_invocation
 
 MAX_PAYLOAD = 6_000_000  # bytes of one invocation; Lambda closes the batch before it
 ENVELOPE = 1_000  # bytes that each message adds beside its body
@@ -25,6 +26,7 @@ class Poller:
         self._functions = functions
         self._slots = asyncio.Semaphore(source.concurrency)
         self._invocations: set[asyncio.Task[None]] = set()
+        self.refused = 0  # batches; Lambda's metric RecursiveInvocationsDropped
 
     async def run(self) -> None:
         """Poll until cancelled; let running invocations end."""
@@ -57,9 +59,14 @@ class Poller:
         return _cut(batch)
 
     async def _invoke(self, batch: Sequence[Received]) -> None:
+        trace, invocations = next_invocation((each.message.trace for each in batch), self._source.function)
+        if invocations > MAX_INVOCATIONS and not self._source.may_loop:
+            self._slots.release()
+            self.refused += 1  # the messages stay in flight, and the redrive policy decides
+            return
         try:
             answer = await self._functions.invoke(
-                self._source.function, {"Records": [self._record(each) for each in batch]}
+                self._source.function, {"Records": [self._record(each) for each in batch]}, trace
             )
             failed = _failures(answer, batch)
         except FunctionError:

@@ -16,6 +16,7 @@ class Message:
     body: str
     sent_at: float  # epoch seconds; kept when the redrive policy moves the message to the dead letters
     attributes: Mapping[str, str] = field(default_factory=dict)  # all of the type String
+    trace: str = ""  # the header of the request, SQS's system attribute AWSTraceHeader
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,15 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 class Operations:
-    """Runs operations for one client. `base_url` is how it reached us, so that queue URLs lead back here."""
+    """Runs operations for one client. `base_url` is how it reached us, so that queue URLs lead back here.
 
-    def __init__(self, queues: SqsQueues, base_url: str) -> None:
+    `trace` is its trace header, which the messages that it sends keep.
+    """
+
+    def __init__(self, queues: SqsQueues, base_url: str, trace: str = "") -> None:
         self._queues = queues
         self._base_url = base_url
+        self._trace = trace
         self._by_name: dict[str, Callable[[Parameters], Answer]] = {
             "ChangeMessageVisibility": self._change_message_visibility,
             "ChangeMessageVisibilityBatch": self._change_message_visibility_batch,
@@ -142,7 +146,9 @@ class Operations:
         )
 
     def _send(self, queue: str, content: "_Content") -> Answer:
-        message = self._queues.send(queue, content.body, delay=content.delay, attributes=content.attributes)
+        message = self._queues.send(
+            queue, content.body, delay=content.delay, attributes=content.attributes, trace=self._trace
+        )
         answer = {"MessageId": message.id, "MD5OfMessageBody": md5_of_body(message.body)}
         return answer | (
             {"MD5OfMessageAttributes": md5_of_attributes(message.attributes)} if message.attributes else {}

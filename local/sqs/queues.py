@@ -62,10 +62,11 @@ class SqsQueues:
         *,
         delay: int | None = None,
         attributes: Mapping[str, str] | None = None,
+        trace: str = "",
     ) -> Message:
         """Put a message into a queue; `delay` in seconds, None for the queue's own. The limits are the caller's."""
         found, now = self.find(queue), self._clock()
-        message = Message(str(uuid4()), body, now, attributes or {})
+        message = Message(str(uuid4()), body, now, attributes or {}, trace)
         found.put(message, now=now, delay=found.settings.delay if delay is None else delay)
         return message
 

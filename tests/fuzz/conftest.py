@@ -28,7 +28,7 @@ class Handlers(Functions):
     def __init__(self) -> None:
         super().__init__({}, {}, lambda _function, _line: None)
 
-    async def invoke(self, name: str, event: dict[str, Any]) -> Any:
+    async def invoke(self, name: str, event: dict[str, Any], trace: str = "") -> Any:  # noqa: ARG002 - of Functions
         """Run the handler of a function."""
         handler = {"IngestFunction": ingest, "AudiencesFunction": audiences}[name].lambda_handler
         return await asyncio.to_thread(handler, event, Context())

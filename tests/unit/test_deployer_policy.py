@@ -33,7 +33,7 @@ LEFT_OUT = {  # a pattern of permissions: why the stack's resources need none of
     r"secretsmanager:(ReplicateSecretTo|RemoveRegionsFrom)\w+": "no secret is in two regions",
     r"lambda:\w*CodeSigningConfig(?<!GetFunctionCodeSigningConfig)": "code is not signed",
     r"lambda:(Put|Delete)FunctionConcurrency": "no reserved concurrency",
-    r"lambda:(PutFunctionRecursionConfig|PutRuntimeManagementConfig|PutFunctionScalingConfig)": "AWS's defaults",
+    r"lambda:(PutRuntimeManagementConfig|PutFunctionScalingConfig)": "AWS's defaults",
     r"lambda:(PassCapacityProvider|AssociateRuntimeAlias|PublishVersion)": "no function has such settings",
     r"iam:(Attach|Detach)RolePolicy|iam:(Put|Delete)RolePermissionsBoundary": "the roles have neither",
     r"sns:PutDataProtectionPolicy|logs:(Put|Delete)(DataProtection|Index)Policy": "topic and log groups have none",
