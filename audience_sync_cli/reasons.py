@@ -55,6 +55,7 @@ DEFERRED = {  # why an upload fails, or a change waits
     ),
     "not_connected": Reason("Amazon is not connected yet", "Run `audience-sync connect`.", needs_person=True),
     "moved_on": Reason("newer changes of the member keep arriving"),
+    "job_running": Reason("an enter waits until the removal before it has taken effect at Amazon"),
     "row_unreadable": Reason(
         "a row of the membership table cannot be read", "See Restoring a table in docs/runbook.md."
     ),

@@ -108,6 +108,8 @@ class Stack:
             # The sandbox's jobs end after the delay and a quarter of it; one second for rounding.
             "CIRCUIT_SECONDS": "2",
             "LATE_SECONDS": "1",
+            # Erasing after a deletion notice waits as long after an enter as the longest job takes.
+            "LONGEST_JOB_SECONDS": str(self.options.job_delay * 2 + 5),
             "JOB_SECONDS": str(min(900.0, self.options.job_delay * 1.25 + 1)),
         }
         variables = {name: own | shared for name, own in self._template.environments().items()}

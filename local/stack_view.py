@@ -45,6 +45,7 @@ class StackView:
             "rejected": totals["EventsRejected"],
             "uploads": totals["UploadsSent"],
             "uploadsFailed": totals["UploadsFailed"],
+            "recordsRepeated": totals["RecordsRepeated"],
             "unaccounted": totals["AccountingGap"],
             "metricLinesPending": self.metrics.pending,
             "quiescent": not (changes.total or jobs.total or self.functions.running or self.sandbox.jobs.pending),

@@ -46,7 +46,8 @@ def status(
             "change queue": f"{counted(changes.visible, 'message')} waiting, {changes.in_work:,} in work, "
             f"{changes.delayed:,} delayed",
             "dead letters": f"{dead_letters.total:,}",
-            "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed",
+            "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed"
+            + (f", {counted(counts.repeated, 'record')} sent once more" if counts.repeated else ""),
             "changes": f"{counts.accepted:,} accepted = {counts.delivered:,} delivered + {counts.superseded:,} "
             f"superseded + {counts.parked:,} parked + {counts.waiting:,} waiting",
             "audit": audit_progress(audited_until, audited_since, counts),
@@ -123,5 +124,7 @@ def report_waiting(screen: Screen, why: Waiting) -> None:
         screen.say(f"Waits: {blocker.text}", style="yellow")
     if why.failed.by_reason:
         screen.say(f"Failed uploads: {why.failed.text}.", style="yellow")
+    for sentence in why.repetitions.lines:
+        screen.note(f"Last hour: {sentence}.")
     for sentence in why.unknown:
         screen.note(sentence)

@@ -123,7 +123,7 @@ def _facts(state: MemberState) -> dict[str, Any]:
         "active": _fields(state.active),
         "to remove": _fields(state.to_remove),
         "to be erased": state.must_erase,
-        "late jobs": ", ".join(state.late_jobs),
+        "late jobs": ", ".join(job.job_id for job in state.late_jobs),
     }
 
 
@@ -138,7 +138,7 @@ def _state_json(state: MemberState) -> dict[str, Any]:
         "active": [each.digests for each in state.active],
         "toRemove": [each.digests for each in state.to_remove],
         "erase": state.must_erase,
-        "lateJobs": list(state.late_jobs),
+        "lateJobs": [job.job_id for job in state.late_jobs],
     }
 
 

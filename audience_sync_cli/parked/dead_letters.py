@@ -27,6 +27,7 @@ REASONS = (  # every code that a dead letter may have; docs/runbook.md says what
     "access_denied",
     "not_found",
     "no_identifier",
+    "waited_too_long",
     "job_rejected",
     "job_failed",
     "job_unknown",

@@ -11,6 +11,7 @@ from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
+from audience_sync_cli.state.repetitions import Repetitions, repetitions
 
 RECENT = 15 * 60  # seconds for which a failed upload says something about now
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
@@ -82,12 +83,14 @@ class Waiting:
     blockers: list[Blocker]
     failed: FailedUploads
     unknown: list[str]  # what could not be found out, in sentences
+    repetitions: Repetitions = field(default_factory=Repetitions)
 
     def as_json(self) -> dict[str, Any]:
         """Everything for scripts."""
         return {
             "blockers": [each.as_json() for each in self.blockers],
             "failedUploads": self.failed.as_json(),
+            "repetitions": self.repetitions.as_json(),
             "unknown": self.unknown,
         }
 
@@ -101,6 +104,7 @@ def waiting(session: Session) -> Waiting:
         ("whether there is a token", lambda: token_failure(stack, now)),
         ("which circuit breakers are open", lambda: open_circuit(stack, now)),
         ("why uploads fail", lambda: _failures(stack, now, found.failed)),
+        ("what waits for jobs", lambda: _repetitions(stack, now, found)),
     ]
     for label, check in checks:
         try:
@@ -178,6 +182,12 @@ def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Block
         failed.have_ended = _accepted_since(logs, lines[-1])
     if not failed.have_ended:
         yield from deferrals(lines[-1:])
+
+
+def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
+    """Note what was repeated and what waits for jobs. None of it is in the way: it ends with the jobs."""
+    found.repetitions = repetitions(stack, now)
+    yield from ()
 
 
 def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:

@@ -18,6 +18,7 @@ from audience_sync.metric_names import (
     EVENTS_REJECTED,
     EVENTS_REJECTED_BY_REASON,
     NAMESPACE,
+    RECORDS_REPEATED,
     UPLOADS_FAILED,
     UPLOADS_SENT,
 )
@@ -36,6 +37,7 @@ TOTALS = {
     "parked": CHANGES_PARKED,
     "uploads": UPLOADS_SENT,
     "uploads_failed": UPLOADS_FAILED,
+    "repeated": RECORDS_REPEATED,
     "unaccounted": ACCOUNTING_GAP,
 }
 _DEPTHS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
@@ -68,6 +70,7 @@ class Counts:
     parked: int = 0
     uploads: int = 0
     uploads_failed: int = 0  # Amazon refused them, or gave no usable answer
+    repeated: int = 0  # records sent once more, since another upload may have taken effect later
     unaccounted: int = 0  # changes that the audit has found missing; `waiting` includes them
 
     @property
@@ -103,6 +106,7 @@ def counts_in(state: Mapping[str, Any]) -> Counts:
         parked=state["parked"],
         uploads=state["uploads"],
         uploads_failed=state.get("uploadsFailed", 0),
+        repeated=state.get("recordsRepeated", 0),
         unaccounted=state["unaccounted"],
     )
 

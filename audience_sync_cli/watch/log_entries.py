@@ -16,6 +16,7 @@ from audience_sync.metric_names import (
 from audience_sync_cli import reasons
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.state.function_logs import LogLine
+from audience_sync_cli.state.repetitions import REPEATED, WAITS
 
 LOGGED = 100  # rejections of one request that get a line each; ingest counts the others only
 _OF_EVERY_LINE = frozenset(
@@ -29,7 +30,7 @@ class Entry:
 
     at: int  # epoch milliseconds
     function: str  # such as worker
-    kind: str  # accepted, rejected, refused, upload, delivered, failed, parked, waits, job, token, warning, error
+    kind: str  # accepted, rejected, refused, upload, delivered, repeated, failed, parked, waits, job, token, or a level
     text: str
     facts: Mapping[str, Any] = field(default_factory=dict)  # for scripts
     reasons: tuple[str, ...] = ()  # codes
@@ -108,6 +109,16 @@ def _upload(line: LogLine) -> Iterator[Entry]:
     yield _entry(line, "upload", text, facts=facts, audience_ids=(audience_id,))
 
 
+def _by_audience(line: LogLine) -> Iterator[Entry]:
+    """Read which audiences had records sent once more, or enters that wait for a job."""
+    counts = line.counts("by_audience")
+    kind = "repeated" if line.message == REPEATED else "waits"
+    noun, why = ("record", "sent once more") if kind == "repeated" else ("enter", "put off until a job has ended")
+    text = ", ".join(f"{counted(times, noun)} to audience {audience_id}" for audience_id, times in counts.items())
+    facts = {"byAudience": counts}
+    yield _entry(line, kind, f"{text}: {why}", facts=facts, audience_ids=tuple(counts))
+
+
 def _incomplete(line: LogLine) -> Iterator[Entry]:
     audience_ids = line.texts("audience_ids")
     of = f", audience {', '.join(audience_ids)}" if audience_ids else ""
@@ -163,6 +174,8 @@ _READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
     "upload accepted": _upload,
     "delivery incomplete": _incomplete,
     "job checked": _job,
+    REPEATED: _by_audience,
+    WAITS: _by_audience,
     "token refresh failed": _token,
     "Amazon is not connected yet": _token,
 }

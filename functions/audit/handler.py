@@ -48,6 +48,7 @@ def dependencies() -> Dependencies:
         "accepted": ours(metric_names.CHANGES_ACCEPTED, "Sum", STEP),
         "completed": ours(metric_names.CHANGES_COMPLETED, "Sum", STEP),
         "deferred": ours(metric_names.OLDEST_DEFERRED_CHANGE_AGE, "Maximum", HOUR),
+        "waiting": ours(metric_names.OLDEST_WAITING_CHANGE_AGE, "Maximum", HOUR),
         "oldest": Metric("AWS/SQS", "ApproximateAgeOfOldestMessage", queue, "Maximum", HOUR),
         "visible": Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", queue, "Minimum", HOUR),
         "crashes": Metric("AWS/Lambda", "Errors", worker, "Sum", HOUR),

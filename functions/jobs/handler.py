@@ -19,6 +19,7 @@ from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError, InvalidMessage, RequestRejected, TransientError
+from audience_sync.member_state import Timing
 from audience_sync.messages import JobMessage
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobOutcome, JobTracker
 from audience_sync.settings import JobsSettings
@@ -86,9 +87,10 @@ def _check(parts: Dependencies, body: str, deadline: float) -> JobCheck | Audien
     try:
         with requests.Session() as session:
             amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
-            in_time = parts.settings.job_seconds + parts.settings.late_seconds
+            settings = parts.settings
+            timing = Timing(settings.job_seconds + settings.late_seconds, settings.longest_job_seconds)
             tracker = JobTracker(
-                JobContext(amazon, parts.members, parts.changes, parts.jobs, parts.dead_letters, CLOCK, in_time)
+                JobContext(amazon, parts.members, parts.changes, parts.jobs, parts.dead_letters, CLOCK, timing)
             )
             return tracker.check(JobMessage.from_body(body), deadline=deadline)
     except (InvalidMessage, TransientError, RequestRejected) as error:

@@ -74,6 +74,7 @@ def dependencies() -> Dependencies:
                 settle=settings.settle_seconds,
                 job=settings.job_seconds,
                 late=settings.late_seconds,
+                longest_job=settings.longest_job_seconds,
             ),
             clock=CLOCK,
             gate=UploadGate(circuit_breakers, budget),
@@ -121,6 +122,8 @@ def _emit_metrics(report: BatchReport) -> None:
             metric_names.MESSAGES_DEFERRED: len(report.deferred) + report.requeued,
             metric_names.UPLOADS_SENT: report.uploads.sent,
             metric_names.UPLOADS_FAILED: report.uploads.failed,
+            metric_names.RECORDS_SENT: sum(len(job.changes) for job in report.uploads.jobs),
+            metric_names.RECORDS_REPEATED: report.repeated.total(),
         }
     )
     telemetry.count_by_time(metric_names.CHANGES_ACCEPTED, report.accepted)
@@ -128,10 +131,17 @@ def _emit_metrics(report: BatchReport) -> None:
     if report.oldest_deferred:
         telemetry.publish(metric_names.OLDEST_DEFERRED_CHANGE_AGE, MetricUnit.Seconds, report.oldest_deferred)
 
+    if report.oldest_waiting:
+        telemetry.publish(metric_names.OLDEST_WAITING_CHANGE_AGE, MetricUnit.Seconds, report.oldest_waiting)
+
 
 def _log(report: BatchReport) -> None:
     for job in report.uploads.jobs:
         logger.info("upload accepted", audience_id=job.audience_id, job_id=job.job_id, records=len(job.changes))
+    if report.repeated:
+        logger.info("records repeated", by_audience=dict(report.repeated.most_common(LOGGED)))
+    if report.waiting:
+        logger.info("changes wait for a job", by_audience=dict(report.waiting.most_common(LOGGED)))
     if report.reasons or report.deferred:
         deferred = sorted({each.reason for each in report.deferred})
         facts: dict[str, Any] = {

@@ -52,7 +52,6 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("read", MembershipTable, "read_each"),
     ("write", MembershipTable, "write"),
     ("upload", Uploads, "send"),  # with the job's message
-    ("read back", MembershipTable, "versions"),
 )
 
 

@@ -1,7 +1,5 @@
 """A deletion notice: one change of every audience, spread by the worker over the audiences that know the person."""
 
-import time
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,28 +11,16 @@ from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
 from audience_sync.record_rules import erasing_exit
-from local import resources
-from local.sqs.queues import SqsQueues
-from tests.aws_fixtures import create_membership_table
 from tests.contract.worker_stack import AUDIENCE, LIMITS, NOW, WorkerStack, change
-from tests.servers import serve_aws
 
 OTHER = "418273650912340002"
 AUDIENCES = [Audience(AUDIENCE), Audience(OTHER, connection_id="connection-1", settings={"dsp": True}), Audience("3")]
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serve_aws(SqsQueues(time.time)) as served:
-        yield served
-
-
 @pytest.fixture
-def stack(url: str) -> Iterator[WorkerStack]:
-    dynamodb = resources.client("dynamodb", url)
-    create_membership_table(dynamodb, "members")
-    yield WorkerStack(url, "members", audiences=AUDIENCES)
-    dynamodb.delete_table(TableName="members")
+def stack(stack: WorkerStack) -> WorkerStack:
+    stack.audiences = AUDIENCES
+    return stack
 
 
 def notice(member: str = "m1", *, at: int = 10) -> MembershipChange:
@@ -54,27 +40,15 @@ def entered(*emails: str, at: int, audience: str = AUDIENCE, member: str = "m1")
 def queued(stack: WorkerStack) -> list[tuple[str, str, float]]:
     """Audience, member and delay of each change that the worker has queued."""
     return [
-        (each.audience_id, each.member[1], delay)
-        for body, delay in stack.queue.bodies
-        for each in ChangeMessage.from_body(body).changes
+        (each.audience_id, each.member[1], message.delay)
+        for message in stack.queue.messages
+        for each in ChangeMessage.from_body(message.body).changes
     ]
 
 
 def rows(stack: WorkerStack) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = stack.client().scan(TableName=stack.table)["Items"]
     return found
-
-
-def settle(stack: WorkerStack) -> None:
-    """Deliver all that waits in the change queue, when it is due, until nothing does; the jobs end well."""
-    for _ in range(10):
-        waiting, stack.queue.bodies = stack.queue.bodies, []
-        stack.now += max((delay for _, delay in waiting), default=LIMITS.job)
-        for body, _ in waiting:
-            assert stack.deliver_body(body).deferred == []
-        if not (stack.check_jobs() or waiting):
-            return
-    raise AssertionError("the queues do not become empty")
 
 
 def test_a_notice_reaches_the_audiences_that_know_the_person_and_no_other(stack: WorkerStack) -> None:
@@ -94,7 +68,7 @@ def test_a_notice_reaches_the_audiences_that_know_the_person_and_no_other(stack:
 def test_everything_of_the_person_is_removed_at_amazon_and_erased_here(stack: WorkerStack) -> None:
     stack.deliver(entered("a@b.co", at=5), entered("a@b.co", at=5, audience=OTHER))
     stack.deliver(notice())
-    settle(stack)
+    stack.rest()
     sent = zip(stack.amazon.targets, stack.amazon.uploads, strict=True)
     removals = {target for target, records in sent if records[0]["action"] == "DELETE"}
     assert removals == {Target(AUDIENCE), Target(OTHER, "connection-1", ("DSP",))}
@@ -104,7 +78,7 @@ def test_everything_of_the_person_is_removed_at_amazon_and_erased_here(stack: Wo
 
 def test_a_notice_about_a_stranger_writes_one_row_and_sends_nothing_to_amazon(stack: WorkerStack) -> None:
     report = stack.deliver(notice("nobody"))
-    settle(stack)
+    stack.rest()
     assert (report.delivered, report.superseded, stack.amazon.uploads) == (0, 1, [])
     (row,) = rows(stack)
     assert (row["externalUserId"], row["expiresAt"]) == ({"S": "nobody"}, {"N": str(int(NOW) + KEEP_EXIT)})
@@ -130,7 +104,7 @@ def test_a_later_exit_with_identifiers_is_sent_and_erased(stack: WorkerStack) ->
     report = stack.deliver(change("a@b.co", at=12, exits=True))
     assert (report.delivered, len(stack.amazon.uploads)) == (1, 1)
     assert stack.holds("a@b.co")
-    settle(stack)
+    stack.rest()
     assert not stack.holds("a@b.co")
 
 
@@ -146,9 +120,9 @@ def test_a_later_enter_begins_a_new_life_without_what_was_named_before(stack: Wo
 def test_an_enter_between_an_exit_and_the_notice_loses(stack: WorkerStack) -> None:
     """The row of a member who has left knows of no notice until it is spread there."""
     stack.deliver(entered("a@b.co", at=5), change(at=6, exits=True))
-    stack.repeat()
+    stack.rest()
     stack.deliver(notice(at=10))
-    settle(stack)
+    stack.rest()
     taken = len(stack.amazon.uploads)
     report = stack.deliver(entered("a@b.co", at=8))
     assert (report.superseded, len(stack.amazon.uploads)) == (1, taken)
@@ -160,7 +134,7 @@ def test_a_row_that_another_worker_inserts_meanwhile_is_found_by_the_second_look
     stack.deliver(notice(at=10))
     stack.write(late)  # by a worker that has read no notice
     assert stack.holds("a@b.co")
-    settle(stack)
+    stack.rest()
     assert not stack.holds("a@b.co")
     assert stack.state().newest.exits
 
@@ -185,7 +159,7 @@ def test_a_notice_that_was_recorded_before_the_worker_was_stopped_is_looked_at_t
 def test_a_repeated_notice_writes_nothing(stack: WorkerStack) -> None:
     stack.deliver(entered("a@b.co", at=5))
     stack.deliver(notice())
-    settle(stack)
+    stack.rest()
     before = [row["revision"] for row in rows(stack)]
     report = stack.deliver(notice())
     assert (report.superseded, stack.queue.bodies) == (1, [])
@@ -211,7 +185,7 @@ def test_a_notice_waits_where_the_queue_or_a_table_is_down_and_comes_back_whole(
     assert sum(report.outcomes.values()) == 0
     stack.queue.down = False
     stack.deliver(notice())
-    settle(stack)
+    stack.rest()
     assert not stack.holds("a@b.co")
 
 
@@ -233,21 +207,20 @@ def test_a_notice_that_fails_in_the_middle_is_not_erased_before_the_enter_has_ta
     stack.deliver(entered("a@b.co", at=5))
     stack.deliver(entered("new@b.co", at=12))
     stack.deliver(notice(at=10))
-    exit_ = next(body for body, _ in stack.queue.bodies if EVERY_AUDIENCE not in body)
+    exit_ = next(body for body in stack.queue.bodies if EVERY_AUDIENCE not in body)
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver_body(exit_)
     stack.now += 60
     stack.deliver_body(exit_, receives=2)
     stack.check_jobs()
     assert stack.holds("a@b.co")
-    settle(stack)
+    stack.rest()
     assert (stack.holds("a@b.co"), stack.holds("new@b.co")) == (False, True)
 
 
 def test_messages_of_an_earlier_version_with_a_notice_for_one_audience_still_count(stack: WorkerStack) -> None:
     stack.deliver(entered("a@b.co", at=5))
-    bodies: Sequence[str] = pack([change(at=10, exits=True, erase=True)], DeliveryHistory())
-    for body in bodies:
-        stack.deliver_body(body)
-    settle(stack)
+    (body,) = pack([change(at=10, exits=True, erase=True)], DeliveryHistory())
+    stack.deliver_body(body)
+    stack.rest()
     assert not stack.holds("a@b.co")

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import Target, Upload
@@ -13,20 +15,24 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.context import DeliveryContext
+from audience_sync.delivery.outcomes import ChangeOutcome
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, CircuitOpen, Unavailable
-from audience_sync.member_state import MemberState, step
+from audience_sync.member_state import MemberState
+from audience_sync.member_step import step
 from audience_sync.membership import MAX_IDENTITIES, Audience, MembershipChange
 from audience_sync.messages import JobMessage, pack
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
+from audience_sync.repetitions import MAX_DELAY
 from local import resources
 
 AUDIENCE = "418273650912345678"
 LIMITS = Limits()
-JOB = LIMITS.job
+JOB, EFFECTIVE = LIMITS.job, LIMITS.timing.effective_after  # seconds
 NOW = 1_800_000_000.0
 WRITE, READ = "BatchExecuteStatement", "BatchGetItem"
 SHARDING = Sharding(8)
+MAX_LOOKS = 1_000  # moments at which something is received until the queues are empty
 
 
 def digest(text: str) -> str:
@@ -49,7 +55,7 @@ def change(
 class Amazon:
     """Applies uploads in the order in which it accepts them; `meanwhile` runs just before the next one."""
 
-    meanwhile: Callable[[], None] | None = None
+    meanwhile: Callable[[], object] | None = None
     fails: AudienceSyncError | None = None  # once
     down: AudienceSyncError | None = None  # as long as it is set
     members: dict[str, set[str]] = field(default_factory=dict)
@@ -91,25 +97,57 @@ def enters(record: dict[str, Any]) -> bool:
     return bool(record["action"] == "CREATE")
 
 
+class Queued(NamedTuple):
+    """A message in a queue."""
+
+    body: str
+    delay: float  # seconds
+    due: float  # epoch seconds from which it is received
+    receives: int = 0  # so far
+
+
 @dataclass
 class FakeQueue:
     """A queue that keeps what it is sent, or is down."""
 
-    bodies: list[tuple[str, float]] = field(default_factory=list)
+    clock: Callable[[], float]
+    messages: list[Queued] = field(default_factory=list)
     down: bool = False
 
     def send(
         self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
     ) -> None:
         assert deadline > 0
+        assert delay <= MAX_DELAY, "SQS refuses longer delays"
         assert attributes is None or "reason" in attributes
         if self.down:
             raise Unavailable("down")
-        self.bodies += [(body, delay) for body in bodies]
+        self.messages += [Queued(body, delay, self.clock() + delay) for body in bodies]
+
+    @property
+    def bodies(self) -> list[str]:
+        return [each.body for each in self.messages]
+
+    @property
+    def delays(self) -> list[float]:
+        return [each.delay for each in self.messages]
 
     def drain(self) -> list[str]:
-        bodies, self.bodies = [body for body, _ in self.bodies], []
+        """Remove all messages, delayed ones also."""
+        bodies = self.bodies
+        del self.messages[:]
         return bodies
+
+    def receive(self) -> list[Message]:
+        """Remove the messages that are due, and return them as the worker receives them."""
+        now = self.clock()
+        due = [each for each in self.messages if each.due <= now]
+        self.messages = [each for each in self.messages if each.due > now]
+        return [Message(str(n), "h", each.body, each.receives + 1, 0) for n, each in enumerate(due)]
+
+    def put_back(self, message: Message, delay: float) -> None:
+        """Make a message visible again later, as the worker does with one that it defers."""
+        self.messages.append(Queued(message.body, delay, self.clock() + delay, message.receive_count))
 
 
 @dataclass
@@ -142,21 +180,38 @@ class WorkerStack:
     url: str
     table: str
     amazon: Amazon = field(default_factory=Amazon)
-    queue: FakeQueue = field(default_factory=FakeQueue)
-    dead_letters: FakeQueue = field(default_factory=FakeQueue)
-    jobs: FakeQueue = field(default_factory=FakeQueue)
+    queue: FakeQueue = field(init=False)
+    dead_letters: FakeQueue = field(init=False)
+    jobs: FakeQueue = field(init=False)
     gate: FakeGate = field(default_factory=FakeGate)
     audiences: list[Audience] = field(default_factory=lambda: [Audience(AUDIENCE)])
     limits: Limits = LIMITS
     now: float = NOW
-    overtaken: int = 0  # changes that another worker delivered meanwhile
     calls: list[str] = field(default_factory=list)  # of the table, by the workers
-    pauses: list[float] = field(default_factory=list)  # seconds that a worker has waited for the table
+    pauses: list[float] = field(default_factory=list)  # seconds that a worker has waited for a table or a queue
     monotonic: Callable[[], float] = lambda: 0.0
+    sleep: Callable[[float], None] = lambda _: None  # does something meanwhile
+    _clients: dict[str, Any] = field(default_factory=dict)  # of the workers, by URL
+
+    def __post_init__(self) -> None:
+        self.queue, self.dead_letters, self.jobs = (FakeQueue(lambda: self.now) for _ in range(3))
 
     @property
     def clock(self) -> Clock:
-        return Clock(lambda: self.now, self.monotonic, self.pauses.append)
+        return Clock(lambda: self.now, self.monotonic, self._pause)
+
+    def _pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.sleep(seconds)
+
+    @contextmanager
+    def through(self, url: str) -> Iterator[None]:
+        """Have the workers reach the table at another address meanwhile."""
+        own, self.url = self.url, url
+        try:
+            yield
+        finally:
+            self.url = own
 
     def client(self) -> Any:
         """A client for the test itself."""
@@ -164,9 +219,11 @@ class WorkerStack:
 
     def workers_client(self) -> Any:
         """A client whose calls are noted."""
-        client = self.client()
-        client.meta.events.register("before-call.dynamodb", lambda model, **_: self.calls.append(model.name))
-        return client
+        if self.url not in self._clients:
+            client = self.client()
+            client.meta.events.register("before-call.dynamodb", lambda model, **_: self.calls.append(model.name))
+            self._clients[self.url] = client
+        return self._clients[self.url]
 
     def members(self) -> MembershipTable:
         return MembershipTable(self.workers_client(), self.table, SHARDING, self.clock, jitter=lambda: 1.0)
@@ -193,31 +250,40 @@ class WorkerStack:
     def deliver_messages(self, *messages: Message) -> BatchReport:
         return Delivery(self.amazon, self.context(), jitter=lambda: 1.0).deliver(messages, deadline=60.0)
 
-    def repeat(self) -> int:
-        """Deliver what is to be sent once more, as often as that is asked for. Returns how often."""
-        times = 0
-        while bodies := self.queue.drain():
-            self.now += JOB
-            times += 1
-            assert times < 10, "repeated without end"
-            messages = [Message(f"again-{n}", "h", body, 1, 0) for n, body in enumerate(bodies)]
-            report = self.deliver_messages(*messages)
-            assert (report.delivered, report.superseded, report.parked) == (0, 0, 0), "it was counted the first time"
-            assert report.deferred == []
-        return times
+    def rest(self, report: JobReport | None = None) -> Counter[ChangeOutcome]:
+        """Let time pass until nothing waits in the change queue or the job queue. Returns the outcomes of changes.
+
+        Args:
+            report: Amazon's about each job that is checked; by default it has ended well.
+        """
+        outcomes: Counter[ChangeOutcome] = Counter()
+        for _ in range(MAX_LOOKS):
+            waiting = [*self.queue.messages, *self.jobs.messages]
+            if not waiting:
+                return outcomes
+            self.now = max(self.now, min(each.due for each in waiting))
+            if messages := self.queue.receive():
+                delivered = self.deliver_messages(*messages)
+                outcomes += delivered.outcomes
+                for each in delivered.deferred:
+                    self.queue.put_back(each.message, each.delay)
+            if checks := self.jobs.receive():
+                self.check_jobs(report, *(each.body for each in checks))
+        raise AssertionError("the queues do not become empty")
 
     def check_jobs(self, report: JobReport | None = None, *bodies: str) -> list[JobCheck]:
         """Have the jobs checked that wait, or these; Amazon reports the same about each."""
         amazon = FakeJobs(report or JobReport("SUCCEEDED"))
-        in_time = self.limits.job + self.limits.late
-        context = JobContext(amazon, self.members(), self.queue, self.jobs, self.dead_letters, self.clock, in_time)
+        timing = self.limits.timing
+        context = JobContext(amazon, self.members(), self.queue, self.jobs, self.dead_letters, self.clock, timing)
         waiting = bodies or self.jobs.drain()
         return [JobTracker(context).check(JobMessage.from_body(body), deadline=100.0) for body in waiting]
 
     def write(self, change: MembershipChange) -> None:
         """Bring a change into the table, as another worker does that then is slow."""
         table = self.members()
-        each = step(table.read([change.member]).get(change.member), [change], now=int(self.now), effective_after=JOB)
+        state = table.read([change.member]).get(change.member)
+        each = step(state, [change], now=int(self.now), timing=self.limits.timing)
         (result,) = table.write([each.state])
         assert isinstance(result, MemberState)
 

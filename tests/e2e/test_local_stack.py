@@ -37,6 +37,17 @@ def test_a_person_enters_the_audience_and_leaves_it_again(stack: LocalStack) -> 
     assert (state["queued"], state["inFlight"], state["parked"]) == (0, 0, 0)
 
 
+def test_a_person_who_leaves_and_is_back_at_once_is_in_when_no_message_waits(stack: LocalStack) -> None:
+    person, before = Person(3), stack.wait_until_quiescent()
+    for enters in (True, False, True):
+        assert stack.post_change(person, enters=enters).json()["accepted"] == 1
+        wait_until(stack.members, lambda members: (person.user_id in members) == enters)  # noqa: B023 - called at once
+    after = stack.wait_until_quiescent()
+    assert (after["queued"], after["inFlight"], after["accepted"]) == (0, 0, before["accepted"] + 3)
+    assert after["delivered"] == before["delivered"] + 3
+    assert person.user_id in stack.members()
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"type": "track"', b'"text"'])
 def test_a_malformed_request_is_refused_and_changes_nothing(stack: LocalStack, body: bytes) -> None:
     before = stack.wait_until_quiescent()

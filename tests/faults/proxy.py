@@ -124,6 +124,16 @@ def refuse(code: str, status: int = 400, message: str = "") -> Effect:
     return effect
 
 
+def only(effect: Effect, **parameters: object) -> Effect:
+    """Let an effect happen to calls with these parameters; others pass."""
+
+    async def chosen(call: Call) -> web.Response:
+        is_one = parameters.items() <= call.parameters.items()
+        return await (effect(call) if is_one else call.forward(call.parameters))
+
+    return chosen
+
+
 def hang_up() -> Effect:
     """Close the connection; the call has no effect."""
 

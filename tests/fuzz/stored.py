@@ -6,7 +6,8 @@ from typing import Any
 from audience_sync.amazon_ads.record import encode_record
 from audience_sync.aws.membership_rows import Sharding, row_of, state_from_row
 from audience_sync.errors import InvalidMessage, Unavailable
-from audience_sync.member_state import MemberState, step
+from audience_sync.member_state import MemberState, Timing
+from audience_sync.member_step import step
 from audience_sync.membership import coalesce
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeadLetter, JobMessage, job_messages, pack
 from tests.fuzz.inputs import json_or_none
@@ -46,10 +47,10 @@ def _read_changes(body: str) -> None:
         by_member.setdefault(change.member, []).append(change)
         encode_record(change.record)
     for member, changes in by_member.items():
-        state = step(None, changes, now=NOW, effective_after=1020).state
+        state = step(None, changes, now=NOW, timing=Timing(1020)).state
         row = row_of(state, SHARDING.key_of(member), 1)
         assert repr(state_from_row(row).identities) == repr(state.identities)
-        for record in state.records(with_removal=True):
+        for record in [*state.records(removes=True), *state.records(removes=False)]:
             encode_record(record.record)
 
 
@@ -96,9 +97,9 @@ def read_row(data: bytes) -> None:
     later = replace(state.newest, at=NOW * 1000, record=state.newest.record | {"hashedPII": [{"email": "ab" * 32}]})
     for each in (
         state,
-        *(step(state, [change], now=NOW, effective_after=1020).state for change in (state.change(), later)),
+        *(step(state, [change], now=NOW, timing=Timing(1020)).state for change in (state.change(), later)),
     ):
-        for record in each.records(with_removal=True):
+        for record in [*each.records(removes=True), *each.records(removes=False)]:
             encode_record(record.record)
 
 

@@ -19,7 +19,8 @@ from audience_sync.clock import Clock
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import InvalidMessage, OutcomeUnknown, RequestRejected, TransientError
-from audience_sync.member_state import MemberState, step
+from audience_sync.member_state import MemberState, Timing
+from audience_sync.member_step import step
 from audience_sync.membership import Audience, MembershipChange, Version
 from audience_sync.messages import ChangeMessage, DeadLetter, JobMember, JobMessage
 from audience_sync.operations.job_tracking import JobContext, JobTracker
@@ -131,7 +132,7 @@ def deliver_message(data: bytes) -> None:
             continue
         assert each == body, "a dead letter that cannot be read"
     later = clock._replace(now=lambda: NOW + LATER)
-    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, later, in_time=LATER + 120))
+    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, later, Timing(LATER + 120)))
     for each in list(jobs.bodies):
         message = JobMessage.from_body(each)
         amazon.report = JobReport("FAILED")
@@ -157,7 +158,7 @@ def check_job(data: bytes) -> None:
     table.write([_member(message, each) for each in {each.member: each for each in message.members}.values()])
     parsed = json_or_none(answer)
     amazon.report = job_report(parsed if isinstance(parsed, dict) else {})
-    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, clock, in_time=LATER + 120))
+    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, clock, Timing(LATER + 120)))
     with contextlib.suppress(TransientError):
         tracker.check(message, deadline=180.0)
     for each in jobs.bodies:
@@ -176,7 +177,7 @@ def _member(message: JobMessage, each: JobMember) -> MemberState:
     leave = MembershipChange(
         message.audience_id, None, version.at, version.message_id, record | {"action": "DELETE"}, each.erases
     )
-    return step(None, [leave if each.removes else enter], now=round(NOW), effective_after=1020).state
+    return step(None, [leave if each.removes else enter], now=round(NOW), timing=Timing(1020)).state
 
 
 def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> dict[str, Any]:

@@ -37,6 +37,7 @@ VISIBILITY = 660.0  # seconds; of the change queue
 SETTLE = 60.0  # seconds
 JOB = 900.0  # seconds; as long as SQS can delay a replay
 WINDOW = TIMEOUT + SETTLE + JOB  # seconds; an upload prepared now has taken effect by then
+LONGEST_JOB = 4 * JOB  # seconds; no job takes longer
 EPOCH = 1_800_000_000.0
 THREE_YEARS = 1e8  # seconds, about
 SHARDING = Sharding(2)
@@ -55,8 +56,13 @@ class QueuedMessage:
     receives: int = 0
 
     @cached_property  # the invariants read it at every step
+    def message(self) -> ChangeMessage:
+        return ChangeMessage.from_body(self.body)
+
+    @property
     def changes(self) -> list[MembershipChange]:
-        return ChangeMessage.from_body(self.body).changes
+        """What it states; a repetition states nothing."""
+        return [] if self.message.history.is_repetition else self.message.changes
 
 
 @dataclass
@@ -117,6 +123,8 @@ class Simulation:
         self.counts_are_exact = True  # until a crash or a second delivery makes some count twice
         self.order_is_kept = True  # until an upload may be in transit that no worker waits for
         self.uploads = 0
+        self.records: Counter[Member] = Counter()  # that Amazon has taken
+        self.deliveries: Counter[Member] = Counter()  # of changes, each with all that may follow from it
         self._numbers = 0
 
     # Events
@@ -141,6 +149,7 @@ class Simulation:
         for message in batch:
             message.visible_at = self.now + VISIBILITY
             message.receives += 1
+            self.deliveries.update(change.record["externalUserId"] for change in message.changes)
         messages = [
             Message(str(each.number), f"handle-{each.number}", each.body, each.receives, int(each.sent_at * 1000))
             for each in batch
@@ -223,10 +232,14 @@ class Simulation:
         ).run([listed], deadline=TIMEOUT)
         assert report.reason is None
 
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.max_records, settle=SETTLE, job=JOB, longest_job=LONGEST_JOB)
+
     # One worker, and what it calls
 
     def _run_worker(self, task: Task, worker: Worker, messages: list[Message]) -> None:
-        limits = Limits(self.max_records, settle=SETTLE, job=JOB)
+        limits = self.limits
         client: Any = _Client(self, task)
         context = DeliveryContext(
             _Queue(task, "queue", self.put),
@@ -252,7 +265,8 @@ class Simulation:
         table = MembershipTable(client, "members", SHARDING, self.clock())
         changes, jobs = _Queue(task, "queue", self.put), _Queue(task, "job queue", self.put_job)
         dead_letters = _Queue(task, "park", self._park)
-        context = JobContext(_Jobs(self, task), table, changes, jobs, dead_letters, self.clock(), JOB + SETTLE)
+        timing = self.limits.timing
+        context = JobContext(_Jobs(self, task), table, changes, jobs, dead_letters, self.clock(), timing)
         deadline = self.now + 2 * MIN_TIME_PER_CHECK
         try:
             check.result = JobTracker(context).check(JobMessage.from_body(check.body), deadline=deadline)
@@ -288,9 +302,10 @@ class Simulation:
         job_id = f"job-{self.uploads}"
         self.jobs.append(Job(records, self.now + JOB, job_id))
         for record in records:
+            member = record["externalUserId"]
+            self.records[member] += 1
             if (version := version_of(record)) is None:
                 continue  # the removal of an earlier life
-            member = record["externalUserId"]
             self.last_sent[member] = version
             self.newest_sent[member] = max(version, self.newest_sent.get(member, version))
         return job_id
@@ -328,17 +343,15 @@ class Simulation:
                 newest[member] = change
         return newest
 
-    def erased(self) -> set[Member]:
-        """Members whose deletion was requested, and who have not entered since."""
-        requested: dict[Member, Version] = {}
-        for change in self.accepted:
-            if change.erase:
-                _keep_newest(requested, change)
-        entered: dict[Member, Version] = {}
-        for change in self.accepted:
-            if not change.exits:
-                _keep_newest(entered, change)
-        return {member for member, version in requested.items() if entered.get(member, (-1,)) < version}
+    def erased(self, member: Member) -> set[str]:
+        """The identities that a deletion notice concerns: named before it, or by exits after it without a new life."""
+        changes = [each for each in self.accepted if each.record["externalUserId"] == member]
+        notice = max((each.version for each in changes if each.erase), default=None)
+        if notice is None:
+            return set()
+        is_back = any(each.version > notice and not each.exits for each in changes)
+        concerned = {name for each in changes if each.version <= notice or not is_back for name in _emails(each)}
+        return concerned - {name for each in changes if each.version > notice and is_back for name in _emails(each)}
 
     def removed(self, member: Member) -> set[str]:
         """The identities that were named before the member's newest exit, and by no enter after it."""
@@ -349,10 +362,10 @@ class Simulation:
         before = {name for each in changes if each.version <= left for name in _emails(each)}
         return before - {name for each in changes if each.version > left for name in _emails(each)}
 
-    def identities_of(self, member: Member) -> list[str]:
+    def identities_of(self, member: Member) -> set[str]:
         """The identities that the table still holds of a member."""
         rows = [row for (_, name), row in self.table.rows.items() if name == member]
-        return [str(each.digests) for row in rows for each in state_from_row(row).identities]
+        return {each.digests["email"] for row in rows for each in state_from_row(row).identities}
 
 
 @dataclass

@@ -18,7 +18,8 @@ from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.api_gateway import Request
 from audience_sync.credentials import Keyring
 from audience_sync.delivery.batch import Message
-from audience_sync.member_state import step
+from audience_sync.member_state import Timing
+from audience_sync.member_step import step
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory
 from audience_sync.segment.event import read
@@ -134,7 +135,7 @@ CHANGE = MembershipChange(
         pytest.param(CHANGE, id="change"),
         pytest.param(ChangeMessage("1", None, [CHANGE], DeliveryHistory()), id="message of changes"),
         pytest.param(Message("m1", CANARY, CANARY, 1, 0), id="message as received"),
-        pytest.param(step(None, [CHANGE], now=0, effective_after=0), id="row of a member"),
+        pytest.param(step(None, [CHANGE], now=0, timing=Timing(0)), id="row of a member"),
         pytest.param(Upload(Target("1"), (CANARY.encode(),)), id="upload"),
     ],
 )

@@ -12,7 +12,8 @@ from audience_sync import metric_names
 from audience_sync.amazon_ads.record import encode_record
 from audience_sync.aws.membership_rows import Sharding, row_of
 from audience_sync.intake import changes_from, compiled
-from audience_sync.member_state import step
+from audience_sync.member_state import Timing
+from audience_sync.member_step import step
 from audience_sync.membership import Audience
 from audience_sync.messages import MAX_MESSAGE_BYTES, JobMember, change_as_json, job_messages
 from audience_sync.settings import WorkerSettings
@@ -162,7 +163,7 @@ def test_the_sizes_are_those_of_the_fullest_example() -> None:
     body = json.dumps(event, separators=(",", ":")).encode()
     result = changes_from(body, mappings=compiled(None), audiences=_AnyAudience(), now=2**41)
     (change,) = result.changes
-    state = step(None, [change], now=change.at // 1000, effective_after=0).state
+    state = step(None, [change], now=change.at // 1000, timing=Timing(0)).state
     listed = JobMember(change.member[1], change.version.text, removes=False)
     one, two = (len("".join(job_messages("job", change.audience_id, [listed] * count, 0))) for count in (1, 2))
     measured = {

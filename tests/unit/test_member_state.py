@@ -1,654 +1,46 @@
-"""What is known of one member, and what has to be sent: lives, removals, erasure."""
+"""The row of one member: lives, what may still take effect at Amazon, what is due, and the records that are sent."""
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.member_state import KEEP_REMOVED, MemberState, Step, removed, step, touched
-from audience_sync.membership import MembershipChange, Version, coalesce
+from audience_sync.member_state import Due, Identity, LateJob, MemberState, Timing, removed
+from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
+from tests.unit.member_changes import NOW, change, enter, leave, names, notice, recorded
 
-AUDIENCE = "418273650912345678"
-NOW, LONG = 1_800_000_000, 1e9  # seconds
-
-
-def change(at: int, *names: str, exits: bool = False, erase: bool = False, id: str = "") -> MembershipChange:  # noqa: A002
-    record: dict[str, Any] = {
-        "externalUserId": "m1",
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": name} for name in names],
-        "userConsent": {},
-    }
-    return MembershipChange(AUDIENCE, None, at, id or f"id-{at}", record, erase)
+TIMING = Timing(effective_after=1_000, longest_job=100_000)
 
 
-def enter(at: int, *names: str) -> MembershipChange:
-    return change(at, *names)
+def named(identities: Sequence[Identity]) -> list[str]:
+    return [each.digests["email"] for each in identities]
 
 
-def leave(at: int, *names: str) -> MembershipChange:
-    return change(at, *names, exits=True)
+def row(*identities: tuple[int, str], newest: MembershipChange, left: int | None = None, **fields: Any) -> MemberState:
+    """Return a row with identities, each named at a millisecond."""
+    end = None if left is None else Version(left, exits=True, message_id=f"id-{left}")
+    return MemberState(newest, tuple(Identity(at, {"email": name}) for at, name in identities), end, **fields)
 
 
-def notice(at: int) -> MembershipChange:
-    return change(at, exits=True, erase=True)
-
-
-def take(
-    state: MemberState | None,
-    *changes: MembershipChange,
-    now: int = NOW,
-    attempted: bool = False,
-    is_replay: bool = False,
-) -> Step:
-    return step(
-        state, coalesce(changes), now=now, effective_after=1020, attempted_before=attempted, is_replay=is_replay
-    )
-
-
-def sent(each: Step) -> list[tuple[str, list[str]]]:
-    """What goes to Amazon, request by request."""
-    if not each.sends:
-        return []
-    return [
-        (record.record["action"], sorted(identity["email"] for identity in record.record["hashedPII"]))
-        for record in each.state.records(with_removal=each.with_removal)
-    ]
-
-
-def test_a_new_member_is_sent_as_it_is() -> None:
-    assert sent(take(None, enter(1, "a"))) == [("CREATE", ["a"])]
-
-
-def test_an_exit_removes_everything_that_the_member_entered_with() -> None:
-    state = take(take(None, enter(1, "a")).state, enter(2, "b")).state
-    assert sent(take(state, leave(3))) == [("DELETE", ["a", "b"])]
-
-
-def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> None:
-    digests = {"email": "a", "phone": "b"}
-    first, again = enter(1), enter(2)
-    first.record["hashedPII"], again.record["hashedPII"] = [digests], [dict(reversed(digests.items()))]
-    state = take(take(None, first).state, again).state
-    assert [(each.at, each.digests) for each in state.identities] == [(2, digests)]
-
-
-def test_an_exit_of_a_stranger_without_identifiers_is_superseded_and_remembered() -> None:
-    left = take(None, leave(2))
-    assert (left.is_superseded, left.sends, left.writes) == (True, False, True)
-    assert sent(take(left.state, enter(1, "a"))) == []
-
-
-@pytest.mark.parametrize("end", [leave(2), notice(2)], ids=["exit", "deletion notice"])
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_nothing_that_was_known_before_an_exit_travels_with_a_newer_enter(
-    end: MembershipChange, order: tuple[int, ...]
-) -> None:
-    changes = [enter(1, "old"), end, enter(3, "new")]
-    state: MemberState | None = None
-    at_amazon: set[str] = set()
-    for index in order:
-        each = take(state, changes[index])
-        for action, names in sent(each):
-            at_amazon = at_amazon | set(names) if action == "CREATE" else at_amazon - set(names)
-        state = each.state
-    assert at_amazon == {"new"}
-
-
-def test_old_identities_of_one_batch_are_removed_before_the_new_ones_are_added() -> None:
-    known = take(None, enter(1, "old")).state
-    assert sent(take(known, notice(2), enter(3, "new"))) == [("DELETE", ["old"]), ("CREATE", ["new"])]
-
-
-def test_an_identity_of_both_lives_is_not_removed() -> None:
-    known = take(None, enter(1, "same")).state
-    assert sent(take(known, leave(2), enter(3, "same"))) == [("CREATE", ["same"])]
-
-
-def test_a_re_entry_after_a_delivered_exit_removes_nothing_again() -> None:
-    left = take(take(None, enter(1, "a")).state, leave(2)).state
-    assert sent(take(left, enter(3, "b"), now=NOW + 5000)) == [("CREATE", ["b"])]
-
-
-def test_a_re_entry_before_the_exit_was_delivered_removes_first() -> None:
-    left = take(take(None, enter(1, "a")).state, leave(2)).state
-    entered = take(left, enter(3, "b"), now=NOW + 5).state
-    assert sent(take(entered, leave(2), attempted=True)) == [("DELETE", ["a"]), ("CREATE", ["b"])]
-
-
-def test_an_enter_that_was_tried_before_removes_what_an_undelivered_exit_was_to_remove() -> None:
-    left = take(take(None, enter(1, "a")).state, leave(2)).state
-    assert sent(take(left, enter(3, "b"), attempted=True)) == [("DELETE", ["a"]), ("CREATE", ["b"])]
-
-
-def test_an_enter_is_sent_once_more_where_an_exit_before_it_comes_late() -> None:
-    state = take(None, enter(2, "a")).state
-    late = take(state, leave(1, "old"), enter(2, "a"))
-    assert (late.is_superseded, late.repeats) == (False, True)
-
-
-def test_more_than_a_hundred_identities_are_removed_in_several_records() -> None:
-    state: MemberState | None = None
-    for number in range(130):
-        state = take(state, enter(number + 1, f"e{number:03}")).state
-    left = take(state, leave(1000))
-    records = sent(left)
-    assert [len(names) for _, names in records] == [100, 30]
-    assert [each.named_at for each in left.state.records(with_removal=True)] == [(), ()], "nobody asks of a part"
-    assert len({name for _, names in records for name in names}) == 130
-
-
-def test_an_enter_names_the_newest_hundred_identities_its_own_first() -> None:
-    state: MemberState | None = None
-    for number in range(130):
-        state = take(state, enter(number + 1, f"e{number:03}")).state
-    (((_, names)),) = sent(take(state, enter(1000, "own")))
-    assert len(names) == 100
-    assert {"own", "e129"} < set(names)
-    assert "e000" not in names
-
-
-def test_a_deletion_notice_does_not_stick_to_a_newer_enter() -> None:
-    state = take(None, notice(1), enter(2, "a")).state
-    assert not state.must_erase
-    assert not take(state, leave(3)).state.must_erase
-
-
-def test_a_late_deletion_notice_erases_what_was_known_before_it() -> None:
-    state = take(take(None, enter(1, "old")).state, enter(3, "new")).state
-    late = take(state, notice(2))
-    assert late.writes
-    assert late.state.must_erase
-    assert sent(late) == [("DELETE", ["old"]), ("CREATE", ["new"])]
-
-
-def test_a_superseded_change_is_neither_written_nor_sent() -> None:
-    state = take(None, enter(5, "a")).state
-    each = take(state, enter(4, "b"))
-    assert (each.is_superseded, each.writes, each.sends) == (True, False, False)
-
-
-def test_identities_of_the_same_moment_are_added_to_the_newest() -> None:
-    state = take(None, change(5, "a", id="x")).state
-    each = take(state, change(5, "b", id="w"))
-    assert (each.is_superseded, sent(each)) == (False, [("CREATE", ["a", "b"])])
-
-
-@pytest.mark.parametrize(("after", "repeats"), [(60, True), (1019, True), (1020, False)])
-def test_the_opposite_of_what_was_sent_lately_is_sent_once_more(after: int, repeats: bool) -> None:
-    state = take(None, enter(1, "a")).state
-    assert take(state, leave(2), now=NOW + after).repeats is repeats
-
-
-@pytest.mark.parametrize(("after", "repeats"), [(60, True), (1019, True), (1020, False)])
-def test_an_enter_soon_after_the_exit_was_sent_is_sent_once_more(after: int, repeats: bool) -> None:
-    entered = take(None, enter(1, "a")).state
-    left = take(entered, leave(2), now=NOW + 5000).state
-    assert take(left, enter(3, "b"), now=NOW + 5000 + after).repeats is repeats
+# Lives
 
 
 @pytest.mark.parametrize(
-    ("next_change", "repeats"),
-    [pytest.param(leave(2), True, id="the opposite"), pytest.param(enter(2, "b"), False, id="another enter")],
-)
-def test_the_opposite_of_a_change_with_an_unknown_outcome_is_sent_once_more_however_long_ago_that_was(
-    next_change: MembershipChange, repeats: bool
-) -> None:
-    unknown = replace(take(None, enter(1, "a")).state, outcome_unknown=True)
-    each = take(unknown, next_change, now=NOW + 50_000)
-    assert (each.repeats, each.state.outcome_unknown) == (repeats, False)
-
-
-def test_a_deletion_notice_of_an_earlier_life_does_not_make_two_exits_of_this_one_erase() -> None:
-    state = take(None, notice(1), enter(2, "a")).state
-    left = take(take(state, leave(3)).state, leave(4)).state
-    assert not left.must_erase
-
-
-# What a record says beside its identities
-
-
-def consenting(each: MembershipChange) -> MembershipChange:
-    return replace(each, record=each.record | {"countryCode": "DE", "userConsent": {"consent": {"tcf": "C1"}}})
-
-
-def records_of(each: Step) -> list[dict[str, Any]]:
-    return [record.record for record in each.state.records(with_removal=each.with_removal)]
-
-
-def test_an_enter_is_sent_with_its_own_consent_and_the_removal_before_it_without_one() -> None:
-    known = take(None, consenting(enter(1, "old"))).state
-    removal, entered = records_of(take(known, leave(2), consenting(enter(3, "new"))))
-    assert removal == {
-        "externalUserId": "m1",
-        "countryCode": "DE",
-        "action": "DELETE",
-        "hashedPII": [{"email": "old"}],
-        "userConsent": {},
-    }
-    assert entered == {
-        "externalUserId": "m1",
-        "countryCode": "DE",
-        "action": "CREATE",
-        "hashedPII": [{"email": "new"}],
-        "userConsent": {"consent": {"tcf": "C1"}},
-    }
-
-
-@pytest.mark.parametrize(("end", "erases"), [(leave(2), False), (notice(2), True)], ids=["exit", "deletion notice"])
-def test_the_removal_before_an_enter_is_the_exit_that_ended_the_life_before(
-    end: MembershipChange, erases: bool
-) -> None:
-    state = take(take(None, enter(1, "old")).state, end, enter(3, "new")).state
-    removal = state.removal()
-    assert (removal.version, removal.erase, removal.named_at) == (end.version, erases, (1,))
-    assert removal.identities == [(1, {"email": "old"})]
-
-
-def test_the_times_of_what_is_removed_are_left_out_where_the_exit_itself_named_it() -> None:
-    removal = take(None, leave(2, "a")).state.removal()
-    assert (removal.named_at, removal.identities) == ((), [(2, {"email": "a"})])
-
-
-def test_an_exit_is_sent_with_its_own_consent() -> None:
-    known = take(None, consenting(enter(1, "a"))).state
-    (removal,) = records_of(take(known, consenting(leave(2))))
-    assert (removal["userConsent"], removal["countryCode"]) == ({"consent": {"tcf": "C1"}}, "DE")
-
-
-def test_an_exit_whose_record_holds_no_consent_is_sent_with_an_empty_one() -> None:
-    known = take(None, enter(1, "a")).state
-    bare = leave(2)
-    del bare.record["userConsent"]
-    (removal,) = records_of(take(known, bare))
-    assert removal["userConsent"] == {}
-
-
-# Whatever the order, split and repetition in which changes arrive
-
-
-@dataclass
-class Member:
-    """One member's row, what is at Amazon, and which identities an enter has named that counted."""
-
-    state: MemberState | None = None
-    at_amazon: set[str] = field(default_factory=set)
-    waiting: list[list[MembershipChange]] = field(default_factory=list)  # what has to be sent once more
-    counted: dict[str, int] = field(default_factory=dict)  # name: the latest time at which an enter named it
-    left_at: int = -1  # of the newest exit that has arrived, effective or not
-    now: int = NOW
-
-    def receive(
-        self, *changes: MembershipChange, repeated: Sequence[MembershipChange] = (), attempted: bool = False
-    ) -> Step:
-        """Bring one delivery's changes in, repetitions of what was sent before beside them, and apply what it sends."""
-        if changes:
-            self._count(coalesce(changes), coalesce([*changes, *repeated])[-1])
-        each = take(self.state, *changes, *repeated, now=self.now, attempted=attempted, is_replay=not changes)
-        for action, names in sent(each):
-            self.at_amazon = self.at_amazon | set(names) if action == "CREATE" else self.at_amazon - set(names)
-        if each.repeats and each.sends:
-            self.waiting.append([*([each.state.removal()] if each.repeats_removal else []), each.state.change()])
-        self.state = each.state
-        return each
-
-    def settle(self) -> None:
-        """Send once more what has to be, long after, until nothing is left."""
-        for _ in range(10):
-            if not self.waiting:
-                return
-            self.now += 1021
-            self.receive(repeated=self.waiting.pop())
-        raise AssertionError("there is no end of repetitions")
-
-    @property
-    def active(self) -> set[str]:
-        assert self.state
-        return {each.digests["email"] for each in self.state.active}
-
-    @property
-    def expected(self) -> set[str]:
-        """What enters have named after the newest exit."""
-        return {name for name, at in self.counted.items() if at > self.left_at}
-
-    def _count(self, changes: Sequence[MembershipChange], newest: MembershipChange) -> None:
-        """Count what an enter names, where it is the newest, or of the same moment as the newest.
-
-        `newest` of the delivery, repetitions included: what is merged into a repetition of the newest counts, too.
-        """
-        self.left_at = max([self.left_at, *(change.at for change in changes if change.exits)])
-        if newest.exits or changes[-1].exits:
-            return
-        before = self.state.newest if self.state else None
-        if before is None or newest.version > before.version:
-            for at, identity in changes[-1].identities:
-                self.counted[identity["email"]] = max(at, self.counted.get(identity["email"], at))
-        elif newest.at == before.at and not before.exits:
-            for at, identity in changes[-1].identities:
-                if identity["email"] not in self.expected:  # an active identity keeps its time
-                    self.counted[identity["email"]] = max(at, self.counted.get(identity["email"], at))
-
-
-@st.composite
-def any_change(draw: st.DrawFn) -> MembershipChange:
-    at, exits = draw(st.integers(1, 6)), draw(st.booleans())
-    names = draw(st.lists(st.sampled_from("abcd"), min_size=not exits, max_size=2, unique=True))
-    return change(at, *names, exits=exits, erase=exits and draw(st.booleans()), id=draw(st.sampled_from("xy")))
-
-
-DELIVERIES = st.lists(st.lists(any_change(), min_size=1, max_size=3), min_size=1, max_size=6)
-
-
-@given(DELIVERIES)
-def test_the_newest_change_wins_in_whatever_order_and_however_often_changes_arrive(
-    deliveries: list[list[MembershipChange]],
-) -> None:
-    member = Member()
-    for changes in deliveries:
-        member.receive(*changes)
-    assert member.state
-    everything = [change for changes in deliveries for change in changes]
-    assert member.state.version == max(change.version for change in everything)
-    exits = {change.version for change in everything if change.exits}
-    if member.state.newest.exits:
-        assert member.state.left == max(exits)
-        assert member.active == set()
-    else:
-        assert member.state.left is None or member.state.left in exits
-
-
-@given(DELIVERIES)
-def test_the_active_identities_are_those_that_an_enter_named_after_the_newest_exit(
-    deliveries: list[list[MembershipChange]],
-) -> None:
-    member = Member()
-    for changes in deliveries:
-        member.receive(*changes)
-        assert member.active == member.expected
-
-
-@settings(max_examples=400)
-@given(DELIVERIES, st.booleans(), st.randoms(use_true_random=False))
-def test_amazon_ends_up_with_the_active_identities_and_nothing_else(
-    deliveries: list[list[MembershipChange]], erases: bool, random: Any
-) -> None:
-    member = Member()
-    for changes in deliveries:
-        member.now += random.choice((0, 500, 5000))
-        if member.waiting and random.random() < 0.3:
-            member.receive(*changes, repeated=member.waiting.pop())
-        else:
-            member.receive(*changes, attempted=random.random() < 0.2)
-        if erases and member.state and not member.waiting:
-            member.state = removed(member.state, member.state.erase_until)
-    member.settle()
-    assert member.at_amazon == member.expected
-
-
-@given(
-    st.lists(any_change().filter(lambda each: not each.exits), max_size=5),
-    st.lists(any_change().filter(lambda each: each.exits), max_size=3),
-    st.randoms(use_true_random=False),
-)
-def test_where_enters_arrive_in_order_it_does_not_matter_when_exits_do_nor_how_all_are_split_and_repeated(
-    enters: list[MembershipChange], exits: list[MembershipChange], random: Any
-) -> None:
-    member = Member()
-    in_order = sorted({each.version: each for each in enters}.values(), key=lambda each: each.version)
-    for each in exits:
-        in_order.insert(random.randint(0, len(in_order)), each)
-    left, seen = in_order, list[MembershipChange]()
-    while left:
-        size = random.randint(1, 3)
-        member.receive(*left[:size], *(random.choices(seen, k=random.randint(0, 2)) if seen else []))
-        seen, left = seen + left[:size], left[size:]
-    member.settle()
-    newest_exit = max((each.version for each in exits), default=Version(-1, True, ""))
-    names = {
-        identity["email"]
-        for each in in_order
-        if not each.exits and each.version > newest_exit
-        for identity in each.record["hashedPII"]
-    }
-    assert member.at_amazon == names
-
-
-def test_a_late_exit_is_remembered_although_nothing_was_known_before_it() -> None:
-    member = Member()
-    member.receive(enter(3, "new"))
-    member.receive(leave(2))
-    member.receive(enter(1, "old"), enter(4, "newer"))  # one delivery: they merge, each with its own time
-    member.settle()
-    assert member.at_amazon == {"new", "newer"}
-
-
-def test_a_late_exit_removes_although_an_enter_of_the_same_moment_as_the_newest_comes_with_it() -> None:
-    member = Member()
-    member.receive(enter(1, "old"))
-    member.receive(change(3, "new", id="y"))
-    member.receive(leave(2), change(3, "new", id="x"))
-    assert member.at_amazon == {"new"}
-
-
-@pytest.mark.parametrize("end", [leave(1), notice(1)], ids=["exit", "deletion notice"])
-def test_an_enter_whose_upload_failed_is_sent_although_a_late_exit_comes_with_it(end: MembershipChange) -> None:
-    recorded = take(None, enter(2, "a")).state
-    each = take(recorded, end, enter(2, "a"), attempted=True)
-    assert (each.is_superseded, sent(each)) == (False, [("CREATE", ["a"])])
-
-
-@pytest.mark.parametrize("end", [leave(1), notice(1)], ids=["exit", "deletion notice"])
-def test_an_identity_of_the_same_moment_is_added_although_a_late_exit_comes_with_it(end: MembershipChange) -> None:
-    state = take(None, enter(2, "a")).state
-    assert sent(take(state, end, enter(2, "a", "b"))) == [("CREATE", ["a", "b"])]
-
-
-def test_an_exit_that_comes_late_ends_the_life_of_identities_that_were_merged_with_newer_ones() -> None:
-    state = take(take(None, enter(1, "old")).state, enter(5, "new")).state
-    state = take(
-        state, state.change(), enter(6, "newest")
-    ).state  # a replay of the newest, in one delivery with another
-    assert {each.digests["email"] for each in take(state, leave(3)).state.active} == {"new", "newest"}
-
-
-@pytest.mark.parametrize("at", [-1, -86_400_000, 0])
-def test_a_change_of_1970_or_before_is_sent_like_any_other(at: int) -> None:
-    entered = take(None, enter(at, "a"))
-    assert sent(entered) == [("CREATE", ["a"])]
-    assert sent(take(entered.state, leave(at + 1))) == [("DELETE", ["a"])]
-
-
-# Changes that are not newer
-
-
-def back() -> MemberState:
-    """A member who left at 2, with `old` to remove, and entered again at 3 with `new`."""
-    state = take(take(None, enter(1, "old")).state, leave(2), now=NOW + 5000).state
-    return take(state, enter(3, "new"), now=NOW + 10_000).state
-
-
-LATER = NOW + 20_000  # when nothing of what was sent before can still be on its way
-
-
-@pytest.mark.parametrize(
-    ("state", "changes", "expected"),
+    ("left", "active", "to_remove"),
     [
-        pytest.param(back(), [enter(3, "new")], [("CREATE", ["new"])], id="the newest again: without a removal"),
-        pytest.param(back(), [enter(2, "x")], [], id="an older enter"),
-        pytest.param(
-            back(),
-            [leave(2)],
-            [("DELETE", ["old"]), ("CREATE", ["new"])],
-            id="the exit of the life before again: its removal may have been lost",
-        ),
-        pytest.param(take(None, enter(5, "a")).state, [leave(3)], [], id="a late exit with nothing to remove"),
-        pytest.param(take(None, leave(5, "a")).state, [leave(4)], [], id="an older exit"),
-        pytest.param(
-            take(None, leave(5, "a")).state, [notice(4)], [("DELETE", ["a"])], id="an older notice: what it erases"
-        ),
+        pytest.param(None, ["new", "old"], [], id="never left"),
+        pytest.param(1, ["new"], ["old"], id="back since"),
+        pytest.param(3, [], ["new", "old"], id="gone"),
     ],
 )
-def test_of_a_change_that_is_not_newer_only_what_may_be_missing_is_sent(
-    state: MemberState, changes: list[MembershipChange], expected: list[tuple[str, list[str]]]
+def test_an_identity_belongs_to_the_life_in_which_it_was_named_last(
+    left: int | None, active: list[str], to_remove: list[str]
 ) -> None:
-    each = step(state, changes, now=LATER, effective_after=1020)
-    assert sent(each) == expected
-    assert each.is_superseded is (changes != [enter(3, "new")])
-
-
-def test_a_late_exit_with_nothing_to_remove_is_written_since_it_ends_a_life() -> None:
-    state = take(None, enter(5, "a")).state
-    late = take(state, leave(3))
-    assert (late.writes, late.state.left) == (True, leave(3).version)
-
-
-def test_the_newest_change_again_is_not_written_before_it_is_sent() -> None:
-    state = back()
-    again = take(state, enter(3, "new"), now=LATER)
-    assert (again.writes, again.state) == (False, state)
-
-
-@pytest.mark.parametrize(("after", "repeats"), [(60, True), (1019, True), (1020, False)])
-def test_the_removal_before_an_enter_is_repeated_while_an_enter_of_the_life_before_may_be_on_its_way(
-    after: int, repeats: bool
-) -> None:
-    known = take(None, enter(1, "old")).state
-    each = take(known, leave(2), enter(3, "new"), now=NOW + after)
-    assert (each.with_removal, each.repeats_removal, each.repeats) == (True, repeats, repeats)
-    assert each.state.exited == NOW + after
-
-
-@pytest.mark.parametrize(("phone", "repeats"), [("p", True), ("q", False)], ids=["shared", "of its own"])
-def test_an_enter_is_repeated_where_the_removal_before_it_shares_a_digest_with_it(phone: str, repeats: bool) -> None:
-    before, after = enter(1), enter(3)
-    before.record["hashedPII"] = [{"email": "old", "phone": "p"}]
-    after.record["hashedPII"] = [{"email": "new", "phone": phone}]
-    known = take(None, before).state
-    each = take(known, leave(2), after, now=LATER)
-    assert (each.with_removal, each.repeats, each.repeats_removal) == (True, repeats, False)
-    assert take(known, leave(2), now=LATER).repeats is False, "an exit has nothing to be repeated after"
-
-
-def test_of_the_newest_change_the_state_keeps_neither_identities_nor_the_wish_to_be_erased() -> None:
-    merged = coalesce([enter(1, "a"), enter(2, "b"), notice(3)])
-    newest = take(None, *merged).state.newest
-    assert (newest.record["hashedPII"], newest.named_at, newest.erase) == ([], (), False)
-
-
-def test_a_removal_that_is_sent_again_is_repeated_with_the_enter_unless_it_is_a_repetition_itself() -> None:
-    changes = [leave(2), enter(3, "new")]
-    again = step(back(), changes, now=LATER, effective_after=1020)
-    assert (again.with_removal, again.repeats_removal) == (True, True)
-    repetition = step(back(), changes, now=LATER, effective_after=1020, is_replay=True)
-    assert (repetition.with_removal, repetition.repeats_removal, repetition.repeats) == (True, False, False)
-
-
-def test_another_attempt_at_an_enter_is_repeated_while_the_removal_before_it_may_be_on_its_way() -> None:
-    again = take(back(), enter(3, "new"), now=NOW + 5060, attempted=True)
-    assert (again.with_removal, again.repeats) == (True, True)
-
-
-# What is erased
-
-
-def test_what_a_job_has_removed_is_dropped_and_nothing_that_was_named_later() -> None:
-    state = take(take(take(None, enter(1, "a")).state, notice(2)).state, enter(3, "b")).state
-    left = take(state, notice(4)).state
-    assert {each.digests["email"] for each in removed(left, 2).to_remove} == {"b"}
-    assert {each.digests["email"] for each in removed(left, 4).identities} == set()
-
-
-def test_what_is_active_is_never_erased() -> None:
-    state = take(None, notice(2), enter(3, "a")).state
-    assert removed(state, 10) == state
-
-
-def test_a_late_deletion_notice_erases_what_an_exit_since_then_has_named() -> None:
-    left = take(None, leave(5, "a")).state
-    late = take(left, notice(3)).state
-    assert (late.erase_until, late.must_erase) == (5, True)
-
-
-def test_a_late_deletion_notice_does_not_erase_what_was_named_after_it_where_the_member_is_back() -> None:
-    back = take(take(take(None, enter(4, "a")).state, leave(5)).state, enter(6, "b")).state
-    late = take(back, notice(3)).state
-    assert (late.erase_until, late.must_erase) == (3, False)
-
-
-@given(DELIVERIES)
-def test_nothing_stays_to_be_erased_once_all_removals_have_ended(deliveries: list[list[MembershipChange]]) -> None:
-    member = Member()
-    for changes in deliveries:
-        member.receive(*changes)
-    assert member.state
-    erased = removed(member.state, member.state.erase_until)
-    assert not erased.must_erase
-    assert erased.active == member.state.active
-    notices = [change.at for changes in deliveries for change in changes if change.erase]
-    assert all(each.at > max(notices, default=-1) for each in erased.identities if each not in erased.to_remove)
-
-
-@given(DELIVERIES)
-def test_only_a_deletion_notice_has_identities_erased(deliveries: list[list[MembershipChange]]) -> None:
-    member = Member()
-    for changes in deliveries:
-        member.receive(*(replace(change, erase=False) for change in changes))
-    assert member.state
-    assert member.state.erase_until == 0
-    assert not member.state.must_erase
-
-
-def test_a_removal_of_long_ago_is_certain_and_its_identities_are_dropped_with_the_next_enter() -> None:
-    left = take(take(None, enter(1, "a")).state, leave(2)).state
-    later = take(left, enter(3, "b"), now=NOW + KEEP_REMOVED).state
-    assert {each.digests["email"] for each in later.to_remove} == {"a"}
-    later = take(left, enter(3, "b"), now=NOW + KEEP_REMOVED + 1).state
-    assert later.to_remove == ()
-
-
-def test_a_removal_that_failed_is_never_certain() -> None:
-    left = replace(take(take(None, enter(1, "a")).state, leave(2)).state, removal_failed=True)
-    later = take(left, enter(3, "b"), now=NOW + KEEP_REMOVED + 1).state
-    assert {each.digests["email"] for each in later.to_remove} == {"a"}
-
-
-def test_another_exit_removes_once_more_also_long_after_the_first() -> None:
-    left = take(take(None, enter(1, "a")).state, leave(2)).state
-    later = take(left, leave(3), enter(4, "b"), now=NOW + KEEP_REMOVED + 1)
-    assert sent(later) == [("DELETE", ["a"]), ("CREATE", ["b"])]
-
-
-def test_a_removal_that_is_sent_again_has_not_failed_yet() -> None:
-    failed = replace(take(take(None, enter(1, "a")).state, leave(2)).state, removal_failed=True)
-    assert take(failed, leave(3)).state.removal_failed is False
-
-
-def test_what_is_added_to_the_newest_change_is_dated_by_when_it_is_sent() -> None:
-    state = take(take(None, enter(1, "old")).state, enter(5, "a")).state
-    added = take(state, change(5, "b", id="other"), now=NOW + 9).state
-    assert (added.entered, added.exited) == (NOW + 9, 0)
-    removing = take(state, leave(3), now=NOW + 9).state
-    assert (removing.entered, removing.exited) == (NOW + 9, NOW + 9)
-
-
-def test_a_deletion_notice_erases_what_the_next_exit_names_too() -> None:
-    left = take(take(None, notice(2)).state, leave(4, "a")).state
-    assert (left.erase_until, left.must_erase) == (4, True)
-
-
-def test_a_state_that_is_sent_again_is_dated_anew_and_otherwise_the_same() -> None:
-    entered = take(None, enter(1, "a")).state
-    again = touched(entered, NOW + 9, with_removal=False)
-    assert again == replace(entered, entered=NOW + 9)
-    both = touched(entered, NOW + 9, with_removal=True)
-    assert both == replace(entered, entered=NOW + 9, exited=NOW + 9)
-    left = take(entered, leave(2)).state
-    assert touched(left, NOW + 9, with_removal=False) == replace(left, exited=NOW + 9)
-    assert touched(left, NOW + 9, with_removal=True) == replace(left, exited=NOW + 9)
+    state = row((3, "new"), (1, "old"), newest=enter(3), left=left)
+    assert (named(state.active), named(state.to_remove)) == (active, to_remove)
 
 
 @pytest.mark.parametrize(
@@ -657,7 +49,7 @@ def test_a_state_that_is_sent_again_is_dated_anew_and_otherwise_the_same() -> No
         pytest.param([enter(5, "a")], 6, False, id="the member is in"),
         pytest.param([enter(5, "a")], 4, False, id="the life began after it, and may have begun before it"),
         pytest.param([leave(5)], 6, False, id="an enter from between would count"),
-        pytest.param([leave(5)], 4, True, id="left since, and nothing is kept"),
+        pytest.param([leave(5)], 4, False, id="left since: what the next exit names must go, too"),
         pytest.param([leave(5, "a")], 4, False, id="left since, with an identity that must go, too"),
         pytest.param([enter(3, "a"), leave(5)], 4, False, id="left since, and the identity is kept"),
         pytest.param([enter(3, "a"), notice(4)], 4, True, id="spread already"),
@@ -670,17 +62,233 @@ def test_a_state_that_is_sent_again_is_dated_anew_and_otherwise_the_same() -> No
 def test_a_row_follows_a_deletion_notice_where_that_changes_nothing_any_more(
     before: Sequence[MembershipChange], notice_at: int, follows: bool
 ) -> None:
-    state = None
-    for each in before:
-        state = take(state, each).state
-    assert state is not None
-    assert state.follows(notice(notice_at).version) is follows
+    assert recorded(*before).follows(notice(notice_at).version) is follows
 
 
-@given(st.lists(any_change(), min_size=1, max_size=6), st.integers(1, 6))
+@given(
+    st.lists(
+        st.builds(
+            lambda at, name, exits, erase: change(at, name, exits=exits, erase=exits and erase),
+            *(st.integers(1, 6), st.sampled_from("abc"), st.booleans(), st.booleans()),
+        ),
+        max_size=6,
+    ),
+    st.integers(1, 6),
+)
 def test_once_a_deletion_notice_was_spread_the_row_follows_it(some: list[MembershipChange], at: int) -> None:
-    state = None
-    for each in [*some, notice(at)]:
-        state = take(state, each).state
-    assert state is not None
-    assert state.follows(notice(at).version)
+    assert recorded(*some, notice(at)).follows(notice(at).version)
+
+
+@pytest.mark.parametrize(("erase_until", "must_erase"), [(0, False), (1, False), (2, True), (9, True)])
+def test_a_deletion_notice_concerns_what_was_named_by_then_and_is_not_active(
+    erase_until: int, must_erase: bool
+) -> None:
+    state = row((9, "new"), (2, "old"), newest=enter(9), left=5, erase_until=erase_until)
+    assert state.must_erase is must_erase
+    assert not row((2, "old"), newest=enter(2), erase_until=erase_until).must_erase, "it is active"
+
+
+def test_what_was_removed_is_dropped_up_to_a_moment_and_nothing_that_is_active() -> None:
+    state = row((9, "new"), (4, "b"), (2, "a"), newest=enter(9), left=5)
+    assert [named(removed(state, until).identities) for until in (1, 2, 9)] == [
+        ["new", "b", "a"],
+        ["new", "b"],
+        ["new"],
+    ]
+
+
+# What may still take effect
+
+
+@pytest.mark.parametrize(
+    ("left", "at", "sent_at", "carried"),
+    [
+        pytest.param(None, 1, 10, False, id="the member has never left"),
+        pytest.param(5, 4, 90, True, id="of a life that has ended"),
+        pytest.param(5, 5, 90, True, id="of the moment of the exit"),
+        pytest.param(5, 6, 1049, True, id="newer than the exit, sent before the exit was known"),
+        pytest.param(5, 6, 1050, False, id="of this life: it has waited for the first removal"),
+    ],
+)
+def test_an_enter_may_have_carried_what_is_to_be_removed(
+    left: int | None, at: int, sent_at: int, carried: bool
+) -> None:
+    state = row(newest=enter(9), left=left, ended=50, exited=2_000)
+    assert state.carried(LateJob("job-1", sent_at, at), TIMING) is carried
+
+
+OF_BEFORE, OF_SINCE = LateJob("job-1", 100, at=1), LateJob("job-2", 2_000, at=9)
+REMOVAL = LateJob("job-3", 300, at=5, removes=True)
+
+
+@pytest.mark.parametrize(
+    ("late_jobs", "enters", "removals"),
+    [
+        pytest.param((), 7, 8, id="by time"),
+        pytest.param((OF_BEFORE,), 100_100, 8, id="a late enter of the life before"),
+        pytest.param((OF_SINCE,), 7, 8, id="a late enter of this life: it brings nothing back"),
+        pytest.param((REMOVAL,), 7, 100_300, id="a late removal"),
+        pytest.param((OF_SINCE, OF_BEFORE, REMOVAL), 100_100, 100_300, id="all of them"),
+    ],
+)
+def test_an_upload_has_taken_effect_by_a_time_or_when_its_late_job_counts_as_ended(
+    late_jobs: tuple[LateJob, ...], enters: float, removals: float
+) -> None:
+    state = row(newest=enter(9), left=5, exited=150, enters_end=7, removals_end=8, late_jobs=late_jobs)
+    assert (state.enters_ended(TIMING), state.removals_ended(TIMING)) == (enters, removals)
+
+
+OUT: dict[str, Any] = {"newest": leave(5), "left": 5}
+BACK: dict[str, Any] = {"newest": enter(9), "left": 5}
+
+
+@pytest.mark.parametrize(
+    ("state", "due"),
+    [
+        pytest.param(row((1, "a"), newest=enter(1), entered=50), None, id="never left"),
+        pytest.param(row((1, "a"), **OUT, enters_end=70, exited=70), None, id="out, and removed after the enter"),
+        pytest.param(row((1, "a"), **OUT, enters_end=70, exited=69), Due(70, removes=True), id="out, but for an enter"),
+        pytest.param(row(**OUT, enters_end=70, exited=69), None, id="out, with nothing to remove"),
+        pytest.param(
+            row((1, "a"), **OUT, exited=150, late_jobs=(OF_BEFORE,)), Due(100_100, removes=True), id="out, a late enter"
+        ),
+        pytest.param(row((9, "b"), **BACK, entered=80, removals_end=80), None, id="back, after the removal"),
+        pytest.param(
+            row((9, "b"), **BACK, entered=79, removals_end=80), Due(80, removes=False), id="back, but for a removal"
+        ),
+        pytest.param(
+            row((9, "b"), **BACK, entered=79, late_jobs=(REMOVAL,)),
+            Due(100_300, removes=False),
+            id="back, a late removal",
+        ),
+        pytest.param(
+            row((9, "b"), (1, "a"), **BACK, entered=79, exited=69, enters_end=70, removals_end=50),
+            Due(70, removes=True),
+            id="back, both: the enter waits for the removal",
+        ),
+        pytest.param(
+            row((1, "a"), **OUT, erase_until=5, enters_end=70, exited=100_069),
+            Due(100_070, removes=True),
+            id="to be erased: once more when no job can be running",
+        ),
+        pytest.param(
+            row((1, "a"), **OUT, erase_until=5, enters_end=70, exited=100_070), None, id="to be erased: that was done"
+        ),
+        pytest.param(
+            row((1, "a"), **OUT, erase_until=5, exited=90),
+            None,
+            id="to be erased: no enter was ever sent that named it",
+        ),
+        pytest.param(
+            row((9, "b"), (1, "a"), **BACK, erase_until=5, entered=79, exited=75, enters_end=70, removals_end=80),
+            Due(80, removes=False),
+            id="to be erased, and back: the enter first",
+        ),
+        pytest.param(
+            row((9, "b"), (1, "a"), **BACK, erase_until=5, entered=80, exited=75, enters_end=70, removals_end=80),
+            Due(100_070, removes=True),
+            id="to be erased, and back: then the removal",
+        ),
+    ],
+)
+def test_what_is_due_is_what_an_upload_before_it_may_have_undone(state: MemberState, due: Due | None) -> None:
+    assert state.due(TIMING) == due
+
+
+@pytest.mark.parametrize(
+    ("state", "until"),
+    [
+        pytest.param(row((1, "a"), newest=enter(1), entered=50), 0, id="never left"),
+        pytest.param(row((1, "a"), **OUT, exited=70, enters_end=70, removals_end=80), 80, id="for the removal"),
+        pytest.param(
+            row((1, "a"), **OUT, exited=69, enters_end=70, removals_end=80), 1_070, id="for a removal that is owed"
+        ),
+        pytest.param(row(**OUT, exited=69, enters_end=70, removals_end=80), 80, id="with nothing to remove"),
+    ],
+)
+def test_an_enter_waits_until_no_removal_can_undo_it(state: MemberState, until: float) -> None:
+    assert state.enter_waits_until(TIMING) == until
+
+
+# What is sent
+
+
+def consenting(each: MembershipChange) -> MembershipChange:
+    return replace(each, record=each.record | {"countryCode": "DE", "userConsent": {"consent": {"tcf": "C1"}}})
+
+
+def test_an_enter_is_sent_with_its_own_consent_and_the_removal_before_it_without_one() -> None:
+    state = row((3, "new"), (1, "old"), newest=consenting(enter(3)), left=2)
+    (removal,), (entered,) = state.records(removes=True), state.records(removes=False)
+    common = {"externalUserId": "m1", "countryCode": "DE"}
+    assert removal.record == common | {"action": "DELETE", "hashedPII": [{"email": "old"}], "userConsent": {}}
+    assert entered.record == common | {
+        "action": "CREATE",
+        "hashedPII": [{"email": "new"}],
+        "userConsent": {"consent": {"tcf": "C1"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("consent", "sent"),
+    [({"userConsent": {"consent": {"tcf": "C1"}}}, {"consent": {"tcf": "C1"}}), ({}, {})],
+    ids=["its own", "none"],
+)
+def test_an_exit_is_sent_with_its_own_consent(consent: dict[str, Any], sent: dict[str, Any]) -> None:
+    newest = leave(2)
+    del newest.record["userConsent"]
+    state = row((1, "a"), newest=replace(newest, record=newest.record | consent), left=2)
+    assert state.removal().record["userConsent"] == sent
+    assert state.change() == state.removal()
+
+
+@pytest.mark.parametrize("erase_until", [0, 1, 2], ids=["exit", "an older notice", "deletion notice"])
+def test_a_removal_is_the_exit_that_ended_the_life_also_of_who_is_back(erase_until: int) -> None:
+    state = row((3, "new"), (1, "old"), newest=enter(3), left=2, erase_until=erase_until)
+    removal = state.removal()
+    assert (removal.version, removal.erase) == (leave(2).version, erase_until == 2)
+    assert removal.identities == [(1, {"email": "old"})]
+    assert state.change() == state.enter()
+
+
+def test_times_are_left_out_where_the_change_itself_named_everything() -> None:
+    assert row((2, "a"), newest=leave(2), left=2).removal().named_at == ()
+    assert row((2, "a"), (1, "b"), newest=leave(2), left=2).removal().named_at == (2, 1)
+    assert row((3, "a"), newest=enter(3)).enter().named_at == ()
+    assert row((3, "a"), (1, "b"), newest=enter(3)).enter().named_at == (3, 1)
+
+
+MANY = [(at, f"e{at:03}") for at in range(MAX_IDENTITIES + 30, 0, -1)]
+
+
+def test_more_than_a_hundred_identities_are_removed_in_several_records() -> None:
+    records = row(*MANY, newest=leave(1_000), left=1_000).records(removes=True)
+    assert [len(names(each)) for each in records] == [100, 30]
+    assert {name for each in records for name in names(each)} == {name for _, name in MANY}
+    assert [each.named_at for each in records] == [(), ()], "the times are those of the whole"
+
+
+def test_an_enter_names_the_hundred_identities_that_were_named_last() -> None:
+    (record,) = row(*MANY, newest=enter(130)).records(removes=False)
+    assert names(record) == sorted(name for _, name in MANY[:MAX_IDENTITIES])
+
+
+def test_where_there_is_nothing_to_remove_no_record_is_sent() -> None:
+    assert row((3, "a"), newest=enter(3)).records(removes=True) == []
+
+
+def test_a_repetition_holds_neither_identities_nor_consent() -> None:
+    state = row((3, "a"), newest=consenting(enter(3)))
+    assert state.bare() == replace(enter(3), record=enter(3).record | {"countryCode": "DE"})
+
+
+def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> None:
+    digests = {"email": "a", "phone": "b"}
+    assert (
+        Identity(1, digests).key == Identity(2, dict(reversed(digests.items()))).key != Identity(1, {"email": "a"}).key
+    )
+
+
+def test_the_member_and_version_of_a_row_are_those_of_its_newest_change() -> None:
+    state = row(newest=enter(NOW))
+    assert (state.member, state.version) == (enter(NOW).member, enter(NOW).version)

@@ -12,12 +12,14 @@ from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version, 
 from audience_sync.messages import (
     MAX_ATTEMPTS,
     MAX_MESSAGE_BYTES,
+    REPETITION,
     ChangeMessage,
     DeadLetter,
     DeliveryHistory,
     Failure,
     JobMember,
     JobMessage,
+    Untracked,
     change_as_json,
     job_messages,
     pack,
@@ -69,6 +71,8 @@ HISTORIES = st.builds(
     st.integers(0, MAX_ATTEMPTS - 1),
     st.one_of(st.none(), st.integers(1, 10**15 - 1)),
     st.booleans(),
+    st.booleans(),
+    st.one_of(st.none(), st.builds(Untracked, IDS.filter(bool), st.integers(1, 10**15 - 1), st.booleans())),
 )
 FAILURES = st.builds(
     Failure,
@@ -174,11 +178,35 @@ def test_a_message_is_filled_to_the_byte(size: int, counts: list[int]) -> None:
         pytest.param({"replay": "true"}, DeliveryHistory(), id="a flag as a text"),
         pytest.param({"replay": 1}, DeliveryHistory(), id="a flag as a number"),
         pytest.param({"attempts": 1, "firstAt": 1}, DeliveryHistory(1, 1), id="the smallest numbers"),
-        pytest.param({"attempts": 3, "replay": True}, DeliveryHistory(3, None, True), id="as it should be"),
+        pytest.param({"repetition": 1}, DeliveryHistory(), id="a repetition as a number"),
+        pytest.param({"untracked": "job-1"}, DeliveryHistory(), id="a job without its time"),
+        pytest.param({"untracked": ["job-1", 1]}, DeliveryHistory(), id="a job that neither adds nor removes"),
+        pytest.param({"untracked": [1, 1, True]}, DeliveryHistory(), id="a job whose id is a number"),
+        pytest.param({"untracked": ["", 1, True]}, DeliveryHistory(), id="a job without an id"),
+        pytest.param({"untracked": ["job-1", 0, True]}, DeliveryHistory(), id="a job of 1970"),
+        pytest.param({"untracked": ["job-1", 10**15, True]}, DeliveryHistory(), id="a job too far ahead"),
+        pytest.param({"untracked": ["job-1", True, True]}, DeliveryHistory(), id="a job whose time is a flag"),
+        pytest.param(
+            {"attempts": 3, "replay": True, "repetition": True, "untracked": ["job-1", 9, True]},
+            DeliveryHistory(3, None, is_replay=True, is_repetition=True, untracked=Untracked("job-1", 9, removes=True)),
+            id="as it should be",
+        ),
     ],
 )
 def test_a_malformed_history_counts_as_absent(history: dict[str, Any], read: DeliveryHistory) -> None:
     assert ChangeMessage.from_body(json.dumps(GOOD | history)).history == read
+
+
+def test_the_names_of_a_history_stay_since_messages_outlive_an_update() -> None:
+    (body,) = pack(
+        [change()],
+        DeliveryHistory(3, 5, is_replay=True, is_repetition=True, untracked=Untracked("job-1", 9, removes=True)),
+    )
+    history = {"attempts": 3, "firstAt": 5, "replay": True, "repetition": True, "untracked": ["job-1", 9, True]}
+    assert json.loads(body).items() >= history.items()
+    (repetition,) = pack([change()], REPETITION)
+    (plain,) = pack([change()])
+    assert json.loads(repetition) == json.loads(plain) | {"replay": True, "repetition": True}
 
 
 GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "changes": [change_as_json(change())]}

@@ -10,8 +10,8 @@ from audience_sync.amazon_ads.normalize import normalize
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
+from audience_sync.member_state import LONGEST_JOB
 from audience_sync.membership import MAX_IDENTITIES
-from audience_sync.operations.job_tracking import MAX_AGE
 from audience_sync.operations.restoration import MAX_AGE as MAX_RESTORED_AGE
 from local.template import read_document
 
@@ -91,7 +91,7 @@ def test_the_steps_of_a_deletion_take_as_long_as_the_page_says() -> None:
     times = " · ".join(steps.values())
     assert f"{PARAMETERS['BatchWindow']['Default']} seconds, `BatchWindow`" in times
     assert f"{PARAMETERS['JobSeconds']['Default'] / MINUTE:.0f} minutes (`JobSeconds`)" in times
-    assert f"up to {MAX_AGE / HOUR:.0f} hours" in times
+    assert f"up to {LONGEST_JOB / HOUR:.0f} hours" in times
     assert f"{KEEP_EXIT / DAY:.0f} days" in times
 
 

@@ -21,10 +21,11 @@ from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES
 from audience_sync.delivery.circuit_state import PARTITION as CIRCUITS
 from audience_sync.errors import InvalidSettings
 from audience_sync.ingest_settings import IngestSettings
+from audience_sync.member_state import LONGEST_JOB
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.metric_names import NAMESPACE
 from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
-from audience_sync.operations.job_tracking import MAX_AGE, MIN_TIME_PER_CHECK
+from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from audience_sync.operations.renewal import LONGEST_MARGIN
 from audience_sync.operations.renewal import RESERVE as RENEWAL_RESERVE
 from audience_sync.settings import (
@@ -106,7 +107,7 @@ def test_a_job_is_given_up_before_sqs_moves_its_message_and_that_before_sqs_dele
     redrive = queue["RedrivePolicy"]
     moved = redrive["maxReceiveCount"] * queue["VisibilityTimeout"]  # seconds
     assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["JobDeadLetterQueue", "Arn"]}
-    assert MAX_AGE < moved == 2 * 86_400 < queue["MessageRetentionPeriod"]
+    assert LONGEST_JOB < moved == 2 * 86_400 < queue["MessageRetentionPeriod"]
 
 
 def _sent_by(function: str) -> set[str]:
@@ -272,7 +273,10 @@ SETTINGS = [
     pytest.param("RenewFunction", RenewSettings, id="renew"),
 ]
 # Amazon's hosts follow from the region, the waiting times from Amazon; only a run on one machine sets others.
-LOCAL_ONLY = {"AMAZON_API_URL", "AMAZON_LOGIN_URL", "SETTLE_SECONDS", "CIRCUIT_SECONDS", "LATE_SECONDS"}
+LOCAL_ONLY = {
+    *("AMAZON_API_URL", "AMAZON_LOGIN_URL"),
+    *("SETTLE_SECONDS", "CIRCUIT_SECONDS", "LATE_SECONDS", "LONGEST_JOB_SECONDS"),
+}
 
 
 def test_every_route_but_that_of_events_has_a_low_limit_and_no_other_route_has_settings() -> None:

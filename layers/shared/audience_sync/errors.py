@@ -11,6 +11,7 @@ AudienceSyncError
       AudienceNotListed         the audience table does not list it
     RejectedEvent               one event that states no valid change; carries a reason code
     NoIdentifier                a change of a member for whom no identifier is known
+    WaitedTooLong               a change that could not be delivered for seven days
     InvalidMapping              a mapping that is wrong whatever the event
     InvalidTrigger              a trigger without a plain meaning
     InvalidMessage              a queue message that we cannot read
@@ -23,6 +24,7 @@ AudienceSyncError
   TransientError                the same call can succeed later; may carry retry_after, seconds
     OutOfTime                   not begun: too little time is left before Lambda stops the function
     MovedOn                     the member changed while this change was being sent
+    JobRunning                  an upload that says the opposite may still take effect
     CreationUnderWay            another request is creating the audience
     Unavailable                 a service of ours (queue, secret, table) failed or did not answer
       SecretUnusable            no stored credential of the kind is good enough to check a request with
@@ -140,6 +142,12 @@ class NoIdentifier(PermanentError):
     reason = "no_identifier"
 
 
+class WaitedTooLong(PermanentError):
+    """A change that could not be delivered within the time for which a queue keeps it."""
+
+    reason = "waited_too_long"
+
+
 class InvalidMapping(PermanentError):
     """A mapping that is wrong whatever the event."""
 
@@ -224,6 +232,12 @@ class MovedOn(TransientError):
     """The member changed while this change was being sent."""
 
     reason = "moved_on"
+
+
+class JobRunning(TransientError):
+    """An upload that says the opposite of this change may still take effect at Amazon."""
+
+    reason = "job_running"
 
 
 class CreationUnderWay(TransientError):

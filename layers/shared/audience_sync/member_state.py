@@ -6,16 +6,17 @@ Those named before are *to remove*, until the job that removes them has ended we
 
 A state only ever grows in the order of versions, whatever order changes arrive in, and each write of it is conditional
 on its revision: so the row of a member alone decides what is newest.
+
+Amazon orders no two jobs. So a state also says until when what was sent may still take effect, and from that follows
+what is due: docs/architecture.md, *Uploads that contradict each other*. `member_step.py` brings changes into it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange, Version
 
-KEEP_REMOVED = 172_800  # seconds after which a removal is certain: jobs are tracked for 36 hours
-MAX_KEPT = 1_000  # identities; a row takes 400 KB, and each of them at most 300 bytes
+LONGEST_JOB = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job that has not ended by then never will
 
 
 class Identity(NamedTuple):
@@ -34,6 +35,29 @@ class Identity(NamedTuple):
         return tuple(sorted(self.digests.items()))
 
 
+class LateJob(NamedTuple):
+    """A job with a record of this member that had not ended when it was first checked."""
+
+    job_id: str
+    sent_at: int  # epoch seconds of its upload
+    at: int  # epoch milliseconds of the change that it carries
+    removes: bool = False
+
+
+class Timing(NamedTuple):
+    """How long Amazon may take, in seconds."""
+
+    effective_after: float  # an upload prepared now has taken effect by then, unless its job is late
+    longest_job: float = LONGEST_JOB  # a job counts as ended by then, whatever is known of it
+
+
+class Due(NamedTuple):
+    """What is to be sent once more, and when."""
+
+    at: float  # epoch seconds
+    removes: bool
+
+
 @dataclass(frozen=True, slots=True)
 class MemberState:
     """One row of the membership table."""
@@ -45,8 +69,11 @@ class MemberState:
     entered: int = 0  # epoch seconds at which an enter was last sent
     exited: int = 0  # epoch seconds at which a removal was last sent
     removal_failed: bool = False  # and that its job rejected it
-    outcome_unknown: bool = False  # another attempt at the newest change had no answer, and may take effect later
-    late_jobs: tuple[str, ...] = ()  # jobs with an enter of this member that had not ended when first checked
+    ended: int = 0  # epoch seconds at which the newest exit was recorded
+    # Epoch seconds by which enters with identities to remove, and removals, have taken effect unless their job is late.
+    enters_end: int = 0
+    removals_end: int = 0
+    late_jobs: tuple[LateJob, ...] = ()  # not known to have ended
     revision: int = 0  # of the row that this state was read from; 0 where there is none
 
     @property
@@ -73,23 +100,83 @@ class MemberState:
         """Whether a deletion notice changes nothing here: the life before has ended, and its identities are erased."""
         if self.left is None or self.left < notice:
             return False
-        until = self.left.at if self.newest.exits else notice.at  # as _late erases
-        return self.erase_until >= notice.at or all(each.at > until for each in self.identities)
+        if self.erase_until >= notice.at:
+            return True
+        # A row without identities has to know the notice, too: the next exit may name some.
+        return not self.newest.exits and all(each.at > notice.at for each in self.identities)
 
     @property
     def must_erase(self) -> bool:
         """Whether a deletion notice concerns identities that are still kept."""
         return any(each.at <= self.erase_until for each in self.to_remove)
 
+    # What is due
+
+    def carried(self, job: LateJob, timing: Timing) -> bool:
+        """Whether an enter's job may have carried what is to be removed: it was sent before its life had ended.
+
+        Also one that is newer than the exit, if the exit arrived late. An enter of the
+        present life waits until the first removal has taken effect.
+        """
+        if self.left is None:
+            return False
+        return job.at <= self.left.at or job.sent_at < self.ended + timing.effective_after
+
+    def enters_ended(self, timing: Timing) -> float:
+        """Return when enters that carried what is to be removed have taken effect, epoch seconds; 0: none was sent."""
+        late = (job for job in self.late_jobs if not job.removes and self.carried(job, timing))
+        return max([self.enters_end, *(job.sent_at + timing.longest_job for job in late)])
+
+    def removals_ended(self, timing: Timing) -> float:
+        """Return when removals have taken effect, epoch seconds; 0 where none was sent."""
+        late = (job.sent_at + timing.longest_job for job in self.late_jobs if job.removes)
+        return max([self.removals_end, *late])
+
+    def owes_removal(self, timing: Timing) -> bool:
+        """Whether an enter may take effect after the last removal."""
+        return bool(self.to_remove) and self.exited < self.enters_ended(timing)
+
+    def due(self, timing: Timing) -> Due | None:
+        """Return what is to be sent once more, and when; None where nothing is.
+
+        A removal is, where an enter may have taken effect after it. What a deletion notice concerns is removed for the
+        last time when even an enter whose job nobody knows has taken effect. An enter is, where a removal may have
+        taken effect after it; it waits for removals that are due themselves.
+        """
+        removal = self.removal_due(timing)
+        ended = self.removals_ended(timing)
+        if self.newest.exits or self.entered >= ended or self.owes_removal(timing):
+            return removal
+        enter = Due(ended, removes=False)
+        return min(enter, removal) if removal else enter
+
+    def removal_due(self, timing: Timing) -> Due | None:
+        """Return when the removal is to be sent once more; None where the last one was the last that is due."""
+        ended = self.enters_ended(timing)
+        if self.owes_removal(timing):
+            return Due(ended, removes=True)
+        if self.must_erase and ended and self.exited < ended + timing.longest_job:
+            return Due(ended + timing.longest_job, removes=True)
+        return None
+
+    def enter_waits_until(self, timing: Timing) -> float:
+        """Return when an enter may be sent, epoch seconds: removals have taken effect by then, and none is owed."""
+        if self.owes_removal(timing):
+            return self.enters_ended(timing) + timing.effective_after
+        return self.removals_ended(timing)
+
+    # What is sent
+
     def removal(self) -> MembershipChange:
         """Return the exit that removes what is to be removed. Its record holds any number of identities."""
-        left = self.left or self.version
+        left, stale = self.left or self.version, self.to_remove
+        consent = self.newest.record.get("userConsent", {}) if self.newest.exits else {}
         record = self.newest.record | {
             "action": "DELETE",
-            "hashedPII": [each.digests for each in self.to_remove],
-            "userConsent": {},
+            "hashedPII": [each.digests for each in stale],
+            "userConsent": consent,
         }
-        named_at = tuple(each.at for each in self.to_remove)
+        named_at = tuple(each.at for each in stale)
         return replace(
             self.newest,
             at=left.at,
@@ -99,40 +186,30 @@ class MemberState:
             named_at=() if set(named_at) <= {left.at} else named_at,
         )
 
-    def change(self) -> MembershipChange:
-        """Return the newest change as it should be sent."""
-        if self.newest.exits:
-            removal = self.removal()
-            return replace(removal, record=removal.record | _consent(self.newest))
+    def enter(self) -> MembershipChange:
+        """Return the newest change, an enter, with the active identities that were named last."""
         active = self.active[:MAX_IDENTITIES]
         record = self.newest.record | {"hashedPII": [each.digests for each in active]}
         named_at = tuple(each.at for each in active)
         return replace(self.newest, record=record, named_at=() if set(named_at) <= {self.newest.at} else named_at)
 
-    def records(self, *, with_removal: bool) -> list[MembershipChange]:
-        """Return what has to be sent, one request after the other: removals first, then the enter.
+    def change(self) -> MembershipChange:
+        """Return the newest change as it should be sent."""
+        return self.removal() if self.newest.exits else self.enter()
 
-        Args:
-            with_removal: whether identities of earlier lives are removed before an enter.
-        """
-        sent: list[MembershipChange] = []
-        if self.newest.exits:
-            sent = _parts(self.change())
-        elif with_removal:
-            active = {each.key for each in self.active}
-            stale = tuple(each for each in self.to_remove if each.key not in active)
-            sent = _parts(replace(self, identities=stale).removal())
-        return sent if self.newest.exits else [*sent, self.change()]
+    def records(self, *, removes: bool) -> list[MembershipChange]:
+        """Return what has to be sent, one request after the other: a removal takes several if it is large."""
+        return _parts(self.removal()) if removes else [self.enter()]
 
-    @property
-    def removal_overlaps(self) -> bool:
-        """Whether an identity to remove shares a digest with an active one: then the enter has to be applied last."""
-        active = {digest for each in self.active for digest in each.digests.items()}
-        return any(digest in active for each in self.to_remove for digest in each.digests.items())
+    def bare(self) -> MembershipChange:
+        """Return the newest change without identities: a repetition, which is sent from the row."""
+        return replace(self.newest, record=self.newest.record | {"hashedPII": [], "userConsent": {}})
 
 
-def _consent(change: MembershipChange) -> dict[str, Any]:
-    return {"userConsent": change.record.get("userConsent", {})}
+def removed(state: MemberState, until: int) -> MemberState:
+    """Drop the identities that were to be removed and were named by `until`, epoch milliseconds."""
+    gone = {each.key for each in state.to_remove if each.at <= until}
+    return replace(state, identities=tuple(each for each in state.identities if each.key not in gone))
 
 
 def _parts(change: MembershipChange) -> list[MembershipChange]:
@@ -142,162 +219,3 @@ def _parts(change: MembershipChange) -> list[MembershipChange]:
         replace(change, record=change.record | {"hashedPII": identities[start : start + MAX_IDENTITIES]}, named_at=())
         for start in range(0, len(identities), MAX_IDENTITIES)
     ]
-
-
-class Step(NamedTuple):
-    """The effect of one member's changes on its state."""
-
-    state: MemberState  # to send from
-    is_superseded: bool  # the newest of the changes is not the newest of the state
-    writes: bool = False  # the state has to be written before anything is sent
-    sends: bool = True
-    with_removal: bool = False  # identities of earlier lives have to be removed first
-    repeats: bool = False  # an older upload may take effect after this one: the newest has to be sent once more
-    repeats_removal: bool = False  # and so has the removal of earlier lives
-
-
-def step(
-    state: MemberState | None,
-    changes: Sequence[MembershipChange],
-    *,
-    now: int,
-    effective_after: float,
-    attempted_before: bool = False,
-    is_replay: bool = False,
-) -> Step:
-    """Bring changes of one member into its state.
-
-    Args:
-        state: as the table holds it, None where it holds none.
-        changes: one life's end, if any, and the newest change, as `coalesce` returns them.
-        now: epoch seconds.
-        effective_after: seconds after which an upload prepared now has taken effect, unless its job is late.
-        attempted_before: an upload of these changes may be on its way, without a known outcome.
-        is_replay: all of the changes were delivered before.
-    """
-    newest = changes[-1]
-    if state is None or newest.version > state.version:
-        return _newer(state, changes, now, effective_after, attempted_before=attempted_before)
-    grown = _late(state, changes)
-    adds = len(grown.active) > len(state.active)  # identities of the same moment as the newest change
-    is_older = newest.version != state.version and not adds
-    has_ended = (grown.left, grown.erase_until) != (state.left, state.erase_until)
-    ends_a_life = newest.exits or len(changes) > 1
-    removes = bool(grown.to_remove) and (grown.newest.exits or ends_a_life or attempted_before)
-    removes_late = removes and (has_ended or (ends_a_life and not grown.newest.exits))
-    if is_older and not attempted_before and not removes_late:
-        return Step(grown, is_superseded=True, writes=grown != state, sends=False)
-    repeats = has_ended or _contradicts(state, grown, now, effective_after)
-    if is_replay and removes and not has_ended and not grown.newest.exits:
-        repeats = grown.removal_overlaps  # the removal that is sent with it does not contradict it otherwise
-    sends = not grown.newest.exits or bool(grown.to_remove)
-    return Step(
-        _dated(grown, now, removes) if grown != state else state,
-        is_superseded=is_older or not sends,
-        writes=grown != state,
-        sends=sends,
-        with_removal=removes,
-        repeats=is_older or repeats,
-        repeats_removal=removes and not grown.newest.exits and (has_ended or not is_replay),
-    )
-
-
-def _newer(
-    state: MemberState | None,
-    changes: Sequence[MembershipChange],
-    now: int,
-    effective_after: float,
-    *,
-    attempted_before: bool,
-) -> Step:
-    newest = changes[-1]
-    grown = _grown(state, changes, now)
-    with_removal = bool(grown.to_remove) and (newest.exits or len(changes) > 1 or attempted_before)
-    # An enter of the life before may take effect after the removal.
-    entered = state is not None and bool(state.entered) and now - state.entered < effective_after
-    repeats_removal = with_removal and not newest.exits and entered
-    repeats = state is not None and _contradicts(state, grown, now, effective_after)
-    sends = not newest.exits or bool(grown.to_remove)
-    return Step(
-        _dated(grown, now, with_removal),
-        is_superseded=not sends,
-        writes=True,
-        sends=sends,
-        with_removal=with_removal,
-        repeats=repeats or repeats_removal or (with_removal and not newest.exits and grown.removal_overlaps),
-        repeats_removal=repeats_removal,
-    )
-
-
-def touched(state: MemberState, now: int, *, with_removal: bool) -> MemberState:
-    """Record that a state which was written before has been sent now, in epoch seconds."""
-    return _dated(state, now, with_removal)
-
-
-def removed(state: MemberState, until: int) -> MemberState:
-    """Drop the identities that were to be removed and were named by `until`, epoch milliseconds."""
-    gone = {each.key for each in state.to_remove if each.at <= until}
-    return replace(state, identities=tuple(each for each in state.identities if each.key not in gone))
-
-
-def _grown(state: MemberState | None, changes: Sequence[MembershipChange], now: int) -> MemberState:
-    """Make the newest of the changes the newest of the state."""
-    newest = changes[-1]
-    bare = replace(newest, record=newest.record | {"hashedPII": []}, erase=False, named_at=())
-    known = state or MemberState(bare)
-    exits = [change for change in changes if change.exits]
-    left = max([*(change.version for change in exits), *([known.left] if known.left else [])], default=None)
-    erase_until = max([known.erase_until, *(change.at for change in exits if change.erase)])
-    if newest.exits and known.newest.exits and known.left and known.erase_until >= known.left.at:
-        erase_until = max(erase_until, newest.at)  # there was no new life since the notice: this exit's traits go, too
-    kept = known.identities
-    if not (newest.exits or exits or known.removal_failed) and known.exited and now - known.exited > KEEP_REMOVED:
-        kept = known.active  # what an earlier life named is gone for certain
-    grown = replace(known, newest=bare, left=left, erase_until=erase_until, identities=kept)
-    return _named(grown, [pair for change in changes if change.exits or change is newest for pair in change.identities])
-
-
-def _late(state: MemberState, changes: Sequence[MembershipChange]) -> MemberState:
-    """Bring changes that are not newer into a state, as far as they still matter; the state itself where they do not.
-
-    A late exit ends the life that was before it; a late deletion notice erases what was known before it; an enter of
-    the same moment as the newest adds its identities.
-    """
-    grown = state
-    for change in changes:
-        if change.exits:
-            left = max(change.version, grown.left or change.version)
-            until = left.at if state.newest.exits else change.at  # traits of exits since the notice go, too
-            erase_until = max(grown.erase_until, until if change.erase else 0)
-            grown = replace(grown, left=left, erase_until=erase_until)
-        elif not change.exits and change.at == state.newest.at and not state.newest.exits:
-            known = {each.key for each in grown.active}
-            new = [pair for pair in change.identities if Identity(*pair).key not in known]
-            grown = _named(grown, new) if new else grown
-    return grown
-
-
-def _named(state: MemberState, named: Sequence[tuple[int, dict[str, str]]]) -> MemberState:
-    """Add identities, each at the latest time it was named."""
-    known = {each.key: each for each in state.identities}
-    for at, digests in named:
-        identity = Identity(at, digests)
-        if identity.key not in known or known[identity.key].at < at:
-            known[identity.key] = identity
-    newest_first = sorted(known.values(), key=lambda each: (-each.at, each.key))
-    return replace(state, identities=tuple(newest_first[:MAX_KEPT]))
-
-
-def _dated(state: MemberState, now: int, with_removal: bool) -> MemberState:
-    entered = state.entered if state.newest.exits else now
-    if state.newest.exits or with_removal:
-        return replace(state, entered=entered, exited=now, removal_failed=False, outcome_unknown=False)
-    return replace(state, entered=entered, outcome_unknown=False)
-
-
-def _contradicts(before: MemberState, after: MemberState, now: int, effective_after: float) -> bool:
-    """Return whether the opposite of the newest change was sent so recently that its job may still be running."""
-    if before.outcome_unknown and before.newest.exits != after.newest.exits:
-        return True
-    opposite = before.entered if after.newest.exits else before.exited
-    return bool(opposite) and now - opposite < effective_after

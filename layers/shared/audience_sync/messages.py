@@ -28,6 +28,14 @@ _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
 type _Target = tuple[str, str | None, tuple[str, ...]]  # audience, connection, target types
 
 
+class Untracked(NamedTuple):
+    """An upload of a message's changes whose job could not be tracked."""
+
+    job_id: str
+    sent_at: int  # epoch milliseconds; before the request
+    removes: bool  # its records of these members were removals
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryHistory:
     """What a message holds about earlier deliveries of its changes."""
@@ -35,10 +43,18 @@ class DeliveryHistory:
     attempts: int = 0  # deliveries tried before this message
     first_at: int | None = None  # epoch milliseconds at which its changes were accepted
     is_replay: bool = False  # changes that were delivered and counted before: they are not counted again
+    is_repetition: bool = False  # the changes have no identities: what the rows say is due is sent once more
+    untracked: Untracked | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The history as the envelope carries it."""
-        fields = {"attempts": self.attempts, "firstAt": self.first_at, "replay": self.is_replay}
+        fields = {
+            "attempts": self.attempts,
+            "firstAt": self.first_at,
+            "replay": self.is_replay,
+            "repetition": self.is_repetition,
+            "untracked": self.untracked,
+        }
         return {name: value for name, value in fields.items() if value}
 
     @classmethod
@@ -49,7 +65,16 @@ class DeliveryHistory:
             attempts if type(attempts) is int and 0 < attempts < MAX_ATTEMPTS else 0,
             first_at if type(first_at) is int and 0 < first_at < _MAX_TIME else None,
             envelope.get("replay") is True,
+            envelope.get("repetition") is True,
+            _untracked(envelope.get("untracked")),
         )
+
+
+def _untracked(value: Any) -> Untracked | None:
+    match value:
+        case [str(job_id), sent_at, bool(removes)] if job_id and type(sent_at) is int and 0 < sent_at < _MAX_TIME:
+            return Untracked(job_id, sent_at, removes)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +108,9 @@ class ChangeMessage:
         target = (audience_id, connection_id, tuple(types))
         read = [_change_from_json(target, change) for change in changes]
         return cls(audience_id, connection_id, read, DeliveryHistory.from_json(envelope), tuple(types))
+
+
+REPETITION = DeliveryHistory(is_replay=True, is_repetition=True)
 
 
 def pack(changes: Iterable[MembershipChange], history: DeliveryHistory | None = None) -> list[str]:

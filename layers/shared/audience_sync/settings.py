@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from audience_sync.amazon_ads.regions import HOSTS, Hosts, Region
 from audience_sync.errors import InvalidSettings
+from audience_sync.member_state import LONGEST_JOB
 
 
 class _Settings(BaseModel):
@@ -64,6 +65,7 @@ class WorkerSettings(AmazonSettings):
     membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     circuit_seconds: float = Field(60, alias="CIRCUIT_SECONDS", ge=1)  # until one worker tries Amazon again
     late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)  # what an invocation and a late arrival can take
+    longest_job_seconds: float = Field(LONGEST_JOB, alias="LONGEST_JOB_SECONDS", ge=0)
 
 
 class JobsSettings(AmazonSettings):
@@ -77,6 +79,7 @@ class JobsSettings(AmazonSettings):
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)
     late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)
+    longest_job_seconds: float = Field(LONGEST_JOB, alias="LONGEST_JOB_SECONDS", ge=0)
 
 
 class AudiencesSettings(AmazonSettings):

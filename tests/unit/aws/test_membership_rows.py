@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, row_of, state_from_row, stored_member
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.member_state import Identity, MemberState
+from audience_sync.member_state import Identity, LateJob, MemberState
 from audience_sync.membership import MembershipChange, Version
 
 AUDIENCE = "418273650912345678"
@@ -56,6 +56,9 @@ def test_a_row_with_all_eight_identifiers_fits_one_write_unit() -> None:
         left=Version(1_709_443_722_118, True, "personas_2nF7aQkT9bCwXyZ0123456789"),
         entered=1_800_000_000,
         exited=1_799_000_000,
+        enters_end=1_799_001_020,
+        removals_end=1_799_001_020,
+        late_jobs=(LateJob("0f8fad5b-d9cb-469f-a165-70867728950e", 1_800_000_000, 1_709_543_722_118),),
     )
     size = size_of(row_of(full, SHARDING.key_of(full.member), 1234))
     assert size < WRITE_UNIT, size
@@ -78,7 +81,13 @@ IDENTITIES = st.lists(st.builds(Identity, st.integers(0, 10**15), DIGESTS), max_
     erase_until=st.integers(0, 10**15),
     entered=st.integers(0, 10**10),
     exited=st.integers(0, 10**10),
-    late_jobs=st.lists(st.text(max_size=10), max_size=3).map(tuple),
+    removal_failed=st.booleans(),
+    enters_end=st.integers(0, 10**10),
+    removals_end=st.integers(0, 10**10),
+    late_jobs=st.lists(
+        st.builds(LateJob, st.text(max_size=10), st.integers(0, 10**10), st.integers(0, 10**15), st.booleans()),
+        max_size=3,
+    ).map(tuple),
     revision=st.integers(0, 10**9),
 )
 def test_a_state_is_read_back_as_it_was_written(revision: int, **fields: Any) -> None:
@@ -98,13 +107,15 @@ def test_the_layout_of_a_row_stays_since_rows_are_read_for_years() -> None:
         entered=20,
         exited=10,
         removal_failed=True,
-        outcome_unknown=True,
-        late_jobs=("job-1",),
+        enters_end=30,
+        removals_end=40,
+        late_jobs=(LateJob("job-1", 20, 3), LateJob("job-2", 10, 2, removes=True)),
         revision=4,
     )
     header = (
         b'{"r":{"countryCode":"US","action":"CREATE"},"c":"amzn1.amc.connection.0123456789","t":["DSP"],'
-        b'"l":[2,"exit-1"],"e":2,"x":10,"f":true,"u":true,"j":["job-1"],"i":[[3,"ez"],[1,{"birthday":"other"}]]}'
+        b'"l":[2,"exit-1"],"e":2,"x":10,"f":true,"n":30,"m":40,"j":[["job-1",20,3,0],["job-2",10,2,1]],'
+        b'"i":[[3,"ez"],[1,{"birthday":"other"}]]}'
     )
     row = row_of(full, SHARDING.key_of(full.member), 5)
     assert row == {
@@ -117,6 +128,15 @@ def test_the_layout_of_a_row_stays_since_rows_are_read_for_years() -> None:
         "member": {"B": header + b"\0" + DIGEST * 2},
     }
     assert stored_member(row) == (replace(full, revision=5), 20 + KEEP_ACTIVE)
+
+
+def test_a_row_from_before_times_were_kept_with_late_jobs_is_read() -> None:
+    """Until November 2026 a mark was the id of an enter's job, and `u` said that an outcome was unknown."""
+    row = row_of(state(entered=20), SHARDING.key_of(state().member), 5)
+    header = b'{"r":{"countryCode":"US","action":"CREATE"},"x":10,"u":true,"j":["job-1"]}'
+    read = state_from_row(row | {"member": {"B": header + b"\0"}})
+    assert read.late_jobs == (LateJob("job-1", sent_at=20, at=1_709_543_722_118),)
+    assert (read.enters_end, read.removals_end) == (0, 0)
 
 
 def test_of_a_plain_member_the_row_holds_nothing_but_the_record() -> None:
@@ -162,13 +182,18 @@ def test_a_row_outlives_what_was_sent(action: str, entered: int, exited: int, ex
         pytest.param(b'{"r":{"action":"CREATE","userConsent":[]}}\0', id="a consent that is no object"),
         pytest.param(b'{"r":{"action":"CREATE"},"c":5}\0', id="a connection id that is no text"),
         pytest.param(b'{"r":{"action":"CREATE"},"t":[5]}\0', id="a target type that is no text"),
-        pytest.param(b'{"r":{"action":"CREATE"},"j":["job-1",5]}\0', id="a job id that is no text"),
-        pytest.param(b'{"r":{"action":"CREATE"},"j":"job-1"}\0', id="job ids that are no list"),
+        pytest.param(b'{"r":{"action":"CREATE"},"j":["job-1",5]}\0', id="a late job that is a number"),
+        pytest.param(b'{"r":{"action":"CREATE"},"j":"job-1"}\0', id="late jobs that are no list"),
+        pytest.param(b'{"r":{"action":"CREATE"},"j":[["job-1",1,1]]}\0', id="a late job without its kind"),
+        pytest.param(b'{"r":{"action":"CREATE"},"j":[[5,1,1,0]]}\0', id="a late job whose id is a number"),
+        pytest.param(b'{"r":{"action":"CREATE"},"j":[["job-1","1",1,0]]}\0', id="a late job sent at a text"),
+        pytest.param(b'{"r":{"action":"CREATE"},"j":[["job-1",1,null,0]]}\0', id="a late job of no change"),
         pytest.param(b'{"r":{"action":"CREATE"},"l":[1,5]}\0', id="a version whose message id is a number"),
         pytest.param(b'{"r":{"action":"CREATE"},"x":"1"}\0', id="a time of a removal that is a text"),
         pytest.param(b'{"r":{"action":"CREATE"},"x":true}\0', id="a time of a removal that is a flag"),
         pytest.param(b'{"r":{"action":"CREATE"},"f":1}\0', id="a failed removal that is no flag"),
-        pytest.param(b'{"r":{"action":"CREATE"},"u":1}\0', id="an unknown outcome that is no flag"),
+        pytest.param(b'{"r":{"action":"CREATE"},"n":"1"}\0', id="an end of enters that is a text"),
+        pytest.param(b'{"r":{"action":"CREATE"},"m":true}\0', id="an end of removals that is a flag"),
         pytest.param(b'{"r":{"action":"CREATE"},"i":[["1","e"]]}\0' + DIGEST, id="an identity's time that is a text"),
         pytest.param(b'{"r":{"action":"CREATE"},"i":[[1,"q"]]}\0' + DIGEST, id="an identifier of another version"),
         pytest.param(b'{"r":{"action":"CREATE"},"i":[[1,"ep"]]}\0' + DIGEST, id="a digest is missing"),

@@ -11,7 +11,7 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MAX_KEYS, MAX_STATEMENTS, PAUSES, MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, OutOfTime, TransientError, Unavailable
-from audience_sync.member_state import Identity, MemberState
+from audience_sync.member_state import Identity, LateJob, MemberState
 from audience_sync.membership import MembershipChange, Version
 from local import resources
 from tests.aws_fixtures import recreate_tables
@@ -59,7 +59,8 @@ def test_a_state_is_read_as_it_was_written(fixture: TableFixture, proxy: FaultPr
         left=Version(1_500, exits=True, message_id="id-1500"),
         erase_until=1_500,
         exited=10,
-        late_jobs=("job-1",),
+        enters_end=30,
+        late_jobs=(LateJob("job-1", 20, 2_000),),
     )
     (stored,) = fixture.write(full)
     assert stored == replace(full, revision=1)
@@ -79,7 +80,6 @@ def test_a_newer_state_takes_the_place_of_the_one_that_was_read(fixture: TableFi
 def test_an_unknown_member_has_no_state(fixture: TableFixture, member: tuple[str, str]) -> None:
     fixture.write(state())
     assert fixture.table.read([member]) == {}
-    assert fixture.table.versions([member]) == {}
 
 
 def test_a_member_is_read_once_however_often_it_is_named(fixture: TableFixture) -> None:
@@ -91,15 +91,6 @@ def test_a_member_is_read_once_however_often_it_is_named(fixture: TableFixture) 
 def test_members_of_the_same_id_in_two_audiences_are_different(fixture: TableFixture) -> None:
     one, other = fixture.write(state(at=1), state(at=2, audience=OTHER))
     assert fixture.table.read([one.member, other.member]) == {one.member: one, other.member: other}
-
-
-def test_versions_are_read_consistently_and_without_the_rest(fixture: TableFixture, proxy: FaultProxy) -> None:
-    one, other = fixture.write(state(identities=(FIRST,)), state("m2", at=5))
-    versions = fixture.table.versions([one.member, other.member, (AUDIENCE, "m3")])
-    assert versions == {one.member: one.version.text, other.member: other.version.text}
-    (request,) = proxy.parameters("BatchGetItem")
-    assert request["RequestItems"][fixture.name]["ConsistentRead"] is True
-    assert "member" not in request["RequestItems"][fixture.name]["ProjectionExpression"].replace(",", " ").split()
 
 
 # Writes that another worker was faster with
@@ -167,7 +158,6 @@ def test_many_members_are_written_and_read_in_full_batches(fixture: TableFixture
 def test_without_members_nothing_is_sent(fixture: TableFixture, proxy: FaultProxy) -> None:
     assert fixture.table.write([]) == []
     assert fixture.table.read([]) == {}
-    assert fixture.table.versions([]) == {}
     assert proxy.calls == []
 
 
@@ -263,8 +253,7 @@ def test_keys_that_dynamodb_always_leaves_out_are_not_taken_for_unknown_members(
 @pytest.mark.parametrize(
     "read",
     [
-        pytest.param(lambda table: table.read([(AUDIENCE, "m1")]), id="states"),
-        pytest.param(lambda table: table.versions([(AUDIENCE, "m1")]), id="versions"),
+        pytest.param(lambda table: table.read([(AUDIENCE, "m1")]), id="one"),
         pytest.param(lambda table: table.read((AUDIENCE, f"m{number}") for number in range(250)), id="many"),
     ],
 )

@@ -18,7 +18,8 @@ from audience_sync.amazon_ads.login import Login
 from audience_sync.amazon_ads.regions import Hosts
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.secrets import JsonSecret
-from audience_sync.member_state import MemberState, step
+from audience_sync.member_state import MemberState, Timing
+from audience_sync.member_step import step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import pack
 from audience_sync.metric_names import NAMESPACE
@@ -100,7 +101,8 @@ class Deployment:
         table = self.session().members
         for change in changes:
             known = table.read([change.member]).get(change.member)
-            (result,) = table.write([step(known, [change], now=int(time.time()), effective_after=900).state])
+            state = step(known, [change], now=int(time.time()), timing=Timing(0)).state  # nothing waits
+            (result,) = table.write([state])
             assert isinstance(result, MemberState)
 
     def park(self, *changes: MembershipChange, reason: str = "request_rejected", at: float = NOW, **more: Any) -> None:

@@ -13,7 +13,8 @@ import pytest
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.member_state import step
+from audience_sync.member_state import Timing
+from audience_sync.member_step import step
 from audience_sync_cli.app import PARTS
 from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create, update
@@ -113,7 +114,7 @@ def _dashboard(deployment: Deployment) -> None:
 
 def _restore(deployment: Deployment) -> None:
     table = MembershipTable(deployment.stack.service("dynamodb"), "restored", Sharding(8), Clock())
-    table.write([step(None, [change("m3")], now=int(time.time()), effective_after=900).state])
+    table.write([step(None, [change("m3")], now=int(time.time()), timing=Timing(900)).state])
     restore_members(deployment.session(yes=True), "restored", since="1h")
 
 

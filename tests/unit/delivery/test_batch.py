@@ -166,12 +166,64 @@ def test_a_job_is_handed_over_with_the_moment_before_the_request_of_its_own_uplo
     assert [job.sent_at for job in jobs.jobs()] == [100_000, 107_000]
 
 
-def test_an_upload_whose_job_cannot_be_handed_over_is_not_done() -> None:
-    amazon = Amazon()
-    report = deliver([message("a", change("m1"))], amazon, jobs=FakeQueue(down=True))
+def test_an_upload_whose_job_cannot_be_handed_over_is_not_done_and_the_job_travels_with_its_changes() -> None:
+    amazon, queue = Amazon(), FakeQueue()
+    messages = [message("a", change("m1"), change("m2"), receives=3)]
+    report = deliver(messages, amazon, queue=queue, jobs=FakeQueue(down=True), limits=Limits(max_records=1))
     assert amazon.members() == {"m1"}, "it will be sent once more"
-    assert [deferred.message.message_id for deferred in report.deferred] == ["a"]
     assert (report.delivered, report.completed, report.uploads.sent, report.uploads.failed) == (0, {}, 0, 1)
+    assert (report.deferred, report.requeued) == ([], 2)
+    sent = [json.loads(each["body"]) for each in queue.kept]
+    untracked = {each["changes"][0]["record"]["externalUserId"]: each.get("untracked") for each in sent}
+    assert untracked == {"m1": ["job-1", 5000, False], "m2": None}
+    assert {(each["attempts"], each["firstAt"]) for each in sent} == {(3, 1000)}
+
+
+def test_the_job_that_a_message_carries_is_handed_over_before_its_changes_are_sent_again() -> None:
+    jobs, seen = FakeQueue(), list[int]()
+
+    def look(_: dict[str, Any]) -> None:
+        seen.append(len(jobs.kept))
+
+    untracked = with_history("a", change("m1"), change("m2"), attempts=1, untracked=["job-9", 777, False])
+    assert deliver([untracked], Amazon(look), jobs=jobs).delivered == 2
+    assert seen == [1]
+    first, second = jobs.jobs()
+    assert (first.job_id, first.audience_id, first.sent_at, second.job_id) == ("job-9", BIG_ID, 777, "job-1")
+    assert [(each.member, each.is_replay) for each in first.members] == [("m1", True), ("m2", True)]
+    assert {each["delay"] for each in jobs.kept} == {Limits().job}
+
+
+def test_a_message_whose_job_still_cannot_be_handed_over_waits_and_the_others_are_delivered() -> None:
+    class Choosy(FakeQueue):
+        def send(self, bodies: Sequence[str], **options: Any) -> None:
+            self.down = any("job-9" in body for body in bodies)
+            super().send(bodies, **options)
+
+    amazon = Amazon()
+    untracked = with_history("a", change("m1"), untracked=["job-9", 777, False])
+    report = deliver([untracked, message("b", change("m2"))], amazon, jobs=Choosy())
+    assert [(each.message.message_id, each.delay, each.reason) for each in report.deferred] == [("a", 4, "unavailable")]
+    assert (amazon.members(), report.delivered, report.oldest_deferred) == ({"m2"}, 1, 4.0)
+
+
+def test_a_job_that_was_handed_over_late_travels_no_further() -> None:
+    queue = FakeQueue()
+    untracked = with_history("a", change("m1"), untracked=["job-9", 777, False])
+    report = deliver([untracked], Amazon(lambda _: Throttled("429")), queue=queue)
+    assert (report.requeued, report.deferred) == (1, []), "the message itself still carries it"
+    (sent,) = (json.loads(each["body"]) for each in queue.kept)
+    assert (sent["attempts"], "untracked" in sent) == (1, False)
+
+
+@pytest.mark.parametrize(
+    "untracked",
+    [[], ["job-9", 777], ["", 777, True], ["job-9", -1, True], [1, 2, True], ["job-9", 777, 1], "job-9", {"job-9": 7}],
+)
+def test_an_invalid_job_of_an_earlier_upload_counts_as_none(untracked: Any) -> None:
+    jobs = FakeQueue()
+    assert deliver([with_history("a", change("m1"), untracked=untracked)], Amazon(), jobs=jobs).delivered == 1
+    assert [job.job_id for job in jobs.jobs()] == ["job-1"]
 
 
 def test_where_nothing_may_be_sent_messages_wait_as_long_as_that_lasts_and_other_audiences_are_delivered() -> None:

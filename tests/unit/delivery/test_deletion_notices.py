@@ -57,7 +57,7 @@ def test_the_exits_of_all_notices_count_as_accepted_when_they_are_queued(
     stack.deliver(entered("a@b.co", at=5), entered("a@b.co", at=5, member="m2"))
     report = stack.deliver(notice("m1"), notice("m2"))
     assert report.accepted == {NOW * 1000: 2}
-    queued = [ChangeMessage.from_body(body) for body, delay in stack.queue.bodies if not delay]
+    queued = [ChangeMessage.from_body(each.body) for each in stack.queue.messages if not each.delay]
     assert [each.history.first_at for each in queued] == [NOW * 1000] * 2
 
 
@@ -67,5 +67,5 @@ def test_a_notice_that_is_not_recorded_comes_back_and_the_others_are_done() -> N
     stack = MemoryStack(audiences=AUDIENCES, model=table)
     report = stack.deliver(notice("m1"), notice("m2"))
     assert (report.superseded, report.requeued, report.deferred) == (1, 1, [])
-    (left,) = (message for body, _ in stack.queue.bodies if (message := ChangeMessage.from_body(body)).history.attempts)
+    (left,) = (message for body in stack.queue.bodies if (message := ChangeMessage.from_body(body)).history.attempts)
     assert [each.member[1] for each in left.changes] == ["m1"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.delivery.job_members import member_of_change, member_of_state
+from audience_sync.delivery.job_members import member_of_change, member_of_state, members_of_upload
 from audience_sync.member_state import Identity, MemberState
 from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
 from audience_sync.messages import JobMember
@@ -25,50 +25,41 @@ MANY = tuple(Identity(1, {"email": f"{number}"}) for number in range(MAX_IDENTIT
 
 
 @pytest.mark.parametrize(
-    ("sent", "state", "repeats", "expected"),
+    ("sent", "state", "expected"),
     [
-        pytest.param(False, STATE, False, JobMember("m1", ENTERED.text, removes=False), id="the enter erases nothing"),
-        pytest.param(
-            True, STATE, False, JobMember("m1", LEFT.text, removes=True, erases=True), id="the removal before it"
-        ),
-        pytest.param(
-            True, STATE, True, JobMember("m1", LEFT.text, removes=True), id="a removal that will be sent once more"
-        ),
+        pytest.param(False, STATE, JobMember("m1", ENTERED.text, removes=False), id="the enter erases nothing"),
+        pytest.param(True, STATE, JobMember("m1", LEFT.text, removes=True, erases=True), id="the removal before it"),
         pytest.param(
             True,
             replace(STATE, erase_until=0),
-            False,
             JobMember("m1", LEFT.text, removes=True),
             id="a removal without a deletion notice",
         ),
         pytest.param(
             True,
             replace(STATE, identities=MANY),
-            False,
             JobMember("m1", LEFT.text, removes=True, erases=True),
             id="a removal of as many identities as one record holds",
         ),
         pytest.param(
             True,
             replace(STATE, identities=(*MANY, OLD)),
-            False,
             JobMember("m1", LEFT.text, removes=True),
             id="a removal in several records",
         ),
         pytest.param(
             True,
             MemberState(change(exits=True)),
-            False,
             JobMember("m1", LEFT.text, removes=True),
             id="an exit of a member who was never in",
         ),
     ],
 )
 def test_a_record_is_described_by_the_change_it_was_sent_for(
-    sent: bool, state: MemberState, repeats: bool, expected: JobMember
+    sent: bool, state: MemberState, expected: JobMember
 ) -> None:
     for is_replay in (False, True):
-        described = member_of_state(change(exits=sent), state, repeats=repeats, is_replay=is_replay)
+        described = member_of_state(change(exits=sent), state, is_replay=is_replay)
         assert described == expected._replace(is_replay=is_replay)
 
 
@@ -78,3 +69,20 @@ def test_without_the_table_a_record_is_described_by_its_own_change(exits: bool, 
     sent = change(exits=exits)
     expected = JobMember("m1", sent.version.text, removes=exits, is_replay=is_replay)
     assert member_of_change(sent, is_replay=is_replay) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "removes", "version"),
+    [
+        pytest.param([True], True, LEFT, id="an exit"),
+        pytest.param([False], False, ENTERED, id="an enter"),
+        pytest.param([False, True], True, LEFT, id="the exit before an enter that waits"),
+        pytest.param([False, True], False, ENTERED, id="the enter after an exit that is superseded"),
+        pytest.param([False], True, ENTERED, id="a repeated removal; its message has the newest change only"),
+    ],
+)
+def test_an_earlier_upload_is_described_once_for_each_member(
+    changes: list[bool], removes: bool, version: Version
+) -> None:
+    described = members_of_upload([change(exits=exits) for exits in changes], removes=removes)
+    assert described == [JobMember("m1", version.text, removes, is_replay=True)]

@@ -9,7 +9,17 @@ import pytest
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import SAMPLE_SIZE
-from audience_sync.delivery.uploads import Accepted, Deferred, Job, Limits, Outcome, Uploads
+from audience_sync.delivery.uploads import (
+    SHUTDOWN_RESERVE,
+    TRACK_ATTEMPTS,
+    TRACK_INTERVAL,
+    Accepted,
+    Deferred,
+    Job,
+    Limits,
+    Outcome,
+    Uploads,
+)
 from audience_sync.errors import (
     AudienceSyncError,
     OutcomeUnknown,
@@ -54,50 +64,92 @@ def send(amazon: Amazon, count: int, *, jobs: list[Job] | None = None) -> tuple[
     return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
 
 
-def test_only_the_changes_of_the_upload_without_an_answer_may_take_effect() -> None:
+def test_after_an_upload_without_an_answer_nothing_more_is_sent_and_all_wait_the_settle_time() -> None:
     amazon, lost = Amazon([OutcomeUnknown("timeout")]), OutcomeUnknown("timeout")
     _, outcomes = send(amazon, 6)
     assert amazon.requests == [["m0", "m1", "m2", "m3"], ["m0", "m1"]], "and nothing more is sent"
-    waiting = {name: each for name, each in outcomes.items() if isinstance(each, Deferred)}
-    assert {name: each.may_apply for name, each in waiting.items()} == {
-        "m0": True,
-        "m1": True,
-        "m2": False,
-        "m3": False,
-        "m4": False,
-        "m5": False,
-    }
-    assert {each.error.reason for each in waiting.values()} == {lost.reason}
-    assert {each.delay for each in waiting.values()} == {LIMITS.settle}
+    waiting = [each for each in outcomes.values() if isinstance(each, Deferred)]
+    assert {(each.error.reason, each.delay) for each in waiting} == {(lost.reason, LIMITS.settle)}
+    assert len(waiting) == 6
 
 
 @pytest.mark.parametrize(
-    ("error", "delay", "may_apply"),
+    ("error", "delay"),
     [
-        pytest.param(ServiceUnavailable("503"), None, False, id="not taken: the backoff decides"),
-        pytest.param(Throttled("429", retry_after=9.0), 9.0, False, id="not taken: as long as Amazon says"),
-        pytest.param(OutcomeUnknown("reset"), LIMITS.settle, True, id="no answer: the settle time"),
-        pytest.param(OutcomeUnknown("reset", retry_after=0.0), 0.0, True, id="no answer: as long as it says"),
+        pytest.param(ServiceUnavailable("503"), None, id="not taken: the backoff decides"),
+        pytest.param(Throttled("429", retry_after=9.0), 9.0, id="not taken: as long as Amazon says"),
+        pytest.param(OutcomeUnknown("reset"), LIMITS.settle, id="no answer: the settle time"),
+        pytest.param(OutcomeUnknown("reset", retry_after=0.0), 0.0, id="no answer: as long as it says"),
     ],
 )
-def test_a_change_waits_for_as_long_as_the_error_asks(
-    error: AudienceSyncError, delay: float | None, may_apply: bool
-) -> None:
+def test_a_change_waits_for_as_long_as_the_error_asks(error: AudienceSyncError, delay: float | None) -> None:
     uploads, outcomes = send(Amazon([error]), 1)
-    assert outcomes == {"m0": Deferred(error, delay, may_apply)}  # type: ignore[arg-type]
+    assert outcomes == {"m0": Deferred(error, delay)}  # type: ignore[arg-type]
     assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.reasons) == (0, 1, {error.reason: 1})
     assert uploads.stats.jobs == []
 
 
-def test_an_upload_whose_job_cannot_be_tracked_counts_as_not_made_and_may_take_effect() -> None:
-    down = Unavailable("the queue is down")
+class Tracker:
+    """Stores jobs, unless it is down."""
 
-    def track(_: Job) -> None:
-        raise down
+    def __init__(self, failures: int) -> None:
+        self.failures = failures  # that are left
+        self.jobs: list[Job] = []
+        self.monotonic = 0.0  # seconds
+        self.error = Unavailable("the queue is down")
 
-    uploads = Uploads(Amazon(), LIMITS, Clock(lambda: 5.0, lambda: 0.0), 60.0)
-    assert list(uploads.send(Target("1"), [change(0)], track).values()) == [Deferred(down, None, may_apply=True)]
-    assert (uploads.stats.sent, uploads.stats.failed) == (0, 1)
+    def __call__(self, job: Job) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise self.error
+        self.jobs.append(job)
+
+    def sleep(self, seconds: float) -> None:
+        self.monotonic += seconds
+
+    def send(
+        self, count: int = 1, *, amazon: Amazon | None = None, deadline: float = 60.0
+    ) -> tuple[Uploads, dict[str, Outcome]]:
+        clock = Clock(lambda: 5.0, lambda: self.monotonic, self.sleep)
+        uploads = Uploads(amazon or Amazon(), LIMITS, clock, deadline)
+        outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], self)
+        return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
+
+
+def test_an_upload_whose_job_cannot_be_tracked_counts_as_not_made_and_its_job_is_known() -> None:
+    tracker = Tracker(failures=TRACK_ATTEMPTS)
+    uploads, outcomes = tracker.send()
+    assert outcomes == {"m0": Deferred(tracker.error, None, Job("job-1", "1", [change(0)], 5000))}
+    assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.jobs) == (0, 1, [])
+    assert (tracker.failures, tracker.monotonic) == (0, TRACK_INTERVAL * (TRACK_ATTEMPTS - 1))
+
+
+def test_only_the_changes_of_the_upload_whose_job_cannot_be_tracked_carry_it() -> None:
+    amazon = Amazon()
+    _, outcomes = Tracker(failures=TRACK_ATTEMPTS).send(6, amazon=amazon)
+    waiting = {name: each.job is not None for name, each in outcomes.items() if isinstance(each, Deferred)}
+    assert waiting == {f"m{number}": number < 2 for number in range(6)}
+    assert amazon.requests == [["m0", "m1", "m2", "m3"], ["m0", "m1"]], "and nothing more is sent"
+
+
+@pytest.mark.parametrize("failures", range(1, TRACK_ATTEMPTS))
+def test_a_job_that_can_be_tracked_a_moment_later_is_tracked_once(failures: int) -> None:
+    tracker = Tracker(failures)
+    uploads, outcomes = tracker.send()
+    assert (outcomes, [job.job_id for job in tracker.jobs]) == ({"m0": Accepted()}, ["job-1"])
+    assert (uploads.stats.sent, uploads.stats.failed, len(uploads.stats.jobs)) == (1, 0, 1)
+
+
+def test_without_time_for_a_pause_a_job_is_not_tried_again() -> None:
+    tracker = Tracker(failures=9)
+
+    class SlowAmazon(Amazon):
+        def send_records(self, upload: Upload, *, timeout: float) -> str:
+            tracker.monotonic += LIMITS.timeout
+            return super().send_records(upload, timeout=timeout)
+
+    tracker.send(amazon=SlowAmazon(), deadline=LIMITS.timeout + SHUTDOWN_RESERVE + TRACK_INTERVAL - 0.1)
+    assert (tracker.failures, tracker.monotonic) == (8, LIMITS.timeout)
 
 
 def test_each_upload_has_a_job_with_its_own_changes() -> None:

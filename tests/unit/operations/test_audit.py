@@ -152,7 +152,7 @@ def test_the_longest_wait_of_an_hour_follows_from_the_metrics_of_queue_and_worke
     known: dict[str, dict[int, float]], wait: dict[int, float]
 ) -> None:
     nothing: dict[str, dict[int, float]] = {
-        name: {} for name in ("oldest", "deferred", "crashes", "visible", "invocations")
+        name: {} for name in ("oldest", "deferred", "waiting", "crashes", "visible", "invocations")
     }
     assert longest_waits(**(nothing | known)) == wait
 
@@ -167,6 +167,7 @@ def test_with_a_crash_in_every_hour_the_audit_lags_by_a_few_hours_and_no_more() 
         waits = longest_waits(
             oldest=in_every_hour(20, hours),
             deferred=nothing,
+            waiting=nothing,
             crashes=in_every_hour(1, hours),
             visible=nothing,
             invocations=in_every_hour(360, hours),
@@ -246,8 +247,8 @@ def test_a_waiting_change_is_never_a_gap_however_the_worker_crashes(
     moment = change.accepted
     while moment < final_at:
         known = {name: change.shown(name, moment) for name in ("deferred", "crashes", "invocations")}
-        waits = longest_waits(oldest={}, visible={}, **known)
+        waits = longest_waits(oldest={}, visible={}, waiting={}, **known)
         assert audited({step: 1}, waits=waits, now=moment).gaps == ()
         moment += HOUR / 2
-    waits = longest_waits(oldest={}, visible={}, **{name: change.shown(name, inf) for name in known})
+    waits = longest_waits(oldest={}, visible={}, waiting={}, **{name: change.shown(name, inf) for name in known})
     assert audited({step: 1}, waits=waits, now=final_at + 10 * DAY).missing == 1, "and the audit does report it later"

@@ -1,25 +1,28 @@
 """What the end of a job means for each of its members."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.member_state import Identity, MemberState
+from audience_sync.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.membership import MembershipChange, Version
 from audience_sync.messages import JobMember, JobMessage
-from audience_sync.operations.job_end import contradicting, is_concerned, rejected_change, rejections
+from audience_sync.operations.job_end import after_end, is_concerned, late_job, rejected_change, rejections
 
 EXITED = 1_800_000_000  # epoch seconds
+NOW = EXITED + 5_000
+TIMING = Timing(effective_after=1_020)
 NAMED_BEFORE, NAMED_SINCE = Identity(1, {"email": "old"}), Identity(3, {"email": "new"})
 LEFT = Version(2, True, "exit")
 
 
-def state(*identities: Identity, exits: bool = False, left: Version | None = LEFT) -> MemberState:
+def state(*identities: Identity, exits: bool = False, left: Version | None = LEFT, **fields: Any) -> MemberState:
     """A member who left at 2, and has entered again at 4 unless `exits`."""
     record: dict[str, Any] = {"externalUserId": "m1", "action": "DELETE" if exits else "CREATE", "hashedPII": []}
     newest = MembershipChange("1", None, 2 if exits else 4, "exit" if exits else "enter", record)
-    return MemberState(newest, identities, left, exited=EXITED)
+    return MemberState(newest, identities, left, **{"exited": EXITED, "entered": EXITED + 2_000} | fields)
 
 
 def member(at: int, *, removes: bool, erases: bool = False) -> JobMember:
@@ -28,41 +31,83 @@ def member(at: int, *, removes: bool, erases: bool = False) -> JobMember:
 
 
 ENTER, REMOVAL = member(4, removes=False), member(2, removes=True)
+OLD_ENTER, ERASING = member(1, removes=False), member(2, removes=True, erases=True)
+WELL = JobReport("SUCCEEDED")
 
 
-def outcome(change: MembershipChange | None) -> tuple[str, list[str]] | None:
-    if change is None:
-        return None
-    return change.record["action"], [each["email"] for each in change.record["hashedPII"]]
+def message(*members: JobMember, is_late: bool = False, sent_at: int = EXITED) -> JobMessage:
+    """Return the message of an upload; `sent_at` in epoch seconds."""
+    return JobMessage("job-1", "1", sent_at * 1000, members, is_late=is_late)
+
+
+def after(
+    before: MemberState,
+    each: JobMember,
+    report: JobReport | None = WELL,
+    *,
+    is_late: bool = False,
+    is_rejected: bool = False,
+    sent_at: int = EXITED,
+) -> MemberState:
+    of = message(each, is_late=is_late, sent_at=sent_at)
+    return after_end(before, of, report, each, is_rejected=is_rejected, now=NOW, timing=TIMING)
+
+
+# Late jobs
+
+
+def test_the_mark_of_a_late_job_holds_what_is_needed_to_judge_its_end() -> None:
+    assert late_job(message(ENTER), ENTER) == LateJob("job-1", EXITED, at=4, removes=False)
+    assert late_job(message(REMOVAL), REMOVAL) == LateJob("job-1", EXITED, at=2, removes=True)
+
+
+OUT, BACK = state(NAMED_BEFORE, exits=True), state(NAMED_SINCE, NAMED_BEFORE)
+MARKED = (LateJob("job-1", EXITED - 60, at=1), LateJob("job-2", EXITED, at=4))
 
 
 @pytest.mark.parametrize(
-    ("job", "known", "sent_at", "expected"),
+    ("known", "job", "sent_at", "due"),
     [
-        pytest.param(REMOVAL, state(NAMED_SINCE), 0, ("CREATE", ["new"]), id="a removal, of a member who is back"),
-        pytest.param(REMOVAL, state(NAMED_BEFORE, exits=True), 0, None, id="a removal, of a member who is out"),
+        pytest.param(BACK, REMOVAL, EXITED, False, id="a removal, of a member who is back: the enter"),
+        pytest.param(OUT, REMOVAL, EXITED, None, id="a removal, of a member who is out"),
+        pytest.param(OUT, OLD_ENTER, EXITED - 60, True, id="an enter, of a member who is out: the removal"),
+        pytest.param(state(exits=True), OLD_ENTER, EXITED - 60, None, id="an enter, of a member who is forgotten"),
+        pytest.param(BACK, OLD_ENTER, EXITED - 60, True, id="an enter of the life before: the removal"),
         pytest.param(
-            ENTER, state(NAMED_BEFORE, exits=True), 0, ("DELETE", ["old"]), id="an enter, of a member who is out"
-        ),
-        pytest.param(ENTER, state(exits=True), 0, None, id="an enter, of a member who is out and forgotten"),
-        pytest.param(
+            replace(BACK, ended=EXITED),
             ENTER,
-            state(NAMED_SINCE, NAMED_BEFORE),
-            EXITED * 1000 - 1,
-            ("DELETE", ["old"]),
-            id="an enter from before the removal, of a member who is back",
+            EXITED + 60,
+            True,
+            id="an enter from before the exit: the removal",
         ),
-        pytest.param(ENTER, state(NAMED_SINCE, NAMED_BEFORE), EXITED * 1000, None, id="an enter with the removal"),
-        pytest.param(
-            ENTER, state(NAMED_SINCE, NAMED_BEFORE), EXITED * 1000 + 1, None, id="an enter from after the removal"
-        ),
-        pytest.param(ENTER, state(NAMED_SINCE), 0, None, id="an enter, with nothing to remove any more"),
+        pytest.param(BACK, ENTER, EXITED + 1, None, id="an enter after the removal"),
+        pytest.param(state(NAMED_SINCE), ENTER, EXITED, None, id="an enter, with nothing to remove any more"),
     ],
 )
-def test_after_a_late_job_the_newest_change_is_sent_once_more_where_it_says_otherwise(
-    job: JobMember, known: MemberState, sent_at: int, expected: tuple[str, list[str]] | None
+def test_after_a_late_job_what_it_may_have_undone_is_due_at_once(
+    known: MemberState, job: JobMember, sent_at: int, due: bool | None
 ) -> None:
-    assert outcome(contradicting(job, known, sent_at)) == expected
+    for report in (WELL, None):
+        ended = after(known, job, report, is_late=True, sent_at=sent_at).due(TIMING)
+        assert ended == (None if due is None else (NOW, due))
+
+
+def test_a_late_jobs_mark_is_dropped_however_it_ends_and_no_other() -> None:
+    marked = state(NAMED_SINCE, late_jobs=MARKED)
+    for is_rejected in (True, False):
+        assert after(marked, ENTER, is_late=True, is_rejected=is_rejected).late_jobs == MARKED[1:]
+
+
+def test_a_late_job_that_took_no_effect_has_undone_nothing() -> None:
+    assert after(OUT, OLD_ENTER, is_late=True, is_rejected=True, sent_at=EXITED - 60) == OUT
+
+
+def test_a_job_in_time_changes_nothing() -> None:
+    for each in (ENTER, OLD_ENTER, REMOVAL):
+        assert after(BACK, each) == BACK
+
+
+# Rejected records
 
 
 @pytest.mark.parametrize(
@@ -70,41 +115,84 @@ def test_after_a_late_job_the_newest_change_is_sent_once_more_where_it_says_othe
     [
         pytest.param(ENTER, state(NAMED_SINCE), ("CREATE", ["new"]), id="the newest enter"),
         pytest.param(member(3, removes=False), state(NAMED_SINCE), None, id="an older enter"),
-        pytest.param(ENTER, state(NAMED_BEFORE, exits=True), None, id="an enter, of a member who is out"),
-        pytest.param(REMOVAL, state(NAMED_BEFORE, exits=True), ("DELETE", ["old"]), id="the removal"),
-        pytest.param(
-            REMOVAL, state(NAMED_SINCE, NAMED_BEFORE), ("DELETE", ["old"]), id="the removal, of a member who is back"
-        ),
+        pytest.param(ENTER, OUT, None, id="an enter, of a member who is out"),
+        pytest.param(REMOVAL, OUT, ("DELETE", ["old"]), id="the removal"),
+        pytest.param(REMOVAL, BACK, ("DELETE", ["old"]), id="the removal, of a member who is back"),
         pytest.param(REMOVAL, state(exits=True), None, id="a removal, with nothing to remove any more"),
-        pytest.param(
-            member(1, removes=True), state(NAMED_BEFORE, exits=True), None, id="a removal before the newest one"
-        ),
-        pytest.param(
-            member(3, removes=True), state(NAMED_BEFORE, exits=True), ("DELETE", ["old"]), id="a removal of more"
-        ),
+        pytest.param(member(1, removes=True), OUT, None, id="a removal before the newest one"),
+        pytest.param(member(3, removes=True), OUT, ("DELETE", ["old"]), id="a removal of more"),
         pytest.param(REMOVAL, state(NAMED_SINCE, left=None), None, id="a removal, of a member who never left"),
     ],
 )
 def test_a_rejected_record_is_parked_unless_a_newer_change_has_made_it_moot(
     job: JobMember, known: MemberState, expected: tuple[str, list[str]] | None
 ) -> None:
-    assert outcome(rejected_change(job, known)) == expected
+    change = rejected_change(job, known)
+    assert expected == (
+        change and (change.record["action"], [identity["email"] for identity in change.record["hashedPII"]])
+    )
 
 
-def message(*members: JobMember, is_late: bool = False) -> JobMessage:
-    return JobMessage("job-1", "1", 1, members, is_late=is_late)
+@pytest.mark.parametrize(
+    ("job", "sent_at", "fails"),
+    [
+        pytest.param(REMOVAL, EXITED, True, id="the last removal"),
+        pytest.param(REMOVAL, EXITED - 1, False, id="a removal that was sent again since"),
+        pytest.param(member(1, removes=True), EXITED, False, id="a removal of less"),
+        pytest.param(ENTER, EXITED, False, id="an enter"),
+    ],
+)
+def test_that_the_last_removal_took_no_effect_is_kept(job: JobMember, sent_at: int, fails: bool) -> None:
+    assert after(BACK, job, is_rejected=True, sent_at=sent_at) == replace(BACK, removal_failed=fails)
 
 
-ERASING = member(2, removes=True, erases=True)
+# What is erased
+
+
+NOTICED = state(NAMED_BEFORE, exits=True, erase_until=2)
+
+
+@pytest.mark.parametrize(
+    ("known", "job", "report", "sent_at", "erases"),
+    [
+        pytest.param(NOTICED, ERASING, WELL, EXITED, True, id="the last removal that is due"),
+        pytest.param(NOTICED, ERASING, None, EXITED, False, id="how it ended is not known"),
+        pytest.param(NOTICED, REMOVAL, WELL, EXITED, False, id="a removal of which this job has a part"),
+        pytest.param(NOTICED, ERASING, WELL, EXITED - 1, False, id="a removal that was sent again since"),
+        pytest.param(replace(NOTICED, enters_end=1), ERASING, WELL, EXITED, True, id="after an enter of long ago"),
+        pytest.param(
+            replace(NOTICED, enters_end=EXITED), ERASING, WELL, EXITED, False, id="an enter's job may be running"
+        ),
+        pytest.param(replace(NOTICED, late_jobs=MARKED), ERASING, WELL, EXITED, False, id="and it is known to be"),
+        pytest.param(
+            replace(NOTICED, identities=(NAMED_SINCE, NAMED_BEFORE), erase_until=1, left=LEFT._replace(at=3)),
+            *(ERASING, WELL, EXITED, True),
+            id="the notice concerns a part",
+        ),
+    ],
+)
+def test_the_last_removal_erases_what_a_deletion_notice_concerns_when_it_has_ended_well(
+    known: MemberState, job: JobMember, report: JobReport | None, sent_at: int, erases: bool
+) -> None:
+    ended = after(known, job, report, sent_at=sent_at)
+    assert ended == (replace(known, identities=known.identities[:-1]) if erases else known)
+
+
+def test_a_removal_erases_only_what_was_named_by_then() -> None:
+    later = state(NAMED_SINCE, NAMED_BEFORE, exits=True, erase_until=3, left=LEFT._replace(at=3))
+    assert after(later, ERASING).identities == (NAMED_SINCE,)
+
+
+# Which members are asked for
 
 
 @pytest.mark.parametrize(
     ("each", "report", "is_late", "expected"),
     [
-        pytest.param(ENTER, JobReport("SUCCEEDED"), False, False, id="ended well, in time"),
+        pytest.param(ENTER, WELL, False, False, id="ended well, in time"),
         pytest.param(ENTER, None, False, False, id="unknown, in time"),
-        pytest.param(ENTER, JobReport("SUCCEEDED"), True, True, id="late"),
-        pytest.param(ERASING, JobReport("SUCCEEDED"), False, True, id="it erases"),
+        pytest.param(ENTER, WELL, True, True, id="late"),
+        pytest.param(ERASING, WELL, False, True, id="it erases"),
         pytest.param(ENTER, JobReport("FAILED"), False, True, id="failed"),
         pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m1": "no"}), False, True, id="rejected"),
         pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m2": "no"}), False, False, id="another one rejected"),
@@ -119,7 +207,7 @@ def test_a_job_that_ends_well_and_in_time_concerns_only_those_it_erases(
 @pytest.mark.parametrize(
     ("report", "expected"),
     [
-        pytest.param(JobReport("SUCCEEDED"), [], id="ended well"),
+        pytest.param(WELL, [], id="ended well"),
         pytest.param(None, [(ERASING, "job_unknown", "how the job ended is not known")], id="unknown: what it erases"),
         pytest.param(
             JobReport("SUCCEEDED", rejected={"m2": "no such person"}),

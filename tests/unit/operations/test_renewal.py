@@ -16,7 +16,8 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
-from audience_sync.member_state import MemberState, step, touched
+from audience_sync.member_state import MemberState, Timing
+from audience_sync.member_step import sent, step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import ChangeMessage
 from audience_sync.operations.renewal import (
@@ -34,6 +35,7 @@ from tests.model.table_model import TableModel
 DAY = 86_400  # seconds
 NOW = 1_800_000_000.0
 LATER = 10_000.0  # a deadline that does not matter
+TIMING = Timing(0)
 
 
 def renewed(audience_id: str = "1", **settings: Any) -> Audience:
@@ -87,9 +89,12 @@ class RenewalHarness:
         client: Any = self.table
         table = MembershipTable(client, "members", self.sharding, Clock())
         states, now = table.read(change.member for change in changes), int(self.now - days * DAY)
-        steps = [step(states.get(each.member), [each], now=now, effective_after=0) for each in changes]
-        sent = [each.state if each.writes else touched(each.state, now, with_removal=False) for each in steps]
-        assert all(isinstance(result, MemberState) for result in table.write(sent))
+        steps = [step(states.get(each.member), [each], now=now, timing=TIMING) for each in changes]
+        dated = [
+            each.state if each.writes else sent(each.state, each.state.version, now, TIMING, removes=False)
+            for each in steps
+        ]
+        assert all(isinstance(result, MemberState) for result in table.write(dated))
 
     def run(self, *audiences: Audience, deadline: float = LATER) -> RenewalReport:
         client: Any = self.table

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from audience_sync.aws.membership_rows import StoredMember
 from audience_sync.errors import MovedOn, TransientError, Unavailable
-from audience_sync.member_state import KEEP_REMOVED, Identity, MemberState, step
+from audience_sync.member_state import Identity, LateJob, MemberState, Timing
+from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
 from audience_sync.operations.restoration import Outcome, Restoration, RestorationReport, decide
 
@@ -119,16 +120,12 @@ def test_what_an_older_row_here_knows_is_kept() -> None:
     assert state.active == (ID_5,)
 
 
-@pytest.mark.parametrize(
-    ("age", "jobs"),
-    [
-        pytest.param(KEEP_REMOVED, ("here", "there"), id="may still be running"),
-        pytest.param(KEEP_REMOVED + 1, ("here",), id="has ended: nothing would remove the mark"),
-    ],
-)
-def test_a_late_job_is_remembered_while_it_may_be_running(age: int, jobs: tuple[str, ...]) -> None:
-    source = replace(entered(5, ID_5), entered=500, late_jobs=("there",))
-    assert copied(source, replace(entered(1), late_jobs=("here",)), now=500 + age).late_jobs == jobs
+def test_what_may_still_take_effect_is_known_after_the_copying() -> None:
+    both, there, here = (LateJob(f"job-{number}", 500, at=1) for number in range(3))
+    source = replace(entered(5, ID_5), enters_end=700, removals_end=200, late_jobs=(both, there))
+    state = copied(source, replace(entered(1), enters_end=600, removals_end=300, late_jobs=(here, both)))
+    assert (state.enters_end, state.removals_end) == (700, 300)
+    assert sorted(state.late_jobs) == [both, there, here]
 
 
 def change(at: int, action: str, **more: Any) -> MembershipChange:
@@ -137,15 +134,14 @@ def change(at: int, action: str, **more: Any) -> MembershipChange:
 
 
 def test_an_exit_after_the_copying_removes_what_the_member_had_entered_with() -> None:
-    (removal,) = step(copied(entered(5, ID_5)), [change(9, "DELETE")], now=NOW, effective_after=900).state.records(
-        with_removal=True
-    )
+    left = step(copied(entered(5, ID_5)), [change(9, "DELETE")], now=NOW, timing=Timing(900))
+    (removal,) = left.state.records(removes=left.removes)
     assert removal.record["hashedPII"] == [ID_5.digests]
 
 
 def test_a_late_enter_still_loses_against_a_notice_that_was_copied() -> None:
     late = change(5, "CREATE", hashedPII=[ID_5.digests])
-    after = step(copied(gone(9, erase_until=9)), [late], now=NOW, effective_after=900)
+    after = step(copied(gone(9, erase_until=9)), [late], now=NOW, timing=Timing(900))
     assert (after.is_superseded, after.sends, after.state.identities) == (True, False, ())
 
 

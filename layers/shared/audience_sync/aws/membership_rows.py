@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from audience_sync.errors import MisplacedRow, Unavailable
-from audience_sync.member_state import Identity, MemberState
+from audience_sync.member_state import Identity, LateJob, MemberState
 from audience_sync.membership import Member, MembershipChange, Version
 
 KEEP_ACTIVE = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
@@ -136,8 +136,10 @@ def _state(row: Mapping[str, Any]) -> MemberState:
         int(row["entered"]["N"]),
         fields.get("x", 0),
         fields.get("f", False),
-        fields.get("u", False),
-        _listed(fields.get("j", [])),
+        fields.get("d", 0),
+        fields.get("n", 0),
+        fields.get("m", 0),
+        tuple(_late_job(each, row) for each in _listed(fields.get("j", []))),
         int(row["revision"]["N"]),
     )
 
@@ -150,8 +152,13 @@ def stored_member(row: Mapping[str, Any]) -> StoredMember:
 def _is_sound(state: MemberState) -> bool:
     """Return whether everything that was unpacked is of its type. JSON has no schema, and a row is read for years."""
     newest, left = state.newest, state.left
-    texts = (newest.record.get("countryCode", ""), *newest.target_types, *state.late_jobs)
-    times = (state.erase_until, state.exited, *(each.at for each in state.identities), *((left.at,) if left else ()))
+    texts = (newest.record.get("countryCode", ""), *newest.target_types, *(job.job_id for job in state.late_jobs))
+    times = (
+        *(state.ended, state.erase_until, state.exited, state.enters_end, state.removals_end),
+        *(each.at for each in state.identities),
+        *(time for job in state.late_jobs for time in (job.sent_at, job.at)),
+        *((left.at,) if left else ()),
+    )
     return (
         newest.record["action"] in ("CREATE", "DELETE")
         and isinstance(newest.record["userConsent"], dict)
@@ -160,7 +167,6 @@ def _is_sound(state: MemberState) -> bool:
         and all(type(each) is int for each in times)
         and (left is None or isinstance(left.message_id, str))
         and isinstance(state.removal_failed, bool)
-        and isinstance(state.outcome_unknown, bool)
         and all(isinstance(digest, str) for each in state.identities for digest in each.digests.values())
     )
 
@@ -168,6 +174,13 @@ def _is_sound(state: MemberState) -> bool:
 def member_of(row: Mapping[str, Any]) -> Member:
     """Return the member of a row."""
     return row["audienceShard"]["S"].partition("#")[0], row["externalUserId"]["S"]
+
+
+def _late_job(fields: Any, row: Mapping[str, Any]) -> LateJob:
+    if isinstance(fields, str):  # until November 2026: an enter's job by its id alone
+        return LateJob(fields, int(row["entered"]["N"]), Version.from_text(row["version"]["S"]).at)
+    job_id, sent_at, at, removes = fields
+    return LateJob(job_id, sent_at, at, bool(removes))
 
 
 def _listed(value: Any) -> tuple[Any, ...]:
@@ -188,8 +201,10 @@ def _packed(state: MemberState) -> bytes:
         "e": state.erase_until,
         "x": state.exited,
         "f": state.removal_failed,
-        "u": state.outcome_unknown,
-        "j": list(state.late_jobs),
+        "d": state.ended,
+        "n": state.enters_end,
+        "m": state.removals_end,
+        "j": [[job.job_id, job.sent_at, job.at, int(job.removes)] for job in state.late_jobs],
     }
     header |= {name: value for name, value in optional.items() if value}
     names: list[Any] = []

@@ -62,25 +62,17 @@ class MembershipTable:
 
     def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
         """Read the states of members, consistently. Members without a row are left out. Raises Unavailable."""
-        return {member_of(row): state_from_row(row) for row in self._whole_rows(members)}
+        return {member_of(row): state_from_row(row) for row in self._rows(members)}
 
     def read_each(self, members: Iterable[Member]) -> dict[Member, MemberState | Unavailable]:
         """As `read`, with an error in place of the state where one row cannot be read. Raises Unavailable."""
         found: dict[Member, MemberState | Unavailable] = {}
-        for row in self._whole_rows(members):
+        for row in self._rows(members):
             try:
                 found[member_of(row)] = state_from_row(row)
             except Unavailable as error:
                 found[member_of(row)] = error
         return found
-
-    def _whole_rows(self, members: Iterable[Member]) -> list[dict[str, Any]]:
-        return self._rows(list(dict.fromkeys(members)), None)
-
-    def versions(self, members: Iterable[Member]) -> dict[Member, str]:
-        """Read back the versions of members, consistently. Members without a row are left out. Raises Unavailable."""
-        rows = self._rows(list(members), "audienceShard, externalUserId, version")
-        return {member_of(row): row["version"]["S"] for row in rows}
 
     def write(
         self, states: Sequence[MemberState], has_time: Callable[[], bool] = lambda: True
@@ -132,21 +124,19 @@ class MembershipTable:
             return {"Statement": self._insert, "Parameters": [*key, *values]}
         return {"Statement": self._update, "Parameters": [*values, *key, {"N": str(state.revision)}]}
 
-    def _rows(self, members: Sequence[Member], projection: str | None) -> list[dict[str, Any]]:
-        batches = list(batched(members, MAX_KEYS))
+    def _rows(self, members: Iterable[Member]) -> list[dict[str, Any]]:
+        batches = list(batched(dict.fromkeys(members), MAX_KEYS))
         if len(batches) == 1:
-            return self._batch(batches[0], projection)
+            return self._batch(batches[0])
         with ThreadPoolExecutor(THREADS) as pool:
-            return [row for rows in pool.map(lambda batch: self._batch(batch, projection), batches) for row in rows]
+            return [row for rows in pool.map(self._batch, batches) for row in rows]
 
-    def _batch(self, members: Sequence[Member], projection: str | None) -> list[dict[str, Any]]:
+    def _batch(self, members: Sequence[Member]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         request: Any = {
             "Keys": [self._sharding.key_of(member) for member in members],
             "ConsistentRead": True,
         }
-        if projection:
-            request["ProjectionExpression"] = projection
         pauses = iter(PAUSES)
         while request:
             with unavailable(_UNAVAILABLE):

@@ -4,21 +4,31 @@ A message is done when each of its members is delivered, superseded or parked; w
 queue.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from audience_sync.delivery.backoff import FIRST_DELAY, aligned_delay, backoff
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
+from audience_sync.delivery.job_members import members_of_upload
 from audience_sync.delivery.members import MemberDelivery
 from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
 from audience_sync.delivery.uploads import Deferred, Uploader, Uploads, UploadStats
-from audience_sync.errors import CircuitHalfOpen, InvalidMessage, OutOfTime, TransientError
-from audience_sync.membership import Member
-from audience_sync.messages import ChangeMessage, pack
+from audience_sync.errors import (
+    CircuitHalfOpen,
+    InvalidMessage,
+    JobRunning,
+    OutOfTime,
+    TransientError,
+    WaitedTooLong,
+)
+from audience_sync.membership import Member, MembershipChange
+from audience_sync.messages import ChangeMessage, DeliveryHistory, Untracked, job_messages, pack
+from audience_sync.repetitions import by_delay
 
 # Receives after which a message is sent anew. So only messages that crash the worker reach SQS's limit of receives.
 REQUEUE_AFTER_RECEIVES = 12
+MAX_WAIT = 7 * 86_400 - 3_600  # seconds since a change was accepted; SQS drops a message an hour later
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,9 @@ class BatchReport:
     completed: Counter[int] = field(default_factory=Counter)  # changes with an outcome, by when they were accepted
     incomplete: frozenset[str] = frozenset()  # audiences with a change that was parked or goes back
     oldest_deferred: float = 0.0  # seconds since the oldest change was accepted that goes back
+    oldest_waiting: float = 0.0  # the same, of enters that wait for a job
+    waiting: Counter[str] = field(default_factory=Counter)  # enters that wait for a job, by audience
+    repeated: Counter[str] = field(default_factory=Counter)  # members for whom something was sent once more
 
     @property
     def delivered(self) -> int:
@@ -107,12 +120,15 @@ class Delivery:
         report = BatchReport()
         parsed = [(message, self._parse(message, report, deadline)) for message in messages]
         readable = [(message, each) for message, each in parsed if each is not None]
+        readable = [pair for pair in readable if self._track(*pair, report, deadline)]
         uploads = Uploads(self._uploader, self._context.limits, self._context.clock, deadline)
         outcomes = Outcomes(self._context, [each for _, each in readable], deadline)
         members = MemberDelivery(self._context, uploads, outcomes, deadline)
         members.run()
         for message, each in readable:
-            if not self._settle(message, each, outcomes.deferred, report, deadline):
+            if self._is_too_old(each):
+                outcomes.give_up(each, WaitedTooLong("the change could not be delivered for seven days"))
+            if not self._settle(message, each, outcomes, report, deadline):
                 continue  # all of it comes back, and counts then
             for outcome in outcomes.of_message(each):
                 report.outcomes[outcome] += 1
@@ -120,7 +136,11 @@ class Delivery:
         report.uploads = uploads.stats
         report.parked_reasons += outcomes.parked
         report.accepted = members.accepted
-        report.incomplete = frozenset(outcomes.parked_in | {audience_id for audience_id, _ in outcomes.deferred})
+        report.repeated = members.repeated
+        report.incomplete = frozenset(
+            outcomes.parked_in
+            | {member[0] for member, each in outcomes.deferred.items() if not isinstance(each.error, JobRunning)}
+        )
         return report
 
     def _parse(self, message: Message, report: BatchReport, deadline: float) -> ParsedMessage | None:
@@ -141,36 +161,112 @@ class Delivery:
             read, message.receive_count + read.history.attempts, read.history.first_at or message.sent_at
         )
 
+    def _track(self, message: Message, each: ParsedMessage, report: BatchReport, deadline: float) -> bool:
+        """Store the job of an earlier upload of these changes, if it is not tracked yet: before that, none is made."""
+        upload = each.message.history.untracked
+        if upload is None:
+            return True
+        members = members_of_upload(each.message.changes, removes=upload.removes)
+        bodies = job_messages(upload.job_id, each.message.audience_id, members, upload.sent_at)
+        try:
+            self._context.jobs.send(bodies, deadline=deadline, delay=self._context.limits.job)
+        except TransientError as failure:
+            delay = backoff(each.attempts, self._jitter())
+            report.deferred.append(DeferredMessage(message, delay, failure.reason))
+            self._note_age(report, each.first_at)
+            return False
+        return True
+
     def _settle(
-        self,
-        message: Message,
-        each: ParsedMessage,
-        deferred: dict[Member, Deferred],
-        report: BatchReport,
-        deadline: float,
+        self, message: Message, each: ParsedMessage, outcomes: Outcomes, report: BatchReport, deadline: float
     ) -> bool:
         """Complete a message, send what is left of it anew, or defer it. Returns whether its settled changes count."""
-        left = [change for change in each.message.changes if change.member in deferred]
+        left = list(outcomes.left_of(each))
         if not left:
             return True
-        self._note_age(report, each.first_at)
-        causes = [deferred[change.member] for change in left]
+        history = replace(each.message.history, first_at=each.first_at, untracked=None)
+        waiting = [pair for pair in left if isinstance(pair[1].error, JobRunning)]
+        failing = [pair for pair in left if not isinstance(pair[1].error, JobRunning)]
+        delay = self._delay(each, [cause for _, cause in failing])
+        uploads = _by_upload(failing)
+        had_job = any(uploads) or each.message.history.untracked is not None
+        is_kept = not waiting and not had_job and message.receive_count < REQUEUE_AFTER_RECEIVES
+        if is_kept and len(left) == len(each.message.changes):
+            self._note_age(report, each.first_at)
+            report.deferred.append(DeferredMessage(message, delay, left[0][1].error.reason))
+            return False
+        try:
+            # To wait is no attempt: nothing was sent.
+            delays = ((change, cause.delay or 0.0) for change, cause in waiting)
+            attempts = max(0, each.attempts - 1)
+            for seconds, changes in by_delay(delays, self._context.clock.now()).items():
+                self._requeue(changes, replace(history, attempts=attempts), report, deadline, seconds)
+            for untracked, changes in uploads.items():
+                retried = replace(history, attempts=each.attempts, untracked=untracked)
+                self._requeue(changes, retried, report, deadline, delay)
+        except TransientError:  # then all of it comes back: what is done already is sent once more, which is harmless
+            self._note_age(report, each.first_at)
+            report.deferred.append(DeferredMessage(message, delay, left[0][1].error.reason))
+            return False
+        self._note_left(report, each, waiting, failing)
+        return True
+
+    def _is_too_old(self, each: ParsedMessage) -> bool:
+        """Return whether a change has waited too long. Without a limit of our own, each new message begins anew."""
+        age = (self._context.clock.now_ms() - each.first_at) / 1000
+        return each.first_at > 0 and age > MAX_WAIT and not each.message.history.is_repetition
+
+    def _requeue(
+        self,
+        changes: Sequence[MembershipChange],
+        history: DeliveryHistory,
+        report: BatchReport,
+        deadline: float,
+        delay: float,
+    ) -> None:
+        """Send changes anew. Raises Unavailable."""
+        if changes:
+            bodies = pack(changes, history)
+            self._context.queue.send(bodies, deadline=deadline, delay=delay)
+            report.requeued += len(bodies)
+
+    def _delay(self, each: ParsedMessage, causes: Sequence[Deferred]) -> float:
+        """Return how many seconds changes wait after attempts that failed."""
         # Changes that were not even tried, for want of time or while another worker tries, need no backoff.
         is_untried = all(isinstance(cause.error, OutOfTime | CircuitHalfOpen) for cause in causes)
         wait = 0.0 if is_untried else backoff(each.attempts, self._jitter())
         wait = max([wait, *(cause.delay for cause in causes if cause.delay is not None)])
-        delay = wait if is_untried else aligned_delay(self._context.clock.now(), wait)
-        if len(left) < len(each.message.changes) or message.receive_count >= REQUEUE_AFTER_RECEIVES:
-            history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at)
-            try:
-                self._context.queue.send(pack(left, history), deadline=deadline, delay=delay)
-            except TransientError:
-                pass  # then all of it comes back: what is done already is sent once more, which is harmless
-            else:
-                report.requeued += 1
-                return True
-        report.deferred.append(DeferredMessage(message, delay, causes[0].error.reason))
-        return False
+        return wait if is_untried else aligned_delay(self._context.clock.now(), wait)
+
+    def _note_left(
+        self,
+        report: BatchReport,
+        each: ParsedMessage,
+        waiting: Sequence[tuple[MembershipChange, Deferred]],
+        failing: Sequence[tuple[MembershipChange, Deferred]],
+    ) -> None:
+        if failing:
+            self._note_age(report, each.first_at)
+        if waiting and not each.message.history.is_repetition:
+            report.waiting[each.message.audience_id] += len(waiting)
+            age = (self._context.clock.now_ms() - each.first_at) / 1000
+            report.oldest_waiting = max(report.oldest_waiting, age)
 
     def _note_age(self, report: BatchReport, since: int) -> None:
         report.oldest_deferred = max(report.oldest_deferred, (self._context.clock.now_ms() - since) / 1000)
+
+
+def _by_upload(
+    failing: Iterable[tuple[MembershipChange, Deferred]],
+) -> dict[Untracked | None, list[MembershipChange]]:
+    """Group changes by the upload that was made of their members and could not be tracked, if there is one."""
+    removed: dict[str, set[Member]] = {}  # by job
+    grouped: defaultdict[Untracked | None, list[MembershipChange]] = defaultdict(list)
+    for change, cause in failing:
+        upload: Untracked | None = None
+        if job := cause.job:
+            if job.job_id not in removed:
+                removed[job.job_id] = {sent.member for sent in job.changes if sent.exits}
+            upload = Untracked(job.job_id, job.sent_at, change.member in removed[job.job_id])
+        grouped[upload].append(change)
+    return grouped

@@ -19,7 +19,7 @@ from itertools import batched
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.errors import TransientError
-from audience_sync.member_state import step
+from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
 from audience_sync.messages import DeliveryHistory, pack
 
@@ -102,7 +102,8 @@ class DeletionNotices:
         """Write the row of each person. Returns whose row is new, and whose is not written."""
         states = self._table.read(each.member for each in notices)
         now = int(self._context.clock.now())
-        steps = [step(states.get(each.member), [each], now=now, effective_after=0) for each in notices]
+        timing = self._context.limits.timing
+        steps = [step(states.get(each.member), [each], now=now, timing=timing) for each in notices]
         newer = [each.state for each in steps if each.writes]
         results = self._table.write(newer)
         failed = {

@@ -1,26 +1,38 @@
 """What a job's message says of each record of its upload, so that the job's end can act on it. Pure."""
 
+from collections.abc import Iterable
+
 from audience_sync.member_state import MemberState
 from audience_sync.membership import MAX_IDENTITIES, MembershipChange
 from audience_sync.messages import JobMember
 
 
-def member_of_state(change: MembershipChange, state: MemberState, *, repeats: bool, is_replay: bool) -> JobMember:
+def member_of_state(change: MembershipChange, state: MemberState, *, is_replay: bool) -> JobMember:
     """Describe a record that was sent from a state.
 
     Args:
-        change: as it was sent: the newest, or the removal before it.
+        change: as it was sent: the newest, or a removal of earlier lives.
         state: that it was sent from.
-        repeats: whether an older upload may take effect after it, so that it will be sent once more.
         is_replay: whether the change was counted before.
     """
-    # Erased when the job has ended well, unless it does not speak for all that was sent: more uploads are to come, or
-    # the removal went out in several.
-    erases = change.exits and state.must_erase and not repeats and len(state.to_remove) <= MAX_IDENTITIES
+    # One job speaks for the whole removal only if it went out in one upload.
+    erases = change.exits and state.must_erase and len(state.to_remove) <= MAX_IDENTITIES
     version = state.left if change.exits and state.left else state.version
     return JobMember(change.member[1], version.text, change.exits, erases, is_replay)
 
 
 def member_of_change(change: MembershipChange, *, is_replay: bool) -> JobMember:
-    """Describe a record that was sent without the membership table."""
+    """Describe a record that was sent without the membership table, or whose state is not at hand."""
     return JobMember(change.member[1], change.version.text, removes=change.exits, is_replay=is_replay)
+
+
+def members_of_upload(changes: Iterable[MembershipChange], *, removes: bool) -> list[JobMember]:
+    """Describe the records of an earlier upload, one for each member. The upload that is made again counts.
+
+    Args:
+        changes: of which the upload was made; an exit and the enter behind it come back together.
+        removes: whether the records were removals.
+    """
+    by_likeness = sorted(changes, key=lambda each: (each.exits == removes, each.version))
+    newest = {change.member[1]: change for change in by_likeness}
+    return [JobMember(member, change.version.text, removes, is_replay=True) for member, change in newest.items()]

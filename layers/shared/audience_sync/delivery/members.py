@@ -1,7 +1,7 @@
-"""Delivers the members of one invocation: what is to be sent of each, and whether it still is the newest.
+"""Delivers the members of one invocation: what is sent of each now, what waits, and what is due once more later.
 
-For each member the newest change is found (among the messages, then in the membership table), sent, and checked
-against the table again: a member that has moved on meanwhile is sent once more, so that the last upload is the newest.
+For each member the newest change is found (among the messages, then in the membership table). The row is dated before
+anything is sent, or right after a later attempt, so that whoever changes it next knows what may still take effect.
 """
 
 from collections import Counter
@@ -16,12 +16,14 @@ from audience_sync.delivery.groups import groups
 from audience_sync.delivery.job_members import member_of_change, member_of_state
 from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
 from audience_sync.delivery.uploads import Deferred, Job, Track, Uploads
-from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, TransientError, Unavailable
-from audience_sync.member_state import MemberState, Step, step, touched
+from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError, Unavailable
+from audience_sync.member_state import MemberState
+from audience_sync.member_step import Step, repetition, sent, step
 from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange
-from audience_sync.messages import DeliveryHistory, JobMember, job_messages, pack
+from audience_sync.messages import JobMember, job_messages
+from audience_sync.repetitions import repetition_messages
 
-MAX_ROUNDS = 3  # attempts at one member in one invocation, should it keep moving on
+MAX_ROUNDS = 3  # attempts at a row that others write at the same time
 
 
 @dataclass(slots=True)
@@ -30,7 +32,6 @@ class _Delivery:
 
     step: Step
     at: int  # epoch seconds; before anything was sent
-    repeats: bool = False  # it must be sent once more when the jobs have ended
 
     @property
     def state(self) -> MemberState:
@@ -47,6 +48,7 @@ class MemberDelivery:
     def __init__(self, context: DeliveryContext, uploads: Uploads, outcomes: Outcomes, deadline: float) -> None:
         """Take what is needed to deliver the changes of `outcomes`; `deadline` in monotonic seconds."""
         self.accepted: Counter[int] = Counter()  # exits that deletion notices have led to, by epoch millisecond
+        self.repeated: Counter[str] = Counter()  # members for whom something was sent once more, by audience
         self._context = context
         self._uploads = uploads
         self._outcomes = outcomes
@@ -56,8 +58,9 @@ class MemberDelivery:
         """Deliver the newest change of every member, audience by audience, as far as time and Amazon allow."""
         by_target: dict[Target, dict[Member, list[MembershipChange]]] = {}
         notices: list[MembershipChange] = []
-        for change in self._outcomes.changes:
-            newest = self._outcomes.newest[change.member]
+        repetitions = self._outcomes.repetitions.values() if self._context.members else ()  # rows say what is due
+        for change in [*self._outcomes.changes, *repetitions]:
+            newest = self._outcomes.newest.get(change.member, change)
             if newest.audience_id == EVERY_AUDIENCE:
                 notices.append(change)
                 continue
@@ -71,7 +74,7 @@ class MemberDelivery:
                     trouble = self._deliver(target, some)
                 if trouble is not None:
                     of_these = (of_member[0].member for of_member in some)
-                    self._outcomes.defer(of_these, trouble, unless_settled=True)
+                    self._outcomes.defer(of_these, replace(trouble, job=None), unless_decided=True)
 
     def _deliver_notices(self, notices: Sequence[MembershipChange]) -> None:
         """Spread deletion notices over the audiences. It needs nothing of Amazon, and so waits for no upload."""
@@ -109,57 +112,39 @@ class MemberDelivery:
             return self._send_unguarded(target, members)
         trouble: Deferred | None = None
         pending: dict[Member, Sequence[MembershipChange]] = {changes[0].member: changes for changes in members}
-        moved: set[Member] = set()  # members that must be sent once more because they moved on
-        attempted: set[Member] = set()  # these, and those whose rows changed while they were written
         for _ in range(MAX_ROUNDS):
             try:
-                deliveries, again = self._record(self._context.members, pending, moved, attempted)
-                sent, failed = self._send(target, deliveries)
+                deliveries, again = self._record(self._context.members, pending)
+                accepted, failed = self._send(target, deliveries)
                 trouble = trouble or failed
-                self._mark_unknown(self._context.members, deliveries)
-                moved = self._verify(self._context.members, sent)
+                self._date(self._context.members, deliveries, accepted)
             except TransientError as error:
                 self._outcomes.defer(self._outcomes.unverified(pending), Deferred.after(error))
                 return trouble
-            attempted = {*again, *moved}
-            pending = {member: changes for member, changes in pending.items() if member in attempted}
+            pending = {member: pending[member] for member in again}
             if not pending:
                 return trouble
         self._outcomes.defer(pending, Deferred.after(MovedOn("the member keeps moving on")))
         return trouble
 
     def _record(
-        self,
-        table: MembershipTable,
-        pending: dict[Member, Sequence[MembershipChange]],
-        moved: set[Member],
-        attempted: set[Member],
+        self, table: MembershipTable, pending: dict[Member, Sequence[MembershipChange]]
     ) -> tuple[list[_Delivery], list[Member]]:
         """Bring changes into the table. Returns what is to be sent, and the members whose rows changed meanwhile."""
         states, pending = self._read(table, pending)
-        limits, now = self._context.limits, int(self._context.clock.now())
+        now = int(self._context.clock.now())
         steps = {
-            member: step(
-                states.get(member),
-                changes,
-                now=now,
-                effective_after=limits.effective_after,
-                attempted_before=self._outcomes.was_tried(member) or member in attempted,
-                is_replay=all(self._outcomes.is_replay(member, change.version) for change in changes),
-            )
+            member: each
             for member, changes in pending.items()
+            if (each := self._step(states.get(member), member, changes, now)) is not None
         }
-        written = dict(
-            zip(
-                (member for member, each in steps.items() if each.writes),
-                table.write(
-                    [each.state for each in steps.values() if each.writes], lambda: self._uploads.has_time_to_record
-                ),
-                strict=True,
-            )
-        )
+        writing = {member: each for member, each in steps.items() if each.writes}
+        has_time = lambda: self._uploads.has_time_to_record  # noqa: E731
+        results = table.write([each.state for each in writing.values()], has_time)
+        written = dict(zip(writing, results, strict=True))
         deliveries: list[_Delivery] = []
         again: list[Member] = []
+        unsent: list[MemberState] = []
         for member, each in steps.items():
             result = written.get(member, each.state)
             if isinstance(result, MovedOn):
@@ -167,12 +152,32 @@ class MemberDelivery:
             elif isinstance(result, TransientError):
                 self._outcomes.defer([member], Deferred.after(result))
             else:
-                is_moot = each.is_superseded
-                self._outcomes.settle([member], ChangeOutcome.SUPERSEDED if is_moot else ChangeOutcome.DELIVERED)
+                self._settle(member, each, now)
                 if each.sends:
-                    delivery = _Delivery(each._replace(state=result), now, each.repeats or member in moved)
-                    deliveries.append(delivery)
+                    deliveries.append(_Delivery(each._replace(state=result), now))
+                elif each.writes:
+                    unsent.append(result)
+        self._queue_due(unsent)
         return deliveries, again
+
+    def _step(
+        self, state: MemberState | None, member: Member, changes: Sequence[MembershipChange], now: int
+    ) -> Step | None:
+        timing = self._context.limits.timing
+        if member in self._outcomes.repetitions:
+            return repetition(state, changes[-1].version, now=now, timing=timing)
+        return step(state, changes, now=now, timing=timing, attempted=self._outcomes.attempted(member))
+
+    def _settle(self, member: Member, each: Step, now: int) -> None:
+        """Note how the changes of a member end, and defer the enter that waits."""
+        if each.waits_until is not None:
+            waits = JobRunning("an upload that says the opposite may still take effect")
+            left = None if member in self._outcomes.repetitions else each.state.left
+            self._outcomes.defer([member], Deferred(waits, each.waits_until - now, newer_than=left))
+            is_moot = not each.removes or each.state.version != left
+        else:
+            is_moot = each.is_superseded
+        self._outcomes.settle([member], ChangeOutcome.SUPERSEDED if is_moot else ChangeOutcome.DELIVERED)
 
     def _read(
         self, table: MembershipTable, pending: dict[Member, Sequence[MembershipChange]]
@@ -184,7 +189,8 @@ class MemberDelivery:
             self._outcomes.defer([member], Deferred.after(error))
         states = {member: each for member, each in found.items() if isinstance(each, MemberState)}
         known = {member: changes for member, changes in pending.items() if member in states}
-        new = {member: changes for member, changes in pending.items() if member not in found}
+        unknown = pending.keys() - found.keys() - self._outcomes.repetitions.keys()
+        new = {member: changes for member, changes in pending.items() if member in unknown}
         counting = with_notices(table, new)
         moot = [member for member, changes in counting.items() if not changes]
         self._outcomes.settle(moot, ChangeOutcome.SUPERSEDED)
@@ -192,16 +198,16 @@ class MemberDelivery:
 
     def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> tuple[list[_Delivery], Deferred | None]:
         """Send the records of members, the first one of each, then the second. Returns whose records all went out."""
-        queues = [(each, each.state.records(with_removal=each.step.with_removal)) for each in deliveries]
+        queues = [(each, each.state.records(removes=each.step.removes)) for each in deliveries]
         trouble: Deferred | None = None
         going = {each.member for each in deliveries}
         number = 0
         by_member = {each.member: each for each in deliveries}
 
         def job_member(change: MembershipChange) -> JobMember:
-            delivery = by_member[change.member]
-            is_replay = self._outcomes.is_replay(change.member, delivery.state.version)
-            return member_of_state(change, delivery.state, repeats=delivery.repeats, is_replay=is_replay)
+            state = by_member[change.member].state
+            is_replay = self._outcomes.is_replay(change.member, state.version)
+            return member_of_state(change, state, is_replay=is_replay)
 
         track = self._tracker(job_member)
         while batch := [
@@ -212,64 +218,44 @@ class MemberDelivery:
             accepted = self._outcomes.take([record for _, record in batch], outcomes)
             going = {member for member in going if member in accepted or member not in outcomes}
             number += 1
-        return [each for each in deliveries if each.member in going], trouble
+        sent_all = [each for each in deliveries if each.member in going]
+        repeated = (each.member[0] for each in sent_all if each.member in self._outcomes.repetitions)
+        self.repeated.update(repeated)
+        return sent_all, trouble
 
-    def _mark_unknown(self, table: MembershipTable, deliveries: Sequence[_Delivery]) -> None:
-        """Record that an upload may take effect although it counts as not made: the next change may contradict it.
+    def _date(self, table: MembershipTable, deliveries: Sequence[_Delivery], accepted: Sequence[_Delivery]) -> None:
+        """Date what was not dated before it was sent, in whatever the rows say by now, and queue what is due by then.
 
-        A change recorded in this invocation is dated, which says as much; and one mark stands for all further attempts.
+        Before a later attempt nothing is written, so that a change that only waits costs nothing.
         """
-        lost = [
-            each
-            for each in deliveries
-            if not (each.step.writes or each.state.outcome_unknown)
-            and (deferred := self._outcomes.deferred.get(each.member))
-            and deferred.may_apply
-        ]
-        if lost:  # where this fails, too, the next attempt is the next chance
-            table.write([replace(each.state, outcome_unknown=True) for each in lost])
+        left = {each.member: each for each in accepted if not each.step.writes}
+        states = {member: each.state for member, each in left.items()}
+        rows = [each.state for each in deliveries if each.step.writes]  # also where Amazon has refused the record
+        for _ in range(MAX_ROUNDS):
+            if not states:
+                return self._queue_due(rows)
+            after = [self._dated(left[member], state) for member, state in states.items()]
+            moved: list[Member] = []
+            for state, result in zip(after, table.write(after), strict=True):
+                if isinstance(result, MovedOn):
+                    moved.append(state.member)
+                elif isinstance(result, TransientError):
+                    raise result
+                else:
+                    rows.append(result)
+            states = table.read(moved) if moved else {}
+        raise MovedOn("the member keeps moving on")
 
-    def _verify(self, table: MembershipTable, sent: Sequence[_Delivery]) -> set[Member]:
-        """Check that what was sent is still the newest, and return the members that have moved on.
+    def _dated(self, each: _Delivery, state: MemberState) -> MemberState:
+        """Date what was sent of a member in its row as it is by now, with the attempts that were counted for it."""
+        dated = sent(state, each.state.version, each.at, self._context.limits.timing, removes=each.step.removes)
+        return replace(dated, enters_end=max(dated.enters_end, each.state.enters_end))
 
-        A change that was recorded in an earlier invocation is dated anew, which is a check, too: before its upload
-        nothing was written, so that a change that only waits costs nothing.
-        """
-        recorded = [each for each in sent if not each.step.writes]
-        states = [touched(each.state, each.at, with_removal=each.step.with_removal) for each in recorded]
-        results = dict(zip((each.member for each in recorded), table.write(states), strict=True)) if states else {}
-        moved = {member for member, result in results.items() if isinstance(result, MovedOn)}
-        failed = next(
-            (
-                result
-                for result in results.values()
-                if isinstance(result, TransientError) and not isinstance(result, MovedOn)
-            ),
-            None,
-        )
-        if failed is not None:
-            raise failed
-        fresh = [each for each in sent if each.step.writes]
-        versions = table.versions(each.member for each in fresh) if fresh else {}
-        for each in fresh:
-            own = each.state.version.text
-            if versions.get(each.member, own) != own:
-                moved.add(each.member)
-        self._finish([each for each in sent if each.member not in moved])
-        return moved
-
-    def _finish(self, settled: Sequence[_Delivery]) -> None:
-        """Have those sent once more whose older upload may take effect after this one."""
-        repeating = [each for each in settled if each.repeats]
-        if not repeating:
-            return
-        # The jobs of two uploads end in any order: send it once more when both have ended. Should that be too early, by
-        # what an invocation and a late arrival can take, the table asks for another repetition then; where a job takes
-        # longer, its end asks for one.
-        removals = [each.state.removal() for each in repeating if each.step.repeats_removal]
-        changes = [*removals, *(each.state.change() for each in repeating)]
-        replay, delay = DeliveryHistory(is_replay=True), self._context.limits.job
-        self._context.queue.send(pack(changes, replay), deadline=self._deadline, delay=delay)
+    def _queue_due(self, states: Sequence[MemberState]) -> None:
+        """Have the worker look again when something is due once more."""
+        limits, now = self._context.limits, self._context.clock.now()
+        for bodies, delay in repetition_messages(states, now, limits.timing):
+            self._context.queue.send(bodies, deadline=self._deadline, delay=delay)
 
     def _tracker(self, job_member: Callable[[MembershipChange], JobMember]) -> Track:
         """Return what has a job checked later. Storing its message is part of the delivery."""

@@ -2,13 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from enum import StrEnum
 
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
 from audience_sync.delivery.uploads import Accepted, Deferred, Outcome
-from audience_sync.errors import PermanentError, TransientError
+from audience_sync.errors import JobRunning, PermanentError, TransientError
+from audience_sync.member_step import Attempted
 from audience_sync.membership import Member, MembershipChange, Version, coalesce
 from audience_sync.messages import DeadLetter, Failure
+
+REPETITION_DELAY = 10.0  # seconds until a repetition looks again that has met changes of its member
 
 
 class ChangeOutcome(StrEnum):
@@ -27,36 +31,68 @@ class Outcomes:
         self.deferred: dict[Member, Deferred] = {}
         self.parked: Counter[str] = Counter()  # changes, by reason
         self.parked_in: set[str] = set()  # their audiences
-        self.changes = coalesce(change for each in messages for change in each.message.changes)
+        stated = [each for each in messages if not each.message.history.is_repetition]
+        self.changes = coalesce(change for each in stated for change in each.message.changes)
         self.newest = {change.member: change for change in self.changes}  # the last one of each member is the newest
+        # What may be due of members about whom nothing else is known here, by the newest version when it was queued.
+        self.repetitions: dict[Member, MembershipChange] = {}
+        self.waiting: dict[Member, Deferred] = {}  # repetitions that are not due yet
         self._context = context
         self._deadline = deadline
-        self._settled: dict[Member, ChangeOutcome] = {}
+        self._settled: dict[Member, tuple[ChangeOutcome, Version]] = {}
         self._source: dict[Member, ParsedMessage] = {}  # of a member's messages, the one tried most often
         self._counted: set[tuple[Member, Version]] = set()  # changes that are not replays
-        for each in sorted(messages, key=lambda each: each.attempts):
+        self._given_up: set[int] = set()  # changes, by their id in memory
+        self._attempted: dict[tuple[Member, bool], Version] = {}  # the oldest enter and exit that were tried before
+        for each in sorted(stated, key=lambda each: each.attempts):
             for change in each.message.changes:
                 self._source[change.member] = each
                 if not each.message.history.is_replay:
                     self._counted.add((change.member, change.version))
+                if each.attempts > 1:
+                    kind = change.member, change.exits
+                    self._attempted[kind] = min(change.version, self._attempted.get(kind, change.version))
+        self._take_repetitions(messages)
+
+    def _take_repetitions(self, messages: Sequence[ParsedMessage]) -> None:
+        """Keep the newest repetition of each member. One of a member with changes waits until these are done."""
+        for each in messages:
+            if not each.message.history.is_repetition:
+                continue
+            for change in each.message.changes:
+                self._source.setdefault(change.member, each)
+                if change.member in self.newest:
+                    self.waiting[change.member] = Deferred(
+                        JobRunning("changes of the member come first"), REPETITION_DELAY
+                    )
+                elif change.version >= self.repetitions.get(change.member, change).version:
+                    self.repetitions[change.member] = change
 
     def was_tried(self, member: Member) -> bool:
         """Return whether an earlier delivery may have recorded or sent the member's changes."""
         return self._source[member].attempts > 1
+
+    def attempted(self, member: Member) -> Attempted:
+        """Return which of the member's changes an earlier delivery may have sent."""
+        return Attempted(self._attempted.get((member, False)), self._attempted.get((member, True)))
 
     def is_replay(self, member: Member, version: Version) -> bool:
         """Return whether a change was counted before."""
         return (member, version) not in self._counted
 
     def settle(self, members: Iterable[Member], outcome: ChangeOutcome) -> None:
-        """Note how the changes of members end."""
-        self._settled.update((member, outcome) for member in members)
+        """Note how the changes of members end: all of them, or those before the enter that waits."""
+        for member in members:
+            if member in self.newest:  # a repetition is not counted
+                after = self.deferred[member].newer_than if member in self.deferred else None
+                self._settled[member] = outcome, after or self.newest[member].version
 
-    def defer(self, members: Iterable[Member], deferred: Deferred, *, unless_settled: bool = False) -> None:
+    def defer(self, members: Iterable[Member], deferred: Deferred, *, unless_decided: bool = False) -> None:
         """Have the changes of members stay in the queue."""
-        self.deferred.update(
-            (member, deferred) for member in members if not (unless_settled and member in self._settled)
-        )
+        for member in members:
+            deferrals = self.waiting if member in self.repetitions else self.deferred
+            if not (unless_decided and (member in self._settled or member in deferrals)):
+                deferrals[member] = deferred
 
     def park(self, refused: Iterable[tuple[MembershipChange, PermanentError]]) -> None:
         """Send changes to the dead letters; where these do not take them, defer them."""
@@ -92,19 +128,45 @@ class Outcomes:
 
     def unverified(self, members: Iterable[Member]) -> list[Member]:
         """Return those whose upload is not verified yet: recorded or even sent, but neither parked nor deferred."""
-        return [
-            each
-            for each in members
-            if each not in self.deferred and self._settled.get(each) is not ChangeOutcome.PARKED
-        ]
+        return [each for each in members if not self._is_decided(each)]
+
+    def _is_decided(self, member: Member) -> bool:
+        if member in self.repetitions:
+            return member in self.waiting
+        if member in self.deferred:
+            return self.deferred[member].newer_than is None
+        return member in self._settled and self._settled[member][0] is ChangeOutcome.PARKED
+
+    def give_up(self, each: ParsedMessage, error: PermanentError) -> None:
+        """Park what would stay of a message. Where the dead letters do not take it, it stays."""
+        left = [change for change, _ in self.left_of(each)]
+        bodies = [DeadLetter.parked(change, self._failure(change, error)).body() for change in left]
+        with suppress(TransientError):
+            self._context.dead_letters.send(bodies, deadline=self._deadline, attributes={"reason": error.reason})
+            self._given_up |= {id(change) for change in left}
+            self.parked[error.reason] += len(left)
+            self.parked_in.update(change.audience_id for change in left)
+
+    def left_of(self, each: ParsedMessage) -> Iterator[tuple[MembershipChange, Deferred]]:
+        """Yield the changes of a message that stay in the queue, and why."""
+        deferrals = self.waiting if each.message.history.is_repetition else self.deferred
+        for change in each.message.changes:
+            deferred = deferrals.get(change.member)
+            stays = deferred and (deferred.newer_than is None or change.version > deferred.newer_than)
+            if deferred and stays and id(change) not in self._given_up:
+                yield change, deferred
 
     def of_message(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
         """Yield the outcome of every settled change of a message. Replays were counted before."""
+        if each.message.history.is_replay:
+            return
+        staying = {id(change) for change, _ in self.left_of(each)}
         for change in each.message.changes:
-            outcome = self._settled.get(change.member)
-            if outcome and change.member not in self.deferred and not each.message.history.is_replay:
-                is_newest = change.version == self.newest[change.member].version
-                yield outcome if is_newest else ChangeOutcome.SUPERSEDED
+            if id(change) in self._given_up:
+                yield ChangeOutcome.PARKED
+            elif id(change) not in staying and (settled := self._settled.get(change.member)):
+                outcome, version = settled
+                yield outcome if change.version == version else ChangeOutcome.SUPERSEDED
 
     def _failure(self, change: MembershipChange, error: PermanentError) -> Failure:
         source = self._source[change.member]

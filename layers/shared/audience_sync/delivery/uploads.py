@@ -17,10 +17,12 @@ from audience_sync.errors import (
     RequestTooLarge,
     TransientError,
 )
-from audience_sync.membership import Member, MembershipChange
+from audience_sync.member_state import LONGEST_JOB, Timing
+from audience_sync.membership import Member, MembershipChange, Version
 
 SHUTDOWN_RESERVE = 8.0  # seconds kept to read back, park, defer and answer before the function is stopped
 RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, for rows that are being written when no more are begun
+TRACK_ATTEMPTS, TRACK_INTERVAL = 3, 5.0  # at storing the message of a job; seconds between them
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
 
 
@@ -41,11 +43,12 @@ class Limits:
     settle: float = SETTLE  # seconds
     job: float = 900.0  # seconds until Amazon's job for an upload has usually ended; nothing orders two jobs before
     late: float = 120.0  # seconds that an invocation and an upload that arrives late can take
+    longest_job: float = LONGEST_JOB  # seconds
 
     @property
-    def effective_after(self) -> float:
-        """Seconds after which an upload prepared now has taken effect, unless its job is late."""
-        return self.job + self.late
+    def timing(self) -> Timing:
+        """When an upload that is prepared now has taken effect."""
+        return Timing(self.job + self.late, self.longest_job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class Deferred:
 
     error: TransientError
     delay: float | None  # seconds; None leaves it to the backoff
-    may_apply: bool = False  # an upload was made, and may take effect all the same
+    job: "Job | None" = None  # of an upload that was made: Amazon has accepted it, and no job message is stored
+    newer_than: Version | None = None  # only changes that are newer stay; None: all
 
     @classmethod
     def after(cls, error: TransientError) -> "Deferred":
@@ -148,7 +152,7 @@ class Uploads:
             outcome = self._send_chunk(chunk, track)
             if isinstance(outcome, Deferred):
                 outcomes.update((change.member, outcome) for change in chunk.changes)
-                rest = replace(outcome, may_apply=False)
+                rest = replace(outcome, job=None)
                 outcomes.update((change.member, rest) for each in chunks for change in each.changes)
                 return rest
             if (
@@ -173,21 +177,32 @@ class Uploads:
         if not self.has_time:
             return Deferred.after(OutOfTime("no time left for an upload"))
         sent_at = self._clock.now_ms()
-        job_id = None
+        job: Job | None = None
         try:
             job_id = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
             job = Job(job_id, chunk.upload.target.audience_id, chunk.changes, sent_at)
-            track(job)
+            self._track(job, track)
         except TransientError as error:
             self._count_failure(error.reason)
-            may_apply = job_id is not None or isinstance(error, OutcomeUnknown)
-            return Deferred(error, self._delay(error), may_apply)
+            return Deferred(error, self._delay(error), job)
         except RequestRejected as error:
             self._count_failure(error.reason)
             return error
         self.stats.sent += 1
         self.stats.jobs.append(job)
         return Accepted()
+
+    def _track(self, job: Job, track: Track) -> None:
+        """Have a job checked later. Tries again while there is time, since nobody else knows its id."""
+        for attempt in range(1, TRACK_ATTEMPTS + 1):
+            try:
+                track(job)
+            except TransientError:
+                if attempt == TRACK_ATTEMPTS or self._time_left() < TRACK_INTERVAL:
+                    raise
+                self._clock.sleep(TRACK_INTERVAL)
+            else:
+                return
 
     def _delay(self, error: TransientError) -> float | None:
         """Seconds to wait at least: what Amazon said, or the settle time where it may still apply the upload."""

@@ -34,6 +34,7 @@ def longest_waits(
     *,
     oldest: Mapping[int, float],
     deferred: Mapping[int, float],
+    waiting: Mapping[int, float],
     crashes: Mapping[int, float],
     visible: Mapping[int, float],
     invocations: Mapping[int, float],
@@ -48,6 +49,7 @@ def longest_waits(
     Args:
         oldest: the age of the oldest message, as SQS reports it; it leaves out those that were received three times.
         deferred: the age of the oldest change that the worker deferred.
+        waiting: the age of the oldest change that waited until a job had ended.
         crashes: of the worker.
         visible: the fewest visible messages in the queue. While delivery is paused, SQS alone knows their age.
         invocations: of the worker.
@@ -55,8 +57,8 @@ def longest_waits(
     reported = {
         hour: inf
         if visible.get(hour) and not invocations.get(hour)
-        else max(oldest.get(hour, 0), deferred.get(hour, 0))
-        for hour in {*oldest, *deferred, *crashes, *visible}
+        else max(oldest.get(hour, 0), deferred.get(hour, 0), waiting.get(hour, 0))
+        for hour in {*oldest, *deferred, *waiting, *crashes, *visible}
     }
     return {
         hour: max(reported.get(hour - ago, 0) + ago for ago in range(0, MAX_CRASH_LOOP + 1, HOUR))

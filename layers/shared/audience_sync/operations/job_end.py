@@ -1,10 +1,12 @@
-"""What the end of a job means for each of its members: whether it took effect, and what has to be sent again. Pure."""
+"""What the end of a job means for each of its members: whether it took effect, and what it leaves in the row. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.member_state import MemberState
+from audience_sync.member_state import LateJob, MemberState, Timing, removed
+from audience_sync.member_step import without_late_job
 from audience_sync.membership import MembershipChange, Version
 from audience_sync.messages import JobMember, JobMessage
 
@@ -33,21 +35,46 @@ def rejected_change(member: JobMember, state: MemberState) -> MembershipChange |
     return state.change() if state.version == version and not state.newest.exits else None
 
 
-def contradicting(member: JobMember, state: MemberState, sent_at: int) -> MembershipChange | None:
-    """Return what to send once more after a late job, None where the newest change says the same as the job.
+def late_job(message: JobMessage, member: JobMember) -> LateJob:
+    """Return the mark that a late job leaves in the row of a member."""
+    return LateJob(message.job_id, message.sent_at // 1000, Version.from_text(member.version).at, member.removes)
+
+
+def after_end(
+    state: MemberState,
+    message: JobMessage,
+    report: JobReport | None,
+    member: JobMember,
+    *,
+    is_rejected: bool,
+    now: int,
+    timing: Timing,
+) -> MemberState:
+    """Bring the end of a job into the state of one of its members.
+
+    A late job may have undone what was sent after it, which is due from then on. The last removal that was due erases
+    what a deletion notice concerns, if its job has ended well.
 
     Args:
-        member: as the job's message lists it.
         state: as the table holds it now.
-        sent_at: epoch milliseconds of the job's upload.
+        message: of the job.
+        report: Amazon's; None where how the job ended is not known.
+        member: as the message lists it.
+        is_rejected: whether the record took no effect.
+        now: epoch seconds.
+        timing: how long Amazon may take.
     """
-    if member.removes:
-        return None if state.newest.exits else state.change()
-    if state.newest.exits:
-        return state.change() if state.to_remove else None
-    if state.to_remove and sent_at < state.exited * 1000:
-        return state.removal()  # the job may have added again what was removed since
-    return None
+    job = late_job(message, member)
+    is_last = message.sent_at >= state.exited * 1000  # of the removals
+    if is_rejected:
+        marks = tuple(each for each in state.late_jobs if each.job_id != job.job_id)
+        failed = member.removes and is_last and rejected_change(member, state) is not None
+        return replace(state, late_jobs=marks, removal_failed=state.removal_failed or failed)
+    if message.is_late:
+        state = without_late_job(state, job, now, timing)
+    if member.erases and report is not None and is_last and state.removal_due(timing) is None:
+        return removed(state, min(state.erase_until, Version.from_text(member.version).at))
+    return state
 
 
 def rejections(message: JobMessage, report: JobReport | None) -> Iterator[Rejection]:

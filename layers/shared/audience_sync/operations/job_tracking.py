@@ -1,15 +1,15 @@
 """Tracks Amazon's jobs. The 202 of an upload means queued, no more: the job decides.
 
-Each job is checked until it has ended. Ended well, it erases what a deletion notice asked for. What it rejected is
-parked, with the identities that another attempt needs. One that had not ended when it was first checked is late: its
-members' rows are marked meanwhile, so that nothing is erased which it may bring back, and in the end the newest change
-of each member that says otherwise is sent once more. So the last word at Amazon is the newest change, in whatever order
-jobs end and however long they take.
+Each job is checked until it has ended. The last removal that was due erases what a deletion notice asked for, when its
+job has ended well. What a job rejected is parked, with the identities that another attempt needs. A job that had not
+ended when it was first checked is late: the rows of its members are marked, so that what contradicts it waits, and what
+it may have undone is sent once more when it has ended. So the last word at Amazon is the newest change, in whatever
+order jobs end and however long they take.
 
 Without the membership table the changes of a job are not kept: what it rejected can then only be counted.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import batched
@@ -18,12 +18,12 @@ from typing import NamedTuple, Protocol
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, TransientError
-from audience_sync.member_state import MemberState, removed
-from audience_sync.membership import Member, MembershipChange, Version
-from audience_sync.messages import DeadLetter, DeliveryHistory, Failure, JobMember, JobMessage, pack
-from audience_sync.operations.job_end import Rejection, contradicting, is_concerned, rejected_change, rejections
+from audience_sync.member_state import MemberState, Timing
+from audience_sync.membership import Member, MembershipChange
+from audience_sync.messages import DeadLetter, Failure, JobMember, JobMessage
+from audience_sync.operations.job_end import Rejection, after_end, is_concerned, late_job, rejected_change, rejections
+from audience_sync.repetitions import repetition_messages
 
-MAX_AGE = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job that has not ended by then never will
 MAX_CHECK_INTERVAL = 900.0  # seconds between two checks; SQS delays no message longer
 MEMBERS_AT_ONCE = 100  # the table answers for as many in one request
 PARKED_AT_ONCE = 10  # members; the dead letters take as many in one request
@@ -31,6 +31,7 @@ RESERVE = 20.0  # seconds kept for one slow read, one slow write and requeueing 
 # Seconds without which no check begins: Amazon may take 30 to answer, and a token 15 before.
 MIN_TIME_PER_CHECK = 45.0 + RESERVE
 MAX_ROUNDS = 5  # attempts at a row that others write at the same time
+MAX_MARKS = 20  # late jobs in one row; more of one member are not in flight within 36 hours unless Amazon hangs
 
 
 class Jobs(Protocol):
@@ -78,7 +79,7 @@ class JobCheck:
     outcome: JobOutcome
     parked: int = 0  # changes that the job rejected
     counted: int = 0  # of these, those that had been counted as delivered
-    repeated: int = 0  # members whose newest change is sent once more
+    repeated: int = 0  # members for whom something is sent once more, since the job was late
     erased: int = 0  # members whose identities were erased
     untracked: int = 0  # records that it rejected, whose changes are not kept
 
@@ -92,7 +93,7 @@ class JobContext(NamedTuple):
     jobs: Queue
     dead_letters: Queue
     clock: Clock
-    in_time: float  # seconds after an upload within which a job is expected to have ended
+    timing: Timing
 
 
 class _Effect(NamedTuple):
@@ -129,13 +130,13 @@ class JobTracker:
             # Stopped during one check, the function would return all its messages to the queue, checked ones too.
             raise OutOfTime("no time left to check the job", retry_after=None)
         # A job that was first checked later than expected may have ended late.
-        message = replace(message, is_late=message.is_late or age > self._context.in_time)
+        message = replace(message, is_late=message.is_late or age > self._context.timing.effective_after)
         try:
             report: JobReport | None = self._context.amazon.job(message.job_id)
         except NotFound:  # it counts as ended
             report = None
         except (TransientError, RequestRejected):
-            if age > MAX_AGE:  # counted, before SQS drops the message
+            if age > self._context.timing.longest_job:  # counted, before SQS drops the message
                 return self._end(message, None, JobOutcome.GIVEN_UP, deadline)
             if message.is_late:
                 self._mark(message)
@@ -144,7 +145,7 @@ class JobTracker:
             return self._end(message, None, JobOutcome.UNKNOWN, deadline)
         if report.is_final:
             return self._end(message, report, JobOutcome.ENDED, deadline)
-        if age > MAX_AGE:
+        if age > self._context.timing.longest_job:
             return self._end(message, None, JobOutcome.GIVEN_UP, deadline)
         self._mark(message)
         self._check_again(replace(message, is_late=True), deadline)
@@ -156,17 +157,19 @@ class JobTracker:
         self._context.jobs.send([again.body()], deadline=deadline, delay=interval)
 
     def _mark(self, message: JobMessage) -> None:
-        """Mark the rows of a late job's enters: nothing that it may bring back is erased before its end."""
+        """Mark the rows of a late job's members: what contradicts it waits until it has ended."""
         table = self._context.members
         if table is None or message.checks:
             return
-        enters = [(message.audience_id, each.member) for each in message.members if not each.removes]
+        by_member = {(message.audience_id, each.member): late_job(message, each) for each in message.members}
 
         def marked(state: MemberState) -> MemberState:
-            return replace(state, late_jobs=tuple(sorted({*state.late_jobs, message.job_id})))
+            marks = {each.job_id: each for each in (*state.late_jobs, by_member[state.member])}
+            newest_first = sorted(marks.values(), key=lambda each: (-each.sent_at, each.job_id))
+            return replace(state, late_jobs=tuple(newest_first[:MAX_MARKS]))
 
-        for some in batched(enters, MEMBERS_AT_ONCE):
-            _update(table, some, marked)
+        for some in batched(by_member, MEMBERS_AT_ONCE):
+            _update(table, table.read(some), marked)
 
     def _end(self, message: JobMessage, report: JobReport | None, outcome: JobOutcome, deadline: float) -> JobCheck:
         """Act on the end of a job, some members at a time; those left for want of time are left to another check."""
@@ -207,26 +210,25 @@ class JobTracker:
             if each.member in rejected and (change := rejected_change(each, state)) is not None
         ]
         self._park(message, refused, deadline)
-        failed = [rejection.member for rejection, _ in refused if rejection.member.removes]
-        if failed:
-            self._keep(table, message, failed)
-        repeating = [
-            change
-            for each, state in known
-            if message.is_late
-            and (each.member not in rejected or state.must_erase)
-            and (change := contradicting(each, state, message.sent_at)) is not None
-        ]
-        self._context.changes.send(pack(repeating, DeliveryHistory(is_replay=True)), deadline=deadline)
-        marked = [each for each, state in known if message.job_id in state.late_jobs]
-        if marked:
-            self._unmark(table, message, marked)
-        erased = 0
-        if report is not None:
-            erasing = [each for each, _ in known if each.erases and each.member not in rejected]
-            erased = self._erase(table, message, erasing)
+        by_member = {state.member: each for each, state in known}
+
+        def ended(state: MemberState) -> MemberState:
+            each, now, timing = by_member[state.member], int(self._clock.now()), self._context.timing
+            is_rejected = each.member in rejected
+            return after_end(state, message, report, each, is_rejected=is_rejected, now=now, timing=timing)
+
+        changed = _update(table, states, ended)
+        erased = sum(len(after.identities) < len(before.identities) for before, after in changed)
+        repeated = self._repeat([after for _, after in changed], deadline) if message.is_late else 0
         counted = sum(not rejection.member.is_replay for rejection, _ in refused)
-        return _Effect(len(refused), counted, len(repeating), erased)
+        return _Effect(len(refused), counted, repeated, erased)
+
+    def _repeat(self, states: Sequence[MemberState], deadline: float) -> int:
+        """Queue what is due. Returns for how many members."""
+        timing = self._context.timing
+        for bodies, delay in repetition_messages(states, self._clock.now(), timing):
+            self._context.changes.send(bodies, deadline=deadline, delay=delay)
+        return sum(state.due(timing) is not None for state in states)
 
     def _park(
         self, message: JobMessage, refused: Sequence[tuple["Rejection", MembershipChange]], deadline: float
@@ -241,47 +243,22 @@ class JobTracker:
             for reason, bodies in by_reason.items():
                 self._context.dead_letters.send(bodies, deadline=deadline, attributes={"reason": reason})
 
-    def _keep(self, table: Members, message: JobMessage, members: Sequence[JobMember]) -> None:
-        """Keep what a failed removal was to remove, for as long as it takes to send it once more."""
 
-        def kept(state: MemberState) -> MemberState:
-            is_last = state.exited * 1000 <= message.sent_at
-            return replace(state, removal_failed=True) if is_last else state
-
-        _update(table, [(message.audience_id, each.member) for each in members], kept)
-
-    def _unmark(self, table: Members, message: JobMessage, members: Sequence[JobMember]) -> None:
-        def unmarked(state: MemberState) -> MemberState:
-            return replace(state, late_jobs=tuple(each for each in state.late_jobs if each != message.job_id))
-
-        _update(table, [(message.audience_id, each.member) for each in members], unmarked)
-
-    def _erase(self, table: Members, message: JobMessage, members: Sequence[JobMember]) -> int:
-        """Erase what the job removed and a deletion notice concerns, where no late job may bring it back."""
-        until = {(message.audience_id, each.member): Version.from_text(each.version).at for each in members}
-
-        def erased(state: MemberState) -> MemberState:
-            return state if state.late_jobs else removed(state, min(state.erase_until, until[state.member]))
-
-        return _update(table, [(message.audience_id, each.member) for each in members], erased)
-
-
-def _update(table: Members, members: Sequence[Member], change: Callable[[MemberState], MemberState]) -> int:
-    """Change the states of members that have a row. Returns how many were changed. Raises Unavailable, MovedOn."""
-    left, changed = list(members), 0
+def _update(
+    table: Members, states: Mapping[Member, MemberState], change: Callable[[MemberState], MemberState]
+) -> list[tuple[MemberState, MemberState]]:
+    """Change states as they were read. Returns those that changed, before and after. Raises Unavailable, MovedOn."""
+    changed: list[tuple[MemberState, MemberState]] = []
     for _ in range(MAX_ROUNDS):
-        states = [(state, change(state)) for state in table.read(left).values()] if left else []
-        results = table.write([new for old, new in states if new != old])
-        failed = [each for each in results if isinstance(each, TransientError)]
-        other = next((each for each in failed if not isinstance(each, MovedOn)), None)
-        if other is not None:
-            raise other
-        changed += len(results) - len(failed)
-        if not failed:
+        pairs = [(state, after) for state in states.values() if (after := change(state)) != state]
+        results = table.write([after for _, after in pairs])
+        failed = [each for each in results if isinstance(each, TransientError) and not isinstance(each, MovedOn)]
+        if failed:
+            raise failed[0]
+        moved = [isinstance(result, MovedOn) for result in results]
+        changed += [pair for pair, has_moved in zip(pairs, moved, strict=True) if not has_moved]
+        left = [after.member for (_, after), has_moved in zip(pairs, moved, strict=True) if has_moved]
+        if not left:
             return changed
-        left = [
-            new.member
-            for (old, new), result in zip([pair for pair in states if pair[1] != pair[0]], results, strict=True)
-            if isinstance(result, MovedOn)
-        ]
+        states = table.read(left)
     raise MovedOn("the rows of some members keep changing")

@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol
 
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember
 from audience_sync.errors import MovedOn, TransientError
-from audience_sync.member_state import KEEP_REMOVED, MAX_KEPT, Identity, MemberState
+from audience_sync.member_state import Identity, MemberState
+from audience_sync.member_step import MAX_KEPT
 from audience_sync.membership import EVERY_AUDIENCE, Member, Version
 
 MAX_AGE = KEEP_EXIT  # seconds; a deletion notice is kept that long, so who was forgotten before that is not known
@@ -69,10 +70,13 @@ def decide(
         source,
         identities=kept[:MAX_KEPT],
         left=_latest(state.left for state in known),
+        ended=max(state.ended for state in known),
         erase_until=forgotten_until,
         entered=max(state.entered for state in known),
         exited=max(state.exited for state in known),
-        late_jobs=_late_jobs(source, live, now),
+        enters_end=max(state.enters_end for state in known),
+        removals_end=max(state.removals_end for state in known),
+        late_jobs=tuple({job.job_id: job for state in known for job in state.late_jobs}.values()),
         revision=live.revision if live else 0,
     )
     is_stripped = len(kept) < len(identities)
@@ -101,12 +105,6 @@ def _newest_first(states: Iterable[MemberState]) -> list[Identity]:
 
 def _latest(versions: Iterable[Version | None]) -> Version | None:
     return max((each for each in versions if each is not None), default=None)
-
-
-def _late_jobs(source: MemberState, live: MemberState | None, now: float) -> tuple[str, ...]:
-    """Return the jobs that may still be running. A mark of one that has ended would never be removed."""
-    running = source.late_jobs if now - source.entered <= KEEP_REMOVED else ()
-    return tuple(dict.fromkeys([*(live.late_jobs if live else ()), *running]))
 
 
 class OlderTable(Protocol):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.member_state import MemberState, step
+from audience_sync.member_state import MemberState, Timing
+from audience_sync.member_step import step
 from audience_sync.membership import MembershipChange, coalesce
 from audience_sync_cli.member_files.comparison import Comparison, Difference
 
@@ -32,7 +33,7 @@ def change(
 def state_of(*changes: MembershipChange) -> MemberState:
     state: MemberState | None = None
     for each in changes:
-        state = step(state, coalesce([each]), now=1, effective_after=0).state
+        state = step(state, coalesce([each]), now=1, timing=Timing(0)).state
     assert state is not None
     return state
 

@@ -6,7 +6,8 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.member_state import step
+from audience_sync.member_state import Timing
+from audience_sync.member_step import step
 from audience_sync_cli.health.status import count_members
 from audience_sync_cli.members.counts import MemberCount, member_counts
 from tests.aws_fixtures import AUDIENCE
@@ -34,7 +35,7 @@ def test_many_members_come_in_pages(deployment: Deployment) -> None:
     wide = [{"email": f"{number:064}"} for number in range(100)]
     entries = (change(f"m{number}") for number in range(300))
     entries = (replace(each, record=each.record | {"hashedPII": wide}) for each in entries)
-    states = [step(None, [each], now=1, effective_after=900).state for each in entries]
+    states = [step(None, [each], now=1, timing=Timing(900)).state for each in entries]
     MembershipTable(client, name, sharding, Clock()).write(states)
     seen: list[int] = []
     scan = MembershipScan(client, name, sharding)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 
+from audience_sync.member_state import LateJob
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
@@ -55,7 +56,7 @@ def test_jobs_that_are_late_are_named(deployment: Deployment, printed: Json) -> 
     deployment.record(change("m1"))
     table = deployment.session().members
     (state,) = table.read([change("m1").member]).values()
-    table.write([replace(state, late_jobs=("job-1",))])
+    table.write([replace(state, late_jobs=(LateJob("job-1", 20, 1_000),))])
     show(deployment.session(as_json=True), "lapsed_premium_buyers", "m1")
     assert printed()["lateJobs"] == ["job-1"]
 

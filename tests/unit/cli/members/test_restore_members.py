@@ -10,7 +10,8 @@ import pytest
 from audience_sync.aws.membership_rows import KEEP_EXIT, Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.member_state import MemberState, step
+from audience_sync.member_state import MemberState, Timing
+from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync.operations.restoration import MAX_AGE
 from audience_sync.record_rules import erasing_exit
@@ -42,7 +43,7 @@ def record(
     table = MembershipTable(client, name, Sharding(shards), Clock())
     for each in changes:
         known = table.read([each.member]).get(each.member)
-        (result,) = table.write([step(known, [each], now=int(now), effective_after=900).state])
+        (result,) = table.write([step(known, [each], now=int(now), timing=Timing(900)).state])
         assert isinstance(result, MemberState)
 
 

@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from audience_sync.errors import AudienceSyncError, Unavailable
-from audience_sync.member_state import step
+from audience_sync.member_state import Timing
+from audience_sync.member_step import step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync_cli.audiences.listed import the_only_audience
 from audience_sync_cli.errors import (
@@ -238,7 +239,7 @@ def test_an_event_that_was_sent_before_is_followed_to_its_new_upload(
     deployment: Deployment, job: Callable[[str], str]
 ) -> None:
     entered, job_id = now_change(), job("m1")
-    state = step(None, [entered], now=int(time.time()) - 60, effective_after=900).state
+    state = step(None, [entered], now=int(time.time()) - 60, timing=Timing(900)).state
     deployment.session().members.write([state])
     deployment.logs._now = lambda: time.time() - 60
     uploaded(deployment, "the-first-one")

@@ -1,0 +1,254 @@
+"""The effect of changes on the state of one member: what to write, what to send now, and what has to wait. Pure.
+
+Three rules keep the uploads of a member from undoing each other, and their number bounded by the member's changes:
+
+1. A removal is sent at once. If an enter that it contradicts may take effect after it, it is sent once more then.
+2. An enter waits until the removals sent before it have taken effect, and until none is owed.
+3. The row is dated before the first attempt at an upload, and right after a later one. An attempt after which the row
+   was not dated comes back with its message, and counts as sent then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from audience_sync.member_state import Identity, LateJob, MemberState, Timing
+from audience_sync.membership import MembershipChange, Version
+
+KEEP_REMOVED = 172_800  # seconds after which a removal is certain: jobs are tracked for 36 hours
+MAX_KEPT = 1_000  # identities; a row takes 400 KB, and each of them at most 300 bytes
+
+
+class Attempted(NamedTuple):
+    """The oldest enter and the oldest exit that an earlier delivery may have sent without dating the row."""
+
+    enter: Version | None = None
+    exit: Version | None = None
+
+
+NOT_ATTEMPTED = Attempted()
+
+
+class Step(NamedTuple):
+    """What one delivery does for a member."""
+
+    state: MemberState  # to send from
+    writes: bool = False  # the state has to be written before anything is sent
+    removes: bool = False  # the removal is sent
+    enters: bool = False  # the enter is sent
+    is_superseded: bool = False  # a newer change has made the newest of the changes moot, or there is nothing to remove
+    waits_until: float | None = None  # epoch seconds until which the enter waits, which the state does not have yet
+
+    @property
+    def sends(self) -> bool:
+        """Whether an upload is made."""
+        return self.removes or self.enters
+
+
+def step(
+    state: MemberState | None,
+    changes: Sequence[MembershipChange],
+    *,
+    now: int,
+    timing: Timing,
+    attempted: Attempted = NOT_ATTEMPTED,
+) -> Step:
+    """Bring changes of one member into its state.
+
+    Args:
+        state: as the table holds it, None where it holds none.
+        changes: one life's end, if any, and the newest change, as `coalesce` returns them.
+        now: epoch seconds.
+        timing: how long Amazon may take.
+        attempted: which of them may be on their way already.
+    """
+    known = _without_lapsed(state, now, timing) if state else None
+    newest = changes[-1]
+    grown, removes = known, False
+    for change in changes:
+        if change.exits:
+            grown, removes = _with_exit(known, change, now, timing, is_attempted=attempted.exit is not None)
+    if grown is None:
+        return _entering(_with_new_enter(None, newest), now, timing, writes=True)
+    end = round(now + timing.effective_after)
+    if removes:
+        writes = grown != known  # what was attempted is counted when the removal is dated
+        grown = _with_attempts(grown, attempted, end)
+    else:
+        grown = _with_attempts(grown, attempted, end)
+        writes = grown != known
+    if newest.exits:
+        is_moot = newest.version != grown.version or not removes
+        return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=is_moot)
+    entered = _with_enter(grown, newest, now, ends_a_life=len(changes) > 1, attempted=attempted)
+    if entered is None:
+        return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=True)
+    due = grown.removal_due(timing)
+    if due is not None and due.at <= now:  # should nothing else send it
+        removes = True
+    if removes:
+        dated = sent(grown, newest.version, now, timing, removes=True)
+        removing = _removing(grown, now, timing, writes=writes, removes=True)
+        return removing._replace(waits_until=dated.enter_waits_until(timing))
+    until = grown.enter_waits_until(timing)
+    if until > now:
+        return Step(grown, writes, waits_until=until)
+    return _entering(entered, now, timing, writes=entered != known)
+
+
+def repetition(state: MemberState | None, version: Version, *, now: int, timing: Timing) -> Step | None:
+    """Return what is due for a member now, or until when that waits; None where nothing is.
+
+    Args:
+        state: as the table holds it, None where it holds none.
+        version: of the newest change when the repetition was queued; a newer change has queued its own.
+        now: epoch seconds.
+        timing: how long Amazon may take.
+    """
+    if state is None or state.version != version:
+        return None
+    known = _without_lapsed(state, now, timing)
+    due = known.due(timing)
+    if due is None:
+        return None
+    if due.at > now:
+        return Step(known, waits_until=due.at)
+    # Dated after it was sent: if that fails, it is still due.
+    return Step(known, removes=due.removes, enters=not due.removes)
+
+
+def sent(state: MemberState, version: Version, at: int, timing: Timing, *, removes: bool) -> MemberState:
+    """Date an upload.
+
+    Args:
+        state: as the table holds it by now; another change may be the newest.
+        version: of the change that was sent.
+        at: epoch seconds; before the request.
+        timing: how long Amazon may take.
+        removes: whether it was a removal.
+    """
+    end = round(at + timing.effective_after)
+    if removes:
+        exited, removals_end = max(state.exited, at), max(state.removals_end, end)
+        return replace(state, exited=exited, removals_end=removals_end, removal_failed=False)
+    if state.left is not None and version <= state.left:
+        return replace(state, enters_end=max(state.enters_end, end))
+    return replace(state, entered=max(state.entered, at))
+
+
+def _with_exit(
+    state: MemberState | None, change: MembershipChange, now: int, timing: Timing, *, is_attempted: bool
+) -> tuple[MemberState, bool]:
+    """End a life. Returns the state, and whether a removal is to be sent."""
+    known = state or MemberState(_bare(change))
+    is_newest = state is None or change.version > state.version
+    left = max(change.version, known.left or change.version)
+    ends_a_life = left != known.left
+    # Without a new life since a deletion notice, the traits of later exits are erased, too.
+    follows_notice = known.newest.exits and known.left is not None and known.erase_until >= known.left.at
+    erase_until = known.erase_until
+    if is_newest and (change.erase or follows_notice):
+        erase_until = max(erase_until, change.at)
+    elif change.erase:
+        erase_until = max(erase_until, left.at if known.newest.exits else change.at)
+    entered = round(known.entered + timing.effective_after) if ends_a_life and known.entered else 0
+    grown = replace(
+        known,
+        newest=_bare(change) if is_newest else known.newest,
+        left=left,
+        ended=now if ends_a_life else known.ended,
+        erase_until=erase_until,
+        enters_end=max(known.enters_end, entered),
+    )
+    if is_newest:
+        grown = _named(grown, change.identities)
+    says_more = ends_a_life or erase_until != known.erase_until or change.version == left
+    is_unfinished = is_attempted and change.erase and grown.must_erase  # a notice that is older than the newest exit
+    return grown, bool(grown.to_remove) and (says_more or is_unfinished)
+
+
+def _with_attempts(state: MemberState, attempted: Attempted, end: int) -> MemberState:
+    """Count attempts at changes that are not the newest as sent now: they have taken effect by `end`, epoch seconds."""
+    if attempted.enter and state.left and attempted.enter <= state.left and state.to_remove:
+        state = replace(state, enters_end=max(state.enters_end, end))
+    if attempted.exit and not state.newest.exits and attempted.exit < state.version:
+        state = replace(state, removals_end=max(state.removals_end, end))
+    return state
+
+
+def _with_enter(
+    state: MemberState, change: MembershipChange, now: int, *, ends_a_life: bool, attempted: Attempted
+) -> MemberState | None:
+    """Make an enter the newest change, or add its identities; None where it is superseded."""
+    if change.version > state.version:
+        is_certain = state.exited and now - state.exited > KEEP_REMOVED and not (ends_a_life or state.removal_failed)
+        # What an earlier life named is gone for certain.
+        return _with_new_enter(replace(state, identities=state.active) if is_certain else state, change)
+    if state.newest.exits or change.at != state.newest.at:
+        return None
+    known = {each.key for each in state.active}
+    new = [pair for pair in change.identities if Identity(*pair).key not in known]
+    says_more = new or change.version == state.version or attempted.enter is not None
+    return _named(state, new) if says_more else None
+
+
+def _with_new_enter(state: MemberState | None, change: MembershipChange) -> MemberState:
+    bare = _bare(change)
+    if state is None:
+        return _named(MemberState(bare), change.identities)
+    # Enters that were merged may bring identities along from before the exit that only the row knows.
+    present = [pair for pair in change.identities if state.left is None or pair[0] > state.left.at]
+    return _named(replace(state, newest=bare), present)
+
+
+def _removing(
+    state: MemberState, now: int, timing: Timing, *, writes: bool, removes: bool, is_superseded: bool = False
+) -> Step:
+    """Send the removal, if there is one. The state is dated before, where it has to be written anyway."""
+    if writes and removes:
+        state = sent(state, state.version, now, timing, removes=True)
+    elif writes and state.newest.exits and not state.to_remove:
+        state = replace(state, exited=max(state.exited, now))  # nothing is sent, but the row expires by that
+    return Step(state, writes, removes=removes, is_superseded=is_superseded)
+
+
+def _entering(state: MemberState, now: int, timing: Timing, *, writes: bool) -> Step:
+    """Send the enter, dated as a removal is."""
+    if writes:
+        state = sent(state, state.version, now, timing, removes=False)
+    return Step(state, writes, enters=True)
+
+
+def _without_lapsed(state: MemberState, now: int, timing: Timing) -> MemberState:
+    """Drop the marks of jobs that count as ended by now, whatever became of them."""
+    for job in state.late_jobs:
+        lapses = round(job.sent_at + timing.longest_job)
+        if now >= lapses:
+            state = without_late_job(state, job, lapses, timing)
+    return state
+
+
+def without_late_job(state: MemberState, job: LateJob, ended: int, timing: Timing) -> MemberState:
+    """Drop the mark of a job, which has ended by `ended`, epoch seconds. What it may have undone is due then."""
+    left = tuple(each for each in state.late_jobs if each.job_id != job.job_id)
+    state = replace(state, late_jobs=left)
+    if job.removes:
+        return replace(state, removals_end=max(state.removals_end, ended))
+    if state.carried(job, timing):
+        return replace(state, enters_end=max(state.enters_end, ended))
+    return state
+
+
+def _bare(change: MembershipChange) -> MembershipChange:
+    return replace(change, record=change.record | {"hashedPII": []}, erase=False, named_at=())
+
+
+def _named(state: MemberState, named: Sequence[tuple[int, dict[str, str]]]) -> MemberState:
+    """Add identities, each at the latest time it was named."""
+    known = {each.key: each for each in state.identities}
+    for at, digests in named:
+        identity = Identity(at, digests)
+        if identity.key not in known or known[identity.key].at < at:
+            known[identity.key] = identity
+    newest_first = sorted(known.values(), key=lambda each: (-each.at, each.key))
+    return replace(state, identities=tuple(newest_first[:MAX_KEPT]))

@@ -1,0 +1,291 @@
+"""Uploads that contradict each other, on a real table: an enter waits, and what may be undone is sent once more."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from audience_sync.amazon_ads.job import JobReport
+from audience_sync.errors import ServiceUnavailable
+from audience_sync.messages import ChangeMessage, JobMessage
+from audience_sync.repetitions import MAX_DELAY
+from tests.contract.worker_stack import (
+    AUDIENCE,
+    EFFECTIVE,
+    JOB,
+    LIMITS,
+    NOW,
+    READ,
+    WRITE,
+    WorkerStack,
+    change,
+    digest,
+    enters,
+    named_in,
+)
+from tests.faults.proxy import fault_proxy, refuse
+
+
+def enter_uploads(stack: WorkerStack) -> int:
+    return sum(enters(record) for upload in stack.amazon.uploads for record in upload)
+
+
+# An enter that contradicts a removal waits
+
+
+def test_an_enter_after_an_exit_waits_and_is_delivered_and_counted_once(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * EFFECTIVE
+    exited = stack.deliver(change(at=2, exits=True))
+    assert (exited.delivered, stack.amazon.active(), stack.queue.bodies) == (1, set(), [])
+    entered = stack.deliver(change("b@b.co", at=3))
+    assert (entered.outcomes, entered.requeued, entered.deferred) == ({}, 1, [])
+    assert (entered.waiting, entered.oldest_deferred) == ({AUDIENCE: 1}, 0.0), "which no alarm is to report"
+    assert 600 <= max(stack.queue.delays) <= MAX_DELAY, "the removal may take 17 minutes; a message waits 15 at most"
+    assert "attempts" not in json.loads(*stack.queue.bodies), "nothing was tried"
+    left = stack.now
+    assert stack.rest() == {"delivered": 1}
+    assert stack.now >= left + EFFECTIVE
+    assert [upload[0]["action"] for upload in stack.amazon.uploads] == ["CREATE", "DELETE", "CREATE"]
+    assert stack.amazon.members["m1"] == {digest("b@b.co")}
+
+
+def test_of_an_exit_and_an_enter_in_one_batch_the_exit_is_sent_and_counted_and_the_enter_waits(
+    stack: WorkerStack,
+) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * EFFECTIVE
+    neighbour = change("c@d.co", at=2, member="m2")
+    report = stack.deliver(change("b@b.co", at=3), change(at=2, exits=True), neighbour)
+    assert (report.outcomes, report.requeued, stack.amazon.active()) == ({"delivered": 2}, 1, {"m2"})
+    (left,) = (ChangeMessage.from_body(body) for body in stack.queue.bodies)
+    assert [(each.member[1], each.at, each.exits) for each in left.changes] == [("m1", 3, False)]
+    assert stack.rest() == {"delivered": 1}
+    assert len(stack.amazon.uploads) == 3
+    assert stack.amazon.members["m1"] == {digest("b@b.co")}
+
+
+def test_an_enter_waits_for_the_exit_that_is_owed_and_both_are_sent_once(stack: WorkerStack) -> None:
+    """The story of November 2026 that used to end in thousands of uploads, with jobs in time."""
+    for each in (change("a@b.co", at=1), change(at=2, exits=True), change("b@b.co", at=3)):
+        stack.deliver(each)
+        stack.now += 120
+    stack.rest()
+    sent = [(upload[0]["action"], named_in(upload[0])) for upload in stack.amazon.uploads]
+    old, new = {digest("a@b.co")}, {digest("b@b.co")}
+    assert sent == [("CREATE", old), ("DELETE", old), ("DELETE", old), ("CREATE", new)]
+    assert stack.now <= NOW + 3 * EFFECTIVE + MAX_DELAY
+
+
+def test_an_exit_while_an_enter_waits_supersedes_it_and_costs_nothing_more(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * EFFECTIVE
+    stack.deliver(change(at=2, exits=True))
+    stack.deliver(change("b@b.co", at=3))
+    second = stack.deliver(change(at=4, exits=True))
+    assert stack.rest() + second.outcomes == {"delivered": 1, "superseded": 1}
+    assert (stack.amazon.active(), enter_uploads(stack)) == (set(), 1)
+
+
+def test_an_enter_waits_for_the_late_job_of_a_removal_until_it_has_ended(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * EFFECTIVE
+    stack.check_jobs()
+    stack.deliver(change(at=2, exits=True))
+    stack.now += JOB
+    stack.check_jobs(JobReport("PROCESSING"))
+    (job,) = stack.jobs.drain()
+    stack.now += EFFECTIVE
+    waits = stack.deliver(change("b@b.co", at=3))
+    assert (waits.outcomes, enter_uploads(stack)) == ({}, 1)
+    stack.now += MAX_DELAY
+    still = stack.deliver_messages(*stack.queue.receive())
+    assert (still.outcomes, enter_uploads(stack)) == ({}, 1)
+    stack.check_jobs(JobReport("SUCCEEDED"), job)
+    assert stack.rest() == {"delivered": 1}
+    assert (stack.amazon.members["m1"], enter_uploads(stack)) == ({digest("b@b.co")}, 2)
+
+
+def test_an_enter_whose_removals_job_is_not_heard_of_again_is_sent_after_36_hours(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * EFFECTIVE
+    stack.check_jobs()
+    stack.deliver(change(at=2, exits=True))
+    left = stack.now
+    stack.now += JOB
+    stack.check_jobs(JobReport("PROCESSING"))
+    stack.jobs.drain()
+    stack.deliver(change("b@b.co", at=3))
+    assert stack.rest() == {"delivered": 1}
+    assert LIMITS.longest_job <= stack.now - left <= LIMITS.longest_job + MAX_DELAY + JOB
+
+
+def test_an_enter_that_waits_costs_a_read_each_time_and_no_write(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1, exits=True))
+    stack.calls.clear()
+    assert stack.deliver(change("b@b.co", at=2)).requeued == 1
+    assert stack.calls == [READ]
+    stack.now += 60
+    (body,) = stack.queue.drain()
+    assert stack.deliver_body(body).requeued == 1
+    assert stack.calls == [READ, READ]
+
+
+def test_a_table_that_fails_while_an_enter_waits_loses_and_miscounts_nothing(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1, exits=True))
+    waits = stack.deliver(change("b@b.co", at=2))
+    with fault_proxy(stack.url) as proxy, stack.through(proxy.url):
+        for call in (READ, WRITE):
+            proxy.on(call, refuse("InternalServerError", 500))
+            stack.now += EFFECTIVE
+            (message,) = stack.queue.receive()
+            report = stack.deliver_messages(message)
+            assert ([each.reason for each in report.deferred], report.outcomes) == (["unavailable"], {})
+            assert (report.requeued, stack.queue.bodies, enter_uploads(stack)) == (0, [], 0)
+            stack.queue.put_back(message, 0)
+            proxy.clear_faults()
+    assert waits.outcomes + stack.rest() == {"delivered": 1}
+    assert (stack.amazon.members["m1"], enter_uploads(stack)) == ({digest("b@b.co")}, 1)
+
+
+def test_where_the_queue_fails_an_enter_that_waits_comes_back_with_its_message(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * EFFECTIVE
+    both = [change(at=2, exits=True), change("b@b.co", at=3)]
+    stack.queue.down = True
+    report = stack.deliver(*both)
+    assert ([each.reason for each in report.deferred], report.outcomes) == (["job_running"], {})
+    stack.queue.down = False
+    again = stack.deliver(*both, receives=2)
+    assert again.outcomes + stack.rest() == {"delivered": 2}
+    assert stack.amazon.members["m1"] == {digest("b@b.co")}
+
+
+# What is due once more
+
+
+def test_a_repetition_that_finds_nothing_due_does_nothing(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change("a@b.co", at=2, exits=True))
+    (repetition,) = stack.queue.drain()
+    stack.now += EFFECTIVE
+    first = stack.deliver_body(repetition)
+    assert (first.repeated, len(stack.amazon.uploads)) == ({AUDIENCE: 1}, 3)
+    stack.calls.clear()
+    second = stack.deliver_body(repetition, receives=2)  # SQS delivers it twice
+    assert (second.repeated, second.outcomes, second.requeued, second.deferred) == ({}, {}, 0, [])
+    assert (stack.calls, len(stack.amazon.uploads), stack.queue.bodies) == ([READ], 3, [])
+
+
+def test_a_repetition_about_an_older_state_does_nothing(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change("a@b.co", at=2, exits=True))
+    (repetition,) = stack.queue.drain()
+    stack.deliver(change("a@b.co", at=3, exits=True))  # which has queued a repetition of its own
+    stack.now += EFFECTIVE
+    before = len(stack.amazon.uploads)
+    report = stack.deliver_body(repetition)
+    assert (report.repeated, report.outcomes, len(stack.amazon.uploads)) == ({}, {}, before)
+    stack.rest()
+    assert stack.amazon.active() == set()
+
+
+def test_a_repetition_that_is_not_due_yet_waits_again_for_a_read(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change("a@b.co", at=2, exits=True))
+    (repetition,) = stack.queue.drain()
+    stack.now += 900
+    stack.calls.clear()
+    report = stack.deliver_body(repetition)
+    assert (report.outcomes, report.requeued, report.deferred, report.waiting) == ({}, 1, [], {})
+    assert (stack.calls, stack.queue.delays) == ([READ], [EFFECTIVE - 900])
+
+
+def test_a_repetition_that_amazon_does_not_accept_comes_back_until_it_is_sent(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change("a@b.co", at=2, exits=True))
+    stack.amazon.fails = ServiceUnavailable("503")
+    assert stack.rest() == {}
+    assert [upload[0]["action"] for upload in stack.amazon.uploads] == ["CREATE", "DELETE", "DELETE"]
+    assert stack.dead_letters.bodies == []
+
+
+# A job that could not be tracked says what its upload did
+
+
+def tracked(stack: WorkerStack, job_id: str) -> list[tuple[str, bool]]:
+    """Members of a job, and whether it removes them."""
+    (job,) = (job for body in stack.jobs.bodies if (job := JobMessage.from_body(body)).job_id == job_id)
+    return [(each.member, each.removes) for each in job.members]
+
+
+def test_a_removal_that_could_not_be_tracked_is_tracked_as_one_although_an_enter_waits_behind_it(
+    stack: WorkerStack,
+) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * EFFECTIVE
+    stack.jobs.down = True
+    assert stack.deliver(change(at=2, exits=True), change("b@b.co", at=3)).outcomes == {}
+    stack.jobs.down = False
+    for body in stack.queue.drain():
+        stack.deliver_body(body)
+    assert tracked(stack, "job-2") == [("m1", True)]
+    stack.rest()
+    assert stack.amazon.members["m1"] == {digest("b@b.co")}
+
+
+def test_an_enter_that_could_not_be_tracked_is_tracked_as_one_although_an_exit_came_with_it(
+    stack: WorkerStack,
+) -> None:
+    stack.jobs.down = True
+    stack.deliver(change(at=2, exits=True), change("b@b.co", at=3))
+    stack.jobs.down = False
+    for body in stack.queue.drain():
+        stack.deliver_body(body)
+    assert tracked(stack, "job-1") == [("m1", False)]
+
+
+def test_a_repeated_removal_that_could_not_be_tracked_is_tracked_as_one_although_the_member_is_back(
+    stack: WorkerStack,
+) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change(at=2, exits=True, erase=True))
+    stack.deliver(change("b@b.co", at=3))
+    while stack.now < NOW + LIMITS.longest_job:
+        stack.now += MAX_DELAY
+        stack.deliver_messages(*stack.queue.receive())
+    uploads = len(stack.amazon.uploads)
+    stack.jobs.drain()
+    stack.jobs.down = True
+    while len(stack.amazon.uploads) == uploads:  # the last removal
+        stack.now += 60
+        stack.deliver_messages(*stack.queue.receive())
+    stack.jobs.down = False
+    stack.rest(JobReport("SUCCEEDED"))
+    assert stack.amazon.members["m1"] == {digest("b@b.co")}
+    assert not stack.holds("a@b.co")
+
+
+@pytest.mark.parametrize("repeats", [False, True], ids=["changes", "repetitions"])
+def test_only_the_members_of_the_upload_that_could_not_be_tracked_carry_its_job(
+    stack: WorkerStack, repeats: bool
+) -> None:
+    stack.limits = replace(LIMITS, max_records=1)
+    names = ["m1", "m2"]
+    everyone = [change("a@b.co", at=1, member=name) for name in names]
+    if repeats:
+        stack.deliver(*everyone)
+        stack.deliver(*(change(at=2, exits=True, member=name) for name in names))
+        stack.now += EFFECTIVE
+    sent = len(stack.amazon.uploads)
+    stack.jobs.down = True
+    if repeats:
+        stack.deliver_messages(*stack.queue.receive())
+    else:
+        stack.deliver(*everyone)
+    stack.jobs.down = False
+    assert len(stack.amazon.uploads) == sent + 1, "the first error ends it"
+    (name,) = {record["externalUserId"] for record in stack.amazon.uploads[sent]}
+    for body in stack.queue.drain():
+        stack.deliver_body(body)
+    assert tracked(stack, f"job-{sent + 1}") == [(name, repeats)]

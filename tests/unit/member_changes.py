@@ -1,0 +1,51 @@
+"""Changes of one member, whose identities are email addresses, and the row after some of them."""
+
+from typing import Any
+
+from audience_sync.member_state import MemberState, Timing
+from audience_sync.member_step import step
+from audience_sync.membership import MembershipChange
+
+AUDIENCE = "418273650912345678"
+NOW = 1_800_000_000  # epoch seconds
+TIMING = Timing(effective_after=1020)
+
+
+def change(at: int, *names: str, exits: bool = False, erase: bool = False, id: str = "") -> MembershipChange:  # noqa: A002
+    """Return a change of the member, whose identities are email addresses with these names."""
+    record: dict[str, Any] = {
+        "externalUserId": "m1",
+        "action": "DELETE" if exits else "CREATE",
+        "hashedPII": [{"email": name} for name in names],
+        "userConsent": {},
+    }
+    return MembershipChange(AUDIENCE, None, at, id or f"id-{at}", record, erase)
+
+
+def enter(at: int, *names: str) -> MembershipChange:
+    """Return an enter."""
+    return change(at, *names)
+
+
+def leave(at: int, *names: str) -> MembershipChange:
+    """Return a plain exit."""
+    return change(at, *names, exits=True)
+
+
+def notice(at: int) -> MembershipChange:
+    """Return the exit that a deletion notice leads to."""
+    return change(at, exits=True, erase=True)
+
+
+def names(record: MembershipChange) -> list[str]:
+    """Return what a record names."""
+    return sorted(identity["email"] for identity in record.record["hashedPII"])
+
+
+def recorded(*changes: MembershipChange, until: int = NOW) -> MemberState:
+    """Return the row after changes that came hours apart, the last one at `until`, each when nothing was in flight."""
+    state: MemberState | None = None
+    for number, each in enumerate(changes, 1 - len(changes)):
+        state = step(state, [each], now=until + 5_000 * number, timing=TIMING).state
+    assert state is not None
+    return state

@@ -1,0 +1,78 @@
+"""The messages for what is due: delayed until then, and without identities."""
+
+from dataclasses import replace
+
+import pytest
+
+from audience_sync.member_state import MemberState
+from audience_sync.member_step import step
+from audience_sync.messages import REPETITION, ChangeMessage
+from audience_sync.repetitions import MAX_DELAY, by_delay, repetition_messages
+from tests.unit.member_changes import AUDIENCE, NOW, TIMING, change, enter, leave, recorded
+
+DUE = NOW + round(TIMING.effective_after)  # when the removal is due once more
+
+
+def owing(audience_id: str = AUDIENCE) -> MemberState:
+    """Return the row of a member who left a minute after the enter was sent."""
+    entered, left = (replace(each, audience_id=audience_id) for each in (enter(1, "a"), leave(2, "b")))
+    state = step(None, [entered], now=NOW, timing=TIMING).state
+    return step(state, [left], now=NOW + 60, timing=TIMING).state
+
+
+def messages(*states: MemberState, now: float) -> list[tuple[ChangeMessage, int]]:
+    yielded = repetition_messages(states, now, TIMING)
+    return [(ChangeMessage.from_body(body), delay) for bodies, delay in yielded for body in bodies]
+
+
+def test_a_repetition_names_the_newest_version_and_nothing_that_identifies_the_person_at_amazon() -> None:
+    ((message, delay),) = messages(owing(), now=DUE - 30)
+    (bare,) = message.changes
+    assert (bare.version, bare.record["hashedPII"], bare.named_at) == (leave(2).version, [], ())
+    assert (message.history, delay) == (REPETITION, 30)
+
+
+def test_where_nothing_is_due_there_is_no_message() -> None:
+    assert messages(recorded(enter(1, "a")), recorded(enter(1, "a"), leave(2)), now=NOW) == []
+
+
+def test_members_who_wait_as_long_share_a_message_for_each_audience() -> None:
+    sent = messages(owing(), owing("7"), owing("7"), recorded(enter(1, "a")), now=DUE - 300)
+    assert [(message.audience_id, len(message.changes), delay) for message, delay in sent] == [
+        (AUDIENCE, 1, 300),
+        ("7", 2, 300),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "delay"),
+    [
+        pytest.param(-5, 0, id="overdue"),
+        pytest.param(0, 0, id="due"),
+        pytest.param(0.2, 1, id="up to a minute: whole seconds, never early"),
+        pytest.param(60, 60, id="a minute"),
+        pytest.param(61, 120, id="longer: whole minutes, so that many share a message"),
+        pytest.param(841, MAX_DELAY, id="a quarter of an hour"),
+        pytest.param(86_400, MAX_DELAY, id="as long as SQS allows, and it looks again then"),
+    ],
+)
+def test_a_delay_is_rounded_up_and_bounded_by_what_sqs_allows(seconds: float, delay: int) -> None:
+    assert by_delay([(change(1), seconds)], 0) == {delay: [change(1)]}
+    assert MAX_DELAY == 900
+
+
+def test_changes_are_grouped_by_their_delay_in_their_order() -> None:
+    first, second, third = change(1), change(2), change(3)
+    assert by_delay([(first, 90), (second, 5), (third, 120)], 0) == {120: [first, third], 5: [second]}
+
+
+def test_of_enters_that_wait_for_the_same_moment_the_first_to_arrive_comes_back_first_or_with_the_others() -> None:
+    """The older of two enters is superseded, and its identity lost, where it comes back second."""
+    back = []
+    for arrival in (10, 60):  # seconds; both wait for second 1,020
+        second = arrival
+        while second < 1_020:
+            (delay,) = by_delay([(change(1), 1_020 - second)], second)
+            second += delay
+        back.append(second)
+    assert back == sorted(back)
