@@ -108,12 +108,13 @@ def main() -> int:
             total.seeds += 1
             total.seconds += _CLOCK() - begun
             total.events += simulation.traffic.events
-            total.calls += simulation.calls.total()
-            total.kills += simulation.kills
+            total.calls += simulation.network.calls.total()
+            total.kills += simulation.network.kills
             total.kinds.update(each.kind for each in found)
             is_failed = any(each.kind not in TOLERATED for each in found)
             outcome = "FAILED" if is_failed else "ok"
-            print(f"{profile} seed {seed}: {outcome}, {_CLOCK() - begun:.1f} s, {simulation.digest.hexdigest()[:12]}")  # noqa: T201
+            digest = simulation.network.digest.hexdigest()[:12]
+            print(f"{profile} seed {seed}: {outcome}, {_CLOCK() - begun:.1f} s, {digest}")  # noqa: T201
             if is_failed:
                 total.failed.append(seed)
                 print(describe(simulation, found))  # noqa: T201

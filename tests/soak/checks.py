@@ -10,7 +10,7 @@ from audience_sync.membership import MAX_IDENTITIES
 from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from tests.soak.amazon import Identity, Member
 from tests.soak.dynamodb import texts_of
-from tests.soak.simulation import Simulation, dead_letter_members
+from tests.soak.simulation import Simulation
 from tests.soak.traffic import StatedChange, Version
 
 NEVER = Version(-(2**63), False, "")
@@ -53,12 +53,12 @@ def findings(simulation: Simulation) -> list[Finding]:
     parked = _parked(simulation)
     for member, stated in sorted(simulation.traffic.stated.items()):
         found += _of_member(simulation, member, stated, is_parked=member in parked)
-    found += [Finding("crashes", text) for text in simulation.crashes.elements()]
-    found += [Finding("failed runs", text) for text in simulation.failed_runs.elements()]
-    found += [Finding("needless", "dead letter", member) for member in simulation.needless]
-    found += [Finding("misparked", text, member) for member, text in simulation.misparked]
-    found += [Finding("timeouts", text) for text in simulation.timeouts.elements()]
-    found += [Finding("no reason", "dead letter")] * simulation.unexplained
+    found += [Finding("crashes", text) for text in simulation.functions.crashes.elements()]
+    found += [Finding("failed runs", text) for text in simulation.functions.failed_runs.elements()]
+    found += [Finding("needless", "dead letter", member) for member in simulation.dead_letters.needless]
+    found += [Finding("misparked", text, member) for member, text in simulation.dead_letters.misparked]
+    found += [Finding("timeouts", text) for text in simulation.functions.timeouts.elements()]
+    found += [Finding("no reason", "dead letter")] * simulation.dead_letters.unexplained
     found += [Finding("refused", text) for text in simulation.amazon.violations]
     found += _accounting(simulation)
     if not simulation.is_drained:
@@ -141,8 +141,7 @@ def _forms(identity: Identity) -> Iterator[bytes]:
 
 
 def _parked(simulation: Simulation) -> set[Member]:
-    bodies = [message.body for message in simulation.stack.queue("DeadLetterQueue").messages.values()]
-    return {member for body in bodies for member in dead_letter_members(body)} & simulation.traffic.stated.keys()
+    return simulation.dead_letters.members() & simulation.traffic.stated.keys()
 
 
 def _accounting(simulation: Simulation) -> Iterator[Finding]:

@@ -39,7 +39,7 @@ class StoredMessage:
 
 
 class StoredQueue:
-    """One queue. `on_put` is called whenever a message may have become available."""
+    """One queue. Each of `on_put` is called whenever a message may have become available."""
 
     def __init__(self, name: str, clock: SimulatedClock, *, visibility: float, retention: float) -> None:
         self.name = name
@@ -48,7 +48,7 @@ class StoredQueue:
         self.messages: dict[int, StoredMessage] = {}
         self.dead_letters: StoredQueue | None = None
         self.max_receives = 0  # 0: without a dead letter queue
-        self.on_put: Callable[[StoredMessage], None] = lambda _: None
+        self.on_put: list[Callable[[StoredMessage], None]] = []
         self._clock = clock
         self._visibility = visibility
         self._retention = retention
@@ -60,7 +60,7 @@ class StoredQueue:
         now = self._clock.now
         message = StoredMessage(self._numbers, body, now, now + delay, attributes or {})
         self.messages[message.number] = message
-        self.on_put(message)
+        self._announce(message)
 
     def next_visible(self) -> float | None:
         """Return when the next message is visible; None where the queue is empty."""
@@ -98,8 +98,12 @@ class StoredQueue:
         if message is None:
             return False
         message.visible_at = self._clock.now + seconds
-        self.on_put(message)
+        self._announce(message)
         return True
+
+    def _announce(self, message: StoredMessage) -> None:
+        for act in self.on_put:
+            act(message)
 
 
 class SqsClient:

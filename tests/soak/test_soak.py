@@ -22,8 +22,8 @@ def test_the_promises_hold(profile: str, seed: int) -> None:
 
 def test_a_seed_replays_exactly() -> None:
     first, second = run(3, EVENTS, "all")[0], run(3, EVENTS, "all")[0]
-    assert first.calls.total() > 1000
-    assert first.digest.hexdigest() == second.digest.hexdigest()
+    assert first.network.calls.total() > 1000
+    assert first.network.digest.hexdigest() == second.network.digest.hexdigest()
 
 
 def test_a_worker_that_acknowledges_what_it_has_not_delivered_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,86 @@
+"""Which calls fail at this moment, and how: by the profile's rates, and in outages."""
+
+from functools import partial
+from random import Random
+
+from tests.soak.calls import Call
+from tests.soak.clock import SimulatedClock
+from tests.soak.profiles import NONE, Profile, Rates, without_faults
+from tests.soak.schedule import Schedule
+
+
+class Faults:
+    """The state of everything that may fail."""
+
+    def __init__(self, profile: Profile, clock: SimulatedClock, schedule: Schedule, random: Random) -> None:
+        self.profile = profile  # without faults, once they have ended
+        self.have_ended = False
+        self._whole = profile
+        self._clock = clock
+        self._schedule = schedule
+        self._random = random
+        self._outages: dict[str, tuple[float, Rates]] = {}
+
+    def begin_outages(self) -> None:
+        """Plan the first outage of each kind."""
+        for kind in self.profile.outages:
+            self._schedule.after(self._random.expovariate(1 / 1200), partial(self._outage, kind))
+
+    def set_outage(self, kind: str, until: float, rates: Rates) -> None:
+        """Have the calls of one kind fail until an epoch second."""
+        self._outages[kind] = (until, rates)
+
+    def end(self) -> None:
+        """Let nothing fail any more."""
+        self.have_ended = True
+        self._outages.clear()
+        self.profile = without_faults(self._whole)
+
+    def fate(self, call: Call) -> str:
+        """Draw how a call ends: "ok", or a field of Rates."""
+        rates = self._rates(call)
+        if not rates.total:
+            return "ok"
+        chance = self._random.random()
+        for fate in ("refused", "lost", "late", "hang"):
+            chance -= getattr(rates, fate)
+            if chance < 0:
+                return fate
+        return "ok"
+
+    def fails_partly(self) -> bool:
+        """Draw whether one entry, statement or key of a batch fails by itself."""
+        share = self.profile.partly
+        return share > 0 and self._random.random() < share
+
+    def _rates(self, call: Call) -> Rates:
+        kind = _kind(call)
+        until, rates = self._outages.get(kind, (0.0, NONE))
+        if self._clock.now < until:
+            return rates
+        usual: Rates = getattr(self.profile, kind)
+        return usual
+
+    def _outage(self, kind: str) -> None:
+        if self.have_ended:
+            return
+        rates = self._random.choice([Rates(refused=0.95), Rates(hang=0.7, refused=0.25), Rates(refused=0.5, late=0.2)])
+        lasts = self._random.uniform(60.0, self._random.choice([900.0, 900.0, self._whole.longest_outage]))
+        self.set_outage(kind, self._clock.now + lasts, rates)
+        self._schedule.after(lasts + self._random.expovariate(1 / 2400), partial(self._outage, kind))
+
+
+def _kind(call: Call) -> str:
+    """Return the field of Profile that says how often a call fails."""
+    match call.service:
+        case "amazon" if call.target == "upload":
+            return "uploads"
+        case "amazon" | "login":
+            return "checks"
+        case "dynamodb":
+            is_write = call.operation in ("PutItem", "UpdateItem", "DeleteItem")
+            return "circuit_store" if call.target.startswith("#circuit") and is_write else "tables"
+        case "sqs":
+            is_job = call.target == "JobQueue" and call.operation.startswith("SendMessage")
+            return "job_queue" if is_job else "queues"
+    return "secrets"
