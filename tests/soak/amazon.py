@@ -76,7 +76,9 @@ class Amazon:
         self.refused_identities: set[Identity] = set()  # a record that adds one of them is refused with 400
         self.violations: list[str] = []  # what no client may send
         self.ledger: dict[Member, list[str]] = {}  # what happened to each member, in order
+        self.received: dict[Member, list[float]] = {}  # when each record about a member was accepted, epoch seconds
         self.uploads = 0
+        self.records = 0
         self._clock = clock
         self._random = random
         self._at = at
@@ -188,7 +190,9 @@ class Amazon:
         if job.late_end is not None:
             self._may_end_late.append(job)
         self.unfinished += 1
+        self.records += len(records)
         for record in records:
+            self.received.setdefault((audience_id, record["externalUserId"]), []).append(now)
             self._note(job, record, "accepted")
             if record["action"] == "CREATE":
                 held = self.audiences.setdefault((audience_id, record["externalUserId"]), {})

@@ -8,6 +8,7 @@ from audience_sync.errors import InvalidMessage
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.messages import DeadLetter
 from tests.soak.amazon import Amazon, Member
+from tests.soak.clock import SimulatedClock
 from tests.soak.sqs import StoredMessage, StoredQueue
 from tests.soak.stack import Stack
 
@@ -15,14 +16,15 @@ from tests.soak.stack import Stack
 class DeadLetters:
     """The dead letter queue of the change queue, and what is wrong with what has arrived in it."""
 
-    def __init__(self, stack: Stack, amazon: Amazon, random: Random) -> None:
+    def __init__(self, stack: Stack, amazon: Amazon, clock: SimulatedClock, random: Random) -> None:
         self.unexplained = 0  # without a reason
         self.misparked: list[tuple[Member, str]] = []  # member, and why it is wrong
         self.needless: list[Member] = []  # members of exits parked without an identifier
-        self.redriven = 0
+        self.redrives: list[tuple[float, Member]] = []  # epoch seconds, and one member of the message
         self._queue: StoredQueue = stack.queue("DeadLetterQueue")
         self._changes: StoredQueue = stack.queue("ChangeQueue")
         self._amazon = amazon
+        self._clock = clock
         self._random = random
         self._queue.on_put.append(self._judge)
 
@@ -46,8 +48,9 @@ class DeadLetters:
                 continue
             self._queue.delete(message.handle)
             bodies = _redrive_bodies(message.body)
-            if any(member in known or member[0] == EVERY_AUDIENCE for member in _members(message.body)):
-                self.redriven += 1
+            members = sorted(_members(message.body))
+            if any(member in known or member[0] == EVERY_AUDIENCE for member in members):
+                self.redrives += [(self._clock.now, member) for member in members]
                 for body in bodies:
                     self._changes.put(body)
 

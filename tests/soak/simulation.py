@@ -10,7 +10,7 @@ from functools import partial
 from random import Random
 
 from tests.aws_fixtures import EVENT_KEY
-from tests.soak.amazon import Amazon
+from tests.soak.amazon import Amazon, Member
 from tests.soak.calls import Invocation
 from tests.soak.clock import SimulatedClock
 from tests.soak.cloudwatch import CloudWatch
@@ -26,6 +26,8 @@ from tests.soak.traffic import AUDIENCES, SegmentRequest, StatedChange, Traffic
 
 BETWEEN_EVENTS = 6.0  # seconds, on average
 LONGEST_DRAIN = 10 * 86_400.0  # seconds in which everything must have ended once nothing fails any more
+QUIET = 12 * 3_600.0  # seconds of rest in which nothing may be sent
+STORM = 50  # records for each member while nothing fails any more, after which it is no use to go on
 ROUNDS = 8  # of redriving what lies in the dead letters at the end
 
 
@@ -38,6 +40,8 @@ class Simulation:
     events: int
     is_traced: bool = False
     is_drained: bool = False
+    rest: float = 0.0  # seconds from the last fault, change or redrive until nothing was sent, queued or pending
+    sent_at_rest: int = 0  # uploads after that
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -54,10 +58,12 @@ class Simulation:
         self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored)
         self.stack.queue("JobQueue").on_put.append(lambda message: self.amazon.track(message.body))
         self.functions = Lambda(self.clock, self.schedule, self.random, self.faults, self.network, self.stack)
-        self.dead_letters = DeadLetters(self.stack, self.amazon, self.random)
+        self.dead_letters = DeadLetters(self.stack, self.amazon, self.clock, self.random)
         self.traffic = Traffic(self.random, self.profile, self.events)
         self.amazon.refused_identities = self.traffic.refused_identities
         self.accepted_at: dict[StatedChange, float] = {}  # when ingest first answered 200
+        self.last_accepted: dict[Member, float] = {}  # when ingest last did so for a change of a member
+        self.renewals: list[float] = []  # when the renewal ran
         self._waiting_requests = 0
 
     def run(self) -> None:
@@ -70,21 +76,30 @@ class Simulation:
                 self.schedule.run_while(lambda: not self.faults.have_ended)
                 self.is_drained = self._drain()
                 for _ in range(ROUNDS):
-                    before = self.dead_letters.bodies()
-                    if not before or not self.is_drained:
+                    if not self.dead_letters.bodies() or not self.is_drained:
                         break
                     self.dead_letters.redrive({*self.traffic.stated})
                     self.is_drained = self._drain()
+                if self.is_drained:
+                    before = self.amazon.uploads
+                    self.schedule.run_for(QUIET)
+                    self.sent_at_rest = self.amazon.uploads - before
             finally:
                 self.functions.stop()
 
     def _drain(self) -> bool:
-        """Go on until nothing is under way any more; return whether that happened in time."""
-        limit = self.clock.now + LONGEST_DRAIN
-        while self.clock.now < limit:
-            self.schedule.run_while(lambda: not self._is_at_rest and self.clock.now < limit)
+        """Go on until nothing is under way any more; return whether that happened in time, and without a storm."""
+        begun, records = self.clock.now, self.amazon.records
+        limit = begun + LONGEST_DRAIN
+        most = records + STORM * len(self.traffic.stated)
+        while self.clock.now < limit and self.amazon.records < most:
+            self.schedule.run_while(
+                lambda: not self._is_at_rest and self.clock.now < limit and self.amazon.records < most
+            )
+            rested = self.clock.now
             self.schedule.run_for(LATE_ARRIVAL + 1)
             if self._is_at_rest:
+                self.rest = max(self.rest, rested - max([begun, *self.last_accepted.values()]))
                 return True
         return False
 
@@ -132,6 +147,7 @@ class Simulation:
         self._waiting_requests -= 1
         for change in request.stated:
             self.accepted_at.setdefault(change, self.clock.now)
+            self.last_accepted[change.member] = self.clock.now
 
     # What happens from time to time
 
@@ -145,6 +161,7 @@ class Simulation:
 
     def _repeat_renewal(self) -> None:
         if not self.faults.have_ended:
+            self.renewals.append(self.clock.now)
             self.functions.invoke("RenewFunction", {})
             self.schedule.after(self.random.uniform(900.0, 3600.0), self._repeat_renewal)
 
