@@ -20,6 +20,7 @@ from tests.soak.uploads import uploads_by_member
 
 HEADINGS = ["seeds", "events", "calls", "kills", "s/seed", "records/change", "after last", "rest h"]
 SHOWN = 3  # members of one simulation whose history is printed
+SHOWN_UPLOADS = 40  # of one member, what Amazon accepted and applied
 _CLOCK = time.perf_counter
 
 
@@ -82,7 +83,10 @@ def describe(simulation: Simulation, found: list[Finding]) -> str:
     for member in members[:SHOWN]:
         lines.append(f"  {member[1]} in {member[0]}:")
         lines += _history(simulation, simulation.traffic.stated[member])
-        lines += [f"    {line}" for line in simulation.amazon.ledger.get(member, [])]
+        ledger = simulation.amazon.ledger.get(member, [])
+        lines += [f"    {line}" for line in ledger[:SHOWN_UPLOADS]]
+        if len(ledger) > SHOWN_UPLOADS:
+            lines.append(f"    and {len(ledger) - SHOWN_UPLOADS} more lines")
     return "\n".join(lines)
 
 

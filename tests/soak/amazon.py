@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.soak.clock import SimulatedClock
-from tests.soak.profiles import JOB_SECONDS, Profile
+from tests.soak.profiles import JOB_SECONDS, LONGEST_JOB, Profile
 
 HOUR = 3600.0  # seconds
 TOKEN_LIFE = 3600  # seconds
@@ -176,7 +176,7 @@ class Amazon:
         random, rates, now = self._random, self.profile.jobs, self._clock.now
         self.uploads += 1
         ends_at = now + random.uniform(1.0, JOB_SECONDS) ** random.choice([1.0, 1.0, 0.6])
-        late = now + random.uniform(JOB_SECONDS, 3 * JOB_SECONDS) if random.random() < rates.late else None
+        late = now + self._late_seconds() if random.random() < rates.late else None
         job = Job(f"job-{self.uploads:06d}", audience_id, records, now, ends_at, late)
         if random.random() < rates.failed:
             job.final_state = "FAILED"
@@ -200,6 +200,12 @@ class Amazon:
                     held.setdefault(as_identity(identity), Held()).sent_at = now
         self._at(job.ends_at, partial(self._end, job))
         return job
+
+    def _late_seconds(self) -> float:
+        rates = self.profile.jobs
+        if rates.hours and self._random.random() < rates.hours:
+            return self._random.uniform(JOB_SECONDS, LONGEST_JOB)
+        return self._random.uniform(*rates.late_seconds)
 
     def _end(self, job: Job) -> None:
         if job.state != "IN_PROGRESS" or job.ends_at > self._clock.now:

@@ -29,6 +29,7 @@ class Environment:
 
     number: int
     function: str
+    clock_offset: float = 0.0  # seconds by which its clock is fast
     kept: dict[str, Any] = field(default_factory=dict)
 
 

@@ -66,7 +66,11 @@ class Lambda:
         self._in_flight: dict[int, Invocation] = {}
         self._idle: dict[str, list[Environment]] = {name: [] for name in FUNCTIONS}
         self._environments = 0
-        self._pollers = [_Poller(source, stack.queue(source.queue)) for source in stack.sources() if source.enabled]
+        self._pollers = [
+            _Poller(source, stack.queue(source.queue))
+            for source in stack.sources(worker_batch_size=faults.profile.batch_size)
+            if source.enabled
+        ]
         for poller in self._pollers:
             poller.queue.on_put.append(partial(self._message_put, poller))
 
@@ -86,7 +90,9 @@ class Lambda:
             environment = idle.pop(self._random.randrange(len(idle)))
         else:
             self._environments += 1
-            environment = Environment(self._environments, function)
+            offset = self._faults.profile.clock_offset
+            drift = self._random.uniform(-offset, offset) if offset else 0.0
+            environment = Environment(self._environments, function, drift)
         self.invocations[function] += 1
         number = self.invocations.total()
         deadline = self._clock.now + self._stack.timeout(function)
@@ -120,7 +126,8 @@ class Lambda:
         poller.planned = float("inf")
         if poller.running < poller.source.concurrency:
             most = min(poller.source.batch_size, self._random.choice([1, 3, 10, 10, 50]))
-            messages = poller.queue.receive(self._random, most, self._faults.profile.duplicates)
+            profile = self._faults.profile
+            messages = poller.queue.receive(self._random, most, profile.duplicates, profile.copies)
             if messages:
                 poller.running += 1
                 records = as_records(poller.queue, messages)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 JOB_SECONDS = 900.0  # as in the template: Amazon normally ends a job within this time
+LONGEST_JOB = 72_000.0  # seconds; twenty hours
 LATE_ARRIVAL = 60.0  # seconds after a lost answer within which a request may still arrive at Amazon
 
 
@@ -38,7 +39,9 @@ class Jobs:
 
     failed: float = 0.0
     rejected: float = 0.0  # of the records of a job that has not failed
-    late: float = 0.0  # after one to three times JOB_SECONDS
+    late: float = 0.0
+    late_seconds: tuple[float, float] = (JOB_SECONDS, 3 * JOB_SECONDS)  # how long the late ones take, from and to
+    hours: float = 0.0  # share of the late ones that take up to LONGEST_JOB instead
     unknown: float = 0.0  # Amazon does not know them any more some time after their end
 
 
@@ -65,7 +68,10 @@ class Profile:
     ] = ()  # what fails altogether, for minutes: "uploads", "circuit_store", "job_queue", "tables"
     longest_outage: float = 900.0  # seconds
     kills: float = 0.0  # for each call
-    duplicates: float = 0.02  # messages delivered to two consumers, and requests sent twice
+    duplicates: float = 0.02  # messages delivered to several consumers, and requests sent twice
+    copies: int = 2  # deliveries of such a message
+    batch_size: int = 0  # messages that the worker takes at once, without a batching window; 0: as in the template
+    clock_offset: float = 0.0  # seconds by which the clock of an execution environment is fast or slow, at most
     delay: float = 2.0  # seconds; the longest that a request takes to arrive
     old_events: float = 0.0  # share of events that are minutes or hours old
     identities: int = 1  # new ones in one event, at most
@@ -91,6 +97,9 @@ _SEPARATE = [
     ),
     replace(CALM, name="jobs-fail", jobs=Jobs(failed=0.1, rejected=0.1, unknown=0.1), delay=60.0),
     replace(CALM, name="jobs-late", jobs=Jobs(late=0.2, unknown=0.2), delay=60.0),
+    replace(CALM, name="single-messages", batch_size=1, delay=60.0),
+    replace(CALM, name="triple", duplicates=0.1, copies=3, delay=60.0),
+    replace(CALM, name="clocks", clock_offset=2.0, delay=60.0),
     replace(CALM, name="kills", kills=0.004, delay=60.0),
     replace(
         CALM,
@@ -141,4 +150,4 @@ PROFILES = {profile.name: profile for profile in [*_SEPARATE, _ALL]}
 
 def without_faults(profile: Profile) -> Profile:
     """Return the profile in which a simulation ends: nothing fails any more."""
-    return replace(CALM, name=profile.name, duplicates=0.0)
+    return replace(CALM, name=profile.name, duplicates=0.0, clock_offset=profile.clock_offset)

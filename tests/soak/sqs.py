@@ -26,6 +26,7 @@ class StoredMessage:
     attributes: dict[str, Any] = field(default_factory=dict)
     receives: int = 0
     receipt: int = 0  # number of the last receive; each makes a handle of its own
+    copies: int = 0  # deliveries still to come, whatever is done with those before
 
     @property
     def handle(self) -> str:
@@ -66,10 +67,16 @@ class StoredQueue:
         """Return when the next message is visible; None where the queue is empty."""
         return min((message.visible_at for message in self.messages.values()), default=None)
 
-    def receive(self, random: Random, most: int, duplicates: float) -> list[StoredMessage]:
-        """Receive visible messages in any order, some of them without making them invisible.
+    def receive(self, random: Random, most: int, duplicates: float, copies: int = 2) -> list[StoredMessage]:
+        """Receive visible messages in any order.
 
         Messages received too often move to the dead letters, and those that are too old are gone.
+
+        Args:
+            random: chooses.
+            most: messages.
+            duplicates: share of messages of which a server keeps copies, although they are deleted or hidden.
+            copies: deliveries of such a message.
         """
         now = self._clock.now
         for message in [each for each in self.messages.values() if now - each.sent_at > self._retention]:
@@ -83,23 +90,33 @@ class StoredQueue:
                 continue
             message.receives += 1
             message.receipt += 1
-            if random.random() >= duplicates:
+            if message.copies:
+                message.copies -= 1
+            elif random.random() < duplicates:
+                message.copies = copies - 1
+            if not message.copies:
                 message.visible_at = now + self._visibility
             received.append(message)
         return received
 
     def delete(self, handle: str) -> None:
-        """Delete a message, by any of its handles, as standard queues mostly do."""
-        self.messages.pop(int(handle.partition("/")[0]), None)
+        """Delete a message, by any of its handles, as standard queues mostly do. Copies of it stay."""
+        message = self._of(handle)
+        if message is not None and not message.copies:
+            del self.messages[message.number]
 
     def change_visibility(self, handle: str, seconds: float) -> bool:
         """Set for how long a message stays invisible; return whether it still is in the queue."""
-        message = self.messages.get(int(handle.partition("/")[0]))
+        message = self._of(handle)
         if message is None:
             return False
-        message.visible_at = self._clock.now + seconds
+        if not message.copies:
+            message.visible_at = self._clock.now + seconds
         self._announce(message)
         return True
+
+    def _of(self, handle: str) -> StoredMessage | None:
+        return self.messages.get(int(handle.partition("/")[0]))
 
     def _announce(self, message: StoredMessage) -> None:
         for act in self.on_put:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -46,9 +47,14 @@ class Stack:
         """Return a queue of the template."""
         return self.queues.by_name[logical_id]
 
-    def sources(self) -> list[QueueSource]:
-        """Return which queue triggers which function."""
-        return self._template.queue_sources()
+    def sources(self, worker_batch_size: int = 0) -> list[QueueSource]:
+        """Return which queue triggers which function, with a batch size of its own for the worker where it is given."""
+        return [
+            replace(source, batch_size=worker_batch_size, window=0.0)
+            if worker_batch_size and source.function == "WorkerFunction"
+            else source
+            for source in self._template.queue_sources()
+        ]
 
     def timeout(self, function: str) -> float:
         """Return a function's timeout in seconds."""
