@@ -13,9 +13,9 @@ from statistics import median
 
 from tests.soak.checks import KINDS, TOLERATED, Finding, findings
 from tests.soak.clock import EPOCH
+from tests.soak.events import StatedChange
 from tests.soak.profiles import PROFILES
 from tests.soak.simulation import Simulation
-from tests.soak.traffic import StatedChange
 from tests.soak.uploads import uploads_by_member
 
 HEADINGS = ["seeds", "events", "calls", "kills", "s/seed", "records/change", "after last", "rest h"]

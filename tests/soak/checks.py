@@ -10,8 +10,8 @@ from audience_sync.membership import MAX_IDENTITIES
 from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from tests.soak.amazon import Identity, Member
 from tests.soak.dynamodb import texts_of
+from tests.soak.events import StatedChange, Version
 from tests.soak.simulation import Simulation
-from tests.soak.traffic import StatedChange, Version
 
 NEVER = Version(-(2**63), False, "")
 

@@ -15,6 +15,7 @@ from tests.soak.calls import Invocation
 from tests.soak.clock import SimulatedClock
 from tests.soak.cloudwatch import CloudWatch
 from tests.soak.dead_letters import DeadLetters
+from tests.soak.events import AUDIENCES, SegmentRequest, StatedChange
 from tests.soak.faults import Faults
 from tests.soak.lambda_service import Lambda
 from tests.soak.network import Network
@@ -22,7 +23,7 @@ from tests.soak.process import answer_body, api_gateway_event, simulated
 from tests.soak.profiles import LATE_ARRIVAL, Profile
 from tests.soak.schedule import Schedule
 from tests.soak.stack import Stack
-from tests.soak.traffic import AUDIENCES, SegmentRequest, StatedChange, Traffic
+from tests.soak.traffic import Traffic
 
 BETWEEN_EVENTS = 6.0  # seconds, on average
 LONGEST_DRAIN = 10 * 86_400.0  # seconds in which everything must have ended once nothing fails any more

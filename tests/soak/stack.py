@@ -11,9 +11,9 @@ from local.template import QueueSource, Template
 from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.soak.clock import SimulatedClock
 from tests.soak.dynamodb import DynamoDb, DynamoDbClient, Table
+from tests.soak.events import AUDIENCES
 from tests.soak.secrets_manager import SecretsManagerClient
 from tests.soak.sqs import Queues, SqsClient, StoredQueue
-from tests.soak.traffic import AUDIENCES
 
 
 class Stack:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from audience_sync.membership import EVERY_AUDIENCE, MAX_IDENTITIES
 from tests.soak.amazon import Member
+from tests.soak.events import AUDIENCES
 from tests.soak.simulation import Simulation
-from tests.soak.traffic import AUDIENCES
 
 RENEWED = {audience.audience_id for audience in AUDIENCES if audience.settings.get("renew")}
 
