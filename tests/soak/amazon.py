@@ -77,6 +77,7 @@ class Amazon:
         self.violations: list[str] = []  # what no client may send
         self.ledger: dict[Member, list[str]] = {}  # what happened to each member, in order
         self.received: dict[Member, list[float]] = {}  # when each record about a member was accepted, epoch seconds
+        self.job_seconds: Callable[[int], float] | None = None  # by number of the upload; instead of the profile
         self.uploads = 0
         self.records = 0
         self._clock = clock
@@ -177,6 +178,8 @@ class Amazon:
         self.uploads += 1
         ends_at = now + random.uniform(1.0, JOB_SECONDS) ** random.choice([1.0, 1.0, 0.6])
         late = now + self._late_seconds() if random.random() < rates.late else None
+        if self.job_seconds is not None:
+            ends_at, late = now + self.job_seconds(self.uploads), None
         job = Job(f"job-{self.uploads:06d}", audience_id, records, now, ends_at, late)
         if random.random() < rates.failed:
             job.final_state = "FAILED"

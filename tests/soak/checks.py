@@ -1,7 +1,5 @@
 """What must hold at the end of a simulation, and what did not."""
 
-import base64
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,7 +7,7 @@ from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.membership import MAX_IDENTITIES
 from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from tests.soak.amazon import Identity, Member
-from tests.soak.dynamodb import texts_of
+from tests.soak.erasure import held_in
 from tests.soak.events import StatedChange, Version
 from tests.soak.simulation import Simulation
 
@@ -30,6 +28,7 @@ KINDS = {
     "no reason": "a dead letter without a reason",
     "misparked": "a dead letter names a job that did not reject the change in it",
     "needless": "a dead letter of an exit for which no identifier is known",
+    "dropped": "an invocation that Lambda refused as part of a recursive loop",
     "failed runs": "a scheduled function did not get an answer, and its next run is the retry",
     "stuck": "a dead letter that comes back however often it is redriven",
     "refused": "an upload that Amazon may not be sent",
@@ -58,6 +57,7 @@ def findings(simulation: Simulation) -> list[Finding]:
     found += [Finding("needless", "dead letter", member) for member in simulation.dead_letters.needless]
     found += [Finding("misparked", text, member) for member, text in simulation.dead_letters.misparked]
     found += [Finding("timeouts", text) for text in simulation.functions.timeouts.elements()]
+    found += [Finding("dropped", function) for function in sorted(simulation.functions.dropped)]
     found += [Finding("no reason", "dead letter")] * simulation.dead_letters.unexplained
     found += [Finding("refused", text) for text in simulation.amazon.violations]
     found += _accounting(simulation)
@@ -120,24 +120,9 @@ def _expires_only(simulation: Simulation, member: Member) -> bool:
 
 
 def _holds_identities(simulation: Simulation, member: Member) -> bool:
-    """Return whether any row that names a member holds a digest of it, in whatever form."""
-    digests = [
-        digest for change in simulation.traffic.stated[member] for each in change.identities for digest in _forms(each)
-    ]
-    texts = [
-        text
-        for key, row in simulation.stack.members.rows.items()
-        if any(part == member[1].encode() for part in key) and any(member[0].encode() in part for part in key)
-        for text in texts_of(row)
-    ]
-    joined = b"\n".join(text.encode() if isinstance(text, str) else text for text in texts)
-    return any(digest in joined for digest in digests)
-
-
-def _forms(identity: Identity) -> Iterator[bytes]:
-    for value in json.loads(identity).values():
-        raw = bytes.fromhex(value)
-        yield from (value.encode(), raw, base64.b64encode(raw))
+    """Return whether any row that names a member holds a digest of it."""
+    stated = frozenset().union(*(change.identities for change in simulation.traffic.stated[member]))
+    return bool(held_in(simulation.stack.members, member, stated))
 
 
 def _parked(simulation: Simulation) -> set[Member]:

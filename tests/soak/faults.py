@@ -1,12 +1,23 @@
 """Which calls fail at this moment, and how: by the profile's rates, and in outages."""
 
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 
 from tests.soak.calls import Call
-from tests.soak.clock import SimulatedClock
+from tests.soak.clock import EPOCH, SimulatedClock
 from tests.soak.profiles import NONE, Profile, Rates, without_faults
 from tests.soak.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFault:
+    """The next calls of one kind fail."""
+
+    kind: str  # a field of Profile that holds Rates
+    fate: str  # a field of Rates
+    after: float = 0.0  # seconds of the simulation
+    times: int = 1  # calls; a client's own attempts are calls
 
 
 class Faults:
@@ -20,6 +31,7 @@ class Faults:
         self._schedule = schedule
         self._random = random
         self._outages: dict[str, tuple[float, Rates]] = {}
+        self._planned: list[tuple[str, str]] = []  # kind and fate of each call that is planned to fail next
 
     def begin_outages(self) -> None:
         """Plan the first outage of each kind."""
@@ -30,6 +42,10 @@ class Faults:
         """Have the calls of one kind fail until an epoch second."""
         self._outages[kind] = (until, rates)
 
+    def plan(self, fault: PlannedFault) -> None:
+        """Have the next calls of one kind fail, once that is due."""
+        self._schedule.at(EPOCH + fault.after, lambda: self._planned.extend([(fault.kind, fault.fate)] * fault.times))
+
     def end(self) -> None:
         """Let nothing fail any more."""
         self.have_ended = True
@@ -38,7 +54,12 @@ class Faults:
 
     def fate(self, call: Call) -> str:
         """Draw how a call ends: "ok", or a field of Rates."""
-        rates = self._rates(call)
+        kind = _kind(call)
+        for planned in self._planned:
+            if planned[0] == kind:
+                self._planned.remove(planned)
+                return planned[1]
+        rates = self._rates(kind)
         if not rates.total:
             return "ok"
         chance = self._random.random()
@@ -53,8 +74,7 @@ class Faults:
         share = self.profile.partly
         return share > 0 and self._random.random() < share
 
-    def _rates(self, call: Call) -> Rates:
-        kind = _kind(call)
+    def _rates(self, kind: str) -> Rates:
         until, rates = self._outages.get(kind, (0.0, NONE))
         if self._clock.now < until:
             return rates

@@ -13,6 +13,7 @@ from local.template import QueueSource
 from tests.soak.calls import Environment, Invocation, Outcome
 from tests.soak.clock import SimulatedClock
 from tests.soak.faults import Faults
+from tests.soak.lineage import LONGEST, Lineage, lineage_of_invocation
 from tests.soak.network import Network
 from tests.soak.process import Handler
 from tests.soak.schedule import Schedule
@@ -56,6 +57,7 @@ class Lambda:
         self.timeouts: Counter[str] = Counter()  # by function
         self.crashes: Counter[str] = Counter()  # by function and error
         self.failed_runs: Counter[str] = Counter()  # of scheduled functions, as crashes
+        self.dropped: Counter[str] = Counter()  # by function: invocations refused as part of a recursive loop
         self._clock = clock
         self._schedule = schedule
         self._random = random
@@ -83,7 +85,13 @@ class Lambda:
         """Whether nothing runs, and no queue that triggers a function holds a message."""
         return not (self._in_flight or any(poller.queue.messages for poller in self._pollers))
 
-    def invoke(self, function: str, event: dict[str, Any], on_end: Callable[[Invocation], None] | None = None) -> None:
+    def invoke(
+        self,
+        function: str,
+        event: dict[str, Any],
+        on_end: Callable[[Invocation], None] | None = None,
+        lineage: Lineage | None = None,
+    ) -> None:
         """Start a function. `on_end` is called when it has ended, however it ended."""
         idle = self._idle[function]
         if idle and self._random.random() > COLD:
@@ -98,7 +106,9 @@ class Lambda:
         deadline = self._clock.now + self._stack.timeout(function)
         handler = self._handlers[FUNCTIONS[function]]
         remaining = partial(self._remaining, deadline)
-        invocation = Invocation(number, environment, handler, event, deadline, remaining, on_end or _ignore)
+        invocation = Invocation(
+            number, environment, handler, event, deadline, remaining, on_end or _ignore, lineage or {}
+        )
         self._in_flight[number] = invocation
         invocation.start()
         self._schedule.at(deadline, partial(self._time_out, invocation))
@@ -129,10 +139,18 @@ class Lambda:
             profile = self._faults.profile
             messages = poller.queue.receive(self._random, most, profile.duplicates, profile.copies)
             if messages:
-                poller.running += 1
-                records = as_records(poller.queue, messages)
-                self.invoke(poller.source.function, {"Records": records}, partial(self._batch_ended, poller))
+                self._start_batch(poller, messages)
         self._plan_next(poller)
+
+    def _start_batch(self, poller: _Poller, messages: list[StoredMessage]) -> None:
+        function = poller.source.function
+        lineage = lineage_of_invocation(function, [message.lineage for message in messages])
+        if lineage[function] > LONGEST and not self._stack.may_loop(function):
+            self.dropped[function] += 1
+            return
+        poller.running += 1
+        records = as_records(poller.queue, messages)
+        self.invoke(function, {"Records": records}, partial(self._batch_ended, poller), lineage)
 
     def _plan_next(self, poller: _Poller) -> None:
         visible_at = poller.queue.next_visible()

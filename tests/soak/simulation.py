@@ -40,6 +40,8 @@ class Simulation:
     profile: Profile
     events: int
     is_traced: bool = False
+    recursive_loop: str | None = None  # replaces the template's RecursiveLoop
+    storm: int = STORM
     is_drained: bool = False
     rest: float = 0.0  # seconds from the last fault, change or redrive until nothing was sent, queued or pending
     sent_at_rest: int = 0  # uploads after that
@@ -56,7 +58,7 @@ class Simulation:
         self.cloudwatch = CloudWatch()
         token, expires_at = self.amazon.new_token()
         stored = {"accessToken": token, "expiresAt": expires_at}
-        self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored)
+        self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored, self.recursive_loop)
         self.stack.queue("JobQueue").on_put.append(lambda message: self.amazon.track(message.body))
         self.functions = Lambda(self.clock, self.schedule, self.random, self.faults, self.network, self.stack)
         self.dead_letters = DeadLetters(self.stack, self.amazon, self.clock, self.random)
@@ -92,7 +94,7 @@ class Simulation:
         """Go on until nothing is under way any more; return whether that happened in time, and without a storm."""
         begun, records = self.clock.now, self.amazon.records
         limit = begun + LONGEST_DRAIN
-        most = records + STORM * len(self.traffic.stated)
+        most = records + self.storm * len(self.traffic.stated)
         while self.clock.now < limit and self.amazon.records < most:
             self.schedule.run_while(
                 lambda: not self._is_at_rest and self.clock.now < limit and self.amazon.records < most

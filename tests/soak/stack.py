@@ -20,10 +20,24 @@ class Stack:
     """AWS, as the functions see it."""
 
     def __init__(
-        self, clock: SimulatedClock, random: Random, fails_partly: Callable[[], bool], token: dict[str, Any]
+        self,
+        clock: SimulatedClock,
+        random: Random,
+        fails_partly: Callable[[], bool],
+        token: dict[str, Any],
+        recursive_loop: str | None = None,
     ) -> None:
-        """`token`: what the token secret holds at first."""
+        """Build it.
+
+        Args:
+            clock: of the simulation.
+            random: chooses.
+            fails_partly: asked for each part of a batch.
+            token: held by the token secret at first.
+            recursive_loop: replaces the template's RecursiveLoop of every function.
+        """
         self._template = Template.load()
+        self._recursive_loop = recursive_loop
         self.queues = Queues(fails_partly)
         self.dynamodb = DynamoDb(random, fails_partly)
         self._add_queues(clock)
@@ -59,6 +73,11 @@ class Stack:
     def timeout(self, function: str) -> float:
         """Return a function's timeout in seconds."""
         return self._template.functions()[function].timeout
+
+    def may_loop(self, function: str) -> bool:
+        """Return whether Lambda lets a function run in a loop of its own messages."""
+        properties = self._template.resources("AWS::Serverless::Function")[function]
+        return (self._recursive_loop or properties.get("RecursiveLoop", "Terminate")) == "Allow"
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables of all functions: a name has the same value in each of them."""
