@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 import sys
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from tests.soak.checks import KINDS, TOLERATED, Finding, findings
 from tests.soak.clock import EPOCH
 from tests.soak.events import StatedChange
 from tests.soak.profiles import PROFILES
+from tests.soak.reproducible import fix_hashes
 from tests.soak.simulation import Simulation
 from tests.soak.uploads import uploads_by_member
 
@@ -152,7 +152,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets must be the same in each run
-        arguments = [sys.executable, "-m", "tests.soak", *sys.argv[1:]]
-        os.execve(sys.executable, arguments, os.environ | {"PYTHONHASHSEED": "0"})  # noqa: S606 - this program again
+    fix_hashes("tests.soak")
     sys.exit(main())
