@@ -11,6 +11,7 @@ from tests.soak.erasure import held_in
 from tests.soak.events import StatedChange, Version
 from tests.soak.simulation import Simulation
 
+LONGEST_REST = 5 * 86_400.0  # seconds; jobs are tracked for 36 hours each, and a member may wait for two or three
 NEVER = Version(-(2**63), False, "")
 
 # What a finding is called, and what it means.
@@ -32,7 +33,9 @@ KINDS = {
     "failed runs": "a scheduled function did not get an answer, and its next run is the retry",
     "stuck": "a dead letter that comes back however often it is redriven",
     "refused": "an upload that Amazon may not be sent",
-    "not drained": "something was still under way ten days after the last fault",
+    "not drained": "something was still under way ten days after the last fault, or Amazon was flooded after it",
+    "slow rest": "something was still under way five days after the last fault, change or redrive",
+    "sent at rest": "an upload after everything had come to rest",
 }
 TOLERATED = ("kept", "timeouts", "failed runs")  # counted, but no failure
 
@@ -61,8 +64,7 @@ def findings(simulation: Simulation) -> list[Finding]:
     found += [Finding("no reason", "dead letter")] * simulation.dead_letters.unexplained
     found += [Finding("refused", text) for text in simulation.amazon.violations]
     found += _accounting(simulation)
-    if not simulation.is_drained:
-        found.append(Finding("not drained", "messages, jobs or requests were left"))
+    found += _rest(simulation)
     refused = {
         change.member
         for changes in simulation.traffic.stated.values()
@@ -127,6 +129,15 @@ def _holds_identities(simulation: Simulation, member: Member) -> bool:
 
 def _parked(simulation: Simulation) -> set[Member]:
     return simulation.dead_letters.members() & simulation.traffic.stated.keys()
+
+
+def _rest(simulation: Simulation) -> Iterator[Finding]:
+    if not simulation.is_drained:
+        yield Finding("not drained", "messages, jobs or requests were left")
+    if simulation.rest > LONGEST_REST:
+        yield Finding("slow rest", f"after {simulation.rest / 3600:.0f} hours")
+    if simulation.sent_at_rest:
+        yield Finding("sent at rest", f"{simulation.sent_at_rest} uploads")
 
 
 def _accounting(simulation: Simulation) -> Iterator[Finding]:

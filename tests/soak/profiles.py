@@ -68,7 +68,7 @@ class Profile:
     ] = ()  # what fails altogether, for minutes: "uploads", "circuit_store", "job_queue", "tables"
     longest_outage: float = 900.0  # seconds
     kills: float = 0.0  # for each call
-    duplicates: float = 0.02  # messages delivered to several consumers, and requests sent twice
+    duplicates: float = 0.0  # messages delivered to several consumers, and requests sent twice
     copies: int = 2  # deliveries of such a message
     batch_size: int = 0  # messages that the worker takes at once, without a batching window; 0: as in the template
     clock_offset: float = 0.0  # seconds by which the clock of an execution environment is fast or slow, at most
@@ -79,15 +79,18 @@ class Profile:
 
 
 CALM = Profile("calm")
+_USUAL = replace(CALM, duplicates=0.02)
 _TROUBLED = Rates(refused=0.02, lost=0.01, late=0.005, hang=0.005)
 _UPLOADS = Rates(refused=0.02, lost=0.04, late=0.04, hang=0.02)
 
-_DISORDER = replace(CALM, name="disorder", duplicates=0.1, delay=1200.0, old_events=0.1)
+_DISORDER = replace(CALM, name="disorder", delay=1200.0, old_events=0.1)
+_COPIES = replace(_DISORDER, name="copies", duplicates=0.1, copies=3)
 _SEPARATE = [
     CALM,
     _DISORDER,
+    _COPIES,
     replace(
-        CALM,
+        _USUAL,
         name="amazon-errors",
         uploads=_UPLOADS,
         checks=_TROUBLED,
@@ -95,14 +98,13 @@ _SEPARATE = [
         outages=("uploads",),
         delay=60.0,
     ),
-    replace(CALM, name="jobs-fail", jobs=Jobs(failed=0.1, rejected=0.1, unknown=0.1), delay=60.0),
+    replace(_USUAL, name="jobs-fail", jobs=Jobs(failed=0.1, rejected=0.1, unknown=0.1), delay=60.0),
     replace(CALM, name="jobs-late", jobs=Jobs(late=0.2, unknown=0.2), delay=60.0),
     replace(CALM, name="single-messages", batch_size=1, delay=60.0),
-    replace(CALM, name="triple", duplicates=0.1, copies=3, delay=60.0),
     replace(CALM, name="clocks", clock_offset=2.0, delay=60.0),
-    replace(CALM, name="kills", kills=0.004, delay=60.0),
+    replace(_USUAL, name="kills", kills=0.004, delay=60.0),
     replace(
-        CALM,
+        _USUAL,
         name="tables",
         tables=Rates(refused=0.03, lost=0.02, late=0.01, hang=0.005),
         partly=0.03,
@@ -110,7 +112,7 @@ _SEPARATE = [
         delay=60.0,
     ),
     replace(
-        CALM,
+        _USUAL,
         name="circuit-store",
         uploads=_UPLOADS,
         circuit_store=Rates(refused=0.3, hang=0.2),
@@ -118,19 +120,20 @@ _SEPARATE = [
         longest_outage=21_600.0,
     ),
     replace(
-        CALM,
+        _USUAL,
         name="job-queue",
         job_queue=Rates(refused=0.1, lost=0.05, hang=0.05),
         jobs=Jobs(failed=0.1, rejected=0.1),
         outages=("job_queue",),
     ),
-    replace(CALM, name="identities", identities=70, delay=60.0),
-    replace(CALM, name="by-hand", by_hand=0.05),
+    replace(_USUAL, name="identities", identities=70, delay=60.0),
+    replace(_USUAL, name="by-hand", by_hand=0.05),
 ]
 _ALL = replace(
-    _DISORDER,
+    _COPIES,
     name="all",
     delay=300.0,
+    clock_offset=2.0,
     queues=_TROUBLED,
     job_queue=_TROUBLED,
     tables=_TROUBLED,
