@@ -74,3 +74,8 @@ def test_a_loop_that_is_not_allowed_is_cut(story: Callable[[], Story], function:
 @pytest.mark.parametrize("story", [slow_job, long_outage])
 def test_a_loop_that_is_allowed_goes_on(story: Callable[[], Story]) -> None:
     assert run(story(), "Allow") == (set(), set())
+
+
+@pytest.mark.parametrize("story", [slow_job, long_outage])
+def test_the_template_allows_our_loops(story: Callable[[], Story]) -> None:
+    assert run(story(), None) == (set(), set())
