@@ -7,9 +7,10 @@ from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.membership import MAX_IDENTITIES
 from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from tests.soak.amazon import Identity, Member
-from tests.soak.erasure import held_in
+from tests.soak.erasure import held_in, to_erase
 from tests.soak.events import StatedChange, Version
 from tests.soak.simulation import Simulation
+from tests.soak.uploads import uploads_by_member
 
 LONGEST_REST = 5 * 86_400.0  # seconds; jobs are tracked for 36 hours each, and a member may wait for two or three
 NEVER = Version(-(2**63), False, "")
@@ -20,7 +21,7 @@ KINDS = {
     "stale": "the newest change is an exit, and the member is in the audience",
     "resurrected": "an identity of before the last exit came back after it",
     "left over": "an identity of before the last exit was never removed, since an enter superseded the exit",
-    "unerased": "a deletion notice is the newest, and the membership table holds identities",
+    "unerased": "the membership table holds identities that a deletion notice concerns",
     "kept": "identities that a deletion notice concerns stay until the row expires: too many for one upload, "
     "or the check of a late job was repeated, failed and never came back",
     "crashes": "an invocation raised",
@@ -33,6 +34,7 @@ KINDS = {
     "failed runs": "a scheduled function did not get an answer, and its next run is the retry",
     "stuck": "a dead letter that comes back however often it is redriven",
     "refused": "an upload that Amazon may not be sent",
+    "repeated": "Amazon received more records about a member than its changes explain",
     "not drained": "something was still under way ten days after the last fault, or Amazon was flooded after it",
     "slow rest": "something was still under way five days after the last fault, change or redrive",
     "sent at rest": "an upload after everything had come to rest",
@@ -63,6 +65,11 @@ def findings(simulation: Simulation) -> list[Finding]:
     found += [Finding("dropped", function) for function in sorted(simulation.functions.dropped)]
     found += [Finding("no reason", "dead letter")] * simulation.dead_letters.unexplained
     found += [Finding("refused", text) for text in simulation.amazon.violations]
+    found += [
+        Finding("repeated", f"{each.records} for {each.changes} changes, {each.after_last} after the last", each.member)
+        for each in uploads_by_member(simulation)
+        if each.is_repeated
+    ]
     found += _accounting(simulation)
     found += _rest(simulation)
     refused = {
@@ -103,10 +110,9 @@ def _of_member(
                 yield Finding("resurrected", f"{how}, after {_removal(stated, back)}", member)
             if older - back:
                 yield Finding("left over", f"after {_removal(stated, older - back)}", member)
-    notice = max((change.version for change in stated if change.erase), default=NEVER)
-    enter = max((change.version for change in stated if not change.exits), default=NEVER)
-    if notice > enter and not is_parked and _holds_identities(simulation, member):
-        yield Finding("kept" if _expires_only(simulation, member) else "unerased", "the row holds identities", member)
+    left = held_in(simulation.stack.members, member, to_erase(stated))
+    if left and not is_parked:
+        yield Finding("kept" if _expires_only(simulation, member) else "unerased", f"{len(left)} identities", member)
 
 
 def _removal(stated: list[StatedChange], identities: set[Identity]) -> str:
@@ -119,12 +125,6 @@ def _expires_only(simulation: Simulation, member: Member) -> bool:
     rows = [row for row in simulation.stack.members.rows.values() if row.get("member") and member_of(row) == member]
     states = [state_from_row(row) for row in rows]
     return any(state.late_jobs or len(state.to_remove) > MAX_IDENTITIES for state in states)
-
-
-def _holds_identities(simulation: Simulation, member: Member) -> bool:
-    """Return whether any row that names a member holds a digest of it."""
-    stated = frozenset().union(*(change.identities for change in simulation.traffic.stated[member]))
-    return bool(held_in(simulation.stack.members, member, stated))
 
 
 def _parked(simulation: Simulation) -> set[Member]:
