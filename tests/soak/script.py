@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from typing import Literal
 
 from tests.soak.clock import EPOCH
@@ -18,7 +19,7 @@ AUDIENCE = AUDIENCES[1]  # without renewal
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One event, in a request of its own."""
+    """One event. Consecutive ones of the same moment are in one request."""
 
     at: float  # seconds of the simulation
     kind: Literal["enter", "exit", "notice"]
@@ -86,12 +87,14 @@ class ScriptedSimulation(Simulation):
 
     def _begin(self) -> None:
         story = self.story
-        for number, sent in enumerate(story.sent):
-            event, stated = sent.event(number)
-            request = self.traffic.request([event], stated)
-            for _ in range(sent.times):
+        numbered = enumerate(story.sent)
+        for (at, times), together in groupby(numbered, key=lambda pair: (pair[1].at, pair[1].times)):
+            events = [sent.event(number) for number, sent in together]
+            stated = [change for _, changes in events for change in changes]
+            request = self.traffic.request([event for event, _ in events], stated)
+            for _ in range(times):
                 self._waiting_requests += 1
-                self.schedule.at(EPOCH + sent.at, partial(self._send, request))
+                self.schedule.at(EPOCH + at, partial(self._send, request))
         for fault in story.faults:
             self.faults.plan(fault)
         for outage in story.outages:
