@@ -1,21 +1,26 @@
 """Runs simulations from the command line: `python -m tests.soak --seed 1 --events 2000 --profile all`."""
 
 import argparse
-import os
+import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from statistics import median
 
 from tests.soak.checks import KINDS, TOLERATED, Finding, findings
 from tests.soak.clock import EPOCH
+from tests.soak.events import StatedChange
 from tests.soak.profiles import PROFILES
+from tests.soak.reproducible import fix_hashes
 from tests.soak.simulation import Simulation
-from tests.soak.traffic import StatedChange
+from tests.soak.uploads import uploads_by_member
 
+HEADINGS = ["seeds", "events", "calls", "kills", "s/seed", "records/change", "after last", "rest h"]
 SHOWN = 3  # members of one simulation whose history is printed
+SHOWN_UPLOADS = 40  # of one member, what Amazon accepted and applied
 _CLOCK = time.perf_counter
 
 
@@ -28,8 +33,31 @@ class Totals:
     calls: int = 0
     kills: int = 0
     seconds: float = 0.0
+    per_change: list[float] = field(default_factory=list)  # records for each stated change, of each member
+    after_last: int = 0  # the most records about a member after its last change
+    rest: float = 0.0  # the longest, seconds
     kinds: Counter[str] = field(default_factory=Counter)
     failed: list[int] = field(default_factory=list)  # seeds
+
+    def add(self, simulation: Simulation, found: list[Finding], seconds: float) -> None:
+        """Add one simulation."""
+        uploads = list(uploads_by_member(simulation))
+        self.seeds += 1
+        self.seconds += seconds
+        self.events += simulation.traffic.events
+        self.calls += simulation.network.calls.total()
+        self.kills += simulation.network.kills
+        self.per_change += [each.per_change for each in uploads]
+        self.after_last = max([self.after_last, *(each.after_last for each in uploads)])
+        self.rest = max(self.rest, simulation.rest if simulation.is_drained else math.inf)
+        self.kinds.update(each.kind for each in found)
+
+    def row(self, kinds: list[str]) -> list[str]:
+        """Lay the sums out as cells; HEADINGS and then `kinds` name them."""
+        ratio = f"{median(self.per_change or [0]):.1f}/{max(self.per_change, default=0):.1f}"
+        sums = [self.seeds, self.events, self.calls, self.kills, f"{self.seconds / max(1, self.seeds):.1f}"]
+        measured = [ratio, self.after_last, f"{self.rest / 3600:.1f}"]
+        return [str(cell) for cell in [*sums, *measured, *(self.kinds[kind] for kind in kinds)]]
 
 
 def run(seed: int, events: int, profile: str, *, is_traced: bool = False) -> tuple[Simulation, list[Finding]]:
@@ -55,7 +83,10 @@ def describe(simulation: Simulation, found: list[Finding]) -> str:
     for member in members[:SHOWN]:
         lines.append(f"  {member[1]} in {member[0]}:")
         lines += _history(simulation, simulation.traffic.stated[member])
-        lines += [f"    {line}" for line in simulation.amazon.ledger.get(member, [])]
+        ledger = simulation.amazon.ledger.get(member, [])
+        lines += [f"    {line}" for line in ledger[:SHOWN_UPLOADS]]
+        if len(ledger) > SHOWN_UPLOADS:
+            lines.append(f"    and {len(ledger) - SHOWN_UPLOADS} more lines")
     return "\n".join(lines)
 
 
@@ -80,10 +111,7 @@ def table(totals: dict[str, Totals]) -> str:
     kinds = [kind for kind in KINDS if any(each.kinds[kind] for each in totals.values())]
     always = ["lost", "stale", "resurrected", "unerased", "crashes"]
     columns = always + [kind for kind in kinds if kind not in always]
-    rows = [["profile", "seeds", "events", "calls", "kills", "s/seed", *columns]]
-    for name, each in totals.items():
-        numbers = [each.seeds, each.events, each.calls, each.kills, f"{each.seconds / max(1, each.seeds):.1f}"]
-        rows.append([name, *(str(number) for number in numbers), *(str(each.kinds[kind]) for kind in columns)])
+    rows = [["profile", *HEADINGS, *columns], *([name, *each.row(columns)] for name, each in totals.items())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
@@ -105,20 +133,18 @@ def main() -> int:
         for seed in range(options.seed, options.seed + options.seeds):
             begun = _CLOCK()
             simulation, found = run(seed, options.events, profile, is_traced=options.trace)
-            total.seeds += 1
-            total.seconds += _CLOCK() - begun
-            total.events += simulation.traffic.events
-            total.calls += simulation.calls.total()
-            total.kills += simulation.kills
-            total.kinds.update(each.kind for each in found)
+            total.add(simulation, found, _CLOCK() - begun)
             is_failed = any(each.kind not in TOLERATED for each in found)
             outcome = "FAILED" if is_failed else "ok"
-            print(f"{profile} seed {seed}: {outcome}, {_CLOCK() - begun:.1f} s, {simulation.digest.hexdigest()[:12]}")  # noqa: T201
+            digest = simulation.network.digest.hexdigest()[:12]
+            print(f"{profile} seed {seed}: {outcome}, {_CLOCK() - begun:.1f} s, {digest}")  # noqa: T201
             if is_failed:
                 total.failed.append(seed)
                 print(describe(simulation, found))  # noqa: T201
                 print(f"  again: {command(seed, options.events, profile)}", flush=True)  # noqa: T201
     print(f"\n{table(totals)}\n")  # noqa: T201
+    print("records/change: of one member, median and maximum; after last: most records about a member after its last")  # noqa: T201
+    print("change; rest h: the longest from the last fault, change or redrive until nothing was under way")  # noqa: T201
     for kind, meaning in KINDS.items():
         if any(total.kinds[kind] for total in totals.values()):
             print(f"{kind}: {meaning}")  # noqa: T201
@@ -126,7 +152,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets must be the same in each run
-        arguments = [sys.executable, "-m", "tests.soak", *sys.argv[1:]]
-        os.execve(sys.executable, arguments, os.environ | {"PYTHONHASHSEED": "0"})  # noqa: S606 - this program again
+    fix_hashes("tests.soak")
     sys.exit(main())

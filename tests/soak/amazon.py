@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.soak.clock import SimulatedClock
-from tests.soak.profiles import JOB_SECONDS, Profile
+from tests.soak.profiles import JOB_SECONDS, LONGEST_JOB, Profile
 
 HOUR = 3600.0  # seconds
 TOKEN_LIFE = 3600  # seconds
@@ -76,7 +76,10 @@ class Amazon:
         self.refused_identities: set[Identity] = set()  # a record that adds one of them is refused with 400
         self.violations: list[str] = []  # what no client may send
         self.ledger: dict[Member, list[str]] = {}  # what happened to each member, in order
+        self.received: dict[Member, list[float]] = {}  # when each record about a member was accepted, epoch seconds
+        self.job_seconds: Callable[[int], float] | None = None  # by number of the upload; instead of the profile
         self.uploads = 0
+        self.records = 0
         self._clock = clock
         self._random = random
         self._at = at
@@ -174,7 +177,9 @@ class Amazon:
         random, rates, now = self._random, self.profile.jobs, self._clock.now
         self.uploads += 1
         ends_at = now + random.uniform(1.0, JOB_SECONDS) ** random.choice([1.0, 1.0, 0.6])
-        late = now + random.uniform(JOB_SECONDS, 3 * JOB_SECONDS) if random.random() < rates.late else None
+        late = now + self._late_seconds() if random.random() < rates.late else None
+        if self.job_seconds is not None:
+            ends_at, late = now + self.job_seconds(self.uploads), None
         job = Job(f"job-{self.uploads:06d}", audience_id, records, now, ends_at, late)
         if random.random() < rates.failed:
             job.final_state = "FAILED"
@@ -188,7 +193,9 @@ class Amazon:
         if job.late_end is not None:
             self._may_end_late.append(job)
         self.unfinished += 1
+        self.records += len(records)
         for record in records:
+            self.received.setdefault((audience_id, record["externalUserId"]), []).append(now)
             self._note(job, record, "accepted")
             if record["action"] == "CREATE":
                 held = self.audiences.setdefault((audience_id, record["externalUserId"]), {})
@@ -196,6 +203,12 @@ class Amazon:
                     held.setdefault(as_identity(identity), Held()).sent_at = now
         self._at(job.ends_at, partial(self._end, job))
         return job
+
+    def _late_seconds(self) -> float:
+        rates = self.profile.jobs
+        if rates.hours and self._random.random() < rates.hours:
+            return self._random.uniform(JOB_SECONDS, LONGEST_JOB)
+        return self._random.uniform(*rates.late_seconds)
 
     def _end(self, job: Job) -> None:
         if job.state != "IN_PROGRESS" or job.ends_at > self._clock.now:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.model.scheduler import Killed, Task
+from tests.soak.lineage import Lineage
 
 type Outcome = Callable[[], Any]  # returns the answer of a call, or raises its error
 
@@ -29,6 +30,7 @@ class Environment:
 
     number: int
     function: str
+    clock_offset: float = 0.0  # seconds by which its clock is fast
     kept: dict[str, Any] = field(default_factory=dict)
 
 
@@ -43,6 +45,7 @@ class Invocation:
     deadline: float  # epoch seconds
     remaining: Callable[[], float]  # seconds until the deadline
     on_end: Callable[["Invocation"], None]
+    lineage: Lineage = field(default_factory=dict)
     pending: Call | None = None
     answer: Any = None
     failure: BaseException | None = None  # what the handler raised

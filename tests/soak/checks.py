@@ -1,7 +1,5 @@
 """What must hold at the end of a simulation, and what did not."""
 
-import base64
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,10 +7,12 @@ from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.membership import MAX_IDENTITIES
 from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from tests.soak.amazon import Identity, Member
-from tests.soak.dynamodb import texts_of
-from tests.soak.simulation import Simulation, dead_letter_members
-from tests.soak.traffic import StatedChange, Version
+from tests.soak.erasure import held_in, to_erase
+from tests.soak.events import StatedChange, Version
+from tests.soak.simulation import Simulation
+from tests.soak.uploads import uploads_by_member
 
+LONGEST_REST = 5 * 86_400.0  # seconds; jobs are tracked for 36 hours each, and a member may wait for two or three
 NEVER = Version(-(2**63), False, "")
 
 # What a finding is called, and what it means.
@@ -21,7 +21,7 @@ KINDS = {
     "stale": "the newest change is an exit, and the member is in the audience",
     "resurrected": "an identity of before the last exit came back after it",
     "left over": "an identity of before the last exit was never removed, since an enter superseded the exit",
-    "unerased": "a deletion notice is the newest, and the membership table holds identities",
+    "unerased": "the membership table holds identities that a deletion notice concerns",
     "kept": "identities that a deletion notice concerns stay until the row expires: too many for one upload, "
     "or the check of a late job was repeated, failed and never came back",
     "crashes": "an invocation raised",
@@ -30,10 +30,14 @@ KINDS = {
     "no reason": "a dead letter without a reason",
     "misparked": "a dead letter names a job that did not reject the change in it",
     "needless": "a dead letter of an exit for which no identifier is known",
+    "dropped": "an invocation that Lambda refused as part of a recursive loop",
     "failed runs": "a scheduled function did not get an answer, and its next run is the retry",
     "stuck": "a dead letter that comes back however often it is redriven",
     "refused": "an upload that Amazon may not be sent",
-    "not drained": "something was still under way ten days after the last fault",
+    "repeated": "Amazon received more records about a member than its changes explain",
+    "not drained": "something was still under way ten days after the last fault, or Amazon was flooded after it",
+    "slow rest": "something was still under way five days after the last fault, change or redrive",
+    "sent at rest": "an upload after everything had come to rest",
 }
 TOLERATED = ("kept", "timeouts", "failed runs")  # counted, but no failure
 
@@ -53,16 +57,21 @@ def findings(simulation: Simulation) -> list[Finding]:
     parked = _parked(simulation)
     for member, stated in sorted(simulation.traffic.stated.items()):
         found += _of_member(simulation, member, stated, is_parked=member in parked)
-    found += [Finding("crashes", text) for text in simulation.crashes.elements()]
-    found += [Finding("failed runs", text) for text in simulation.failed_runs.elements()]
-    found += [Finding("needless", "dead letter", member) for member in simulation.needless]
-    found += [Finding("misparked", text, member) for member, text in simulation.misparked]
-    found += [Finding("timeouts", text) for text in simulation.timeouts.elements()]
-    found += [Finding("no reason", "dead letter")] * simulation.unexplained
+    found += [Finding("crashes", text) for text in simulation.functions.crashes.elements()]
+    found += [Finding("failed runs", text) for text in simulation.functions.failed_runs.elements()]
+    found += [Finding("needless", "dead letter", member) for member in simulation.dead_letters.needless]
+    found += [Finding("misparked", text, member) for member, text in simulation.dead_letters.misparked]
+    found += [Finding("timeouts", text) for text in simulation.functions.timeouts.elements()]
+    found += [Finding("dropped", function) for function in sorted(simulation.functions.dropped)]
+    found += [Finding("no reason", "dead letter")] * simulation.dead_letters.unexplained
     found += [Finding("refused", text) for text in simulation.amazon.violations]
+    found += [
+        Finding("repeated", f"{each.records} for {each.changes} changes, {each.after_last} after the last", each.member)
+        for each in uploads_by_member(simulation)
+        if each.is_repeated
+    ]
     found += _accounting(simulation)
-    if not simulation.is_drained:
-        found.append(Finding("not drained", "messages, jobs or requests were left"))
+    found += _rest(simulation)
     refused = {
         change.member
         for changes in simulation.traffic.stated.values()
@@ -101,10 +110,9 @@ def _of_member(
                 yield Finding("resurrected", f"{how}, after {_removal(stated, back)}", member)
             if older - back:
                 yield Finding("left over", f"after {_removal(stated, older - back)}", member)
-    notice = max((change.version for change in stated if change.erase), default=NEVER)
-    enter = max((change.version for change in stated if not change.exits), default=NEVER)
-    if notice > enter and not is_parked and _holds_identities(simulation, member):
-        yield Finding("kept" if _expires_only(simulation, member) else "unerased", "the row holds identities", member)
+    left = held_in(simulation.stack.members, member, to_erase(stated))
+    if left and not is_parked:
+        yield Finding("kept" if _expires_only(simulation, member) else "unerased", f"{len(left)} identities", member)
 
 
 def _removal(stated: list[StatedChange], identities: set[Identity]) -> str:
@@ -119,30 +127,17 @@ def _expires_only(simulation: Simulation, member: Member) -> bool:
     return any(state.late_jobs or len(state.to_remove) > MAX_IDENTITIES for state in states)
 
 
-def _holds_identities(simulation: Simulation, member: Member) -> bool:
-    """Return whether any row that names a member holds a digest of it, in whatever form."""
-    digests = [
-        digest for change in simulation.traffic.stated[member] for each in change.identities for digest in _forms(each)
-    ]
-    texts = [
-        text
-        for key, row in simulation.stack.members.rows.items()
-        if any(part == member[1].encode() for part in key) and any(member[0].encode() in part for part in key)
-        for text in texts_of(row)
-    ]
-    joined = b"\n".join(text.encode() if isinstance(text, str) else text for text in texts)
-    return any(digest in joined for digest in digests)
-
-
-def _forms(identity: Identity) -> Iterator[bytes]:
-    for value in json.loads(identity).values():
-        raw = bytes.fromhex(value)
-        yield from (value.encode(), raw, base64.b64encode(raw))
-
-
 def _parked(simulation: Simulation) -> set[Member]:
-    bodies = [message.body for message in simulation.stack.queue("DeadLetterQueue").messages.values()]
-    return {member for body in bodies for member in dead_letter_members(body)} & simulation.traffic.stated.keys()
+    return simulation.dead_letters.members() & simulation.traffic.stated.keys()
+
+
+def _rest(simulation: Simulation) -> Iterator[Finding]:
+    if not simulation.is_drained:
+        yield Finding("not drained", "messages, jobs or requests were left")
+    if simulation.rest > LONGEST_REST:
+        yield Finding("slow rest", f"after {simulation.rest / 3600:.0f} hours")
+    if simulation.sent_at_rest:
+        yield Finding("sent at rest", f"{simulation.sent_at_rest} uploads")
 
 
 def _accounting(simulation: Simulation) -> Iterator[Finding]:

@@ -202,7 +202,7 @@ def _exchange_circuit_breaker_state(patches: ExitStack, clock: SimulatedClock) -
     class Now(dt.datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
-            return dt.datetime.fromtimestamp(clock.now, tz)
+            return dt.datetime.fromtimestamp(clock.time(), tz)
 
     replacement = SimpleNamespace(datetime=Now, timezone=dt.timezone, timedelta=dt.timedelta)
     for name, module in sorted(sys.modules.items()):

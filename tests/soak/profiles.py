@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 JOB_SECONDS = 900.0  # as in the template: Amazon normally ends a job within this time
+LONGEST_JOB = 72_000.0  # seconds; twenty hours
 LATE_ARRIVAL = 60.0  # seconds after a lost answer within which a request may still arrive at Amazon
 
 
@@ -38,7 +39,9 @@ class Jobs:
 
     failed: float = 0.0
     rejected: float = 0.0  # of the records of a job that has not failed
-    late: float = 0.0  # after one to three times JOB_SECONDS
+    late: float = 0.0
+    late_seconds: tuple[float, float] = (JOB_SECONDS, 3 * JOB_SECONDS)  # how long the late ones take, from and to
+    hours: float = 0.0  # share of the late ones that take up to LONGEST_JOB instead
     unknown: float = 0.0  # Amazon does not know them any more some time after their end
 
 
@@ -65,23 +68,30 @@ class Profile:
     ] = ()  # what fails altogether, for minutes: "uploads", "circuit_store", "job_queue", "tables"
     longest_outage: float = 900.0  # seconds
     kills: float = 0.0  # for each call
-    duplicates: float = 0.02  # messages delivered to two consumers, and requests sent twice
+    duplicates: float = 0.0  # messages delivered to several consumers, and requests sent twice
+    copies: int = 2  # deliveries of such a message
+    batch_size: int = 0  # messages that the worker takes at once, without a batching window; 0: as in the template
+    clock_offset: float = 0.0  # seconds by which the clock of an execution environment is fast or slow, at most
     delay: float = 2.0  # seconds; the longest that a request takes to arrive
     old_events: float = 0.0  # share of events that are minutes or hours old
     identities: int = 1  # new ones in one event, at most
     by_hand: float = 0.0  # messages that a person puts into the change queue, for each request
+    spare_records: int = 5  # about a member, beyond what its changes need: see tests/soak/uploads.py
 
 
 CALM = Profile("calm")
+_USUAL = replace(CALM, duplicates=0.02, spare_records=12)
 _TROUBLED = Rates(refused=0.02, lost=0.01, late=0.005, hang=0.005)
 _UPLOADS = Rates(refused=0.02, lost=0.04, late=0.04, hang=0.02)
 
-_DISORDER = replace(CALM, name="disorder", duplicates=0.1, delay=1200.0, old_events=0.1)
+_DISORDER = replace(CALM, name="disorder", delay=1200.0, old_events=0.1)
+_COPIES = replace(_DISORDER, name="copies", duplicates=0.1, copies=3, spare_records=12)
 _SEPARATE = [
     CALM,
     _DISORDER,
+    _COPIES,
     replace(
-        CALM,
+        _USUAL,
         name="amazon-errors",
         uploads=_UPLOADS,
         checks=_TROUBLED,
@@ -89,11 +99,15 @@ _SEPARATE = [
         outages=("uploads",),
         delay=60.0,
     ),
-    replace(CALM, name="jobs-fail", jobs=Jobs(failed=0.1, rejected=0.1, unknown=0.1), delay=60.0),
+    replace(_USUAL, name="jobs-fail", jobs=Jobs(failed=0.1, rejected=0.1, unknown=0.1), delay=60.0),
     replace(CALM, name="jobs-late", jobs=Jobs(late=0.2, unknown=0.2), delay=60.0),
-    replace(CALM, name="kills", kills=0.004, delay=60.0),
+    replace(CALM, name="jobs-slow", jobs=Jobs(late=1.0, late_seconds=(1500.0, 1500.0)), delay=60.0),
+    replace(CALM, name="jobs-hours", jobs=Jobs(late=0.2, hours=0.1), delay=60.0),
+    replace(CALM, name="single-messages", batch_size=1, delay=60.0),
+    replace(CALM, name="clocks", clock_offset=2.0, delay=60.0),
+    replace(_USUAL, name="kills", kills=0.004, delay=60.0),
     replace(
-        CALM,
+        _USUAL,
         name="tables",
         tables=Rates(refused=0.03, lost=0.02, late=0.01, hang=0.005),
         partly=0.03,
@@ -101,7 +115,7 @@ _SEPARATE = [
         delay=60.0,
     ),
     replace(
-        CALM,
+        _USUAL,
         name="circuit-store",
         uploads=_UPLOADS,
         circuit_store=Rates(refused=0.3, hang=0.2),
@@ -109,19 +123,20 @@ _SEPARATE = [
         longest_outage=21_600.0,
     ),
     replace(
-        CALM,
+        _USUAL,
         name="job-queue",
         job_queue=Rates(refused=0.1, lost=0.05, hang=0.05),
         jobs=Jobs(failed=0.1, rejected=0.1),
         outages=("job_queue",),
     ),
-    replace(CALM, name="identities", identities=70, delay=60.0),
-    replace(CALM, name="by-hand", by_hand=0.05),
+    replace(_USUAL, name="identities", identities=70, delay=60.0),
+    replace(_USUAL, name="by-hand", by_hand=0.05),
 ]
 _ALL = replace(
-    _DISORDER,
+    _COPIES,
     name="all",
     delay=300.0,
+    clock_offset=2.0,
     queues=_TROUBLED,
     job_queue=_TROUBLED,
     tables=_TROUBLED,
@@ -140,5 +155,6 @@ PROFILES = {profile.name: profile for profile in [*_SEPARATE, _ALL]}
 
 
 def without_faults(profile: Profile) -> Profile:
-    """Return the profile in which a simulation ends: nothing fails any more."""
-    return replace(CALM, name=profile.name, duplicates=0.0)
+    """Return the profile in which a simulation ends: nothing fails any more, but Amazon is as slow as it was."""
+    slow = replace(profile.jobs, failed=0.0, rejected=0.0, unknown=0.0)
+    return replace(CALM, name=profile.name, jobs=slow, clock_offset=profile.clock_offset)

@@ -7,8 +7,9 @@ from random import Random
 from typing import Any
 
 from tests.soak.aws_errors import errors_of
-from tests.soak.calls import Call, make
+from tests.soak.calls import Call, current, make
 from tests.soak.clock import SimulatedClock
+from tests.soak.lineage import Lineage
 
 MAX_BATCH = 10  # entries
 MAX_BATCH_BYTES = 1_048_576
@@ -24,8 +25,10 @@ class StoredMessage:
     sent_at: float
     visible_at: float
     attributes: dict[str, Any] = field(default_factory=dict)
+    lineage: Lineage = field(default_factory=dict)
     receives: int = 0
     receipt: int = 0  # number of the last receive; each makes a handle of its own
+    copies: list[float] = field(default_factory=list)  # seconds until each of further deliveries, come what may
 
     @property
     def handle(self) -> str:
@@ -39,7 +42,7 @@ class StoredMessage:
 
 
 class StoredQueue:
-    """One queue. `on_put` is called whenever a message may have become available."""
+    """One queue. Each of `on_put` is called whenever a message may have become available."""
 
     def __init__(self, name: str, clock: SimulatedClock, *, visibility: float, retention: float) -> None:
         self.name = name
@@ -48,28 +51,37 @@ class StoredQueue:
         self.messages: dict[int, StoredMessage] = {}
         self.dead_letters: StoredQueue | None = None
         self.max_receives = 0  # 0: without a dead letter queue
-        self.on_put: Callable[[StoredMessage], None] = lambda _: None
+        self.next_copies: list[float] = []  # as a message's, of the message that is received next
+        self.on_put: list[Callable[[StoredMessage], None]] = []
         self._clock = clock
         self._visibility = visibility
         self._retention = retention
         self._numbers = 0
 
-    def put(self, body: str, delay: float = 0.0, attributes: dict[str, Any] | None = None) -> None:
-        """Store a message."""
+    def put(
+        self, body: str, delay: float = 0.0, attributes: dict[str, Any] | None = None, lineage: Lineage | None = None
+    ) -> None:
+        """Store a message; without a lineage it comes from outside of the functions."""
         self._numbers += 1
         now = self._clock.now
-        message = StoredMessage(self._numbers, body, now, now + delay, attributes or {})
+        message = StoredMessage(self._numbers, body, now, now + delay, attributes or {}, lineage or {})
         self.messages[message.number] = message
-        self.on_put(message)
+        self._announce(message)
 
     def next_visible(self) -> float | None:
         """Return when the next message is visible; None where the queue is empty."""
         return min((message.visible_at for message in self.messages.values()), default=None)
 
-    def receive(self, random: Random, most: int, duplicates: float) -> list[StoredMessage]:
-        """Receive visible messages in any order, some of them without making them invisible.
+    def receive(self, random: Random, most: int, duplicates: float, copies: int = 2) -> list[StoredMessage]:
+        """Receive visible messages in any order.
 
         Messages received too often move to the dead letters, and those that are too old are gone.
+
+        Args:
+            random: chooses.
+            most: messages.
+            duplicates: share of messages of which a server keeps copies, although they are deleted or hidden.
+            copies: deliveries of such a message.
         """
         now = self._clock.now
         for message in [each for each in self.messages.values() if now - each.sent_at > self._retention]:
@@ -79,27 +91,42 @@ class StoredQueue:
         for message in random.sample(visible, min(most, len(visible))):
             if self.dead_letters is not None and message.receives >= self.max_receives:
                 del self.messages[message.number]
-                self.dead_letters.put(message.body, attributes=message.attributes)
+                self.dead_letters.put(message.body, 0.0, message.attributes, message.lineage)
                 continue
             message.receives += 1
             message.receipt += 1
-            if random.random() >= duplicates:
-                message.visible_at = now + self._visibility
+            if message.copies:
+                del message.copies[0]
+            elif random.random() < duplicates:
+                message.copies = [0.0] * (copies - 1)
+            elif self.next_copies:
+                message.copies, self.next_copies = self.next_copies, []
+            message.visible_at = now + (message.copies[0] if message.copies else self._visibility)
             received.append(message)
         return received
 
     def delete(self, handle: str) -> None:
-        """Delete a message, by any of its handles, as standard queues mostly do."""
-        self.messages.pop(int(handle.partition("/")[0]), None)
+        """Delete a message, by any of its handles, as standard queues mostly do. Copies of it stay."""
+        message = self._of(handle)
+        if message is not None and not message.copies:
+            del self.messages[message.number]
 
     def change_visibility(self, handle: str, seconds: float) -> bool:
         """Set for how long a message stays invisible; return whether it still is in the queue."""
-        message = self.messages.get(int(handle.partition("/")[0]))
+        message = self._of(handle)
         if message is None:
             return False
-        message.visible_at = self._clock.now + seconds
-        self.on_put(message)
+        if not message.copies:
+            message.visible_at = self._clock.now + seconds
+        self._announce(message)
         return True
+
+    def _of(self, handle: str) -> StoredMessage | None:
+        return self.messages.get(int(handle.partition("/")[0]))
+
+    def _announce(self, message: StoredMessage) -> None:
+        for act in self.on_put:
+            act(message)
 
 
 class SqsClient:
@@ -112,17 +139,17 @@ class SqsClient:
 
     def send_message(self, *, QueueUrl: str, MessageBody: str, **options: Any) -> Any:  # noqa: N803 - boto3's names
         """Send one message."""
-        queue = self._queues.by_url[QueueUrl]
+        queue, lineage = self._queues.by_url[QueueUrl], _own_lineage()
 
         def act() -> Any:
-            queue.put(MessageBody, options.get("DelaySeconds", 0), options.get("MessageAttributes"))
+            queue.put(MessageBody, options.get("DelaySeconds", 0), options.get("MessageAttributes"), lineage)
             return {"MessageId": "sent"}
 
         return self._call("SendMessage", queue, act)
 
     def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803
         """Send several messages; some may fail by themselves."""
-        queue = self._queues.by_url[QueueUrl]
+        queue, lineage = self._queues.by_url[QueueUrl], _own_lineage()
         assert 0 < len(Entries) <= MAX_BATCH
         assert sum(len(entry["MessageBody"].encode()) for entry in Entries) <= MAX_BATCH_BYTES
         assert len({entry["Id"] for entry in Entries}) == len(Entries)
@@ -135,7 +162,7 @@ class SqsClient:
                 if self._queues.fails_partly():
                     answer["Failed"].append({"Id": entry["Id"], "Code": "InternalError", "SenderFault": False})
                     continue
-                queue.put(entry["MessageBody"], delay, entry.get("MessageAttributes"))
+                queue.put(entry["MessageBody"], delay, entry.get("MessageAttributes"), lineage)
                 answer["Successful"].append({"Id": entry["Id"], "MessageId": "sent"})
             return answer
 
@@ -174,6 +201,13 @@ class SqsClient:
     def _call(self, operation: str, queue: StoredQueue, act: Callable[[], Any]) -> Any:
         error = errors_of(operation, "RequestThrottled")
         return make(Call("sqs", operation, queue.name, act, error, self._timeout, self._attempts))
+
+
+def _own_lineage() -> Lineage:
+    """Return the lineage of the invocation that makes a call."""
+    invocation = current()
+    assert invocation is not None
+    return invocation.lineage
 
 
 class Queues:

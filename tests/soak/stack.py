@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -10,19 +11,33 @@ from local.template import QueueSource, Template
 from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.soak.clock import SimulatedClock
 from tests.soak.dynamodb import DynamoDb, DynamoDbClient, Table
+from tests.soak.events import AUDIENCES
 from tests.soak.secrets_manager import SecretsManagerClient
 from tests.soak.sqs import Queues, SqsClient, StoredQueue
-from tests.soak.traffic import AUDIENCES
 
 
 class Stack:
     """AWS, as the functions see it."""
 
     def __init__(
-        self, clock: SimulatedClock, random: Random, fails_partly: Callable[[], bool], token: dict[str, Any]
+        self,
+        clock: SimulatedClock,
+        random: Random,
+        fails_partly: Callable[[], bool],
+        token: dict[str, Any],
+        recursive_loop: str | None = None,
     ) -> None:
-        """`token`: what the token secret holds at first."""
+        """Build it.
+
+        Args:
+            clock: of the simulation.
+            random: chooses.
+            fails_partly: asked for each part of a batch.
+            token: held by the token secret at first.
+            recursive_loop: replaces the template's RecursiveLoop of every function.
+        """
         self._template = Template.load()
+        self._recursive_loop = recursive_loop
         self.queues = Queues(fails_partly)
         self.dynamodb = DynamoDb(random, fails_partly)
         self._add_queues(clock)
@@ -46,13 +61,23 @@ class Stack:
         """Return a queue of the template."""
         return self.queues.by_name[logical_id]
 
-    def sources(self) -> list[QueueSource]:
-        """Return which queue triggers which function."""
-        return self._template.queue_sources()
+    def sources(self, worker_batch_size: int = 0) -> list[QueueSource]:
+        """Return which queue triggers which function, with a batch size of its own for the worker where it is given."""
+        return [
+            replace(source, batch_size=worker_batch_size, window=0.0)
+            if worker_batch_size and source.function == "WorkerFunction"
+            else source
+            for source in self._template.queue_sources()
+        ]
 
     def timeout(self, function: str) -> float:
         """Return a function's timeout in seconds."""
         return self._template.functions()[function].timeout
+
+    def may_loop(self, function: str) -> bool:
+        """Return whether Lambda lets a function run in a loop of its own messages."""
+        properties = self._template.resources("AWS::Serverless::Function")[function]
+        return (self._recursive_loop or properties.get("RecursiveLoop", "Terminate")) == "Allow"
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables of all functions: a name has the same value in each of them."""

@@ -1,12 +1,14 @@
 """The services in memory behave as AWS documents, as far as the functions depend on it."""
 
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.soak import dynamodb, sqs
+from tests.soak import clock, dynamodb, sqs
+from tests.soak.calls import Environment
 from tests.soak.clock import SimulatedClock
 from tests.soak.expressions import Row, holds, updated
 
@@ -139,3 +141,25 @@ def test_a_duplicate_reaches_two_consumers() -> None:
     queue = sqs.StoredQueue("queue", SimulatedClock(), visibility=30.0, retention=86_400.0)
     queue.put("body")
     assert len(queue.receive(Random(1), 10, 1.0)) == len(queue.receive(Random(1), 10, 1.0)) == 1
+
+
+def test_copies_of_a_message_are_delivered_although_it_was_deleted_or_hidden() -> None:
+    clock = SimulatedClock()
+    queue = sqs.StoredQueue("queue", clock, visibility=30.0, retention=86_400.0)
+    queue.put("body")
+    first, second = (queue.receive(Random(1), 10, 1.0, copies=3)[0].handle for _ in range(2))
+    queue.change_visibility(first, 600.0)
+    queue.delete(second)
+    third = queue.receive(Random(1), 10, 0.0)[0]
+    assert queue.receive(Random(1), 10, 0.0) == []  # three are all
+    queue.delete(third.handle)
+    assert not queue.messages
+
+
+def test_each_environment_has_a_clock_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulated = SimulatedClock()
+    invocation = SimpleNamespace(environment=Environment(1, "WorkerFunction", clock_offset=-1.5))
+    monkeypatch.setattr(clock, "current", lambda: invocation)
+    assert simulated.time() == simulated.now - 1.5
+    assert simulated.time_ns() == round(simulated.time() * 1e9)
+    assert simulated.monotonic() == 0.0  # what has passed is the same everywhere

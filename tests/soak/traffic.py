@@ -1,68 +1,25 @@
 """Segment's side: random members enter and leave audiences, and what each event states is written down."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from random import Random
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from audience_sync.membership import Audience
-from tests.soak.amazon import Identity, Member, as_identity
+from tests.soak.events import (
+    AUDIENCES,
+    Event,
+    SegmentRequest,
+    StatedChange,
+    deletion_notice,
+    identity_of,
+    membership_event,
+)
 from tests.soak.profiles import Profile
 
-AUDIENCES = [
-    Audience(
-        audience_id=f"41827365091234567{number}",
-        name=f"Audience {number}",
-        country="US",
-        advertiser_id="590071284455661234",
-        connection_id=connection,
-        computation_key=f"audience_{number}",
-        settings={"renew": True, "ttl": 7200} if number == 0 else {},
-    )
-    for number, connection in enumerate([None, None, "connection-1"])
-]
+if TYPE_CHECKING:
+    from tests.soak.amazon import Identity, Member
+
 EVENTS_OF_A_MEMBER = 14  # on average
-
-
-class Version(NamedTuple):
-    """Orders the changes of one member; the largest is the newest."""
-
-    at: int  # epoch milliseconds
-    exits: bool
-    message_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class StatedChange:
-    """What one event says about one member of one audience."""
-
-    member: Member
-    version: Version
-    identities: frozenset[Identity]
-    erase: bool = False
-
-    @property
-    def exits(self) -> bool:
-        """Whether the member leaves."""
-        return self.version.exits
-
-
-@dataclass(eq=False)
-class SegmentRequest:
-    """One request, which Segment sends until it is accepted."""
-
-    number: int
-    events: list[dict[str, Any]]
-    stated: list[StatedChange]
-    is_accepted: bool = False
-
-    @property
-    def body(self) -> str:
-        """One event, or an array of them."""
-        return json.dumps(self.events[0] if len(self.events) == 1 else self.events)
 
 
 @dataclass
@@ -104,13 +61,17 @@ class Traffic:
                 stated += changes
         self._random.shuffle(events)
         self._left -= len(events)
+        return self.request(events, stated)
+
+    def request(self, events: list[dict[str, Any]], stated: list[StatedChange]) -> SegmentRequest:
+        """Put events into one request, and write down what they state."""
         self.events += len(events)
         self._requests += 1
         for change in stated:
             self.stated.setdefault(change.member, []).append(change)
         return SegmentRequest(self._requests, events, stated)
 
-    def _step(self, user: str, now: int) -> Iterator[tuple[dict[str, Any], list[StatedChange]]]:
+    def _step(self, user: str, now: int) -> Iterator[Event]:
         """Yield one event, or several of the same moment that belong together."""
         audience = self._random.choice(AUDIENCES)
         person = self._persons.setdefault((audience.audience_id, user), _Person())
@@ -121,11 +82,11 @@ class Traffic:
         elif chance < (0.5 if person.is_in else 0.15):
             person.is_in = False
             emails = [self._random.choice(person.emails)] if person.emails and self._random.random() < 0.5 else [""]
-            yield self._event(audience, user, at, emails[0], is_in=False)
+            yield membership_event(audience, user, at, emails[0], self._message_id(), is_in=False)
         else:
             person.is_in = True
             for email in self._new_emails(person):
-                yield self._event(audience, user, at, email, is_in=True)
+                yield membership_event(audience, user, at, email, self._message_id(), is_in=True)
 
     def _time(self, person: _Person, now: int) -> int:
         chance = self._random.random()
@@ -155,51 +116,10 @@ class Traffic:
         person.emails += new
         return new
 
-    def _event(
-        self, audience: Audience, user: str, at: int, email: str, *, is_in: bool
-    ) -> tuple[dict[str, Any], list[StatedChange]]:
-        message_id = self._message_id()
-        key = str(audience.computation_key)
-        properties: dict[str, Any] = {"audience_key": key, key: is_in}
-        event = {
-            "type": "track",
-            "event": "Audience Entered" if is_in else "Audience Exited",
-            "messageId": message_id,
-            "userId": user,
-            "timestamp": _iso(at),
-            "context": {
-                "personas": {
-                    "computation_class": "audience",
-                    "computation_key": key,
-                    "external_audience_id": audience.audience_id,
-                }
-            },
-            "properties": properties | ({"email": email} if email else {}),
-        }
-        identities = frozenset([identity_of(email)] if email else [])
-        change = StatedChange((audience.audience_id, user), Version(at, not is_in, message_id), identities)
-        return event, [change]
-
-    def _notice(self, user: str, at: int) -> tuple[dict[str, Any], list[StatedChange]]:
-        """Ask for the deletion of a person, from all audiences."""
-        message_id = self._message_id()
-        event = {"type": "delete", "messageId": message_id, "userId": user, "timestamp": _iso(at)}
-        changes = []
+    def _notice(self, user: str, at: int) -> Event:
         for audience in AUDIENCES:
-            member = (audience.audience_id, user)
-            self._persons.setdefault(member, _Person()).is_in = False
-            changes.append(StatedChange(member, Version(at, True, message_id), frozenset(), erase=True))
-        return event, changes
+            self._persons.setdefault((audience.audience_id, user), _Person()).is_in = False
+        return deletion_notice(user, at, self._message_id())
 
     def _message_id(self) -> str:
         return f"event-{self._random.randrange(16**8):08x}"
-
-
-def identity_of(email: str) -> Identity:
-    """Return an address as an identity of Amazon's."""
-    return as_identity({"email": hashlib.sha256(email.encode()).hexdigest()})
-
-
-def _iso(at: int) -> str:
-    moment = datetime.fromtimestamp(at // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"

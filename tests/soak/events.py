@@ -1,0 +1,105 @@
+"""Segment's events and requests, each with what it states: about which member, when, and with which identities."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from audience_sync.membership import Audience
+from tests.soak.amazon import Identity, Member, as_identity
+
+AUDIENCES = [
+    Audience(
+        audience_id=f"41827365091234567{number}",
+        name=f"Audience {number}",
+        country="US",
+        advertiser_id="590071284455661234",
+        connection_id=connection,
+        computation_key=f"audience_{number}",
+        settings={"renew": True, "ttl": 7200} if number == 0 else {},
+    )
+    for number, connection in enumerate([None, None, "connection-1"])
+]
+
+
+class Version(NamedTuple):
+    """Orders the changes of one member; the largest is the newest."""
+
+    at: int  # epoch milliseconds
+    exits: bool
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatedChange:
+    """What one event says about one member of one audience."""
+
+    member: Member
+    version: Version
+    identities: frozenset[Identity]
+    erase: bool = False
+
+    @property
+    def exits(self) -> bool:
+        """Whether the member leaves."""
+        return self.version.exits
+
+
+@dataclass(eq=False)
+class SegmentRequest:
+    """One request, which Segment sends until it is accepted."""
+
+    number: int
+    events: list[dict[str, Any]]
+    stated: list[StatedChange]
+    is_accepted: bool = False
+
+    @property
+    def body(self) -> str:
+        """One event, or an array of them."""
+        return json.dumps(self.events[0] if len(self.events) == 1 else self.events)
+
+
+type Event = tuple[dict[str, Any], list[StatedChange]]  # as Segment sends it, and what it states
+
+
+def membership_event(audience: Audience, user: str, at: int, email: str, message_id: str, *, is_in: bool) -> Event:
+    """Build the event of a member who enters or leaves. `at` in epoch milliseconds; no email where it is empty."""
+    key = str(audience.computation_key)
+    properties: dict[str, Any] = {"audience_key": key, key: is_in}
+    event = {
+        "type": "track",
+        "event": "Audience Entered" if is_in else "Audience Exited",
+        "messageId": message_id,
+        "userId": user,
+        "timestamp": _iso(at),
+        "context": {
+            "personas": {
+                "computation_class": "audience",
+                "computation_key": key,
+                "external_audience_id": audience.audience_id,
+            }
+        },
+        "properties": properties | ({"email": email} if email else {}),
+    }
+    identities = frozenset([identity_of(email)] if email else [])
+    return event, [StatedChange((audience.audience_id, user), Version(at, not is_in, message_id), identities)]
+
+
+def deletion_notice(user: str, at: int, message_id: str) -> Event:
+    """Build the request to delete a person, from all audiences. `at` in epoch milliseconds."""
+    event = {"type": "delete", "messageId": message_id, "userId": user, "timestamp": _iso(at)}
+    version = Version(at, True, message_id)
+    members = [(audience.audience_id, user) for audience in AUDIENCES]
+    return event, [StatedChange(member, version, frozenset(), erase=True) for member in members]
+
+
+def identity_of(email: str) -> Identity:
+    """Return an address as an identity of Amazon's."""
+    return as_identity({"email": hashlib.sha256(email.encode()).hexdigest()})
+
+
+def _iso(at: int) -> str:
+    moment = datetime.fromtimestamp(at // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"

@@ -1,0 +1,221 @@
+"""Lambda in memory: pollers that turn messages into invocations, execution environments, timeouts and crashes."""
+
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any
+
+from audience_sync.errors import TransientError
+from local.template import QueueSource
+from tests.soak.calls import Environment, Invocation, Outcome
+from tests.soak.clock import SimulatedClock
+from tests.soak.faults import Faults
+from tests.soak.lineage import LONGEST, Lineage, lineage_of_invocation
+from tests.soak.network import Network
+from tests.soak.process import Handler
+from tests.soak.schedule import Schedule
+from tests.soak.sqs import StoredMessage, StoredQueue, as_records
+from tests.soak.stack import Stack
+
+FUNCTIONS = {
+    "IngestFunction": "ingest",
+    "WorkerFunction": "worker",
+    "JobsFunction": "jobs",
+    "RenewFunction": "renew",
+    "RefreshFunction": "refresh",
+}
+SCHEDULED = ("RenewFunction", "RefreshFunction")
+COLD = 0.05  # share of invocations that start in a new environment although one is idle
+
+
+@dataclass(eq=False)
+class _Poller:
+    """Lambda's poller of one queue."""
+
+    source: QueueSource
+    queue: StoredQueue
+    planned: float = float("inf")  # when it looks next
+    running: int = 0  # invocations
+
+
+class Lambda:
+    """All functions of the stack."""
+
+    def __init__(
+        self,
+        clock: SimulatedClock,
+        schedule: Schedule,
+        random: Random,
+        faults: Faults,
+        network: Network,
+        stack: Stack,
+    ) -> None:
+        self.invocations: Counter[str] = Counter()  # by function
+        self.timeouts: Counter[str] = Counter()  # by function
+        self.crashes: Counter[str] = Counter()  # by function and error
+        self.failed_runs: Counter[str] = Counter()  # of scheduled functions, as crashes
+        self.dropped: Counter[str] = Counter()  # by function: invocations refused as part of a recursive loop
+        self._clock = clock
+        self._schedule = schedule
+        self._random = random
+        self._faults = faults
+        self._network = network
+        network.connect(self._step, self._kill)
+        self._stack = stack
+        self._in_flight: dict[int, Invocation] = {}
+        self._idle: dict[str, list[Environment]] = {name: [] for name in FUNCTIONS}
+        self._environments = 0
+        self._pollers = [
+            _Poller(source, stack.queue(source.queue))
+            for source in stack.sources(worker_batch_size=faults.profile.batch_size)
+            if source.enabled
+        ]
+        for poller in self._pollers:
+            poller.queue.on_put.append(partial(self._message_put, poller))
+
+    def deploy(self, handlers: dict[str, Handler]) -> None:
+        """Set the functions' code, by the names in FUNCTIONS."""
+        self._handlers = handlers
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs, and no queue that triggers a function holds a message."""
+        return not (self._in_flight or any(poller.queue.messages for poller in self._pollers))
+
+    def invoke(
+        self,
+        function: str,
+        event: dict[str, Any],
+        on_end: Callable[[Invocation], None] | None = None,
+        lineage: Lineage | None = None,
+    ) -> None:
+        """Start a function. `on_end` is called when it has ended, however it ended."""
+        idle = self._idle[function]
+        if idle and self._random.random() > COLD:
+            environment = idle.pop(self._random.randrange(len(idle)))
+        else:
+            self._environments += 1
+            offset = self._faults.profile.clock_offset
+            drift = self._random.uniform(-offset, offset) if offset else 0.0
+            environment = Environment(self._environments, function, drift)
+        self.invocations[function] += 1
+        number = self.invocations.total()
+        deadline = self._clock.now + self._stack.timeout(function)
+        handler = self._handlers[FUNCTIONS[function]]
+        remaining = partial(self._remaining, deadline)
+        invocation = Invocation(
+            number, environment, handler, event, deadline, remaining, on_end or _ignore, lineage or {}
+        )
+        self._in_flight[number] = invocation
+        invocation.start()
+        self._schedule.at(deadline, partial(self._time_out, invocation))
+        self._step(invocation, None)
+
+    def stop(self) -> None:
+        """Kill what still runs."""
+        for invocation in list(self._in_flight.values()):
+            invocation.kill()
+
+    # Pollers
+
+    def _message_put(self, poller: _Poller, message: StoredMessage) -> None:
+        self._plan_poll(poller, message.visible_at)
+
+    def _plan_poll(self, poller: _Poller, visible_at: float) -> None:
+        moment = max(visible_at, self._clock.now) + self._random.uniform(0.0, poller.source.window + 1.0)
+        if moment < poller.planned:
+            poller.planned = moment
+            self._schedule.at(moment, partial(self._poll, poller, moment))
+
+    def _poll(self, poller: _Poller, moment: float) -> None:
+        if poller.planned != moment:
+            return  # it has looked earlier
+        poller.planned = float("inf")
+        if poller.running < poller.source.concurrency:
+            most = min(poller.source.batch_size, self._random.choice([1, 3, 10, 10, 50]))
+            profile = self._faults.profile
+            messages = poller.queue.receive(self._random, most, profile.duplicates, profile.copies)
+            if messages:
+                self._start_batch(poller, messages)
+        self._plan_next(poller)
+
+    def _start_batch(self, poller: _Poller, messages: list[StoredMessage]) -> None:
+        function = poller.source.function
+        lineage = lineage_of_invocation(function, [message.lineage for message in messages])
+        if lineage[function] > LONGEST and not self._stack.may_loop(function):
+            self.dropped[function] += 1
+            return
+        poller.running += 1
+        records = as_records(poller.queue, messages)
+        self.invoke(function, {"Records": records}, partial(self._batch_ended, poller), lineage)
+
+    def _plan_next(self, poller: _Poller) -> None:
+        visible_at = poller.queue.next_visible()
+        if visible_at is not None and poller.running < poller.source.concurrency:
+            self._plan_poll(poller, visible_at)
+
+    def _batch_ended(self, poller: _Poller, invocation: Invocation) -> None:
+        poller.running -= 1
+        if invocation.answer is not None:
+            back = {failure["itemIdentifier"] for failure in invocation.answer["batchItemFailures"]}
+            records = invocation.event["Records"]
+            assert back <= {record["messageId"] for record in records}
+            for record in records:
+                is_kept = self._random.random() < self._faults.profile.duplicates / 4
+                if record["messageId"] not in back and not is_kept:
+                    poller.queue.delete(record["receiptHandle"])
+        self._plan_next(poller)
+
+    # Invocations
+
+    def _remaining(self, deadline: float) -> float:
+        return deadline - self._clock.now
+
+    def _step(self, invocation: Invocation, outcome: Outcome | None) -> None:
+        """Let an invocation run to its next call, or to its end."""
+        if invocation.is_over:
+            return
+        invocation.task.step(outcome)
+        if not invocation.task.is_done:
+            self._network.carry_out(invocation)
+            return
+        invocation.is_over = True
+        del self._in_flight[invocation.number]
+        self._idle[invocation.environment.function].append(invocation.environment)
+        if invocation.failure is not None:
+            function = invocation.environment.function
+            # The schedule is the retry of these: where a service does not answer, a run may fail.
+            may_fail = function in SCHEDULED and isinstance(invocation.failure, TransientError)
+            counter = self.failed_runs if may_fail else self.crashes
+            counter[f"{function}: {_place(invocation.failure)}"] += 1
+        invocation.on_end(invocation)
+
+    def _kill(self, invocation: Invocation) -> None:
+        if invocation.is_over:
+            return
+        invocation.kill()
+        invocation.answer = None
+        del self._in_flight[invocation.number]
+        invocation.on_end(invocation)
+
+    def _time_out(self, invocation: Invocation) -> None:
+        if not invocation.is_over:
+            self.timeouts[invocation.environment.function] += 1
+            self._kill(invocation)
+
+
+def _ignore(_invocation: Invocation) -> None:
+    return None
+
+
+def _place(failure: BaseException) -> str:
+    """Name an error and the line that raised it."""
+    frames = traceback.extract_tb(failure.__traceback__)
+    ours = [frame for frame in frames if "audience_sync" in frame.filename or "functions" in frame.filename]
+    place = ours[-1] if ours else frames[-1]
+    # Errors of programming, of which an assertion of a service in memory is one, say what is wrong in their text.
+    text = f" ({failure})"[:160] if isinstance(failure, (AssertionError, AttributeError, TypeError, KeyError)) else ""
+    return f"{type(failure).__name__} at {place.filename.rsplit('/', 2)[-1]}:{place.lineno}{text}"

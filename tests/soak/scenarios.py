@@ -1,0 +1,182 @@
+"""The smallest scenarios in which delivery did not come to rest, or did not erase. `python -m tests.soak.scenarios`.
+
+Prints the uploads of each hour, and the end: who is in, hashes that should have been erased, hours to rest.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+from tests.soak.clock import EPOCH
+from tests.soak.erasure import held_in, to_erase
+from tests.soak.events import identity_of
+from tests.soak.faults import PlannedFault
+from tests.soak.reproducible import fix_hashes
+from tests.soak.script import HOUR, MINUTE, Copies, Scenario, ScriptedSimulation, Sent
+from tests.soak.simulation import STORM
+from tests.soak.uploads import uploads_by_member
+
+IN_TIME = 5 * MINUTE  # of an ordinary job
+SHOWN_HOURS = 8
+FLOOD = 7_000  # records after the last change, at which a printed scenario is given up
+
+
+def _always(seconds: float) -> Callable[[int], float]:
+    return lambda _number: seconds
+
+
+def _first(seconds: float) -> Callable[[int], float]:
+    return lambda number: seconds if number == 1 else IN_TIME
+
+
+def _a_fifth_late() -> Callable[[int], float]:
+    random = Random(1)
+
+    def seconds(_number: int) -> float:
+        return random.uniform(15 * MINUTE, 45 * MINUTE) if random.random() < 0.2 else random.uniform(1.0, 15 * MINUTE)
+
+    return seconds
+
+
+def _busy_hour() -> tuple[Sent, ...]:
+    """Let 20 members enter and leave, 565 times in an hour."""
+    random = Random(1)
+    is_in: dict[str, bool] = {}
+    sent = []
+    for number in range(565):
+        user = f"user_{random.randrange(20)}"
+        is_in[user] = not is_in.get(user, False)
+        email = f"{user}-{number}@example.com" if is_in[user] else ""
+        sent.append(Sent(number * HOUR / 565, "enter" if is_in[user] else "exit", email, user))
+    return tuple(sent)
+
+
+def _enters_and_exits(count: int) -> tuple[Sent, ...]:
+    """Let one member enter and leave by turns within a minute."""
+    moments = [number * MINUTE / count for number in range(count)]
+    return tuple(
+        Sent(at, "exit") if number % 2 else Sent(at, "enter", f"email-{number}@example.com")
+        for number, at in enumerate(moments)
+    )
+
+
+_RETURN = (
+    Sent(0.0, "enter", "a@example.com"),
+    Sent(2 * MINUTE, "exit"),
+    Sent(4 * MINUTE, "enter", "b@example.com"),
+)
+
+# Made for each run: the durations of jobs are drawn.
+SCENARIOS: dict[str, Callable[[], Scenario]] = {
+    # A member returns while every job takes 25 minutes.
+    "slow-jobs": lambda: Scenario("slow-jobs", _RETURN, _always(25 * MINUTE)),
+    # An hour of traffic while a fifth of the jobs takes 15 to 45 minutes, and then silence.
+    "some-slow-jobs": lambda: Scenario("some-slow-jobs", _busy_hour(), _a_fifth_late()),
+    # A person deletes the account, and signs up again with another address.
+    "return-after-notice": lambda: Scenario(
+        "return-after-notice",
+        (
+            Sent(0.0, "enter", "old@example.com"),
+            Sent(5 * MINUTE, "notice"),
+            Sent(7 * MINUTE, "enter", "new@example.com"),
+        ),
+        _always(IN_TIME),
+    ),
+    # Several workers have changes of one member at the same time.
+    "one-busy-member": lambda: Scenario("one-busy-member", _enters_and_exits(31), _always(IN_TIME), batch_size=1),
+    # Two workers have the same enter.
+    "same-enter-twice": lambda: Scenario(
+        "same-enter-twice",
+        (*_RETURN[:2], Sent(4 * MINUTE, "enter", "b@example.com", times=2)),
+        _always(IN_TIME),
+        batch_size=1,
+    ),
+    # An upload's job is not known, since its message was not stored, and it ends after a notice.
+    "unknown-job": lambda: Scenario(
+        "unknown-job",
+        (Sent(0.0, "enter", "a@example.com"), Sent(20 * MINUTE, "notice")),
+        _first(50 * MINUTE),
+        faults=(PlannedFault("job_queue", "refused", times=3),),
+    ),
+    # The same, since the upload's answer was lost.
+    "lost-answer": lambda: Scenario(
+        "lost-answer",
+        (Sent(0.0, "enter", "a@example.com"), Sent(20 * MINUTE, "notice")),
+        _first(50 * MINUTE),
+        faults=(PlannedFault("uploads", "lost"),),
+    ),
+    # The first check of a slow job fails once, so that a notice's removal is checked before it is known to be late.
+    "failed-check": lambda: Scenario(
+        "failed-check",
+        (Sent(0.0, "enter", "a@example.com"), Sent(17 * MINUTE, "notice")),
+        _first(60 * MINUTE),
+        faults=(PlannedFault("checks", "refused", after=14 * MINUTE),),
+    ),
+    # A check is delivered again when its job has ended, to two consumers: one fails, and the other one deletes it.
+    "repeated-check": lambda: Scenario(
+        "repeated-check",
+        (Sent(0.0, "enter", "a@example.com"), Sent(20 * MINUTE, "notice")),
+        _first(15.5 * MINUTE),
+        faults=(PlannedFault("checks", "hang", after=31 * MINUTE),),
+        copies=(Copies("JobQueue", 14 * MINUTE, (18 * MINUTE, 0.0)),),
+    ),
+    # An enter waits for a removal, and brings from its request another one that is older than a notice.
+    "older-enter-waits": lambda: Scenario(
+        "older-enter-waits",
+        (
+            Sent(0.0, "exit", "a@example.com"),
+            Sent(10 * MINUTE, "notice"),
+            Sent(11 * MINUTE, "enter", "old@example.com", dated=9 * MINUTE),
+            Sent(11 * MINUTE, "enter", "new@example.com"),
+        ),
+        _always(IN_TIME),
+    ),
+    # Nobody has ever entered: an exit, a notice that is older, and another exit.
+    "exits-only": lambda: Scenario(
+        "exits-only",
+        (
+            Sent(MINUTE, "exit"),
+            Sent(2 * MINUTE, "notice", dated=0.0),
+            Sent(12 * MINUTE, "exit", "a@example.com"),
+        ),
+        _always(IN_TIME),
+    ),
+}
+
+
+def describe(simulation: ScriptedSimulation) -> str:
+    """Return the uploads of each hour, and what is left at the end."""
+    hours = Counter(int((job.accepted_at - EPOCH) // HOUR) for job in simulation.amazon.jobs.values())
+    shown = [str(hours[hour]) for hour in range(min(SHOWN_HOURS, max(hours, default=0) + 1))]
+    later = sum(count for hour, count in hours.items() if hour >= SHOWN_HOURS)
+    after_last = max(each.after_last for each in uploads_by_member(simulation))
+    emails = {identity_of(sent.email): sent.email for sent in simulation.scenario.sent}
+    members = simulation.traffic.stated
+    held = {member: simulation.amazon.held_by(member) for member in members}
+    inside = [f"{len(held)} members"] if len(held) > 3 else sorted(emails[each] for each in set().union(*held.values()))
+    left = sum(len(held_in(simulation.stack.members, member, to_erase(members[member]))) for member in members)
+    rest = f"rest after {simulation.rest / HOUR:.1f} h" if simulation.is_drained else "no rest"
+    return (
+        f"{simulation.scenario.name}: {', '.join(shown)} uploads an hour, {later} later; "
+        f"{after_last} records after the last change; in: {', '.join(inside) or 'nobody'}; {left} hashes left; {rest}"
+    )
+
+
+def run_script(name: str, seed: int = 1, storm: int = STORM) -> ScriptedSimulation:
+    """Run a scenario to its end. Loops are allowed: the scenarios are about delivery, not about Lambda."""
+    simulation = ScriptedSimulation(SCENARIOS[name](), seed=seed, recursive_loop="Allow", storm=storm)
+    simulation.run()
+    return simulation
+
+
+def main() -> None:
+    """Print every scenario, or those that the command line names."""
+    for name in sys.argv[1:] or SCENARIOS:
+        members = {sent.user for sent in SCENARIOS[name]().sent}
+        print(describe(run_script(name, storm=FLOOD // len(members))), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    fix_hashes("tests.soak.scenarios")
+    main()
