@@ -1,16 +1,21 @@
 """`make deploy` says where it deploys or what is missing, before it builds; the stack's tags name what is deployed."""
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from aiohttp import web
 from moto import mock_aws
+from moto.backends import get_backend
 
+from local.template import read_document
 from scripts.deploy_target import ROOT, CannotDeploy, Target, describe, target
 from tests.servers import serve
 
@@ -37,8 +42,14 @@ HERE = Target(region="eu-west-1", profile=None, stack="audience-sync", guided=Fa
         ),
         pytest.param(
             ["--config-env", "staging", "--parameter-overrides", "Region=EU", "LogLevel=INFO"],
-            Target(None, None, "audience-sync-staging", guided=False),
-            id="another environment, and options of SAM alone",
+            Target(
+                None,
+                None,
+                "audience-sync-staging",
+                guided=False,
+                parameters={"Region": "EU", "LogLevel": "INFO"},
+            ),
+            id="another environment, and parameters",
         ),
         pytest.param(["--guided"], Target("eu-west-1", "ads", "audience-sync", guided=True), id="guided"),
     ],
@@ -130,6 +141,68 @@ def test_credentials_that_aws_refuses_are_named_by_its_code(monkeypatch: pytest.
 )
 def test_the_sentence_names_stack_account_and_region(chosen: Target, environment: dict[str, str], where: str) -> None:
     assert describe(chosen, environment) == f"Deploys the stack audience-sync to the account 123456789012 {where}."
+
+
+def created(**parameters: str) -> None:
+    """Create the stack audience-sync in eu-west-1, with the parameters of the template and one resource."""
+    declared = read_document()["Parameters"]
+    template = {
+        "Parameters": {
+            name: {"Type": "String", "Default": str(each.get("Default", ""))} for name, each in declared.items()
+        },
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+    }
+    boto3.client("cloudformation", "eu-west-1").create_stack(
+        StackName="audience-sync",
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+    )
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED"])
+def test_what_a_failed_first_deployment_left_has_to_be_deleted_first(status: str) -> None:
+    created()
+    (stack,) = get_backend("cloudformation")["123456789012"]["eu-west-1"].stacks.values()
+    stack.status = status
+    with pytest.raises(
+        CannotDeploy, match=rf"\({status}\)\. Delete it and deploy again: \S+ delete --stack-name audience"
+    ):
+        describe(HERE, {})
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_a_stack_that_is_there_is_updated() -> None:
+    created(Region="EU", MembershipShards="16")
+    assert describe(HERE, {}).startswith("Deploys the stack audience-sync")
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_guided_again_is_refused_where_it_would_reset_parameters() -> None:
+    created(Region="EU", MembershipShards="16", BatchWindow="10")
+    guided = replace(HERE, guided=True)
+    with pytest.raises(CannotDeploy, match=r"Enter would change MembershipShards, Region\. Deploy without --guided"):
+        describe(guided, {})
+    saved = replace(guided, parameters={"Region": "EU", "MembershipShards": "16"})
+    assert describe(saved, {}).startswith("Deploys the stack audience-sync")
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_guided_again_is_allowed_where_the_stack_has_the_defaults() -> None:
+    created()
+    assert describe(replace(HERE, guided=True), {}).startswith("Deploys the stack audience-sync")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param('Region="EU" AlarmEmail=""', id="as SAM saves them"),
+        pytest.param(["Region=EU", "AlarmEmail="], id="a list"),
+    ],
+)
+def test_saved_parameters_are_read(overrides: str | list[str]) -> None:
+    config = {"default": {"deploy": {"parameters": {"parameter_overrides": overrides}}}}
+    assert target([], config).parameters == {"Region": "EU", "AlarmEmail": ""}
 
 
 @pytest.fixture

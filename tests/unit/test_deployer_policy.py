@@ -5,11 +5,14 @@ the deployer is in AWS's resource schemas (tests/fixtures/resource-schemas.json)
 compare the two files with their sources.
 """
 
+import fnmatch
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
+import botocore.session
 import pytest
 
 from local.template import ROOT, Template, read_document
@@ -65,7 +68,7 @@ def _arns(resource_type: str) -> list[str]:
         "AWS::ApiGatewayV2::Stage": ["arn:aws:apigateway:eu-west-1::/apis/a1b2/stages/$default"],
         "AWS::Events::Rule": [f"arn:aws:events:{ACCOUNT}:rule/{STACK}-AuditFunctionSchedule-1A2B"],
         "AWS::Lambda::EventSourceMapping": [f"arn:aws:lambda:{ACCOUNT}:event-source-mapping:1a2b-3c4d"],
-        "AWS::Lambda::LayerVersion": [f"arn:aws:lambda:{ACCOUNT}:layer:{each}:7" for each in _ids("LayerVersion")],
+        "AWS::Lambda::LayerVersion": [f"arn:aws:lambda:{ACCOUNT}:layer:{each}:7" for each in _layers()],
         "AWS::Lambda::Permission": [f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-IngestFunction-1A2B"],
         "AWS::Lambda::EventInvokeConfig": [f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-RenewFunction-1A2B"],
         "AWS::SNS::Subscription": [f"arn:aws:sns:{ACCOUNT}:{STACK}-Alarms-1A2B"],
@@ -95,8 +98,11 @@ def _arns(resource_type: str) -> list[str]:
     ]
 
 
-def _ids(kind: str) -> list[str]:
-    return [name for name, each in DOCUMENT["Resources"].items() if each["Type"].endswith(f"::{kind}")]
+def _layers() -> list[str]:
+    template = Template(DOCUMENT, {"AWS::StackName": STACK})
+    return [
+        template.resolve(each["LayerName"]) for each in template.resources("AWS::Serverless::LayerVersion").values()
+    ]
 
 
 def _resources(resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -155,11 +161,34 @@ def test_the_policy_allows_what_sam_called_in_the_rehearsal() -> None:
     assert refused(ALLOWED, calls) == []
 
 
+def _operations(service: str) -> set[str]:
+    """The operations of a service, as its permissions are named; none for the methods of API Gateway."""
+    if service == "apigateway":
+        return set()
+    return {f"{service}:{name}" for name in botocore.session.get_session().get_service_model(service).operation_names}
+
+
+def _patterns() -> set[str]:
+    return {action for statement in ALLOWED for action in listed(statement["Action"])} - {"s3:*"}  # SAM's own bucket
+
+
 def test_the_policy_allows_no_action_that_nothing_calls() -> None:
-    needed = ALSO_NEEDED | {each.lower() for resource_type in SCHEMAS for each in _needed(resource_type)}
+    needed = ALSO_NEEDED | {each for resource_type in SCHEMAS for each in _needed(resource_type)}
     called = {each.lower() for each in (*needed, *RECORDED.read_text(encoding="utf-8").split())}
-    actions = {action for statement in ALLOWED for action in listed(statement["Action"])}
-    assert {action for action in actions if action.lower() not in called} == {"s3:*"}, "all of SAM's own bucket"
+    assert [each for each in _patterns() if not fnmatch.filter(called, each.lower())] == []
+
+
+def test_a_pattern_allows_no_change_beyond_what_is_called() -> None:
+    needed = ALSO_NEEDED | {each for resource_type in SCHEMAS for each in _needed(resource_type)}
+    called = {each.lower() for each in (*needed, *RECORDED.read_text(encoding="utf-8").split())}
+    beyond = {
+        operation
+        for pattern in _patterns()
+        for operation in _operations(pattern.partition(":")[0])
+        if fnmatchcase(operation.lower(), pattern.lower()) and operation.lower() not in called
+    }
+    assert "lambda:GetAlias" in beyond, "patterns are compared"
+    assert [each for each in beyond if not re.match(r"\w+:(Get|List|Describe)", each)] == []
 
 
 def test_every_reason_to_leave_something_out_concerns_something() -> None:
@@ -179,6 +208,7 @@ def test_every_reason_to_leave_something_out_concerns_something() -> None:
         ("sqs:ReceiveMessage", _arns("AWS::SQS::Queue")[0]),
         ("s3:GetObject", "arn:aws:s3:::other/key"),
         ("lambda:InvokeFunction", _arns("AWS::Lambda::Function")[0]),
+        ("lambda:DeleteLayerVersion", f"arn:aws:lambda:{ACCOUNT}:layer:SharedLayer:1"),
         ("cloudformation:DeleteStack", f"arn:aws:cloudformation:{ACCOUNT}:stack/other/1"),
     ],
 )
@@ -193,9 +223,25 @@ def test_a_role_of_the_stack_is_passed_to_functions_only() -> None:
     assert passing == ["RolesForFunctions"]
 
 
-def test_the_policy_fits_into_one_managed_policy() -> None:
-    compact = json.dumps(json.loads(POLICY.read_text(encoding="utf-8")), separators=(",", ":"))
-    assert len(compact) <= 6_144  # characters without white space; IAM's quota
+FORMS: dict[str, Callable[[str], str]] = {  # as docs/deploy.md tells its readers to change the file
+    "as it is": lambda policy: policy,
+    "a role for staging": lambda policy: policy.replace("audience-sync", "audience-sync-staging"),
+    "GovCloud": lambda policy: policy.replace("arn:aws", "arn:aws-us-gov"),
+    "a name of 40 characters": lambda policy: policy.replace("audience-sync", "a" * 40),
+    "both": lambda policy: policy.replace("audience-sync", "a" * 40).replace("arn:aws", "arn:aws-us-gov"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_policy_fits_into_one_managed_policy_in_every_form_of_the_guide(form: str) -> None:
+    policy = FORMS[form](POLICY.read_text(encoding="utf-8"))
+    assert len("".join(policy.split())) <= 6_144 - 500  # characters; IAM's quota, and room for a statement of one's own
+
+
+def test_the_guide_names_the_forms() -> None:
+    table = (ROOT / "docs/deploy.md").read_text().split("| you | change in a copy of the file |")[1].split("\n\n")[0]
+    assert "`audience-sync` to `audience-sync-staging`" in table
+    assert "`arn:aws` to `arn:aws-us-gov`" in table
 
 
 @pytest.mark.parametrize(

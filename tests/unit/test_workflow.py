@@ -116,15 +116,18 @@ def test_a_job_has_a_fixed_runner_a_timeout_and_the_python_of_lambda(name: str) 
 
 
 def test_the_trust_policy_of_the_guide_lets_in_one_environment_of_one_repository() -> None:
-    (policy,) = [json.loads(block) for block in re.findall(r"```json\n(\{.*?\n\})\n```", GUIDE, re.DOTALL)]
-    (statement,) = policy["Statement"]
+    policies = [json.loads(block) for block in re.findall(r"```json\n(\{.*?\n\})\n```", GUIDE, re.DOTALL)]
+    (statement,) = next(each["Statement"] for each in policies if "AssumeRole" in str(each))
+    subject = "repo:OWNER@OWNER_ID/REPOSITORY@REPOSITORY_ID:environment:staging"
     assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
     assert statement["Condition"] == {
         "StringEquals": {
             "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-            "token.actions.githubusercontent.com:sub": "repo:OWNER/REPOSITORY:environment:staging",
+            "token.actions.githubusercontent.com:sub": subject,
         }
     }
+    assert "gh api repos/OWNER/REPOSITORY --jq '.owner.id, .id'" in GUIDE
+    assert "`repo:OWNER/REPOSITORY:environment:staging`" in GUIDE, "older repositories still have this form"
 
 
 def test_the_role_of_the_guide_is_none_that_the_deployer_may_change() -> None:
