@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -216,6 +217,9 @@ def project(tmp_path: Path) -> Path:
     for path, line in (("scripts/tool.sh", f"echo {tmp_path}/sam"), ("sam/bin/sam", 'echo "$*" "$AWS_DEFAULT_REGION"')):
         (tmp_path / path).write_text(f"#!/bin/bash\n{line}\n", encoding="utf-8")
         (tmp_path / path).chmod(0o755)
+    (tmp_path / ".aws-sam/build").mkdir(parents=True)
+    shutil.copy(ROOT / "template.yaml", tmp_path / ".aws-sam/build")
+    (tmp_path / ".gitignore").write_text(".aws-sam/\n", encoding="utf-8")
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     commit(tmp_path)
     return tmp_path
@@ -234,18 +238,35 @@ def deployed(project: Path, *arguments: str) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-def test_the_tags_of_the_stack_name_version_and_commit_and_the_arguments_come_last(project: Path) -> None:
-    head = ["git", "-C", str(project), "rev-parse", "--short", "HEAD"]
-    commit_id = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+def stated_commit(project: Path) -> str:
+    """The output of the template that is deployed."""
+    built: dict[str, Any] = read_document(project / ".aws-sam/build/template.yaml")
+    assert built["Outputs"]["EventsUrl"]["Value"] == read_document()["Outputs"]["EventsUrl"]["Value"]
+    commit_id: str = built["Outputs"]["Commit"]["Value"]
+    return commit_id
+
+
+def test_the_tag_of_the_stack_names_the_version_and_the_arguments_come_last(project: Path) -> None:
     printed = deployed(project, "--tags", "team=ads").split()
-    assert printed[:2] == ["deploy", "--tags"]
-    assert printed[2].startswith("version=")
-    assert printed[3:] == [f"commit={commit_id}", "--tags", "team=ads", "eu-west-1"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert printed == ["deploy", "--tags", f"version={version}", "--tags", "team=ads", "eu-west-1"]
 
 
-def test_the_tag_says_where_the_files_are_not_those_of_the_commit(project: Path) -> None:
+def test_another_commit_changes_an_output_and_no_tag_which_every_resource_would_get(project: Path) -> None:
+    before = deployed(project)
+    first = stated_commit(project)
+    (project / "README.md").write_text("other words", encoding="utf-8")
+    commit(project)
+    assert deployed(project) == before
+    head = ["git", "-C", str(project), "rev-parse", "--short", "HEAD"]
+    second = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+    assert first != second == stated_commit(project)
+
+
+def test_the_output_says_where_the_files_are_not_those_of_the_commit(project: Path) -> None:
     (project / "new").touch()
-    assert "-modified " in deployed(project)
+    deployed(project)
+    assert stated_commit(project).endswith("-modified")
 
 
 def test_tags_of_the_configuration_are_not_replaced(project: Path) -> None:

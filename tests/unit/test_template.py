@@ -156,8 +156,9 @@ def test_an_alarm_goes_off_when_one_message_crashes_the_worker_a_second_time() -
 
 
 def test_the_number_of_workers_is_capped_where_messages_are_taken() -> None:
-    assert CHANGES["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
-    assert TEMPLATE["Parameters"]["MaximumConcurrency"]["MinValue"] == 2  # AWS refuses less
+    for source, parameter in ((CHANGES, "MaximumConcurrency"), (JOBS, "JobsConcurrency")):
+        assert source["ScalingConfig"] == {"MaximumConcurrency": {"Ref": parameter}}
+        assert TEMPLATE["Parameters"][parameter]["MinValue"] == 2  # AWS refuses less
 
 
 def test_a_batch_of_more_than_ten_has_a_window() -> None:
@@ -182,7 +183,8 @@ def test_an_invocation_checks_its_jobs_side_by_side_and_has_time_to_park_what_th
 
 def test_checks_keep_up_with_two_hundred_audiences_that_get_an_upload_every_ten_seconds() -> None:
     answer = 1.0  # seconds that Amazon takes
-    assert JOBS["BatchSize"] * JOBS["ScalingConfig"]["MaximumConcurrency"] / answer >= 2 * 200 / 10
+    by_default = TEMPLATE["Parameters"]["JobsConcurrency"]["Default"]
+    assert JOBS["BatchSize"] * by_default / answer >= 2 * 200 / 10
 
 
 def test_five_workers_of_a_thousand_members_a_second_reach_what_amazon_takes_in_an_hour() -> None:
@@ -209,8 +211,10 @@ def test_queues_are_encrypted_and_refuse_connections_without_tls(queue: str) -> 
 
 
 @pytest.mark.parametrize("table", _named("AWS::DynamoDB::Table"))
-def test_tables_are_encrypted_can_be_restored_and_outlive_the_stack(table: str) -> None:
-    assert _properties(table)["SSESpecification"] == {"SSEEnabled": True}
+def test_tables_are_under_dynamodbs_own_key_can_be_restored_and_outlive_the_stack(table: str) -> None:
+    assert "SSESpecification" not in _properties(table), (
+        "with it, KMS charges and can refuse; a table is always encrypted"
+    )
     assert _properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert RESOURCES[table]["DeletionPolicy"] == RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
     assert _properties(table)["DeletionProtectionEnabled"] is True
@@ -289,13 +293,16 @@ def test_every_route_but_that_of_events_has_a_low_limit_and_no_other_route_has_s
 
 
 def test_with_the_limit_of_a_new_account_workers_and_checks_of_jobs_leave_nothing_for_the_api() -> None:
-    jobs, workers = JOBS["ScalingConfig"]["MaximumConcurrency"], TEMPLATE["Parameters"]["MaximumConcurrency"]
+    jobs, workers = TEMPLATE["Parameters"]["JobsConcurrency"], TEMPLATE["Parameters"]["MaximumConcurrency"]
     text = (ROOT / "docs/deploy.md").read_text().split("\n## A new AWS account\n")[1].split("\n## ")[0]
     limit = 10  # concurrent executions
-    assert workers["Default"] + jobs == limit
+    assert workers["Default"] + jobs["Default"] == limit
     assert "only ten Lambda invocations" in text
-    assert f"`MaximumConcurrency={workers['MinValue']}`" in text
-    assert limit - workers["MinValue"] - jobs == 3, "as the document says"
+    assert f"MaximumConcurrency={workers['MinValue']} JobsConcurrency={jobs['MinValue']}'" in text
+    assert limit - workers["MinValue"] - jobs["MinValue"] == 6, "as the document says"
+    queue = _properties("ChangeQueue")
+    hours = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] / 3600
+    assert f"after 20 attempts, or {hours:.1f} hours" in " ".join(text.split())
 
 
 def test_a_guided_deployment_does_not_ask_whether_each_route_may_be_public() -> None:
@@ -448,6 +455,11 @@ def test_an_alarm_has_its_own_name_notifies_the_operator_and_says_what_it_means(
     assert properties["AlarmActions"] == properties["OKActions"] == [TOPIC]
     assert properties["AlarmDescription"].endswith(f". What to do: docs/runbook.md, {alarm}.")
     assert len(properties["AlarmDescription"]) <= 1024  # characters; AWS takes no more
+
+
+def test_the_guide_says_how_many_messages_the_first_deployment_sends() -> None:
+    text = " ".join((ROOT / "docs/deploy.md").read_text().split())
+    assert f"gets {len(ALARMS)} messages from the first deployment" in text, "each alarm publishes its first OK"
 
 
 @pytest.mark.parametrize("given", ["", "arn:aws:sns:eu-west-1:123456789012:on-call"])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.template import ROOT
+from local.template import ROOT, read_document
 
 PATH = ROOT / ".github/workflows/deploy.yml"
 TEXT = PATH.read_text(encoding="utf-8")
@@ -134,3 +134,15 @@ def test_the_role_of_the_guide_is_none_that_the_deployer_may_change() -> None:
     names = re.findall(r"--role-name (\S+)", GUIDE)
     assert len(names) >= 2
     assert not any(name.startswith("audience-sync") for name in names), "its policy allows changes to such roles"
+
+
+def test_the_guide_says_before_the_first_deployment_where_alarms_go() -> None:
+    section = GUIDE.split("\n## Deploying from GitHub\n")[1].split("\n## ")[0]
+    (toml,) = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
+    overrides = tomllib.loads("\n".join(line.strip() for line in toml.splitlines()))["parameter_overrides"]
+    given = dict(each.split("=") for each in overrides.split())
+    pattern = read_document()["Parameters"]["AlarmEmail"]["AllowedPattern"]
+    assert [bool(re.search(pattern, value)) for name, value in given.items() if name == "AlarmEmail"] == [True]
+    assert section.index(toml) < section.index("**First deployment**")
+    for environment in ("staging", "production"):
+        assert f"`[{environment}.deploy.parameters]`" in section
