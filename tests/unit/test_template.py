@@ -619,6 +619,29 @@ def test_the_template_itself_holds_no_secret(secret: str) -> None:
     assert not any(written.values())
 
 
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws", "eu-west-1", "eu-west-1.console.aws.amazon.com"),
+        ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+        ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn"),
+    ],
+)
+def test_the_dashboard_is_in_the_console_of_the_partition(partition: str, region: str, host: str) -> None:
+    template = Template(TEMPLATE, {"AWS::Partition": partition, "AWS::Region": region, "Dashboard": "audience-sync"})
+    address = template.resolve(TEMPLATE["Outputs"]["DashboardUrl"]["Value"])
+    assert address == f"https://{host}/cloudwatch/home?region={region}#dashboards/dashboard/audience-sync"
+
+
+def test_the_guide_says_how_long_the_name_of_a_stack_may_be() -> None:
+    names = [_properties(queue)["QueueName"]["Fn::Sub"] for queue in _named("AWS::SQS::Queue")]
+    longest = 80 - max(len(name.removeprefix("${AWS::StackName}")) for name in names)  # characters; SQS's limit is 80
+    question = next(
+        line for line in (ROOT / "docs/deploy.md").read_text().splitlines() if line.startswith("| `Stack Name`")
+    )
+    assert f"at most {longest} characters" in question
+
+
 def test_the_stack_states_the_version_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert TEMPLATE["Outputs"]["Version"]["Value"] == project["version"]
