@@ -26,7 +26,8 @@ BUCKET = "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1/layer.zi
 
 LEFT_OUT = {  # a pattern of permissions: why the stack's resources need none of it
     r"(ec2|elasticfilesystem|s3files):.*": "no function is in a VPC or has a file system",
-    r"kms:.*": "no key of the customer's; AWS's own keys allow their use through the service",
+    r"kms:.*": "AWS's own keys allow their use through the service; for one's own, the guide has a statement",
+    r"iam:\w*(User|Group)Policy": "the policy for a customer's key is attached to roles",
     r"(kinesis|firehose):.*|s3:REST.*|dynamodb:(Enable|Disable|Update)Kinesis\w+": "nothing is streamed",
     r"s3:GetObjectMetadata|s3:ListBucket|dynamodb:(ImportTable|DescribeImport)": "no table is imported",
     r"logs:(CreateLogStream|PutLogEvents|DescribeLogStreams)": "no table is imported, so no import writes a log",
@@ -40,7 +41,7 @@ LEFT_OUT = {  # a pattern of permissions: why the stack's resources need none of
     r"lambda:(PassCapacityProvider|AssociateRuntimeAlias|PublishVersion)": "no function has such settings",
     r"iam:(Attach|Detach)RolePolicy|iam:(Put|Delete)RolePermissionsBoundary": "the roles have neither",
     r"sns:PutDataProtectionPolicy|logs:(Put|Delete)(DataProtection|Index)Policy": "topic and log groups have none",
-    r"logs:(Associate|Disassociate)KmsKey|logs:PutBearer\w+|logs:PutLogGroupDeletion\w+": "the log groups have none",
+    r"logs:PutBearer\w+|logs:PutLogGroupDeletion\w+": "the log groups have none",
     r"logs:DeleteRetentionPolicy|logs:DeleteResourcePolicy": "every log group has a retention, and shares AWS's policy",
 }
 # What the schemas lack. Source: "Configure logging for HTTP APIs" in API Gateway's developer guide.
@@ -78,6 +79,7 @@ def _arns(resource_type: str) -> list[str]:
         "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{ACCOUNT}:alarm:{{AlarmName}}",
         "AWS::CloudWatch::Dashboard": "arn:aws:cloudwatch::123456789012:dashboard/{DashboardName}",
         "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{ACCOUNT}:table/{STACK}-{{id}}-1A2B",
+        "AWS::IAM::Policy": "arn:aws:iam::123456789012:role/audience-sync-IngestRole-1A2B",
         "AWS::IAM::Role": f"arn:aws:iam::123456789012:role/{STACK}-{{id}}-1A2B",
         "AWS::Lambda::Function": f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-{{id}}-1A2B",
         "AWS::Logs::LogGroup": f"arn:aws:logs:{ACCOUNT}:log-group:{{LogGroupName}}",
@@ -236,6 +238,17 @@ FORMS: dict[str, Callable[[str], str]] = {  # as docs/deploy.md tells its reader
 def test_the_policy_fits_into_one_managed_policy_in_every_form_of_the_guide(form: str) -> None:
     policy = FORMS[form](POLICY.read_text(encoding="utf-8"))
     assert len("".join(policy.split())) <= 6_144 - 500  # characters; IAM's quota, and room for a statement of one's own
+
+
+def test_the_statement_of_the_guide_for_a_key_of_ones_own_allows_what_a_table_needs_and_fits_in() -> None:
+    section = (ROOT / "docs/deploy.md").read_text().split("\n## A key of your own\n")[1].split("\n## ")[0]
+    statement = json.loads(re.findall(r"```json\n(.*?)```", section, re.DOTALL)[1])
+    needed = {each for each in SCHEMAS["AWS::DynamoDB::Table"]["permissions"] if each.startswith("kms:")}
+    key = statement["Resource"]
+    assert {each for each in needed if not allows([statement], each, key)} == {"kms:ListAliases"}, "no alias is given"
+    for action in ("kms:GenerateDataKey", "kms:Decrypt"):  # of the secrets' values
+        assert allows([statement], action, key)
+    assert len("".join(json.dumps(statement).split())) < 500 - 50, "the room that the policy leaves, with a real ARN"
 
 
 def test_the_guide_names_the_forms() -> None:

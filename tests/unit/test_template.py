@@ -199,8 +199,7 @@ def test_the_audit_waits_for_as_long_as_sqs_delivers_a_message_that_crashes_the_
 
 
 @pytest.mark.parametrize("queue", _named("AWS::SQS::Queue"))
-def test_queues_are_encrypted_and_refuse_connections_without_tls(queue: str) -> None:
-    assert _properties(queue)["SqsManagedSseEnabled"] is True
+def test_queues_refuse_connections_without_tls(queue: str) -> None:
     (policy,) = (
         _properties(name) for name in _named("AWS::SQS::QueuePolicy") if {"Ref": queue} in _properties(name)["Queues"]
     )
@@ -210,11 +209,80 @@ def test_queues_are_encrypted_and_refuse_connections_without_tls(queue: str) -> 
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+WITH_KEY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # type of a resource: the properties that a customer's key sets, and those without one
+    "AWS::SQS::Queue": (
+        {"KmsMasterKeyId": KEY, "SqsManagedSseEnabled": False},
+        {"KmsMasterKeyId": None, "SqsManagedSseEnabled": True},
+    ),
+    "AWS::DynamoDB::Table": (
+        {"SSESpecification": {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}},
+        {"SSESpecification": None},
+    ),
+    "AWS::SecretsManager::Secret": ({"KmsKeyId": KEY}, {"KmsKeyId": None}),
+    "AWS::Logs::LogGroup": ({"KmsKeyId": KEY}, {"KmsKeyId": None}),
+    "AWS::SNS::Topic": ({"KmsMasterKeyId": KEY}, {"KmsMasterKeyId": None}),
+}
+
+
+@pytest.mark.parametrize("resource", [name for kind in WITH_KEY for name in _named(kind)])
+def test_a_key_of_the_customer_encrypts_everything_that_is_stored_and_without_one_aws_does(resource: str) -> None:
+    with_key, without = WITH_KEY[RESOURCES[resource]["Type"]]
+    for parameter, expected in ((KEY, with_key), ("", without)):
+        template = Template(TEMPLATE, {"KmsKeyArn": parameter})
+        assert {name: template.resolve(_properties(resource).get(name)) for name in expected} == expected
+
+
+def test_roles_may_use_the_customers_key_through_the_services_that_store_and_only_if_there_is_one() -> None:
+    assert TEMPLATE["Parameters"]["KmsKeyArn"]["Default"] == ""
+    assert Template.load().resources("AWS::IAM::Policy") == {}
+    template = Template.load({"KmsKeyArn": KEY})
+    (policy,) = template.resources("AWS::IAM::Policy").values()
+    assert [each["Ref"] for each in policy["Roles"]] == ROLES
+    (statement,) = template.resolve(policy["PolicyDocument"]["Statement"])
+    assert statement["Resource"] == KEY
+    assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(statement["Action"])
+    services = ("dynamodb", "secretsmanager", "sqs")
+    through = [f"{service}.us-east-1.amazonaws.com" for service in services]
+    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": through}}
+
+
+@pytest.mark.parametrize(
+    ("arn", "fits"),
+    [
+        ("", True),
+        (KEY, True),
+        ("arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab", True),
+        pytest.param(
+            "arn:aws:kms:eu-west-1:123456789012:alias/mine", False, id="roles are compared with the key's ARN"
+        ),
+        pytest.param("1234abcd-12ab-34cd-56ef-1234567890ab", False, id="an id"),
+    ],
+)
+def test_the_key_is_named_by_its_arn(arn: str, fits: bool) -> None:
+    assert bool(re.search(TEMPLATE["Parameters"]["KmsKeyArn"]["AllowedPattern"], arn)) is fits
+
+
+def _key_section() -> str:
+    return (ROOT / "docs/deploy.md").read_text().split("\n## A key of your own\n")[1].split("\n## ")[0]
+
+
+def test_the_key_policy_of_the_guide_lets_in_the_services_that_use_the_key_by_themselves() -> None:
+    policy = json.loads(re.findall(r"```json\n(.*?)```", _key_section(), re.DOTALL)[0])
+    account, logs, alarms = policy["Statement"]
+    assert account["Principal"] == {"AWS": "arn:aws:iam::ACCOUNT:root"}, "or the policies of the roles would not count"
+    assert logs["Principal"] == {"Service": "logs.REGION.amazonaws.com"}
+    template = Template(TEMPLATE, {"AWS::StackName": "audience-sync"})
+    names = [template.resolve(_properties(group)["LogGroupName"]) for group in LOG_GROUPS]
+    patterns = logs["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
+    for name in names:
+        assert any(fnmatchcase(f"arn:aws:logs:REGION:ACCOUNT:log-group:{name}", pattern) for pattern in patterns)
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert alarms["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+
+
 @pytest.mark.parametrize("table", _named("AWS::DynamoDB::Table"))
-def test_tables_are_under_dynamodbs_own_key_can_be_restored_and_outlive_the_stack(table: str) -> None:
-    assert "SSESpecification" not in _properties(table), (
-        "with it, KMS charges and can refuse; a table is always encrypted"
-    )
+def test_tables_can_be_restored_and_outlive_the_stack(table: str) -> None:
     assert _properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert RESOURCES[table]["DeletionPolicy"] == RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
     assert _properties(table)["DeletionProtectionEnabled"] is True
