@@ -210,7 +210,9 @@ def test_queues_refuse_connections_without_tls(queue: str) -> None:
 
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-WITH_KEY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # type of a resource: the properties that a customer's key sets, and those without one
+WITH_KEY: dict[
+    str, tuple[dict[str, Any], dict[str, Any]]
+] = {  # type of a resource: the properties that a customer's key sets, and those without one
     "AWS::SQS::Queue": (
         {"KmsMasterKeyId": KEY, "SqsManagedSseEnabled": False},
         {"KmsMasterKeyId": None, "SqsManagedSseEnabled": True},
@@ -585,16 +587,30 @@ ROWS_OF_MEMBERS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*#??"]}
 
 def test_the_worker_writes_members_by_statements_and_single_rows_of_its_circuit_breakers_only() -> None:
     own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [CIRCUITS]}}
-    members = ("dynamodb:BatchGetItem", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
+    statements = dict.fromkeys(("dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"))
     circuits = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-    assert _conditions_on_members("WorkerRole") == dict.fromkeys(members, ROWS_OF_MEMBERS) | dict.fromkeys(
-        circuits, own
+    assert _conditions_on_members("WorkerRole") == (
+        {"dynamodb:BatchGetItem": ROWS_OF_MEMBERS} | statements | dict.fromkeys(circuits, own)
     )
 
 
 def test_jobs_change_rows_of_members_and_add_none() -> None:
-    actions = ("dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate")
-    assert _conditions_on_members("JobsRole") == dict.fromkeys(actions, ROWS_OF_MEMBERS)
+    assert _conditions_on_members("JobsRole") == {
+        "dynamodb:BatchGetItem": ROWS_OF_MEMBERS,
+        "dynamodb:PartiQLUpdate": None,
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_condition_that_aws_does_not_document_decides_about_a_statement(role: str) -> None:
+    conditions = [
+        statement["Condition"]
+        for statement in _statements(role)
+        if any("PartiQL" in action for action in _listed(statement["Action"])) and "Condition" in statement
+    ]
+    assert conditions == [], (
+        "which keys AWS reads from parameters of PartiQL is not documented; if none fit, no change is delivered"
+    )
 
 
 def test_the_pattern_of_members_rows_fits_all_their_partitions_and_no_other() -> None:
