@@ -680,6 +680,37 @@ def test_every_function_without_a_caller_has_an_alarm_on_errors(alarm: str, func
     assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
 
 
+SCHEDULED = {"RefreshFunction": "RefreshStopped", "AuditFunction": "AuditStopped", "RenewFunction": "RenewStopped"}
+
+
+def test_every_function_on_a_schedule_has_an_alarm_for_when_it_does_not_run() -> None:
+    assert {source.function for source in Template.load().schedule_sources()} == SCHEDULED.keys()
+
+
+@pytest.mark.parametrize(("function", "alarm"), SCHEDULED.items())
+def test_a_function_that_no_longer_runs_sets_off_an_alarm_and_one_that_has_not_run_yet_does_not(
+    function: str, alarm: str
+) -> None:
+    properties = _properties(alarm)
+    assert (properties["Namespace"], properties["MetricName"]) == ("AWS/Lambda", "Invocations")
+    assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
+    (every,) = (source.every for source in Template.load().schedule_sources() if source.function == function)
+    window = properties["Period"] * properties["EvaluationPeriods"]  # seconds; CloudWatch looks a little further back
+    assert every <= window <= 86_400
+    # A new alarm begins without data, and CloudWatch notifies of a change only. If missing data were breaching, every
+    # new stack would set it off before the first run.
+    assert properties["TreatMissingData"] == "missing"
+    assert properties["InsufficientDataActions"] == [TOPIC]
+
+
+def test_an_outage_of_ingest_is_noticed_if_requests_are_rare() -> None:
+    quick, slow = _properties("IngestErrors"), _properties("IngestErrorsRepeated")
+    for same in ("Namespace", "MetricName", "Dimensions", "Statistic", "Period", "TreatMissingData"):
+        assert quick[same] == slow[same]
+    assert (slow["DatapointsToAlarm"], slow["EvaluationPeriods"], slow["Threshold"]) == (3, 12, 1)
+    assert slow["EvaluationPeriods"] * slow["Period"] == 3600, "Segment tries again for about four hours"
+
+
 @pytest.mark.parametrize("queue", ["DeadLetterQueue", "JobDeadLetterQueue"])
 def test_a_dead_letter_sets_off_an_alarm_and_is_on_the_dashboard(queue: str) -> None:
     properties = _properties(queue.removesuffix("Queue") + "s")
