@@ -24,6 +24,18 @@ ALLOWED = statements()
 STACK, ACCOUNT = "audience-sync", "eu-west-1:123456789012"
 BUCKET = "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1/layer.zip"
 
+OPTIONAL = {each["Type"] for each in DOCUMENT["Resources"].values() if each.get("Condition") == "Provisioned"}
+GUIDE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+
+
+def _statements_of_the_guide(section: str) -> list[dict[str, Any]]:
+    """What a deployer adds to the policy who chooses what a section describes."""
+    text = GUIDE.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    documents: list[Any] = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
+    pieces = [piece for each in documents for piece in (each if isinstance(each, list) else [each])]
+    return [each for each in pieces if "Sid" in each]
+
+
 LEFT_OUT = {  # a pattern of permissions: why the stack's resources need none of it
     r"(ec2|elasticfilesystem|s3files):.*": "no function is in a VPC or has a file system",
     r"kms:.*": "AWS's own keys allow their use through the service; for one's own, the guide has a statement",
@@ -37,6 +49,8 @@ LEFT_OUT = {  # a pattern of permissions: why the stack's resources need none of
     r"secretsmanager:(ReplicateSecretTo|RemoveRegionsFrom)\w+": "no secret is in two regions",
     r"lambda:\w*CodeSigningConfig(?<!GetFunctionCodeSigningConfig)": "code is not signed",
     r"lambda:(Put|Delete)FunctionConcurrency": "no reserved concurrency",
+    r"lambda:\w+ProvisionedConcurrencyConfig|application-autoscaling:\w+ScheduledActions?": "only the table is scaled",
+    r"cloudwatch:GetMetricData": "no predictive scaling",
     r"lambda:(PutRuntimeManagementConfig|PutFunctionScalingConfig)": "AWS's defaults",
     r"lambda:(PassCapacityProvider|AssociateRuntimeAlias|PublishVersion)": "no function has such settings",
     r"iam:(Attach|Detach)RolePolicy|iam:(Put|Delete)RolePermissionsBoundary": "the roles have neither",
@@ -72,6 +86,8 @@ def _arns(resource_type: str) -> list[str]:
         "AWS::Lambda::LayerVersion": [f"arn:aws:lambda:{ACCOUNT}:layer:{each}:7" for each in _layers()],
         "AWS::Lambda::Permission": [f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-IngestFunction-1A2B"],
         "AWS::Lambda::EventInvokeConfig": [f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-RenewFunction-1A2B"],
+        "AWS::ApplicationAutoScaling::ScalableTarget": SCALING,
+        "AWS::ApplicationAutoScaling::ScalingPolicy": SCALING,
         "AWS::SNS::Subscription": [f"arn:aws:sns:{ACCOUNT}:{STACK}-Alarms-1A2B"],
         "AWS::SQS::QueuePolicy": [f"arn:aws:sqs:{ACCOUNT}:{STACK}-changes"],
     }
@@ -100,6 +116,9 @@ def _arns(resource_type: str) -> list[str]:
     ]
 
 
+SCALING = [f"arn:aws:application-autoscaling:{ACCOUNT}:scalable-target/1a2b"]
+
+
 def _layers() -> list[str]:
     template = Template(DOCUMENT, {"AWS::StackName": STACK})
     return [
@@ -117,6 +136,8 @@ def _resources(resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _concerned(resource_type: str, action: str) -> list[str]:
     """What AWS checks an action on that CloudFormation calls for a resource of this type."""
     service = action.partition(":")[0]
+    if resource_type in OPTIONAL:
+        return _concerned_by_scaling(action)
     if action in ANY or re.match(
         r"logs:(Describe(LogGroups|ResourcePolicies)|PutResourcePolicy|\w+LogDeliver\w+)", action
     ):
@@ -131,6 +152,21 @@ def _concerned(resource_type: str, action: str) -> list[str]:
     return foreign.get(service) or _arns(resource_type)
 
 
+def _concerned_by_scaling(action: str) -> list[str]:
+    if action == "iam:CreateServiceLinkedRole":
+        role = "dynamodb.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_DynamoDBTable"
+        return [f"arn:aws:iam::123456789012:role/aws-service-role/{role}"]
+    if action == "iam:PassRole":
+        return []  # the service's own role
+    if action.startswith("cloudwatch:"):
+        return (
+            ["*"]
+            if "Describe" in action
+            else [f"arn:aws:cloudwatch:{ACCOUNT}:alarm:TargetTracking-table/{STACK}-1-AlarmHigh-2"]
+        )
+    return ["*"] if "Describe" in action else SCALING
+
+
 def _needed(resource_type: str) -> set[str]:
     return {
         action
@@ -141,11 +177,12 @@ def _needed(resource_type: str) -> set[str]:
 
 @pytest.mark.parametrize("resource_type", SCHEMAS)
 def test_the_policy_allows_what_cloudformation_calls_on_every_resource(resource_type: str) -> None:
+    policy = [*ALLOWED, *_statements_of_the_guide("Provisioned capacity")] if resource_type in OPTIONAL else ALLOWED
     lacking = {
         f"{action} on {arn}"
         for action in _needed(resource_type)
         for arn in _concerned(resource_type, action)
-        if not allows(ALLOWED, action, arn)
+        if not allows(policy, action, arn)
     }
     assert lacking == set()
 
@@ -175,13 +212,13 @@ def _patterns() -> set[str]:
 
 
 def test_the_policy_allows_no_action_that_nothing_calls() -> None:
-    needed = ALSO_NEEDED | {each for resource_type in SCHEMAS for each in _needed(resource_type)}
+    needed = ALSO_NEEDED | {each for resource_type in SCHEMAS.keys() - OPTIONAL for each in _needed(resource_type)}
     called = {each.lower() for each in (*needed, *RECORDED.read_text(encoding="utf-8").split())}
     assert [each for each in _patterns() if not fnmatch.filter(called, each.lower())] == []
 
 
 def test_a_pattern_allows_no_change_beyond_what_is_called() -> None:
-    needed = ALSO_NEEDED | {each for resource_type in SCHEMAS for each in _needed(resource_type)}
+    needed = ALSO_NEEDED | {each for resource_type in SCHEMAS.keys() - OPTIONAL for each in _needed(resource_type)}
     called = {each.lower() for each in (*needed, *RECORDED.read_text(encoding="utf-8").split())}
     beyond = {
         operation
@@ -240,19 +277,26 @@ def test_the_policy_fits_into_one_managed_policy_in_every_form_of_the_guide(form
     assert len("".join(policy.split())) <= 6_144 - 500  # characters; IAM's quota, and room for a statement of one's own
 
 
-def test_the_statement_of_the_guide_for_a_key_of_ones_own_allows_what_a_table_needs_and_fits_in() -> None:
-    section = (ROOT / "docs/deploy.md").read_text().split("\n## A key of your own\n")[1].split("\n## ")[0]
-    statement = json.loads(re.findall(r"```json\n(.*?)```", section, re.DOTALL)[1])
+def test_the_statement_of_the_guide_for_a_key_of_ones_own_allows_what_a_table_needs() -> None:
+    (statement,) = _statements_of_the_guide("A key of your own")
     needed = {each for each in SCHEMAS["AWS::DynamoDB::Table"]["permissions"] if each.startswith("kms:")}
     key = statement["Resource"]
     assert {each for each in needed if not allows([statement], each, key)} == {"kms:ListAliases"}, "no alias is given"
     for action in ("kms:GenerateDataKey", "kms:Decrypt"):  # of the secrets' values
         assert allows([statement], action, key)
-    assert len("".join(json.dumps(statement).split())) < 500 - 50, "the room that the policy leaves, with a real ARN"
+
+
+def test_the_policy_has_room_for_everything_that_the_guide_adds() -> None:
+    added = [
+        each for section in ("A key of your own", "Provisioned capacity") for each in _statements_of_the_guide(section)
+    ]
+    assert len(added) == 4
+    longest = max(len("".join(form(POLICY.read_text(encoding="utf-8")).split())) for form in FORMS.values())
+    assert longest + len("".join(FORMS["both"](json.dumps(added)).split())) <= 6_144
 
 
 def test_the_guide_names_the_forms() -> None:
-    table = (ROOT / "docs/deploy.md").read_text().split("| you | change in a copy of the file |")[1].split("\n\n")[0]
+    table = GUIDE.split("| you | change in a copy of the file |")[1].split("\n\n")[0]
     assert "`audience-sync` to `audience-sync-staging`" in table
     assert "`arn:aws` to `arn:aws-us-gov`" in table
 

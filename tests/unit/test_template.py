@@ -58,6 +58,8 @@ LOG_GROUPS = _named("AWS::Logs::LogGroup")
 ALARMS = _named("AWS::CloudWatch::Alarm")
 CHANGES = _properties("WorkerFunction")["Events"]["Changes"]["Properties"]
 JOBS = _properties("JobsFunction")["Events"]["Jobs"]["Properties"]
+COST: dict[str, Any] = {}
+exec(re.findall(r"```python\n(.*?)```", (ROOT / "docs/cost.md").read_text(), re.DOTALL)[0], COST)  # noqa: S102 - our own text
 TOPIC = {"Fn::If": ["HasOwnTopic", {"Ref": "Alarms"}, {"Ref": "AlarmTopicArn"}]}
 MEMBERSHIP_TABLE = {"Fn::GetAtt": ["MembershipTable", "Arn"]}
 SOURCES = [("DeadLetterQueue", "ChangeQueue"), ("JobDeadLetterQueue", "JobQueue")]
@@ -288,6 +290,42 @@ def test_tables_can_be_restored_and_outlive_the_stack(table: str) -> None:
     assert _properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert RESOURCES[table]["DeletionPolicy"] == RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
     assert _properties(table)["DeletionProtectionEnabled"] is True
+
+
+def test_the_membership_table_is_paid_per_request_unless_units_are_provisioned() -> None:
+    by_default = Template.load()
+    assert by_default.resolve(_properties("MembershipTable")["BillingMode"]) == "PAY_PER_REQUEST"
+    assert by_default.resolve(_properties("MembershipTable")["ProvisionedThroughput"]) is None
+    assert by_default.resources("AWS::ApplicationAutoScaling::ScalableTarget") == {}
+    template = Template.load({"MembershipUnits": 25})
+    assert template.resolve(_properties("MembershipTable")["BillingMode"]) == "PROVISIONED"
+    units = template.resolve(_properties("MembershipTable")["ProvisionedThroughput"])
+    assert units == {"ReadCapacityUnits": 25, "WriteCapacityUnits": 25}
+
+
+@pytest.mark.parametrize(("kind", "units_of_a_change"), [("Write", 1), ("Read", COST["READS"])])
+def test_auto_scaling_reaches_what_amazon_takes_from_one_connection(kind: str, units_of_a_change: float) -> None:
+    template = Template.load({"MembershipUnits": 25, "MembershipTable": "members"})
+    target = template.resolve(
+        template.resources("AWS::ApplicationAutoScaling::ScalableTarget")[f"Membership{kind}Capacity"]
+    )
+    policy = template.resources("AWS::ApplicationAutoScaling::ScalingPolicy")[f"Membership{kind}Scaling"]
+    tracking = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert target["ResourceId"] == "table/members"
+    assert target["ScalableDimension"] == f"dynamodb:table:{kind}CapacityUnits"
+    assert tracking["PredefinedMetricSpecification"]["PredefinedMetricType"] == f"DynamoDB{kind}CapacityUtilization"
+    assert policy["ScalingTargetId"] == {"Ref": f"Membership{kind}Capacity"}
+    assert target["MinCapacity"] == 25
+    assert target["MaxCapacity"] * tracking["TargetValue"] / 100 >= units_of_a_change * 15_000_000 / 3600
+    assert TEMPLATE["Parameters"]["MembershipUnits"]["MaxValue"] <= target["MaxCapacity"]
+
+
+def test_lambda_logs_no_start_and_no_report_of_each_request_and_those_of_the_worker() -> None:
+    assert _properties("IngestFunction")["LoggingConfig"]["SystemLogLevel"] == "WARN"
+    queries = re.findall(r"^ask (\w+) .*platform", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert queries == ["worker"]
+    for function in queries:
+        assert "SystemLogLevel" not in _properties(f"{function.capitalize()}Function")["LoggingConfig"]
 
 
 def test_secrets_that_cannot_be_made_again_outlive_the_stack() -> None:
