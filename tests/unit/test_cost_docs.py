@@ -86,6 +86,18 @@ def test_five_pollers_start_five_times_as_many_workers_as_one_until_batches_are_
     assert one * 4 < often < one * 5
 
 
+def test_what_the_first_hour_must_show_of_the_pollers_is_what_the_model_assumes() -> None:
+    section = (ROOT / "docs/deploy.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
+    pause = float(re.findall(r"sleep ([\d.]+); done", section)[0])  # seconds between two events
+
+    def a_minute(pollers: int) -> float:
+        return float(60 * pollers / (pollers * pause + MODEL["WINDOW"]))
+
+    text = " ".join(section.split())
+    assert f"about {a_minute(MODEL['POLLERS']):.0f} a minute" in text
+    assert f"Two pollers would make {a_minute(2):.0f}, one {a_minute(1):.0f}" in text
+
+
 def test_what_a_longer_window_saves_is_what_the_model_computes() -> None:
     short, long = (sum(MONTH(10**7, 1, window).values()) for window in (MODEL["WINDOW"], 60))
     assert f"10 million of them a month cost ${short:.0f}, and ${long:.0f} with `BatchWindow=60`" in FLOWING

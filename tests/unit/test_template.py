@@ -565,6 +565,13 @@ def test_an_alarm_has_its_own_name_notifies_the_operator_and_says_what_it_means(
     assert len(properties["AlarmDescription"]) <= 1024  # characters; AWS takes no more
 
 
+def test_the_first_hour_names_the_alarms_that_are_silent_at_first() -> None:
+    section = (ROOT / "docs/deploy.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
+    assert f"{len(ALARMS) - len(SCHEDULED)} mails that begin with OK" in section
+    for alarm in (*SCHEDULED.values(), "IngestErrorsRepeated"):
+        assert alarm in section
+
+
 def test_the_guide_says_how_many_messages_the_first_deployment_sends() -> None:
     text = " ".join((ROOT / "docs/deploy.md").read_text().split())
     assert f"gets {len(ALARMS)} messages from the first deployment" in text, "each alarm publishes its first OK"
