@@ -135,7 +135,7 @@ def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
         raise CannotDeploy(
             f"The stack {chosen.stack} exists, and --guided does not offer its values: Enter would change "
             f"{', '.join(changed)}. Deploy without --guided, which keeps them; set others with "
-            "ARGS='--parameter-overrides NAME=VALUE'."
+            "ARGS='--parameter-overrides NAME=VALUE'. For another stack: ARGS='--guided --stack-name NAME'."
         )
 
 

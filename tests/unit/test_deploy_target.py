@@ -189,6 +189,13 @@ def test_guided_again_is_refused_where_it_would_reset_parameters() -> None:
 
 
 @pytest.mark.usefixtures("signed_in")
+def test_guided_is_allowed_for_a_second_stack() -> None:
+    created(Region="EU")
+    second = replace(HERE, guided=True, stack="audience-sync-other")
+    assert describe(second, {}).startswith("Deploys the stack audience-sync-other")
+
+
+@pytest.mark.usefixtures("signed_in")
 def test_guided_again_is_allowed_where_the_stack_has_the_defaults() -> None:
     created()
     assert describe(replace(HERE, guided=True), {}).startswith("Deploys the stack audience-sync")
