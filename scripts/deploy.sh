@@ -1,14 +1,16 @@
 #!/bin/bash
 # Deploy what `scripts/build.sh` has built. The arguments go to `sam deploy`.
-# The tags of the stack name what is deployed; tags in samconfig.toml or in the arguments replace them.
+# The stack's tag names the version; tags in samconfig.toml or in the arguments replace it. The commit is an output: as a tag it
+# would change with each commit, and CloudFormation would update every resource that can have tags.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 sam=$(scripts/tool.sh sam)/bin/sam
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 tags=(--tags "version=$version")
-if commit=$(git rev-parse --short HEAD 2>/dev/null); then
+built=.aws-sam/build/template.yaml
+if commit=$(git rev-parse --short HEAD 2>/dev/null) && [ -f "$built" ]; then
     [ -z "$(git status --porcelain)" ] || commit+=-modified
-    tags+=("commit=$commit")
+    sed -i.before "/^  Commit:/,/^    Value:/s/^    Value:.*/    Value: \"$commit\"/" "$built"
 fi
 ! grep -q '^ *tags *=' samconfig.toml || tags=()
 

@@ -5,10 +5,11 @@ python -m scripts.deploy_target ARGUMENTS OF sam deploy...
 
 import argparse
 import os
+import shlex
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError, ProfileNotFound
 
+from local.template import read_document
+
 ROOT = Path(__file__).resolve().parent.parent
+FAILED = (
+    "ROLLBACK_COMPLETE",
+    "ROLLBACK_FAILED",
+)  # of a first deployment; CloudFormation does not update such a stack
 CALLS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})  # seconds
 GUIDED_REGION = (
     "us-east-1"  # `sam deploy --guided` asks for the region; this one serves to ask whose credentials these are
@@ -31,6 +38,7 @@ class Target:
     profile: str | None
     stack: str
     guided: bool
+    parameters: Mapping[str, str] = field(default_factory=dict)  # values that are given or saved
 
 
 class CannotDeploy(Exception):
@@ -48,6 +56,7 @@ def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
         parser.add_argument(option)
     parser.add_argument("--config-env", default="default")
     parser.add_argument("--guided", "-g", action="store_true")
+    parser.add_argument("--parameter-overrides", nargs="*")
     given, _ = parser.parse_known_args(list(arguments))
     if given.config_env not in config:
         environments = ", ".join(name for name in config if isinstance(config[name], dict))
@@ -63,7 +72,14 @@ def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
         profile=given.profile or saved.get("profile"),
         stack=given.stack_name or saved.get("stack_name", "audience-sync"),
         guided=given.guided,
+        parameters=_values(given.parameter_overrides or saved.get("parameter_overrides", [])),
     )
+
+
+def _values(overrides: str | Sequence[str]) -> dict[str, str]:
+    """Read `Name=value Other=value`, as one string or a list of them."""
+    words = shlex.split(overrides if isinstance(overrides, str) else " ".join(overrides))
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def describe(chosen: Target, environment: Mapping[str, str]) -> str:
@@ -97,8 +113,41 @@ def describe(chosen: Target, environment: Mapping[str, str]) -> str:
             f"AWS does not answer in {region or GUIDED_REGION} ({type(error).__name__}). "
             "Check the network, the name of the region and, with SSO, sign in again."
         ) from None
+    if region:
+        _refuse_stack(session.client("cloudformation", region_name=region, config=CALLS), chosen)
     where = f"in {region}" if region else "in the region that SAM asks for"
     return f"Deploys the stack {chosen.stack} to the account {account['Account']} {where}."
+
+
+def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
+    """Raise CannotDeploy if the deployment cannot update the stack that is there, or would reset its parameters."""
+    try:
+        (stack,) = cloudformation.describe_stacks(StackName=chosen.stack)["Stacks"]
+    except (BotoCoreError, ClientError):
+        return  # there is none, or it cannot be seen; SAM says what it needs
+    if stack["StackStatus"] in FAILED:
+        raise CannotDeploy(
+            f"The first deployment of the stack {chosen.stack} failed, and CloudFormation does not update what it left "
+            f"({stack['StackStatus']}). Delete it and deploy again: "
+            f".tools/sam/bin/sam delete --stack-name {chosen.stack}"
+        )
+    if chosen.guided and (changed := _changed(stack, chosen.parameters)):
+        raise CannotDeploy(
+            f"The stack {chosen.stack} exists, and --guided does not offer its values: Enter would change "
+            f"{', '.join(changed)}. Deploy without --guided, which keeps them; set others with "
+            "ARGS='--parameter-overrides NAME=VALUE'. For another stack: ARGS='--guided --stack-name NAME'."
+        )
+
+
+def _changed(stack: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
+    """Return the parameters for which SAM would offer another value than the stack has."""
+    defaults = {name: str(each.get("Default", "")) for name, each in read_document()["Parameters"].items()}
+    offered = defaults | dict(given)
+    return sorted(
+        each["ParameterKey"]
+        for each in stack.get("Parameters", [])
+        if each["ParameterValue"] != offered.get(each["ParameterKey"], each["ParameterValue"])
+    )
 
 
 def main() -> None:

@@ -55,6 +55,14 @@ def people(count: int) -> list[dict[str, Any]]:
     ]
 
 
+def test_an_accepted_request_logs_as_much_as_the_cost_model_says(cloud: Cloud, printed: Callable[[], str]) -> None:
+    post(cloud, ENTERED)
+    printed()
+    post(cloud, ENTERED)
+    (line,) = [line for line in printed().splitlines() if '"_aws"' in line]
+    assert len(line) < 0.3 * 1024 - 26 < len(line) + 80, "bytes; CloudWatch adds 26 to each line"
+
+
 def test_an_accepted_change_is_in_the_queue_hashed(cloud: Cloud) -> None:
     status, answer = post(cloud, ENTERED)
     assert (status, answer) == (200, {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []})

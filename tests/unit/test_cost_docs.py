@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/cost.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
 AUDIT = (ROOT / "functions/audit/handler.py").read_text()
+FLOWING = " ".join(TEXT.split())
 EVENTS = (10**6, 10**7, 10**8)
 
 
@@ -66,6 +67,51 @@ def test_the_cost_of_metrics_and_alarms_is_what_the_model_computes() -> None:
     assert f"100 active audiences are ${100 * MODEL['OF_AN_AUDIENCE'] * price['metric']:.0f} a month" in TEXT
     assert f"the audit ${MODEL['READ_HOURLY'] * 720 * price['metric read']:.2f}" in TEXT
     assert f"the {MODEL['ALARMS']} alarms are ${MODEL['ALARMS'] * price['alarm']:.2f}" in TEXT
+
+
+def test_the_cost_of_an_idle_stack_is_what_the_model_computes() -> None:
+    price = MODEL["PRICE"]
+    polls = price["queue unit"] * 2 * MODEL["POLLERS"] * MODEL["MONTH"] / 20
+    secrets = price["secret"] * MODEL["SECRETS"]
+    assert (
+        f"no events costs ${MODEL['idle']():.2f} a month: alarms ${price['alarm'] * MODEL['ALARMS']:.2f}, "
+        f"secrets ${secrets:.2f}, the polling of two queues ${polls:.2f}"
+    ) in FLOWING
+
+
+def test_five_pollers_start_five_times_as_many_workers_as_one_until_batches_are_full() -> None:
+    starts = MODEL["MONTH"] / MODEL["WINDOW"]  # of one poller
+    seldom, often = (MONTH(events, 1)["worker, Lambda"] for events in (10**5, 10**7))
+    assert MONTH(10**5, 1, 1)["worker, Lambda"] == pytest.approx(seldom, rel=0.1), "each message has its own worker"
+    one = starts * (MODEL["PRICE"]["invocation"] + MODEL["PRICE"]["GB-second"] * MODEL["WORKER"] * 2.3)
+    assert one * 4 < often < one * 5
+
+
+def test_what_the_first_hour_must_show_of_the_pollers_is_what_the_model_assumes() -> None:
+    section = (ROOT / "docs/deploy.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
+    pause = float(re.findall(r"sleep ([\d.]+); done", section)[0])  # seconds between two events
+
+    def a_minute(pollers: int) -> float:
+        return float(60 * pollers / (pollers * pause + MODEL["WINDOW"]))
+
+    text = " ".join(section.split())
+    assert f"about {a_minute(MODEL['POLLERS']):.0f} a minute" in text
+    assert f"Two pollers would make {a_minute(2):.0f}, one {a_minute(1):.0f}" in text
+
+
+def test_what_a_longer_window_saves_is_what_the_model_computes() -> None:
+    short, long = (sum(MONTH(10**7, 1, window).values()) for window in (MODEL["WINDOW"], 60))
+    assert f"10 million of them a month cost ${short:.0f}, and ${long:.0f} with `BatchWindow=60`" in FLOWING
+
+
+def test_what_provisioned_capacity_saves_is_what_the_model_computes() -> None:
+    price = MODEL["PRICE"]
+    on_demand = MONTH(10**8)["membership table, writes and reads"]
+    assert f"cost ${MODEL['provisioned'](10**8):.0f} instead of ${on_demand:.0f}" in FLOWING
+    even = [price[f"{kind} unit an hour"] / 3600 / price[f"{kind} unit"] for kind in ("write", "read")]
+    assert even == [pytest.approx(0.289, abs=0.001)] * 2
+    assert f"if more than {even[0]:.0%} of what".replace("%", " %") in FLOWING
+    assert TEMPLATE.count(f"TargetValue: {MODEL['TARGET']:.0%}".removesuffix("%")) == 2
 
 
 def test_the_cost_of_a_stranger_is_what_the_model_computes_at_the_limits_of_the_template() -> None:

@@ -1,16 +1,22 @@
 """`make deploy` says where it deploys or what is missing, before it builds; the stack's tags name what is deployed."""
 
+import json
 import os
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from aiohttp import web
 from moto import mock_aws
+from moto.backends import get_backend
 
+from local.template import read_document
 from scripts.deploy_target import ROOT, CannotDeploy, Target, describe, target
 from tests.servers import serve
 
@@ -37,8 +43,14 @@ HERE = Target(region="eu-west-1", profile=None, stack="audience-sync", guided=Fa
         ),
         pytest.param(
             ["--config-env", "staging", "--parameter-overrides", "Region=EU", "LogLevel=INFO"],
-            Target(None, None, "audience-sync-staging", guided=False),
-            id="another environment, and options of SAM alone",
+            Target(
+                None,
+                None,
+                "audience-sync-staging",
+                guided=False,
+                parameters={"Region": "EU", "LogLevel": "INFO"},
+            ),
+            id="another environment, and parameters",
         ),
         pytest.param(["--guided"], Target("eu-west-1", "ads", "audience-sync", guided=True), id="guided"),
     ],
@@ -132,6 +144,75 @@ def test_the_sentence_names_stack_account_and_region(chosen: Target, environment
     assert describe(chosen, environment) == f"Deploys the stack audience-sync to the account 123456789012 {where}."
 
 
+def created(**parameters: str) -> None:
+    """Create the stack audience-sync in eu-west-1, with the parameters of the template and one resource."""
+    declared = read_document()["Parameters"]
+    template = {
+        "Parameters": {
+            name: {"Type": "String", "Default": str(each.get("Default", ""))} for name, each in declared.items()
+        },
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+    }
+    boto3.client("cloudformation", "eu-west-1").create_stack(
+        StackName="audience-sync",
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+    )
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED"])
+def test_what_a_failed_first_deployment_left_has_to_be_deleted_first(status: str) -> None:
+    created()
+    (stack,) = get_backend("cloudformation")["123456789012"]["eu-west-1"].stacks.values()
+    stack.status = status
+    with pytest.raises(
+        CannotDeploy, match=rf"\({status}\)\. Delete it and deploy again: \S+ delete --stack-name audience"
+    ):
+        describe(HERE, {})
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_a_stack_that_is_there_is_updated() -> None:
+    created(Region="EU", MembershipShards="16")
+    assert describe(HERE, {}).startswith("Deploys the stack audience-sync")
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_guided_again_is_refused_where_it_would_reset_parameters() -> None:
+    created(Region="EU", MembershipShards="16", BatchWindow="10")
+    guided = replace(HERE, guided=True)
+    with pytest.raises(CannotDeploy, match=r"Enter would change MembershipShards, Region\. Deploy without --guided"):
+        describe(guided, {})
+    saved = replace(guided, parameters={"Region": "EU", "MembershipShards": "16"})
+    assert describe(saved, {}).startswith("Deploys the stack audience-sync")
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_guided_is_allowed_for_a_second_stack() -> None:
+    created(Region="EU")
+    second = replace(HERE, guided=True, stack="audience-sync-other")
+    assert describe(second, {}).startswith("Deploys the stack audience-sync-other")
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_guided_again_is_allowed_where_the_stack_has_the_defaults() -> None:
+    created()
+    assert describe(replace(HERE, guided=True), {}).startswith("Deploys the stack audience-sync")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param('Region="EU" AlarmEmail=""', id="as SAM saves them"),
+        pytest.param(["Region=EU", "AlarmEmail="], id="a list"),
+    ],
+)
+def test_saved_parameters_are_read(overrides: str | list[str]) -> None:
+    config = {"default": {"deploy": {"parameters": {"parameter_overrides": overrides}}}}
+    assert target([], config).parameters == {"Region": "EU", "AlarmEmail": ""}
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A clone with a `sam` that prints its arguments and its region."""
@@ -143,6 +224,9 @@ def project(tmp_path: Path) -> Path:
     for path, line in (("scripts/tool.sh", f"echo {tmp_path}/sam"), ("sam/bin/sam", 'echo "$*" "$AWS_DEFAULT_REGION"')):
         (tmp_path / path).write_text(f"#!/bin/bash\n{line}\n", encoding="utf-8")
         (tmp_path / path).chmod(0o755)
+    (tmp_path / ".aws-sam/build").mkdir(parents=True)
+    shutil.copy(ROOT / "template.yaml", tmp_path / ".aws-sam/build")
+    (tmp_path / ".gitignore").write_text(".aws-sam/\n", encoding="utf-8")
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     commit(tmp_path)
     return tmp_path
@@ -161,18 +245,35 @@ def deployed(project: Path, *arguments: str) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-def test_the_tags_of_the_stack_name_version_and_commit_and_the_arguments_come_last(project: Path) -> None:
-    head = ["git", "-C", str(project), "rev-parse", "--short", "HEAD"]
-    commit_id = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+def stated_commit(project: Path) -> str:
+    """The output of the template that is deployed."""
+    built: dict[str, Any] = read_document(project / ".aws-sam/build/template.yaml")
+    assert built["Outputs"]["EventsUrl"]["Value"] == read_document()["Outputs"]["EventsUrl"]["Value"]
+    commit_id: str = built["Outputs"]["Commit"]["Value"]
+    return commit_id
+
+
+def test_the_tag_of_the_stack_names_the_version_and_the_arguments_come_last(project: Path) -> None:
     printed = deployed(project, "--tags", "team=ads").split()
-    assert printed[:2] == ["deploy", "--tags"]
-    assert printed[2].startswith("version=")
-    assert printed[3:] == [f"commit={commit_id}", "--tags", "team=ads", "eu-west-1"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert printed == ["deploy", "--tags", f"version={version}", "--tags", "team=ads", "eu-west-1"]
 
 
-def test_the_tag_says_where_the_files_are_not_those_of_the_commit(project: Path) -> None:
+def test_another_commit_changes_an_output_and_no_tag_which_every_resource_would_get(project: Path) -> None:
+    before = deployed(project)
+    first = stated_commit(project)
+    (project / "README.md").write_text("other words", encoding="utf-8")
+    commit(project)
+    assert deployed(project) == before
+    head = ["git", "-C", str(project), "rev-parse", "--short", "HEAD"]
+    second = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+    assert first != second == stated_commit(project)
+
+
+def test_the_output_says_where_the_files_are_not_those_of_the_commit(project: Path) -> None:
     (project / "new").touch()
-    assert "-modified " in deployed(project)
+    deployed(project)
+    assert stated_commit(project).endswith("-modified")
 
 
 def test_tags_of_the_configuration_are_not_replaced(project: Path) -> None:

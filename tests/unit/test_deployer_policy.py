@@ -5,11 +5,14 @@ the deployer is in AWS's resource schemas (tests/fixtures/resource-schemas.json)
 compare the two files with their sources.
 """
 
+import fnmatch
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
+import botocore.session
 import pytest
 
 from local.template import ROOT, Template, read_document
@@ -21,9 +24,22 @@ ALLOWED = statements()
 STACK, ACCOUNT = "audience-sync", "eu-west-1:123456789012"
 BUCKET = "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1/layer.zip"
 
+OPTIONAL = {each["Type"] for each in DOCUMENT["Resources"].values() if each.get("Condition") == "Provisioned"}
+GUIDE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+
+
+def _statements_of_the_guide(section: str) -> list[dict[str, Any]]:
+    """What a deployer adds to the policy who chooses what a section describes."""
+    text = GUIDE.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    documents: list[Any] = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
+    pieces = [piece for each in documents for piece in (each if isinstance(each, list) else [each])]
+    return [each for each in pieces if "Sid" in each]
+
+
 LEFT_OUT = {  # a pattern of permissions: why the stack's resources need none of it
     r"(ec2|elasticfilesystem|s3files):.*": "no function is in a VPC or has a file system",
-    r"kms:.*": "no key of the customer's; AWS's own keys allow their use through the service",
+    r"kms:.*": "AWS's own keys allow their use through the service; for one's own, the guide has a statement",
+    r"iam:\w*(User|Group)Policy": "the policy for a customer's key is attached to roles",
     r"(kinesis|firehose):.*|s3:REST.*|dynamodb:(Enable|Disable|Update)Kinesis\w+": "nothing is streamed",
     r"s3:GetObjectMetadata|s3:ListBucket|dynamodb:(ImportTable|DescribeImport)": "no table is imported",
     r"logs:(CreateLogStream|PutLogEvents|DescribeLogStreams)": "no table is imported, so no import writes a log",
@@ -33,11 +49,13 @@ LEFT_OUT = {  # a pattern of permissions: why the stack's resources need none of
     r"secretsmanager:(ReplicateSecretTo|RemoveRegionsFrom)\w+": "no secret is in two regions",
     r"lambda:\w*CodeSigningConfig(?<!GetFunctionCodeSigningConfig)": "code is not signed",
     r"lambda:(Put|Delete)FunctionConcurrency": "no reserved concurrency",
+    r"lambda:\w+ProvisionedConcurrencyConfig|application-autoscaling:\w+ScheduledActions?": "only the table is scaled",
+    r"cloudwatch:GetMetricData": "no predictive scaling",
     r"lambda:(PutRuntimeManagementConfig|PutFunctionScalingConfig)": "AWS's defaults",
     r"lambda:(PassCapacityProvider|AssociateRuntimeAlias|PublishVersion)": "no function has such settings",
     r"iam:(Attach|Detach)RolePolicy|iam:(Put|Delete)RolePermissionsBoundary": "the roles have neither",
     r"sns:PutDataProtectionPolicy|logs:(Put|Delete)(DataProtection|Index)Policy": "topic and log groups have none",
-    r"logs:(Associate|Disassociate)KmsKey|logs:PutBearer\w+|logs:PutLogGroupDeletion\w+": "the log groups have none",
+    r"logs:PutBearer\w+|logs:PutLogGroupDeletion\w+": "the log groups have none",
     r"logs:DeleteRetentionPolicy|logs:DeleteResourcePolicy": "every log group has a retention, and shares AWS's policy",
 }
 # What the schemas lack. Source: "Configure logging for HTTP APIs" in API Gateway's developer guide.
@@ -65,9 +83,11 @@ def _arns(resource_type: str) -> list[str]:
         "AWS::ApiGatewayV2::Stage": ["arn:aws:apigateway:eu-west-1::/apis/a1b2/stages/$default"],
         "AWS::Events::Rule": [f"arn:aws:events:{ACCOUNT}:rule/{STACK}-AuditFunctionSchedule-1A2B"],
         "AWS::Lambda::EventSourceMapping": [f"arn:aws:lambda:{ACCOUNT}:event-source-mapping:1a2b-3c4d"],
-        "AWS::Lambda::LayerVersion": [f"arn:aws:lambda:{ACCOUNT}:layer:{each}:7" for each in _ids("LayerVersion")],
+        "AWS::Lambda::LayerVersion": [f"arn:aws:lambda:{ACCOUNT}:layer:{each}:7" for each in _layers()],
         "AWS::Lambda::Permission": [f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-IngestFunction-1A2B"],
         "AWS::Lambda::EventInvokeConfig": [f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-RenewFunction-1A2B"],
+        "AWS::ApplicationAutoScaling::ScalableTarget": SCALING,
+        "AWS::ApplicationAutoScaling::ScalingPolicy": SCALING,
         "AWS::SNS::Subscription": [f"arn:aws:sns:{ACCOUNT}:{STACK}-Alarms-1A2B"],
         "AWS::SQS::QueuePolicy": [f"arn:aws:sqs:{ACCOUNT}:{STACK}-changes"],
     }
@@ -75,6 +95,7 @@ def _arns(resource_type: str) -> list[str]:
         "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{ACCOUNT}:alarm:{{AlarmName}}",
         "AWS::CloudWatch::Dashboard": "arn:aws:cloudwatch::123456789012:dashboard/{DashboardName}",
         "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{ACCOUNT}:table/{STACK}-{{id}}-1A2B",
+        "AWS::IAM::Policy": "arn:aws:iam::123456789012:role/audience-sync-IngestRole-1A2B",
         "AWS::IAM::Role": f"arn:aws:iam::123456789012:role/{STACK}-{{id}}-1A2B",
         "AWS::Lambda::Function": f"arn:aws:lambda:{ACCOUNT}:function:{STACK}-{{id}}-1A2B",
         "AWS::Logs::LogGroup": f"arn:aws:logs:{ACCOUNT}:log-group:{{LogGroupName}}",
@@ -95,8 +116,14 @@ def _arns(resource_type: str) -> list[str]:
     ]
 
 
-def _ids(kind: str) -> list[str]:
-    return [name for name, each in DOCUMENT["Resources"].items() if each["Type"].endswith(f"::{kind}")]
+SCALING = [f"arn:aws:application-autoscaling:{ACCOUNT}:scalable-target/1a2b"]
+
+
+def _layers() -> list[str]:
+    template = Template(DOCUMENT, {"AWS::StackName": STACK})
+    return [
+        template.resolve(each["LayerName"]) for each in template.resources("AWS::Serverless::LayerVersion").values()
+    ]
 
 
 def _resources(resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -109,6 +136,8 @@ def _resources(resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _concerned(resource_type: str, action: str) -> list[str]:
     """What AWS checks an action on that CloudFormation calls for a resource of this type."""
     service = action.partition(":")[0]
+    if resource_type in OPTIONAL:
+        return _concerned_by_scaling(action)
     if action in ANY or re.match(
         r"logs:(Describe(LogGroups|ResourcePolicies)|PutResourcePolicy|\w+LogDeliver\w+)", action
     ):
@@ -123,6 +152,21 @@ def _concerned(resource_type: str, action: str) -> list[str]:
     return foreign.get(service) or _arns(resource_type)
 
 
+def _concerned_by_scaling(action: str) -> list[str]:
+    if action == "iam:CreateServiceLinkedRole":
+        role = "dynamodb.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_DynamoDBTable"
+        return [f"arn:aws:iam::123456789012:role/aws-service-role/{role}"]
+    if action == "iam:PassRole":
+        return []  # the service's own role
+    if action.startswith("cloudwatch:"):
+        return (
+            ["*"]
+            if "Describe" in action
+            else [f"arn:aws:cloudwatch:{ACCOUNT}:alarm:TargetTracking-table/{STACK}-1-AlarmHigh-2"]
+        )
+    return ["*"] if "Describe" in action else SCALING
+
+
 def _needed(resource_type: str) -> set[str]:
     return {
         action
@@ -133,11 +177,12 @@ def _needed(resource_type: str) -> set[str]:
 
 @pytest.mark.parametrize("resource_type", SCHEMAS)
 def test_the_policy_allows_what_cloudformation_calls_on_every_resource(resource_type: str) -> None:
+    policy = [*ALLOWED, *_statements_of_the_guide("Provisioned capacity")] if resource_type in OPTIONAL else ALLOWED
     lacking = {
         f"{action} on {arn}"
         for action in _needed(resource_type)
         for arn in _concerned(resource_type, action)
-        if not allows(ALLOWED, action, arn)
+        if not allows(policy, action, arn)
     }
     assert lacking == set()
 
@@ -155,11 +200,34 @@ def test_the_policy_allows_what_sam_called_in_the_rehearsal() -> None:
     assert refused(ALLOWED, calls) == []
 
 
+def _operations(service: str) -> set[str]:
+    """The operations of a service, as its permissions are named; none for the methods of API Gateway."""
+    if service == "apigateway":
+        return set()
+    return {f"{service}:{name}" for name in botocore.session.get_session().get_service_model(service).operation_names}
+
+
+def _patterns() -> set[str]:
+    return {action for statement in ALLOWED for action in listed(statement["Action"])} - {"s3:*"}  # SAM's own bucket
+
+
 def test_the_policy_allows_no_action_that_nothing_calls() -> None:
-    needed = ALSO_NEEDED | {each.lower() for resource_type in SCHEMAS for each in _needed(resource_type)}
+    needed = ALSO_NEEDED | {each for resource_type in SCHEMAS.keys() - OPTIONAL for each in _needed(resource_type)}
     called = {each.lower() for each in (*needed, *RECORDED.read_text(encoding="utf-8").split())}
-    actions = {action for statement in ALLOWED for action in listed(statement["Action"])}
-    assert {action for action in actions if action.lower() not in called} == {"s3:*"}, "all of SAM's own bucket"
+    assert [each for each in _patterns() if not fnmatch.filter(called, each.lower())] == []
+
+
+def test_a_pattern_allows_no_change_beyond_what_is_called() -> None:
+    needed = ALSO_NEEDED | {each for resource_type in SCHEMAS.keys() - OPTIONAL for each in _needed(resource_type)}
+    called = {each.lower() for each in (*needed, *RECORDED.read_text(encoding="utf-8").split())}
+    beyond = {
+        operation
+        for pattern in _patterns()
+        for operation in _operations(pattern.partition(":")[0])
+        if fnmatchcase(operation.lower(), pattern.lower()) and operation.lower() not in called
+    }
+    assert "lambda:GetAlias" in beyond, "patterns are compared"
+    assert [each for each in beyond if not re.match(r"\w+:(Get|List|Describe)", each)] == []
 
 
 def test_every_reason_to_leave_something_out_concerns_something() -> None:
@@ -179,6 +247,7 @@ def test_every_reason_to_leave_something_out_concerns_something() -> None:
         ("sqs:ReceiveMessage", _arns("AWS::SQS::Queue")[0]),
         ("s3:GetObject", "arn:aws:s3:::other/key"),
         ("lambda:InvokeFunction", _arns("AWS::Lambda::Function")[0]),
+        ("lambda:DeleteLayerVersion", f"arn:aws:lambda:{ACCOUNT}:layer:SharedLayer:1"),
         ("cloudformation:DeleteStack", f"arn:aws:cloudformation:{ACCOUNT}:stack/other/1"),
     ],
 )
@@ -193,9 +262,43 @@ def test_a_role_of_the_stack_is_passed_to_functions_only() -> None:
     assert passing == ["RolesForFunctions"]
 
 
-def test_the_policy_fits_into_one_managed_policy() -> None:
-    compact = json.dumps(json.loads(POLICY.read_text(encoding="utf-8")), separators=(",", ":"))
-    assert len(compact) <= 6_144  # characters without white space; IAM's quota
+FORMS: dict[str, Callable[[str], str]] = {  # as docs/deploy.md tells its readers to change the file
+    "as it is": lambda policy: policy,
+    "a role for staging": lambda policy: policy.replace("audience-sync", "audience-sync-staging"),
+    "GovCloud": lambda policy: policy.replace("arn:aws", "arn:aws-us-gov"),
+    "a name of 40 characters": lambda policy: policy.replace("audience-sync", "a" * 40),
+    "both": lambda policy: policy.replace("audience-sync", "a" * 40).replace("arn:aws", "arn:aws-us-gov"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_policy_fits_into_one_managed_policy_in_every_form_of_the_guide(form: str) -> None:
+    policy = FORMS[form](POLICY.read_text(encoding="utf-8"))
+    assert len("".join(policy.split())) <= 6_144 - 500  # characters; IAM's quota, and room for a statement of one's own
+
+
+def test_the_statement_of_the_guide_for_a_key_of_ones_own_allows_what_a_table_needs() -> None:
+    (statement,) = _statements_of_the_guide("A key of your own")
+    needed = {each for each in SCHEMAS["AWS::DynamoDB::Table"]["permissions"] if each.startswith("kms:")}
+    key = statement["Resource"]
+    assert {each for each in needed if not allows([statement], each, key)} == {"kms:ListAliases"}, "no alias is given"
+    for action in ("kms:GenerateDataKey", "kms:Decrypt"):  # of the secrets' values
+        assert allows([statement], action, key)
+
+
+def test_the_policy_has_room_for_everything_that_the_guide_adds() -> None:
+    added = [
+        each for section in ("A key of your own", "Provisioned capacity") for each in _statements_of_the_guide(section)
+    ]
+    assert len(added) == 4
+    longest = max(len("".join(form(POLICY.read_text(encoding="utf-8")).split())) for form in FORMS.values())
+    assert longest + len("".join(FORMS["both"](json.dumps(added)).split())) <= 6_144
+
+
+def test_the_guide_names_the_forms() -> None:
+    table = GUIDE.split("| you | change in a copy of the file |")[1].split("\n\n")[0]
+    assert "`audience-sync` to `audience-sync-staging`" in table
+    assert "`arn:aws` to `arn:aws-us-gov`" in table
 
 
 @pytest.mark.parametrize(

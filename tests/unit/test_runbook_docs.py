@@ -37,6 +37,12 @@ GLOBAL = {"query", "output", "max-items", "no-cli-pager", "region"}
 
 
 RESOURCES, PARAMETERS = read_document()["Resources"], read_document()["Parameters"]
+RULES = {  # SAM names the rule of a schedule so
+    f"{name}{event}"
+    for name, resource in RESOURCES.items()
+    for event, source in resource["Properties"].get("Events", {}).items()
+    if source["Type"] == "Schedule"
+}
 ALARMS = [name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::CloudWatch::Alarm"]
 
 
@@ -205,7 +211,7 @@ def test_parts_and_parameters_that_are_named_exist() -> None:
         text = document.read_text()
         parts = set(re.findall(r"\b(?:part|arn) ([A-Z]\w+)", text))
         given = set(re.findall(r"(?:--parameter-overrides |`)([A-Z][a-zA-Z]*[a-z])=\w", text))
-        assert parts <= RESOURCES.keys()
+        assert parts <= RESOURCES.keys() | RULES
         assert given <= PARAMETERS.keys()
 
 

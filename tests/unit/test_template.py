@@ -59,6 +59,8 @@ LOG_GROUPS = _named("AWS::Logs::LogGroup")
 ALARMS = _named("AWS::CloudWatch::Alarm")
 CHANGES = _properties("WorkerFunction")["Events"]["Changes"]["Properties"]
 JOBS = _properties("JobsFunction")["Events"]["Jobs"]["Properties"]
+COST: dict[str, Any] = {}
+exec(re.findall(r"```python\n(.*?)```", (ROOT / "docs/cost.md").read_text(), re.DOTALL)[0], COST)  # noqa: S102 - our own text
 TOPIC = {"Fn::If": ["HasOwnTopic", {"Ref": "Alarms"}, {"Ref": "AlarmTopicArn"}]}
 MEMBERSHIP_TABLE = {"Fn::GetAtt": ["MembershipTable", "Arn"]}
 SOURCES = [("DeadLetterQueue", "ChangeQueue"), ("JobDeadLetterQueue", "JobQueue")]
@@ -145,6 +147,41 @@ def test_the_worker_and_the_check_of_jobs_are_found_to_loop() -> None:
     assert _loops() == {"WorkerFunction", "JobsFunction"}
 
 
+def _sent_by(function: str) -> set[str]:
+    """The queues that the role of a function may send to."""
+    sending = [
+        each
+        for each in _statements(_properties(function)["Role"]["Fn::GetAtt"][0])
+        if "sqs:SendMessage" in _listed(each["Action"])
+    ]
+    return {resource["Fn::GetAtt"][0] for each in sending for resource in _listed(each["Resource"])}
+
+
+def _loops() -> set[str]:
+    """The functions whose messages may come back to them, directly or through another function."""
+    triggered = {source.queue: source.function for source in Template.load().queue_sources()}
+    found = set()
+    for function in triggered.values():
+        reached: set[str] = set()
+        waiting = {function}
+        while waiting:
+            called = {triggered[queue] for queue in _sent_by(waiting.pop()) if queue in triggered}
+            waiting |= called - reached
+            reached |= called
+        found |= {function} & reached
+    return found
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_exactly_the_functions_that_may_send_to_their_own_queue_may_run_in_a_loop(function: str) -> None:
+    allowed = "Allow" if function in _loops() else None
+    assert _properties(function).get("RecursiveLoop") == allowed
+
+
+def test_the_worker_and_the_check_of_jobs_are_found_to_loop() -> None:
+    assert _loops() == {"WorkerFunction", "JobsFunction"}
+
+
 def test_the_worker_may_return_single_messages() -> None:
     assert CHANGES["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
@@ -157,8 +194,9 @@ def test_an_alarm_goes_off_when_one_message_crashes_the_worker_a_second_time() -
 
 
 def test_the_number_of_workers_is_capped_where_messages_are_taken() -> None:
-    assert CHANGES["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
-    assert TEMPLATE["Parameters"]["MaximumConcurrency"]["MinValue"] == 2  # AWS refuses less
+    for source, parameter in ((CHANGES, "MaximumConcurrency"), (JOBS, "JobsConcurrency")):
+        assert source["ScalingConfig"] == {"MaximumConcurrency": {"Ref": parameter}}
+        assert TEMPLATE["Parameters"][parameter]["MinValue"] == 2  # AWS refuses less
 
 
 def test_a_batch_of_more_than_ten_has_a_window() -> None:
@@ -183,7 +221,8 @@ def test_an_invocation_checks_its_jobs_side_by_side_and_has_time_to_park_what_th
 
 def test_checks_keep_up_with_two_hundred_audiences_that_get_an_upload_every_ten_seconds() -> None:
     answer = 1.0  # seconds that Amazon takes
-    assert JOBS["BatchSize"] * JOBS["ScalingConfig"]["MaximumConcurrency"] / answer >= 2 * 200 / 10
+    by_default = TEMPLATE["Parameters"]["JobsConcurrency"]["Default"]
+    assert JOBS["BatchSize"] * by_default / answer >= 2 * 200 / 10
 
 
 def test_five_workers_of_a_thousand_members_a_second_reach_what_amazon_takes_in_an_hour() -> None:
@@ -198,8 +237,7 @@ def test_the_audit_waits_for_as_long_as_sqs_delivers_a_message_that_crashes_the_
 
 
 @pytest.mark.parametrize("queue", _named("AWS::SQS::Queue"))
-def test_queues_are_encrypted_and_refuse_connections_without_tls(queue: str) -> None:
-    assert _properties(queue)["SqsManagedSseEnabled"] is True
+def test_queues_refuse_connections_without_tls(queue: str) -> None:
     (policy,) = (
         _properties(name) for name in _named("AWS::SQS::QueuePolicy") if {"Ref": queue} in _properties(name)["Queues"]
     )
@@ -209,12 +247,121 @@ def test_queues_are_encrypted_and_refuse_connections_without_tls(queue: str) -> 
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+WITH_KEY: dict[
+    str, tuple[dict[str, Any], dict[str, Any]]
+] = {  # type of a resource: the properties that a customer's key sets, and those without one
+    "AWS::SQS::Queue": (
+        {"KmsMasterKeyId": KEY, "SqsManagedSseEnabled": False},
+        {"KmsMasterKeyId": None, "SqsManagedSseEnabled": True},
+    ),
+    "AWS::DynamoDB::Table": (
+        {"SSESpecification": {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}},
+        {"SSESpecification": None},
+    ),
+    "AWS::SecretsManager::Secret": ({"KmsKeyId": KEY}, {"KmsKeyId": None}),
+    "AWS::Logs::LogGroup": ({"KmsKeyId": KEY}, {"KmsKeyId": None}),
+    "AWS::SNS::Topic": ({"KmsMasterKeyId": KEY}, {"KmsMasterKeyId": None}),
+}
+
+
+@pytest.mark.parametrize("resource", [name for kind in WITH_KEY for name in _named(kind)])
+def test_a_key_of_the_customer_encrypts_everything_that_is_stored_and_without_one_aws_does(resource: str) -> None:
+    with_key, without = WITH_KEY[RESOURCES[resource]["Type"]]
+    for parameter, expected in ((KEY, with_key), ("", without)):
+        template = Template(TEMPLATE, {"KmsKeyArn": parameter})
+        assert {name: template.resolve(_properties(resource).get(name)) for name in expected} == expected
+
+
+def test_roles_may_use_the_customers_key_through_the_services_that_store_and_only_if_there_is_one() -> None:
+    assert TEMPLATE["Parameters"]["KmsKeyArn"]["Default"] == ""
+    assert Template.load().resources("AWS::IAM::Policy") == {}
+    template = Template.load({"KmsKeyArn": KEY})
+    (policy,) = template.resources("AWS::IAM::Policy").values()
+    assert [each["Ref"] for each in policy["Roles"]] == ROLES
+    (statement,) = template.resolve(policy["PolicyDocument"]["Statement"])
+    assert statement["Resource"] == KEY
+    assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(statement["Action"])
+    services = ("dynamodb", "secretsmanager", "sqs")
+    through = [f"{service}.us-east-1.amazonaws.com" for service in services]
+    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": through}}
+
+
+@pytest.mark.parametrize(
+    ("arn", "fits"),
+    [
+        ("", True),
+        (KEY, True),
+        ("arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab", True),
+        pytest.param(
+            "arn:aws:kms:eu-west-1:123456789012:alias/mine", False, id="roles are compared with the key's ARN"
+        ),
+        pytest.param("1234abcd-12ab-34cd-56ef-1234567890ab", False, id="an id"),
+    ],
+)
+def test_the_key_is_named_by_its_arn(arn: str, fits: bool) -> None:
+    assert bool(re.search(TEMPLATE["Parameters"]["KmsKeyArn"]["AllowedPattern"], arn)) is fits
+
+
+def _key_section() -> str:
+    return (ROOT / "docs/deploy.md").read_text().split("\n## A key of your own\n")[1].split("\n## ")[0]
+
+
+def test_the_key_policy_of_the_guide_lets_in_the_services_that_use_the_key_by_themselves() -> None:
+    policy = json.loads(re.findall(r"```json\n(.*?)```", _key_section(), re.DOTALL)[0])
+    account, logs, alarms = policy["Statement"]
+    assert account["Principal"] == {"AWS": "arn:aws:iam::ACCOUNT:root"}, "or the policies of the roles would not count"
+    assert logs["Principal"] == {"Service": "logs.REGION.amazonaws.com"}
+    template = Template(TEMPLATE, {"AWS::StackName": "audience-sync"})
+    names = [template.resolve(_properties(group)["LogGroupName"]) for group in LOG_GROUPS]
+    patterns = logs["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
+    for name in names:
+        assert any(fnmatchcase(f"arn:aws:logs:REGION:ACCOUNT:log-group:{name}", pattern) for pattern in patterns)
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert alarms["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+
+
 @pytest.mark.parametrize("table", _named("AWS::DynamoDB::Table"))
-def test_tables_are_encrypted_can_be_restored_and_outlive_the_stack(table: str) -> None:
-    assert _properties(table)["SSESpecification"] == {"SSEEnabled": True}
+def test_tables_can_be_restored_and_outlive_the_stack(table: str) -> None:
     assert _properties(table)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert RESOURCES[table]["DeletionPolicy"] == RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
     assert _properties(table)["DeletionProtectionEnabled"] is True
+
+
+def test_the_membership_table_is_paid_per_request_unless_units_are_provisioned() -> None:
+    by_default = Template.load()
+    assert by_default.resolve(_properties("MembershipTable")["BillingMode"]) == "PAY_PER_REQUEST"
+    assert by_default.resolve(_properties("MembershipTable")["ProvisionedThroughput"]) is None
+    assert by_default.resources("AWS::ApplicationAutoScaling::ScalableTarget") == {}
+    template = Template.load({"MembershipUnits": 25})
+    assert template.resolve(_properties("MembershipTable")["BillingMode"]) == "PROVISIONED"
+    units = template.resolve(_properties("MembershipTable")["ProvisionedThroughput"])
+    assert units == {"ReadCapacityUnits": 25, "WriteCapacityUnits": 25}
+
+
+@pytest.mark.parametrize(("kind", "units_of_a_change"), [("Write", 1), ("Read", COST["READS"])])
+def test_auto_scaling_reaches_what_amazon_takes_from_one_connection(kind: str, units_of_a_change: float) -> None:
+    template = Template.load({"MembershipUnits": 25, "MembershipTable": "members"})
+    target = template.resolve(
+        template.resources("AWS::ApplicationAutoScaling::ScalableTarget")[f"Membership{kind}Capacity"]
+    )
+    policy = template.resources("AWS::ApplicationAutoScaling::ScalingPolicy")[f"Membership{kind}Scaling"]
+    tracking = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert target["ResourceId"] == "table/members"
+    assert target["ScalableDimension"] == f"dynamodb:table:{kind}CapacityUnits"
+    assert tracking["PredefinedMetricSpecification"]["PredefinedMetricType"] == f"DynamoDB{kind}CapacityUtilization"
+    assert policy["ScalingTargetId"] == {"Ref": f"Membership{kind}Capacity"}
+    assert target["MinCapacity"] == 25
+    assert target["MaxCapacity"] * tracking["TargetValue"] / 100 >= units_of_a_change * 15_000_000 / 3600
+    assert TEMPLATE["Parameters"]["MembershipUnits"]["MaxValue"] <= target["MaxCapacity"]
+
+
+def test_lambda_logs_no_start_and_no_report_of_each_request_and_those_of_the_worker() -> None:
+    assert _properties("IngestFunction")["LoggingConfig"]["SystemLogLevel"] == "WARN"
+    queries = re.findall(r"^ask (\w+) .*platform", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert queries == ["worker"]
+    for function in queries:
+        assert "SystemLogLevel" not in _properties(f"{function.capitalize()}Function")["LoggingConfig"]
 
 
 def test_secrets_that_cannot_be_made_again_outlive_the_stack() -> None:
@@ -293,13 +440,16 @@ def test_every_route_but_that_of_events_has_a_low_limit_and_no_other_route_has_s
 
 
 def test_with_the_limit_of_a_new_account_workers_and_checks_of_jobs_leave_nothing_for_the_api() -> None:
-    jobs, workers = JOBS["ScalingConfig"]["MaximumConcurrency"], TEMPLATE["Parameters"]["MaximumConcurrency"]
+    jobs, workers = TEMPLATE["Parameters"]["JobsConcurrency"], TEMPLATE["Parameters"]["MaximumConcurrency"]
     text = (ROOT / "docs/deploy.md").read_text().split("\n## A new AWS account\n")[1].split("\n## ")[0]
     limit = 10  # concurrent executions
-    assert workers["Default"] + jobs == limit
+    assert workers["Default"] + jobs["Default"] == limit
     assert "only ten Lambda invocations" in text
-    assert f"`MaximumConcurrency={workers['MinValue']}`" in text
-    assert limit - workers["MinValue"] - jobs == 3, "as the document says"
+    assert f"MaximumConcurrency={workers['MinValue']} JobsConcurrency={jobs['MinValue']}'" in text
+    assert limit - workers["MinValue"] - jobs["MinValue"] == 6, "as the document says"
+    queue = _properties("ChangeQueue")
+    hours = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] / 3600
+    assert f"after 20 attempts, or {hours:.1f} hours" in " ".join(text.split())
 
 
 def test_a_guided_deployment_does_not_ask_whether_each_route_may_be_public() -> None:
@@ -454,6 +604,18 @@ def test_an_alarm_has_its_own_name_notifies_the_operator_and_says_what_it_means(
     assert len(properties["AlarmDescription"]) <= 1024  # characters; AWS takes no more
 
 
+def test_the_first_hour_names_the_alarms_that_are_silent_at_first() -> None:
+    section = (ROOT / "docs/deploy.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
+    assert f"{len(ALARMS) - len(SCHEDULED)} mails that begin with OK" in section
+    for alarm in (*SCHEDULED.values(), "IngestErrorsRepeated"):
+        assert alarm in section
+
+
+def test_the_guide_says_how_many_messages_the_first_deployment_sends() -> None:
+    text = " ".join((ROOT / "docs/deploy.md").read_text().split())
+    assert f"gets {len(ALARMS)} messages from the first deployment" in text, "each alarm publishes its first OK"
+
+
 @pytest.mark.parametrize("given", ["", "arn:aws:sns:eu-west-1:123456789012:on-call"])
 def test_alarms_go_to_the_topic_that_the_operator_names_and_else_to_one_of_the_stack(given: str) -> None:
     template = Template(TEMPLATE, {"AlarmTopicArn": given, "AlarmEmail": "ops@example.com"})
@@ -509,16 +671,30 @@ ROWS_OF_MEMBERS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*#??"]}
 
 def test_the_worker_writes_members_by_statements_and_single_rows_of_its_circuit_breakers_only() -> None:
     own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [CIRCUITS]}}
-    members = ("dynamodb:BatchGetItem", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
+    statements = dict.fromkeys(("dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"))
     circuits = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-    assert _conditions_on_members("WorkerRole") == dict.fromkeys(members, ROWS_OF_MEMBERS) | dict.fromkeys(
-        circuits, own
+    assert _conditions_on_members("WorkerRole") == (
+        {"dynamodb:BatchGetItem": ROWS_OF_MEMBERS} | statements | dict.fromkeys(circuits, own)
     )
 
 
 def test_jobs_change_rows_of_members_and_add_none() -> None:
-    actions = ("dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate")
-    assert _conditions_on_members("JobsRole") == dict.fromkeys(actions, ROWS_OF_MEMBERS)
+    assert _conditions_on_members("JobsRole") == {
+        "dynamodb:BatchGetItem": ROWS_OF_MEMBERS,
+        "dynamodb:PartiQLUpdate": None,
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_condition_that_aws_does_not_document_decides_about_a_statement(role: str) -> None:
+    conditions = [
+        statement["Condition"]
+        for statement in _statements(role)
+        if any("PartiQL" in action for action in _listed(statement["Action"])) and "Condition" in statement
+    ]
+    assert conditions == [], (
+        "which keys AWS reads from parameters of PartiQL is not documented; if none fit, no change is delivered"
+    )
 
 
 def test_the_pattern_of_members_rows_fits_all_their_partitions_and_no_other() -> None:
@@ -588,6 +764,37 @@ def test_every_function_without_a_caller_has_an_alarm_on_errors(alarm: str, func
     assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
 
 
+SCHEDULED = {"RefreshFunction": "RefreshStopped", "AuditFunction": "AuditStopped", "RenewFunction": "RenewStopped"}
+
+
+def test_every_function_on_a_schedule_has_an_alarm_for_when_it_does_not_run() -> None:
+    assert {source.function for source in Template.load().schedule_sources()} == SCHEDULED.keys()
+
+
+@pytest.mark.parametrize(("function", "alarm"), SCHEDULED.items())
+def test_a_function_that_no_longer_runs_sets_off_an_alarm_and_one_that_has_not_run_yet_does_not(
+    function: str, alarm: str
+) -> None:
+    properties = _properties(alarm)
+    assert (properties["Namespace"], properties["MetricName"]) == ("AWS/Lambda", "Invocations")
+    assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
+    (every,) = (source.every for source in Template.load().schedule_sources() if source.function == function)
+    window = properties["Period"] * properties["EvaluationPeriods"]  # seconds; CloudWatch looks a little further back
+    assert every <= window <= 86_400
+    # A new alarm begins without data, and CloudWatch notifies of a change only. If missing data were breaching, every
+    # new stack would set it off before the first run.
+    assert properties["TreatMissingData"] == "missing"
+    assert properties["InsufficientDataActions"] == [TOPIC]
+
+
+def test_an_outage_of_ingest_is_noticed_if_requests_are_rare() -> None:
+    quick, slow = _properties("IngestErrors"), _properties("IngestErrorsRepeated")
+    for same in ("Namespace", "MetricName", "Dimensions", "Statistic", "Period", "TreatMissingData"):
+        assert quick[same] == slow[same]
+    assert (slow["DatapointsToAlarm"], slow["EvaluationPeriods"], slow["Threshold"]) == (3, 12, 1)
+    assert slow["EvaluationPeriods"] * slow["Period"] == 3600, "Segment tries again for about four hours"
+
+
 @pytest.mark.parametrize("queue", ["DeadLetterQueue", "JobDeadLetterQueue"])
 def test_a_dead_letter_sets_off_an_alarm_and_is_on_the_dashboard(queue: str) -> None:
     properties = _properties(queue.removesuffix("Queue") + "s")
@@ -609,6 +816,29 @@ def test_the_template_itself_holds_no_secret(secret: str) -> None:
     properties = _properties(secret)
     written = json.loads(properties.get("SecretString") or properties["GenerateSecretString"]["SecretStringTemplate"])
     assert not any(written.values())
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws", "eu-west-1", "eu-west-1.console.aws.amazon.com"),
+        ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+        ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn"),
+    ],
+)
+def test_the_dashboard_is_in_the_console_of_the_partition(partition: str, region: str, host: str) -> None:
+    template = Template(TEMPLATE, {"AWS::Partition": partition, "AWS::Region": region, "Dashboard": "audience-sync"})
+    address = template.resolve(TEMPLATE["Outputs"]["DashboardUrl"]["Value"])
+    assert address == f"https://{host}/cloudwatch/home?region={region}#dashboards/dashboard/audience-sync"
+
+
+def test_the_guide_says_how_long_the_name_of_a_stack_may_be() -> None:
+    names = [_properties(queue)["QueueName"]["Fn::Sub"] for queue in _named("AWS::SQS::Queue")]
+    longest = 80 - max(len(name.removeprefix("${AWS::StackName}")) for name in names)  # characters; SQS's limit is 80
+    question = next(
+        line for line in (ROOT / "docs/deploy.md").read_text().splitlines() if line.startswith("| `Stack Name`")
+    )
+    assert f"at most {longest} characters" in question
 
 
 def test_the_stack_states_the_version_of_the_project() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.template import ROOT
+from local.template import ROOT, read_document
 
 PATH = ROOT / ".github/workflows/deploy.yml"
 TEXT = PATH.read_text(encoding="utf-8")
@@ -116,18 +116,33 @@ def test_a_job_has_a_fixed_runner_a_timeout_and_the_python_of_lambda(name: str) 
 
 
 def test_the_trust_policy_of_the_guide_lets_in_one_environment_of_one_repository() -> None:
-    (policy,) = [json.loads(block) for block in re.findall(r"```json\n(\{.*?\n\})\n```", GUIDE, re.DOTALL)]
-    (statement,) = policy["Statement"]
+    policies = [json.loads(block) for block in re.findall(r"```json\n(\{.*?\n\})\n```", GUIDE, re.DOTALL)]
+    (statement,) = next(each["Statement"] for each in policies if "AssumeRole" in str(each))
+    subject = "repo:OWNER@OWNER_ID/REPOSITORY@REPOSITORY_ID:environment:staging"
     assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
     assert statement["Condition"] == {
         "StringEquals": {
             "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-            "token.actions.githubusercontent.com:sub": "repo:OWNER/REPOSITORY:environment:staging",
+            "token.actions.githubusercontent.com:sub": subject,
         }
     }
+    assert "gh api repos/OWNER/REPOSITORY --jq '.owner.id, .id'" in GUIDE
+    assert "`repo:OWNER/REPOSITORY:environment:staging`" in GUIDE, "older repositories still have this form"
 
 
 def test_the_role_of_the_guide_is_none_that_the_deployer_may_change() -> None:
     names = re.findall(r"--role-name (\S+)", GUIDE)
     assert len(names) >= 2
     assert not any(name.startswith("audience-sync") for name in names), "its policy allows changes to such roles"
+
+
+def test_the_guide_says_before_the_first_deployment_where_alarms_go() -> None:
+    section = GUIDE.split("\n## Deploying from GitHub\n")[1].split("\n## ")[0]
+    (toml,) = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
+    overrides = tomllib.loads("\n".join(line.strip() for line in toml.splitlines()))["parameter_overrides"]
+    given = dict(each.split("=") for each in overrides.split())
+    pattern = read_document()["Parameters"]["AlarmEmail"]["AllowedPattern"]
+    assert [bool(re.search(pattern, value)) for name, value in given.items() if name == "AlarmEmail"] == [True]
+    assert section.index(toml) < section.index("**First deployment**")
+    for environment in ("staging", "production"):
+        assert f"`[{environment}.deploy.parameters]`" in section

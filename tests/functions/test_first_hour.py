@@ -1,0 +1,34 @@
+"""The checks for the first hour in an AWS account, in docs/deploy.md, as far as the local AWS can make them."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from functions.ingest import handler as ingest
+from local.sample_profiles import Person, audience_event
+from tests.functions.conftest import EVENT_KEY, ROOT, Cloud, Context
+from tests.functions.test_worker import deliver
+
+SECTION = (ROOT / "docs/deploy.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
+EMPTY = {"clientId": "", "clientSecret": "", "refreshToken": ""}
+
+
+def test_an_event_is_accepted_recorded_and_kept_while_nothing_is_connected(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    (row,) = re.findall(r"put-item .* --item '(.*)'", SECTION)
+    cloud.client("dynamodb").put_item(TableName=cloud.name_of("AudienceTable"), Item=json.loads(row))
+    cloud.put_secret("CredentialsSecret", EMPTY)
+    cloud.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
+    event = audience_event(Person(1), enters=True, at=datetime.now(UTC), audience_id="1", key="lapsed_premium_buyers")
+    headers = {"content-type": "application/json", "authorization": f"Bearer {EVENT_KEY}"}
+    request: dict[str, Any] = {"routeKey": "POST /v1/events", "headers": headers, "body": json.dumps(event)}
+    cloud.enter("IngestFunction")
+    answer = ingest.lambda_handler(request | {"version": "2.0", "isBase64Encoded": False}, Context())
+    assert json.loads(answer["body"])["accepted"] == 1
+    assert len(deliver(cloud)) == 1, "the message stays in the queue"
+    assert '"not_connected"' in printed()
+    rows = cloud.client("dynamodb").scan(TableName=cloud.name_of("MembershipTable"), ConsistentRead=True)["Items"]
+    assert [each["audienceShard"]["S"] for each in rows if each["audienceShard"]["S"].startswith("1#")]
