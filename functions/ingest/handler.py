@@ -41,7 +41,7 @@ def dependencies() -> Intake:
         JsonSecret(client("secretsmanager", read_timeout=1.0), settings.ingest_secret_arn, time.monotonic),
         AudienceListing(audiences, time.monotonic),
         Queue(client("sqs", read_timeout=1.0), settings.change_queue_url, time.monotonic),
-        Policy(consent=settings.consent_policy, literal_email=settings.literal_email),
+        Policy(settings.consent_policy, settings.literal_email, settings.max_enter_age),
         Clock(),
         accept_first_event=settings.accept_first_event_signature,
         on_authenticated=telemetry.CredentialUse(time.monotonic).report,

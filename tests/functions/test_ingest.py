@@ -20,6 +20,7 @@ from tests.steps import counted_steps
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
 ENTERED = (EXAMPLES / "01-track-entered-full-pii.json").read_bytes()
+EXITED = (EXAMPLES / "02-track-exited-full-pii.json").read_bytes()
 JSON = {"content-type": "application/json"}
 WITH_KEY = JSON | {"authorization": f"Bearer {EVENT_KEY}"}
 
@@ -176,6 +177,17 @@ def test_a_rejected_event_is_logged_with_what_its_answer_says(cloud: Cloud, prin
         rejection["reason"],
         rejection["detail"],
     )
+
+
+def test_an_addition_that_is_months_old_is_rejected_unless_the_operator_accepts_it_or_no_exit_is_remembered(
+    cloud: Cloud,
+) -> None:
+    status, answer = post(cloud, ENTERED, ACCEPT_OLD_EVENTS="no")
+    assert (status, answer["rejections"][0]["reason"]) == (400, "time_too_old")
+    assert cloud.messages() == []
+    assert post(cloud, EXITED, ACCEPT_OLD_EVENTS="no")[0] == 200
+    assert post(cloud, ENTERED, ACCEPT_OLD_EVENTS="yes")[0] == 200
+    assert post(cloud, ENTERED, ACCEPT_OLD_EVENTS="no", ORDERING_GUARD="no")[0] == 200
 
 
 def test_many_rejections_are_counted_and_some_are_listed(cloud: Cloud) -> None:

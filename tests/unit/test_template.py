@@ -15,7 +15,7 @@ from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY
 from audience_sync.aws.checkpoint import AUDIT, RENEWAL
-from audience_sync.aws.membership_rows import MAX_SHARDS, Sharding
+from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES
 from audience_sync.delivery.circuit_state import PARTITION as CIRCUITS
@@ -27,6 +27,7 @@ from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
 from audience_sync.operations.job_tracking import MAX_AGE, MIN_TIME_PER_CHECK
 from audience_sync.operations.renewal import LONGEST_MARGIN
 from audience_sync.operations.renewal import RESERVE as RENEWAL_RESERVE
+from audience_sync.record_rules import MAX_ENTER_AGE
 from audience_sync.settings import (
     AudiencesSettings,
     AuditSettings,
@@ -107,6 +108,10 @@ def test_a_job_is_given_up_before_sqs_moves_its_message_and_that_before_sqs_dele
     moved = redrive["maxReceiveCount"] * queue["VisibilityTimeout"]  # seconds
     assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["JobDeadLetterQueue", "Arn"]}
     assert MAX_AGE < moved == 2 * 86_400 < queue["MessageRetentionPeriod"]
+
+
+def test_an_addition_that_ingest_accepts_leaves_the_queue_while_every_later_exit_is_remembered() -> None:
+    assert MAX_ENTER_AGE + _properties("ChangeQueue")["MessageRetentionPeriod"] * 1000 == KEEP_EXIT * 1000
 
 
 def test_the_worker_may_return_single_messages() -> None:

@@ -15,6 +15,7 @@ from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
 from audience_sync.fields import FIELDS, IDENTIFIERS
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.record_rules import (
+    MAX_ENTER_AGE,
     AudienceLookup,
     Policy,
     checked_record,
@@ -29,6 +30,12 @@ from audience_sync.segment.quick_event import read_ordinary
 
 MAX_APPLIED = 25_000  # times that a mapping applies to an event of one request: about two seconds of processor
 TOGETHER = 64  # events in one step; few enough that they stay in the caches, too, and that time is looked at often
+
+
+_TOO_OLD = (
+    f"an addition from more than {MAX_ENTER_AGE // 86_400_000} days ago: a later exit may have been forgotten; re-sync "
+    "the audience, or see the parameter AcceptOldEvents"
+)
 
 
 class Rejected(NamedTuple):
@@ -73,6 +80,7 @@ class Translator:
         self._audiences = audiences
         self._now = now
         self._policy = policy
+        self._oldest_enter = 0 if policy.max_enter_age is None else now - policy.max_enter_age
         self._budget = Budget()  # of the event that is read
         self._applied = 0  # how often a mapping has applied to an event so far
         self._known: dict[str, Audience] = {}  # by the id as mapped, those found so far
@@ -100,9 +108,12 @@ class Translator:
 
     def _read(self, element: Any) -> AudienceCall:
         try:
-            return read_ordinary(element, self._now) or read(element, self._now)
+            call = read_ordinary(element, self._now) or read(element, self._now)
         except RejectedEvent as error:
             return AudienceCall(Kind.IGNORE, rejection=(error.reason, error.detail))
+        if call.at < self._oldest_enter and call.kind is Kind.ENTER and not call.rejection:
+            return AudienceCall(Kind.ENTER, rejection=("time_too_old", _TOO_OLD))
+        return call
 
     def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
         """Return what each mapping that applies to the event finds in it."""
