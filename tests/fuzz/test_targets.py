@@ -28,10 +28,10 @@ def _let_everyone_in(patch: pytest.MonkeyPatch) -> None:
 def _repeat_the_member_id(patch: pytest.MonkeyPatch) -> None:
     original = Translator._outcomes
 
-    def outcomes(self: Translator, events: Any, calls: Any, found: Any) -> Any:
+    def outcomes(self: Translator, events: Any, calls: Any, found: Any, has_time: Any) -> Any:
         return [
             Rejected(each.reason, f"{each.detail}: {event.get('userId')}") if isinstance(each, Rejected) else each
-            for event, each in zip(events, original(self, events, calls, found), strict=True)
+            for event, each in zip(events, original(self, events, calls, found, has_time), strict=True)
         ]
 
     patch.setattr(Translator, "_outcomes", outcomes)

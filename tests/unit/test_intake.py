@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.errors import InvalidMapping, InvalidRequest, RejectedEvent, TooLarge
+from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY
+from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, RejectedEvent, TooLarge
 from audience_sync.intake import IntakeResult, changes_from, compiled
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.record_rules import MAX_ENTER_AGE, Policy
@@ -61,6 +62,77 @@ def read(
 
 
 MEMBER = {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.context.traits.email"}}
+
+
+TRAITS = "email phone first_name last_name address city state postal".split()
+
+
+def many_mappings(count: int, *, countries: bool = False, one_trait: bool = False) -> str:
+    """Mappings that all apply and read the same traits, each for an audience of its own or a country of its own."""
+    traits = {name: {"@path": f"$.traits.{TRAITS[0] if one_trait else name}"} for name in TRAITS}
+    fields = {"external_user_id": {"@path": "$.userId"}, "audience_id": LAPSED.audience_id, **traits}
+    return json.dumps(
+        [
+            {"name": code, "trigger": 'type = "identify"', "fields": fields | ({"country": code} if countries else {})}
+            for code in sorted(NAMING_A_COUNTRY)[:count]
+        ]
+    )
+
+
+def rare(number: int) -> dict[str, Any]:
+    """An event of which no value is ordinary, so that the rule of its field normalizes each."""
+    traits = {name: f"{name}{number}-ﷺ@b.co" for name in TRAITS}
+    personas = {"computation_class": "audience", "computation_key": "k"}
+    stated = {"k": True, **traits}
+    return {"type": "identify", "userId": f"u{number}", "traits": stated, "context": {"personas": personas}}
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_a_value_that_many_mappings_read_is_normalized_and_hashed_once(count: int) -> None:
+    with counted_calls("_line", "_hashed") as calls:
+        result = read([rare(1)], mappings=many_mappings(count))
+    assert (len(result.changes), result.superseded) == (1, count - 1)
+    assert calls == {"_line": 8, "_hashed": 8}
+
+
+def test_a_value_that_all_fields_read_is_cleaned_once() -> None:
+    with counted_calls("_line", "_hashed") as calls:
+        read([rare(1)], mappings=many_mappings(1, one_trait=True))
+    assert calls == {"_line": 1, "_hashed": 8}
+
+
+def test_a_value_is_normalized_for_each_country_only_if_the_rule_knows_the_country() -> None:
+    with counted_calls("_line", "_hashed") as calls:
+        read([rare(1)], mappings=many_mappings(50, countries=True))
+    assert calls["_line"] == 8
+    assert calls["_hashed"] < 50 + 7 * 8, "phones for each country, a few rules for some"
+
+
+def test_the_work_grows_with_the_values_and_not_with_the_mappings_that_read_them() -> None:
+    events = [rare(number) for number in range(64)]
+    with counted_calls("_hashed") as calls:
+        assert read(events, mappings=many_mappings(50)).accepted == 64
+    assert calls["_hashed"] < 64 * 8 * 2, "each step reads the last event of the one before again, at most"
+
+
+def test_time_is_looked_at_between_statements_when_few_events_make_many() -> None:
+    events, asked = [rare(number) for number in range(64)], 0
+
+    def has_time() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked < 70  # each event, before it is mapped; then some of the statements that they make
+
+    mappings = compiled(many_mappings(50))
+    with counted_calls("_hashed") as calls, pytest.raises(OutOfTime):
+        changes_from(
+            json.dumps(events).encode(),
+            mappings=mappings,
+            audiences=FakeAudienceTable(LAPSED),
+            now=NOW,
+            has_time=has_time,
+        )
+    assert 0 < calls["_hashed"] < 100
 
 
 @contextmanager

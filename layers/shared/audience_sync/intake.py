@@ -87,7 +87,7 @@ def changes_from(
         audiences: where changes may go. Ids in a body route, they do not authorize.
         now: epoch milliseconds.
         policy: consent and hashing options; the defaults where omitted.
-        has_time: asked before each event.
+        has_time: asked before each event, and more often where several mappings read one.
 
     Raises:
         TransientError: there is no time left for the rest.

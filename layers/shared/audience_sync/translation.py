@@ -29,7 +29,7 @@ from audience_sync.segment.mapping_config import CompiledMapping
 from audience_sync.segment.quick_event import read_ordinary
 
 MAX_APPLIED = 25_000  # times that a mapping applies to an event of one request: about two seconds of processor
-TOGETHER = 64  # events in one step; few enough that they stay in the caches, too, and that time is looked at often
+TOGETHER = 64  # events or statements in a step: few enough for the caches, and to look at the time between steps
 
 
 _TOO_OLD = (
@@ -95,7 +95,7 @@ class Translator:
 
         Args:
             elements: of a request body.
-            has_time: asked before the mappings read an event.
+            has_time: asked before the mappings read an event, and before each step with what they found.
 
         Raises:
             OutOfTime: there is no time left for the rest.
@@ -104,7 +104,7 @@ class Translator:
         for some in batched(elements, TOGETHER):
             calls = [self._read(element) for element in some]
             found = [self._found(call, element, has_time) for call, element in zip(calls, some, strict=True)]
-            yield from zip(some, self._outcomes(some, calls, found), strict=True)
+            yield from zip(some, self._outcomes(some, calls, found, has_time), strict=True)
 
     def _read(self, element: Any) -> AudienceCall:
         try:
@@ -117,8 +117,7 @@ class Translator:
 
     def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
         """Return what each mapping that applies to the event finds in it."""
-        if not has_time():
-            raise OutOfTime("not enough time for every event", retry_after=None)
+        _require(has_time)
         if self._applied > MAX_APPLIED:
             raise TooLarge(f"mappings apply over {MAX_APPLIED} times to the events; lower the batch size in Segment")
         if call.kind is Kind.IGNORE:
@@ -137,10 +136,15 @@ class Translator:
             return Rejected.of(error)
 
     def _outcomes(
-        self, events: Sequence[Any], calls: Sequence[AudienceCall], found: Sequence[list[_Values] | Rejected]
+        self,
+        events: Sequence[Any],
+        calls: Sequence[AudienceCall],
+        found: Sequence[list[_Values] | Rejected],
+        has_time: Callable[[], bool],
     ) -> list[list[MembershipChange] | Rejected]:
         outcomes: list[list[MembershipChange] | Rejected] = []
         statements: list[_Statement] = []
+        repeats = False  # whether several mappings read the same event
         for event, call, each in zip(events, calls, found, strict=True):
             if isinstance(each, Rejected):
                 outcomes.append(each)
@@ -148,16 +152,22 @@ class Translator:
                 outcomes.append(self._erasure(call, event))
             else:
                 statements += [(len(outcomes), call, values, self._subject(call, values)) for values in each]
+                repeats = repeats or len(each) > 1
                 outcomes.append([])
-        identities = iter(self._identities(statements))
-        for place, call, values, subject in statements:
-            change = subject if isinstance(subject, Rejected) else self._change(call, values, subject, next(identities))
-            others = outcomes[place]
-            # A rejection counts where no mapping gives a valid change, and the first one then.
-            if not isinstance(change, Rejected):
-                outcomes[place] = [change] if isinstance(others, Rejected) else [*others, change]
-            elif others == []:
-                outcomes[place] = change
+        for some in batched(statements, TOGETHER):
+            _require(has_time)
+            identities = iter(self._identities(some, repeats=repeats))
+            for place, call, values, subject in some:
+                if isinstance(subject, Rejected):
+                    change: MembershipChange | Rejected = subject
+                else:
+                    change = self._change(call, values, subject, next(identities))
+                others = outcomes[place]
+                # A rejection counts where no mapping gives a valid change, and the first one then.
+                if not isinstance(change, Rejected):
+                    outcomes[place] = [change] if isinstance(others, Rejected) else [*others, change]
+                elif others == []:
+                    outcomes[place] = change
         return outcomes
 
     def _subject(self, call: AudienceCall, values: _Values) -> _Subject | Rejected:
@@ -169,7 +179,7 @@ class Translator:
         except RejectedEvent as error:
             return Rejected.of(error)
 
-    def _identities(self, statements: Sequence[_Statement]) -> list[list[dict[str, str]]]:
+    def _identities(self, statements: Sequence[_Statement], *, repeats: bool) -> list[list[dict[str, str]]]:
         """Return those of each statement that has a subject."""
         people = [
             (values[_IDENTIFIERS], subject[2])
@@ -180,7 +190,7 @@ class Translator:
             return []
         rows, countries = zip(*people, strict=True)
         columns = list(zip(*rows, strict=True))
-        return identifiers_of_all(columns, countries, literal_email=self._policy.literal_email)
+        return identifiers_of_all(columns, countries, literal_email=self._policy.literal_email, repeats=repeats)
 
     def _change(
         self, call: AudienceCall, values: _Values, subject: _Subject, identities: list[dict[str, str]]
@@ -229,3 +239,8 @@ class Translator:
         if rejected and not members:
             return rejected
         return [erasing_exit(member, call.at, call.message_id) for member in members]
+
+
+def _require(has_time: Callable[[], bool]) -> None:
+    if not has_time():
+        raise OutOfTime("not enough time for every event", retry_after=None)
