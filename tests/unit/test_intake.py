@@ -135,6 +135,14 @@ def test_time_is_looked_at_between_statements_when_few_events_make_many() -> Non
     assert 0 < calls["_hashed"] < 100
 
 
+def test_a_stored_document_is_compiled_once() -> None:
+    fields = {"external_user_id": {"@path": "$.userId"}, "email": {"@liquid": "{{ a }}"}}
+    document = [{"name": str(number), "trigger": f'event = "{number}"', "fields": fields} for number in range(50)]
+    with counted_calls("compile_reader", "compile_template", "_compile_fields") as calls:
+        assert len(compiled(json.dumps(document))) == 50
+    assert calls == {"compile_reader": 100, "compile_template": 50, "_compile_fields": 50}
+
+
 @contextmanager
 def counted_calls(*names: str) -> Iterator[Counter[str]]:
     """Count the calls of functions, by name."""
