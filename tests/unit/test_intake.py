@@ -21,7 +21,8 @@ from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, Reje
 from audience_sync.intake import IntakeResult, changes_from, compiled
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.record_rules import MAX_ENTER_AGE, Policy
-from audience_sync.translation import Rejected, Translator
+from audience_sync.segment.mapping_config import CompiledMapping
+from audience_sync.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, Rejected, Translator
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
 NOW = int(datetime(2026, 3, 20, tzinfo=UTC).timestamp() * 1000)
@@ -138,9 +139,9 @@ def test_time_is_looked_at_between_statements_when_few_events_make_many() -> Non
 def test_a_stored_document_is_compiled_once() -> None:
     fields = {"external_user_id": {"@path": "$.userId"}, "email": {"@liquid": "{{ a }}"}}
     document = [{"name": str(number), "trigger": f'event = "{number}"', "fields": fields} for number in range(50)]
-    with counted_calls("compile_reader", "compile_template", "_compile_fields") as calls:
+    with counted_calls("_compile_field", "compile_template") as calls:
         assert len(compiled(json.dumps(document))) == 50
-    assert calls == {"compile_reader": 100, "compile_template": 50, "_compile_fields": 50}
+    assert calls == {"_compile_field": 100, "compile_template": 50}
 
 
 @contextmanager
@@ -648,19 +649,58 @@ def test_rejected_events_leave_nothing_to_the_garbage_collector() -> None:
         gc.enable()
 
 
+def alike(fields: dict[str, Any], count: int = 50) -> tuple[CompiledMapping, ...]:
+    """Mappings that all apply."""
+    return compiled(json.dumps([{"name": str(n), "trigger": 'type = "track"', "fields": fields} for n in range(count)]))
+
+
+def accepts(mappings: tuple[CompiledMapping, ...], events: int, **changed: Any) -> bool:
+    body = json.dumps([entered(**changed)] * events).encode()
+    try:
+        changes_from(body, mappings=mappings, audiences=FakeAudienceTable(LAPSED), now=NOW)
+    except TooLarge:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("user_id", ["u1", "not an id"])
-def test_mappings_apply_twenty_five_thousand_times_to_the_events_of_a_request_and_no_more_often(user_id: str) -> None:
+def test_the_steps_of_all_mappings_on_the_events_of_a_request_are_limited(user_id: str) -> None:
     document = [{"name": str(number), "trigger": 'type = "track"', "fields": MEMBER} for number in range(50)]
     mappings = compiled(json.dumps(document))
+    events = MAX_WORK // sum(STEPS_A_CHANGE + each.steps + each.steps_of_trigger for each in mappings)
+    assert 450 < events < 550
+    assert accepts(mappings, events + 1, userId=user_id)
+    with pytest.raises(TooLarge, match="over 15000000 steps on the events; lower the batch size"):
+        read([entered(userId=user_id)] * (events + 2), mappings=json.dumps(document))
 
-    def send(events: int) -> IntakeResult:
-        body = json.dumps([entered(userId=user_id)] * events).encode()
-        return changes_from(body, mappings=mappings, audiences=FakeAudienceTable(LAPSED), now=NOW)
 
-    result = send(500)
-    assert (result.accepted, len(result.rejections)) == ((500, 0) if user_id == "u1" else (0, 500))
-    with pytest.raises(TooLarge, match="over 25000 times"):
-        send(502)
+def test_large_mappings_take_more_steps_and_so_do_long_phone_numbers_that_several_of_them_read() -> None:
+    large = alike(MEMBER | {"tcf": [{"@path": "$.a"}] * 900}, 10)
+    assert accepts(large, 500)
+    assert not accepts(large, 700)
+    phones = alike(MEMBER | {"phone": {"@path": "$.phone"}})
+    assert accepts(phones, 400, phone="1" * LONG_PHONE)
+    assert not accepts(phones, 400, phone="1" * 60)
+    assert accepts(phones, 180, phone="1" * 1_000), "libphonenumber is not asked about longer ones"
+    assert accepts(alike(MEMBER | {"phone": {"@path": "$.phone"}}, 1), 400, phone="1" * 60)
+
+
+def test_long_triggers_that_do_not_hold_take_steps_and_so_do_deletion_notices() -> None:
+    trigger = " or ".join(f'event = "{number:04}"' for number in range(200))
+    document = [{"name": str(number), "trigger": trigger, "fields": MEMBER} for number in range(50)]
+    mappings = compiled(json.dumps(document))
+    assert accepts(mappings, 500)
+    assert not accepts(mappings, 800)
+    members = alike({"external_user_id": {"@if": {"exists": [{"@path": "$.a"}] * 900, "then": {"@path": "$.userId"}}}})
+    notice = {"type": "delete", "userId": "u1", "messageId": "m1"}
+    body = json.dumps([notice] * 320).encode()
+    with pytest.raises(TooLarge, match="steps"):
+        changes_from(body, mappings=members, audiences=FakeAudienceTable(LAPSED), now=NOW)
+
+
+def test_ten_thousand_events_of_segments_own_mapping_are_within_the_limit() -> None:
+    (mapping,) = compiled(None)
+    assert 10_000 * (STEPS_A_CHANGE + mapping.steps + mapping.steps_of_trigger) < MAX_WORK
 
 
 @pytest.mark.parametrize(

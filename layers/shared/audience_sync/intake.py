@@ -92,7 +92,7 @@ def changes_from(
     Raises:
         TransientError: there is no time left for the rest.
         InvalidRequest: not UTF-8, not JSON, not an event or an array of them, or an empty array.
-        TooLarge: more than MAX_BODY bytes, MAX_EVENTS events, MAX_CHANGES, or MAX_APPLIED.
+        TooLarge: more than MAX_BODY bytes, MAX_EVENTS events, MAX_CHANGES, or MAX_WORK.
     """
     translator = Translator(mappings, audiences, now, policy or Policy())
     result = IntakeResult(now)

@@ -9,6 +9,7 @@ from itertools import batched
 from typing import Any, NamedTuple, Self
 
 from audience_sync.amazon_ads.consent import SIGNALS
+from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
@@ -28,7 +29,10 @@ from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
 from audience_sync.segment.quick_event import read_ordinary
 
-MAX_APPLIED = 25_000  # times that a mapping applies to an event of one request: about two seconds of processor
+MAX_WORK = 15_000_000  # steps of all mappings on the events of one request; a step takes a tenth of a microsecond
+STEPS_A_CHANGE = 600  # to normalize and hash what a mapping finds, and to lay out the record
+LONG_PHONE = 20  # characters; libphonenumber takes a microsecond for each of a longer number, once for each country
+STEPS_A_PHONE_CHARACTER = 10
 TOGETHER = 64  # events or statements in a step: few enough for the caches, and to look at the time between steps
 
 
@@ -66,6 +70,7 @@ type _Statement = tuple[int, AudienceCall, _Values, _Subject | Rejected]
 
 _NAMES = [field.name for field in FIELDS]
 _EXTERNAL_USER_ID, _AUDIENCE_ID, _COUNTRY = map(_NAMES.index, ("external_user_id", "audience_id", "country"))
+_PHONE = _NAMES.index("phone")
 _IDENTIFIERS = slice(_NAMES.index(IDENTIFIERS[0].name), _NAMES.index(IDENTIFIERS[-1].name) + 1)
 _CONSENT_SIGNALS = slice(_NAMES.index(SIGNALS[0]), _NAMES.index(SIGNALS[-1]) + 1)
 
@@ -82,7 +87,8 @@ class Translator:
         self._policy = policy
         self._oldest_enter = 0 if policy.max_enter_age is None else now - policy.max_enter_age
         self._budget = Budget()  # of the event that is read
-        self._applied = 0  # how often a mapping has applied to an event so far
+        self._work = 0  # steps so far
+        self._steps_of_triggers = sum(mapping.steps_of_trigger for mapping in mappings)
         self._known: dict[str, Audience] = {}  # by the id as mapped, those found so far
 
     def outcomes(
@@ -99,7 +105,7 @@ class Translator:
 
         Raises:
             OutOfTime: there is no time left for the rest.
-            TooLarge: mappings apply over MAX_APPLIED times.
+            TooLarge: mappings take over MAX_WORK steps, beside those that an event's own budget limits.
         """
         for some in batched(elements, TOGETHER):
             calls = [self._read(element) for element in some]
@@ -118,22 +124,27 @@ class Translator:
     def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
         """Return what each mapping that applies to the event finds in it."""
         _require(has_time)
-        if self._applied > MAX_APPLIED:
-            raise TooLarge(f"mappings apply over {MAX_APPLIED} times to the events; lower the batch size in Segment")
+        if self._work > MAX_WORK:
+            raise TooLarge(f"mappings take over {MAX_WORK} steps on the events; lower the batch size in Segment")
         if call.kind is Kind.IGNORE:
             return Rejected(*call.rejection) if call.rejection else []
         if call.kind is Kind.ERASE:
             return []
+        self._work += self._steps_of_triggers
         budget = self._budget
         budget.steps_left = MAX_STEPS
         try:
             applying = [each for each in self._mappings if each.applies_to(event, budget)]
             if applying and call.rejection:
                 return Rejected(*call.rejection)
-            self._applied += len(applying)
-            return [mapping.values_of(event, budget) for mapping in applying]
+            for mapping in applying:
+                self._work += STEPS_A_CHANGE + mapping.steps
+            found = [mapping.values_of(event, budget) for mapping in applying]
         except RejectedEvent as error:  # a used-up budget rejects the event, whatever was found
             return Rejected.of(error)
+        if len(found) > 1:
+            self._work += sum(_steps_of_phone(values[_PHONE]) for values in found)
+        return found
 
     def _outcomes(
         self,
@@ -227,6 +238,7 @@ class Translator:
         budget = Budget()
         members: dict[str, None] = {}
         rejected: Rejected | None = None
+        self._work += sum(mapping.steps_of_member for mapping in self._mappings)
         try:
             values = [mapping.member_of(event, budget) for mapping in self._mappings]
         except RejectedEvent as error:
@@ -239,6 +251,12 @@ class Translator:
         if rejected and not members:
             return rejected
         return [erasing_exit(member, call.at, call.message_id) for member in members]
+
+
+def _steps_of_phone(value: Any) -> int:
+    if type(value) is not str or len(value) <= LONG_PHONE:
+        return 0
+    return STEPS_A_PHONE_CHARACTER * min(len(value), MAX_PHONE)
 
 
 def _require(has_time: Callable[[], bool]) -> None:
