@@ -223,6 +223,26 @@ def test_a_wrong_credential_is_counted_apart_from_none(
     assert counted(printed()) == {metric: 1.0}
 
 
+def test_a_request_from_another_address_than_the_allowed_ones_is_refused_before_a_secret_is_read(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    cloud.put_secret("IngestSecret", "not json: reading it would be a 503")
+    cloud.enter("IngestFunction", ALLOWED_SOURCES="192.0.2.0/24")
+    request = http(ENTERED, WITH_KEY) | {"requestContext": {"http": {"sourceIp": "198.51.100.7"}}}
+    answer = handler.lambda_handler(request, Context())
+    assert (answer["statusCode"], json.loads(answer["body"])) == (401, {"error": "unauthorized"})
+    output = printed()
+    assert counted(output) == {"RequestsWithoutCredential": 1.0, "RequestsFromOtherSources": 1.0}
+    assert [line for line in output.splitlines() if not line.startswith('{"_aws"')] == [], "no line for each request"
+
+
+def test_a_request_from_an_allowed_address_needs_a_credential_as_any_other(cloud: Cloud) -> None:
+    cloud.enter("IngestFunction", ALLOWED_SOURCES="192.0.2.0/24")
+    context = {"requestContext": {"http": {"sourceIp": "192.0.2.7"}}}
+    assert handler.lambda_handler(http(ENTERED, WITH_KEY) | context, Context())["statusCode"] == 200
+    assert handler.lambda_handler(http(ENTERED, JSON) | context, Context())["statusCode"] == 401
+
+
 def test_each_use_of_a_previous_key_is_counted_and_the_use_of_any_is_logged_once_an_hour(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from audience_sync.errors import InvalidSettings
+from audience_sync.errors import InvalidSettings, SourceNotAllowed
 from audience_sync.ingest_settings import IngestSettings
 from audience_sync.record_rules import MAX_ENTER_AGE
 
@@ -11,7 +11,9 @@ REQUIRED = {"INGEST_SECRET_ARN": "arn", "AUDIENCE_TABLE": "table", "CHANGE_QUEUE
 
 
 def test_what_may_be_left_out_has_the_templates_default() -> None:
-    assert IngestSettings.from_env(REQUIRED) == IngestSettings(
+    settings = IngestSettings.from_env(REQUIRED)
+    settings.allowed_sources.require("192.0.2.1")
+    assert settings == IngestSettings(
         ingest_secret_arn="arn",
         audience_table="table",
         change_queue_url="url",
@@ -19,7 +21,15 @@ def test_what_may_be_left_out_has_the_templates_default() -> None:
         consent_policy="require",
         literal_email=False,
         max_enter_age=MAX_ENTER_AGE,
+        allowed_sources=settings.allowed_sources,
     )
+
+
+def test_the_allowed_sources_are_read() -> None:
+    sources = IngestSettings.from_env(REQUIRED | {"ALLOWED_SOURCES": "192.0.2.0/24"}).allowed_sources
+    sources.require("192.0.2.1")
+    with pytest.raises(SourceNotAllowed):
+        sources.require("198.51.100.1")
 
 
 @pytest.mark.parametrize(
@@ -46,6 +56,7 @@ def test_every_value_that_the_template_allows_is_read(variable: str, value: str,
     [
         *((name, value) for name in CHOICES for value in ("", "perhaps")),
         *((name, "") for name in REQUIRED),
+        ("ALLOWED_SOURCES", "example.com"),
     ],
 )
 def test_an_invalid_variable_is_named_without_its_value(variable: str, value: str) -> None:

@@ -11,6 +11,7 @@ from typing import Self
 from audience_sync.amazon_ads.consent import ConsentPolicy
 from audience_sync.errors import InvalidSettings
 from audience_sync.record_rules import MAX_ENTER_AGE
+from audience_sync.sources import AllowedSources
 
 # The values that the template allows.
 _FLAGS = {"yes": True, "no": False}
@@ -28,6 +29,7 @@ class IngestSettings:
     consent_policy: ConsentPolicy
     literal_email: bool
     max_enter_age: int | None  # milliseconds
+    allowed_sources: AllowedSources
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
@@ -52,6 +54,13 @@ class IngestSettings:
                 invalid.append(name)
             return values.get(value, default)
 
+        def sources(name: str) -> AllowedSources:
+            try:
+                return AllowedSources(environment.get(name, ""))
+            except ValueError:
+                invalid.append(name)
+                return AllowedSources()
+
         remembers_exits = choice("ORDERING_GUARD", _FLAGS, default=True)
         accepts_old = choice("ACCEPT_OLD_EVENTS", _FLAGS, default=False)
         settings = cls(
@@ -63,6 +72,7 @@ class IngestSettings:
             literal_email=choice("LITERAL_EMAIL", _FLAGS, default=False),
             # Without rows, no exit is remembered, whatever the age of the addition.
             max_enter_age=MAX_ENTER_AGE if remembers_exits and not accepts_old else None,
+            allowed_sources=sources("ALLOWED_SOURCES"),
         )
         if invalid:
             raise InvalidSettings(f"missing or invalid in the environment: {', '.join(sorted(invalid))}")
