@@ -38,6 +38,10 @@ REJECTED = {  # why an event is rejected
     "consent_invalid": Reason("the value is no TCF or GPP string", "Map the IAB string itself."),
     "mapping_too_costly": Reason("mappings take too many steps", "Make the event smaller, or the mappings simpler."),
     "time_unreadable": Reason("the time is not ISO 8601", "Send Segment's own timestamp."),
+    "time_too_old": Reason(
+        "an addition from more than 33 days ago, or a time before 1970",
+        "Re-sync the audience in Segment. To replay an archive, set AcceptOldEvents.",
+    ),
     "time_ahead": Reason("the time is more than five minutes ahead", "Correct the sender's clock."),
 }
 

@@ -69,6 +69,11 @@ class Stack:
         return self.parameters.get("OrderingGuard") != "no"
 
     @property
+    def accepts_old_additions(self) -> bool:
+        """Whether additions of any age are accepted: on request, or because no exit is remembered anyway."""
+        return self.parameters.get("AcceptOldEvents") == "yes" or not self.keeps_rows
+
+    @property
     def log_level(self) -> str:
         """The lowest level that the functions log, such as INFO."""
         return self.parameters.get("LogLevel", "INFO")

@@ -14,6 +14,7 @@ _PARAMETERS = (  # those that the command reads
     "Region",
     "ConsentPolicy",
     "LiteralEmail",
+    "AcceptOldEvents",
     "MaxCpmCents",
     "OrderingGuard",
     "BatchWindow",

@@ -55,7 +55,8 @@ class Stack:
         self._log_groups: dict[str, str] = {}  # by function
         self.event_key, self.audience_key, self.signing_secret = (secrets.token_hex(24) for _ in range(3))
         self._client_secret, self._refresh_token = secrets.token_hex(24), f"Atzr|{secrets.token_hex(24)}"
-        self._template = Template.load({"BatchWindow": options.batch_window})
+        # The examples of events/segment are months old.
+        self._template = Template.load({"BatchWindow": options.batch_window, "AcceptOldEvents": "yes"})
         self._queues = SqsQueues(time.time)
         self._forwarder = MetricForwarder()
         self._amazon = build_amazon(

@@ -6,6 +6,7 @@ python -m scripts.one_event STACK API_URL AMAZON_URL     or     python -m script
 import json
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,10 @@ def _connect(outputs: dict[str, str]) -> str:
 def _post(api: str, key: str) -> requests.Response:
     # The name of the API need not resolve: loopback answers, the Host header names the API.
     host = api.removeprefix("http://")
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")  # the example is too old to be accepted
     return requests.post(
         f"http://127.0.0.1:{host.rpartition(':')[2]}/v1/events",
-        data=EVENT.read_bytes(),
+        data=json.dumps(json.loads(EVENT.read_bytes()) | {"timestamp": now}).encode(),
         headers={"Host": host, "Authorization": f"Bearer {key}", "Content-Type": "application/json"},
         timeout=15,
     )

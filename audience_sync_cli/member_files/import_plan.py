@@ -11,7 +11,7 @@ from audience_sync.record_rules import Policy
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.import_state import ImportState, Progress, state_folder
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
-from audience_sync_cli.member_files.options import FileOptions
+from audience_sync_cli.member_files.options import FileOptions, require_remembered_exits
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, ids_of_file, ids_of_records
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
@@ -86,13 +86,20 @@ def planned(
     if content is None:
         if options.resume:
             raise WrongUsage("Standard input cannot be resumed.", "Send all of it again, which does no harm.")
+        _check_time(session, at, options)
         return Plan(file, audience, how, policy, at, digest=None, state=None, begun=None, resumes=False)
     digest = how.digest(content, policy)
     state = ImportState.of(state_folder(), session.stack.name, audience.audience_id, digest)
     begun = state.load()
     if options.resume:
         at = _time_of_interrupted(begun, at if reading.at else None)
+    _check_time(session, at, options)
     return Plan(file, audience, how, policy, at, digest, state, begun, options.resume)
+
+
+def _check_time(session: Session, at: int, options: ImportOptions) -> None:
+    if not options.exits:
+        require_remembered_exits(session, at)
 
 
 def _time_of_interrupted(begun: Progress | None, given: int | None) -> int:

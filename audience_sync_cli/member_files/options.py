@@ -8,6 +8,7 @@ import typer
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import IDENTIFIERS
+from audience_sync.record_rules import MAX_ENTER_AGE
 from audience_sync.segment.event import MAX_AHEAD
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.columns import chosen
@@ -77,7 +78,7 @@ class FileOptions:
                 "who has left since is not known.",
                 "Export the members again, or give another time with --at.",
             )
-        return at
+        return min(at, round(now))
 
     def _country(self) -> str | None:
         if not self.country:
@@ -88,6 +89,19 @@ class FileOptions:
                 "--country is not a country that Amazon accepts.", "Give two letters, such as US, DE or GB."
             )
         return code
+
+
+def require_remembered_exits(session: Session, at: int) -> None:
+    """Refuse to add members of a time from which ingest accepts no additions either. Raises WrongUsage."""
+    stack = session.stack
+    if stack.accepts_old_additions or at >= session.now() * 1000 - MAX_ENTER_AGE:
+        return
+    raise WrongUsage(
+        f"{moment(at)} is more than {MAX_ENTER_AGE // 1000 // DAY} days ago: members who have left or were erased "
+        "since may be added again.",
+        "Export the members again, or set the stack's AcceptOldEvents to yes for this import. If the file was written "
+        "later, give its time with --at.",
+    )
 
 
 def forgotten_exits(session: Session, at: int) -> str | None:

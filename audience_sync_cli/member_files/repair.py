@@ -9,7 +9,7 @@ from audience_sync.membership import Audience, MembershipChange
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
 from audience_sync_cli.member_files.comparison import Comparison
 from audience_sync_cli.member_files.member_file import MemberFile
-from audience_sync_cli.member_files.options import forgotten_exits
+from audience_sync_cli.member_files.options import forgotten_exits, require_remembered_exits
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
@@ -28,6 +28,8 @@ def send_repair(
     if not enters and not exits:
         screen.say("There is nothing to repair.")
         return 0
+    if enters:
+        require_remembered_exits(session, comparison.at)
     if warning := forgotten_exits(session, comparison.at):
         screen.note(warning, style="yellow")
     screen.confirm(f"{_described(file, audience, comparison, len(exits))}, dated {moment(comparison.at)}?")

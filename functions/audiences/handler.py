@@ -21,6 +21,7 @@ from audience_sync.aws.secrets import JsonSecret
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError
 from audience_sync.settings import AudiencesSettings
+from audience_sync.sources import AllowedSources
 from audience_sync.telemetry import logger, reporting
 
 BUDGET = 28.0  # seconds for one request; the gateway gives up after thirty
@@ -32,6 +33,7 @@ class Dependencies(NamedTuple):
     """What one execution environment keeps between requests."""
 
     settings: AudiencesSettings
+    sources: AllowedSources
     secret: JsonSecret
     table: AudienceTable
     locks: CreationLocks
@@ -46,6 +48,7 @@ def dependencies() -> Dependencies:
     secrets, dynamodb = client("secretsmanager", read_timeout=2.0), client("dynamodb", read_timeout=2.0)
     return Dependencies(
         settings,
+        AllowedSources(settings.allowed_sources),
         JsonSecret(secrets, settings.ingest_secret_arn, time.monotonic),
         AudienceTable(dynamodb, settings.audience_table),
         CreationLocks(dynamodb, settings.audience_table, lambda: uuid.uuid4().hex),
@@ -60,7 +63,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
     request = Request.of(event)
     try:
         due = deadline(context, BUDGET)
-        settings, secret, table, locks, tokens, use = dependencies()
+        settings, sources, secret, table, locks, tokens, use = dependencies()
+        sources.require(request.source)
         use.report(authenticate(secret, request.headers, request.query).entry)
         extras = request.json_object(max_bytes=MAX_BODY)
         # A session for each request: a connection does not survive the function being frozen in between.

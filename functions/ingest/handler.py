@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -21,6 +21,7 @@ from audience_sync.errors import AudienceSyncError
 from audience_sync.ingest_settings import IngestSettings
 from audience_sync.intake import Intake, IntakeResult
 from audience_sync.record_rules import Policy
+from audience_sync.sources import AllowedSources
 from audience_sync.telemetry import logger, reporting
 
 BUDGET = 2.5  # seconds for one request; calls begun by then end before Segment gives up, after about five
@@ -31,21 +32,29 @@ LOGGED = 100  # rejections of one request that get a log line each
 YOUNG_OBJECTS = 100_000
 
 
+class Dependencies(NamedTuple):
+    """What one execution environment keeps between requests."""
+
+    sources: AllowedSources
+    intake: Intake
+
+
 @cache
-def dependencies() -> Intake:
+def dependencies() -> Dependencies:
     """Build once per execution environment, on the first request."""
     gc.set_threshold(YOUNG_OBJECTS)
     settings = IngestSettings.from_env(os.environ)
     audiences = AudienceTable(client("dynamodb", read_timeout=1.0), settings.audience_table)
-    return Intake(
+    intake = Intake(
         JsonSecret(client("secretsmanager", read_timeout=1.0), settings.ingest_secret_arn, time.monotonic),
         AudienceListing(audiences, time.monotonic),
         Queue(client("sqs", read_timeout=1.0), settings.change_queue_url, time.monotonic),
-        Policy(consent=settings.consent_policy, literal_email=settings.literal_email),
+        Policy(settings.consent_policy, settings.literal_email, settings.max_enter_age),
         Clock(),
         accept_first_event=settings.accept_first_event_signature,
         on_authenticated=telemetry.CredentialUse(time.monotonic).report,
     )
+    return Dependencies(settings.allowed_sources, intake)
 
 
 @reporting
@@ -56,7 +65,9 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
         return answer(200, {"status": "ok"})
     try:
         due = deadline(context, BUDGET)  # building the clients counts
-        result = dependencies().accept(request.headers, request.body, deadline=due)
+        sources, intake = dependencies()
+        sources.require(request.source)
+        result = intake.accept(request.headers, request.body, deadline=due)
     except AudienceSyncError as error:
         refused = error_answer(error)
         telemetry.report_refusal(error, refused["statusCode"])

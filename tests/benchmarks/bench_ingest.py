@@ -157,9 +157,9 @@ def shares(one: bytes) -> dict[str, float]:
             for values in each
         ]
         with share("normalize and hash"):
-            translator._identities(statements)
+            translator._identities(statements, repeats=False)
         with share("record"):
-            outcomes = translator._outcomes(some, calls, found)
+            outcomes = translator._outcomes(some, calls, found, lambda: True)
         changes += [change for each in outcomes if not isinstance(each, Rejected) for change in each]
         count += len(some)
     seconds["record"] -= seconds["normalize and hash"]

@@ -110,7 +110,7 @@ def warm(cloud: Cloud, proxy: FaultProxy) -> None:
 
 def expire_cached_secret() -> None:
     """Stop the cache's clock as well: after a failure the store is asked again only when some time has passed."""
-    secret, now = handler.dependencies()._secret, time.monotonic()
+    secret, now = handler.dependencies().intake._secret, time.monotonic()
     secret._read_at, secret._monotonic = float("-inf"), lambda: now
 
 
@@ -168,7 +168,7 @@ def test_while_the_store_is_down_a_rotated_key_gets_503_and_not_401(
     rotated = JSON | {"x-api-key": "a-new-event-key-0001"}
     assert [post(FEW, rotated).asks_to_retry for _ in range(3)] == [True] * 3
     proxy.clear_faults()
-    handler.dependencies()._secret._failed_at = float("-inf")
+    handler.dependencies().intake._secret._failed_at = float("-inf")
     assert post(FEW, rotated).status == 200
 
 

@@ -386,3 +386,10 @@ def test_neither_logs_nor_answers_hold_a_key_a_token_or_a_value_that_was_sent(pr
     text = json.dumps(answers) + printed()
     for value in ("private", AUDIENCE_KEY, PREVIOUS_KEY, EVENT_KEY, "Atza|", "Atzr|", "made-up-client-secret"):
         assert value not in text
+
+
+def test_a_request_from_another_address_than_the_allowed_ones_is_refused_before_a_secret_is_read(cloud: Cloud) -> None:
+    cloud.put_secret("IngestSecret", "not json: reading it would be a 503")
+    cloud.enter("AudiencesFunction", ALLOWED_SOURCES="192.0.2.7")
+    for source, status in (("198.51.100.7", 401), ("192.0.2.7", 503)):
+        assert ask(http(CREATE, REQUEST) | {"requestContext": {"http": {"sourceIp": source}}})[0] == status

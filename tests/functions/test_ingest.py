@@ -20,6 +20,7 @@ from tests.steps import counted_steps
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
 ENTERED = (EXAMPLES / "01-track-entered-full-pii.json").read_bytes()
+EXITED = (EXAMPLES / "02-track-exited-full-pii.json").read_bytes()
 JSON = {"content-type": "application/json"}
 WITH_KEY = JSON | {"authorization": f"Bearer {EVENT_KEY}"}
 
@@ -186,6 +187,17 @@ def test_a_rejected_event_is_logged_with_what_its_answer_says(cloud: Cloud, prin
     )
 
 
+def test_an_addition_that_is_months_old_is_rejected_unless_the_operator_accepts_it_or_no_exit_is_remembered(
+    cloud: Cloud,
+) -> None:
+    status, answer = post(cloud, ENTERED, ACCEPT_OLD_EVENTS="no")
+    assert (status, answer["rejections"][0]["reason"]) == (400, "time_too_old")
+    assert cloud.messages() == []
+    assert post(cloud, EXITED, ACCEPT_OLD_EVENTS="no")[0] == 200
+    assert post(cloud, ENTERED, ACCEPT_OLD_EVENTS="yes")[0] == 200
+    assert post(cloud, ENTERED, ACCEPT_OLD_EVENTS="no", ORDERING_GUARD="no")[0] == 200
+
+
 def test_many_rejections_are_counted_and_some_are_listed(cloud: Cloud) -> None:
     bad = [event | {"userId": "not an id"} for event in people(300)]
     status, answer = post(cloud, json.dumps(bad + people(1)).encode())
@@ -217,6 +229,26 @@ def test_a_wrong_credential_is_counted_apart_from_none(
 ) -> None:
     assert post(cloud, ENTERED, headers)[0] == 401
     assert counted(printed()) == {metric: 1.0}
+
+
+def test_a_request_from_another_address_than_the_allowed_ones_is_refused_before_a_secret_is_read(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    cloud.put_secret("IngestSecret", "not json: reading it would be a 503")
+    cloud.enter("IngestFunction", ALLOWED_SOURCES="192.0.2.0/24")
+    request = http(ENTERED, WITH_KEY) | {"requestContext": {"http": {"sourceIp": "198.51.100.7"}}}
+    answer = handler.lambda_handler(request, Context())
+    assert (answer["statusCode"], json.loads(answer["body"])) == (401, {"error": "unauthorized"})
+    output = printed()
+    assert counted(output) == {"RequestsWithoutCredential": 1.0, "RequestsFromOtherSources": 1.0}
+    assert [line for line in output.splitlines() if not line.startswith('{"_aws"')] == [], "no line for each request"
+
+
+def test_a_request_from_an_allowed_address_needs_a_credential_as_any_other(cloud: Cloud) -> None:
+    cloud.enter("IngestFunction", ALLOWED_SOURCES="192.0.2.0/24")
+    context = {"requestContext": {"http": {"sourceIp": "192.0.2.7"}}}
+    assert handler.lambda_handler(http(ENTERED, WITH_KEY) | context, Context())["statusCode"] == 200
+    assert handler.lambda_handler(http(ENTERED, JSON) | context, Context())["statusCode"] == 401
 
 
 def test_each_use_of_a_previous_key_is_counted_and_the_use_of_any_is_logged_once_an_hour(

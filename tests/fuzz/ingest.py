@@ -20,6 +20,7 @@ from audience_sync.intake import Intake, changes_from, compiled
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHistory, change_as_json, pack
 from audience_sync.record_rules import Policy
+from audience_sync.sources import AllowedSources
 from functions.ingest import handler
 from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import MAX_ANSWER, assert_amazon_takes, assert_is_safe_id, assert_repeats_nothing
@@ -170,7 +171,7 @@ def handle_request(data: bytes) -> None:
     )
     log = io.StringIO()
     with (
-        patch.object(handler, "dependencies", lambda: intake),
+        patch.object(handler, "dependencies", lambda: handler.Dependencies(AllowedSources(), intake)),
         patch.object(telemetry, "date", lambda _: None),  # CloudWatch takes no metric as old as the examples
         patch.object(telemetry.logger.registered_handler, "stream", log),
         contextlib.redirect_stdout(log),

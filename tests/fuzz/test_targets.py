@@ -28,10 +28,10 @@ def _let_everyone_in(patch: pytest.MonkeyPatch) -> None:
 def _repeat_the_member_id(patch: pytest.MonkeyPatch) -> None:
     original = Translator._outcomes
 
-    def outcomes(self: Translator, events: Any, calls: Any, found: Any) -> Any:
+    def outcomes(self: Translator, events: Any, calls: Any, found: Any, has_time: Any) -> Any:
         return [
             Rejected(each.reason, f"{each.detail}: {event.get('userId')}") if isinstance(each, Rejected) else each
-            for event, each in zip(events, original(self, events, calls, found), strict=True)
+            for event, each in zip(events, original(self, events, calls, found, has_time), strict=True)
         ]
 
     patch.setattr(Translator, "_outcomes", outcomes)
@@ -41,8 +41,13 @@ def _store_any_message_id(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(event, "safe_id", lambda message_id, _: str(message_id))
 
 
+class _Anything(frozenset[str]):
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
 def _take_any_member_for_an_extra(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(signature, "_EVENT_MEMBERS", frozenset())
+    patch.setattr(signature, "EXTRA_NAMES", _Anything())
 
 
 def _strip_more_each_time(patch: pytest.MonkeyPatch) -> None:

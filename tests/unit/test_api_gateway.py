@@ -34,10 +34,10 @@ def test_a_request_has_what_the_event_says_with_header_names_in_lower_case() -> 
         "queryStringParameters": {"key": "k"},
         "body": "{}",
         "isBase64Encoded": False,
+        "requestContext": {"http": {"sourceIp": "192.0.2.1"}},
     }
-    assert Request.of(event) == Request(
-        "POST /v1/events", {"content-type": "application/json", "x-api-key": "Key"}, {"key": "k"}, b"{}"
-    )
+    headers = {"content-type": "application/json", "x-api-key": "Key"}
+    assert Request.of(event) == Request("POST /v1/events", headers, {"key": "k"}, b"{}", "192.0.2.1")
 
 
 @pytest.mark.parametrize("event", [{}, {"headers": None, "queryStringParameters": None, "body": None}])

@@ -2,21 +2,34 @@
 
 import pytest
 
-from audience_sync.errors import InvalidSettings
+from audience_sync.errors import InvalidSettings, SourceNotAllowed
 from audience_sync.ingest_settings import IngestSettings
+from audience_sync.record_rules import MAX_ENTER_AGE
 
+CHOICES = ("ACCEPT_FIRST_EVENT_SIGNATURE", "ACCEPT_OLD_EVENTS", "CONSENT_POLICY", "LITERAL_EMAIL", "ORDERING_GUARD")
 REQUIRED = {"INGEST_SECRET_ARN": "arn", "AUDIENCE_TABLE": "table", "CHANGE_QUEUE_URL": "url"}
 
 
 def test_what_may_be_left_out_has_the_templates_default() -> None:
-    assert IngestSettings.from_env(REQUIRED) == IngestSettings(
+    settings = IngestSettings.from_env(REQUIRED)
+    settings.allowed_sources.require("192.0.2.1")
+    assert settings == IngestSettings(
         ingest_secret_arn="arn",
         audience_table="table",
         change_queue_url="url",
         accept_first_event_signature=False,
         consent_policy="require",
         literal_email=False,
+        max_enter_age=MAX_ENTER_AGE,
+        allowed_sources=settings.allowed_sources,
     )
+
+
+def test_the_allowed_sources_are_read() -> None:
+    sources = IngestSettings.from_env(REQUIRED | {"ALLOWED_SOURCES": "192.0.2.0/24"}).allowed_sources
+    sources.require("192.0.2.1")
+    with pytest.raises(SourceNotAllowed):
+        sources.require("198.51.100.1")
 
 
 @pytest.mark.parametrize(
@@ -28,6 +41,10 @@ def test_what_may_be_left_out_has_the_templates_default() -> None:
         pytest.param("CONSENT_POLICY", "pass", "consent_policy", "pass", id="consent: pass"),
         pytest.param("LITERAL_EMAIL", "yes", "literal_email", True, id="literal e-mail: yes"),
         pytest.param("LITERAL_EMAIL", "no", "literal_email", False, id="literal e-mail: no"),
+        pytest.param("ACCEPT_OLD_EVENTS", "yes", "max_enter_age", None, id="old events: yes"),
+        pytest.param("ACCEPT_OLD_EVENTS", "no", "max_enter_age", MAX_ENTER_AGE, id="old events: no"),
+        pytest.param("ORDERING_GUARD", "no", "max_enter_age", None, id="no exit is remembered, whatever its age"),
+        pytest.param("ORDERING_GUARD", "yes", "max_enter_age", MAX_ENTER_AGE, id="exits are remembered"),
     ],
 )
 def test_every_value_that_the_template_allows_is_read(variable: str, value: str, field: str, expected: object) -> None:
@@ -37,10 +54,9 @@ def test_every_value_that_the_template_allows_is_read(variable: str, value: str,
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        *((name, "") for name in (*REQUIRED, "ACCEPT_FIRST_EVENT_SIGNATURE", "CONSENT_POLICY", "LITERAL_EMAIL")),
-        ("ACCEPT_FIRST_EVENT_SIGNATURE", "perhaps"),
-        ("CONSENT_POLICY", "perhaps"),
-        ("LITERAL_EMAIL", "perhaps"),
+        *((name, value) for name in CHOICES for value in ("", "perhaps")),
+        *((name, "") for name in REQUIRED),
+        ("ALLOWED_SOURCES", "example.com"),
     ],
 )
 def test_an_invalid_variable_is_named_without_its_value(variable: str, value: str) -> None:

@@ -15,7 +15,7 @@ from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY
 from audience_sync.aws.checkpoint import AUDIT, RENEWAL
-from audience_sync.aws.membership_rows import MAX_SHARDS, Sharding
+from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES
 from audience_sync.delivery.circuit_state import PARTITION as CIRCUITS
@@ -28,6 +28,7 @@ from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from audience_sync.operations.renewal import LONGEST_MARGIN
 from audience_sync.operations.renewal import RESERVE as RENEWAL_RESERVE
+from audience_sync.record_rules import MAX_ENTER_AGE
 from audience_sync.settings import (
     AudiencesSettings,
     AuditSettings,
@@ -180,6 +181,10 @@ def test_exactly_the_functions_that_may_send_to_their_own_queue_may_run_in_a_loo
 
 def test_the_worker_and_the_check_of_jobs_are_found_to_loop() -> None:
     assert _loops() == {"WorkerFunction", "JobsFunction"}
+
+
+def test_an_addition_that_ingest_accepts_leaves_the_queue_while_every_later_exit_is_remembered() -> None:
+    assert MAX_ENTER_AGE + _properties("ChangeQueue")["MessageRetentionPeriod"] * 1000 == KEEP_EXIT * 1000
 
 
 def test_the_worker_may_return_single_messages() -> None:

@@ -33,6 +33,7 @@ class Request:
     headers: dict[str, str] = field(repr=False)  # names in lower case
     query: dict[str, str] = field(repr=False)  # may hold a key
     body: bytes = field(repr=False)  # exactly as received
+    source: str = ""  # the address that the request came from
 
     @classmethod
     def of(cls, event: dict[str, Any]) -> Self:
@@ -43,6 +44,7 @@ class Request:
             {name.lower(): value for name, value in (event.get("headers") or {}).items()},
             dict(event.get("queryStringParameters") or {}),
             base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(errors="surrogatepass"),
+            event.get("requestContext", {}).get("http", {}).get("sourceIp", ""),
         )
 
     def json_object(self, *, max_bytes: int) -> dict[str, Any]:

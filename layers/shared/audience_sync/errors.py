@@ -83,6 +83,12 @@ class CredentialMissing(Unauthorized):
     reason = "credential_missing"
 
 
+class SourceNotAllowed(CredentialMissing):
+    """From an address that the operator does not allow. Whatever credential it carries is not looked at."""
+
+    reason = "source_not_allowed"
+
+
 class TooLarge(InvalidRequest):
     """More bytes or events than one request may hold."""
 

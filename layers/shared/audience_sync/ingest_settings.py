@@ -10,6 +10,8 @@ from typing import Self
 
 from audience_sync.amazon_ads.consent import ConsentPolicy
 from audience_sync.errors import InvalidSettings
+from audience_sync.record_rules import MAX_ENTER_AGE
+from audience_sync.sources import AllowedSources
 
 # The values that the template allows.
 _FLAGS = {"yes": True, "no": False}
@@ -26,6 +28,8 @@ class IngestSettings:
     accept_first_event_signature: bool
     consent_policy: ConsentPolicy
     literal_email: bool
+    max_enter_age: int | None  # milliseconds
+    allowed_sources: AllowedSources
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
@@ -50,6 +54,15 @@ class IngestSettings:
                 invalid.append(name)
             return values.get(value, default)
 
+        def sources(name: str) -> AllowedSources:
+            try:
+                return AllowedSources(environment.get(name, ""))
+            except ValueError:
+                invalid.append(name)
+                return AllowedSources()
+
+        remembers_exits = choice("ORDERING_GUARD", _FLAGS, default=True)
+        accepts_old = choice("ACCEPT_OLD_EVENTS", _FLAGS, default=False)
         settings = cls(
             ingest_secret_arn=text("INGEST_SECRET_ARN"),
             audience_table=text("AUDIENCE_TABLE"),
@@ -57,6 +70,9 @@ class IngestSettings:
             accept_first_event_signature=choice("ACCEPT_FIRST_EVENT_SIGNATURE", _FLAGS, default=False),
             consent_policy=choice("CONSENT_POLICY", _POLICIES, default="require"),
             literal_email=choice("LITERAL_EMAIL", _FLAGS, default=False),
+            # Without rows, no exit is remembered, whatever the age of the addition.
+            max_enter_age=MAX_ENTER_AGE if remembers_exits and not accepts_old else None,
+            allowed_sources=sources("ALLOWED_SOURCES"),
         )
         if invalid:
             raise InvalidSettings(f"missing or invalid in the environment: {', '.join(sorted(invalid))}")

@@ -30,7 +30,7 @@ from audience_sync.messages import DeliveryHistory, pack
 from audience_sync.quick_json import read_json_in_parts
 from audience_sync.record_rules import AudienceLookup, Policy
 from audience_sync.segment.event import safe_id
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping, compile_mappings, parse_mappings
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping, compile_document, compile_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync.translation import Rejected, Translator
 
@@ -87,12 +87,12 @@ def changes_from(
         audiences: where changes may go. Ids in a body route, they do not authorize.
         now: epoch milliseconds.
         policy: consent and hashing options; the defaults where omitted.
-        has_time: asked before each event.
+        has_time: asked before each event, and more often where several mappings read one.
 
     Raises:
         TransientError: there is no time left for the rest.
         InvalidRequest: not UTF-8, not JSON, not an event or an array of them, or an empty array.
-        TooLarge: more than MAX_BODY bytes, MAX_EVENTS events, MAX_CHANGES, or MAX_APPLIED.
+        TooLarge: more than MAX_BODY bytes, MAX_EVENTS events, MAX_CHANGES, or MAX_WORK.
     """
     translator = Translator(mappings, audiences, now, policy or Policy())
     result = IntakeResult(now)
@@ -158,7 +158,7 @@ def compiled(document: str | None) -> tuple[CompiledMapping, ...]:
         stored = json.loads(document)
     except (ValueError, RecursionError):
         raise InvalidMapping("the stored mappings are not JSON; apply them again with audience-sync") from None
-    return compile_mappings(parse_mappings(stored, compile_trigger), compile_trigger)
+    return compile_document(stored, compile_trigger)
 
 
 class Intake:

@@ -12,6 +12,10 @@ EVERY_AUDIENCE = "*"  # in place of an audience id: what a deletion notice says 
 type Member = tuple[str, str]  # audience id, external user id
 
 
+# Added to a time before 1970, so that a later one has the larger text. Ingest rejects such times; messages may not.
+_BEFORE_1970 = 10**15
+
+
 class Version(NamedTuple):
     """Orders the changes of one member; the largest is the newest. An exit outranks an enter of the same moment."""
 
@@ -22,7 +26,8 @@ class Version(NamedTuple):
     @property
     def text(self) -> str:
         """The version as text, which compares as versions do."""
-        return f"{self.at:016d}#{int(self.exits)}#{self.message_id}"
+        at = f"{self.at:016d}" if self.at >= 0 else f"-{_BEFORE_1970 + self.at:015d}"
+        return f"{at}#{int(self.exits)}#{self.message_id}"
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -30,7 +35,7 @@ class Version(NamedTuple):
         at, exits, message_id = text.split("#", 2)
         if exits not in ("0", "1"):
             raise ValueError("not a version")
-        return cls(int(at), exits == "1", message_id)
+        return cls(int(at[1:]) - _BEFORE_1970 if at.startswith("-") else int(at), exits == "1", message_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ EVENTS_REJECTED = "EventsRejected"
 EVENTS_REJECTED_BY_REASON = "EventsRejectedByReason"  # the same, by reason code
 REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"  # they carried a credential, and it does not match
 REQUESTS_WITHOUT_CREDENTIAL = "RequestsWithoutCredential"  # as those of internet scanners
+REQUESTS_FROM_OTHER_SOURCES = "RequestsFromOtherSources"  # than AllowedSources lists; also in the one above
 REQUESTS_UNAVAILABLE = "RequestsUnavailable"
 SIGNATURES_INVALID = "SignaturesInvalid"  # beside a valid event key: counted, not refused
 # Requests that a previous credential let in; as long as there are any, it must not be retired.

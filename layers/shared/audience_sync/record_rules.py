@@ -11,6 +11,10 @@ from audience_sync.errors import RejectedEvent
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.unknown_audience import unknown_audience
 
+# Milliseconds. An exit is remembered for 40 days (aws/membership_rows.py), and the change queue holds an addition for 7
+# at most: one that is no older when it is accepted cannot arrive when a later exit is forgotten.
+MAX_ENTER_AGE = 33 * 86_400_000
+
 
 class AudienceLookup(Protocol):
     """The audiences that events may reach."""
@@ -28,6 +32,7 @@ class Policy:
 
     consent: ConsentPolicy = "require"
     literal_email: bool = False
+    max_enter_age: int | None = None  # milliseconds; older additions are rejected. None accepts any
 
 
 def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Audience:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from audience_sync.amazon_ads.regions import HOSTS, Hosts, Region
 from audience_sync.errors import InvalidSettings
 from audience_sync.member_state import LONGEST_JOB
+from audience_sync.sources import AllowedSources
 
 
 class _Settings(BaseModel):
@@ -90,6 +91,14 @@ class AudiencesSettings(AmazonSettings):
     max_cpm_cents: int = Field(0, alias="MAX_CPM_CENTS", ge=0)
     # Of advertisers and connections, separated by commas; any target is allowed where there is none.
     allowed_targets: frozenset[str] = Field(frozenset(), alias="ALLOWED_TARGETS")
+
+    allowed_sources: str = Field("", alias="ALLOWED_SOURCES")
+
+    @field_validator("allowed_sources")
+    @classmethod
+    def _check(cls, listed: str) -> str:
+        AllowedSources(listed)
+        return listed
 
     @field_validator("allowed_targets", mode="before")
     @classmethod

@@ -14,12 +14,13 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-from audience_sync.errors import AudienceSyncError, CredentialMissing
+from audience_sync.errors import AudienceSyncError, CredentialMissing, SourceNotAllowed
 from audience_sync.metric_names import (
     NAMESPACE,
     PREVIOUS_AUDIENCE_KEY_USED,
     PREVIOUS_EVENT_KEY_USED,
     PREVIOUS_SIGNING_SECRET_USED,
+    REQUESTS_FROM_OTHER_SOURCES,
     REQUESTS_UNAUTHORIZED,
     REQUESTS_UNAVAILABLE,
     REQUESTS_WITHOUT_CREDENTIAL,
@@ -107,6 +108,7 @@ def report_refusal(error: AudienceSyncError, status: int) -> None:
             # Counted apart, since a sender with a wrong key loses events at any volume, and a scanner loses nothing.
             missing = isinstance(error, CredentialMissing)
             count(**{REQUESTS_WITHOUT_CREDENTIAL if missing else REQUESTS_UNAUTHORIZED: 1})
+            count(**{REQUESTS_FROM_OTHER_SOURCES: int(isinstance(error, SourceNotAllowed))})
         case 503:
             count(**{REQUESTS_UNAVAILABLE: 1})
             logger.error("request unavailable", reason=error.reason, detail=str(error))

@@ -9,12 +9,14 @@ from itertools import batched
 from typing import Any, NamedTuple, Self
 
 from audience_sync.amazon_ads.consent import SIGNALS
+from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
 from audience_sync.fields import FIELDS, IDENTIFIERS
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.record_rules import (
+    MAX_ENTER_AGE,
     AudienceLookup,
     Policy,
     checked_record,
@@ -27,8 +29,17 @@ from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
 from audience_sync.segment.quick_event import read_ordinary
 
-MAX_APPLIED = 25_000  # times that a mapping applies to an event of one request: about two seconds of processor
-TOGETHER = 64  # events in one step; few enough that they stay in the caches, too, and that time is looked at often
+MAX_WORK = 15_000_000  # steps of all mappings on the events of one request; a step takes a tenth of a microsecond
+STEPS_A_CHANGE = 600  # to normalize and hash what a mapping finds, and to lay out the record
+LONG_PHONE = 20  # characters; libphonenumber takes a microsecond for each of a longer number, once for each country
+STEPS_A_PHONE_CHARACTER = 10
+TOGETHER = 64  # events or statements in a step: few enough for the caches, and to look at the time between steps
+
+
+_TOO_OLD = (
+    f"an addition from more than {MAX_ENTER_AGE // 86_400_000} days ago: a later exit may have been forgotten; re-sync "
+    "the audience, or see the parameter AcceptOldEvents"
+)
 
 
 class Rejected(NamedTuple):
@@ -59,6 +70,7 @@ type _Statement = tuple[int, AudienceCall, _Values, _Subject | Rejected]
 
 _NAMES = [field.name for field in FIELDS]
 _EXTERNAL_USER_ID, _AUDIENCE_ID, _COUNTRY = map(_NAMES.index, ("external_user_id", "audience_id", "country"))
+_PHONE = _NAMES.index("phone")
 _IDENTIFIERS = slice(_NAMES.index(IDENTIFIERS[0].name), _NAMES.index(IDENTIFIERS[-1].name) + 1)
 _CONSENT_SIGNALS = slice(_NAMES.index(SIGNALS[0]), _NAMES.index(SIGNALS[-1]) + 1)
 
@@ -73,8 +85,10 @@ class Translator:
         self._audiences = audiences
         self._now = now
         self._policy = policy
+        self._oldest_enter = 0 if policy.max_enter_age is None else now - policy.max_enter_age
         self._budget = Budget()  # of the event that is read
-        self._applied = 0  # how often a mapping has applied to an event so far
+        self._work = 0  # steps so far
+        self._steps_of_triggers = sum(mapping.steps_of_trigger for mapping in mappings)
         self._known: dict[str, Audience] = {}  # by the id as mapped, those found so far
 
     def outcomes(
@@ -87,49 +101,61 @@ class Translator:
 
         Args:
             elements: of a request body.
-            has_time: asked before the mappings read an event.
+            has_time: asked before the mappings read an event, and before each step with what they found.
 
         Raises:
             OutOfTime: there is no time left for the rest.
-            TooLarge: mappings apply over MAX_APPLIED times.
+            TooLarge: mappings take over MAX_WORK steps, beside those that an event's own budget limits.
         """
         for some in batched(elements, TOGETHER):
             calls = [self._read(element) for element in some]
             found = [self._found(call, element, has_time) for call, element in zip(calls, some, strict=True)]
-            yield from zip(some, self._outcomes(some, calls, found), strict=True)
+            yield from zip(some, self._outcomes(some, calls, found, has_time), strict=True)
 
     def _read(self, element: Any) -> AudienceCall:
         try:
-            return read_ordinary(element, self._now) or read(element, self._now)
+            call = read_ordinary(element, self._now) or read(element, self._now)
         except RejectedEvent as error:
             return AudienceCall(Kind.IGNORE, rejection=(error.reason, error.detail))
+        if call.at < self._oldest_enter and call.kind is Kind.ENTER and not call.rejection:
+            return AudienceCall(Kind.ENTER, rejection=("time_too_old", _TOO_OLD))
+        return call
 
     def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
         """Return what each mapping that applies to the event finds in it."""
-        if not has_time():
-            raise OutOfTime("not enough time for every event", retry_after=None)
-        if self._applied > MAX_APPLIED:
-            raise TooLarge(f"mappings apply over {MAX_APPLIED} times to the events; lower the batch size in Segment")
+        _require(has_time)
+        if self._work > MAX_WORK:
+            raise TooLarge(f"mappings take over {MAX_WORK} steps on the events; lower the batch size in Segment")
         if call.kind is Kind.IGNORE:
             return Rejected(*call.rejection) if call.rejection else []
         if call.kind is Kind.ERASE:
             return []
+        self._work += self._steps_of_triggers
         budget = self._budget
         budget.steps_left = MAX_STEPS
         try:
             applying = [each for each in self._mappings if each.applies_to(event, budget)]
             if applying and call.rejection:
                 return Rejected(*call.rejection)
-            self._applied += len(applying)
-            return [mapping.values_of(event, budget) for mapping in applying]
+            for mapping in applying:
+                self._work += STEPS_A_CHANGE + mapping.steps
+            found = [mapping.values_of(event, budget) for mapping in applying]
         except RejectedEvent as error:  # a used-up budget rejects the event, whatever was found
             return Rejected.of(error)
+        if len(found) > 1:
+            self._work += sum(_steps_of_phone(values[_PHONE]) for values in found)
+        return found
 
     def _outcomes(
-        self, events: Sequence[Any], calls: Sequence[AudienceCall], found: Sequence[list[_Values] | Rejected]
+        self,
+        events: Sequence[Any],
+        calls: Sequence[AudienceCall],
+        found: Sequence[list[_Values] | Rejected],
+        has_time: Callable[[], bool],
     ) -> list[list[MembershipChange] | Rejected]:
         outcomes: list[list[MembershipChange] | Rejected] = []
         statements: list[_Statement] = []
+        repeats = False  # whether several mappings read the same event
         for event, call, each in zip(events, calls, found, strict=True):
             if isinstance(each, Rejected):
                 outcomes.append(each)
@@ -137,16 +163,22 @@ class Translator:
                 outcomes.append(self._erasure(call, event))
             else:
                 statements += [(len(outcomes), call, values, self._subject(call, values)) for values in each]
+                repeats = repeats or len(each) > 1
                 outcomes.append([])
-        identities = iter(self._identities(statements))
-        for place, call, values, subject in statements:
-            change = subject if isinstance(subject, Rejected) else self._change(call, values, subject, next(identities))
-            others = outcomes[place]
-            # A rejection counts where no mapping gives a valid change, and the first one then.
-            if not isinstance(change, Rejected):
-                outcomes[place] = [change] if isinstance(others, Rejected) else [*others, change]
-            elif others == []:
-                outcomes[place] = change
+        for some in batched(statements, TOGETHER):
+            _require(has_time)
+            identities = iter(self._identities(some, repeats=repeats))
+            for place, call, values, subject in some:
+                if isinstance(subject, Rejected):
+                    change: MembershipChange | Rejected = subject
+                else:
+                    change = self._change(call, values, subject, next(identities))
+                others = outcomes[place]
+                # A rejection counts where no mapping gives a valid change, and the first one then.
+                if not isinstance(change, Rejected):
+                    outcomes[place] = [change] if isinstance(others, Rejected) else [*others, change]
+                elif others == []:
+                    outcomes[place] = change
         return outcomes
 
     def _subject(self, call: AudienceCall, values: _Values) -> _Subject | Rejected:
@@ -158,7 +190,7 @@ class Translator:
         except RejectedEvent as error:
             return Rejected.of(error)
 
-    def _identities(self, statements: Sequence[_Statement]) -> list[list[dict[str, str]]]:
+    def _identities(self, statements: Sequence[_Statement], *, repeats: bool) -> list[list[dict[str, str]]]:
         """Return those of each statement that has a subject."""
         people = [
             (values[_IDENTIFIERS], subject[2])
@@ -169,7 +201,7 @@ class Translator:
             return []
         rows, countries = zip(*people, strict=True)
         columns = list(zip(*rows, strict=True))
-        return identifiers_of_all(columns, countries, literal_email=self._policy.literal_email)
+        return identifiers_of_all(columns, countries, literal_email=self._policy.literal_email, repeats=repeats)
 
     def _change(
         self, call: AudienceCall, values: _Values, subject: _Subject, identities: list[dict[str, str]]
@@ -206,6 +238,7 @@ class Translator:
         budget = Budget()
         members: dict[str, None] = {}
         rejected: Rejected | None = None
+        self._work += sum(mapping.steps_of_member for mapping in self._mappings)
         try:
             values = [mapping.member_of(event, budget) for mapping in self._mappings]
         except RejectedEvent as error:
@@ -218,3 +251,14 @@ class Translator:
         if rejected and not members:
             return rejected
         return [erasing_exit(member, call.at, call.message_id) for member in members]
+
+
+def _steps_of_phone(value: Any) -> int:
+    if type(value) is not str or len(value) <= LONG_PHONE:
+        return 0
+    return STEPS_A_PHONE_CHARACTER * min(len(value), MAX_PHONE)
+
+
+def _require(has_time: Callable[[], bool]) -> None:
+    if not has_time():
+        raise OutOfTime("not enough time for every event", retry_after=None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.normalization import address, phone
 from audience_sync.amazon_ads.normalization.fields import ascii_digits
 from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, OTHER_ADDRESS_WORDS
-from audience_sync.amazon_ads.normalize import COUNTRIES, MAX_LENGTH, _clean, _visible, normalize
+from audience_sync.amazon_ads.normalize import COUNTRIES, MAX_LENGTH, _clean, _Lines, _visible, normalize
 
 VECTORS = [
     vector
@@ -77,7 +77,7 @@ def plain_phonenumbers(text: str, country: str | None) -> str | None:
 @example("\u3316" * 170)
 @example("\u3316" * 171)
 def test_a_value_is_cleaned_as_before(value: str) -> None:
-    assert _clean(value) == plain_clean(value)
+    assert _clean(value, _Lines()) == plain_clean(value)
 
 
 @given(texts)
@@ -101,7 +101,7 @@ def test_an_address_is_abbreviated_as_before(text: str, country: str | None) -> 
 def test_every_vector_is_cleaned_and_abbreviated_as_before(vector: dict[str, Any]) -> None:
     value, country = vector["input"], vector["country"]
     text = plain_clean(value)
-    assert _clean(value) == text
+    assert _clean(value, _Lines()) == text
     assert ascii_digits(text) == plain_digits(text)
     assert address.normalize_address(text, country) == plain_address(text, country)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.normalization.quick import MAX_LENGTH, QUICK_RULES, _all_but
 from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, STATES
 from audience_sync.amazon_ads.normalize import (
+    _COUNTRIES_OF_RULES,
     COUNTRIES,
     country_code,
     identifier,
@@ -126,6 +127,38 @@ def test_the_digests_of_many_people_are_those_of_the_single_fields(
         expected = {name: digest for name, digest in single.items() if digest}
         assert identities == ([expected] if expected else [])
         assert identifiers(traits, country) == identities
+
+
+@given(st.lists(COUNTRY_AND_TRAITS, min_size=1, max_size=4), st.integers(2, 3), st.booleans())
+def test_people_who_repeat_get_what_they_get_alone(
+    people: list[tuple[str | None, dict[str, Any]]], times: int, literal: bool
+) -> None:
+    columns = [[traits.get(name) for _, traits in people] * times for name in AMAZON_NAMES]
+    countries = [country for country, _ in people] * times
+    once = identifiers_of_all(columns, countries, literal_email=literal)
+    assert identifiers_of_all(columns, countries, literal_email=literal, repeats=True) == once
+
+
+@pytest.mark.parametrize(
+    "value", [True, 1, 1.0, "1", None, [], {}, 10**200, "x" * 1_025], ids=lambda value: repr(value)[:20]
+)
+def test_values_that_compare_as_equal_stay_apart(value: Any) -> None:
+    columns = [[value, 1, True, "1"]] * len(AMAZON_NAMES)
+    once = identifiers_of_all(columns, ["US"] * 4)
+    assert identifiers_of_all(columns, ["US"] * 4, repeats=True) == once
+
+
+@given(st.sampled_from(sorted(_COUNTRIES_OF_RULES)), values, st.sampled_from(PLACES))
+def test_a_country_that_a_rule_does_not_know_changes_nothing(name: str, value: str, country: str | None) -> None:
+    code = country_code(country)
+    if code not in _COUNTRIES_OF_RULES[name]:
+        assert identifier(name, value, country) == identifier(name, value, None)
+
+
+@pytest.mark.parametrize("name", ["email", "first_name", "last_name", "city"])
+@given(values, st.sampled_from(PLACES))
+def test_the_rules_of_other_fields_do_not_ask_for_the_country(name: str, value: str, country: str | None) -> None:
+    assert identifier(name, value, country) == identifier(name, value, None)
 
 
 @pytest.mark.parametrize("length", [MAX_LENGTH, MAX_LENGTH + 1])

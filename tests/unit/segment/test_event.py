@@ -39,12 +39,30 @@ def test_an_event_that_is_nested_too_deep_to_be_written_has_an_id_all_the_same()
 
 
 @pytest.mark.parametrize("time_field", ["timestamp", "originalTimestamp", "receivedAt"])
-def test_an_event_may_be_five_minutes_ahead_and_not_a_millisecond_more(time_field: str) -> None:
-    in_five_minutes = "2027-01-15T08:05:00.000Z"
-    assert read(event(**{time_field: in_five_minutes}), NOW).at == NOW + 300_000
+def test_an_event_up_to_five_minutes_ahead_counts_as_of_now_and_a_later_one_is_rejected(time_field: str) -> None:
+    for written in ("2027-01-15T08:00:00.001Z", "2027-01-15T08:05:00.000Z"):
+        assert read(event(**{time_field: written}), NOW).at == NOW
+        assert read(event(**{time_field: written}, type="delete"), NOW).at == NOW
     ahead = read(event(**{time_field: "2027-01-15T08:05:00.001Z"}), NOW)
     assert ahead.rejection is not None
     assert ahead.rejection[0] == "time_ahead"
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"properties": {KEY: False}}, {"type": "delete"}], ids=["enter", "exit", "erase"]
+)
+def test_a_time_before_1970_is_rejected(change: dict[str, Any]) -> None:
+    assert reason_of(event(timestamp="1970-01-01T00:00:00Z", **change)) is None
+    for written in ("1969-12-31T23:59:59.999Z", "0001-01-01T00:00:00Z"):
+        assert reason_of(event(timestamp=written, **change)) == "time_too_old"
+
+
+def reason_of(element: dict[str, Any]) -> str | None:
+    try:
+        rejection = read(element, NOW).rejection
+    except RejectedEvent as error:
+        return error.reason
+    return rejection[0] if rejection else None
 
 
 @pytest.mark.parametrize(
@@ -93,7 +111,7 @@ def test_a_time_that_is_unreadable_or_ahead_is_named(time_field: str, in_words: 
     ("written", "at"),
     [
         pytest.param("2027-01-15T08:00:00", NOW, id="without a zone: UTC"),
-        pytest.param("2027-01-15T08:00:00.0006", NOW + 1, id="to the nearest millisecond"),
+        pytest.param("2027-01-15T07:59:59.0006", NOW - 999, id="to the nearest millisecond"),
         pytest.param("2027-01-15", NOW - 8 * 3_600_000, id="a day: its beginning"),
     ],
 )

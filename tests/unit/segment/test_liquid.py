@@ -215,6 +215,19 @@ def test_a_text_is_paid_for_also_where_it_is_only_compared(template: str, charac
     assert MAX_STEPS - budget.steps_left >= characters // ASCII_A_STEP
 
 
+@pytest.mark.parametrize("template", [f"{{% if a {sign} b %}}x{{% endif %}}" for sign in ("<", "<=", ">", ">=")])
+def test_halves_of_characters_cost_four_steps_each_to_compare(template: str) -> None:
+    read, halves = compile_field({"@liquid": template}, at="field"), "\ud800" * 1_000
+    budget = Budget()
+    read({"a": halves, "b": halves + "x"}, budget)
+    assert MAX_STEPS - budget.steps_left >= 4 * 2_001
+    with pytest.raises(RejectedEvent):
+        read({"a": halves, "b": halves}, Budget(8_000))
+    budget = Budget()
+    read({"a": "é" * 1_000, "b": "é" * 1_000}, budget)
+    assert MAX_STEPS - budget.steps_left < 1_000, "whole characters are encoded in a hundredth of the time"
+
+
 def test_characters_to_strip_are_paid_for_by_their_number_and_by_that_of_the_text() -> None:
     read = compile_field({"@liquid": "{{ text | strip: characters }}"}, at="field")
     read({"text": "x" * MAX_TEXT, "characters": "-"}, Budget(3 * MAX_TEXT // ASCII_A_STEP))

@@ -16,6 +16,7 @@ from audience_sync.segment.mapping_config import (
     MAX_MAPPINGS,
     CompiledMapping,
     Mapping,
+    Trigger,
     _consent_signal,
     _trait,
     compile_mappings,
@@ -174,7 +175,7 @@ def test_both_switches_are_kept_as_they_are_written() -> None:
 
 
 def test_the_trigger_is_checked_by_the_function_that_is_passed() -> None:
-    def refuse(_: str) -> None:
+    def refuse(_: str) -> Trigger:
         raise InvalidTrigger("no such thing; leave it out", position=4)
 
     with pytest.raises(InvalidMapping, match=r"trigger: no such thing; leave it out \(at character 4\)"):

@@ -15,6 +15,7 @@ from audience_sync.segment.liquid import template
 from audience_sync.segment.liquid.filters import DISABLED, FILTERS
 from audience_sync.segment.mapping import DIRECTIVES, resolve
 from audience_sync.segment.mapping_config import (
+    _CHARACTERS_A_STEP,
     DEFAULT_MAPPING,
     DEFAULT_TRIGGER,
     MAX_MAPPINGS,
@@ -22,6 +23,7 @@ from audience_sync.segment.mapping_config import (
     parse_mappings,
 )
 from audience_sync.segment.trigger import compile_trigger
+from audience_sync.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, STEPS_A_PHONE_CHARACTER
 from tests.contract.segment.test_liquid_differential import CASES as LIQUID_CASES
 from tests.contract.segment.test_mapping_differential import CASES, DIFFERENCES
 
@@ -85,7 +87,7 @@ def test_the_example_is_a_mapping() -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     assert [int(row[1].replace(",", "")) for row in table("Limits")] == [
         *(MAX_MAPPINGS, MAX_NAME, compiler.MAX_DEPTH, compiler.MAX_SIZE, compiler.MAX_CHARACTERS, texts.MAX_PATTERN),
-        *(values.MAX_TEXT, values.MAX_VALUES, values.MAX_NESTING, MAX_STEPS),
+        *(values.MAX_TEXT, values.MAX_VALUES, values.MAX_NESTING, MAX_STEPS, MAX_WORK),
     ]
 
 
@@ -96,6 +98,11 @@ def test_the_steps_are_those_of_the_code() -> None:
     assert "walking a list or object ({} to {} steps a value)".format(*steps) in text
     assert steps[1] == values._STEPS_TO_ENCODE
     assert f"mapping a list item by item ({compiler.STEPS_A_VALUE} steps and more for each value" in text
+    assert (
+        f"{STEPS_A_CHANGE} for each time that a mapping applies to an event, {compiler.STEPS_A_VALUE} and more" in text
+    )
+    assert f"one for {_CHARACTERS_A_STEP} characters of every trigger" in text
+    assert f"{STEPS_A_PHONE_CHARACTER} for each character of a phone number of over {LONG_PHONE}" in text
 
 
 def test_the_filters_and_tags_of_liquid_are_those_of_the_code() -> None:

@@ -2,15 +2,19 @@
 
 import hmac
 import json
+import re
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.segment.signature import MAX_EVENT, is_signed, sign
+from audience_sync.amazon_ads.audience_settings import _CHANGEABLE, _FIXED
+from audience_sync.segment.signature import EXTRA_NAMES, MAX_EVENT, is_signed, sign
 
+SETUP = (Path(__file__).parents[3] / "docs/segment-setup.md").read_text(encoding="utf-8")
 SECRET = "a-shared-secret-of-some-length"
 EVENT = '{"type":"track","messageId":"m1","properties":{"x":1e-7,"y":2.0,"z":"\\u2028]}"}}'
 EXTRAS = ',"advertiserId":"1","countryCode":"US"}'
@@ -34,18 +38,21 @@ def signed(text: str, secret: str = SECRET) -> str:
         pytest.param(f"[{EVENT[:-1]}{EXTRAS},{OTHER}]", EVENT, True, True, id="an array with extras"),
         pytest.param(f"[{EVENT[:-1]}{EXTRAS},{OTHER}]", EVENT, False, False, id="an array with extras, by default"),
         pytest.param(EVENT[:-1] + ',"userId":"me"}', EVENT, False, False, id="an event field behind the signed text"),
+        pytest.param(EVENT[:-1] + ',"email":"a@b.co"}', EVENT, False, False, id="a name that a mapping may read"),
+        pytest.param(EVENT[:-1] + ',"email":"a@b.co"' + EXTRAS, EVENT, False, False, id="such a name before extras"),
+        pytest.param(EVENT[:-1] + EXTRAS[:-1] + ',"x":1}', EVENT, False, False, id="any other name behind extras"),
         pytest.param(
             EVENT[:-1] + ',"properties":{}}', EVENT, False, False, id="a repeated field behind the signed text"
         ),
-        pytest.param('{"a":1,"n":1,"a":2}', '{"a":1,"n":1}', False, False, id="an unknown field repeated behind"),
-        pytest.param('[{"a":1,"n":1,"a":2}]', '{"a":1,"n":1}', True, False, id="the same in an array"),
+        pytest.param('{"ttl":1,"n":1,"ttl":2}', '{"ttl":1,"n":1}', False, False, id="a signed field repeated behind"),
+        pytest.param('[{"ttl":1,"n":1,"ttl":2}]', '{"ttl":1,"n":1}', True, False, id="the same in an array"),
         pytest.param(EVENT.replace("track", "trick"), EVENT, False, False, id="changed text"),
         pytest.param(EVENT + " ", EVENT, False, False, id="a space more"),
-        pytest.param('{"a":1,"n":1}', '{"a":1}', False, True, id="an event of one member, with an extra"),
-        pytest.param('{ "a" : 1 ,  "n" : 1 } \n', '{ "a" : 1}', False, True, id="an event with white space anywhere"),
+        pytest.param('{"a":1,"ttl":1}', '{"a":1}', False, True, id="an event of one member, with an extra"),
+        pytest.param('{ "a" : 1 ,  "ttl" : 1 } \n', '{ "a" : 1}', False, True, id="an event with white space anywhere"),
         pytest.param(EVENT[:-1] + EXTRAS + "\v", EVENT, False, False, id="an event, and white space that JSON has not"),
         pytest.param(EVENT[:-1] + EXTRAS + "x", EVENT, False, False, id="an event, and a letter behind it"),
-        pytest.param('{1:2,"n":1}', "{1:2}", False, False, id="a member whose name is no text"),
+        pytest.param('{1:2,"ttl":1}', "{1:2}", False, False, id="a member whose name is no text"),
         pytest.param(
             f'[{{ "json":{EVENT}}}]', f'{{ "json":{EVENT}}}', True, True, id="an unusual array is not unwrapped"
         ),
@@ -104,17 +111,21 @@ def test_upper_case_digits_verify() -> None:
 @pytest.mark.parametrize(("members", "expected"), [(1_000, True), (1_001, False)])
 def test_extras_are_searched_for_behind_an_event_of_1_000_members_at_most(members: int, expected: bool) -> None:
     event = "{" + ",".join(f'"m{number}":1' for number in range(members - 1)) + "}"
-    assert is_signed((event[:-1] + ',"extra":1}').encode(), signed(event), [SECRET]) is expected
+    assert is_signed((event[:-1] + ',"ttl":1}').encode(), signed(event), [SECRET]) is expected
 
 
-def test_as_many_trailing_members_as_extras_may_have_are_cut_off() -> None:
-    many = "".join(f',"extra{number}":1' for number in range(16))
-    assert is_signed((EVENT[:-1] + many + "}").encode(), signed(EVENT), [SECRET])
+def test_all_extras_together_are_cut_off_once_each() -> None:
+    each = "".join(f',"{name}":1' for name in sorted(EXTRA_NAMES))
+    assert is_signed((EVENT[:-1] + each + "}").encode(), signed(EVENT), [SECRET])
+    assert not is_signed((EVENT[:-1] + each + ',"ttl":1}').encode(), signed(EVENT), [SECRET])
 
 
-def test_more_trailing_members_than_extras_have_are_not_cut_off() -> None:
-    many = "".join(f',"extra{number}":1' for number in range(17))
-    assert not is_signed((EVENT[:-1] + many + "}").encode(), signed(EVENT), [SECRET])
+def test_the_extras_are_those_that_creating_an_audience_reads_and_the_setup_documents() -> None:
+    section = SETUP.split("| extra | |\n")[1].split("\n\n")[0]
+    documented = {name for row in section.splitlines()[1:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert documented == EXTRA_NAMES
+    settings = {*_FIXED, *_CHANGEABLE} - {"name", "audienceName", "targetResource"}  # Segment's own, and Amazon's
+    assert settings | {"computationKey"} == EXTRA_NAMES
 
 
 def event_of(size: int) -> str:

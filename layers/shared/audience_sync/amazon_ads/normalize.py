@@ -7,13 +7,14 @@ shares and what other connectors do instead: docs/normalization.md.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from itertools import chain
 
 from audience_sync.amazon_ads.normalization.address import normalize_address
 from audience_sync.amazon_ads.normalization.fields import (
+    POSTAL_CODES,
     ascii_digits,
     normalize_city,
     normalize_email,
@@ -24,6 +25,7 @@ from audience_sync.amazon_ads.normalization.fields import (
 from audience_sync.amazon_ads.normalization.phone import normalize_phone
 from audience_sync.amazon_ads.normalization.quick import MAX_LENGTH as MAX_QUICK
 from audience_sync.amazon_ads.normalization.quick import QUICK_RULES
+from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, STATES
 from audience_sync.fields import FIELDS, IDENTIFIERS
 
 type Rule = Callable[[str, str | None], str | None]
@@ -44,6 +46,12 @@ _RULES: dict[str, Rule] = {  # one for each identifier
     "state": normalize_state,
     "postal": normalize_postal,
 }
+# By field, the countries of which the rule says something of their own: all others give what None gives.
+_COUNTRIES_OF_RULES: dict[str, Container[str | None]] = {
+    "address": ADDRESS_WORDS,
+    "state": STATES.keys() | {"CA"},
+    "postal": POSTAL_CODES,
+}
 _MAPPED_FIELDS = frozenset(field.name for field in FIELDS)
 _NAMES = tuple(field.name for field in IDENTIFIERS)
 _AMAZON_NAMES = tuple(field.amazon_name for field in IDENTIFIERS)
@@ -62,6 +70,14 @@ _HEX_DIGITS = "0123456789abcdefABCDEF"
 _DIGEST_OF_NOTHING = sha256(b"").hexdigest()
 
 
+class _Lines(dict[str, str]):
+    """Texts that were read as one line. A text that several fields or people have is read once."""
+
+    def __missing__(self, text: str) -> str:
+        line = self[text] = _line(text)
+        return line
+
+
 def normalize(field: str, value: object, country: str | None) -> str | None:
     """Normalize one trait to the text that Amazon hashes.
 
@@ -78,7 +94,7 @@ def normalize(field: str, value: object, country: str | None) -> str | None:
         ValueError: an unknown field.
     """
     _, rule = _name_and_rule(field)
-    text = _clean(value)
+    text = _clean(value, _Lines())
     return None if not text or _is_digest(text) else rule(text, country_code(country)) or None
 
 
@@ -98,7 +114,7 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
         ValueError: an unknown field.
     """
     _, rule = _name_and_rule(field)
-    return _hashed(rule, _clean(value), country_code(country))
+    return _hashed(rule, _clean(value, _Lines()), country_code(country))
 
 
 def identifiers(
@@ -124,7 +140,11 @@ def identifiers(
 
 
 def identifiers_of_all(
-    columns: Sequence[Sequence[object]], countries: Sequence[str | None], *, literal_email: bool = False
+    columns: Sequence[Sequence[object]],
+    countries: Sequence[str | None],
+    *,
+    literal_email: bool = False,
+    repeats: bool = False,
 ) -> list[list[dict[str, str]]]:
     """Build hashedPII for the records of several people.
 
@@ -133,13 +153,15 @@ def identifiers_of_all(
         countries: as for `normalize`, one for each person.
         literal_email: where the e-mail rule changes an address beyond case, add the digest of the address as written
             as a second identity. It matches customers whose "+" Amazon may have kept, and cannot match another person.
+        repeats: many of the people have the same values; each value is then hashed once. It changes no result.
 
     Returns:
         For each person usually one object of digests under Amazon's field names. Empty when no trait is left.
     """
     codes = [country_code(country) for country in countries]
+    lines, digests_of = _Lines(), _digests_of_distinct if repeats else _digests
     digests = {
-        amazon_name: _digests(name, values, codes)
+        amazon_name: digests_of(name, values, codes, lines)
         for name, amazon_name, values in zip(_NAMES, _AMAZON_NAMES, columns, strict=True)
         if values.count(None) < len(values)
     }
@@ -153,18 +175,37 @@ def identifiers_of_all(
         people = _identities(tuple(digests))(rows)
     if literal_email:
         for value, identities in zip(columns[_EMAIL], people, strict=True):
-            identities.extend(_literal_email(value, identities))
+            identities.extend(_literal_email(value, identities, lines))
     return people
 
 
-def _digests(name: str, values: Sequence[object], countries: Sequence[str | None]) -> list[str | None]:
+def _digests_of_distinct(
+    name: str, values: Sequence[object], countries: Sequence[str | None], lines: _Lines
+) -> list[str | None]:
+    """Hash one field of several people, each different value once; None where a person has no usable value."""
+    if name != "phone":  # each country has its own numbers
+        known = _COUNTRIES_OF_RULES.get(name, ())
+        countries = [country if country in known else None for country in countries]
+    usable = [value if _may_be_usable(value) else None for value in values]
+    pairs = [*zip(usable, countries, strict=True)]
+    distinct = [*dict.fromkeys(pairs)]
+    digests = _digests(name, [value for value, _ in distinct], [country for _, country in distinct], lines)
+    found = dict(zip(distinct, digests, strict=True))
+    return [found[pair] for pair in pairs]
+
+
+def _may_be_usable(value: object) -> bool:
+    return type(value) is int or (isinstance(value, str) and len(value) <= MAX_LENGTH)
+
+
+def _digests(name: str, values: Sequence[object], countries: Sequence[str | None], lines: _Lines) -> list[str | None]:
     """Hash one field of several people; None where a person has no usable value."""
-    lines = QUICK_RULES[name].normalize(values, countries)
-    digests = [sha256(line).hexdigest() if line else None for line in lines]
-    if None in lines:
-        for place, line in enumerate(lines):
-            if line is None:
-                digests[place] = _hashed(_RULES[name], _clean(values[place]), countries[place])
+    normalized = QUICK_RULES[name].normalize(values, countries)
+    digests = [sha256(text).hexdigest() if text else None for text in normalized]
+    if None in normalized:
+        for place, text in enumerate(normalized):
+            if text is None:
+                digests[place] = _hashed(_RULES[name], _clean(values[place], lines), countries[place])
     return digests
 
 
@@ -182,10 +223,10 @@ def _identities(names: tuple[str, ...]) -> Callable[[Iterable[Sequence[str | Non
     return made
 
 
-def _literal_email(value: object, identities: list[dict[str, str]]) -> list[dict[str, str]]:
+def _literal_email(value: object, identities: list[dict[str, str]], lines: _Lines) -> list[dict[str, str]]:
     """Return the identity by the e-mail address as written, where its digest is another one."""
     found = identities[0].get("email") if identities else None
-    literal = _hashed(lambda text, _: text.lower(), _clean(value), None) if found else None
+    literal = _hashed(lambda text, _: text.lower(), _clean(value, lines), None) if found else None
     return [{"email": literal}] if literal and literal != found else []
 
 
@@ -223,16 +264,19 @@ def _is_digest(text: str) -> bool:
     return len(text) == 64 and not text.strip(_HEX_DIGITS)
 
 
-def _clean(value: object) -> str:
-    """Read a value as one line of composed characters without invisible ones; empty where there is none."""
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= MAX_BITS:
-        return str(value)
-    if not isinstance(value, str) or len(value) > MAX_LENGTH:
-        return ""
+def _line(value: str) -> str:
+    """Read a text as one line of composed characters without invisible ones; empty where nothing is left."""
     text = value if value.isascii() else _composed(value)
     if len(text) > MAX_LENGTH:
         return ""
     return (text if text.isprintable() else "".join(map(_visible, text))).strip()
+
+
+def _clean(value: object, lines: _Lines) -> str:
+    """Read a value as one clean line; empty where there is none."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= MAX_BITS:
+        return str(value)
+    return lines[value] if isinstance(value, str) and len(value) <= MAX_LENGTH else ""
 
 
 def _composed(text: str) -> str:

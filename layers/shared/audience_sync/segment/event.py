@@ -12,7 +12,7 @@ from typing import Any
 
 from audience_sync.errors import RejectedEvent
 
-# Milliseconds. A sender's clock may be a little fast; further ahead, an event would outrank real changes.
+# Milliseconds. A sender's clock may be this fast; the event then counts as of now, since it would outrank real changes.
 MAX_AHEAD = 5 * 60_000
 
 type _Object = dict[str, Any]
@@ -220,10 +220,10 @@ def _undecided() -> RejectedEvent:
 
 
 def _occurred_at(event: _Object, now: int) -> int:
-    """Return the time of the event, epoch milliseconds: `timestamp`, `originalTimestamp`, `receivedAt`, else now.
+    """Return the time of the event, epoch milliseconds: `timestamp`, `originalTimestamp`, `receivedAt`; at most now.
 
     Raises:
-        RejectedEvent: the time cannot be read, or lies more than five minutes ahead.
+        RejectedEvent: the time cannot be read, is before 1970, or lies more than five minutes ahead.
     """
     for name, in_words in _TIMES:
         value = event.get(name)
@@ -232,9 +232,11 @@ def _occurred_at(event: _Object, now: int) -> int:
         at = _epoch_milliseconds(value)
         if at is None:
             raise RejectedEvent("time_unreadable", f"{in_words} is not an ISO 8601 time; send Segment's own")
+        if at < 0:
+            raise RejectedEvent("time_too_old", f"{in_words} is before 1970; send Segment's own")
         if at > now + MAX_AHEAD:
             raise RejectedEvent("time_ahead", f"{in_words} is more than 5 minutes ahead; correct the sender's clock")
-        return at
+        return min(at, now)
     return now
 
 

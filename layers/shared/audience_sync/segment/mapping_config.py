@@ -1,17 +1,18 @@
 """The mappings of a destination: for each a trigger, and for every field of a record the directive that finds it."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
 from audience_sync.fields import FIELDS
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.compiled_fields import compile_fields, value_of
-from audience_sync.segment.directives.compiler import NO_VALUE, Reader, did_you_mean, display
+from audience_sync.segment.directives.compiler import NO_VALUE, CompileContext, Reader, did_you_mean, display
 from audience_sync.segment.directives.values import UNDEFINED, materialize
-from audience_sync.segment.mapping import Event, compile_reader
+from audience_sync.segment.mapping import DIRECTIVES, Event
 
 MAX_MAPPINGS = 50  # for one destination, as in Segment
 MAX_NAME = 100  # characters
@@ -21,6 +22,8 @@ _AUDIENCE_ID = re.compile(r"[0-9]{1,20}")
 _FIELD_NAMES = tuple(field.name for field in FIELDS)
 _PERSONAL = frozenset(field.name for field in FIELDS if field.personal)
 _KEYS = ("name", "trigger", "fields", "enabled", "enable_batching")
+
+_CHARACTERS_A_STEP = 8  # of a trigger; its shortest condition has as many
 
 type Trigger = Callable[[Event, Budget], bool]
 
@@ -36,23 +39,41 @@ class Mapping:
     enable_batching: bool = True  # kept as Segment has it; changes are always sent in batches
 
 
-class CompiledMapping:
-    """A mapping that can be applied to events."""
+class _Field(NamedTuple):
+    """The directive of one field, compiled."""
 
-    def __init__(self, mapping: Mapping, applies_to: Trigger) -> None:
+    read: Reader
+    steps: int  # that it takes on any event
+
+
+class CompiledMapping:
+    """A mapping that can be applied to events.
+
+    Attributes:
+        steps: that its fields take on any event, beside those that depend on the event and are taken from the budget.
+        steps_of_member: the same, of external_user_id alone.
+        steps_of_trigger: the same, of its trigger.
+    """
+
+    def __init__(self, mapping: Mapping, applies_to: Trigger, fields: dict[str, _Field] | None = None) -> None:
         """Compile the fields.
 
         Args:
             mapping: one of parse_mappings, or DEFAULT_MAPPING.
             applies_to: the mapping's trigger, compiled.
+            fields: those of the mapping, if they are compiled already.
 
         Raises:
             InvalidMapping: names the mapping, the position, the fault and the remedy.
         """
         self.name = mapping.name
         self.is_enabled = mapping.enabled
-        self.applies_to = applies_to
-        self._readers = _compile_fields(mapping)
+        self.applies_to = applies_to if mapping.enabled else _applies_to_none
+        compiled = _compile_fields(mapping) if fields is None else fields
+        self.steps = sum(field.steps for field in compiled.values())
+        self.steps_of_member = compiled["external_user_id"].steps if "external_user_id" in compiled else 0
+        self.steps_of_trigger = len(mapping.trigger) // _CHARACTERS_A_STEP if mapping.enabled else 0
+        self._readers = {name: field.read for name, field in compiled.items()}
         self._read = compile_fields([self._readers.get(name, NO_VALUE) for name in _FIELD_NAMES])
 
     def values_of(self, event: Event, budget: Budget) -> list[Any]:
@@ -83,52 +104,65 @@ def compile_mappings(
     mappings: Iterable[Mapping], compile_trigger: Callable[[str], Trigger]
 ) -> tuple[CompiledMapping, ...]:
     """Compile mappings; a disabled one applies to no event. Raises InvalidMapping, and what compile_trigger raises."""
-    return tuple(
-        CompiledMapping(mapping, compile_trigger(mapping.trigger) if mapping.enabled else _applies_to_none)
-        for mapping in mappings
-    )
+    return tuple(CompiledMapping(mapping, compile_trigger(mapping.trigger)) for mapping in mappings)
 
 
 def _applies_to_none(_event: Event, _budget: Budget) -> bool:
     return False
 
 
-def parse_mappings(document: Any, check_trigger: Callable[[str], object]) -> tuple[Mapping, ...]:
+def parse_mappings(document: Any, compile_trigger: Callable[[str], Trigger]) -> tuple[Mapping, ...]:
     """Read and check a stored document of mappings, disabled ones included.
 
     Args:
         document: a list of up to 50 objects with `name`, `trigger`, `fields` and optionally `enabled` and
             `enable_batching`; or an object that holds the list under `mappings`.
-        check_trigger: raises InvalidTrigger where a trigger has no plain meaning; its result is not used.
+        compile_trigger: raises InvalidTrigger where a trigger has no plain meaning.
 
     Raises:
         InvalidMapping: names the mapping, the position, the fault and the remedy.
     """
+    return tuple(mapping for mapping, _, _ in _checked(document, compile_trigger))
+
+
+def compile_document(document: Any, compile_trigger: Callable[[str], Trigger]) -> tuple[CompiledMapping, ...]:
+    """Check a stored document as parse_mappings does, and compile it in one go: large ones take a second."""
+    return tuple(itertools.starmap(CompiledMapping, _checked(document, compile_trigger)))
+
+
+def _checked(
+    document: Any, compile_trigger: Callable[[str], Trigger]
+) -> list[tuple[Mapping, Trigger, dict[str, _Field]]]:
+    """Return each mapping with its trigger and its fields, compiled. Raises InvalidMapping."""
     entries = document.get("mappings") if isinstance(document, dict) else document
     if not isinstance(entries, list):
         raise InvalidMapping("mappings: not a list; put the mapping, or all of them, in one: [...]")
     if len(entries) > MAX_MAPPINGS:
         raise InvalidMapping(f"mappings: {len(entries)} of them; a destination has up to {MAX_MAPPINGS}, merge some")
-    mappings: dict[str, Mapping] = {}
+    found: dict[str, tuple[Mapping, Trigger, dict[str, _Field]]] = {}
     for position, entry in enumerate(entries):
         mapping = _parse_mapping(entry, f"mappings.{position}")
-        if mapping.name in mappings:
+        if mapping.name in found:
             raise InvalidMapping(f"{_label(mapping.name)}: the name is taken; give each mapping its own")
-        _compile_fields(mapping)
+        fields = _compile_fields(mapping)
         _check_constants(mapping)
         try:
-            check_trigger(mapping.trigger)
+            found[mapping.name] = mapping, compile_trigger(mapping.trigger), fields
         except InvalidTrigger as error:
             raise InvalidMapping(f"{_label(mapping.name)}: trigger: {error}") from None
-        mappings[mapping.name] = mapping
-    return tuple(mappings.values())
+    return [*found.values()]
 
 
-def _compile_fields(mapping: Mapping) -> dict[str, Reader]:
+def _compile_fields(mapping: Mapping) -> dict[str, _Field]:
     try:
-        return {name: compile_reader(directive, at=f"fields.{name}") for name, directive in mapping.fields.items()}
+        return {name: _compile_field(name, directive) for name, directive in mapping.fields.items()}
     except InvalidMapping as error:
         raise InvalidMapping(f"{_label(mapping.name)}: {error}") from None
+
+
+def _compile_field(name: str, directive: Any) -> _Field:
+    context = CompileContext(f"fields.{name}", DIRECTIVES)
+    return _Field(context.read(directive), context.steps)
 
 
 def _parse_mapping(entry: Any, at: str) -> Mapping:

@@ -55,6 +55,6 @@ def read_ordinary(event: Any, now: int) -> AudienceCall | None:
     ):
         return None
     at = round(moment.timestamp() * 1000)
-    if at > now + MAX_AHEAD:
+    if not 0 <= at <= now + MAX_AHEAD:
         return None
-    return AudienceCall(kind, at, safe_id(message_id, event), key, country_of(event, personas))
+    return AudienceCall(kind, min(at, now), safe_id(message_id, event), key, country_of(event, personas))

@@ -3,7 +3,8 @@
 Three quirks of the sender shape this module:
 
 - A batch is signed by its first element only, so elements 2..n are authenticated by nothing. Accepted only on request.
-- Webhook Audiences adds its extras behind the signed text, so the signed bytes are the event less its last members.
+- Webhook Audiences adds the audience's extras behind the signed text, so the signed bytes are the event less its last
+  members. Those are authenticated by nothing, so no other names are accepted there: a mapping might read them.
 - Re-serialising would print some numbers and characters differently, so nothing here parses and dumps.
 """
 
@@ -14,7 +15,11 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-MAX_EXTRAS = 16  # unsigned trailing members that we try to cut off; Webhook Audiences sends eight at most
+# The settings of an audience, which its extras hold (docs/segment-setup.md). Of an event, countryCode alone is read.
+EXTRA_NAMES = frozenset(
+    "advertiserId connectionId countryCode externalAudienceId description ttl dsp renew cpmCents currency "
+    "computationKey".split()
+)
 MAX_MEMBERS = 1_000  # of an event; Segment's have some twenty, and an unauthenticated body must not take long
 # Bytes of an event with its extras. Segment takes events of 32 KB; written with escapes, they may be three times that,
 # and the rest is for what Engage and the extras add. A longer body is verified as a whole only, without parsing it.
@@ -22,13 +27,6 @@ MAX_EVENT = 131_072
 
 _HEX_SHA1 = re.compile(r"[0-9a-f]{40}")
 _WHITE_SPACE = " \t\r\n"
-
-# Members that carry the meaning of an event. They are refused behind the signed text: an attacker who captured a signed
-# request could change what it says, since the last of two equal names wins in JSON.
-_EVENT_MEMBERS = frozenset(
-    "type event name messageId userId anonymousId groupId previousId timestamp originalTimestamp receivedAt sentAt "
-    "context properties traits integrations channel version projectId writeKey json".split()
-)
 
 
 def is_signed(
@@ -99,14 +97,14 @@ def _first_element(text: str, start: int) -> str | None:
 
 
 def _without_extras(text: str) -> Iterable[bytes]:
-    """Yield the object `text` less its last 1, 2, ... MAX_EXTRAS members, as long as those may be unsigned."""
+    """Yield the object `text` less its last 1, 2, ... members, as long as those are extras that it has once."""
     members = _members(text)
     if members is None:
         return
     names = [name for name, _ in members]
-    for kept in range(len(members) - 1, max(0, len(members) - 1 - MAX_EXTRAS), -1):
+    for kept in range(len(members) - 1, 0, -1):
         extra = names[kept]
-        if extra in _EVENT_MEMBERS or names.count(extra) > 1:
+        if extra not in EXTRA_NAMES or names.count(extra) > 1:
             return
         end = members[kept - 1][1]
         yield (text[:end] + "}").encode()

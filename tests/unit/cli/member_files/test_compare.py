@@ -128,6 +128,15 @@ def test_it_asks_with_the_numbers_of_both(deployment: Deployment, file: str) -> 
     assert sent(deployment) == {}
 
 
+def test_an_old_file_is_compared_but_adds_no_member(deployment: Deployment, file: str, printed: Json) -> None:
+    old = FileOptions(at="34d")
+    compare(deployment.session(now=NOW, as_json=True), file, AUDIENCE.audience_id, old)
+    assert printed()["differences"]
+    with pytest.raises(WrongUsage, match="more than 33 days ago"):
+        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, old, repair=True)
+    assert sent(deployment) == {}
+
+
 def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_path: Path, printed: Json) -> None:
     out = tmp_path / "differences.csv"
     run(deployment, file, out=out)

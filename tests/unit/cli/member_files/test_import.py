@@ -16,6 +16,7 @@ from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.intake import changes_from, compiled
 from audience_sync.membership import Audience
+from audience_sync.record_rules import MAX_ENTER_AGE
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
@@ -287,6 +288,11 @@ def test_standard_input_needs_a_time_and_takes_it(deployment: Deployment, monkey
     assert len({change["id"] for change in sent(deployment)}) == 3
 
 
+def test_a_file_of_a_clock_that_is_a_little_fast_counts_as_of_now(deployment: Deployment, file: File) -> None:
+    run(deployment, file(written=NOW + 299))
+    assert {change["at"] for change in sent(deployment)} == {NOW * 1000}
+
+
 @pytest.mark.parametrize(
     "written",
     [
@@ -300,9 +306,25 @@ def test_a_file_of_an_impossible_time_is_refused(deployment: Deployment, file: F
     assert sent(deployment) == []
 
 
-def test_a_file_from_before_the_oldest_exits_is_taken_with_a_warning(
+def test_additions_from_a_file_as_old_as_ingest_rejects_are_refused_before_anything_is_sent(
+    deployment: Deployment, file: File
+) -> None:
+    old = NOW - MAX_ENTER_AGE / 1000 - 1
+    with pytest.raises(WrongUsage, match="more than 33 days ago") as refused:
+        run(deployment, file(written=old))
+    assert "AcceptOldEvents" in refused.value.remedy
+    assert sent(deployment) == []
+    run(deployment, file(written=old), exits=True)
+    run(deployment, file(written=old), at="33d")
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    run(deployment, file(written=old))
+    assert len(sent(deployment)) == 3 * 3 + 1
+
+
+def test_where_old_additions_are_accepted_a_file_from_before_the_oldest_exits_is_taken_with_a_warning(
     deployment: Deployment, file: File, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    deployment.stack.parameters = {"AcceptOldEvents": "yes"}
     run(deployment, file(written=NOW - 39 * DAY))
     assert "are added again" not in capsys.readouterr().err
     run(deployment, file(written=NOW - 41 * DAY))

@@ -19,6 +19,8 @@ from audience_sync.segment.directives.values import (
     text_of,
 )
 
+_STEPS_A_HALF = 4  # to encode half a character, of which JSON can carry many
+
 _NUMBER = re.compile(r"[+-]?(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:e[+-]?\d++)?+|infinity)", re.ASCII | re.IGNORECASE)
 _INFINITY = re.compile(r"[+-]?Infinity")
 _OTHER_BASE = re.compile(r"0(?:x[0-9a-f]++|o[0-7]++|b[01]++)", re.IGNORECASE)
@@ -164,14 +166,22 @@ def is_less(left: Any, right: Any, budget: Budget, *, or_equal: bool) -> bool:
         return False
     left, right = (_primitive(each, budget) for each in (left, right))
     if isinstance(left, str) and isinstance(right, str):
-        for each in (left, right):
-            budget.spend_on_text(each)
-        low, high = (each.encode("utf-16-be", "surrogatepass") for each in (left, right))
+        low, high = (_code_units(each, budget) for each in (left, right))
         return low <= high if or_equal else low < high
     if UNDEFINED in (left, right):
         return False
     small, large = number_of(left, budget), number_of(right, budget)
     return small <= large if or_equal else small < large
+
+
+def _code_units(text: str, budget: Budget) -> bytes:
+    """Return a text as JavaScript compares it. Raises RejectedEvent where the budget is used up."""
+    budget.spend_on_text(text)
+    try:
+        return text.encode("utf-16-be")
+    except UnicodeEncodeError:  # halves of characters, which Python looks up one by one
+        budget.spend(len(text) * _STEPS_A_HALF)
+        return text.encode("utf-16-be", "surrogatepass")
 
 
 def _primitive(value: Any, budget: Budget) -> Any:
