@@ -86,6 +86,12 @@ PARTS = {
         "Show which events were rejected, by reason, with what to do. Segment does not send them again.",
         is_group=False,
     ),
+    "operator-log": Part(
+        _OPERATE,
+        "watch.operator_log",
+        "Show who has changed what with this command, the newest first. Kept for 400 days.",
+        is_group=False,
+    ),
     "import": Part(
         _OPERATE,
         "member_files.import_members",

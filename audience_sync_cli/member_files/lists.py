@@ -111,7 +111,7 @@ def _former_list(path: Path) -> bytes:
 def _replaced(path: Path) -> Iterator[TextIO]:
     """Open a new file in place of the one that is there: at once, so that a run that is killed leaves its rows.
 
-    Only its owner may read it, and nobody can have opened it before. Raises WrongUsage where it cannot be written.
+    Only its owner may read it, and no other program can have it open. Raises WrongUsage where it cannot be written.
     """
     try:
         descriptor, new = tempfile.mkstemp(prefix=".rejects.", dir=path.parent)  # O_EXCL, mode 600

@@ -95,7 +95,8 @@ def rotate(session: Session, kind: _KIND, *, reveal: _REVEAL = False) -> None:
     if is_strong(stored.get(kind.previous)):
         session.screen.confirm(f"The previous {kind.label} is still valid and would stop working now. Go on?")
     value, had_one = new_value(), bool(stored.get(kind.current))
-    secret.write(stored | {kind.current: value, kind.previous: stored.get(kind.current) or ""})
+    with session.log.line("keys rotate", key=kind.value):
+        secret.write(stored | {kind.current: value, kind.previous: stored.get(kind.current) or ""})
     session.screen.say(f"New {kind.label} stored{'; the previous one stays valid' if had_one else ''}.", style="green")
     if reveal:
         session.screen.say(value)
@@ -118,7 +119,8 @@ def retire(session: Session, kind: _KIND) -> None:
     if found:
         session.screen.note(found, style="yellow")
     session.screen.confirm(f"Does Segment use the new {kind.label}? The previous one will be refused. Go on?")
-    secret.write(stored | {kind.previous: ""})
+    with session.log.line("keys retire", key=kind.value):
+        secret.write(stored | {kind.previous: ""})
     session.screen.say(f"The previous {kind.label} is no longer valid.", style="green")
     session.screen.result({"kind": kind.value, "retired": True})
 

@@ -78,7 +78,7 @@ def test_questions_have_no_control_characters() -> None:
     assert asked == [r"Add the rows of \x1b[2J.csv? [y/N] "]
 
 
-def test_lines_tabs_and_letters_of_every_script_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_tabs_and_every_script_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     Screen().say("one\ntwo: İstanbul, 東京, عربي 👩‍👧")
     assert capsys.readouterr().out == "one\ntwo: İstanbul, 東京, عربي 👩‍👧\n"
 
