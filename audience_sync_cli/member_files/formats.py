@@ -109,7 +109,9 @@ class ParquetRows:
         try:
             from pyarrow import ArrowException, parquet  # noqa: PLC0415 - not installed with the command
         except ImportError:
-            raise WrongUsage("Reading Parquet needs pyarrow.", "`pip install pyarrow`, or write CSV.") from None
+            raise WrongUsage(
+                "Reading Parquet needs pyarrow.", "`pip install 'pyarrow>=21,<27'`, or write CSV."
+            ) from None
         self._errors = (ArrowException, OSError)
         with self._readable():
             self._file = parquet.ParquetFile(stream)
