@@ -39,7 +39,11 @@ PARTS = {
         "Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.",
         is_group=False,
     ),
-    "keys": Part(_SETUP, "setup.keys", "Credentials that Segment sends: event key, audience key, signing secret."),
+    "keys": Part(
+        _SETUP,
+        "setup.keys setup.source_keys",
+        "Credentials that Segment sends: event key, audience key, signing secret.",
+    ),
     "audiences": Part(
         _SETUP,
         "audiences.command audiences.linking audiences.creation",

@@ -22,6 +22,7 @@ FIELDS = {  # details that a line may have, and their names for people
     "audienceId": "audience",
     "connectionId": "connection",
     "key": "key",
+    "source": "source",
     "version": "version",
     "mappings": "mappings",
     "changes": "changes",

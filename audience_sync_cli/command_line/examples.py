@@ -29,6 +29,8 @@ EXAMPLES = {  # command: what can be typed
     "keys show": ("audience-sync keys show", "audience-sync keys show event --reveal"),
     "keys rotate": ("audience-sync keys rotate event",),
     "keys retire": ("audience-sync keys retire event",),
+    "keys add": ("audience-sync keys add event emea-web",),
+    "keys remove": ("audience-sync keys remove event emea-web",),
     "audiences list": ("audience-sync audiences list", "audience-sync audiences list --json | jq -r '.[].audienceId'"),
     "audiences show": (
         "audience-sync audiences show lapsed_premium_buyers",

@@ -32,7 +32,9 @@ SESSION = f"""
 keys rotate event --yes
 keys rotate audience --reveal
 keys show
+keys add event emea --reveal
 keys show event --reveal
+keys remove event emea --yes
 keys retire event --yes
 connect --port 0
 test

@@ -28,7 +28,7 @@ from audience_sync_cli.members.restore_members import restore_members
 from audience_sync_cli.operator_log import FIELDS
 from audience_sync_cli.parked import command as parked
 from audience_sync_cli.parked.command import Filter
-from audience_sync_cli.setup import connections, keys
+from audience_sync_cli.setup import connections, keys, source_keys
 from audience_sync_cli.setup.authorization import Application
 from audience_sync_cli.setup.connect import authorize
 from audience_sync_cli.setup.terms import ACCEPTANCE, accept_terms
@@ -91,6 +91,11 @@ def _retire(deployment: Deployment, _: Path) -> None:
     keys.retire(deployment.session(yes=True), keys.Kind.EVENT)
 
 
+def _remove_source(deployment: Deployment, _: Path) -> None:
+    source_keys.add(deployment.session(), source_keys.SourceKind.EVENT, "emea")
+    source_keys.remove(deployment.session(yes=True), source_keys.SourceKind.EVENT, "emea")
+
+
 def _delete_connection(deployment: Deployment, _: Path) -> None:
     connections.create(deployment.session(), amc_instance="amc-1")
     (made,) = deployment.session().amazon.connections()
@@ -118,6 +123,12 @@ DEEDS: list[tuple[str, Deed, dict[str, Any]]] = [
     ("connect", _connect, {}),
     ("keys rotate", lambda found, _: keys.rotate(found.session(yes=True), keys.Kind.EVENT), {"key": "event"}),
     ("keys retire", _retire, {"key": "event"}),
+    (
+        "keys add",
+        lambda found, _: source_keys.add(found.session(), source_keys.SourceKind.EVENT, "emea"),
+        {"key": "event", "source": "emea"},
+    ),
+    ("keys remove", _remove_source, {"key": "event", "source": "emea"}),
     (
         "audiences create",
         lambda found, _: create(found.session(), "VIP", Target("590071284455661234"), Settings(), country="US"),
