@@ -39,7 +39,11 @@ PARTS = {
         "Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.",
         is_group=False,
     ),
-    "keys": Part(_SETUP, "setup.keys", "Credentials that Segment sends: event key, audience key, signing secret."),
+    "keys": Part(
+        _SETUP,
+        "setup.keys setup.source_keys",
+        "Credentials that Segment sends: event key, audience key, signing secret.",
+    ),
     "audiences": Part(
         _SETUP,
         "audiences.command audiences.linking audiences.creation",
@@ -84,6 +88,12 @@ PARTS = {
         _OPERATE,
         "watch.rejections",
         "Show which events were rejected, by reason, with what to do. Segment does not send them again.",
+        is_group=False,
+    ),
+    "operator-log": Part(
+        _OPERATE,
+        "watch.operator_log",
+        "Show who has changed what with this command, the newest first. Kept for 400 days.",
         is_group=False,
     ),
     "import": Part(

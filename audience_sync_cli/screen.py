@@ -23,12 +23,16 @@ from rich.text import Text
 
 from audience_sync_cli import tables
 from audience_sync_cli.errors import NotConfirmed, OperatorError
+from audience_sync_cli.terminal_text import escaped, escaped_json, escaped_styled, on_one_line
 
 PLAIN_WIDTH = 110  # columns where the output is no terminal but a file or a pipe
 
 
 class Screen:
-    """Results go to standard output, and only they; questions, notes and progress go to standard error."""
+    """Results go to standard output, and only they; questions, notes and progress go to standard error.
+
+    Whatever is handed in may come from outside: no control character reaches the terminal.
+    """
 
     def __init__(
         self, *, as_json: bool = False, assume_yes: bool = False, answers: Callable[[str], str] | None = None
@@ -58,24 +62,26 @@ class Screen:
     def say(self, text: str, *, style: str = "") -> None:
         """Print a line for people."""
         if not self.as_json:
-            self._out.print(Text(text, style=style), soft_wrap=True)
+            self._out.print(Text(escaped(text), style=style), soft_wrap=True)
 
     def note(self, text: str, *, style: str = "") -> None:
         """Print a line that is not part of the result."""
-        self._err.print(Text(text, style=style), soft_wrap=True)
+        self._err.print(Text(escaped(text), style=style), soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Print a table for people; on a narrow terminal, where ids would be broken, each row as facts."""
         if self.as_json:
             return
-        for part in tables.laid_out(columns, [[_text(each) for each in row] for row in rows], self._out.width):
+        for part in tables.laid_out(
+            [on_one_line(each) for each in columns], [[_text(each) for each in row] for row in rows], self._out.width
+        ):
             self._out.print(part)
 
     def facts(self, facts: Mapping[str, Any]) -> None:
         """Print names and values, one a line."""
         if self.as_json:
             return
-        self._out.print(tables.facts({name: _text(value) for name, value in facts.items()}))
+        self._out.print(tables.facts({on_one_line(name): _text(value) for name, value in facts.items()}))
 
     def confirm(self, question: str) -> None:
         """Ask before something that cannot be undone. Raises NotConfirmed."""
@@ -105,9 +111,9 @@ class Screen:
     def progress(self, label: str, total: int | None = None, *, unit: str = "") -> Iterator["Bar"]:
         """Show how far the work is, if standard error is a terminal; with a unit also the rate and the time left."""
         columns: tuple[ProgressColumn, ...] = (
-            (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            (SpinnerColumn(), _description(), TimeElapsedColumn())
             if total is None
-            else (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            else (_description(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         )
         if unit:
             columns = (*columns, _RateColumn(unit), *((TimeRemainingColumn(),) if total else ()))
@@ -118,27 +124,30 @@ class Screen:
             disable=self.as_json or not self._err.is_terminal,
             redirect_stdout=self._out.is_terminal,  # results that go to a file or a pipe must not end on the terminal
         ) as progress:
-            task = progress.add_task(label, total=total)
-            yield Bar(lambda step: progress.advance(task, step), lambda text: progress.update(task, description=text))
+            task = progress.add_task(escaped(label), total=total)
+            yield Bar(
+                lambda step: progress.advance(task, step), lambda text: progress.update(task, description=escaped(text))
+            )
 
     @contextmanager
     def countdown(self, label: str) -> Iterator[Callable[[float], None]]:
         """Give a function that shows how many seconds are left, if standard error is a terminal."""
-        columns = (SpinnerColumn(), TextColumn("{task.description}"))
+        columns = (SpinnerColumn(), _description())
         with Progress(
             *columns, console=self._err, transient=True, disable=self.as_json or not self._err.is_terminal
         ) as progress:
-            task = progress.add_task(label, total=None)
+            task = progress.add_task(escaped(label), total=None)
             yield lambda seconds: progress.update(task, description=f"{label}, {remaining(seconds)} left")
 
     def _write(self, line: str) -> None:
         try:
-            sys.stdout.write(f"{line}\n")
+            sys.stdout.write(f"{escaped_json(line)}\n")
             sys.stdout.flush()
         except BrokenPipeError:
             self._out.on_broken_pipe()  # ends the command: the program that read the output has ended
 
     def _answer(self, question: str, instead: str, *, hidden: bool = False) -> str:
+        question = escaped(question)
         if self._answers is not None:
             return self._answers(question)
         if self.as_json or not sys.stdin.isatty():
@@ -146,6 +155,10 @@ class Screen:
                 "This needs an answer, and there is no terminal to ask at.", f"Use a terminal, or {instead}."
             )
         return self._err.input(Text(question), password=hidden).strip()
+
+
+def _description() -> TextColumn:
+    return TextColumn("{task.description}", markup=False)
 
 
 class _RateColumn(ProgressColumn):
@@ -177,7 +190,7 @@ class Bar:
 
 
 def _text(value: Any) -> Text:
-    return value if isinstance(value, Text) else Text(display(value))
+    return escaped_styled(value) if isinstance(value, Text) else Text(on_one_line(display(value)))
 
 
 def display(value: Any) -> str:

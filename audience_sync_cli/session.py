@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from audience_sync.aws.secrets import JsonSecret
     from audience_sync.aws.sqs import Queue
     from audience_sync.record_rules import Policy
+    from audience_sync_cli.operator_log import OperatorLog
     from audience_sync_cli.stack import Stack
 
 
@@ -87,6 +88,13 @@ class Session:
             consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
             literal_email=parameters.get("LiteralEmail") == "yes",
         )
+
+    @cached_property
+    def log(self) -> "OperatorLog":
+        """The operator log, for what changes something."""
+        from audience_sync_cli.operator_log import OperatorLog
+
+        return OperatorLog(self.stack, lambda text: self.screen.note(text, style="yellow"), self.now)
 
     @property
     def _sharding(self) -> "Sharding":

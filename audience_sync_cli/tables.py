@@ -35,14 +35,14 @@ def facts(values: dict[str, Text]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in values.items():
-        table.add_row(name, value)
+        table.add_row(Text(name), value)
     return table
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for name, column in zip(names, _widths(names, rows, width), strict=True):
-        table.add_column(name, width=column, overflow="fold")
+        table.add_column(Text(name), width=column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

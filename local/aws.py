@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 LARGEST_REQUEST = 32 * 1024 * 1024  # bytes; DynamoDB takes 16 MB in a batch, and base64 comes on top
 _DYNAMODB = "DynamoDB_20120810"
-_MOTO_SERVICES: dict[str, Literal["dynamodb", "secretsmanager", "cloudwatch"]] = {
+_MOTO_SERVICES: dict[str, Literal["dynamodb", "secretsmanager", "cloudwatch", "sts"]] = {
     _DYNAMODB: "dynamodb",
     "secretsmanager": "secretsmanager",
     "GraniteServiceVersion20100801": "cloudwatch",
+    "": "sts",  # the only one whose protocol has no such header
 }
 _JSON = "application/x-amz-json-1.0"
 _PUT_METRICS = "GraniteServiceVersion20100801.PutMetricData"
@@ -89,7 +90,7 @@ class Moto:
             await request.read(),
         )
         answers = {f"{_DYNAMODB}.BatchExecuteStatement": self._write, f"{_DYNAMODB}.BatchGetItem": self._read}
-        answer = answers.get(request.headers[sqs_server.TARGET], self._response)
+        answer = answers.get(request.headers.get(sqs_server.TARGET, ""), self._response)
         app = self._apps[_target_of(request)]
         return await asyncio.get_running_loop().run_in_executor(self._thread, answer, app, received)
 
@@ -141,7 +142,7 @@ def build_app(
     async def route(request: web.Request) -> web.Response:
         service = _target_of(request)
         if service in _MOTO_SERVICES:
-            if request.headers[sqs_server.TARGET] == _PUT_METRICS and request.path != FORWARDED:
+            if request.headers.get(sqs_server.TARGET) == _PUT_METRICS and request.path != FORWARDED:
                 on_metrics(await request.json())
             return await moto.answer(request)
         if service == logs.SERVICE:

@@ -1,9 +1,12 @@
-"""CloudWatch Logs: keeps what the functions print, and answers FilterLogEvents. Not moto's, which keeps every line."""
+"""CloudWatch Logs: keeps what the functions print and operators put, and answers FilterLogEvents.
+
+Not moto's, which keeps every line.
+"""
 
 import json
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -30,7 +33,22 @@ class LogGroups:
         """Take the clock, in epoch seconds."""
         self._now = now
         self._lines: defaultdict[str, deque[_Line]] = defaultdict(lambda: deque(maxlen=KEPT))
+        self._streams: set[tuple[str, str]] = set()  # those that were created; functions print without one
         self._count = 0
+
+    def create_stream(self, group: str, stream: str) -> bool:
+        """Create a log stream. Returns whether there was none."""
+        is_new = (group, stream) not in self._streams
+        self._streams.add((group, stream))
+        return is_new
+
+    def put(self, group: str, stream: str, messages: Iterable[str]) -> bool:
+        """Keep lines of a stream, as of now. Returns whether there is such a stream."""
+        if (group, stream) not in self._streams:
+            return False
+        for message in messages:
+            self.add(group, message)
+        return True
 
     def add(self, group: str, message: str) -> None:
         """Keep one line, as of now."""
@@ -40,6 +58,7 @@ class LogGroups:
     def clear(self) -> None:
         """Forget all lines."""
         self._lines.clear()
+        self._streams.clear()
 
     def filter(self, group: str, since: int, until: int | None, skipped: int = 0) -> dict[str, Any]:
         """Return one page of the lines between two times, in epoch milliseconds; both are included.
@@ -63,12 +82,24 @@ def handler(groups: LogGroups) -> Callable[[web.Request], Awaitable[web.Response
     async def handle(request: web.Request) -> web.Response:
         headers = {"x-amzn-RequestId": str(uuid4())}
         asked: dict[str, Any] = json.loads(await request.read() or b"{}")
-        if request.headers.get(TARGET) != f"{SERVICE}.FilterLogEvents" or "logGroupName" not in asked:
-            body, status = {"__type": "UnknownOperationException"}, 400
-        else:
-            skipped = int(asked.get("nextToken") or 0)
-            body = groups.filter(asked["logGroupName"], asked.get("startTime", 0), asked.get("endTime"), skipped)
-            status = 200
+        body = _answered(groups, request.headers.get(TARGET, "").removeprefix(f"{SERVICE}."), asked)
+        status = 400 if "__type" in body else 200
         return web.Response(status=status, text=json.dumps(body), headers=headers, content_type=_JSON)
 
     return handle
+
+
+def _answered(groups: LogGroups, call: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to a call; with `__type` where it is an error."""
+    group, stream = str(asked.get("logGroupName", "")), str(asked.get("logStreamName", ""))
+    match call:
+        case "FilterLogEvents" if group:
+            skipped = int(asked.get("nextToken") or 0)
+            return groups.filter(group, asked.get("startTime", 0), asked.get("endTime"), skipped)
+        case "CreateLogStream" if group:
+            return {} if groups.create_stream(group, stream) else {"__type": "ResourceAlreadyExistsException"}
+        case "PutLogEvents" if group:
+            is_kept = groups.put(group, stream, [each["message"] for each in asked["logEvents"]])
+            return {} if is_kept else {"__type": "ResourceNotFoundException"}
+        case _:
+            return {"__type": "UnknownOperationException"}

@@ -81,8 +81,9 @@ def create(
         "externalAudienceId": external_id,
         **settings.extras(),
     }
-    with session.screen.progress("creating"):
+    with session.log.line("audiences create") as line, session.screen.progress("creating"):
         made = use_case(session).create(extras, deadline=time.monotonic() + CREATE_WAIT)
+        line["audienceId"] = made.audience_id
     listed = made.listed
     existed = "" if made.attempts else " (it existed already)"
     session.screen.say(f"Audience {made.audience_id}: {listed.name}{existed}.", style="green")
@@ -109,7 +110,8 @@ def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
         who, days = f"Members of {known.name or known.audience_id}", settings.ttl_days
         after = f"{counted(days, 'day')} after they entered" if days else "at once, all of them"
         session.screen.confirm(f"{who} will drop out {after}. Go on?")
-    changed = use_case(session).update(known.audience_id, changes)
+    with session.log.line("audiences update", audienceId=known.audience_id):
+        changed = use_case(session).update(known.audience_id, changes)
     session.screen.say(f"{changed.name or changed.audience_id} is changed.", style="green")
     session.screen.result(audience_json(changed))
 

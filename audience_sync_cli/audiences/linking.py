@@ -67,7 +67,8 @@ def link(
         external_audience_id=known.external_audience_id or report.external_audience_id,
     )
     created = session.audiences.created(digits)
-    session.audiences.put(linked, created=time.time_ns() // 1_000_000 if created is None else created)
+    with session.log.line("audiences link", audienceId=digits):
+        session.audiences.put(linked, created=time.time_ns() // 1_000_000 if created is None else created)
     _warn_about_gaps(session, linked)
     session.screen.say(f"Linked. Events reach {linked.name or digits} within ten seconds.", style="green")
     session.screen.result(audience_json(linked))
@@ -83,9 +84,10 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     session.screen.confirm(
         f"Events for {known.name or known.audience_id} will be rejected; its members stay at Amazon. Go on?"
     )
-    # The lock first: an audience that is still listed can be found and unlinked again.
-    creation_locks(session).remove(known.audience_id)
-    session.audiences.remove(known.audience_id)
+    with session.log.line("audiences unlink", audienceId=known.audience_id):
+        # The lock first: an audience that is still listed can be found and unlinked again.
+        creation_locks(session).remove(known.audience_id)
+        session.audiences.remove(known.audience_id)
     session.screen.say("Unlinked; in force within a minute. Amazon keeps the audience.", style="green")
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})
 

@@ -10,6 +10,7 @@ EXAMPLES = {  # command: what can be typed
     "send": ("audience-sync send --sample track --wait", "audience-sync send event.json --wait --timeout 300"),
     "tail": ("audience-sync tail --audience lapsed_premium_buyers", "audience-sync tail --since 1h --no-follow --json"),
     "rejections": ("audience-sync rejections --since 1d",),
+    "operator-log": ("audience-sync operator-log --since 7d",),
     "dashboard": ("audience-sync dashboard --open", "audience-sync --stack prod dashboard --port 8090"),
     "import": (
         "audience-sync import members.csv big_spenders --dry-run",
@@ -28,6 +29,8 @@ EXAMPLES = {  # command: what can be typed
     "keys show": ("audience-sync keys show", "audience-sync keys show event --reveal"),
     "keys rotate": ("audience-sync keys rotate event",),
     "keys retire": ("audience-sync keys retire event",),
+    "keys add": ("audience-sync keys add event emea-web",),
+    "keys remove": ("audience-sync keys remove event emea-web",),
     "audiences list": ("audience-sync audiences list", "audience-sync audiences list --json | jq -r '.[].audienceId'"),
     "audiences show": (
         "audience-sync audiences show lapsed_premium_buyers",

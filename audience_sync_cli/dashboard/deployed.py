@@ -22,6 +22,7 @@ from audience_sync_cli.dashboard.facts import (
 )
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.redriving import redrive
+from audience_sync_cli.operator_log import OperatorLog
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.circuits import RECOVERY, open_circuits
@@ -94,13 +95,20 @@ class DeployedStack:
 
     def redrive(self, reason: str) -> list[str]:
         """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
-        stack = self._stack
-        done = redrive(stack.service("sqs"), stack["ChangeQueue"], stack["DeadLetterQueue"], reason)
+        stack, notes = self._stack, list[str]()
+        with OperatorLog(stack, notes.append, self._now).line("dashboard redrive", deadLetters=0) as line:
+            done = redrive(
+                stack.service("sqs"),
+                stack["ChangeQueue"],
+                stack["DeadLetterQueue"],
+                reason,
+                on_done=lambda number: line.update(deadLetters=number),
+            )
         with self._lock:
             for part in (self._queue, self._dead, self._parked):
                 part.expire()
             self._listed_of = -1
-        return done
+        return [*done, *notes]
 
     def close(self) -> None:
         """End the threads, without waiting for what they read."""

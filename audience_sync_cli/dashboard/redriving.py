@@ -1,6 +1,7 @@
 """The button that redrives: what `audience-sync parked redrive` does, started from the page."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from audience_sync.aws.sqs import Queue
@@ -11,7 +12,13 @@ from audience_sync_cli.screen import counted
 RATE = 50.0  # dead letters a second, as by default on the command line
 
 
-def redrive(sqs: Any, change_queue: str, dead_letter_queue: str, reason: str = "") -> list[str]:
+def redrive(
+    sqs: Any,
+    change_queue: str,
+    dead_letter_queue: str,
+    reason: str = "",
+    on_done: Callable[[int], None] = lambda _: None,
+) -> list[str]:
     """Send dead letters to the change queue, and delete them from the dead letter queue.
 
     Args:
@@ -19,6 +26,7 @@ def redrive(sqs: Any, change_queue: str, dead_letter_queue: str, reason: str = "
         change_queue: its URL.
         dead_letter_queue: its URL.
         reason: only those parked with this reason code; all where it is empty.
+        on_done: called with the number of dead letters that are redriven so far.
 
     Returns:
         What was done, in sentences for the page.
@@ -28,5 +36,6 @@ def redrive(sqs: Any, change_queue: str, dead_letter_queue: str, reason: str = "
     with DeadLetters(sqs, dead_letter_queue).reader() as reader:
         for messages in reader.batches():
             action(reader, messages)
-    done = f"{counted(action.sent, 'dead letter')} redriven." if action.matched else "No dead letter fits."
+            on_done(action.done)
+    done = f"{counted(action.done, 'dead letter')} redriven." if action.matched else "No dead letter fits."
     return [done, *action.left(), *filter(None, [reader.stopped])]

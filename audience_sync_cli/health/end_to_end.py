@@ -50,8 +50,13 @@ class WholeWay:
         """
         session = self._session
         self._target = target = find(session, self._audience) if self._audience else kept_audience(session)
+        with session.log.line("test --end-to-end", audienceId=target.audience_id):
+            self._enter_and_exit(target)
+        self._report()
+
+    def _enter_and_exit(self, target: Audience) -> None:
+        session, members = self._session, set[str]()
         name = target.name or target.audience_id
-        members: set[str] = set()
         try:
             for label, what, enters in (("entered", "enters", True), ("left", "exits", False)):
                 session.screen.say(f"\n{self._member} {what} {name}", style="bold")
@@ -67,7 +72,6 @@ class WholeWay:
             if self._is_kept_of:
                 for member in members:
                     queue_deletion_notice(session, member)
-        self._report()
 
     def as_json(self) -> dict[str, Any]:
         """The test for scripts."""
@@ -148,5 +152,7 @@ def kept_audience(session: Session) -> Audience:
         "countryCode": next((each.country for each in listed if each.country), "US"),
         "externalAudienceId": KEPT_ID,
     }
-    with session.screen.progress("creating"):
-        return use_case(session).create(extras, deadline=time.monotonic() + CREATE_WAIT).listed
+    with session.log.line("audiences create") as line, session.screen.progress("creating"):
+        made = use_case(session).create(extras, deadline=time.monotonic() + CREATE_WAIT)
+        line["audienceId"] = made.audience_id
+        return made.listed

@@ -50,13 +50,13 @@ def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FOR
     for warning in warnings_about(mappings):
         session.screen.note(warning, style="yellow")
     question = f"{effect}Put this in force as version {stored.next_version}?"
-    _change(session, stored, listed, question, dry_run=dry_run)
+    _change(session, "apply", stored, listed, question, dry_run=dry_run)
 
 
 def history(session: Session) -> None:
     """List the versions that can be put in force again: up to 20, the newest first.
 
-    When each was applied is known, by which person is not. `mappings revert VERSION --dry-run` shows what differs.
+    `audience-sync operator-log` says who applied each. `mappings revert VERSION --dry-run` shows what differs.
     """
     stored = read(session)
     rows = [(each, _enabled(each)) for each in stored.history]
@@ -107,7 +107,7 @@ def revert(
         raise OperatorError(f"Version {version} is invalid: {error}.", "Choose another one.") from None
     effect = require_effect(mappings, force=force)
     question = f"{effect}Put version {version} in force again, as version {stored.next_version}?"
-    _change(session, stored, found.mappings, question, dry_run=dry_run)
+    _change(session, "revert", stored, found.mappings, question, dry_run=dry_run)
 
 
 def reset(session: Session, *, dry_run: _DRY_RUN = False) -> None:
@@ -117,7 +117,7 @@ def reset(session: Session, *, dry_run: _DRY_RUN = False) -> None:
     """
     stored = read(session)
     question = f"Put the built-in mapping in force, as version {stored.next_version}?"
-    _change(session, stored, None, question, dry_run=dry_run)
+    _change(session, "reset", stored, None, question, dry_run=dry_run)
 
 
 def kept_version(stored: Stored, version: int) -> KeptVersion:
@@ -152,7 +152,9 @@ def _in_force(stored: Stored) -> str:
     return "the built-in mapping" if stored.is_built_in else f"version {stored.version}, which is the same,"
 
 
-def _change(session: Session, stored: Stored, mappings: list[Any] | None, question: str, *, dry_run: bool) -> None:
+def _change(
+    session: Session, verb: str, stored: Stored, mappings: list[Any] | None, question: str, *, dry_run: bool
+) -> None:
     """Show what changes, ask, and store. None is the built-in mapping."""
     changes = differences(stored.mappings, _listed(mappings))
     result = {"mappings": len(_listed(mappings)), "dryRun": dry_run, "changes": [each.as_json() for each in changes]}
@@ -170,7 +172,8 @@ def _change(session: Session, stored: Stored, mappings: list[Any] | None, questi
         session.screen.result({"version": stored.version, "changed": False} | result)
         return
     session.screen.confirm(question)
-    version = replace(session, stored, mappings)
+    with session.log.line(f"mappings {verb}", mappings=len(_listed(mappings)), version=stored.next_version):
+        version = replace(session, stored, mappings)
     session.screen.say(f"Version {version} is stored, and in force within a minute.", style="green")
     if stored.is_readable:
         session.screen.say(f"To go back: `audience-sync mappings revert {stored.version}`.")

@@ -6,6 +6,7 @@ from itertools import takewhile
 
 from audience_sync.fields import FIELDS
 from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.terminal_text import on_one_line
 
 # The names that mean a field, without spaces and signs, the surest first. Left out on purpose: `ip`, which Amazon takes
 # in clear text, and names of whole people, which are no identifier.
@@ -76,7 +77,9 @@ def chosen(columns: Sequence[str], corrections: Sequence[str]) -> dict[str, str]
                 f"The fields are: {', '.join(dict.fromkeys(_FIELDS.values()))}.",
             )
         if column and column not in columns:
-            raise WrongUsage(f"The file has no column for --column {field}.", f"It has: {', '.join(columns)}.")
+            raise WrongUsage(
+                f"The file has no column for --column {field}.", f"It has: {on_one_line(', '.join(columns))}."
+            )
         corrected[field] = column
     taken = set(corrected.values())
     guesses = {field: column for field, column in guess(columns).items() if column not in taken}

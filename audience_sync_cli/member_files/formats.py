@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from audience_sync.quick_json import read_json
 from audience_sync_cli.errors import OperatorError, WrongUsage
+from audience_sync_cli.member_files.list_cells import is_list, read_back
 
 DELIMITERS = ",;\t|"
 SAMPLE = 100  # JSON lines whose names are the columns
@@ -50,6 +51,8 @@ class CsvRows:
         places = [self.columns.index(name) for name in wanted]
         width = len(self.columns)
         picked = _picker(places)
+        if is_list(self.columns):
+            picked = _read_back(picked)
         with readable():
             for cells in self._reader:
                 if len(cells) == width:
@@ -106,7 +109,9 @@ class ParquetRows:
         try:
             from pyarrow import ArrowException, parquet  # noqa: PLC0415 - not installed with the command
         except ImportError:
-            raise WrongUsage("Reading Parquet needs pyarrow.", "`pip install pyarrow`, or write CSV.") from None
+            raise WrongUsage(
+                "Reading Parquet needs pyarrow.", "`pip install 'pyarrow>=21,<27'`, or write CSV."
+            ) from None
         self._errors = (ArrowException, OSError)
         with self._readable():
             self._file = parquet.ParquetFile(stream)
@@ -140,6 +145,10 @@ def _picker(places: Sequence[int]) -> Any:
             return lambda cells: (cells[place],)
         case _:
             return itemgetter(*places)
+
+
+def _read_back(picked: Any) -> Any:
+    return lambda cells: read_back(picked(cells))
 
 
 @contextmanager

@@ -118,10 +118,15 @@ def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, tot
 
 def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
     screen, queue = session.screen, session.queue("ChangeQueue")
-    with screen.progress("sending", total, unit="rows") as bar, _kept(session, plan) as keep:
+    with (
+        session.log.line("import", audienceId=plan.audience.audience_id, changes=0) as line,
+        screen.progress("sending", total, unit="rows") as bar,
+        _kept(session, plan) as keep,
+    ):
         move = _moving(bar, plan.after)
 
         def confirmed(row: int, changes: int) -> None:
+            line["changes"] = sender.confirmed
             keep(row)
             move(row, changes)
 

@@ -1,9 +1,11 @@
 """The lists that the operator asks for, as CSV files: rows that are left out, and members who differ."""
 
 import csv
+import errno
 import io
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +13,8 @@ from typing import Any, TextIO
 
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.comparison import ENTERS, Difference, OnDifference
+from audience_sync_cli.member_files.list_cells import DIFFERENCES_HEAD, REJECTS_HEAD, written
 from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut
-
-_HEAD = ("row", "reason", "remedy")
 
 
 class Rejects:
@@ -28,32 +29,34 @@ class Rejects:
     @classmethod
     @contextmanager
     def opened(cls, path: Path | None, fields: Sequence[str], *, with_rows: bool, goes_on: bool) -> Iterator["Rejects"]:
-        """Open the file. Where the run goes on from an earlier one, lines are added.
+        """Open the file. Where the run goes on from an earlier one, its rows come first.
 
         Raises:
             WrongUsage: another file is there, which is left as it is; or it cannot be written.
         """
-        if path is None:
+        if path is None or path == Path(os.devnull):
             yield cls(None, fields, with_rows=with_rows)
             return
-        if path.exists() and not _is_ours(path):
-            raise WrongUsage("The file for --rejects exists, and is no list of rejects.", "Give another name.")
-        with _opened_for_owner(path, os.O_APPEND if goes_on else os.O_TRUNC, "--rejects") as stream:
+        before = _former_list(path)
+        with _replaced(path) as stream:
             rejects = cls(stream, fields, with_rows=with_rows)
-            if not path.stat().st_size:
+            if goes_on and before:
+                stream.buffer.write(before)
+            else:
                 rejects.write_head()
             yield rejects
 
     def write_head(self) -> None:
         """Name the columns."""
         if self._writer:
-            self._writer.writerow([*_HEAD, *(self._fields if self._with_rows else ())])
+            self._writer.writerow([*REJECTS_HEAD, *(self._fields if self._with_rows else ())])
 
     def add(self, left_out: LeftOut, values: Sequence[Any] | None) -> None:
         """List one row."""
         if self._writer:
             clear = values if self._with_rows and values else ()
-            self._writer.writerow([left_out.row, left_out.reason, REMEDIES.get(left_out.reason, ""), *clear])
+            remedy = REMEDIES.get(left_out.reason, "")
+            self._writer.writerow(written([left_out.row, left_out.reason, remedy, *clear]))
 
 
 @contextmanager
@@ -62,45 +65,69 @@ def listed_differences(path: Path | None) -> Iterator[OnDifference]:
     if path is None:
         yield lambda _member, _found: None
         return
-    with _opened_for_owner(path, os.O_EXCL, "--out") as stream:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise WrongUsage("The file for --out exists.", "Give another name.") from None
+    except OSError:
+        raise WrongUsage("The file for --out cannot be written.", "Check folder and permissions.") from None
+    with open(descriptor, "w", encoding="utf-8", newline="") as stream:  # noqa: PTH123 - a descriptor
         writer = csv.writer(stream)
-        writer.writerow(("externalUserId", "difference", "repaired by"))
+        writer.writerow(DIFFERENCES_HEAD)
 
         def add(member: str, found: Difference) -> None:
-            remedy = "--repair" if found in ENTERS else "--repair --surplus" if found is Difference.SURPLUS else ""
-            writer.writerow((member, found, remedy))
+            option = "--repair" if found in ENTERS else "--repair --surplus" if found is Difference.SURPLUS else ""
+            writer.writerow(written((member, found, f"compare {option}" if option else "")))
 
         yield add
 
 
-def _opened_for_owner(path: Path, flag: int, option: str) -> TextIO:
-    """Open a file to write, which only its owner may read, also where it was there before: the lists name members.
+def _former_list(path: Path) -> bytes:
+    """Return the list that is there, empty where there is none. Raises WrongUsage where another file is there.
 
-    Raises:
-        WrongUsage: with O_EXCL, the file exists; or it cannot be written, or not be closed to others.
+    A link could lead to any file of the operator's, and a file of another user would show them the rows.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
-        stream = open(descriptor, "w", encoding="utf-8", newline="")  # noqa: PTH123, SIM115 - a descriptor; the caller's
-    except FileExistsError:
-        raise WrongUsage(f"The file for {option} exists.", "Give another name.") from None
-    except OSError:
-        raise WrongUsage(f"The file for {option} cannot be written.", "Check folder and permissions.") from None
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # and not /dev/null
-        try:
-            os.fchmod(descriptor, 0o600)
-        except OSError:
-            stream.close()
-            raise WrongUsage(f"The file for {option} belongs to another user.", "Give another name.") from None
-    return stream
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # which does not wait for a pipe
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        what = "is a symbolic link" if error.errno == errno.ELOOP else "cannot be read"
+        raise WrongUsage(f"The file for --rejects {what}.", "Give another name.") from None
+    found, content = os.fstat(descriptor), b""
+    if is_file := stat.S_ISREG(found.st_mode):
+        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor
+            content = stream.read()
+    else:
+        os.close(descriptor)
+    if found.st_uid != os.geteuid():
+        raise WrongUsage("The file for --rejects belongs to another user.", "Give another name.")
+    if not is_file or (content and not content.startswith(_HEAD)):
+        raise WrongUsage("The --rejects file exists and is not a rejects list.", "Give another name.")
+    return content
 
 
-def _is_ours(path: Path) -> bool:
+@contextmanager
+def _replaced(path: Path) -> Iterator[TextIO]:
+    """Open a new file in place of the one that is there: at once, so that a run that is killed leaves its rows.
+
+    Only its owner may read it, and no other program can have it open. Raises WrongUsage where it cannot be written.
+    """
     try:
-        with path.open("rb") as stream:
-            begin = stream.readline(200)
+        descriptor, new = tempfile.mkstemp(prefix=".rejects.", dir=path.parent)  # O_EXCL, mode 600
+        Path(new).replace(path)
     except OSError:
-        return False
-    expected = io.StringIO()
-    csv.writer(expected).writerow(_HEAD)
-    return not begin or begin.startswith(expected.getvalue().rstrip().encode())
+        raise WrongUsage("The file for --rejects cannot be written.", "Check folder and permissions.") from None
+    with open(  # noqa: PTH123 - a descriptor
+        descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""
+    ) as stream:
+        yield stream
+
+
+def _head() -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerow(REJECTS_HEAD)
+    return text.getvalue().rstrip().encode()
+
+
+_HEAD = _head()

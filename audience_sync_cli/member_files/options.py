@@ -16,6 +16,7 @@ from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.row_changes import Reading
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
+from audience_sync_cli.terminal_text import on_one_line
 from audience_sync_cli.times import DAY, read_time
 
 FILE = Annotated[
@@ -50,7 +51,7 @@ class FileOptions:
     def reading(self, rows: Rows, *, exits: bool) -> Reading:
         """Return which column is used for which field. Raises WrongUsage where none holds what is needed."""
         columns = chosen(rows.columns, self.column or ())
-        listed = f"The columns are: {', '.join(rows.columns)}."
+        listed = f"The columns are: {on_one_line(', '.join(rows.columns))}."
         if "external_user_id" not in columns:
             raise WrongUsage(
                 "No column is recognized as the external user id.",

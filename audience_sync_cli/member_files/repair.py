@@ -33,13 +33,17 @@ def send_repair(
     if warning := forgotten_exits(session, comparison.at):
         screen.note(warning, style="yellow")
     screen.confirm(f"{_described(file, audience, comparison, len(exits))}, dated {moment(comparison.at)}?")
-    with screen.progress("sending", len(enters) + len(exits)) as bar:
-        sender = ChangeSender(
-            session.queue("ChangeQueue"),
-            counted_in_cloudwatch(session.stack),
-            Clock(session.now),
-            lambda _, changes: bar.advance(changes),
-        )
+    with (
+        session.log.line("compare --repair", audienceId=audience.audience_id, changes=0) as line,
+        screen.progress("sending", len(enters) + len(exits)) as bar,
+    ):
+
+        def confirmed(_row: int, changes: int) -> None:
+            bar.advance(changes)
+            line["changes"] = sender.confirmed
+
+        count = counted_in_cloudwatch(session.stack)
+        sender = ChangeSender(session.queue("ChangeQueue"), count, Clock(session.now), confirmed)
         with sender, file.rows() as rows:
             changes = changes_as_of(session, reading, audience, comparison.at)
             for row, _, change in changes.outcomes(rows.read([*reading.columns.values()])):

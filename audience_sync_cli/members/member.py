@@ -91,7 +91,8 @@ def erase(session: Session, member: _MEMBER) -> None:
     session.screen.confirm(
         f"Known in {len(known_in)} of {counted(len(audiences), 'audience')}: {names}. Erase this person?"
     )
-    queue_deletion_notice(session, member)
+    with session.log.line("member erase", audiences=len(known_in)):
+        queue_deletion_notice(session, member)
     if not known_in:
         session.screen.say("The id is in no audience. Is it the external user id of the mapping?", style="yellow")
     session.screen.say("The deletion is queued. The stored hashes are deleted once Amazon has removed the person.")

@@ -60,7 +60,13 @@ def restore_members(
     _note_renewed(session, audiences)
     if not dry_run:
         session.screen.confirm(f"Copy the members of {source_table}, as of {moment(as_of)}. Is delivery paused?")
-    report = _run(session, source_table, source_shards, [each.audience_id for each in audiences], writes=not dry_run)
+    listed = [each.audience_id for each in audiences]
+    if dry_run:
+        report = _run(session, source_table, source_shards, listed, writes=False)
+    else:
+        with session.log.line("restore-members") as line:
+            report = _run(session, source_table, source_shards, listed, writes=True)
+            line["rows"] = report.total[Outcome.COPIED]
     _show(session, report, audiences, dry_run=dry_run)
     session.screen.say(
         f"What came after {moment(as_of)} is not in that table. As far as it is lost here, too, repeat it:\n"

@@ -9,7 +9,7 @@ import typer
 
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage, DeadLetters
+from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, process_dead_letters
 from audience_sync_cli.screen import counted, moment
@@ -123,14 +123,14 @@ def redrive(
         session.screen.result(_result(stopped, matched=len(found), redriven=0, dryRun=True))
         return
     action = Redrive(session.queue("ChangeQueue"), condition, rate)
-    stopped = process_dead_letters(session, DeadLetters.of(session.stack), "redriving", action)
+    stopped = process_dead_letters(session, action)
     if action.matched:
-        session.screen.say(f"{counted(action.sent, 'dead letter')} redriven.", style="green" if action.sent else "")
+        session.screen.say(f"{counted(action.done, 'dead letter')} redriven.", style="green" if action.done else "")
     else:
         session.screen.say("No dead letter fits.")
     for sentence in action.left():
         session.screen.say(sentence, style="yellow" if action.returned else "")
-    session.screen.result(_result(stopped, matched=action.matched, redriven=action.sent, dryRun=False))
+    session.screen.result(_result(stopped, matched=action.matched, redriven=action.done, dryRun=False))
 
 
 def drop(
@@ -157,9 +157,9 @@ def drop(
         if not stopped:  # only those that were counted; others may have been parked since
             condition, expected = _is_one_of(found), len(found)
     action = Drop(condition, expected)
-    stopped = process_dead_letters(session, DeadLetters.of(session.stack), "dropping", action)
-    session.screen.say(f"{counted(action.dropped, 'dead letter')} dropped.", style="green" if action.dropped else "")
-    session.screen.result(_result(stopped, matched=action.matched, dropped=action.dropped, dryRun=False))
+    stopped = process_dead_letters(session, action)
+    session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
+    session.screen.result(_result(stopped, matched=action.matched, dropped=action.done, dryRun=False))
 
 
 def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: str) -> None:

@@ -20,9 +20,11 @@ class Redrive:
     Each change is sent once: if its cause is not fixed, it is parked again before the command ends.
     """
 
+    command, label = "parked redrive", "redriving"
+
     def __init__(self, queue: Queue, is_wanted: Condition, rate: float) -> None:
         """Hand in the change queue, which dead letters to send, and how many a second."""
-        self.sent = self.unreadable = self.returned = 0  # dead letters
+        self.done = self.unreadable = self.returned = 0  # dead letters; `done` were sent
         self._queue = queue
         self._is_wanted = is_wanted
         self._rate = rate
@@ -38,7 +40,7 @@ class Redrive:
         if new:
             bodies = [body for each in new for body in each.redrive_bodies()]
             self._queue.send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
-            self.sent += len(new)
+            self.done += len(new)
             self._sent_changes.update(*map(self._changes, new))
             reader.delete(new)
             time.sleep(len(new) / self._rate)
@@ -47,7 +49,7 @@ class Redrive:
     @property
     def matched(self) -> int:
         """Dead letters that were wanted, whatever became of them."""
-        return self.sent + self.unreadable + self.returned
+        return self.done + self.unreadable + self.returned
 
     def left(self) -> list[str]:
         """Return a sentence about each kind of dead letter that stays in the queue."""
@@ -70,9 +72,11 @@ class Redrive:
 class Drop:
     """Deletes dead letters."""
 
+    command, label = "parked drop", "dropping"
+
     def __init__(self, is_wanted: Condition, expected: float = inf) -> None:
         """Hand in which dead letters to delete, and after how many to stop."""
-        self.matched = self.dropped = 0
+        self.matched = self.done = 0
         self._is_wanted = is_wanted
         self._expected = expected
 
@@ -80,20 +84,27 @@ class Drop:
         """Process one batch. Returns whether to go on."""
         wanted = [each for each in messages if self._is_wanted(each)]
         self.matched += len(wanted)
-        self.dropped += reader.delete(wanted)
+        self.done += reader.delete(wanted)
         return self.matched < self._expected
 
 
-def process_dead_letters(session: Session, dead_letters: DeadLetters, label: str, action: Redrive | Drop) -> str:
-    """Run an action over the dead letter queue once.
+def process_dead_letters(session: Session, action: Redrive | Drop) -> str:
+    """Run an action over the dead letter queue once, and record it.
 
     Returns:
         Why not all messages could be read, which is printed, too; empty where all were.
     """
-    with dead_letters.reader() as reader, session.screen.progress(label, dead_letters.count()) as bar:
+    dead_letters = DeadLetters.of(session.stack)
+    with (
+        session.log.line(action.command, deadLetters=0) as line,
+        dead_letters.reader() as reader,
+        session.screen.progress(action.label, dead_letters.count()) as bar,
+    ):
         for messages in reader.batches():
             bar.advance(len(messages))
-            if not action(reader, messages):
+            goes_on = action(reader, messages)
+            line["deadLetters"] = action.done
+            if not goes_on:
                 break
     if reader.stopped:
         session.screen.note(f"{reader.stopped} Run the command again for the rest.", style="yellow")

@@ -3,15 +3,18 @@
 import base64
 import hashlib
 import html
+import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 from audience_sync_cli.errors import NotConfirmed, OperatorError, TryLater
 from audience_sync_cli.setup.authorization import CODE_LIFETIME, PATH, PORT, AuthorizationRequest
 
 CHECK_INTERVAL = 0.5  # seconds between two looks at the deadline
+POLL_INTERVAL = 0.1  # seconds that the end of the wait may take
+TIMEOUT = 5  # seconds that a connection may stay silent
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 34em; margin: 4em auto; padding: 0 1em; color: CanvasText; background: Canvas; }
@@ -41,12 +44,11 @@ class Listener:
         """Bind. Raises OperatorError where the port is taken."""
         self._monotonic = monotonic
         try:
-            self._server = _Server(("127.0.0.1", port), _Handler)
+            self._server = _Server(port)
         except OSError:
             raise OperatorError(
                 f"Port {port} is in use.", f"Free it, or use --port with http://127.0.0.1:PORT{PATH} allowed at Amazon."
             ) from None
-        self._server.timeout = CHECK_INTERVAL
 
     @property
     def redirect_uri(self) -> str:
@@ -73,61 +75,101 @@ class Listener:
             TryLater: no answer came in time.
             Exception: what `finish` raised.
         """
-        self._server.request, self._server.finish = request, finish
+        server = self._server
+        server.expect(request)
+        threading.Thread(target=server.serve_forever, args=(POLL_INTERVAL,), daemon=True).start()
+        try:
+            self._wait(seconds, on_wait)
+            try:
+                finish(server.answer)
+            except BaseException as error:
+                server.error = error
+                raise
+            finally:
+                server.is_finished.set()
+                server.page_is_sent.wait(TIMEOUT)
+        finally:
+            server.shutdown()
+
+    def _wait(self, seconds: float, on_wait: Callable[[float], None]) -> None:
         deadline = self._monotonic() + seconds
-        while not self._server.is_answered:
+        while True:
             left = deadline - self._monotonic()
-            if left < 0:
+            if left < 0 and not self._server.end():
                 raise TryLater(
                     "No answer came from the browser.",
                     f"If Amazon's page showed an error, allow {self.redirect_uri} there. Otherwise start again, or use "
                     "--paste.",
                 )
-            on_wait(left)
-            self._server.handle_request()
-        if self._server.error is not None:
-            raise self._server.error
+            on_wait(max(left, 0.0))
+            if self._server.is_answered.wait(CHECK_INTERVAL):
+                return
 
     def close(self) -> None:
         """Give the port back."""
         self._server.server_close()
 
 
-class _Server(HTTPServer):
+class _Server(ThreadingHTTPServer):
+    """Has a thread for each connection: a slow one, of any program on this machine, must not hold up the others."""
+
     allow_reuse_address = True
-    request: AuthorizationRequest | None = None
-    finish: Callable[[Answer], None] | None = None
-    is_answered = False
-    error: Exception | None = None
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self._lock = threading.Lock()
+
+    def expect(self, request: AuthorizationRequest) -> None:
+        """Begin to take the answer to a request."""
+        self._request: AuthorizationRequest | None = request
+        self.answer: Answer = {}
+        self.error: BaseException | None = None
+        self.is_answered, self.is_finished, self.page_is_sent = (threading.Event() for _ in range(3))
+
+    def end(self) -> bool:
+        """Take no more answers. Returns whether one has come."""
+        with self._lock:
+            self._request = None
+            return self.is_answered.is_set()
+
+    def takes(self, answer: Answer) -> bool:
+        """Take an answer, and return whether it is the first to the request."""
+        with self._lock:
+            if self._request is None or not self._request.is_answered_by(answer):
+                return False
+            self._request, self.answer = None, answer
+            self.is_answered.set()
+            return True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print nothing: a connection that breaks off is not the operator's concern."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = 5  # seconds; a browser that opens a connection without using it must not block the next one
+    timeout = TIMEOUT
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
-        answer = dict(parse_qsl(address.query))
-        request, finish = self.server.request, self.server.finish
-        if address.path != PATH or request is None or finish is None or not request.is_answered_by(answer):
+        if address.path != PATH or not self.server.takes(dict(parse_qsl(address.query))):
             self.send_error(404)
             return
-        self.server.is_answered = True
+        self.server.is_finished.wait()
         try:
-            finish(answer)
-        except Exception as error:  # noqa: BLE001 - `wait` raises it; here only the page depends on it
-            self.server.error = error
-        self.send_response(200)
-        for name, value in _HEADERS.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(page(self.server.error).encode())
+            self.send_response(200)
+            for name, value in _HEADERS.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(page(self.server.error).encode())
+        finally:
+            self.server.page_is_sent.set()
 
     def log_message(self, *_: object) -> None:
         """Log nothing: the request line contains the code."""
 
 
-def page(error: Exception | None) -> str:
+def page(error: BaseException | None) -> str:
     """Return the page for the person who has answered at Amazon: whether it worked, and what to do."""
     match error:
         case None:

@@ -101,7 +101,8 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
 
     def finish(request: AuthorizationRequest, answer: dict[str, str]) -> None:
         token = refresh_token(session.http, session.stack.hosts.login, app, request, request.code(answer))
-        _store(session, app, token)
+        with session.log.line("connect"):
+            _store(session, app, token)
 
     if opener:
         _with_browser(session, app, port, opener, finish)

@@ -63,7 +63,9 @@ def create(
             "A connection needs an AMC instance, a DSP advertiser, or both.", "Give --amc-instance or --dsp-advertiser."
         )
     body: dict[str, object] = {name: value for name, value in options.items() if value}
-    connection_id = session.amazon.create_connection(body | ({"isDefault": True} if default else {}))
+    with session.log.line("connections create") as line:
+        connection_id = session.amazon.create_connection(body | ({"isDefault": True} if default else {}))
+        line["connectionId"] = connection_id
     session.screen.say(f"Connection {connection_id} is created.", style="green")
     session.screen.result({"connectionId": connection_id})
 
@@ -85,6 +87,7 @@ def delete(
         audiences = counted(len(users), "linked audience")
         question = f"Without connection {connection_id}, uploads to {audiences} will fail. Delete it?"
     session.screen.confirm(question)
-    session.amazon.delete_connection(connection_id)
+    with session.log.line("connections delete", connectionId=connection_id):
+        session.amazon.delete_connection(connection_id)
     session.screen.say("The connection is deleted.", style="green")
     session.screen.result({"connectionId": connection_id, "deleted": True})

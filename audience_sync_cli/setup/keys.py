@@ -1,4 +1,7 @@
-"""`audience-sync keys`: the credentials that Segment sends. Two of each kind are valid, so that a rotation is safe."""
+"""`audience-sync keys`: the credentials that Segment sends. Two of each kind are valid, so that a rotation is safe.
+
+Those of single sources are in source_keys.py.
+"""
 
 import hashlib
 import secrets
@@ -9,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync.credentials import Keyring
+from audience_sync.credentials import Keyring, source_entries
 from audience_sync_cli.errors import NotThere
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.session import Session, command
@@ -43,7 +46,7 @@ class Kind(StrEnum):
 
 _KIND = Annotated[Kind, typer.Argument(help="Which one: event, audience or signing.")]
 _REVEAL = Annotated[bool, typer.Option("--reveal", help="Print the value itself.")]
-_NEXT = {
+NEXT = {
     Kind.EVENT: "Put the new key into the mapping's header in Segment: Authorization: Bearer <key>.",
     Kind.AUDIENCE: "Put the new key into the create and get URLs in Segment: https://segment:<key>@host/v1/audiences.",
     Kind.SIGNING: "Put the new secret into the destination's Shared Secret in Segment.",
@@ -72,13 +75,17 @@ def show(
     found: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     for each in [kind] if kind else list(Kind):
-        current, previous = (_value_json(stored.get(entry), reveal=reveal) for entry in (each.current, each.previous))
+        current, previous = (value_json(stored.get(entry), reveal=reveal) for entry in (each.current, each.previous))
         used = last_use(session, each.previous) if stored.get(each.previous) else None
         found += [
             {"kind": each.value, "slot": "current", **current},
             {"kind": each.value, "slot": "previous", **previous, "lastUse": _use_json(used)},
         ]
         rows += [found[-2], found[-1] | {"last use": described(used) if stored.get(each.previous) else None}]
+        for entry, source in source_entries(stored, each.current).items():
+            key = {"kind": each.value, "slot": "source", "source": source, **value_json(stored[entry], reveal=reveal)}
+            found.append(key)
+            rows.append(key | {"slot": source})
     # A line that is too long would break a value in two.
     columns = ("kind", "slot", "state", "characters", "fingerprint", "value" if reveal else "last use")
     session.screen.table(columns, [[row.get(column) for column in columns] for row in rows])
@@ -95,14 +102,15 @@ def rotate(session: Session, kind: _KIND, *, reveal: _REVEAL = False) -> None:
     if is_strong(stored.get(kind.previous)):
         session.screen.confirm(f"The previous {kind.label} is still valid and would stop working now. Go on?")
     value, had_one = new_value(), bool(stored.get(kind.current))
-    secret.write(stored | {kind.current: value, kind.previous: stored.get(kind.current) or ""})
+    with session.log.line("keys rotate", key=kind.value):
+        secret.write(stored | {kind.current: value, kind.previous: stored.get(kind.current) or ""})
     session.screen.say(f"New {kind.label} stored{'; the previous one stays valid' if had_one else ''}.", style="green")
     if reveal:
         session.screen.say(value)
     else:
         session.screen.say(f"To see it: `audience-sync keys show {kind} --reveal`.")
-    session.screen.say(f"Next: {_NEXT[kind]}{f' Then: `audience-sync keys retire {kind}`.' if had_one else ''}")
-    session.screen.result({"kind": kind.value, **_value_json(value, reveal=reveal)})
+    session.screen.say(f"Next: {NEXT[kind]}{f' Then: `audience-sync keys retire {kind}`.' if had_one else ''}")
+    session.screen.result({"kind": kind.value, **value_json(value, reveal=reveal)})
 
 
 def retire(session: Session, kind: _KIND) -> None:
@@ -118,7 +126,8 @@ def retire(session: Session, kind: _KIND) -> None:
     if found:
         session.screen.note(found, style="yellow")
     session.screen.confirm(f"Does Segment use the new {kind.label}? The previous one will be refused. Go on?")
-    secret.write(stored | {kind.previous: ""})
+    with session.log.line("keys retire", key=kind.value):
+        secret.write(stored | {kind.previous: ""})
     session.screen.say(f"The previous {kind.label} is no longer valid.", style="green")
     session.screen.result({"kind": kind.value, "retired": True})
 
@@ -139,7 +148,8 @@ def new_value() -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(LENGTH))
 
 
-def _value_json(value: Any, *, reveal: bool) -> Mapping[str, Any]:
+def value_json(value: Any, *, reveal: bool) -> Mapping[str, Any]:
+    """Return what may be known of a value: whether it is strong, its length, its fingerprint; itself if asked for."""
     if not isinstance(value, str) or not value:
         return {"state": "empty", "characters": 0, "fingerprint": None}
     strong = is_strong(value)

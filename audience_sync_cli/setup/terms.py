@@ -52,7 +52,8 @@ def accept_terms(
     session.screen.say(readable(terms.agreement))
     if not confirm:
         session.screen.confirm_by_typing("These terms bind the company that this login belongs to.", ACCEPTANCE)
-    session.amazon.accept_terms(terms)
+    with session.log.line("terms accept"):
+        session.amazon.accept_terms(terms)
     session.screen.say("The AMC terms are accepted.", style="green")
     session.screen.result({"accepted": True})
 

@@ -57,7 +57,9 @@ def send(
     if file and (audience or exits):
         raise WrongUsage("A file says itself who enters or exits what.", "Use --audience and --exit with --sample.")
     body = file.read_bytes() if file else _sample_body(session, sample_name, audience, exits=exits)
-    sent = Sent.post(session, body)
+    with session.log.line("send") as line:
+        sent = Sent.post(session, body)
+        line["events"] = sent.accepted
     if wait:
         sent.follow(timeout, time.sleep)
     if sample_name and sent.is_accepted and not exits and all(end.is_good for end in sent.ends):

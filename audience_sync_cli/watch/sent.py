@@ -36,9 +36,14 @@ class Sent:
         return sent
 
     @property
+    def accepted(self) -> int:
+        """Events of the request that were accepted."""
+        return self._answer.accepted
+
+    @property
     def is_accepted(self) -> bool:
         """Whether any event of the request was accepted."""
-        return self._answer.accepted > 0
+        return self.accepted > 0
 
     @property
     def reasons(self) -> set[str]:

@@ -273,3 +273,29 @@ def test_half_a_character_in_a_stored_key_or_in_a_header_is_read_all_the_same() 
 def test_nothing_else_authenticates_for_audiences(query: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
         Keyring.from_json(STORED).authenticate_audiences({"x-signature": sign(BODY, SIGNING)}, query)
+
+
+SOURCES = STORED | {"eventKey.emea": "event-key-of-emea-00007", "audienceKey.emea": "audience-key-of-emea-08"}
+
+
+def test_a_key_of_a_source_authenticates_beside_the_others_and_its_name_is_in_the_entry() -> None:
+    keyring = Keyring.from_json(SOURCES)
+    event, audience = ({"x-api-key": SOURCES[entry]} for entry in ("eventKey.emea", "audienceKey.emea"))
+    assert keyring.authenticate_events(event, BATCH, accept_first_event=False) == Authenticated("eventKey.emea")
+    assert keyring.authenticate_audiences(audience, {}) == Authenticated("audienceKey.emea")
+    for wrong in (audience, {"x-api-key": "event-key-of-emea-00008"}):
+        with pytest.raises(Unauthorized):
+            keyring.authenticate_events(wrong, BODY, accept_first_event=False)
+    with pytest.raises(Unauthorized):
+        keyring.authenticate_audiences(event, {})
+
+
+def test_a_key_of_a_source_must_be_as_strong_and_signing_secrets_have_none() -> None:
+    stored = STORED | {
+        "eventKey.weak": "changeme-changeme-1",
+        "eventKey.number": 7,
+        "signingSecret.emea": "s" + SIGNING,
+    }
+    keyring = Keyring.from_json(stored)
+    assert list(keyring.event_keys.by_entry) == ["eventKey", "previousEventKey"]
+    assert list(keyring.signing_secrets.by_entry) == ["signingSecret", "previousSigningSecret"]

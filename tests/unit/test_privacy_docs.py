@@ -56,6 +56,17 @@ def test_rows_are_kept_for_as_long_as_the_table_keeps_them() -> None:
     assert RESOURCES["MembershipTable"]["Properties"]["TimeToLiveSpecification"]["Enabled"] is True
 
 
+def test_the_operator_log_is_kept_for_as_long_as_its_log_group_keeps_it() -> None:
+    days = RESOURCES["OperatorLogGroup"]["Properties"]["RetentionInDays"]
+    assert f"{days} days" in _kept("`OperatorLogGroup`")
+    for place in (
+        ROOT / "docs/cli.md",
+        ROOT / "audience_sync_cli/app.py",
+        ROOT / "audience_sync_cli/watch/operator_log.py",
+    ):
+        assert f"ept for {days} days" in place.read_text(encoding="utf-8"), place
+
+
 def test_points_in_time_go_back_as_far_as_aws_keeps_them() -> None:
     assert RESOURCES["MembershipTable"]["Properties"]["PointInTimeRecoverySpecification"].keys() == {
         "PointInTimeRecoveryEnabled"

@@ -1,11 +1,15 @@
 """docs/security.md: every threat has an answer and says what is left, and what it claims can be found."""
 
 import ast
+import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
+import botocore.session
 import pytest
+from botocore.validate import ParamValidator
 
 from audience_sync.amazon_ads.exchange import MAX_ANSWER
 from audience_sync.amazon_ads.redaction import redact
@@ -82,3 +86,18 @@ def test_no_command_of_the_operator_but_import_opens_a_file() -> None:
 
 def test_the_example_of_a_name_that_is_also_a_word_is_kept() -> None:
     assert redact("Long") == "Long"
+
+
+def test_cloudtrail_takes_the_selectors_which_leave_out_the_functions_alone() -> None:
+    selectors = json.loads(re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0])
+    session: Any = botocore.session.get_session()
+    shape = session.get_service_model("cloudtrail").operation_model("PutEventSelectors").input_shape
+    report = ParamValidator().validate({"TrailName": "trail", "AdvancedEventSelectors": selectors}, shape)
+    assert report.generate_report() == ""
+    fields = [{each["Field"]: each for each in selector["FieldSelectors"]} for selector in selectors[1:]]
+    assert {each["resources.type"]["Equals"][0] for each in fields} == {"AWS::DynamoDB::Table", "AWS::SQS::Queue"}
+    for each in fields:
+        (left_out,) = each["userIdentity.arn"]["NotStartsWith"]
+        assert left_out.endswith(":assumed-role/audience-sync-")
+    names = [RESOURCES[name]["Properties"].get("RoleName") for name in RESOURCES if name.endswith("Role")]
+    assert set(names) == {None}, "CloudFormation makes names of the stack's name and the role's"

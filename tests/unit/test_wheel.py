@@ -97,6 +97,13 @@ def test_the_next_major_version_is_not_taken_before_it_is_tested(name: str) -> N
     assert any(bound.operator == "<" for bound in REQUIREMENTS[name].specifier)
 
 
+def test_an_optional_package_has_a_range_too_and_the_documents_name_it() -> None:
+    (parquet,) = PROJECT["optional-dependencies"]["parquet"]
+    assert {bound.operator for bound in Requirement(parquet).specifier} == {">=", "<"}
+    for place in ("docs/import.md", "audience_sync_cli/member_files/formats.py"):
+        assert parquet in (ROOT / place).read_text(encoding="utf-8"), place
+
+
 def test_no_name_in_the_wheel_can_be_that_of_another_package(wheel: Path) -> None:
     names = {Path(name).parts[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert names == {*PACKAGES, f"audience_sync-{PROJECT['version']}.dist-info"}

@@ -1,6 +1,7 @@
 """Authenticates requests: event keys and signatures for events, audience keys for audiences. Refuses by default.
 
-Two of each kind are valid at a time, so that Segment and the secret store can change at different moments.
+Two of each kind are valid at a time, so that Segment and the secret store can change at different moments. Beside them,
+each source may have an event key and an audience key of its own, so that a leaked key names its source.
 """
 
 import base64
@@ -57,10 +58,13 @@ class Keyring:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Keyring":
-        """Read eventKey, audienceKey and signingSecret, each with its previous…; other entries are left alone."""
+        """Read eventKey, audienceKey and signingSecret, each with its previous…, and the keys of sources.
+
+        Other entries are left alone.
+        """
         return cls(
-            _kind(stored, "eventKey", "previousEventKey"),
-            _kind(stored, "audienceKey", "previousAudienceKey"),
+            _kind(stored, "eventKey", "previousEventKey", *source_entries(stored, "eventKey")),
+            _kind(stored, "audienceKey", "previousAudienceKey", *source_entries(stored, "audienceKey")),
             _kind(stored, "signingSecret", "previousSigningSecret"),
         )
 
@@ -113,6 +117,17 @@ class Keyring:
         if self.audience_keys.is_broken:
             raise SecretUnusable("no usable secret is stored to check this credential with")
         raise Unauthorized("no valid credential")
+
+
+def source_entry(entry: str, source: str) -> str:
+    """Return the entry of a source's own key: eventKey.emea. It is logged, so the name of a source is no secret."""
+    return f"{entry}.{source}"
+
+
+def source_entries(stored: Mapping[str, Any], entry: str) -> dict[str, str]:
+    """Return the sources that have a key of their own, by entry of the ingest secret."""
+    prefix = source_entry(entry, "")
+    return {name: name.removeprefix(prefix) for name in sorted(stored) if name.startswith(prefix)}
 
 
 def require_event_credential(headers: Mapping[str, str]) -> None:

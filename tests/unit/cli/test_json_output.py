@@ -32,7 +32,9 @@ SESSION = f"""
 keys rotate event --yes
 keys rotate audience --reveal
 keys show
+keys add event emea --reveal
 keys show event --reveal
+keys remove event emea --yes
 keys retire event --yes
 connect --port 0
 test
@@ -78,6 +80,7 @@ status
 status --members --hours 3
 restore-members restored --dry-run --since 1h
 audiences unlink big_spenders --yes
+operator-log
 """  # one command a line; later ones use what earlier ones print
 NOT_SHOWN = {
     "stopped",  # more dead letters than a test can make

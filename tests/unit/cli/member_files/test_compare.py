@@ -14,6 +14,9 @@ from audience_sync.membership import MembershipChange
 from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.errors import NotConfirmed, WrongUsage
 from audience_sync_cli.member_files.compare import compare
+from audience_sync_cli.member_files.comparison import Difference
+from audience_sync_cli.member_files.lists import listed_differences
+from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, Json
@@ -142,10 +145,10 @@ def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_pa
     run(deployment, file, out=out)
     listed = list(csv.DictReader(out.read_text().splitlines()))
     assert {each["externalUserId"]: each["repaired by"] for each in listed} == {
-        "missing": "--repair",
-        "left": "--repair",
-        "different": "--repair",
-        "surplus": "--repair --surplus",
+        "missing": "compare --repair",
+        "left": "compare --repair",
+        "different": "compare --repair",
+        "surplus": "compare --repair --surplus",
         "left-since": "",
         "entered-since": "",
         "erased": "",
@@ -154,6 +157,16 @@ def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_pa
     printed()
     with pytest.raises(WrongUsage):
         run(deployment, file, out=out)
+
+
+def test_an_id_in_the_list_starts_no_formula_and_the_list_can_be_read_back(tmp_path: Path) -> None:
+    out = tmp_path / "differences.csv"
+    with listed_differences(out) as add:
+        add("-A1", Difference.MISSING)
+        add("cust_1", Difference.MISSING)
+    assert [row[0] for row in csv.reader(out.read_text().splitlines())] == ["externalUserId", "'-A1", "cust_1"]
+    with MemberFile.named(str(out)).rows() as rows:
+        assert [*rows.read(["externalUserId"])] == [("-A1",), ("cust_1",)]
 
 
 def test_what_waits_in_the_queue_is_mentioned(

@@ -22,7 +22,10 @@ from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.import_report import estimate
 from audience_sync_cli.member_files.import_state import ImportState, Progress
+from audience_sync_cli.member_files.lists import Rejects
+from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
+from audience_sync_cli.member_files.row_changes import LeftOut
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, Json
 
@@ -435,6 +438,112 @@ def test_a_corrected_list_of_rejects_can_be_imported_but_not_over_itself(
         run(deployment, str(rejects), at="1h", rejects=rejects)
     run(deployment, str(rejects), at="1h")
     assert members(deployment) == ["u4"]
+
+
+FORMULAS = [
+    "=HYPERLINK(1)",
+    "+1 206 555 0100",
+    "-1+1",
+    "@SUM(1)|cmd",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "'=1",
+    "''+1",
+    "plain",
+    "'s",
+]
+
+
+def test_no_cell_of_a_list_starts_a_formula_and_all_are_read_back_as_they_were(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    path, rejects = tmp_path / "members.jsonl", tmp_path / "rejects.csv"
+    rows = [{"userId": f"not an id {at}", "first_name": each, "zip": -at} for at, each in enumerate(FORMULAS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run(deployment, str(path), at="1h", dry_run=True, rejects=rejects, rejects_with_rows=True)
+    with rejects.open(encoding="utf-8", newline="") as stream:
+        cells = [cell for row in csv.reader(stream) for cell in row]
+    assert [cell for cell in cells if cell[:1] in "=+-@\t\r\n" and cell] == []
+    with MemberFile.named(str(rejects)).rows() as again:
+        assert [values for values in again.read(["first_name", "postal"]) if values] == [
+            (each, str(-at)) for at, each in enumerate(FORMULAS)
+        ]
+
+
+def test_an_apostrophe_in_a_file_of_others_stays(tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    path.write_text("userId,last_name\nu1,'=x\n", encoding="utf-8")
+    with MemberFile.named(str(path)).rows() as rows:
+        assert [*rows.read(["last_name"])] == [("'=x",)]
+
+
+@pytest.mark.parametrize("is_there", [pytest.param(True, id="to a list"), pytest.param(False, id="to nothing")])
+def test_rejects_follow_no_symbolic_link(deployment: Deployment, file: File, tmp_path: Path, *, is_there: bool) -> None:
+    rejects, target = tmp_path / "rejects.csv", tmp_path / "target.csv"
+    if is_there:
+        target.touch()
+    rejects.symlink_to(target)
+    with pytest.raises(WrongUsage, match="symbolic link"):
+        run(deployment, file(), rejects=rejects)
+    assert not target.exists() or target.read_text(encoding="utf-8") == ""
+    assert sent(deployment) == []
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_rejects_go_into_no_file_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, goes_on: bool
+) -> None:
+    rejects, another = tmp_path / "rejects.csv", os.geteuid() + 1
+    rejects.touch(mode=0o666)
+    monkeypatch.setattr(os, "geteuid", lambda: another)
+    with (
+        pytest.raises(WrongUsage, match="another user"),
+        Rejects.opened(rejects, (), with_rows=False, goes_on=goes_on),
+    ):
+        pass
+    assert rejects.read_text(encoding="utf-8") == ""
+
+
+def test_rejects_do_not_go_into_a_pipe_or_folder(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(WrongUsage), Rejects.opened(path, (), with_rows=False, goes_on=False):
+            pass
+
+
+def test_who_has_the_former_list_open_reads_no_new_rows(deployment: Deployment, file: File, tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.csv"
+    rejects.touch(mode=0o666)
+    with rejects.open(encoding="utf-8") as opened_before:
+        run(deployment, file(), dry_run=True, rejects=rejects, rejects_with_rows=True)
+        assert opened_before.read() == ""
+    assert "carol" in rejects.read_text(encoding="utf-8")
+    assert [each.name for each in tmp_path.iterdir() if "rejects" in each.name] == ["rejects.csv"]
+
+
+def test_rejects_of_a_run_that_goes_on_are_added_and_closed_to_others(tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.csv"
+    for row, goes_on in ((1, False), (9, True)):
+        with Rejects.opened(rejects, (), with_rows=False, goes_on=goes_on) as listed:
+            listed.add(LeftOut(row, "no_identifier"), None)
+        rejects.chmod(0o644)
+    with rejects.open(encoding="utf-8", newline="") as stream:
+        assert [row[0] for row in csv.reader(stream)] == ["row", "1", "9"]
+
+
+def test_rejects_are_kept_when_a_run_ends_early(tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.csv"
+
+    def interrupted() -> None:
+        with Rejects.opened(rejects, (), with_rows=False, goes_on=False) as listed:
+            listed.add(LeftOut(1, "no_identifier"), None)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert len(rejects.read_text(encoding="utf-8").splitlines()) == 2
 
 
 def test_it_waits_while_the_change_queue_is_too_full(

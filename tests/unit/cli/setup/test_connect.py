@@ -5,8 +5,8 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from urllib.parse import parse_qs, urlsplit
 
@@ -170,6 +170,61 @@ def test_an_answer_to_another_request_is_refused_and_the_wait_goes_on() -> None:
         listener.close()
 
 
+@contextmanager
+def _sending_slowly(redirect_uri: str) -> Iterator[None]:
+    """Keep two connections open: one sends a byte at a time and never ends its request, the other is silent."""
+    address = (urlsplit(redirect_uri).hostname, urlsplit(redirect_uri).port)
+    is_over = threading.Event()
+
+    def send(connection: socket.socket) -> None:
+        with suppress(OSError):
+            for _ in range(120):  # a minute, so that a listener that waits for this fails and does not hang
+                connection.sendall(b"G")
+                if is_over.wait(0.5):
+                    return
+
+    with socket.create_connection(address) as slow, socket.create_connection(address):
+        sender = threading.Thread(target=send, args=(slow,))
+        sender.start()
+        yield
+        assert sender.is_alive(), "it was waited for"
+        is_over.set()
+        sender.join()
+
+
+def test_a_slow_connection_holds_up_neither_the_answer_nor_the_deadline() -> None:
+    listener, answers = Listener(0), list[dict[str, str]]()
+    try:
+        with _sending_slowly(listener.redirect_uri):
+            with pytest.raises(TryLater):
+                listener.wait(AuthorizationRequest(CLIENT_ID, listener.redirect_uri), _never, seconds=1)
+            request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+            _while_asking(
+                f"{listener.redirect_uri}?code=ours&state={request.state}",
+                lambda: listener.wait(request, answers.append),
+                status=200,
+            )
+    finally:
+        listener.close()
+    assert [each["code"] for each in answers] == ["ours"]
+
+
+def test_only_the_first_of_two_answers_counts() -> None:
+    listener, answers = Listener(0), list[dict[str, str]]()
+    request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+    address = f"{listener.redirect_uri}?code=ours&state={request.state}"
+
+    def finish(answer: dict[str, str]) -> None:
+        answers.append(answer)
+        assert requests.get(address, timeout=5).status_code == 404
+
+    try:
+        _while_asking(address, lambda: listener.wait(request, finish), status=200)
+    finally:
+        listener.close()
+    assert len(answers) == 1
+
+
 def test_the_wait_for_the_browser_counts_down() -> None:
     left: list[float] = []
     listener = Listener(0, count(start=100.0).__next__)  # a clock that goes on by a second at each look
@@ -269,7 +324,7 @@ def _allow(address: str) -> bool:
     return browser.answer(address).ok
 
 
-def _while_asking(address: str, wait: Callable[[], object]) -> None:
+def _while_asking(address: str, wait: Callable[[], object], *, status: int = 404) -> None:
     statuses: list[int] = []
     asking = threading.Thread(target=lambda: statuses.append(requests.get(address, timeout=5).status_code))
     asking.start()
@@ -277,4 +332,4 @@ def _while_asking(address: str, wait: Callable[[], object]) -> None:
         wait()
     finally:
         asking.join(5)
-        assert statuses == [404]
+        assert statuses == [status]

@@ -6,9 +6,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from audience_sync.credentials import Keyring
-from audience_sync_cli.errors import NotConfirmed, NotThere
+from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.setup.keys import Kind, retire, rotate, show
+from audience_sync_cli.setup.source_keys import SourceKind, add, remove
 from tests.aws_fixtures import EVENT_KEY
 from tests.unit.cli.conftest import NOW, Deployment, Json
 
@@ -156,3 +157,68 @@ def test_a_leaked_key_can_be_retired_while_cloudwatch_does_not_answer(
     retire(deployment.session(yes=True), Kind.EVENT)
     assert "CloudWatch does not say when" in capsys.readouterr().err
     assert deployment.secret("IngestSecret")["previousEventKey"] == ""
+
+
+def test_a_source_gets_a_key_of_its_own_which_can_be_removed_alone(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    key = deployment.secret("IngestSecret")["eventKey.emea"]
+    assert opens(deployment, key)
+    assert opens(deployment, EVENT_KEY)
+    assert key not in "".join(capsys.readouterr())
+    remove(deployment.session(yes=True), SourceKind.EVENT, "emea")
+    assert not opens(deployment, key)
+    assert opens(deployment, EVENT_KEY)
+    assert deployment.secret("IngestSecret")["other"] == "kept"
+
+
+def test_the_keys_of_sources_are_shown_with_their_names(
+    deployment: Deployment, printed: Json, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(deployment.session(), SourceKind.AUDIENCE, "emea")
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    capsys.readouterr()
+    show(deployment.session(as_json=True))
+    assert [(each["kind"], each["source"]) for each in printed() if each["slot"] == "source"] == [
+        ("event", "emea"),
+        ("audience", "emea"),
+    ]
+    show(deployment.session(), Kind.EVENT, reveal=True)
+    assert deployment.secret("IngestSecret")["eventKey.emea"] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["", "EMEA", "a.b", "-emea", "x" * 41, "emea team", "é"])
+def test_the_name_of_a_source_can_stand_in_a_log(deployment: Deployment, name: str) -> None:
+    with pytest.raises(WrongUsage):
+        add(deployment.session(), SourceKind.EVENT, name)
+    assert not [entry for entry in deployment.secret("IngestSecret") if "." in entry]
+
+
+def test_a_source_has_one_key_of_a_kind_and_an_unknown_one_has_none(deployment: Deployment) -> None:
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    before = deployment.secret("IngestSecret")
+    with pytest.raises(OperatorError, match="has an event key already"):
+        add(deployment.session(), SourceKind.EVENT, "emea")
+    with pytest.raises(NotThere, match="no source emae") as refused:
+        remove(deployment.session(yes=True), SourceKind.EVENT, "emae")
+    assert "Did you mean emea?" in refused.value.remedy
+    with pytest.raises(NotThere):
+        remove(deployment.session(yes=True), SourceKind.AUDIENCE, "emea")
+    assert deployment.secret("IngestSecret") == before
+
+
+def test_a_rotation_leaves_the_keys_of_sources_alone(deployment: Deployment) -> None:
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    key = deployment.secret("IngestSecret")["eventKey.emea"]
+    rotate(deployment.session(), Kind.EVENT)
+    retire(deployment.session(yes=True), Kind.EVENT)
+    assert opens(deployment, key)
+
+
+def test_removing_asks_first(deployment: Deployment) -> None:
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        remove(deployment.session(), SourceKind.EVENT, "emea")
+    assert deployment.secret("IngestSecret")["eventKey.emea"]

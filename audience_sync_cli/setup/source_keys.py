@@ -1,0 +1,77 @@
+"""`audience-sync keys add` and `remove`: a key of its own for each source, so that a leaked one names its source."""
+
+import re
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from audience_sync.credentials import source_entries, source_entry
+from audience_sync_cli.command_line.usage import did_you_mean, shown
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.setup.keys import NEXT, Kind, new_value, value_json
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # it is part of log lines
+
+
+class SourceKind(StrEnum):
+    """The kinds of keys that a source may have of its own. A signature would have to be tried with each secret."""
+
+    EVENT = "event"
+    AUDIENCE = "audience"
+
+
+_KIND = Annotated[SourceKind, typer.Argument(help="Which one: event or audience.")]
+_SOURCE = Annotated[str, typer.Argument(help="Name of the source: up to 40 small letters, digits and -.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "add")(add)
+    command(app, "remove", asks=True)(remove)
+
+
+def add(
+    session: Session,
+    kind: _KIND,
+    source: _SOURCE,
+    *,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print the value itself.")] = False,
+) -> None:
+    """Generate a key for one source, such as a Segment workspace. The other keys stay valid.
+
+    The logs say which source's key lets requests in, and `keys remove` ends it without touching the others. To rotate
+    it, add one under a new name, and remove the old one once Segment sends the new.
+    """
+    if not _NAME.fullmatch(source):
+        raise WrongUsage("SOURCE takes 1 to 40 small letters, digits and -.", "For instance: emea-web.")
+    secret, of_kind = session.secret("IngestSecret"), Kind(kind.value)
+    stored, entry = session.read_or_reset(secret), source_entry(of_kind.current, source)
+    if stored.get(entry):
+        raise OperatorError(f"{source} has an {of_kind.label} already.", "Choose another name, or remove it first.")
+    value = new_value()
+    with session.log.line("keys add", key=kind.value, source=source):
+        secret.write(stored | {entry: value})
+    session.screen.say(f"New {of_kind.label} for {source} stored; in force within a minute.", style="green")
+    session.screen.say(value if reveal else f"To see it: `audience-sync keys show {kind} --reveal`.")
+    session.screen.say(f"Next: {NEXT[of_kind]}")
+    session.screen.result({"kind": kind.value, "source": source, **value_json(value, reveal=reveal)})
+
+
+def remove(session: Session, kind: _KIND, source: _SOURCE) -> None:
+    """End the key of one source. Requests that still use it are refused."""
+    secret, of_kind = session.secret("IngestSecret"), Kind(kind.value)
+    stored = session.read_or_reset(secret)
+    sources = source_entries(stored, of_kind.current)
+    entry = source_entry(of_kind.current, source)
+    if entry not in sources:
+        raise NotThere(
+            f"There is no source {shown(source)} with an {of_kind.label}.",
+            f"{did_you_mean(source, sources.values())}`audience-sync keys show {kind}` lists them.",
+        )
+    session.screen.confirm(f"Requests with the {of_kind.label} of {source} will be refused. Go on?")
+    with session.log.line("keys remove", key=kind.value, source=source):
+        secret.write({name: value for name, value in stored.items() if name != entry})
+    session.screen.say(f"The {of_kind.label} of {source} is no longer valid.", style="green")
+    session.screen.result({"kind": kind.value, "source": source, "removed": True})

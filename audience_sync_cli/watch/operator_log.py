@@ -1,0 +1,56 @@
+"""`audience-sync operator-log`: who has changed what with the command."""
+
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync_cli.operator_log import FIELDS, NAME
+from audience_sync_cli.screen import iso_time, moment
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
+from audience_sync_cli.times import read_time
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "operator-log")(operator_log)
+
+
+def operator_log(
+    session: Session,
+    since: Annotated[
+        str, typer.Option(help="Begin with what is so old: an age such as 2h, 30d, or a time.", metavar="TIME")
+    ] = "30d",
+) -> None:
+    """Show who has changed what with this command, the newest first. Kept for 400 days.
+
+    Operators write the log themselves, each time a command changes something; CloudTrail is the proof.
+    """
+    begin = (read_time(since, session.now()) or 0) / 1000
+    found = [each for each in FunctionLogs(session.stack).read((NAME,), begin) if "command" in each.fields][::-1]
+    if found:
+        session.screen.table(
+            ("time", "who", "command", "outcome", "what"),
+            [(moment(each.at), _short(each), *_text(each, "command", "outcome"), _what(each)) for each in found],
+        )
+    else:
+        session.screen.say("No command has changed anything since then.")
+    session.screen.result([_as_json(each) for each in found])
+
+
+def _text(line: LogLine, *fields: str) -> tuple[str, ...]:
+    return tuple(str(line.fields.get(each, "")) for each in fields)
+
+
+def _short(line: LogLine) -> str:
+    """Return the caller without the beginning of the ARN, which is as long as the rest."""
+    return _text(line, "who")[0].rpartition(":")[2]
+
+
+def _what(line: LogLine) -> str:
+    return ", ".join(f"{label} {line.fields[name]}" for name, label in FIELDS.items() if name in line.fields)
+
+
+def _as_json(line: LogLine) -> dict[str, Any]:
+    fields = ("who", "command", "outcome", *FIELDS)
+    return {"at": iso_time(line.at)} | {name: line.fields[name] for name in fields if name in line.fields}
