@@ -53,6 +53,12 @@ class AlreadyReported(Exception):
     exit_code = FAILED
 
 
+class ReportedAsNotThere(AlreadyReported):
+    """The screen has shown what does not exist, and what was done nevertheless."""
+
+    exit_code = NOT_THERE
+
+
 class ReportedAsUnfinished(AlreadyReported):
     """The screen has shown what is not done yet; it may be done later."""
 

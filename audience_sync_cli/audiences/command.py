@@ -18,6 +18,7 @@ from audience_sync_cli.audiences.presentation import (
     size,
     target_label,
 )
+from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY
 
@@ -28,18 +29,34 @@ def register(app: typer.Typer) -> None:
     command(app, "show")(show)
 
 
-def list_(session: Session) -> None:
+def list_(
+    session: Session,
+    *,
+    unlinked: Annotated[
+        bool, typer.Option("--unlinked", help="List those that were unlinked, and that only deletions still reach.")
+    ] = False,
+) -> None:
     """List the audiences that events may reach."""
-    found = sorted(session.audiences.all(), key=lambda each: (each.name, each.audience_id))
-    if not found:
-        session.screen.say(
-            "No audience is listed. Link one with `audience-sync audiences link`, or create one with "
-            "`audience-sync audiences create`."
+    contents = session.audiences.contents()
+    found = sorted(
+        contents.unlinked if unlinked else contents.audiences, key=lambda each: (each.name, each.audience_id)
+    )
+    if unlinked and not found:
+        session.screen.say("No audience is unlinked.")
+    elif unlinked:
+        session.screen.table(
+            ("audience id", "name", "unlinked", "target"),
+            [(each.audience_id, each.name, moment(each.unlinked_at), target_label(each)) for each in found],
         )
-    else:
+    elif found:
         session.screen.table(
             ("audience id", "name", "country", "computation key", "target"),
             [(each.audience_id, each.name, each.country, each.computation_key, target_label(each)) for each in found],
+        )
+    else:
+        session.screen.say(
+            "No audience is listed. Link one with `audience-sync audiences link`, or create one with "
+            "`audience-sync audiences create`."
         )
     session.screen.result([audience_json(each) for each in found])
 

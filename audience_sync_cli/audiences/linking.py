@@ -11,9 +11,11 @@ from audience_sync.amazon_ads.audience_settings import SettingsReader
 from audience_sync.amazon_ads.countries import NO_COUNTRY
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.audiences import with_ttl
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences.creation import creation_locks
 from audience_sync_cli.audiences.listed import AUDIENCE, find
+from audience_sync_cli.audiences.notices import queue_due_exits
 from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country
 from audience_sync_cli.audiences.presentation import audience_json
 from audience_sync_cli.errors import OperatorError, WrongUsage
@@ -22,6 +24,9 @@ from audience_sync_cli.session import Session, command
 _ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number that the DSP console shows).")]
 ANY = Target()
 AS_BEFORE = Choices()
+# Seconds for which an unlinked audience is kept: by then the last row of its members has expired, one that a redriven
+# dead letter wrote after the unlinking also.
+KEEP_UNLINKED = KEEP_ACTIVE + KEEP_EXIT
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +63,7 @@ def link(
     if key:
         _check_key_free(session, key, digits)
     report = session.amazon.read_audience(digits)
-    known = session.audiences.by_id(digits) or Audience(digits)
+    known = _listed_again(session.audiences.stored(digits) or Audience(digits))
     linked = replace(
         _with_choices(_with_target(known, new_target, report), choices, report),
         name=name or known.name or report.name or "",
@@ -69,6 +74,8 @@ def link(
     created = session.audiences.created(digits)
     with session.log.line("audiences link", audienceId=digits):
         session.audiences.put(linked, created=time.time_ns() // 1_000_000 if created is None else created)
+        if session.stack.keeps_rows:  # once it is listed: a notice from now on is spread to it
+            queue_due_exits(session, linked)
     _warn_about_gaps(session, linked)
     session.screen.say(f"Linked. Events reach {linked.name or digits} within ten seconds.", style="green")
     session.screen.result(audience_json(linked))
@@ -77,8 +84,9 @@ def link(
 def unlink(session: Session, audience: AUDIENCE) -> None:
     """Take an audience off the list: events no longer reach it, and `create` makes a new one.
 
-    Nothing is deleted at Amazon: members stay until their time to live ends, and queued changes are still delivered. To
-    empty the audience, first run `audiences update --ttl-days 0`. `link` puts it back on the list.
+    Nothing is deleted at Amazon: members stay until their time to live ends, and queued changes are still delivered.
+    Deletion notices and `member erase` still remove people from it. To empty the audience, first run
+    `audiences update --ttl-days 0`. `link` puts it back on the list, with --key and without renewal.
     """
     known = find(session, audience)
     session.screen.confirm(
@@ -87,9 +95,23 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     with session.log.line("audiences unlink", audienceId=known.audience_id):
         # The lock first: an audience that is still listed can be found and unlinked again.
         creation_locks(session).remove(known.audience_id)
-        session.audiences.remove(known.audience_id)
-    session.screen.say("Unlinked; in force within a minute. Amazon keeps the audience.", style="green")
+        now = round(session.now() * 1000)
+        session.audiences.unlink(known.audience_id, at=now)
+        session.audiences.remove_unlinked(before=now - KEEP_UNLINKED * 1000)
+    session.screen.say(
+        "Unlinked; in force within a minute. Amazon keeps the audience, and deletions still reach it.", style="green"
+    )
+    key = f" --key {known.computation_key}" if known.computation_key else ""
+    session.screen.say(f"To list it again: `audience-sync audiences link {known.audience_id}{key}`.")
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})
+
+
+def _listed_again(known: Audience) -> Audience:
+    """Return an audience as it is on the list. One that was not is not renewed: who has left meanwhile is unknown."""
+    if known.unlinked_at is None:
+        return known
+    settings = {name: value for name, value in known.settings.items() if name != "renew"}
+    return replace(known, settings=settings, unlinked_at=None)
 
 
 def _target(options: Target) -> tuple[str | None, str | None] | None:

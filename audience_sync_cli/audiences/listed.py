@@ -1,4 +1,4 @@
-"""Finds the listed audience that the operator means."""
+"""Finds the audience that the operator means."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,9 +13,12 @@ from audience_sync_cli.session import Session
 AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
 
 
-def find(session: Session, name: str) -> Audience:
-    """Return the audience with Amazon's id, the computation key or the external id. Raises NotThere, WrongUsage."""
-    listed = session.audiences.all()
+def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audience:
+    """Return the listed audience with Amazon's id, the computation key or the external id. Raises NotThere, WrongUsage.
+
+    An unlinked one has Amazon's id only.
+    """
+    listed = session.audiences.with_unlinked() if with_unlinked else session.audiences.all()
     for field in ("audience_id", "computation_key", "external_audience_id"):
         found = [each for each in listed if getattr(each, field) == name]
         if len(found) == 1:

@@ -14,6 +14,7 @@ from audience_sync_cli.times import DAY
 
 def audience_json(audience: Audience) -> dict[str, Any]:
     """Return an audience as the JSON output has it."""
+    unlinked = {} if audience.unlinked_at is None else {"unlinkedAt": iso_time(audience.unlinked_at)}
     return {
         "audienceId": audience.audience_id,
         "name": audience.name,
@@ -23,6 +24,7 @@ def audience_json(audience: Audience) -> dict[str, Any]:
         "computationKey": audience.computation_key,
         "externalAudienceId": audience.external_audience_id,
         "settings": {name: _plain(value) for name, value in audience.settings.items()},
+        **unlinked,
     }
 
 

@@ -31,7 +31,11 @@ EXAMPLES = {  # command: what can be typed
     "keys retire": ("audience-sync keys retire event",),
     "keys add": ("audience-sync keys add event emea-web",),
     "keys remove": ("audience-sync keys remove event emea-web",),
-    "audiences list": ("audience-sync audiences list", "audience-sync audiences list --json | jq -r '.[].audienceId'"),
+    "audiences list": (
+        "audience-sync audiences list",
+        "audience-sync audiences list --unlinked",
+        "audience-sync audiences list --json | jq -r '.[].audienceId'",
+    ),
     "audiences show": (
         "audience-sync audiences show lapsed_premium_buyers",
         "audience-sync audiences show 418273650912345678 --history --days 90",
@@ -81,5 +85,5 @@ EXAMPLES = {  # command: what can be typed
         "audience-sync parked redrive --reason access_denied --dry-run",
         "audience-sync parked redrive --since 2026-03-04T09:00Z",
     ),
-    "parked drop": ("audience-sync parked drop --member cust_1001 --dry-run",),
+    "parked drop": ("audience-sync parked drop --erased --dry-run",),
 }

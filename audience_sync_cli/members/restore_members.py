@@ -52,12 +52,12 @@ def restore_members(
     """Copy the members of an older table into the stack's membership table. Repeating it does no harm.
 
     A row is copied if the stack has none of that member, or an older one. Left out are expired rows, audiences that are
-    not listed, and everything about a person that is older than a deletion notice about them, as far as one of the two
-    tables has it. Pause delivery first: a notice that is processed at the same time could be missed.
+    neither listed nor unlinked, and everything about a person that is older than a deletion notice about them, as far
+    as one of the two tables has it. Pause delivery first: a notice that is processed at the same time could be missed.
     """
     as_of = _as_of(session, _described(session, source_table), since)
-    audiences = session.audiences.all()
-    _note_renewed(session, audiences)
+    audiences = session.audiences.with_unlinked()
+    _note_renewed(session, [each for each in audiences if each.unlinked_at is None])
     if not dry_run:
         session.screen.confirm(f"Copy the members of {source_table}, as of {moment(as_of)}. Is delivery paused?")
     listed = [each.audience_id for each in audiences]

@@ -10,7 +10,7 @@ import typer
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
-from audience_sync_cli.parked.peeking import peek
+from audience_sync_cli.parked.peeking import peek, with_erased
 from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, process_dead_letters
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
@@ -69,9 +69,11 @@ def list_(session: Session, only: Filter) -> None:
 
     Reads at most 50,000 dead letters. Where there are more, it says so.
     """
-    found, stopped = peek(session, only.condition(session.now()))
+    peeked, stopped = peek(session, only.condition(session.now()))
+    found = with_erased(session, peeked)
     if found:
         _print_table(session, found, stopped)
+        _note_erased(session, found)
     else:
         session.screen.say("No dead letter fits." if only.is_given or stopped else "There are no dead letters.")
     session.screen.result([each.as_json() for each in found])
@@ -83,7 +85,7 @@ def show(session: Session, message_id: _MESSAGE_ID) -> None:
     if len(found) != 1:
         problem = "Several dead letters have an id that begins so." if found else "No dead letter has that id."
         raise NotThere(problem, "See `audience-sync parked list`.")
-    each = found[0]
+    (each,) = with_erased(session, found)
     session.screen.facts(
         {
             "message id": each.message_id,
@@ -97,6 +99,7 @@ def show(session: Session, message_id: _MESSAGE_ID) -> None:
             "audience": each.audience_id,
             "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
             "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
+            "erased since": each.erased,
         }
     )
     session.screen.result(each.as_json())
@@ -137,36 +140,48 @@ def drop(
     session: Session,
     only: Filter,
     *,
+    erased: Annotated[
+        bool, typer.Option("--erased", help="Only those of people whom a deletion notice has named since.")
+    ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Allow it without a filter.")] = False,
     dry_run: _DRY_RUN = False,
 ) -> None:
-    """Delete dead letters for good. Their changes never reach Amazon."""
-    if not everything and not only.is_given:
+    """Delete dead letters for good. Their changes never reach Amazon.
+
+    Run it with --erased after a deletion: what was parked before the deletion notice can do nothing any more, and holds
+    hashes of the person. Removals that the notice itself asked for are kept.
+    """
+    if not everything and not erased and not only.is_given:
         raise WrongUsage("Without a filter, all dead letters would be deleted.", "Give a filter, or --all.")
-    condition, expected = only.condition(session.now()), inf
-    if dry_run or session.screen.asks:
-        found, stopped = peek(session, condition)
+    condition, expected, unread = only.condition(session.now()), inf, ""
+    if dry_run or erased or session.screen.asks:
+        peeked, stopped = peek(session, condition)
+        found = [each for each in with_erased(session, peeked) if each.erased or not erased]
         if dry_run or not found:
             session.screen.say(f"{_number(found, stopped)} would be dropped.")
             session.screen.result(_result(stopped, matched=len(found), dropped=0, dryRun=dry_run))
             return
-        exits = sum(change.exits for each in found for change in each.changes)
+        exits = sum(change.exits for each in found if not each.erased for change in each.changes)
         warning = f" {exits} of their changes are exits: those members stay in their audience." if exits else ""
-        others = ", and all others that fit" if stopped else ""
+        others = ", and all others that fit" if stopped and not erased else ""
         session.screen.confirm(f"Drop {_number(found, stopped)} for good{others}?{warning}")
-        if not stopped:  # only those that were counted; others may have been parked since
-            condition, expected = _is_one_of(found), len(found)
+        if erased or not stopped:  # only those that were counted; others may have been parked since
+            condition, expected, unread = _is_one_of(found), len(found), stopped
     action = Drop(condition, expected)
-    stopped = process_dead_letters(session, action)
+    stopped = process_dead_letters(session, action) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.done, dryRun=False))
 
 
 def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: str) -> None:
+    shows_erased = any(each.erased for each in found)
     session.screen.table(
-        ("message id", "parked", "reason", "audience", "member"),
+        ("message id", "parked", "reason", "audience", "member", *(["erased since"] if shows_erased else [])),
         [
-            (each.message_id[:8], moment(each.at), each.reason, each.audience_id, _member(each))
+            (
+                *(each.message_id[:8], moment(each.at), each.reason, each.audience_id, _member(each)),
+                *([each.erased] if shows_erased else []),
+            )
             for each in found[:MAX_SHOWN]
         ],
     )
@@ -176,6 +191,15 @@ def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: 
         )
     if stopped:
         session.screen.say(f"{_number(found, stopped).capitalize()}.")
+
+
+def _note_erased(session: Session, found: Sequence[DeadLetterMessage]) -> None:
+    erased = sum(each.erased for each in found)
+    if erased:
+        session.screen.say(
+            f"Of people whom a deletion notice has named since: {counted(erased, 'dead letter')}. "
+            "`audience-sync parked drop --erased` deletes what can do nothing any more."
+        )
 
 
 def _number(found: Sequence[DeadLetterMessage], stopped: str) -> str:

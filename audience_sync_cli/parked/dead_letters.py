@@ -50,6 +50,8 @@ class DeadLetterMessage:
     reason: str
     at: int  # epoch milliseconds: when it was parked; when it was sent, where SQS itself moved it here
     content: DeadLetter | None = field(repr=False)  # None where the worker could not read it either
+    # A deletion notice has named all its people since: another attempt would be superseded, and only hashes are left.
+    erased: bool = False
 
     @property
     def changes(self) -> tuple[MembershipChange, ...]:
@@ -88,6 +90,7 @@ class DeadLetterMessage:
             "at": iso_time(self.at),
             "audienceId": self.audience_id,
             "members": self.members,
+            "erased": self.erased,
             **{name: value for name, value in self.failure.items() if name not in ("reason", "firstAt", "lastAt")},
             **{name: iso_time(self.failure[name] or None) for name in ("firstAt", "lastAt") if name in self.failure},
         }

@@ -1,6 +1,10 @@
 """Finds dead letters for a command, which leaves them in the queue."""
 
-from audience_sync_cli.parked.dead_letters import DeadLetters, Peek
+from collections.abc import Sequence
+from dataclasses import replace
+
+from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters, Peek
 from audience_sync_cli.parked.redrive import Condition
 from audience_sync_cli.session import Session
 
@@ -13,3 +17,16 @@ def peek(session: Session, is_wanted: Condition) -> Peek:
     if peeked.stopped:
         session.screen.note(f"{peeked.stopped} Redrive or drop some, then run it again.", style="yellow")
     return peeked
+
+
+def with_erased(session: Session, messages: Sequence[DeadLetterMessage]) -> list[DeadLetterMessage]:
+    """Mark those whose changes are all older than the deletion notice about their person. Raises Unavailable."""
+    people = {member for each in messages for member in each.members} if session.stack.keeps_rows else set()
+    notices = session.members.read((EVERY_AUDIENCE, person) for person in people) if people else {}
+    newest = {person: state.version for (_, person), state in notices.items()}
+
+    def is_erased(message: DeadLetterMessage) -> bool:
+        pairs = [(change, newest.get(change.member[1])) for change in message.changes]
+        return bool(pairs) and all(notice is not None and change.version < notice for change, notice in pairs)
+
+    return [replace(each, erased=is_erased(each)) for each in messages]

@@ -81,10 +81,11 @@ def delete(
     if connection_id not in known:
         remedy = f"{did_you_mean(connection_id, known)}`audience-sync connections list` shows them."
         raise NotThere("There is no such connection at Amazon.", remedy)
-    users = [each for each in session.audiences.all() if each.connection_id == connection_id]
+    users = [each for each in session.audiences.with_unlinked() if each.connection_id == connection_id]
     question = f"Delete connection {connection_id}?"
-    if users:
-        audiences = counted(len(users), "linked audience")
+    if users:  # a deletion has to reach the members of unlinked ones
+        unlinked = sum(each.unlinked_at is not None for each in users)
+        audiences = counted(len(users), "audience") + (f", {unlinked} of them unlinked," if unlinked else "")
         question = f"Without connection {connection_id}, uploads to {audiences} will fail. Delete it?"
     session.screen.confirm(question)
     with session.log.line("connections delete", connectionId=connection_id):

@@ -67,7 +67,7 @@ def dependencies() -> Dependencies:
             dead_letters=Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
             jobs=Queue(sqs, settings.job_queue_url, time.monotonic),
             members=members if settings.ordering_guard else None,
-            audiences=audiences.all,
+            audiences=audiences.with_unlinked,
             limits=Limits(
                 settings.max_records_per_upload,
                 settings.max_upload_bytes,

@@ -13,6 +13,7 @@ import requests
 
 from audience_sync import audiences
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.creation_locks import CreationLocks
 from functions.audiences import handler
 from functions.ingest import handler as ingest
 from functions.worker import handler as worker
@@ -99,6 +100,17 @@ def test_the_answer_to_segments_create_body_without_extras_names_the_missing_one
     assert [fault["field"] for fault in answer["faults"]] == ["advertiserId, connectionId", "countryCode"]
     assert all(fault["allowed"] and fault["remedy"] for fault in answer["faults"])
     assert creations(cloud) == []
+
+
+def test_an_unlinked_audience_is_not_found_and_the_same_request_creates_another(cloud: Cloud) -> None:
+    (_, first) = ask(http(CREATE, WITH_EXTRAS))
+    client, name = cloud.client("dynamodb"), cloud.name_of("AudienceTable")
+    CreationLocks(client, name, lambda: "unused").remove(first["externalId"])
+    assert AudienceTable(client, name).unlink(first["externalId"], at=0)
+    assert ask(http(GET, {"externalId": first["externalId"]}))[0] == 404
+    status, second = ask(http(CREATE, WITH_EXTRAS))
+    assert (status, listed(cloud)) == (200, [second["externalId"]])
+    assert second["externalId"] != first["externalId"]
 
 
 def test_segments_get_body_finds_the_audience() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.aws.audience_table import AudienceTable
 from functions.ingest import handler
 from local.sample_profiles import Person, audience_event, segment_request
 from tests.faults.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
@@ -174,6 +175,17 @@ def test_the_answer_to_a_rejected_event_holds_the_reason_and_segment_does_not_re
     (rejection,) = answer["rejections"]
     assert (rejection["index"], rejection["reason"]) == (0, "member_id_invalid")
     assert "@sha256" in rejection["detail"]
+
+
+def test_events_for_an_unlinked_audience_are_rejected_by_id_and_by_key(cloud: Cloud) -> None:
+    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
+    assert table.unlink(AUDIENCE.audience_id, at=0)
+    by_id = json.loads(ENTERED)
+    by_key = json.loads(ENTERED)
+    del by_key["context"]["personas"]["external_audience_id"]
+    status, answer = post(cloud, json.dumps([by_id, by_key]).encode())
+    assert (status, [each["reason"] for each in answer["rejections"]]) == (400, ["audience_unknown"] * 2)
+    assert cloud.messages() == []
 
 
 def test_a_rejected_event_is_logged_with_what_its_answer_says(cloud: Cloud, printed: Callable[[], str]) -> None:

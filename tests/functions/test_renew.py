@@ -123,6 +123,14 @@ def test_a_member_who_leaves_while_the_replay_waits_in_the_queue_stays_out(liste
     assert listed.members() == {}
 
 
+def test_an_unlinked_audience_is_not_renewed(listed: Cloud) -> None:
+    deliver(listed, body(change("cust_1")))
+    backdate(listed, "cust_1", days=384)
+    table = AudienceTable(listed.client("dynamodb"), listed.name_of("AudienceTable"))
+    assert table.unlink(AUDIENCE.audience_id, at=0)
+    assert renew(listed) == {"renewed": 0, "reason": None}
+
+
 def test_a_member_who_has_left_is_not_sent_again(listed: Cloud) -> None:
     deliver(listed, body(change("cust_1")))
     deliver(listed, body(change("cust_1", at=2, exits=True)))

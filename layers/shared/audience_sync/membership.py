@@ -40,7 +40,7 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """An Amazon audience that events may reach, as the audience table lists it."""
+    """An Amazon audience, as the audience table holds it. Events reach the listed ones, deletions all."""
 
     audience_id: str  # decimal digits; a string until the request body is built, since it exceeds 2**53
     name: str = ""
@@ -50,6 +50,7 @@ class Audience:
     computation_key: str | None = None  # Segment's snake_case key
     external_audience_id: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    unlinked_at: int | None = None  # epoch milliseconds at which it was taken off the list; None while it is on it
 
     @property
     def target_types(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def test_audiences_and_mappings_are_read_in_one_go(fixture: ListingFixture, prox
     fixture.put(BUYERS)
     fixture.save_mappings("{}")
     listing = fixture.listing
-    found = (listing.by_id(BUYERS.audience_id), listing.by_computation_key("buyers"), listing.all())
+    found = (listing.by_id(BUYERS.audience_id), listing.by_computation_key("buyers"), listing.with_unlinked())
     assert found == (BUYERS, [BUYERS], [BUYERS])
     assert listing.mappings() == "{}"
     assert proxy.count(SCAN) == 1
@@ -90,6 +90,14 @@ def test_two_audiences_under_one_key_are_looked_up_again_after_ten_seconds_until
     assert fixture.listing.by_computation_key("twice") == [Audience("11", computation_key="twice")]
 
 
+def test_an_unlinked_audience_is_found_by_deletions_and_by_no_event(fixture: ListingFixture) -> None:
+    fixture.put(BUYERS, Audience("11"))
+    fixture.writer.unlink(BUYERS.audience_id, at=5)
+    assert (fixture.listing.by_id(BUYERS.audience_id), fixture.listing.by_computation_key("buyers")) == (None, ())
+    unlinked = Audience(BUYERS.audience_id, name="Buyers", country="US", unlinked_at=5)
+    assert fixture.listing.with_unlinked() == [Audience("11"), unlinked]
+
+
 def test_mappings_that_were_just_saved_are_used_within_a_minute(fixture: ListingFixture, clock: ManualClock) -> None:
     assert fixture.listing.mappings() is None
     fixture.save_mappings("[]")
@@ -101,7 +109,7 @@ def test_a_copy_outlives_a_short_outage_and_no_longer_one(
     fixture: ListingFixture, proxy: FaultProxy, clock: ManualClock
 ) -> None:
     fixture.put(BUYERS)
-    fixture.listing.all()
+    fixture.listing.with_unlinked()
     proxy.on(SCAN, hang_up())
     clock.now += MAX_AGE - 1
     assert fixture.listing.by_id(BUYERS.audience_id) == BUYERS
@@ -109,6 +117,6 @@ def test_a_copy_outlives_a_short_outage_and_no_longer_one(
         fixture.listing.by_id("11")  # it may have been listed since
     clock.now += 1
     with pytest.raises(Unavailable, match="audience table does not answer"):
-        fixture.listing.all()
+        fixture.listing.with_unlinked()
     proxy.clear_faults()
-    assert fixture.listing.all() == [BUYERS]
+    assert fixture.listing.with_unlinked() == [BUYERS]

@@ -1,6 +1,7 @@
 """The audience table: the audiences that events may reach, and the mappings."""
 
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -164,3 +165,45 @@ def test_the_time_at_which_an_audience_was_listed_is_kept_in_its_row(fixture: Ta
     fixture.put(Audience("11"))
     fixture.put_row(audienceId="12")
     assert [fixture.table.created(audience_id) for audience_id in ("11", "12", "13")] == [1_700_000_000_000, None, None]
+
+
+def test_an_unlinked_audience_is_listed_nowhere_and_keeps_its_row(fixture: TableFixture) -> None:
+    fixture.put(BUYERS, Audience("11"))
+    assert fixture.table.unlink(BUYERS.audience_id, at=5)
+    unlinked = replace(BUYERS, computation_key=None, external_audience_id=None, unlinked_at=5)
+    assert (fixture.table.by_id(BUYERS.audience_id), fixture.table.all()) == (None, [Audience("11")])
+    assert fixture.table.by_computation_key("buyers") == fixture.table.by_external_audience_id("buyers-us") == []
+    assert fixture.table.stored(BUYERS.audience_id) == unlinked
+    assert fixture.table.with_unlinked() == [Audience("11"), unlinked]
+    assert fixture.table.created(BUYERS.audience_id) == 1_700_000_000_000
+
+
+def test_only_a_listed_audience_is_unlinked_or_changed(fixture: TableFixture) -> None:
+    fixture.put(BUYERS)
+    assert not fixture.table.unlink("11", at=5)
+    assert fixture.table.unlink(BUYERS.audience_id, at=5)
+    assert not fixture.table.unlink(BUYERS.audience_id, at=6), "it keeps the time at which it was unlinked first"
+    assert not fixture.table.change(BUYERS.audience_id, {"ttl": 7})
+    (unlinked,) = fixture.table.contents().unlinked
+    assert (unlinked.unlinked_at, unlinked.settings) == (5, BUYERS.settings)
+
+
+def test_an_unlinked_audience_is_listed_again_by_put_and_by_add(fixture: TableFixture) -> None:
+    for list_again in (
+        lambda: fixture.table.put(BUYERS, created=7),
+        lambda: fixture.table.add(BUYERS, created=7) or pytest.fail("it was not listed"),
+    ):
+        fixture.put(BUYERS)
+        fixture.table.unlink(BUYERS.audience_id, at=5)
+        list_again()
+        assert fixture.table.with_unlinked() == [BUYERS]
+        assert fixture.table.by_computation_key("buyers") == [BUYERS]
+    assert not fixture.table.add(BUYERS, created=8)
+
+
+def test_rows_of_audiences_that_were_unlinked_long_ago_are_removed_and_no_others(fixture: TableFixture) -> None:
+    fixture.put(*(Audience(audience_id) for audience_id in ("11", "12", "13")))
+    fixture.table.unlink("11", at=5)
+    fixture.table.unlink("12", at=6)
+    fixture.table.remove_unlinked(before=6)
+    assert [each.audience_id for each in fixture.table.with_unlinked()] == ["13", "12"]

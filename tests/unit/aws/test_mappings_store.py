@@ -38,7 +38,7 @@ def test_a_stored_document_is_read_back_and_functions_read_it(fixture: StoreFixt
     assert fixture.store.read() == NOTHING
     assert fixture.store.replace(NOTHING, "[]", b"history")
     assert fixture.store.read() == ({"S": "[]"}, {"B": b"history"})
-    assert fixture.table.contents() == ([], "[]")
+    assert fixture.table.contents() == ([], [], "[]")
 
 
 @pytest.mark.parametrize("attribute", [{"S": "{not json"}, {"M": {"version": {"N": "1"}}}], ids=["text", "map"])

@@ -81,6 +81,7 @@ status --members --hours 3
 restore-members restored --dry-run --since 1h
 audiences unlink big_spenders --yes
 operator-log
+audiences list --unlinked
 """  # one command a line; later ones use what earlier ones print
 NOT_SHOWN = {
     "stopped",  # more dead letters than a test can make

@@ -15,6 +15,7 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.member_state import Timing
 from audience_sync.member_step import step
+from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.app import PARTS
 from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create, update
@@ -200,6 +201,7 @@ def test_every_call_of_a_command_is_listed_in_its_row(
 ) -> None:
     deployment.connect()
     deployment.list_audience()
+    deployment.record(change("m1"), erasing_exit("m1", 9, "notice"))
     deployment.park(change("m1"), change("m2"))
     create_membership_table(deployment.stack.service("dynamodb"), "restored")
     called: set[str] = set()

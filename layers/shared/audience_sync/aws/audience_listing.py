@@ -17,14 +17,14 @@ MIN_AGE = 10.0  # seconds before it is read anew for what it does not list: shor
 @dataclass(frozen=True, slots=True)
 class _Copy:
     read_at: float  # monotonic seconds
-    audiences: list[Audience]
+    audiences: list[Audience]  # every one, unlinked ones also
     by_id: dict[str, Audience]
     by_key: dict[str, list[Audience]]
     mappings: str | None
 
 
 class AudienceListing:
-    """The audiences that events may reach, and the mappings."""
+    """The audiences that events may reach, all that deletions reach, and the mappings."""
 
     def __init__(self, table: AudienceTable, monotonic: Callable[[], float]) -> None:
         self._table = table
@@ -41,8 +41,8 @@ class AudienceListing:
         linked = self._current().by_key.get(key, ())
         return linked if len(linked) == 1 else self._current(MIN_AGE).by_key.get(key, ())
 
-    def all(self) -> Sequence[Audience]:
-        """Return every listed audience. Raises Unavailable."""
+    def with_unlinked(self) -> Sequence[Audience]:
+        """Return every audience, the listed ones first. Raises Unavailable."""
         return self._current().audiences
 
     def mappings(self) -> str | None:
@@ -52,10 +52,11 @@ class AudienceListing:
     def _current(self, max_age: float = MAX_AGE) -> _Copy:
         now = self._monotonic()
         if self._copy is None or now - self._copy.read_at >= max_age:
-            audiences, mappings = self._table.contents()
+            audiences, unlinked, mappings = self._table.contents()
             by_key: dict[str, list[Audience]] = {}
             for audience in audiences:
                 if audience.computation_key:
                     by_key.setdefault(audience.computation_key, []).append(audience)
-            self._copy = _Copy(now, audiences, {each.audience_id: each for each in audiences}, by_key, mappings)
+            by_id = {each.audience_id: each for each in audiences}
+            self._copy = _Copy(now, [*audiences, *unlinked], by_id, by_key, mappings)
         return self._copy

@@ -1,4 +1,8 @@
-"""DynamoDB: the audience table, which lists the audiences and holds the mappings. Asked every time."""
+"""DynamoDB: the audience table, which lists the audiences and holds the mappings. Asked every time.
+
+An audience that is taken off the list keeps its row, marked as unlinked: its members have rows of their own in the
+membership table, and a deletion has to reach them.
+"""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -28,14 +32,17 @@ _ATTRIBUTES = {  # attribute of the table: field of Audience
     "computationKey": "computation_key",
     "externalAudienceId": "external_audience_id",
     "settings": "settings",
+    "unlinkedAt": "unlinked_at",
 }
+_IS_LISTED = "attribute_exists(audienceId) AND attribute_not_exists(unlinkedAt)"
 
 
 class Contents(NamedTuple):
-    """All that the table holds, as events need it."""
+    """All that the table holds, as functions need it."""
 
-    audiences: list[Audience]
-    mappings: str | None  # the stored mappings document as JSON text; None where none was saved
+    audiences: list[Audience]  # listed
+    unlinked: list[Audience]
+    mappings: str | None = None  # the stored mappings document as JSON text; None where none was saved
 
 
 class AudienceTable:
@@ -47,6 +54,11 @@ class AudienceTable:
 
     def by_id(self, audience_id: str) -> Audience | None:
         """Return the audience with Amazon's id, None where it is not listed. Raises Unavailable."""
+        audience = self.stored(audience_id)
+        return audience if audience and audience.unlinked_at is None else None
+
+    def stored(self, audience_id: str) -> Audience | None:
+        """Return the audience with Amazon's id, listed or unlinked; None without a row. Raises Unavailable."""
         if audience_id.startswith(NOT_AN_AUDIENCE) or not _can_be_a_key(audience_id):
             return None
         row = self._call(self._client.get_item, TableName=self._name, Key={"audienceId": {"S": audience_id}}).get(
@@ -65,6 +77,11 @@ class AudienceTable:
         """Return every listed audience. Raises Unavailable."""
         return self.contents().audiences
 
+    def with_unlinked(self) -> list[Audience]:
+        """Return every audience, the listed ones first. Raises Unavailable."""
+        contents = self.contents()
+        return [*contents.audiences, *contents.unlinked]
+
     def mappings(self) -> str | None:
         """Return the stored mappings document as JSON text, None where none was saved. Raises Unavailable."""
         key = {"audienceId": {"S": MAPPINGS_KEY}}
@@ -73,7 +90,7 @@ class AudienceTable:
 
     def contents(self) -> Contents:
         """Read the whole table: up to 1 MB in a request, which is some 2,000 audiences. Raises Unavailable."""
-        contents = Contents([], None)
+        contents = Contents([], [])
         start: dict[str, Any] = {}
         while True:
             page = self._call(self._client.scan, TableName=self._name, **start)
@@ -82,7 +99,8 @@ class AudienceTable:
                 if key == MAPPINGS_KEY:
                     contents = contents._replace(mappings=_document(row))
                 elif not key.startswith(NOT_AN_AUDIENCE):
-                    contents.audiences.append(_audience(row))
+                    audience = _audience(row)
+                    (contents.audiences if audience.unlinked_at is None else contents.unlinked).append(audience)
             if "LastEvaluatedKey" not in page:
                 return contents
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
@@ -106,7 +124,7 @@ class AudienceTable:
         return self._conditional(
             self._client.put_item,
             Item=row_of(audience, created),
-            ConditionExpression="attribute_not_exists(audienceId)",
+            ConditionExpression="attribute_not_exists(audienceId) OR attribute_exists(unlinkedAt)",
         )
 
     def change(self, audience_id: str, settings: Mapping[str, Any]) -> bool:
@@ -115,13 +133,32 @@ class AudienceTable:
             self._client.update_item,
             Key={"audienceId": {"S": audience_id}},
             UpdateExpression="SET settings = :settings",
-            ConditionExpression="attribute_exists(audienceId)",
+            ConditionExpression=_IS_LISTED,
             ExpressionAttributeValues={":settings": _attribute_value(dict(settings))},
         )
 
-    def remove(self, audience_id: str) -> None:
-        """Remove an audience from the list. At Amazon it stays. Raises Unavailable."""
-        self._call(self._client.delete_item, TableName=self._name, Key={"audienceId": {"S": audience_id}})
+    def unlink(self, audience_id: str, *, at: int) -> bool:
+        """Take an audience off the list; return whether it was listed. `at` is in epoch milliseconds.
+
+        The attributes of the indexes go, so that these find it no more. At Amazon it stays. Raises Unavailable.
+        """
+        return self._conditional(
+            self._client.update_item,
+            Key={"audienceId": {"S": audience_id}},
+            UpdateExpression=f"SET unlinkedAt = :at REMOVE {BY_COMPUTATION_KEY}, {BY_EXTERNAL_AUDIENCE_ID}",
+            ConditionExpression=_IS_LISTED,
+            ExpressionAttributeValues={":at": {"N": str(at)}},
+        )
+
+    def remove_unlinked(self, *, before: int) -> None:
+        """Remove the rows of audiences that were unlinked before a time, in epoch milliseconds. Raises Unavailable."""
+        for each in self.contents().unlinked:
+            self._conditional(
+                self._client.delete_item,
+                Key={"audienceId": {"S": each.audience_id}},
+                ConditionExpression="unlinkedAt < :before",
+                ExpressionAttributeValues={":before": {"N": str(before)}},
+            )
 
     def _conditional(self, operation: Callable[..., Any], **arguments: Any) -> bool:
         """Make a conditional write; return whether its condition holds."""
@@ -150,7 +187,7 @@ class AudienceTable:
         return answer
 
     def created(self, audience_id: str) -> int | None:
-        """Return when an audience was listed first, in epoch milliseconds; None where it is not listed.
+        """Return when an audience was listed first, in epoch milliseconds; None where there is no row of it.
 
         Raises:
             Unavailable: the table does not answer.
@@ -186,6 +223,11 @@ def _can_be_a_key(text: str) -> bool:
         return False
 
 
+def _whole(value: Any) -> Any:
+    # All numbers of ours are whole, and JSON knows no Decimal.
+    return int(value) if isinstance(value, Decimal) else value
+
+
 # The two functions below import all of boto3. Lambda has loaded it for its clients; the command line knows this module
 # also where it calls no AWS, and completes names.
 
@@ -201,7 +243,5 @@ def _audience(row: Mapping[str, Any]) -> Audience:
 
     deserialize = TypeDeserializer().deserialize
     values = {_ATTRIBUTES[name]: deserialize(value) for name, value in row.items() if name in _ATTRIBUTES}
-    settings = values.get("settings", {})
-    # All numbers of ours are whole, and JSON knows no Decimal.
-    whole = {name: int(value) if isinstance(value, Decimal) else value for name, value in settings.items()}
-    return Audience(**values | {"settings": whole})
+    settings = {name: _whole(value) for name, value in values.get("settings", {}).items()}
+    return Audience(**{name: _whole(value) for name, value in values.items()} | {"settings": settings})

@@ -29,7 +29,7 @@ class DeliveryContext:
     dead_letters: Queue
     jobs: Queue
     members: MembershipTable | None  # without it the order of changes that overtake each other is not kept
-    audiences: Callable[[], Sequence[Audience]]  # every listed one; raises Unavailable
+    audiences: Callable[[], Sequence[Audience]]  # every one, unlinked ones also; raises Unavailable
     limits: Limits
     clock: Clock
     gate: Gate

@@ -89,7 +89,7 @@ class DeletionNotices:
         """
         new, failed = self._record(notices)
         recorded = [each for each in notices if each.member not in failed]
-        exits = list(self._exits(recorded))
+        exits = list(due_exits(self._table, recorded, self._context.audiences()))
         queue, at = self._context.queue, self._context.clock.now_ms()
         queue.send(pack(exits, DeliveryHistory(first_at=at)), deadline=self._deadline)
         self.accepted[at] += len(exits)
@@ -113,15 +113,17 @@ class DeletionNotices:
         }
         return {state.member for state in newer}, failed
 
-    def _exits(self, notices: Sequence[MembershipChange]) -> Iterator[MembershipChange]:
-        """Yield an exit from each audience in which the person's row does not follow the notice yet."""
-        audiences = self._context.audiences()
-        states = self._table.read((audience.audience_id, each.member[1]) for each in notices for audience in audiences)
-        for each in notices:
-            for audience in audiences:
-                state = states.get((audience.audience_id, each.member[1]))
-                if state and not state.follows(each.version):
-                    yield _exit_from(audience, each)
+
+def due_exits(
+    table: MembershipTable, notices: Sequence[MembershipChange], audiences: Sequence[Audience]
+) -> Iterator[MembershipChange]:
+    """Yield an exit from each audience in which the person's row does not follow the notice yet. Raises Unavailable."""
+    states = table.read((audience.audience_id, each.member[1]) for each in notices for audience in audiences)
+    for each in notices:
+        for audience in audiences:
+            state = states.get((audience.audience_id, each.member[1]))
+            if state and not state.follows(each.version):
+                yield _exit_from(audience, each)
 
 
 def _exit_from(audience: Audience, notice: MembershipChange) -> MembershipChange:
@@ -129,5 +131,6 @@ def _exit_from(audience: Audience, notice: MembershipChange) -> MembershipChange
         notice,
         audience_id=audience.audience_id,
         connection_id=audience.connection_id,
+        erase=True,  # also of a notice that was read from its row
         target_types=audience.target_types,
     )

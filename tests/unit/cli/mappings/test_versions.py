@@ -356,6 +356,6 @@ def test_the_row_that_ingest_reads_stays_one_and_the_history_one_other(deploymen
     keys = {row["audienceId"]["S"] for row in deployment.rows("AudienceTable")}
     assert {each for each in keys if each.startswith("#")} == {MAPPINGS_KEY, MAPPINGS_HISTORY_KEY}
     listing = AudienceListing(deployment.session().audiences, lambda: 0.0)
-    assert len(listing.all()) == 1
+    assert len(listing.with_unlinked()) == 1
     (mapping,) = compiled(listing.mappings())
     assert mapping.name == "Mine"

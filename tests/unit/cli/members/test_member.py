@@ -3,17 +3,21 @@
 import time
 from dataclasses import replace
 from datetime import datetime
+from unittest.mock import ANY
 
 import pytest
 
-from audience_sync.member_state import LateJob
+from audience_sync.delivery.uploads import Limits
+from audience_sync.member_state import LONGEST_JOB, LateJob
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.record_rules import erasing_exit
-from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.errors import NOT_THERE, AlreadyReported, NotConfirmed, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.members.member import erase, show
+from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import Deployment, Json, change
+from tests.unit.cli.conftest import NOW, Deployment, Json, change
 
+EFFECTIVE = Limits().timing.effective_after  # seconds
 OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")
 
 
@@ -83,7 +87,7 @@ def test_erasing_sends_one_deletion_notice_for_every_audience(deployment: Deploy
     deployment.record(change("m1"))
     deployment.park(change("m1"))
     erase(deployment.session(as_json=True, yes=True, now=5.0), "m1")
-    assert printed() == {"audiences": 2, "knownIn": 1, "deadLetters": 1}
+    assert printed() == {"audiences": 2, "knownIn": 1, "deadLetters": 1, "lastRemovalAt": ANY}
     (body,) = deployment.bodies("ChangeQueue")
     assert (body["audienceId"], body["replay"]) == (EVERY_AUDIENCE, True)  # it comes from no accepted event
     (exit_,) = body["changes"]
@@ -95,6 +99,71 @@ def test_of_a_person_whom_no_audience_knows_the_deletion_notice_is_shown(deploym
     show(deployment.session(as_json=True), AUDIENCE.audience_id, "m1")
     shown = printed()
     assert (shown["deletionNoticeAt"], "action" in shown) == ("1970-01-01T00:00:05.000Z", False)
+
+
+def test_a_member_of_an_unlinked_audience_is_shown_and_erased(deployment: Deployment, printed: Json) -> None:
+    deployment.record(change("m1"))
+    assert deployment.session().audiences.unlink(AUDIENCE.audience_id, at=5_000)
+    show(deployment.session(as_json=True), AUDIENCE.audience_id, "m1")
+    shown = printed()
+    assert (shown["active"], shown["unlinkedAt"]) == ([{"email": "0" * 64}], "1970-01-01T00:00:05.000Z")
+    deployment.answers = ["y"]
+    erase(deployment.session(as_json=True), "m1")
+    assert printed()["knownIn"] == 1
+    assert "Known in 1 of 2 audiences: Lapsed premium buyers (unlinked)." in deployment.questions[0]
+
+
+def test_erasing_a_person_whom_no_audience_knows_claims_nothing(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The notice is queued all the same: an event of before now may still be on its way."""
+    with pytest.raises(AlreadyReported) as ended:
+        erase(deployment.session(yes=True), "unknown")
+    seen = capsys.readouterr().out
+    assert ended.value.exit_code == NOT_THERE
+    assert "The id is in no audience" in seen
+    assert "hashes" not in seen
+    assert len(deployment.bodies("ChangeQueue")) == 1
+
+
+def test_erasing_a_person_known_from_dead_letters_alone_says_where_the_hashes_are(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.park(change("m1"))
+    erase(deployment.session(yes=True), "m1")
+    seen = capsys.readouterr().out
+    assert "The id is in no audience" in seen
+    assert "Hashes remain in 1 dead letter" in seen
+
+
+def test_without_rows_nothing_is_claimed_to_be_erased(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    with pytest.raises(OperatorError, match="keeps no rows"):
+        erase(deployment.session(yes=True), "m1")
+    assert deployment.bodies("ChangeQueue") == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "last_removal"),
+    [
+        pytest.param(NOW - 3_600, NOW - 3_600 + EFFECTIVE + LONGEST_JOB, id="entered an hour ago"),
+        pytest.param(NOW - EFFECTIVE - LONGEST_JOB, None, id="entered 36 hours ago"),
+    ],
+)
+def test_erasing_says_when_the_last_removal_is_due_that_the_hashes_stay_for(
+    deployment: Deployment,
+    printed: Json,
+    capsys: pytest.CaptureFixture[str],
+    sent: float,
+    last_removal: float | None,
+) -> None:
+    deployment.record(change("m1"))
+    (state,) = deployment.session().members.read([change("m1").member]).values()
+    deployment.session().members.write([replace(state, entered=round(sent))])
+    erase(deployment.session(as_json=True, yes=True, now=NOW), "m1")
+    assert printed()["lastRemovalAt"] == (last_removal and iso_time(last_removal * 1000))
+    erase(deployment.session(yes=True, now=NOW), "m1")
+    assert ("up to 36 hours" in capsys.readouterr().out) == (last_removal is not None)
 
 
 def test_erasing_asks_first(deployment: Deployment) -> None:

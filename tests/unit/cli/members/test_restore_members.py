@@ -59,6 +59,18 @@ def notice(person: str, at: int) -> MembershipChange:
     return erasing_exit(person, at, f"notice-{person}")
 
 
+def test_rows_of_an_unlinked_audience_come_back_so_that_a_deletion_finds_them_and_no_forgotten_person_does(
+    deployment: Deployment, printed: Json
+) -> None:
+    record(deployment, change("missing"), change("forgotten"))
+    record(deployment, notice("forgotten", 3_000), source=False)
+    assert deployment.session().audiences.unlink(AUDIENCE.audience_id, at=5_000)
+    restore_members(deployment.session(as_json=True, yes=True, now=NOW), SOURCE, since="1h")
+    (outcomes,) = printed()["audiences"]
+    assert (outcomes["copied"], outcomes["forgotten"], outcomes["unlisted"]) == (1, 1, 0)
+    assert members(deployment) == {(AUDIENCE.audience_id, "missing"), (EVERY_AUDIENCE, "forgotten")}
+
+
 def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: Deployment, printed: Json) -> None:
     record(deployment, change("missing"), change("older", at=2), change("newer"), change("same"))
     record(deployment, change("other", audience_id=UNLISTED), change("forgotten"))

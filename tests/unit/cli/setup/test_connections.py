@@ -3,6 +3,7 @@
 import pytest
 import requests
 
+from audience_sync.membership import Audience
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.setup.connections import create, delete, list_
 from audience_sync_cli.setup.terms import ACCEPTANCE, accept_terms, readable, show_terms
@@ -41,6 +42,20 @@ def test_a_connection_is_not_removed_unasked(deployment: Deployment) -> None:
     with pytest.raises(NotConfirmed):
         delete(deployment.session(), known["connectionId"])
     assert len(deployment.session().amazon.connections()) == 1
+
+
+def test_the_question_names_audiences_that_need_the_connection_and_unlinked_ones_for_deletions(
+    deployment: Deployment,
+) -> None:
+    create(deployment.session(), amc_instance="amc-1")
+    (known,) = deployment.session().amazon.connections()
+    for audience_id in ("1", "2"):
+        deployment.list_audience(Audience(audience_id, connection_id=known["connectionId"]))
+    deployment.session().audiences.unlink("1", at=5)
+    deployment.answers = ["n"]
+    with pytest.raises(NotConfirmed):
+        delete(deployment.session(), known["connectionId"])
+    assert "uploads to 2 audiences, 1 of them unlinked, will fail" in deployment.questions[0]
 
 
 def test_an_unknown_connection_is_not_there(deployment: Deployment) -> None:

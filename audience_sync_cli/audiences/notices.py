@@ -1,0 +1,36 @@
+"""Compares the rows of an audience that is linked with the deletion notices of the last 40 days.
+
+A notice is spread over the audiences that the audience table has. Rows of another one, of a table that was restored or
+of an audience that an earlier version unlinked, may be older than the notice about their person.
+"""
+
+import time
+
+from audience_sync.membership import Audience
+from audience_sync.messages import DeliveryHistory, pack
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session
+
+SEND_TIMEOUT = 30.0  # seconds for the change queue to accept the exits of one page
+
+
+def queue_due_exits(session: Session, audience: Audience) -> None:
+    """Queue an exit for each person whose row is older than the deletion notice about them. Raises Unavailable.
+
+    It reads the notices, of which there are few, and not the rows of the audience. Repeating it does no harm.
+    """
+    from audience_sync.delivery.deletion_notices import due_exits  # noqa: PLC0415 - loads boto3
+
+    queued = 0
+    replay = DeliveryHistory(is_replay=True)  # no accepted event has led to them; counted, the sums would be wrong
+    with session.screen.progress("checking deletion notices") as bar:
+        for page in session.member_scan.deletion_notices():
+            exits = list(due_exits(session.members, [each.state.newest for each in page], [audience]))
+            session.queue("ChangeQueue").send(pack(exits, replay), deadline=time.monotonic() + SEND_TIMEOUT)
+            queued += len(exits)
+            bar.advance(len(page))
+    if queued:
+        session.screen.note(
+            f"{counted(queued, 'exit')} queued, for people whom a deletion notice has named since they entered.",
+            style="yellow",
+        )

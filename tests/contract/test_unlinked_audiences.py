@@ -1,0 +1,160 @@
+"""A deletion reaches audiences that were unlinked, and a person it names is not back when one is listed again."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.record import Target
+from audience_sync.aws.audience_listing import AudienceListing
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.delivery.batch import Message
+from audience_sync.delivery.deletion_notices import due_exits
+from audience_sync.delivery.uploads import Limits
+from audience_sync.errors import RequestRejected
+from audience_sync.membership import EVERY_AUDIENCE, Audience
+from audience_sync.messages import DeadLetter, JobMessage
+from audience_sync.operations.job_tracking import JobContext, JobTracker
+from audience_sync.record_rules import erasing_exit
+from local import resources
+from local.sqs.queues import SqsQueues
+from tests.aws_fixtures import create_membership_table, recreate_tables
+from tests.contract.worker_stack import AUDIENCE, NOW, FakeJobs, WorkerStack, change
+from tests.servers import serve_aws
+
+SHORT = Limits(job=60, late=10, longest_job=600)  # seconds
+STEP = 60.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serve_aws(SqsQueues(time.time)) as served:
+        yield served
+
+
+class Unlinkable:
+    """A worker whose audiences are those of a real audience table."""
+
+    def __init__(self, url: str) -> None:
+        client = resources.client("dynamodb", url)
+        self.table = AudienceTable(client, recreate_tables(client, "AudienceTable"))
+        self.table.put(Audience(AUDIENCE, name="Buyers"), created=0)
+        create_membership_table(client, "members")
+        self.worker = WorkerStack(url, "members", limits=SHORT)
+
+    def deliver(self, *changes: Any) -> None:
+        """Deliver changes, as a worker that has just read the audience table."""
+        self._read()
+        self.worker.deliver(*changes)
+
+    def rest(self) -> None:
+        """Let time pass until nothing waits; the jobs end well."""
+        self._read()
+        for _ in range(100):
+            bodies, jobs = self.worker.queue.drain(), self.worker.jobs.drain()
+            if not bodies and not jobs:
+                return
+            self.worker.now += STEP
+            messages = [Message(str(number), "h", body, 1, 0) for number, body in enumerate(bodies)]
+            report = self.worker.deliver_messages(*messages)
+            waiting = [each.message.body for each in report.deferred]
+            self.worker.queue.send(waiting, deadline=1)
+            self._check(jobs)
+        raise AssertionError("the queues do not become empty")
+
+    def _read(self) -> None:
+        self.worker.audiences = list(AudienceListing(self.table, lambda: 0.0).with_unlinked())
+
+    def _check(self, jobs: list[str]) -> None:
+        worker = self.worker
+        context = JobContext(
+            FakeJobs(JobReport("SUCCEEDED")),
+            worker.members(),
+            worker.queue,
+            worker.jobs,
+            worker.dead_letters,
+            worker.clock,
+            SHORT.timing,
+        )
+        for body in jobs:
+            JobTracker(context).check(JobMessage.from_body(body), deadline=100.0)
+
+
+@pytest.fixture
+def stack(url: str) -> Unlinkable:
+    return Unlinkable(url)
+
+
+def test_a_notice_removes_a_person_from_an_unlinked_audience_and_leaves_no_hash(stack: Unlinkable) -> None:
+    stack.deliver(change("a@b.co", at=5))
+    assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
+    stack.deliver(erasing_exit("m1", 10, "notice"))
+    stack.rest()
+    assert stack.worker.amazon.active() == set()
+    assert not stack.worker.holds("a@b.co")
+
+
+def test_the_removal_goes_where_the_members_of_the_unlinked_audience_went(stack: Unlinkable) -> None:
+    stack.table.put(Audience(AUDIENCE, connection_id="c-1", settings={"dsp": True}), created=0)
+    stack.worker.write(change("a@b.co", at=5))
+    assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
+    stack.deliver(erasing_exit("m1", 10, "notice"))
+    stack.rest()
+    assert set(stack.worker.amazon.targets) == {Target(AUDIENCE, "c-1", ("DSP",))}
+
+
+def test_a_person_erased_while_an_audience_was_unlinked_is_not_active_when_it_is_listed_again(
+    stack: Unlinkable,
+) -> None:
+    stack.deliver(change("a@b.co", at=5))
+    assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
+    stack.deliver(erasing_exit("m1", 10, "notice"))
+    stack.rest()
+    stack.table.put(Audience(AUDIENCE), created=0)
+    stack.deliver(change("a@b.co", at=6))  # an enter from before the notice
+    stack.rest()
+    assert (stack.worker.state().active, stack.worker.amazon.active()) == ((), set())
+
+
+def test_a_row_that_no_notice_was_spread_to_is_erased_when_its_audience_is_listed(stack: Unlinkable) -> None:
+    """An earlier version deleted the rows of unlinked audiences, so that notices did not reach their members."""
+    stack.deliver(change("a@b.co", at=5))
+    stack.worker.write(erasing_exit("m1", 10, "notice"))
+    assert stack.worker.state().active
+    members = stack.worker.members()
+    (row,) = members.read([(EVERY_AUDIENCE, "m1")]).values()
+    stack.deliver(*due_exits(members, [row.newest], [Audience(AUDIENCE)]))
+    stack.rest()
+    assert (stack.worker.state().active, stack.worker.amazon.active()) == ((), set())
+    assert not stack.worker.holds("a@b.co")
+    assert list(due_exits(members, [row.newest], [Audience(AUDIENCE)])) == []
+
+
+def test_a_removal_that_amazon_refuses_keeps_its_hashes_until_a_redrive_succeeds(stack: Unlinkable) -> None:
+    stack.deliver(change("a@b.co", at=5))
+    stack.rest()
+    assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
+    stack.worker.now += SHORT.longest_job + SHORT.timing.effective_after
+    stack.worker.amazon.down = RequestRejected("refused", status=400)
+    stack.deliver(erasing_exit("m1", 10, "notice"))
+    stack.rest()
+    parked = [DeadLetter.from_body(body) for body in stack.worker.dead_letters.drain()]
+    assert {each.failure and each.failure.reason for each in parked} == {"request_rejected"}
+    assert stack.worker.state().must_erase
+    stack.worker.amazon.down = None
+    for body in parked[0].redrive_bodies():
+        stack.worker.deliver_body(body)
+    stack.rest()
+    assert stack.worker.amazon.active() == set()
+    assert not stack.worker.holds("a@b.co")
+
+
+def test_a_person_of_whom_an_unlinked_audience_knows_nothing_costs_it_nothing(stack: Unlinkable) -> None:
+    assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
+    stack.deliver(erasing_exit("m1", 10, "notice"))
+    stack.rest()
+    rows = stack.worker.client().scan(TableName="members")["Items"]
+    assert [row["audienceShard"]["S"].partition("#")[0] for row in rows] == [EVERY_AUDIENCE]
+    assert stack.worker.amazon.uploads == []
