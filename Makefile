@@ -10,7 +10,7 @@ LOCKS := requirements/setup layers/dependencies/requirements requirements/dev re
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench fuzz mutate check audit lock validate build wheel invoke rehearse deploy
+.PHONY: help setup demo test soak bench fuzz mutate check audit lock validate build wheel invoke rehearse deploy pack unpack ship
 
 help:  ## list the targets
 	@awk -F '  ## ' '/^[a-z]+:/ && NF == 2 { sub(/:.*/, "", $$1); sub(/ \(/, "\n           (", $$2); printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,9 +18,13 @@ help:  ## list the targets
 # Wheels only, so that no package's code runs while it is installed. The last line builds our own source.
 setup: $(SETUP)  ## build .venv, pinned by hash
 
-$(SETUP): requirements/setup.txt requirements/dev.txt pyproject.toml
+$(BIN)/uv: requirements/setup.txt
 	@test -n "$(PYTHON)" || { echo 'Python 3.12 or newer with the venv module is needed; on Debian: apt-get install python3-venv' >&2; exit 1; }
-	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/setup.txt; }
+	@test -x $@ || "$(PYTHON)" -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/setup.txt
+	@touch $@
+
+$(SETUP): $(BIN)/uv requirements/dev.txt pyproject.toml
 	@echo 'Installing what requirements/dev.txt pins into .venv'
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
@@ -53,9 +57,13 @@ audit: $(SETUP)  ## known vulnerabilities of what ships (ARGS=requirements/dev.t
 validate: $(SETUP)  ## sam validate --lint, cfn-lint and checkov on the template
 	scripts/validate.sh
 
-build: $(SETUP)  ## sam build, without Docker, and an SBOM of what ships
+define BUILD
 	scripts/build.sh
 	$(BIN)/python -m scripts.sbom "$$(scripts/tool.sh audit)"
+endef
+
+build: $(SETUP)  ## sam build, without Docker, and an SBOM of what ships
+	$(BUILD)
 
 wheel: $(SETUP)  ## the command audience-sync as a wheel in dist/
 	$(BIN)/python -m hatchling build --target wheel --directory dist
@@ -69,6 +77,19 @@ rehearse: $(SETUP)  ## deploy the last release, update it and delete it, on this
 deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided the first time)
 	@$(BIN)/python -m scripts.deploy_target $(ARGS)
 	$(MAKE) build
+	scripts/deploy.sh $(ARGS)
+
+# For CI. None of these three installs the packages for development: what ships is made, and AWS credentials are held, without them.
+pack: $(BIN)/uv  ## build, into one file with its SHA-256, for another job to deploy
+	$(BUILD)
+	scripts/pack.sh
+
+unpack: $(BIN)/uv  ## unpack what another job packed (DIGEST=its SHA-256), and install SAM
+	scripts/unpack.sh
+	@scripts/tool.sh sam >/dev/null
+
+ship: $(BIN)/uv  ## deploy what was unpacked (ARGS="--config-env staging")
+	@"$$(scripts/tool.sh sam)/bin/python" -m scripts.deploy_target $(ARGS)
 	scripts/deploy.sh $(ARGS)
 
 lock: $(SETUP)  ## resolve all requirements and pin them by hash (UPGRADE=1 takes newer versions)

@@ -14,7 +14,16 @@ if commit=$(git rev-parse --short HEAD 2>/dev/null) && [ -f "$built" ]; then
 fi
 ! grep -q '^ *tags *=' samconfig.toml || tags=()
 
+# The code of a stack has a folder of its own in SAM's bucket. samconfig.toml names that of its stack, but not of one that is
+# named here: `sam delete` would offer to delete the folder of the other.
+folder=() before=
+for word in "$@"; do
+    [ "$before" != --stack-name ] || folder=(--s3-prefix "$word")
+    case $word in --stack-name=*) folder=(--s3-prefix "${word#*=}") ;; esac
+    before=$word
+done
+
 # SAM reads AWS_DEFAULT_REGION, and not AWS_REGION, which the AWS command line prefers.
 export SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION="${AWS_REGION:-${AWS_DEFAULT_REGION:-}}"
 [ -n "$AWS_DEFAULT_REGION" ] || unset AWS_DEFAULT_REGION  # then that of the AWS profile
-exec "$sam" deploy "${tags[@]}" "$@"
+exec "$sam" deploy "${tags[@]}" "${folder[@]}" "$@"

@@ -8,7 +8,7 @@ tests/fixtures/sam-calls.txt is not what was recorded; --write writes that file.
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,26 @@ PERMISSIONS = {
     "s3:CreateMultipartUpload": "s3:PutObject",
     "s3:UploadPart": "s3:PutObject",
     "s3:CompleteMultipartUpload": "s3:PutObject",
+    "s3:ListObjectsV2": "s3:ListBucket",
 }
-RESOURCES = {  # what SAM's own calls concern, by service; any account and region
-    "cloudformation": (
-        "arn:aws:cloudformation:eu-west-1:123456789012:stack/audience-sync/1",
-        "arn:aws:cloudformation:eu-west-1:123456789012:stack/audience-sync-staging/1",
-        "arn:aws:cloudformation:eu-west-1:123456789012:stack/aws-sam-cli-managed-default/1",
-    ),
-    "s3": ("arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1/audience-sync/1.template",),
+STACKS = tuple(
+    f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{name}/1"
+    for name in ("audience-sync", "audience-sync-staging")
+)
+STACK_OF_SAM = "arn:aws:cloudformation:eu-west-1:123456789012:stack/aws-sam-cli-managed-default/1"
+BUCKET = "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1"
+RESOURCES = {  # what a permission for SAM's own calls concerns, or else those of its service; any account and region
+    "cloudformation": STACKS,
+    "cloudformation:DescribeStacks": (*STACKS, STACK_OF_SAM),  # an administrator has created SAM's bucket
+    "s3": (f"{BUCKET}/audience-sync/1.template", f"{BUCKET}/audience-sync-staging/1"),
+    "s3:ListBucket": (BUCKET,),
 }
+CONTEXT = {"s3:prefix": "audience-sync/"}  # of SAM's calls
 
 
-def statements() -> list[dict[str, Any]]:
+def statements(policy: Path = POLICY) -> list[dict[str, Any]]:
     """Read the policy's statements."""
-    read: list[dict[str, Any]] = json.loads(POLICY.read_text(encoding="utf-8"))["Statement"]
+    read: list[dict[str, Any]] = json.loads(policy.read_text(encoding="utf-8"))["Statement"]
     return read
 
 
@@ -45,21 +51,54 @@ def listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def allows(policy: Iterable[dict[str, Any]], action: str, resource: str) -> bool:
-    """Return whether a statement allows the action on the resource, as IAM compares them; all statements are Allow."""
+def _arn_like(arn: str, pattern: str) -> bool:
+    parts, patterns = arn.split(":", 5), pattern.split(":", 5)  # a * in one part does not reach into the next
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+
+
+COMPARE: dict[str, Callable[[str, str], bool]] = {
+    "StringEquals": str.__eq__,
+    "StringLike": fnmatchcase,
+    "ArnLike": _arn_like,
+}
+
+
+def allows(
+    policy: Iterable[dict[str, Any]], action: str, resource: str, context: Mapping[str, str] | None = None
+) -> bool:
+    """Return whether a statement allows the action on the resource, as IAM compares them; all statements are Allow.
+
+    Args:
+        policy: its statements.
+        action: as in `sqs:CreateQueue`, in any case.
+        resource: an ARN, or * for an action without one.
+        context: the request's condition keys. A key that a request lacks satisfies no condition.
+    """
     return any(
         any(fnmatchcase(action.lower(), each.lower()) for each in listed(statement["Action"]))
         and any(fnmatchcase(resource, each) for each in listed(statement["Resource"]))
+        and _holds(statement.get("Condition", {}), context or {})
         for statement in policy
+    )
+
+
+def _holds(condition: Mapping[str, Mapping[str, str | list[str]]], context: Mapping[str, str]) -> bool:
+    return all(
+        key in context and any(COMPARE[operator](context[key], value) for value in listed(values))
+        for operator, keys in condition.items()
+        for key, values in keys.items()
     )
 
 
 def refused(policy: list[dict[str, Any]], calls: Iterable[str]) -> list[str]:
     """Return the permissions for SAM's calls that the policy lacks, each with its resource."""
+    permissions = {PERMISSIONS.get(call, call) for call in calls}
     needed = {
-        (PERMISSIONS.get(call, call), resource) for call in calls for resource in RESOURCES[call.partition(":")[0]]
+        (action, resource)
+        for action in permissions
+        for resource in RESOURCES.get(action, RESOURCES[action.partition(":")[0]])
     }
-    return [f"{action} on {resource}" for action, resource in sorted(needed) if not allows(policy, action, resource)]
+    return [f"{action} on {arn}" for action, arn in sorted(needed) if not allows(policy, action, arn, CONTEXT)]
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ def joined(layer: Document, lock: Document) -> Document:
     return layer | {"components": components}
 
 
+def numbered(document: Document) -> Document:
+    """Return the SBOM with a serial number computed from its content, so that builds stay reproducible."""
+    content = json.dumps(document, sort_keys=True)
+    return document | {"serialNumber": uuid.uuid5(uuid.NAMESPACE_URL, content).urn}
+
+
 def _cyclonedx(tool: Path, *arguments: str) -> Document:
     command = [str(tool / "bin/cyclonedx-py"), *arguments, "--output-reproducible", "--of", "JSON"]
     made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603  # our own words
@@ -54,7 +61,7 @@ def main(tool: Path) -> None:
             tool, "environment", "-S", "--pyproject", "pyproject.toml", "--mc-type", "application", str(interpreter)
         )
     lock = _cyclonedx(tool, "requirements", str(LOCK.relative_to(ROOT)))
-    SBOM.write_text(json.dumps(joined(layer, lock), indent=1, sort_keys=True) + "\n")
+    SBOM.write_text(json.dumps(numbered(joined(layer, lock)), indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

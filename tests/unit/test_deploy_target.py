@@ -280,3 +280,10 @@ def test_tags_of_the_configuration_are_not_replaced(project: Path) -> None:
     with (project / "samconfig.toml").open("a", encoding="utf-8") as config:
         config.write('[default.deploy.parameters]\ntags = "team=ads"\n')
     assert deployed(project) == "deploy eu-west-1\n"
+
+
+@pytest.mark.parametrize("arguments", [["--stack-name", "mine"], ["--stack-name=mine"]])
+def test_the_code_of_another_stack_is_uploaded_to_a_folder_of_its_own(project: Path, arguments: list[str]) -> None:
+    printed = deployed(project, *arguments)
+    assert "--s3-prefix mine --stack-name" in printed
+    assert "--s3-prefix" not in deployed(project), "samconfig.toml has that of its stack"

@@ -35,6 +35,7 @@ def test_every_environment_has_what_a_deployment_needs(environment: str) -> None
     parameters = _parameters(environment, "deploy")
     assert parameters["capabilities"] in ("CAPABILITY_IAM", ["CAPABILITY_IAM"])
     assert parameters.get("resolve_s3") is True or "s3_bucket" in parameters
+    assert parameters["s3_prefix"] == parameters["stack_name"], "the deployer of one stack cannot write another's code"
     assert parameters["fail_on_empty_changeset"] is False, "a push that changes no resource is no failure"
 
 

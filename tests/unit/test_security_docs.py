@@ -15,6 +15,8 @@ from audience_sync.amazon_ads.exchange import MAX_ANSWER
 from audience_sync.amazon_ads.redaction import redact
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.aws.secrets import FORCED_REFRESH_BURST
+from audience_sync.segment.mapping_config import MAX_MAPPINGS
+from audience_sync_cli.mappings.history import MAX_VERSIONS
 from audience_sync_cli.setup.keys import LENGTH
 from functions.ingest.handler import BUDGET
 from local.template import ROOT, read_document
@@ -101,3 +103,19 @@ def test_cloudtrail_takes_the_selectors_which_leave_out_the_functions_alone() ->
         assert left_out.endswith(":assumed-role/audience-sync-")
     names = [RESOURCES[name]["Properties"].get("RoleName") for name in RESOURCES if name.endswith("Role")]
     assert set(names) == {None}, "CloudFormation makes names of the stack's name and the role's"
+
+
+def test_the_page_claims_of_the_deployer_what_the_policy_allows() -> None:
+    """The first two were untrue: APIs of others can be reached, and a branch could be deployed to staging unchecked."""
+    pages = TEXT + (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    for claim in ("reaches no other stack", "reaches no other role"):
+        assert claim not in pages
+    assert "](deploy.md#permissions-of-the-deployer)" in dict(THREATS)["The deployer's credentials leak"]
+    assert "limited to `main`" in dict(THREATS)["A change that is pushed to GitHub is deployed"]
+    assert "DeleteTable" not in (ROOT / "docs/deployer-policy.json").read_text(encoding="utf-8"), "it deletes no table"
+
+
+def test_the_limits_for_the_author_of_a_mapping_are_those_of_the_code() -> None:
+    section = dict(THREATS)["The author of a mapping"]
+    assert f"at most {MAX_MAPPINGS} mappings" in section
+    assert f"The last {MAX_VERSIONS} versions" in section

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scripts.sbom import joined
+from scripts.sbom import joined, numbered
 from scripts.vulnerabilities import summary
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +76,18 @@ def test_the_sbom_has_the_license_from_the_layer_and_the_hash_from_the_lock() ->
         "specVersion": "1.6",
         "components": [component("pkg:pypi/a@1", licenses=["MIT"], externalReferences=[hashed])],
     }
+
+
+def test_an_sbom_has_a_serial_number_that_depends_on_its_content_alone() -> None:
+    """actions/attest takes a document without one for no SBOM."""
+    one = numbered({"specVersion": "1.6", "components": [component("pkg:pypi/a@1")]})
+    same = numbered({"components": [component("pkg:pypi/a@1")], "specVersion": "1.6"})
+    other = numbered({"specVersion": "1.6", "components": [component("pkg:pypi/a@2")]})
+    assert re.fullmatch(
+        r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", one["serialNumber"]
+    )
+    assert one == same
+    assert one["serialNumber"] != other["serialNumber"]
 
 
 @pytest.mark.parametrize("lock", [["pkg:pypi/a@2"], [], ["pkg:pypi/a@1", "pkg:pypi/b@1"]])

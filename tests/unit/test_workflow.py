@@ -4,9 +4,13 @@ GitHub's own check of a workflow needs GitHub; these are the rules that can be c
 """
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,14 +48,46 @@ def test_a_step_runs_one_target_of_the_makefile(command: str) -> None:
     assert (words[0], words[1] in TARGETS) == ("make", True)
 
 
+def _runs(job: str) -> list[str]:
+    return [step["run"] for step in JOBS[job]["steps"] if "run" in step]
+
+
+def _uses(job: str) -> list[str]:
+    return [step["uses"].partition("@")[0] for step in JOBS[job]["steps"] if "uses" in step]
+
+
 def test_what_is_deployed_was_checked_tested_and_rehearsed() -> None:
-    assert JOBS["deploy"]["needs"] == "check"
-    assert [step["run"] for step in JOBS["check"]["steps"] if "run" in step] == [
-        "make check",
-        "make validate",
-        "make test",
-        "make rehearse",
-    ]
+    assert JOBS["deploy"]["needs"] == ["check", "build"]
+    assert _runs("check") == ["make check", "make validate", "make test", "make rehearse"]
+
+
+def test_only_main_is_built_and_deployed_whichever_environment_is_chosen() -> None:
+    for job in ("build", "deploy"):
+        assert JOBS[job]["if"] == "vars.AWS_REGION != '' && github.ref == 'refs/heads/main'"
+
+
+def test_the_job_with_credentials_builds_nothing_and_asks_for_them_last() -> None:
+    assert _runs("build") == ["make pack"]
+    assert _runs("deploy") == ["make unpack", 'make ship ARGS="--config-env $ENVIRONMENT --no-confirm-changeset"']
+    steps = JOBS["deploy"]["steps"]
+    assert steps[-2]["uses"].startswith("aws-actions/configure-aws-credentials@")
+    assert _uses("build").count("actions/upload-artifact") == _uses("deploy").count("actions/download-artifact") == 1
+
+
+@pytest.mark.parametrize("target", ["pack", "unpack", "ship"])
+def test_the_jobs_that_build_and_deploy_install_no_development_package(target: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (needed,) = re.findall(rf"^{target}:(.*?)##", makefile, re.MULTILINE)
+    assert needed.split() == ["$(BIN)/uv"]
+    (installing,) = re.findall(r"^\$\(BIN\)/uv:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert re.findall(r"requirements/(\w+)\.txt", installing) == ["setup"]
+
+
+def test_the_digest_of_the_build_goes_another_way_than_the_build() -> None:
+    (packing,) = [step for step in JOBS["build"]["steps"] if step.get("run") == "make pack"]
+    assert JOBS["build"]["outputs"] == {"digest": f"${{{{ steps.{packing['id']}.outputs.digest }}}}"}
+    (unpacking,) = [step for step in JOBS["deploy"]["steps"] if step.get("run") == "make unpack"]
+    assert unpacking["env"] == {"DIGEST": "${{ needs.build.outputs.digest }}"}
 
 
 @pytest.mark.parametrize("action", [step["uses"] for _, step in STEPS if "uses" in step])
@@ -65,6 +101,7 @@ def test_no_secret_is_used_and_only_the_deployment_may_ask_aws_for_a_role() -> N
     assert WORKFLOW["permissions"] == {}
     assert {name: job["permissions"] for name, job in JOBS.items()} == {
         "check": {"contents": "read"},
+        "build": {"contents": "read"},
         "deploy": {"contents": "read", "id-token": "write"},
     }
 
@@ -79,7 +116,7 @@ def test_nothing_that_is_chosen_on_github_becomes_part_of_a_shell_command() -> N
     assert not any("${{" in command for command in RUNS)
     variables = {name for _, step in STEPS for name in step.get("env", {})}
     used = {name for command in RUNS for name in re.findall(r"\$(\w+)", command)}
-    assert used == variables
+    assert used == variables - {"DIGEST"}  # the script reads it
 
 
 def test_every_expression_reads_a_declared_input_or_a_variable_that_the_guide_names() -> None:
@@ -87,8 +124,9 @@ def test_every_expression_reads_a_declared_input_or_a_variable_that_the_guide_na
     expressions += [job["if"] for job in JOBS.values() if "if" in job]
     names = {name for each in expressions for name in re.findall(r"\b(\w+\.\w+)\b", re.sub(r"'[^']*'", "", each))}
     inputs = {f"inputs.{name}" for name in TRIGGERS["workflow_dispatch"]["inputs"]}
-    assert {name for name in names if not name.startswith("vars.")} == inputs
-    for name in names - inputs:
+    handed_over = {"github.ref", "steps.pack", "needs.build", "outputs.digest"}
+    assert {name for name in names if not name.startswith("vars.")} == inputs | handed_over
+    for name in names - inputs - handed_over:
         assert f"`{name.removeprefix('vars.')}`" in GUIDE
 
 
@@ -124,10 +162,17 @@ def test_the_trust_policy_of_the_guide_lets_in_one_environment_of_one_repository
         "StringEquals": {
             "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
             "token.actions.githubusercontent.com:sub": subject,
+            "token.actions.githubusercontent.com:ref": "refs/heads/main",
         }
     }
     assert "gh api repos/OWNER/REPOSITORY --jq '.owner.id, .id'" in GUIDE
     assert "`repo:OWNER/REPOSITORY:environment:staging`" in GUIDE, "older repositories still have this form"
+
+
+def test_the_guide_limits_both_environments_to_main() -> None:
+    step = GUIDE.split("3. **On GitHub**")[1].split("\n4. ")[0]
+    assert "Give both" in step
+    assert step.index("Give both") < step.index("*Deployment branches*") < step.index("`production` also")
 
 
 def test_the_role_of_the_guide_is_none_that_the_deployer_may_change() -> None:
@@ -146,3 +191,53 @@ def test_the_guide_says_before_the_first_deployment_where_alarms_go() -> None:
     assert section.index(toml) < section.index("**First deployment**")
     for environment in ("staging", "production"):
         assert f"`[{environment}.deploy.parameters]`" in section
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone with a build."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("pack.sh", "unpack.sh"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
+    (tmp_path / ".aws-sam/build/IngestFunction").mkdir(parents=True)
+    (tmp_path / ".aws-sam/build/IngestFunction/handler.py").write_text("built", encoding="utf-8")
+    (tmp_path / ".aws-sam/sbom.cdx.json").write_text("{}", encoding="utf-8")
+    return tmp_path
+
+
+def _run(clone: Path, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [str(clone / "scripts" / script)]
+    environment = {"PATH": os.environ["PATH"]} | environment
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def _packed(clone: Path) -> str:
+    """The digest that the job hands over."""
+    output = clone / "output"
+    assert _run(clone, "pack.sh", GITHUB_OUTPUT=str(output)).returncode == 0
+    digest = output.read_text(encoding="utf-8").strip().removeprefix("digest=")
+    shutil.rmtree(clone / ".aws-sam")  # the other job is on another machine
+    return digest
+
+
+def test_a_build_is_unpacked_as_it_was_packed(clone: Path) -> None:
+    digest = _packed(clone)
+    assert _run(clone, "unpack.sh", DIGEST=digest).returncode == 0
+    assert (clone / ".aws-sam/build/IngestFunction/handler.py").read_text(encoding="utf-8") == "built"
+    assert (clone / ".aws-sam/sbom.cdx.json").exists()
+
+
+def test_the_same_build_is_packed_into_the_same_file(clone: Path) -> None:
+    digest = _packed(clone)
+    assert _run(clone, "unpack.sh", DIGEST=digest).returncode == 0
+    (clone / "output").unlink()
+    assert _packed(clone) == digest
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "", "not a digest"])
+def test_another_file_than_was_built_is_not_unpacked(clone: Path, digest: str) -> None:
+    _packed(clone)
+    ended = _run(clone, "unpack.sh", DIGEST=digest)
+    assert ended.returncode != 0
+    assert "SHA-256" in ended.stderr
+    assert not (clone / ".aws-sam").exists()

@@ -1,0 +1,151 @@
+"""docs/deployer-policy.json makes nobody an administrator, and the guide lists what it reaches beyond the stack.
+
+Every action of every service in the policy is evaluated on what belongs to others. Source of the condition keys: the
+Service Authorization Reference.
+"""
+
+import json
+from collections.abc import Iterator
+
+import botocore.session
+import pytest
+
+from local.template import ROOT
+from scripts.deployer_policy import allows, listed, statements
+
+ALLOWED = statements()
+BOUNDARY = statements(ROOT / "docs/permissions-boundary.json")
+ACCOUNT = "eu-west-1:123456789012"
+IAM = "arn:aws:iam::123456789012"
+ROLE = f"{IAM}:role/audience-sync-WorkerRole-1A2B"
+LIMIT = f"{IAM}:policy/audience-sync-boundary"
+SECTION = (ROOT / "docs/deploy.md").read_text(encoding="utf-8").split("\n## Permissions of the deployer\n")[1]
+SECTION = SECTION.split("\n## ")[0]
+
+OTHERS = (
+    "*",
+    "arn:aws:apigateway:eu-west-1::/apis/f0r3ign",
+    "arn:aws:apigateway:eu-west-1::/apis/f0r3ign/routes/1",
+    "arn:aws:apigateway:eu-west-1::/restapis/f0r3ign",
+    f"arn:aws:cloudformation:{ACCOUNT}:stack/other/1",
+    f"arn:aws:cloudformation:{ACCOUNT}:stack/aws-sam-cli-managed-default/1",
+    f"arn:aws:cloudwatch:{ACCOUNT}:alarm:other",
+    "arn:aws:cloudwatch::123456789012:dashboard/other",
+    f"arn:aws:dynamodb:{ACCOUNT}:table/other",
+    f"arn:aws:events:{ACCOUNT}:rule/other",
+    f"{IAM}:role/other",
+    f"{IAM}:policy/other",
+    LIMIT,
+    f"{IAM}:policy/audience-sync-deployer",
+    f"{IAM}:user/other",
+    f"arn:aws:lambda:{ACCOUNT}:function:other",
+    f"arn:aws:lambda:{ACCOUNT}:layer:other:1",
+    f"arn:aws:lambda:{ACCOUNT}:event-source-mapping:1a2b",
+    f"arn:aws:logs:{ACCOUNT}:log-group:/aws/lambda/other",
+    "arn:aws:s3:::other",
+    "arn:aws:s3:::other/key",
+    "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1",
+    "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1/other/key",
+    f"arn:aws:secretsmanager:{ACCOUNT}:secret:other-1a2b3c",
+    f"arn:aws:sns:{ACCOUNT}:other",
+    f"arn:aws:sqs:{ACCOUNT}:other",
+)
+CONTEXT_OF_OTHERS = {
+    "iam:PassedToService": "ec2.amazonaws.com",
+    "iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess",
+    "lambda:FunctionArn": f"arn:aws:lambda:{ACCOUNT}:function:other",
+    "s3:prefix": "other/",
+}
+# What AWS offers nothing narrower for. The guide says what each of them could do.
+BEYOND_THE_STACK = {
+    *(f"apigateway:{verb}" for verb in ("DELETE", "GET", "PATCH", "POST", "PUT", "TagResource", "UntagResource")),
+    *(f"lambda:{name}" for name in ("ListTags", "TagResource", "UntagResource")),
+    *(f"logs:{name}LogDelivery" for name in ("Create", "Delete", "Get", "Update")),
+    *(
+        f"logs:{name}"
+        for name in ("DescribeLogGroups", "DescribeResourcePolicies", "ListLogDeliveries", "PutResourcePolicy")
+    ),
+    *(f"sns:{name}" for name in ("GetSubscriptionAttributes", "SetSubscriptionAttributes", "Unsubscribe")),
+    "cloudformation:DescribeStacks",
+    "cloudwatch:DescribeAlarms",
+    "secretsmanager:GetRandomPassword",
+}
+
+
+def _actions() -> Iterator[str]:
+    """Every operation of the services in the policy, the verbs of API Gateway, and what is named beside them."""
+    session = botocore.session.get_session()
+    named = {action for statement in (*ALLOWED, *BOUNDARY) for action in listed(statement["Action"])}
+    for service in {action.partition(":")[0] for action in named} - {"apigateway"}:
+        yield from (f"{service}:{name}" for name in session.get_service_model(service).operation_names)
+    yield from (action for action in named if "*" not in action)
+    yield from BEYOND_THE_STACK
+    yield from ("s3:ListBucket", "s3:PutBucketPolicy", "sts:AssumeRole", "kms:Decrypt")
+
+
+ACTIONS = sorted(set(_actions()))
+
+
+def test_beyond_the_stack_only_what_the_guide_says_is_reached() -> None:
+    reached = {
+        action
+        for action in ACTIONS
+        for resource in OTHERS
+        if allows(ALLOWED, action, resource, CONTEXT_OF_OTHERS) or allows(ALLOWED, action, resource)
+    }
+    assert reached == BEYOND_THE_STACK
+
+
+@pytest.mark.parametrize("action", sorted(BEYOND_THE_STACK))
+def test_the_guide_says_what_is_reached_beyond_the_stack(action: str) -> None:
+    rows = [row for row in SECTION.splitlines() if row.startswith("| `")]
+    assert any(name in row for row in rows for name in (f"`{action}`", f"`{action.partition(':')[0]}:*`")), action
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        pytest.param("iam:CreateRole", ROLE, {}, id="a role without a boundary"),
+        pytest.param("iam:CreateRole", ROLE, {"iam:PermissionsBoundary": f"{IAM}:policy/other"}, id="another boundary"),
+        pytest.param(
+            "iam:CreateRole",
+            ROLE,
+            {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"},
+            id="a boundary that allows everything",
+        ),
+        pytest.param("iam:PutRolePolicy", ROLE, {}, id="permissions for a role without a boundary"),
+        pytest.param("iam:AttachRolePolicy", ROLE, {"iam:PermissionsBoundary": LIMIT}, id="a policy of AWS"),
+        pytest.param("iam:UpdateAssumeRolePolicy", ROLE, {}, id="trust in oneself, without a boundary"),
+        pytest.param("iam:DeleteRolePermissionsBoundary", ROLE, {"iam:PermissionsBoundary": LIMIT}, id="without limit"),
+        pytest.param(
+            "iam:PutRolePermissionsBoundary", ROLE, {"iam:PermissionsBoundary": f"{IAM}:policy/x"}, id="a wider limit"
+        ),
+        pytest.param("iam:CreatePolicyVersion", LIMIT, {}, id="a wider boundary"),
+        pytest.param("iam:SetDefaultPolicyVersion", LIMIT, {}, id="an earlier boundary"),
+        pytest.param("iam:CreatePolicyVersion", f"{IAM}:policy/audience-sync-deployer", {}, id="its own policy"),
+        pytest.param("iam:CreatePolicy", LIMIT, {}, id="a policy"),
+        pytest.param("iam:CreateUser", f"{IAM}:user/audience-sync-x", {}, id="a user"),
+        pytest.param(
+            "iam:PassRole", ROLE, {"iam:PassedToService": "cloudformation.amazonaws.com"}, id="CloudFormation"
+        ),
+        pytest.param("iam:PassRole", f"{IAM}:role/other", {"iam:PassedToService": "lambda.amazonaws.com"}, id="Lambda"),
+        pytest.param("sts:AssumeRole", ROLE, {}, id="a role"),
+        pytest.param("dynamodb:DeleteTable", f"arn:aws:dynamodb:{ACCOUNT}:table/audience-sync-1", {}, id="a table"),
+    ],
+)
+def test_no_step_towards_an_administrator_is_allowed(action: str, resource: str, context: dict[str, str]) -> None:
+    assert not allows(ALLOWED, action, resource, context)
+
+
+@pytest.mark.parametrize("action", ["iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"])
+def test_a_role_within_the_boundary_is_allowed(action: str) -> None:
+    assert allows(ALLOWED, action, ROLE, {"iam:PermissionsBoundary": LIMIT})
+
+
+def test_a_role_that_the_deployer_makes_reaches_nothing_but_metrics_beyond_the_stack_and_raises_no_right() -> None:
+    """Whatever its own policy says and whoever may assume it, the boundary limits it."""
+    reached = {action for action in ACTIONS for resource in OTHERS if allows(BOUNDARY, action, resource)}
+    assert reached == {"cloudwatch:GetMetricData", "cloudwatch:ListMetrics"}
+    services = {action.partition(":")[0] for statement in BOUNDARY for action in listed(statement["Action"])}
+    assert services.isdisjoint({"iam", "sts", "lambda", "cloudformation", "events", "organizations"})
+    assert "*" not in json.dumps([statement["Action"] for statement in BOUNDARY])

@@ -1,0 +1,96 @@
+"""docs/permissions-boundary.json allows the roles of the functions what they need, on the stack, and nothing else."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from local.template import ACCOUNT, REGION, ROOT, Template, read_document
+from scripts.deployer_policy import allows, listed, statements
+
+BOUNDARY = ROOT / "docs/permissions-boundary.json"
+ALLOWED = statements(BOUNDARY)
+ARN = f"arn:aws:iam::{ACCOUNT}:policy/audience-sync-boundary"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd"
+STACK = "audience-sync"
+GUIDE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+
+
+def _template(**parameters: str) -> Template:
+    """The template with the names that CloudFormation gives to what roles name."""
+    template = Template.load({"AWS::StackName": STACK, **parameters})
+    place = f"{REGION}:{ACCOUNT}"
+    for name in template.resources("AWS::SecretsManager::Secret"):
+        template.name(name, f"arn:aws:secretsmanager:{place}:secret:{name}-1a2b3c4d5e6f-7g8h9i")
+    for name in template.resources("AWS::DynamoDB::Table"):
+        template.name(name, name, Arn=f"arn:aws:dynamodb:{place}:table/{STACK}-{name}-1A2B")
+    for name, queue in template.resources("AWS::SQS::Queue").items():
+        template.name(name, name, Arn=f"arn:aws:sqs:{place}:{template.resolve(queue['QueueName'])}")
+    for name, group in template.resources("AWS::Logs::LogGroup").items():
+        template.name(name, name, Arn=f"arn:aws:logs:{place}:log-group:{template.resolve(group['LogGroupName'])}:*")
+    return template
+
+
+def _needed() -> Iterator[tuple[str, str, str]]:
+    """Each role, with every action and every resource that its policies name."""
+    template = _template()
+    for role, properties in template.resources("AWS::IAM::Role").items():
+        for policy in properties["Policies"]:
+            for statement in template.resolve(policy["PolicyDocument"]["Statement"]):
+                for action in listed(statement["Action"]):
+                    for resource in listed(statement["Resource"]):
+                        yield role, action, resource
+
+
+@pytest.mark.parametrize(("role", "action", "resource"), sorted(set(_needed())))
+def test_a_role_keeps_what_it_needs(role: str, action: str, resource: str) -> None:
+    assert allows(ALLOWED, action, resource), role
+
+
+def test_the_boundary_names_no_action_that_no_role_has() -> None:
+    needed = {action for _, action, _ in _needed()}
+    assert {action for statement in ALLOWED for action in listed(statement["Action"])} == needed
+
+
+def test_only_metrics_are_read_beyond_the_stack() -> None:
+    wide = [each["Sid"] for each in ALLOWED if any("audience-sync" not in arn for arn in listed(each["Resource"]))]
+    assert wide == ["Secrets", "Metrics"]
+    unnamed = [arn for arn in listed(ALLOWED[0]["Resource"]) if "audience-sync" not in arn]
+    secrets = Template.load().resources("AWS::SecretsManager::Secret")  # CloudFormation names them by their logical ids
+    assert sorted(unnamed) == sorted(f"arn:aws:secretsmanager:*:*:secret:{name}-*" for name in secrets)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "expected"), [("", None), (ARN, ARN)], ids=["none by default", "the one that is given"]
+)
+def test_every_role_of_the_template_has_the_boundary(parameter: str, expected: str | None) -> None:
+    template = _template(PermissionsBoundary=parameter)
+    roles = template.resources("AWS::IAM::Role")
+    assert len(roles) == len(template.functions())
+    assert {template.resolve(role["PermissionsBoundary"]) for role in roles.values()} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("arn", "fits"),
+    [
+        ("", True),
+        (ARN, True),
+        ("arn:aws-us-gov:iam::123456789012:policy/platform/boundary", True),
+        pytest.param("arn:aws:iam::123456789012:role/boundary", False, id="a role"),
+        pytest.param("audience-sync-boundary", False, id="a name"),
+    ],
+)
+def test_the_boundary_is_named_by_its_arn(arn: str, fits: bool) -> None:
+    pattern = read_document()["Parameters"]["PermissionsBoundary"]["AllowedPattern"]
+    assert bool(re.search(pattern, arn)) is fits
+
+
+def test_with_a_key_of_the_customer_the_statement_of_the_guide_keeps_what_roles_need() -> None:
+    section = GUIDE.split("\n## A key of your own\n")[1].split("\n## ")[0]
+    added = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL)]
+    (statement,) = [each for each in added if each.get("Sid") == "KeyOfFunctions"]
+    (policy,) = _template(KmsKeyArn=KEY).resources("AWS::IAM::Policy").values()
+    actions: list[str] = policy["PolicyDocument"]["Statement"][0]["Action"]
+    assert statement["Resource"] == "arn:aws:kms:REGION:ACCOUNT:key/KEY"
+    assert {action for action in actions if not allows([statement], action, statement["Resource"])} == set()
