@@ -29,7 +29,10 @@ EXAMPLES = {  # command: what can be typed
     "keys show": ("audience-sync keys show", "audience-sync keys show event --reveal"),
     "keys rotate": ("audience-sync keys rotate event",),
     "keys retire": ("audience-sync keys retire event",),
-    "keys add": ("audience-sync keys add event emea-web",),
+    "keys add": (
+        "audience-sync keys add event emea-web",
+        "audience-sync keys add event emea-web --expires 2027-03-31",
+    ),
     "keys remove": ("audience-sync keys remove event emea-web",),
     "audiences list": (
         "audience-sync audiences list",

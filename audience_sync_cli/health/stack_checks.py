@@ -8,6 +8,7 @@ from typing import Literal
 import requests
 
 from audience_sync.amazon_ads.login import Token
+from audience_sync.credentials import EXPIRES_SOON, StoredKey, source_entries
 from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
 from audience_sync_cli.explanation import explained
@@ -78,6 +79,22 @@ def _ingest_secret(session: Session) -> Iterator[Finding]:
         else:
             found = "too weak, not accepted" if value else f"not set: {effect}"
             yield Finding(kind.label, "missing" if value else state, found, f"audience-sync keys rotate {kind}")
+    for kind in (Kind.EVENT, Kind.AUDIENCE):
+        for entry, source in source_entries(stored, kind.current).items():
+            yield from _expiry(kind, source, StoredKey.from_json(stored[entry]), session.now())
+
+
+def _expiry(kind: Kind, source: str, key: StoredKey, now: float) -> Iterator[Finding]:
+    """Report the key of a source if it is refused for its expiry, or will be soon."""
+    part, left = f"{kind.label} of {source}", key.days_left(now)
+    remove = f"audience-sync keys remove {kind} {source}"
+    if not key.is_expiry_readable:
+        yield Finding(part, "missing", "its expiry date is unreadable: its requests are refused", remove)
+    elif left is not None and left < 0:
+        yield Finding(part, "note", f"expired after {key.expires_on}: its requests are refused", remove)
+    elif left is not None and left <= EXPIRES_SOON:
+        found = f"valid through {key.expires_on}, {counted(left, 'day')} left"
+        yield Finding(part, "note", found, f"audience-sync keys add {kind} NEW-NAME")
 
 
 def _credentials(session: Session) -> Iterator[Finding]:

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync.credentials import Keyring, source_entries
+from audience_sync.credentials import Keyring, StoredKey, source_entries
 from audience_sync_cli.errors import NotThere
-from audience_sync_cli.screen import iso_time
+from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.setup.expiry import expiry_json
 from audience_sync_cli.setup.key_use import Unknown, described, last_use, warning
 
 LENGTH = 48  # characters: A-Z, a-z and 0-9, as the template generates them; they also fit into a URL
@@ -69,7 +70,8 @@ def show(
     """Show which keys are set and whether they are strong. Prints the values only with --reveal.
 
     The fingerprint is the beginning of the value's SHA-256, to compare values without showing them. For a previous
-    key, the last use says when it last let a request in; CloudWatch shows it a few minutes later.
+    key, the last use says when it last let a request in; CloudWatch shows it a few minutes later. The key of a source
+    may expire: it is valid through that day (UTC).
     """
     stored = session.secret("IngestSecret").value()
     found: list[dict[str, Any]] = []
@@ -83,11 +85,14 @@ def show(
         ]
         rows += [found[-2], found[-1] | {"last use": described(used) if stored.get(each.previous) else None}]
         for entry, source in source_entries(stored, each.current).items():
-            key = {"kind": each.value, "slot": "source", "source": source, **value_json(stored[entry], reveal=reveal)}
+            of_source = StoredKey.from_json(stored[entry])
+            key = {"kind": each.value, "slot": "source", "source": source}
+            key |= {**value_json(of_source.value, reveal=reveal), **expiry_json(of_source, session.now())}
             found.append(key)
-            rows.append(key | {"slot": source})
+            rows.append(key | {"slot": source, "expires": _expires(key)})
     # A line that is too long would break a value in two.
-    columns = ("kind", "slot", "state", "characters", "fingerprint", "value" if reveal else "last use")
+    expires = ("expires",) if any(row.get("expires") for row in rows) else ()
+    columns = ("kind", "slot", "state", "characters", "fingerprint", *expires, "value" if reveal else "last use")
     session.screen.table(columns, [[row.get(column) for column in columns] for row in rows])
     session.screen.result(found)
 
@@ -130,6 +135,10 @@ def retire(session: Session, kind: _KIND) -> None:
         secret.write(stored | {kind.previous: ""})
     session.screen.say(f"The previous {kind.label} is no longer valid.", style="green")
     session.screen.result({"kind": kind.value, "retired": True})
+
+
+def _expires(key: Mapping[str, Any]) -> str | None:
+    return f"{key['expiresOn']}, {counted(max(key['daysLeft'], 0), 'day')} left" if key["expiresOn"] else None
 
 
 def _use_json(used: float | Unknown | None) -> str | None:

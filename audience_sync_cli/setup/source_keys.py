@@ -1,15 +1,17 @@
 """`audience-sync keys add` and `remove`: a key of its own for each source, so that a leaked one names its source."""
 
 import re
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from audience_sync.credentials import source_entries, source_entry
+from audience_sync.credentials import StoredKey, expiry_date, source_entries, source_entry, utc_date
 from audience_sync_cli.command_line.usage import did_you_mean, shown
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.setup.expiry import expiry_json
 from audience_sync_cli.setup.keys import NEXT, Kind, new_value, value_json
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # it is part of log lines
@@ -37,26 +39,34 @@ def add(
     kind: _KIND,
     source: _SOURCE,
     *,
+    expires: Annotated[
+        str, typer.Option(help="Last day on which it is valid, in UTC. By default it does not expire.", metavar="DATE")
+    ] = "",
     reveal: Annotated[bool, typer.Option("--reveal", help="Print the value itself.")] = False,
 ) -> None:
     """Generate a key for one source, such as a Segment workspace. The other keys stay valid.
 
     The logs say which source's key lets requests in, and `keys remove` ends it without touching the others. To rotate
-    it, add one under a new name, and remove the old one once Segment sends the new.
+    it, add one under a new name, and remove the old one once Segment sends the new. Requests with an expired key are
+    refused, and Segment does not send them again; the alarm SourceKeyExpiring goes off 14 days before.
     """
     if not _NAME.fullmatch(source):
         raise WrongUsage("SOURCE takes 1 to 40 small letters, digits and -.", "For instance: emea-web.")
+    expires_on = _last_day(expires, session.now())
     secret, of_kind = session.secret("IngestSecret"), Kind(kind.value)
     stored, entry = session.read_or_reset(secret), source_entry(of_kind.current, source)
     if stored.get(entry):
         raise OperatorError(f"{source} has an {of_kind.label} already.", "Choose another name, or remove it first.")
-    value = new_value()
+    key = StoredKey(new_value(), expires_on)
     with session.log.line("keys add", key=kind.value, source=source):
-        secret.write(stored | {entry: value})
+        secret.write(stored | {entry: key.as_json()})
     session.screen.say(f"New {of_kind.label} for {source} stored; in force within a minute.", style="green")
-    session.screen.say(value if reveal else f"To see it: `audience-sync keys show {kind} --reveal`.")
+    if expires_on:
+        session.screen.say(f"It is valid through {expires_on} (UTC).")
+    session.screen.say(key.value if reveal else f"To see it: `audience-sync keys show {kind} --reveal`.")
     session.screen.say(f"Next: {NEXT[of_kind]}")
-    session.screen.result({"kind": kind.value, "source": source, **value_json(value, reveal=reveal)})
+    shown_key = {**value_json(key.value, reveal=reveal), **expiry_json(key, session.now())}
+    session.screen.result({"kind": kind.value, "source": source, **shown_key})
 
 
 def remove(session: Session, kind: _KIND, source: _SOURCE) -> None:
@@ -75,3 +85,16 @@ def remove(session: Session, kind: _KIND, source: _SOURCE) -> None:
         secret.write({name: value for name, value in stored.items() if name != entry})
     session.screen.say(f"The {of_kind.label} of {source} is no longer valid.", style="green")
     session.screen.result({"kind": kind.value, "source": source, "removed": True})
+
+
+def _last_day(text: str, now: float) -> date | None:
+    """Read --expires. Raises WrongUsage also for a day that has passed."""
+    if not text:
+        return None
+    try:
+        day = expiry_date(text)
+    except ValueError:
+        raise WrongUsage("--expires is not a date.", "For instance: 2027-03-31.") from None
+    if day < utc_date(now):
+        raise WrongUsage("--expires has passed.", "The key would be refused at once.")
+    return day

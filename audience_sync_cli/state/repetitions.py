@@ -29,14 +29,14 @@ class Repetitions:
     """What contradicting uploads have led to within the last hour."""
 
     repeated: ByAudience = field(default_factory=ByAudience)  # records sent once more
-    waits: ByAudience = field(default_factory=ByAudience)  # enters that were put off; one counts each time
+    waits: ByAudience = field(default_factory=ByAudience)  # enters that were deferred; one counts each time
 
     @property
     def lines(self) -> list[str]:
         """What an operator should know, in sentences; none where nothing was repeated and nothing waits."""
         sentences = (
             (self.repeated, "record", "sent once more, because another upload of the member could take effect later"),
-            (self.waits, "time", "an enter was put off until an upload that removes the member has taken effect"),
+            (self.waits, "time", "an enter was deferred until an upload that removes the member has taken effect"),
         )
         return [
             f"{counted(each.audiences.total(), noun)} {text} (audience {_listed(each.audiences)}; "

@@ -113,7 +113,7 @@ def _by_audience(line: LogLine) -> Iterator[Entry]:
     """Read which audiences had records sent once more, or enters that wait for a job."""
     counts = line.counts("by_audience")
     kind = "repeated" if line.message == REPEATED else "waits"
-    noun, why = ("record", "sent once more") if kind == "repeated" else ("enter", "put off until a job has ended")
+    noun, why = ("record", "sent once more") if kind == "repeated" else ("enter", "deferred until a job has ended")
     text = ", ".join(f"{counted(times, noun)} to audience {audience_id}" for audience_id, times in counts.items())
     facts = {"byAudience": counts}
     yield _entry(line, kind, f"{text}: {why}", facts=facts, audience_ids=tuple(counts))

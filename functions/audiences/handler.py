@@ -65,7 +65,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
         due = deadline(context, BUDGET)
         settings, sources, secret, table, locks, tokens, use = dependencies()
         sources.require(request.source)
-        use.report(authenticate(secret, request.headers, request.query).entry)
+        use.report(authenticate(secret, request.headers, request.query, now=CLOCK.now()))
         extras = request.json_object(max_bytes=MAX_BODY)
         # A session for each request: a connection does not survive the function being frozen in between.
         with requests.Session() as session:

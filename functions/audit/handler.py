@@ -16,7 +16,7 @@ from audience_sync.aws.clients import client
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
-from audience_sync.operations.audit import HOUR, STEP, AuditResult, Counts, longest_waits, reconcile
+from audience_sync.operations.audit import HOUR, STEP, AuditResult, Counts, longest_waits, reconcile, repeated_percent
 from audience_sync.settings import AuditSettings
 from audience_sync.telemetry import logger, reporting
 
@@ -51,6 +51,8 @@ def dependencies() -> Dependencies:
         "waiting": ours(metric_names.OLDEST_WAITING_CHANGE_AGE, "Maximum", HOUR),
         "oldest": Metric("AWS/SQS", "ApproximateAgeOfOldestMessage", queue, "Maximum", HOUR),
         "visible": Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", queue, "Minimum", HOUR),
+        "repeated": ours(metric_names.RECORDS_REPEATED, "Sum", HOUR),
+        "sent": ours(metric_names.RECORDS_SENT, "Sum", HOUR),
         "crashes": Metric("AWS/Lambda", "Errors", worker, "Sum", HOUR),
         "invocations": Metric("AWS/Lambda", "Invocations", worker, "Sum", HOUR),
     }
@@ -75,7 +77,10 @@ def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
         result = AuditResult(int(now) // STEP * STEP + STEP, ())
     else:
         begin = max(since, int(now - LOOKBACK) // STEP * STEP)
-        series = store.read(metrics, min(begin, now - HOUR), now)
+        series = store.read(metrics, min(begin, now - 2 * HOUR), now)
+        hour = int(now) // HOUR * HOUR - HOUR  # the last whole one
+        share = repeated_percent(*(series.pop(name).get(hour, 0.0) for name in ("repeated", "sent")))
+        telemetry.publish(metric_names.REPEATED_PERCENT, MetricUnit.Percent, share)
         counts = Counts(series.pop("accepted"), series.pop("completed"), longest_waits(**series))
         result = reconcile(counts, begin, now)
     _emit_metrics(result, now)

@@ -58,6 +58,11 @@ def test_a_notice_reaches_the_audiences_that_know_the_person_and_no_other(stack:
     report = stack.deliver(notice())
     assert (report.delivered, report.superseded, report.deferred) == (0, 1, [])
     assert report.accepted == {NOW * 1000: 2}
+    messages = [ChangeMessage.from_body(each.body) for each in stack.queue.messages]
+    assert {each.audience_id: each.history.is_replay for each in messages} == {
+        **dict.fromkeys((AUDIENCE, OTHER), False),  # they are counted, so that the audit finds one that is lost
+        EVERY_AUDIENCE: True,
+    }
     assert sorted(queued(stack)) == [
         (EVERY_AUDIENCE, "m1", LIMITS.late),
         (OTHER, "m1", 0),

@@ -106,7 +106,7 @@ def test_an_enter_waits_for_the_late_job_of_a_removal_until_it_has_ended(stack: 
     assert (stack.amazon.members["m1"], enter_uploads(stack)) == ({digest("b@b.co")}, 2)
 
 
-def test_an_enter_whose_removals_job_is_not_heard_of_again_is_sent_after_36_hours(stack: WorkerStack) -> None:
+def test_an_enter_whose_removals_job_is_not_known_any_more_is_sent_after_36_hours(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * EFFECTIVE
     stack.check_jobs()

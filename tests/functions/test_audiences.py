@@ -4,7 +4,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,24 @@ def test_a_key_that_was_rotated_a_moment_ago_is_valid_at_once(cloud: Cloud) -> N
     assert create()[0] == 200
     cloud.put_secret("IngestSecret", {"audienceKey": "a-new-audience-key-0001"})
     assert ask(http(GET, GET_BODY, JSON, {"key": "a-new-audience-key-0001"}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("days_left", "status", "counted"),
+    [
+        pytest.param(-2, 401, "RequestsUnauthorized", id="expired"),
+        pytest.param(7, 200, "SourceKeyExpiring", id="soon"),
+    ],
+)
+def test_the_key_of_a_source_may_expire(
+    cloud: Cloud, printed: Callable[[], str], days_left: int, status: int, counted: str
+) -> None:
+    key, last = "an-audience-key-of-emea-1", datetime.now(UTC).date() + timedelta(days=days_left)
+    cloud.put_secret("IngestSecret", {"audienceKey.emea": {"key": key, "expiresOn": last.isoformat()}})
+    assert ask(http(CREATE, REQUEST, JSON, {"key": key}))[0] == status
+    lines = [json.loads(line) for line in printed().splitlines()]
+    names = {"RequestsUnauthorized", "SourceKeyExpiring"}
+    assert [name for line in lines for name in names & line.keys()] == [counted]
 
 
 @pytest.mark.parametrize("stored", [{}, {"audienceKey": ""}, {"audienceKey": "short"}])

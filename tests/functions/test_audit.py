@@ -105,6 +105,7 @@ def test_a_gap_is_reported_once(harness: AuditHarness) -> None:
     [
         pytest.param("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", AGO + HOUR, id="it waits in the queue"),
         pytest.param("AudienceSync", "OldestDeferredChangeAge", "service", AGO + HOUR, id="it was deferred"),
+        pytest.param("AudienceSync", "OldestWaitingChangeAge", "service", AGO + HOUR, id="it waits for a job"),
         pytest.param("AWS/Lambda", "Errors", "FunctionName", 1, id="a worker crashed, perhaps over it"),
         pytest.param("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", 1, id="delivery is paused"),
     ],
@@ -137,6 +138,15 @@ def test_a_change_that_was_deferred_counts_under_the_time_at_which_it_was_accept
     completed = [json.loads(line) for line in harness.printed().splitlines() if '"ChangesCompleted"' in line]
     assert [line["_aws"]["Timestamp"] for line in completed] == [first_at // 60_000 * 60_000]
     assert '"ChangesCompleted"' not in deferred.partition('"OldestDeferredChangeAge"')[2]
+
+
+def test_the_share_of_records_that_were_sent_once_more_is_published(harness: AuditHarness) -> None:
+    service = ("service", harness.cloud.template.resolve({"Ref": "AWS::StackName"}))
+    ago = time.time() % HOUR + HOUR / 2  # seconds; in the last whole hour
+    for name, value in (("RecordsSent", 400), ("RecordsRepeated", 100)):
+        harness.put("AudienceSync", name, service, value, ago=ago)
+    harness.audit()
+    assert '"RepeatedPercent":[25.0]' in harness.printed().replace(" ", "")
 
 
 def test_the_lag_of_the_audit_is_published(harness: AuditHarness) -> None:

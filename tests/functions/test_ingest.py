@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +275,36 @@ def test_each_use_of_a_previous_key_is_counted_and_the_use_of_any_is_logged_once
     used = [line["entry"] for line in lines if line.get("message") == "credential used"]
     assert used == ["previousEventKey", "eventKey"]
     assert sum(sum(line.get("PreviousEventKeyUsed", [])) for line in lines) == 2
+
+
+def put_key_of_a_source(cloud: Cloud, key: str, days_left: int) -> None:
+    last = datetime.now(UTC).date() + timedelta(days=days_left)
+    of_source = {"eventKey.emea": {"key": key, "expiresOn": last.isoformat()}}
+    cloud.put_secret("IngestSecret", {"eventKey": EVENT_KEY} | of_source)
+
+
+def test_an_expired_key_is_refused_and_counted_as_a_wrong_one(cloud: Cloud, printed: Callable[[], str]) -> None:
+    key = "an-event-key-of-emea-0001"
+    put_key_of_a_source(cloud, key, -2)
+    expired, wrong = (post(cloud, ENTERED, JSON | {"x-api-key": each}) for each in (key, "a-wrong-key-of-good-length"))
+    assert expired[0] == 401
+    assert expired == wrong
+    lines = [json.loads(line) for line in printed().splitlines()]
+    assert sum(sum(line.get("RequestsUnauthorized", [])) for line in lines) == 2
+    assert cloud.messages() == []
+
+
+@pytest.mark.parametrize(("days_left", "counted"), [pytest.param(60, 0, id="later"), pytest.param(7, 1, id="soon")])
+def test_the_use_of_a_key_that_expires_soon_is_counted_once_an_hour(
+    cloud: Cloud, printed: Callable[[], str], days_left: int, counted: int
+) -> None:
+    key = "an-event-key-of-emea-0001"
+    put_key_of_a_source(cloud, key, days_left)
+    assert post(cloud, ENTERED, JSON | {"x-api-key": key})[0] == 200
+    for each in (key, EVENT_KEY):
+        assert handler.lambda_handler(http(ENTERED, JSON | {"x-api-key": each}), Context())["statusCode"] == 200
+    lines = [json.loads(line) for line in printed().splitlines()]
+    assert sum(sum(line.get("SourceKeyExpiring", [])) for line in lines) == counted
 
 
 @pytest.mark.parametrize("key", ["", "short", "CHANGE_ME_CHANGE_ME"])

@@ -8,6 +8,7 @@ import pytest
 from audience_sync import credentials
 from audience_sync.amazon_ads import exchange, normalize
 from audience_sync.aws import membership_rows
+from audience_sync.errors import Unavailable
 from audience_sync.segment import event, signature
 from audience_sync.translation import Rejected, Translator
 from tests.fuzz import strategies
@@ -79,5 +80,5 @@ def test_a_target_finds_a_fault_that_was_made_on_purpose(
     target: str, break_it: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_it(monkeypatch)
-    with pytest.raises((AssertionError, TypeError, AttributeError, ExceptionGroup)):
+    with pytest.raises((AssertionError, TypeError, AttributeError, ExceptionGroup, Unavailable)):
         strategies.run(target, 1, 1_000)

@@ -48,7 +48,7 @@ _ALL = [
         "            report.deferred.append(DeferredMessage(message, delay, left[0][1].error.reason))\n"
         "            return False\n        self._note_left(",
         "            return False\n        self._note_left(",
-        MODEL,
+        "tests/contract/test_waiting_changes.py::test_where_the_queue_fails_an_enter_that_waits_comes_back_with_its_message",
     ),
     Bug(
         "drop a change whose dead letter could not be stored",
@@ -126,7 +126,7 @@ _ALL = [
         _MEMBERS,
         ", attempted=self._outcomes.attempted(member))",
         ")",
-        MODEL,
+        MEMBERS_TEST + "test_an_exit_is_sent_again_where_a_repeated_attempt_at_the_enter_had_no_answer",
     ),
     Bug("read versions back without consistency", _TABLE, '"ConsistentRead": True', '"ConsistentRead": False', MODEL),
     Bug(
@@ -155,7 +155,7 @@ _ALL = [
         _STEP,
         "    if until > now:\n",
         "    if False:\n",
-        MODEL,
+        "tests/contract/test_waiting_changes.py::test_an_enter_after_an_exit_waits_and_is_delivered_and_counted_once",
     ),
     Bug(
         "let a repetition go that is not due yet",
@@ -183,7 +183,7 @@ _ALL = [
         _TRACKING,
         " if message.is_late else 0",
         " if False else 0",
-        MODEL,
+        "tests/unit/operations/test_job_tracking.py::test_a_job_that_was_first_checked_too_late_may_have_been_late",
     ),
     Bug(
         "erase while a removal is due",
@@ -197,7 +197,7 @@ _ALL = [
         _JOB_END,
         "        state = without_late_job(state, job, now, timing)",
         "        pass",
-        MODEL,
+        "tests/unit/operations/test_job_tracking.py::test_a_job_that_was_first_checked_too_late_may_have_been_late",
     ),
     Bug(
         "let identities travel into a newer life",
@@ -211,8 +211,7 @@ _ALL = [
         _UPLOADS,
         "            self._track(job, track)\n",
         "            del track\n",
-        MEMBERS_TEST
-        + "test_where_the_job_queue_refuses_changes_stay_in_the_queue_and_are_delivered_and_followed_up_later",
+        MEMBERS_TEST + "test_where_the_job_queue_stays_down_the_jobs_id_travels_and_is_stored_before_the_next_upload",
     ),
     Bug(
         "date a change by its first attempt",
@@ -290,7 +289,7 @@ _ALL = [
         _NOTICES,
         "pack(exits, DeliveryHistory(first_at=at))",
         "pack(exits, DeliveryHistory(first_at=at, is_replay=True))",
-        NOTICES + "test_a_notice_that_fails_in_the_middle_is_not_erased_before_the_enter_has_taken_effect",
+        NOTICES + "test_a_notice_reaches_the_audiences_that_know_the_person_and_no_other",
     ),
     # Counting
     Bug(

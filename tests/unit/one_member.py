@@ -31,26 +31,28 @@ class OneMember:
     state: MemberState | None = None
     held: set[str] = field(default_factory=set)  # by Amazon
     uploads: list[tuple[int, str, list[str]]] = field(default_factory=list)  # seconds since NOW, action, names
-    _events: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
+    _events: list[tuple[int, int, int, Callable[[], None]]] = field(default_factory=list)
     _number: int = 0
 
     def run(self, until: float = float("inf")) -> "OneMember":
         """Let everything happen up to a second, or until nothing more does."""
         while self._events and self._events[0][0] <= until:
-            self.now, _, act = heapq.heappop(self._events)
+            self.now, _, _, act = heapq.heappop(self._events)
             act()
             assert len(self.uploads) < 1_000, "there is no end"
         return self
 
     def receive(self, after: int, *changes: MembershipChange) -> None:
         """Have changes arrive in one message, so many seconds after NOW."""
-        self._at(NOW + after, lambda: self._deliver(changes, was_tried=False))
+        number = self._number + 1
+        self._at(NOW + after, lambda: self._deliver(changes, number, was_tried=False))
 
-    def _at(self, second: float, act: Callable[[], None]) -> None:
+    def _at(self, second: float, act: Callable[[], None], number: int = 0) -> None:
+        """Plan an event. Those of one second happen in the order of their numbers: messages as they arrived."""
         self._number += 1
-        heapq.heappush(self._events, (round(second), self._number, act))
+        heapq.heappush(self._events, (round(second), number or self._number, self._number, act))
 
-    def _deliver(self, changes: Sequence[MembershipChange], *, was_tried: bool) -> None:
+    def _deliver(self, changes: Sequence[MembershipChange], number: int, *, was_tried: bool) -> None:
         oldest = [
             min((each.version for each in changes if each.exits is exits), default=None) for exits in (False, True)
         ]
@@ -60,8 +62,9 @@ class OneMember:
         waiting = [change for change in changes if left is None or change.version > left]
         self._carry_out(
             each,
-            again=lambda: self._deliver(changes, was_tried=True),
-            later=lambda: self._deliver(waiting, was_tried=was_tried),
+            again=lambda: self._deliver(changes, number, was_tried=True),
+            later=lambda: self._deliver(waiting, number, was_tried=was_tried),
+            number=number,
         )
 
     def _repeat(self, of: MemberState) -> None:
@@ -69,7 +72,7 @@ class OneMember:
         if each is not None:
             self._carry_out(each, again=lambda: self._repeat(of), later=lambda: self._repeat(of))
 
-    def _carry_out(self, each: Step, *, again: Callable[[], None], later: Callable[[], None]) -> None:
+    def _carry_out(self, each: Step, *, again: Callable[[], None], later: Callable[[], None], number: int = 0) -> None:
         if each.writes:
             self.state = each.state
         if each.sends:
@@ -83,7 +86,7 @@ class OneMember:
         if each.sends or each.writes:
             self._queue_due()
         if each.waits_until is not None:
-            self._at(self.now + look_again(each.waits_until - self.now, self.now), later)
+            self._at(self.now + look_again(each.waits_until - self.now, self.now), later, number)
 
     def _queue_due(self) -> None:
         state = self.state

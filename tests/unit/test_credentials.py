@@ -1,17 +1,19 @@
 """Which requests are authenticated, which are refused, and when no secret can decide."""
 
 import base64
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from audience_sync.credentials import Authenticated, Keyring
+from audience_sync.credentials import Authenticated, Keyring, StoredKey
 from audience_sync.errors import CredentialMissing, SecretUnusable, Unauthorized
 from audience_sync.segment.signature import sign
 
 EVENT_KEY, OLD_EVENT_KEY = "event-key-current-0001", "event-key-previous-0002"
 AUDIENCE_KEY = "audience-key-current-03"
 SIGNING, OLD_SIGNING = "signing-secret-current-4", "signing-secret-previous-5"
+NOW = datetime(2027, 3, 17, 12, tzinfo=UTC).timestamp()
 BODY = b'{"type":"track"}'
 BATCH = b'[{"type":"track"},{"type":"track","userId":"user-1"}]'
 
@@ -69,7 +71,7 @@ def basic(password: str) -> str:
 def test_a_valid_credential_authenticates_and_its_entry_is_named(
     headers: dict[str, str], body: bytes, entry: str
 ) -> None:
-    authenticated = Keyring.from_json(STORED).authenticate_events(headers, body, accept_first_event=False)
+    authenticated = Keyring.from_json(STORED).authenticate_events(headers, body, accept_first_event=False, now=NOW)
     assert authenticated == Authenticated(entry, signature_unverified=False)
 
 
@@ -98,18 +100,18 @@ def test_a_valid_credential_authenticates_and_its_entry_is_named(
 )
 def test_every_other_request_is_refused_with_the_same_error(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized, match=r"^no valid credential$"):
-        Keyring.from_json(STORED).authenticate_events(headers, BATCH, accept_first_event=False)
+        Keyring.from_json(STORED).authenticate_events(headers, BATCH, accept_first_event=False, now=NOW)
 
 
 def test_a_signature_of_the_first_event_is_accepted_where_the_operator_allows_it() -> None:
     headers = {"x-signature": sign(BODY, SIGNING)}
-    authenticated = Keyring.from_json(STORED).authenticate_events(headers, BATCH, accept_first_event=True)
+    authenticated = Keyring.from_json(STORED).authenticate_events(headers, BATCH, accept_first_event=True, now=NOW)
     assert authenticated == Authenticated("signingSecret")
 
 
 def test_a_wrong_signature_beside_a_valid_key_is_reported_not_refused() -> None:
     headers = {"authorization": f"Bearer {EVENT_KEY}", "x-signature": "0" * 40}
-    authenticated = Keyring.from_json(STORED).authenticate_events(headers, BODY, accept_first_event=False)
+    authenticated = Keyring.from_json(STORED).authenticate_events(headers, BODY, accept_first_event=False, now=NOW)
     assert authenticated == Authenticated("eventKey", signature_unverified=True)
 
 
@@ -122,7 +124,7 @@ def test_a_wrong_signature_beside_a_valid_key_is_reported_not_refused() -> None:
 )
 def test_a_right_signature_beside_a_valid_key_is_not_reported(signed: bytes, body: bytes) -> None:
     headers = {"authorization": f"Bearer {EVENT_KEY}", "x-signature": sign(signed, SIGNING)}
-    authenticated = Keyring.from_json(STORED).authenticate_events(headers, body, accept_first_event=False)
+    authenticated = Keyring.from_json(STORED).authenticate_events(headers, body, accept_first_event=False, now=NOW)
     assert authenticated == Authenticated("eventKey", signature_unverified=False)
 
 
@@ -143,7 +145,7 @@ def test_a_weak_secret_is_a_fault_of_our_own_only_where_the_request_needs_that_o
 ) -> None:
     keyring = Keyring.from_json({"eventKey": EVENT_KEY, "signingSecret": SIGNING} | {weak: "weak"})
     with pytest.raises(error) as caught:
-        keyring.authenticate_events(headers, BODY, accept_first_event=False)
+        keyring.authenticate_events(headers, BODY, accept_first_event=False, now=NOW)
     assert type(caught.value) is error
 
 
@@ -162,7 +164,7 @@ def test_an_unusable_event_key_fails_closed_as_a_fault_of_our_own(secret: Any) -
     keyring = Keyring.from_json({"eventKey": secret})
     for headers in ({"authorization": f"Bearer {secret or ''}"}, {"x-api-key": "any-key-at-all-0001"}):
         with pytest.raises(SecretUnusable):
-            keyring.authenticate_events(headers, BODY, accept_first_event=True)
+            keyring.authenticate_events(headers, BODY, accept_first_event=True, now=NOW)
 
 
 @pytest.mark.parametrize("secret", [*UNUSABLE, pytest.param(EVENT_KEY, id="strong")])
@@ -178,9 +180,9 @@ def test_an_unusable_event_key_fails_closed_as_a_fault_of_our_own(secret: Any) -
 def test_a_stranger_without_a_credential_is_refused_whatever_is_stored(headers: dict[str, str], secret: Any) -> None:
     keyring = Keyring.from_json({"eventKey": secret, "audienceKey": secret, "signingSecret": secret})
     with pytest.raises(CredentialMissing, match=r"^no valid credential$"):
-        keyring.authenticate_events(headers, BODY, accept_first_event=True)
+        keyring.authenticate_events(headers, BODY, accept_first_event=True, now=NOW)
     with pytest.raises(CredentialMissing, match=r"^no valid credential$"):
-        keyring.authenticate_audiences(headers, {"key": ""})
+        keyring.authenticate_audiences(headers, {"key": ""}, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_a_stranger_without_a_credential_is_refused_whatever_is_stored(headers: 
 )
 def test_a_wrong_credential_is_another_error_than_none(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized) as caught:
-        Keyring.from_json(STORED).authenticate_events(headers, BODY, accept_first_event=False)
+        Keyring.from_json(STORED).authenticate_events(headers, BODY, accept_first_event=False, now=NOW)
     assert not isinstance(caught.value, CredentialMissing)
 
 
@@ -208,16 +210,16 @@ def test_a_wrong_credential_is_another_error_than_none(headers: dict[str, str]) 
 )
 def test_an_unknown_sender_is_refused_although_no_signing_secret_is_stored(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
-        Keyring.from_json({"eventKey": EVENT_KEY}).authenticate_events(headers, BODY, accept_first_event=False)
+        Keyring.from_json({"eventKey": EVENT_KEY}).authenticate_events(headers, BODY, accept_first_event=False, now=NOW)
 
 
 def test_without_an_audience_key_a_wrong_one_is_refused_and_beside_a_weak_one_the_fault_is_our_own() -> None:
     query = {"key": "any-key-at-all-0001"}
     for absent in ({}, {"audienceKey": ""}, {"eventKey": EVENT_KEY, "audienceKey": None}):
         with pytest.raises(Unauthorized):
-            Keyring.from_json(absent).authenticate_audiences({}, query)
+            Keyring.from_json(absent).authenticate_audiences({}, query, now=NOW)
     with pytest.raises(SecretUnusable):
-        Keyring.from_json({"audienceKey": "weak"}).authenticate_audiences({}, query)
+        Keyring.from_json({"audienceKey": "weak"}).authenticate_audiences({}, query, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -229,20 +231,22 @@ def test_without_an_audience_key_a_wrong_one_is_refused_and_beside_a_weak_one_th
     ],
 )
 def test_an_audience_key_authenticates_for_audiences(headers: dict[str, str], query: dict[str, str]) -> None:
-    assert Keyring.from_json(STORED).authenticate_audiences(headers, query) == Authenticated("audienceKey")
+    assert Keyring.from_json(STORED).authenticate_audiences(headers, query, now=NOW) == Authenticated("audienceKey")
     with pytest.raises(Unauthorized):
-        Keyring.from_json(STORED | {"audienceKey": "another-audience-key-9"}).authenticate_audiences(headers, query)
+        Keyring.from_json(STORED | {"audienceKey": "another-audience-key-9"}).authenticate_audiences(
+            headers, query, now=NOW
+        )
 
 
 def test_an_empty_entry_counts_as_absent_and_not_as_a_fault_of_our_own() -> None:
     keyring = Keyring.from_json({"eventKey": EVENT_KEY, "signingSecret": ""})
     with pytest.raises(Unauthorized):
-        keyring.authenticate_events({"x-signature": "0" * 40}, BODY, accept_first_event=False)
+        keyring.authenticate_events({"x-signature": "0" * 40}, BODY, accept_first_event=False, now=NOW)
 
 
 def test_the_previous_audience_key_authenticates_for_audiences_too() -> None:
     stored = STORED | {"previousAudienceKey": "audience-key-previous-06"}
-    Keyring.from_json(stored).authenticate_audiences({"x-api-key": "audience-key-previous-06"}, {})
+    Keyring.from_json(stored).authenticate_audiences({"x-api-key": "audience-key-previous-06"}, {}, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -257,22 +261,22 @@ def test_the_previous_audience_key_authenticates_for_audiences_too() -> None:
 def test_a_secret_has_16_characters_and_four_different_ones_at_least(secret: str, is_strong: bool) -> None:
     keyring = Keyring.from_json({"audienceKey": secret})
     if is_strong:
-        keyring.authenticate_audiences({"x-api-key": secret}, {})
+        keyring.authenticate_audiences({"x-api-key": secret}, {}, now=NOW)
     else:
         with pytest.raises(SecretUnusable):
-            keyring.authenticate_audiences({"x-api-key": secret}, {})
+            keyring.authenticate_audiences({"x-api-key": secret}, {}, now=NOW)
 
 
 def test_half_a_character_in_a_stored_key_or_in_a_header_is_read_all_the_same() -> None:
     keyring = Keyring.from_json({"audienceKey": "half a character \ud800"})
     with pytest.raises(Unauthorized):
-        keyring.authenticate_audiences({"x-api-key": "half another \ud800"}, {})
+        keyring.authenticate_audiences({"x-api-key": "half another \ud800"}, {}, now=NOW)
 
 
 @pytest.mark.parametrize("query", [{}, {"key": ""}, {"key": EVENT_KEY}, {"key": "half a character \ud800"}])
 def test_nothing_else_authenticates_for_audiences(query: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
-        Keyring.from_json(STORED).authenticate_audiences({"x-signature": sign(BODY, SIGNING)}, query)
+        Keyring.from_json(STORED).authenticate_audiences({"x-signature": sign(BODY, SIGNING)}, query, now=NOW)
 
 
 SOURCES = STORED | {"eventKey.emea": "event-key-of-emea-00007", "audienceKey.emea": "audience-key-of-emea-08"}
@@ -281,13 +285,15 @@ SOURCES = STORED | {"eventKey.emea": "event-key-of-emea-00007", "audienceKey.eme
 def test_a_key_of_a_source_authenticates_beside_the_others_and_its_name_is_in_the_entry() -> None:
     keyring = Keyring.from_json(SOURCES)
     event, audience = ({"x-api-key": SOURCES[entry]} for entry in ("eventKey.emea", "audienceKey.emea"))
-    assert keyring.authenticate_events(event, BATCH, accept_first_event=False) == Authenticated("eventKey.emea")
-    assert keyring.authenticate_audiences(audience, {}) == Authenticated("audienceKey.emea")
+    assert keyring.authenticate_events(event, BATCH, accept_first_event=False, now=NOW) == Authenticated(
+        "eventKey.emea"
+    )
+    assert keyring.authenticate_audiences(audience, {}, now=NOW) == Authenticated("audienceKey.emea")
     for wrong in (audience, {"x-api-key": "event-key-of-emea-00008"}):
         with pytest.raises(Unauthorized):
-            keyring.authenticate_events(wrong, BODY, accept_first_event=False)
+            keyring.authenticate_events(wrong, BODY, accept_first_event=False, now=NOW)
     with pytest.raises(Unauthorized):
-        keyring.authenticate_audiences(event, {})
+        keyring.authenticate_audiences(event, {}, now=NOW)
 
 
 def test_a_key_of_a_source_must_be_as_strong_and_signing_secrets_have_none() -> None:
@@ -299,3 +305,85 @@ def test_a_key_of_a_source_must_be_as_strong_and_signing_secrets_have_none() -> 
     keyring = Keyring.from_json(stored)
     assert list(keyring.event_keys.by_entry) == ["eventKey", "previousEventKey"]
     assert list(keyring.signing_secrets.by_entry) == ["signingSecret", "previousSigningSecret"]
+
+
+DAY = 86_400  # seconds
+OF_EMEA = ("eventKey.emea", "audienceKey.emea")
+UNREADABLE = ["", None, "soon", "2027-02-30", "2027-W13-3", "20270331", 20270331, "2027-03-31T00:00", ["2027-03-31"]]
+
+
+def ending(expires_on: Any) -> dict[str, Any]:
+    """The stored keys, and one of each kind with a last day."""
+    return STORED | {entry: {"key": SOURCES[entry], "expiresOn": expires_on} for entry in OF_EMEA}
+
+
+def lets_in(stored: dict[str, Any], entry: str, now: float) -> bool:
+    """Return whether a key of the source lets a request in. Otherwise it must be refused as any wrong key is."""
+    keyring, headers = Keyring.from_json(stored), {"x-api-key": SOURCES[entry]}
+    try:
+        if entry == "eventKey.emea":
+            keyring.authenticate_events(headers, BODY, accept_first_event=True, now=now)
+        else:
+            keyring.authenticate_audiences(headers, {}, now=now)
+    except Unauthorized as error:
+        return (type(error), str(error)) != (Unauthorized, "no valid credential")
+    return True
+
+
+@pytest.mark.parametrize(
+    ("time", "is_valid"),
+    [
+        pytest.param("2027-03-31T00:00:00+00:00", True, id="the last day begins"),
+        pytest.param("2027-03-31T23:59:59+00:00", True, id="the last second in UTC"),
+        pytest.param("2027-04-01T00:00:00+00:00", False, id="the next day in UTC"),
+        pytest.param("2027-03-31T23:59:59-08:00", False, id="still the last day in Seattle"),
+        pytest.param("2028-03-31T12:00:00+00:00", False, id="a year later"),
+    ],
+)
+@pytest.mark.parametrize("entry", OF_EMEA)
+def test_a_key_is_valid_through_its_last_day_and_then_refused_as_a_wrong_one(
+    entry: str, time: str, is_valid: bool
+) -> None:
+    assert lets_in(ending("2027-03-31"), entry, datetime.fromisoformat(time).timestamp()) is is_valid
+
+
+@pytest.mark.parametrize("entry", OF_EMEA)
+def test_an_expired_key_is_refused_as_a_wrong_one_although_no_other_is_stored(entry: str) -> None:
+    assert not lets_in({entry: ending("2027-03-16")[entry]}, entry, NOW)
+
+
+@pytest.mark.parametrize("entry", OF_EMEA)
+@pytest.mark.parametrize("unreadable", UNREADABLE)
+def test_a_key_whose_last_day_cannot_be_read_is_refused_and_the_others_are_valid(unreadable: Any, entry: str) -> None:
+    stored = ending(unreadable)
+    assert not lets_in(stored, entry, NOW)
+    assert not lets_in(stored, entry, 0.0)
+    Keyring.from_json(stored).authenticate_events({"x-api-key": EVENT_KEY}, BODY, accept_first_event=False, now=NOW)
+    assert StoredKey.from_json(stored[entry]).is_expiry_readable is False
+
+
+def test_beside_an_expired_key_a_right_signature_is_enough() -> None:
+    headers = {"x-api-key": SOURCES["eventKey.emea"], "x-signature": sign(BODY, SIGNING)}
+    keyring = Keyring.from_json(ending("2027-03-16"))
+    authenticated = keyring.authenticate_events(headers, BODY, accept_first_event=False, now=NOW)
+    assert authenticated == Authenticated("signingSecret")
+
+
+@pytest.mark.parametrize(("days", "expires_soon"), [(15, False), (14, True), (0, True)])
+def test_a_key_that_expires_within_14_days_is_reported(days: int, expires_soon: bool) -> None:
+    last = datetime.fromtimestamp(NOW + days * DAY, UTC).date().isoformat()
+    keyring = Keyring.from_json(ending(last))
+    event, audience = ({"x-api-key": SOURCES[entry]} for entry in ("eventKey.emea", "audienceKey.emea"))
+    found = keyring.authenticate_events(event, BODY, accept_first_event=False, now=NOW)
+    assert found == Authenticated("eventKey.emea", expires_soon=expires_soon)
+    assert keyring.authenticate_audiences(audience, {}, now=NOW).expires_soon is expires_soon
+
+
+def test_only_the_key_of_a_source_may_expire() -> None:
+    stored = STORED | {"previousEventKey": {"key": OLD_EVENT_KEY, "expiresOn": "2027-03-31"}}
+    assert list(Keyring.from_json(stored).event_keys.by_entry) == ["eventKey"]
+
+
+@pytest.mark.parametrize("stored", [SOURCES["eventKey.emea"], {"key": "a", "expiresOn": "2027-03-31"}])
+def test_an_entry_is_written_as_it_was_read(stored: Any) -> None:
+    assert StoredKey.from_json(stored).as_json() == stored

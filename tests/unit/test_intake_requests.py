@@ -114,7 +114,7 @@ class IntakeHarness:
             policy or Policy(),
             Clock(lambda: NOW, self.monotonic),
             accept_first_event=first_event,
-            on_authenticated=self.entries.append,
+            on_authenticated=lambda authenticated: self.entries.append(authenticated.entry),
         )
         return intake.accept(headers, body, deadline=DEADLINE)
 

@@ -428,4 +428,4 @@ def test_a_mark_that_has_lapsed_counts_as_a_job_that_ended_then() -> None:
     early = repetition(state, state.version, now=lapses - 1, timing=TIMING)
     assert early == Step(state, waits_until=lapses)
     due = repetition(state, state.version, now=lapses, timing=TIMING)
-    assert due == Step(replace(OUT, enters_end=lapses), removes=True)
+    assert due == Step(replace(OUT, enters_end=lapses), removes=True, repeats=True)

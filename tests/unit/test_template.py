@@ -148,41 +148,6 @@ def test_the_worker_and_the_check_of_jobs_are_found_to_loop() -> None:
     assert _loops() == {"WorkerFunction", "JobsFunction"}
 
 
-def _sent_by(function: str) -> set[str]:
-    """The queues that the role of a function may send to."""
-    sending = [
-        each
-        for each in _statements(_properties(function)["Role"]["Fn::GetAtt"][0])
-        if "sqs:SendMessage" in _listed(each["Action"])
-    ]
-    return {resource["Fn::GetAtt"][0] for each in sending for resource in _listed(each["Resource"])}
-
-
-def _loops() -> set[str]:
-    """The functions whose messages may come back to them, directly or through another function."""
-    triggered = {source.queue: source.function for source in Template.load().queue_sources()}
-    found = set()
-    for function in triggered.values():
-        reached: set[str] = set()
-        waiting = {function}
-        while waiting:
-            called = {triggered[queue] for queue in _sent_by(waiting.pop()) if queue in triggered}
-            waiting |= called - reached
-            reached |= called
-        found |= {function} & reached
-    return found
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_exactly_the_functions_that_may_send_to_their_own_queue_may_run_in_a_loop(function: str) -> None:
-    allowed = "Allow" if function in _loops() else None
-    assert _properties(function).get("RecursiveLoop") == allowed
-
-
-def test_the_worker_and_the_check_of_jobs_are_found_to_loop() -> None:
-    assert _loops() == {"WorkerFunction", "JobsFunction"}
-
-
 def test_an_addition_that_ingest_accepts_leaves_the_queue_while_every_later_exit_is_remembered() -> None:
     assert MAX_ENTER_AGE + _properties("ChangeQueue")["MessageRetentionPeriod"] * 1000 == KEEP_EXIT * 1000
 

@@ -90,20 +90,25 @@ class Created:
         return answer
 
 
-def authenticate(secret: JsonSecret, headers: Mapping[str, str], query: Mapping[str, str]) -> Authenticated:
-    """Authenticate a request, by audience key. Raises Unauthorized, Unavailable, InvalidSettings."""
+def authenticate(
+    secret: JsonSecret, headers: Mapping[str, str], query: Mapping[str, str], *, now: float
+) -> Authenticated:
+    """Authenticate a request, by audience key, at `now` in epoch seconds.
+
+    Raises Unauthorized, Unavailable, InvalidSettings.
+    """
     try:
         keyring = Keyring.from_json(secret.value())
     except InvalidSettings:
         require_audience_credential(headers, query)  # a stranger is refused whatever is stored
         raise
     try:
-        return keyring.authenticate_audiences(headers, query)
+        return keyring.authenticate_audiences(headers, query, now=now)
     except CredentialMissing:
         raise  # no newer secret would let it in
     except (Unauthorized, Unavailable):
         # The secret may just have been rotated: read it once more.
-        return Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query)
+        return Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query, now=now)
 
 
 class Audiences:

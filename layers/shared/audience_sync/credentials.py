@@ -1,21 +1,54 @@
 """Authenticates requests: event keys and signatures for events, audience keys for audiences. Refuses by default.
 
 Two of each kind are valid at a time, so that Segment and the secret store can change at different moments. Beside them,
-each source may have an event key and an audience key of its own, so that a leaked key names its source.
+each source may have an event key and an audience key of its own, so that a leaked key names its source. Such a key may
+expire.
 """
 
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from audience_sync.errors import CredentialMissing, SecretUnusable, Unauthorized
 from audience_sync.segment.signature import is_signed
 
 MIN_LENGTH = 16  # bytes; shorter ones can be guessed
+EXPIRES_SOON = 14  # days before the last one from which the use of a key is reported
 _PLACEHOLDERS = ("changeme", "change-me", "change_me", "placeholder", "replaceme", "replace-me", "replace_me")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as the ingest secret holds it: a string, or for a source also an object with the key and its last day.
+
+    If the last day cannot be read, the key is not accepted: it was meant to expire.
+    """
+
+    value: Any = field(repr=False)
+    expires_on: date | None = None  # UTC; valid through that day
+    is_expiry_readable: bool = True
+
+    @classmethod
+    def from_json(cls, stored: Any) -> "StoredKey":
+        """Read the entry of a source."""
+        if not isinstance(stored, dict):
+            return cls(stored)
+        try:
+            return cls(stored.get("key"), expiry_date(stored.get("expiresOn")))
+        except ValueError:
+            return cls(stored.get("key"), is_expiry_readable=False)
+
+    def as_json(self) -> Any:
+        """Return the entry of a source."""
+        return {"key": self.value, "expiresOn": self.expires_on.isoformat()} if self.expires_on else self.value
+
+    def days_left(self, now: float) -> int | None:
+        """Return the days to the last one, negative after it, None if the key does not expire. `now`: epoch seconds."""
+        return (self.expires_on - utc_date(now)).days if self.expires_on else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +56,7 @@ class Kind:
     """The stored credentials of one kind."""
 
     by_entry: Mapping[str, bytes] = field(repr=False)  # the usable ones, by entry of the ingest secret, current first
+    expiring: Mapping[str, StoredKey] = field(repr=False)  # those of them that have a last day
     is_configured: bool  # something is stored, usable or not
 
     @property
@@ -37,8 +71,17 @@ class Kind:
 
     @property
     def is_broken(self) -> bool:
-        """Whether something is stored that cannot authenticate a request."""
+        """Whether something is stored that cannot authenticate a request. An expired key could, in its time."""
         return self.is_configured and not self.is_usable
+
+    def days_left(self, entry: str, now: float) -> int | None:
+        """Return the days to the last one of a key, None if it does not expire."""
+        return self.expiring[entry].days_left(now) if entry in self.expiring else None
+
+    def expires_soon(self, entry: str, now: float) -> bool:
+        """Return whether a key should be replaced by now."""
+        left = self.days_left(entry, now)
+        return left is not None and left <= EXPIRES_SOON
 
 
 class Authenticated(NamedTuple):
@@ -46,6 +89,7 @@ class Authenticated(NamedTuple):
 
     entry: str  # of the ingest secret, such as previousEventKey
     signature_unverified: bool = False  # beside a valid event key, the signature does not verify
+    expires_soon: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +107,13 @@ class Keyring:
         Other entries are left alone.
         """
         return cls(
-            _kind(stored, "eventKey", "previousEventKey", *source_entries(stored, "eventKey")),
-            _kind(stored, "audienceKey", "previousAudienceKey", *source_entries(stored, "audienceKey")),
+            _kind(stored, "eventKey", "previousEventKey", sources=source_entries(stored, "eventKey")),
+            _kind(stored, "audienceKey", "previousAudienceKey", sources=source_entries(stored, "audienceKey")),
             _kind(stored, "signingSecret", "previousSigningSecret"),
         )
 
     def authenticate_events(
-        self, headers: Mapping[str, str], body: bytes, *, accept_first_event: bool
+        self, headers: Mapping[str, str], body: bytes, *, accept_first_event: bool, now: float
     ) -> Authenticated:
         """Authenticate a request with events, by event key or by signature.
 
@@ -77,6 +121,7 @@ class Keyring:
             headers: names in lower case.
             body: exactly as received.
             accept_first_event: whether a batch may be signed by its first element only.
+            now: epoch seconds. An expired key is a wrong one.
 
         Raises:
             CredentialMissing: the request carries none.
@@ -84,14 +129,14 @@ class Keyring:
             SecretUnusable: no usable secret is stored to check the credential with.
         """
         signature, signing = headers.get("x-signature"), self.signing_secrets
-        entry = _matching(self.event_keys, _keys(headers))
+        entry = _matching(self.event_keys, _keys(headers), now)
         if entry:
             unverified = (
                 signature is not None
                 and signing.is_usable
                 and not is_signed(body, signature, signing.secrets, accept_first_event=True)
             )
-            return Authenticated(entry, unverified)
+            return Authenticated(entry, unverified, self.event_keys.expires_soon(entry, now))
         if is_signed(body, signature, signing.secrets, accept_first_event=accept_first_event):
             return Authenticated(_signing_entry(signing, body, signature, accept_first_event=accept_first_event))
         require_event_credential(headers)
@@ -101,8 +146,10 @@ class Keyring:
             raise SecretUnusable("no usable secret is stored to check this credential with")
         raise Unauthorized("no valid credential")
 
-    def authenticate_audiences(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Authenticated:
-        """Authenticate a request about audiences, by audience key.
+    def authenticate_audiences(
+        self, headers: Mapping[str, str], query: Mapping[str, str], *, now: float
+    ) -> Authenticated:
+        """Authenticate a request about audiences, by audience key, at `now` in epoch seconds.
 
         Raises:
             CredentialMissing: the request carries none.
@@ -110,9 +157,9 @@ class Keyring:
             SecretUnusable: the stored audience key is too weak to check the credential with.
         """
         keys = _keys(headers) + ([query["key"].encode("utf-8", "replace")] if "key" in query else [])
-        entry = _matching(self.audience_keys, keys)
+        entry = _matching(self.audience_keys, keys, now)
         if entry:
-            return Authenticated(entry)
+            return Authenticated(entry, expires_soon=self.audience_keys.expires_soon(entry, now))
         require_audience_credential(headers, query)
         if self.audience_keys.is_broken:
             raise SecretUnusable("no usable secret is stored to check this credential with")
@@ -128,6 +175,19 @@ def source_entries(stored: Mapping[str, Any], entry: str) -> dict[str, str]:
     """Return the sources that have a key of their own, by entry of the ingest secret."""
     prefix = source_entry(entry, "")
     return {name: name.removeprefix(prefix) for name in sorted(stored) if name.startswith(prefix)}
+
+
+def expiry_date(text: object) -> date:
+    """Read the last day of a key, such as 2027-03-31. Raises ValueError."""
+    day = date.fromisoformat(str(text))
+    if day.isoformat() != text:  # Python reads other forms too, such as a week
+        raise ValueError("not a date")
+    return day
+
+
+def utc_date(now: float) -> date:
+    """Return the day of an epoch second, in UTC."""
+    return datetime.fromtimestamp(now, UTC).date()
 
 
 def require_event_credential(headers: Mapping[str, str]) -> None:
@@ -147,11 +207,11 @@ def _carries_key(headers: Mapping[str, str]) -> bool:
     return any(headers.get(name, "").strip() for name in ("authorization", "x-api-key"))
 
 
-def _matching(kind: Kind, keys: list[bytes]) -> str | None:
-    """Return the entry that one of the keys equals, None where there is none."""
+def _matching(kind: Kind, keys: list[bytes], now: float) -> str | None:
+    """Return the entry that one of the keys equals, None where there is none that is still valid."""
     # All pairs are compared, so that the response time does not depend on which one matched.
     matches = [entry for entry, secret in kind.by_entry.items() for key in keys if hmac.compare_digest(key, secret)]
-    return matches[0] if matches else None
+    return next((entry for entry in matches if (kind.days_left(entry, now) or 0) >= 0), None)
 
 
 def _signing_entry(signing: Kind, body: bytes, signature: str | None, *, accept_first_event: bool) -> str:
@@ -163,10 +223,18 @@ def _signing_entry(signing: Kind, body: bytes, signature: str | None, *, accept_
     return last[0]
 
 
-def _kind(stored: Mapping[str, Any], *entries: str) -> Kind:
-    filled = {entry: stored[entry] for entry in entries if stored.get(entry) not in (None, "")}
-    encoded = {entry: value.encode("utf-8", "replace") for entry, value in filled.items() if isinstance(value, str)}
-    return Kind({entry: secret for entry, secret in encoded.items() if _is_strong(secret)}, is_configured=bool(filled))
+def _kind(stored: Mapping[str, Any], *entries: str, sources: Iterable[str] = ()) -> Kind:
+    keys = {entry: StoredKey(stored.get(entry)) for entry in entries}
+    keys |= {entry: StoredKey.from_json(stored[entry]) for entry in sources}
+    filled = {entry: key for entry, key in keys.items() if key.value not in (None, "")}
+    encoded = {
+        entry: key.value.encode("utf-8", "replace")
+        for entry, key in filled.items()
+        if isinstance(key.value, str) and key.is_expiry_readable
+    }
+    usable = {entry: secret for entry, secret in encoded.items() if _is_strong(secret)}
+    expiring = {entry: keys[entry] for entry in usable if keys[entry].expires_on}
+    return Kind(usable, expiring, is_configured=bool(filled))
 
 
 def _is_strong(secret: bytes) -> bool:

@@ -173,7 +173,7 @@ class Intake:
         clock: Clock,
         *,
         accept_first_event: bool,
-        on_authenticated: Callable[[str], None],
+        on_authenticated: Callable[[Authenticated], None],
     ) -> None:
         """Take the collaborators.
 
@@ -182,9 +182,9 @@ class Intake:
             audiences: where changes may go, and the mappings.
             queue: takes the changes.
             policy: consent and hashing options.
-            clock: for the time of a request.
+            clock: for the time of a request, and the expiry of keys.
             accept_first_event: whether a batch may be signed over its first event only.
-            on_authenticated: is given the entry of the ingest secret that lets a request in.
+            on_authenticated: is given the stored credential that lets a request in.
         """
         self._secret = secret
         self._audiences = audiences
@@ -210,7 +210,7 @@ class Intake:
         if len(body) > MAX_BODY:
             raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
         authenticated = self._authenticate(headers, body)
-        self._on_authenticated(authenticated.entry)
+        self._on_authenticated(authenticated)
         if not is_json(headers):
             raise UnsupportedMediaType("send application/json in UTF-8, not compressed")
         result = changes_from(
@@ -231,8 +231,9 @@ class Intake:
         except InvalidSettings:
             require_event_credential(headers)  # a stranger is refused whatever is stored
             raise
+        first_event, now = self._accept_first_event, self._clock.now()
         try:
-            return keyring.authenticate_events(headers, body, accept_first_event=self._accept_first_event)
+            return keyring.authenticate_events(headers, body, accept_first_event=first_event, now=now)
         except CredentialMissing:
             raise  # no newer secret would let it in
         except (Unauthorized, Unavailable):
@@ -240,7 +241,7 @@ class Intake:
             younger = self._keyring(max_age=0)
             if younger == keyring:
                 raise
-            return younger.authenticate_events(headers, body, accept_first_event=self._accept_first_event)
+            return younger.authenticate_events(headers, body, accept_first_event=first_event, now=now)
 
     def _keyring(self, **options: float) -> Keyring:
         return Keyring.from_json(self._secret.value(**options))

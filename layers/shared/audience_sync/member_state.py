@@ -140,7 +140,7 @@ class MemberState:
         """Return what is to be sent once more, and when; None where nothing is.
 
         A removal is, where an enter may have taken effect after it. What a deletion notice concerns is removed for the
-        last time when even an enter whose job nobody knows has taken effect. An enter is, where a removal may have
+        last time when even an enter whose job is not known has taken effect. An enter is, where a removal may have
         taken effect after it; it waits for removals that are due themselves.
         """
         removal = self.removal_due(timing)

@@ -38,6 +38,7 @@ class Step(NamedTuple):
     enters: bool = False  # the enter is sent
     is_superseded: bool = False  # a newer change has made the newest of the changes moot, or there is nothing to remove
     waits_until: float | None = None  # epoch seconds until which the enter waits, which the state does not have yet
+    repeats: bool = False  # what is sent was sent before, and was due once more
 
     @property
     def sends(self) -> bool:
@@ -70,26 +71,21 @@ def step(
             grown, removes = _with_exit(known, change, now, timing, is_attempted=attempted.exit is not None)
     if grown is None:
         return _entering(_with_new_enter(None, newest), now, timing, writes=True)
-    end = round(now + timing.effective_after)
-    if removes:
-        writes = grown != known  # what was attempted is counted when the removal is dated
-        grown = _with_attempts(grown, attempted, end)
-    else:
-        grown = _with_attempts(grown, attempted, end)
-        writes = grown != known
+    counted = _with_attempts(grown, attempted, round(now + timing.effective_after))
+    writes = (grown if removes else counted) != known  # what was attempted is written when the removal is dated
+    grown = counted
     if newest.exits:
         is_moot = newest.version != grown.version or not removes
         return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=is_moot)
-    entered = _with_enter(grown, newest, now, ends_a_life=len(changes) > 1, attempted=attempted)
+    entered = _with_enter(grown, newest, now, attempted)
     if entered is None:
         return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=True)
     due = grown.removal_due(timing)
-    if due is not None and due.at <= now:  # should nothing else send it
-        removes = True
-    if removes:
+    is_due = due is not None and due.at <= now  # should nothing else send it
+    if removes or is_due:
         dated = sent(grown, newest.version, now, timing, removes=True)
         removing = _removing(grown, now, timing, writes=writes, removes=True)
-        return removing._replace(waits_until=dated.enter_waits_until(timing))
+        return removing._replace(waits_until=dated.enter_waits_until(timing), repeats=not removes)
     until = grown.enter_waits_until(timing)
     if until > now:
         return Step(grown, writes, waits_until=until)
@@ -114,7 +110,7 @@ def repetition(state: MemberState | None, version: Version, *, now: int, timing:
     if due.at > now:
         return Step(known, waits_until=due.at)
     # Dated after it was sent: if that fails, it is still due.
-    return Step(known, removes=due.removes, enters=not due.removes)
+    return Step(known, removes=due.removes, enters=not due.removes, repeats=True)
 
 
 def sent(state: MemberState, version: Version, at: int, timing: Timing, *, removes: bool) -> MemberState:
@@ -176,18 +172,16 @@ def _with_attempts(state: MemberState, attempted: Attempted, end: int) -> Member
     return state
 
 
-def _with_enter(
-    state: MemberState, change: MembershipChange, now: int, *, ends_a_life: bool, attempted: Attempted
-) -> MemberState | None:
+def _with_enter(state: MemberState, change: MembershipChange, now: int, attempted: Attempted) -> MemberState | None:
     """Make an enter the newest change, or add its identities; None where it is superseded."""
     if change.version > state.version:
-        is_certain = state.exited and now - state.exited > KEEP_REMOVED and not (ends_a_life or state.removal_failed)
+        is_certain = state.exited and now - state.exited > KEEP_REMOVED and not state.removal_failed
         # What an earlier life named is gone for certain.
         return _with_new_enter(replace(state, identities=state.active) if is_certain else state, change)
     if state.newest.exits or change.at != state.newest.at:
         return None
-    known = {each.key for each in state.active}
-    new = [pair for pair in change.identities if Identity(*pair).key not in known]
+    known = {each.key: each.at for each in state.active}
+    new = [pair for pair in _of_this_life(state, change) if known.get(Identity(*pair).key, -1) < pair[0]]
     says_more = new or change.version == state.version or attempted.enter is not None
     return _named(state, new) if says_more else None
 
@@ -196,9 +190,12 @@ def _with_new_enter(state: MemberState | None, change: MembershipChange) -> Memb
     bare = _bare(change)
     if state is None:
         return _named(MemberState(bare), change.identities)
-    # Enters that were merged may bring identities along from before the exit that only the row knows.
-    present = [pair for pair in change.identities if state.left is None or pair[0] > state.left.at]
-    return _named(replace(state, newest=bare), present)
+    return _named(replace(state, newest=bare), _of_this_life(state, change))
+
+
+def _of_this_life(state: MemberState, change: MembershipChange) -> list[tuple[int, dict[str, str]]]:
+    """Return the identities of an enter without those from before an exit that only the row knows: merged enters."""
+    return [pair for pair in change.identities if state.left is None or pair[0] > state.left.at]
 
 
 def _removing(

@@ -15,6 +15,7 @@ SIGNATURES_INVALID = "SignaturesInvalid"  # beside a valid event key: counted, n
 PREVIOUS_EVENT_KEY_USED = "PreviousEventKeyUsed"
 PREVIOUS_AUDIENCE_KEY_USED = "PreviousAudienceKeyUsed"
 PREVIOUS_SIGNING_SECRET_USED = "PreviousSigningSecretUsed"  # noqa: S105 - the name of a metric
+SOURCE_KEY_EXPIRING = "SourceKeyExpiring"  # requests that a key let in whose last day is near; not each of them
 CHANGES_ACCEPTED = "ChangesAccepted"  # = delivered + superseded + parked + waiting
 CHANGES_DELIVERED = "ChangesDelivered"
 CHANGES_SUPERSEDED = "ChangesSuperseded"
@@ -29,6 +30,7 @@ AUDIT_LAG = "AuditLagSeconds"  # since the time up to which changes are reconcil
 UPLOADS_SENT = "UploadsSent"
 RECORDS_SENT = "RecordsSent"  # in uploads that Amazon has accepted
 RECORDS_REPEATED = "RecordsRepeated"  # of these: sent once more, since another upload may have taken effect later
+REPEATED_PERCENT = "RepeatedPercent"  # of the records of the last whole hour; 0 where few were repeated
 UPLOADS_FAILED = "UploadsFailed"
 JOBS_ENDED = "JobsEnded"
 JOBS_UNRESOLVED = "JobsUnresolved"  # given up, or unknown to Amazon

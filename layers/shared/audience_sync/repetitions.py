@@ -13,7 +13,7 @@ from audience_sync.membership import MembershipChange
 from audience_sync.messages import REPETITION, pack
 
 MAX_DELAY = 900  # seconds a message can be delayed; the limit of SQS. What waits longer looks again by then
-MINUTE, MARK = 60, 300  # seconds
+MINUTE = 60  # seconds
 
 
 def repetition_messages(states: Iterable[MemberState], now: float, timing: Timing) -> Iterator[tuple[list[str], int]]:
@@ -40,11 +40,11 @@ def by_delay(waiting: Iterable[tuple[MembershipChange, float]], now: float) -> d
 def look_again(seconds: float, now: float) -> int:
     """Return in how many seconds a change looks again that waits so many, `now` in epoch seconds.
 
-    Waits of over a minute end on a minute of the clock, and longer ones than SQS allows on a mark of five minutes. So
+    Waits of over a minute end on a minute of the clock, and longer ones than SQS allows on a quarter of an hour. So
     changes that wait for the same moment come back together, whenever they have arrived. Of two enters of one member,
     the older would otherwise be superseded if it came second.
     """
     if seconds <= MINUTE:
         return max(0, math.ceil(seconds))
     delay = math.ceil(math.ceil((now + seconds) / MINUTE) * MINUTE - now)
-    return delay if delay <= MAX_DELAY else math.floor(math.floor((now + MAX_DELAY) / MARK) * MARK - now)
+    return delay if delay <= MAX_DELAY else math.floor((math.floor(now / MAX_DELAY) + 1) * MAX_DELAY - now)

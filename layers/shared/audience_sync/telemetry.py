@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
@@ -24,7 +24,11 @@ from audience_sync.metric_names import (
     REQUESTS_UNAUTHORIZED,
     REQUESTS_UNAVAILABLE,
     REQUESTS_WITHOUT_CREDENTIAL,
+    SOURCE_KEY_EXPIRING,
 )
+
+if TYPE_CHECKING:
+    from audience_sync.credentials import Authenticated
 
 MINUTE = 60_000  # milliseconds; the resolution of our metrics
 MAX_AGE = 13 * 86_400_000  # milliseconds; CloudWatch takes a metric for up to fourteen days
@@ -117,21 +121,22 @@ def report_refusal(error: AudienceSyncError, status: int) -> None:
 
 
 class CredentialUse:
-    """Reports which stored credential let requests in, so that the operator sees when a previous one may be retired."""
+    """Reports which stored credential let requests in.
+
+    The operator sees when a previous one may be retired, and when one must be replaced before it expires.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._logged: dict[str, float] = {}  # second of the last line, by entry
 
-    def report(self, entry: str) -> None:
-        """Count each use of a previous credential, and log the use of any, but not for every request.
-
-        Args:
-            entry: of the ingest secret, such as `eventKey`.
-        """
+    def report(self, authenticated: "Authenticated") -> None:
+        """Count each use of a previous credential. Once an hour, log the use of any, and count it if it ends soon."""
+        entry = authenticated.entry
         if entry in PREVIOUS_USED:
             count(**{PREVIOUS_USED[entry]: 1})
         now = self._monotonic()
         if now - self._logged.get(entry, -math.inf) >= USE_LOGGED_EVERY:
             self._logged[entry] = now
             logger.info("credential used", entry=entry)
+            count(**{SOURCE_KEY_EXPIRING: int(authenticated.expires_soon)})

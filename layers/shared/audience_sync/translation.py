@@ -31,7 +31,7 @@ from audience_sync.segment.quick_event import read_ordinary
 
 MAX_WORK = 15_000_000  # steps of all mappings on the events of one request; a step takes a tenth of a microsecond
 STEPS_A_CHANGE = 600  # to normalize and hash what a mapping finds, and to lay out the record
-LONG_PHONE = 20  # characters; libphonenumber takes a microsecond for each of a longer number, once for each country
+LONG_PHONE = 20  # characters; the phone library takes a microsecond for each of a longer number, once for each country
 STEPS_A_PHONE_CHARACTER = 10
 TOGETHER = 64  # events or statements in a step: few enough for the caches, and to look at the time between steps
 

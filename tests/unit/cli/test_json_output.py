@@ -32,7 +32,7 @@ SESSION = f"""
 keys rotate event --yes
 keys rotate audience --reveal
 keys show
-keys add event emea --reveal
+keys add event emea --expires 9999-12-31 --reveal
 keys show event --reveal
 keys remove event emea --yes
 keys retire event --yes

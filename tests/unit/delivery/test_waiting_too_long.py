@@ -27,9 +27,9 @@ def test_a_change_that_could_not_be_delivered_for_seven_days_is_parked_with_its_
     stack.gate.error = CircuitOpen("open", retry_after=60)
     assert deliver(stack, MAX_WAIT - 1) == (0, 1)
     assert deliver(stack, MAX_WAIT + 1) == (2, 0)
-    letters = [DeadLetter.from_body(body) for body in stack.dead_letters.drain()]
-    assert [each.failure.reason for each in letters if each.failure] == ["waited_too_long"] * 2
-    assert [change.member[1] for each in letters for change in each.changes] == ["m1", "m2"]
+    parked = [DeadLetter.from_body(body) for body in stack.dead_letters.drain()]
+    assert [each.failure.reason for each in parked if each.failure] == ["waited_too_long"] * 2
+    assert [change.member[1] for each in parked for change in each.changes] == ["m1", "m2"]
 
 
 def test_it_stays_while_the_dead_letters_do_not_take_it(stack: MemoryStack) -> None:

@@ -672,7 +672,7 @@ def test_a_deletion_goes_through_all_steps_of_delivery_and_tracking(harness: Job
     harness.now += LONGEST_JOB
     ((body, delay),) = harness.changes.kept
     harness.changes.kept.clear()
-    assert delay == 900
+    assert 0 < delay <= 900
     (last,) = harness.deliver_body(json.dumps(body), passes=900)
     (member,) = last.members
     assert (member.removes, member.erases, member.is_replay) == (True, True, True)

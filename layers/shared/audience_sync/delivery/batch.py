@@ -213,8 +213,8 @@ class Delivery:
 
     def _is_too_old(self, each: ParsedMessage) -> bool:
         """Return whether a change has waited too long. Without a limit of our own, each new message begins anew."""
-        age = (self._context.clock.now_ms() - each.first_at) / 1000
-        return each.first_at > 0 and age > MAX_WAIT and not each.message.history.is_repetition
+        first_at = each.message.history.first_at
+        return first_at is not None and self._context.clock.now_ms() - first_at > MAX_WAIT * 1000
 
     def _requeue(
         self,

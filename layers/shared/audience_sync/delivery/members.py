@@ -1,7 +1,7 @@
 """Delivers the members of one invocation: what is sent of each now, what waits, and what is due once more later.
 
 For each member the newest change is found (among the messages, then in the membership table). The row is dated before
-anything is sent, or right after a later attempt, so that whoever changes it next knows what may still take effect.
+anything is sent, or right after a later attempt, so that the next worker knows what may still take effect.
 """
 
 from collections import Counter
@@ -101,7 +101,7 @@ class MemberDelivery:
             self._outcomes.defer(left, Deferred.after(error))
 
     def _deliver(self, target: Target, members: Sequence[Sequence[MembershipChange]]) -> Deferred | None:
-        """Record, send and verify members of one audience. Returns why its other members must wait, if they must."""
+        """Record, send and date members of one audience. Returns why its other members must wait, if they must."""
         if not self._uploads.has_time_to_record:
             return Deferred.after(OutOfTime("no time left to record changes"))
         try:
@@ -119,7 +119,7 @@ class MemberDelivery:
                 trouble = trouble or failed
                 self._date(self._context.members, deliveries, accepted)
             except TransientError as error:
-                self._outcomes.defer(self._outcomes.unverified(pending), Deferred.after(error))
+                self._outcomes.defer(self._outcomes.undecided(pending), Deferred.after(error))
                 return trouble
             pending = {member: pending[member] for member in again}
             if not pending:
@@ -219,8 +219,7 @@ class MemberDelivery:
             going = {member for member in going if member in accepted or member not in outcomes}
             number += 1
         sent_all = [each for each in deliveries if each.member in going]
-        repeated = (each.member[0] for each in sent_all if each.member in self._outcomes.repetitions)
-        self.repeated.update(repeated)
+        self.repeated.update(each.member[0] for each in sent_all if each.step.repeats)
         return sent_all, trouble
 
     def _date(self, table: MembershipTable, deliveries: Sequence[_Delivery], accepted: Sequence[_Delivery]) -> None:

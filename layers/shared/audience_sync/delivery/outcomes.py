@@ -126,8 +126,8 @@ class Outcomes:
         self.park(refused)
         return accepted
 
-    def unverified(self, members: Iterable[Member]) -> list[Member]:
-        """Return those whose upload is not verified yet: recorded or even sent, but neither parked nor deferred."""
+    def undecided(self, members: Iterable[Member]) -> list[Member]:
+        """Return those who are neither parked nor deferred: their changes may be recorded, or even sent."""
         return [each for each in members if not self._is_decided(each)]
 
     def _is_decided(self, member: Member) -> bool:

@@ -193,7 +193,7 @@ class Uploads:
         return Accepted()
 
     def _track(self, job: Job, track: Track) -> None:
-        """Have a job checked later. Tries again while there is time, since nobody else knows its id."""
+        """Have a job checked later. Tries again while there is time, since nothing else knows its id."""
         for attempt in range(1, TRACK_ATTEMPTS + 1):
             try:
                 track(job)

@@ -17,6 +17,7 @@ MARGIN = HOUR
 # Seconds in which a change can stay unseen while the worker crashes: SQS delivers a message 20 times, a visibility
 # timeout apart, and then it is in the dead letters. The hour more is for counting in whole ones.
 MAX_CRASH_LOOP = 8 * HOUR
+MIN_REPEATED = 100  # records in an hour; a stack with little traffic repeats one of two now and then
 # How long CloudWatch may take to show a metric, by how old the time is that it is dated by: seconds, seconds.
 CLOUDWATCH_LAG = ((3 * HOUR, HOUR / 4), (24 * HOUR, 2 * HOUR), (inf, 50 * HOUR))
 
@@ -87,6 +88,11 @@ class AuditResult:
     def missing(self) -> int:
         """Changes that were accepted and never completed, altogether."""
         return sum(gap.changes for gap in self.gaps)
+
+
+def repeated_percent(repeated: float, sent: float) -> float:
+    """Return how many percent of the records of an hour were sent once more; 0 where few were, whatever their share."""
+    return 100 * repeated / sent if repeated >= MIN_REPEATED and sent else 0.0
 
 
 def reconcile(counts: Counts, since: int, now: float) -> AuditResult:

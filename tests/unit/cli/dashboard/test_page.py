@@ -90,7 +90,7 @@ def test_every_number_that_the_page_shows_is_one_of_the_facts_or_computed_in_the
     from_facts = {each for each in shown if each not in computed}
     assert from_facts <= {
         *(f"counts.{name}" for name in ("eventsAccepted", "eventsIgnored", "eventsRejected", "accepted")),
-        *(f"counts.{name}" for name in ("delivered", "superseded", "parked", "uploads")),
+        *(f"counts.{name}" for name in ("delivered", "superseded", "parked", "uploads", "repeated")),
         *(f"warnings.{name}" for name in ("unauthorized", "deferred", "uploadsFailed")),
         "queue.inWork",
         "deadLetters",

@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -39,6 +40,24 @@ def test_a_connected_stack_is_in_order_but_for_the_gateway(deployment: Deploymen
 def test_a_weak_event_key_is_missing(deployment: Deployment, printed: Json) -> None:
     deployment.put_secret("IngestSecret", {"eventKey": "too-short"})
     assert findings(deployment, printed)["event key"] == ("missing", "audience-sync keys rotate event")
+
+
+@pytest.mark.parametrize(
+    ("days_left", "expected"),
+    [
+        pytest.param(60, None, id="later"),
+        pytest.param(7, ("note", "audience-sync keys add event NEW-NAME"), id="soon"),
+        pytest.param(-2, ("note", "audience-sync keys remove event emea"), id="expired"),
+        pytest.param(None, ("missing", "audience-sync keys remove event emea"), id="an unreadable date"),
+    ],
+)
+def test_a_key_of_a_source_that_expires_soon_or_is_refused_for_its_expiry_is_named(
+    deployment: Deployment, printed: Json, days_left: int | None, expected: tuple[str, str] | None
+) -> None:
+    last = "soon" if days_left is None else (datetime.now(UTC).date() + timedelta(days=days_left)).isoformat()
+    of_source = {"eventKey.emea": {"key": "an-event-key-of-emea-0001", "expiresOn": last}}
+    deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY} | of_source)
+    assert findings(deployment, printed).get("event key of emea") == expected
 
 
 def test_an_expired_token_is_missing(deployment: Deployment, printed: Json) -> None:

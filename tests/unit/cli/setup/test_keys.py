@@ -222,3 +222,58 @@ def test_removing_asks_first(deployment: Deployment) -> None:
     with pytest.raises(NotConfirmed):
         remove(deployment.session(), SourceKind.EVENT, "emea")
     assert deployment.secret("IngestSecret")["eventKey.emea"]
+
+
+LAST, EXPIRES = 1_806_451_200.0, "2027-03-31"  # epoch seconds at which the day begins in UTC, and the day
+
+
+def test_a_key_with_an_expiry_opens_and_is_shown_with_the_days_left(
+    deployment: Deployment, printed: Json, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(deployment.session(now=LAST - 10 * DAY), SourceKind.EVENT, "emea", expires=EXPIRES)
+    stored = deployment.secret("IngestSecret")["eventKey.emea"]
+    assert stored["expiresOn"] == EXPIRES
+    assert opens(deployment, stored["key"])
+    said = capsys.readouterr().out
+    assert "valid through 2027-03-31" in said
+    assert stored["key"] not in said
+    show(deployment.session(now=LAST - DAY), Kind.EVENT)
+    assert "2027-03-31, 1 day left" in capsys.readouterr().out
+    show(deployment.session(as_json=True, now=LAST + DAY - 1), Kind.EVENT)
+    shown = printed()[-1]
+    assert (shown["expiresOn"], shown["daysLeft"], shown["state"]) == (EXPIRES, 0, "strong")
+    show(deployment.session(as_json=True, now=LAST + DAY), Kind.EVENT)
+    expired = printed()[-1]
+    assert (expired["daysLeft"], expired["state"]) == (-1, "expired, not accepted")
+    assert expired["fingerprint"] == shown["fingerprint"]
+
+
+def test_a_key_with_an_unreadable_expiry_is_named(deployment: Deployment, printed: Json) -> None:
+    stored = {"key": "an-event-key-of-emea-0001", "expiresOn": "31.3.2027"}
+    deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY, "eventKey.emea": stored})
+    show(deployment.session(as_json=True), Kind.EVENT)
+    shown = printed()[-1]
+    assert (shown["source"], shown["state"]) == ("emea", "unreadable expiry date, not accepted")
+    assert (shown["expiresOn"], shown["daysLeft"]) == (None, None)
+
+
+def test_without_an_expiry_a_key_is_stored_as_before(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    assert isinstance(deployment.secret("IngestSecret")["eventKey.emea"], str)
+    show(deployment.session())
+    assert "expires" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("expires", ["soon", "2027-02-30", "31.3.2027", "20270331", "2027-01-14"])
+def test_an_expiry_is_a_date_that_has_not_passed(deployment: Deployment, expires: str) -> None:
+    with pytest.raises(WrongUsage, match="--expires"):
+        add(deployment.session(now=NOW), SourceKind.EVENT, "emea", expires=expires)
+    assert "eventKey.emea" not in deployment.secret("IngestSecret")
+
+
+def test_a_key_with_an_expiry_can_be_removed(deployment: Deployment) -> None:
+    add(deployment.session(now=NOW), SourceKind.EVENT, "emea", expires=EXPIRES)
+    remove(deployment.session(yes=True), SourceKind.EVENT, "emea")
+    assert "eventKey.emea" not in deployment.secret("IngestSecret")

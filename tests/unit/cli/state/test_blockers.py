@@ -167,4 +167,5 @@ def test_a_session_of_a_stack_without_logs_says_so(deployment: Deployment) -> No
     assert [each.split(".")[0] for each in waiting(deployment.session()).unknown] == [
         "Not known: whether there is a token",
         "Not known: why uploads fail",
+        "Not known: what waits for jobs",
     ]
