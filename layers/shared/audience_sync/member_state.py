@@ -143,6 +143,8 @@ class MemberState:
         last time when even an enter whose job is not known has taken effect. An enter is, where a removal may have
         taken effect after it; it waits for removals that are due themselves.
         """
+        if self.left is None:
+            return None  # as of most members: nothing was ever removed
         removal = self.removal_due(timing)
         ended = self.removals_ended(timing)
         if self.newest.exits or self.entered >= ended or self.owes_removal(timing):
