@@ -57,6 +57,12 @@ def test_the_table_shows_what_the_model_computes() -> None:
             assert cells == [_formatted(month[name]) for month in months], name
 
 
+def test_the_readme_states_what_batched_events_cost() -> None:
+    million, ten_million = (_formatted(sum(MONTH(events, 1_000).values())) for events in EVENTS[:2])
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"about ${million} a month for 1 million events in batches, ${ten_million} for 10 million" in readme
+
+
 def test_the_batched_part_of_the_table_leaves_nothing_out() -> None:
     assert {row[0] for row in _rows()} >= MONTH(EVENTS[0]).keys()
 
