@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.13 python3.14 python3.12 python3; do "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && command -v "$$p" && break; done)
 BIN := .venv/bin
+LOCAL := .venv/.local
 SETUP := .venv/.ready
 WORKERS = $(shell $(BIN)/python -c 'import os; print(min(6, (os.cpu_count() or 1) + 2))')  # of tests, many of which wait for a stack
-LOCKS := requirements/setup layers/dependencies/requirements requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime requirements/audit requirements/mutation
+LOCKS := requirements/setup layers/dependencies/requirements requirements/local requirements/dev requirements/sam requirements/checkov requirements/ministack requirements/runtime requirements/audit requirements/mutation
 
 # Where it is set, as in many images of Python, each of the hundreds of processes that the tests start compiles our modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,22 +16,31 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list the targets
 	@awk -F '  ## ' '/^[a-z]+:/ && NF == 2 { sub(/:.*/, "", $$1); sub(/ \(/, "\n           (", $$2); printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Wheels only, so that no package's code runs while it is installed. The last line builds our own source.
-setup: $(SETUP)  ## build .venv, pinned by hash
+# Wheels only, so that no package's code runs while it is installed. The editable install builds our own source.
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r
+COUNT = $$(grep -c '^[a-z].*==' $(1)) packages
+
+setup: $(LOCAL)  ## build .venv with the command and the local stack, pinned by hash; tests and checks add theirs
 
 $(BIN)/uv: requirements/setup.txt
 	@test -n "$(PYTHON)" || { echo 'Python 3.12 or newer with the venv module is needed; on Debian: apt-get install python3-venv' >&2; exit 1; }
+	@echo 'Set-up, once: creating .venv and installing uv, which installs the rest'
 	@test -x $@ || "$(PYTHON)" -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/setup.txt
 	@touch $@
 
-$(SETUP): $(BIN)/uv requirements/dev.txt pyproject.toml
-	@echo 'Installing what requirements/dev.txt pins into .venv'
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r requirements/dev.txt
+$(LOCAL): $(BIN)/uv requirements/local.txt pyproject.toml
+	@echo "Set-up, once: installing the $(call COUNT,requirements/local.txt) of the local stack and the command (requirements/local.txt)"
+	@$(INSTALL) requirements/local.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(SETUP)  ## the main job on this machine: 5,800 events become an audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001")
+$(SETUP): $(LOCAL) requirements/dev.txt
+	@echo "Set-up, once: installing the $(call COUNT,requirements/dev.txt) of tests and checks (requirements/dev.txt)"
+	@$(INSTALL) requirements/dev.txt
+	@touch $@
+
+demo: $(LOCAL)  ## the main job on this machine: 5,800 events become an audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001")
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
 
 test: $(SETUP)  ## all tests, in random order (ARGS="-k name", ARGS=--randomly-seed=N repeats an order, BRANCHES=1)

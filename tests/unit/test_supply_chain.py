@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,27 @@ def test_packages_are_installed_from_wheels_only() -> None:
             continue
         assert re.search(r"--only-binary[ =]:all:", command), command
         assert "--require-hashes" in command, command
+
+
+def test_the_demo_installs_what_it_imports() -> None:
+    """`make demo` runs with requirements/local.txt alone; here the packages of the tests would hide a missing one."""
+    imported = {
+        name
+        for folder in ("local", "audience_sync_cli", "functions", "layers/shared/audience_sync")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    locked = {
+        name.lower() for name in re.findall(r"^([\w-]+)==", (ROOT / "requirements/local.txt").read_text(), re.MULTILINE)
+    }
+    needed = {
+        name: distribution.lower().replace("_", "-")
+        for name in imported - {"pyarrow"}  # an extra, for Parquet files
+        for distribution in packages_distributions().get(name, [])
+        if not name.startswith("mypy_boto3")  # types, for the checks
+    }
+    assert {"moto", "typer", "yaml"} <= needed.keys()
+    assert set(needed.values()) <= locked
 
 
 def component(purl: str, **more: Any) -> dict[str, Any]:
