@@ -48,7 +48,7 @@ def delivery(facts: Facts) -> Result:
         return Result("problem", found, "make deploy ARGS='--parameter-overrides Enabled=yes'")
     for blocker in facts.blockers:
         if blocker.needs_person:
-            return Result("problem", f"{blocker.sentence} {blocker.remedy}".strip(), "audience-sync status")
+            return Result("problem", f"{blocker.sentence} {blocker.remedy}".strip(), blocker.command)
     return Result("ok", "Nothing keeps the stack from delivering until you act.")
 
 

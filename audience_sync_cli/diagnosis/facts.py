@@ -39,7 +39,7 @@ class Facts:
     is_recorded: bool = True  # parameter OrderingGuard; otherwise there are no rows of members
     traffic: Traffic = field(default_factory=Traffic)
     rejections: Mapping[str, int] = field(default_factory=dict)  # events by reason, of all audiences
-    blockers: Sequence[Blocker] = ()  # why changes of this audience wait, except for want of a token
+    blockers: Sequence[Blocker] = ()  # why changes of this audience wait, unless Amazon is not connected
     queued: int = 0  # messages in the change queue, of all audiences
     parked: Mapping[str, int] = field(default_factory=dict)  # dead letters of this audience, by reason
     members: MemberCount | None = None  # None where they were not counted

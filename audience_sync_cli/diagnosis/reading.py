@@ -13,7 +13,7 @@ from audience_sync_cli.diagnosis.counts import RecentCounts
 from audience_sync_cli.diagnosis.facts import Facts
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.explanation import explained
-from audience_sync_cli.health.stack_checks import OF_THE_TOKEN, stack_findings
+from audience_sync_cli.health.stack_checks import stack_findings
 from audience_sync_cli.members.counts import MemberCount, member_counts
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.session import Session
@@ -87,11 +87,11 @@ def _listed(session: Session, name: str) -> Audience | None:
 
 
 def _blockers(session: Session, known: Audience | None) -> list[Blocker]:
-    """Return why changes wait: those of the audience, or of all. What concerns the token has a check of its own."""
+    """Return why changes wait: for the audience, or for all. That Amazon is not connected has its own check."""
     why = waiting(session)
     if why.unknown and not why.blockers:
         raise OperatorError(why.unknown[0])
-    own = [each for each in why.blockers if each.reason not in OF_THE_TOKEN]
+    own = [each for each in why.blockers if each.reason != "not_connected"]
     return [each for each in own if not each.audience_ids or (known and known.audience_id in each.audience_ids)]
 
 

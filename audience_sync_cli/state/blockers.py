@@ -1,5 +1,6 @@
 """Why changes wait: delivery is paused, there is no token, a circuit breaker is open, or Amazon refuses uploads."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,12 @@ class Blocker:
         if self.next_try:
             again = f"Next try at {moment(self.next_try * 1000)}."
         return " ".join(each for each in (again, self.remedy) if each)
+
+    @property
+    def command(self) -> str:
+        """The command that the remedy names, otherwise the one that says more."""
+        named = re.search(r"`([^`]+)`", self.remedy)
+        return named[1] if named else "audience-sync status"
 
     @property
     def text(self) -> str:
