@@ -33,7 +33,9 @@ class Facts:
     now: float  # epoch seconds
     days: int  # how far counts go back
     audience: Audience  # nothing but the id, as typed, where it is not listed
+    events_url: str = ""  # that Segment sends to
     is_listed: bool = True  # in the audience table
+    similar: str = ""  # the question whether a similar audience was meant, where it is not listed
     parts: Mapping[str, Part] = field(default_factory=dict)  # findings of `audience-sync test`, by part
     delivers: bool = True  # parameter Enabled
     is_recorded: bool = True  # parameter OrderingGuard; otherwise there are no rows of members
