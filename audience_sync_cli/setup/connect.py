@@ -124,8 +124,8 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
     )
     if not is_first:
         # A worker may use the former authorization from its memory until then, and defer changes once more.
-        again = moment(latest_retry(session.now() + MAX_AGE) * 1000)
-        session.screen.say(f"Changes that were waiting for it are tried again by {again}.")
+        again = latest_retry(session.now() + MAX_AGE) + session.stack.batch_window
+        session.screen.say(f"Changes that were waiting for it are tried again by {moment(again * 1000)}.")
     session.screen.say("Connected. Next: `audience-sync test`.", style="green")
     session.screen.result({"connected": True, "refreshed": answer.get("refreshed") is True, "profiles": profiles})
 

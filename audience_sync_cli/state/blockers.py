@@ -192,7 +192,7 @@ def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Block
     if lines:
         failed.have_ended = _accepted_since(logs, lines[-1])
     if lines and not failed.have_ended:
-        yield from _deferrals(logs, lines[-1], now)
+        yield from _deferrals(stack, lines[-1], now)
 
 
 def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
@@ -211,19 +211,19 @@ def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:
     return bool(waiting_for) and waiting_for <= later
 
 
-def _refreshed_since(logs: FunctionLogs, incomplete: LogLine) -> bool:
+def _refreshed_since(stack: Stack, incomplete: LogLine) -> bool:
     """Return whether the refresh function has got a token since an incomplete delivery."""
-    runs = logs.read(["Refresh"], incomplete.at / 1000)
+    runs = FunctionLogs(stack).read(["Refresh"], incomplete.at / 1000)
     return any(line.at > incomplete.at and line.count(TOKENS_REFRESHED) for line in runs)
 
 
-def _deferrals(logs: FunctionLogs, incomplete: LogLine, now: float) -> Iterator[Blocker]:
+def _deferrals(stack: Stack, incomplete: LogLine, now: float) -> Iterator[Blocker]:
     """Yield why changes were deferred in an invocation of the worker."""
     audience_ids = incomplete.texts("audience_ids")
     for reason in incomplete.texts("deferred"):
         known = reasons.deferred(reason)
-        if reason in UNAUTHORIZED and _refreshed_since(logs, incomplete):
-            again = latest_retry(incomplete.at / 1000)
+        if reason in UNAUTHORIZED and _refreshed_since(stack, incomplete):
+            again = latest_retry(incomplete.at / 1000) + stack.batch_window
             next_try = again if again > now else None
             sentence = "Amazon is authorized again; the changes that were deferred before are still waiting."
             yield Blocker(AUTHORIZED, sentence, next_try=next_try, is_latest=True, audience_ids=audience_ids)

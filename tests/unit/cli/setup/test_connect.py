@@ -143,9 +143,10 @@ def test_connecting_again_says_by_when_waiting_changes_are_tried_again(
 ) -> None:
     if not is_first:
         deployment.connect()
+    deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
     at_the_mark = 1_800_000_000.0 + 180  # epoch seconds; a worker may defer for another minute, then for four
     authorize(deployment.session(now=at_the_mark), APP, port=0, opener=_allow)
-    said = "Changes that were waiting for it are tried again by 2027-01-15 08:10:00Z." in capsys.readouterr().out
+    said = "Changes that were waiting for it are tried again by 2027-01-15 08:10:10Z." in capsys.readouterr().out
     assert said is not is_first
 
 
