@@ -9,7 +9,7 @@ import typer
 
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
 
 NOTE = "CloudWatch is asked once a minute and queues every ten seconds, only while this page can be seen."
@@ -32,6 +32,11 @@ def dashboard(
     holds a token, and is enough to redrive dead letters as you.
     """
     if session.stack.local:
+        if port:
+            raise WrongUsage(
+                "A local stack serves its page itself, at its own port.",
+                "Leave --port out; `.venv/bin/python -m local --port` chooses it.",
+            )
         _announce(session, _local_page(session.stack.local), browser=browser)
         return
     shown = DeployedStack(session.stack, session.now, NOTE)
