@@ -22,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 def dashboard(
     session: Session,
-    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes any free one.", min=0, max=65_535)] = 0,
+    port: Annotated[
+        int,
+        typer.Option(help="Port on this machine; 0 takes any free one. A local stack has its own.", min=0, max=65_535),
+    ] = 0,
     *,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
