@@ -23,6 +23,7 @@ from audience_sync.errors import (
     Unavailable,
 )
 from audience_sync_cli.command_line import settings_faults
+from audience_sync_cli.command_line.usage import shown
 from audience_sync_cli.errors import NotThere, OperatorError, TryLater
 
 _CONNECT = "Run `audience-sync connect`."
@@ -82,7 +83,13 @@ def _aws_cause(error: Exception) -> Exception | None:
 
 def _aws_failure(error: BotoCoreError) -> OperatorError:
     match error:
-        case NoCredentialsError() | PartialCredentialsError() | ProfileNotFound() | SSOError() | TokenRetrievalError():
+        case ProfileNotFound():
+            # From the operator's own environment, and no secret.
+            name = shown(str(error.kwargs.get("profile", "")))
+            return NotThere(
+                f"There is no AWS profile {name}.", "Correct AWS_PROFILE; `aws configure list-profiles` lists them."
+            )
+        case NoCredentialsError() | PartialCredentialsError() | SSOError() | TokenRetrievalError():
             return NotThere("There are no AWS credentials to use.", _PROFILE)
         case NoRegionError():
             return NotThere("No AWS region is chosen.", "Set AWS_REGION to the region of the stack.")

@@ -74,6 +74,11 @@ class Stack:
         return self.parameters.get("AcceptOldEvents") == "yes" or not self.keeps_rows
 
     @property
+    def batch_window(self) -> float:
+        """The seconds for which Lambda collects messages before it starts a worker."""
+        return float(self.parameters.get("BatchWindow", 0))
+
+    @property
     def log_level(self) -> str:
         """The lowest level that the functions log, such as INFO."""
         return self.parameters.get("LogLevel", "INFO")

@@ -1,15 +1,16 @@
 """Finds the audience that the operator means."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
 
 from audience_sync.membership import Audience
-from audience_sync_cli.command_line.usage import is_similar
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.session import Session
 
+_MIN_BEGINNING = 4  # characters; fewer are the beginning of too many names
 AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
 
 
@@ -27,7 +28,7 @@ def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audienc
             raise WrongUsage("Several audiences have that key or external id.", "Give Amazon's audience id.")
     raise NotThere(
         "That audience is not listed here.",
-        f"{_suggestion(name, listed)}`audience-sync audiences list` shows the listed ones.",
+        f"{similar(name, listed)}`audience-sync audiences list` shows the listed ones.",
     )
 
 
@@ -44,11 +45,20 @@ def the_only_audience(session: Session) -> Audience:
     return listed[0]
 
 
-def _suggestion(typed: str, listed: Sequence[Audience]) -> str:
-    """Return the question whether a similar audience was meant; empty where there is none, or several are."""
-    found = set()
-    for each in listed:
-        known = {each.audience_id, each.computation_key, each.external_audience_id, each.name} - {None, ""}
-        if is_similar(typed, [str(text) for text in known]):
-            found.add(f"{each.computation_key or each.audience_id} ({each.name or each.audience_id})")
-    return f"Did you mean {found.pop()}? " if len(found) == 1 else ""
+def similar(typed: str, listed: Sequence[Audience]) -> str:
+    """Return the question whether the most similar audience was meant; empty where none is, or several begin so."""
+    named = {
+        text.lower(): each
+        for each in listed
+        for text in (each.audience_id, each.computation_key, each.external_audience_id, each.name)
+        if text
+    }
+    typed = typed.lower()
+    found = [text for text in named if text.startswith(typed)] if len(typed) >= _MIN_BEGINNING else []
+    if typed in named or not found:
+        found = get_close_matches(typed, named, n=1, cutoff=0.8)
+    several = {named[text].audience_id: named[text] for text in found}
+    if len(several) != 1:
+        return ""
+    (meant,) = several.values()
+    return f"Did you mean {meant.computation_key or meant.audience_id} ({meant.name or meant.audience_id})? "

@@ -10,7 +10,6 @@ from typing import Any
 from audience_sync_cli.errors import WrongUsage
 
 _MAX_SHOWN = 40  # characters of a word that is repeated in a message
-_MIN_BEGINNING = 4  # characters; fewer are the beginning of too many words
 
 
 def wrong_usage(error: Any) -> WrongUsage:
@@ -49,13 +48,6 @@ def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
     """
     similar = get_close_matches(word, [each for each in known if each], n=2, cutoff=cutoff)
     return f"Did you mean {' or '.join(similar)}? " if similar else ""
-
-
-def is_similar(word: str, known: Iterable[str]) -> bool:
-    """Return whether a word is the beginning of a known one, or differs from it in a few characters only."""
-    texts = [each.lower() for each in known]
-    begins = len(word) >= _MIN_BEGINNING and any(each.startswith(word.lower()) for each in texts)
-    return begins or bool(get_close_matches(word.lower(), texts, cutoff=0.8))
 
 
 def label(parameter: Any) -> str:

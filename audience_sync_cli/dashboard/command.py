@@ -9,7 +9,7 @@ import typer
 
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
 
 NOTE = "CloudWatch is asked once a minute and queues every ten seconds, only while this page can be seen."
@@ -22,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 def dashboard(
     session: Session,
-    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes any free one.", min=0, max=65_535)] = 0,
+    port: Annotated[
+        int,
+        typer.Option(help="Port on this machine; 0 takes any free one. A local stack has its own.", min=0, max=65_535),
+    ] = 0,
     *,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
@@ -32,6 +35,11 @@ def dashboard(
     holds a token, and is enough to redrive dead letters as you.
     """
     if session.stack.local:
+        if port:
+            raise WrongUsage(
+                "A local stack serves its page itself, at its own port.",
+                "Leave --port out; `.venv/bin/python -m local --port` chooses it.",
+            )
         _announce(session, _local_page(session.stack.local), browser=browser)
         return
     shown = DeployedStack(session.stack, session.now, NOTE)

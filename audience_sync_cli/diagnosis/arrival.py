@@ -4,15 +4,21 @@ from collections.abc import Callable
 
 from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.normalize import COUNTRIES
+from audience_sync_cli import reasons
 from audience_sync_cli.diagnosis.facts import Facts, Result, State
 from audience_sync_cli.health.stack_checks import State as PartState
-from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY
 
 # Reasons for which events are rejected, by what they lack; all others are `other rejections`.
 NO_AUDIENCE = frozenset({"audience_missing", "audience_unknown", "audience_ambiguous"})
 CONSENT_AND_COUNTRY = frozenset({"consent_missing", "consent_denied", "consent_invalid", "country_invalid"})
+
+# Reasons whose remedy is another mapping, or another event for it.
+_OF_THE_MAPPING = frozenset(
+    {"not_an_event", "member_id_missing", "member_id_invalid", "audience_missing", "no_identifier", "country_invalid"}
+    | {"consent_missing", "consent_invalid", "mapping_too_costly"}
+)
 
 _TRY_EVENT = "audience-sync mappings try event.json"
 _STATES: dict[PartState, State] = {"ok": "ok", "note": "look", "missing": "problem"}
@@ -48,14 +54,16 @@ def delivery(facts: Facts) -> Result:
         return Result("problem", found, "make deploy ARGS='--parameter-overrides Enabled=yes'")
     for blocker in facts.blockers:
         if blocker.needs_person:
-            return Result("problem", f"{blocker.sentence} {blocker.remedy}".strip(), "audience-sync status")
+            return Result("problem", f"{blocker.sentence} {blocker.remedy}".strip(), blocker.command)
     return Result("ok", "Nothing keeps the stack from delivering until you act.")
 
 
 def listing(facts: Facts) -> Result:
     """Say whether events can name the audience."""
     if not facts.is_listed:
-        found = "The audience table does not list it. Every event for it is rejected as audience_unknown."
+        found = (
+            f"The audience table does not list it. {facts.similar}Every event for it is rejected as audience_unknown."
+        )
         return Result("problem", found, "audience-sync audiences list")
     if facts.audience.computation_key:
         return Result("ok", f"Listed, with the computation key {facts.audience.computation_key}.")
@@ -76,12 +84,20 @@ def events(facts: Facts) -> Result:
     """Say whether events arrive and count."""
     traffic = facts.traffic
     if not traffic.events:
-        return Result("problem", f"No event arrived {facts.period}: Segment sends none here.", "audience-sync test")
+        found = (
+            f"No event arrived {facts.period}. If a sample gets to Amazon, look in Segment: "
+            f"the destination is enabled, the audience is connected to it, its URL is {facts.events_url}, "
+            "and its header Authorization holds the event key."
+        )
+        sample = f"audience-sync send --sample track --audience {facts.name} --wait"
+        return Result("problem", found, sample if facts.is_listed else "audience-sync test")
     if traffic.ignored == traffic.events:
         found = f"{counted(traffic.events, 'event')} {facts.period}, and all were ignored: no trigger matches them."
         return Result("problem", found, "audience-sync mappings show")
     found = f"{traffic.accepted:,} accepted, {traffic.ignored:,} ignored, {traffic.rejected:,} rejected"
-    return Result("ok", f"Events of all audiences {facts.period}: {found}.")
+    state: State = "ok" if traffic.accepted else "problem"
+    show = "" if traffic.accepted else f"audience-sync rejections --since {facts.days}d"
+    return Result(state, f"Events of all audiences {facts.period}: {found}.", show)
 
 
 def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts], Result]:
@@ -96,10 +112,17 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts]
         total = sum(counts.values())
         if not total:
             return Result("ok", f"No event was rejected {facts.period} {what}.")
-        found = f"{counted(total, 'event')} of all audiences rejected {facts.period} {what}: {listed(counts)}."
+        found = f"{counted(total, 'event')} of all audiences rejected {facts.period} {what}: {reasons.listed(counts)}."
         is_empty = facts.members is not None and not facts.members.inside
         is_problem = is_empty or total >= facts.traffic.accepted
-        return Result("problem" if is_problem else "look", found, f"audience-sync rejections --since {facts.days}d")
+        reason = max(counts, key=lambda each: (counts[each], each))
+        known = reasons.rejected(reason)
+        show = f"audience-sync rejections --since {facts.days}d"
+        return Result(
+            "problem" if is_problem else "look",
+            f"{found} Mostly: {known.means}. {known.remedy}",
+            _TRY_EVENT if reason in _OF_THE_MAPPING else show,
+        )
 
     return judge
 

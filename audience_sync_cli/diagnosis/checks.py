@@ -11,6 +11,7 @@ from audience_sync_cli.diagnosis import arrival, delivered
 from audience_sync_cli.diagnosis.facts import Facts, Result, State
 
 _GROUPED = arrival.NO_AUDIENCE | arrival.CONSENT_AND_COUNTRY
+_REJECTIONS = ("audience of the events", "consent and country", "other rejections")
 
 
 class Check(NamedTuple):
@@ -20,6 +21,7 @@ class Check(NamedTuple):
     judge: Callable[[Facts], Result]
     needs: tuple[str, ...] = ()
     is_of_stack: bool = False  # it says something even where the audience is not listed
+    follows_from: tuple[str, ...] = ()  # checks of which a problem explains what this one finds
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +45,33 @@ CHECKS = (
     Check("time to live", delivered.time_to_live, ("report",)),
     Check("mappings", arrival.part("mappings"), ("parts",), is_of_stack=True),
     Check("requests", arrival.requests, ("traffic",), is_of_stack=True),
-    Check("events", arrival.events, ("traffic",), is_of_stack=True),
+    Check("events", arrival.events, ("traffic",), is_of_stack=True, follows_from=("requests", *_REJECTIONS)),
     Check(
-        "audience of the events",
+        _REJECTIONS[0],
         arrival.rejections(arrival.NO_AUDIENCE.__contains__, "because no listed audience is theirs"),
         ("rejections", "traffic"),
         is_of_stack=True,
     ),
     Check(
-        "consent and country",
+        _REJECTIONS[1],
         arrival.rejections(arrival.CONSENT_AND_COUNTRY.__contains__, "for consent or country"),
         ("rejections", "traffic"),
         is_of_stack=True,
     ),
     Check(
-        "other rejections",
+        _REJECTIONS[2],
         arrival.rejections(lambda reason: reason not in _GROUPED, "for another reason"),
         ("rejections", "traffic"),
         is_of_stack=True,
     ),
-    Check("entries", arrival.entries, ("members",)),
-    Check("waiting changes", delivered.waiting, ("queued", "traffic", "blockers"), is_of_stack=True),
+    Check("entries", arrival.entries, ("members",), follows_from=("events",)),
+    Check(
+        "waiting changes",
+        delivered.waiting,
+        ("queued", "traffic", "blockers"),
+        is_of_stack=True,
+        follows_from=("delivery",),
+    ),
     Check("parked changes", delivered.parked, ("parked",)),
     Check("jobs", delivered.jobs, ("lowest_processed",)),
     Check("processing time", delivered.processing, ("members", "report")),
@@ -82,9 +90,13 @@ def diagnose(facts: Facts) -> list[Finding]:
 def likely_reasons(findings: Sequence[Finding]) -> list[Finding]:
     """Return what may be the reason, the most likely first: problems, then what to look at.
 
-    Among these, what comes first on the way of a change, since it explains what comes later.
+    Among these, what comes first on the way of a change, since it explains what comes later. What follows from a
+    problem is left out: there is nothing to do about it.
     """
-    return [each for state in ("problem", "look") for each in findings if each.state == state]
+    problems = {each.check for each in findings if each.state == "problem"}
+    explained = {each.name for each in CHECKS if not problems.isdisjoint(each.follows_from)}
+    open_ones = [each for each in findings if each.check not in explained]
+    return [each for state in ("problem", "look") for each in open_ones if each.state == state]
 
 
 def _judged(check: Check, facts: Facts) -> Result:

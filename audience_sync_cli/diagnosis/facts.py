@@ -33,13 +33,15 @@ class Facts:
     now: float  # epoch seconds
     days: int  # how far counts go back
     audience: Audience  # nothing but the id, as typed, where it is not listed
+    events_url: str = ""  # that Segment sends to
     is_listed: bool = True  # in the audience table
+    similar: str = ""  # the question whether a similar audience was meant, where it is not listed
     parts: Mapping[str, Part] = field(default_factory=dict)  # findings of `audience-sync test`, by part
     delivers: bool = True  # parameter Enabled
     is_recorded: bool = True  # parameter OrderingGuard; otherwise there are no rows of members
     traffic: Traffic = field(default_factory=Traffic)
     rejections: Mapping[str, int] = field(default_factory=dict)  # events by reason, of all audiences
-    blockers: Sequence[Blocker] = ()  # why changes of this audience wait, except for want of a token
+    blockers: Sequence[Blocker] = ()  # why changes of this audience wait, unless Amazon is not connected
     queued: int = 0  # messages in the change queue, of all audiences
     parked: Mapping[str, int] = field(default_factory=dict)  # dead letters of this audience, by reason
     members: MemberCount | None = None  # None where they were not counted

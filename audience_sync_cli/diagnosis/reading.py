@@ -8,12 +8,12 @@ from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.membership import Audience
-from audience_sync_cli.audiences.listed import find
+from audience_sync_cli.audiences.listed import find, similar
 from audience_sync_cli.diagnosis.counts import RecentCounts
 from audience_sync_cli.diagnosis.facts import Facts
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.explanation import explained
-from audience_sync_cli.health.stack_checks import OF_THE_TOKEN, stack_findings
+from audience_sync_cli.health.stack_checks import stack_findings
 from audience_sync_cli.members.counts import MemberCount, member_counts
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.session import Session
@@ -51,7 +51,7 @@ def read_facts(session: Session, name: str, *, days: int, counts_members: bool) 
         WrongUsage: several audiences have that key or external id.
     """
     is_recorded = session.stack.keeps_rows
-    known, reader = _listed(session, name), _Reader()
+    (known, similar), reader = _listed(session, name), _Reader()
     store = MetricStore(session.stack.service("cloudwatch"))
     counts = RecentCounts(store, session.stack.name, now=session.now(), days=days)
     with session.screen.progress("reading the stack and asking Amazon"):
@@ -71,7 +71,9 @@ def read_facts(session: Session, name: str, *, days: int, counts_members: bool) 
         session.now(),
         days,
         known or Audience(name),
+        f"{session.stack.api}/v1/events",
         is_listed=known is not None,
+        similar=similar,
         delivers=session.stack.parameters.get("Enabled", "yes") == "yes",
         is_recorded=is_recorded,
         unread=reader.unread,
@@ -79,19 +81,20 @@ def read_facts(session: Session, name: str, *, days: int, counts_members: bool) 
     )
 
 
-def _listed(session: Session, name: str) -> Audience | None:
+def _listed(session: Session, name: str) -> tuple[Audience | None, str]:
+    """Return the audience, otherwise the question whether a similar one was meant."""
     try:
-        return find(session, name)
+        return find(session, name), ""
     except NotThere:
-        return None
+        return None, similar(name, session.audiences.all())
 
 
 def _blockers(session: Session, known: Audience | None) -> list[Blocker]:
-    """Return why changes wait: those of the audience, or of all. What concerns the token has a check of its own."""
+    """Return why changes wait: for the audience, or for all. That Amazon is not connected has its own check."""
     why = waiting(session)
     if why.unknown and not why.blockers:
         raise OperatorError(why.unknown[0])
-    own = [each for each in why.blockers if each.reason not in OF_THE_TOKEN]
+    own = [each for each in why.blockers if each.reason != "not_connected"]
     return [each for each in own if not each.audience_ids or (known and known.audience_id in each.audience_ids)]
 
 

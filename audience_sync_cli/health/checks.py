@@ -86,10 +86,11 @@ def test(
 
 def _summarize(session: Session, findings: Sequence[Finding]) -> None:
     missing = sum(each.state == "missing" for each in findings)
-    delayed = any(each.part in ("delivery", "uploads") and each.state == "note" for each in findings)
+    delayed = {each.part: "" for each in findings if each.part in ("delivery", "uploads") and each.state == "note"}
     if missing:
         session.screen.say(f"{counted(missing, 'part')} missing: events may not reach Amazon.", style="red")
     elif delayed:
-        session.screen.say("Everything is connected, but changes may be delayed: see delivery.", style="yellow")
+        see = " and ".join(delayed)
+        session.screen.say(f"No part is missing, but changes may reach Amazon late: see {see}.", style="yellow")
     else:
         session.screen.say("Everything is connected.", style="green")

@@ -1,7 +1,7 @@
 """The checks of the parts of a stack: for each what was found, and a remedy where something is missing."""
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,17 +12,17 @@ from audience_sync.credentials import EXPIRES_SOON, StoredKey, source_entries
 from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
 from audience_sync_cli.explanation import explained
+from audience_sync_cli.reasons import DEFERRED
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.setup.keys import Kind, is_strong
-from audience_sync_cli.state.blockers import RECENT, waiting
+from audience_sync_cli.state.blockers import RECENT, Blocker, waiting
 from audience_sync_cli.state.counts import depth
 from audience_sync_cli.times import DAY
 
 type State = Literal["ok", "note", "missing"]
 
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
-OF_THE_TOKEN = ("not_connected", "authorization_refused", "token_unavailable")  # reasons why changes wait
 CONSENT_LIFETIME = 365 * DAY  # seconds; what Amazon gives a consent of 30 July 2026 or later, however it is used
 REMIND_BEFORE = 45 * DAY  # seconds; enough to find the person who may consent
 # A stack that has not been updated lacks some of these.
@@ -182,20 +182,28 @@ def _queues(session: Session) -> Iterator[Finding]:
 
 
 def _delivery(session: Session) -> Iterator[Finding]:
-    """Whether anything keeps changes from Amazon. What concerns the token has been checked before."""
+    """Whether anything keeps changes from Amazon. That Amazon is not connected has been found before."""
     why = waiting(session)
-    blockers = [each for each in why.blockers if each.reason not in OF_THE_TOKEN]
+    blockers = [each for each in why.blockers if each.reason != "not_connected"]
     for each in blockers:
         yield Finding("delivery", "missing" if each.needs_person else "note", each.sentence, each.advice)
     failed = why.failed
     if failed.by_reason and not failed.have_ended:
-        yield Finding("uploads", "note", f"failed: {failed.text}", "audience-sync status")
+        yield Finding("uploads", "note", f"failed: {failed.text}", _remedy(failed.last_reason, blockers))
     elif failed.by_reason and not blockers:
         yield Finding("delivery", "ok", f"uploads are accepted again; failed: {failed.text}")
     for sentence in why.unknown:
         yield Finding("delivery", "note", sentence)
     if not (blockers or failed.by_reason or why.unknown):
         yield Finding("delivery", "ok", f"no upload failed in the last {RECENT // 60} minutes")
+
+
+def _remedy(reason: str, blockers: Sequence[Blocker]) -> str:
+    """Return the remedy for uploads that fail: of what makes changes wait, otherwise they were parked."""
+    waits = [each.advice for each in blockers if each.reason == reason]
+    if waits or reason in DEFERRED:
+        return "".join(waits) or "audience-sync status"
+    return f"audience-sync parked list --reason {reason}"
 
 
 def _functions(session: Session) -> Iterator[Finding]:

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
+from audience_sync.aws.secrets import MAX_AGE
+from audience_sync.delivery.backoff import latest_retry
 from audience_sync.errors import InvalidSettings
 from audience_sync_cli.errors import OperatorError, TryLater
-from audience_sync_cli.screen import counted
+from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.setup.authorization import (
     CODE_LIFETIME,
@@ -95,9 +97,8 @@ def application(session: Session, client_id: str, *, ask_again: bool) -> Applica
 
 def authorize(session: Session, app: Application, *, port: int, opener: Opener | None, redirect_uri: str = "") -> None:
     """Get consent, exchange the code, store the refresh token, and check it. Without an opener: by pasting."""
-    session.read_or_reset(
-        session.secret("CredentialsSecret")
-    )  # asks now where it must ask, not while the browser waits
+    # Asks now where it must ask, not while the browser waits.
+    is_first = not session.read_or_reset(session.secret("CredentialsSecret")).get("refreshToken")
 
     def finish(request: AuthorizationRequest, answer: dict[str, str]) -> None:
         token = refresh_token(session.http, session.stack.hosts.login, app, request, request.code(answer))
@@ -121,6 +122,10 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
         ("profile", "country", "account", "type"),
         [(each.get("profileId"), each.get("countryCode"), *_account(each)) for each in profiles],
     )
+    if not is_first:
+        # A worker may use the former authorization from its memory until then, and defer changes once more.
+        again = latest_retry(session.now() + MAX_AGE) + session.stack.batch_window
+        session.screen.say(f"Changes that were waiting for it are tried again by {moment(again * 1000)}.")
     session.screen.say("Connected. Next: `audience-sync test`.", style="green")
     session.screen.result({"connected": True, "refreshed": answer.get("refreshed") is True, "profiles": profiles})
 

@@ -1,9 +1,11 @@
 """Why changes wait: delivery is paused, there is no token, a circuit breaker is open, or Amazon refuses uploads."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from audience_sync.delivery.backoff import latest_retry
 from audience_sync.metric_names import TOKENS_REFRESHED
 from audience_sync_cli import reasons
 from audience_sync_cli.explanation import explained
@@ -17,6 +19,8 @@ RECENT = 15 * 60  # seconds for which a failed upload says something about now
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
 ACCEPTED, INCOMPLETE = "upload accepted", "delivery incomplete"
 REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
+UNAUTHORIZED = ("authorization_refused", "not_connected")  # reasons that `connect` ends
+AUTHORIZED = "authorized_again"  # reason of those that wait for their next try after that
 _RUNNING = ("Enabled", "Enabling", "Creating", "Updating")  # states of an event source
 
 
@@ -28,6 +32,7 @@ class Blocker:
     sentence: str
     remedy: str = ""  # a sentence
     next_try: float | None = None  # epoch seconds, where it is known
+    is_latest: bool = False  # `next_try` is the latest time, not the exact one
     needs_person: bool = False  # it stays until the operator acts
     audience_ids: tuple[str, ...] = ()  # that it concerns; all where there are none
 
@@ -36,8 +41,14 @@ class Blocker:
         """When it is tried again, and what to do; empty where neither is known."""
         again = "" if self.needs_person else "It is tried again within ten minutes."  # the longest wait of a message
         if self.next_try:
-            again = f"Next try at {moment(self.next_try * 1000)}."
+            again = f"Next try {'by' if self.is_latest else 'at'} {moment(self.next_try * 1000)}."
         return " ".join(each for each in (again, self.remedy) if each)
+
+    @property
+    def command(self) -> str:
+        """The command that the remedy names, otherwise the one that says more."""
+        named = re.search(r"`([^`]+)`", self.remedy)
+        return named[1] if named else "audience-sync status"
 
     @property
     def text(self) -> str:
@@ -180,8 +191,8 @@ def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Block
             failed.last_reason, failed.last_at = reason, line.at
     if lines:
         failed.have_ended = _accepted_since(logs, lines[-1])
-    if not failed.have_ended:
-        yield from deferrals(lines[-1:])
+    if lines and not failed.have_ended:
+        yield from _deferrals(stack, lines[-1], now)
 
 
 def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
@@ -200,17 +211,29 @@ def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:
     return bool(waiting_for) and waiting_for <= later
 
 
-def deferrals(lines: list[LogLine]) -> Iterator[Blocker]:
-    """Yield why changes were deferred in some invocations of the worker."""
-    for line in lines:
-        for reason in line.texts("deferred"):
-            known = reasons.deferred(reason)
+def _refreshed_since(stack: Stack, incomplete: LogLine) -> bool:
+    """Return whether the refresh function has got a token since an incomplete delivery."""
+    runs = FunctionLogs(stack).read(["Refresh"], incomplete.at / 1000)
+    return any(line.at > incomplete.at and line.count(TOKENS_REFRESHED) for line in runs)
+
+
+def _deferrals(stack: Stack, incomplete: LogLine, now: float) -> Iterator[Blocker]:
+    """Yield why changes were deferred in an invocation of the worker."""
+    audience_ids = incomplete.texts("audience_ids")
+    for reason in incomplete.texts("deferred"):
+        known = reasons.deferred(reason)
+        if reason in UNAUTHORIZED and _refreshed_since(stack, incomplete):
+            again = latest_retry(incomplete.at / 1000) + stack.batch_window
+            next_try = again if again > now else None
+            sentence = "Amazon is authorized again; the changes that were deferred before are still waiting."
+            yield Blocker(AUTHORIZED, sentence, next_try=next_try, is_latest=True, audience_ids=audience_ids)
+        else:
             yield Blocker(
                 reason,
                 _sentence(known.means),
                 known.remedy,
                 needs_person=known.needs_person,
-                audience_ids=line.texts("audience_ids"),
+                audience_ids=audience_ids,
             )
 
 

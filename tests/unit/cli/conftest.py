@@ -207,6 +207,9 @@ def gateway(deployment: Deployment) -> Iterator[list[Any]]:
     """A gateway that gives the last answer in the list, a status and a body; requests are kept in front of it."""
     kept: list[Any] = []
 
+    async def health(_: web.Request) -> web.Response:
+        return web.Response()
+
     async def events(request: web.Request) -> web.Response:
         kept.insert(0, (request.headers["authorization"], await request.json()))
         status, body = kept[-1]
@@ -215,6 +218,7 @@ def gateway(deployment: Deployment) -> Iterator[list[Any]]:
     def build() -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/events", events)
+        app.router.add_get("/v1/health", health)
         return app
 
     with serve(build) as served:

@@ -1,7 +1,7 @@
 """Every failure becomes a sentence, a remedy and an exit code, and never contains a value that was sent."""
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError, ProfileNotFound
 
 from audience_sync.errors import (
     AccessDenied,
@@ -16,6 +16,7 @@ from audience_sync.errors import (
 )
 from audience_sync_cli.errors import FAILED, NOT_CONFIRMED, NOT_THERE, TRY_LATER, USAGE, NotConfirmed, WrongUsage
 from audience_sync_cli.explanation import explained
+from audience_sync_cli.stack import own_clients
 
 
 def refused(code: str) -> ClientError:
@@ -48,6 +49,14 @@ def refused(code: str) -> ClientError:
 )
 def test_failures_have_different_exit_codes(error: Exception, exit_code: int) -> None:
     assert explained(error).exit_code == exit_code
+
+
+def test_a_profile_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    with pytest.raises(ProfileNotFound) as caught:
+        own_clients()
+    failure = explained(caught.value)
+    assert (failure.exit_code, str(failure)) == (NOT_THERE, "There is no AWS profile nope.")
 
 
 def behind(cause: Exception) -> Unavailable:

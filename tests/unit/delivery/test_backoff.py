@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.delivery.backoff import FIRST_DELAY, MARK, MAX_DELAY, aligned_delay, backoff
+from audience_sync.delivery.backoff import FIRST_DELAY, MARK, MAX_DELAY, aligned_delay, backoff, latest_retry
 
 NOON = 1_800_014_400.0  # epoch seconds, a multiple of MARK
 
@@ -46,6 +46,16 @@ def test_long_delays_end_on_a_mark(now: float, delay: float, aligned: float) -> 
 @given(now=st.integers(0, 2**32), delay=st.floats(0, 43_200))
 def test_no_message_comes_back_early_or_more_than_one_mark_late(now: int, delay: float) -> None:
     assert delay <= aligned_delay(now, delay) < delay + MARK + 1e-3
+
+
+@given(
+    deferred_at=st.integers(0, 2**32), until=st.floats(0, 3600), attempts=st.integers(1, 1000), jitter=st.floats(0, 1)
+)
+def test_a_message_has_come_back_by_the_latest_retry_of_any_that_was_deferred_later(
+    deferred_at: int, until: float, attempts: int, jitter: float
+) -> None:
+    back_at = deferred_at + aligned_delay(deferred_at, backoff(attempts, jitter))
+    assert back_at <= latest_retry(deferred_at + until) + 1e-3
 
 
 # Twelve hours of outage

@@ -35,3 +35,8 @@ def aligned_delay(now: float, delay: float) -> float:
     if delay < MAX_DELAY:
         return delay
     return math.ceil((now + delay) / MARK) * MARK - now
+
+
+def latest_retry(deferred_at: float) -> float:
+    """Return when a message has come back at the latest that was deferred by the backoff; both in epoch seconds."""
+    return deferred_at + aligned_delay(deferred_at, MAX_DELAY)

@@ -198,6 +198,20 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
         pytest.param(
             "events", {"traffic": Traffic()}, "problem", "No event arrived in the last 7 days", id="no events"
         ),
+        pytest.param(
+            "events",
+            {"traffic": Traffic(ignored=1, rejected=8), "rejections": {"member_id_missing": 8}},
+            "problem",
+            "0 accepted, 1 ignored, 8 rejected",
+            id="events: none accepted",
+        ),
+        pytest.param(
+            "other rejections",
+            {"traffic": Traffic(rejected=8), "rejections": {"member_id_missing": 2}},
+            "problem",
+            "2 member_id_missing. Mostly: external_user_id finds no value. Map a field",
+            id="rejections: nothing accepted",
+        ),
         pytest.param("events", {"traffic": Traffic(ignored=4)}, "problem", "all were ignored", id="all events ignored"),
         pytest.param(
             "audience of the events",
@@ -250,7 +264,7 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
             "parked changes",
             {"parked": {"job_rejected": 2, "access_denied": 1}},
             "problem",
-            "2 job_rejected, 1 access_denied",
+            "2 job_rejected, 1 access_denied. Check `audience-sync terms show` and the permissions at Amazon,",
             id="parked: one cause for all",
         ),
         pytest.param("jobs", {"lowest_processed": None}, "ok", "No job", id="jobs: none"),
@@ -323,7 +337,46 @@ def test_problems_come_before_what_to_look_at_and_the_earlier_one_first() -> Non
         members=members(0),
     )
     checks = [each.check for each in likely_reasons(diagnose(facts))]
-    assert checks == ["requests", "events", "entries", "listing", "country"]
+    assert checks == ["requests", "listing", "country"], "no event and no member follow from the wrong key"
+
+
+@pytest.mark.parametrize(
+    ("facts", "first", "next_command"),
+    [
+        pytest.param({}, "events", f"send --sample track --audience {AUDIENCE.computation_key} --wait", id="no event"),
+        pytest.param(
+            {"traffic": Traffic(rejected=8), "rejections": {"member_id_missing": 8}},
+            "other rejections",
+            "mappings try event.json",
+            id="the mapping finds no member id",
+        ),
+        pytest.param(
+            {"traffic": Traffic(rejected=8), "rejections": {"time_ahead": 8}},
+            "other rejections",
+            "rejections --since 7d",
+            id="no mapping can help",
+        ),
+        pytest.param(
+            {
+                "traffic": Traffic(accepted=8, uploads_failed=4),
+                "members": members(),
+                "queued": 1,
+                "blockers": [
+                    Blocker("authorization_refused", "Refused.", "Run `audience-sync connect`.", needs_person=True)
+                ],
+            },
+            "delivery",
+            "connect",
+            id="a person must connect again",
+        ),
+    ],
+)
+def test_what_follows_from_a_problem_is_no_reason_of_its_own_and_the_next_command_goes_on(
+    facts: dict[str, Any], first: str, next_command: str
+) -> None:
+    given: dict[str, Any] = {"traffic": Traffic(), "members": members(0)} | facts
+    (reason,) = likely_reasons(diagnose(replace(HEALTHY, **given)))
+    assert (reason.check, reason.next) == (first, f"audience-sync {next_command}")
 
 
 numbers = st.integers(0, 10_000)
@@ -355,4 +408,7 @@ def test_whatever_the_facts_a_finding_is_a_short_sentence_and_a_command_that_exi
         assert each.found[-1] in ".?"
         if each.next.startswith("audience-sync "):
             check_command_line(shlex.split(each.next)[1:])
-    assert {each.check for each in likely_reasons(found)} == {each.check for each in found if each.state != "ok"}
+    reasons = likely_reasons(found)
+    assert {each.check for each in reasons} <= {each.check for each in found if each.state != "ok"}
+    states = {each.state for each in found}
+    assert {each.state for each in reasons} >= states - {"ok", "look"}, "a problem is explained by another one only"

@@ -151,6 +151,9 @@ def test_an_unusual_key_is_taken_with_a_warning(
         pytest.param("lapsed", "lapsed_premium_buyers", id="the beginning"),
         pytest.param("Lapsed premium buyers", "lapsed_premium_buyers", id="the name"),
         pytest.param("418273650912345679", "lapsed_premium_buyers", id="an id with a wrong digit"),
+        pytest.param("41827365091234678", "lapsed_premium_buyers", id="an id without one of its digits"),
+        pytest.param("4182736509123499", "418273650912349999", id="the beginning of one of two similar ids"),
+        pytest.param("4182736509123", None, id="the beginning of two ids"),
         pytest.param("VIP", "418273650000000000", id="an audience without a key"),
         pytest.param("winback", None, id="nothing similar"),
     ],
@@ -159,5 +162,7 @@ def test_an_audience_that_is_almost_right_is_suggested(deployment: Deployment, t
     deployment.list_audience()
     other = replace(AUDIENCE, audience_id="418273650000000000", name="VIP", computation_key=None)
     deployment.list_audience(replace(other, external_audience_id=None))
+    third = replace(AUDIENCE, audience_id="418273650912349999", name="Premium buyers, Germany")
+    deployment.list_audience(replace(third, computation_key=None, external_audience_id=None))
     failure = refused(show, deployment.session(), typed)
     assert failure.remedy.startswith(f"Did you mean {meant} (") is (meant is not None)

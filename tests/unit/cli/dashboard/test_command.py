@@ -10,7 +10,7 @@ import requests
 
 from audience_sync_cli.dashboard.command import dashboard
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from tests.unit.cli.conftest import Deployment
 
 
@@ -77,6 +77,12 @@ def test_a_port_that_is_in_use_is_named(deployed: Deployment) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OperatorError, match=f"Port {port} cannot be used"):
             dashboard(deployed.session(), port=port)
+
+
+def test_a_port_for_a_local_stack_is_refused(deployment: Deployment) -> None:
+    with pytest.raises(WrongUsage, match="serves its page itself") as caught:
+        dashboard(deployment.session(), port=8099)
+    assert "Leave --port out" in caught.value.remedy
 
 
 def test_a_local_stack_without_its_page_is_named(deployment: Deployment) -> None:

@@ -48,7 +48,7 @@ def test_without_events_and_members_the_reasons_are_in_the_order_of_the_way(
     document = run(deployment, printed)
     assert document["audienceId"] == AUDIENCE.audience_id
     assert document["ok"] is False
-    assert document["reasons"] == ["events", "entries", "access token"]
+    assert document["reasons"] == ["events", "access token"]
     found = {each["check"]: each for each in document["findings"]}
     assert found["Amazon's audience"] == {
         "check": "Amazon's audience",
@@ -94,6 +94,9 @@ def test_an_audience_that_is_not_listed_is_a_finding(deployment: Deployment, pri
     document = run(deployment, printed, "no_such_key")
     assert document["audienceId"] is None
     assert "listing" in document["reasons"]
+    document = run(deployment, printed, "lapsed_premium_buyer")
+    (found,) = (each["found"] for each in document["findings"] if each["check"] == "listing")
+    assert f"Did you mean {KEY} (" in found
     assert "entries" not in [each["check"] for each in document["findings"]]
 
 
@@ -126,10 +129,9 @@ def test_for_people_each_reason_stands_above_its_command(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"Audience Lapsed premium buyers ({AUDIENCE.audience_id})"
     start = lines.index("Possible reasons, the most likely one first:")
-    assert lines[start + 1 : start + 3] == [
-        "1. events: No event arrived in the last 7 days: Segment sends none here.",
-        "   audience-sync test",
-    ]
+    assert lines[start + 1].startswith("1. events: No event arrived in the last 7 days. If a sample gets to Amazon,")
+    assert f"its URL is {deployment.stack.api}/v1/events," in lines[start + 1]
+    assert lines[start + 2] == f"   audience-sync send --sample track --audience {KEY} --wait"
 
 
 def test_what_is_in_order_ends_well(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:

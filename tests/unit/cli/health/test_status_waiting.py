@@ -1,6 +1,8 @@
 """`status` and `test` say why changes wait and which uploads have failed."""
 
+import json
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -98,6 +100,59 @@ def test_the_checks_take_no_notice_of_failures_after_which_uploads_were_accepted
     assert found.startswith("uploads are accepted again; failed: 3 service_unavailable, 1 throttled")
 
 
-def test_what_is_missing_of_the_token_is_named_by_its_own_check_alone(deployment: Deployment, printed: Json) -> None:
+@pytest.mark.usefixtures("gateway")
+@pytest.mark.parametrize(
+    ("reason", "states", "remedies", "last_line"),
+    [
+        pytest.param(
+            "authorization_refused",
+            ["missing", "note"],
+            ["Run `audience-sync connect`."] * 2,
+            "1 part missing: events may not reach Amazon.",
+            id="a person must connect again, although the last token still works",
+        ),
+        pytest.param(
+            "throttled",
+            ["note", "note"],
+            ["It is tried again within ten minutes."] * 2,
+            "No part is missing, but changes may reach Amazon late: see delivery and uploads.",
+            id="it ends by itself",
+        ),
+        pytest.param(
+            "access_denied",
+            ["note"],
+            ["audience-sync parked list --reason access_denied"],
+            "No part is missing, but changes may reach Amazon late: see uploads.",
+            id="the changes are parked",
+        ),
+    ],
+)
+def test_failing_uploads_are_never_in_order_and_their_row_names_the_repair(
+    deployment: Deployment,
+    capsys: pytest.CaptureFixture[str],
+    reason: str,
+    states: list[str],
+    remedies: list[str],
+    last_line: str,
+) -> None:
+    deployment.connect()
+    deployment.list_audience()
+    deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
+    deferred = [] if reason == "access_denied" else [reason]
+    deployment.log("Worker", "delivery incomplete", uploads_failed={reason: 6}, deferred=deferred)
+    is_missing = "missing" in states
+    with pytest.raises(AlreadyReported) if is_missing else nullcontext():
+        run_checks(deployment.session())
+    assert capsys.readouterr().out.splitlines()[-1] == last_line
+    with pytest.raises(AlreadyReported) if is_missing else nullcontext():
+        run_checks(deployment.session(as_json=True))
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is not is_missing
+    found = [each for each in document["findings"] if each["part"] in ("delivery", "uploads")]
+    assert [each["state"] for each in found] == states
+    assert [each["remedy"] for each in found] == remedies
+
+
+def test_that_amazon_is_not_connected_is_named_by_its_own_check_alone(deployment: Deployment, printed: Json) -> None:
     deployment.log("Refresh", "Amazon is not connected yet")
     assert [state for state, _, _ in findings(deployment, printed)] == ["ok"]

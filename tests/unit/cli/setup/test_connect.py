@@ -137,6 +137,19 @@ def test_a_new_authorization_ends_the_old_access_token(deployment: Deployment) -
     assert deployment.secret("TokenSecret")["accessToken"] != "Atza|of-another-login"
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_connecting_again_says_by_when_waiting_changes_are_tried_again(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], *, is_first: bool
+) -> None:
+    if not is_first:
+        deployment.connect()
+    deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
+    at_the_mark = 1_800_000_000.0 + 180  # epoch seconds; a worker may defer for another minute, then for four
+    authorize(deployment.session(now=at_the_mark), APP, port=0, opener=_allow)
+    said = "Changes that were waiting for it are tried again by 2027-01-15 08:10:10Z." in capsys.readouterr().out
+    assert said is not is_first
+
+
 def test_when_the_person_consented_is_stored_since_amazon_ends_the_consent_after_a_year(deployment: Deployment) -> None:
     before = time.time()
     authorize(deployment.session(), APP, port=0, opener=_allow)

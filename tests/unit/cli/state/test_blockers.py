@@ -12,8 +12,10 @@ from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audience_sync.delivery.backoff import latest_retry
 from audience_sync.delivery.circuit_state import CircuitStates
 from audience_sync_cli import reasons
+from audience_sync_cli.screen import moment
 from audience_sync_cli.state.blockers import Blocker, waiting
 from audience_sync_cli.state.circuits import RECOVERY
 from tests.unit.cli.conftest import Deployment
@@ -84,6 +86,30 @@ def test_the_newest_run_of_the_refresh_function_says_whether_there_is_a_token(
     for message, fields in lines:
         deployment.log("Refresh", message, **fields)
     assert [blocker.reason for blocker in found(deployment)] == ([reason] if reason else [])
+
+
+REFUSED: dict[str, Any] = {"uploads_failed": {"authorization_refused": 1}, "deferred": ["authorization_refused"]}
+
+
+def test_after_connecting_again_the_changes_wait_for_their_next_try_and_for_no_person(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
+    before = time.time()
+    deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **REFUSED)
+    after = time.time()
+    time.sleep(0.002)  # the log knows milliseconds
+    deployment.log("Refresh", "", **METRICS, TokensRefreshed=[1.0])
+    (blocker,) = found(deployment)
+    assert (blocker.reason, blocker.needs_person, blocker.audience_ids) == ("authorized_again", False, ("4182",))
+    assert blocker.next_try is not None
+    assert latest_retry(before - 0.001) <= blocker.next_try - 10 <= latest_retry(after + 0.001)
+    assert f"Next try by {moment(blocker.next_try * 1000)}." in blocker.text
+
+
+def test_a_token_from_before_the_authorization_was_refused_is_no_new_authorization(deployment: Deployment) -> None:
+    deployment.log("Refresh", "", **METRICS, TokensRefreshed=[1.0])
+    deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **REFUSED)
+    (blocker,) = found(deployment)
+    assert (blocker.reason, blocker.needs_person) == ("authorization_refused", True)
 
 
 def test_failed_uploads_are_counted_by_reason_and_the_newest_says_why_changes_wait(deployment: Deployment) -> None:
