@@ -54,10 +54,11 @@ class Reading:
 
 
 class LeftOut(NamedTuple):
-    """Why a row makes no change. Holds no value of the row."""
+    """Why a row makes no change. Holds no value of the row but a valid member id."""
 
     row: int  # the first below the names of the columns is 1
     reason: str
+    member: str | None = None  # external user id; None if the row has no valid one
 
 
 type Values = Sequence[Any] | None
@@ -115,11 +116,12 @@ class RowChanges:
             return LeftOut(row, UNREADABLE)
         fields = dict(zip(self.fields, values, strict=True))
         countries = (fields.get("country"), *self._countries)
+        member = None
         try:
             member = external_user_id(self._id(fields.get("external_user_id")))
             return _Subject(fields, member, first_country(countries, exits=self._reading.exits))
         except RejectedEvent as error:
-            return LeftOut(row, error.reason)
+            return LeftOut(row, error.reason, member)
 
     def _identities(self, subjects: Sequence[_Subject]) -> list[list[dict[str, str]]]:
         columns = [[each.fields.get(name) for each in subjects] for name in _IDENTIFIERS]
@@ -132,7 +134,7 @@ class RowChanges:
             signals = [fields.get(name) for name in SIGNALS]
             record = checked_record(member, country, identities, signals, self._policy, exits=self._reading.exits)
         except RejectedEvent as error:
-            return LeftOut(row, error.reason)
+            return LeftOut(row, error.reason, member)
         audience = self._audience
         return MembershipChange(
             audience.audience_id,
