@@ -16,6 +16,7 @@ from audience_sync_cli.member_files.lists import listed_differences
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions
 from audience_sync_cli.member_files.repair import RepairOptions, by_reason, changes_as_of, send_repair, without_id
+from audience_sync_cli.member_files.repeated_ids import RepeatedIds, show_repeated
 from audience_sync_cli.member_files.row_changes import LeftOut, Reading
 from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
@@ -76,6 +77,7 @@ def compare(
             "audienceId": known.audience_id,
             "at": iso_time(at),
             "membersInFile": in_file,
+            "repeatedMemberIds": comparison.repeated,
             "rowsLeftOut": comparison.rows_left_out.total(),
             "rowsWithoutMemberId": comparison.rows_without_id,
             "leftOut": dict(comparison.rows_left_out),
@@ -98,13 +100,15 @@ def _check(session: Session, file: MemberFile, options: RepairOptions) -> None:
 def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at: int) -> Comparison:
     """Read the file."""
     changes, comparison = changes_as_of(session, reading, audience, at), Comparison(at)
-    with session.screen.progress("reading the file", unit="rows") as bar:
+    with RepeatedIds() as ids, session.screen.progress("reading the file", unit="rows") as bar:
         for _, _, change in changes.outcomes(rows.read([*reading.columns.values()])):
             if isinstance(change, LeftOut):
                 comparison.leave_out(change)
             else:
                 comparison.add(change)
+                ids.add(change.member[1])
             bar.advance()
+        comparison.repeated = ids.count()
     return comparison
 
 
@@ -134,6 +138,7 @@ def _show(session: Session, audience: Audience, comparison: Comparison, in_file:
             "same in both": counts[Difference.SAME],
         }
     )
+    show_repeated(screen, comparison.repeated)
     differing = [each for each in _MEANING if counts[each]]
     if differing:
         screen.say("")

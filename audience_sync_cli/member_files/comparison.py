@@ -54,6 +54,7 @@ class Comparison:
     enters: set[str] = field(default_factory=set)  # members that an enter repairs
     surplus: list[str] = field(default_factory=list)
     denied: list[str] = field(default_factory=list)  # members of the audience whose rows deny consent
+    repeated: int | None = None  # member ids in more than one usable row; None if they could not be counted
     rows_left_out: Counter[str] = field(default_factory=Counter)  # of the file, by reason
     rows_without_id: int = 0  # of these: anyone could be in them
     members_left_out: Counter[str] = field(default_factory=Counter)  # members of the audience, by the reason of the row

@@ -16,12 +16,6 @@ from audience_sync_cli.member_files.comparison import ENTERS, Difference, OnDiff
 from audience_sync_cli.member_files.list_cells import DIFFERENCES_HEAD, REJECTS_HEAD, written
 from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut
 
-_REPAIRED_BY = {
-    **dict.fromkeys(ENTERS, "compare --repair"),
-    Difference.SURPLUS: "compare --repair --surplus",
-    Difference.CONSENT_DENIED: "compare --repair --denied",
-}
-
 
 class Rejects:
     """The file that lists rows which are left out: numbers and reasons; the rows themselves only where asked for."""
@@ -63,6 +57,13 @@ class Rejects:
             clear = values if self._with_rows and values else ()
             remedy = REMEDIES.get(left_out.reason, "")
             self._writer.writerow(written([left_out.row, left_out.reason, remedy, *clear]))
+
+
+_REPAIRED_BY = {
+    **dict.fromkeys(ENTERS, "compare --repair"),
+    Difference.SURPLUS: "compare --repair --surplus",
+    Difference.CONSENT_DENIED: "compare --repair --denied",
+}
 
 
 @contextmanager

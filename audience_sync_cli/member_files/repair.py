@@ -19,7 +19,7 @@ from audience_sync_cli.member_files.change_sender import ChangeSender, counted_i
 from audience_sync_cli.member_files.comparison import CONSENT_DENIED, Comparison
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import forgotten_exits, require_remembered_exits
-from audience_sync_cli.member_files.row_changes import Reading, RowChanges
+from audience_sync_cli.member_files.row_changes import Reading, RowChanges, numbered_ids
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
 
@@ -72,7 +72,7 @@ def by_reason(counts: Counter[str]) -> str:
 
 def changes_as_of(session: Session, reading: Reading, audience: Audience, at: int) -> RowChanges:
     """Return what makes a change of each row, dated `at`, in epoch milliseconds."""
-    return RowChanges(reading, audience, session.policy, lambda row, _: f"compare-{at}-{row}", at=at)
+    return RowChanges(reading, audience, session.policy, numbered_ids(f"compare-{at}"), at=at)
 
 
 def send_repair(

@@ -153,17 +153,21 @@ class RowChanges:
         return hashlib.sha256(str(value).encode("utf-8", "ignore")).hexdigest()
 
 
+def numbered_ids(prefix: str) -> MessageId:
+    """Number messages by row. Of changes of one time, the larger text is the newer, so the last row decides."""
+    return lambda row, _: f"{prefix}-{row:09d}"
+
+
 def ids_of_file(digest: str) -> MessageId:
     """Number the messages of one file, read in one way: the same rows get the same ids again.
 
     Args:
         digest: of the file and of how it is read, in hex.
     """
-    prefix = f"import-{digest[:24]}"
-    return lambda row, _: f"{prefix}-{row}"
+    return numbered_ids(f"import-{digest[:24]}")
 
 
 def ids_of_records(row: int, record: Mapping[str, Any]) -> str:
     """Name the messages of a stream, which has no digest before its end, by what each record holds."""
     text = compact_json(record)
-    return f"import-{hashlib.sha256(text.encode()).hexdigest()[:24]}-{row}"
+    return f"import-{row:09d}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
