@@ -6,6 +6,7 @@ from typing import Any
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import MembershipChange
 from audience_sync_cli.member_files.import_run import Previewed, Report
+from audience_sync_cli.member_files.repeated_ids import show_repeated
 from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut, RowChanges
 from audience_sync_cli.screen import Screen, counted
 
@@ -45,6 +46,7 @@ def show_report(screen: Screen, report: Report, *, messages: int) -> None:
             "identifiers": names,
         }
     )
+    show_repeated(screen, report.repeated)
     if left_out:
         screen.say("")
         screen.table(
@@ -73,6 +75,7 @@ def report_json(report: Report, *, messages: int) -> dict[str, Any]:
         "changes": report.changes,
         "messages": messages,
         "leftOut": dict(report.left_out),
+        "repeatedMemberIds": report.repeated,
         "identifiers": {each.amazon_name: report.identifiers[each.amazon_name] for each in IDENTIFIERS},
     }
 

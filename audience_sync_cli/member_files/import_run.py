@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from audience_sync.membership import MembershipChange
 from audience_sync_cli.member_files.lists import Rejects
+from audience_sync_cli.member_files.repeated_ids import RepeatedIds
 from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges
 
 PREVIEWED = 5  # rows
@@ -35,6 +36,7 @@ class Report:
     changes: int = 0
     left_out: Counter[str] = field(default_factory=Counter)  # rows, by reason
     identifiers: Counter[str] = field(default_factory=Counter)  # changes that have one, by Amazon's name
+    repeated: int | None = None  # member ids in more than one of the changes; None if they could not be counted
     first: list[Previewed] = field(default_factory=list)
 
 
@@ -58,17 +60,20 @@ def run(
         after: a row; it and those before it are passed over, since an earlier run has sent them.
     """
     report = Report()
-    for row, values, outcome in changes.outcomes(rows, after=after):
-        report.rows += 1
-        if report.rows <= PREVIEWED:
-            report.first.append(Previewed(row, values, outcome))
-        if isinstance(outcome, LeftOut):
-            report.left_out[outcome.reason] += 1
-            rejects.add(outcome, values)
-            taker.take(row, None)
-        else:
-            report.changes += 1
-            for name in {name for identity in outcome.record["hashedPII"] for name in identity}:
-                report.identifiers[name] += 1
-            taker.take(row, outcome)
+    with RepeatedIds() as ids:
+        for row, values, outcome in changes.outcomes(rows, after=after):
+            report.rows += 1
+            if report.rows <= PREVIEWED:
+                report.first.append(Previewed(row, values, outcome))
+            if isinstance(outcome, LeftOut):
+                report.left_out[outcome.reason] += 1
+                rejects.add(outcome, values)
+                taker.take(row, None)
+            else:
+                report.changes += 1
+                ids.add(outcome.member[1])
+                for name in {name for identity in outcome.record["hashedPII"] for name in identity}:
+                    report.identifiers[name] += 1
+                taker.take(row, outcome)
+        report.repeated = ids.count()
     return report

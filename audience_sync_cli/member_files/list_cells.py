@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 REJECTS_HEAD = ("row", "reason", "remedy")  # the values of the row may follow
-DIFFERENCES_HEAD = ("externalUserId", "difference", "repaired by")
+DIFFERENCES_HEAD = ("externalUserId", "difference", "repaired by", "reason")  # for which a row is left out
 # An apostrophe that was there already gets one more, so that reading back is exact.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
@@ -27,4 +27,4 @@ def read_back(cells: Iterable[str]) -> tuple[str, ...]:
 
 def is_list(columns: Sequence[str]) -> bool:
     """Return whether a file with these columns is one of our lists."""
-    return tuple(columns[:3]) in (REJECTS_HEAD, DIFFERENCES_HEAD)
+    return tuple(columns[:3]) in (REJECTS_HEAD, DIFFERENCES_HEAD[:3])

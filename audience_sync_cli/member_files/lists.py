@@ -59,11 +59,18 @@ class Rejects:
             self._writer.writerow(written([left_out.row, left_out.reason, remedy, *clear]))
 
 
+_REPAIRED_BY = {
+    **dict.fromkeys(ENTERS, "compare --repair"),
+    Difference.SURPLUS: "compare --repair --surplus",
+    Difference.CONSENT_DENIED: "compare --repair --denied",
+}
+
+
 @contextmanager
 def listed_differences(path: Path | None) -> Iterator[OnDifference]:
     """Open the list of differences; without one, nothing is listed. Raises WrongUsage."""
     if path is None:
-        yield lambda _member, _found: None
+        yield lambda _member, _found, _reason: None
         return
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -75,9 +82,8 @@ def listed_differences(path: Path | None) -> Iterator[OnDifference]:
         writer = csv.writer(stream)
         writer.writerow(DIFFERENCES_HEAD)
 
-        def add(member: str, found: Difference) -> None:
-            option = "--repair" if found in ENTERS else "--repair --surplus" if found is Difference.SURPLUS else ""
-            writer.writerow(written((member, found, f"compare {option}" if option else "")))
+        def add(member: str, found: Difference, reason: str) -> None:
+            writer.writerow(written((member, found, _REPAIRED_BY.get(found, ""), reason)))
 
         yield add
 

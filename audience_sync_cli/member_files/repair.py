@@ -1,30 +1,91 @@
-"""Makes an audience as a file has it: enters of who is missing, exits of who is surplus.
+"""Makes an audience as a file has it: enters of who is missing, exits of who is surplus or denies consent.
 
 All of it is dated as the file is: what Segment has sent since is newer, and stays, also where it is still in the queue.
 """
 
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Annotated
+
+import typer
+
 from audience_sync.amazon_ads.record import audience_record
 from audience_sync.clock import Clock
 from audience_sync.membership import Audience, MembershipChange
+from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
-from audience_sync_cli.member_files.comparison import Comparison
+from audience_sync_cli.member_files.comparison import CONSENT_DENIED, Comparison
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import forgotten_exits, require_remembered_exits
-from audience_sync_cli.member_files.row_changes import Reading, RowChanges
+from audience_sync_cli.member_files.row_changes import Reading, RowChanges, numbered_ids
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
 
 
+@dataclass(frozen=True, slots=True)
+class RepairOptions:
+    """Which differences are repaired."""
+
+    repair: Annotated[bool, typer.Option("--repair", help="Add who is missing, and identifiers that are.")] = False
+    surplus: Annotated[
+        bool, typer.Option("--surplus", help="With --repair: also remove members who are not in the file.")
+    ] = False
+    denied: Annotated[
+        bool, typer.Option("--denied", help="With --repair: also remove members whose rows deny consent.")
+    ] = False
+    ignore_rows_without_id: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-rows-without-id",
+            help="With --surplus: remove them although rows have no valid member id, in which they could be.",
+        ),
+    ] = False
+
+    def check(self) -> None:
+        """Refuse options that need another one. Raises WrongUsage."""
+        if (self.surplus or self.denied) and not self.repair:
+            raise WrongUsage("--surplus and --denied say what --repair does.", "Give --repair as well.")
+        if self.ignore_rows_without_id and not self.surplus:
+            raise WrongUsage("--ignore-rows-without-id says what --surplus does.", "Give --surplus as well.")
+
+    def check_ids(self, rows_without_id: int) -> None:
+        """Refuse to remove surplus members who could be in a row without a member id. Raises WrongUsage."""
+        if self.surplus and rows_without_id and not self.ignore_rows_without_id:
+            raise WrongUsage(
+                f"No surplus member can be removed: {without_id(rows_without_id)}.",
+                "Correct the rows, which `audience-sync import --dry-run` shows, or give --ignore-rows-without-id.",
+            )
+
+
+def without_id(rows: int) -> str:
+    """Return why members may be in the file who count as surplus."""
+    have, them = ("has", "it") if rows == 1 else ("have", "them")
+    return f"{counted(rows, 'row')} of the file {have} no valid member id: any member could be in {them}"
+
+
+def by_reason(counts: Counter[str]) -> str:
+    """Return numbers by reason on one line."""
+    return ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.items()))
+
+
 def changes_as_of(session: Session, reading: Reading, audience: Audience, at: int) -> RowChanges:
     """Return what makes a change of each row, dated `at`, in epoch milliseconds."""
-    return RowChanges(reading, audience, session.policy, lambda row, _: f"compare-{at}-{row}", at=at)
+    return RowChanges(reading, audience, session.policy, numbered_ids(f"compare-{at}"), at=at)
 
 
 def send_repair(
-    session: Session, file: MemberFile, reading: Reading, audience: Audience, comparison: Comparison, *, surplus: bool
+    session: Session,
+    file: MemberFile,
+    reading: Reading,
+    audience: Audience,
+    comparison: Comparison,
+    options: RepairOptions,
 ) -> int:
     """Ask, and send what makes the audience as the file has it. Returns the number of changes. Raises NotConfirmed."""
-    screen, enters, exits = session.screen, comparison.enters, comparison.surplus if surplus else []
+    screen, enters, removals = session.screen, comparison.enters, _removals(file, comparison, options)
+    exits = [*chain.from_iterable(removals.values())]
     if not enters and not exits:
         screen.say("There is nothing to repair.")
         return 0
@@ -32,7 +93,8 @@ def send_repair(
         require_remembered_exits(session, comparison.at)
     if warning := forgotten_exits(session, comparison.at):
         screen.note(warning, style="yellow")
-    screen.confirm(f"{_described(file, audience, comparison, len(exits))}, dated {moment(comparison.at)}?")
+    question = f"{_described(file, audience, comparison, removals)}, dated {moment(comparison.at)}?"
+    screen.confirm(" ".join([question, *(_not_removed(comparison, options) if exits else ())]))
     with (
         session.log.line("compare --repair", audienceId=audience.audience_id, changes=0) as line,
         screen.progress("sending", len(enters) + len(exits)) as bar,
@@ -69,10 +131,33 @@ def _exit(audience: Audience, member: str, at: int, number: int) -> MembershipCh
     )
 
 
-def _described(file: MemberFile, audience: Audience, comparison: Comparison, exits: int) -> str:
+def _removals(file: MemberFile, comparison: Comparison, options: RepairOptions) -> dict[str, list[str]]:
+    """Return the members to remove, by why."""
+    asked_for = {
+        f"not in {file.name}": comparison.surplus if options.surplus else [],
+        "with consent denied": comparison.denied if options.denied else [],
+    }
+    return {why: members for why, members in asked_for.items() if members}
+
+
+def _described(file: MemberFile, audience: Audience, comparison: Comparison, removals: dict[str, list[str]]) -> str:
     """Return what is about to be sent; with the size of the audience, so that a wrong file is noticed."""
-    inside = counted(comparison.inside, "member")
+    exits, inside = sum(map(len, removals.values())), counted(comparison.inside, "member")
+    reasons = ", ".join(f"{len(members):,} {why}" for why, members in removals.items())
     if not comparison.enters:
-        return f"Remove {exits:,} of the {inside} of {audience.name}, who are not in {file.name}"
-    removed = f", and remove {exits:,} of its {inside}, who are not in the file" if exits else ""
+        return f"Remove {exits:,} of the {inside} of {audience.name}: {reasons}"
+    removed = f", and remove {exits:,} of its {inside}: {reasons}" if exits else ""
     return f"Add {counted(len(comparison.enters), 'member')} of {file.name} to {audience.name}{removed}"
+
+
+def _not_removed(comparison: Comparison, options: RepairOptions) -> Iterator[str]:
+    """Yield a sentence about members of the file who stay in, and one about those who may be removed by mistake."""
+    kept = comparison.members_left_out.copy()
+    denied = kept.pop(CONSENT_DENIED, 0)
+    stay = [f"{counted(kept.total(), 'member')} with unusable rows ({by_reason(kept)})"] if kept else []
+    if denied and not options.denied:
+        stay.append(f"{counted(denied, 'member')} with consent denied (--denied removes them)")
+    if stay:
+        yield f"Not removed: {', '.join(stay)}."
+    if options.surplus and comparison.rows_without_id:
+        yield f"{without_id(comparison.rows_without_id)}."

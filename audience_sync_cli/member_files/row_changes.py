@@ -54,10 +54,11 @@ class Reading:
 
 
 class LeftOut(NamedTuple):
-    """Why a row makes no change. Holds no value of the row."""
+    """Why a row makes no change. Holds no value of the row but a valid member id."""
 
     row: int  # the first below the names of the columns is 1
     reason: str
+    member: str | None = None  # external user id; None if the row has no valid one
 
 
 type Values = Sequence[Any] | None
@@ -115,11 +116,12 @@ class RowChanges:
             return LeftOut(row, UNREADABLE)
         fields = dict(zip(self.fields, values, strict=True))
         countries = (fields.get("country"), *self._countries)
+        member = None
         try:
             member = external_user_id(self._id(fields.get("external_user_id")))
             return _Subject(fields, member, first_country(countries, exits=self._reading.exits))
         except RejectedEvent as error:
-            return LeftOut(row, error.reason)
+            return LeftOut(row, error.reason, member)
 
     def _identities(self, subjects: Sequence[_Subject]) -> list[list[dict[str, str]]]:
         columns = [[each.fields.get(name) for each in subjects] for name in _IDENTIFIERS]
@@ -132,7 +134,7 @@ class RowChanges:
             signals = [fields.get(name) for name in SIGNALS]
             record = checked_record(member, country, identities, signals, self._policy, exits=self._reading.exits)
         except RejectedEvent as error:
-            return LeftOut(row, error.reason)
+            return LeftOut(row, error.reason, member)
         audience = self._audience
         return MembershipChange(
             audience.audience_id,
@@ -151,17 +153,21 @@ class RowChanges:
         return hashlib.sha256(str(value).encode("utf-8", "ignore")).hexdigest()
 
 
+def numbered_ids(prefix: str) -> MessageId:
+    """Number messages by row. Of changes of one time, the larger text is the newer, so the last row decides."""
+    return lambda row, _: f"{prefix}-{row:09d}"
+
+
 def ids_of_file(digest: str) -> MessageId:
     """Number the messages of one file, read in one way: the same rows get the same ids again.
 
     Args:
         digest: of the file and of how it is read, in hex.
     """
-    prefix = f"import-{digest[:24]}"
-    return lambda row, _: f"{prefix}-{row}"
+    return numbered_ids(f"import-{digest[:24]}")
 
 
 def ids_of_records(row: int, record: Mapping[str, Any]) -> str:
     """Name the messages of a stream, which has no digest before its end, by what each record holds."""
     text = compact_json(record)
-    return f"import-{hashlib.sha256(text.encode()).hexdigest()[:24]}-{row}"
+    return f"import-{row:09d}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"

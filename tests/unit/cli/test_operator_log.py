@@ -23,6 +23,7 @@ from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.options import FileOptions
+from audience_sync_cli.member_files.repair import RepairOptions
 from audience_sync_cli.members.member import erase
 from audience_sync_cli.members.restore_members import restore_members
 from audience_sync_cli.operator_log import FIELDS
@@ -63,7 +64,7 @@ def _connect(deployment: Deployment, _: Path) -> None:
 
 
 def _compare(deployment: Deployment, _: Path) -> None:
-    compare(deployment.session(yes=True), str(MEMBERS), ID, FileOptions(at="1h"), repair=True)
+    compare(deployment.session(yes=True), str(MEMBERS), ID, FileOptions(at="1h"), RepairOptions(repair=True))
 
 
 def _restore(deployment: Deployment, _: Path) -> None:

@@ -35,6 +35,7 @@ from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.options import FileOptions
+from audience_sync_cli.member_files.repair import RepairOptions
 from audience_sync_cli.members.member import erase, queue_deletion_notice
 from audience_sync_cli.members.member import show as show_member
 from audience_sync_cli.members.restore_members import restore_members
@@ -128,7 +129,8 @@ def _import(deployment: Deployment) -> None:
 
 
 def _compare(deployment: Deployment) -> None:
-    compare(deployment.session(yes=True), str(MEMBERS), AUDIENCE.audience_id, FileOptions(at="1h"), repair=True)
+    at, repair = FileOptions(at="1h"), RepairOptions(repair=True)
+    compare(deployment.session(yes=True), str(MEMBERS), AUDIENCE.audience_id, at, repair)
 
 
 def _keys(deployment: Deployment) -> None:
