@@ -17,6 +17,7 @@ from botocore import xform_name
 from moto import mock_aws
 
 from audience_sync import metric_names
+from local.amazon.recipes import RECIPES
 from local.template import read_document
 
 ROOT = Path(__file__).parents[2]
@@ -240,6 +241,18 @@ def test_shell_blocks_are_valid_shell(document: Path) -> None:
         if language == "bash":
             read = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
             assert read.stderr == ""
+
+
+def test_the_page_of_faults_has_the_sandbox_s_recipes_and_sections_of_the_runbook() -> None:
+    rows = re.findall(
+        r"^\| `([a-z-]+)` \| (.+?) \| (.+?) \| .+? \| \[(.+?)\]\(runbook\.md#\S+\) \|$",
+        (DOCS / "sandbox.md").read_text(),
+        re.MULTILINE,
+    )
+    assert [(name, does, runbook) for name, does, _, runbook in rows] == [
+        (each.name, each.does, each.runbook) for each in RECIPES
+    ]
+    assert all(f"`{each.reason}`" in row[2] for each, row in zip(RECIPES, rows, strict=True) if each.reason)
 
 
 @mock_aws
