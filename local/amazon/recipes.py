@@ -31,7 +31,7 @@ RECIPES = (
         "TokenRefreshFailed",
         (
             {"match": {"path": _TOKENS}, "do": {"status": 503}},
-            {"match": {"path": "/amc/*"}, "do": {"status": 401}},  # as with a token that has expired
+            {"match": {}, "do": {"status": 401}},  # as with a token that has expired
         ),
     ),
     Recipe(
@@ -46,7 +46,7 @@ RECIPES = (
         "Every request gets 503",
         "service_unavailable",
         "An outage at Amazon",
-        ({"match": {"path": "/amc/*"}, "do": {"status": 503}},),
+        tuple({"match": {"path": path}, "do": {"status": 503}} for path in ("/amc/*", "/v2/*")),
     ),
     Recipe(
         "no-answer",

@@ -94,7 +94,9 @@ def test_an_alarm_is_explained_from_what_it_means_to_when_it_is_over(alarm: str)
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
     labels = ("**It means**", "**Safe:**", "**Look here first.**", "**Do:**", "**Over**")
     assert [section.count(label) for label in labels] == [1] * len(labels)
-    assert "```bash" in section
+    (block,) = re.findall(r"\A.*?```bash\n(.*?)```", section.split("**Look here first.**")[1], re.DOTALL)
+    ours = [line.startswith("audience-sync ") for line in block.splitlines()]
+    assert ours == sorted(ours, reverse=True), "our commands come first: they need no AWS CLI"
 
 
 def _reasons_in_code() -> set[str]:
