@@ -41,7 +41,7 @@ def main() -> int:
     given = (options.port, options.amazon_port)
     port, amazon_port = (own if chosen is None else chosen for chosen, own in zip(given, usual, strict=True))
     try:
-        with _stack(["--port", str(port), "--amazon-port", str(amazon_port)]) as where:
+        with _stack(["--port", str(port), "--amazon-port", str(amazon_port)], console) as where:
             exit_code = demonstrate(where, enter=options.enter, leave=options.leave, console=console)
             if options.keep:
                 _keep_running(where, console)
@@ -77,12 +77,15 @@ def demonstrate(where: dict[str, str], *, enter: int, leave: int, console: Conso
 
 
 @contextmanager
-def _stack(arguments: list[str]) -> Iterator[dict[str, str]]:
+def _stack(arguments: list[str], console: Console) -> Iterator[dict[str, str]]:
     """Start the local stack. It ends with the block, and also when this process ends in whatever way."""
     command = [sys.executable, "-m", "local", "--end-with-stdin", *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        line = process.stdout.readline() if process.stdout else ""
+        with progress(console) as bars:
+            bar = bars.add_task("Starting stack", total=None)
+            line = process.stdout.readline() if process.stdout else ""
+            bars.update(bar, total=1, completed=int(bool(line)))
         if not line:
             raise SystemExit("the local stack did not start; its error is shown above")
         yield json.loads(line)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -67,15 +67,17 @@ class Stack:
         )
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Stack"]:
-        """Start everything, and end it in the opposite order."""
+    async def running(self, say: Callable[[str], object] = lambda _: None) -> AsyncIterator["Stack"]:
+        """Start everything, and end it in the opposite order. `say` gets each step that takes a while."""
         async with contextlib.AsyncExitStack() as cleanup:
             for audience in EXAMPLES:
                 resources.seed_audience(self._amazon[SANDBOX], audience)
             aws_app = aws.build_app(self._queues, self._logs, self.counters.put)
             self.urls["aws"] = await cleanup.enter_async_context(serve(aws_app))
             self.urls["amazon"] = await cleanup.enter_async_context(serve(self._amazon, port=self.options.amazon_port))
+            say("Creating tables, queues and secrets.")
             await asyncio.to_thread(self._create_resources)
+            say("Starting the functions.")
             functions = await self._start_functions(cleanup)
             await self._start_gateway(cleanup, functions)
             await self._start_triggers(cleanup, functions)

@@ -21,9 +21,9 @@ HEADERS = {
 }
 
 
-def build_page() -> str:
-    """Return the whole document. It is read each time, so that a reload shows an edit."""
-    page = (ASSETS / "page.html").read_text(encoding="utf-8")
+def build_page(local_part: str = "") -> str:
+    """Return the whole document, with a part of the local stack's own. It is read anew, so a reload shows an edit."""
+    page = (ASSETS / "page.html").read_text(encoding="utf-8").replace("  <!-- local part -->\n", local_part)
     page = re.sub(r'<link rel="stylesheet" href="([\w.]+)">', lambda found: _inline("style", found[1]), page)
     return re.sub(r'<script src="([\w.]+)"></script>', lambda found: _inline("script", found[1]), page)
 

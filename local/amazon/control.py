@@ -48,11 +48,21 @@ def show_faults(sandbox: Sandbox, _request: web.Request) -> Any:
     return sandbox.faults.as_json()
 
 
+def show_recipes(sandbox: Sandbox, _request: web.Request) -> Any:
+    """GET /sandbox/recipes: the faults that have a name, and which one is in force."""
+    return sandbox.recipes()
+
+
 async def set_faults(request: web.Request) -> web.Response:
-    """PUT /sandbox/faults: rules as `faults` describes them; they replace the old ones."""
-    faults = request.app[SANDBOX].faults
+    """PUT /sandbox/faults: rules as `faults` describes them, or `{"recipe": name}`; they replace the old ones."""
+    sandbox = request.app[SANDBOX]
+    faults = sandbox.faults
     try:
-        faults.replace(json.loads(await request.read()))
+        written = json.loads(await request.read())
+        if isinstance(written, dict) and written.keys() == {"recipe"}:
+            sandbox.set_recipe(str(written["recipe"]))
+        else:
+            faults.replace(written)
     except (Refusal, ValueError) as error:
         return web.json_response({"error": str(error)}, status=400)
     return web.json_response(faults.as_json())
@@ -60,7 +70,7 @@ async def set_faults(request: web.Request) -> web.Response:
 
 async def clear_faults(request: web.Request) -> web.Response:
     """DELETE /sandbox/faults."""
-    request.app[SANDBOX].faults.replace([])
+    request.app[SANDBOX].set_recipe("off")
     return web.Response(status=204)
 
 
@@ -78,6 +88,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/sandbox/ledger", _shown(show_ledger)),
         web.get("/sandbox/violations", _shown(show_violations)),
         web.get("/sandbox/faults", _shown(show_faults)),
+        web.get("/sandbox/recipes", _shown(show_recipes)),
         web.put("/sandbox/faults", set_faults),
         web.delete("/sandbox/faults", clear_faults),
         web.post("/sandbox/reset", reset),

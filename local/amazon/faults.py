@@ -178,6 +178,11 @@ class Faults:
         """Show the rules as written, with how often each matched and fired."""
         return [written | {"matched": rule.matched, "fired": rule.fired} for rule, written in self._rules]
 
+    @property
+    def written(self) -> list[dict[str, Any]]:
+        """The rules as written."""
+        return [written for _, written in self._rules]
+
     def pick(self, call: Call) -> tuple[Effect, list[str]]:
         """Find what goes wrong with a request, and the names of it. Called with the head alone, then with the body."""
         for rule, written in self._rules:

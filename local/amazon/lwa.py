@@ -64,10 +64,27 @@ class Login:
         self.client_id = client_id
         self._client_secret = client_secret
         self._refresh_tokens = {refresh_token}
+        self._revoked: set[str] = set()
         self._token_lifetime = token_lifetime
         self._random = random.Random(f"login {seed}")
         self._grants: dict[str, Grant] = {}
         self._access_tokens: dict[str, _AccessToken] = {}
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether no authorization is left."""
+        return not self._refresh_tokens
+
+    def revoke(self) -> None:
+        """Refuse the authorizations and tokens given out so far. A new consent is valid."""
+        self._revoked |= self._refresh_tokens
+        self._refresh_tokens.clear()
+        self._access_tokens.clear()
+
+    def restore(self) -> None:
+        """Make revoked authorizations valid again."""
+        self._refresh_tokens |= self._revoked
+        self._revoked.clear()
 
     def admits(self, token: str, now: float) -> bool:
         """Return whether the API takes this access token for one more request."""

@@ -11,6 +11,7 @@ from local.amazon.faults import Effect, Faults
 from local.amazon.jobs import Jobs, Scheduler
 from local.amazon.ledger import Ledger, Requests
 from local.amazon.lwa import Login
+from local.amazon.recipes import RECIPES
 from local.amazon.records import Upload
 from local.amazon.refusals import Refusal
 
@@ -54,6 +55,7 @@ class Sandbox:
         self.requests = Requests()
         self.ledger = Ledger()
         self.faults = Faults(seed)
+        self.login.restore()
         self._ids = AudienceIds(seed)
         self.audiences |= {known: self._audience(known, body) for known, body in self._seeded.items()}
 
@@ -62,6 +64,26 @@ class Sandbox:
         time = self.clock()
         self._scheduler.run_due(time)
         return time
+
+    def set_recipe(self, name: str) -> None:
+        """Put the rules of a recipe in force instead of the present ones; none for `off`. Raises Refusal."""
+        recipe = next((each for each in RECIPES if each.name == name), None)
+        if recipe is None and name != "off":
+            raise Refusal(f"no such recipe; there are {', '.join(each.name for each in RECIPES)} and off")
+        self.faults.replace(list(recipe.rules) if recipe else [])
+        if recipe and recipe.revokes:
+            self.login.revoke()
+        else:
+            self.login.restore()
+
+    def recipes(self) -> list[dict[str, Any]]:
+        """Return all recipes, and which one is in force."""
+        now = (self.faults.written, self.login.is_revoked)
+        return [
+            {name: getattr(each, name) for name in ("name", "does", "reason", "runbook")}
+            | {"active": (list(each.rules), each.revokes) == now}
+            for each in RECIPES
+        ]
 
     def create_audience(self, body: dict[str, Any], request: int) -> Audience:
         """Create an audience from a checked body. Raises Refusal.

@@ -1,4 +1,4 @@
-"""What the buttons of the local page do: send requests to the stack's own API, and redrive dead letters.
+"""What the buttons of the local page do: send requests to the stack's own API, redrive dead letters, set faults.
 
 Keys are read from the secret each time, as `audience-sync keys rotate` may have replaced them.
 """
@@ -12,6 +12,7 @@ import requests
 
 from audience_sync_cli.dashboard.redriving import redrive
 from local import resources
+from local.amazon.refusals import Refusal
 from local.demo_traffic import NotTaken, events_of, send
 from local.sample_profiles import Person
 from local.stack_view import StackView
@@ -55,13 +56,21 @@ class Actions:
             return {"status": 0, "answer": {"error": "That is not one of the examples."}}
         return await asyncio.to_thread(self._send, file)
 
-    async def send_samples(self) -> dict[str, Any]:
+    async def send_samples(self, _: str = "") -> dict[str, Any]:
         """Have sample members enter, and some of them exit again, as the demo does."""
         return await asyncio.to_thread(self._send_samples)
 
     async def redrive(self, reason: str) -> dict[str, Any]:
         """Redrive the dead letters of a reason, or all where it is empty."""
         return {"sentences": await asyncio.to_thread(self._redrive, reason)}
+
+    async def set_fault(self, recipe: str) -> dict[str, Any]:
+        """Set a fault of the sandbox by its name, or none with `off`."""
+        try:
+            self._stack.sandbox.set_recipe(recipe)
+        except Refusal as refusal:
+            return {"error": refusal.message}
+        return {"faults": self._stack.sandbox.recipes()}
 
     def _keys(self) -> dict[str, Any]:
         arn = self._stack.template.resolve({"Ref": "IngestSecret"})

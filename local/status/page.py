@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +14,8 @@ from local.status.actions import SAMPLE_EXITS, SAMPLE_MEMBERS, Actions, examples
 from local.status.facts import read_facts
 from local.status.requests import opened_request
 from local.status.sizes import SizeHistory
+
+FOLDER = Path(__file__).parent
 
 type Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -35,23 +38,36 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
             buttons = {
                 "examples": [each._asdict() for each in examples()],
                 "samples": {"enter": SAMPLE_MEMBERS, "exit": SAMPLE_EXITS},
+                "faults": stack.sandbox.recipes(),
             }
             return _json(read_facts(stack, sizes, time.time()).as_json() | buttons)
-        page = build_page()
+        page = build_page(_faults_part())
         return web.Response(text=page, content_type="text/html", charset="utf-8", headers=headers_of(page))
 
-    async def send(request: web.Request) -> web.Response:
-        return _json(await actions.send_example(str((await _body(request)).get("file", ""))))
-
-    async def samples(_: web.Request) -> web.Response:
-        return _json(await actions.send_samples())
-
-    async def redrive(request: web.Request) -> web.Response:
-        return _json(await actions.redrive(str((await _body(request)).get("reason", ""))))
-
     app.router.add_get("/status", _guarded(show, lambda request: is_own_host(request.headers.get("Host"))))
-    for name, handler in (("send", send), ("samples", samples), ("redrive", redrive)):
-        app.router.add_post(f"/status/{name}", _guarded(handler, lambda request: is_from_page(request.headers)))
+    for name, field, work in (
+        ("send", "file", actions.send_example),
+        ("samples", "", actions.send_samples),
+        ("redrive", "reason", actions.redrive),
+        ("faults", "recipe", actions.set_fault),
+    ):
+        handler = _guarded(_pressed(field, work), lambda request: is_from_page(request.headers))
+        app.router.add_post(f"/status/{name}", handler)
+
+
+def _faults_part() -> str:
+    """Return the section with the sandbox's faults, which only the local page has."""
+    section, script = ((FOLDER / name).read_text(encoding="utf-8") for name in ("faults.html", "faults.js"))
+    return f"{section}<script>\n{script}</script>\n"
+
+
+def _pressed(field: str, work: Callable[[str], Awaitable[dict[str, Any]]]) -> Handler:
+    """Do the work of a button with this field of the request."""
+
+    async def pressed(request: web.Request) -> web.Response:
+        return _json(await work(str((await _body(request)).get(field, ""))))
+
+    return pressed
 
 
 def _guarded(handler: Handler, may_ask: Callable[[web.Request], bool]) -> Handler:

@@ -75,6 +75,24 @@ def test_the_key_is_in_the_page_only_while_it_is_shown(stack: LocalStack, tmp_pa
     visit(stack, tmp_path, work)
 
 
+@in_a_browser
+def test_a_fault_is_set_and_ended_by_its_button(stack: LocalStack, tmp_path: Path) -> None:
+    def button(name: str) -> str:
+        return f"[...document.querySelectorAll('#fault-buttons button')].find((each) => each.textContent === '{name}')"
+
+    async def work(tab: Tab) -> None:
+        await tab.wait(f"{button('off')}?.ariaPressed === 'true'")
+        await tab.read(f"{button('denied')}.click()")
+        await tab.wait(f"{button('denied')}.ariaPressed === 'true' && {button('off')}.ariaPressed === 'false'")
+        assert await tab.read("$('fault-now').textContent") == (
+            "Uploads get 403. Reason: access_denied. In the runbook: DeadLetters."
+        )
+        await tab.read(f"{button('off')}.click()")
+        await tab.wait("$('fault-now').textContent === 'None of them is set.'")
+
+    visit(stack, tmp_path, work)
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_the_command_names_the_page_of_a_local_stack(stack: LocalStack, options: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "audience_sync_cli", "dashboard", "--local", stack.where["api"], *options]

@@ -17,6 +17,7 @@ from botocore import xform_name
 from moto import mock_aws
 
 from audience_sync import metric_names
+from local.amazon.recipes import RECIPES
 from local.template import read_document
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +94,9 @@ def test_an_alarm_is_explained_from_what_it_means_to_when_it_is_over(alarm: str)
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
     labels = ("**It means**", "**Safe:**", "**Look here first.**", "**Do:**", "**Over**")
     assert [section.count(label) for label in labels] == [1] * len(labels)
-    assert "```bash" in section
+    (block,) = re.findall(r"\A.*?```bash\n(.*?)```", section.split("**Look here first.**")[1], re.DOTALL)
+    ours = [line.startswith("audience-sync ") for line in block.splitlines()]
+    assert ours == sorted(ours, reverse=True), "our commands come first: they need no AWS CLI"
 
 
 def _reasons_in_code() -> set[str]:
@@ -240,6 +243,18 @@ def test_shell_blocks_are_valid_shell(document: Path) -> None:
         if language == "bash":
             read = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
             assert read.stderr == ""
+
+
+def test_the_page_of_faults_has_the_sandbox_s_recipes_and_sections_of_the_runbook() -> None:
+    rows = re.findall(
+        r"^\| `([a-z-]+)` \| (.+?) \| (.+?) \| .+? \| \[(.+?)\]\(runbook\.md#\S+\) \|$",
+        (DOCS / "sandbox.md").read_text(),
+        re.MULTILINE,
+    )
+    assert [(name, does, runbook) for name, does, _, runbook in rows] == [
+        (each.name, each.does, each.runbook) for each in RECIPES
+    ]
+    assert all(f"`{each.reason}`" in row[2] for each, row in zip(RECIPES, rows, strict=True) if each.reason)
 
 
 @mock_aws

@@ -28,6 +28,7 @@ function show(facts) {
   showAlarms(facts.alarms);
   showProblems(facts);
   showCommand(facts);
+  document.dispatchEvent(new CustomEvent("facts", { detail: facts }));
   const [flow, headline] = headlineFor(facts, off);
   document.body.dataset.flow = flow;
   setText($("headline"), headline);

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import requests
 
+from audience_sync_cli.dashboard.page import build_page
+from local import faults as fault_command
 from local.counters import REMEMBERED, Counters
 from local.example_audiences import EXAMPLE
 from local.resources import client
@@ -182,6 +184,32 @@ def test_the_first_members_can_be_sent_by_a_button(stack: Stack) -> None:
     assert audience["audienceId"] == EXAMPLE.audience_id
     assert 420 <= audience["size"] == audience["sizes"][-1][1]
     assert 60 < audience["matchRate"] < 80  # the sandbox matches 70 of 100 members
+
+
+def test_a_fault_has_a_button_and_a_command(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def active(recipes: list[dict[str, Any]]) -> list[str]:
+        return [each["name"] for each in recipes if each["active"]]
+
+    def run(*arguments: str) -> list[str]:
+        monkeypatch.setattr("sys.argv", ["faults", *arguments])
+        fault_command.main()
+        return [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("on ")]
+
+    monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", stack.urls["api"])
+    assert active(press(stack, "faults", recipe="denied")["faults"]) == ["denied"]
+    assert active(numbers(stack)["faults"]) == run() == ["denied"]
+    assert run("job-failed") == active(numbers(stack)["faults"]) == ["job-failed"]
+    with pytest.raises(SystemExit, match="no such recipe; there are revoked, "):
+        run("deniet")
+    assert run("off") == active(press(stack, "faults", recipe="off")["faults"]) == []
+
+
+def test_only_the_local_page_has_faults(stack: Stack) -> None:
+    page = requests.get(stack.urls["status"], headers={"Accept": "text/html"}, timeout=60).text
+    assert 'id="faults"' in page
+    assert "fault-buttons" not in build_page()
 
 
 def test_an_event_is_sent_by_a_button_and_its_answer_is_returned(stack: Stack) -> None:
