@@ -148,9 +148,7 @@ def _room(session: Session, queue: Queue, most: int | None) -> Callable[[], None
 
 def _run(plan: Plan, rows: Rows, options: ImportOptions, sender: ChangeSender) -> Report:
     changes = plan.row_changes()
-    opened = Rejects.opened(
-        options.rejects, changes.fields, with_rows=options.rejects_with_rows, goes_on=bool(plan.after)
-    )
+    opened = Rejects.opened(options.rejects, changes.fields, with_rows=options.rejects_with_rows, after=plan.after)
     with opened as rejects, sender:
         return run(rows.read([*plan.reading.columns.values()]), changes, sender, rejects, after=plan.after)
 

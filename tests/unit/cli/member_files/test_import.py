@@ -490,16 +490,14 @@ def test_rejects_follow_no_symbolic_link(deployment: Deployment, file: File, tmp
     assert sent(deployment) == []
 
 
-@pytest.mark.parametrize("goes_on", [False, True])
-def test_rejects_go_into_no_file_of_another_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, goes_on: bool
-) -> None:
+@pytest.mark.parametrize("after", [0, 1])
+def test_rejects_go_into_no_file_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     rejects, another = tmp_path / "rejects.csv", os.geteuid() + 1
     rejects.touch(mode=0o666)
     monkeypatch.setattr(os, "geteuid", lambda: another)
     with (
         pytest.raises(WrongUsage, match="another user"),
-        Rejects.opened(rejects, (), with_rows=False, goes_on=goes_on),
+        Rejects.opened(rejects, (), with_rows=False, after=after),
     ):
         pass
     assert rejects.read_text(encoding="utf-8") == ""
@@ -509,7 +507,7 @@ def test_rejects_do_not_go_into_a_pipe_or_folder(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path):
-        with pytest.raises(WrongUsage), Rejects.opened(path, (), with_rows=False, goes_on=False):
+        with pytest.raises(WrongUsage), Rejects.opened(path, (), with_rows=False, after=0):
             pass
 
 
@@ -523,21 +521,42 @@ def test_who_has_the_former_list_open_reads_no_new_rows(deployment: Deployment, 
     assert [each.name for each in tmp_path.iterdir() if "rejects" in each.name] == ["rejects.csv"]
 
 
-def test_rejects_of_a_run_that_goes_on_are_added_and_closed_to_others(tmp_path: Path) -> None:
-    rejects = tmp_path / "rejects.csv"
-    for row, goes_on in ((1, False), (9, True)):
-        with Rejects.opened(rejects, (), with_rows=False, goes_on=goes_on) as listed:
-            listed.add(LeftOut(row, "no_identifier"), None)
-        rejects.chmod(0o644)
+def listed_rows(rejects: Path) -> list[str]:
     with rejects.open(encoding="utf-8", newline="") as stream:
-        assert [row[0] for row in csv.reader(stream)] == ["row", "1", "9"]
+        return [row[0] for row in csv.reader(stream)]
+
+
+def test_a_run_that_goes_on_cuts_the_list_of_rejects_where_it_begins(tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.csv"
+    values = ["=1\n2", "plain, 'quoted'"]
+    for after, rows in ((0, (1, 4, 9, 11)), (9, (11, 12))):
+        with Rejects.opened(rejects, ("a", "b"), with_rows=True, after=after) as listed:
+            for row in rows:
+                listed.add(LeftOut(row, "no_identifier"), values)
+            assert listed_rows(rejects)[-1] == str(rows[-1])  # it is written at once, for a run that is killed
+        assert rejects.stat().st_mode & 0o077 == 0
+        rejects.chmod(0o644)
+    assert listed_rows(rejects) == ["row", "1", "4", "9", "11", "12"]
+    with MemberFile.named(str(rejects)).rows() as again:
+        assert [*again.read(["a", "b"])] == [tuple(values)] * 5
+
+
+def test_a_run_that_goes_on_leaves_out_what_a_killed_run_wrote_in_part(tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.csv"
+    with Rejects.opened(rejects, (), with_rows=False, after=0) as listed:
+        listed.add(LeftOut(1, "no_identifier"), None)
+    with rejects.open("a", encoding="utf-8", newline="") as stream:
+        stream.write("1")  # of 12
+    with Rejects.opened(rejects, (), with_rows=False, after=9) as listed:
+        listed.add(LeftOut(12, "no_identifier"), None)
+    assert listed_rows(rejects) == ["row", "1", "12"]
 
 
 def test_rejects_are_kept_when_a_run_ends_early(tmp_path: Path) -> None:
     rejects = tmp_path / "rejects.csv"
 
     def interrupted() -> None:
-        with Rejects.opened(rejects, (), with_rows=False, goes_on=False) as listed:
+        with Rejects.opened(rejects, (), with_rows=False, after=0) as listed:
             listed.add(LeftOut(1, "no_identifier"), None)
             raise KeyboardInterrupt
 
@@ -573,30 +592,34 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     deployment: Deployment,
     file: File,
     state: Path,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    save = ImportState.save
+    save, rejects = ImportState.save, tmp_path / "rejects.csv"
+    content = many(30_000).replace("00,p", "00 is no id,p")
 
     def interrupted(stored: ImportState, progress: Progress) -> None:
         save(stored, progress)
-        if progress.row == 1_000:  # Ctrl-C, while others are on their way
+        if progress.row == 1_010:  # Ctrl-C, while others are on their way
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(ImportState, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run(deployment, file(many(30_000)))
+            run(deployment, file(content), rejects=rejects)
     (stored,) = state.iterdir()
     stopped = json.loads(stored.read_text())
     assert f"All rows up to {stopped['row']:,} are sent." in capsys.readouterr().err
-    assert (len(sent(deployment)), stopped["at"]) == (stopped["row"], WRITTEN * 1000)
+    assert (len(sent(deployment)), stopped["at"]) == (stopped["row"] - stopped["row"] // 100, WRITTEN * 1000)
     assert 1_000 < stopped["row"] < 30_000
-    run(deployment, file(many(30_000)), resume=True, as_json=True)
+    assert len(listed_rows(rejects)) > 2
+    run(deployment, file(content), resume=True, as_json=True, rejects=rejects)
+    assert listed_rows(rejects) == ["row", *map(str, range(100, 30_001, 100))]
     report = json.loads(capsys.readouterr().out)
     assert (report["resumedAfter"], report["rows"]) == (stopped["row"], 30_000 - stopped["row"])
-    assert sorted(members(deployment)) == sorted(f"u{number}" for number in range(1, 30_001))
-    assert accepted(deployment) == 30_000
+    assert sorted(members(deployment)) == sorted(f"u{number}" for number in range(1, 30_001) if number % 100)
+    assert accepted(deployment) == 29_700
     assert list(state.iterdir()) == []
 
 
