@@ -53,6 +53,11 @@ def show_report(screen: Screen, report: Report, *, messages: int) -> None:
         )
 
 
+def left_out_by_reason(report: Report) -> str:
+    """Return why rows are left out in a few words: 2 no_identifier, 1 row_unreadable."""
+    return ", ".join(f"{rows:,} {reason}" for reason, rows in report.left_out.most_common())
+
+
 def estimate(changes: int, workers: int) -> tuple[int, float]:
     """Return about how many seconds delivery takes with so many workers, and what it costs in dollars."""
     return round(changes / (CHANGES_A_SECOND * workers)), round(changes * DOLLARS_A_MILLION / 1e6, 2)

@@ -42,6 +42,8 @@ u6,eve@example.com,Eve,206 555 0199,
 """
 KEPT = ["u1", "u2", "u6"]
 
+EVENTS = Path(__file__).parents[4] / "events"
+
 type File = Callable[..., str]
 
 
@@ -364,16 +366,45 @@ def test_an_unknown_audience_or_file_is_not_found(deployment: Deployment, file: 
         import_members(deployment.session(yes=True), file(), "other")
 
 
-def test_it_asks_with_audience_rows_and_time(deployment: Deployment, file: File) -> None:
+LATER = "Members who have left since then stay out. [y/N] "
+
+
+@pytest.mark.parametrize(
+    ("content", "rows", "left_out"),
+    [
+        pytest.param(
+            ROWS,
+            "3 of 6 rows",
+            "Left out: 1 no_identifier, 1 member_id_invalid, 1 row_unreadable. ",
+            id="some left out",
+        ),
+        pytest.param("userId,email\nu1,a@b.co\n", "1 row", "", id="all sent"),
+        pytest.param("userId,email\nu1,\nu2,\n", "0 of 2 rows", "Left out: 2 no_identifier. ", id="none sent"),
+    ],
+)
+def test_it_asks_with_what_is_sent_and_left_out_before_anything_is_sent(
+    deployment: Deployment, file: File, content: str, rows: str, left_out: str
+) -> None:
     deployment.answers.append("n")
     with pytest.raises(NotConfirmed):
-        import_members(deployment.session(now=NOW), file(), "lapsed_premium_buyers")
-    (question,) = deployment.questions
-    assert question == (
-        "Add 6 rows of members.csv to Lapsed premium buyers, dated 2027-01-15 07:00:00Z? "
-        "Members who have left since then stay out. [y/N] "
-    )
+        import_members(deployment.session(now=NOW), file(content), "lapsed_premium_buyers")
+    assert deployment.questions == [
+        f"Add {rows} of members.csv to Lapsed premium buyers, dated 2027-01-15 07:00:00Z? {left_out}{LATER}"
+    ]
     assert sent(deployment) == []
+
+
+def test_the_question_of_the_docs_is_the_one_that_is_asked(deployment: Deployment) -> None:
+    docs = (EVENTS.parent / "docs/import.md").read_text(encoding="utf-8")
+    deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        import_members(
+            deployment.session(now=NOW),
+            str(EVENTS / "members.csv"),
+            "lapsed_premium_buyers",
+            reading=FileOptions(at="2027-01-04T09:15:22Z"),
+        )
+    assert deployment.questions[0].strip().replace("2027-01-04", "2026-03-04") in " ".join(docs.split())
 
 
 def test_rejects_are_listed_by_row_and_reason_without_the_row(
@@ -629,6 +660,7 @@ def test_a_run_that_begins_anew_is_reminded_of_the_interrupted_one(
     _stop_after(deployment, file, state)
     deployment.answers.append("y")
     import_members(deployment.session(now=NOW), file(many(9_000)), "lapsed_premium_buyers")
+    assert deployment.questions[0].startswith("Add 9,000 rows of members.csv to ")
     assert "An earlier run of this file stopped after row 1,000; --resume goes on there." in capsys.readouterr().err
     assert list(state.iterdir()) == []
 
@@ -639,7 +671,11 @@ def test_going_on_keeps_the_time_of_the_interrupted_run(deployment: Deployment, 
         run(deployment, file(many(9_000)), resume=True, at="1d")
     with pytest.raises(WrongUsage):  # read in another way
         run(deployment, file(many(9_000)), resume=True, country="CA")
-    run(deployment, file(many(9_000), written=NOW - 60), resume=True)  # copied since, and the same
+    deployment.answers.append("y")
+    resumes = ImportOptions(resume=True)
+    copied = file(many(9_000), written=NOW - 60)
+    import_members(deployment.session(now=NOW), copied, "lapsed_premium_buyers", resumes)
+    assert deployment.questions[0].startswith("Add 8,000 rows of members.csv from row 1,001 on to ")
     assert {change["at"] for change in sent(deployment)} == {WRITTEN * 1000}
 
 
