@@ -52,7 +52,7 @@ def import_members(
     known, members = find(session, audience), MemberFile.named(file)
     with members.rows() as rows:
         plan = planned(session, members, rows, known, options, reading)
-        _show_plan(session, plan, rows)
+        _show_plan(session, plan, rows, is_dated=bool(members.path or reading.at))
         total = _total(session, members)
         if options.dry_run:
             _check(session, plan, rows, options, total)
@@ -61,13 +61,13 @@ def import_members(
             _import(session, plan, rows, options, total)
 
 
-def _show_plan(session: Session, plan: Plan, rows: Rows) -> None:
+def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> None:
     screen, country = session.screen, plan.reading.country or plan.audience.country
     screen.facts(
         {
             "file": f"{plan.file.name}, {rows.kind}",
             "audience": f"{plan.audience.name} ({plan.audience.audience_id})",
-            "dated": moment(plan.at),
+            "dated": moment(plan.at) if is_dated else "now; the import needs --at",
             "country": f"{country} where a row names none" if country else "as the rows name it",
             **({"begins": f"after row {plan.after:,}, where the interrupted run stopped"} if plan.resumes else {}),
         }

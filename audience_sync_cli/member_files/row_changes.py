@@ -22,7 +22,7 @@ from audience_sync.translation import TOGETHER
 UNREADABLE = "row_unreadable"
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
 REMEDIES = {  # by the reason for which a row is left out
-    UNREADABLE: "the row has more or fewer cells than the first, or is no JSON object",
+    UNREADABLE: "the row's cell count differs from the header's, or it is not a JSON object",
     "member_id_missing": "give every member an external user id",
     "member_id_invalid": "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
     "no_identifier": "give an email, a phone number or another identifier that is not empty after normalization",
@@ -54,10 +54,11 @@ class Reading:
 
 
 class LeftOut(NamedTuple):
-    """Why a row makes no change. Holds no value of the row."""
+    """Why a row makes no change. Holds no value of the row but a valid member id."""
 
     row: int  # the first below the names of the columns is 1
     reason: str
+    member: str | None = None  # external user id; None if the row has no valid one
 
 
 type Values = Sequence[Any] | None
@@ -115,11 +116,12 @@ class RowChanges:
             return LeftOut(row, UNREADABLE)
         fields = dict(zip(self.fields, values, strict=True))
         countries = (fields.get("country"), *self._countries)
+        member = None
         try:
             member = external_user_id(self._id(fields.get("external_user_id")))
             return _Subject(fields, member, first_country(countries, exits=self._reading.exits))
         except RejectedEvent as error:
-            return LeftOut(row, error.reason)
+            return LeftOut(row, error.reason, member)
 
     def _identities(self, subjects: Sequence[_Subject]) -> list[list[dict[str, str]]]:
         columns = [[each.fields.get(name) for each in subjects] for name in _IDENTIFIERS]
@@ -132,7 +134,7 @@ class RowChanges:
             signals = [fields.get(name) for name in SIGNALS]
             record = checked_record(member, country, identities, signals, self._policy, exits=self._reading.exits)
         except RejectedEvent as error:
-            return LeftOut(row, error.reason)
+            return LeftOut(row, error.reason, member)
         audience = self._audience
         return MembershipChange(
             audience.audience_id,

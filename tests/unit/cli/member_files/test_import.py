@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from io import BufferedReader, BytesIO, TextIOWrapper
@@ -200,6 +201,7 @@ def test_a_dry_run_shows_masked_values_only(
     output = capsys.readouterr().out
     assert "email A***" in output
     assert "left out: no_identifier" in output
+    assert re.findall(r"^\d +(\S+)", output, re.MULTILINE) == ["u1", "u2", "u3", "n***", "-"]
     for clear in ("ada@", "Ada", "example", "555", "Bob", "not an id"):
         assert clear not in output, clear
 
@@ -278,13 +280,18 @@ def test_json_lines_of_segment_are_read(deployment: Deployment, file: File) -> N
     assert change["record"]["hashedPII"][0].keys() == {"email", "postal"}
 
 
-def test_standard_input_needs_a_time_and_takes_it(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_needs_a_time_to_be_sent_and_takes_it(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def typed() -> None:
         monkeypatch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(ROWS.encode()))))
 
     typed()
-    with pytest.raises(WrongUsage):
+    with pytest.raises(WrongUsage, match="Standard input has no date"):
         run(deployment, "-")
+    typed()
+    run(deployment, "-", dry_run=True)
+    assert "now; the import needs --at" in capsys.readouterr().out
     for _ in range(2):
         typed()
         run(deployment, "-", at="2027-01-15T06:00Z")
