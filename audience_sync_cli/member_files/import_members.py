@@ -68,7 +68,7 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
             "file": f"{plan.file.name}, {rows.kind}",
             "audience": f"{plan.audience.name} ({plan.audience.audience_id})",
             "dated": moment(plan.at) if is_dated else "now; the import needs --at",
-            "country": f"{country} where a row names none" if country else "as the rows name it",
+            "country": f"{country} if a row names none" if country else "as the rows name it",
             **({"begins": f"after row {plan.after:,}, where the interrupted run stopped"} if plan.resumes else {}),
         }
     )

@@ -81,8 +81,8 @@ class FileOptions:
             raise WrongUsage(f"{moment(at)} is in the future.", "Give another time with --at.")
         if now - at >= KEEP_ACTIVE * 1000:
             raise WrongUsage(
-                f"{moment(at)} is {KEEP_ACTIVE // DAY} days ago or more: Amazon keeps no member for longer, and "
-                "who has left since is not known.",
+                f"{moment(at)} is {KEEP_ACTIVE // DAY} days ago or more: Amazon keeps no member for longer, and it "
+                "is not known who has left since.",
                 "Export the members again, or give another time with --at.",
             )
         return min(at, round(now))

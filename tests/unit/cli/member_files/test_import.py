@@ -236,7 +236,7 @@ def test_the_country_of_rows_without_one_is_shown(
     deployment: Deployment, file: File, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(deployment, file(), country="uk", dry_run=True)
-    assert "GB where a row names none" in capsys.readouterr().out
+    assert "GB if a row names none" in capsys.readouterr().out
 
 
 def test_the_time_of_delivery_is_estimated_for_the_workers_of_the_stack(

@@ -137,7 +137,7 @@ DATED = "and give --at with the time of the export."
         pytest.param(b"id,email\n\n", "no rows below", "Export the members again.", id="names of columns only"),
     ],
 )
-def test_the_refusal_names_the_cause_and_whoever_converts_the_file_is_told_to_keep_its_date(
+def test_the_refusal_names_the_cause_and_a_remedy_that_converts_the_file_keeps_its_date(
     file: Callable[[bytes | str], MemberFile], content: bytes, message: str, remedy: str
 ) -> None:
     with pytest.raises(WrongUsage, match=message) as refused:
