@@ -181,6 +181,9 @@ def test_parquet_is_read_where_pyarrow_is_installed(tmp_path: Path) -> None:
     assert read(members, ["email", "id"]) == [("a@b.co", 1), (None, 2), ("c@d.co", None)]
     with members.rows() as rows:
         assert (rows.kind, rows.columns, rows.count()) == ("Parquet", ["id", "email", "address"], 3)
+    parquet.write_table(pyarrow.table({"id": []}), tmp_path / "empty.parquet")
+    with pytest.raises(WrongUsage, match="no rows"):
+        read(MemberFile.named(str(tmp_path / "empty.parquet")), ["id"])
     assert members.path is not None
     whole = members.path.read_bytes()
     members.path.write_bytes(whole[:4] + b"x" * 60 + whole[64:])
