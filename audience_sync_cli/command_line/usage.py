@@ -3,17 +3,20 @@
 Typer's own sentences speak of Python's types, and under --json they would be no JSON.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from audience_sync_cli.errors import WrongUsage
 
 _MAX_SHOWN = 40  # characters of a word that is repeated in a message
+_QUOTED = re.compile(r"""(["'])(.*)\1""")  # a path in a sentence of Typer's, with escapes for control characters
 
 
 def wrong_usage(error: Any) -> WrongUsage:
-    """Turn an error of Typer's into ours. It names options and commands, never a value.
+    """Turn an error of Typer's into ours. It names options, commands and files, never another value.
 
     Args:
         error: a `typer.TyperException`, with the context that it arose in as `ctx`. Its classes have no public names.
@@ -99,7 +102,10 @@ def _bad_value(error: Any) -> WrongUsage:
     if kind.annotation in (int, float):
         return WrongUsage(f"{name} takes {_numbers(parameter, kind.annotation)}.", _see_help(error.ctx, "options"))
     if kind.is_path:
-        return WrongUsage(f"{name}: no file of that name can be read.", "Give the path of a file.")
+        quoted = _QUOTED.search(error.message)
+        path = quoted[2] if quoted else name
+        why = "it is not a file that you may read" if Path(path).exists() else "no such file"
+        return WrongUsage(f"Cannot read {path}: {why}.", "Give the path of a file.")
     return WrongUsage(f"The value of {name} is not valid.", _see_help(error.ctx, "options"))
 
 

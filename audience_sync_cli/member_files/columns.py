@@ -11,16 +11,17 @@ from audience_sync_cli.terminal_text import on_one_line
 # The names that mean a field, without spaces and signs, the surest first. Left out on purpose: `ip`, which Amazon takes
 # in clear text, and names of whole people, which are no identifier.
 _NAMES = {
-    "external_user_id": "externaluserid userid externalid customerid memberid profileid subscriberid uid id",
-    "email": "email emailaddress mail emailid",
-    "phone": "phone phonenumber mobile mobilephone mobilenumber telephone tel cell cellphone msisdn",
-    "first_name": "firstname givenname forename fname",
-    "last_name": "lastname surname familyname lname",
-    "address": "address street streetaddress address1 addressline1 addressline street1",
-    "city": "city town locality",
-    "state": "state stateprovince province region statecode",
-    "postal": "postal postalcode zip zipcode postcode postalzip",
-    "country": "country countrycode isocountry countryiso",
+    "external_user_id": "externaluserid userid externalid customerid memberid profileid subscriberid uid id "
+    "kundennummer",
+    "email": "email emailaddress mail emailid emailadresse",
+    "phone": "phone phonenumber mobile mobilephone mobilenumber telephone tel cell cellphone msisdn telefon",
+    "first_name": "firstname givenname forename fname vorname",
+    "last_name": "lastname surname familyname lname nachname",
+    "address": "address street streetaddress address1 addressline1 addressline street1 strasse",
+    "city": "city town locality ort",
+    "state": "state stateprovince province region statecode bundesland",
+    "postal": "postal postalcode zip zipcode postcode postalzip plz postleitzahl",
+    "country": "country countrycode isocountry countryiso land",
     "amzn_ad_storage": "amznadstorage adstorage",
     "amzn_user_data": "amznuserdata aduserdata",
     "tcf": "tcf tcfstring tcstring tcfconsent",
@@ -45,9 +46,9 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+")
 def guess(columns: Sequence[str]) -> dict[str, str]:
     """Return the column of each field whose name is recognized, in the order of fields.py.
 
-    Understood are English names in any spelling (`E-mail address`, `first_name`, `postalCode`), Amazon's, and Segment's
-    with their place (`traits.email`, `context_traits_email`). Where two columns fit a field, the surer name counts, and
-    else the first.
+    Understood are English and German names in any spelling (`E-mail address`, `first_name`, `PLZ`), Amazon's, and
+    Segment's with their place (`traits.email`, `context_traits_email`). Where two columns fit a field, the surer name
+    counts, and else the first.
     """
     found: dict[str, tuple[int, str]] = {}
     for column in columns:
@@ -91,7 +92,7 @@ def _in_order(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def _field_of(column: str) -> tuple[str, int]:
-    words = [word.lower() for word in _WORD.findall(column)]
+    words = [word.lower() for word in _WORD.findall(column.replace("ß", "ss"))]
     while len(words) > 1 and words[-1] in _AFTER:
         words.pop()
     before = len(list(takewhile(_BEFORE.__contains__, words)))

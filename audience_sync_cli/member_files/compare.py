@@ -15,9 +15,10 @@ from audience_sync_cli.member_files.import_report import show_columns
 from audience_sync_cli.member_files.lists import listed_differences
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions
-from audience_sync_cli.member_files.repair import RepairOptions, by_reason, changes_as_of, send_repair, without_id
+from audience_sync_cli.member_files.repair import RepairOptions, changes_as_of, send_repair, without_id
 from audience_sync_cli.member_files.repeated_ids import RepeatedIds, show_repeated
 from audience_sync_cli.member_files.row_changes import LeftOut, Reading
+from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.counts import depth
@@ -134,7 +135,7 @@ def _show(session: Session, audience: Audience, comparison: Comparison, in_file:
             "audience": f"{audience.name} ({audience.audience_id})",
             "file of": moment(comparison.at),
             "members in the file": in_file,
-            "rows left out": f"{left_out.total():,} ({by_reason(left_out)})" if left_out else 0,
+            "rows left out": f"{left_out.total():,} ({listed(left_out)})" if left_out else 0,
             "same in both": counts[Difference.SAME],
         }
     )

@@ -2,23 +2,27 @@
 
 import csv
 import gzip
-import io
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from operator import itemgetter
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from audience_sync.quick_json import read_json
 from audience_sync_cli.errors import OperatorError, WrongUsage
 from audience_sync_cli.member_files.list_cells import is_list, read_back
+from audience_sync_cli.terminal_text import on_one_line
 
 DELIMITERS = ",;\t|"
 SAMPLE = 100  # JSON lines whose names are the columns
 MAX_DEPTH = 4  # objects within each other, such as traits.address.city
 BATCH = 10_000  # rows of Parquet that are held at a time
+# A file that is written again has a new date, and members who left since the export would be added again.
+KEEP_DATE = "and give --at with the time of the export."
+_SEPARATOR = re.compile(rf"sep=([{DELIMITERS}])\s*")  # a first line that Excel reads, and some programs write for it
 # Names of columns hold no e-mail address, and are no long number.
 _A_VALUE = re.compile(r".*@.*\..*|[+\d][\d ().-]{6,}")
 _MARK = "\ufeff"
@@ -27,24 +31,30 @@ type Values = tuple[Any, ...] | None
 
 
 class CsvRows:
-    """CSV in UTF-8, with the names of the columns in the first row. The delimiter is found out."""
+    """CSV with the names of the columns in the first row. The delimiter is found out."""
 
     kind = "CSV"
 
-    def __init__(self, stream: BinaryIO) -> None:
-        """Read the first row. Raises WrongUsage."""
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    def __init__(self, text: TextIO) -> None:
+        """Read the names and the first row below them. Raises WrongUsage."""
+        self._text = text  # closes the stream when it is deleted
         with readable():
             first = text.readline()
-            self._text = text  # closes the stream when it is deleted
-            delimiter = max(DELIMITERS, key=first.count)
-            self._reader = csv.reader(chain([first], text), delimiter=delimiter)
-            self.columns = [name.strip() for name in next(self._reader)]
+            if separator := _SEPARATOR.fullmatch(first):
+                first = text.readline()
+            delimiter = separator[1] if separator else max(DELIMITERS, key=first.count)
+            reader = csv.reader(chain([first], text), delimiter=delimiter)
+            self.columns = [name.strip() for name in next(reader, [])]
         if any(map(_A_VALUE.fullmatch, self.columns)):
-            raise WrongUsage("The first row does not name the columns.", "Add a row with their names.")
-        named = [name for name in self.columns if name]
-        if len(set(named)) < len(named):
-            raise WrongUsage("Two columns have the same name.", "Rename one of them.")
+            raise WrongUsage("The first row does not name the columns.", f"Add a row with their names, {KEEP_DATE}")
+        for name, times in Counter(filter(None, self.columns)).items():
+            if times > 1:
+                raise WrongUsage(f"Two columns are named {on_one_line(name)}.", f"Rename one of them, {KEEP_DATE}")
+        with readable():
+            below = next(filter(None, reader), None)
+        if below is None:
+            raise _no_rows()
+        self._reader = chain([below], reader)
 
     def read(self, wanted: Sequence[str]) -> Iterator[Values]:
         """Give the wanted cells of each row; None where a row has more or fewer cells than the first."""
@@ -71,8 +81,9 @@ class JsonRows:
 
     kind = "JSON lines"
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Iterable[bytes]) -> None:
         """Read the first lines, which name the columns."""
+        self._stream = stream  # is closed when it is deleted
         lines = _lines(stream)
         first = list(islice(lines, SAMPLE))
         self._lines = chain(first, lines)
@@ -115,6 +126,8 @@ class ParquetRows:
         self._errors = (ArrowException, OSError)
         with self._readable():
             self._file = parquet.ParquetFile(stream)
+        if not self.count():
+            raise _no_rows()
         self.columns = [str(name) for name in self._file.schema_arrow.names]
 
     def read(self, wanted: Sequence[str]) -> Iterator[Values]:
@@ -134,6 +147,10 @@ class ParquetRows:
             yield
         except self._errors:
             raise WrongUsage("The file is not readable as Parquet.", "Write it again, or as CSV.") from None
+
+
+def _no_rows() -> WrongUsage:
+    return WrongUsage("The file has no rows below the names of its columns.", "Export the members again.")
 
 
 def _picker(places: Sequence[int]) -> Any:
@@ -158,7 +175,8 @@ def readable() -> Iterator[None]:
         yield
     except UnicodeDecodeError:
         raise WrongUsage(
-            "The file is not in UTF-8.", "Convert it, for instance: `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`."
+            "The file is not in UTF-8.",
+            f"Convert it, for instance with `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`, {KEEP_DATE}",
         ) from None
     except csv.Error:
         raise OperatorError("The file is not readable as CSV.", "Is a quotation mark not closed?") from None
@@ -166,7 +184,7 @@ def readable() -> Iterator[None]:
         raise OperatorError("The compressed file is damaged or cut off.", "Copy it again: `gzip -t FILE`.") from None
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
+def _lines(stream: Iterable[bytes]) -> Iterator[bytes]:
     with readable():
         for line in stream:
             if not line.isspace():

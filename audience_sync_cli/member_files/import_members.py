@@ -21,12 +21,13 @@ from audience_sync_cli.member_files.import_report import (
     show_preview,
     show_report,
 )
-from audience_sync_cli.member_files.import_run import NoQueue, Report, run
+from audience_sync_cli.member_files.import_run import NoQueue, NoSender, Report, run
 from audience_sync_cli.member_files.import_state import Progress
 from audience_sync_cli.member_files.lists import Rejects
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_exits
 from audience_sync_cli.member_files.queue_room import Room
+from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import Bar, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
@@ -51,7 +52,7 @@ def import_members(
     known, members = find(session, audience), MemberFile.named(file)
     with members.rows() as rows:
         plan = planned(session, members, rows, known, options, reading)
-        _show_plan(session, plan, rows)
+        _show_plan(session, plan, rows, is_dated=bool(members.path or reading.at))
         total = _total(session, members)
         if options.dry_run:
             _check(session, plan, rows, options, total)
@@ -60,14 +61,14 @@ def import_members(
             _import(session, plan, rows, options, total)
 
 
-def _show_plan(session: Session, plan: Plan, rows: Rows) -> None:
+def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> None:
     screen, country = session.screen, plan.reading.country or plan.audience.country
     screen.facts(
         {
             "file": f"{plan.file.name}, {rows.kind}",
             "audience": f"{plan.audience.name} ({plan.audience.audience_id})",
-            "dated": moment(plan.at),
-            "country": f"{country} where a row names none" if country else "as the rows name it",
+            "dated": moment(plan.at) if is_dated else "now; the import needs --at",
+            "country": f"{country} if a row names none" if country else "as the rows name it",
             **({"begins": f"after row {plan.after:,}, where the interrupted run stopped"} if plan.resumes else {}),
         }
     )
@@ -89,19 +90,39 @@ def _confirm(session: Session, plan: Plan, total: int | None) -> None:
         screen.note(warning, style="yellow")
     if plan.begun and not plan.resumes:
         screen.note(f"An earlier run of this file stopped after row {plan.begun.row:,}; --resume goes on there.")
-    rows = f"{counted(total, 'row')} of {plan.file.name}" if total is not None else f"the rows of {plan.file.name}"
-    dated = f"dated {moment(plan.at)}" + (f", from row {plan.after + 1:,} on" if plan.resumes else "")
+    rows, left_out = f"the rows of {plan.file.name}", ""
+    if total is not None and screen.asks:
+        report = _checked(session, plan, total)
+        of = f"{report.changes:,} of " if report.left_out else ""
+        rows = f"{of}{counted(report.rows, 'row')} of {plan.file.name}"
+        left_out = f" Left out: {reasons}." if (reasons := listed(report.left_out)) else ""
+    if plan.resumes:
+        rows += f" from row {plan.after + 1:,} on"
     if plan.reading.exits:
-        screen.confirm(f"Remove {rows} from {name}, {dated}? Members who have entered since then stay in.")
+        screen.confirm(
+            f"Remove {rows} from {name}, dated {moment(plan.at)}?{left_out} "
+            "Members who have entered since then stay in."
+        )
     else:
-        screen.confirm(f"Add {rows} to {name}, {dated}? Members who have left since then stay out.")
+        screen.confirm(
+            f"Add {rows} to {name}, dated {moment(plan.at)}?{left_out} Members who have left since then stay out."
+        )
+
+
+def _checked(session: Session, plan: Plan, total: int) -> Report:
+    """Read the file for the question, which must say how many rows are left out before others are sent."""
+    with session.screen.progress("checking", total, unit="rows") as bar, plan.file.rows() as rows:
+        taker = NoSender(_moving(bar, plan.after))
+        nowhere = Rejects(None, (), with_rows=False)
+        return run(rows.read([*plan.reading.columns.values()]), plan.row_changes(), taker, nowhere, after=plan.after)
 
 
 def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
     """Do everything but send."""
     screen, changes = session.screen, plan.row_changes()
     with screen.progress("checking", total, unit="rows") as bar:
-        sender = ChangeSender(NoQueue(), lambda _: None, Clock(session.now), _moving(bar, plan.after))
+        move = _moving(bar, plan.after)
+        sender = ChangeSender(NoQueue(), lambda _: None, Clock(session.now), lambda row, _: move(row))
         report = _run(plan, rows, options, sender)
     show_preview(screen, changes, report.first)
     _warn_about_ids(session, plan, report)
@@ -125,10 +146,10 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
     ):
         move = _moving(bar, plan.after)
 
-        def confirmed(row: int, changes: int) -> None:
+        def confirmed(row: int, _changes: int) -> None:
             line["changes"] = sender.confirmed
             keep(row)
-            move(row, changes)
+            move(row)
 
         room = _room(session, queue, options.max_waiting)
         sender = ChangeSender(queue, counted_in_cloudwatch(session.stack), Clock(session.now), confirmed, room)
@@ -148,9 +169,7 @@ def _room(session: Session, queue: Queue, most: int | None) -> Callable[[], None
 
 def _run(plan: Plan, rows: Rows, options: ImportOptions, sender: ChangeSender) -> Report:
     changes = plan.row_changes()
-    opened = Rejects.opened(
-        options.rejects, changes.fields, with_rows=options.rejects_with_rows, goes_on=bool(plan.after)
-    )
+    opened = Rejects.opened(options.rejects, changes.fields, with_rows=options.rejects_with_rows, after=plan.after)
     with opened as rejects, sender:
         return run(rows.read([*plan.reading.columns.values()]), changes, sender, rejects, after=plan.after)
 
@@ -176,16 +195,16 @@ def _kept(session: Session, plan: Plan) -> Iterator[Callable[[int], None]]:
         plan.state.delete()
 
 
-def _moving(bar: Bar, after: int) -> Callable[[int, int], None]:
+def _moving(bar: Bar, after: int) -> Callable[[int], None]:
     """Return what moves a bar to the row up to which all is done."""
     last = 0
 
-    def move(row: int, _changes: int) -> None:
+    def move(row: int) -> None:
         nonlocal last
         bar.advance(row - last)
         last = row
 
-    move(after, 0)
+    move(after)
     return move
 
 

@@ -80,8 +80,9 @@ def planned(
     if options.rejects_with_rows and not options.rejects:
         raise WrongUsage("--rejects-with-rows needs a file.", "Name it with --rejects.")
     if options.rejects and file.path and options.rejects.resolve() == file.path.resolve():
-        raise WrongUsage("--rejects is the file that is imported.", "Give another name.")
-    how, policy, at = reading.reading(rows, exits=options.exits), session.policy, reading.time(session, file)
+        raise WrongUsage("--rejects names the file to import.", "Give another name.")
+    how, policy = reading.reading(rows, exits=options.exits), session.policy
+    at = reading.time(session, file, sends=not options.dry_run)
     content = file.digest()
     if content is None:
         if options.resume:

@@ -92,9 +92,10 @@ def _given(fields: Sequence[str], previewed: Previewed) -> dict[str, Any]:
 
 
 def _member(fields: Sequence[str], previewed: Previewed) -> str:
-    """Return the id as Amazon gets it. One that is not valid may be an e-mail address."""
-    if isinstance(previewed.outcome, MembershipChange):
-        return str(previewed.outcome.record["externalUserId"])
+    """Return the id as Amazon would get it. One that is not valid is masked: it may be an e-mail address."""
+    outcome = previewed.outcome
+    if member := outcome.member[1] if isinstance(outcome, MembershipChange) else outcome.member:
+        return member
     given = _given(fields, previewed)
     return mask(given["external_user_id"]) if "external_user_id" in given else ""
 

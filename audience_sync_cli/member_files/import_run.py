@@ -1,7 +1,7 @@
 """One run over the rows of a file: each becomes a change that is sent, or is counted and listed as left out."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -18,6 +18,19 @@ class Taker(Protocol):
 
     def take(self, row: int, change: MembershipChange | None) -> None:
         """Take the change of a row, None where it makes none."""
+
+
+class NoSender:
+    """Takes the changes of rows that are only checked. Moves on now and then: a bar costs more than a row."""
+
+    def __init__(self, on_checked: Callable[[int], None]) -> None:
+        """Hand in what is called with the number of a row up to which all are checked."""
+        self._on_checked = on_checked
+
+    def take(self, row: int, _change: MembershipChange | None) -> None:
+        """Take the change of a row."""
+        if row % 1_000 == 0:
+            self._on_checked(row)
 
 
 class Previewed(NamedTuple):

@@ -16,6 +16,9 @@ from audience_sync_cli.member_files.comparison import ENTERS, Difference, OnDiff
 from audience_sync_cli.member_files.list_cells import DIFFERENCES_HEAD, REJECTS_HEAD, written
 from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut
 
+_HEAD = ",".join(REJECTS_HEAD)  # how the file begins
+_NO_LIST = "The --rejects file exists and is not a rejects list.", "Give another name."
+
 
 class Rejects:
     """The file that lists rows which are left out: numbers and reasons; the rows themselves only where asked for."""
@@ -28,8 +31,8 @@ class Rejects:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path | None, fields: Sequence[str], *, with_rows: bool, goes_on: bool) -> Iterator["Rejects"]:
-        """Open the file. Where the run goes on from an earlier one, its rows come first.
+    def opened(cls, path: Path | None, fields: Sequence[str], *, with_rows: bool, after: int) -> Iterator["Rejects"]:
+        """Open the file. If the run goes on after a row, what the interrupted run listed up to that row stays.
 
         Raises:
             WrongUsage: another file is there, which is left as it is; or it cannot be written.
@@ -37,19 +40,12 @@ class Rejects:
         if path is None or path == Path(os.devnull):
             yield cls(None, fields, with_rows=with_rows)
             return
-        before = _former_list(path)
-        with _replaced(path) as stream:
-            rejects = cls(stream, fields, with_rows=with_rows)
-            if goes_on and before:
-                stream.buffer.write(before)
-            else:
-                rejects.write_head()
-            yield rejects
-
-    def write_head(self) -> None:
-        """Name the columns."""
-        if self._writer:
-            self._writer.writerow([*REJECTS_HEAD, *(self._fields if self._with_rows else ())])
+        with _former_list(path) as former, _replaced(path) as stream:
+            writer, rows = csv.writer(stream), csv.reader(former)
+            writer.writerow((after and next(rows, None)) or [*REJECTS_HEAD, *(fields if with_rows else ())])
+            # A run that was killed may have written its last row in part.
+            writer.writerows(row for row in rows if len(row) > 2 and row[0].isdecimal() and int(row[0]) <= after)
+            yield cls(stream, fields, with_rows=with_rows)
 
     def add(self, left_out: LeftOut, values: Sequence[Any] | None) -> None:
         """List one row."""
@@ -88,29 +84,31 @@ def listed_differences(path: Path | None) -> Iterator[OnDifference]:
         yield add
 
 
-def _former_list(path: Path) -> bytes:
-    """Return the list that is there, empty where there is none. Raises WrongUsage where another file is there.
+@contextmanager
+def _former_list(path: Path) -> Iterator[TextIO]:
+    """Open the list that is there, an empty one if there is none. Raises WrongUsage if another file is there.
 
     A link could lead to any file of the operator's, and a file of another user would show them the rows.
     """
+    if not os.path.lexists(path):
+        yield io.StringIO()
+        return
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # which does not wait for a pipe
-    except FileNotFoundError:
-        return b""
     except OSError as error:
         what = "is a symbolic link" if error.errno == errno.ELOOP else "cannot be read"
         raise WrongUsage(f"The file for --rejects {what}.", "Give another name.") from None
-    found, content = os.fstat(descriptor), b""
-    if is_file := stat.S_ISREG(found.st_mode):
-        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor
-            content = stream.read()
-    else:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-    if found.st_uid != os.geteuid():
-        raise WrongUsage("The file for --rejects belongs to another user.", "Give another name.")
-    if not is_file or (content and not content.startswith(_HEAD)):
-        raise WrongUsage("The --rejects file exists and is not a rejects list.", "Give another name.")
-    return content
+        raise WrongUsage(*_NO_LIST)
+    with open(descriptor, encoding="utf-8", errors="replace", newline="") as stream:  # noqa: PTH123 - a descriptor
+        if found.st_uid != os.geteuid():
+            raise WrongUsage("The file for --rejects belongs to another user.", "Give another name.")
+        if found.st_size and stream.read(len(_HEAD)) != _HEAD:
+            raise WrongUsage(*_NO_LIST)
+        stream.seek(0)
+        yield stream
 
 
 @contextmanager
@@ -125,15 +123,6 @@ def _replaced(path: Path) -> Iterator[TextIO]:
     except OSError:
         raise WrongUsage("The file for --rejects cannot be written.", "Check folder and permissions.") from None
     with open(  # noqa: PTH123 - a descriptor
-        descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""
+        descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", newline=""
     ) as stream:
         yield stream
-
-
-def _head() -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerow(REJECTS_HEAD)
-    return text.getvalue().rstrip().encode()
-
-
-_HEAD = _head()

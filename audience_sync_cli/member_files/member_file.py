@@ -3,6 +3,7 @@
 The format is recognized by the content, not by the name. Nothing of a file is kept beyond the row that is read.
 """
 
+import codecs
 import gzip
 import hashlib
 import io
@@ -14,11 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.member_files.formats import CsvRows, JsonRows, ParquetRows, readable
+from audience_sync_cli.member_files.formats import KEEP_DATE, CsvRows, JsonRows, ParquetRows, readable
 
 STDIN = "-"
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
-_MARK = b"\xef\xbb\xbf"  # which some programs write before UTF-8
+_WORKBOOKS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # .xlsx, which is a ZIP archive, and .xls
 
 
 class Rows(Protocol):
@@ -52,11 +53,14 @@ class MemberFile:
 
     @classmethod
     def named(cls, name: str) -> "MemberFile":
-        """Take the file of this name, or standard input for `-`. Raises NotThere."""
+        """Take the file of this name, or standard input for `-`. Raises NotThere, or WrongUsage for a directory."""
         if name == STDIN:
             return cls("standard input", None)
-        if not (path := Path(name)).is_file():
-            raise NotThere("There is no such file.", "Check the path.")
+        path = Path(name)
+        if path.is_dir():
+            raise WrongUsage(f"Cannot read {name}: it is a directory.", "Give the path of a file.")
+        if not path.is_file():
+            raise NotThere(f"Cannot read {name}: no such file.", "Check the path.")
         return cls(path.name, path)
 
     @contextmanager
@@ -74,12 +78,25 @@ class MemberFile:
                 raise WrongUsage("Parquet cannot be read from standard input.", "Give the path of the file.")
             return ParquetRows(stream)
         with readable():
-            begin = stream.peek(64)[:64].removeprefix(_MARK).lstrip()
-        if not begin:
+            begin = stream.peek(64)[:64]
+        if begin.startswith(_WORKBOOKS):
+            raise WrongUsage(
+                "The file is an Excel workbook or another archive.", f"Save its sheet as CSV UTF-8, {KEEP_DATE}"
+            )
+        utf_16 = begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        encoding = "utf-16" if utf_16 else "utf-8-sig"
+        start = begin.decode(encoding, "ignore").lstrip()
+        if not start:
             raise WrongUsage("The file is empty.", "The first row of a CSV file names the columns.")
-        if begin.startswith(b"["):
-            raise WrongUsage("The file is a JSON array.", "Write one object a line: `jq -c '.[]' FILE`.")
-        return JsonRows(stream) if begin.startswith(b"{") else CsvRows(stream)
+        if start.startswith("["):
+            raise WrongUsage(
+                "The file is a JSON array.", f"Write one object a line: `jq -c '.[]' FILE > NEW`, {KEEP_DATE}"
+            )
+        is_json = start.startswith("{")
+        if is_json and not utf_16:
+            return JsonRows(stream)  # where a line that is not UTF-8 is one unreadable row
+        text = io.TextIOWrapper(stream, encoding=encoding, newline="")
+        return JsonRows(map(str.encode, text)) if is_json else CsvRows(text)
 
     def digest(self) -> str | None:
         """Return the SHA-256 of the file in hex; None of standard input, which cannot be read twice."""

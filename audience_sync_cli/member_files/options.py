@@ -64,19 +64,25 @@ class FileOptions:
             )
         return Reading(columns, self._country(), exits=exits, hash_ids=self.hash_ids)
 
-    def time(self, session: Session, file: MemberFile) -> int:
-        """Return the time of the file, in epoch milliseconds. Raises WrongUsage where there is none to be used."""
+    def time(self, session: Session, file: MemberFile, *, sends: bool = True) -> int:
+        """Return the time of the file, in epoch milliseconds; the present if nothing is sent and there is no other.
+
+        Raises:
+            WrongUsage: the time is missing, in the future, or too long ago.
+        """
         now = session.now() * 1000
         given = read_time(self.at, session.now())
         at = round(given) if given is not None else file.written_at()
+        if at is None and sends:
+            raise WrongUsage("Standard input has no date.", "Use --at to say when this list was current.")
         if at is None:
-            raise WrongUsage("Standard input has no time.", "Give with --at when its members were in the audience.")
+            return round(now)
         if at > now + MAX_AHEAD:
             raise WrongUsage(f"{moment(at)} is in the future.", "Give another time with --at.")
         if now - at >= KEEP_ACTIVE * 1000:
             raise WrongUsage(
-                f"{moment(at)} is {KEEP_ACTIVE // DAY} days ago or more: Amazon keeps no member for longer, and "
-                "who has left since is not known.",
+                f"{moment(at)} is {KEEP_ACTIVE // DAY} days ago or more: Amazon keeps no member for longer, and it "
+                "is not known who has left since.",
                 "Export the members again, or give another time with --at.",
             )
         return min(at, round(now))

@@ -3,7 +3,6 @@
 All of it is dated as the file is: what Segment has sent since is newer, and stays, also where it is still in the queue.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +19,7 @@ from audience_sync_cli.member_files.comparison import CONSENT_DENIED, Comparison
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import forgotten_exits, require_remembered_exits
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, numbered_ids
+from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
 
@@ -63,11 +63,6 @@ def without_id(rows: int) -> str:
     """Return why members may be in the file who count as surplus."""
     have, them = ("has", "it") if rows == 1 else ("have", "them")
     return f"{counted(rows, 'row')} of the file {have} no valid member id: any member could be in {them}"
-
-
-def by_reason(counts: Counter[str]) -> str:
-    """Return numbers by reason on one line."""
-    return ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.items()))
 
 
 def changes_as_of(session: Session, reading: Reading, audience: Audience, at: int) -> RowChanges:
@@ -154,7 +149,7 @@ def _not_removed(comparison: Comparison, options: RepairOptions) -> Iterator[str
     """Yield a sentence about members of the file who stay in, and one about those who may be removed by mistake."""
     kept = comparison.members_left_out.copy()
     denied = kept.pop(CONSENT_DENIED, 0)
-    stay = [f"{counted(kept.total(), 'member')} with unusable rows ({by_reason(kept)})"] if kept else []
+    stay = [f"{counted(kept.total(), 'member')} with unusable rows ({listed(kept)})"] if kept else []
     if denied and not options.denied:
         stay.append(f"{counted(denied, 'member')} with consent denied (--denied removes them)")
     if stay:

@@ -22,7 +22,7 @@ from audience_sync.translation import TOGETHER
 UNREADABLE = "row_unreadable"
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
 REMEDIES = {  # by the reason for which a row is left out
-    UNREADABLE: "the row has more or fewer cells than the first, or is no JSON object",
+    UNREADABLE: "the row's cell count differs from the header's, or it is not a JSON object",
     "member_id_missing": "give every member an external user id",
     "member_id_invalid": "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
     "no_identifier": "give an email, a phone number or another identifier that is not empty after normalization",
