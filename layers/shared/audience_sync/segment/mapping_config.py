@@ -10,13 +10,22 @@ from audience_sync.errors import InvalidMapping, InvalidTrigger
 from audience_sync.fields import FIELDS
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.compiled_fields import compile_fields, value_of
-from audience_sync.segment.directives.compiler import NO_VALUE, CompileContext, Reader, did_you_mean, display
+from audience_sync.segment.directives.compiler import (
+    NO_VALUE,
+    SAME_FOR_ALL,
+    CompileContext,
+    Reader,
+    did_you_mean,
+    display,
+    is_fixed,
+)
 from audience_sync.segment.directives.values import UNDEFINED, materialize
 from audience_sync.segment.mapping import DIRECTIVES, Event
 
 MAX_MAPPINGS = 50  # for one destination, as in Segment
 MAX_NAME = 100  # characters
 
+_MEMBER = "external_user_id"
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _AUDIENCE_ID = re.compile(r"[0-9]{1,20}")
 _FIELD_NAMES = tuple(field.name for field in FIELDS)
@@ -71,7 +80,7 @@ class CompiledMapping:
         self.applies_to = applies_to if mapping.enabled else _applies_to_none
         compiled = _compile_fields(mapping) if fields is None else fields
         self.steps = sum(field.steps for field in compiled.values())
-        self.steps_of_member = compiled["external_user_id"].steps if "external_user_id" in compiled else 0
+        self.steps_of_member = compiled[_MEMBER].steps if _MEMBER in compiled else 0
         self.steps_of_trigger = len(mapping.trigger) // _CHARACTERS_A_STEP if mapping.enabled else 0
         self._readers = {name: field.read for name, field in compiled.items()}
         self._read = compile_fields([self._readers.get(name, NO_VALUE) for name in _FIELD_NAMES])
@@ -96,7 +105,7 @@ class CompiledMapping:
 
     def member_of(self, event: Event, budget: Budget) -> Any:
         """Find the value of external_user_id alone; None where there is none. Raises as values_of."""
-        read = self._readers.get("external_user_id", NO_VALUE)
+        read = self._readers.get(_MEMBER, NO_VALUE)
         return value_of(read, event if isinstance(event, dict) else dict(event), budget)
 
 
@@ -145,7 +154,7 @@ def _checked(
         if mapping.name in found:
             raise InvalidMapping(f"{_label(mapping.name)}: the name is taken; give each mapping its own")
         fields = _compile_fields(mapping)
-        _check_constants(mapping)
+        _check_constants(mapping, fields)
         try:
             found[mapping.name] = mapping, compile_trigger(mapping.trigger), fields
         except InvalidTrigger as error:
@@ -161,7 +170,7 @@ def _compile_fields(mapping: Mapping) -> dict[str, _Field]:
 
 
 def _compile_field(name: str, directive: Any) -> _Field:
-    context = CompileContext(f"fields.{name}", DIRECTIVES)
+    context = CompileContext(f"fields.{name}", DIRECTIVES, needs_all=name == _MEMBER)
     return _Field(context.read(directive), context.steps)
 
 
@@ -186,19 +195,17 @@ def _parse_mapping(entry: Any, at: str) -> Mapping:
     return Mapping(name, entry["trigger"], fields, entry.get("enabled", True), entry.get("enable_batching", True))
 
 
-def _check_constants(mapping: Mapping) -> None:
+def _check_constants(mapping: Mapping, fields: dict[str, _Field]) -> None:
     """Refuse wrong constants: most often a path without its directive, or one value of a personal field for all."""
     for name, value in mapping.fields.items():
-        if _reads_event(value):
-            continue
         at = f"{_label(mapping.name)}: fields.{name}"
+        if _reads_event(value) and not (name == _MEMBER and is_fixed(fields[name].read)):
+            continue
         if isinstance(value, str) and (value.startswith("$.") or "{{" in value):
             directive = "@path" if value.startswith("$.") else "@template"
             raise InvalidMapping(f'{at}: a plain text; did you mean {{"{directive}": "{display(value)}"}}?')
         if name in _PERSONAL:
-            raise InvalidMapping(
-                f"{at}: the same for every member; give a directive that reads the event, such as @path"
-            )
+            raise InvalidMapping(f"{at}: {SAME_FOR_ALL}")
         if name == "country" and isinstance(value, str) and not _COUNTRY.fullmatch(value):
             raise InvalidMapping(f"{at}: no country code; give two letters, such as US")
         if name == "audience_id" and not _AUDIENCE_ID.fullmatch(str(value)):

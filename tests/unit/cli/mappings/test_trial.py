@@ -340,3 +340,11 @@ def test_of_many_events_the_first_are_shown(
 
 def test_a_mask_keeps_signs_and_hides_all_else() -> None:
     assert masked("Ada+1 (206) Müller@b.co") == "Xxx+9 (999) X*xxxx@x.xx"
+
+
+def test_of_a_member_id_with_an_empty_part_it_is_said_where_nothing_is(explained: Explained) -> None:
+    fields = MAPPING["fields"] | {"external_user_id": {"@template": "loy-{{ traits.customer.number }}"}}
+    found = only_mapping(explained(ENTERED, [MAPPING | {"fields": fields}]))
+    assert found["rejection"]["reason"] == "member_id_missing"
+    (field,) = [each for each in found["fields"] if each["field"] == "external_user_id"]
+    assert (field["value"], field["leftOut"]) == (None, "nothing at $.traits")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from audience_sync.segment.budget import OTHERS_A_STEP, Budget
@@ -132,18 +133,17 @@ def _template(argument: Any, context: CompileContext) -> Reader:
         context.read(argument)
         pieces = _split(argument, context)
         context.takes(len(pieces) * _STEPS_A_PIECE)
-        return Constant(argument) if pieces == [argument] else lambda event, budget: _render(pieces, event, budget)
+        return Constant(argument) if pieces == [argument] else _renderer(pieces, context)
 
     def reader_of(template: str) -> Reader:
-        pieces = _split(template, None)
-        return lambda event, budget: _render(pieces, event, budget)
+        return _renderer(_split(template, None), context)
 
     return _named_by_event(argument, context, reader_of)
 
 
 def _named_by_event(argument: Any, context: CompileContext, reader_of: Callable[[str], Reader]) -> Reader:
     """Compile a path or template that is itself found in the event, and is therefore compiled for each event."""
-    read_text = context.read_text(argument)
+    read_text = replace(context, needs_all=False).read_text(argument)  # a name is no part of the value
     context.takes(_STEPS_TO_SPLIT)
 
     def read(event: Any, budget: Budget) -> Any:
@@ -181,12 +181,19 @@ def _parts(pattern: re.Pattern[str], braces: int, template: str) -> list[str]:
     return [*parts, template[end:]]
 
 
-def _render(pieces: list[str | Reader], event: Any, budget: Budget) -> str | Undefined:
+def _renderer(pieces: list[str | Reader], context: CompileContext) -> Reader:
+    needs_all = context.needs_all
+    return lambda event, budget: _render(pieces, event, budget, needs_all=needs_all)
+
+
+def _render(pieces: list[str | Reader], event: Any, budget: Budget, *, needs_all: bool) -> str | Undefined:
     texts: list[str] = []
     characters_left = MAX_TEXT
     for piece in pieces:
         text = piece if isinstance(piece, str) else text_of(piece(event, budget), budget)
         if isinstance(text, Undefined) or (characters_left := characters_left - len(text)) < 0:
+            return UNDEFINED
+        if needs_all and not text:
             return UNDEFINED
         texts.append(text)
     rendered = "".join(texts)

@@ -10,6 +10,7 @@ from audience_sync.segment.directives.compiler import NO_VALUE, CompileContext, 
 from audience_sync.segment.directives.values import (
     MAX_TEXT,
     UNDEFINED,
+    has_gap,
     is_number,
     is_truthy,
     json_text,
@@ -139,9 +140,15 @@ def _json(argument: Any, context: CompileContext) -> Reader:
         raise (context / "value").fault("empty; give a value or a directive")
     read_value = (context / "value").read(options["value"])
     context.takes(_STEPS_IN_ANY_CASE)
-    if mode == "encode":
-        return lambda event, budget: json_text(read_value(event, budget), budget)
-    return lambda event, budget: _decoded(read_value(event, budget), budget)
+    if mode == "decode":
+        return lambda event, budget: _decoded(read_value(event, budget), budget)
+    needs_all = context.needs_all
+
+    def encode(event: Any, budget: Budget) -> Any:
+        value = read_value(event, budget)
+        return UNDEFINED if needs_all and has_gap(value) else json_text(value, budget)
+
+    return encode
 
 
 def _decoded(value: Any, budget: Budget) -> Any:
@@ -188,7 +195,7 @@ def _liquid(argument: Any, context: CompileContext) -> Reader:
     from audience_sync.segment.liquid.template import compile_template  # noqa: PLC0415
 
     try:
-        render, steps = compile_template(argument)
+        render, steps = compile_template(argument, needs_all=context.needs_all)
     except LiquidFault as fault:
         raise context.fault(f"{fault} (at character {fault.position})") from None
     context.takes(steps)
