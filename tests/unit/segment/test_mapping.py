@@ -106,7 +106,7 @@ def test_a_path_reaches_what_the_event_itself_holds(path: Json, expected: Any) -
         pytest.param("{{id}}", "9007199254740993", id="ids beyond 2**53 stay exact"),
         pytest.param("{{$.n}}", "", id="$. is not removed in a template"),
         pytest.param("{{\u00a0n\ufeff}}", "7", id="white space is JavaScript's"),
-        pytest.param("{ {n} } {{}}", "{ {n} } {{}}", id="other braces stay"),
+        pytest.param("{ {n} } {}", "{ {n} } {}", id="single braces stay"),
         pytest.param({"@literal": "{{ n }}!"}, "7!", id="a template from a directive"),
         pytest.param({"@path": "$.n"}, None, id="a template that is no text"),
     ],
@@ -512,6 +512,20 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
         pytest.param("a" * (MAX_CHARACTERS + 1), "f", "shorten it", id="long text"),
         pytest.param({"@path": "a." * MAX_CHARACTERS}, "f.@path", "shorten it", id="long path"),
         pytest.param({"@template": "a" * (MAX_CHARACTERS + 1)}, "f.@template", "shorten it", id="long template"),
+        *(
+            pytest.param(
+                {"@template": template}, "f.@template", f"the {{{{ at character {at} is {fault}; ", id=template
+            )
+            for template, at, fault in [
+                ("loy-{{ traits.customer.number }", 5, "not closed"),
+                ("loy-{{", 5, "not closed"),
+                ("{{ a }}-{{ b", 9, "not closed"),
+                ("{{ a {{ b }}", 1, "not closed"),
+                ("{{{ a }}", 1, "not closed"),
+                ("{{{{ a }}}}", 1, "not closed"),
+                ("a{{}}", 2, "empty"),
+            ]
+        ),
         pytest.param([1] * MAX_SIZE, f"f.{MAX_SIZE - 1}", "split the mapping", id="many values"),
         pytest.param({"\n": {"@x": 1}}, r"f.\n…", "unknown directive", id="a name that would break the line"),
     ],

@@ -17,6 +17,7 @@ _UNQUOTED_BRACKET = re.compile(r"""\[(?!["'0-9])""")
 # not close, up to the first brace that could have closed it: no character is then tried twice.
 _TRIPLE = re.compile(r"\{\{\{([^}]*+)(\}{0,3}+)")
 _DOUBLE = re.compile(r"\{\{([^}]*+)(\}{0,2}+)")
+_CLOSED = re.compile(r"(?<!\{)(?:\{\{\{[^{}]++\}\}\}|\{\{[^{}]++\}\})")
 
 _STEPS_A_PIECE = 5  # to write a value, which may be a number, into a template
 _STEPS_TO_SPLIT = 10  # a path or template that comes from the event, if it is short
@@ -131,6 +132,7 @@ def _path(argument: Any, context: CompileContext) -> Reader:
 def _template(argument: Any, context: CompileContext) -> Reader:
     if isinstance(argument, str):
         context.read(argument)
+        _check_braces(argument, context)
         pieces = _split(argument, context)
         context.takes(len(pieces) * _STEPS_A_PIECE)
         return Constant(argument) if pieces == [argument] else _renderer(pieces, context)
@@ -168,6 +170,14 @@ def _split(template: str, context: CompileContext | None) -> list[str | Reader]:
             elif part:
                 pieces.append(part)
     return pieces
+
+
+def _check_braces(template: str, context: CompileContext) -> None:
+    """Refuse braces that Segment would send as text, or whose name would begin inside other braces."""
+    rest = _CLOSED.sub(lambda closed: " " * len(closed[0]), template)
+    if (start := rest.find("{{")) >= 0:
+        fault = "empty" if rest.startswith("{{}}", start) else "not closed"
+        raise context.fault(f"the {{{{ at character {start + 1} is {fault}; write {{{{ path }}}}")
 
 
 def _parts(pattern: re.Pattern[str], braces: int, template: str) -> list[str]:
