@@ -66,21 +66,21 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        pytest.param("x", "mappings: not a list", id="a text"),
-        pytest.param({"mapping": []}, "mappings: not a list", id="an object without mappings"),
-        pytest.param([1], "mappings.0: not an object", id="a number"),
-        pytest.param([{"trigger": "x"}], "mappings.0.name: not a text of 1 to 100", id="no name"),
-        pytest.param([written(" ")], "mappings.0.name: not a text", id="blank name"),
-        pytest.param([written("x" * 101)], "mappings.0.name: not a text", id="long name"),
+        pytest.param("x", "mappings: must be a list", id="a text"),
+        pytest.param({"mapping": []}, "mappings: must be a list", id="an object without mappings"),
+        pytest.param([1], "mappings.0: must be an object", id="a number"),
+        pytest.param([{"trigger": "x"}], "mappings.0: name: must be a string of 1 to 100", id="no name"),
+        pytest.param([written(" ")], "mappings.0: name: must be a string", id="blank name"),
+        pytest.param([written("x" * 101)], "mappings.0: name: must be a string", id="long name"),
         pytest.param([written(), written()], 'mapping "Entered": the name is taken', id="name twice"),
         pytest.param([written(enable=True)], 'mapping "Entered": unknown key enable (did you mean enabled?)', id="key"),
-        pytest.param([written(enabled="yes")], 'mapping "Entered": enabled: neither true nor false', id="switch"),
+        pytest.param([written(enabled="yes")], 'mapping "Entered": enabled: must be true or false', id="switch"),
         pytest.param(
-            [written(enable_batching="yes")], 'mapping "Entered": enable_batching: neither true nor', id="second switch"
+            [written(enable_batching="yes")], 'mapping "Entered": enable_batching: must be true or', id="second switch"
         ),
-        pytest.param([written(trigger=None)], 'mapping "Entered": trigger: not a text', id="no trigger"),
+        pytest.param([written(trigger=None)], 'mapping "Entered": trigger: must be a string', id="no trigger"),
         pytest.param([written(trigger="type =")], 'mapping "Entered": trigger: ', id="broken trigger"),
-        pytest.param([written(fields=[])], 'mapping "Entered": fields: not an object', id="fields"),
+        pytest.param([written(fields=[])], 'mapping "Entered": fields: must be an object', id="fields"),
         pytest.param(
             [written(fields=FIELD | {"e_mail": 1})],
             'mapping "Entered": fields: unknown field e_mail (did you mean email?); known: external_user_id,',
@@ -96,12 +96,12 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
         ),
         pytest.param(
             [written(fields=FIELD | {"city": "$.traits.city"})],
-            'mapping "Entered": fields.city: a plain text; did you mean {"@path": "$.traits.city"}?',
+            'mapping "Entered": fields.city: a plain string; did you mean {"@path": "$.traits.city"}?',
             id="a path without its directive",
         ),
         pytest.param(
             [written(fields=FIELD | {"state": "{{ traits.state }}"})],
-            'fields.state: a plain text; did you mean {"@template": "{{ traits.state }}"}?',
+            'fields.state: a plain string; did you mean {"@template": "{{ traits.state }}"}?',
             id="a template without its directive",
         ),
         pytest.param(
@@ -118,10 +118,12 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
             [written(fields=FIELD | {"phone": {"@template": "0171"}})], "fields.phone: the same for", id="one phone"
         ),
         pytest.param(
-            [written(fields=FIELD | {"country": "Germany"})], "fields.country: no country code; give", id="country"
+            [written(fields=FIELD | {"country": "Germany"})], "fields.country: not a country code; give", id="country"
         ),
         pytest.param(
-            [written(fields=FIELD | {"audience_id": "abc"})], "fields.audience_id: no audience id; give", id="audience"
+            [written(fields=FIELD | {"audience_id": "abc"})],
+            "fields.audience_id: not an audience id; give",
+            id="audience",
         ),
         pytest.param(
             [written(enabled=False, fields=FIELD | {"email": {"@x": 1}})],
@@ -134,6 +136,35 @@ def test_a_wrong_document_is_refused_with_name_position_and_remedy(document: Any
     with pytest.raises(InvalidMapping) as refusal:
         parse_mappings(document, compile_trigger)
     assert words in str(refusal.value)
+
+
+def test_every_fault_of_a_document_is_listed() -> None:
+    branches = {"exists": {"@pat": "$.a"}, "then": {"@path": 5}, "else": {"@case": {"operator": "title"}}}
+    fields = {
+        "external_user_id": {"@template": "loy-{{ n }"},
+        "e_mail": 1,
+        "phone": {"@if": branches},
+        "country": "Germany",
+    }
+    document = [written(trigger="type =", fields=fields, enabled="yes"), 1, written("Left", fields={}), written("Left")]
+    with pytest.raises(InvalidMapping) as refusal:
+        parse_mappings(document, compile_trigger)
+    listed = [
+        "trigger: no value",
+        "fields: unknown field e_mail",
+        "fields.external_user_id.@template: the {{ at character 5 is not closed",
+        "fields.phone.@if.exists: unknown directive @pat",
+        "fields.phone.@if.then.@path: neither a text",
+        "fields.phone.@if.else.@case.operator: not one of",
+        "fields.country: not a country code",
+        "enabled: must be",
+        "mappings.1: must be",
+        "fields: external_user_id is missing",
+    ]
+    faults = refusal.value.faults
+    assert len(faults) == len(listed)
+    assert [words for words, fault in zip(listed, faults, strict=True) if words not in fault] == []
+    assert str(refusal.value) == "\n".join(faults)
 
 
 @pytest.mark.parametrize("name", [field.name for field in FIELDS if field.personal])

@@ -49,6 +49,7 @@ class _Count:
 
     values: int = 0
     steps: int = 0
+    faults: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -92,12 +93,31 @@ class CompileContext:
         """The names from the outermost position to this one. Only a fault asks for it: there are many positions."""
         return f"{self.outer.path}.{display(self.name)}" if self.outer else str(self.name)
 
+    def compile(self, value: Any) -> Reader:
+        """Compile a whole directive, at its outermost position.
+
+        Raises:
+            InvalidMapping: not JSON, beyond the limits, or wrong; has every fault.
+        """
+        reader = self.read(value)
+        if self._count.faults:
+            raise InvalidMapping(*self._count.faults)
+        return reader
+
     def read(self, value: Any) -> Reader:
         """Compile the value at this position: a directive, a list or object that may hold some, or a plain value.
 
-        Raises:
-            InvalidMapping: not JSON, beyond the limits, or a directive that is wrong.
+        A fault is noted, so that those of the other positions are found as well.
         """
+        if self._count.values > MAX_SIZE:
+            return NO_VALUE  # it is noted already
+        try:
+            return self._read(value)
+        except InvalidMapping as invalid:
+            self._count.faults += invalid.faults
+            return NO_VALUE
+
+    def _read(self, value: Any) -> Reader:
         self._count.values += 1
         self._count.steps += STEPS_A_VALUE
         if self.depth > MAX_DEPTH:
