@@ -15,7 +15,9 @@ _CONTACT = re.compile(r"phone|mobile|e-?mail", re.IGNORECASE)
 # E.164 numbers have seven digits at least in practice, and fifteen at most. An id of a database may look the same.
 _PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 _FIELD = "external_user_id"
-_NEVER_HOLDS = "its trigger holds for no event about an audience, whose type is track or identify"
+_NEVER_HOLDS = (
+    "its trigger holds for no event about an audience. A track event has event and properties, an identify event traits"
+)
 _REMEDY = f'hash it: {{"{_FIELD}": {{"@sha256": {{"@path": "…"}}}}}}'
 
 
