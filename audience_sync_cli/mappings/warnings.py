@@ -1,4 +1,4 @@
-"""What mappings may do and probably should not.
+"""Warns about mappings that are valid and probably wrong.
 
 They may use a phone number or an e-mail address in clear text as member id, and they may ignore events, or all of them.
 """
@@ -45,7 +45,7 @@ def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> l
 
 
 def why_all_is_ignored(mappings: Sequence[Mapping]) -> str | None:
-    """Return why every event would be ignored, as a sentence; None where some event may be taken."""
+    """Return why every event would be ignored, as a sentence; None if some event may be accepted."""
     enabled = [each for each in mappings if each.enabled]
     if not mappings:
         return "There is no mapping."

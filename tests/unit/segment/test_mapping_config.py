@@ -91,7 +91,7 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
         ),
         pytest.param(
             [written(fields=FIELD | {"email": {"@if": {"exists": 1, "then": {"@path": 5}}}})],
-            'mapping "Entered": fields.email.@if.then.@path: neither a text nor a directive; give one of them',
+            'mapping "Entered": fields.email.@if.then.@path: must be a string or a directive',
             id="a directive, at its position",
         ),
         pytest.param(
@@ -150,11 +150,11 @@ def test_every_fault_of_a_document_is_listed() -> None:
     with pytest.raises(InvalidMapping) as refusal:
         parse_mappings(document, compile_trigger)
     listed = [
-        "trigger: no value",
+        "trigger: not a value",
         "fields: unknown field e_mail",
         "fields.external_user_id.@template: the {{ at character 5 is not closed",
         "fields.phone.@if.exists: unknown directive @pat",
-        "fields.phone.@if.then.@path: neither a text",
+        "fields.phone.@if.then.@path: must be a string",
         "fields.phone.@if.else.@case.operator: not one of",
         "fields.country: not a country code",
         "enabled: must be",

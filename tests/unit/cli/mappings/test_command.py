@@ -58,7 +58,7 @@ def test_every_fault_of_a_file_is_listed_at_once(tmp_path: Path, act: str, optio
     heading, *sentences = error["message"].splitlines()
     assert (result.exit_code, heading) == (1, "The mappings have 4 faults:")
     assert len(error.get("faults", sentences)) == 4
-    assert sentences[0].startswith('Mapping "Mine": trigger: no value')
+    assert sentences[0].startswith('Mapping "Mine": trigger: not a value')
     assert sentences[1:] == [
         'Mapping "Mine": fields.external_user_id.@template: the {{ at character 5 is not closed; write {{ path }}.',
         'Mapping "Mine": fields.email: a plain string; did you mean {"@path": "$.traits.email"}?',

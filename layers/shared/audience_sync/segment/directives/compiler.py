@@ -129,10 +129,10 @@ class CompileContext:
         if isinstance(value, list):
             return self._list(value)
         if isinstance(value, str) and len(value) > MAX_CHARACTERS:
-            raise self.fault(f"a text of over {MAX_CHARACTERS} characters; shorten it")
+            raise self.fault(f"a string of over {MAX_CHARACTERS} characters; shorten it")
         if isinstance(value, str | int | None) or (isinstance(value, float) and math.isfinite(value)):
             return Constant(value)
-        raise self.fault("not a JSON value; use null, true, false, a number, a text, a list or an object")
+        raise self.fault("not a JSON value; use null, true, false, a number, a string, a list or an object")
 
     def read_outcome(self, value: Any) -> Reader:
         """Compile one of the values to choose from. Raises InvalidMapping, also for a member id that is a constant."""
@@ -145,7 +145,7 @@ class CompileContext:
         """Compile what must be a text, or a directive that gives one. Raises InvalidMapping."""
         if isinstance(value, str) or is_directive(value):
             return self.read(value)
-        raise self.fault("neither a text nor a directive; give one of them")
+        raise self.fault("must be a string or a directive")
 
     def options(self, argument: Any, allowed: Collection[str], required: Collection[str] = ()) -> dict[str, Any]:
         """Check the named options of a directive and return them. Raises InvalidMapping."""
@@ -169,7 +169,7 @@ class CompileContext:
 
     def _directive_or_object(self, value: dict[Any, Any]) -> Reader:
         if not all(isinstance(key, str) and len(key) <= MAX_CHARACTERS for key in value):
-            raise self.fault(f"a key that is not a text of up to {MAX_CHARACTERS} characters; quote or shorten it")
+            raise self.fault(f"a key that is not a string of up to {MAX_CHARACTERS} characters; quote or shorten it")
         names = [key for key in value if key.startswith("@")]
         if not names:
             return self._object(value)

@@ -137,7 +137,7 @@ def _transform(argument: Any, context: CompileContext) -> Reader:
 
 def _object(value: Any, context: CompileContext) -> Reader:
     if not isinstance(value, dict):
-        raise context.fault("neither an object nor a directive; give one of them")
+        raise context.fault("must be an object or a directive")
     return context.read(value)
 
 
@@ -145,7 +145,7 @@ def _flatten(argument: Any, context: CompileContext) -> Reader:
     options = context.options(argument, ("value", "separator", "omitArrays"), ("value", "separator"))
     separator = options["separator"]
     if not isinstance(separator, str) or not separator:
-        raise (context / "separator").fault("not a text of at least one character; give one, such as _")
+        raise (context / "separator").fault("must be a string of at least one character, such as _")
     (context / "separator").read(separator)
     omit_arrays = (context / "omitArrays").choice(options.get("omitArrays", False), (True, False))
     read_value = (context / "value").read(options["value"])

@@ -87,10 +87,10 @@ def _pair(
     pattern, replacement = options[pattern_name], options.get(replacement_name, "")
     if not isinstance(pattern, str) or not 1 <= _utf16_units(pattern) <= MAX_PATTERN:
         raise (context / pattern_name).fault(
-            f"not a text of 1 to {MAX_PATTERN} characters; it is searched as it stands"
+            f"must be a string of 1 to {MAX_PATTERN} characters; it is searched as it stands"
         )
     if not isinstance(replacement, str) or _utf16_units(replacement) > MAX_PATTERN:
-        raise (context / replacement_name).fault(f"not a text of up to {MAX_PATTERN} characters; shorten it")
+        raise (context / replacement_name).fault(f"must be a string of up to {MAX_PATTERN} characters; shorten it")
     if any(piece in ("$`", "$'") for piece in _REFERENCE.split(replacement)):
         raise (context / replacement_name).fault("$` and $' repeat the text around every match; write $$ for a dollar")
     parts = [""]
@@ -190,7 +190,7 @@ def _sha256(argument: Any, context: CompileContext) -> Reader:
 
 def _liquid(argument: Any, context: CompileContext) -> Reader:
     if not isinstance(argument, str):
-        raise context.fault("not a text; give the template")
+        raise context.fault("must be a string; give the template")
     from audience_sync.segment.liquid.expressions import LiquidFault  # noqa: PLC0415 - loaded where a mapping uses it
     from audience_sync.segment.liquid.template import compile_template  # noqa: PLC0415
 
