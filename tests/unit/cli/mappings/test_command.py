@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from audience_sync.errors import InvalidMapping
@@ -16,6 +17,7 @@ from audience_sync_cli.mappings.text import plain
 from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
 from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.json_reference import SCHEMA
 
 EVENTS = Path(__file__).parents[4] / "events" / "segment"
 MAPPING = {"name": "Mine", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
@@ -58,6 +60,7 @@ def test_every_fault_of_a_file_is_listed_at_once(tmp_path: Path, act: str, optio
     heading, *sentences = error["message"].splitlines()
     assert (result.exit_code, heading) == (1, "The mappings have 4 faults:")
     assert len(error.get("faults", sentences)) == 4
+    assert not option or Draft202012Validator(SCHEMA["$defs"]["error"]).is_valid({"error": error})
     assert sentences[0].startswith('Mapping "Mine": trigger: not a value')
     assert sentences[1:] == [
         'Mapping "Mine": fields.external_user_id.@template: the {{ at character 5 is not closed; write {{ path }}.',
