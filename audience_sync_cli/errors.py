@@ -17,10 +17,25 @@ class OperatorError(Exception):
     """Something that the operator can act on."""
 
     exit_code = FAILED
+    faults: tuple[str, ...] = ()  # of a file of mappings, for scripts; the message has them too
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class FaultyMappings(OperatorError):
+    """Mappings that are wrong whatever the event."""
+
+    def __init__(self, faults: tuple[str, ...], *, where: str = "The mappings have", remedy: str = "") -> None:
+        count = f"{len(faults)} faults" if len(faults) > 1 else "a fault"
+        super().__init__("\n".join([f"{where} {count}:", *map(sentence, faults)]), remedy)
+        self.faults = faults
+
+
+def sentence(text: str) -> str:
+    """Return a text as a sentence, with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('?') else '.'}"
 
 
 class WrongUsage(OperatorError):

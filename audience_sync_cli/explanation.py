@@ -17,6 +17,7 @@ from audience_sync.errors import (
     AudienceSyncError,
     AuthorizationRefused,
     InvalidAudience,
+    InvalidMapping,
     NotConnected,
     NotFound,
     TransientError,
@@ -24,7 +25,7 @@ from audience_sync.errors import (
 )
 from audience_sync_cli.command_line import settings_faults
 from audience_sync_cli.command_line.usage import shown
-from audience_sync_cli.errors import NotThere, OperatorError, TryLater
+from audience_sync_cli.errors import FaultyMappings, NotThere, OperatorError, TryLater, sentence
 
 _CONNECT = "Run `audience-sync connect`."
 _PROFILE = "Choose a profile (AWS_PROFILE) or log in to AWS, for instance with `aws sso login`."
@@ -42,7 +43,7 @@ def explained(error: Exception) -> OperatorError:
         case InvalidAudience():
             return settings_faults.wrong_usage(error)
         case AudienceSyncError():
-            return _package_error(error)
+            return FaultyMappings(error.faults) if isinstance(error, InvalidMapping) else _package_error(error)
         case ClientError():
             return _aws_refusal(error)
         case BotoCoreError():
@@ -57,20 +58,20 @@ def passes(error: Exception) -> bool:
 
 
 def _package_error(error: AudienceSyncError) -> OperatorError:
-    sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
+    message = sentence(str(error))
     match error:
         case NotConnected():
             return NotThere("Amazon is not connected yet.", _CONNECT)
         case AuthorizationRefused():
             return NotThere("Amazon no longer takes the stored authorization.", _CONNECT)
         case NotFound():
-            return NotThere(sentence, "Check the id; the number that the DSP console shows is another one.")
+            return NotThere(message, "Check the id; the number that the DSP console shows is another one.")
         case AccessDenied():
-            return OperatorError(sentence, "Run `audience-sync terms show` and `audience-sync test` to find the cause.")
+            return OperatorError(message, "Run `audience-sync terms show` and `audience-sync test` to find the cause.")
         case TransientError():
-            return TryLater(sentence, "Try again in a minute.")
+            return TryLater(message, "Try again in a minute.")
         case _:
-            return OperatorError(sentence)
+            return OperatorError(message)
 
 
 def _aws_cause(error: Exception) -> Exception | None:

@@ -22,7 +22,7 @@ REJECTED = {  # why an event is rejected
     "membership_contradictory": Reason(
         "the event's name and its boolean disagree", "Send the event unchanged, as Segment created it."
     ),
-    "member_id_missing": Reason("external_user_id finds no value", "Map a field that every event has."),
+    "member_id_missing": Reason("external_user_id or a part of it finds no value", "Map fields that every event has."),
     "member_id_invalid": Reason("external_user_id has characters that Amazon refuses", "Map it with @sha256."),
     "audience_missing": Reason("neither audience id nor computation key", "Map audience_id."),
     "audience_unknown": Reason("the audience is not listed", "Link it: `audience-sync audiences link`."),

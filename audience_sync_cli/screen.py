@@ -101,6 +101,7 @@ class Screen:
         """Print an error: one sentence and a remedy."""
         if self.as_json:
             document = {"message": str(error), "remedy": error.remedy, "exitCode": error.exit_code}
+            document |= {"faults": list(error.faults)} if error.faults else {}
             self._write(json.dumps({"error": document}, indent=2, ensure_ascii=False))
             return
         self.note(str(error), style="red")

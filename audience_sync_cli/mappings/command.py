@@ -8,7 +8,7 @@ import typer
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync_cli.errors import AlreadyReported, OperatorError
+from audience_sync_cli.errors import AlreadyReported, FaultyMappings, OperatorError
 from audience_sync_cli.mappings.files import read_event, read_mappings
 from audience_sync_cli.mappings.store import read
 from audience_sync_cli.mappings.text import plain
@@ -55,7 +55,8 @@ def show(
         parse_mappings(stored.mappings, compile_trigger)
     except InvalidMapping as error:
         session.screen.result(stored.document)  # to be saved, fixed and applied
-        session.screen.note(f"The stored mappings are invalid, and no event is accepted: {error}.", style="red")
+        faults = FaultyMappings(error.faults, where="No event is accepted: the stored mappings have")
+        session.screen.note(str(faults), style="red")
         session.screen.note(
             "Fix what `audience-sync mappings show --json` prints, and store it with `audience-sync mappings apply`."
         )

@@ -1,4 +1,4 @@
-"""What changes from one set of mappings to another, by mapping and field. The sets are as JSON has them."""
+"""Compares two sets of mappings, as JSON, by mapping and field."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ class MappingChange:
 
 
 def differences(before: Any, after: Any) -> list[MappingChange]:
-    """Compare two lists of mappings. What is no mapping, in a list that was stored by hand, is passed over.
+    """Compare two lists of mappings. Skips entries that are not mappings; a list that was stored by hand may have some.
 
     Returns:
         The changes, in the order of the new list, removed mappings last. A switch that is left out is as Segment has
@@ -101,7 +101,7 @@ def _is_default(name: str, sides: tuple[Any, Any]) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return a text that two values share only if they are the same JSON: 1, 1.0 and true are equal to Python."""
+    """Return a string that two values share only if they are the same JSON: 1, 1.0 and true are equal to Python."""
     return "" if value is ABSENT else json.dumps(value, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""How the trace of an event is printed: masked, unless the operator wants to see personal data."""
+"""Prints the trace of an event, masked unless the operator wants to see personal data."""
 
 import json
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Explanation:
         self._consent_required = consent_required
 
     def print(self, screen: Screen, traces: Sequence[EventTrace], events: int) -> None:
-        """Print what becomes of each event, and how many more there are."""
+        """Print the outcome of each event, and the number of those not shown."""
         for each in traces:
             why = f": {each.why_not}" if each.why_not else ""
             screen.say(f"\nevent {each.index}  {each.message_id}  {_DOES[each.kind]}{why}", style="bold")
@@ -76,7 +76,7 @@ class Explanation:
         )
 
     def _line(self, field: FieldTrace) -> Text:
-        """Return where a field is found, and below it what becomes of the value."""
+        """Return the places at which a field is found, and below them the value or why it is left out."""
         if not field.found_at and field.left_out:
             return Text(field.left_out, style="dim")
         where = ", ".join(field.found_at) or "the same for every event"
@@ -106,6 +106,9 @@ class Explanation:
         if event.kind == "exit":
             return "a removal needs none"
         given = [each.name for each in mapping.fields if each.name in _SIGNALS and each.left_out is None]
+        rejection = mapping.rejection
+        if rejection and rejection.field in _SIGNALS:
+            given.append(f"{rejection.field} {'says no' if rejection.reason == 'consent_denied' else 'is invalid'}")
         signals = ", ".join(given) or "no signal"
         if mapping.country is None and not mapping.audience:
             return signals
@@ -143,7 +146,7 @@ class Explanation:
         }
 
     def _shown(self, name: str, value: Any) -> str:
-        """Return a value as text: as it is where that is no personal data for certain."""
+        """Return a value as text: as it is if it certainly is not personal data."""
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         is_known = (
             (name == "audience_id" and amazon_id(value) is not None)

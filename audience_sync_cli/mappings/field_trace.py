@@ -1,4 +1,4 @@
-"""How the value of one field is found, what becomes of it, and why it is left out. Holds personal data."""
+"""Follows the value of one field from the event to the record. Holds personal data."""
 
 import json
 import re
@@ -25,13 +25,13 @@ _NAMED_BY_EVENT = "a place that the event names"
 _EMPTY_SIGNAL = {
     "amzn_ad_storage": "it counts as no answer",
     "amzn_user_data": "it counts as no answer",
-    "ip": "no IP address",
+    "ip": "not an IP address",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class FieldTrace:
-    """What becomes of one field. Holds personal data."""
+    """The way of one field into the record. Holds personal data."""
 
     name: str
     looks: tuple[Look, ...]  # where the directive has looked, in this order
@@ -106,11 +106,11 @@ def with_outcome(
     if rejection and rejection.field == field.name:
         why = rejection.detail
     elif field.name == "country" and accepted_country(field.value) is None:
-        why = "no country code that Amazon accepts"
+        why = "not a country code that Amazon accepts"
     elif field.name in _SIGNALS and call.kind is Kind.EXIT:
         why = "a removal needs no consent"
     elif field.name in _SIGNALS and changes and not _holds(changes[0].record["userConsent"], _SIGNALS[field.name]):
-        why = _EMPTY_SIGNAL.get(field.name, "no text, or an empty one")
+        why = _EMPTY_SIGNAL.get(field.name, "empty, or not a string")
     return FieldTrace(field.name, field.looks, field.value, left_out=why)
 
 

@@ -12,7 +12,7 @@ def read_mappings(file: Path) -> Any:
     """Read a file of mappings as JSON.
 
     Raises:
-        WrongUsage: it is none, and the line at fault is shown with a caret; or an object has a name twice.
+        WrongUsage: it is not JSON (shows the line at fault with a caret), or an object has a name twice.
     """
     text = _text(file)
     found = read_json_text(text)
@@ -30,7 +30,7 @@ def read_event(file: Path) -> Any:
     """Read a request body from Segment as JSON.
 
     Raises:
-        WrongUsage: it is none; names line and column, and shows nothing of the event, which is personal data.
+        WrongUsage: it is not JSON; names line and column, and shows nothing of the event, which is personal data.
     """
     found = read_json_text(_text(file))
     if isinstance(found, JsonFault):

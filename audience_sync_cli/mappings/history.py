@@ -1,4 +1,4 @@
-"""The versions of the mappings that were in force before: the last few, as one small text of bytes."""
+"""The versions of the mappings that were in force before: the last few, in one small binary value."""
 
 import json
 import zlib
@@ -60,7 +60,7 @@ def _packed(versions: Iterable[KeptVersion]) -> bytes:
 
 
 def unpacked(attribute: Mapping[str, Any] | None) -> tuple[KeptVersion, ...]:
-    """Unpack what DynamoDB has, the newest version first; none where there is nothing, or what we have not written."""
+    """Unpack the stored versions, the newest first; none if there are none, or if we did not write them."""
     try:
         content = zlib.decompressobj().decompress(attribute["B"], _MAX_UNPACKED) if attribute else b""
         document = json.loads(content)

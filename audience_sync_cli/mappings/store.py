@@ -15,7 +15,7 @@ from audience_sync_cli.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is stored, read as far as it can be read."""
+    """The stored mappings, as far as they can be read."""
 
     rows: MappingsRows  # as DynamoDB has them, whatever they hold
     mappings: Any = None  # unchecked; parse_mappings checks them

@@ -1,4 +1,4 @@
-"""How a directive is printed for people."""
+"""Formats directives for people."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""How one event becomes changes: which triggers hold, where each field is found, what is left out and why.
+"""Traces one event to its changes: triggers, places of the fields, and why something is left out.
 
 Every step is ingest's own: the code that ingest runs reads, maps, normalizes and translates the event, and this module
 notes what goes in and what comes out. It does no I/O of its own; the look-up of audiences may do some.
@@ -26,7 +26,7 @@ from audience_sync_cli.mappings.field_trace import FieldTrace, follow_field, wit
 
 @dataclass(frozen=True, slots=True)
 class MappingTrace:
-    """What one mapping makes of one event."""
+    """The outcome of one mapping for one event."""
 
     name: str
     why_not: str | None  # why it does not apply; None where it does
@@ -41,7 +41,7 @@ class MappingTrace:
 
 @dataclass(frozen=True, slots=True)
 class EventTrace:
-    """What becomes of one event."""
+    """The outcome of one event."""
 
     index: int
     message_id: str
@@ -51,7 +51,7 @@ class EventTrace:
 
     @property
     def kind(self) -> str:
-        """What it asks for: enter, exit, erase, ignore or reject."""
+        """The kind of change it asks for: enter, exit, erase, ignore or reject."""
         if self.call is None or self.call.rejection:
             return "reject"
         return str(self.call.kind)
@@ -59,7 +59,7 @@ class EventTrace:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What decides beside the event."""
+    """The inputs beside the event."""
 
     mappings: Sequence[EventMapping]
     audiences: AudienceLookup

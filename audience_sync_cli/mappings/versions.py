@@ -9,7 +9,7 @@ import typer
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import Mapping, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.errors import FaultyMappings, NotThere, OperatorError
 from audience_sync_cli.mappings.diff import differences, print_differences
 from audience_sync_cli.mappings.files import read_mappings
 from audience_sync_cli.mappings.history import BUILT_IN, KeptVersion
@@ -104,7 +104,7 @@ def revert(
     try:
         mappings = parse_mappings(found.listed, compile_trigger)
     except InvalidMapping as error:
-        raise OperatorError(f"Version {version} is invalid: {error}.", "Choose another one.") from None
+        raise FaultyMappings(error.faults, where=f"Version {version} has", remedy="Choose another one.") from None
     effect = require_effect(mappings, force=force)
     question = f"{effect}Put version {version} in force again, as version {stored.next_version}?"
     _change(session, "revert", stored, found.mappings, question, dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""What mappings may do and probably should not.
+"""Warns about mappings that are valid and probably wrong.
 
 They may use a phone number or an e-mail address in clear text as member id, and they may ignore events, or all of them.
 """
@@ -15,7 +15,9 @@ _CONTACT = re.compile(r"phone|mobile|e-?mail", re.IGNORECASE)
 # E.164 numbers have seven digits at least in practice, and fifteen at most. An id of a database may look the same.
 _PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 _FIELD = "external_user_id"
-_NEVER_HOLDS = "its trigger holds for no event about an audience, whose type is track or identify"
+_NEVER_HOLDS = (
+    "its trigger holds for no event about an audience. A track event has event and properties, an identify event traits"
+)
 _REMEDY = f'hash it: {{"{_FIELD}": {{"@sha256": {{"@path": "…"}}}}}}'
 
 
@@ -43,7 +45,7 @@ def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> l
 
 
 def why_all_is_ignored(mappings: Sequence[Mapping]) -> str | None:
-    """Return why every event would be ignored, as a sentence; None where some event may be taken."""
+    """Return why every event would be ignored, as a sentence; None if some event may be accepted."""
     enabled = [each for each in mappings if each.enabled]
     if not mappings:
         return "There is no mapping."

@@ -155,9 +155,13 @@ class WaitedTooLong(PermanentError):
 
 
 class InvalidMapping(PermanentError):
-    """A mapping that is wrong whatever the event."""
+    """Mappings that are wrong whatever the event. `faults` has a sentence for each fault, without a full stop."""
 
     reason = "invalid_mapping"
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
 
 
 class InvalidTrigger(PermanentError):

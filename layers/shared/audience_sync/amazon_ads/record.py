@@ -30,7 +30,7 @@ def external_user_id(value: Any) -> str:
     if value is None or value == "":
         raise RejectedEvent(
             "member_id_missing",
-            "external_user_id resolves to nothing; map a field that every event has",
+            "external_user_id resolves to nothing, or a part of it does; map fields that every event has",
             field="external_user_id",
         )
     if not isinstance(value, str) or not _EXTERNAL_USER_ID.fullmatch(value):

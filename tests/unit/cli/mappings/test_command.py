@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
 
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import first_passing
+from audience_sync_cli.app import app
 from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
 from audience_sync_cli.mappings.command import check
 from audience_sync_cli.mappings.text import plain
 from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
 from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.json_reference import SCHEMA
 
 EVENTS = Path(__file__).parents[4] / "events" / "segment"
 MAPPING = {"name": "Mine", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
@@ -44,6 +48,25 @@ def test_a_wrong_mapping_is_never_stored(deployment: Deployment, tmp_path: Path)
         with pytest.raises(InvalidMapping, match='mapping "Mine": trigger'):
             act(deployment.session(), file)
     assert deployment.session().audiences.mappings() is None
+
+
+@pytest.mark.parametrize("act", ["check", "apply"])
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_every_fault_of_a_file_is_listed_at_once(tmp_path: Path, act: str, option: list[str]) -> None:
+    fields = {"external_user_id": {"@template": "loy-{{ n }"}, "email": "$.traits.email", "phone": {"@pat": "$.a"}}
+    file = written(tmp_path, [MAPPING | {"trigger": "type =", "fields": fields}])
+    result = CliRunner().invoke(app, ["mappings", act, str(file), *option], env={"COLUMNS": "200"})
+    error: dict[str, Any] = json.loads(result.stdout)["error"] if option else {"message": result.stderr}
+    heading, *sentences = error["message"].splitlines()
+    assert (result.exit_code, heading) == (1, "The mappings have 4 faults:")
+    assert len(error.get("faults", sentences)) == 4
+    assert not option or Draft202012Validator(SCHEMA["$defs"]["error"]).is_valid({"error": error})
+    assert sentences[0].startswith('Mapping "Mine": trigger: not a value')
+    assert sentences[1:] == [
+        'Mapping "Mine": fields.external_user_id.@template: the {{ at character 5 is not closed; write {{ path }}.',
+        'Mapping "Mine": fields.email: a plain string; did you mean {"@path": "$.traits.email"}?',
+        'Mapping "Mine": fields.phone: unknown directive @pat (did you mean @path?); docs/mapping.md lists them.',
+    ]
 
 
 @pytest.mark.parametrize("act", [check, apply])

@@ -144,6 +144,10 @@ def test_the_country_is_named_with_what_names_it(
         pytest.param({}, {}, "no signal; not needed in US", id="not needed"),
         pytest.param({}, {"country": "DE"}, "no signal; needed in DE", id="missing"),
         pytest.param({}, {"country": "DE", "tcf": "CPdf"}, "tcf; needed in DE", id="given"),
+        pytest.param(
+            {}, {"country": "DE", "amzn_user_data": False}, "amzn_user_data says no; needed in DE", id="denied"
+        ),
+        pytest.param({}, {"country": "DE", "tcf": "a b"}, "tcf is invalid; needed in DE", id="invalid"),
         pytest.param({"event": "Audience Exited"}, {}, "a removal needs none", id="a removal"),
     ],
 )
@@ -160,11 +164,11 @@ def test_it_is_said_whether_consent_is_needed_and_given(
     ("more", "field_name", "reason"),
     [
         pytest.param({"country": "XX"}, "country", "not an ISO 3166-1 alpha-2 code", id="country"),
-        pytest.param({"ip": "home"}, "ip", "no IP address", id="ip"),
+        pytest.param({"ip": "home"}, "ip", "not an IP address", id="ip"),
         pytest.param({"amzn_ad_storage": "UNKNOWN"}, "amzn_ad_storage", "it counts as no answer", id="consent"),
         pytest.param({"amzn_user_data": "no"}, "amzn_user_data", "amznUserData denies consent", id="denied consent"),
         pytest.param({"tcf": "a b"}, "tcf", "no IAB string", id="no consent string"),
-        pytest.param({"tcf": " "}, "tcf", "no text, or an empty one", id="a blank consent string"),
+        pytest.param({"tcf": " "}, "tcf", "empty, or not a string", id="a blank consent string"),
         pytest.param({"external_user_id": {"@path": "$.properties"}}, "external_user_id", "1 to 128", id="member id"),
     ],
 )
@@ -178,7 +182,7 @@ def test_a_field_that_is_no_identifier_is_left_out_with_the_reason_too(
 @pytest.mark.parametrize(
     ("more", "field_name", "reason"),
     [
-        pytest.param({"country": "XX"}, "country", "no country code that Amazon accepts", id="country"),
+        pytest.param({"country": "XX"}, "country", "not a country code that Amazon accepts", id="country"),
         pytest.param({"tcf": "CPdf"}, "tcf", "a removal needs no consent", id="consent"),
     ],
 )
@@ -340,3 +344,11 @@ def test_of_many_events_the_first_are_shown(
 
 def test_a_mask_keeps_signs_and_hides_all_else() -> None:
     assert masked("Ada+1 (206) Müller@b.co") == "Xxx+9 (999) X*xxxx@x.xx"
+
+
+def test_of_a_member_id_with_an_empty_part_it_is_said_where_nothing_is(explained: Explained) -> None:
+    fields = MAPPING["fields"] | {"external_user_id": {"@template": "loy-{{ traits.customer.number }}"}}
+    found = only_mapping(explained(ENTERED, [MAPPING | {"fields": fields}]))
+    assert found["rejection"]["reason"] == "member_id_missing"
+    (field,) = [each for each in found["fields"] if each["field"] == "external_user_id"]
+    assert (field["value"], field["leftOut"]) == (None, "nothing at $.traits")

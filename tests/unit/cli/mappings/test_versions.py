@@ -213,7 +213,7 @@ def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
     with pytest.raises(AlreadyReported):
         show(deployment.session(as_json=True))
     seen = capsys.readouterr()
-    assert 'mapping "Mine": trigger' in seen.err
+    assert 'Mapping "Mine": trigger' in seen.err
     assert "mappings apply" in seen.err
     document = json.loads(seen.out)
     assert document == REFUSED
@@ -225,7 +225,7 @@ def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
 def test_an_invalid_version_is_not_put_in_force_again(deployment: Deployment, tmp_path: Path) -> None:
     store(deployment, REFUSED)
     put(deployment, tmp_path, [MAPPING])
-    with pytest.raises(OperatorError, match="Version 3 is invalid"):
+    with pytest.raises(OperatorError, match="Version 3 has a fault:\nMapping "):
         revert(deployment.session(yes=True), 3)
 
 
