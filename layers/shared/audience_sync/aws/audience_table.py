@@ -99,7 +99,7 @@ class AudienceTable:
         return int(answer["Item"]["version"]["N"]) if "Item" in answer else 0
 
     def raise_version(self) -> None:
-        """Tell functions to read the list again. Called once an audience is listed, before that is answered.
+        """Mark the list as changed, so that functions read it again: after an audience is listed, before the answer.
 
         Not in the transaction that lists it: two creations at the same time would fail each other. Raises Unavailable.
         """
