@@ -17,7 +17,7 @@ RUNBOOK = "See Reason codes in docs/runbook.md."
 REJECTED = {  # why an event is rejected
     "not_an_event": Reason("not a JSON object with a type", "Map data to the whole event, $."),
     "membership_undecided": Reason(
-        "no boolean says whether the member enters or exits", "Narrow the trigger to events that contain it."
+        "the event does not say whether the member enters or exits", "Narrow the trigger to events that say it."
     ),
     "membership_contradictory": Reason(
         "the event's name and its boolean disagree", "Send the event unchanged, as Segment created it."

@@ -77,7 +77,7 @@ def link(
         if session.stack.keeps_rows:  # once it is listed: a notice from now on is spread to it
             queue_due_exits(session, linked)
     _warn_about_gaps(session, linked)
-    session.screen.say(f"Linked. Events reach {linked.name or digits} within ten seconds.", style="green")
+    session.screen.say(f"Linked. Events reach {linked.name or digits} from now on.", style="green")
     session.screen.result(audience_json(linked))
 
 

@@ -18,7 +18,6 @@ from audience_sync_cli.watch.samples import sample
 from audience_sync_cli.watch.sent import Sent
 
 KEPT_NAME, KEPT_ID = "Audience Sync test", "audience-sync-test"  # name and external id of the audience kept for tests
-TRIES, PAUSE = 12, 6.0  # posts, and seconds between two, until ingest knows an audience that was just created
 
 
 class WholeWay:
@@ -64,7 +63,7 @@ class WholeWay:
                 # With mappings of its own, a stack may know the member under another id.
                 members |= {change.member[1] for change in stated(session, body).changes}
                 earlier = {job for sent in self.sent.values() for job in sent.jobs}
-                self.sent[label] = sent = self._post(body)
+                self.sent[label] = sent = Sent.post(session, body)
                 sent.follow(self._timeout, self._sleep, earlier)
                 if not sent.is_good:
                     break
@@ -97,16 +96,6 @@ class WholeWay:
         """Set the exit code. Raises AlreadyReported, ReportedAsUnfinished."""
         for sent in self.sent.values():
             sent.raise_unless_good()
-
-    def _post(self, body: bytes) -> Sent:
-        """Post a body, again while ingest does not know an audience that was just created."""
-        sent = Sent.post(self._session, body)
-        for _ in range(TRIES if not self.sent else 0):
-            if "audience_unknown" not in sent.reasons:
-                break
-            self._sleep(PAUSE)
-            sent = Sent.post(self._session, body)
-        return sent
 
     def _body(self, target: Audience, *, enters: bool) -> bytes:
         message_id = f"audience-sync-{uuid4().hex}"

@@ -54,6 +54,8 @@ class EventTrace:
         """The kind of change it asks for: enter, exit, erase, ignore or reject."""
         if self.call is None or self.call.rejection:
             return "reject"
+        if self.call.kind is Kind.UNSTATED:
+            return "reject" if self.mappings else "ignore"
         return str(self.call.kind)
 
 
@@ -74,11 +76,20 @@ def trace(element: Any, index: int, around: Surroundings) -> EventTrace:
         call, why_not = read(element, around.now), why_ignored(element)
     except RejectedEvent as error:
         return EventTrace(index, message_id, None, f"{error.detail} ({error.reason})")
-    if why_not:
+    if why_not and not _is_rejected(element, around):
         return EventTrace(index, message_id, call, why_not)
     return EventTrace(
         index, message_id, call, None, tuple(_follow(mapping, call, element, around) for mapping in around.mappings)
     )
+
+
+def _is_rejected(event: dict[str, Any], around: Surroundings) -> bool:
+    """Return whether an event that says nothing of membership names a listed audience."""
+    translator = Translator(
+        compile_mappings(around.mappings, compile_trigger), around.audiences, around.now, around.policy
+    )
+    ((_, outcome),) = translator.outcomes([event], lambda: True)
+    return isinstance(outcome, Rejected)
 
 
 def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], around: Surroundings) -> MappingTrace:

@@ -58,9 +58,10 @@ def try_(
     """
     listing = AudienceListing(session.audiences, time.monotonic)  # as ingest has it
     document = json.dumps(read_mappings(mappings)) if mappings else listing.mappings()
+    audiences = listing.for_request()
     body, now, policy = event.read_bytes(), round(session.now() * 1000), session.policy
     try:
-        outcome = changes_from(body, mappings=compiled(document), audiences=listing, now=now, policy=policy)
+        outcome = changes_from(body, mappings=compiled(document), audiences=audiences, now=now, policy=policy)
     except InvalidRequest as error:
         raise OperatorError(f"{error}.", "Segment would get a 400 or 413 and would not send it again.") from None
     _print_counts(session, outcome)
@@ -69,11 +70,11 @@ def try_(
         if reveal:
             session.screen.note(_CLEAR_TEXT, style="yellow")
         elements = elements_of(read_json(body))
-        traces = _traces(session, elements, Surroundings(_parsed(document), listing, now, policy))
+        traces = _traces(session, elements, Surroundings(_parsed(document), audiences, now, policy))
         explanation = Explanation(reveal=reveal, consent_required=policy.consent == "require")
         explanation.print(session.screen, traces, len(elements))
         result["events"] = [explanation.as_json(each) for each in traces]
-    _print_outcome(session, outcome, listing)
+    _print_outcome(session, outcome, audiences)
     session.screen.result(result)
     if any(looks_like_a_phone_number(change.record["externalUserId"]) for change in outcome.changes):
         session.screen.note(id_warning(), style="yellow")

@@ -82,8 +82,8 @@ class ListedAudiences:
     def by_computation_key(self, key: str) -> Sequence[Audience]:
         return [each for each in AUDIENCES if each.computation_key == key]
 
-    def all(self) -> Sequence[Audience]:
-        return AUDIENCES
+    def for_request(self) -> "ListedAudiences":
+        return self
 
     def mappings(self) -> str | None:
         return None

@@ -424,7 +424,8 @@ def test_without_personas_the_events_name_decides_and_the_audience_key_finds_it(
         "properties": {"audience_key": "lapsed_premium_buyers"},
     }
     assert outcomes(read(exited)) == ["DELETE u1"]
-    assert outcomes(read(exited | {"event": "audience exited"})) == [], "an unknown name removes no member"
+    unknown = exited | {"event": "audience exited"}
+    assert outcomes(read(unknown)) == ["membership_undecided"], "an unknown name removes no member"
 
 
 @pytest.mark.parametrize(
@@ -522,6 +523,56 @@ def test_a_journey_step_is_an_enter_only_where_nothing_contradicts_it(changes: A
 def test_without_a_computation_class_the_boolean_decides(value: Any, expected: list[str]) -> None:
     event = entered(event="Renamed", context__personas__computation_class=None, properties__lapsed_premium_buyers=value)
     assert outcomes(read(event)) == expected
+
+
+ROW = {"type": "track", "event": "new", "messageId": "m1", "userId": "u1", "properties": {"email": "a@b.co"}}
+RECORD = {"type": "record", "action": "delete", "messageId": "m1", "userId": "u1", "fields": {"email": "a@b.co"}}
+PAGE = {"type": "page", "messageId": "m1", "userId": "u1", "properties": {"url": "https://example.com"}}
+KEY = LAPSED.computation_key
+
+
+def for_audience(audience_id: Any, trigger: str = 'type != "page"', *, enabled: bool = True) -> dict[str, Any]:
+    fields = {**MEMBER, "audience_id": audience_id}
+    return {"name": str(audience_id), "trigger": trigger, "enabled": enabled, "fields": fields}
+
+
+@pytest.mark.parametrize(
+    ("event", "mappings", "is_rejected"),
+    [
+        pytest.param(ROW, [for_audience(LAPSED.audience_id)], True, id="a row of Reverse ETL"),
+        pytest.param(ROW | {"event": "deleted"}, [for_audience(LAPSED.audience_id)], True, id="a deleted row"),
+        pytest.param(RECORD, [for_audience(LAPSED.audience_id, 'type = "record"')], True, id="a record"),
+        pytest.param(
+            ROW | {"properties": {"list": LAPSED.audience_id}},
+            [for_audience("1"), for_audience({"@path": "$.properties.list"})],
+            True,
+            id="found by one mapping of several",
+        ),
+        pytest.param(ROW | {"properties": {"audience_key": KEY}}, None, True, id="found by its key"),
+        pytest.param(
+            {"type": "group", "context": entered()["context"]},
+            [for_audience({"@path": "$.context.personas.external_audience_id"})],
+            True,
+            id="an audience of accounts",
+        ),
+        pytest.param(ROW, None, False, id="no audience is named"),
+        pytest.param(PAGE, None, False, id="a page"),
+        pytest.param(ROW | {"properties": {"audience_key": "other"}}, None, False, id="a key of no audience"),
+        pytest.param(ROW, [for_audience("1")], False, id="an audience that is not listed"),
+        pytest.param(ROW, [for_audience(LAPSED.audience_id, 'event = "old"')], False, id="the trigger does not hold"),
+        pytest.param(ROW, [for_audience(LAPSED.audience_id, enabled=False)], False, id="the mapping is disabled"),
+        pytest.param(
+            ROW | {"userId": "test-user-1"}, [for_audience(LAPSED.audience_id)], False, id="of the event tester"
+        ),
+        pytest.param(example("24"), [for_audience(LAPSED.audience_id)], False, id="a computed trait"),
+    ],
+)
+def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_is_rejected_and_any_other_ignored(
+    event: Any, mappings: list[Any] | None, *, is_rejected: bool
+) -> None:
+    result = read([event, PAGE], mappings=json.dumps(mappings) if mappings else None)
+    assert (outcomes(result), result.ignored) == ((["membership_undecided"], 1) if is_rejected else ([], 2))
+    assert all("Audience Entered" in each.detail for each in result.rejections)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from audience_sync import metric_names
 from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
-from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY
+from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.aws.checkpoint import AUDIT, RENEWAL
 from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
@@ -681,6 +681,16 @@ def test_the_audiences_function_cannot_access_the_mappings() -> None:
     )
     rows = [MAPPINGS_KEY, MAPPINGS_HISTORY_KEY]
     assert statement["Condition"] == {"ForAllValues:StringNotEquals": {"dynamodb:LeadingKeys": rows}}
+
+
+def test_ingest_reads_the_audience_table_and_of_its_single_rows_the_version_only() -> None:
+    table = {"Fn::GetAtt": ["AudienceTable", "Arn"]}
+    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [VERSION_KEY]}}
+    statements = [each for each in _statements("IngestRole") if each["Resource"] == table]
+    assert {each["Action"]: each.get("Condition") for each in statements} == {
+        "dynamodb:Scan": None,
+        "dynamodb:GetItem": own,
+    }
 
 
 def test_jobs_send_to_every_queue_that_the_outcome_of_a_job_may_concern() -> None:

@@ -216,7 +216,7 @@ class Intake:
         result = changes_from(
             body,
             mappings=compiled(self._audiences.mappings()),
-            audiences=self._audiences,
+            audiences=self._audiences.for_request(),
             now=self._clock.now_ms(),
             policy=self._policy,
             has_time=lambda: self._clock.monotonic() < deadline,

@@ -35,6 +35,15 @@ class Policy:
     max_enter_age: int | None = None  # milliseconds; older additions are rejected. None accepts any
 
 
+def listed_audiences(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Sequence[Audience]:
+    """Return the listed audiences that an event names: by the id that is mapped, or else by its computation key."""
+    if mapped not in (None, ""):
+        audience_id = amazon_id(mapped)
+        listed = audiences.by_id(audience_id) if audience_id else None
+        return [listed] if listed else []
+    return audiences.by_computation_key(computation_key) if computation_key else []
+
+
 def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Audience:
     """Return the audience that an event is about.
 
@@ -46,14 +55,9 @@ def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceL
     Raises:
         RejectedEvent: the event names no audience, one that is not listed, or several.
     """
-    if mapped not in (None, ""):
-        audience_id = amazon_id(mapped)
-        listed = audiences.by_id(audience_id) if audience_id else None
-        found = [listed] if listed else []
-    elif computation_key:
-        found = list(audiences.by_computation_key(computation_key))
-    else:
+    if mapped in (None, "") and not computation_key:
         raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
+    found = listed_audiences(mapped, computation_key, audiences)
     if not found:
         raise unknown_audience(mapped, computation_key)
     if len(found) > 1:  # neither is chosen: it could be the wrong one

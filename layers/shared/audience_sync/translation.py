@@ -23,6 +23,7 @@ from audience_sync.record_rules import (
     erasing_exit,
     find_audience,
     first_country,
+    listed_audiences,
 )
 from audience_sync.segment.budget import MAX_STEPS, Budget
 from audience_sync.segment.event import AudienceCall, Kind, read
@@ -39,6 +40,12 @@ TOGETHER = 64  # events or statements in a step: few enough for the caches, and 
 _TOO_OLD = (
     f"an addition from more than {MAX_ENTER_AGE // 86_400_000} days ago: a later exit may have been forgotten; re-sync "
     "the audience, or see the parameter AcceptOldEvents"
+)
+
+
+_UNSTATED = (
+    "the event names a listed audience, but not who enters or leaves; send track events named Audience Entered or "
+    "Audience Exited, or narrow the mapping's trigger"
 )
 
 
@@ -89,6 +96,8 @@ class Translator:
         self._budget = Budget()  # of the event that is read
         self._work = 0  # steps so far
         self._steps_of_triggers = sum(mapping.steps_of_trigger for mapping in mappings)
+        self._enabled = [mapping for mapping in mappings if mapping.is_enabled]
+        self._steps_of_audiences = sum(mapping.steps_of_audience for mapping in self._enabled)
         self._known: dict[str, Audience] = {}  # by the id as mapped, those found so far
 
     def outcomes(
@@ -128,6 +137,8 @@ class Translator:
             raise TooLarge(f"mappings take over {MAX_WORK} steps on the events; lower the batch size in Segment")
         if call.kind is Kind.IGNORE:
             return Rejected(*call.rejection) if call.rejection else []
+        if call.kind is Kind.UNSTATED:
+            return self._unstated(call, event)
         if call.kind is Kind.ERASE:
             return []
         self._work += self._steps_of_triggers
@@ -145,6 +156,23 @@ class Translator:
         if len(found) > 1:
             self._work += sum(_steps_of_phone(values[_PHONE]) for values in found)
         return found
+
+    def _unstated(self, call: AudienceCall, event: Any) -> list[_Values] | Rejected:
+        """Reject an event in which a mapping finds a listed audience. Any other is ignored, also a costly one."""
+        self._work += self._steps_of_audiences
+        budget, key = self._budget, call.computation_key
+        budget.steps_left = MAX_STEPS
+        try:
+            for mapping in self._enabled:
+                (mapped,) = mapping.read_audience(event, budget)
+                if not key and mapped in (None, ""):  # as in nearly every event that has to do with no audience
+                    continue
+                self._work += mapping.steps_of_trigger
+                if mapping.applies_to(event, budget) and listed_audiences(mapped, key, self._audiences):
+                    return Rejected("membership_undecided", _UNSTATED)
+        except RejectedEvent:  # the budget is used up
+            pass
+        return []
 
     def _outcomes(
         self,

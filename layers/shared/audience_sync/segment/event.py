@@ -41,7 +41,8 @@ class Kind(StrEnum):
     ENTER = "enter"
     EXIT = "exit"
     ERASE = "erase"  # a deletion notice: the member leaves every audience, and its identifiers are erased
-    IGNORE = "ignore"  # not about an audience, or made by Segment's event tester
+    UNSTATED = "unstated"  # says nothing of membership: ignored, unless a mapping finds a listed audience in it
+    IGNORE = "ignore"  # about a computed trait, or made by Segment's event tester
 
 
 _STATED = {True: Kind.ENTER, False: Kind.EXIT, "true": Kind.ENTER, "false": Kind.EXIT}
@@ -75,7 +76,9 @@ def read(element: Any, now: int) -> AudienceCall:
         return AudienceCall(Kind.IGNORE)
     is_deletion = event["type"] == "delete"
     if not is_deletion and not _is_about_an_audience(event, personas):
-        return AudienceCall(Kind.IGNORE)
+        if personas and personas.get("computation_class") not in (None, *AUDIENCE_CLASSES):
+            return AudienceCall(Kind.IGNORE)
+        return AudienceCall(Kind.UNSTATED, computation_key=_computation_key(event, personas))
     message_id = safe_id(event.get("messageId"), event)
     if is_deletion:
         return AudienceCall(Kind.ERASE, _occurred_at(event, now), message_id)

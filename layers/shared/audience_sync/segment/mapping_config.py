@@ -4,12 +4,13 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
 from audience_sync.fields import FIELDS
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.compiled_fields import compile_fields, value_of
+from audience_sync.segment.compiled_fields import FieldsReader, compile_fields, value_of
 from audience_sync.segment.directives.compiler import (
     NO_VALUE,
     SAME_FOR_ALL,
@@ -64,6 +65,7 @@ class CompiledMapping:
     Attributes:
         steps: that its fields take on any event, beside those that depend on the event and are taken from the budget.
         steps_of_member: the same, of external_user_id alone.
+        steps_of_audience: the same, of audience_id alone.
         steps_of_trigger: the same, of its trigger.
     """
 
@@ -84,6 +86,7 @@ class CompiledMapping:
         compiled = _compile_fields(mapping) if fields is None else fields
         self.steps = sum(field.steps for field in compiled.values())
         self.steps_of_member = compiled[_MEMBER].steps if _MEMBER in compiled else 0
+        self.steps_of_audience = compiled["audience_id"].steps if "audience_id" in compiled else 0
         self.steps_of_trigger = len(mapping.trigger) // _CHARACTERS_A_STEP if mapping.enabled else 0
         self._readers = {name: field.read for name, field in compiled.items()}
         self._read = compile_fields([self._readers.get(name, NO_VALUE) for name in _FIELD_NAMES])
@@ -110,6 +113,11 @@ class CompiledMapping:
         """Find the value of external_user_id alone; None where there is none. Raises as values_of."""
         read = self._readers.get(_MEMBER, NO_VALUE)
         return value_of(read, event if isinstance(event, dict) else dict(event), budget)
+
+    @cached_property
+    def read_audience(self) -> FieldsReader:
+        """Finds the value of audience_id, in a list of one. Compiled when the first event needs it alone."""
+        return compile_fields([self._readers.get("audience_id", NO_VALUE)])
 
 
 def compile_mappings(

@@ -8,7 +8,7 @@ from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, ReportedAsUnfinished, WrongUsage
 from audience_sync_cli.health.checks import EndToEnd
 from audience_sync_cli.health.checks import test as run_checks
-from audience_sync_cli.health.end_to_end import KEPT_ID, KEPT_NAME, PAUSE, WholeWay, kept_audience
+from audience_sync_cli.health.end_to_end import KEPT_ID, KEPT_NAME, WholeWay, kept_audience
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment
 
@@ -21,18 +21,8 @@ def rejected(reason: str) -> tuple[int, dict[str, Any]]:
     return 400, ACCEPTED | {"accepted": 0, "rejected": 1, "rejections": [rejection]}
 
 
-class Slept:
-    """Takes pauses, and does something in the first one."""
-
-    def __init__(self, step: Any = None) -> None:
-        self.pauses: list[float] = []
-        self._step = step
-
-    def __call__(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        step, self._step = self._step, None
-        if step:
-            step()
+def no_pause(_: float) -> None:
+    """Take no time."""
 
 
 def test_the_audience_that_is_kept_for_tests_is_used_without_a_question(deployment: Deployment) -> None:
@@ -82,7 +72,7 @@ def test_a_rejected_entry_ends_the_test_and_leaves_nothing_to_erase(
 ) -> None:
     deployment.list_audience()
     gateway.append(rejected("consent_missing"))
-    test = WholeWay(deployment.session(), AUDIENCE.audience_id, 60, Slept())
+    test = WholeWay(deployment.session(), AUDIENCE.audience_id, 60, no_pause)
     test.run()
     assert (test.is_good, list(test.sent)) == (False, ["entered"])
     assert deployment.bodies("ChangeQueue") == []
@@ -91,21 +81,10 @@ def test_a_rejected_entry_ends_the_test_and_leaves_nothing_to_erase(
         test.raise_unless_good()
 
 
-def test_an_audience_that_ingest_does_not_know_yet_is_waited_for(deployment: Deployment, gateway: list[Any]) -> None:
-    deployment.list_audience()
-    deployment.stack.service("lambda").event_source = "Disabled"
-    gateway.append(rejected("audience_unknown"))
-    slept = Slept(lambda: gateway.append((200, ACCEPTED)))
-    WholeWay(deployment.session(), AUDIENCE.audience_id, 1, slept).run()
-    assert slept.pauses[0] == PAUSE
-    posted = [event["userId"] for _, event in gateway[:2]]
-    assert posted[0] == posted[1]
-
-
 def test_an_entry_that_gets_stuck_is_erased_and_no_exit_is_sent(deployment: Deployment, gateway: list[Any]) -> None:
     deployment.list_audience()
     gateway.append((200, ACCEPTED))
-    test = WholeWay(deployment.session(), AUDIENCE.audience_id, 0, Slept())
+    test = WholeWay(deployment.session(), AUDIENCE.audience_id, 0, no_pause)
     test.run()
     with pytest.raises(ReportedAsUnfinished):
         test.raise_unless_good()
@@ -120,12 +99,12 @@ def test_without_the_ordering_guard_there_is_nothing_to_erase(deployment: Deploy
     deployment.stack.parameters = {"OrderingGuard": "no"}
     deployment.list_audience()
     gateway.append((200, ACCEPTED))
-    WholeWay(deployment.session(), AUDIENCE.audience_id, 0, Slept()).run()
+    WholeWay(deployment.session(), AUDIENCE.audience_id, 0, no_pause).run()
     assert deployment.bodies("ChangeQueue") == []
 
 
 def test_two_tests_use_two_members(deployment: Deployment) -> None:
-    first, second = (WholeWay(deployment.session(), "", 60, Slept()).as_json()["member"] for _ in range(2))
+    first, second = (WholeWay(deployment.session(), "", 60, no_pause).as_json()["member"] for _ in range(2))
     assert first != second
 
 

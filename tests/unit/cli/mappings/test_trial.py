@@ -265,6 +265,17 @@ def test_an_event_that_says_nothing_of_membership_is_rejected_with_its_reason(ex
     assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
 
 
+def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_is_followed(
+    explained: Explained,
+) -> None:
+    row = {"type": "track", "event": "new", "userId": "u1", "properties": {"email": "a@b.co"}}
+    fields = MAPPING["fields"] | {"audience_id": AUDIENCE.audience_id}
+    document = explained(row, [{**MAPPING, "fields": fields}])
+    assert (document["events"][0]["kind"], document["events"][0]["whyNot"]) == ("reject", None)
+    assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
+    assert only_mapping(document)["audience"]["audienceId"] == AUDIENCE.audience_id
+
+
 def test_a_deletion_notice_names_where_the_member_id_was_found(explained: Explained) -> None:
     document = explained({"type": "delete", "userId": "u1"})
     assert document["events"][0]["kind"] == "erase"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.audience_listing import AudienceListing
-from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY
+from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.intake import compiled
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError
@@ -354,7 +354,7 @@ def test_the_row_that_ingest_reads_stays_one_and_the_history_one_other(deploymen
     for number in range(MAX_VERSIONS + 5):
         put(deployment, tmp_path, [MAPPING | {"trigger": f'type = "track" and event = "{number}"'}])
     keys = {row["audienceId"]["S"] for row in deployment.rows("AudienceTable")}
-    assert {each for each in keys if each.startswith("#")} == {MAPPINGS_KEY, MAPPINGS_HISTORY_KEY}
+    assert {each for each in keys if each.startswith("#")} == {MAPPINGS_KEY, MAPPINGS_HISTORY_KEY, VERSION_KEY}
     listing = AudienceListing(deployment.session().audiences, lambda: 0.0)
     assert len(listing.with_unlinked()) == 1
     (mapping,) = compiled(listing.mappings())
