@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from audience_sync.errors import OutOfTime
 from audience_sync.metric_names import TOKENS_REFRESHED
 from audience_sync_cli import reasons
 from audience_sync_cli.explanation import explained
@@ -11,11 +12,12 @@ from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
+from audience_sync_cli.state.in_flight import ACCEPTED, InFlight, in_flight
 from audience_sync_cli.state.repetitions import Repetitions, repetitions
 
 RECENT = 15 * 60  # seconds for which a failed upload says something about now
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
-ACCEPTED, INCOMPLETE = "upload accepted", "delivery incomplete"
+INCOMPLETE = "delivery incomplete"
 REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
 _RUNNING = ("Enabled", "Enabling", "Creating", "Updating")  # states of an event source
 
@@ -36,7 +38,7 @@ class Blocker:
         """When it is tried again, and what to do; empty where neither is known."""
         again = "" if self.needs_person else "It is tried again within ten minutes."  # the longest wait of a message
         if self.next_try:
-            again = f"Next try at {moment(self.next_try * 1000)}."
+            again = f"Next try by {moment(self.next_try * 1000)}."
         return " ".join(each for each in (again, self.remedy) if each)
 
     @property
@@ -84,6 +86,7 @@ class Waiting:
     failed: FailedUploads
     unknown: list[str]  # what could not be found out, in sentences
     repetitions: Repetitions = field(default_factory=Repetitions)
+    in_flight: InFlight | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Everything for scripts."""
@@ -91,6 +94,7 @@ class Waiting:
             "blockers": [each.as_json() for each in self.blockers],
             "failedUploads": self.failed.as_json(),
             "repetitions": self.repetitions.as_json(),
+            "inFlight": self.in_flight.as_json() if self.in_flight else None,
             "unknown": self.unknown,
         }
 
@@ -105,6 +109,7 @@ def waiting(session: Session) -> Waiting:
         ("which circuit breakers are open", lambda: open_circuit(stack, now)),
         ("why uploads fail", lambda: _failures(stack, now, found.failed)),
         ("what waits for jobs", lambda: _repetitions(stack, now, found)),
+        ("since when messages are in flight", lambda: _stalled(stack, now, found)),
     ]
     for label, check in checks:
         try:
@@ -188,6 +193,15 @@ def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
     """Note what was repeated and what waits for jobs. None of it is in the way: it ends with the jobs."""
     found.repetitions = repetitions(stack, now)
     yield from ()
+
+
+def _stalled(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
+    """Note the messages in flight. Yield a blocker if delivery stands still and nothing found so far says why."""
+    found.in_flight = in_flight(stack, now)
+    if found.in_flight and {each.reason for each in found.blockers} <= {OutOfTime.reason}:
+        sentence = found.in_flight.stall(now)
+        if sentence:
+            yield Blocker("stalled", sentence, next_try=found.in_flight.until)
 
 
 def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:
