@@ -28,7 +28,7 @@ from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.circuits import RECOVERY, open_circuits
 from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth
 from audience_sync_cli.state.function_logs import FUNCTIONS
-from audience_sync_cli.state.in_flight import in_flight
+from audience_sync_cli.state.in_flight import InFlight, in_flight
 
 if TYPE_CHECKING:
     from audience_sync.membership import Audience
@@ -66,7 +66,7 @@ class DeployedStack:
         self._alarms: Part[tuple[Alarm, ...] | None] = Part("alarms", SMALL, self._read_alarms, None)
         self._audit = Part("audit", SMALL, self._audited_until, None)
         self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
-        self._in_flight = Part("messages in flight", SMALL, lambda: in_flight(stack, now()), None)
+        self._in_flight = Part("messages in flight", SMALL, self._times_in_flight, None)
         self._uploads: Part[tuple[LogLine, ...]] = Part(
             "uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ()
         )
@@ -157,6 +157,9 @@ class DeployedStack:
             found = [message for messages in reader.batches() for message in messages]
         newest_first = sorted(found, key=lambda message: -message.at)
         return DeadLetterList(tuple(map(DeadLetterFacts.of, newest_first)), self._now(), not reader.stopped)
+
+    def _times_in_flight(self) -> InFlight | None:
+        return in_flight(self._stack, self._queue.value.in_work, self._now())
 
     def _last_day(self) -> tuple[Activity, Warnings]:
         return metrics.last_day(self._store, self._stack.name, self._now())

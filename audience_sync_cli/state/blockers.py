@@ -11,6 +11,7 @@ from audience_sync_cli.explanation import explained
 from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
+from audience_sync_cli.state.counts import depth
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.state.in_flight import ACCEPTED, InFlight, in_flight
 from audience_sync_cli.state.repetitions import Repetitions, repetitions
@@ -197,7 +198,7 @@ def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
 
 def _stalled(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
     """Note the messages in flight. Yield a blocker if delivery stands still and nothing found so far says why."""
-    found.in_flight = in_flight(stack, now)
+    found.in_flight = in_flight(stack, depth(stack, "ChangeQueue").in_work, now)
     if found.in_flight and {each.reason for each in found.blockers} <= {OutOfTime.reason}:
         sentence = found.in_flight.stall(now)
         if sentence:

@@ -10,7 +10,7 @@ from typing import Any
 
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.state.counts import depth, local_state
+from audience_sync_cli.state.counts import local_state
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.times import MINUTE
 
@@ -64,9 +64,8 @@ class InFlight:
         return {"messages": self.messages} | known
 
 
-def in_flight(stack: Stack, now: float) -> InFlight | None:
-    """Read since when messages are in flight; None if none is. Raises Unavailable, TryLater."""
-    messages = depth(stack, "ChangeQueue").in_work
+def in_flight(stack: Stack, messages: int, now: float) -> InFlight | None:
+    """Read since when that many messages are in flight; None if none is. Raises Unavailable, TryLater."""
     if not messages:
         return None
     logs = FunctionLogs(stack)
