@@ -186,6 +186,17 @@ def test_more_than_ten_messages_are_postponed_in_several_calls(fixture: QueueFix
     assert len(fixture.receive()) == 10
 
 
+@pytest.mark.parametrize(("until", "moved"), [(LATER, 3), (0.0, 0)], ids=["there is time", "there is no time"])
+def test_a_request_that_fails_holds_back_no_other_messages_as_long_as_there_is_time(
+    fixture: QueueFixture, proxy: FaultProxy, until: float, moved: int
+) -> None:
+    proxy.on(POSTPONE, refuse("ThrottlingException"), times=1)
+    fixture.queue.send([str(number) for number in range(13)], deadline=LATER)
+    handles = fixture.receive() + fixture.receive()
+    fixture.queue.postpone([(handle, 0.0) for handle in handles], until=until)
+    assert len(fixture.receive()) == moved
+
+
 @pytest.mark.parametrize(
     ("delay", "seconds"),
     [

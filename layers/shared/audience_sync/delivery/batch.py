@@ -124,7 +124,7 @@ class Delivery:
         for message in messages:
             # On a slow machine some wait, so that the others are delivered; but for those that were received so often
             # that they must be sent anew.
-            if readable and message.receive_count < REQUEUE_AFTER_RECEIVES and not has_time():
+            if readable and not (message.receive_count >= REQUEUE_AFTER_RECEIVES or has_time()):
                 report.deferred.append(DeferredMessage(message, 0.0, OutOfTime.reason))
                 self._note_age(report, message.sent_at)
             elif each := self._parse(message, report, deadline):
