@@ -97,7 +97,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     parts = dependencies()
     deadline = CLOCK.deadline(context)
     messages = [_message(record) for record in event["Records"]]
-    with returned_if_stopped(parts.queue, messages, deadline - RETURN_BEFORE - CLOCK.monotonic()):
+    with returned_if_stopped(parts.queue, messages, deadline):
         report = _deliver(parts, messages, deadline)
         _emit_metrics(report)
         _log(report)
@@ -105,14 +105,15 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def returned_if_stopped(queue: Queue, messages: Sequence[Message], seconds: float) -> Iterator[None]:
-    """Return messages to the queue after so many seconds, since Lambda is about to stop the invocation that has them.
+def returned_if_stopped(queue: Queue, messages: Sequence[Message], deadline: float) -> Iterator[None]:
+    """Return messages to the queue shortly before Lambda stops the invocation that has them, at monotonic `deadline`.
 
     Otherwise the queue hides them for its visibility timeout, eleven minutes. They are visible once the invocation has
     ended, and the later the more often they were received.
     """
     receipts = [(each.receipt_handle, backoff(each.receive_count, 1.0)) for each in messages]
-    timer = threading.Timer(max(0.0, seconds), queue.postpone, [receipts])
+    seconds = deadline - RETURN_BEFORE - CLOCK.monotonic()
+    timer = threading.Timer(max(0.0, seconds), queue.postpone, [receipts], {"until": deadline})
     timer.daemon = True
     timer.start()
     try:

@@ -134,7 +134,7 @@ def test_messages_of_an_invocation_that_is_about_to_be_stopped_return_once_it_ha
     (received,) = sqs.receive_message(QueueUrl=url)["Messages"]
     queue = Queue(sqs, url, time.monotonic)
     message = Message(received["MessageId"], received["ReceiptHandle"], received["Body"], 1, 0)
-    with handler.returned_if_stopped(queue, [message], 0.0):
+    with handler.returned_if_stopped(queue, [message], handler.CLOCK.monotonic()):
         since, until = wait_until(
             lambda: cloud.queues.in_flight_times(name) or (0.0, 0.0), lambda times: times[1] - times[0] < 600
         )

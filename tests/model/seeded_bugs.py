@@ -403,8 +403,8 @@ _ALL = [
     Bug(
         "leave visibility as it is",
         _WORKER,
-        "queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])",
-        "queue.postpone([])",
+        "receipts = [(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred]",
+        "receipts = []",
         "tests/faults/test_amazon_faults.py::test_a_throttled_audience_waits_as_long_as_amazon_says",
     ),
     # Privacy
