@@ -42,6 +42,10 @@ class Counters:
         for each in metrics["MetricData"]:
             self._add({each["MetricName"]: round(each["Value"])}, round(each["Timestamp"]))
 
+    def newest(self, name: str) -> int | None:
+        """Return the last epoch second that counted something of a metric; None if nothing did for hours."""
+        return next((second for second in reversed(self._seconds) if self._seconds[second][name]), None)
+
     def history(self, names: tuple[str, ...], until: int, period: int, periods: int) -> list[int]:
         """Return the sum of some metrics for each period of `period` seconds before `until`, oldest first.
 

@@ -35,6 +35,7 @@ class StackView:
         return {
             "queued": changes.visible + changes.delayed,
             "inFlight": changes.in_flight,
+            "inFlightTimes": self.queues.in_flight_times(self.queue("ChangeQueue")),  # since, until
             "deadLetters": [_summary(message.body) for message in self.queues.peek(self.queue("DeadLetterQueue"))],
             "accepted": totals["ChangesAccepted"],
             "delivered": totals["ChangesDelivered"],

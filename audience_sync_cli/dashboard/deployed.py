@@ -28,6 +28,7 @@ from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.circuits import RECOVERY, open_circuits
 from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth
 from audience_sync_cli.state.function_logs import FUNCTIONS
+from audience_sync_cli.state.in_flight import InFlight, in_flight
 
 if TYPE_CHECKING:
     from audience_sync.membership import Audience
@@ -65,6 +66,7 @@ class DeployedStack:
         self._alarms: Part[tuple[Alarm, ...] | None] = Part("alarms", SMALL, self._read_alarms, None)
         self._audit = Part("audit", SMALL, self._audited_until, None)
         self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
+        self._in_flight = Part("messages in flight", SMALL, self._times_in_flight, None)
         self._uploads: Part[tuple[LogLine, ...]] = Part(
             "uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ()
         )
@@ -76,7 +78,7 @@ class DeployedStack:
         self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
         self._others: list[Part[Any]] = [
             *(self._day, self._jobs, self._reasons, self._audiences, self._alarms, self._audit, self._circuits),
-            *(self._uploads, self._rejected_events, self._trouble),
+            *(self._in_flight, self._uploads, self._rejected_events, self._trouble),
         ]
 
     def read(self) -> Facts:
@@ -123,6 +125,7 @@ class DeployedStack:
             place=self._place,
             counts=self._counts.value,
             queue=self._queue.value,
+            in_flight=self._in_flight.value if self._queue.value.in_work else None,
             dead_letters=self._dead.value.total,
             jobs_pending=self._jobs.value.total,
             warnings=warnings,
@@ -154,6 +157,9 @@ class DeployedStack:
             found = [message for messages in reader.batches() for message in messages]
         newest_first = sorted(found, key=lambda message: -message.at)
         return DeadLetterList(tuple(map(DeadLetterFacts.of, newest_first)), self._now(), not reader.stopped)
+
+    def _times_in_flight(self) -> InFlight | None:
+        return in_flight(self._stack, self._queue.value.in_work, self._now())
 
     def _last_day(self) -> tuple[Activity, Warnings]:
         return metrics.last_day(self._store, self._stack.name, self._now())

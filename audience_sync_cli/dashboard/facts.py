@@ -11,6 +11,8 @@ from typing import Any, Literal
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
 from audience_sync_cli.screen import camel_case
 from audience_sync_cli.state.counts import Counts, Depth
+from audience_sync_cli.state.in_flight import InFlight
+from audience_sync_cli.state.needs import needs
 
 LISTED_MEMBERS = 20  # of one dead letter
 
@@ -175,6 +177,7 @@ class Facts:
     queue: Depth
     dead_letters: int  # messages
     jobs_pending: int  # uploads whose job has not ended, as far as it is known
+    in_flight: InFlight | None = None  # of the change queue; None if nothing is in flight, or it is not known yet
     warnings: Warnings = Warnings()
     activity: Activity = Activity(period=1)
     audiences: tuple[AudienceFacts, ...] = ()
@@ -192,10 +195,11 @@ class Facts:
     unread: tuple[str, ...] = ()  # parts that are being read for the first time
 
     def as_json(self) -> dict[str, Any]:
-        """The facts as the page reads them: names in camel case, and what is waiting beside the other counts."""
+        """The facts as the page reads them: names in camel case, what is waiting, and what needs a person."""
         shown: dict[str, Any] = _camel(self)
         shown["counts"]["waiting"] = self.counts.waiting
         shown["queue"]["total"] = self.queue.total
+        shown["needs"] = [each._asdict() for each in needs(self.counts, self.dead_letters)]
         return shown
 
 

@@ -12,6 +12,7 @@ from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, mome
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.blockers import Waiting, waiting
 from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth, local_counts
+from audience_sync_cli.state.needs import needs
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +37,9 @@ def status(
     counts = local_counts(stack) if stack.local else cloud_counts(stack, session.now(), hours)
     audit = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT)
     audited_until, audited_since = audit.time(), audit.began()
-    summary = summarize(counts, changes)
+    why = waiting(session) if changes.total or counts.waiting > 0 else None
+    needed = needs(counts, dead_letters.total, why.blockers if why else ())
+    state = summarize(counts, changes, is_needed=bool(needed))
     warn_of_another_version(session)
     session.screen.facts(
         ({"version": stack.version} if stack.version else {})
@@ -45,6 +48,7 @@ def status(
             f"{counts.events_rejected:,} rejected",
             "change queue": f"{counted(changes.visible, 'message')} waiting, {changes.in_work:,} in work, "
             f"{changes.delayed:,} delayed",
+            **({"in work": why.in_flight.text} if why and why.in_flight else {}),
             "dead letters": f"{dead_letters.total:,}",
             "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed"
             + (f", {counted(counts.repeated, 'record')} sent once more" if counts.repeated else ""),
@@ -53,10 +57,11 @@ def status(
             "audit": audit_progress(audited_until, audited_since, counts),
         }
     )
-    session.screen.say(summary, style="green" if counts.waiting == counts.unaccounted == 0 else "yellow")
-    why = waiting(session) if changes.total or counts.waiting > 0 else None
+    session.screen.say(state, style="yellow" if counts.waiting or changes.total or needed else "green")
     if why:
         report_waiting(session.screen, why)
+    for each in needed:
+        session.screen.say(each.text, style="red")
     by_audience = count_members(session) if members else None
     session.screen.result(
         {
@@ -68,7 +73,8 @@ def status(
             "auditSince": iso_time(audited_since * 1000) if audited_since else None,
             "waiting": why.as_json() if why else None,
             "hours": hours,
-            "summary": summary,
+            "summary": " ".join([state, *(each.text for each in needed)]),
+            "needs": [each._asdict() for each in needed],
             **({"members": [each.as_json() for each in by_audience]} if by_audience is not None else {}),
         }
     )
@@ -91,22 +97,27 @@ def _as_json(numbers: Depth | Counts) -> dict[str, int]:
     return {camel_case(name): value for name, value in asdict(numbers).items()}
 
 
-def summarize(counts: Counts, changes: Depth) -> str:
-    """Return one sentence: whether every accepted change is completed, or really waiting in the change queue."""
-    if counts.unaccounted:
-        return f"{counted(counts.unaccounted, 'change')} unaccounted for. See UnaccountedChanges in docs/runbook.md."
+def summarize(counts: Counts, changes: Depth, *, is_needed: bool = False) -> str:
+    """Return one sentence: whether every accepted change is completed, or really waiting in the change queue.
+
+    Args:
+        counts: of the stack.
+        changes: the change queue.
+        is_needed: whether anything needs a person. Then nothing is called completed.
+    """
+    waiting, queued = counted(counts.waiting, "change"), counted(changes.total, "message")
     if not (counts.accepted or counts.waiting):
         return "No change was accepted."
+    if counts.waiting < 0:
+        return "More changes completed than accepted: some were sent twice, or accepted before the counted time."
+    if counts.waiting < changes.total:
+        others = "redriven, sent once more, or not counted yet"
+        return f"{waiting} waiting; the change queue holds {queued}: other changes in it are {others}."
     if counts.waiting == 0:
-        return "Every accepted change is completed."
-    if counts.waiting > 0 and changes.total:
-        return (
-            f"{counted(counts.waiting, 'change')} waiting in {counted(changes.total, 'message')} of the change queue."
-        )
-    if counts.waiting > 0:
-        waiting = counted(counts.waiting, "change")
-        return f"{waiting} not completed, but the change queue is empty. Counts may lag: run it again in a few minutes."
-    return "More changes completed than accepted: some were sent twice, or accepted before the time that is counted."
+        return "Nothing is waiting." if is_needed else "Every accepted change is completed."
+    if changes.total:
+        return f"{waiting} waiting in {queued} of the change queue."
+    return f"{waiting} not completed, but the change queue is empty. Counts may lag: run it again in a few minutes."
 
 
 def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:
@@ -114,7 +125,7 @@ def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:
     if not until:
         return "not completed yet; it runs every hour"
     if until == since:
-        return f"begins at {moment(until * 1000)}; what was accepted before is not audited"
+        return f"the hourly audit starts at {moment(until * 1000)}"
     return f"completed up to {moment(until * 1000)}, {counts.unaccounted:,} unaccounted for"
 
 

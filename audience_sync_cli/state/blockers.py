@@ -6,18 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audience_sync.delivery.backoff import latest_retry
+from audience_sync.errors import OutOfTime
 from audience_sync.metric_names import TOKENS_REFRESHED
 from audience_sync_cli import reasons
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
+from audience_sync_cli.state.counts import depth
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
+from audience_sync_cli.state.in_flight import ACCEPTED, InFlight, in_flight
 from audience_sync_cli.state.repetitions import Repetitions, repetitions
 
 RECENT = 15 * 60  # seconds for which a failed upload says something about now
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
-ACCEPTED, INCOMPLETE = "upload accepted", "delivery incomplete"
+INCOMPLETE = "delivery incomplete"
 REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
 UNAUTHORIZED = ("authorization_refused", "not_connected")  # reasons that `connect` ends
 AUTHORIZED = "authorized_again"  # reason of those that wait for their next try after that
@@ -32,7 +35,6 @@ class Blocker:
     sentence: str
     remedy: str = ""  # a sentence
     next_try: float | None = None  # epoch seconds, where it is known
-    is_latest: bool = False  # `next_try` is the latest time, not the exact one
     needs_person: bool = False  # it stays until the operator acts
     audience_ids: tuple[str, ...] = ()  # that it concerns; all where there are none
 
@@ -41,7 +43,7 @@ class Blocker:
         """When it is tried again, and what to do; empty where neither is known."""
         again = "" if self.needs_person else "It is tried again within ten minutes."  # the longest wait of a message
         if self.next_try:
-            again = f"Next try {'by' if self.is_latest else 'at'} {moment(self.next_try * 1000)}."
+            again = f"Next try by {moment(self.next_try * 1000)}."
         return " ".join(each for each in (again, self.remedy) if each)
 
     @property
@@ -95,6 +97,7 @@ class Waiting:
     failed: FailedUploads
     unknown: list[str]  # what could not be found out, in sentences
     repetitions: Repetitions = field(default_factory=Repetitions)
+    in_flight: InFlight | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Everything for scripts."""
@@ -102,6 +105,7 @@ class Waiting:
             "blockers": [each.as_json() for each in self.blockers],
             "failedUploads": self.failed.as_json(),
             "repetitions": self.repetitions.as_json(),
+            "inFlight": self.in_flight.as_json() if self.in_flight else None,
             "unknown": self.unknown,
         }
 
@@ -116,6 +120,7 @@ def waiting(session: Session) -> Waiting:
         ("which circuit breakers are open", lambda: open_circuit(stack, now)),
         ("why uploads fail", lambda: _failures(stack, now, found.failed)),
         ("what waits for jobs", lambda: _repetitions(stack, now, found)),
+        ("since when messages are in flight", lambda: _stalled(stack, now, found)),
     ]
     for label, check in checks:
         try:
@@ -201,6 +206,15 @@ def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
     yield from ()
 
 
+def _stalled(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
+    """Note the messages in flight. Yield a blocker if delivery stands still and nothing found so far says why."""
+    found.in_flight = in_flight(stack, depth(stack, "ChangeQueue").in_work, now)
+    if found.in_flight and {each.reason for each in found.blockers} <= {OutOfTime.reason}:
+        sentence = found.in_flight.stall(now)
+        if sentence:
+            yield Blocker("stalled", sentence, next_try=found.in_flight.until)
+
+
 def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:
     """Say whether Amazon has since accepted an upload to each audience of an incomplete delivery."""
     waiting_for = set(incomplete.texts("audience_ids"))
@@ -226,7 +240,7 @@ def _deferrals(stack: Stack, incomplete: LogLine, now: float) -> Iterator[Blocke
             again = latest_retry(incomplete.at / 1000) + stack.batch_window
             next_try = again if again > now else None
             sentence = "Amazon is authorized again; the changes that were deferred before are still waiting."
-            yield Blocker(AUTHORIZED, sentence, next_try=next_try, is_latest=True, audience_ids=audience_ids)
+            yield Blocker(AUTHORIZED, sentence, next_try=next_try, audience_ids=audience_ids)
         else:
             yield Blocker(
                 reason,

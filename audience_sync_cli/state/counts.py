@@ -87,11 +87,15 @@ def depth(stack: Stack, logical_id: str) -> Depth:
 
 def local_counts(stack: Stack) -> Counts:
     """Read the counts of a local stack."""
+    return counts_in(local_state(stack))
+
+
+def local_state(stack: Stack) -> Any:
+    """Read the state of a local stack: `GET /local/state`. Raises TryLater."""
     try:
-        state = requests.get(f"{stack.local}/local/state", timeout=10).json()
+        return requests.get(f"{stack.local}/local/state", timeout=10).json()
     except requests.RequestException:
         raise TryLater("The local stack does not answer.", "Start it: `.venv/bin/python -m local`.") from None
-    return counts_in(state)
 
 
 def counts_in(state: Mapping[str, Any]) -> Counts:

@@ -85,20 +85,30 @@ class FunctionLogs:
         lines = [line for function in functions for line in self._lines(function, since, until, messages)]
         return sorted(lines, key=lambda line: line.at)
 
+    def invocations(self, function: str, since: float) -> list[LogLine]:
+        """Read the lines in which Lambda says that an invocation began or ended. Raises as `read`."""
+        pattern = '{ $.type = "platform.start" || $.type = "platform.report" }'
+        return sorted(self._events(function, since, None, pattern), key=lambda line: line.at)
+
     def _lines(self, function: str, since: float, until: float | None, messages: Sequence[str]) -> Iterator[LogLine]:
+        for line in self._events(function, since, until, _pattern(messages) if messages else ""):
+            if not messages or line.message in messages:
+                yield line
+
+    def _events(self, function: str, since: float, until: float | None, pattern: str) -> Iterator[LogLine]:
         arguments: dict[str, Any] = {
             "logGroupName": self._stack[f"{function}LogGroup"],
             "startTime": round(since * 1000),
         }
         if until is not None:
             arguments["endTime"] = round(until * 1000)
-        if messages:
-            arguments["filterPattern"] = _pattern(messages)
+        if pattern:
+            arguments["filterPattern"] = pattern
         with unavailable("CloudWatch Logs does not answer"):
             for page in self._client.get_paginator("filter_log_events").paginate(**arguments):
                 for event in page["events"]:
                     line = parsed(function, event)
-                    if line and (not messages or line.message in messages):
+                    if line:
                         yield line
 
 

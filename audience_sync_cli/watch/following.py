@@ -13,9 +13,10 @@ from audience_sync_cli.explanation import passes
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
-from audience_sync_cli.state.blockers import ACCEPTED, INCOMPLETE, Blocker, waiting
+from audience_sync_cli.state.blockers import INCOMPLETE, Blocker, waiting
 from audience_sync_cli.state.counts import depth
 from audience_sync_cli.state.function_logs import Follower, FunctionLogs, LogLine
+from audience_sync_cli.state.in_flight import ACCEPTED
 from audience_sync_cli.watch.hops import End, Hop, Place, job_ended, not_logged, out_of_time, parked, recorded
 from audience_sync_cli.watch.ways import Posted, Way
 

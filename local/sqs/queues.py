@@ -124,6 +124,10 @@ class SqsQueues:
         """How many messages are visible, in flight and delayed. Raises QueueDoesNotExist."""
         return self.find(queue).counts(self._clock())
 
+    def in_flight_times(self, queue: str) -> tuple[float, float] | None:
+        """See `Queue.in_flight_times`. Raises QueueDoesNotExist."""
+        return self.find(queue).in_flight_times(self._clock())
+
     def peek(self, queue: str) -> list[Message]:
         """All messages of a queue, in flight and delayed too, without receiving them."""
         return self.find(queue).messages(self._clock())

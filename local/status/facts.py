@@ -13,6 +13,7 @@ from audience_sync_cli.dashboard.facts import (
     Warnings,
 )
 from audience_sync_cli.state.counts import Depth, counts_in
+from audience_sync_cli.state.in_flight import InFlight
 from local.amazon.ledger import RequestEntry
 from local.counters import Counters
 from local.sqs.message import Message
@@ -40,12 +41,14 @@ def read_facts(stack: StackView, sizes: SizeHistory, now: float) -> Facts:
     dead_letters = stack.queues.peek(stack.queue("DeadLetterQueue"))
     newest = [DeadLetterFacts.received(_as_received(each)) for each in dead_letters[: -SHOWN_DEAD_LETTERS - 1 : -1]]
     queued = stack.queues.counts(stack.queue("ChangeQueue"))
+    times, delivered_at = state["inFlightTimes"], stack.counters.newest(metric_names.UPLOADS_SENT)
     fails = _fails(requests)
     return Facts(
         at=now,
         place=Place("local", STACK, stack.urls["api"], INTERVAL, REGION),
         counts=counts_in(state),
         queue=Depth(queued.visible, queued.in_flight, queued.delayed),
+        in_flight=InFlight.at(now, queued.in_flight, times, delivered_at) if times else None,
         dead_letters=len(dead_letters),
         jobs_pending=len(stack.sandbox.jobs.pending),
         warnings=Warnings(

@@ -30,6 +30,7 @@ AUDIENCE = "418273650912345678"
 LIMITS = Limits()
 JOB, EFFECTIVE = LIMITS.job, LIMITS.timing.effective_after  # seconds
 NOW = 1_800_000_000.0
+DEADLINE = 60.0  # monotonic seconds
 WRITE, READ = "BatchExecuteStatement", "BatchGetItem"
 SHARDING = Sharding(8)
 MAX_LOOKS = 1_000  # moments at which something is received until the queues are empty
@@ -248,7 +249,7 @@ class WorkerStack:
         )
 
     def deliver_messages(self, *messages: Message) -> BatchReport:
-        return Delivery(self.amazon, self.context(), jitter=lambda: 1.0).deliver(messages, deadline=60.0)
+        return Delivery(self.amazon, self.context(), jitter=lambda: 1.0).deliver(messages, deadline=DEADLINE)
 
     def rest(self, report: JobReport | None = None) -> Counter[ChangeOutcome]:
         """Let time pass until nothing waits in the change queue or the job queue. Returns the outcomes of changes.

@@ -84,8 +84,9 @@ class Queue:
         assert delay >= 0
         self.bodies += bodies
 
-    def postpone(self, receipts: Sequence[tuple[str, float]]) -> None:
+    def postpone(self, receipts: Sequence[tuple[str, float]], *, until: float) -> None:
         """Move the visibility of messages."""
+        del until
         assert all(delay >= 0 for _, delay in receipts)
 
 

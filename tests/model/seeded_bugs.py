@@ -266,7 +266,7 @@ _ALL = [
     Bug(
         "insert a row without a look at the deletion notices",
         _MEMBERS,
-        "counting = with_notices(table, new)",
+        "counting = with_notices(table, new, self._uploads.half_of_time_to_record())",
         "counting = new",
         NOTICES + "test_an_older_enter_that_arrives_later_loses_although_nothing_was_known_of_the_person",
     ),
@@ -403,8 +403,8 @@ _ALL = [
     Bug(
         "leave visibility as it is",
         _WORKER,
-        "queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])",
-        "queue.postpone([])",
+        "receipts = [(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred]",
+        "receipts = []",
         "tests/faults/test_amazon_faults.py::test_a_throttled_audience_waits_as_long_as_amazon_says",
     ),
     # Privacy

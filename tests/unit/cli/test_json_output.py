@@ -86,6 +86,7 @@ audiences list --unlinked
 NOT_SHOWN = {
     "stopped",  # more dead letters than a test can make
     "namedAt",  # identities of several events
+    *("stalledSince", "until"),  # tests/unit/cli/health/test_status_waiting.py
     *("endToEnd", "ending", "entered", "nextTry", "recorded", "sentence"),  # tests/e2e/test_send.py
 }
 

@@ -118,6 +118,24 @@ def test_visibility_can_be_prolonged_and_ended(queues: SqsQueues, clock: Clock) 
     assert bodies(take(queues)) == ["a"]
 
 
+def test_the_times_of_messages_in_flight_are_those_of_the_oldest_and_of_the_last_that_is_back(
+    queues: SqsQueues, clock: Clock
+) -> None:
+    assert queues.in_flight_times("work") is None
+    queues.send("work", "first")
+    queues.send("work", "second")
+    (first,) = take(queues, max_messages=1)
+    clock.pass_by(5)
+    take(queues, max_messages=1)
+    assert queues.in_flight_times("work") == (NOON, NOON + 35)
+    queues.change_visibility("work", first.receipt_handle, 60)
+    assert queues.in_flight_times("work") == (NOON, NOON + 65)
+    queues.delete("work", first.receipt_handle)
+    assert queues.in_flight_times("work") == (NOON + 5, NOON + 35)
+    clock.pass_by(30)
+    assert queues.in_flight_times("work") is None
+
+
 def test_the_visibility_of_a_message_that_is_visible_cannot_change(queues: SqsQueues, clock: Clock) -> None:
     queues.send("work", "a")
     [received] = take(queues)

@@ -51,7 +51,7 @@ def test_an_open_circuit_breaker_says_for_which_audience_and_when_the_next_try_i
     (blocker,) = found(deployment)
     assert (blocker.reason, blocker.audience_ids, blocker.next_try) == ("circuit_open", ("4182",), now + RECOVERY)
     assert "audience 4182" in blocker.sentence
-    assert "Next try at" in blocker.text
+    assert "Next try by" in blocker.text
 
 
 def test_the_circuit_breaker_of_a_connection_concerns_all_its_audiences(deployment: Deployment) -> None:
