@@ -20,6 +20,7 @@ from audience_sync_cli.dashboard.facts import (
     Place,
     Warnings,
 )
+from audience_sync_cli.dashboard.operator import Blockers, Operator
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.redriving import redrive
 from audience_sync_cli.operator_log import OperatorLog
@@ -47,6 +48,7 @@ class DeployedStack:
         """Hand in the stack, the time in epoch seconds, and a sentence about what an open page costs."""
         self._stack = stack
         self._now = now
+        self._operator = Operator(lambda: stack, now)
         self._lock = threading.Lock()
         for service in _SERVICES:  # here, since boto3 cannot build clients in several threads
             stack.service(service)
@@ -65,6 +67,9 @@ class DeployedStack:
         self._alarms: Part[tuple[Alarm, ...] | None] = Part("alarms", SMALL, self._read_alarms, None)
         self._audit = Part("audit", SMALL, self._audited_until, None)
         self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
+        self._blocked: Part[Blockers] = Part(
+            "why changes wait", CIRCUITS, lambda: self._operator.blockers(waits=self._waits), ()
+        )
         self._uploads: Part[tuple[LogLine, ...]] = Part(
             "uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ()
         )
@@ -88,8 +93,9 @@ class DeployedStack:
             for part in self._needed:
                 part.finish(now)
             self._read_dead_letters(now)
+            self._blocked.begin(self._executor, now)  # it depends on what is in the queue
             deadline = time.monotonic() + PATIENT
-            for part in (*self._others, self._parked):
+            for part in (*self._others, self._parked, self._blocked):
                 part.finish(now, max(0.0, deadline - time.monotonic()) if part.read_at is None else 0)
             return self._facts(now)
 
@@ -117,7 +123,7 @@ class DeployedStack:
     def _facts(self, now: float) -> Facts:
         activity, warnings = self._day.value
         circuits = self._circuits.value
-        parts = (*self._needed, *self._others, self._parked)
+        parts = (*self._needed, *self._others, self._parked, self._blocked)
         return Facts(
             at=now,
             place=self._place,
@@ -136,10 +142,15 @@ class DeployedStack:
             alarms=self._alarms.value,
             amazon_fails=circuits is not None,
             next_try=circuits.opened_at + RECOVERY if circuits and circuits.opened_at is not None else None,
+            blockers=self._blocked.value,
             audited_until=self._audit.value,
             problems=tuple(part.problem for part in parts if part.problem),
             unread=tuple(part.name for part in parts if part.is_unread),
         )
+
+    @property
+    def _waits(self) -> bool:
+        return self._queue.value.total > 0
 
     def _read_dead_letters(self, now: float) -> None:
         """Read them where their number has changed, and not on a schedule: reading hides them for a moment."""
@@ -193,4 +204,4 @@ class DeployedStack:
         return logs.newest_lines(self._stack.service("logs"), function.lower(), group, pattern, self._now())
 
 
-_SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "logs", "sqs")
+_SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "sqs")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
 from audience_sync_cli.screen import camel_case
+from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Counts, Depth
 
 LISTED_MEMBERS = 20  # of one dead letter
@@ -187,6 +188,7 @@ class Facts:
     is_quiescent: bool | None = None  # nothing waits and nothing is pending at Amazon; None where it cannot be known
     amazon_fails: bool = False  # the newest upload failed, or a circuit breaker is open
     next_try: float | None = None  # when a waiting change is tried again
+    blockers: tuple[Blocker, ...] = ()  # why changes wait; the heading names one that needs a person
     audited_until: float | None = None
     problems: tuple[Problem, ...] = ()
     unread: tuple[str, ...] = ()  # parts that are being read for the first time

@@ -5,11 +5,15 @@ Keys are read from the secret each time, as `audience-sync keys rotate` may have
 
 import asyncio
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple
 
 import requests
 
+from audience_sync_cli.dashboard.operator import Blockers, Operator
+from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.redriving import redrive
 from local import resources
 from local.demo_traffic import NotTaken, events_of, send
@@ -18,6 +22,7 @@ from local.stack_view import StackView
 from local.template import ROOT
 
 SAMPLE_MEMBERS, SAMPLE_EXITS = 500, 80  # of the button that sends sample members
+BLOCKERS = 5.0  # seconds between two readings of why changes wait, which search the log
 TIMEOUT = 60.0  # seconds for one request to the stack's own API
 _FOR_EVENTS = ("event", "batch", "batch-wrapped")  # kinds of example that go to /v1/events
 
@@ -44,6 +49,22 @@ class Actions:
 
     def __init__(self, stack: StackView) -> None:
         self._stack = stack
+        self._operator = Operator.of_local(lambda: stack.urls["api"], time.time)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="status")
+        self._blocked: Part[Blockers] = Part(
+            "why changes wait", BLOCKERS, lambda: self._operator.blockers(waits=self._waits), ()
+        )
+
+    def blockers(self) -> Blockers:
+        """Return why changes wait, as it was read last, and begin to read it if that is due."""
+        now = time.time()
+        self._blocked.begin(self._executor, now)
+        self._blocked.finish(now, 0)
+        return self._blocked.value
+
+    @property
+    def _waits(self) -> bool:
+        return self._stack.queues.counts(self._stack.queue("ChangeQueue")).total > 0
 
     async def event_key(self) -> str:
         """Return the event key that is in force."""

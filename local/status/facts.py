@@ -12,6 +12,7 @@ from audience_sync_cli.dashboard.facts import (
     Rejected,
     Warnings,
 )
+from audience_sync_cli.dashboard.operator import Blockers
 from audience_sync_cli.state.counts import Depth, counts_in
 from local.amazon.ledger import RequestEntry
 from local.counters import Counters
@@ -33,8 +34,8 @@ _COMPLETIONS = (metric_names.CHANGES_DELIVERED, metric_names.CHANGES_SUPERSEDED,
 _UPLOADS = ("POST", "/amc/audiences/records")
 
 
-def read_facts(stack: StackView, sizes: SizeHistory, now: float) -> Facts:
-    """Read everything at `now`, in epoch seconds."""
+def read_facts(stack: StackView, sizes: SizeHistory, now: float, blockers: Blockers = ()) -> Facts:
+    """Read everything at `now`, in epoch seconds; `blockers` were read before."""
     state, totals = stack.state(), stack.counters.totals
     requests = stack.sandbox.requests.since(max(0, stack.sandbox.requests.received - SHOWN_REQUESTS))
     dead_letters = stack.queues.peek(stack.queue("DeadLetterQueue"))
@@ -64,6 +65,7 @@ def read_facts(stack: StackView, sizes: SizeHistory, now: float) -> Facts:
         is_quiescent=state["quiescent"],
         amazon_fails=fails,
         next_try=stack.queues.find(stack.queue("ChangeQueue")).next_change() if fails else None,
+        blockers=blockers,
     )
 
 

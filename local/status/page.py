@@ -36,7 +36,7 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
                 "examples": [each._asdict() for each in examples()],
                 "samples": {"enter": SAMPLE_MEMBERS, "exit": SAMPLE_EXITS},
             }
-            return _json(read_facts(stack, sizes, time.time()).as_json() | buttons)
+            return _json(read_facts(stack, sizes, time.time(), actions.blockers()).as_json() | buttons)
         page = build_page()
         return web.Response(text=page, content_type="text/html", charset="utf-8", headers=headers_of(page))
 

@@ -27,12 +27,14 @@ STATES: dict[str, Callable[[float], Facts]] = {
     "empty": states.empty,
     "flowing": states.flowing,
     "outage": states.outage,
+    "revoked": states.revoked,
     "parked": states.parked,
 }
 HEADLINES = {
     "empty": "Waiting for the first event.",
     "flowing": "Changes are on their way.",
     "outage": "Amazon does not take the changes. They wait.",
+    "revoked": "Amazon no longer takes the stored authorization. Run audience-sync connect.",
     "parked": "Some changes need you.",
 }
 # Notes what the policy refuses and what a script raises, from before the page's own scripts run.
@@ -224,6 +226,15 @@ def test_a_server_that_is_gone_is_named_and_the_last_numbers_stay(visit: Visit) 
         await tab.read("poll()")
         await tab.wait("$('headline').textContent.includes('does not answer')")
         assert "2,352,901" in await tab.read("$('segment').innerText")
+
+    visit(work)
+
+
+def test_what_needs_a_person_is_the_heading_and_no_next_try_is_promised(visit: Visit, shown: Shown) -> None:
+    async def work(tab: Tab) -> None:
+        await open_state(tab, shown, "revoked")
+        assert await tab.read("$('next-try').hidden")
+        assert "9,500 changes wait until then, and none is lost" in await tab.read("$('summary').textContent")
 
     visit(work)
 

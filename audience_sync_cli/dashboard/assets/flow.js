@@ -38,8 +38,12 @@ function showSteps(facts) {
   showNextTry(facts);
 }
 
-function showNextTry({ amazonFails, waiting, nextTry, at: now }) {
-  $("next-try").hidden = !amazonFails || !waiting;
+// What stands in the way until a person acts: no next try will change it.
+const needsPerson = ({ blockers }) => blockers.find((each) => each.needsPerson);
+
+function showNextTry(facts) {
+  const { amazonFails, waiting, nextTry, at: now } = facts;
+  $("next-try").hidden = !amazonFails || !waiting || needsPerson(facts) != null;
   const seconds = nextTry == null ? null : Math.ceil(nextTry - now);
   setText($("next-try"), seconds == null ? "next try within five minutes" : seconds > 0 ? `next try in ${duration(seconds)}` : "next try now");
 }
@@ -71,6 +75,8 @@ function headlineFor(facts, off) {
   const isWaiting = facts.waiting > 0 && (isQuiescent == null ? queue.total > 0 || !facts.deadLetters : !isQuiescent);
   const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM");
   if (facts.problems.some((each) => each.part === "counts")) return ["offline", "The counts cannot be read."];
+  const blocked = needsPerson(facts);
+  if (blocked) return ["refused", `${blocked.sentence} ${blocked.remedy}`.replaceAll("`", "").trim()];
   if (off) return ["stuck", "The counts do not add up."];
   if (isWaiting && facts.amazonFails) return ["refused", "Amazon does not take the changes. They wait."];
   if (isWaiting) return ["moving", "Changes are on their way."];
@@ -91,7 +97,7 @@ function summaryOf(facts) {
   }
   const isLate = waiting && place.kind === "deployed" && !facts.queue.total;
   const sentences = [
-    isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? counted(waiting, "change waits or is in work", "changes wait or are in work") : "Nothing waits",
+    isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? `${counted(waiting, "change waits", "changes wait")}${needsPerson(facts) ? " until then, and none is lost" : " or in work"}` : "Nothing waits",
   ];
   if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} in ${counted(audiences.length, "audience", "audiences")}`);
   if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter waits to be redriven", "dead letters wait to be redriven"));

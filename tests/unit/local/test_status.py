@@ -173,6 +173,18 @@ def test_while_amazon_fails_the_next_try_is_known(stack: Stack) -> None:
     wait_until(lambda: numbers(stack), lambda facts: facts["isQuiescent"])
 
 
+def test_a_revoked_authorization_is_known_as_the_reason_that_needs_a_person(stack: Stack) -> None:
+    logs, about = client("logs", stack.urls["aws"]), {"logStreamName": "tests"}
+    about["logGroupName"] = requests.get(f"{stack.urls['api']}/local/resources", timeout=60).json()["names"][
+        "RefreshLogGroup"
+    ]
+    line = json.dumps({"message": "token refresh failed", "reason": "authorization_refused"})
+    logs.create_log_stream(**about)
+    logs.put_log_events(**about, logEvents=[{"timestamp": 0, "message": line}])
+    known = wait_until(lambda: numbers(stack)["blockers"], lambda found: any(each["needsPerson"] for each in found))
+    assert "authorization_refused" in [each["reason"] for each in known]
+
+
 def test_the_first_members_can_be_sent_by_a_button(stack: Stack) -> None:
     before = numbers(stack)["counts"]
     done = press(stack, "samples")

@@ -1,6 +1,7 @@
 """The facts of a deployed stack, read from CloudWatch, the tables and the queues of a local AWS."""
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -164,6 +165,18 @@ def test_an_open_circuit_breaker_shows_the_next_try(
     deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["MembershipTable"], Item=item)
     facts = shown.read()
     assert (facts.amazon_fails, facts.next_try) == expected
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_refused_authorization_is_known_whether_or_not_changes_wait(
+    deployment: Deployment, shown: DeployedStack, clock: Clock, *, waits: bool
+) -> None:
+    clock.now = time.time()
+    if waits:
+        deployment.send("ChangeQueue", "{}")
+    deployment.log("Refresh", "token refresh failed", reason="authorization_refused")
+    (blocker,) = shown.read().blockers
+    assert (blocker.needs_person, blocker.remedy) == (True, "Run `audience-sync connect`.")
 
 
 def test_the_log_shows_every_function_that_tail_reads(deployment: Deployment, shown: DeployedStack) -> None:

@@ -10,7 +10,9 @@ from tests.unit.cli.conftest import change
 from tests.unit.cli.dashboard import states
 
 
-@pytest.mark.parametrize("facts", [states.empty(), states.flowing(), states.outage(), states.parked()])
+@pytest.mark.parametrize(
+    "facts", [each() for each in (states.empty, states.flowing, states.outage, states.revoked, states.parked)]
+)
 def test_facts_are_one_document_of_plain_json(facts: Facts) -> None:
     document = json.loads(json.dumps(facts.as_json()))
     assert document["counts"]["waiting"] == facts.counts.waiting

@@ -1,0 +1,38 @@
+"""The operator's commands behind the page: a deployed and a local stack answer alike."""
+
+from collections.abc import Callable
+from typing import Self
+
+from audience_sync_cli import stack as stacks
+from audience_sync_cli.errors import TryLater
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
+from audience_sync_cli.stack import Stack
+from audience_sync_cli.state.blockers import Blocker, paused, token_failure, waiting
+
+type Blockers = tuple[Blocker, ...]
+
+
+class Operator:
+    """Does for the page what commands do, and prints nothing."""
+
+    def __init__(self, find: Callable[[], Stack], now: Callable[[], float]) -> None:
+        """Take what finds the stack, and the clock in epoch seconds."""
+        self._session = Session(Screen(), find, now)
+
+    @classmethod
+    def of_local(cls, api: Callable[[], str], now: Callable[[], float]) -> Self:
+        """Return that of the local stack at this address, which is asked for on first use."""
+        return cls(lambda: stacks.local(api()), now)
+
+    def blockers(self, *, waits: bool) -> Blockers:
+        """Return why changes wait; if none does, what will hold up the next one. Raises TryLater if nothing is known.
+
+        Old failures say nothing about an empty queue: what they deferred has been delivered or parked since.
+        """
+        if not waits:
+            return (*paused(self._session.stack), *token_failure(self._session.stack, self._session.now()))
+        found = waiting(self._session)
+        if found.unknown and not found.blockers:
+            raise TryLater(found.unknown[0])
+        return tuple(found.blockers)
