@@ -13,15 +13,18 @@ from audience_sync_cli.dashboard import logs, metrics
 from audience_sync_cli.dashboard.facts import (
     Activity,
     Alarm,
+    AudienceFacts,
     DeadLetterFacts,
     DeadLetterList,
     Facts,
     LogLine,
     Place,
+    Rejected,
     Warnings,
 )
 from audience_sync_cli.dashboard.operator import Blockers, Operator
 from audience_sync_cli.dashboard.parts import Part
+from audience_sync_cli.dashboard.ranges import RANGES, Range
 from audience_sync_cli.dashboard.redriving import redrive
 from audience_sync_cli.operator_log import OperatorLog
 from audience_sync_cli.parked.dead_letters import DeadLetters
@@ -29,6 +32,7 @@ from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.circuits import RECOVERY, open_circuits
 from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth
 from audience_sync_cli.state.function_logs import FUNCTIONS
+from audience_sync_cli.times import DAY
 
 if TYPE_CHECKING:
     from audience_sync.membership import Audience
@@ -57,13 +61,13 @@ class DeployedStack:
         region = str(stack.service("cloudwatch").meta.region_name)
         self._place = Place("deployed", stack.name, stack.api, QUEUES, region, cost)
         self._counts = Part("counts", metrics.EVERY_COUNT, lambda: cloud_counts(stack, now(), None), Counts())
-        self._day = Part("activity", metrics.EVERY_COUNT, self._last_day, (Activity(metrics.PERIOD), Warnings()))
+        self._activity = {each.span: self._activity_part(each) for each in RANGES.values()}
+        self._reasons = {each.span: self._reasons_part(each) for each in RANGES.values()}
         self._queue = Part("change queue", QUEUES, lambda: depth(stack, "ChangeQueue"), Depth(0, 0, 0))
         self._jobs = Part("job queue", QUEUES, lambda: depth(stack, "JobQueue"), Depth(0, 0, 0))
         self._dead = Part("dead letters", QUEUES, lambda: depth(stack, "DeadLetterQueue"), Depth(0, 0, 0))
         self._parked = Part("reasons of dead letters", 0, self._dead_letters, DeadLetterList())
-        self._reasons = Part("reasons of rejections", metrics.EVERY_REASON, self._rejected, ())
-        self._audiences = Part("audiences", metrics.EVERY_AUDIENCE, self._history, ())
+        self._audiences: Part[tuple[AudienceFacts, ...]] = Part("audiences", metrics.EVERY_AUDIENCE, self._history, ())
         self._alarms: Part[tuple[Alarm, ...] | None] = Part("alarms", SMALL, self._read_alarms, None)
         self._audit = Part("audit", SMALL, self._audited_until, None)
         self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
@@ -80,24 +84,25 @@ class DeployedStack:
         self._listed_of = 0  # dead letters that there were when they were read
         self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
         self._others: list[Part[Any]] = [
-            *(self._day, self._jobs, self._reasons, self._audiences, self._alarms, self._audit, self._circuits),
+            *(self._jobs, self._audiences, self._alarms, self._audit, self._circuits),
             *(self._uploads, self._rejected_events, self._trouble),
         ]
 
-    def read(self) -> Facts:
-        """Return the facts; parts that are not due are those of before."""
+    def read(self, chosen: str) -> Facts:
+        """Return the facts of one of RANGES; parts that are not due are those of before."""
         with self._lock:
-            now = self._now()
-            for part in (*self._needed, *self._others):
+            now, span = self._now(), RANGES[chosen].span
+            others: list[Part[Any]] = [*self._others, self._activity[span], self._reasons[span]]
+            for part in (*self._needed, *others):
                 part.begin(self._executor, now)
             for part in self._needed:
                 part.finish(now)
             self._read_dead_letters(now)
             self._blocked.begin(self._executor, now)  # it depends on what is in the queue
             deadline = time.monotonic() + PATIENT
-            for part in (*self._others, self._parked, self._blocked):
+            for part in (*others, self._parked, self._blocked):
                 part.finish(now, max(0.0, deadline - time.monotonic()) if part.read_at is None else 0)
-            return self._facts(now)
+            return self._facts(now, chosen, (*self._needed, *others, self._parked, self._blocked))
 
     def redrive(self, reason: str) -> list[str]:
         """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
@@ -120,10 +125,10 @@ class DeployedStack:
         """End the threads, without waiting for what they read."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _facts(self, now: float) -> Facts:
-        activity, warnings = self._day.value
+    def _facts(self, now: float, chosen: str, parts: Sequence[Part[Any]]) -> Facts:
+        span, since = RANGES[chosen].span, now - RANGES[chosen].history
+        activity, warnings = self._activity[span].value
         circuits = self._circuits.value
-        parts = (*self._needed, *self._others, self._parked, self._blocked)
         return Facts(
             at=now,
             place=self._place,
@@ -133,8 +138,9 @@ class DeployedStack:
             jobs_pending=self._jobs.value.total,
             warnings=warnings,
             activity=activity,
-            audiences=self._audiences.value,
-            rejected=self._reasons.value,
+            range=chosen,
+            audiences=tuple(each.since(since) for each in self._audiences.value),
+            rejected=self._reasons[span].value,
             rejected_events=self._rejected_events.value,
             uploads=logs.uploads(self._uploads.value),
             parked=self._parked.value if self._dead.value.total else DeadLetterList(),
@@ -166,11 +172,18 @@ class DeployedStack:
         newest_first = sorted(found, key=lambda message: -message.at)
         return DeadLetterList(tuple(map(DeadLetterFacts.of, newest_first)), self._now(), not reader.stopped)
 
-    def _last_day(self) -> tuple[Activity, Warnings]:
-        return metrics.last_day(self._store, self._stack.name, self._now())
+    def _activity_part(self, chosen: Range) -> Part[tuple[Activity, Warnings]]:
+        def read() -> tuple[Activity, Warnings]:
+            return metrics.activity(self._store, self._stack.name, chosen.span, chosen.period, self._now())
 
-    def _rejected(self) -> Any:
-        return metrics.rejections(self._store, self._stack.name, self._stack.created, self._now())
+        every = metrics.EVERY_COUNT if chosen.span <= DAY else metrics.EVERY_LONG
+        return Part("activity", every, read, (Activity(chosen.period), Warnings()))
+
+    def _reasons_part(self, chosen: Range) -> Part[tuple[Rejected, ...]]:
+        def read() -> tuple[Rejected, ...]:
+            return metrics.rejections(self._store, self._stack.name, chosen.span, chosen.period, self._now())
+
+        return Part("reasons of rejections", metrics.EVERY_REASON, read, ())
 
     def _history(self) -> Any:
         listed: Sequence[Audience] = AudienceTable(self._stack.service("dynamodb"), self._stack["AudienceTable"]).all()

@@ -5,7 +5,7 @@ for what is not known, or not known yet. No field holds a key, a token, a trait 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
@@ -41,7 +41,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Warnings:
-    """Counts that are zero while everything is well. Since the stack was created, or of the last day."""
+    """Counts that are zero while everything is well. Of a local stack since it was started, else of the range."""
 
     unauthorized: int = 0  # requests with a credential that does not match
     without_credential: int = 0  # requests
@@ -60,6 +60,10 @@ class AudienceFacts:
     at: float | None = None  # of the newest numbers
     sizes: tuple[Point, ...] = ()
     match_rates: tuple[Point, ...] = ()
+
+    def since(self, time: float) -> "AudienceFacts":
+        """Return the same numbers, with a history that begins at a time."""
+        return replace(self, sizes=_since(time, self.sizes), match_rates=_since(time, self.match_rates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,7 @@ class Facts:
     jobs_pending: int  # uploads whose job has not ended, as far as it is known
     warnings: Warnings = Warnings()
     activity: Activity = Activity(period=1)
+    range: str = ""  # one of ranges.RANGES: how far back go activity, warnings, rejected, and lines of audiences
     audiences: tuple[AudienceFacts, ...] = ()
     rejected: tuple[Rejected, ...] = ()  # the most frequent reason first
     rejected_events: tuple[LogLine, ...] = ()  # the newest, newest first
@@ -199,6 +204,12 @@ class Facts:
         shown["counts"]["waiting"] = self.counts.waiting
         shown["queue"]["total"] = self.queue.total
         return shown
+
+
+def _since(time: float, points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Return the points since a time, the first being the value that was known then, if one was."""
+    before = [value for at, value in points if at <= time]
+    return (*((time, value) for value in before[-1:]), *(each for each in points if each[0] > time))
 
 
 def _camel(value: Any) -> Any:

@@ -9,10 +9,12 @@ import secrets
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 from audience_sync_cli.dashboard.access import is_from_page, is_own_host
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
+from audience_sync_cli.dashboard.ranges import asked
 from audience_sync_cli.explanation import explained
 
 HOST = "127.0.0.1"
@@ -23,8 +25,8 @@ TIMEOUT = 30.0  # seconds that a connection may stay silent
 class Shown(Protocol):
     """The stack that is shown."""
 
-    def read(self) -> Facts:
-        """Return the facts."""
+    def read(self, chosen: str) -> Facts:
+        """Return the facts of one of ranges.RANGES."""
 
     def redrive(self, reason: str) -> list[str]:
         """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
@@ -99,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _facts(self) -> dict[str, Any]:
         try:
-            return self.server.shown.read().as_json()
+            asked_for = parse_qs(urlsplit(self.path).query).get("range", [""])[0]
+            return self.server.shown.read(asked(asked_for)).as_json()
         except Exception as error:  # noqa: BLE001 - as above
             return {"error": str(explained(error))}
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from audience_sync_cli.dashboard.access import is_from_page, is_own_host
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
+from audience_sync_cli.dashboard.ranges import asked
 from local.stack_view import StackView
 from local.status.actions import SAMPLE_EXITS, SAMPLE_MEMBERS, Actions, examples
 from local.status.facts import read_facts
@@ -32,11 +33,13 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
         if "request" in request.query:
             return _opened(stack, request.query["request"])
         if _wants_json(request):
+            chosen = asked(request.query.get("range", ""))
+            facts = read_facts(stack, sizes, time.time(), actions.blockers(), chosen)
             buttons = {
                 "examples": [each._asdict() for each in examples()],
                 "samples": {"enter": SAMPLE_MEMBERS, "exit": SAMPLE_EXITS},
             }
-            return _json(read_facts(stack, sizes, time.time(), actions.blockers()).as_json() | buttons)
+            return _json(facts.as_json() | buttons)
         page = build_page()
         return web.Response(text=page, content_type="text/html", charset="utf-8", headers=headers_of(page))
 

@@ -72,8 +72,8 @@ class _Shown:
     def __init__(self, state: str) -> None:
         self._state = state
 
-    def read(self) -> Facts:
-        return _noted(STATES[self._state](time.time()))
+    def read(self, chosen: str) -> Facts:
+        return replace(_noted(STATES[self._state](time.time())), range=chosen)
 
     def redrive(self, reason: str) -> list[str]:
         return [reason]

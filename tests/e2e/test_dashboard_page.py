@@ -55,8 +55,8 @@ class Shown:
         self.state = "flowing"
         self.redriven: list[str] = []
 
-    def read(self) -> Facts:
-        facts = STATES[self.state](time.time())
+    def read(self, chosen: str) -> Facts:
+        facts = replace(STATES[self.state](time.time()), range=chosen)
         return replace(facts, dead_letters=0, parked=states.empty().parked) if self.redriven else facts
 
     def redrive(self, reason: str) -> list[str]:
@@ -128,7 +128,13 @@ def test_a_screen_reader_finds_a_name_for_everything_that_can_be_used(visit: Vis
         assert [each for each in usable if not each["name"]] == []
         headings = [each["name"] for each in found if each["role"] == "heading"]
         assert headings[:2] == ["Some changes need you.", "Segment"]
-        assert {"Dead letters", "Alarms", "Audiences at Amazon", "Rejected events", "Recent uploads"} <= set(headings)
+        assert {
+            "Dead letters",
+            "Alarms",
+            "Audiences at Amazon",
+            "Rejected events in 24 hours",
+            "Recent uploads",
+        } <= set(headings)
         assert any(each["role"] == "status" for each in found), "the heading is announced when it changes"
 
     visit(work)
@@ -146,7 +152,7 @@ def test_everything_can_be_reached_with_the_keyboard_and_shows_that_it_is_reache
             outline = await tab.read("getComputedStyle(document.activeElement).outlineStyle")
             assert outline != "none", element
             reached.append(element)
-        assert reached[:2] == ["more-reasons", "redrive"], "in the order in which they are seen"
+        assert reached[:3] == ["range", "more-reasons", "redrive"], "in the order in which they are seen"
         assert len([each for each in reached if each.startswith("BUTTON open")]) > 10
 
     visit(work)
@@ -235,6 +241,37 @@ def test_what_needs_a_person_is_the_heading_and_no_next_try_is_promised(visit: V
         await open_state(tab, shown, "revoked")
         assert await tab.read("$('next-try').hidden")
         assert "9,500 changes wait until then, and none is lost" in await tab.read("$('summary').textContent")
+
+    visit(work)
+
+
+def test_a_range_stays_in_the_address_and_its_span_is_named(visit: Visit, server: DashboardServer) -> None:
+    async def work(tab: Tab) -> None:
+        await tab.read("$('range').value = '7d'; $('range').dispatchEvent(new Event('change'))")
+        await tab.wait("newest.range === '7d'")
+        assert (await tab.read("location.href")) == f"{server.url}?range=7d"
+        await tab.read("window.isOld = true")
+        await tab.call("Page.reload")
+        await tab.wait("!window.isOld && document.getElementById('range')?.value === '7d'")
+        await tab.wait("$('rejected-title').textContent === 'Rejected events in 24 hours'")  # the span of these facts
+        await tab.read("$('range').value = ''; $('range').dispatchEvent(new Event('change'))")
+        assert (await tab.read("location.href")) == server.url
+
+    visit(work)
+
+
+def test_lines_say_from_what_to_what_and_audiences_without_members_are_not_counted(visit: Visit) -> None:
+    async def work(tab: Tab) -> None:
+        captions = "[...document.querySelectorAll('#audiences tr')].map((each) => each.children[2].innerText.trim())"
+        assert (await tab.read(captions))[1] == "105,710 \N{RIGHTWARDS ARROW} 88,210 in 14 days"
+        await tab.read("clearTimeout(timer)")
+        line = "[[at - 90, 5], [at - 60, 7], [at, 5]]"
+        for points, caption in ((line, "between 5 and 7 in 2 minutes"), ("[[at - 60, 0]]", "unchanged for 1 minute")):
+            one = f"(() => {{ const at = newest.at; return {{...newest.audiences[0], size: 0, sizes: {points}}}; }})()"
+            await tab.read(f"show({{...newest, audiences: [{one}, ...newest.audiences.slice(1)]}})")
+            assert (await tab.read(captions))[0] == caption
+        assert "members in 2 of 3 audiences" in await tab.read("$('summary').textContent")
+        assert await tab.read("$('matched').textContent") == "in 2 of 3 audiences, 64.1% matched"
 
     visit(work)
 

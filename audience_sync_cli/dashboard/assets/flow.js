@@ -25,12 +25,13 @@ function showSteps(facts) {
   $("queue").classList.toggle("full", facts.deadLetters > 0);
   $("worker").classList.toggle("busy", queue.inWork > 0);
   $("amazon").classList.toggle("busy", facts.jobsPending > 0);
-  const commonest = rejected.slice(0, SHOWN_REASONS).map(({ reason, times }) => `${number(times)} ${words(reason)}`);
+  const commonest = rejected.slice(0, SHOWN_REASONS).map(({ reason, times }, n) => `${n || facts.place.kind === "local" ? "" : `${spanOf(facts).trim()}: `}${number(times)} ${words(reason)}`);
   list($("reasons"), commonest, (text) => text, (text) => make("li", text));
   const more = rejected.length - commonest.length;
   $("more-reasons").hidden = more <= 0;
   setText($("more-reasons"), more > 0 ? `and ${counted(more, "more reason", "more reasons")}` : "");
-  const inAudiences = facts.audiences.length ? `in ${counted(facts.audiences.length, "audience", "audiences")}` : "no audience is listed";
+  const inAudiences = facts.audiences.length ? facts.inAudiences : "no audience is listed";
+  $("repeated").hidden = !facts.counts.repeated;
   const matched = facts.matchRate == null ? "" : `, ${percent(facts.matchRate)} matched`;
   setText($("matched"), facts.isSizeKnown || !facts.audiences.length ? inAudiences + matched : `${inAudiences}, not known yet`);
   if (!facts.isSizeKnown) setText($("members"), "\u2013");
@@ -90,7 +91,7 @@ function headlineFor(facts, off) {
 }
 
 function summaryOf(facts) {
-  const { waiting, audiences, rejected, counts, place } = facts;
+  const { waiting, rejected, place } = facts;
   if (facts.problems.some((each) => each.part === "counts")) return "See the reason below.";
   if (!facts.arrived) {
     return place.kind === "local" ? "Send sample members, or one event below." : "Segment has sent nothing yet. The command audience-sync test checks what it needs.";
@@ -99,12 +100,12 @@ function summaryOf(facts) {
   const sentences = [
     isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? `${counted(waiting, "change waits", "changes wait")}${needsPerson(facts) ? " until then, and none is lost" : " or in work"}` : "Nothing waits",
   ];
-  if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} in ${counted(audiences.length, "audience", "audiences")}`);
+  if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} ${facts.inAudiences}`);
   if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter waits to be redriven", "dead letters wait to be redriven"));
-  else if (counts.eventsRejected) {
+  else if (rejected.length) {
     const [first, second] = rejected;
-    const why = first && !second ? `, for ${words(first.reason)}` : first?.times > second?.times ? `, most of them for ${words(first.reason)}` : "";
-    sentences.push(`${counted(counts.eventsRejected, "event", "events")} rejected${why}`);
+    const why = !second ? `, for ${words(first.reason)}` : first.times > second.times ? `, most of them for ${words(first.reason)}` : "";
+    sentences.push(`${counted(sumOf(rejected.map((each) => each.times)), "event", "events")} rejected${spanOf(facts)}${why}`);
   }
   return `${sentences.join("; ")}.`;
 }

@@ -32,7 +32,7 @@ function showAudiences({ audiences, at: now }) {
   });
 }
 
-function showRejected({ rejected, rejectedEvents, counts }) {
+function showRejected({ rejected, rejectedEvents }) {
   $("rejected").hidden = !rejected.length && !rejectedEvents.length;
   const most = Math.max(1, ...rejected.map((each) => each.times));
   list($("rejected-reasons"), rejected, (each) => each.reason, (each) => {
@@ -42,7 +42,7 @@ function showRejected({ rejected, rejectedEvents, counts }) {
   }, (line, each) => {
     setText(line.children[1], number(each.times));
     line.lastChild.firstChild.style.width = `${Math.max(1, 100 * each.times / most)}%`;
-    line.title = `${percent(100 * each.times / Math.max(1, counts.eventsRejected))} of the rejected events`;
+    line.title = `${percent(100 * each.times / sumOf(rejected.map((each) => each.times)))} of the rejected events`;
   });
   list($("rejected-events"), rejectedEvents, (each) => each.n, (each) => {
     const entry = make("li");

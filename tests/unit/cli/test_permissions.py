@@ -111,7 +111,7 @@ def _status(deployment: Deployment) -> None:
 
 def _dashboard(deployment: Deployment) -> None:
     shown = DeployedStack(deployment.stack, time.time)
-    shown.read()
+    shown.read("")
     shown.redrive("")
     shown.close()
 

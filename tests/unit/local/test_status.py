@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import requests
 
+from audience_sync_cli.dashboard.ranges import RANGES
 from local.counters import REMEMBERED, Counters
 from local.example_audiences import EXAMPLE
 from local.resources import client
@@ -321,6 +322,15 @@ def test_a_plot_reaches_back_to_the_first_event(seconds: int, period: int) -> No
     activity = _activity(counters, 1_000_000 + seconds)
     assert (activity.period, len(activity.arrived)) == (period, 120)
     assert sum(activity.arrived) == (3 if seconds < 21_600 else 0)
+
+
+@pytest.mark.parametrize("chosen", [each for each in RANGES if each])
+def test_a_range_of_the_local_page_has_the_bars_of_the_deployed_one(chosen: str) -> None:
+    counters = Counters()
+    counters.add("IngestFunction", metric(1_000_000, EventsAccepted=3))
+    activity = _activity(counters, 1_000_000 + RANGES[chosen].span - 1, chosen)
+    assert (activity.period, len(activity.arrived)) == (RANGES[chosen].period, RANGES[chosen].bars)
+    assert sum(activity.arrived) in (0, 3)  # the first bar is a whole one
 
 
 def test_reasons_are_added_up_by_function() -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPConnection
 
 import pytest
@@ -22,10 +23,10 @@ class Shown:
         self.facts: Facts | Exception = facts
         self.redriven: list[str] = []
 
-    def read(self) -> Facts:
+    def read(self, chosen: str) -> Facts:
         if isinstance(self.facts, Exception):
             raise self.facts
-        return self.facts
+        return replace(self.facts, range=chosen)
 
     def redrive(self, reason: str) -> list[str]:
         if isinstance(self.facts, Exception):
@@ -66,6 +67,14 @@ def test_a_browser_gets_the_page_under_its_policy(server: DashboardServer) -> No
 def test_the_script_gets_the_facts(server: DashboardServer) -> None:
     answer = requests.get(server.url, headers={"Accept": "application/json"}, timeout=60)
     assert answer.json()["deadLetters"] == 3
+
+
+@pytest.mark.parametrize(("asked", "chosen"), [("7d", "7d"), ("", ""), ("8d", ""), ("7d&range=1h", "7d"), ("%00", "")])
+def test_the_script_asks_for_a_range_and_another_one_is_the_usual(
+    server: DashboardServer, asked: str, chosen: str
+) -> None:
+    answer = requests.get(f"{server.url}?range={asked}", headers={"Accept": "application/json"}, timeout=60)
+    assert answer.json()["range"] == chosen
 
 
 def test_every_start_has_another_address(shown: Shown) -> None:
