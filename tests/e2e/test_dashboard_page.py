@@ -276,6 +276,21 @@ def test_lines_say_from_what_to_what_and_audiences_without_members_are_not_count
     visit(work)
 
 
+def test_whatever_scrolls_has_a_shadow_where_there_is_more(visit: Visit) -> None:
+    async def work(tab: Tab) -> None:
+        await tab.read("clearTimeout(timer)")
+        await tab.read("show({...newest, uploads: Array.from({length: 34}, (_, n) => ({...newest.uploads[0], n}))})")
+        scrolling = (
+            "[...document.querySelectorAll('#records *')].filter((each) => each.scrollHeight > each.clientHeight"
+        )
+        scrolling += " && getComputedStyle(each).overflowY === 'auto').map((each) =>"
+        assert await tab.read(f"{scrolling} getComputedStyle(each).backgroundAttachment)") == [
+            "local, local, scroll, scroll"
+        ]
+
+    visit(work)
+
+
 def test_a_page_that_is_hidden_asks_nothing(visit: Visit) -> None:
     async def work(tab: Tab) -> None:
         hide = "Object.defineProperty(document, 'hidden', { value: true, configurable: true })"

@@ -69,7 +69,7 @@ def flowing(now: float = NOW) -> Facts:
                 "no_identifier": 1_420,
                 "audience_unknown": 611,
                 "member_id_invalid": 64,
-                "time_in_future": 13,
+                "time_ahead": 13,
             }.items()
         ),
         rejected_events=tuple(
