@@ -121,6 +121,10 @@ class DeployedStack:
             self._listed_of = -1
         return [*done, *notes]
 
+    def find(self, wanted: str) -> list[dict[str, Any]]:
+        """Return what is stored under a member id or a message id. Raises OperatorError."""
+        return self._operator.find(wanted)
+
     def close(self) -> None:
         """End the threads, without waiting for what they read."""
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,16 +1,24 @@
 """The operator's commands behind the page: a deployed and a local stack answer alike."""
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from audience_sync_cli import stack as stacks
+from audience_sync_cli.dashboard.finding import find
 from audience_sync_cli.errors import TryLater
+from audience_sync_cli.explanation import explained
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.blockers import Blocker, paused, token_failure, waiting
 
 type Blockers = tuple[Blocker, ...]
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what went wrong and the remedy, for the page: no value that a service or a user has sent."""
+    failure = explained(error)
+    return f"{failure} {failure.remedy}".strip()
 
 
 class Operator:
@@ -36,3 +44,7 @@ class Operator:
         if found.unknown and not found.blockers:
             raise TryLater(found.unknown[0])
         return tuple(found.blockers)
+
+    def find(self, wanted: str) -> list[dict[str, Any]]:
+        """Return what is stored under a member id or a message id: a title and facts of each. Raises OperatorError."""
+        return [each._asdict() for each in find(self._session, wanted)]

@@ -86,22 +86,7 @@ def show(session: Session, message_id: _MESSAGE_ID) -> None:
         problem = "Several dead letters have an id that begins so." if found else "No dead letter has that id."
         raise NotThere(problem, "See `audience-sync parked list`.")
     (each,) = with_erased(session, found)
-    session.screen.facts(
-        {
-            "message id": each.message_id,
-            "reason": each.reason,
-            "detail": each.failure.get("detail"),
-            "Amazon's status": str(each.failure.get("status") or "-"),
-            "Amazon's request": each.failure.get("requestId"),
-            "attempts": each.failure.get("attempts"),
-            "accepted": moment(each.failure.get("firstAt") or None),
-            "parked": moment(each.at),
-            "audience": each.audience_id,
-            "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
-            "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
-            "erased since": each.erased,
-        }
-    )
+    session.screen.facts(facts_of(each))
     session.screen.result(each.as_json())
 
 
@@ -171,6 +156,24 @@ def drop(
     stopped = process_dead_letters(session, action) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.done, dryRun=False))
+
+
+def facts_of(each: DeadLetterMessage) -> dict[str, Any]:
+    """Return why a dead letter was parked and whom it concerns, for people; without identifiers."""
+    return {
+        "message id": each.message_id,
+        "reason": each.reason,
+        "detail": each.failure.get("detail"),
+        "Amazon's status": str(each.failure.get("status") or "-"),
+        "Amazon's request": each.failure.get("requestId"),
+        "attempts": each.failure.get("attempts"),
+        "accepted": moment(each.failure.get("firstAt") or None),
+        "parked": moment(each.at),
+        "audience": each.audience_id,
+        "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
+        "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
+        "erased since": each.erased,
+    }
 
 
 def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import requests
 
-from audience_sync_cli.dashboard.operator import Blockers, Operator
+from audience_sync_cli.dashboard.operator import Blockers, Operator, sentence_of
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.redriving import redrive
 from local import resources
@@ -83,6 +83,13 @@ class Actions:
     async def redrive(self, reason: str) -> dict[str, Any]:
         """Redrive the dead letters of a reason, or all where it is empty."""
         return {"sentences": await asyncio.to_thread(self._redrive, reason)}
+
+    async def find(self, wanted: str) -> dict[str, Any]:
+        """Return what is stored under a member id or a message id, or why there is nothing."""
+        try:
+            return {"found": await asyncio.to_thread(self._operator.find, wanted)}
+        except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence does
+            return {"error": sentence_of(error)}
 
     def _keys(self) -> dict[str, Any]:
         arn = self._stack.template.resolve({"Ref": "IngestSecret"})

@@ -52,8 +52,11 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
     async def redrive(request: web.Request) -> web.Response:
         return _json(await actions.redrive(str((await _body(request)).get("reason", ""))))
 
+    async def find(request: web.Request) -> web.Response:
+        return _json(await actions.find(str((await _body(request)).get("id", "")).strip()))
+
     app.router.add_get("/status", _guarded(show, lambda request: is_own_host(request.headers.get("Host"))))
-    for name, handler in (("send", send), ("samples", samples), ("redrive", redrive)):
+    for name, handler in (("send", send), ("samples", samples), ("redrive", redrive), ("find", find)):
         app.router.add_post(f"/status/{name}", _guarded(handler, lambda request: is_from_page(request.headers)))
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.server import DashboardServer
+from audience_sync_cli.errors import NotThere
 from tests.e2e import chromium
 from tests.e2e.chromium import Tab
 from tests.unit.cli.dashboard import states
@@ -62,6 +63,11 @@ class Shown:
     def redrive(self, reason: str) -> list[str]:
         self.redriven.append(reason)
         return ["3 dead letters redriven."]
+
+    def find(self, wanted: str) -> list[dict[str, Any]]:
+        if wanted != "cust_48121":
+            raise NotThere("Nothing is stored under that id.")
+        return [{"title": "Member of VIP", "facts": {"member": wanted, "newest change": "left", "to be erased": False}}]
 
 
 @pytest.fixture
@@ -152,7 +158,9 @@ def test_everything_can_be_reached_with_the_keyboard_and_shows_that_it_is_reache
             outline = await tab.read("getComputedStyle(document.activeElement).outlineStyle")
             assert outline != "none", element
             reached.append(element)
-        assert reached[:3] == ["range", "more-reasons", "redrive"], "in the order in which they are seen"
+        assert reached[:5] == ["range", "wanted", "look", "more-reasons", "redrive"], (
+            "in the order in which they are seen"
+        )
         assert len([each for each in reached if each.startswith("BUTTON open")]) > 10
 
     visit(work)
@@ -272,6 +280,26 @@ def test_lines_say_from_what_to_what_and_audiences_without_members_are_not_count
             assert (await tab.read(captions))[0] == caption
         assert "members in 2 of 3 audiences" in await tab.read("$('summary').textContent")
         assert await tab.read("$('matched').textContent") == "in 2 of 3 audiences, 64.1% matched"
+
+    visit(work)
+
+
+def test_an_id_is_looked_for_with_the_enter_key_and_is_nowhere_in_the_address(visit: Visit) -> None:
+    async def work(tab: Tab) -> None:
+        for wanted, seen in (
+            ("cust_48121", ("Found 1 entry", "Member of VIP", "left")),
+            ("nobody", ("Nothing found",)),
+        ):
+            await tab.read("$('wanted').focus()")
+            await tab.call("Input.insertText", text=wanted)
+            await tab.key("Enter")
+            await tab.wait("$('opened').open")
+            text = await tab.read("$('opened').innerText")
+            assert [each for each in seen if each not in text] == []
+            assert "erased" not in text, "what is not so is left out"
+            assert wanted not in await tab.read("location.href + document.title + $('wanted').value")
+            await tab.key("Escape")
+            assert await tab.read("document.activeElement.id") == "wanted"
 
     visit(work)
 

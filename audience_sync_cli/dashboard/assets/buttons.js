@@ -76,6 +76,17 @@ $("copy").addEventListener("click", async () => {
   setTimeout(() => setText($("copy"), "Copy"), 1500);
 });
 
+// What is looked for is sent in a body, since addresses are logged, and forgotten once it is answered.
+$("find").addEventListener("submit", (event) => event.preventDefault());
+onPress("look", "Finding", async () => {
+  const id = $("wanted").value.trim();
+  if (!id) return $("wanted").focus();
+  const { found = [], error } = await act("find", { id });
+  openFacts(found.length ? `Found ${counted(found.length, "entry", "entries")}` : "Nothing found", {}, null);
+  $("opened-facts").replaceChildren(...found.flatMap(({ title, facts }) => [make("h3", title), ...factLines(facts)]), ...(error ? [make("p", error)] : []));
+  $("wanted").value = "";
+});
+
 // Redriving asks first. What it asks is counted from the dead letters that the page has read.
 function chosenDeadLetters() {
   const reason = $("asking-reason").value;

@@ -1,13 +1,17 @@
 "use strict";
 // What happened, newest first, and the dialog in which one of them is opened.
-function openFacts(title, facts, shape) {
-  setText($("opened-title"), title);
-  const shown = Object.entries(facts).filter(([, value]) => value != null && value !== "");
-  $("opened-facts").replaceChildren(...shown.map(([name, value]) => {
+function factLines(facts) {
+  const shown = Object.entries(facts).filter(([, value]) => value != null && value !== "" && value !== false);
+  return shown.map(([name, value]) => {
     const line = make("div");
     line.append(make("dt", words(name)), make("dd", String(value)));
     return line;
-  }));
+  });
+}
+
+function openFacts(title, facts, shape) {
+  setText($("opened-title"), title);
+  $("opened-facts").replaceChildren(...factLines(facts));
   $("opened-shape").hidden = shape == null;
   setText($("opened-shape"), shape == null ? "" : JSON.stringify(shape, null, 2));
   $("opened").showModal();

@@ -112,6 +112,7 @@ def _status(deployment: Deployment) -> None:
 def _dashboard(deployment: Deployment) -> None:
     shown = DeployedStack(deployment.stack, time.time)
     shown.read("")
+    shown.find("m1")
     shown.redrive("")
     shown.close()
 

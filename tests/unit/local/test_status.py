@@ -140,6 +140,15 @@ def test_a_request_that_is_no_longer_known_is_not_found(stack: Stack) -> None:
         assert requests.get(stack.urls["status"], params={"request": number}, timeout=60).status_code == 404
 
 
+def test_a_member_is_found_on_the_local_page(stack: Stack) -> None:
+    before, person = numbers(stack)["counts"], Person(9005)
+    send(stack, entering(person))
+    settled(stack, before, accepted=1)
+    (found,) = press(stack, "find", id=person.user_id)["found"]
+    assert (found["title"], found["facts"]["newest change"]) == (f"Member of {EXAMPLE.name}", "entered")
+    assert press(stack, "find", id="nobody")["error"].startswith("Nothing is stored under that id.")
+
+
 def test_a_refused_change_lies_in_the_dead_letters_with_its_reason_until_it_is_redriven(stack: Stack) -> None:
     rule = {"match": {"path": "/amc/audiences/records", "contains": "cust_48121"}, "do": {"status": 400}}
     faults = f"{stack.urls['amazon']}/sandbox/faults"
@@ -220,7 +229,7 @@ def test_the_button_sends_nothing_but_the_examples(stack: Stack, file: str) -> N
         pytest.param({"Content-Type": "text/plain"}, id="a form"),
     ],
 )
-@pytest.mark.parametrize("button", ["send", "samples", "redrive"])
+@pytest.mark.parametrize("button", ["send", "samples", "redrive", "find"])
 def test_a_button_works_from_the_page_only(stack: Stack, button: str, headers: dict[str, str]) -> None:
     before = numbers(stack)["counts"]["accepted"]
     origin = {"Origin": stack.urls["api"]} if "Content-Type" in headers else {}

@@ -23,9 +23,11 @@ from audience_sync.metric_names import (
     EVENTS_REJECTED_BY_REASON,
     REQUESTS_UNAUTHORIZED,
 )
+from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
+from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.state.circuits import RECOVERY
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
@@ -280,6 +282,48 @@ def test_a_part_that_takes_long_is_named_and_shown_when_it_is_there(
     allowed.set()
     wait_until(lambda: shown.read(""), lambda facts: not facts.unread)
     assert [each.name for each in shown.read("").audiences] == [AUDIENCE.name]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "titles"),
+    [
+        pytest.param("m1", [f"Member of {AUDIENCE.name}", "Deletion notice", "Dead letter"], id="a member"),
+        pytest.param("m2", ["Dead letter"], id="a member of a dead letter"),
+        pytest.param("message-m2", ["Dead letter"], id="Segment's message id of a parked change"),
+        pytest.param("ajs-next-4", ["Rejected event"], id="Segment's message id of a rejected event"),
+    ],
+)
+def test_what_is_stored_under_an_id_is_found_without_hashes_and_consent(
+    deployment: Deployment, shown: DeployedStack, clock: Clock, wanted: str, titles: list[str]
+) -> None:
+    clock.now = time.time()
+    deployment.list_audience()
+    deployment.record(change("m1"), erasing_exit("m1", 9, "notice"))
+    deployment.park(change("m1"), change("m2"))
+    deployment.reject(("no_identifier", "ajs-next-4"), ("no_identifier", "ajs-next-41"))
+    found = shown.find(wanted)
+    assert [each["title"] for each in found] == titles
+    assert "0" * 64 not in str(found)
+    assert not [each for each in found if each["facts"].get("consent")]
+    assert len(deployment.bodies("DeadLetterQueue")) == 2
+
+
+def test_a_dead_letter_is_found_by_the_id_of_parked_list(deployment: Deployment, shown: DeployedStack) -> None:
+    deployment.park(change("m1"))
+    (listed,) = shown.read("").parked.listed
+    assert [each["title"] for each in shown.find(listed.message_id[:8])] == ["Dead letter"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"), [("ada@example.com", WrongUsage), ("", WrongUsage), ('x" "', WrongUsage), ("nobody", NotThere)]
+)
+def test_what_is_no_id_or_unknown_is_said_without_repeating_it(
+    deployment: Deployment, shown: DeployedStack, wanted: str, error: type[Exception]
+) -> None:
+    deployment.list_audience()
+    with pytest.raises(error) as raised:
+        shown.find(wanted)
+    assert not wanted or wanted not in str(raised.value)
 
 
 def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[str, Any]]:

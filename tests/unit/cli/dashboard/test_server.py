@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from http.client import HTTPConnection
+from typing import Any
 
 import pytest
 import requests
@@ -33,6 +34,11 @@ class Shown:
             raise self.facts
         self.redriven.append(reason)
         return ["3 dead letters redriven."]
+
+    def find(self, wanted: str) -> list[dict[str, Any]]:
+        if isinstance(self.facts, Exception):
+            raise self.facts
+        return [{"title": "Dead letter", "facts": {"members": wanted}}]
 
 
 @pytest.fixture
@@ -106,6 +112,17 @@ def test_the_page_redrives(server: DashboardServer, shown: Shown) -> None:
     answer = requests.post(f"{server.url}/redrive", json={"reason": "access_denied"}, headers=headers, timeout=60)
     assert answer.json() == {"sentences": ["3 dead letters redriven."]}
     assert shown.redriven == ["access_denied"]
+
+
+def test_the_page_looks_for_an_id_in_a_body_and_nothing_is_printed(
+    server: DashboardServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    headers = {"Origin": origin(server)}
+    answer = requests.post(f"{server.url}/find", json={"id": " cust_1 "}, headers=headers, timeout=60)
+    assert answer.json() == {"found": [{"title": "Dead letter", "facts": {"members": "cust_1"}}]}
+    assert requests.get(f"{server.url}/find", timeout=60).status_code == 404
+    assert requests.post(f"{server.url}/find", json={"id": "cust_1"}, timeout=60).status_code == 403
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
