@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
+from audience_sync_cli import reasons
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
 from audience_sync_cli.screen import camel_case
 from audience_sync_cli.state.blockers import Blocker
@@ -199,10 +200,18 @@ class Facts:
     unread: tuple[str, ...] = ()  # parts that are being read for the first time
 
     def as_json(self) -> dict[str, Any]:
-        """The facts as the page reads them: names in camel case, and what is waiting beside the other counts."""
+        """The facts as the page reads them: names in camel case, what is waiting, and what the reasons on it mean."""
         shown: dict[str, Any] = _camel(self)
         shown["counts"]["waiting"] = self.counts.waiting
         shown["queue"]["total"] = self.queue.total
+        rejections = {
+            *(each.reason for each in self.rejected),
+            *(each.more.get("reason", "") for each in self.rejected_events),
+        }
+        shown["reasons"] = {
+            "rejected": {code: reasons.rejected(code)._asdict() for code in rejections},
+            "parked": {each.reason: reasons.parked(each.reason)._asdict() for each in self.parked.listed},
+        }
         return shown
 
 

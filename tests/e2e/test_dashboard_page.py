@@ -216,8 +216,20 @@ def test_a_rejected_event_a_dead_letter_an_alarm_and_a_log_line_can_be_opened(vi
     async def work(tab: Tab) -> None:
         await open_state(tab, shown, "parked")
         for place, words in {
-            "#rejected-events": ("consent_missing", "personas_2nG0kXa0FhXg9DmBjJpX1qTqZcQ", "mappings try"),
-            "#dead": ("access to the advertiser", "cust_48120", "audience-sync parked show 0a2b3c4d"),
+            "#rejected-reasons": ("without consent", "Map a consent field.", "Reason codes"),
+            "#rejected-events": (
+                "consent_missing",
+                "Map a consent field.",
+                "personas_2nG0kXa0FhXg9DmBjJpX1qTqZcQ",
+                "mappings try",
+            ),
+            "#dead": (
+                "access to the advertiser",
+                "cust_48120",
+                "AMC terms",
+                "then redrive",
+                "audience-sync parked show 0a2b3c4d",
+            ),
             "#alarm-list": ("docs/runbook.md, DeadLetters",),
             "#log": ("throttled",),
             "#requests": ("Lapsed premium buyers", "1449"),
@@ -280,6 +292,25 @@ def test_lines_say_from_what_to_what_and_audiences_without_members_are_not_count
             assert (await tab.read(captions))[0] == caption
         assert "members in 2 of 3 audiences" in await tab.read("$('summary').textContent")
         assert await tab.read("$('matched').textContent") == "in 2 of 3 audiences, 64.1% matched"
+
+    visit(work)
+
+
+def test_messages_that_are_in_work_for_long_say_by_when_they_are_back(visit: Visit) -> None:
+    async def work(tab: Tab) -> None:
+        await tab.read("clearTimeout(timer)")
+        for seconds, stalled, expected in (
+            (20, "null", ("Changes are on their way.", "")),
+            (90, "null", ("Changes are on their way.", "79 messages in work for 2 minutes; back in the queue by ")),
+            (360, "at - 360", ("Nothing is delivered at the moment.", "79 messages in work for 6 minutes; back")),
+        ):
+            times = f"{{messages: 79, since: at - {seconds}, until: at + 300, stalledSince: {stalled}}}"
+            await tab.read(f"(() => {{ const at = newest.at; show({{...newest, inFlight: {times}}}); }})()")
+            heading, shown = expected
+            assert await tab.read("$('headline').textContent") == heading
+            assert (await tab.read("$('in-work').textContent")).startswith(shown)
+            assert await tab.read("$('in-work').hidden") is not bool(shown)
+            assert shown in await tab.read("$('summary').textContent")
 
     visit(work)
 

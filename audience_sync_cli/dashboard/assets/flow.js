@@ -16,6 +16,14 @@ function showNumbers(facts) {
   }
 }
 
+const LONG_IN_WORK = 60; // seconds; an invocation of the worker takes less
+
+// Messages that the worker has received and not ended. Empty while that is nothing to worry about.
+function inWork({ inFlight, at: now }) {
+  if (inFlight?.since == null || now - inFlight.since < LONG_IN_WORK) return "";
+  return `${counted(inFlight.messages, "message", "messages")} in work for ${duration(now - inFlight.since)}; back in the queue by ${clock(inFlight.until)} at the latest`;
+}
+
 function showSteps(facts) {
   const { queue, activity, rejected } = facts;
   const isArriving = sumOf(activity.arrived.slice(-3)) > 0;
@@ -36,6 +44,8 @@ function showSteps(facts) {
   setText($("matched"), facts.isSizeKnown || !facts.audiences.length ? inAudiences + matched : `${inAudiences}, not known yet`);
   if (!facts.isSizeKnown) setText($("members"), "\u2013");
   setText($("jobs"), facts.jobsPending ? `${counted(facts.jobsPending, "job", "jobs")} pending` : "");
+  $("in-work").hidden = !inWork(facts);
+  setText($("in-work"), inWork(facts));
   showNextTry(facts);
 }
 
@@ -80,6 +90,7 @@ function headlineFor(facts, off) {
   if (blocked) return ["refused", `${blocked.sentence} ${blocked.remedy}`.replaceAll("`", "").trim()];
   if (off) return ["stuck", "The counts do not add up."];
   if (isWaiting && facts.amazonFails) return ["refused", "Amazon does not take the changes. They wait."];
+  if (isWaiting && facts.inFlight?.stalledSince != null) return ["refused", "Nothing is delivered at the moment."];
   if (isWaiting) return ["moving", "Changes are on their way."];
   if (facts.deadLetters) return ["stuck", "Some changes need you."];
   if (alarms.length) return ["stuck", alarms.length === 1 ? `The alarm ${alarms[0].name} is on.` : `${number(alarms.length)} alarms are on.`];
@@ -100,6 +111,7 @@ function summaryOf(facts) {
   const sentences = [
     isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? `${counted(waiting, "change waits", "changes wait")}${needsPerson(facts) ? " until then, and none is lost" : " or in work"}` : "Nothing waits",
   ];
+  if (inWork(facts)) sentences.push(inWork(facts));
   if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} ${facts.inAudiences}`);
   if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter waits to be redriven", "dead letters wait to be redriven"));
   else if (rejected.length) {

@@ -36,13 +36,21 @@ function showAudiences({ audiences, at: now }) {
   });
 }
 
+// A wheel has no docs, and they have no public address: a reason says itself what it means.
+function explained(kind, code) {
+  const { means, remedy } = newest.reasons[kind][code] ?? {};
+  return { meaning: means, "what to do": remedy?.replaceAll("`", ""), more: "docs/runbook.md, Reason codes" };
+}
+
 function showRejected({ rejected, rejectedEvents }) {
   $("rejected").hidden = !rejected.length && !rejectedEvents.length;
   const most = Math.max(1, ...rejected.map((each) => each.times));
   list($("rejected-reasons"), rejected, (each) => each.reason, (each) => {
     const share = make("td", "", "share");
     share.append(make("i"));
-    return row(make("td", words(each.reason)), make("td", "", "number"), share);
+    const reason = make("td");
+    reason.append(openButton(words(each.reason), () => openFacts(words(each.reason), explained("rejected", each.reason))));
+    return row(reason, make("td", "", "number"), share);
   }, (line, each) => {
     setText(line.children[1], number(each.times));
     line.lastChild.firstChild.style.width = `${Math.max(1, 100 * each.times / most)}%`;
@@ -51,7 +59,7 @@ function showRejected({ rejected, rejectedEvents }) {
   list($("rejected-events"), rejectedEvents, (each) => each.n, (each) => {
     const entry = make("li");
     const { reason = "", message_id: id = "" } = each.more;
-    const show = () => openFacts("Rejected event", { time: moment(each.at), ...each.more, "what to do": ADVICE });
+    const show = () => openFacts("Rejected event", { time: moment(each.at), ...each.more, ...explained("rejected", reason), "to find it": ADVICE });
     entry.append(make("time", clock(each.at)), openButton(words(reason), show), make("code", id, "soft"));
     return entry;
   });
@@ -112,7 +120,7 @@ function showDeadLetters(facts, names) {
   list($("dead"), parked.listed, (each) => each.messageId, (each) => {
     const reason = make("td");
     reason.append(openButton(words(each.reason), () => openFacts(`Dead letter: ${words(each.reason)}`, {
-      detail: each.detail, parked: moment(each.at), "Amazon's status": each.status, "Amazon's request": each.requestId, tries: each.attempts,
+      ...explained("parked", each.reason), detail: each.detail, parked: moment(each.at), "Amazon's status": each.status, "Amazon's request": each.requestId, tries: each.attempts,
       audience: audienceName(names, each.audienceId), "audience id": each.audienceId, changes: direction(each), members: each.members.join(", "), "message id": each.messageId,
       "in a terminal": `audience-sync parked show ${each.messageId.slice(0, 8)}`,
     })), make("small", each.detail));

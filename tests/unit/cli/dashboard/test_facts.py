@@ -28,6 +28,13 @@ def test_names_are_camel_case_and_ids_are_texts() -> None:
     assert all("_" not in name for name in document)
 
 
+def test_every_reason_that_is_shown_is_explained() -> None:
+    shown = states.parked().as_json()["reasons"]
+    assert shown["rejected"]["consent_missing"]["remedy"] == "Map a consent field."
+    assert shown["parked"].keys() == {"access_denied", "request_rejected"}
+    assert all(each["means"] and each["remedy"] for kind in shown.values() for each in kind.values())
+
+
 def test_a_dead_letter_is_summed_up_without_its_identifiers() -> None:
     (body,) = pack([change("m1"), change("m2", exits=True)])
     received = {"MessageId": "id-1", "ReceiptHandle": "receipt", "Body": body, "Attributes": {"SentTimestamp": "7000"}}
