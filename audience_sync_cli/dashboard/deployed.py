@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from audience_sync_cli.dashboard.facts import (
     Rejected,
     Warnings,
 )
-from audience_sync_cli.dashboard.operator import Blockers, Operator
+from audience_sync_cli.dashboard.operator import Blockers, Known, Operator
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.ranges import RANGES, Range
 from audience_sync_cli.dashboard.redriving import redrive
@@ -74,6 +74,7 @@ class DeployedStack:
         self._blocked: Part[Blockers] = Part(
             "why changes wait", CIRCUITS, lambda: self._operator.blockers(waits=self._waits), ()
         )
+        self._acknowledged: Part[Known] = Part("acknowledged dead letters", SMALL, self._operator.acknowledgements, ())
         self._uploads: Part[tuple[LogLine, ...]] = Part(
             "uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ()
         )
@@ -98,11 +99,13 @@ class DeployedStack:
             for part in self._needed:
                 part.finish(now)
             self._read_dead_letters(now)
+            if self._dead.value.total:
+                self._acknowledged.begin(self._executor, now)
             self._blocked.begin(self._executor, now)  # it depends on what is in the queue
             deadline = time.monotonic() + PATIENT
-            for part in (*others, self._parked, self._blocked):
+            for part in (*others, self._parked, self._blocked, self._acknowledged):
                 part.finish(now, max(0.0, deadline - time.monotonic()) if part.read_at is None else 0)
-            return self._facts(now, chosen, (*self._needed, *others, self._parked, self._blocked))
+            return self._facts(now, chosen, (*self._needed, *others, self._parked, self._blocked, self._acknowledged))
 
     def redrive(self, reason: str) -> list[str]:
         """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
@@ -121,9 +124,16 @@ class DeployedStack:
             self._listed_of = -1
         return [*done, *notes]
 
-    def find(self, wanted: str) -> list[dict[str, Any]]:
-        """Return what is stored under a member id or a message id. Raises OperatorError."""
-        return self._operator.find(wanted)
+    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
+        """Note that somebody knows of dead letters: reason, audienceId, note. Raises OperatorError."""
+        done = self._operator.acknowledge(told)
+        with self._lock:
+            self._acknowledged.expire()
+        return done
+
+    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return what is stored under an id of a member or a message: title and facts of each. Raises OperatorError."""
+        return self._operator.find(told)
 
     def close(self) -> None:
         """End the threads, without waiting for what they read."""
@@ -133,6 +143,8 @@ class DeployedStack:
         span, since = RANGES[chosen].span, now - RANGES[chosen].history
         activity, warnings = self._activity[span].value
         circuits = self._circuits.value
+        known = self._acknowledged.value
+        parked = self._parked.value.acknowledged(known) if self._dead.value.total else DeadLetterList()
         return Facts(
             at=now,
             place=self._place,
@@ -147,7 +159,7 @@ class DeployedStack:
             rejected=self._reasons[span].value,
             rejected_events=self._rejected_events.value,
             uploads=logs.uploads(self._uploads.value),
-            parked=self._parked.value if self._dead.value.total else DeadLetterList(),
+            parked=parked,
             log=self._trouble.value,
             alarms=self._alarms.value,
             amazon_fails=circuits is not None,

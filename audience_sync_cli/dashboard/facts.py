@@ -4,11 +4,12 @@ Nothing here does I/O. Ids are texts, since JavaScript's numbers cannot hold the
 for what is not known, or not known yet. No field holds a key, a token, a trait or an identifier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from audience_sync_cli import reasons
+from audience_sync_cli.parked.acknowledged import Acknowledgement
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
 from audience_sync_cli.screen import camel_case
 from audience_sync_cli.state.blockers import Blocker
@@ -117,6 +118,7 @@ class DeadLetterFacts:
     status: int | None  # of Amazon's answer
     request_id: str
     is_readable: bool  # another attempt can be made
+    acknowledged: Acknowledgement | None = None  # the newest one that covers it
 
     @classmethod
     def of(cls, message: DeadLetterMessage) -> "DeadLetterFacts":
@@ -150,6 +152,19 @@ class DeadLetterList:
     listed: tuple[DeadLetterFacts, ...] = ()
     read_at: float | None = None
     is_complete: bool = True  # whether these are all
+
+    def acknowledged(self, known: Sequence[Acknowledgement]) -> "DeadLetterList":
+        """Return the same dead letters, each with its newest acknowledgement; `known` has the newest first."""
+        return replace(
+            self,
+            listed=tuple(
+                replace(
+                    each,
+                    acknowledged=next((by for by in known if by.covers(each.reason, each.audience_id, each.at)), None),
+                )
+                for each in self.listed
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +223,7 @@ class Facts:
             *(each.reason for each in self.rejected),
             *(each.more.get("reason", "") for each in self.rejected_events),
         }
+        shown["unacknowledged"] = self.dead_letters - sum(each.acknowledged is not None for each in self.parked.listed)
         shown["reasons"] = {
             "rejected": {code: reasons.rejected(code)._asdict() for code in rejections},
             "parked": {each.reason: reasons.parked(each.reason)._asdict() for each in self.parked.listed},

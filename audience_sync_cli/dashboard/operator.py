@@ -1,18 +1,21 @@
 """The operator's commands behind the page: a deployed and a local stack answer alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from audience_sync_cli import stack as stacks
 from audience_sync_cli.dashboard.finding import find
 from audience_sync_cli.errors import TryLater
 from audience_sync_cli.explanation import explained
+from audience_sync_cli.operator_log import OperatorLog
+from audience_sync_cli.parked.acknowledged import Acknowledgement, Acknowledgements, checked
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.blockers import Blocker, paused, token_failure, waiting
 
 type Blockers = tuple[Blocker, ...]
+type Known = tuple[Acknowledgement, ...]  # newest first
 
 
 def sentence_of(error: Exception) -> str:
@@ -45,6 +48,22 @@ class Operator:
             raise TryLater(found.unknown[0])
         return tuple(found.blockers)
 
-    def find(self, wanted: str) -> list[dict[str, Any]]:
-        """Return what is stored under a member id or a message id: a title and facts of each. Raises OperatorError."""
-        return [each._asdict() for each in find(self._session, wanted)]
+    def acknowledgements(self) -> Known:
+        """Return which dead letters operators have acknowledged, newest first. Raises Unavailable."""
+        return Acknowledgements.of(self._session.stack).read()
+
+    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
+        """Note that somebody knows of dead letters: reason, audienceId, note. Raises OperatorError."""
+        stack, notes = self._session.stack, list[str]()
+        reason, audience_id = told.get("reason", ""), told.get("audienceId", "")
+        note = checked(reason, audience_id, told.get("note", ""))
+        about = {"audienceId": audience_id} if audience_id else {}
+        log = OperatorLog(stack, notes.append, self._session.now)
+        with log.line("dashboard acknowledge", **about):
+            done = Acknowledgement(reason, audience_id, note, log.caller(), self._session.now())
+            Acknowledgements.of(stack).add(done)
+        return ["Acknowledged. Dead letters that are parked from now on are not.", *notes]
+
+    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return what is stored under an id of a member or a message: title and facts of each. Raises OperatorError."""
+        return [each._asdict() for each in find(self._session, told.get("id", "").strip())]

@@ -7,6 +7,7 @@ import hmac
 import json
 import secrets
 import sys
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -21,7 +22,7 @@ from audience_sync_cli.explanation import explained
 HOST = "127.0.0.1"
 MAX_BODY = 10_000  # bytes of what the page sends
 TIMEOUT = 30.0  # seconds that a connection may stay silent
-_ACTIONS = ("redrive", "find")  # last parts of the addresses that the page posts to
+_ACTIONS = ("redrive", "acknowledge", "find")  # last parts of the addresses that the page posts to
 
 
 class Shown(Protocol):
@@ -33,8 +34,11 @@ class Shown(Protocol):
     def redrive(self, reason: str) -> list[str]:
         """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
 
-    def find(self, wanted: str) -> list[dict[str, Any]]:
-        """Return what is stored under a member id or a message id: a title and facts of each."""
+    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
+        """Note that somebody knows of dead letters: reason, audienceId, note. Returns sentences."""
+
+    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return what is stored under an id of a member or a message: title and facts of each."""
 
 
 class DashboardServer(ThreadingHTTPServer):
@@ -96,7 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _act(self, action: str, told: dict[str, str]) -> dict[str, Any]:
         if action == "find":  # in a body, since addresses are logged
-            return {"found": self.server.shown.find(told.get("id", "").strip())}
+            return {"found": self.server.shown.find(told)}
+        if action == "acknowledge":
+            return {"sentences": self.server.shown.acknowledge(told)}
         return {"sentences": self.server.shown.redrive(told.get("reason", ""))}
 
     def _length(self) -> int | None:

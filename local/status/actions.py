@@ -6,13 +6,16 @@ Keys are read from the secret each time, as `audience-sync keys rotate` may have
 import asyncio
 import json
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import requests
 
-from audience_sync_cli.dashboard.operator import Blockers, Operator, sentence_of
+from audience_sync_cli.dashboard.facts import Facts
+from audience_sync_cli.dashboard.operator import Blockers, Known, Operator, sentence_of
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.redriving import redrive
 from local import resources
@@ -54,6 +57,23 @@ class Actions:
         self._blocked: Part[Blockers] = Part(
             "why changes wait", BLOCKERS, lambda: self._operator.blockers(waits=self._waits), ()
         )
+        self._acknowledged: Part[Known] = Part(
+            "acknowledged dead letters", BLOCKERS, self._operator.acknowledgements, ()
+        )
+
+    def acknowledged(self, facts: Facts) -> Facts:
+        """Return the facts with what operators have acknowledged, as it was read last."""
+        now = time.time()
+        if facts.dead_letters:
+            self._acknowledged.begin(self._executor, now)
+        self._acknowledged.finish(now, 0)
+        return replace(facts, parked=facts.parked.acknowledged(self._acknowledged.value))
+
+    async def acknowledge(self, told: Mapping[str, str]) -> dict[str, Any]:
+        """Note that somebody knows of dead letters, or return why not."""
+        done = await self._operated("sentences", self._operator.acknowledge, told)
+        self._acknowledged.expire()
+        return done
 
     def blockers(self) -> Blockers:
         """Return why changes wait, as it was read last, and begin to read it if that is due."""
@@ -84,10 +104,15 @@ class Actions:
         """Redrive the dead letters of a reason, or all where it is empty."""
         return {"sentences": await asyncio.to_thread(self._redrive, reason)}
 
-    async def find(self, wanted: str) -> dict[str, Any]:
+    async def find(self, told: Mapping[str, str]) -> dict[str, Any]:
         """Return what is stored under a member id or a message id, or why there is nothing."""
+        return await self._operated("found", self._operator.find, told)
+
+    async def _operated(
+        self, name: str, work: Callable[[Mapping[str, str]], Any], told: Mapping[str, str]
+    ) -> dict[str, Any]:
         try:
-            return {"found": await asyncio.to_thread(self._operator.find, wanted)}
+            return {name: await asyncio.to_thread(work, told)}
         except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence does
             return {"error": sentence_of(error)}
 

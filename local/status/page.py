@@ -34,7 +34,7 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
             return _opened(stack, request.query["request"])
         if _wants_json(request):
             chosen = asked(request.query.get("range", ""))
-            facts = read_facts(stack, sizes, time.time(), actions.blockers(), chosen)
+            facts = actions.acknowledged(read_facts(stack, sizes, time.time(), actions.blockers(), chosen))
             buttons = {
                 "examples": [each._asdict() for each in examples()],
                 "samples": {"enter": SAMPLE_MEMBERS, "exit": SAMPLE_EXITS},
@@ -52,12 +52,18 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
     async def redrive(request: web.Request) -> web.Response:
         return _json(await actions.redrive(str((await _body(request)).get("reason", ""))))
 
-    async def find(request: web.Request) -> web.Response:
-        return _json(await actions.find(str((await _body(request)).get("id", "")).strip()))
-
     app.router.add_get("/status", _guarded(show, lambda request: is_own_host(request.headers.get("Host"))))
-    for name, handler in (("send", send), ("samples", samples), ("redrive", redrive), ("find", find)):
+    for name, handler in (("send", send), ("samples", samples), ("redrive", redrive)):
         app.router.add_post(f"/status/{name}", _guarded(handler, lambda request: is_from_page(request.headers)))
+    for name, act in (("find", actions.find), ("acknowledge", actions.acknowledge)):
+        app.router.add_post(f"/status/{name}", _guarded(_told(act), lambda request: is_from_page(request.headers)))
+
+
+def _told(act: Callable[[dict[str, str]], Awaitable[dict[str, Any]]]) -> Handler:
+    async def told(request: web.Request) -> web.Response:
+        return _json(await act({name: str(value) for name, value in (await _body(request)).items()}))
+
+    return told
 
 
 def _guarded(handler: Handler, may_ask: Callable[[web.Request], bool]) -> Handler:

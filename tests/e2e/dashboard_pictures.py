@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +71,7 @@ def _noted(facts: Facts) -> Facts:
 class _Shown:
     def __init__(self, state: str) -> None:
         self._state = state
+        self.acknowledged: list[dict[str, str]] = []
 
     def read(self, chosen: str) -> Facts:
         return replace(_noted(STATES[self._state](time.time())), range=chosen)
@@ -78,8 +79,12 @@ class _Shown:
     def redrive(self, reason: str) -> list[str]:
         return [reason]
 
-    def find(self, wanted: str) -> list[dict[str, Any]]:
-        return [{"title": wanted, "facts": {}}]
+    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
+        self.acknowledged.append(dict(told))
+        return []
+
+    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
+        return [{"title": told["id"], "facts": {}}]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import pytest
 
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import NotThere
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.parked.acknowledged import Acknowledgement
 from tests.e2e import chromium
 from tests.e2e.chromium import Tab
 from tests.unit.cli.dashboard import states
@@ -55,19 +56,32 @@ class Shown:
     def __init__(self) -> None:
         self.state = "flowing"
         self.redriven: list[str] = []
+        self.acknowledged: list[dict[str, str]] = []
 
     def read(self, chosen: str) -> Facts:
         facts = replace(STATES[self.state](time.time()), range=chosen)
+        known = [
+            Acknowledgement(each["reason"], "", each["note"], "x:user/ada", facts.at) for each in self.acknowledged
+        ]
+        facts = replace(facts, parked=facts.parked.acknowledged(known))
         return replace(facts, dead_letters=0, parked=states.empty().parked) if self.redriven else facts
 
     def redrive(self, reason: str) -> list[str]:
         self.redriven.append(reason)
         return ["3 dead letters redriven."]
 
-    def find(self, wanted: str) -> list[dict[str, Any]]:
-        if wanted != "cust_48121":
+    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
+        if not told["note"]:
+            raise WrongUsage("A note has 1 to 200 characters.")
+        self.acknowledged.append(dict(told))
+        return []
+
+    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
+        if told["id"] != "cust_48121":
             raise NotThere("Nothing is stored under that id.")
-        return [{"title": "Member of VIP", "facts": {"member": wanted, "newest change": "left", "to be erased": False}}]
+        return [
+            {"title": "Member of VIP", "facts": {"member": told["id"], "newest change": "left", "to be erased": False}}
+        ]
 
 
 @pytest.fixture
@@ -158,9 +172,8 @@ def test_everything_can_be_reached_with_the_keyboard_and_shows_that_it_is_reache
             outline = await tab.read("getComputedStyle(document.activeElement).outlineStyle")
             assert outline != "none", element
             reached.append(element)
-        assert reached[:5] == ["range", "wanted", "look", "more-reasons", "redrive"], (
-            "in the order in which they are seen"
-        )
+        in_sight = ["range", "wanted", "look", "more-reasons", "acknowledge", "redrive"]
+        assert reached[: len(in_sight)] == in_sight, "in the order in which they are seen"
         assert len([each for each in reached if each.startswith("BUTTON open")]) > 10
 
     visit(work)
@@ -208,6 +221,32 @@ def test_what_is_redriven_is_chosen_by_its_reason_and_the_outcome_is_shown(visit
         assert shown.redriven == ["access_denied"]
         assert await tab.read("$('opened-facts').textContent") == "3 dead letters redriven."
         await tab.wait("$('dead-letters').hidden")
+
+    visit(work)
+
+
+def test_what_is_acknowledged_with_a_note_no_longer_asks_for_a_person(visit: Visit, shown: Shown) -> None:
+    async def work(tab: Tab) -> None:
+        await open_state(tab, shown, "parked")
+        await tab.read("$('acknowledge').focus()")
+        for reason, note, heading in (
+            ("access_denied", "terms are with legal", HEADLINES["parked"]),
+            ("", "the rest is known", "All dead letters are acknowledged."),
+        ):
+            await tab.key("Enter")
+            await tab.wait("$('knowing').open")
+            assert await tab.read("document.activeElement.id") == "knowing-note"
+            await tab.read("$('knowing-yes').click()")
+            await tab.wait("$('knowing-error').textContent === 'A note has 1 to 200 characters.'")
+            assert not [each for each in await tab.read(CONTRASTS) if each[0] < 4.5]
+            await tab.read(f"$('knowing-reason').value = '{reason}'; $('knowing-note').focus()")
+            await tab.call("Input.insertText", text=note)
+            await tab.read("$('knowing-yes').click()")
+            await tab.wait(f"!$('knowing').open && $('dead').innerText.includes('acknowledged by ada: {note}')")
+            assert await tab.read("$('headline').textContent") == heading
+            assert await tab.read("document.activeElement.id") == "acknowledge"
+        assert await tab.read("$('summary').textContent.includes('3 dead letters are acknowledged')")
+        assert shown.acknowledged[0] == {"reason": "access_denied", "audienceId": "", "note": "terms are with legal"}
 
     visit(work)
 

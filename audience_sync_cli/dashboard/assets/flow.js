@@ -30,7 +30,7 @@ function showSteps(facts) {
   $("segment").classList.toggle("busy", isArriving);
   $("ingest").classList.toggle("busy", isArriving);
   $("queue").classList.toggle("busy", queue.total > 0);
-  $("queue").classList.toggle("full", facts.deadLetters > 0);
+  $("queue").classList.toggle("full", facts.unacknowledged > 0);
   $("worker").classList.toggle("busy", queue.inWork > 0);
   $("amazon").classList.toggle("busy", facts.jobsPending > 0);
   const commonest = rejected.slice(0, SHOWN_REASONS).map(({ reason, times }, n) => `${n || facts.place.kind === "local" ? "" : `${spanOf(facts).trim()}: `}${number(times)} ${words(reason)}`);
@@ -84,7 +84,8 @@ function headlineFor(facts, off) {
   // Of a deployed stack, the queue is known at once and the counts some minutes later. A message that SQS itself has moved
   // to the dead letters is in none of the counts.
   const isWaiting = facts.waiting > 0 && (isQuiescent == null ? queue.total > 0 || !facts.deadLetters : !isQuiescent);
-  const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM");
+  const isKnown = (each) => each.name === "DeadLetters" && facts.deadLetters && !facts.unacknowledged;
+  const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM" && !isKnown(each));
   if (facts.problems.some((each) => each.part === "counts")) return ["offline", "The counts cannot be read."];
   const blocked = needsPerson(facts);
   if (blocked) return ["refused", `${blocked.sentence} ${blocked.remedy}`.replaceAll("`", "").trim()];
@@ -92,8 +93,9 @@ function headlineFor(facts, off) {
   if (isWaiting && facts.amazonFails) return ["refused", "Amazon does not take the changes. They wait."];
   if (isWaiting && facts.inFlight?.stalledSince != null) return ["refused", "Nothing is delivered at the moment."];
   if (isWaiting) return ["moving", "Changes are on their way."];
-  if (facts.deadLetters) return ["stuck", "Some changes need you."];
+  if (facts.unacknowledged) return ["stuck", "Some changes need you."];
   if (alarms.length) return ["stuck", alarms.length === 1 ? `The alarm ${alarms[0].name} is on.` : `${number(alarms.length)} alarms are on.`];
+  if (facts.deadLetters) return ["still", "All dead letters are acknowledged."];
   if (isQuiescent === false && counts.accepted) return ["moving", "Amazon is working through the uploads."];
   if (counts.accepted) return ["still", "Everything has arrived."];
   if (warnings.unauthorized) return ["still", "Requests arrive with a wrong key."];
@@ -113,7 +115,8 @@ function summaryOf(facts) {
   ];
   if (inWork(facts)) sentences.push(inWork(facts));
   if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} ${facts.inAudiences}`);
-  if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter waits to be redriven", "dead letters wait to be redriven"));
+  if (facts.unacknowledged) sentences.push(counted(facts.unacknowledged, "dead letter waits to be redriven", "dead letters wait to be redriven"));
+  else if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter is acknowledged", "dead letters are acknowledged"));
   else if (rejected.length) {
     const [first, second] = rejected;
     const why = !second ? `, for ${words(first.reason)}` : first.times > second.times ? `, most of them for ${words(first.reason)}` : "";

@@ -164,6 +164,9 @@ def test_a_refused_change_lies_in_the_dead_letters_with_its_reason_until_it_is_r
     assert shown["uploads"][0]["status"] == 400
     assert shown["amazonFails"]
 
+    assert press(stack, "acknowledge", note="")["error"].startswith("A note has 1 to 200 characters.")
+    assert press(stack, "acknowledge", note="known")["sentences"]
+    wait_until(lambda: numbers(stack), lambda facts: facts["deadLetters"] and not facts["unacknowledged"])
     assert press(stack, "redrive", reason="another_reason") == {"sentences": ["No dead letter fits."]}
     assert press(stack, "redrive", reason="request_rejected") == {"sentences": ["1 dead letter redriven."]}
     wait_until(lambda: numbers(stack), lambda facts: facts["isQuiescent"] and not facts["deadLetters"])
@@ -229,7 +232,7 @@ def test_the_button_sends_nothing_but_the_examples(stack: Stack, file: str) -> N
         pytest.param({"Content-Type": "text/plain"}, id="a form"),
     ],
 )
-@pytest.mark.parametrize("button", ["send", "samples", "redrive", "find"])
+@pytest.mark.parametrize("button", ["send", "samples", "redrive", "find", "acknowledge"])
 def test_a_button_works_from_the_page_only(stack: Stack, button: str, headers: dict[str, str]) -> None:
     before = numbers(stack)["counts"]["accepted"]
     origin = {"Origin": stack.urls["api"]} if "Content-Type" in headers else {}

@@ -28,6 +28,7 @@ from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
 from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.parked.acknowledged import Acknowledgements
 from audience_sync_cli.state.circuits import RECOVERY
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
@@ -301,7 +302,7 @@ def test_what_is_stored_under_an_id_is_found_without_hashes_and_consent(
     deployment.record(change("m1"), erasing_exit("m1", 9, "notice"))
     deployment.park(change("m1"), change("m2"))
     deployment.reject(("no_identifier", "ajs-next-4"), ("no_identifier", "ajs-next-41"))
-    found = shown.find(wanted)
+    found = shown.find({"id": wanted})
     assert [each["title"] for each in found] == titles
     assert "0" * 64 not in str(found)
     assert not [each for each in found if each["facts"].get("consent")]
@@ -311,7 +312,7 @@ def test_what_is_stored_under_an_id_is_found_without_hashes_and_consent(
 def test_a_dead_letter_is_found_by_the_id_of_parked_list(deployment: Deployment, shown: DeployedStack) -> None:
     deployment.park(change("m1"))
     (listed,) = shown.read("").parked.listed
-    assert [each["title"] for each in shown.find(listed.message_id[:8])] == ["Dead letter"]
+    assert [each["title"] for each in shown.find({"id": listed.message_id[:8]})] == ["Dead letter"]
 
 
 @pytest.mark.parametrize(
@@ -322,8 +323,49 @@ def test_what_is_no_id_or_unknown_is_said_without_repeating_it(
 ) -> None:
     deployment.list_audience()
     with pytest.raises(error) as raised:
-        shown.find(wanted)
+        shown.find({"id": wanted})
     assert not wanted or wanted not in str(raised.value)
+
+
+def test_an_acknowledged_dead_letter_asks_for_nobody_until_another_is_parked(
+    deployment: Deployment, shown: DeployedStack, clock: Clock
+) -> None:
+    deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - 60)
+    deployment.park(change("m3"), reason="request_rejected", at=NOW - 60)
+    shown.read("")
+    shown.acknowledge(
+        {"reason": "access_denied", "audienceId": AUDIENCE.audience_id, "note": " terms are\nwith legal "}
+    )
+    facts = shown.read("")
+    assert facts.as_json()["unacknowledged"] == 1
+    known = {each.reason: each.acknowledged for each in facts.parked.listed}
+    assert known["request_rejected"] is None
+    acknowledged = known["access_denied"]
+    assert acknowledged
+    assert acknowledged.note == "terms are with legal"
+    assert acknowledged.by.startswith("arn:aws:sts::")
+
+    clock.now += 60
+    deployment.park(change("m4"), reason="access_denied", at=clock.now)
+    assert shown.read("").as_json()["unacknowledged"] == 2
+    clock.now += 15 * DAY
+    shown.acknowledge({"note": "later"})
+    assert [each.note for each in Acknowledgements.of(deployment.stack).read()] == ["later"], "old ones are removed"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"note": " "},
+        {"note": "x" * 201},
+        {"note": "a\x1b[2J"},
+        {"note": "x", "reason": "?"},
+        {"note": "x", "audienceId": "a"},
+    ],
+)
+def test_what_cannot_be_acknowledged_is_refused(shown: DeployedStack, told: dict[str, str]) -> None:
+    with pytest.raises(WrongUsage):
+        shown.acknowledge(told)
 
 
 def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[str, Any]]:

