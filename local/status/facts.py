@@ -66,7 +66,7 @@ def read_facts(stack: StackView, sizes: SizeHistory, now: float, blockers: Block
         log=log.newest_lines(stack.counters),
         is_quiescent=state["quiescent"],
         amazon_fails=fails,
-        next_try=stack.queues.find(stack.queue("ChangeQueue")).next_change() if fails else None,
+        next_try=_next_try(stack, now) if fails else None,
         blockers=blockers,
     )
 
@@ -80,6 +80,11 @@ def _activity(counters: Counters, now: float, chosen: str = "") -> Activity:
     until = (int(now) // period + 1) * period  # the last bar is still growing
     arrived, completed = (counters.history(names, until, period, bars) for names in (_ARRIVALS, _COMPLETIONS))
     return Activity(period, tuple(arrived), tuple(completed))
+
+
+def _next_try(stack: StackView, now: float) -> float | None:
+    """Return when the next waiting change is tried: now, while a function runs and hides what it has received."""
+    return now if stack.functions.running else stack.queues.find(stack.queue("ChangeQueue")).next_change()
 
 
 def _fails(requests: list[RequestEntry]) -> bool:

@@ -145,6 +145,7 @@ async def _pictures_of_a_local_stack(folder: Path) -> None:
             await asyncio.to_thread(requests.put, faults, json=REFUSED, timeout=60)
             await asyncio.to_thread(stack.post_example, "14-batch-of-five.json")
             await tab.wait("$('headline').textContent.startsWith('Amazon does not take')")
+            await tab.wait("newest.nextTry - newest.at > 4")  # seconds that leave time for the picture
             await _take(tab, Picture("dashboard-local-outage", height=560))
             await asyncio.to_thread(requests.delete, faults, timeout=60)
 

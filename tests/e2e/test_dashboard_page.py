@@ -350,6 +350,9 @@ def test_messages_that_are_in_work_for_long_say_by_when_they_are_back(visit: Vis
             assert (await tab.read("$('in-work').textContent")).startswith(shown)
             assert await tab.read("$('in-work').hidden") is not bool(shown)
             assert shown in await tab.read("$('summary').textContent")
+        assert "1,050 changes wait or are in work;" in await tab.read("$('summary').textContent")
+        await tab.read("show({...newest, amazonFails: true})")
+        assert await tab.read("$('in-work').hidden"), "the next try is shown instead"
 
     visit(work)
 

@@ -18,9 +18,10 @@ function showNumbers(facts) {
 
 const LONG_IN_WORK = 60; // seconds; an invocation of the worker takes less
 
-// Messages that the worker has received and not ended. Empty while that is nothing to worry about.
-function inWork({ inFlight, at: now }) {
-  if (inFlight?.since == null || now - inFlight.since < LONG_IN_WORK) return "";
+// Messages that the worker has received and not ended. Empty while that is nothing to worry about; in an outage, the
+// worker hides them until the next try.
+function inWork({ inFlight, amazonFails, at: now }) {
+  if (amazonFails || inFlight?.since == null || now - inFlight.since < LONG_IN_WORK) return "";
   return `${counted(inFlight.messages, "message", "messages")} in work for ${duration(now - inFlight.since)}; back in the queue by ${clock(inFlight.until)} at the latest`;
 }
 
@@ -111,7 +112,7 @@ function summaryOf(facts) {
   }
   const isLate = waiting && place.kind === "deployed" && !facts.queue.total;
   const sentences = [
-    isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? `${counted(waiting, "change waits", "changes wait")}${needsPerson(facts) ? " until then, and none is lost" : " or in work"}` : "Nothing waits",
+    isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? needsPerson(facts) ? `${counted(waiting, "change waits", "changes wait")} until then, and none is lost` : counted(waiting, "change waits or is in work", "changes wait or are in work") : "Nothing waits",
   ];
   if (inWork(facts)) sentences.push(inWork(facts));
   if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} ${facts.inAudiences}`);
