@@ -65,12 +65,19 @@ class OperatorLog:
         finally:
             self._write({"command": command, "outcome": outcome, **line})
 
+    def caller(self) -> str:
+        """Return the ARN of the operator's credentials, which needs no permission; without an answer, the profile."""
+        try:
+            return str(self._stack.service("sts").get_caller_identity()["Arn"])
+        except (ClientError, BotoCoreError):
+            return f"profile {os.environ.get('AWS_PROFILE', 'default')}"
+
     def _write(self, line: Line) -> None:
         """Write a line, or say that it could not be written: the command itself has done its work."""
         try:
             at = round(self._now() * 1000)
             group, stream = self._stack[f"{NAME}LogGroup"], f"{datetime.fromtimestamp(at / 1000, UTC):%Y/%m/%d}"
-            text = json.dumps({"who": _caller(self._stack), **line})
+            text = json.dumps({"who": self.caller(), **line})
             self._put(logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": at, "message": text}])
         except Exception as error:  # noqa: BLE001 - whatever it is, the command's own outcome is the one to report
             self._note(f"The operator log has no line about this command: {explained(error)}")
@@ -85,11 +92,3 @@ class OperatorLog:
             with suppress(logs.exceptions.ResourceAlreadyExistsException):  # another operator was faster
                 logs.create_log_stream(**{name: arguments[name] for name in ("logGroupName", "logStreamName")})
             logs.put_log_events(**arguments)
-
-
-def _caller(stack: Stack) -> str:
-    """Return the ARN of the operator's credentials, which needs no permission; without an answer, the profile."""
-    try:
-        return str(stack.service("sts").get_caller_identity()["Arn"])
-    except (ClientError, BotoCoreError):
-        return f"profile {os.environ.get('AWS_PROFILE', 'default')}"

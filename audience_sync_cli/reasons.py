@@ -70,6 +70,44 @@ DEFERRED = {  # why an upload fails, or a change waits
     "out_of_time": Reason("the worker had no time left for them; its next invocation continues"),
 }
 
+PARKED = {  # why a change is in the dead letter queue
+    "request_rejected": Reason(
+        "Amazon rejected the record (400, 422)",
+        "The detail names the field. Correct the source, so that Segment sends a corrected event, then drop this one.",
+    ),
+    "request_too_large": Reason("the record alone is too large (413)", "Drop it, and check what the mapping sends."),
+    "access_denied": Reason(
+        "no access to the advertiser, or AMC terms not accepted (403)",
+        "Check `audience-sync terms show` and the permissions at Amazon, then redrive.",
+    ),
+    "not_found": Reason(
+        "Amazon does not know the audience",
+        "Check the Region parameter. If the audience is gone, `audience-sync audiences unlink` it, then drop.",
+    ),
+    "waited_too_long": Reason("the change could not be delivered for seven days", "Fix the cause, then redrive."),
+    "no_identifier": Reason(
+        "an exit without identifiers, of a member of whom no row is stored",
+        "Drop it. If the person is in the audience, remove them at Amazon.",
+    ),
+    "job_rejected": Reason(
+        "Amazon accepted the upload, but its job rejected the record", "Correct the source. Redrive a removal."
+    ),
+    "job_failed": Reason(
+        "Amazon's whole job failed: no record of the upload took effect",
+        "Check the advertiser or AMC instance, then redrive.",
+    ),
+    "job_unknown": Reason("how Amazon's job ended is not known, and a deletion depends on it", "Redrive it."),
+    "message_not_json": Reason("this stack did not send the message", "Drop it, and find out what else may send."),
+    "message_version_unknown": Reason(
+        "another version of this software sent the message", "Deploy that version, then redrive."
+    ),
+    "invalid_message": Reason("a field of the message is missing", "Deploy the version that sent it, then redrive."),
+    "received_too_often": Reason(
+        "the message crashed the worker 20 times", "See WorkerErrors in docs/runbook.md, then redrive."
+    ),
+    "unreadable": Reason("SQS moved the message, and it cannot be read", "Drop it."),
+}
+
 
 def deferred(reason: str) -> Reason:
     """Explain why changes wait. Any code is explained: a deployed stack may be newer than the command."""
@@ -85,3 +123,8 @@ def listed(counts: Mapping[str, int]) -> str:
 def rejected(reason: str) -> Reason:
     """Explain why an event is rejected. Any code is explained."""
     return REJECTED.get(reason, Reason(f"the reason is {reason}", RUNBOOK))
+
+
+def parked(reason: str) -> Reason:
+    """Explain why a change is in the dead letter queue. Any code is explained."""
+    return PARKED.get(reason, Reason(f"the reason is {reason}", RUNBOOK))

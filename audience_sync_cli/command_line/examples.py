@@ -84,6 +84,7 @@ EXAMPLES = {  # command: what can be typed
         "audience-sync parked list --reason access_denied --audience 418273650912345678",
     ),
     "parked show": ("audience-sync parked show 1a2b3c4d",),
+    "parked acknowledge": ('audience-sync parked acknowledge --reason access_denied --note "terms are with legal"',),
     "parked redrive": (
         "audience-sync parked redrive --reason access_denied --dry-run",
         "audience-sync parked redrive --since 2026-03-04T09:00Z",

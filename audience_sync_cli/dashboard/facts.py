@@ -4,12 +4,15 @@ Nothing here does I/O. Ids are texts, since JavaScript's numbers cannot hold the
 for what is not known, or not known yet. No field holds a key, a token, a trait or an identifier.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
+from audience_sync_cli import reasons
+from audience_sync_cli.parked.acknowledged import Acknowledgement
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
 from audience_sync_cli.screen import camel_case
+from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Counts, Depth
 from audience_sync_cli.state.in_flight import InFlight
 from audience_sync_cli.state.needs import needs
@@ -42,7 +45,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Warnings:
-    """Counts that are zero while everything is well. Since the stack was created, or of the last day."""
+    """Counts that are zero while everything is well. Of a local stack since it was started, else of the range."""
 
     unauthorized: int = 0  # requests with a credential that does not match
     without_credential: int = 0  # requests
@@ -61,6 +64,10 @@ class AudienceFacts:
     at: float | None = None  # of the newest numbers
     sizes: tuple[Point, ...] = ()
     match_rates: tuple[Point, ...] = ()
+
+    def since(self, time: float) -> "AudienceFacts":
+        """Return the same numbers, with a history that begins at a time."""
+        return replace(self, sizes=_since(time, self.sizes), match_rates=_since(time, self.match_rates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,7 @@ class DeadLetterFacts:
     status: int | None  # of Amazon's answer
     request_id: str
     is_readable: bool  # another attempt can be made
+    acknowledged: Acknowledgement | None = None  # the newest one that covers it
 
     @classmethod
     def of(cls, message: DeadLetterMessage) -> "DeadLetterFacts":
@@ -147,6 +155,19 @@ class DeadLetterList:
     read_at: float | None = None
     is_complete: bool = True  # whether these are all
 
+    def acknowledged(self, known: Sequence[Acknowledgement]) -> "DeadLetterList":
+        """Return the same dead letters, each with its newest acknowledgement; `known` has the newest first."""
+        return replace(
+            self,
+            listed=tuple(
+                replace(
+                    each,
+                    acknowledged=next((by for by in known if by.covers(each.reason, each.audience_id, each.at)), None),
+                )
+                for each in self.listed
+            ),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
@@ -180,6 +201,7 @@ class Facts:
     in_flight: InFlight | None = None  # of the change queue; None if nothing is in flight, or it is not known yet
     warnings: Warnings = Warnings()
     activity: Activity = Activity(period=1)
+    range: str = ""  # one of ranges.RANGES: how far back go activity, warnings, rejected, and lines of audiences
     audiences: tuple[AudienceFacts, ...] = ()
     rejected: tuple[Rejected, ...] = ()  # the most frequent reason first
     rejected_events: tuple[LogLine, ...] = ()  # the newest, newest first
@@ -190,17 +212,34 @@ class Facts:
     is_quiescent: bool | None = None  # nothing waits and nothing is pending at Amazon; None where it cannot be known
     amazon_fails: bool = False  # the newest upload failed, or a circuit breaker is open
     next_try: float | None = None  # when a waiting change is tried again
+    blockers: tuple[Blocker, ...] = ()  # why changes wait; the heading names one that needs a person
     audited_until: float | None = None
     problems: tuple[Problem, ...] = ()
     unread: tuple[str, ...] = ()  # parts that are being read for the first time
 
     def as_json(self) -> dict[str, Any]:
-        """The facts as the page reads them: names in camel case, what is waiting, and what needs a person."""
+        """The facts as the page reads them: names in camel case, what needs a person, and what the reasons mean."""
         shown: dict[str, Any] = _camel(self)
         shown["counts"]["waiting"] = self.counts.waiting
         shown["queue"]["total"] = self.queue.total
-        shown["needs"] = [each._asdict() for each in needs(self.counts, self.dead_letters)]
+        rejections = {
+            *(each.reason for each in self.rejected),
+            *(each.more.get("reason", "") for each in self.rejected_events),
+        }
+        unacknowledged = self.dead_letters - sum(each.acknowledged is not None for each in self.parked.listed)
+        shown["unacknowledged"] = unacknowledged
+        shown["needs"] = [each._asdict() for each in needs(self.counts, unacknowledged)]
+        shown["reasons"] = {
+            "rejected": {code: reasons.rejected(code)._asdict() for code in rejections},
+            "parked": {each.reason: reasons.parked(each.reason)._asdict() for each in self.parked.listed},
+        }
         return shown
+
+
+def _since(time: float, points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Return the points since a time, the first being the value that was known then, if one was."""
+    before = [value for at, value in points if at <= time]
+    return (*((time, value) for value in before[-1:]), *(each for each in points if each[0] > time))
 
 
 def _camel(value: Any) -> Any:

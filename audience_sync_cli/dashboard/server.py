@@ -7,27 +7,38 @@ import hmac
 import json
 import secrets
 import sys
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 from audience_sync_cli.dashboard.access import is_from_page, is_own_host
 from audience_sync_cli.dashboard.facts import Facts
+from audience_sync_cli.dashboard.operator import sentence_of
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
+from audience_sync_cli.dashboard.ranges import asked
 from audience_sync_cli.explanation import explained
 
 HOST = "127.0.0.1"
 MAX_BODY = 10_000  # bytes of what the page sends
 TIMEOUT = 30.0  # seconds that a connection may stay silent
+_ACTIONS = ("redrive", "acknowledge", "find")  # last parts of the addresses that the page posts to
 
 
 class Shown(Protocol):
     """The stack that is shown."""
 
-    def read(self) -> Facts:
-        """Return the facts."""
+    def read(self, chosen: str) -> Facts:
+        """Return the facts of one of ranges.RANGES."""
 
     def redrive(self, reason: str) -> list[str]:
         """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
+
+    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
+        """Note that somebody knows of dead letters: reason, audienceId, note. Returns sentences."""
+
+    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return what is stored under an id of a member or a message: title and facts of each."""
 
 
 class DashboardServer(ThreadingHTTPServer):
@@ -67,7 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, page, "text/html; charset=utf-8", headers_of(page))
 
     def do_POST(self) -> None:
-        if not self._is_known(f"{self.server.path}/redrive"):
+        action = self.path.partition("?")[0].rpartition("/")[2]
+        if not self._is_known(f"{self.server.path}/{action if action in _ACTIONS else _ACTIONS[0]}"):
             return
         if not is_from_page(dict(self.headers)):
             self._answer(403, {"error": "only the page itself may ask this"})
@@ -77,16 +89,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(413, {"error": "too large"})
             return
         try:
-            asked = json.loads(self.rfile.read(length))
-            reason = str(asked.get("reason", ""))
+            told = {name: str(value) for name, value in json.loads(self.rfile.read(length)).items()}
         except (ValueError, AttributeError):
             self._answer(400, {"error": "not a JSON object"})
             return
         try:
-            self._answer(200, {"sentences": self.server.shown.redrive(reason)})
+            self._answer(200, self._act(action, told))
         except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence does
-            failure = explained(error)
-            self._answer(200, {"sentences": [], "error": f"{failure} {failure.remedy}".strip()})
+            self._answer(200, {"sentences": [], "error": sentence_of(error)})
+
+    def _act(self, action: str, told: dict[str, str]) -> dict[str, Any]:
+        if action == "find":  # in a body, since addresses are logged
+            return {"found": self.server.shown.find(told)}
+        if action == "acknowledge":
+            return {"sentences": self.server.shown.acknowledge(told)}
+        return {"sentences": self.server.shown.redrive(told.get("reason", ""))}
 
     def _length(self) -> int | None:
         """Return how many bytes the body has; None where that is too much, or not stated in plain digits."""
@@ -99,7 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _facts(self) -> dict[str, Any]:
         try:
-            return self.server.shown.read().as_json()
+            asked_for = parse_qs(urlsplit(self.path).query).get("range", [""])[0]
+            return self.server.shown.read(asked(asked_for)).as_json()
         except Exception as error:  # noqa: BLE001 - as above
             return {"error": str(explained(error))}
 

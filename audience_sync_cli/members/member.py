@@ -56,7 +56,7 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
             "audience": f"{known.name} ({known.audience_id})"
             + ("" if known.unlinked_at is None else f", unlinked {moment(known.unlinked_at)}"),
             "member": member,
-            **(_facts(state) if state else {"newest change": "none recorded"}),
+            **(state_facts(state) if state else {"newest change": "none recorded"}),
             "deletion notice of": moment(notice.newest.at) if notice else "",
             "parked": ", ".join(sorted({each.reason for each in parked})),
         }
@@ -163,7 +163,8 @@ def _label(audience: Audience) -> str:
     return (audience.name or audience.audience_id) + ("" if audience.unlinked_at is None else " (unlinked)")
 
 
-def _facts(state: MemberState) -> dict[str, Any]:
+def state_facts(state: MemberState) -> dict[str, Any]:
+    """Return what a row holds, for people; of the hashes only how many there are."""
     return {
         "newest change": "left" if state.newest.exits else "entered",
         "event time": moment(state.newest.at),

@@ -9,6 +9,7 @@ import typer
 
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.parked.acknowledged import Acknowledgement, Acknowledgements, checked
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
 from audience_sync_cli.parked.peeking import peek, with_erased
 from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, process_dead_letters
@@ -60,6 +61,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "list")(list_)
     command(app, "show")(show)
+    command(app, "acknowledge")(acknowledge)
     command(app, "redrive")(redrive)
     command(app, "drop", asks=True)(drop)
 
@@ -74,6 +76,7 @@ def list_(session: Session, only: Filter) -> None:
     if found:
         _print_table(session, found, stopped)
         _note_erased(session, found)
+        _note_acknowledged(session, found)
     else:
         session.screen.say("No dead letter fits." if only.is_given or stopped else "There are no dead letters.")
     session.screen.result([each.as_json() for each in found])
@@ -86,23 +89,26 @@ def show(session: Session, message_id: _MESSAGE_ID) -> None:
         problem = "Several dead letters have an id that begins so." if found else "No dead letter has that id."
         raise NotThere(problem, "See `audience-sync parked list`.")
     (each,) = with_erased(session, found)
-    session.screen.facts(
-        {
-            "message id": each.message_id,
-            "reason": each.reason,
-            "detail": each.failure.get("detail"),
-            "Amazon's status": str(each.failure.get("status") or "-"),
-            "Amazon's request": each.failure.get("requestId"),
-            "attempts": each.failure.get("attempts"),
-            "accepted": moment(each.failure.get("firstAt") or None),
-            "parked": moment(each.at),
-            "audience": each.audience_id,
-            "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
-            "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
-            "erased since": each.erased,
-        }
-    )
+    session.screen.facts(facts_of(each))
     session.screen.result(each.as_json())
+
+
+def acknowledge(
+    session: Session,
+    note: Annotated[str, typer.Option(help="What is being done, for other operators; no personal data.")],
+    reason: Annotated[str, typer.Option(help="Only those parked with this reason code.", metavar="CODE")] = "",
+    audience: Annotated[str, typer.Option(help="Only those of this Amazon audience id.", metavar="ID")] = "",
+) -> None:
+    """Note that somebody knows of the dead letters that are parked now. The dashboard no longer asks for a person.
+
+    Dead letters that are parked later are not acknowledged. `list` shows who has acknowledged which, and the note.
+    """
+    with session.log.line("parked acknowledge", **({"audienceId": audience} if audience else {})):
+        note = checked(reason, audience, note)
+        done = Acknowledgement(reason, audience, note, session.log.caller(), session.now())
+        Acknowledgements.of(session.stack).add(done)
+    session.screen.say("Acknowledged. Dead letters that are parked from now on are not.", style="green")
+    session.screen.result(done.as_json())
 
 
 def redrive(
@@ -173,6 +179,24 @@ def drop(
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.done, dryRun=False))
 
 
+def facts_of(each: DeadLetterMessage) -> dict[str, Any]:
+    """Return why a dead letter was parked and whom it concerns, for people; without identifiers."""
+    return {
+        "message id": each.message_id,
+        "reason": each.reason,
+        "detail": each.failure.get("detail"),
+        "Amazon's status": str(each.failure.get("status") or "-"),
+        "Amazon's request": each.failure.get("requestId"),
+        "attempts": each.failure.get("attempts"),
+        "accepted": moment(each.failure.get("firstAt") or None),
+        "parked": moment(each.at),
+        "audience": each.audience_id,
+        "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
+        "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
+        "erased since": each.erased,
+    }
+
+
 def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: str) -> None:
     shows_erased = any(each.erased for each in found)
     session.screen.table(
@@ -200,6 +224,13 @@ def _note_erased(session: Session, found: Sequence[DeadLetterMessage]) -> None:
             f"Of people whom a deletion notice has named since: {counted(erased, 'dead letter')}. "
             "`audience-sync parked drop --erased` deletes what can do nothing any more."
         )
+
+
+def _note_acknowledged(session: Session, found: Sequence[DeadLetterMessage]) -> None:
+    for each in Acknowledgements.of(session.stack).read():
+        covered = sum(each.covers(one.reason, one.audience_id, one.at / 1000) for one in found)
+        if covered:
+            session.screen.say(f"{counted(covered, 'dead letter')} acknowledged by {each.by}: {each.note}")
 
 
 def _number(found: Sequence[DeadLetterMessage], stopped: str) -> str:

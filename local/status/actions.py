@@ -5,11 +5,18 @@ Keys are read from the secret each time, as `audience-sync keys rotate` may have
 
 import asyncio
 import json
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import requests
 
+from audience_sync_cli.dashboard.facts import Facts
+from audience_sync_cli.dashboard.operator import Blockers, Known, Operator, sentence_of
+from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.redriving import redrive
 from local import resources
 from local.amazon.refusals import Refusal
@@ -19,6 +26,7 @@ from local.stack_view import StackView
 from local.template import ROOT
 
 SAMPLE_MEMBERS, SAMPLE_EXITS = 500, 80  # of the button that sends sample members
+BLOCKERS = 5.0  # seconds between two readings of why changes wait, which search the log
 TIMEOUT = 60.0  # seconds for one request to the stack's own API
 _FOR_EVENTS = ("event", "batch", "batch-wrapped")  # kinds of example that go to /v1/events
 
@@ -45,6 +53,39 @@ class Actions:
 
     def __init__(self, stack: StackView) -> None:
         self._stack = stack
+        self._operator = Operator.of_local(lambda: stack.urls["api"], time.time)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="status")
+        self._blocked: Part[Blockers] = Part(
+            "why changes wait", BLOCKERS, lambda: self._operator.blockers(waits=self._waits), ()
+        )
+        self._acknowledged: Part[Known] = Part(
+            "acknowledged dead letters", BLOCKERS, self._operator.acknowledgements, ()
+        )
+
+    def acknowledged(self, facts: Facts) -> Facts:
+        """Return the facts with what operators have acknowledged, as it was read last."""
+        now = time.time()
+        if facts.dead_letters:
+            self._acknowledged.begin(self._executor, now)
+        self._acknowledged.finish(now, 0)
+        return replace(facts, parked=facts.parked.acknowledged(self._acknowledged.value))
+
+    async def acknowledge(self, told: Mapping[str, str]) -> dict[str, Any]:
+        """Note that somebody knows of dead letters, or return why not."""
+        done = await self._operated("sentences", self._operator.acknowledge, told)
+        self._acknowledged.expire()
+        return done
+
+    def blockers(self) -> Blockers:
+        """Return why changes wait, as it was read last, and begin to read it if that is due."""
+        now = time.time()
+        self._blocked.begin(self._executor, now)
+        self._blocked.finish(now, 0)
+        return self._blocked.value
+
+    @property
+    def _waits(self) -> bool:
+        return self._stack.queues.counts(self._stack.queue("ChangeQueue")).total > 0
 
     async def event_key(self) -> str:
         """Return the event key that is in force."""
@@ -71,6 +112,18 @@ class Actions:
         except Refusal as refusal:
             return {"error": refusal.message}
         return {"faults": self._stack.sandbox.recipes()}
+
+    async def find(self, told: Mapping[str, str]) -> dict[str, Any]:
+        """Return what is stored under a member id or a message id, or why there is nothing."""
+        return await self._operated("found", self._operator.find, told)
+
+    async def _operated(
+        self, name: str, work: Callable[[Mapping[str, str]], Any], told: Mapping[str, str]
+    ) -> dict[str, Any]:
+        try:
+            return {name: await asyncio.to_thread(work, told)}
+        except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence does
+            return {"error": sentence_of(error)}
 
     def _keys(self) -> dict[str, Any]:
         arn = self._stack.template.resolve({"Ref": "IngestSecret"})

@@ -12,6 +12,8 @@ from audience_sync_cli.dashboard.facts import (
     Rejected,
     Warnings,
 )
+from audience_sync_cli.dashboard.operator import Blockers
+from audience_sync_cli.dashboard.ranges import RANGES
 from audience_sync_cli.state.counts import Depth, counts_in
 from audience_sync_cli.state.in_flight import InFlight
 from local.amazon.ledger import RequestEntry
@@ -34,8 +36,8 @@ _COMPLETIONS = (metric_names.CHANGES_DELIVERED, metric_names.CHANGES_SUPERSEDED,
 _UPLOADS = ("POST", "/amc/audiences/records")
 
 
-def read_facts(stack: StackView, sizes: SizeHistory, now: float) -> Facts:
-    """Read everything at `now`, in epoch seconds."""
+def read_facts(stack: StackView, sizes: SizeHistory, now: float, blockers: Blockers = (), chosen: str = "") -> Facts:
+    """Read everything at `now`, in epoch seconds, with the history of one of RANGES; `blockers` were read before."""
     state, totals = stack.state(), stack.counters.totals
     requests = stack.sandbox.requests.since(max(0, stack.sandbox.requests.received - SHOWN_REQUESTS))
     dead_letters = stack.queues.peek(stack.queue("DeadLetterQueue"))
@@ -57,8 +59,9 @@ def read_facts(stack: StackView, sizes: SizeHistory, now: float) -> Facts:
             deferred=totals[metric_names.MESSAGES_DEFERRED],
             uploads_failed=totals[metric_names.UPLOADS_FAILED],
         ),
-        activity=_activity(stack.counters, now),
-        audiences=sizes.audiences(now),
+        activity=_activity(stack.counters, now, chosen),
+        range=chosen,
+        audiences=tuple(each.since(now - RANGES[chosen].history) for each in sizes.audiences(now)),
         rejected=tuple(Rejected(*each) for each in stack.counters.reasons["IngestFunction"].most_common()),
         rejected_events=log.rejected_events(stack.counters),
         uploads=tuple(request_line(entry) for entry in reversed(requests)),
@@ -66,19 +69,25 @@ def read_facts(stack: StackView, sizes: SizeHistory, now: float) -> Facts:
         log=log.newest_lines(stack.counters),
         is_quiescent=state["quiescent"],
         amazon_fails=fails,
-        next_try=stack.queues.find(stack.queue("ChangeQueue")).next_change() if fails else None,
+        next_try=_next_try(stack, now) if fails else None,
+        blockers=blockers,
     )
 
 
-def _activity(counters: Counters, now: float) -> Activity:
-    """Return what happened since the first event, at most six hours ago."""
+def _activity(counters: Counters, now: float, chosen: str = "") -> Activity:
+    """Return what happened in a range; without one, since the first event, at most six hours ago."""
     first = counters.first_second
     since = now - first if first is not None else 0.0
     span = next((each for each in SPANS if each - each // BARS >= since), SPANS[-1])
-    period = span // BARS
+    period, bars = (RANGES[chosen].period, RANGES[chosen].bars) if chosen else (span // BARS, BARS)
     until = (int(now) // period + 1) * period  # the last bar is still growing
-    arrived, completed = (counters.history(names, until, period, BARS) for names in (_ARRIVALS, _COMPLETIONS))
+    arrived, completed = (counters.history(names, until, period, bars) for names in (_ARRIVALS, _COMPLETIONS))
     return Activity(period, tuple(arrived), tuple(completed))
+
+
+def _next_try(stack: StackView, now: float) -> float | None:
+    """Return when the next waiting change is tried: now, while a function runs and hides what it has received."""
+    return now if stack.functions.running else stack.queues.find(stack.queue("ChangeQueue")).next_change()
 
 
 def _fails(requests: list[RequestEntry]) -> bool:

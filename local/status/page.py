@@ -1,7 +1,7 @@
 """Serves the dashboard of the local stack: the page, the facts it asks for every second, and what its buttons do."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from aiohttp import web
 
 from audience_sync_cli.dashboard.access import is_from_page, is_own_host
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
+from audience_sync_cli.dashboard.ranges import asked
 from local.stack_view import StackView
 from local.status.actions import SAMPLE_EXITS, SAMPLE_MEMBERS, Actions, examples
 from local.status.facts import read_facts
@@ -40,19 +41,23 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
                 "samples": {"enter": SAMPLE_MEMBERS, "exit": SAMPLE_EXITS},
                 "faults": stack.sandbox.recipes(),
             }
-            return _json(read_facts(stack, sizes, time.time()).as_json() | buttons)
+            chosen = asked(request.query.get("range", ""))
+            facts = actions.acknowledged(read_facts(stack, sizes, time.time(), actions.blockers(), chosen))
+            return _json(facts.as_json() | buttons)
         page = build_page(_faults_part())
         return web.Response(text=page, content_type="text/html", charset="utf-8", headers=headers_of(page))
 
     app.router.add_get("/status", _guarded(show, lambda request: is_own_host(request.headers.get("Host"))))
-    for name, field, work in (
-        ("send", "file", actions.send_example),
-        ("samples", "", actions.send_samples),
-        ("redrive", "reason", actions.redrive),
-        ("faults", "recipe", actions.set_fault),
-    ):
-        handler = _guarded(_pressed(field, work), lambda request: is_from_page(request.headers))
-        app.router.add_post(f"/status/{name}", handler)
+    pressed: dict[str, Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]] = {
+        "send": lambda told: actions.send_example(told.get("file", "")),
+        "samples": lambda _: actions.send_samples(),
+        "redrive": lambda told: actions.redrive(told.get("reason", "")),
+        "faults": lambda told: actions.set_fault(told.get("recipe", "")),
+        "find": actions.find,
+        "acknowledge": actions.acknowledge,
+    }
+    for name, act in pressed.items():
+        app.router.add_post(f"/status/{name}", _guarded(_told(act), lambda request: is_from_page(request.headers)))
 
 
 def _faults_part() -> str:
@@ -61,13 +66,13 @@ def _faults_part() -> str:
     return f"{section}<script>\n{script}</script>\n"
 
 
-def _pressed(field: str, work: Callable[[str], Awaitable[dict[str, Any]]]) -> Handler:
-    """Do the work of a button with this field of the request."""
+def _told(act: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Handler:
+    """Do the work of a button with the fields of the request."""
 
-    async def pressed(request: web.Request) -> web.Response:
-        return _json(await work(str((await _body(request)).get(field, ""))))
+    async def told(request: web.Request) -> web.Response:
+        return _json(await act({name: str(value) for name, value in (await _body(request)).items()}))
 
-    return pressed
+    return told
 
 
 def _guarded(handler: Handler, may_ask: Callable[[web.Request], bool]) -> Handler:

@@ -71,6 +71,7 @@ member show lapsed_premium_buyers m1
 member show lapsed_premium_buyers m2
 parked list
 parked show {{message}}
+parked acknowledge --reason request_rejected --note 'terms are with legal'
 parked redrive --dry-run
 parked redrive --member m1
 parked drop --all --dry-run

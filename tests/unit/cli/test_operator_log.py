@@ -158,6 +158,7 @@ DEEDS: list[tuple[str, Deed, dict[str, Any]]] = [
     ("member erase", lambda found, _: _erase_a_stranger(found), {"audiences": 0}),
     ("parked redrive", _parked_redrive, {"deadLetters": 1}),
     ("parked drop", _parked_drop, {"deadLetters": 2}),
+    ("parked acknowledge", lambda found, _: parked.acknowledge(found.session(), "known"), {}),
     ("dashboard redrive", _dashboard, {"deadLetters": 1}),
     ("restore-members", _restore, {"rows": 0}),
 ]

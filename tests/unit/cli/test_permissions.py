@@ -100,6 +100,7 @@ def _member(deployment: Deployment) -> None:
 
 def _parked(deployment: Deployment) -> None:
     parked.list_(deployment.session(), Filter())
+    parked.acknowledge(deployment.session(), "known")
     parked.redrive(deployment.session(), Filter(member="m1"), rate=1000)
     parked.drop(deployment.session(yes=True), Filter(member="m2"))
 
@@ -112,7 +113,9 @@ def _status(deployment: Deployment) -> None:
 
 def _dashboard(deployment: Deployment) -> None:
     shown = DeployedStack(deployment.stack, time.time)
-    shown.read()
+    shown.read("")
+    shown.find({"id": "m1"})
+    shown.acknowledge({"note": "known"})
     shown.redrive("")
     shown.close()
 

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from audience_sync_cli.dashboard.page import build_page
+from audience_sync_cli.dashboard.ranges import RANGES
 from local import faults as fault_command
 from local.counters import REMEMBERED, Counters
 from local.example_audiences import EXAMPLE
@@ -141,6 +142,15 @@ def test_a_request_that_is_no_longer_known_is_not_found(stack: Stack) -> None:
         assert requests.get(stack.urls["status"], params={"request": number}, timeout=60).status_code == 404
 
 
+def test_a_member_is_found_on_the_local_page(stack: Stack) -> None:
+    before, person = numbers(stack)["counts"], Person(9005)
+    send(stack, entering(person))
+    settled(stack, before, accepted=1)
+    (found,) = press(stack, "find", id=person.user_id)["found"]
+    assert (found["title"], found["facts"]["newest change"]) == (f"Member of {EXAMPLE.name}", "entered")
+    assert press(stack, "find", id="nobody")["error"].startswith("Nothing is stored under that id.")
+
+
 def test_a_refused_change_lies_in_the_dead_letters_with_its_reason_until_it_is_redriven(stack: Stack) -> None:
     rule = {"match": {"path": "/amc/audiences/records", "contains": "cust_48121"}, "do": {"status": 400}}
     faults = f"{stack.urls['amazon']}/sandbox/faults"
@@ -156,6 +166,9 @@ def test_a_refused_change_lies_in_the_dead_letters_with_its_reason_until_it_is_r
     assert shown["uploads"][0]["status"] == 400
     assert shown["amazonFails"]
 
+    assert press(stack, "acknowledge", note="")["error"].startswith("A note has 1 to 200 characters.")
+    assert press(stack, "acknowledge", note="known")["sentences"]
+    wait_until(lambda: numbers(stack), lambda facts: facts["deadLetters"] and not facts["unacknowledged"])
     assert press(stack, "redrive", reason="another_reason") == {"sentences": ["No dead letter fits."]}
     assert press(stack, "redrive", reason="request_rejected") == {"sentences": ["1 dead letter redriven."]}
     wait_until(lambda: numbers(stack), lambda facts: facts["isQuiescent"] and not facts["deadLetters"])
@@ -173,6 +186,18 @@ def test_while_amazon_fails_the_next_try_is_known(stack: Stack) -> None:
     finally:
         requests.delete(faults, timeout=60)
     wait_until(lambda: numbers(stack), lambda facts: facts["isQuiescent"])
+
+
+def test_a_revoked_authorization_is_known_as_the_reason_that_needs_a_person(stack: Stack) -> None:
+    logs, about = client("logs", stack.urls["aws"]), {"logStreamName": "tests"}
+    about["logGroupName"] = requests.get(f"{stack.urls['api']}/local/resources", timeout=60).json()["names"][
+        "RefreshLogGroup"
+    ]
+    line = json.dumps({"message": "token refresh failed", "reason": "authorization_refused"})
+    logs.create_log_stream(**about)
+    logs.put_log_events(**about, logEvents=[{"timestamp": 0, "message": line}])
+    known = wait_until(lambda: numbers(stack)["blockers"], lambda found: any(each["needsPerson"] for each in found))
+    assert "authorization_refused" in [each["reason"] for each in known]
 
 
 def test_the_first_members_can_be_sent_by_a_button(stack: Stack) -> None:
@@ -235,7 +260,7 @@ def test_the_button_sends_nothing_but_the_examples(stack: Stack, file: str) -> N
         pytest.param({"Content-Type": "text/plain"}, id="a form"),
     ],
 )
-@pytest.mark.parametrize("button", ["send", "samples", "redrive"])
+@pytest.mark.parametrize("button", ["send", "samples", "redrive", "find", "acknowledge"])
 def test_a_button_works_from_the_page_only(stack: Stack, button: str, headers: dict[str, str]) -> None:
     before = numbers(stack)["counts"]["accepted"]
     origin = {"Origin": stack.urls["api"]} if "Content-Type" in headers else {}
@@ -337,6 +362,15 @@ def test_a_plot_reaches_back_to_the_first_event(seconds: int, period: int) -> No
     activity = _activity(counters, 1_000_000 + seconds)
     assert (activity.period, len(activity.arrived)) == (period, 120)
     assert sum(activity.arrived) == (3 if seconds < 21_600 else 0)
+
+
+@pytest.mark.parametrize("chosen", [each for each in RANGES if each])
+def test_a_range_of_the_local_page_has_the_bars_of_the_deployed_one(chosen: str) -> None:
+    counters = Counters()
+    counters.add("IngestFunction", metric(1_000_000, EventsAccepted=3))
+    activity = _activity(counters, 1_000_000 + RANGES[chosen].span - 1, chosen)
+    assert (activity.period, len(activity.arrived)) == (RANGES[chosen].period, RANGES[chosen].bars)
+    assert sum(activity.arrived) in (0, 3)  # the first bar is a whole one
 
 
 def test_reasons_are_added_up_by_function() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.page import ASSETS, build_page, content_security_policy, headers_of
+from audience_sync_cli.dashboard.ranges import RANGES, USUAL
 
 SOURCE = build_page()
 DOCUMENT = Path(__file__).parents[4] / "docs" / "dashboard.md"
@@ -27,8 +28,10 @@ def test_the_document_says_how_often_what_is_read() -> None:
     assert (metrics.EVERY_REASON, metrics.EVERY_AUDIENCE) == (5 * 60, 15 * 60)
     assert "asked for every five minutes, audiences every fifteen" in text
     assert f"{deployed.MAX_DEAD_LETTERS} at most" in text
-    assert (metrics.AUDIENCE_DAYS, metrics.BARS * metrics.PERIOD) == (14, 24 * 3600)
-    assert "over the last two weeks" in text
+    assert (metrics.EVERY_LONG, USUAL.span, USUAL.history) == (5 * 60, 24 * 3600, 14 * 24 * 3600)
+    assert "the last 24 hours, and lines of audiences over 14 days" in text
+    assert re.findall(r"`(\d+[hd])`", text) == [each for each in RANGES if each]
+    assert re.findall(r'<option value="(\w*)"', SOURCE) == list(RANGES)
 
 
 def test_every_picture_that_the_document_shows_exists() -> None:

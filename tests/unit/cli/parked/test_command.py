@@ -12,7 +12,7 @@ import pytest
 from audience_sync.aws.sqs import Queue
 from audience_sync.messages import ChangeMessage, change_as_json, pack
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
-from audience_sync_cli.parked.command import Filter, drop, list_, redrive, show
+from audience_sync_cli.parked.command import Filter, acknowledge, drop, list_, redrive, show
 from audience_sync_cli.parked.dead_letters import MAX_PEEK, REASONS
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
@@ -55,6 +55,17 @@ def test_filters_select_dead_letters(deployment: Deployment, printed: Json, only
     deployment.park(change("late"), at=NOW - HOUR / 2)
     deployment.park(change("other", audience_id="5"), at=NOW - HOUR / 2, reason="not_found")
     assert listed(deployment, printed, only) == expected
+
+
+def test_the_list_says_who_has_acknowledged_which_dead_letters(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - HOUR)
+    acknowledge(deployment.session(now=NOW), "terms are with legal", reason="access_denied")
+    deployment.park(change("m3"), reason="access_denied", at=NOW + HOUR)
+    capsys.readouterr()
+    list_(deployment.session(now=NOW), Filter())
+    assert "2 dead letters acknowledged by arn:aws:sts::" in capsys.readouterr().out
 
 
 def test_a_redriven_dead_letter_is_a_change_message_that_is_not_counted_again(deployment: Deployment) -> None:
