@@ -25,8 +25,12 @@ from audience_sync_cli.times import DAY
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "list")(list_)
-    command(app, "show")(show)
+    command(
+        app, "list", "audiences list", "audiences list --unlinked", "audiences list --json | jq -r '.[].audienceId'"
+    )(list_)
+    command(
+        app, "show", "audiences show lapsed_premium_buyers", "audiences show 418273650912345678 --history --days 90"
+    )(show)
 
 
 def list_(

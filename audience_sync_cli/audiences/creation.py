@@ -51,8 +51,15 @@ class Settings:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "create")(create)
-    command(app, "update", asks=True)(update)
+    command(
+        app,
+        "create",
+        'audiences create "Big spenders" \\\n      --advertiser 590071284455661234 --country US',
+        'audiences create "Big spenders" --connection amc-1a2b \\\n      --country DE --ttl-days 30 --renew',
+    )(create)
+    command(
+        app, "update", "audiences update big_spenders --ttl-days 90", "audiences update big_spenders --renew", asks=True
+    )(update)
 
 
 def create(

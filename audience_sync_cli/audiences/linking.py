@@ -31,8 +31,13 @@ KEEP_UNLINKED = KEEP_ACTIVE + KEEP_EXIT
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "link")(link)
-    command(app, "unlink", asks=True)(unlink)
+    command(
+        app,
+        "link",
+        "audiences link 418273650912345678 --key lapsed_premium_buyers \\\n      --country US",
+        "audiences link 418273650912345678 --connection amc-1a2b --dsp",
+    )(link)
+    command(app, "unlink", "audiences unlink lapsed_premium_buyers", asks=True)(unlink)
 
 
 def link(

@@ -17,7 +17,7 @@ NOTE = "CloudWatch is asked once a minute and queues every ten seconds, only whi
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "dashboard")(dashboard)
+    command(app, "dashboard", "dashboard --open", "--stack prod dashboard --port 8090")(dashboard)
 
 
 def dashboard(

@@ -25,7 +25,7 @@ _COUNT = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "diagnose")(diagnose)
+    command(app, "diagnose", "diagnose big_spenders", "diagnose big_spenders --days 14 --no-count")(diagnose)
 
 
 def diagnose(session: Session, audience: AUDIENCE, days: _DAYS = 7, *, count: _COUNT = True) -> None:

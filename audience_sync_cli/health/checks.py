@@ -44,7 +44,7 @@ CHECKS_ONLY = EndToEnd()
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "test", asks=True)(test)
+    command(app, "test", "test --end-to-end", "test --json | jq .ok", asks=True)(test)
 
 
 def test(

@@ -16,7 +16,7 @@ from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth, l
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "status")(status)
+    command(app, "status", "status --members", "--stack prod status --hours 24")(status)
 
 
 def status(

@@ -20,8 +20,8 @@ from audience_sync_cli.session import Session, command
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "show")(show)
-    command(app, "check")(check)
+    command(app, "show", "mappings show", "mappings show --json > mappings.json")(show)
+    command(app, "check", "mappings check mappings.json", "mappings check mappings.json --event event.json")(check)
 
 
 def show(

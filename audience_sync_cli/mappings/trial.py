@@ -28,7 +28,7 @@ _CLEAR_TEXT = "What follows contains personal data in clear text. Keep it out of
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "try")(try_)
+    command(app, "try", "mappings try event.json", "mappings try event.json --mappings mappings.json")(try_)
 
 
 def try_(

@@ -27,10 +27,10 @@ _DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Show what would chang
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "apply", asks=True)(apply)
-    command(app, "history")(history)
-    command(app, "revert", asks=True)(revert)
-    command(app, "reset", asks=True)(reset)
+    command(app, "apply", "mappings apply mappings.json", asks=True)(apply)
+    command(app, "history", "mappings history")(history)
+    command(app, "revert", "mappings revert 3 --dry-run", asks=True)(revert)
+    command(app, "reset", "mappings reset", asks=True)(reset)
 
 
 def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FORCE = False) -> None:

@@ -40,7 +40,13 @@ _MEANING = {
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "compare", asks=True)(compare)
+    command(
+        app,
+        "compare",
+        "compare members.csv big_spenders --out differences.csv",
+        "compare members.csv big_spenders --repair --surplus",
+        asks=True,
+    )(compare)
 
 
 def compare(

@@ -36,7 +36,14 @@ _ALL = ImportOptions()
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "import", asks=True)(import_members)
+    command(
+        app,
+        "import",
+        "import members.csv big_spenders --dry-run",
+        "import members.csv big_spenders --rejects left-out.csv",
+        "import members.jsonl big_spenders --at 2026-03-04T09:00Z \\\n      --country US",
+        asks=True,
+    )(import_members)
 
 
 def import_members(

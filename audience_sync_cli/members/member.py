@@ -31,8 +31,8 @@ _MEMBER = Annotated[str, typer.Argument(help="The external user id, as the mappi
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "show")(show)
-    command(app, "erase", asks=True)(erase)
+    command(app, "show", "member show lapsed_premium_buyers cust_1001")(show)
+    command(app, "erase", "member erase cust_1001", asks=True)(erase)
 
 
 def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:

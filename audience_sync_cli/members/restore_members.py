@@ -27,7 +27,13 @@ _RESYNC = "Re-sync the audiences from Segment instead: it sends everyone who is 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "restore-members", asks=True)(restore_members)
+    command(
+        app,
+        "restore-members",
+        "restore-members restored-members --dry-run",
+        "restore-members kept-members --since 2026-03-04T09:00Z \\\n      --source-shards 8",
+        asks=True,
+    )(restore_members)
 
 
 def restore_members(

@@ -58,10 +58,14 @@ class Filter:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "list")(list_)
-    command(app, "show")(show)
-    command(app, "redrive")(redrive)
-    command(app, "drop", asks=True)(drop)
+    command(app, "list", "parked list --since 12h", "parked list --reason access_denied --audience 418273650912345678")(
+        list_
+    )
+    command(app, "show", "parked show 1a2b3c4d")(show)
+    command(
+        app, "redrive", "parked redrive --reason access_denied --dry-run", "parked redrive --since 2026-03-04T09:00Z"
+    )(redrive)
+    command(app, "drop", "parked drop --erased --dry-run", asks=True)(drop)
 
 
 def list_(session: Session, only: Filter) -> None:

@@ -36,7 +36,9 @@ Opener = Callable[[str], bool]
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "connect", asks=True)(connect)
+    command(app, "connect", "connect", "connect --paste --client-id amzn1.application-oa2-client.1a2b3c", asks=True)(
+        connect
+    )
 
 
 def connect(

@@ -12,9 +12,14 @@ from audience_sync_cli.session import Session, command
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "list")(list_)
-    command(app, "create")(create)
-    command(app, "delete", asks=True)(delete)
+    command(app, "list", "connections list")(list_)
+    command(
+        app,
+        "create",
+        "connections create --amc-instance amcabc1 \\\n      --amc-account ENTITY1 --amc-marketplace ATVPDKIKX0DER",
+        "connections create --dsp-advertiser 590071284455661234",
+    )(create)
+    command(app, "delete", "connections delete amc-1a2b", asks=True)(delete)
 
 
 def list_(session: Session) -> None:

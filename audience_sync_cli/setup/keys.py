@@ -56,9 +56,9 @@ NEXT = {
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "show")(show)
-    command(app, "rotate", asks=True)(rotate)
-    command(app, "retire", asks=True)(retire)
+    command(app, "show", "keys show", "keys show event --reveal")(show)
+    command(app, "rotate", "keys rotate event", asks=True)(rotate)
+    command(app, "retire", "keys retire event", asks=True)(retire)
 
 
 def show(

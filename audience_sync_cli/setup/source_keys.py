@@ -30,8 +30,8 @@ _SOURCE = Annotated[str, typer.Argument(help="Name of the source: up to 40 small
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "add")(add)
-    command(app, "remove", asks=True)(remove)
+    command(app, "add", "keys add event emea-web", "keys add event emea-web --expires 2027-03-31")(add)
+    command(app, "remove", "keys remove event emea-web", asks=True)(remove)
 
 
 def add(

@@ -15,8 +15,8 @@ _TAG = re.compile(r"<[^>]*>")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "show")(show_terms)
-    command(app, "accept")(accept_terms)
+    command(app, "show", "terms show --text")(show_terms)
+    command(app, "accept", "terms accept")(accept_terms)
 
 
 def show_terms(

@@ -13,7 +13,7 @@ from audience_sync_cli.times import read_time
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "operator-log")(operator_log)
+    command(app, "operator-log", "operator-log --since 7d")(operator_log)
 
 
 def operator_log(

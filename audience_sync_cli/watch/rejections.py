@@ -41,7 +41,7 @@ class Rejections:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "rejections")(rejections)
+    command(app, "rejections", "rejections --since 1d")(rejections)
 
 
 def rejections(

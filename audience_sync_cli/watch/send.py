@@ -19,7 +19,7 @@ TIMEOUT = 1_200  # seconds; Amazon's jobs usually end within 15 minutes
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "send")(send)
+    command(app, "send", "send --sample track --wait", "send event.json --wait --timeout 300")(send)
 
 
 def send(

@@ -34,7 +34,7 @@ _STYLES = {  # by kind of entry
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "tail")(tail)
+    command(app, "tail", "tail --audience lapsed_premium_buyers", "tail --since 1h --no-follow --json")(tail)
 
 
 def tail(
