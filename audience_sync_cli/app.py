@@ -22,7 +22,7 @@ class Part(NamedTuple):
     """A command, or a group of commands."""
 
     panel: str  # under which the help lists it
-    modules: str  # whose `register` defines it, by name
+    modules: str  # by name, each with an `app` that has its commands
     help: str  # of a command, the first paragraph of its own help
 
 
@@ -118,7 +118,7 @@ def load(name: str) -> Any:
     """Import a part, and return it with its options or commands, as Typer runs it."""
     app = _typer(PARTS[name].help, name=name)
     for module in PARTS[name].modules.split():
-        import_module(f"audience_sync_cli.{module}").register(app)
+        app.add_typer(import_module(f"audience_sync_cli.{module}").app)
     group = typer.main.get_group(app)
     return group.commands.get(name, group)  # a command is registered under the name of its part
 

@@ -114,7 +114,7 @@ def test_the_exit_codes_of_the_help_are_those_of_the_documentation() -> None:
 @pytest.mark.parametrize(
     ("variables", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)], ids=str
 )
-def test_help_is_colored_on_a_terminal_unless_told_not_to(variables: dict[str, str], colored: bool) -> None:
+def test_help_is_colored_on_a_terminal_unless_the_environment_refuses(variables: dict[str, str], colored: bool) -> None:
     reading, writing = pty.openpty()
     environment = {"PATH": os.environ["PATH"], "TERM": "xterm"} | variables
     subprocess.run(
