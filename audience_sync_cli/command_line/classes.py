@@ -11,8 +11,8 @@ from audience_sync_cli.command_line.global_options import shared, wants_json
 from audience_sync_cli.command_line.usage import wrong_usage
 
 
-class _Shaped:
-    """Help in panels, readable at 80 columns and without Python's types; the global options beside the own ones."""
+class _Common:
+    """Accepts the global options beside its own; lays out the help in panels, at 80 columns, without Python's types."""
 
     left_out: Sequence[str] = ()  # global options that the help does not show
 
@@ -51,17 +51,17 @@ class _Shaped:
         formatter.write(f"\n{self.epilog}\n" if self.epilog else "")  # type: ignore[attr-defined]
 
 
-class Command(_Shaped, TyperCommand):
+class Command(_Common, TyperCommand):
     """A command that asks nothing, so that its help leaves out `--yes`."""
 
     left_out = ("yes",)
 
 
-class AskingCommand(_Shaped, TyperCommand):
+class AskingCommand(_Common, TyperCommand):
     """A command that asks for confirmation."""
 
 
-class Group(_Shaped, TyperGroup):
+class Group(_Common, TyperGroup):
     """A group of commands."""
 
     def get_params(self, ctx: Any) -> list[Any]:

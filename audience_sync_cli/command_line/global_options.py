@@ -88,10 +88,10 @@ def named_stack(context: typer.Context, note: Callable[[str], None]) -> tuple[st
     stack, local = _only_value(context, "stack"), _only_value(context, "local")
     if stack and local:
         raise WrongUsage("--stack names a deployed stack, --local one on this machine.", "Give one of them.")
-    usual_local = os.environ.get(_LOCAL)
+    usual_stack, usual_local = (os.environ.get(each, "").strip() for each in (_STACK, _LOCAL))
     if stack and usual_local:
         note(f"{_LOCAL} is ignored, because --stack is given.")
-    return stack or os.environ.get(_STACK) or _DEFAULT_STACK, local or (None if stack else usual_local)
+    return stack or usual_stack or _DEFAULT_STACK, local or (None if stack else usual_local or None)
 
 
 def _only_value(context: typer.Context, option: str) -> str | None:

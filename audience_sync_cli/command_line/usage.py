@@ -14,7 +14,7 @@ _MAX_SHOWN = 40  # characters of a word that is repeated in a message
 def wrong_usage(error: typer.TyperException) -> WrongUsage:
     """Turn an error of Typer's into ours. It names options and commands, never a value.
 
-    Typer exports only two of the classes; the others are known by what they have.
+    Typer exports only two of the classes; the others are known by their attributes.
     """
     context: Any = getattr(error, "ctx", None)
     if context is None:  # an option without its value, or a flag with one
@@ -22,9 +22,8 @@ def wrong_usage(error: typer.TyperException) -> WrongUsage:
     is_group = hasattr(context.command, "commands")
     remedy = f"`{context.command_path} --help` lists the {'commands' if is_group else 'options'}."
     match error:
-        case typer.BadParameter(message=reason) if reason:  # a missing one has no reason
-            parameter: Any = error.param
-            return WrongUsage(f"Invalid value for {parameter.get_error_hint()}: {_reason(parameter, reason)}", remedy)
+        case typer.BadParameter(param=parameter) if parameter is not None and error.message:  # a missing one has none
+            return WrongUsage(f"Invalid value for {parameter.get_error_hint()}: {_expected(parameter)}", remedy)
         case typer.BadParameter():
             return WrongUsage(_sentence(error.format_message()), context.get_usage())
         case _ if hasattr(error, "possibilities"):
@@ -53,7 +52,7 @@ def _question(similar: Iterable[str] | None) -> str:
     return f"Did you mean {' or '.join(similar)}? " if similar else ""
 
 
-def _reason(parameter: Any, reason: str) -> str:
+def _expected(parameter: Any) -> str:
     kind = parameter.type_descriptor
     if kind.choices:
         return f"choose from {', '.join(str(each) for each in kind.choices)}."
@@ -61,7 +60,7 @@ def _reason(parameter: Any, reason: str) -> str:
         least = "" if parameter.min is None else f", {parameter.min:,} or more"
         most = "" if parameter.max is None else f", at most {parameter.max:,}"
         return f"must be a {'whole ' if kind.annotation is int else ''}number{least}{most}."
-    return "no file of that name can be read." if kind.is_path else _sentence(reason)
+    return "no file of that name can be read." if kind.is_path else "not valid."
 
 
 def _sentence(text: str) -> str:

@@ -70,6 +70,11 @@ def test_what_is_typed_goes_before_the_environment(named: list[str], line: str, 
     assert named == [stack]
 
 
+def test_a_blank_variable_is_not_set(named: list[str]) -> None:
+    run("status", AUDIENCE_SYNC_STACK=" ", AUDIENCE_SYNC_LOCAL=" ")
+    assert named == ["audience-sync"]
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
