@@ -12,7 +12,7 @@ _MAX_SHOWN = 40  # characters of a word that is repeated in a message
 
 
 def wrong_usage(error: typer.TyperException) -> WrongUsage:
-    """Turn an error of Typer's into ours. It names options and commands, never a value.
+    """Turn an error of Typer's into ours. It names options, commands and files, never another value.
 
     Typer exports only two of the classes; the others are known by their attributes.
     """
@@ -23,7 +23,9 @@ def wrong_usage(error: typer.TyperException) -> WrongUsage:
     remedy = f"`{context.command_path} --help` lists the {'commands' if is_group else 'options'}."
     match error:
         case typer.BadParameter(param=parameter) if parameter is not None and error.message:  # a missing one has none
-            return WrongUsage(f"Invalid value for {parameter.get_error_hint()}: {_expected(parameter)}", remedy)
+            return WrongUsage(
+                f"Invalid value for {parameter.get_error_hint()}: {_expected(parameter, error.message)}", remedy
+            )
         case typer.BadParameter():
             return WrongUsage(_sentence(error.format_message()), context.get_usage())
         case _ if hasattr(error, "possibilities"):
@@ -52,7 +54,7 @@ def _question(similar: Iterable[str] | None) -> str:
     return f"Did you mean {' or '.join(similar)}? " if similar else ""
 
 
-def _expected(parameter: Any) -> str:
+def _expected(parameter: Any, reason: str) -> str:
     kind = parameter.type_descriptor
     if kind.choices:
         return f"choose from {', '.join(str(each) for each in kind.choices)}."
@@ -60,7 +62,7 @@ def _expected(parameter: Any) -> str:
         least = "" if parameter.min is None else f", {parameter.min:,} or more"
         most = "" if parameter.max is None else f", at most {parameter.max:,}"
         return f"must be a {'whole ' if kind.annotation is int else ''}number{least}{most}."
-    return "no file of that name can be read." if kind.is_path else "not valid."
+    return _sentence(reason) if kind.is_path else "not valid."
 
 
 def _sentence(text: str) -> str:
