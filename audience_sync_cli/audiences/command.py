@@ -22,13 +22,10 @@ from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "list")(list_)
-    command(app, "show")(show)
+app = typer.Typer()
 
 
+@command(app, "list", "audiences list", "audiences list --unlinked", "audiences list --json | jq -r '.[].audienceId'")
 def list_(
     session: Session,
     *,
@@ -61,6 +58,7 @@ def list_(
     session.screen.result([audience_json(each) for each in found])
 
 
+@command(app, "show", "audiences show lapsed_premium_buyers", "audiences show 418273650912345678 --history --days 90")
 def show(
     session: Session,
     audience: AUDIENCE,

@@ -20,6 +20,7 @@ from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY
 
+app = typer.Typer()
 CREATE_WAIT = 60.0  # seconds for one creation, including the wait for another one of the same audience
 
 
@@ -49,12 +50,12 @@ class Settings:
         return {name: value for name, value in extras.items() if value is not None}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "create")(create)
-    command(app, "update", asks=True)(update)
-
-
+@command(
+    app,
+    "create",
+    'audiences create "Big spenders" \\\n      --advertiser 590071284455661234 --country US',
+    'audiences create "Big spenders" --connection amc-1a2b \\\n      --country DE --ttl-days 30 --renew',
+)
 def create(
     session: Session,
     name: Annotated[str, typer.Argument(help="Name, as in Segment. A name of less than ten characters gets a prefix.")],
@@ -98,6 +99,9 @@ def create(
     session.screen.result(audience_json(listed) | {"created": bool(made.attempts), "differs": differs})
 
 
+@command(
+    app, "update", "audiences update big_spenders --ttl-days 90", "audiences update big_spenders --renew", asks=True
+)
 def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
     """Change description, time to live, fee, DSP or renewal. Name, country and target cannot be changed at Amazon."""
     known = find(session, audience)

@@ -21,6 +21,7 @@ from audience_sync_cli.audiences.presentation import audience_json
 from audience_sync_cli.errors import OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 _ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number that the DSP console shows).")]
 ANY = Target()
 AS_BEFORE = Choices()
@@ -29,12 +30,12 @@ AS_BEFORE = Choices()
 KEEP_UNLINKED = KEEP_ACTIVE + KEEP_EXIT
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "link")(link)
-    command(app, "unlink", asks=True)(unlink)
-
-
+@command(
+    app,
+    "link",
+    "audiences link 418273650912345678 --key lapsed_premium_buyers \\\n      --country US",
+    "audiences link 418273650912345678 --connection amc-1a2b --dsp",
+)
 def link(
     session: Session,
     audience_id: _ID,
@@ -81,6 +82,7 @@ def link(
     session.screen.result(audience_json(linked))
 
 
+@command(app, "unlink", "audiences unlink lapsed_premium_buyers", asks=True)
 def unlink(session: Session, audience: AUDIENCE) -> None:
     """Take an audience off the list: events no longer reach it, and `create` makes a new one.
 

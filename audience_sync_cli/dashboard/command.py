@@ -12,14 +12,11 @@ from audience_sync_cli.dashboard.server import DashboardServer
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 NOTE = "CloudWatch is asked once a minute and queues every ten seconds, only while this page can be seen."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "dashboard")(dashboard)
-
-
+@command(app, "dashboard", "dashboard --open", "--stack prod dashboard --port 8090")
 def dashboard(
     session: Session,
     port: Annotated[

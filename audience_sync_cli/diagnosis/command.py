@@ -15,6 +15,7 @@ from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 _STYLES: dict[State, str] = {"ok": "green", "look": "yellow", "problem": "red"}
 _DAYS = Annotated[int, typer.Option(help="How many days of events, refusals and jobs to look back on.", min=1, max=14)]
 _COUNT = Annotated[
@@ -23,11 +24,7 @@ _COUNT = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "diagnose")(diagnose)
-
-
+@command(app, "diagnose", "diagnose big_spenders", "diagnose big_spenders --days 14 --no-count")
 def diagnose(session: Session, audience: AUDIENCE, days: _DAYS = 7, *, count: _COUNT = True) -> None:
     """Find out why an audience is empty or small, from Segment's events to the size at Amazon.
 

@@ -14,6 +14,7 @@ from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.watch.send import TIMEOUT
 
+app = typer.Typer()
 _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
@@ -42,11 +43,7 @@ class EndToEnd:
 CHECKS_ONLY = EndToEnd()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "test", asks=True)(test)
-
-
+@command(app, "test", "test --end-to-end", "test --json | jq .ok", asks=True)
 def test(
     session: Session,
     options: EndToEnd = CHECKS_ONLY,  # noqa: PT028 - a command, not a test

@@ -14,12 +14,10 @@ from audience_sync_cli.state.blockers import Waiting, waiting
 from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth, local_counts
 from audience_sync_cli.state.needs import needs
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "status")(status)
+app = typer.Typer()
 
 
+@command(app, "status", "status --members", "--stack prod status --hours 24")
 def status(
     session: Session,
     hours: Annotated[int | None, typer.Option(help="Count the last hours instead of all time.", min=1)] = None,

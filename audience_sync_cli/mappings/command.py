@@ -17,13 +17,10 @@ from audience_sync_cli.mappings.warnings import events_of, warnings_about
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "show")(show)
-    command(app, "check")(check)
+app = typer.Typer()
 
 
+@command(app, "show", "mappings show", "mappings show --json > mappings.json")
 def show(
     session: Session,
     *,
@@ -67,6 +64,7 @@ def show(
     session.screen.result(stored.document)
 
 
+@command(app, "check", "mappings check mappings.json", "mappings check mappings.json --event event.json")
 def check(
     session: Session,
     file: FILE,

@@ -23,14 +23,11 @@ from audience_sync_cli.mappings.trace import EventTrace, Surroundings, trace
 from audience_sync_cli.mappings.warnings import elements_of, id_warning, looks_like_a_phone_number
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 _CLEAR_TEXT = "What follows contains personal data in clear text. Keep it out of tickets and logs."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "try")(try_)
-
-
+@command(app, "try", "mappings try event.json", "mappings try event.json --mappings mappings.json")
 def try_(
     session: Session,
     event: Annotated[

@@ -18,6 +18,7 @@ from audience_sync_cli.mappings.warnings import warnings_about, why_all_is_ignor
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 FILE = Annotated[
     Path, typer.Argument(help="JSON, as `mappings show --json` prints it.", exists=True, dir_okay=False, readable=True)
 ]
@@ -25,14 +26,7 @@ FORCE = Annotated[bool, typer.Option("--force", help="Allow mappings that would 
 _DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "apply", asks=True)(apply)
-    command(app, "history")(history)
-    command(app, "revert", asks=True)(revert)
-    command(app, "reset", asks=True)(reset)
-
-
+@command(app, "apply", "mappings apply mappings.json", asks=True)
 def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FORCE = False) -> None:
     """Check a file of mappings, show what it changes, and put it in force once you agree.
 
@@ -53,6 +47,7 @@ def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FOR
     _change(session, "apply", stored, listed, question, dry_run=dry_run)
 
 
+@command(app, "history", "mappings history")
 def history(session: Session) -> None:
     """List the versions that can be put in force again: up to 20, the newest first.
 
@@ -91,6 +86,7 @@ def history(session: Session) -> None:
     )
 
 
+@command(app, "revert", "mappings revert 3 --dry-run", asks=True)
 def revert(
     session: Session,
     version: Annotated[int, typer.Argument(help="As `mappings history` lists it.", min=0)],
@@ -110,6 +106,7 @@ def revert(
     _change(session, "revert", stored, found.mappings, question, dry_run=dry_run)
 
 
+@command(app, "reset", "mappings reset", asks=True)
 def reset(session: Session, *, dry_run: _DRY_RUN = False) -> None:
     """Go back to the built-in mapping, which is Segment's own, extended. Shows what that changes, and asks.
 

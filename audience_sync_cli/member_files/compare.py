@@ -23,6 +23,7 @@ from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.counts import depth
 
+app = typer.Typer()
 _AS_IT_IS = FileOptions()
 _NO_REPAIR = RepairOptions()
 _MEANING = {
@@ -39,11 +40,13 @@ _MEANING = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "compare", asks=True)(compare)
-
-
+@command(
+    app,
+    "compare",
+    "compare members.csv big_spenders --out differences.csv",
+    "compare members.csv big_spenders --repair --surplus",
+    asks=True,
+)
 def compare(
     session: Session,
     file: FILE,

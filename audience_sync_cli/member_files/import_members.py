@@ -31,15 +31,19 @@ from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import Bar, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 _AS_IT_IS = FileOptions()
 _ALL = ImportOptions()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "import", asks=True)(import_members)
-
-
+@command(
+    app,
+    "import",
+    "import members.csv big_spenders --dry-run",
+    "import members.csv big_spenders --rejects left-out.csv",
+    "import members.jsonl big_spenders --at 2026-03-04T09:00Z \\\n      --country US",
+    asks=True,
+)
 def import_members(
     session: Session, file: FILE, audience: AUDIENCE, options: ImportOptions = _ALL, reading: FileOptions = _AS_IT_IS
 ) -> None:

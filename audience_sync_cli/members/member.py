@@ -24,17 +24,13 @@ from audience_sync_cli.parked.peeking import peek, with_erased
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 SEND_TIMEOUT = 30.0  # seconds for the change queue to accept everything
 
 _MEMBER = Annotated[str, typer.Argument(help="The external user id, as the mapping derives it from Segment's userId.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "show")(show)
-    command(app, "erase", asks=True)(erase)
-
-
+@command(app, "show", "member show lapsed_premium_buyers cust_1001")
 def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
     """Show what is stored of one member: the newest change, consent, the identities as hashes, and what is parked.
 
@@ -77,6 +73,7 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
     )
 
 
+@command(app, "erase", "member erase cust_1001", asks=True)
 def erase(session: Session, member: _MEMBER) -> None:
     """Remove one person from every audience, then delete the hashes that are stored of them.
 

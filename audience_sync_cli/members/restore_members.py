@@ -20,16 +20,19 @@ from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, read_time
 
+app = typer.Typer()
 _KEYS = {"audienceShard": "HASH", "externalUserId": "RANGE"}
 _NOTICES = "(deletion notices)"
 _RESYNC = "Re-sync the audiences from Segment instead: it sends everyone who is in them now."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "restore-members", asks=True)(restore_members)
-
-
+@command(
+    app,
+    "restore-members",
+    "restore-members restored-members --dry-run",
+    "restore-members kept-members --since 2026-03-04T09:00Z \\\n      --source-shards 8",
+    asks=True,
+)
 def restore_members(
     session: Session,
     source_table: Annotated[

@@ -17,6 +17,7 @@ from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import read_time
 
+app = typer.Typer()
 MAX_SHOWN = 100  # dead letters in a table; the JSON holds all
 
 _DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Count the dead letters that fit, and change nothing.")]
@@ -57,15 +58,7 @@ class Filter:
         )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "list")(list_)
-    command(app, "show")(show)
-    command(app, "acknowledge")(acknowledge)
-    command(app, "redrive")(redrive)
-    command(app, "drop", asks=True)(drop)
-
-
+@command(app, "list", "parked list --since 12h", "parked list --reason access_denied --audience 418273650912345678")
 def list_(session: Session, only: Filter) -> None:
     """List the dead letters. They are kept for fourteen days, and listing leaves them in the queue.
 
@@ -82,6 +75,7 @@ def list_(session: Session, only: Filter) -> None:
     session.screen.result([each.as_json() for each in found])
 
 
+@command(app, "show", "parked show 1a2b3c4d")
 def show(session: Session, message_id: _MESSAGE_ID) -> None:
     """Show why one dead letter was parked: reason, times, attempts, and Amazon's answer."""
     found, _ = peek(session, lambda each: each.message_id.startswith(message_id))
@@ -93,6 +87,7 @@ def show(session: Session, message_id: _MESSAGE_ID) -> None:
     session.screen.result(each.as_json())
 
 
+@command(app, "acknowledge", 'parked acknowledge --reason access_denied --note "asked legal"')
 def acknowledge(
     session: Session,
     note: Annotated[str, typer.Option(help="What is being done, for other operators; no personal data.")],
@@ -111,6 +106,7 @@ def acknowledge(
     session.screen.result(done.as_json())
 
 
+@command(app, "redrive", "parked redrive --reason access_denied --dry-run", "parked redrive --since 2026-03-04T09:00Z")
 def redrive(
     session: Session,
     only: Filter,
@@ -142,6 +138,7 @@ def redrive(
     session.screen.result(_result(stopped, matched=action.matched, redriven=action.done, dryRun=False))
 
 
+@command(app, "drop", "parked drop --erased --dry-run", asks=True)
 def drop(
     session: Session,
     only: Filter,

@@ -28,17 +28,14 @@ from audience_sync_cli.setup.authorization import (
 )
 from audience_sync_cli.setup.callback import Listener
 
+app = typer.Typer()
 FIRST_TOKEN_WAIT = 75.0  # seconds; a warm refresh function reads new credentials within 60
 POLL_INTERVAL = 5.0  # seconds between two invocations
 
 Opener = Callable[[str], bool]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "connect", asks=True)(connect)
-
-
+@command(app, "connect", "connect", "connect --paste --client-id amzn1.application-oa2-client.1a2b3c", asks=True)
 def connect(
     session: Session,
     client_id: Annotated[

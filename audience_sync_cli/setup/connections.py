@@ -9,14 +9,10 @@ from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "list")(list_)
-    command(app, "create")(create)
-    command(app, "delete", asks=True)(delete)
+app = typer.Typer()
 
 
+@command(app, "list", "connections list")
 def list_(session: Session) -> None:
     """List the connections of this login at Amazon."""
     found = session.amazon.connections()
@@ -38,6 +34,12 @@ def list_(session: Session) -> None:
     session.screen.result(found)
 
 
+@command(
+    app,
+    "create",
+    "connections create --amc-instance amcabc1 \\\n      --amc-account ENTITY1 --amc-marketplace ATVPDKIKX0DER",
+    "connections create --dsp-advertiser 590071284455661234",
+)
 def create(
     session: Session,
     amc_instance: Annotated[str, typer.Option("--amc-instance", help="AMC instance id.", metavar="ID")] = "",
@@ -70,6 +72,7 @@ def create(
     session.screen.result({"connectionId": connection_id})
 
 
+@command(app, "delete", "connections delete amc-1a2b", asks=True)
 def delete(
     session: Session, connection_id: Annotated[str, typer.Argument(help="Connection id, exactly as `list` shows it.")]
 ) -> None:

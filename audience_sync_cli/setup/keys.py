@@ -19,6 +19,7 @@ from audience_sync_cli.session import Session, command
 from audience_sync_cli.setup.expiry import expiry_json
 from audience_sync_cli.setup.key_use import Unknown, described, last_use, warning
 
+app = typer.Typer()
 LENGTH = 48  # characters: A-Z, a-z and 0-9, as the template generates them; they also fit into a URL
 
 
@@ -54,13 +55,7 @@ NEXT = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "show")(show)
-    command(app, "rotate", asks=True)(rotate)
-    command(app, "retire", asks=True)(retire)
-
-
+@command(app, "show", "keys show", "keys show event --reveal")
 def show(
     session: Session,
     kind: Annotated[Kind | None, typer.Argument(help="Only this one: event, audience or signing.")] = None,
@@ -97,6 +92,7 @@ def show(
     session.screen.result(found)
 
 
+@command(app, "rotate", "keys rotate event", asks=True)
 def rotate(session: Session, kind: _KIND, *, reveal: _REVEAL = False) -> None:
     """Generate a new random value. The current value becomes the previous one and stays valid.
 
@@ -118,6 +114,7 @@ def rotate(session: Session, kind: _KIND, *, reveal: _REVEAL = False) -> None:
     session.screen.result({"kind": kind.value, **value_json(value, reveal=reveal)})
 
 
+@command(app, "retire", "keys retire event", asks=True)
 def retire(session: Session, kind: _KIND) -> None:
     """End the previous value. Requests that still use it are refused.
 

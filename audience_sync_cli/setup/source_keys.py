@@ -14,6 +14,7 @@ from audience_sync_cli.session import Session, command
 from audience_sync_cli.setup.expiry import expiry_json
 from audience_sync_cli.setup.keys import NEXT, Kind, new_value, value_json
 
+app = typer.Typer()
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # it is part of log lines
 
 
@@ -28,12 +29,7 @@ _KIND = Annotated[SourceKind, typer.Argument(help="Which one: event or audience.
 _SOURCE = Annotated[str, typer.Argument(help="Name of the source: up to 40 small letters, digits and -.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "add")(add)
-    command(app, "remove", asks=True)(remove)
-
-
+@command(app, "add", "keys add event emea-web", "keys add event emea-web --expires 2027-03-31")
 def add(
     session: Session,
     kind: _KIND,
@@ -69,6 +65,7 @@ def add(
     session.screen.result({"kind": kind.value, "source": source, **shown_key})
 
 
+@command(app, "remove", "keys remove event emea-web", asks=True)
 def remove(session: Session, kind: _KIND, source: _SOURCE) -> None:
     """End the key of one source. Requests that still use it are refused."""
     secret, of_kind = session.secret("IngestSecret"), Kind(kind.value)

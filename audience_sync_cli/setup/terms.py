@@ -9,16 +9,12 @@ import typer
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 ACCEPTANCE = "I accept the AMC terms"
 _TAG = re.compile(r"<[^>]*>")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "show")(show_terms)
-    command(app, "accept")(accept_terms)
-
-
+@command(app, "show", "terms show --text")
 def show_terms(
     session: Session, *, text: Annotated[bool, typer.Option("--text", help="Print the whole text, too.")] = False
 ) -> None:
@@ -35,6 +31,7 @@ def show_terms(
     session.screen.result({"accepted": terms.accepted} | ({"agreement": terms.agreement} if text else {}))
 
 
+@command(app, "accept", "terms accept")
 def accept_terms(
     session: Session,
     confirm: Annotated[

@@ -10,12 +10,10 @@ from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.times import read_time
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "operator-log")(operator_log)
+app = typer.Typer()
 
 
+@command(app, "operator-log", "operator-log --since 7d")
 def operator_log(
     session: Session,
     since: Annotated[

@@ -15,6 +15,7 @@ from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.times import DAY, HOUR, MINUTE, read_time
 
+app = typer.Typer()
 SAMPLES = 3  # message ids of each reason
 MINUTES_ARE_KEPT = 15 * DAY  # seconds for which CloudWatch keeps the sums of minutes
 EACH, SUM = "event rejected", "events rejected"
@@ -39,11 +40,7 @@ class Rejections:
         }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "rejections")(rejections)
-
-
+@command(app, "rejections", "rejections --since 1d")
 def rejections(
     session: Session,
     since: Annotated[

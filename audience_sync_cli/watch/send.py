@@ -14,14 +14,11 @@ from audience_sync_cli.session import Session, command
 from audience_sync_cli.watch.samples import MEMBER, SAMPLES, sample
 from audience_sync_cli.watch.sent import Sent
 
+app = typer.Typer()
 TIMEOUT = 1_200  # seconds; Amazon's jobs usually end within 15 minutes
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "send")(send)
-
-
+@command(app, "send", "send --sample track --wait", "send event.json --wait --timeout 300")
 def send(
     session: Session,
     file: Annotated[

@@ -19,6 +19,7 @@ from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionL
 from audience_sync_cli.times import read_time
 from audience_sync_cli.watch.log_entries import Entry, Selection, selected
 
+app = typer.Typer()
 CODES = (*reasons.REJECTED, *reasons.DEFERRED, *REASONS)  # the most frequent; requests are refused for others, too
 PAUSE, PAUSE_LOCALLY = 3.0, 0.5  # seconds between two looks; CloudWatch takes ten requests a second of an account
 _STYLES = {  # by kind of entry
@@ -32,11 +33,7 @@ _STYLES = {  # by kind of entry
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "tail")(tail)
-
-
+@command(app, "tail", "tail --audience lapsed_premium_buyers", "tail --since 1h --no-follow --json")
 def tail(
     session: Session,
     audience: Annotated[

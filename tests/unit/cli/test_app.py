@@ -56,10 +56,6 @@ def test_with_json_an_error_is_json_too() -> None:
     assert (error["exitCode"], result.exit_code) == (5, 5)
 
 
-def test_an_unknown_option_is_wrong_usage() -> None:
-    assert run("status", "--nonsense").exit_code == 2
-
-
 def test_the_documentation_describes_the_command_as_it_is() -> None:
     documented = DOCUMENT.read_text(encoding="utf-8")
     assert documented == reference(), "update it: python -m tests.unit.cli.reference"

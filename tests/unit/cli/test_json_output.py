@@ -12,7 +12,7 @@ from aiohttp import web
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from audience_sync_cli.app import PARTS, app
+from audience_sync_cli.app import app, load
 from audience_sync_cli.errors import EXIT_CODES
 from audience_sync_cli.health import status
 from audience_sync_cli.screen import iso_time
@@ -145,7 +145,7 @@ def printed_documents(
         words = shlex.split(line.format_map(known))
         document = printed("--json", *words)
         assert "error" not in document, line
-        name = " ".join(words[:2] if PARTS[words[0]].is_group else words[:1])
+        name = " ".join(words[:2] if hasattr(load(words[0]), "commands") else words[:1])
         found.setdefault(name, []).extend(document if name == "tail" else [document])
         match line:
             case "mappings show":
