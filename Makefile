@@ -52,7 +52,7 @@ soak: $(SETUP)  ## days of traffic on one simulated clock, with faults at any ca
 bench: $(SETUP)  ## what ingest costs for each event, beside Segment's own code, as JSON (ARGS="--rounds 9 --record")
 	$(BIN)/python -m tests.benchmarks.bench_ingest $(ARGS)
 
-fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS=60; docs/fuzzing.md lists the targets)
+fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS=60; docs/development/fuzzing.md lists the targets)
 	$(BIN)/python -m tests.fuzz --target $(or $(TARGET),events) --seconds $(or $(SECONDS),60) $(ARGS)
 
 mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODULES="delivery/*" or ALL=1; MINUTES=60)

@@ -1,4 +1,4 @@
-"""Writes docs/fault-matrix.md: every fault, what is expected of the product, and what the tests measured just now.
+"""Writes docs/development/fault-matrix.md: every fault, the expected result, and what the tests measured just now.
 
 `.venv/bin/python -m tests.faults.matrix` runs the tests and replaces the table.
 """
@@ -167,7 +167,7 @@ def main() -> int:
         ended = subprocess.run(command, cwd=ROOT, env=os.environ | {VARIABLE: str(path)}, check=False)
         lines = [json.loads(line) for line in path.read_text().splitlines()]
     if ended.returncode == 0:
-        (ROOT / "docs" / "fault-matrix.md").write_text(page(lines))
+        (ROOT / "docs" / "development" / "fault-matrix.md").write_text(page(lines))
     return ended.returncode
 
 

@@ -1,4 +1,4 @@
-"""Figures that the fault tests measure, for the table of docs/fault-matrix.md. `matrix` collects them."""
+"""Figures that the fault tests measure, for the table of docs/development/fault-matrix.md. `matrix` collects them."""
 
 import json
 import os

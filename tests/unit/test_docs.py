@@ -14,7 +14,7 @@ import pytest
 from local.template import ROOT
 from tests.unit.cli.command_lines import check_command_line
 
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 # Hosts that a document may link to. CI asks none of them: an address is looked at by the person who adds it.
 HOSTS = {
     "advertising.amazon.com",
@@ -144,8 +144,9 @@ def test_a_module_that_python_runs_exists() -> None:
 
 def test_the_readme_leads_to_the_index_and_the_index_to_every_page() -> None:
     assert "docs/README.md" in _links(ROOT / "README.md")
-    pages = [path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".yaml")]
-    listed = re.findall(r"^\| .+\? \| \[\S+\]\((\S+)\) \|$", (ROOT / "docs/README.md").read_text(), re.MULTILINE)
+    docs = ROOT / "docs"
+    pages = [str(path.relative_to(docs)) for path in docs.rglob("*") if path.suffix in (".md", ".yaml")]
+    listed = re.findall(r"^\| .+\? \| \[\S+\]\((\S+)\) \|$", (docs / "README.md").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted({*pages, "../CHANGELOG.md"} - {"README.md"})
 
 

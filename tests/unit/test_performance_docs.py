@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md are those of the benchmark, and keep the limits that the text names."""
+"""The tables of docs/development/performance.md are those of the benchmark, and keep the limits that the text names."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.benchmarks.bench_startup import COMMANDS, IMPORTS, PACKAGES, Measurem
 from tests.benchmarks.ingest_report import plot
 from tests.benchmarks.ingest_report import tables as ingest_tables
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "development" / "performance.md").read_text(encoding="utf-8")
 FLOWING = " ".join(DOCUMENT.split())
 ROWS = {
     name: (float(middle), float(low), float(high))
