@@ -18,7 +18,7 @@ WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
 JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
 STEPS: list[dict[str, Any]] = JOBS["publish"]["steps"]
 ATTESTING = [step for step in STEPS if step.get("uses", "").startswith("actions/attest@")]
-GUIDE = (ROOT / "docs/upgrade.md").read_text(encoding="utf-8").split("\n## Making a release\n")[1]
+GUIDE = (ROOT / "docs/development/releasing.md").read_text(encoding="utf-8")
 
 
 def test_a_tag_of_a_version_publishes_and_nothing_else_does() -> None:

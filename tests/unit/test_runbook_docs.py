@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 OURS = [
     DOCS / f"{name}.md"
-    for name in ("runbook", "architecture", "segment-setup", "amazon-setup", "cost", "deploy", "privacy", "upgrade")
+    for name in ("runbook", "architecture", "segment-setup", "amazon-setup", "cost", "deploy", "privacy")
 ]
 RUNBOOK = (DOCS / "runbook.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
