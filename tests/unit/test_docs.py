@@ -3,7 +3,7 @@
 import ast
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from local.template import ROOT
+from tests.documents import GENERATED
 from tests.unit.cli.command_lines import check_command_line
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -140,6 +141,11 @@ def test_a_module_that_python_runs_exists() -> None:
             for name in re.findall(r"python -m ((?:local|tests|scripts)[\w.]*)", line):
                 path = ROOT / name.replace(".", "/")
                 assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"{document.name}: {name}"
+
+
+@pytest.mark.parametrize(("path", "make"), GENERATED.items(), ids=[path.name for path in GENERATED])
+def test_a_generated_document_is_current(path: Path, make: Callable[[], str]) -> None:
+    assert path.read_text(encoding="utf-8") == make(), f"{path.name} is out of date: run `make docs`"
 
 
 def test_the_readme_leads_to_the_index_and_the_index_to_every_page() -> None:

@@ -1,52 +1,22 @@
 """docs/empty-audience.md and `diagnose` have the same checks in the same order, and the example is what is printed."""
 
-import os
 import re
 import shlex
 from dataclasses import replace
 
 import pytest
 
-from audience_sync.amazon_ads.audience import AudienceReport
-from audience_sync.amazon_ads.job import Sizes
 from audience_sync.amazon_ads.normalize import COUNTRIES
-from audience_sync.membership import Audience
 from audience_sync_cli.diagnosis import delivered
 from audience_sync_cli.diagnosis.arrival import CONSENT_AND_COUNTRY, NO_AUDIENCE
 from audience_sync_cli.diagnosis.checks import CHECKS
 from audience_sync_cli.diagnosis.command import print_diagnosis
-from audience_sync_cli.diagnosis.counts import Traffic
-from audience_sync_cli.diagnosis.facts import Facts
-from audience_sync_cli.health.stack_checks import Finding as Part
-from audience_sync_cli.members.counts import MemberCount
 from audience_sync_cli.screen import Screen
 from local.template import ROOT
+from tests.unit.cli.diagnosis.example import EXAMPLE, PAGE
 
-PAGE = ROOT / "docs/empty-audience.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 SECTIONS = re.findall(r"^### (.+)\n((?:(?!^##).*\n)+)", TEXT.split("\n## The checks\n")[1], re.MULTILINE)
-NOW = 1_772_615_722.0  # epoch seconds: 2026-03-04 09:15:22Z
-HOUR = 3_600  # seconds
-
-AUDIENCE = Audience(
-    "418273650912345678", "Big spenders", "GB", advertiser_id="590071284455661234", computation_key="big_spenders"
-)
-EXAMPLE = Facts(  # an audience in the United Kingdom that has just begun, and whose consent signal is not mapped
-    now=NOW,
-    days=7,
-    audience=AUDIENCE,
-    parts={
-        "event key": Part("event key", "ok", "strong"),
-        "Amazon credentials": Part("Amazon credentials", "ok", "client and authorization are stored"),
-        "access token": Part("access token", "ok", "valid for 41 minutes"),
-        "mappings": Part("mappings", "ok", "Segment's default mapping"),
-    },
-    traffic=Traffic(accepted=3_912, ignored=57, rejected=6_204, uploads=4),
-    rejections={"consent_missing": 6_198, "no_identifier": 6},
-    members=MemberCount(AUDIENCE, 3_870, 42, round((NOW - 5 * HOUR) * 1000)),
-    report=AudienceReport(AUDIENCE.audience_id, sizes=Sizes(received=3_870, matched=1_742)),
-    lowest_processed=100.0,
-)
 
 
 def test_each_check_has_its_section_in_the_order_of_the_command() -> None:
@@ -86,15 +56,6 @@ def test_the_reasons_of_a_group_are_in_its_section() -> None:
     assert set(re.findall(r"`(audience_\w+)`", sections["audience of the events"])) == NO_AUDIENCE
     named = set(re.findall(r"`((?:consent|country)_\w+)`", sections["consent and country"]))
     assert named == CONSENT_AND_COUNTRY - {"consent_invalid"}
-
-
-def test_the_example_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    assert print_diagnosis(Screen(), EXAMPLE) is True
-    printed = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
-    block = re.compile(r"```text\n(.*?)```", re.DOTALL)
-    if os.environ.get("UPDATE_DOCS"):
-        PAGE.write_text(block.sub(lambda _: f"```text\n{printed}\n```", TEXT), encoding="utf-8")
-    assert block.findall(PAGE.read_text(encoding="utf-8")) == [f"{printed}\n"]
 
 
 def test_without_the_rejected_events_the_example_has_no_problem() -> None:

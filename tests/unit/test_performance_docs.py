@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.bench_ingest import CHART, RESULT
+from tests.benchmarks.bench_ingest import RESULT
 from tests.benchmarks.bench_startup import COMMANDS, IMPORTS, PACKAGES, Measurement, tables
-from tests.benchmarks.ingest_report import plot
 from tests.benchmarks.ingest_report import tables as ingest_tables
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "development" / "performance.md").read_text(encoding="utf-8")
@@ -56,10 +55,6 @@ INGEST = json.loads(RESULT.read_text())
 def test_the_tables_of_ingest_are_those_of_the_recorded_run() -> None:
     for table in ingest_tables(INGEST).split("\n\n"):
         assert table.strip() in DOCUMENT, table
-
-
-def test_the_chart_of_ingest_is_that_of_the_recorded_run() -> None:
-    assert CHART.read_text() == plot(INGEST)
 
 
 def test_the_text_about_ingest_states_what_was_measured() -> None:
