@@ -66,10 +66,6 @@ def test_table_and_picture_show_the_values_of_the_mapping() -> None:
     assert [value for value in shown if value not in drawn] == []
 
 
-def test_the_picture_has_a_dark_version() -> None:
-    assert "prefers-color-scheme: dark" in PICTURE.read_text(encoding="utf-8")
-
-
 PERSONAS = {"computation_class": "audience", "computation_key": "big_spenders"}
 NAMED = {"type": "track", "userId": "u1", "properties": {"audience_key": "big_spenders", "email": "a@b.co"}}
 OF_ROW: dict[str, dict[str, Any]] = {  # the beginning of a row: an event of its kind
