@@ -49,10 +49,6 @@ def test_no_queue_lets_another_account_in() -> None:
     assert {policy["PolicyDocument"]["Statement"]["Effect"] for policy in policies} == {"Deny"}
 
 
-def test_the_deployer_deletes_no_table() -> None:
-    assert "DeleteTable" not in (ROOT / "docs/deployer-policy.json").read_text(encoding="utf-8")
-
-
 def test_amazon_is_reached_by_tls_only() -> None:
     addresses = [address for region in HOSTS.values() for address in (region.api, region.login, region.consent)]
     assert all(address.startswith("https://") for address in addresses)
