@@ -106,14 +106,6 @@ def test_a_paragraph_states_what_the_model_computes(document: Path, about: str, 
     assert [figure for figure in figures if figure not in stated] == []
 
 
-def test_five_pollers_start_five_times_as_many_workers_as_one_until_batches_are_full() -> None:
-    starts = MODEL["MONTH"] / MODEL["WINDOW"]  # of one poller
-    seldom, often = (MONTH(events, 1)["worker, Lambda"] for events in (10**5, 10**7))
-    assert MONTH(10**5, 1, 1)["worker, Lambda"] == pytest.approx(seldom, rel=0.1), "each message has its own worker"
-    one = starts * (MODEL["PRICE"]["invocation"] + MODEL["PRICE"]["GB-second"] * MODEL["WORKER"] * 2.3)
-    assert one * 4 < often < one * 5
-
-
 def test_what_the_first_hour_must_show_of_the_pollers_is_what_the_model_assumes() -> None:
     hour = section((ROOT / "docs/deploy.md").read_text(), "First hour in an account")
     pause = float(re.findall(r"sleep ([\d.]+); done", hour)[0])  # seconds between two events

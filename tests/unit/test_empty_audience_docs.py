@@ -17,13 +17,6 @@ def test_each_check_has_its_section_in_the_order_of_the_command() -> None:
     assert [name for name, _ in SECTIONS] == [check.name for check in CHECKS]
 
 
-def test_each_section_can_be_reached_from_what_is_seen() -> None:
-    table = TEXT.split("\n## What you see, and where to begin\n")[1].split("\n## ")[0]
-    linked = set(re.findall(r"\[([^\]]+)\]\(#", table))
-    others = {"Amazon credentials", "delivery", "listing", "jobs"}  # their effect is seen at the next check
-    assert linked == {check.name for check in CHECKS} - others
-
-
 def test_the_figures_are_those_of_the_checks() -> None:
     assert f"in DSP within {delivered.SHOWN_WITHIN} hours" in TEXT
     assert f"from {delivered.MIN_FOR_DSP:,} matched members on" in TEXT

@@ -72,11 +72,6 @@ def test_no_secret_is_used_and_nothing_from_github_becomes_part_of_a_shell_comma
         assert not any("${{" in step.get("run", "") for step in job["steps"])
 
 
-def test_the_guide_says_how_to_verify_a_release() -> None:
-    assert "gh attestation verify build.tar.gz --repo OWNER/REPOSITORY" in GUIDE
-    assert "--predicate-type https://cyclonedx.org/bom" in GUIDE
-
-
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A clone of version 1.2.3 with what was built, and a `gh` that prints its arguments and what it reads."""
