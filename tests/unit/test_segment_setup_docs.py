@@ -42,7 +42,6 @@ def answer(event: dict[str, Any], *audiences: Audience) -> dict[str, Any]:
 def test_the_trigger_of_the_mapping_takes_every_event_about_an_audience() -> None:
     trigger = compile_trigger(MAPPING["trigger"])
     assert all(trigger(event, Budget()) for event in examples())
-    assert len(examples()) > 10
 
 
 def test_the_mapping_sends_the_whole_event() -> None:
