@@ -1,6 +1,6 @@
 """Runs the commands of a document against a local stack, and compares every line of output with the document.
 
-After an intended change, UPDATE_DOCS=1 writes the new outputs into the document.
+After an intended change, `make docs` writes the new outputs into the document.
 """
 
 import os
@@ -98,9 +98,9 @@ class Transcript:
 
 
 def compare(document: Path, actual: str) -> None:
-    """Fail unless the document is what was printed; with UPDATE_DOCS=1, write it first."""
+    """Fail unless the document is what was printed; for `make docs`, write it first."""
     text = document.read_text(encoding="utf-8")
     if UPDATE:
         document.write_text(actual, encoding="utf-8")
         text = actual
-    assert actual.splitlines() == text.splitlines()
+    assert actual.splitlines() == text.splitlines(), f"{document.name} is out of date: run `make docs`"

@@ -23,7 +23,6 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
 from audience_sync.messages import ChangeMessage, pack
 from local.template import Template
-from tests.faults import measurements
 from tests.model.simulation import OpenGate, SequentialExecutor, change_of
 from tests.model.table_model import TableModel
 
@@ -153,14 +152,6 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
 
     during = [moment for moment in amazon.requests if moment < OUTAGE]
     recovery = queue.now - OUTAGE
-    measurements.record(
-        16,
-        f"12 hours of {request.node.callspec.id}, {MESSAGES} messages, without the circuit breaker",
-        requests=len(during),
-        receives_at_most=queue.most_receives,
-        parked=0,
-        seconds_to_recover=round(recovery),
-    )
     assert queue.given_up == []
     assert table.writes == 2 * MESSAGES, "when it was recorded, and when it was sent"
     assert amazon.members == {f"m{number}" for number in range(MESSAGES)}

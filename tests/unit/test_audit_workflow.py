@@ -47,9 +47,3 @@ def test_python_packages_are_left_to_make_lock() -> None:
     updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
     assert [each["package-ecosystem"] for each in updates] == ["github-actions"]
     assert "--no-header" in (ROOT / "Makefile").read_text(encoding="utf-8")
-
-
-def test_the_security_policy_is_where_github_looks() -> None:
-    policy = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-    assert "Report a vulnerability" in policy
-    assert "(../SECURITY.md)" in (ROOT / "docs/security.md").read_text(encoding="utf-8")

@@ -326,13 +326,6 @@ def test_with_the_id_of_the_api_no_other_api_is_reached() -> None:
         assert not allows(narrowed, f"apigateway:{verb}", f"{tags}c3d4")
 
 
-def test_the_guide_names_the_forms() -> None:
-    table = GUIDE.split("| you | change in copies of both files |")[1].split("\n\n")[0]
-    assert "`/apis/*` to `/apis/ID*` and `/tags/*` to `/tags/*ID*`" in table
-    assert "`audience-sync` to `audience-sync-staging`" in table
-    assert "`arn:aws` to `arn:aws-us-gov`" in table
-
-
 @pytest.mark.parametrize(
     ("action", "resource", "allowed"),
     [

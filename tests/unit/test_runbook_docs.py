@@ -2,7 +2,6 @@
 
 import ast
 import re
-import shlex
 import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,12 +18,13 @@ from moto import mock_aws
 from audience_sync import metric_names
 from local.amazon.recipes import RECIPES
 from local.template import read_document
+from tests.markdown import BLOCK, code, words
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 OURS = [
     DOCS / f"{name}.md"
-    for name in ("runbook", "architecture", "segment-setup", "amazon-setup", "cost", "deploy", "privacy", "upgrade")
+    for name in ("runbook", "architecture", "segment-setup", "amazon-setup", "cost", "deploy", "privacy")
 ]
 RUNBOOK = (DOCS / "runbook.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
@@ -37,7 +37,7 @@ NEVER_RAISED = {"error", "permanent", "transient"}
 GLOBAL = {"query", "output", "max-items", "no-cli-pager", "region"}
 
 
-RESOURCES, PARAMETERS = read_document()["Resources"], read_document()["Parameters"]
+RESOURCES = read_document()["Resources"]
 RULES = {  # SAM names the rule of a schedule so
     f"{name}{event}"
     for name, resource in RESOURCES.items()
@@ -47,34 +47,15 @@ RULES = {  # SAM names the rule of a schedule so
 ALARMS = [name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::CloudWatch::Alarm"]
 
 
-_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-
-
-def _commands(document: Path) -> Iterator[str]:
-    """Every line of the shell blocks, joined where it goes on, and every piece of code within a sentence."""
-    text = document.read_text()
-    for _, language, block in _BLOCK.findall(text):
-        if language == "bash":
-            yield from re.sub(r" \\\n\s*", " ", block).splitlines()
-    yield from re.findall(r"`([^`\n]+)`", _BLOCK.sub("", text))
-
-
 def _calls(name: str) -> list[Any]:
     """Every use of a command in the documents, as the words behind the command."""
     found = []
     for document in OURS:
-        for line in _commands(document):
+        for line, _ in code(document.read_text()):
             for match in re.finditer(rf"(?:^\s*|\$\(|while |\{{ ){name} (.+)", line):
                 text = re.split(r"\s+#|\s\|\s|; |\)\s*$", match[1])[0]
-                found.append(pytest.param(_words(text), id=f"{document.stem}: {name} {text[:50]}"))
+                found.append(pytest.param(words(text), id=f"{document.stem}: {name} {text[:50]}"))
     return found
-
-
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text, comments=True)
-    except ValueError:  # cut inside a quotation: the words before it are what matters
-        return text.split()
 
 
 def test_every_alarm_has_a_heading_in_the_order_of_the_template() -> None:
@@ -156,11 +137,6 @@ def test_every_reason_that_the_code_can_give_is_explained_and_no_other() -> None
     assert explained == _reasons_in_code() - NEVER_RAISED
 
 
-def test_reasons_that_are_raised_by_name_were_found() -> None:
-    raised = {"member_id_invalid", "job_failed", "circuit_open", "out_of_time", "received_too_often", "access_denied"}
-    assert raised <= _reasons_in_code()
-
-
 @pytest.mark.parametrize("reasons", [pytest.param(each, id=title) for title, each in _reasons_by_table().items()])
 def test_no_table_explains_a_reason_twice(reasons: list[str]) -> None:
     assert reasons
@@ -209,18 +185,16 @@ def test_log_groups_that_are_searched_have_the_names_of_the_template() -> None:
     assert "/aws/vendedlogs/${AWS::StackName}-access" in TEMPLATE
 
 
-def test_parts_and_parameters_that_are_named_exist() -> None:
+def test_parts_that_are_named_exist() -> None:
     for document in OURS:
         text = document.read_text()
         parts = set(re.findall(r"\b(?:part|arn) ([A-Z]\w+)", text))
-        given = set(re.findall(r"(?:--parameter-overrides |`)([A-Z][a-zA-Z]*[a-z])=\w", text))
         assert parts <= RESOURCES.keys() | RULES
-        assert given <= PARAMETERS.keys()
 
 
-@pytest.mark.parametrize("words", _calls("aws"))
-def test_commands_of_aws_exist_with_their_options(words: list[str]) -> None:
-    service, operation, *rest = words
+@pytest.mark.parametrize("call", _calls("aws"))
+def test_commands_of_aws_exist_with_their_options(call: list[str]) -> None:
+    service, operation, *rest = call
     model = botocore.session.get_session().get_service_model(service)
     if operation == "wait":
         return
@@ -239,7 +213,7 @@ def test_commands_of_aws_exist_with_their_options(words: list[str]) -> None:
 
 @pytest.mark.parametrize("document", OURS, ids=lambda path: path.stem)
 def test_shell_blocks_are_valid_shell(document: Path) -> None:
-    for _, language, block in _BLOCK.findall(document.read_text()):
+    for _, language, block in BLOCK.findall(document.read_text()):
         if language == "bash":
             read = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
             assert read.stderr == ""

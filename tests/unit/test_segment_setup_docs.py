@@ -42,7 +42,6 @@ def answer(event: dict[str, Any], *audiences: Audience) -> dict[str, Any]:
 def test_the_trigger_of_the_mapping_takes_every_event_about_an_audience() -> None:
     trigger = compile_trigger(MAPPING["trigger"])
     assert all(trigger(event, Budget()) for event in examples())
-    assert len(examples()) > 10
 
 
 def test_the_mapping_sends_the_whole_event() -> None:
@@ -64,10 +63,6 @@ def test_table_and_picture_show_the_values_of_the_mapping() -> None:
     drawn = {text.text for text in ET.parse(PICTURE).getroot().iter("{http://www.w3.org/2000/svg}text")}  # noqa: S314 - our own file
     assert [value for value in shown if f"`{value}`" not in written] == []
     assert [value for value in shown if value not in drawn] == []
-
-
-def test_the_picture_has_a_dark_version() -> None:
-    assert "prefers-color-scheme: dark" in PICTURE.read_text(encoding="utf-8")
 
 
 PERSONAS = {"computation_class": "audience", "computation_key": "big_spenders"}

@@ -415,7 +415,6 @@ def test_with_the_limit_of_a_new_account_workers_and_checks_of_jobs_leave_nothin
     text = (ROOT / "docs/deploy.md").read_text().split("\n## A new AWS account\n")[1].split("\n## ")[0]
     limit = 10  # concurrent executions
     assert workers["Default"] + jobs["Default"] == limit
-    assert "only ten Lambda invocations" in text
     assert f"MaximumConcurrency={workers['MinValue']} JobsConcurrency={jobs['MinValue']}'" in text
     assert limit - workers["MinValue"] - jobs["MinValue"] == 6, "as the document says"
     queue = _properties("ChangeQueue")

@@ -165,8 +165,6 @@ def test_the_trust_policy_of_the_guide_lets_in_one_environment_of_one_repository
             "token.actions.githubusercontent.com:ref": "refs/heads/main",
         }
     }
-    assert "gh api repos/OWNER/REPOSITORY --jq '.owner.id, .id'" in GUIDE
-    assert "`repo:OWNER/REPOSITORY:environment:staging`" in GUIDE, "older repositories still have this form"
 
 
 def test_the_guide_limits_both_environments_to_main() -> None:

@@ -1,4 +1,4 @@
-"""Generates docs/cli-reference.md from the command: `python -m tests.unit.cli.reference`."""
+"""Generates docs/cli-reference.md from the command."""
 
 import re
 from collections.abc import Iterator
@@ -55,7 +55,3 @@ def _name(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.name).upper()
     return "`, `".join([*parameter.opts, *parameter.secondary_opts])
-
-
-if __name__ == "__main__":
-    DOCUMENT.write_text(reference(), encoding="utf-8")

@@ -1,10 +1,9 @@
-"""docs/cli.md lists the permissions that an operator needs: all that the commands call, and only real ones."""
+"""docs/operator-policy.json allows what the commands call, and docs/deploy.md which command needs which statement."""
 
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -51,16 +50,18 @@ from audience_sync_cli.watch.rejections import rejections
 from audience_sync_cli.watch.send import send
 from audience_sync_cli.watch.tail import tail
 from audience_sync_cli.watch.ways import Posted
+from local.template import ROOT
+from scripts.deployer_policy import listed, statements
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.unit.cli.conftest import Deployment, change
 
-EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
-MEMBERS = Path(__file__).parents[3] / "events/members.csv"
-DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
-ROWS = re.findall(r"^\| (.+?) \| (.*`\w+:\w+`.*) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
-LOGGED = "every command that changes something, for the [operator log](#the-operator-log)"
-ALLOWED = {command: set(re.findall(r"`(\w+:\w+)`", actions)) for command, actions in ROWS}
-READS = ("`tail`", "`operator-log`", "`rejections`", "`status`", "`diagnose`")
+EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
+MEMBERS = ROOT / "events/members.csv"
+POLICY = ROOT / "docs/operator-policy.json"
+STATEMENTS = {each["Sid"]: each for each in statements(POLICY)}
+SECTION = (ROOT / "docs/deploy.md").read_text(encoding="utf-8").split("\n## Permissions of the operator\n")[1]
+ROWS = re.findall(r"^\| (`.+?`) \| (.+) \|$", SECTION.split("\n## ")[0], re.MULTILINE)
+READS = ("tail", "operator-log", "rejections", "status", "diagnose")
 # Calls whose permission has another name.
 PERMISSIONS = {
     "sqs:SendMessageBatch": {"sqs:SendMessage"},
@@ -75,6 +76,22 @@ CALLS = {  # the other way round
     "PartiQLInsert": "BatchExecuteStatement",
     "PartiQLUpdate": "BatchExecuteStatement",
 }
+
+
+def _sids(cell: str) -> list[str]:
+    return re.findall(r"`(\w+)`", cell)
+
+
+def _allowed(command: str) -> set[str]:
+    """The actions of the statements whose row names the command."""
+    named = rf"`{command}[` ]|^every command," + ("" if command in READS else "|^every command that changes")
+    return {
+        action
+        for sids, uses in ROWS
+        if re.search(named, uses)
+        for sid in _sids(sids)
+        for action in listed(STATEMENTS[sid]["Action"])
+    }
 
 
 def _audiences(deployment: Deployment) -> None:
@@ -180,29 +197,29 @@ def _diagnose(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "use"),
+    ("command", "use"),
     [
-        pytest.param("`audiences`", _audiences, id="audiences"),
-        pytest.param("`mappings`", _mappings, id="mappings"),
-        pytest.param("`member`", _member, id="member"),
-        pytest.param("`parked`", _parked, id="parked"),
-        pytest.param("`dashboard`", _dashboard, id="dashboard"),
-        pytest.param("`restore-members`", _restore, id="restore-members"),
-        pytest.param("`compare`", _compare, id="compare"),
-        pytest.param("`import`", _import, id="import"),
-        pytest.param("`keys`", _keys, id="keys"),
-        pytest.param("`send`", _send, id="send"),
-        pytest.param("`tail`", _tail, id="tail"),
-        pytest.param("`operator-log`", _operator_log, id="operator-log"),
-        pytest.param("`rejections`", _rejections, id="rejections"),
-        pytest.param("`status`", _status, id="status"),
-        pytest.param("`test`", _test, id="test"),
-        pytest.param("`test`", _end_to_end, id="test --end-to-end"),
-        pytest.param("`diagnose`", _diagnose, id="diagnose"),
+        pytest.param("audiences", _audiences, id="audiences"),
+        pytest.param("mappings", _mappings, id="mappings"),
+        pytest.param("member", _member, id="member"),
+        pytest.param("parked", _parked, id="parked"),
+        pytest.param("dashboard", _dashboard, id="dashboard"),
+        pytest.param("restore-members", _restore, id="restore-members"),
+        pytest.param("compare", _compare, id="compare"),
+        pytest.param("import", _import, id="import"),
+        pytest.param("keys", _keys, id="keys"),
+        pytest.param("send", _send, id="send"),
+        pytest.param("tail", _tail, id="tail"),
+        pytest.param("operator-log", _operator_log, id="operator-log"),
+        pytest.param("rejections", _rejections, id="rejections"),
+        pytest.param("status", _status, id="status"),
+        pytest.param("test", _test, id="test"),
+        pytest.param("test", _end_to_end, id="test --end-to-end"),
+        pytest.param("diagnose", _diagnose, id="diagnose"),
     ],
 )
-def test_every_call_of_a_command_is_listed_in_its_row(
-    deployment: Deployment, row: str, use: Callable[[Deployment], None]
+def test_every_call_of_a_command_is_allowed_by_its_statements(
+    deployment: Deployment, command: str, use: Callable[[Deployment], None]
 ) -> None:
     deployment.connect()
     deployment.list_audience()
@@ -222,7 +239,7 @@ def test_every_call_of_a_command_is_listed_in_its_row(
     use(deployment)
     needed = set[str]().union(*(PERMISSIONS.get(call, {call}) for call in called))
     assert called
-    assert needed <= ALLOWED[row] | (set() if row in READS else ALLOWED[LOGGED])
+    assert needed <= _allowed(command)
 
 
 def _parts(transaction: Any) -> Iterator[str]:
@@ -231,22 +248,20 @@ def _parts(transaction: Any) -> Iterator[str]:
         yield from (f"dynamodb:{kind}Item" for kind in part)
 
 
-def _services() -> Iterator[tuple[str, str]]:
-    for actions in ALLOWED.values():
-        for action in actions:
-            service, _, name = action.partition(":")
-            yield service, name
+def test_every_part_of_the_command_and_every_statement_has_a_row() -> None:
+    assert set(PARTS) - {name for _, uses in ROWS for name in re.findall(r"`([a-z-]+)", uses)} == set()
+    assert [sid for sids, _ in ROWS for sid in _sids(sids)] == list(STATEMENTS)
 
 
-def test_every_part_of_the_command_has_a_row() -> None:
-    named = {name for row, _ in ROWS for name in re.findall(r"`([a-z-]+)`", row)}
-    assert set(PARTS) - named == set()
-
-
-def test_every_listed_action_exists_at_aws() -> None:
+def test_every_action_exists_at_aws_and_has_a_resource_of_its_service() -> None:
     session: Any = botocore.session.get_session()
-    assert ALLOWED
-    assert len(ALLOWED) >= 12  # the table is found
-    for service, name in set(_services()):
-        call = CALLS.get(name, name)
-        assert call in session.get_service_model(service).operation_names, f"{service}:{name}"
+    for statement in STATEMENTS.values():
+        resources = {each.split(":")[2] if each != "*" else "*" for each in listed(statement["Resource"])}
+        for action in listed(statement["Action"]):
+            service, _, name = action.partition(":")
+            assert CALLS.get(name, name) in session.get_service_model(service).operation_names, action
+            assert resources & {service, "*"}, action
+
+
+def test_the_policy_fits_into_a_managed_policy() -> None:
+    assert len("".join(POLICY.read_text(encoding="utf-8").split())) <= 6_144  # IAM's limit

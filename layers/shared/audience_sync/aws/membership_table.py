@@ -5,7 +5,7 @@ each of them learns which change is the newest. Rows hold hashes, never clear te
 format.
 
 Writes are PartiQL statements, 25 in a request: nine tenths of a worker's processor time would otherwise go into making
-single requests. Each statement has its own condition and its own result (docs/decisions.md).
+single requests. Each statement has its own condition and its own result (docs/development/decisions.md).
 """
 
 import random

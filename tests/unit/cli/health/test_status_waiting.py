@@ -12,7 +12,7 @@ from audience_sync_cli.health.checks import test as run_checks
 from audience_sync_cli.health.status import status
 from audience_sync_cli.screen import moment
 from tests.unit.cli.conftest import Deployment, Json, change
-from tests.unit.cli.json_reference import faults
+from tests.unit.cli.json_schema import faults
 
 INCOMPLETE: dict[str, Any] = {
     "uploads_failed": {"service_unavailable": 3, "throttled": 1},

@@ -17,7 +17,7 @@ from audience_sync_cli.mappings.text import plain
 from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
 from tests.unit.cli.conftest import Deployment, Json
-from tests.unit.cli.json_reference import SCHEMA
+from tests.unit.cli.json_schema import SCHEMA
 
 EVENTS = Path(__file__).parents[4] / "events" / "segment"
 MAPPING = {"name": "Mine", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
