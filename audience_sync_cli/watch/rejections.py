@@ -9,7 +9,7 @@ import typer
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED, NAMESPACE
-from audience_sync_cli import reasons
+from audience_sync_cli.reasons import meaning, remedy
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
@@ -34,7 +34,7 @@ class Rejections:
             "reason": self.reason,
             "events": self.events,
             "share": _share(self.events, received),
-            "remedy": reasons.rejected(self.reason).remedy,
+            "remedy": remedy(self.reason),
             "messageIds": list(self.message_ids),
         }
 
@@ -68,9 +68,8 @@ def rejections(
         screen.table(
             ("reason", "events", "share", "means", "what to do"),
             [
-                (each.reason, each.events, _percent(each.events, received), known.means, known.remedy)
+                (each.reason, each.events, _percent(each.events, received), meaning(each.reason), remedy(each.reason))
                 for each in found
-                if (known := reasons.rejected(each.reason))
             ],
         )
         screen.say("Some of their message ids, to find them in Segment:")
