@@ -28,10 +28,8 @@ def at_amazon(facts: Facts) -> Result:
     match facts.report:
         case AudienceReport():
             return Result("ok", "Amazon knows it.")
-        case NotConnected():
-            return Result("problem", "Amazon is not connected yet.", "audience-sync connect")
-        case AuthorizationRefused():
-            return Result("problem", "Amazon no longer takes the stored authorization.", "audience-sync connect")
+        case NotConnected() | AuthorizationRefused() as error:
+            return Result("problem", f"{error.reason.means}.", "audience-sync connect")
         case NotFound():
             found = "Amazon does not know its id: the parameter Region is wrong, or it is the id of the DSP console."
             return Result("problem", found, "audience-sync audiences list")

@@ -10,6 +10,7 @@ import pytest
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, change_as_json
 from audience_sync_cli.app import PARTS
+from local.template import read_document
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layers/shared/audience_sync"
@@ -54,6 +55,14 @@ def test_every_function_names_its_use_case_and_its_handler_imports_it() -> None:
         assert f"of `{handler.parent.name}`" in _section("Where things are")
 
 
+def test_the_knobs_of_delivery_are_where_the_table_says() -> None:
+    places = re.findall(r"((?:`\w+`,? )+)(?:in|of) `([\w/.]+)`", _section("Delivery: the six knobs"))
+    assert len(places) == 11
+    for names, place in places:
+        text = (PACKAGE / place).read_text() if "." in place else json.dumps(read_document()["Resources"][place])
+        assert {name for name in re.findall(r"\w+", names) if not re.search(rf"\b{name}\b", text)} == set(), place
+
+
 def test_every_file_that_is_named_exists() -> None:
     named = set(re.findall(r"`((?:[\w<>]+/)*\w+\.py)`", TEXT))
     missing = {
@@ -85,7 +94,7 @@ def test_the_parameters_that_are_named_exist() -> None:
     template = (ROOT / "template.yaml").read_text()
     named = set(re.findall(r"`((?:[A-Z][a-z]+){2,})(?:=\w+)?`", TEXT))
     telemetry = (PACKAGE / "metric_names.py").read_text()
-    assert {name for name in named if f"  {name}:\n" not in template and f'"{name}"' not in telemetry} == set()
+    assert {name for name in named if f"  {name}:" not in template and f'"{name}"' not in telemetry} == set()
 
 
 def test_the_picture_is_well_formed_and_as_wide_as_a_readme() -> None:

@@ -67,12 +67,7 @@ class Reason(StrEnum):
         "several audiences are linked to this computation key",
         "give the event an audience id, or unlink one",
     )
-    NO_IDENTIFIER = (
-        auto(),
-        REJECTED | PARKED,
-        "no mapped trait is usable as an identifier",
-        "map at least email or phone",
-    )
+    NO_IDENTIFIER = auto(), REJECTED | PARKED, "no mapped trait is a usable identifier", "map at least email or phone"
     COUNTRY_INVALID = (
         auto(),
         REJECTED,
@@ -112,12 +107,7 @@ class Reason(StrEnum):
     INVALID_AUDIENCE = auto(), REFUSED, "the extras do not describe a valid audience", "the response names each field"
     SECRET_UNUSABLE = auto(), REFUSED, "no usable key of that kind is stored", "run `audience-sync keys show`"
     INVALID_MAPPING = auto(), REFUSED, "the stored mappings are invalid", "run `audience-sync mappings revert`"
-    INVALID_TRIGGER = (
-        auto(),
-        REFUSED,
-        "the stored mappings have an invalid trigger",
-        "run `audience-sync mappings revert`",
-    )
+    INVALID_TRIGGER = auto(), REFUSED, "a stored trigger is invalid", "run `audience-sync mappings revert`"
     CREATION_UNDER_WAY = auto(), REFUSED, "another request is creating this audience, or was interrupted"
     CREATION_OVERTAKEN = auto(), REFUSED, "another request created this audience first"
 
@@ -127,33 +117,13 @@ class Reason(StrEnum):
     OUTCOME_UNKNOWN = auto(), DEFERRED, "uploads get no usable answer; they are sent again after 60 seconds"
     RETRY_BUDGET = auto(), DEFERRED, "too many uploads got no usable answer, so one is tried each minute"
     CIRCUIT_OPEN = auto(), DEFERRED, "Amazon has failed five times in a row, so uploads pause for a minute"
-    TOKEN_UNAVAILABLE = (
-        auto(),
-        DEFERRED,
-        "there is no access token, or Amazon refuses it",
-        "see TokenRefreshFailed in docs/runbook.md",
-    )
-    AUTHORIZATION_REFUSED = (
-        auto(),
-        DEFERRED,
-        "Amazon no longer takes the stored authorization",
-        "run `audience-sync connect`",
-    )
+    TOKEN_UNAVAILABLE = auto(), DEFERRED, "there is no valid access token", "see TokenRefreshFailed in docs/runbook.md"
+    AUTHORIZATION_REFUSED = auto(), DEFERRED, "Amazon refuses the stored authorization", "run `audience-sync connect`"
     NOT_CONNECTED = auto(), DEFERRED, "Amazon is not connected yet", "run `audience-sync connect`"
     MOVED_ON = auto(), DEFERRED, "newer changes of the member keep arriving"
     JOB_RUNNING = auto(), DEFERRED, "an enter waits until the removal before it has taken effect at Amazon"
-    ROW_UNREADABLE = (
-        auto(),
-        DEFERRED,
-        "a row of the membership table cannot be read",
-        "see Restoring a table in docs/runbook.md",
-    )
-    UNAVAILABLE = (
-        auto(),
-        REFUSED | DEFERRED,
-        "SQS, DynamoDB or Secrets Manager does not answer the stack",
-        "check AWS Health",
-    )
+    ROW_UNREADABLE = auto(), DEFERRED, "a membership row cannot be read", "see Restoring a table in docs/runbook.md"
+    UNAVAILABLE = auto(), REFUSED | DEFERRED, "SQS, DynamoDB or Secrets Manager does not answer", "check AWS Health"
     INVALID_SETTINGS = (
         auto(),
         REFUSED | DEFERRED,
@@ -182,12 +152,7 @@ class Reason(StrEnum):
     JOB_FAILED = auto(), PARKED, "Amazon's job failed", "check the advertiser or AMC instance, then redrive them"
     JOB_UNKNOWN = auto(), PARKED, "how the job ended is not known", "redrive them"
     MESSAGE_NOT_JSON = auto(), PARKED, "the message is not JSON", "drop them; find out what else may send to the queue"
-    MESSAGE_VERSION_UNKNOWN = (
-        auto(),
-        PARKED,
-        "another version sent the message",
-        "deploy that version, then redrive them",
-    )
+    MESSAGE_VERSION_UNKNOWN = auto(), PARKED, "another version sent it", "deploy that version, then redrive them"
     INVALID_MESSAGE = auto(), PARKED, "a field of the message is missing", "as for message_version_unknown"
     RECEIVED_TOO_OFTEN = auto(), PARKED, "it crashed the worker 20 times", "see WorkerErrors in docs/runbook.md"
     UNREADABLE = auto(), PARKED, "SQS moved the message, and it cannot be read", "drop them"

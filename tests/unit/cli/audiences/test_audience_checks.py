@@ -141,7 +141,9 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
         pytest.param(
             "Amazon's audience", {"report": NotConnected("no")}, "problem", "not connected", id="not connected"
         ),
-        pytest.param("Amazon's audience", {"report": AuthorizationRefused("no")}, "problem", "no longer", id="revoked"),
+        pytest.param(
+            "Amazon's audience", {"report": AuthorizationRefused("no")}, "problem", "refuses the stored", id="revoked"
+        ),
         pytest.param("Amazon's audience", {"report": NotFound("no", status=404)}, "problem", "Region", id="not found"),
         pytest.param("Amazon's audience", {"report": AccessDenied("no", status=403)}, "problem", "denies", id="denied"),
         pytest.param(
