@@ -1,20 +1,36 @@
 """Reason codes, as the command explains them. A deployed stack may be newer or older: any code is explained. Pure."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from audience_sync.reasons import Reason
 from audience_sync_cli.errors import sentence
 
 
-def meaning(reason: str) -> str:
-    """Return what a reason code means: the end of a sentence."""
-    return Reason(reason).means if reason in Reason else f"the reason is {reason}"
+class Explained(NamedTuple):
+    """A reason code in words."""
+
+    means: str  # the end of a sentence
+    remedy: str  # a sentence; empty if it passes without a person
 
 
-def remedy(reason: str) -> str:
-    """Return what to do, as a sentence; empty if it passes without a person."""
-    found = Reason(reason).remedy if reason in Reason else "see Reason codes in docs/runbook.md"
-    return sentence(found) if found else ""
+_EXIT = Explained(
+    "an exit without identifiers, of a member of whom no row is stored",
+    "Drop it. If the person is in the audience, remove them at Amazon.",
+)
+
+
+def explained(reason: str) -> Explained:
+    """Explain a reason code, also one that only another version knows."""
+    if reason not in Reason:
+        return Explained(f"the reason is {reason}", "See Reason codes in docs/runbook.md.")
+    known = Reason(reason)
+    return Explained(known.means, sentence(known.remedy) if known.remedy else "")
+
+
+def parked(reason: str) -> Explained:
+    """Explain why a change is in the dead letter queue."""
+    return _EXIT if reason == Reason.NO_IDENTIFIER else explained(reason)
 
 
 def listed(counts: Mapping[str, int]) -> str:

@@ -120,10 +120,11 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts]
         is_empty = facts.members is not None and not facts.members.inside
         is_problem = is_empty or total >= facts.traffic.accepted
         reason = max(counts, key=lambda each: (counts[each], each))
+        means, remedy = reasons.explained(reason)
         show = f"audience-sync rejections --since {facts.days}d"
         return Result(
             "problem" if is_problem else "look",
-            f"{found} Mostly: {reasons.meaning(reason)}. {reasons.remedy(reason)}".strip(),
+            f"{found} Mostly: {means}. {remedy}".strip(),
             _TRY_EVENT if reason in _OF_THE_MAPPING else show,
         )
 

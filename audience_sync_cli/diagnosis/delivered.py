@@ -7,7 +7,7 @@ from audience_sync.operations.renewal import is_renewed
 from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.presentation import goes_to_dsp, product_label
 from audience_sync_cli.diagnosis.facts import Facts, Result
-from audience_sync_cli.reasons import listed, remedy
+from audience_sync_cli.reasons import explained, listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY
 
@@ -77,7 +77,7 @@ def parked(facts: Facts) -> Result:
     if not facts.parked:
         return Result("ok", "No change of it is parked.")
     found = f"{counted(sum(facts.parked.values()), 'dead letter')} of it: {listed(facts.parked)}."
-    remedies = [remedy(reason) for reason in _FOR_ALL if reason in facts.parked]
+    remedies = [explained(reason).remedy for reason in _FOR_ALL if reason in facts.parked]
     found = " ".join([found, *(remedies or [_RUNBOOK])])
     return Result(
         "problem" if remedies else "look", found, f"audience-sync parked list --audience {facts.audience.audience_id}"

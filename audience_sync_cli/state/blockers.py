@@ -232,5 +232,5 @@ def _deferrals(stack: Stack, incomplete: LogLine, now: float) -> Iterator[Blocke
 
 def _blocker(reason: str, audience_ids: tuple[str, ...] = ()) -> Blocker:
     needs_person = reason in (*UNAUTHORIZED, Reason.INVALID_SETTINGS)
-    means, remedy = sentence(reasons.meaning(reason)), reasons.remedy(reason)
-    return Blocker(reason, means, remedy, needs_person=needs_person, audience_ids=audience_ids)
+    means, remedy = reasons.explained(reason)
+    return Blocker(reason, sentence(means), remedy, needs_person=needs_person, audience_ids=audience_ids)

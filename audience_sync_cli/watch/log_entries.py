@@ -80,7 +80,7 @@ def _counted(line: LogLine) -> Iterator[Entry]:
 def _rejected(line: LogLine) -> Iterator[Entry]:
     reason, message_id = str(line.fields.get("reason")), str(line.fields.get("message_id"))
     facts = {"reason": reason, "messageId": message_id}
-    text = f"{reason}: {reasons.meaning(reason)}. {message_id}"
+    text = f"{reason}: {reasons.explained(reason).means}. {message_id}"
     yield _entry(line, "rejected", text, facts=facts, reasons=(reason,), message_id=message_id)
 
 
@@ -130,7 +130,7 @@ def _incomplete(line: LogLine) -> Iterator[Entry]:
             yield _entry(line, kind, text, facts=facts, reasons=tuple(by_reason), audience_ids=audience_ids)
     why = line.texts("deferred")
     if why:
-        text = f"{'; '.join(f'{each}: {reasons.meaning(each)}' for each in why)}{of}"
+        text = f"{'; '.join(f'{each}: {reasons.explained(each).means}' for each in why)}{of}"
         yield _entry(line, "waits", text, facts={"reasons": list(why)} | ids, reasons=why, audience_ids=audience_ids)
 
 
@@ -149,7 +149,7 @@ def _job(line: LogLine) -> Iterator[Entry]:
 
 def _token(line: LogLine) -> Iterator[Entry]:
     reason = str(line.fields.get("reason") or Reason.NOT_CONNECTED)
-    text = f"{reason}: {reasons.meaning(reason)}. {reasons.remedy(reason)}".strip()
+    text = f"{reason}: {reasons.explained(reason).means}. {reasons.explained(reason).remedy}".strip()
     yield _entry(line, "token", text, facts={"reason": reason}, reasons=(reason,))
 
 

@@ -133,29 +133,64 @@ class Reason(StrEnum):
     OUT_OF_TIME = auto(), REFUSED | DEFERRED, "the worker had no time left for them; its next invocation continues"
 
     # Dead letters
-    REQUEST_REJECTED = auto(), REFUSED | PARKED, "Amazon rejects it", "correct the field that the detail names"
-    REQUEST_TOO_LARGE = auto(), PARKED, "this record alone is too large", "drop them; check what the mapping sends"
+    REQUEST_REJECTED = (
+        auto(),
+        REFUSED | PARKED,
+        "Amazon rejected the record (400, 422)",
+        "the detail names the field; correct the source, so that Segment sends a corrected event, then drop this one",
+    )
+    REQUEST_TOO_LARGE = (
+        auto(),
+        PARKED,
+        "the record alone is too large (413)",
+        "drop it, and check what the mapping sends",
+    )
     ACCESS_DENIED = (
         auto(),
         REFUSED | PARKED,
-        "Amazon denies access",
-        "check `audience-sync terms show` and the permissions at Amazon, then redrive them",
+        "no access to the advertiser, or AMC terms not accepted (403)",
+        "check `audience-sync terms show` and the permissions at Amazon, then redrive",
     )
     NOT_FOUND = (
         auto(),
         REFUSED | PARKED,
         "Amazon does not know the audience",
-        "check the parameter Region; if the audience is gone, unlink it, then drop them",
+        "check the Region parameter; if the audience is gone, `audience-sync audiences unlink` it, then drop",
     )
-    WAITED_TOO_LONG = auto(), PARKED, "it could not be delivered for seven days", "fix the cause, then redrive them"
-    JOB_REJECTED = auto(), PARKED, "Amazon's job rejected this record", "correct the source, and redrive a removal"
-    JOB_FAILED = auto(), PARKED, "Amazon's job failed", "check the advertiser or AMC instance, then redrive them"
-    JOB_UNKNOWN = auto(), PARKED, "how the job ended is not known", "redrive them"
-    MESSAGE_NOT_JSON = auto(), PARKED, "the message is not JSON", "drop them; find out what else may send to the queue"
-    MESSAGE_VERSION_UNKNOWN = auto(), PARKED, "another version sent it", "deploy that version, then redrive them"
-    INVALID_MESSAGE = auto(), PARKED, "a field of the message is missing", "as for message_version_unknown"
-    RECEIVED_TOO_OFTEN = auto(), PARKED, "it crashed the worker 20 times", "see WorkerErrors in docs/runbook.md"
-    UNREADABLE = auto(), PARKED, "SQS moved the message, and it cannot be read", "drop them"
+    WAITED_TOO_LONG = auto(), PARKED, "the change could not be delivered for seven days", "fix the cause, then redrive"
+    JOB_REJECTED = (
+        auto(),
+        PARKED,
+        "Amazon accepted the upload, but its job rejected the record",
+        "correct the source; redrive a removal",
+    )
+    JOB_FAILED = (
+        auto(),
+        PARKED,
+        "Amazon's whole job failed: no record of the upload took effect",
+        "check the advertiser or AMC instance, then redrive",
+    )
+    JOB_UNKNOWN = auto(), PARKED, "how Amazon's job ended is not known, and a deletion depends on it", "redrive it"
+    MESSAGE_NOT_JSON = auto(), PARKED, "this stack did not send the message", "drop it, and find out what else may send"
+    MESSAGE_VERSION_UNKNOWN = (
+        auto(),
+        PARKED,
+        "another version of this software sent the message",
+        "deploy that version, then redrive",
+    )
+    INVALID_MESSAGE = (
+        auto(),
+        PARKED,
+        "a field of the message is missing",
+        "deploy the version that sent it, then redrive",
+    )
+    RECEIVED_TOO_OFTEN = (
+        auto(),
+        PARKED,
+        "the message crashed the worker 20 times",
+        "see WorkerErrors in docs/runbook.md, then redrive",
+    )
+    UNREADABLE = auto(), PARKED, "SQS moved the message, and it cannot be read", "drop it"
 
     # Runs of the schedules
     FRESH = auto(), NONE, "the stored token is valid for long enough"

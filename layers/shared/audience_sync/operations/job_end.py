@@ -83,8 +83,8 @@ def rejections(message: JobMessage, report: JobReport | None) -> Iterator[Reject
     for each in message.members:
         if report is None:
             if each.erases:  # they may not have been removed: an operator has to try again
-                yield Rejection(each, Reason.JOB_UNKNOWN, Reason.JOB_UNKNOWN.means)
+                yield Rejection(each, Reason.JOB_UNKNOWN, "how the job ended is not known")
         elif each.member in report.rejected:
             yield Rejection(each, Reason.JOB_REJECTED, report.rejected[each.member])
         elif report.has_failed:
-            yield Rejection(each, Reason.JOB_FAILED, Reason.JOB_FAILED.means)
+            yield Rejection(each, Reason.JOB_FAILED, "Amazon's job failed")

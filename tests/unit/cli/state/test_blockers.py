@@ -161,10 +161,14 @@ def test_what_cannot_be_read_is_named_and_hides_nothing_else(deployment: Deploym
     assert unknown.startswith("Not known: which circuit breakers are open.")
 
 
+def test_an_exit_without_identifiers_is_not_explained_as_an_event_without_them() -> None:
+    assert reasons.parked("no_identifier").means.startswith("an exit without identifiers")
+
+
 @given(st.text(max_size=40))
 def test_any_reason_is_explained(reason: str) -> None:
-    assert reasons.meaning(reason)
-    assert reasons.remedy(reason)
+    assert reasons.explained(reason).means
+    assert reasons.parked(reason) == reasons.explained(reason)
 
 
 def test_a_session_of_a_stack_without_logs_says_so(deployment: Deployment) -> None:
