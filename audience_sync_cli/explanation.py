@@ -27,7 +27,6 @@ from audience_sync_cli.command_line import settings_faults
 from audience_sync_cli.command_line.usage import shown
 from audience_sync_cli.errors import FaultyMappings, NotThere, OperatorError, TryLater, sentence
 
-_CONNECT = "Run `audience-sync connect`."
 _PROFILE = "Choose a profile (AWS_PROFILE) or log in to AWS, for instance with `aws sso login`."
 _ABSENT = ("ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 _BUSY = ("ThrottlingException", "Throttling", "RequestLimitExceeded", "ProvisionedThroughputExceededException")
@@ -60,10 +59,8 @@ def passes(error: Exception) -> bool:
 def _package_error(error: AudienceSyncError) -> OperatorError:
     message = sentence(str(error))
     match error:
-        case NotConnected():
-            return NotThere("Amazon is not connected yet.", _CONNECT)
-        case AuthorizationRefused():
-            return NotThere("Amazon no longer takes the stored authorization.", _CONNECT)
+        case NotConnected() | AuthorizationRefused():
+            return NotThere(sentence(error.reason.means), sentence(error.reason.remedy))
         case NotFound():
             return NotThere(message, "Check the id; the number that the DSP console shows is another one.")
         case AccessDenied():

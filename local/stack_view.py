@@ -6,6 +6,7 @@ from typing import Any
 
 from audience_sync.errors import InvalidMessage
 from audience_sync.messages import DeadLetter
+from audience_sync.reasons import Reason
 from local.amazon.sandbox import Sandbox
 from local.counters import Counters
 from local.functions import Functions
@@ -64,7 +65,7 @@ def _summary(body: str) -> dict[str, Any]:
         dead_letter = DeadLetter.from_body(body)
         change = dead_letter.changes[0]
     except (InvalidMessage, IndexError):
-        return {"reason": "unreadable", "audienceId": None, "externalUserId": None}
-    failure = dead_letter.failure.as_json() if dead_letter.failure else {"reason": "received_too_often"}
+        return {"reason": Reason.UNREADABLE, "audienceId": None, "externalUserId": None}
+    failure = dead_letter.failure.as_json() if dead_letter.failure else {"reason": Reason.RECEIVED_TOO_OFTEN}
     audience_id, external_user_id = change.member
     return failure | {"audienceId": audience_id, "externalUserId": external_user_id, "action": change.record["action"]}

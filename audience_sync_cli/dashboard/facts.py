@@ -230,7 +230,7 @@ class Facts:
         shown["unacknowledged"] = unacknowledged
         shown["needs"] = [each._asdict() for each in needs(self.counts, unacknowledged)]
         shown["reasons"] = {
-            "rejected": {code: reasons.rejected(code)._asdict() for code in rejections},
+            "rejected": {code: reasons.explained(code)._asdict() for code in rejections},
             "parked": {each.reason: reasons.parked(each.reason)._asdict() for each in self.parked.listed},
         }
         return shown

@@ -11,7 +11,7 @@ from audience_sync_cli.members.member import state_facts
 from audience_sync_cli.parked.command import facts_of
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
 from audience_sync_cli.parked.peeking import with_erased
-from audience_sync_cli.reasons import rejected
+from audience_sync_cli.reasons import explained
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.state.function_logs import parsed
@@ -95,5 +95,5 @@ def _rejected_events(session: Session, message_id: str) -> Iterator[Found]:
                 if line and line.message == REJECTED and line.fields.get("message_id") == message_id:
                     reason = str(line.fields.get("reason"))
                     about = {"message id": message_id, "rejected": moment(line.at), "reason": reason}
-                    explained = {"meaning": rejected(reason).means, "detail": line.fields.get("detail")}
-                    yield Found("Rejected event", about | explained)
+                    why = {"meaning": explained(reason).means, "detail": line.fields.get("detail")}
+                    yield Found("Rejected event", about | why)

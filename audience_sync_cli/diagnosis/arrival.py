@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.normalize import COUNTRIES
+from audience_sync.reasons import Reason
 from audience_sync_cli import reasons
 from audience_sync_cli.diagnosis.facts import Facts, Result, State
 from audience_sync_cli.health.stack_checks import State as PartState
@@ -11,13 +12,16 @@ from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY
 
 # Reasons for which events are rejected, by what they lack; all others are `other rejections`.
-NO_AUDIENCE = frozenset({"audience_missing", "audience_unknown", "audience_ambiguous"})
-CONSENT_AND_COUNTRY = frozenset({"consent_missing", "consent_denied", "consent_invalid", "country_invalid"})
+NO_AUDIENCE = frozenset({Reason.AUDIENCE_MISSING, Reason.AUDIENCE_UNKNOWN, Reason.AUDIENCE_AMBIGUOUS})
+CONSENT_AND_COUNTRY = frozenset(
+    {Reason.CONSENT_MISSING, Reason.CONSENT_DENIED, Reason.CONSENT_INVALID, Reason.COUNTRY_INVALID}
+)
 
 # Reasons whose remedy is another mapping, or another event for it.
 _OF_THE_MAPPING = frozenset(
-    {"not_an_event", "member_id_missing", "member_id_invalid", "audience_missing", "no_identifier", "country_invalid"}
-    | {"consent_missing", "consent_invalid", "mapping_too_costly"}
+    {Reason.NOT_AN_EVENT, Reason.MEMBER_ID_MISSING, Reason.MEMBER_ID_INVALID, Reason.AUDIENCE_MISSING}
+    | {Reason.NO_IDENTIFIER, Reason.COUNTRY_INVALID, Reason.CONSENT_MISSING, Reason.CONSENT_INVALID}
+    | {Reason.MAPPING_TOO_COSTLY}
 )
 
 _TRY_EVENT = "audience-sync mappings try event.json"
@@ -116,11 +120,11 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts]
         is_empty = facts.members is not None and not facts.members.inside
         is_problem = is_empty or total >= facts.traffic.accepted
         reason = max(counts, key=lambda each: (counts[each], each))
-        known = reasons.rejected(reason)
+        means, remedy = reasons.explained(reason)
         show = f"audience-sync rejections --since {facts.days}d"
         return Result(
             "problem" if is_problem else "look",
-            f"{found} Mostly: {known.means}. {known.remedy}",
+            f"{found} Mostly: {means}. {remedy}".strip(),
             _TRY_EVENT if reason in _OF_THE_MAPPING else show,
         )
 

@@ -4,9 +4,10 @@ from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.audience_settings import MAX_TTL
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound
 from audience_sync.operations.renewal import is_renewed
+from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.presentation import goes_to_dsp, product_label
 from audience_sync_cli.diagnosis.facts import Facts, Result
-from audience_sync_cli.reasons import listed
+from audience_sync_cli.reasons import explained, listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY
 
@@ -17,12 +18,8 @@ MIN_FOR_DSP = 2_000  # matched members; Amazon DSP does not use an audience with
 NEAR_ZERO, HALF = 10.0, 50.0
 # Percent of the members in the table that Amazon should have received. Those of the last minutes are still on the way.
 EXPECTED = 90
-# Reasons of dead letters that concern all members, and not one record, and what to do before they are redriven.
-_FOR_ALL = {
-    "access_denied": "Check `audience-sync terms show` and the permissions at Amazon, then redrive them.",
-    "not_found": "Check the parameter Region; if the audience is gone, unlink it, then drop them.",
-    "job_failed": "Check the advertiser or AMC instance, then redrive them.",
-}
+# Reasons of dead letters that concern all members, and not one record
+_FOR_ALL = (Reason.ACCESS_DENIED, Reason.NOT_FOUND, Reason.JOB_FAILED)
 _RUNBOOK = "See Changes in the dead letter queue in docs/runbook.md."
 
 
@@ -31,10 +28,8 @@ def at_amazon(facts: Facts) -> Result:
     match facts.report:
         case AudienceReport():
             return Result("ok", "Amazon knows it.")
-        case NotConnected():
-            return Result("problem", "Amazon is not connected yet.", "audience-sync connect")
-        case AuthorizationRefused():
-            return Result("problem", "Amazon no longer takes the stored authorization.", "audience-sync connect")
+        case NotConnected() | AuthorizationRefused() as error:
+            return Result("problem", f"{error.reason.means}.", "audience-sync connect")
         case NotFound():
             found = "Amazon does not know its id: the parameter Region is wrong, or it is the id of the DSP console."
             return Result("problem", found, "audience-sync audiences list")
@@ -82,7 +77,7 @@ def parked(facts: Facts) -> Result:
     if not facts.parked:
         return Result("ok", "No change of it is parked.")
     found = f"{counted(sum(facts.parked.values()), 'dead letter')} of it: {listed(facts.parked)}."
-    remedies = [remedy for reason, remedy in _FOR_ALL.items() if reason in facts.parked]
+    remedies = [explained(reason).remedy for reason in _FOR_ALL if reason in facts.parked]
     found = " ".join([found, *(remedies or [_RUNBOOK])])
     return Result(
         "problem" if remedies else "look", found, f"audience-sync parked list --audience {facts.audience.audience_id}"

@@ -8,6 +8,7 @@ from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.membership import Audience
+from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.listed import find, similar
 from audience_sync_cli.diagnosis.counts import RecentCounts
 from audience_sync_cli.diagnosis.facts import Facts
@@ -94,7 +95,7 @@ def _blockers(session: Session, known: Audience | None) -> list[Blocker]:
     why = waiting(session)
     if why.unknown and not why.blockers:
         raise OperatorError(why.unknown[0])
-    own = [each for each in why.blockers if each.reason != "not_connected"]
+    own = [each for each in why.blockers if each.reason != Reason.NOT_CONNECTED]
     return [each for each in own if not each.audience_ids or (known and known.audience_id in each.audience_ids)]
 
 

@@ -11,8 +11,8 @@ from audience_sync.amazon_ads.login import Token
 from audience_sync.credentials import EXPIRES_SOON, StoredKey, source_entries
 from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
+from audience_sync.reasons import DEFERRED, Reason
 from audience_sync_cli.explanation import explained
-from audience_sync_cli.reasons import DEFERRED
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.setup.keys import Kind, is_strong
@@ -184,7 +184,7 @@ def _queues(session: Session) -> Iterator[Finding]:
 def _delivery(session: Session) -> Iterator[Finding]:
     """Whether anything keeps changes from Amazon. That Amazon is not connected has been found before."""
     why = waiting(session)
-    blockers = [each for each in why.blockers if each.reason != "not_connected"]
+    blockers = [each for each in why.blockers if each.reason != Reason.NOT_CONNECTED]
     for each in blockers:
         yield Finding("delivery", "missing" if each.needs_person else "note", each.sentence, each.advice)
     failed = why.failed
@@ -201,7 +201,7 @@ def _delivery(session: Session) -> Iterator[Finding]:
 def _remedy(reason: str, blockers: Sequence[Blocker]) -> str:
     """Return the remedy for uploads that fail: of what makes changes wait, otherwise they were parked."""
     waits = [each.advice for each in blockers if each.reason == reason]
-    if waits or reason in DEFERRED:
+    if waits or (reason in Reason and Reason(reason).effects >= DEFERRED):
         return "".join(waits) or "audience-sync status"
     return f"audience-sync parked list --reason {reason}"
 

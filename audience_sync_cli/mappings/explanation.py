@@ -10,6 +10,7 @@ from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_countr
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.fields import CONSENT_SIGNALS
 from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.reasons import Reason
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync_cli.audiences.presentation import change_json
 from audience_sync_cli.mappings.field_trace import FieldTrace
@@ -108,7 +109,9 @@ class Explanation:
         given = [each.name for each in mapping.fields if each.name in _SIGNALS and each.left_out is None]
         rejection = mapping.rejection
         if rejection and rejection.field in _SIGNALS:
-            given.append(f"{rejection.field} {'says no' if rejection.reason == 'consent_denied' else 'is invalid'}")
+            given.append(
+                f"{rejection.field} {'says no' if rejection.reason is Reason.CONSENT_DENIED else 'is invalid'}"
+            )
         signals = ", ".join(given) or "no signal"
         if mapping.country is None and not mapping.audience:
             return signals

@@ -11,11 +11,11 @@ from enum import StrEnum
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import MemberState
 from audience_sync.membership import MembershipChange
+from audience_sync.reasons import Reason
 from audience_sync_cli.member_files.row_changes import LeftOut
 
 SAMPLED = 3  # members of each difference
 _PIECE = 8  # bytes kept of an identifier: its field, and the beginning of its digest
-CONSENT_DENIED = "consent_denied"  # the reason
 _CODES = {each.amazon_name: bytes([code]) for code, each in enumerate(IDENTIFIERS)}
 
 
@@ -75,7 +75,7 @@ class Comparison:
         self.rows_left_out[row.reason] += 1
         if row.member is None:
             self.rows_without_id += 1
-        elif self._left_out.get(row.member) != CONSENT_DENIED:
+        elif self._left_out.get(row.member) != Reason.CONSENT_DENIED:
             self._left_out[row.member] = row.reason
 
     @property
@@ -124,7 +124,7 @@ class Comparison:
         reason = self._left_out.get(state.newest.member[1])
         if reason is None:
             return Difference.SURPLUS
-        return Difference.CONSENT_DENIED if reason == CONSENT_DENIED else Difference.ROW_LEFT_OUT
+        return Difference.CONSENT_DENIED if reason == Reason.CONSENT_DENIED else Difference.ROW_LEFT_OUT
 
     def _note(self, member: str, found: Difference, on_difference: OnDifference) -> None:
         self.counts[found] += 1

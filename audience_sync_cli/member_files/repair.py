@@ -13,9 +13,10 @@ import typer
 from audience_sync.amazon_ads.record import audience_record
 from audience_sync.clock import Clock
 from audience_sync.membership import Audience, MembershipChange
+from audience_sync.reasons import Reason
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
-from audience_sync_cli.member_files.comparison import CONSENT_DENIED, Comparison
+from audience_sync_cli.member_files.comparison import Comparison
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import forgotten_exits, require_remembered_exits
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, numbered_ids
@@ -148,7 +149,7 @@ def _described(file: MemberFile, audience: Audience, comparison: Comparison, rem
 def _not_removed(comparison: Comparison, options: RepairOptions) -> Iterator[str]:
     """Yield a sentence about members of the file who stay in, and one about those who may be removed by mistake."""
     kept = comparison.members_left_out.copy()
-    denied = kept.pop(CONSENT_DENIED, 0)
+    denied = kept.pop(Reason.CONSENT_DENIED, 0)
     stay = [f"{counted(kept.total(), 'member')} with unusable rows ({listed(kept)})"] if kept else []
     if denied and not options.denied:
         stay.append(f"{counted(denied, 'member')} with consent denied (--denied removes them)")

@@ -16,20 +16,20 @@ from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
+from audience_sync.reasons import Reason
 from audience_sync.record_rules import Policy, checked_record, first_country
 from audience_sync.translation import TOGETHER
 
-UNREADABLE = "row_unreadable"
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
-REMEDIES = {  # by the reason for which a row is left out
-    UNREADABLE: "the row's cell count differs from the header's, or it is not a JSON object",
-    "member_id_missing": "give every member an external user id",
-    "member_id_invalid": "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
-    "no_identifier": "give an email, a phone number or another identifier that is not empty after normalization",
-    "country_invalid": "give the country as two letters, such as US, DE or GB",
-    "consent_missing": "members in the UK, the EEA and Switzerland need amzn_user_data, tcf or gpp",
-    "consent_denied": "they have denied consent; Amazon would refuse them",
-    "consent_invalid": "tcf and gpp must hold the IAB string itself",
+REMEDIES: dict[str, str] = {  # of a file: no mapping is at fault
+    Reason.ROW_UNREADABLE: "the row's cell count differs from the header's, or it is not a JSON object",
+    Reason.MEMBER_ID_MISSING: "give every member an external user id",
+    Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
+    Reason.NO_IDENTIFIER: "give an email, a phone number or another identifier that is not empty after normalization",
+    Reason.COUNTRY_INVALID: "give the country as two letters, such as US, DE or GB",
+    Reason.CONSENT_MISSING: "members in the UK, the EEA and Switzerland need amzn_user_data, tcf or gpp",
+    Reason.CONSENT_DENIED: "they have denied consent; Amazon would refuse them",
+    Reason.CONSENT_INVALID: "tcf and gpp must hold the IAB string itself",
 }
 
 
@@ -113,7 +113,7 @@ class RowChanges:
 
     def _subject(self, row: int, values: Values) -> _Subject | LeftOut:
         if values is None:
-            return LeftOut(row, UNREADABLE)
+            return LeftOut(row, Reason.ROW_UNREADABLE)
         fields = dict(zip(self.fields, values, strict=True))
         countries = (fields.get("country"), *self._countries)
         member = None

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from audience_sync.errors import InvalidMessage
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import DeadLetter
-from audience_sync_cli.reasons import PARKED
+from audience_sync.reasons import PARKED, Reason
 from audience_sync_cli.screen import iso_time
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ BATCH = 10  # messages of one call; the limit of SQS
 VISIBILITY = 300  # seconds for which reading hides messages, should the command die before it makes them visible again
 EMPTY_ANSWERS = 3  # in a row, until a queue counts as empty: a short poll asks only some of its servers
 STALE_ANSWERS = 30  # in a row with only known messages: they become visible again as fast as they can be read
-REASONS = tuple(PARKED)  # every code that a dead letter may have
+REASONS = tuple(reason for reason in Reason if reason.effects >= PARKED)
 MAX_PEEK = 50_000  # messages that one peek hides at a time; SQS hides 120,000 in all, and other commands read, too
 
 
@@ -212,7 +212,8 @@ def read_message(message: Mapping[str, Any]) -> DeadLetterMessage:
     failure = content.failure if content else None
     attribute = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue")
     # Without a failure and without an attribute, SQS itself moved it here: it was received too often.
-    reason = (failure.reason if failure else "") or attribute or ("received_too_often" if content else "unreadable")
+    moved = Reason.RECEIVED_TOO_OFTEN if content else Reason.UNREADABLE
+    reason = (failure.reason if failure else "") or attribute or moved
     sent = int(message.get("Attributes", {}).get("SentTimestamp", 0))
     at = (failure.last_at if failure else 0) or sent
     return DeadLetterMessage(message["MessageId"], message["ReceiptHandle"], body, reason, at, content)

@@ -13,6 +13,7 @@ import typer
 from audience_sync.aws.secrets import MAX_AGE
 from audience_sync.delivery.backoff import latest_retry
 from audience_sync.errors import InvalidSettings
+from audience_sync.reasons import Reason
 from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
@@ -188,7 +189,7 @@ def _first_token(session: Session) -> Mapping[str, Any]:
     with session.screen.progress("getting the first access token"):
         while True:
             answer = _invoke(session)
-            if answer.get("refreshed") or answer.get("reason") == "fresh":
+            if answer.get("refreshed") or answer.get("reason") == Reason.FRESH:
                 return answer
             if time.monotonic() + POLL_INTERVAL > deadline:
                 raise TryLater(

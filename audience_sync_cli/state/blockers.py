@@ -8,7 +8,9 @@ from typing import Any
 from audience_sync.delivery.backoff import latest_retry
 from audience_sync.errors import OutOfTime
 from audience_sync.metric_names import TOKENS_REFRESHED
+from audience_sync.reasons import Reason
 from audience_sync_cli import reasons
+from audience_sync_cli.errors import sentence
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session
@@ -22,7 +24,7 @@ RECENT = 15 * 60  # seconds for which a failed upload says something about now
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
 INCOMPLETE = "delivery incomplete"
 REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
-UNAUTHORIZED = ("authorization_refused", "not_connected")  # reasons that `connect` ends
+UNAUTHORIZED = (Reason.AUTHORIZATION_REFUSED, Reason.NOT_CONNECTED)  # reasons that `connect` ends
 AUTHORIZED = "authorized_again"  # reason of those that wait for their next try after that
 _RUNNING = ("Enabled", "Enabling", "Creating", "Updating")  # states of an event source
 
@@ -155,9 +157,7 @@ def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:
         elif line.count(TOKENS_REFRESHED):
             newest = None
     if newest is not None:
-        reason = str(newest.fields.get("reason") or "not_connected")
-        known = reasons.deferred(reason)
-        yield Blocker(reason, _sentence(known.means), known.remedy, needs_person=known.needs_person)
+        yield _blocker(str(newest.fields.get("reason") or Reason.NOT_CONNECTED))
 
 
 def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
@@ -171,7 +171,7 @@ def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
     of = ", ".join([*connections, *(f"audience {each}" for each in found.audience_ids)])
     next_try = None if found.opened_at is None else found.opened_at + _recovery(stack)
     yield Blocker(
-        "circuit_open",
+        Reason.CIRCUIT_OPEN,
         f"The circuit breaker is open for {of}: Amazon has failed several times in a row.",
         next_try=next_try if next_try and next_try > now else None,
         audience_ids=() if found.connection_ids else found.audience_ids,
@@ -235,21 +235,16 @@ def _deferrals(stack: Stack, incomplete: LogLine, now: float) -> Iterator[Blocke
     """Yield why changes were deferred in an invocation of the worker."""
     audience_ids = incomplete.texts("audience_ids")
     for reason in incomplete.texts("deferred"):
-        known = reasons.deferred(reason)
         if reason in UNAUTHORIZED and _refreshed_since(stack, incomplete):
             again = latest_retry(incomplete.at / 1000) + stack.batch_window
             next_try = again if again > now else None
             sentence = "Amazon is authorized again; the changes that were deferred before are still waiting."
             yield Blocker(AUTHORIZED, sentence, next_try=next_try, audience_ids=audience_ids)
         else:
-            yield Blocker(
-                reason,
-                _sentence(known.means),
-                known.remedy,
-                needs_person=known.needs_person,
-                audience_ids=audience_ids,
-            )
+            yield _blocker(reason, audience_ids)
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+def _blocker(reason: str, audience_ids: tuple[str, ...] = ()) -> Blocker:
+    needs_person = reason in (*UNAUTHORIZED, Reason.INVALID_SETTINGS)
+    means, remedy = reasons.explained(reason)
+    return Blocker(reason, sentence(means), remedy, needs_person=needs_person, audience_ids=audience_ids)

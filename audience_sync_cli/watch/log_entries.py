@@ -13,6 +13,7 @@ from audience_sync.metric_names import (
     REQUESTS_WITHOUT_CREDENTIAL,
     TOKENS_REFRESHED,
 )
+from audience_sync.reasons import Reason
 from audience_sync_cli import reasons
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.state.function_logs import LogLine
@@ -65,10 +66,9 @@ def _counted(line: LogLine) -> Iterator[Entry]:
         yield _entry(line, "accepted", text, facts={"accepted": accepted, "ignored": ignored})
     refused = line.count(REQUESTS_UNAUTHORIZED) + line.count(REQUESTS_WITHOUT_CREDENTIAL)
     if refused:
-        reason = "unauthorized" if line.count(REQUESTS_UNAUTHORIZED) else "credential_missing"
-        what = "a credential that does not match" if reason == "unauthorized" else "no credential"
+        reason = Reason.UNAUTHORIZED if line.count(REQUESTS_UNAUTHORIZED) else Reason.CREDENTIAL_MISSING
         facts = {"status": 401, "reason": reason}
-        yield _entry(line, "refused", f"401: a request with {what}", facts=facts, reasons=(reason,))
+        yield _entry(line, "refused", f"401: a request with {reason.means}", facts=facts, reasons=(reason,))
     delivered, superseded = line.count(CHANGES_DELIVERED), line.count(CHANGES_SUPERSEDED)
     if line.function == "Worker" and (delivered > 0 or superseded):
         text = f"{counted(delivered, 'change')} delivered, {superseded:,} superseded"
@@ -80,8 +80,7 @@ def _counted(line: LogLine) -> Iterator[Entry]:
 def _rejected(line: LogLine) -> Iterator[Entry]:
     reason, message_id = str(line.fields.get("reason")), str(line.fields.get("message_id"))
     facts = {"reason": reason, "messageId": message_id}
-    known = reasons.rejected(reason)
-    text = f"{reason}: {known.means}. {message_id}"
+    text = f"{reason}: {reasons.explained(reason).means}. {message_id}"
     yield _entry(line, "rejected", text, facts=facts, reasons=(reason,), message_id=message_id)
 
 
@@ -131,7 +130,7 @@ def _incomplete(line: LogLine) -> Iterator[Entry]:
             yield _entry(line, kind, text, facts=facts, reasons=tuple(by_reason), audience_ids=audience_ids)
     why = line.texts("deferred")
     if why:
-        text = f"{'; '.join(f'{each}: {reasons.deferred(each).means}' for each in why)}{of}"
+        text = f"{'; '.join(f'{each}: {reasons.explained(each).means}' for each in why)}{of}"
         yield _entry(line, "waits", text, facts={"reasons": list(why)} | ids, reasons=why, audience_ids=audience_ids)
 
 
@@ -149,9 +148,8 @@ def _job(line: LogLine) -> Iterator[Entry]:
 
 
 def _token(line: LogLine) -> Iterator[Entry]:
-    reason = str(line.fields.get("reason") or "not_connected")
-    known = reasons.deferred(reason)
-    text = f"{reason}: {known.means}. {known.remedy}".strip()
+    reason = str(line.fields.get("reason") or Reason.NOT_CONNECTED)
+    text = f"{reason}: {reasons.explained(reason).means}. {reasons.explained(reason).remedy}".strip()
     yield _entry(line, "token", text, facts={"reason": reason}, reasons=(reason,))
 
 

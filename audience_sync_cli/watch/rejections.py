@@ -9,7 +9,7 @@ import typer
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED, NAMESPACE
-from audience_sync_cli import reasons
+from audience_sync_cli.reasons import explained
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
@@ -35,7 +35,7 @@ class Rejections:
             "reason": self.reason,
             "events": self.events,
             "share": _share(self.events, received),
-            "remedy": reasons.rejected(self.reason).remedy,
+            "remedy": explained(self.reason).remedy,
             "messageIds": list(self.message_ids),
         }
 
@@ -64,11 +64,7 @@ def rejections(
     if found:
         screen.table(
             ("reason", "events", "share", "means", "what to do"),
-            [
-                (each.reason, each.events, _percent(each.events, received), known.means, known.remedy)
-                for each in found
-                if (known := reasons.rejected(each.reason))
-            ],
+            [(each.reason, each.events, _percent(each.events, received), *explained(each.reason)) for each in found],
         )
         screen.say("Some of their message ids, to find them in Segment:")
         screen.table(("reason", "message id"), [(each.reason, one) for each in found for one in each.message_ids])

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from audience_sync.errors import TransientError
-from audience_sync_cli import reasons
+from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.explanation import explained, passes
-from audience_sync_cli.parked.dead_letters import REASONS
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
@@ -20,7 +19,6 @@ from audience_sync_cli.times import read_time
 from audience_sync_cli.watch.log_entries import Entry, Selection, selected
 
 app = typer.Typer()
-CODES = (*reasons.REJECTED, *reasons.DEFERRED, *REASONS)  # the most frequent; requests are refused for others, too
 PAUSE, PAUSE_LOCALLY = 3.0, 0.5  # seconds between two looks; CloudWatch takes ten requests a second of an account
 _STYLES = {  # by kind of entry
     "rejected": "yellow",
@@ -52,7 +50,7 @@ def tail(
     Read from the functions' logs, which CloudWatch shows some seconds later. With --json, each line is a document.
     """
     stack, screen = session.stack, session.screen
-    if reason not in ("", *CODES) and (similar := did_you_mean(reason, CODES, cutoff=0.8)):
+    if reason and reason not in Reason and (similar := did_you_mean(reason, tuple(Reason), cutoff=0.8)):
         screen.note(f"No reason code of that name is known. {similar}".strip(), style="yellow")
     begin = (read_time(since, session.now()) or session.now() * 1000) / 1000
     selection = Selection(find(session, audience).audience_id if audience else "", reason, message)

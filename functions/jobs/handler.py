@@ -22,6 +22,7 @@ from audience_sync.errors import AudienceSyncError, InvalidMessage, RequestRejec
 from audience_sync.member_state import Timing
 from audience_sync.messages import JobMessage
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobOutcome, JobTracker
+from audience_sync.reasons import Reason
 from audience_sync.settings import JobsSettings
 from audience_sync.telemetry import logger, reporting
 
@@ -133,4 +134,4 @@ def _log(check: JobCheck) -> None:
         erased=check.erased,
     )
     if check.untracked:
-        logger.warning("rejected records not parked", **ids, reason="unguarded", records=check.untracked)
+        logger.warning("rejected records not parked", **ids, reason=Reason.UNGUARDED, records=check.untracked)

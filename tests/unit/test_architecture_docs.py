@@ -8,7 +8,7 @@ import pytest
 
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, change_as_json
-from local.template import ROOT
+from local.template import ROOT, read_document
 from tests.markdown import section
 
 PACKAGE = ROOT / "layers/shared/audience_sync"
@@ -25,6 +25,14 @@ def test_every_module_at_the_root_and_every_folder_has_its_row(package: Path, he
     modules = [path.name for path in package.glob("*.py") if not path.name.startswith("__")]
     folders = [f"{path.name}/" for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"]
     assert sorted(written) == sorted(modules + folders)
+
+
+def test_the_knobs_of_delivery_are_where_the_table_says() -> None:
+    places = re.findall(r"((?:`\w+`,? )+)(?:in|of) `([\w/.]+)`", section(TEXT, "Delivery: the six knobs"))
+    assert len(places) == 11
+    for names, place in places:
+        text = (PACKAGE / place).read_text() if "." in place else json.dumps(read_document()["Resources"][place])
+        assert {name for name in re.findall(r"\w+", names) if not re.search(rf"\b{name}\b", text)} == set(), place
 
 
 def test_the_example_is_a_message_that_the_worker_reads() -> None:

@@ -3,7 +3,6 @@
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from botocore import xform_name
 from moto import mock_aws
 
 from audience_sync import metric_names
+from audience_sync.reasons import DEFERRED, PARKED, REFUSED, REJECTED, Reason
 from local.amazon.recipes import RECIPES
 from local.template import read_document
 from tests.markdown import BLOCK, code, words
@@ -29,10 +29,10 @@ OURS = [
 RUNBOOK = (DOCS / "runbook.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
 SOURCES = [*(ROOT / "layers/shared/audience_sync").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
-TREES = [ast.parse(path.read_text()) for path in [*SOURCES, ROOT / "audience_sync_cli/parked/dead_letters.py"]]
+TREES = [ast.parse(path.read_text()) for path in SOURCES]
 
 # Reasons of classes that are never raised themselves, only their subclasses.
-NEVER_RAISED = {"error", "permanent", "transient"}
+NEVER_RAISED = {Reason.ERROR, Reason.PERMANENT, Reason.TRANSIENT}
 # Options of every AWS command, and of those that have pages.
 GLOBAL = {"query", "output", "max-items", "no-cli-pager", "region"}
 
@@ -80,67 +80,34 @@ def test_an_alarm_is_explained_from_what_it_means_to_when_it_is_over(alarm: str)
     assert ours == sorted(ours, reverse=True), "our commands come first: they need no AWS CLI"
 
 
-def _reasons_in_code() -> set[str]:
-    found: set[str] = set()
-    for tree in TREES:
-        for node in ast.walk(tree):
-            found |= _reasons_of(node)
-    return found - {""}
+TABLES = RUNBOOK.split("\n## Reason codes\n")[1].split("\n## ")[0].split("\n### ")[1:]
+EXPLAINED = {table.splitlines()[0]: re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) for table in TABLES}
 
 
-def _reasons_of(node: ast.AST) -> set[str]:
-    """The reason codes that one piece of code states."""
-    match node:
-        case (
-            ast.Assign(targets=[ast.Name(id="reason") | ast.Attribute(attr="reason")], value=value)
-            | ast.Assign(targets=[ast.Tuple(elts=[*_, ast.Name(id="reason")])], value=ast.Tuple(elts=[*_, value]))
-            | ast.Call(func=ast.Name(id="RejectedEvent"), args=[value, *_])
-            | ast.keyword(arg="reason", value=value)
-        ):
-            return set(_texts(value))
-        case ast.Dict(keys=keys, values=values):
-            pairs = zip(keys, values, strict=True)
-            return {text for key, value in pairs if _is_text(key, "reason") for text in _texts(value)}
-        case _:
-            return set()
+@pytest.mark.parametrize(
+    ("title", "effect", "besides"),
+    [
+        pytest.param("Events that were rejected", REJECTED, {}, id="rejected"),
+        pytest.param("Requests answered with 4xx or 503", REFUSED, {}, id="refused"),
+        # In the table of requests are two, and one that says that all is well is here.
+        pytest.param(
+            "Deferred changes and failed uploads", DEFERRED, {"unavailable", "invalid_settings", "fresh"}, id="deferred"
+        ),
+        pytest.param("Changes in the dead letter queue", PARKED, {}, id="parked"),
+    ],
+)
+def test_a_table_explains_the_reasons_of_one_effect(title: str, effect: frozenset[str], besides: set[str]) -> None:
+    assert set(EXPLAINED[title]) ^ {reason for reason in Reason if effect <= reason.effects} == set(besides)
 
 
-def _is_text(node: ast.AST | None, text: str) -> bool:
-    return isinstance(node, ast.Constant) and node.value == text
-
-
-def _texts(node: ast.AST) -> Iterator[str]:
-    """Literal texts that may be the value of an expression; those inside calls are arguments, not results."""
-    match node:
-        case ast.Constant(value=str(text)):
-            yield text
-        case ast.BoolOp(values=values):
-            for value in values:
-                yield from _texts(value)
-        case ast.IfExp(body=body, orelse=orelse):
-            yield from _texts(body)
-            yield from _texts(orelse)
-
-
-def _reasons_by_table() -> dict[str, list[str]]:
-    tables = RUNBOOK.split("\n## Reason codes\n")[1].split("\n## ")[0].split("\n### ")[1:]
-    return {table.splitlines()[0]: re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) for table in tables}
-
-
-def rejection_reasons() -> list[str]:
-    """The reasons for which an event is rejected."""
-    return _reasons_by_table()["Events that were rejected"]
-
-
-def test_every_reason_that_the_code_can_give_is_explained_and_no_other() -> None:
-    explained = {reason for reasons in _reasons_by_table().values() for reason in reasons}
-    assert explained == _reasons_in_code() - NEVER_RAISED
-
-
-@pytest.mark.parametrize("reasons", [pytest.param(each, id=title) for title, each in _reasons_by_table().items()])
-def test_no_table_explains_a_reason_twice(reasons: list[str]) -> None:
-    assert reasons
-    assert len(reasons) == len(set(reasons))
+def test_every_reason_is_explained_once_in_a_table_and_used() -> None:
+    assert {reason for reasons in EXPLAINED.values() for reason in reasons} == set(Reason) - NEVER_RAISED
+    assert all(len(reasons) == len(set(reasons)) > 0 for reasons in EXPLAINED.values())
+    assert {
+        reason for reason in Reason if not reason.means or (reason.effects >= REJECTED and not reason.remedy)
+    } == set()
+    code = "\n".join(path.read_text() for path in [*SOURCES, ROOT / "audience_sync_cli/parked/dead_letters.py"])
+    assert {reason for reason in Reason if not re.search(rf"Reason\.{reason.name}\b", code)} == set()
 
 
 METRICS = {

@@ -16,6 +16,7 @@ from audience_sync.errors import AudienceSyncError, InvalidMessage
 from audience_sync.json_input import parse_json
 from audience_sync.membership import EVERY_AUDIENCE, MAX_IDENTITIES, MembershipChange, Version
 from audience_sync.quick_json import compact_json
+from audience_sync.reasons import Reason
 
 MESSAGE_VERSION = 1
 MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four of them fit one SendMessageBatch
@@ -360,9 +361,9 @@ def _envelope(body: str) -> dict[str, Any]:
         if _SURROGATE in body.lower():
             json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise InvalidMessage("the message is not JSON", reason="message_not_json") from None
+        raise InvalidMessage("the message is not JSON", reason=Reason.MESSAGE_NOT_JSON) from None
     if not isinstance(parsed, dict) or parsed.get("v") != MESSAGE_VERSION:
-        raise InvalidMessage(f"the message is not of version {MESSAGE_VERSION}", reason="message_version_unknown")
+        raise InvalidMessage(f"the message is not of version {MESSAGE_VERSION}", reason=Reason.MESSAGE_VERSION_UNKNOWN)
     return parsed
 
 

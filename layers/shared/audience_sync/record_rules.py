@@ -9,6 +9,7 @@ from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, acc
 from audience_sync.amazon_ads.record import amazon_id, audience_record
 from audience_sync.errors import RejectedEvent
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.reasons import Reason
 from audience_sync.unknown_audience import unknown_audience
 
 # Milliseconds. An exit is remembered for 40 days (aws/membership_rows.py), and the change queue holds an addition for 7
@@ -56,15 +57,12 @@ def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceL
         RejectedEvent: the event names no audience, one that is not listed, or several.
     """
     if mapped in (None, "") and not computation_key:
-        raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
+        raise RejectedEvent(Reason.AUDIENCE_MISSING)
     found = listed_audiences(mapped, computation_key, audiences)
     if not found:
         raise unknown_audience(mapped, computation_key)
     if len(found) > 1:  # neither is chosen: it could be the wrong one
-        raise RejectedEvent(
-            "audience_ambiguous",
-            "several audiences are linked to this computation key; give the event an audience id, or unlink one",
-        )
+        raise RejectedEvent(Reason.AUDIENCE_AMBIGUOUS)
     return found[0]
 
 
@@ -93,7 +91,7 @@ def checked_record(
     if exits:  # without consent: a member who withdraws it must be removed, too
         return audience_record(member, "DELETE", identities, country, {})
     if not identities:
-        raise RejectedEvent("no_identifier", "no mapped trait is usable as an identifier; map at least email or phone")
+        raise RejectedEvent(Reason.NO_IDENTIFIER)
     return audience_record(member, "CREATE", identities, country, user_consent(signals, country, policy.consent))
 
 
@@ -106,12 +104,7 @@ def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
             continue
         code = accepted_country(value)
         if code is None and not exits:
-            raise RejectedEvent(
-                "country_invalid",
-                "country is not an ISO 3166-1 alpha-2 code that Amazon accepts; correct the mapping of country, "
-                "or countryCode in the extras",
-                field="country",
-            )
+            raise RejectedEvent(Reason.COUNTRY_INVALID, field="country")
         if code and code not in NO_COUNTRY:
             return code
     return None

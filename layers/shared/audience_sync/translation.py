@@ -15,6 +15,7 @@ from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
 from audience_sync.fields import FIELDS, IDENTIFIERS
 from audience_sync.membership import Audience, MembershipChange
+from audience_sync.reasons import Reason
 from audience_sync.record_rules import (
     MAX_ENTER_AGE,
     AudienceLookup,
@@ -55,7 +56,7 @@ class Rejected(NamedTuple):
     No error: one that a list holds, while its traceback holds the list, is left to the garbage collector.
     """
 
-    reason: str  # code
+    reason: Reason
     detail: str
     field: str | None = None  # the mapped field at fault, if one is
 
@@ -127,7 +128,7 @@ class Translator:
         except RejectedEvent as error:
             return AudienceCall(Kind.IGNORE, rejection=(error.reason, error.detail))
         if call.at < self._oldest_enter and call.kind is Kind.ENTER and not call.rejection:
-            return AudienceCall(Kind.ENTER, rejection=("time_too_old", _TOO_OLD))
+            return AudienceCall(Kind.ENTER, rejection=(Reason.TIME_TOO_OLD, _TOO_OLD))
         return call
 
     def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
@@ -169,7 +170,7 @@ class Translator:
                     continue
                 self._work += mapping.steps_of_trigger
                 if mapping.applies_to(event, budget) and listed_audiences(mapped, key, self._audiences):
-                    return Rejected("membership_undecided", _UNSTATED)
+                    return Rejected(Reason.MEMBERSHIP_UNDECIDED, _UNSTATED)
         except RejectedEvent:  # the budget is used up
             pass
         return []

@@ -30,6 +30,7 @@ from audience_sync.operations.renewal import (
     is_renewed,
     renewal_age,
 )
+from audience_sync.reasons import Reason
 from tests.model.table_model import TableModel
 
 DAY = 86_400  # seconds
@@ -237,7 +238,7 @@ def test_every_shard_is_read() -> None:
 def test_nothing_is_sent_while_too_many_messages_wait(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     harness.queue.depths = [MAX_WAITING + 1]
-    assert harness.run(renewed()) == RenewalReport(reason="queue_behind")
+    assert harness.run(renewed()) == RenewalReport(reason=Reason.QUEUE_BEHIND)
     assert (harness.queue.bodies, harness.seconds) == ([], 0)
 
 
@@ -258,7 +259,7 @@ def test_a_run_waits_while_the_queue_is_too_full(harness: RenewalHarness) -> Non
 def test_a_queue_that_stays_too_full_ends_the_run(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     harness.queue.depths = [0, MAX_WAITING + 1]
-    assert harness.run(renewed(), deadline=RESERVE + 60) == RenewalReport(rows=1, reason="queue_behind")
+    assert harness.run(renewed(), deadline=RESERVE + 60) == RenewalReport(rows=1, reason=Reason.QUEUE_BEHIND)
     assert harness.seconds < 60
 
 
@@ -268,7 +269,7 @@ def test_without_the_ordering_guard_no_member_is_sent_again(harness: RenewalHarn
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
     assert Renewal(None, Checkpoint(client, "members", RENEWAL), harness.queue, clock).run(
         [renewed()], deadline=LATER
-    ) == RenewalReport(reason="unguarded")
+    ) == RenewalReport(reason=Reason.UNGUARDED)
     assert harness.queue.bodies == []
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from audience_sync.errors import RejectedEvent
+from audience_sync.reasons import Reason
 from audience_sync.segment.event import AudienceCall, Kind, read, safe_id, why_ignored
 
 NOW = 1_800_000_000_000  # epoch milliseconds
@@ -92,7 +93,7 @@ def test_an_event_that_is_ignored_says_nothing_more() -> None:
 def test_an_event_that_states_no_valid_change_keeps_its_id_and_the_reason_only() -> None:
     call = read(event(timestamp="soon", countryCode="CA"), NOW)
     detail = "timestamp is not an ISO 8601 time; send Segment's own"
-    assert call == AudienceCall(Kind.ENTER, 0, "m1", rejection=("time_unreadable", detail))
+    assert call == AudienceCall(Kind.ENTER, 0, "m1", rejection=(Reason.TIME_UNREADABLE, detail))
 
 
 @pytest.mark.parametrize(

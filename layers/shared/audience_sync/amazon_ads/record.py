@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from audience_sync.errors import RejectedEvent
 from audience_sync.quick_json import utf8_json
+from audience_sync.reasons import Reason
 
 Action = Literal["CREATE", "DELETE"]
 
@@ -28,17 +29,9 @@ def external_user_id(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
         value = str(value)
     if value is None or value == "":
-        raise RejectedEvent(
-            "member_id_missing",
-            "external_user_id resolves to nothing, or a part of it does; map fields that every event has",
-            field="external_user_id",
-        )
+        raise RejectedEvent(Reason.MEMBER_ID_MISSING, field="external_user_id")
     if not isinstance(value, str) or not _EXTERNAL_USER_ID.fullmatch(value):
-        raise RejectedEvent(
-            "member_id_invalid",
-            "external_user_id may hold 1 to 128 letters, digits, - and _; for other ids map it with @sha256",
-            field="external_user_id",
-        )
+        raise RejectedEvent(Reason.MEMBER_ID_INVALID, field="external_user_id")
     return value
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.member_state import Identity, LateJob, MemberState
 from audience_sync.membership import Member, MembershipChange, Version
+from audience_sync.reasons import Reason
 
 KEEP_ACTIVE = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
 KEEP_EXIT = 40 * 86_400  # seconds; longer than any queue can hold back an older enter, and than points in time go back
@@ -102,7 +103,7 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
         state = None
     if state is None or not _is_sound(state):
         raise Unavailable(
-            "a row of the membership table cannot be read; restore it or delete it", reason="row_unreadable"
+            "a row of the membership table cannot be read; restore it or delete it", reason=Reason.ROW_UNREADABLE
         )
     return state
 

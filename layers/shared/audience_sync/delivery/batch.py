@@ -156,9 +156,8 @@ class Delivery:
         try:
             read = ChangeMessage.from_body(message.body)
         except InvalidMessage as error:
-            attributes = {"reason": error.reason}
             try:
-                self._context.dead_letters.send([message.body], deadline=deadline, attributes=attributes)
+                self._context.dead_letters.send([message.body], deadline=deadline, attributes={"reason": error.reason})
             except TransientError as failure:
                 report.deferred.append(DeferredMessage(message, FIRST_DELAY, failure.reason))
                 self._note_age(report, message.sent_at)

@@ -30,7 +30,7 @@ def test_names_are_camel_case_and_ids_are_texts() -> None:
 
 def test_every_reason_that_is_shown_is_explained() -> None:
     shown = states.parked().as_json()["reasons"]
-    assert shown["rejected"]["consent_missing"]["remedy"] == "Map a consent field."
+    assert shown["rejected"]["consent_missing"]["remedy"] == "Map amzn_user_data, tcf or gpp."
     assert shown["parked"].keys() == {"access_denied", "request_rejected"}
     assert all(each["means"] and each["remedy"] for kind in shown.values() for each in kind.values())
 

@@ -1,12 +1,9 @@
 """Why changes wait: each cause is found where it is recorded, and one that cannot be read hides no other."""
 
-import re
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from aws_lambda_powertools.utilities.circuit_breaker.persistence.record import CircuitStateRecord
 from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 from hypothesis import given
@@ -20,7 +17,6 @@ from audience_sync_cli.state.blockers import Blocker, waiting
 from audience_sync_cli.state.circuits import RECOVERY
 from tests.unit.cli.conftest import Deployment
 
-DOCS = Path(__file__).parents[4] / "docs"
 METRICS: dict[str, Any] = {"_aws": {"CloudWatchMetrics": []}}
 
 
@@ -165,26 +161,14 @@ def test_what_cannot_be_read_is_named_and_hides_nothing_else(deployment: Deploym
     assert unknown.startswith("Not known: which circuit breakers are open.")
 
 
-def _of_table(heading: str) -> set[str]:
-    section = (DOCS / "runbook.md").read_text().split(f"### {heading}")[1].split("\n### ")[0]
-    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
-
-
-def test_the_reasons_of_rejected_events_are_those_of_the_api_description_and_the_runbook() -> None:
-    described = yaml.safe_load((DOCS / "openapi.yaml").read_text())["components"]["schemas"]["Reason"]["enum"]
-    assert reasons.REJECTED.keys() == set(described) == _of_table("Events that were rejected")
-
-
-def test_the_reasons_of_deferred_changes_are_those_of_the_runbook() -> None:
-    fine = {"fresh"}  # the token is valid for long enough
-    elsewhere = {"unavailable", "invalid_settings"}  # in the table of requests
-    assert reasons.DEFERRED.keys() - elsewhere == _of_table("Deferred changes and failed uploads") - fine
+def test_an_exit_without_identifiers_is_not_explained_as_an_event_without_them() -> None:
+    assert reasons.parked("no_identifier").means.startswith("an exit without identifiers")
 
 
 @given(st.text(max_size=40))
 def test_any_reason_is_explained(reason: str) -> None:
-    assert reasons.deferred(reason).means
-    assert reasons.rejected(reason).means
+    assert reasons.explained(reason).means
+    assert reasons.parked(reason) == reasons.explained(reason)
 
 
 def test_a_session_of_a_stack_without_logs_says_so(deployment: Deployment) -> None:
