@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.destination import of_advertiser
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.amazon_ads.normalize import COUNTRIES
 from audience_sync.membership import Audience
@@ -29,7 +30,7 @@ NOW = 1_772_615_722.0  # epoch seconds: 2026-03-04 09:15:22Z
 HOUR = 3_600  # seconds
 
 AUDIENCE = Audience(
-    "418273650912345678", "Big spenders", "GB", advertiser_id="590071284455661234", computation_key="big_spenders"
+    "418273650912345678", "Big spenders", "GB", of_advertiser("590071284455661234"), computation_key="big_spenders"
 )
 EXAMPLE = Facts(  # an audience in the United Kingdom that has just begun, and whose consent signal is not mapped
     now=NOW,
