@@ -9,6 +9,7 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
+from audience_sync.amazon_ads.destination import advertiser_of
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.membership import Audience
 from local.amazon.sandbox import Sandbox
@@ -63,7 +64,7 @@ def seed_audience(sandbox: Sandbox, audience: Audience) -> None:
             "name": audience.name,
             "description": "",
             "countryCode": audience.country,
-            "targetResource": {"advertiserId": int(audience.advertiser_id or 0)},
+            "targetResource": {"advertiserId": int(advertiser_of(audience.destination) or 0)},
             "metadata": {"externalAudienceId": audience.external_audience_id},
         },
     )

@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from audience_sync.amazon_ads.destination import of_advertiser
 from audience_sync.membership import Audience
 from local import aws, resources
 from local.amazon.app import build_app as build_amazon
@@ -29,7 +30,8 @@ from local.sqs.queues import SqsQueues
 from local.template import Template
 
 EVENT_KEY = "a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f6g7h8i9j0a1b2c3d4"  # as in events/lambda/
-AUDIENCE = Audience("418273650912345678", "Lapsed premium buyers", "US", "590071284455661234")  # as in events/segment/
+ADVERTISER = of_advertiser("590071284455661234")
+AUDIENCE = Audience("418273650912345678", "Lapsed premium buyers", "US", ADVERTISER)  # as in events/segment/
 CREDENTIALS = {"clientId": "client", "clientSecret": "client-secret", "refreshToken": "refresh-token"}
 
 REJECTED = {"audienceId": AUDIENCE.audience_id, "externalId": "cust_48121", "error": "Record could not be processed"}

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
+from audience_sync.amazon_ads.destination import reaches_dsp
 from audience_sync.audiences import with_ttl
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.audiences.history import MAX_DAYS, read_history, report_history
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.presentation import (
     audience_json,
-    goes_to_dsp,
     listed_fee,
     price,
     product_label,
@@ -101,7 +101,7 @@ def show(
         report_history(session.screen, past)
     at_amazon = {"received": received, "matched": matched, "inDsp": in_dsp, "ttl": report.ttl}
     delivery = {
-        "dsp": goes_to_dsp(known),
+        "dsp": reaches_dsp(known),
         "fees": [{"cpmCents": each.cpm_cents, "currency": each.currency} for each in fees],
     }
     history = {"history": past.as_json()} if past else {}

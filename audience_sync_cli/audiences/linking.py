@@ -9,10 +9,11 @@ import typer
 from audience_sync.amazon_ads.audience import AudienceReport, audience_update
 from audience_sync.amazon_ads.audience_settings import SettingsReader
 from audience_sync.amazon_ads.countries import NO_COUNTRY
+from audience_sync.amazon_ads.destination import advertiser_of, connection_of, of_advertiser, of_connection
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.audiences import with_ttl
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, Destination
 from audience_sync_cli.audiences.creation import creation_locks
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.notices import queue_due_exits
@@ -60,13 +61,13 @@ def link(
         raise WrongUsage("AUDIENCE_ID is a number of up to 20 digits.", "`audience-sync audiences create` prints it.")
     note_country(session, country)
     check_key(session, key)
-    code, new_target = country_code(country), _target(target)
+    code, given = country_code(country), _destination(target)
     if key:
         _check_key_free(session, key, digits)
     report = session.amazon.read_audience(digits)
     known = _listed_again(session.audiences.stored(digits) or Audience(digits))
     linked = replace(
-        _with_choices(_with_target(known, new_target, report), choices, report),
+        _with_choices(_with_destination(known, given, report), choices, report),
         name=name or known.name or report.name or "",
         country=code or _real(known.country) or _real(report.country),
         computation_key=key or known.computation_key,
@@ -116,26 +117,27 @@ def _listed_again(known: Audience) -> Audience:
     return replace(known, settings=settings, unlinked_at=None)
 
 
-def _target(options: Target) -> tuple[str | None, str | None] | None:
-    """Check the options as `create` does: advertiser and connection, one of them None; None without either."""
+def _destination(options: Target) -> Destination | None:
+    """Check the options as `create` does; None without any."""
     if options == ANY:
         return None
     reader = SettingsReader({"advertiserId": options.advertiser, "connectionId": options.connection}, "in the options")
-    target = reader.target()
+    destination = reader.destination()
     reader.raise_if_invalid()
-    return target
+    return destination
 
 
-def _with_target(known: Audience, target: tuple[str | None, str | None] | None, report: AudienceReport) -> Audience:
-    """Return an audience with another target; without one, with the advertiser that Amazon reports."""
-    advertiser_id, connection_id = target or (known.advertiser_id, known.connection_id)
-    if connection_id:
-        return replace(known, advertiser_id=None, connection_id=connection_id)
+def _with_destination(known: Audience, given: Destination | None, report: AudienceReport) -> Audience:
+    """Return an audience with another destination; without one, with the advertiser that Amazon reports."""
+    destination = given or known.destination
+    if connection_id := connection_of(destination):
+        return replace(known, destination=of_connection(connection_id))
     settings = {name: value for name, value in known.settings.items() if name != "dsp"}  # it goes there anyway
-    if target and report.advertiser_id and report.advertiser_id != advertiser_id:
+    if given and report.advertiser_id and report.advertiser_id != advertiser_of(given):
         raise WrongUsage("At Amazon this audience belongs to another advertiser.", "Leave --advertiser out.")
-    advertiser_id = advertiser_id or report.advertiser_id
-    return replace(known, advertiser_id=advertiser_id, connection_id=None, settings=settings)
+    if not advertiser_of(destination):
+        destination = of_advertiser(report.advertiser_id)
+    return replace(known, destination=destination, settings=settings)
 
 
 def _real(code: str | None) -> str | None:
@@ -148,7 +150,7 @@ def _warn_about_gaps(session: Session, linked: Audience) -> None:
         session.screen.note(
             "No country: some phone numbers and postal codes will be normalized wrongly.", style="yellow"
         )
-    if not linked.advertiser_id and not linked.connection_id:
+    if not linked.destination:
         remedy = "Link it again with the --advertiser or --connection that it was created with."
         session.screen.note(
             f"No target: `audience-sync audiences create` would not find this audience. {remedy}", style="yellow"

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from audience_sync.amazon_ads.audience_settings import Fee
+from audience_sync.amazon_ads.destination import advertiser_of, connection_of, reaches_dsp
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age
@@ -19,8 +20,8 @@ def audience_json(audience: Audience) -> dict[str, Any]:
         "audienceId": audience.audience_id,
         "name": audience.name,
         "country": audience.country,
-        "advertiserId": audience.advertiser_id,
-        "connectionId": audience.connection_id,
+        "advertiserId": advertiser_of(audience.destination),
+        "connectionId": connection_of(audience.destination),
         "computationKey": audience.computation_key,
         "externalAudienceId": audience.external_audience_id,
         "settings": {name: _plain(value) for name, value in audience.settings.items()},
@@ -41,21 +42,17 @@ def change_json(change: MembershipChange) -> dict[str, Any]:
 
 def target_label(audience: Audience) -> str:
     """Return the target of an audience, for people."""
-    if audience.connection_id:
-        return f"connection {audience.connection_id}"
-    return f"DSP {audience.advertiser_id}" if audience.advertiser_id else "DSP"
-
-
-def goes_to_dsp(audience: Audience) -> bool:
-    """Return whether members reach Amazon DSP: an advertiser's always do, a connection's only with `dsp`."""
-    return not audience.connection_id or bool(audience.target_types)
+    if connection_id := connection_of(audience.destination):
+        return f"connection {connection_id}"
+    advertiser_id = advertiser_of(audience.destination)
+    return f"DSP {advertiser_id}" if advertiser_id else "DSP"
 
 
 def product_label(audience: Audience) -> str:
     """Return which Amazon products the members of an audience reach."""
-    if not audience.connection_id:
+    if not connection_of(audience.destination):
         return "Amazon DSP"
-    return "AMC and Amazon DSP" if goes_to_dsp(audience) else "AMC, not Amazon DSP"
+    return "AMC and Amazon DSP" if reaches_dsp(audience) else "AMC, not Amazon DSP"
 
 
 def listed_fee(audience: Audience) -> tuple[Fee, ...]:

@@ -2,10 +2,11 @@
 
 from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.audience_settings import MAX_TTL
+from audience_sync.amazon_ads.destination import connection_of, reaches_dsp
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound
 from audience_sync.operations.renewal import is_renewed
 from audience_sync.reasons import Reason
-from audience_sync_cli.audiences.presentation import goes_to_dsp, product_label
+from audience_sync_cli.audiences.presentation import product_label
 from audience_sync_cli.diagnosis.facts import Facts, Result
 from audience_sync_cli.reasons import explained, listed
 from audience_sync_cli.screen import counted, moment
@@ -43,15 +44,16 @@ def at_amazon(facts: Facts) -> Result:
 def target(facts: Facts) -> Result:
     """Say where members go, and whether Amazon takes them there."""
     audience = facts.audience
-    if not audience.connection_id:
+    connection_id = connection_of(audience.destination)
+    if not connection_id:
         return Result("ok", "Members go to Amazon DSP, which needs no terms of AMC.")
-    if audience.connection_id not in facts.connections:
+    if connection_id not in facts.connections:
         found = "Its connection does not exist at Amazon: uploads to it fail."
         return Result("problem", found, "audience-sync connections list")
     if not facts.terms_accepted:
         found = "The terms of Amazon Marketing Cloud are not accepted: Amazon refuses uploads to AMC."
         return Result("problem", found, "audience-sync terms show --text")
-    if not goes_to_dsp(audience):
+    if not reaches_dsp(audience):
         found = "Members go to AMC and not to Amazon DSP, whose console therefore shows none."
         return Result("look", found, f"audience-sync audiences update {facts.name} --dsp")
     return Result("ok", f"Members go to {product_label(audience)}, and the terms of AMC are accepted.")
@@ -151,7 +153,7 @@ def match_rate(facts: Facts) -> Result:
 
 def minimum(facts: Facts) -> Result:
     """Say whether Amazon DSP can use the audience."""
-    if not goes_to_dsp(facts.audience):
+    if not reaches_dsp(facts.audience):
         return Result("ok", "Members do not go to Amazon DSP, which has a minimum.")
     matched = facts.sizes.matched
     if matched is None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.destination import connection_of
 from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.membership import Audience
@@ -101,7 +102,7 @@ def _blockers(session: Session, known: Audience | None) -> list[Blocker]:
 
 def _ask_amazon(reader: _Reader, session: Session, known: Audience) -> None:
     reader.take("report", lambda: _report(session, known.audience_id))
-    if known.connection_id:
+    if connection_of(known.destination):
         reader.take(
             "connections", lambda: frozenset(str(each.get("connectionId")) for each in session.amazon.connections())
         )

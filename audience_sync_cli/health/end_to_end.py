@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, Destination
 from audience_sync_cli.audiences.creation import CREATE_WAIT, use_case
 from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.audiences.presentation import target_label
@@ -127,8 +127,8 @@ def kept_audience(session: Session) -> Audience:
     create = f'Or create one: `audience-sync audiences create "{KEPT_NAME}" --external-id {KEPT_ID} ...`.'
     if not listed:
         raise NotThere("No audience is listed to test with.", f"Link one with `audience-sync audiences link`. {create}")
-    targets = {(each.advertiser_id, each.connection_id) for each in listed}
-    if len(targets) > 1 or targets == {(None, None)}:
+    destinations = {each.destination for each in listed}
+    if len(destinations) > 1 or destinations == {Destination()}:
         raise WrongUsage("It is not clear which advertiser or connection to test with.", f"Give --audience. {create}")
     model = listed[0]
     session.screen.confirm(
@@ -136,8 +136,7 @@ def kept_audience(session: Session) -> Audience:
     )
     extras = {
         "audienceName": KEPT_NAME,
-        "advertiserId": model.advertiser_id or "",
-        "connectionId": model.connection_id or "",
+        **model.destination.fields,
         "countryCode": next((each.country for each in listed if each.country), "US"),
         "externalAudienceId": KEPT_ID,
     }

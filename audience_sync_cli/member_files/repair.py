@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.record import audience_record
 from audience_sync.clock import Clock
 from audience_sync.membership import Audience, MembershipChange
@@ -119,11 +120,10 @@ def _exit(audience: Audience, member: str, at: int, number: int) -> MembershipCh
     record = audience_record(member, "DELETE", [], None, {})
     return MembershipChange(
         audience.audience_id,
-        audience.connection_id,
+        of_changes(audience),
         at,
         f"compare-{at}-surplus-{number}",
         record,
-        target_types=audience.target_types,
     )
 
 

@@ -10,6 +10,7 @@ from itertools import batched, islice
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.consent import SIGNALS
+from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import RejectedEvent
@@ -138,11 +139,10 @@ class RowChanges:
         audience = self._audience
         return MembershipChange(
             audience.audience_id,
-            audience.connection_id,
+            of_changes(audience),
             self._at,
             self._message_id(row, record),
             record,
-            target_types=audience.target_types,
         )
 
     def _id(self, value: Any) -> Any:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from audience_sync.amazon_ads.destination import connection_of
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.screen import counted
@@ -84,7 +85,7 @@ def delete(
     if connection_id not in known:
         remedy = f"{did_you_mean(connection_id, known)}`audience-sync connections list` shows them."
         raise NotThere("There is no such connection at Amazon.", remedy)
-    users = [each for each in session.audiences.with_unlinked() if each.connection_id == connection_id]
+    users = [each for each in session.audiences.with_unlinked() if connection_of(each.destination) == connection_id]
     question = f"Delete connection {connection_id}?"
     if users:  # a deletion has to reach the members of unlinked ones
         unlinked = sum(each.unlinked_at is not None for each in users)

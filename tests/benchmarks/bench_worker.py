@@ -34,7 +34,7 @@ from audience_sync.aws import membership_table
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.uploads import Uploads
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 from audience_sync.messages import ChangeMessage, pack
 from functions.worker import handler
 from local.template import ACCOUNT, REGION, Template
@@ -177,7 +177,7 @@ def changes(action: str, at: int, audiences: int) -> Iterator[MembershipChange]:
             "userConsent": {},
         }
         audience_id = str(418_273_650_912_345_600 + number % audiences)
-        yield MembershipChange(audience_id, None, at, f"segment-{number:028d}", record)
+        yield MembershipChange(audience_id, Destination(), at, f"segment-{number:028d}", record)
 
 
 def event_of(some: Iterable[MembershipChange]) -> str:

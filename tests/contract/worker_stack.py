@@ -20,7 +20,7 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, CircuitOpen, Unavailable
 from audience_sync.member_state import MemberState
 from audience_sync.member_step import step
-from audience_sync.membership import MAX_IDENTITIES, Audience, MembershipChange
+from audience_sync.membership import MAX_IDENTITIES, Audience, Destination, MembershipChange
 from audience_sync.messages import JobMessage, pack
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
 from audience_sync.repetitions import MAX_DELAY
@@ -49,7 +49,7 @@ def change(
         "hashedPII": [{"email": digest(email)} for email in emails],
         "userConsent": {},
     }
-    return MembershipChange(AUDIENCE, None, at, message_id, record, erase)
+    return MembershipChange(AUDIENCE, Destination(), at, message_id, record, erase)
 
 
 @dataclass

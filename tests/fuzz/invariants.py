@@ -56,7 +56,7 @@ def assert_amazon_takes(changes: Iterable[MembershipChange]) -> None:
     for change in changes:
         if change.exits and not change.record["hashedPII"]:
             continue
-        target = Target(change.audience_id, change.connection_id, change.target_types)
+        target = Target(change.audience_id, change.destination)
         for upload in cut_uploads(target, [encode_record(change.record)], max_records=1, max_bytes=1):
             try:
                 records.read_upload(json_object(upload.body()))

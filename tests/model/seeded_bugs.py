@@ -317,8 +317,8 @@ _ALL = [
     Bug(
         "renew under a new version",
         _RENEWAL,
-        "replace(change, connection_id=",
-        "replace(change, at=change.at + 9, connection_id=",
+        "replace(change, destination=",
+        "replace(change, at=change.at + 9, destination=",
         MODEL,
     ),
     Bug(

@@ -24,7 +24,7 @@ from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected, TransientError
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange, Version
+from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange, Version
 from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobCheck, JobContext, JobTracker
 from audience_sync.operations.renewal import Renewal
@@ -465,7 +465,7 @@ def change_of(
         "hashedPII": [{"email": email} for email in emails],
         "userConsent": {"version": json.dumps([at, exits, message_id])},
     }
-    return MembershipChange(EVERY_AUDIENCE if erase else AUDIENCE, None, at, message_id, record, erase)
+    return MembershipChange(EVERY_AUDIENCE if erase else AUDIENCE, Destination(), at, message_id, record, erase)
 
 
 def version_of(record: dict[str, Any]) -> Version | None:

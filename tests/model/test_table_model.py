@@ -13,7 +13,7 @@ from audience_sync.clock import Clock
 from audience_sync.errors import TransientError
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import create_membership_table
@@ -40,7 +40,7 @@ def any_change(chance: random.Random) -> MembershipChange:
         "userConsent": {},
     }
     at, erase = chance.randint(1, 6), exits and chance.random() < 0.3
-    return MembershipChange(AUDIENCE, None, at, f"id-{chance.randint(1, 3)}", record, erase)
+    return MembershipChange(AUDIENCE, Destination(), at, f"id-{chance.randint(1, 3)}", record, erase)
 
 
 def comparable(result: MemberState | TransientError) -> object:

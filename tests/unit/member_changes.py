@@ -4,7 +4,7 @@ from typing import Any
 
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 
 AUDIENCE = "418273650912345678"
 NOW = 1_800_000_000  # epoch seconds
@@ -19,7 +19,7 @@ def change(at: int, *names: str, exits: bool = False, erase: bool = False, id: s
         "hashedPII": [{"email": name} for name in names],
         "userConsent": {},
     }
-    return MembershipChange(AUDIENCE, None, at, id or f"id-{at}", record, erase)
+    return MembershipChange(AUDIENCE, Destination(), at, id or f"id-{at}", record, erase)
 
 
 def enter(at: int, *names: str) -> MembershipChange:

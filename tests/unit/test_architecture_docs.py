@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, change_as_json
 from local.template import ROOT, read_document
 from tests.markdown import section
@@ -45,7 +45,7 @@ def test_the_example_is_a_message_that_the_worker_reads() -> None:
 def test_the_optional_fields_of_a_message_are_explained() -> None:
     envelope = DeliveryHistory(attempts=1, first_at=1, is_replay=True).as_json()
     record = {"externalUserId": "user-1", "action": "DELETE", "hashedPII": []}
-    change = change_as_json(MembershipChange("1", None, 0, "id", record, erase=True))
+    change = change_as_json(MembershipChange("1", Destination(), 0, "id", record, erase=True))
     explained = re.findall(r"`(\w+)`", section(TEXT, "A message of the change queue").split("| --- |", 1)[1])
     assert envelope.keys() | {"erase"} <= set(explained)
     assert "erase" in change

@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, RejectedEvent, TooLarge
 from audience_sync.intake import IntakeResult, changes_from, compiled
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.segment.mapping_config import CompiledMapping
 from audience_sync.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, Rejected, Translator
@@ -214,7 +215,7 @@ def test_every_example_of_segment_gives_the_documented_result(number: str, expec
 
 def test_a_full_event_becomes_exactly_this_record() -> None:
     (change,) = read(example("01")).changes
-    assert (change.audience_id, change.connection_id) == ("418273650912345678", None)
+    assert (change.audience_id, change.destination) == ("418273650912345678", Destination())
     assert change.at == 1772615722118
     assert change.message_id == "personas_2nF7aKq0VxLw9TbRzYcM1dHgPsE"
     assert change.record == {
@@ -605,7 +606,8 @@ def test_a_deletion_notice_reaches_every_member_that_a_mapping_has_added(
 def test_a_deletion_notice_becomes_exactly_this_change() -> None:
     notice = {"type": "delete", "userId": "u1", "messageId": "m1", "timestamp": "2026-03-19T23:59:59Z"}
     record = {"externalUserId": "u1", "action": "DELETE", "hashedPII": [], "userConsent": {}}
-    assert read(notice).changes == [MembershipChange(EVERY_AUDIENCE, None, NOW - 1000, "m1", record, erase=True)]
+    expected = MembershipChange(EVERY_AUDIENCE, Destination(), NOW - 1000, "m1", record, erase=True)
+    assert read(notice).changes == [expected]
 
 
 def test_a_deletion_notice_reaches_the_members_with_a_valid_id_although_a_mapping_gives_another() -> None:
@@ -658,9 +660,9 @@ def test_a_mapped_country_comes_first_and_an_empty_one_counts_as_none() -> None:
 
 
 def test_a_change_goes_to_the_connection_and_the_targets_of_its_audience() -> None:
-    audience = replace(LAPSED, connection_id="connection-7", settings={"dsp": True})
+    audience = replace(LAPSED, destination=of_connection("connection-7"), settings={"dsp": True})
     (change,) = read(entered(), audiences=FakeAudienceTable(audience)).changes
-    assert (change.connection_id, change.target_types) == ("connection-7", ("DSP",))
+    assert change.destination == of_connection("connection-7", dsp=True)
 
 
 def test_an_audience_is_looked_up_once_for_all_events_of_a_request() -> None:

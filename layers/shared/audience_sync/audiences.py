@@ -202,7 +202,7 @@ class Audiences:
 
     def _found_or_created(self, wanted: NewAudience, deadline: float) -> Created:
         for listed in self._table.by_external_audience_id(wanted.external_audience_id):
-            if (listed.advertiser_id, listed.connection_id) == (wanted.advertiser_id, wanted.connection_id):
+            if listed.destination == wanted.destination:
                 return Created(listed, wanted)
         self._check_key_free(wanted)
         lock, is_ours = self._acquire(wanted, deadline)

@@ -8,7 +8,7 @@ from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.record import amazon_id, audience_record
 from audience_sync.errors import RejectedEvent
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync.unknown_audience import unknown_audience
 
@@ -113,4 +113,4 @@ def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
 def erasing_exit(member: str, at: int, message_id: str) -> MembershipChange:
     """Return the exit from every audience of a person whose data must be erased. `at` is in epoch milliseconds."""
     record = audience_record(member, "DELETE", [], None, {})
-    return MembershipChange(EVERY_AUDIENCE, None, at, message_id, record, erase=True)
+    return MembershipChange(EVERY_AUDIENCE, Destination(), at, message_id, record, erase=True)

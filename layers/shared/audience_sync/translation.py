@@ -9,6 +9,7 @@ from itertools import batched
 from typing import Any, NamedTuple, Self
 
 from audience_sync.amazon_ads.consent import SIGNALS
+from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import external_user_id
@@ -241,14 +242,7 @@ class Translator:
             record = checked_record(member, country, identities, signals, self._policy, exits=exits)
         except RejectedEvent as error:
             return Rejected.of(error)
-        return MembershipChange(
-            audience.audience_id,
-            audience.connection_id,
-            call.at,
-            call.message_id,
-            record,
-            target_types=audience.target_types,
-        )
+        return MembershipChange(audience.audience_id, of_changes(audience), call.at, call.message_id, record)
 
     def _audience(self, call: AudienceCall, mapped: Any) -> Audience:
         if isinstance(mapped, str) and (known := self._known.get(mapped)):

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding
 from audience_sync.aws.membership_scan import Cursor, MembershipScan, Page, PageCount
@@ -37,7 +38,7 @@ def change(
         "hashedPII": [{"email": "a" * 64}],
         "userConsent": {"consent": {"tcf": consent}} if consent else {},
     }
-    return MembershipChange(audience, "connection-1", at, f"id-{at}", record, target_types=("DSP",))
+    return MembershipChange(audience, of_connection("connection-1", dsp=True), at, f"id-{at}", record)
 
 
 def shard_of(member: str) -> int:

@@ -20,7 +20,7 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.membership import Audience, Destination, MembershipChange
 from audience_sync.messages import pack
 from audience_sync.metric_names import NAMESPACE
 from audience_sync_cli.screen import Screen
@@ -160,7 +160,7 @@ def change(
 ) -> MembershipChange:
     action = "DELETE" if exits else "CREATE"
     record = {"externalUserId": member, "action": action, "hashedPII": [{"email": "0" * 64}], "userConsent": {}}
-    return MembershipChange(audience_id, None, at, f"message-{member}", record)
+    return MembershipChange(audience_id, Destination(), at, f"message-{member}", record)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from audience_sync.errors import (
     Throttled,
     Unavailable,
 )
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 
 LIMITS = Limits(max_records=4)
 
@@ -54,7 +54,7 @@ class Amazon:
 
 def change(number: int) -> MembershipChange:
     record: dict[str, Any] = {"externalUserId": f"m{number}", "action": "CREATE", "hashedPII": [{"email": "e"}]}
-    return MembershipChange("1", None, 1, "id", record)
+    return MembershipChange("1", Destination(), 1, "id", record)
 
 
 def send(amazon: Amazon, count: int, *, jobs: list[Job] | None = None) -> tuple[Uploads, dict[str, Outcome]]:

@@ -28,7 +28,7 @@ from audience_sync.errors import (
 )
 from audience_sync.member_state import LONGEST_JOB, LateJob, MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import MAX_IDENTITIES, MembershipChange, coalesce
+from audience_sync.membership import MAX_IDENTITIES, Destination, MembershipChange, coalesce
 from audience_sync.messages import REPETITION, ChangeMessage, JobMember, JobMessage, pack
 from audience_sync.operations.job_tracking import (
     MAX_MARKS,
@@ -59,7 +59,7 @@ def change(
         "hashedPII": [{"email": name} for name in names],
         "userConsent": {},
     }
-    return MembershipChange(AUDIENCE, None, at, message_id or f"id-{at}", record, erase)
+    return MembershipChange(AUDIENCE, Destination(), at, message_id or f"id-{at}", record, erase)
 
 
 def enter(at: int, *names: str, member: str = "m1") -> MembershipChange:

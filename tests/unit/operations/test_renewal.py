@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.audience_settings import MAX_TTL, MIN_RENEWED_TTL
+from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
@@ -18,7 +19,7 @@ from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import sent, step
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.membership import Audience, Destination, MembershipChange
 from audience_sync.messages import ChangeMessage
 from audience_sync.operations.renewal import (
     LONGEST_MARGIN,
@@ -40,13 +41,13 @@ TIMING = Timing(0)
 
 
 def renewed(audience_id: str = "1", **settings: Any) -> Audience:
-    return Audience(audience_id, advertiser_id="5", settings={"renew": True} | settings)
+    return Audience(audience_id, destination=of_advertiser("5"), settings={"renew": True} | settings)
 
 
 def change(member: str, *, audience_id: str = "1", exits: bool = False, at: int = 1) -> MembershipChange:
     action = "DELETE" if exits else "CREATE"
     record = {"externalUserId": member, "action": action, "hashedPII": [{"email": "a"}], "userConsent": {}}
-    return MembershipChange(audience_id, None, at, f"id-{at}", record)
+    return MembershipChange(audience_id, Destination(), at, f"id-{at}", record)
 
 
 @dataclass
@@ -196,9 +197,9 @@ def test_the_newest_change_is_sent_unchanged_as_a_replay(harness: RenewalHarness
 
 def test_a_replay_goes_to_the_targets_that_the_audience_has_now(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
-    harness.run(Audience("1", connection_id="c-1", settings={"renew": True, "dsp": True}))
+    harness.run(Audience("1", destination=of_connection("c-1"), settings={"renew": True, "dsp": True}))
     (message,) = harness.queue.messages()
-    assert (message.connection_id, message.target_types) == ("c-1", ("DSP",))
+    assert message.destination == of_connection("c-1", dsp=True)
 
 
 def test_every_page_of_every_renewed_audience_is_read(harness: RenewalHarness) -> None:

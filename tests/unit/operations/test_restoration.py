@@ -12,7 +12,7 @@ from audience_sync.aws.membership_rows import StoredMember
 from audience_sync.errors import MovedOn, TransientError, Unavailable
 from audience_sync.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
+from audience_sync.membership import EVERY_AUDIENCE, Destination, Member, MembershipChange, Version
 from audience_sync.operations.restoration import Outcome, Restoration, RestorationReport, decide
 
 NOW = 10_000  # epoch seconds
@@ -27,14 +27,14 @@ def entered(
     at: int, *identities: Identity, person: str = "m1", audience: str = "1", left: int = 0, erase_until: int = 0
 ) -> MemberState:
     record = {"externalUserId": person, "action": "CREATE", "hashedPII": [], "userConsent": {}}
-    newest = MembershipChange(audience, None, at, f"id-{at}", record)
+    newest = MembershipChange(audience, Destination(), at, f"id-{at}", record)
     end = Version(left, True, f"id-{left}") if left else None
     return MemberState(newest, identities, end, erase_until, entered=at, revision=3)
 
 
 def gone(at: int, *identities: Identity, person: str = "m1", audience: str = "1", erase_until: int = 0) -> MemberState:
     record = {"externalUserId": person, "action": "DELETE", "hashedPII": [], "userConsent": {}}
-    newest = MembershipChange(audience, None, at, f"id-{at}", record)
+    newest = MembershipChange(audience, Destination(), at, f"id-{at}", record)
     return MemberState(newest, identities, newest.version, erase_until, exited=at, revision=3)
 
 
@@ -130,7 +130,7 @@ def test_what_may_still_take_effect_is_known_after_the_copying() -> None:
 
 def change(at: int, action: str, **more: Any) -> MembershipChange:
     record = {"externalUserId": "m1", "action": action, "hashedPII": [], "userConsent": {}}
-    return MembershipChange("1", None, at, f"id-{at}", record | more)
+    return MembershipChange("1", Destination(), at, f"id-{at}", record | more)
 
 
 def test_an_exit_after_the_copying_removes_what_the_member_had_entered_with() -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import ConditionFailed, unavailable
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, Destination
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -28,13 +28,13 @@ _ATTRIBUTES = {  # attribute of the table: field of Audience
     "audienceId": "audience_id",
     "name": "name",
     "country": "country",
-    "advertiserId": "advertiser_id",
-    "connectionId": "connection_id",
     "computationKey": "computation_key",
     "externalAudienceId": "external_audience_id",
     "settings": "settings",
     "unlinkedAt": "unlinked_at",
 }
+# Fields of a destination that are attributes themselves: all that there were at first. Any others are in `destination`.
+_OF_DESTINATION = {"advertiserId", "connectionId"}
 _IS_LISTED = "attribute_exists(audienceId) AND attribute_not_exists(unlinkedAt)"
 
 
@@ -238,7 +238,9 @@ def audience_table_call() -> AbstractContextManager[None]:
 
 def row_of(audience: Audience, created: int) -> dict[str, Any]:
     """Lay an audience out as its row. `created` is in epoch milliseconds; empty fields are left out."""
+    fields = audience.destination.fields
     values = {attribute: getattr(audience, field) for attribute, field in _ATTRIBUTES.items()}
+    values |= fields if fields.keys() <= _OF_DESTINATION else {"destination": fields}
     filled = {attribute: value for attribute, value in values.items() if value not in (None, "")}
     return {attribute: _attribute_value(value) for attribute, value in (filled | {"created": created}).items()}
 
@@ -275,6 +277,8 @@ def _audience(row: Mapping[str, Any]) -> Audience:
     from boto3.dynamodb.types import TypeDeserializer  # noqa: PLC0415 - see above
 
     deserialize = TypeDeserializer().deserialize
-    values = {_ATTRIBUTES[name]: deserialize(value) for name, value in row.items() if name in _ATTRIBUTES}
-    settings = {name: _whole(value) for name, value in values.get("settings", {}).items()}
-    return Audience(**{name: _whole(value) for name, value in values.items()} | {"settings": settings})
+    held = {name: deserialize(value) for name, value in row.items()}
+    values = {field: _whole(held[name]) for name, field in _ATTRIBUTES.items() if name in held}
+    settings = {name: _whole(value) for name, value in held.get("settings", {}).items()}
+    fields = held.get("destination", {name: _whole(held.get(name)) for name in _OF_DESTINATION})
+    return Audience(**values | {"settings": settings, "destination": Destination.of(fields)})

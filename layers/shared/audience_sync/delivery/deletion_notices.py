@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import batched
 
+from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.errors import OutOfTime, TransientError, Unavailable
@@ -58,9 +59,8 @@ def with_notices(
             notice = replace(
                 state.newest,
                 audience_id=newest.audience_id,
-                connection_id=newest.connection_id,
+                destination=newest.destination,
                 erase=True,
-                target_types=newest.target_types,
             )
             newer = since(changes, notice.version)
             found[member] = coalesce([notice, *newer]) if newer else ()
@@ -139,7 +139,6 @@ def _exit_from(audience: Audience, notice: MembershipChange) -> MembershipChange
     return replace(
         notice,
         audience_id=audience.audience_id,
-        connection_id=audience.connection_id,
+        destination=of_changes(audience),
         erase=True,  # also of a notice that was read from its row
-        target_types=audience.target_types,
     )

@@ -64,7 +64,7 @@ class MemberDelivery:
             if newest.audience_id == EVERY_AUDIENCE:
                 notices.append(change)
                 continue
-            target = Target(newest.audience_id, newest.connection_id, newest.target_types)
+            target = Target(newest.audience_id, newest.destination)
             by_target.setdefault(target, {}).setdefault(change.member, []).append(change)
         self._deliver_notices(notices)
         for target, members in by_target.items():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from audience_sync.amazon_ads.audience_settings import MAX_TTL
+from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.aws.checkpoint import Checkpoint
 from audience_sync.aws.membership_scan import Cursor, MembershipScan
 from audience_sync.clock import Clock
@@ -148,8 +149,6 @@ def _from(audiences: Sequence[Audience], begun: Cursor | None) -> Sequence[Audie
 
 
 def _messages(audience: Audience, changes: Sequence[MembershipChange]) -> list[str]:
-    """Lay changes out as replays, to the targets that the audience has by now."""
-    current = [
-        replace(change, connection_id=audience.connection_id, target_types=audience.target_types) for change in changes
-    ]
+    """Lay changes out as replays, to the destination that the audience has by now."""
+    current = [replace(change, destination=of_changes(audience)) for change in changes]
     return pack(current, DeliveryHistory(is_replay=True))

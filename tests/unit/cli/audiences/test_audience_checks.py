@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound, RequestRejected
 from audience_sync.membership import Audience
@@ -26,7 +27,7 @@ from tests.unit.cli.command_lines import check_command_line
 NOW = 1_800_000_000.0  # epoch seconds
 DAY, HOUR = 86_400, 3_600  # seconds
 FULL = Sizes(received=5_000, matched=4_000, dsp=5_000)
-AMC = replace(AUDIENCE, advertiser_id=None, connection_id="connection-1")
+AMC = replace(AUDIENCE, destination=of_connection("connection-1"))
 
 
 def part(name: str, state: Any = "ok", found: str = "fine", remedy: str = "") -> dict[str, Part]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_changes, of_connection
 from audience_sync.aws.audience_table import VERSION_KEY
 from audience_sync.errors import InvalidAudience, NotFound
 from audience_sync_cli.audiences.command import list_, show
@@ -50,7 +51,7 @@ def test_an_audience_of_a_connection_may_also_go_to_dsp(deployment: Deployment) 
     link(deployment.session(), AUDIENCE.audience_id, Target(connection="connection-1"), choices=Choices(dsp=True))
     found = deployment.session().audiences.by_id(AUDIENCE.audience_id)
     assert found is not None
-    assert (found.connection_id, found.target_types) == ("connection-1", ("DSP",))
+    assert of_changes(found) == of_connection("connection-1", dsp=True)
 
 
 def test_linking_without_a_target_takes_the_advertiser_that_amazon_names(deployment: Deployment, printed: Json) -> None:
@@ -243,12 +244,14 @@ def test_a_shorter_time_to_live_asks_since_members_drop_out(deployment: Deployme
     [
         pytest.param({}, ["members go to Amazon DSP", "fee none"], id="an advertiser's, without a fee"),
         pytest.param(
-            {"connection_id": "c-1", "settings": {"cpmCents": 1_250, "currency": "EUR"}},
+            {"destination": of_connection("c-1"), "settings": {"cpmCents": 1_250, "currency": "EUR"}},
             ["members go to AMC, not Amazon DSP", "fee 1,250 cents EUR for a thousand impressions"],
             id="a connection's, with a fee",
         ),
         pytest.param(
-            {"connection_id": "c-1", "settings": {"dsp": True}}, ["members go to AMC and Amazon DSP"], id="with DSP"
+            {"destination": of_connection("c-1"), "settings": {"dsp": True}},
+            ["members go to AMC and Amazon DSP"],
+            id="with DSP",
         ),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create
@@ -17,7 +18,7 @@ from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import NOW, Deployment, Json
 
 KEY = AUDIENCE.computation_key or ""
-RENEWED = replace(AUDIENCE, connection_id="c-1", advertiser_id=None, settings={"dsp": True, "renew": True})
+RENEWED = replace(AUDIENCE, destination=of_connection("c-1"), settings={"dsp": True, "renew": True})
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ import re
 from contextlib import redirect_stdout
 
 from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.destination import of_advertiser
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.membership import Audience
 from audience_sync_cli.diagnosis.command import print_diagnosis
@@ -20,7 +21,11 @@ NOW = 1_772_615_722.0  # epoch seconds: 2026-03-04 09:15:22Z
 HOUR = 3_600  # seconds
 
 AUDIENCE = Audience(
-    "418273650912345678", "Big spenders", "GB", advertiser_id="590071284455661234", computation_key="big_spenders"
+    "418273650912345678",
+    "Big spenders",
+    "GB",
+    destination=of_advertiser("590071284455661234"),
+    computation_key="big_spenders",
 )
 EXAMPLE = Facts(  # an audience in the United Kingdom that has just begun, and whose consent signal is not mapped
     now=NOW,

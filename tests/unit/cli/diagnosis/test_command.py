@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.metric_names import (
     AUDIENCE_PROCESSED,
     EVENTS_ACCEPTED,
@@ -115,7 +116,7 @@ def test_one_fact_that_cannot_be_read_does_not_hide_the_others(deployment: Deplo
 
 def test_terms_are_asked_for_where_the_audience_has_a_connection(deployment: Deployment, printed: Json) -> None:
     connection = deployment.session().amazon.create_connection({"amcInstanceId": "amc1"})
-    deployment.list_audience(replace(AUDIENCE, advertiser_id=None, connection_id=connection))
+    deployment.list_audience(replace(AUDIENCE, destination=of_connection(connection)))
     found = {each["check"]: each for each in run(deployment, printed)["findings"]}
     assert found["target and terms"]["found"].startswith("The terms of Amazon Marketing Cloud are not accepted")
     assert found["target and terms"]["next"] == "audience-sync terms show --text"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import advertiser_of, of_connection
 from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, ReportedAsUnfinished, WrongUsage
 from audience_sync_cli.health.checks import EndToEnd
@@ -13,7 +14,7 @@ from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment
 
 ACCEPTED: dict[str, Any] = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
-KEPT = Audience("3", KEPT_NAME, "US", "590071284455661234", external_audience_id=KEPT_ID)
+KEPT = Audience("3", KEPT_NAME, "US", AUDIENCE.destination, external_audience_id=KEPT_ID)
 
 
 def rejected(reason: str) -> tuple[int, dict[str, Any]]:
@@ -36,9 +37,9 @@ def test_it_is_created_for_the_target_of_the_other_audiences_if_the_operator_agr
     deployment.list_audience()
     deployment.answers = ["y"]
     created = kept_audience(deployment.session())
-    assert (created.name, created.advertiser_id, created.country) == (KEPT_NAME, AUDIENCE.advertiser_id, "US")
+    assert (created.name, created.destination, created.country) == (KEPT_NAME, AUDIENCE.destination, "US")
     (question,) = deployment.questions
-    assert f'"{KEPT_NAME}" at Amazon, for DSP {AUDIENCE.advertiser_id}?' in question
+    assert f'"{KEPT_NAME}" at Amazon, for DSP {advertiser_of(AUDIENCE.destination)}?' in question
     assert kept_audience(deployment.session()) == created, "the next test uses it"
 
 
@@ -54,7 +55,7 @@ def test_nothing_is_created_if_the_operator_does_not_agree(deployment: Deploymen
     ("listed", "error"),
     [
         pytest.param([], NotThere, id="no audience"),
-        pytest.param([AUDIENCE, Audience("2", connection_id="amc-1")], WrongUsage, id="two targets"),
+        pytest.param([AUDIENCE, Audience("2", destination=of_connection("amc-1"))], WrongUsage, id="two targets"),
         pytest.param([Audience("2")], WrongUsage, id="a target that is not known"),
     ],
 )

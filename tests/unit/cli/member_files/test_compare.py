@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.normalize import identifiers
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.errors import NotConfirmed, WrongUsage
 from audience_sync_cli.member_files.compare import compare
@@ -59,7 +59,7 @@ def row(member: str, *, email: str = "", exits: bool = False, at: int = BEFORE) 
         "hashedPII": identifiers({"email": email or f"{member}@example.com"}, "US"),
         "userConsent": {},
     }
-    return MembershipChange(AUDIENCE.audience_id, None, at, f"id-{member}", record)
+    return MembershipChange(AUDIENCE.audience_id, Destination(), at, f"id-{member}", record)
 
 
 def run(deployment: Deployment, file: str, *, out: Path | None = None, **options: Any) -> None:
@@ -115,7 +115,7 @@ def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment
     bodies = deployment.bodies("ChangeQueue")
     deployment.record(
         *(
-            MembershipChange(body["audienceId"], None, each["at"], each["id"], each["record"])
+            MembershipChange(body["audienceId"], Destination(), each["at"], each["id"], each["record"])
             for body in bodies
             for each in body["changes"]
         )

@@ -9,7 +9,7 @@ import pytest
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import MembershipChange, coalesce
+from audience_sync.membership import Destination, MembershipChange, coalesce
 from audience_sync_cli.member_files.comparison import Comparison, Difference
 from audience_sync_cli.member_files.row_changes import LeftOut
 
@@ -28,7 +28,7 @@ def change(
     action = "DELETE" if exits else "CREATE"
     identities = [{"email": digest(each)} for each in emails]
     record = {"externalUserId": member, "action": action, "hashedPII": identities, "userConsent": {}}
-    return MembershipChange(AUDIENCE, None, at, f"id-{at}", record, erase=erase)
+    return MembershipChange(AUDIENCE, Destination(), at, f"id-{at}", record, erase=erase)
 
 
 def state_of(*changes: MembershipChange) -> MemberState:
@@ -149,9 +149,8 @@ def test_a_member_of_the_file_takes_at_most_300_bytes() -> None:
 
     def changes(number: int) -> MembershipChange:
         record = {"externalUserId": f"cust_{number:08d}", "action": "CREATE", "userConsent": {}}
-        return MembershipChange(
-            AUDIENCE, None, 1, "id", record | {"hashedPII": [{name: digest(f"{name}{number}") for name in names}]}
-        )
+        identity = {name: digest(f"{name}{number}") for name in names}
+        return MembershipChange(AUDIENCE, Destination(), 1, "id", record | {"hashedPII": [identity]})
 
     comparison = Comparison(WRITTEN)
     tracemalloc.start()

@@ -10,7 +10,7 @@ import pytest
 
 from audience_sync.member_state import Timing
 from audience_sync.member_step import step
-from audience_sync.membership import MembershipChange, coalesce
+from audience_sync.membership import Destination, MembershipChange, coalesce
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
@@ -51,7 +51,7 @@ def test_the_last_row_of_a_member_decides_in_whatever_order_they_arrive(
     message_id: MessageId, rows: tuple[int, int], countries: tuple[str, str]
 ) -> None:
     first, last = (
-        MembershipChange("1", None, 1, message_id(row, record(country)), record(country))
+        MembershipChange("1", Destination(), 1, message_id(row, record(country)), record(country))
         for row, country in zip(rows, countries, strict=True)
     )
     for changes in ((first, last), (last, first)):

@@ -3,6 +3,7 @@
 import pytest
 import requests
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.membership import Audience
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.setup.connections import create, delete, list_
@@ -50,7 +51,7 @@ def test_the_question_names_audiences_that_need_the_connection_and_unlinked_ones
     create(deployment.session(), amc_instance="amc-1")
     (known,) = deployment.session().amazon.connections()
     for audience_id in ("1", "2"):
-        deployment.list_audience(Audience(audience_id, connection_id=known["connectionId"]))
+        deployment.list_audience(Audience(audience_id, destination=of_connection(known["connectionId"])))
     deployment.session().audiences.unlink("1", at=5)
     deployment.answers = ["n"]
     with pytest.raises(NotConfirmed):
