@@ -7,10 +7,9 @@ shares and what other connectors do instead: docs/normalization.md.
 
 import re
 import unicodedata
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
-from itertools import chain
 
 from audience_sync.amazon_ads.normalization.address import normalize_address
 from audience_sync.amazon_ads.normalization.fields import (
@@ -165,14 +164,12 @@ def identifiers_of_all(
         for name, amazon_name, values in zip(_NAMES, _AMAZON_NAMES, columns, strict=True)
         if values.count(None) < len(values)
     }
-    rows = zip(*digests.values(), strict=True)
-    if not digests:
-        people: list[list[dict[str, str]]] = [[] for _ in codes]
-    elif None in chain.from_iterable(digests.values()):
-        found = ({name: digest for name, digest in zip(digests, row, strict=True) if digest} for row in rows)
-        people = [[identity] if identity else [] for identity in found]
-    else:
-        people = _identities(tuple(digests))(rows)
+    found: list[dict[str, str]] = [{} for _ in codes]
+    for name, column in digests.items():
+        for identity, digest in zip(found, column, strict=True):
+            if digest:
+                identity[name] = digest
+    people = [[identity] if identity else [] for identity in found]
     if literal_email:
         for value, identities in zip(columns[_EMAIL], people, strict=True):
             identities.extend(_literal_email(value, identities, lines))
@@ -207,20 +204,6 @@ def _digests(name: str, values: Sequence[object], countries: Sequence[str | None
             if text is None:
                 digests[place] = _hashed(_RULES[name], _clean(values[place], lines), countries[place])
     return digests
-
-
-@cache
-def _identities(names: tuple[str, ...]) -> Callable[[Iterable[Sequence[str | None]]], list[list[dict[str, str]]]]:
-    """Return a function that lays out people who have a digest for each of these of Amazon's names.
-
-    A dict that is written out is made in a quarter of the time that `dict(zip(...))` takes, so its source is written.
-    It holds nothing but numbers and Amazon's names.
-    """
-    variables = [f"v{number}" for number in range(len(names))]
-    written = ", ".join([f"{name!r}: {variable}" for name, variable in zip(names, variables, strict=True)])
-    made: Callable[[Iterable[Sequence[str | None]]], list[list[dict[str, str]]]]
-    made = eval(f"lambda rows: [[{{{written}}}] for {', '.join(variables)}, in rows]")  # noqa: S307
-    return made
 
 
 def _literal_email(value: object, identities: list[dict[str, str]], lines: _Lines) -> list[dict[str, str]]:
