@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from audience_sync.errors import MisplacedRow, Unavailable
+from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import Identity, LateJob, MemberState
 from audience_sync.membership import Member, MembershipChange, Version
 
@@ -23,16 +24,7 @@ MAX_SHARDS = 64
 
 _SEPARATOR = b"\0"  # JSON never holds it
 _SURROGATE = b"\\ud"  # begins every escape of one
-_CODES = {  # Amazon's field name: code in the header
-    "email": "e",
-    "phone": "p",
-    "firstname": "f",
-    "lastname": "l",
-    "address": "a",
-    "city": "c",
-    "state": "s",
-    "postal": "z",
-}
+_CODES = {field.amazon_name: field.code for field in IDENTIFIERS}
 _FIELDS = {code: name for name, code in _CODES.items()}
 
 
