@@ -118,7 +118,7 @@ def test_every_consent_signal_is_sent_under_amazons_name(signal: MappedField) ->
     assert sent.keys() - {"countryCode"} == {signal.amazon_name}
 
 
-def test_an_identifier_has_a_letter_of_its_own_in_rows_and_no_other_field_has_one() -> None:
+def test_an_identifier_has_a_code_of_its_own_and_no_other_field_has_one() -> None:
     assert all(len(field.code) == (field.kind == "identifier") for field in FIELDS)
     assert len({field.code for field in IDENTIFIERS}) == len(IDENTIFIERS)
 

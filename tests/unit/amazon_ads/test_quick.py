@@ -55,7 +55,7 @@ def plain_rule(field: str, text: str, country: str | None) -> str:
             local, _, domain = address.partition("@")
             return address if local and "@" not in domain and "." in domain.strip(".") else ""
         case "first_name" | "last_name":
-            return kept("a-z0-9", re.sub("[ßäöüøæ]", lambda letter: NAME_LETTERS[letter[0]], text.lower()))
+            return kept("a-z0-9", re.sub("[ßäöüøæ]", lambda found: NAME_LETTERS[found[0]], text.lower()))
         case "city":
             return kept("a-z0-9", text.lower())
         case "state":
