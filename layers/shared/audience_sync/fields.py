@@ -2,7 +2,7 @@
 
 What else a field needs is with the part that uses it: where the default mapping looks for it in
 segment/mapping_config.py, how an identifier is normalized in amazon_ads/normalization/quick.py, how a consent signal is
-read in amazon_ads/consent.py. A field that lacks any of it fails a test. The order is that of lists for people.
+read in amazon_ads/consent.py. A field that lacks any of it fails a test. No code relies on places in the list.
 """
 
 from dataclasses import dataclass

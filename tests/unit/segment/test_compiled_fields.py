@@ -53,6 +53,7 @@ def outcome(found: Any, budget: Budget) -> Any:
 @example([first_passing("blank", "$.traits.a", "$.traits.b")], {"traits": ""}, 9)
 @example([first_passing("exists", "$.traits.a", "$.traits.b")], {"traits": {"a": "", "b": "x"}}, 9)
 @example([first_passing("blank", "$.traits.a", "$.traits.b")], {"traits": {"a": "", "b": "x"}}, 9)
+@example([first_passing("blank", "$.traits.a", "$.traits.b")], {"traits": {"a": ["x", "y"], "b": "x"}}, 999)
 def test_all_fields_at_once_are_what_each_field_is_by_itself(
     directives: list[Any], event: dict[str, Any], steps: int
 ) -> None:
