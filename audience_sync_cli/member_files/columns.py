@@ -8,24 +8,22 @@ from audience_sync.fields import FIELDS
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.terminal_text import on_one_line
 
-# The names that mean a field, without spaces and signs, the surest first. Left out on purpose: `ip`, which Amazon takes
-# in clear text, and names of whole people, which are no identifier.
-_NAMES = {
-    "external_user_id": "externaluserid userid externalid customerid memberid profileid subscriberid uid id "
-    "kundennummer",
-    "email": "email emailaddress mail emailid emailadresse",
-    "phone": "phone phonenumber mobile mobilephone mobilenumber telephone tel cell cellphone msisdn telefon",
-    "first_name": "firstname givenname forename fname vorname",
-    "last_name": "lastname surname familyname lname nachname",
-    "address": "address street streetaddress address1 addressline1 addressline street1 strasse",
-    "city": "city town locality ort",
-    "state": "state stateprovince province region statecode bundesland",
-    "postal": "postal postalcode zip zipcode postcode postalzip plz postleitzahl",
-    "country": "country countrycode isocountry countryiso land",
-    "amzn_ad_storage": "amznadstorage adstorage",
-    "amzn_user_data": "amznuserdata aduserdata",
-    "tcf": "tcf tcfstring tcstring tcfconsent",
-    "gpp": "gpp gppstring gppconsent",
+# The other names of a field, without spaces and signs, the surest first.
+_OTHER_NAMES = {
+    "external_user_id": "userid externalid customerid memberid profileid subscriberid uid id kundennummer",
+    "email": "emailaddress mail emailid emailadresse",
+    "phone": "phonenumber mobile mobilephone mobilenumber telephone tel cell cellphone msisdn telefon",
+    "first_name": "givenname forename fname vorname",
+    "last_name": "surname familyname lname nachname",
+    "address": "street streetaddress address1 addressline1 addressline street1 strasse",
+    "city": "town locality ort",
+    "state": "stateprovince province region statecode bundesland",
+    "postal": "postalcode zip zipcode postcode postalzip plz postleitzahl",
+    "country": "isocountry countryiso land",
+    "amzn_ad_storage": "adstorage",
+    "amzn_user_data": "aduserdata",
+    "tcf": "tcfstring tcstring tcfconsent",
+    "gpp": "gppstring gppconsent",
 }
 # What may stand before such a name: where Segment's calls hold it, and whose it is.
 _BEFORE = frozenset(
@@ -33,13 +31,15 @@ _BEFORE = frozenset(
     "billing shipping mailing home primary hashed sha256".split()
 )
 _AFTER = frozenset("sha256 hashed hash".split())  # a SHA-256 digest is passed on as it is
-_FIELD_OF = {name: (field, rank) for field, names in _NAMES.items() for rank, name in enumerate(names.split())}
 _FIELDS = {
     spelling.replace("_", "").lower(): field.name
     for field in FIELDS
     if field.name != "audience_id"  # the command names the audience
     for spelling in (field.name, field.amazon_name)
 }
+# Never guessed are `ip`, which Amazon takes in clear text, and names of whole people, which are no identifier.
+_RANKED = [*_FIELDS.items(), *((name, field) for field, names in _OTHER_NAMES.items() for name in names.split())]
+_FIELD_OF = {name: (field, rank) for rank, (name, field) in enumerate(_RANKED) if field != "ip"}
 _WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+")
 
 

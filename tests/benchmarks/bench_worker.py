@@ -34,6 +34,7 @@ from audience_sync.aws import membership_table
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.uploads import Uploads
+from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import Destination, MembershipChange
 from audience_sync.messages import ChangeMessage, pack
 from functions.worker import handler
@@ -46,7 +47,7 @@ MAX_EVENT = 6_000_000  # bytes; Lambda takes no more
 ROUNDS = 5
 DAY = 86_400  # seconds
 NOW = time.time_ns() // 1_000_000
-FIELDS = ("email", "phone", "firstname", "lastname", "address", "city", "state", "postal")
+FIELDS = tuple(field.amazon_name for field in IDENTIFIERS)
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("parse", ChangeMessage, "from_body"),
     ("read", MembershipTable, "read_each"),

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from audience_sync.errors import MisplacedRow, Unavailable
+from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import Identity, LateJob, MemberState
 from audience_sync.membership import Destination, Member, MembershipChange, Version
 from audience_sync.reasons import Reason
@@ -25,16 +26,7 @@ MAX_SHARDS = 64
 
 _SEPARATOR = b"\0"  # JSON never holds it
 _SURROGATE = b"\\ud"  # begins every escape of one
-_CODES = {  # Amazon's field name: code in the header
-    "email": "e",
-    "phone": "p",
-    "firstname": "f",
-    "lastname": "l",
-    "address": "a",
-    "city": "c",
-    "state": "s",
-    "postal": "z",
-}
+_CODES = {field.amazon_name: field.code for field in IDENTIFIERS}
 _FIELDS = {code: name for name, code in _CODES.items()}
 # Fields of a destination that have a code in the header: all that there were at first. Any others are in `g`.
 _DESTINATION_CODES = {"connectionId": "c", "targetTypes": "t"}

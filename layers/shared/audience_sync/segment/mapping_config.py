@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
-from audience_sync.fields import FIELDS
+from audience_sync.fields import CONSENT_SIGNALS, FIELDS
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.compiled_fields import FieldsReader, compile_fields, value_of
 from audience_sync.segment.directives.compiler import (
@@ -312,10 +312,7 @@ DEFAULT_MAPPING = Mapping(
         "city": _trait("city", in_address="city"),
         "state": _trait("state", in_address="state"),
         "postal": _trait("postal", camel_case="postalCode", in_address="postalCode"),
-        "amzn_ad_storage": _consent_signal("amznAdStorage"),
-        "amzn_user_data": _consent_signal("amznUserData"),
-        "tcf": _consent_signal("tcf"),
-        "gpp": _consent_signal("gpp"),
+        **{field.name: _consent_signal(field.amazon_name) for field in CONSENT_SIGNALS if field.name != "ip"},
     },
 )
 """Segment's own default, extended: traits of identify events, camelCase names and Segment's address object are read
