@@ -166,13 +166,6 @@ def test_the_report_adds_up(deployment: Deployment, file: File, printed: Json) -
     }
 
 
-def test_what_is_sent_counts_as_accepted(deployment: Deployment, file: File) -> None:
-    run(deployment, file())
-    assert accepted(deployment) == len(sent(deployment)) == 3
-    run(deployment, file())  # sent again, and counted again: the worker counts both as completed
-    assert accepted(deployment) == len(sent(deployment)) == 6
-
-
 def test_repeating_gives_the_same_changes_and_another_reading_gives_others(deployment: Deployment, file: File) -> None:
     run(deployment, file())
     run(deployment, file())
@@ -437,16 +430,6 @@ def test_rejects_hold_the_rows_where_the_operator_asks_for_it(
     assert [row["email"] for row in listed] == ["", "carol@example.com", None]
 
 
-def test_a_list_of_rejects_that_others_could_read_is_closed_to_them(
-    deployment: Deployment, file: File, tmp_path: Path
-) -> None:
-    rejects = tmp_path / "rejects.csv"
-    rejects.touch()
-    rejects.chmod(0o666)
-    run(deployment, file(), dry_run=True, rejects=rejects, rejects_with_rows=True)
-    assert rejects.stat().st_mode & 0o077 == 0
-
-
 def test_rejects_may_go_where_there_is_no_file_and_nothing_is_changed_there(deployment: Deployment, file: File) -> None:
     mode = Path(os.devnull).stat().st_mode
     run(deployment, file(), dry_run=True, rejects=Path(os.devnull))
@@ -588,19 +571,6 @@ def test_a_run_that_goes_on_leaves_out_what_a_killed_run_wrote_in_part(tmp_path:
     with Rejects.opened(rejects, (), with_rows=False, after=9) as listed:
         listed.add(LeftOut(12, "no_identifier"), None)
     assert listed_rows(rejects) == ["row", "1", "12"]
-
-
-def test_rejects_are_kept_when_a_run_ends_early(tmp_path: Path) -> None:
-    rejects = tmp_path / "rejects.csv"
-
-    def interrupted() -> None:
-        with Rejects.opened(rejects, (), with_rows=False, after=0) as listed:
-            listed.add(LeftOut(1, "no_identifier"), None)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert len(rejects.read_text(encoding="utf-8").splitlines()) == 2
 
 
 def test_it_waits_while_the_change_queue_is_too_full(

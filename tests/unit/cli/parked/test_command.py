@@ -280,12 +280,6 @@ def test_dropping_asks_and_names_the_exits_that_would_be_lost(deployment: Deploy
     assert members(deployment) == ["m1", "m2"]
 
 
-def test_dropping_deletes_only_what_fits(deployment: Deployment) -> None:
-    deployment.park(change("m1"), change("m2"))
-    drop(deployment.session(yes=True), Filter(member="m1"))
-    assert members(deployment) == ["m2"]
-
-
 def test_dropping_everything_needs_an_option(deployment: Deployment) -> None:
     deployment.park(change("m1"))
     with pytest.raises(WrongUsage):

@@ -271,9 +271,3 @@ def test_an_expiry_is_a_date_that_has_not_passed(deployment: Deployment, expires
     with pytest.raises(WrongUsage, match="--expires"):
         add(deployment.session(now=NOW), SourceKind.EVENT, "emea", expires=expires)
     assert "eventKey.emea" not in deployment.secret("IngestSecret")
-
-
-def test_a_key_with_an_expiry_can_be_removed(deployment: Deployment) -> None:
-    add(deployment.session(now=NOW), SourceKind.EVENT, "emea", expires=EXPIRES)
-    remove(deployment.session(yes=True), SourceKind.EVENT, "emea")
-    assert "eventKey.emea" not in deployment.secret("IngestSecret")
