@@ -153,12 +153,6 @@ def test_the_trust_policy_of_the_guide_lets_in_one_environment_of_one_repository
     assert "`repo:OWNER/REPOSITORY:environment:staging`" in GUIDE, "older repositories still have this form"
 
 
-def test_the_guide_limits_both_environments_to_main() -> None:
-    step = GUIDE.split("3. **On GitHub**")[1].split("\n4. ")[0]
-    assert "Give both" in step
-    assert step.index("Give both") < step.index("*Deployment branches*") < step.index("`production` also")
-
-
 def test_the_role_of_the_guide_is_none_that_the_deployer_may_change() -> None:
     names = re.findall(r"--role-name (\S+)", GUIDE)
     assert len(names) >= 2

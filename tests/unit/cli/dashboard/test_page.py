@@ -34,12 +34,6 @@ def test_the_document_says_how_often_what_is_read() -> None:
     assert re.findall(r'<option value="(\w*)"', SOURCE) == list(RANGES)
 
 
-def test_every_picture_that_the_document_shows_exists() -> None:
-    shown = re.findall(r"images/[\w-]+\.png", DOCUMENT.read_text(encoding="utf-8"))
-    assert shown
-    assert [each for each in shown if not (DOCUMENT.parent / each).is_file()] == []
-
-
 def test_style_and_scripts_are_in_the_document() -> None:
     for asset in ASSETS.iterdir():
         if asset.suffix in (".css", ".js"):

@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from audience_sync_cli.health.status import audit_progress, summarize
 from audience_sync_cli.state.blockers import Blocker
@@ -125,10 +123,3 @@ def test_what_needs_a_person_is_listed_and_then_nothing_is_called_completed(
 )
 def test_the_progress_of_the_audit_is_a_sentence(until: int | None, since: int | None, sentence: str) -> None:
     assert audit_progress(until, since, Counts(unaccounted=2)) == sentence
-
-
-@given(st.tuples(*[st.integers(0, 10**9)] * 4))
-def test_accepted_is_always_the_sum_of_the_other_counts(numbers: tuple[int, int, int, int]) -> None:
-    accepted, delivered, superseded, parked = numbers
-    counts = Counts(accepted=accepted, delivered=delivered, superseded=superseded, parked=parked)
-    assert counts.accepted == counts.delivered + counts.superseded + counts.parked + counts.waiting
