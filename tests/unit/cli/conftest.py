@@ -134,6 +134,14 @@ class Deployment:
         """Publish metrics as the functions do, at an epoch second; `about` are dimensions beside the stack's name."""
         publish(self.stack.service("cloudwatch"), at, {"service": self.stack.name, **about}, **metrics)
 
+    def fail(self, call: str, error: BaseException) -> None:
+        """Have calls of AWS fail from now on: all of a service, as in "sqs", or one, as in "sqs.SendMessageBatch"."""
+
+        def failing(**_: Any) -> None:
+            raise error
+
+        self.stack.service(call.partition(".")[0]).meta.events.register(f"before-call.{call}", failing)
+
     def rows(self, logical_id: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.stack.service("dynamodb").scan(TableName=self.stack[logical_id])["Items"]
         return rows

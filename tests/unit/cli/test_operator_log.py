@@ -193,11 +193,7 @@ def test_where_sts_does_not_answer_the_profile_is_recorded(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "marketing-ops")
-
-    def refuse(**_: Any) -> None:
-        raise EndpointConnectionError(endpoint_url="https://sts")
-
-    deployment.stack.service("sts").meta.events.register("before-call.sts", refuse)
+    deployment.fail("sts", EndpointConnectionError(endpoint_url="https://sts"))
     keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
     assert [each["who"] for each in lines(deployment)] == ["profile marketing-ops"]
 

@@ -246,11 +246,9 @@ def test_the_progress_of_the_audit_is_shown(deployment: Deployment, shown: Deplo
 def test_a_part_that_must_not_be_read_is_named_and_the_others_are_shown(
     deployment: Deployment, shown: DeployedStack
 ) -> None:
-    def refuse(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeAlarms")
-
     put(deployment, EVENTS_ACCEPTED, 5, NOW - HOUR)
-    deployment.stack.service("cloudwatch").meta.events.register("before-call.cloudwatch.DescribeAlarms", refuse)
+    denied = ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeAlarms")
+    deployment.fail("cloudwatch.DescribeAlarms", denied)
     facts = shown.read("")
     problem = next(each for each in facts.problems if each.part == "alarms")
     assert problem.message == "AWS does not allow you to call DescribeAlarms."

@@ -99,16 +99,11 @@ def test_a_redrive_moves_what_fits_and_leaves_the_rest_visible(deployment: Deplo
 
 def test_an_interrupted_redrive_loses_nothing(deployment: Deployment) -> None:
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
-    session = deployment.session()
-    session.stack.service("sqs").meta.events.register("before-call.sqs.DeleteMessageBatch", _interrupt)
+    deployment.fail("sqs.DeleteMessageBatch", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        redrive(session, Filter(), rate=1000)
+        redrive(deployment.session(), Filter(), rate=1000)
     assert members(deployment) == [f"m{number:02}" for number in range(15)]
     assert len(members(deployment, "ChangeQueue")) == 10  # sent, and still a dead letter: sent again, it is superseded
-
-
-def _interrupt(**_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def test_reading_ends_although_messages_become_visible_again_meanwhile(
