@@ -32,6 +32,7 @@ from audience_sync_cli.parked.acknowledged import Acknowledgements
 from audience_sync_cli.state.circuits import RECOVERY
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
+from tests.clocks import ManualClock
 from tests.unit.cli.conftest import Deployment, change
 from tests.waiting import wait_until
 
@@ -39,23 +40,13 @@ HOUR, DAY = 3_600.0, 86_400.0  # seconds
 NOW = datetime(2026, 3, 4, 9, 34, tzinfo=UTC).timestamp()
 
 
-class Clock:
-    """The time, moved by the test."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def shown(deployment: Deployment, clock: Clock) -> Iterator[DeployedStack]:
+def shown(deployment: Deployment, clock: ManualClock) -> Iterator[DeployedStack]:
     stack = replace(deployment.stack, name="mine", local=None, created=NOW - 40 * DAY)
     shown = DeployedStack(stack, clock, "What it costs.")
     yield shown
@@ -150,7 +141,7 @@ def test_an_audience_without_a_job_so_far_has_no_numbers(deployment: Deployment,
     assert (audience.size, audience.match_rate, audience.sizes) == (None, None, ())
 
 
-def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: DeployedStack, clock: Clock) -> None:
+def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: DeployedStack, clock: ManualClock) -> None:
     deployment.park(change("m1"), change("m2", exits=True), reason="access_denied")
     deployment.park(change("m3"), reason="request_rejected", at=NOW)
     facts = shown.read("")
@@ -172,7 +163,7 @@ def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: Depl
 
 
 def test_dead_letters_are_read_when_their_number_changes_and_not_otherwise(
-    deployment: Deployment, shown: DeployedStack, clock: Clock
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock
 ) -> None:
     received = calls_of(deployment, "sqs", "ReceiveMessage")
     deployment.park(change("m1"))
@@ -211,7 +202,7 @@ def test_an_open_circuit_breaker_shows_the_next_try(
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_refused_authorization_is_known_whether_or_not_changes_wait(
-    deployment: Deployment, shown: DeployedStack, clock: Clock, *, waits: bool
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock, *, waits: bool
 ) -> None:
     clock.now = time.time()
     if waits:
@@ -255,11 +246,9 @@ def test_the_progress_of_the_audit_is_shown(deployment: Deployment, shown: Deplo
 def test_a_part_that_must_not_be_read_is_named_and_the_others_are_shown(
     deployment: Deployment, shown: DeployedStack
 ) -> None:
-    def refuse(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeAlarms")
-
     put(deployment, EVENTS_ACCEPTED, 5, NOW - HOUR)
-    deployment.stack.service("cloudwatch").meta.events.register("before-call.cloudwatch.DescribeAlarms", refuse)
+    denied = ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeAlarms")
+    deployment.fail("cloudwatch.DescribeAlarms", denied)
     facts = shown.read("")
     problem = next(each for each in facts.problems if each.part == "alarms")
     assert problem.message == "AWS does not allow you to call DescribeAlarms."
@@ -295,7 +284,7 @@ def test_a_part_that_takes_long_is_named_and_shown_when_it_is_there(
     ],
 )
 def test_what_is_stored_under_an_id_is_found_without_hashes_and_consent(
-    deployment: Deployment, shown: DeployedStack, clock: Clock, wanted: str, titles: list[str]
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock, wanted: str, titles: list[str]
 ) -> None:
     clock.now = time.time()
     deployment.list_audience()
@@ -328,7 +317,7 @@ def test_what_is_no_id_or_unknown_is_said_without_repeating_it(
 
 
 def test_an_acknowledged_dead_letter_asks_for_nobody_until_another_is_parked(
-    deployment: Deployment, shown: DeployedStack, clock: Clock
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock
 ) -> None:
     deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - 60)
     deployment.park(change("m3"), reason="request_rejected", at=NOW - 60)
@@ -378,7 +367,7 @@ def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[
 
 @pytest.mark.parametrize("chosen", [[each] for each in RANGES] + [["", "30d"]])
 def test_an_open_page_asks_for_as_many_metrics_an_hour_as_the_cost_says(
-    deployment: Deployment, shown: DeployedStack, clock: Clock, chosen: list[str]
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock, chosen: list[str]
 ) -> None:
     deployment.list_audience()
     put(deployment, EVENTS_REJECTED_BY_REASON, 1, NOW - 60, reason="consent_missing")

@@ -1,57 +1,27 @@
 """Status: the counts of a deployed or local stack, and the sentences about them."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
-import boto3
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from moto import mock_aws
 
-from audience_sync.amazon_ads.regions import HOSTS
-from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_DELIVERED
 from audience_sync_cli.health.status import audit_progress, summarize
-from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Counts, Depth, cloud_counts
 from audience_sync_cli.state.needs import needs
-from tests.unit.cli.conftest import publish
+from tests.unit.cli.conftest import Deployment, publish
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 DAY = 86_400.0  # seconds
 
 
-@pytest.fixture
-def cloudwatch() -> Iterator[Any]:
-    with mock_aws():
-        yield boto3.client(
-            "cloudwatch", region_name="us-east-1", aws_access_key_id="made-up", aws_secret_access_key="made-up"
-        )
-
-
-def put(cloudwatch: Any, metric: str, value: float, at: float, stack: str = "mine") -> None:
-    publish(cloudwatch, at, {"service": stack}, **{metric: value})
-
-
-def stack(cloudwatch: Any, created: float) -> Stack:
-    return Stack("mine", lambda _: cloudwatch, "https://api.example", HOSTS["NA"], {}, created)
-
-
-def test_a_deployed_stack_is_summed_since_it_was_created(cloudwatch: Any) -> None:
-    put(cloudwatch, CHANGES_ACCEPTED, 3, NOW - 40 * DAY)
-    put(cloudwatch, CHANGES_ACCEPTED, 4, NOW - 60)
-    put(cloudwatch, CHANGES_DELIVERED, 5, NOW - 30)
-    put(cloudwatch, CHANGES_ACCEPTED, 100, NOW - 60, stack="another")
-    counts = cloud_counts(stack(cloudwatch, NOW - 50 * DAY), NOW, None)
+def test_a_deployed_stack_is_summed_since_it_was_created(deployment: Deployment) -> None:
+    deployment.stack.created = NOW - 50 * DAY
+    deployment.publish(NOW - 40 * DAY, ChangesAccepted=3)
+    deployment.publish(NOW - 60, ChangesAccepted=4, ChangesDelivered=5)
+    publish(deployment.stack.service("cloudwatch"), NOW - 60, {"service": "another"}, ChangesAccepted=100)
+    counts = cloud_counts(deployment.stack, NOW, None)
     assert (counts.accepted, counts.delivered, counts.waiting) == (7, 5, 2)
-
-
-def test_the_last_hours_can_be_counted_alone(cloudwatch: Any) -> None:
-    put(cloudwatch, CHANGES_ACCEPTED, 3, NOW - DAY)
-    put(cloudwatch, CHANGES_ACCEPTED, 4, NOW - 60)
-    assert cloud_counts(stack(cloudwatch, NOW - 50 * DAY), NOW, 2).accepted == 4
+    assert cloud_counts(deployment.stack, NOW, 2).accepted == 4, "the last hours alone"
 
 
 @pytest.mark.parametrize(
@@ -153,10 +123,3 @@ def test_what_needs_a_person_is_listed_and_then_nothing_is_called_completed(
 )
 def test_the_progress_of_the_audit_is_a_sentence(until: int | None, since: int | None, sentence: str) -> None:
     assert audit_progress(until, since, Counts(unaccounted=2)) == sentence
-
-
-@given(st.tuples(*[st.integers(0, 10**9)] * 4))
-def test_accepted_is_always_the_sum_of_the_other_counts(numbers: tuple[int, int, int, int]) -> None:
-    accepted, delivered, superseded, parked = numbers
-    counts = Counts(accepted=accepted, delivered=delivered, superseded=superseded, parked=parked)
-    assert counts.accepted == counts.delivered + counts.superseded + counts.parked + counts.waiting

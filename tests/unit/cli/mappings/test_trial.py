@@ -34,6 +34,10 @@ def entered(**properties: Any) -> dict[str, Any]:
     return event | {"properties": {name: value for name, value in merged.items() if value is not None}}
 
 
+KEY = ENTERED["context"]["personas"]["computation_key"]
+LEFT = entered(**{KEY: False}) | {"event": "Audience Exited"}
+
+
 @pytest.fixture
 def explained(deployment: Deployment, tmp_path: Path, printed: Json) -> Explained:
     """Return the function that explains a body, and its JSON."""
@@ -141,23 +145,21 @@ def test_the_country_is_named_with_what_names_it(
 @pytest.mark.parametrize(
     ("event", "more", "consent"),
     [
-        pytest.param({}, {}, "no signal; not needed in US", id="not needed"),
-        pytest.param({}, {"country": "DE"}, "no signal; needed in DE", id="missing"),
-        pytest.param({}, {"country": "DE", "tcf": "CPdf"}, "tcf; needed in DE", id="given"),
+        pytest.param(ENTERED, {}, "no signal; not needed in US", id="not needed"),
+        pytest.param(ENTERED, {"country": "DE"}, "no signal; needed in DE", id="missing"),
+        pytest.param(ENTERED, {"country": "DE", "tcf": "CPdf"}, "tcf; needed in DE", id="given"),
         pytest.param(
-            {}, {"country": "DE", "amzn_user_data": False}, "amzn_user_data says no; needed in DE", id="denied"
+            ENTERED, {"country": "DE", "amzn_user_data": False}, "amzn_user_data says no; needed in DE", id="denied"
         ),
-        pytest.param({}, {"country": "DE", "tcf": "a b"}, "tcf is invalid; needed in DE", id="invalid"),
-        pytest.param({"event": "Audience Exited"}, {}, "a removal needs none", id="a removal"),
+        pytest.param(ENTERED, {"country": "DE", "tcf": "a b"}, "tcf is invalid; needed in DE", id="invalid"),
+        pytest.param(LEFT, {}, "a removal needs none", id="a removal"),
     ],
 )
 def test_it_is_said_whether_consent_is_needed_and_given(
     explained: Explained, event: Any, more: Any, consent: str
 ) -> None:
-    key = ENTERED["context"]["personas"]["computation_key"]
-    properties = ENTERED["properties"] | ({key: False} if event else {})
     mappings = [MAPPING | {"fields": MAPPING["fields"] | more}]
-    assert only_mapping(explained(ENTERED | event | {"properties": properties}, mappings))["consent"] == consent
+    assert only_mapping(explained(event, mappings))["consent"] == consent
 
 
 @pytest.mark.parametrize(
@@ -180,18 +182,17 @@ def test_a_field_that_is_no_identifier_is_left_out_with_the_reason_too(
 
 
 @pytest.mark.parametrize(
-    ("more", "field_name", "reason"),
+    ("field_name", "value", "reason"),
     [
-        pytest.param({"country": "XX"}, "country", "not a country code that Amazon accepts", id="country"),
-        pytest.param({"tcf": "CPdf"}, "tcf", "a removal needs no consent", id="consent"),
+        ("country", "XX", "not a country code that Amazon accepts"),
+        ("tcf", "CPdf", "a removal needs no consent"),
     ],
 )
 def test_what_a_removal_does_not_need_is_left_out_with_the_reason(
-    explained: Explained, more: Any, field_name: str, reason: str
+    explained: Explained, field_name: str, value: str, reason: str
 ) -> None:
-    key = ENTERED["context"]["personas"]["computation_key"]
-    event = entered(**{key: False}) | {"event": "Audience Exited"}
-    document = explained(event, [MAPPING | {"fields": MAPPING["fields"] | more}])
+    fields = MAPPING["fields"] | {field_name: value}
+    document = explained(LEFT, [MAPPING | {"fields": fields}])
     assert document["events"][0]["kind"] == "exit"
     assert field(document, field_name)["leftOut"] == reason
 
@@ -259,8 +260,7 @@ def test_a_rejected_event_is_followed_as_far_as_it_goes(explained: Explained) ->
 
 
 def test_an_event_that_says_nothing_of_membership_is_rejected_with_its_reason(explained: Explained) -> None:
-    key = ENTERED["context"]["personas"]["computation_key"]
-    document = explained(entered(**{key: "maybe"}))
+    document = explained(entered(**{KEY: "maybe"}))
     assert document["events"][0]["kind"] == "reject"
     assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
 

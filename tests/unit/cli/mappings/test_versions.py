@@ -99,12 +99,6 @@ def test_a_file_saved_before_names_the_command_that_puts_it_in_force_again(
     assert in_force(deployment) is None
 
 
-def test_a_list_without_a_version_replaces_any_version(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
-    put(deployment, tmp_path, [MAPPING])
-    apply(deployment.session(as_json=True, yes=True), written(tmp_path, [OTHER]))
-    assert printed()["version"] == 2
-
-
 def test_applying_shows_what_changes_and_asks(
     deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,14 +151,6 @@ def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
     assert printed()["version"] == 1
     show(deployment.session(as_json=True))
     assert printed()["version"] == 1
-
-
-def test_an_unreadable_document_stays_unless_that_is_confirmed(deployment: Deployment, tmp_path: Path) -> None:
-    store(deployment, {"S": "{not json"})
-    deployment.answers = ["n"]
-    with pytest.raises(NotConfirmed):
-        apply(deployment.session(), written(tmp_path, [MAPPING]))
-    assert deployment.session().audiences.mappings() == "{not json"
 
 
 def test_an_unreadable_document_leaves_the_versions_before_it(

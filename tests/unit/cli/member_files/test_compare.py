@@ -94,19 +94,15 @@ def test_every_member_is_counted_once(deployment: Deployment, file: str, printed
     assert sent(deployment) == {}
 
 
-def test_a_repair_sends_who_is_missing_as_of_the_file(deployment: Deployment, file: str, printed: Json) -> None:
-    run(deployment, file, repair=True)
-    as_of = WRITTEN * 1000
-    assert sent(deployment) == dict.fromkeys(("missing", "left", "different"), ("CREATE", as_of))
-    assert printed()["sent"] == 3
-
-
-def test_surplus_members_are_removed_only_where_asked_for(deployment: Deployment, file: str, printed: Json) -> None:
-    run(deployment, file, repair=True, surplus=True)
-    found = sent(deployment)
-    assert found.pop("surplus") == ("DELETE", WRITTEN * 1000)
-    assert found.keys() == {"missing", "left", "different"}
-    assert printed()["sent"] == 4
+@pytest.mark.parametrize("surplus", [False, True], ids=["repair alone", "surplus, too"])
+def test_a_repair_sends_who_is_missing_as_of_the_file_and_removes_surplus_members_only_if_asked(
+    deployment: Deployment, file: str, printed: Json, *, surplus: bool
+) -> None:
+    run(deployment, file, repair=True, surplus=surplus)
+    removed = {"surplus": ("DELETE", WRITTEN * 1000)} if surplus else {}
+    added = dict.fromkeys(("missing", "left", "different"), ("CREATE", WRITTEN * 1000))
+    assert sent(deployment) == added | removed
+    assert printed()["sent"] == len(added | removed)
 
 
 def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment, file: str, printed: Json) -> None:

@@ -59,11 +59,6 @@ def test_the_question_names_audiences_that_need_the_connection_and_unlinked_ones
     assert "uploads to 2 audiences, 1 of them unlinked, will fail" in deployment.questions[0]
 
 
-def test_an_unknown_connection_is_not_there(deployment: Deployment) -> None:
-    with pytest.raises(NotThere):
-        delete(deployment.session(yes=True), "unknown")
-
-
 def test_a_connection_to_nothing_is_refused_here(deployment: Deployment) -> None:
     with pytest.raises(WrongUsage):
         create(deployment.session(), amc_account="account")
@@ -72,7 +67,7 @@ def test_a_connection_to_nothing_is_refused_here(deployment: Deployment) -> None
 @pytest.mark.parametrize("typed", ["y", "yes", "", ACCEPTANCE.lower()])
 def test_terms_are_accepted_by_the_whole_sentence_only(deployment: Deployment, typed: str, printed: Json) -> None:
     deployment.answers = [typed]
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(NotConfirmed, match="Another sentence was typed"):
         accept_terms(deployment.session(as_json=True, yes=True))
     show_terms(deployment.session(as_json=True))
     assert printed() == {"accepted": False}
@@ -102,9 +97,3 @@ def test_a_wrong_confirmation_of_the_terms_says_that_the_sentence_is_wrong(deplo
         accept_terms(deployment.session(), confirm="yes")
     assert ACCEPTANCE in caught.value.remedy
     assert not deployment.session().amazon.terms().accepted
-
-
-def test_a_wrong_sentence_that_is_typed_is_said_to_be_wrong(deployment: Deployment) -> None:
-    deployment.answers = ["yes"]
-    with pytest.raises(NotConfirmed, match="Another sentence was typed"):
-        accept_terms(deployment.session())

@@ -29,18 +29,6 @@ def found(deployment: Deployment) -> list[Blocker]:
     return waiting(deployment.session()).blockers
 
 
-def test_where_nothing_is_wrong_nothing_blocks(deployment: Deployment) -> None:
-    result = waiting(deployment.session())
-    assert (result.blockers, result.failed.by_reason, result.unknown) == ([], {}, [])
-
-
-def test_a_disabled_event_source_means_that_delivery_is_paused(deployment: Deployment) -> None:
-    deployment.stack.service("lambda").event_source = "Disabled"
-    (blocker,) = found(deployment)
-    assert (blocker.reason, blocker.needs_person) == ("paused", True)
-    assert "within ten minutes" not in blocker.text
-
-
 def test_an_open_circuit_breaker_says_for_which_audience_and_when_the_next_try_is(deployment: Deployment) -> None:
     now = int(time.time())
     open_circuit(deployment, "audience:4182", since=now)

@@ -249,14 +249,9 @@ def test_the_first_look_must_succeed() -> None:
 
 
 def test_a_missing_permission_ends_it_although_it_is_not_the_first_look(deployment: Deployment) -> None:
-    def refuse() -> None:
-        denied = ClientError({"Error": {"Code": "AccessDeniedException"}}, "FilterLogEvents")
-        deployment.stack.service("logs").meta.events.register("before-call.logs", lambda **_: _raise(denied))
-
-    def _raise(error: Exception) -> None:
-        raise error
-
-    found = batches(Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0), refuse, print, once=False)
+    denied = ClientError({"Error": {"Code": "AccessDeniedException"}}, "FilterLogEvents")
+    follower = Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0)
+    found = batches(follower, lambda: deployment.fail("logs", denied), print, once=False)
     next(found)
     with pytest.raises(Unavailable):
         next(found)
