@@ -99,13 +99,13 @@ PARTS = {
     "import": Part(
         _OPERATE,
         "member_files.import_members",
-        "Add the members of a file to an audience, as if Segment had sent each of them. Repeating it does no harm.",
+        "Add the members of a file to an audience, as if Segment had sent them. Safe to repeat.",
         is_group=False,
     ),
     "compare": Part(
         _OPERATE,
         "member_files.compare",
-        "Compare the members of a file with those of an audience, as the membership table has them, and repair it.",
+        "Compare the members in a file with those in an audience, as stored in the membership table, and repair it.",
         is_group=False,
     ),
     "member": Part(_OPERATE, "members.member", "Show what is known about one person, or erase them."),

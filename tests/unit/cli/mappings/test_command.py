@@ -84,7 +84,7 @@ def test_of_a_file_that_is_not_json_the_line_at_fault_is_shown(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        pytest.param("[1]".encode("utf-16"), "not in UTF-8", id="another encoding"),
+        pytest.param("[1]".encode("utf-16"), "not UTF-8", id="another encoding"),
         pytest.param(b"", "line 1, column 1: the file is empty", id="empty"),
     ],
 )
