@@ -81,13 +81,13 @@ PARTS = {
     "tail": Part(
         _OPERATE,
         "watch.tail",
-        "Print what the stack accepts, rejects, uploads and parks, as it happens. Ctrl-C ends it.",
+        "Print accepted, rejected, uploaded and parked changes as they happen. Ctrl-C ends it.",
         is_group=False,
     ),
     "rejections": Part(
         _OPERATE,
         "watch.rejections",
-        "Show which events were rejected, by reason, with what to do. Segment does not send them again.",
+        "Show rejected events by reason, each with its remedy. Segment does not send them again.",
         is_group=False,
     ),
     "operator-log": Part(

@@ -37,5 +37,5 @@ def redrive(
         for messages in reader.batches():
             action(reader, messages)
             on_done(action.done)
-    done = f"{counted(action.done, 'dead letter')} redriven." if action.matched else "No dead letter fits."
+    done = f"{counted(action.done, 'dead letter')} redriven." if action.matched else "No dead letters match."
     return [done, *action.left(), *filter(None, [reader.stopped])]

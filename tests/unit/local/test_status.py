@@ -169,7 +169,7 @@ def test_a_refused_change_lies_in_the_dead_letters_with_its_reason_until_it_is_r
     assert press(stack, "acknowledge", note="")["error"].startswith("A note has 1 to 200 characters.")
     assert press(stack, "acknowledge", note="known")["sentences"]
     wait_until(lambda: numbers(stack), lambda facts: facts["deadLetters"] and not facts["unacknowledged"])
-    assert press(stack, "redrive", reason="another_reason") == {"sentences": ["No dead letter fits."]}
+    assert press(stack, "redrive", reason="another_reason") == {"sentences": ["No dead letters match."]}
     assert press(stack, "redrive", reason="request_rejected") == {"sentences": ["1 dead letter redriven."]}
     wait_until(lambda: numbers(stack), lambda facts: facts["isQuiescent"] and not facts["deadLetters"])
     assert not numbers(stack)["amazonFails"]

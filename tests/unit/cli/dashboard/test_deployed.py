@@ -165,7 +165,7 @@ def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: Depl
     assert [each.reason for each in facts.parked.listed] == ["request_rejected"]
     assert (facts.dead_letters, facts.queue.visible) == (1, 2)
     assert shown.redrive("") == ["1 dead letter redriven."]
-    assert shown.redrive("") == ["No dead letter fits."]
+    assert shown.redrive("") == ["No dead letters match."]
     clock.now += 1
     facts = shown.read("")
     assert (facts.dead_letters, facts.parked.listed) == (0, ())
