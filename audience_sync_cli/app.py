@@ -113,7 +113,7 @@ PARTS = {
     "restore-members": Part(
         _OPERATE,
         "members.restore_members",
-        "Copy the members of an older table into the stack's membership table. Repeating it does no harm.",
+        "Copy the members of an older table into the stack's membership table. Safe to repeat.",
         is_group=False,
     ),
 }

@@ -67,7 +67,7 @@ def test_each_section_can_be_reached_from_what_is_seen() -> None:
 
 def test_the_figures_are_those_of_the_checks() -> None:
     assert f"in DSP within {delivered.SHOWN_WITHIN} hours" in TEXT
-    assert f"from {delivered.MIN_FOR_DSP:,} matched members on" in TEXT
+    assert f"needs {delivered.MIN_FOR_DSP:,} matched members" in TEXT
     assert f"Below {delivered.NEAR_ZERO:.0f} % the country" in TEXT
     assert f"below {delivered.HALF:.0f} % compare" in TEXT
     assert f"less than {delivered.EXPECTED} %" in TEXT

@@ -160,7 +160,7 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
             "target and terms",
             {"audience": AMC, "connections": frozenset({"connection-1"})},
             "look",
-            "to AMC and not to Amazon DSP",
+            "to AMC but not to Amazon DSP",
             id="AMC alone",
         ),
         pytest.param(
@@ -217,7 +217,7 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
             "audience of the events",
             {"rejections": {"audience_unknown": 3, "no_identifier": 9}},
             "look",
-            "3 events of all audiences rejected in the last 7 days because no listed audience is theirs: "
+            "3 events of all audiences rejected in the last 7 days because they match no listed audience: "
             "3 audience_unknown.",
             id="rejections: few, of a known group",
         ),
@@ -235,7 +235,7 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
             "1 a_reason_to_come, 1 no_identifier",
             id="rejections: and no member",
         ),
-        pytest.param("entries", {"members": members(0)}, "problem", "has no member who is in", id="entries: none"),
+        pytest.param("entries", {"members": members(0)}, "problem", "has no current member", id="entries: none"),
         pytest.param(
             "entries", {"members": members(0, outside=2)}, "problem", "2 members left", id="entries: all left"
         ),
@@ -267,7 +267,7 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
             "2 job_rejected, 1 access_denied. Check `audience-sync terms show` and the permissions at Amazon,",
             id="parked: one cause for all",
         ),
-        pytest.param("jobs", {"lowest_processed": None}, "ok", "No job", id="jobs: none"),
+        pytest.param("jobs", {"lowest_processed": None}, "ok", "No Amazon job", id="jobs: none"),
         pytest.param("jobs", {"lowest_processed": 97.4}, "look", "only 97%", id="jobs: records rejected"),
         pytest.param(
             "processing time",
@@ -292,7 +292,7 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
             "country", {"audience": replace(AUDIENCE, country=None)}, "look", "no country", id="country: none"
         ),
         pytest.param(
-            "country", {"audience": replace(AUDIENCE, country="IE")}, "look", "IE is none", id="country: no match"
+            "country", {"audience": replace(AUDIENCE, country="IE")}, "look", "IE is not one", id="country: no match"
         ),
         pytest.param("match rate", {"report": report(Sizes(1000, 99))}, "problem", "9.9%", id="match rate: near zero"),
         pytest.param("match rate", {"report": report(Sizes(1000, 100))}, "look", "10.0%", id="match rate: low"),
