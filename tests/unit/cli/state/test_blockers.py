@@ -162,7 +162,7 @@ def test_what_cannot_be_read_is_named_and_hides_nothing_else(deployment: Deploym
     result = waiting(deployment.session())
     assert [blocker.reason for blocker in result.blockers] == ["paused"]
     (unknown,) = result.unknown
-    assert unknown.startswith("Not known: which circuit breakers are open.")
+    assert unknown.startswith("Not known: circuit breakers.")
 
 
 def _of_table(heading: str) -> set[str]:
@@ -191,7 +191,7 @@ def test_a_session_of_a_stack_without_logs_says_so(deployment: Deployment) -> No
     for name in ("RefreshLogGroup", "WorkerLogGroup"):
         del deployment.stack._names[name]
     assert [each.split(".")[0] for each in waiting(deployment.session()).unknown] == [
-        "Not known: whether there is a token",
-        "Not known: why uploads fail",
-        "Not known: what waits for jobs",
+        "Not known: access token",
+        "Not known: failed uploads",
+        "Not known: changes that wait for jobs",
     ]
