@@ -30,7 +30,7 @@ PARTS = {
     "connect": Part(
         _SETUP,
         "setup.connect",
-        "Connect Amazon Ads: log in, allow access, store the authorization in the stack's secret.",
+        "Connect Amazon Ads: log in, allow access, and store the authorization in the stack's secret.",
         is_group=False,
     ),
     "test": Part(

@@ -12,7 +12,7 @@ class Room:
     """Waits until the queue has room for another request."""
 
     def __init__(self, waiting: Callable[[], int], most: int, clock: Clock, on_full: Callable[[int], None]) -> None:
-        """`count` counts the messages of the queue; `on_full` is called while there are more than `most`."""
+        """`waiting` counts the messages of the queue; `on_full` is called while there are more than `most`."""
         self._waiting = waiting
         self._most = most
         self._clock = clock

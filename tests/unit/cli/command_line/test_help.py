@@ -37,7 +37,7 @@ def test_help_fits_80_columns_and_names_no_type_of_python(page: tuple[str, ...])
 def test_an_option_stands_on_one_line_with_what_its_value_is() -> None:
     lines = shown("audiences", "create").splitlines()
     assert "  --ttl-days DAYS      Time to live: days a member stays, 397 at most; 0 empties" in lines
-    assert "  --dsp, --no-dsp      With a connection: send members to Amazon DSP, too." in lines
+    assert "  --dsp, --no-dsp      With a connection: also send members to Amazon DSP." in lines
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_an_option_stands_on_one_line_with_what_its_value_is() -> None:
         pytest.param(("audiences", "create"), "hundredths of the currency. --currency", id="a number without a limit"),
         pytest.param(("status",), "--hours HOURS", id="a number"),
         pytest.param(("mappings", "check"), "--event FILE", id="a file"),
-        pytest.param(("keys", "rotate"), "KIND Which one: event, audience or signing.", id="an argument"),
+        pytest.param(("keys", "rotate"), "KIND Kind: event, audience or signing.", id="an argument"),
         pytest.param(("status",), "[environment: AUDIENCE_SYNC_STACK]", id="an environment variable"),
     ],
 )

@@ -97,7 +97,7 @@ def test_a_connection_that_is_almost_right_is_suggested(deployment: Deployment) 
 
 
 def test_a_wrong_confirmation_of_the_terms_says_that_the_sentence_is_wrong(deployment: Deployment) -> None:
-    with pytest.raises(WrongUsage, match="--confirm is another one") as caught:
+    with pytest.raises(WrongUsage, match="--confirm does not match") as caught:
         accept_terms(deployment.session(), confirm="yes")
     assert ACCEPTANCE in caught.value.remedy
     assert not deployment.session().amazon.terms().accepted
@@ -105,5 +105,5 @@ def test_a_wrong_confirmation_of_the_terms_says_that_the_sentence_is_wrong(deplo
 
 def test_a_wrong_sentence_that_is_typed_is_said_to_be_wrong(deployment: Deployment) -> None:
     deployment.answers = ["yes"]
-    with pytest.raises(NotConfirmed, match="Another sentence was typed"):
+    with pytest.raises(NotConfirmed, match="The text does not match"):
         accept_terms(deployment.session())
