@@ -1,4 +1,4 @@
-"""Serves the dashboard of the local stack: the page, the facts it asks for every second, and what its buttons do."""
+"""Serves the dashboard of the local stack: the page, its facts, and its buttons."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,11 +22,11 @@ type Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> None:
-    """Serve the page and its questions under `/status`, to programs of this machine only.
+    """Serve the page and its requests under `/status`, to programs on this machine only.
 
-    `GET /status` answers with the page; with the facts where the client accepts JSON and not HTML; with
-    `{"eventKey": "..."}` for `?reveal=eventKey`, so that the key is in neither of the two; and with one request to
-    Amazon, without its values, for `?request=N`. `POST /status/...` is what the buttons do; only the page may.
+    `GET /status` returns the page; the facts if the client accepts JSON and not HTML; `{"eventKey": "..."}` for
+    `?reveal=eventKey`, so that the key is in neither of the two; and one request to Amazon, without its values, for
+    `?request=N`. `POST /status/...` runs an action of a button, only for the page itself.
     """
     actions = Actions(stack)
 
@@ -67,7 +67,7 @@ def _faults_part() -> str:
 
 
 def _told(act: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Handler:
-    """Do the work of a button with the fields of the request."""
+    """Run a button's action with the fields of the request."""
 
     async def told(request: web.Request) -> web.Response:
         return _json(await act({name: str(value) for name, value in (await _body(request)).items()}))
@@ -78,7 +78,7 @@ def _told(act: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Hand
 def _guarded(handler: Handler, may_ask: Callable[[web.Request], bool]) -> Handler:
     async def guarded(request: web.Request) -> web.Response:
         if not may_ask(request):
-            return web.json_response({"error": "only the page itself may ask this"}, status=403, headers=HEADERS)
+            return web.json_response({"error": "only accepted from the page itself"}, status=403, headers=HEADERS)
         return await handler(request)
 
     return guarded

@@ -72,7 +72,7 @@ class Shown:
 
     def acknowledge(self, told: Mapping[str, str]) -> list[str]:
         if not told["note"]:
-            raise WrongUsage("A note has 1 to 200 characters.")
+            raise WrongUsage("The note must have 1 to 200 characters.")
         self.acknowledged.append(dict(told))
         return []
 
@@ -237,7 +237,7 @@ def test_what_is_acknowledged_with_a_note_no_longer_asks_for_a_person(visit: Vis
             await tab.wait("$('knowing').open")
             assert await tab.read("document.activeElement.id") == "knowing-note"
             await tab.read("$('knowing-yes').click()")
-            await tab.wait("$('knowing-error').textContent === 'A note has 1 to 200 characters.'")
+            await tab.wait("$('knowing-error').textContent === 'The note must have 1 to 200 characters.'")
             assert not [each for each in await tab.read(CONTRASTS) if each[0] < 4.5]
             await tab.read(f"$('knowing-reason').value = '{reason}'; $('knowing-note').focus()")
             await tab.call("Input.insertText", text=note)
