@@ -90,14 +90,14 @@ def test_without_a_region_the_remedy_is_the_variable_of_the_documentation() -> N
 
 @pytest.mark.usefixtures("signed_out")
 def test_without_credentials_the_remedy_is_to_sign_in() -> None:
-    with pytest.raises(CannotDeploy, match="There are no complete AWS credentials"):
+    with pytest.raises(CannotDeploy, match="AWS credentials are missing or incomplete"):
         describe(HERE, {})
 
 
 @pytest.mark.usefixtures("signed_out")
 def test_half_of_the_credentials_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "made-up")
-    with pytest.raises(CannotDeploy, match="There are no complete AWS credentials"):
+    with pytest.raises(CannotDeploy, match="AWS credentials are missing or incomplete"):
         describe(HERE, {})
 
 
