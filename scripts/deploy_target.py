@@ -102,7 +102,7 @@ def describe(chosen: Target, environment: Mapping[str, str]) -> str:
         account = session.client("sts", region_name=region or GUIDED_REGION, config=CALLS).get_caller_identity()
     except (NoCredentialsError, PartialCredentialsError):
         raise CannotDeploy(
-            "AWS credentials are missing or incomplete. Sign in, for example with `aws sso login`, and set AWS_PROFILE, "
+            "AWS credentials are missing or incomplete. Sign in, e.g. with `aws sso login`, and set AWS_PROFILE, "
             "or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         ) from None
     except ClientError as error:

@@ -126,16 +126,16 @@ class DeployedStack:
             self._listed_of = -1
         return [*done, *notes]
 
-    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
         """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""
-        done = self._operator.acknowledge(told)
+        done = self._operator.acknowledge(fields)
         with self._lock:
             self._acknowledged.expire()
         return done
 
-    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return everything stored under a member id or a message id: title and facts of each. Raises OperatorError."""
-        return self._operator.find(told)
+        return self._operator.find(fields)
 
     def close(self) -> None:
         """End the threads, without waiting for running reads."""

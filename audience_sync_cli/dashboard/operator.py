@@ -52,11 +52,11 @@ class Operator:
         """Return the acknowledgements of dead letters, newest first. Raises Unavailable."""
         return Acknowledgements.of(self._session.stack).read()
 
-    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
         """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""
         stack, notes = self._session.stack, list[str]()
-        reason, audience_id = told.get("reason", ""), told.get("audienceId", "")
-        note = checked(reason, audience_id, told.get("note", ""))
+        reason, audience_id = fields.get("reason", ""), fields.get("audienceId", "")
+        note = checked(reason, audience_id, fields.get("note", ""))
         about = {"audienceId": audience_id} if audience_id else {}
         log = OperatorLog(stack, notes.append, self._session.now)
         with log.line("dashboard acknowledge", **about):
@@ -64,6 +64,6 @@ class Operator:
             Acknowledgements.of(stack).add(done)
         return ["Acknowledged. Dead letters parked from now on are not.", *notes]
 
-    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return everything stored under a member id or a message id: title and facts of each. Raises OperatorError."""
-        return [each._asdict() for each in find(self._session, told.get("id", "").strip())]
+        return [each._asdict() for each in find(self._session, fields.get("id", "").strip())]

@@ -34,10 +34,10 @@ class Shown(Protocol):
     def redrive(self, reason: str) -> list[str]:
         """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
 
-    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
         """Acknowledge dead letters: reason, audienceId, note. Returns sentences."""
 
-    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return everything stored under a member id or a message id: title and facts of each."""
 
 
@@ -89,21 +89,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(413, {"error": "too large"})
             return
         try:
-            told = {name: str(value) for name, value in json.loads(self.rfile.read(length)).items()}
+            fields = {name: str(value) for name, value in json.loads(self.rfile.read(length)).items()}
         except (ValueError, AttributeError):
             self._answer(400, {"error": "not a JSON object"})
             return
         try:
-            self._answer(200, self._act(action, told))
+            self._answer(200, self._act(action, fields))
         except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence
             self._answer(200, {"sentences": [], "error": sentence_of(error)})
 
-    def _act(self, action: str, told: dict[str, str]) -> dict[str, Any]:
+    def _act(self, action: str, fields: dict[str, str]) -> dict[str, Any]:
         if action == "find":  # in a body, since addresses are logged
-            return {"found": self.server.shown.find(told)}
+            return {"found": self.server.shown.find(fields)}
         if action == "acknowledge":
-            return {"sentences": self.server.shown.acknowledge(told)}
-        return {"sentences": self.server.shown.redrive(told.get("reason", ""))}
+            return {"sentences": self.server.shown.acknowledge(fields)}
+        return {"sentences": self.server.shown.redrive(fields.get("reason", ""))}
 
     def _length(self) -> int | None:
         """Return the size of the body; None if it is too large, or not in plain digits."""

@@ -70,9 +70,9 @@ class Actions:
         self._acknowledged.finish(now, 0)
         return replace(facts, parked=facts.parked.acknowledged(self._acknowledged.value))
 
-    async def acknowledge(self, told: Mapping[str, str]) -> dict[str, Any]:
+    async def acknowledge(self, fields: Mapping[str, str]) -> dict[str, Any]:
         """Acknowledge dead letters, or return why not."""
-        done = await self._operated("sentences", self._operator.acknowledge, told)
+        done = await self._operated("sentences", self._operator.acknowledge, fields)
         self._acknowledged.expire()
         return done
 
@@ -113,15 +113,15 @@ class Actions:
             return {"error": refusal.message}
         return {"faults": self._stack.sandbox.recipes()}
 
-    async def find(self, told: Mapping[str, str]) -> dict[str, Any]:
+    async def find(self, fields: Mapping[str, str]) -> dict[str, Any]:
         """Return everything stored under a member id or a message id, or why there is nothing."""
-        return await self._operated("found", self._operator.find, told)
+        return await self._operated("found", self._operator.find, fields)
 
     async def _operated(
-        self, name: str, work: Callable[[Mapping[str, str]], Any], told: Mapping[str, str]
+        self, name: str, work: Callable[[Mapping[str, str]], Any], fields: Mapping[str, str]
     ) -> dict[str, Any]:
         try:
-            return {name: await asyncio.to_thread(work, told)}
+            return {name: await asyncio.to_thread(work, fields)}
         except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence
             return {"error": sentence_of(error)}
 

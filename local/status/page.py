@@ -49,15 +49,17 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
 
     app.router.add_get("/status", _guarded(show, lambda request: is_own_host(request.headers.get("Host"))))
     pressed: dict[str, Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]] = {
-        "send": lambda told: actions.send_example(told.get("file", "")),
+        "send": lambda fields: actions.send_example(fields.get("file", "")),
         "samples": lambda _: actions.send_samples(),
-        "redrive": lambda told: actions.redrive(told.get("reason", "")),
-        "faults": lambda told: actions.set_fault(told.get("recipe", "")),
+        "redrive": lambda fields: actions.redrive(fields.get("reason", "")),
+        "faults": lambda fields: actions.set_fault(fields.get("recipe", "")),
         "find": actions.find,
         "acknowledge": actions.acknowledge,
     }
     for name, act in pressed.items():
-        app.router.add_post(f"/status/{name}", _guarded(_told(act), lambda request: is_from_page(request.headers)))
+        app.router.add_post(
+            f"/status/{name}", _guarded(_with_fields(act), lambda request: is_from_page(request.headers))
+        )
 
 
 def _faults_part() -> str:
@@ -66,13 +68,13 @@ def _faults_part() -> str:
     return f"{section}<script>\n{script}</script>\n"
 
 
-def _told(act: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Handler:
+def _with_fields(act: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Handler:
     """Run a button's action with the fields of the request."""
 
-    async def told(request: web.Request) -> web.Response:
+    async def run(request: web.Request) -> web.Response:
         return _json(await act({name: str(value) for name, value in (await _body(request)).items()}))
 
-    return told
+    return run
 
 
 def _guarded(handler: Handler, may_ask: Callable[[web.Request], bool]) -> Handler:

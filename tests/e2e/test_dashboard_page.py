@@ -70,17 +70,20 @@ class Shown:
         self.redriven.append(reason)
         return ["3 dead letters redriven."]
 
-    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
-        if not told["note"]:
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        if not fields["note"]:
             raise WrongUsage("The note must have 1 to 200 characters.")
-        self.acknowledged.append(dict(told))
+        self.acknowledged.append(dict(fields))
         return []
 
-    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
-        if told["id"] != "cust_48121":
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        if fields["id"] != "cust_48121":
             raise NotThere("Nothing is stored under that id.")
         return [
-            {"title": "Member of VIP", "facts": {"member": told["id"], "newest change": "left", "to be erased": False}}
+            {
+                "title": "Member of VIP",
+                "facts": {"member": fields["id"], "newest change": "left", "to be erased": False},
+            }
         ]
 
 
