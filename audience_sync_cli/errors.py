@@ -2,7 +2,7 @@
 
 DONE, FAILED, USAGE, NOT_THERE, NOT_CONFIRMED, TRY_LATER, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
-EXIT_CODES = {  # code: what it means, in the help; details in docs/cli.md
+EXIT_CODES = {  # meanings for the help; details in docs/cli.md
     DONE: "done",
     FAILED: "failed, and running it again will not help",
     USAGE: "wrong usage",

@@ -1,8 +1,8 @@
 """One execution environment: a process that imports one handler and runs it on one event after another, as in Lambda.
 
 Started as `python -m local.environment CODE_FOLDER module.function` with a socket as file descriptor 3, which carries
-lines of JSON. In: {"id", "event", "deadline" (epoch seconds), "trace"}. Out: {"result"} or {"error"}. What the handler
-prints goes to standard output, as in Lambda.
+lines of JSON. In: {"id", "event", "deadline" (epoch seconds), "trace"}. Out: {"result"} or {"error"}. The handler's
+own output goes to standard output, as in Lambda.
 """
 
 import importlib

@@ -188,7 +188,7 @@ def _delivery(session: Session) -> Iterator[Finding]:
     for each in blockers:
         yield Finding("delivery", "missing" if each.needs_person else "note", each.sentence, each.advice)
     failed = why.failed
-    if failed.by_reason and not failed.have_ended:
+    if failed.by_reason and not failed.recovered:
         yield Finding("uploads", "note", f"failed: {failed.text}", _remedy(failed.last_reason, blockers))
     elif failed.by_reason and not blockers:
         yield Finding("delivery", "ok", f"uploads are accepted again; failed: {failed.text}")

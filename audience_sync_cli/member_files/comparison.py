@@ -103,9 +103,9 @@ class Comparison:
             if found is Difference.LEFT and member in erased:
                 found = Difference.ERASED
             if found:
-                self._note(member, found, on_difference)
+                self._record(member, found, on_difference)
         for member in self._members:
-            self._note(member, Difference.ERASED if member in erased else Difference.MISSING, on_difference)
+            self._record(member, Difference.ERASED if member in erased else Difference.MISSING, on_difference)
 
     def _listed(self, state: MemberState, pieces: bytes) -> Difference:
         newest = state.newest
@@ -126,7 +126,7 @@ class Comparison:
             return Difference.SURPLUS
         return Difference.CONSENT_DENIED if reason == CONSENT_DENIED else Difference.ROW_LEFT_OUT
 
-    def _note(self, member: str, found: Difference, on_difference: OnDifference) -> None:
+    def _record(self, member: str, found: Difference, on_difference: OnDifference) -> None:
         self.counts[found] += 1
         if found is Difference.SAME:
             return

@@ -69,7 +69,7 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
             "audience": f"{plan.audience.name} ({plan.audience.audience_id})",
             "dated": moment(plan.at) if is_dated else "now; the import needs --at",
             "country": f"{country} if a row names none" if country else "as the rows name it",
-            **({"begins": f"after row {plan.after:,}, where the interrupted run stopped"} if plan.resumes else {}),
+            **({"begins": f"after row {plan.after:,}, the last one of the interrupted run"} if plan.resumes else {}),
         }
     )
     screen.say("")
@@ -112,9 +112,9 @@ def _confirm(session: Session, plan: Plan, total: int | None) -> None:
 def _checked(session: Session, plan: Plan, total: int) -> Report:
     """Read the file before asking: the question says how many rows are left out."""
     with session.screen.progress("checking", total, unit="rows") as bar, plan.file.rows() as rows:
-        taker = NoSender(_moving(bar, plan.after))
+        receiver = NoSender(_moving(bar, plan.after))
         nowhere = Rejects(None, (), with_rows=False)
-        return run(rows.read([*plan.reading.columns.values()]), plan.row_changes(), taker, nowhere, after=plan.after)
+        return run(rows.read([*plan.reading.columns.values()]), plan.row_changes(), receiver, nowhere, after=plan.after)
 
 
 def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:

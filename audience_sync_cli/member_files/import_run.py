@@ -13,7 +13,7 @@ from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges
 PREVIEWED = 5  # rows
 
 
-class Taker(Protocol):
+class Receiver(Protocol):
     """Receiver of changes, row by row."""
 
     def take(self, row: int, change: MembershipChange | None) -> None:
@@ -61,14 +61,14 @@ class NoQueue:
 
 
 def run(
-    rows: Iterable[Sequence[Any] | None], changes: RowChanges, taker: Taker, rejects: Rejects, *, after: int = 0
+    rows: Iterable[Sequence[Any] | None], changes: RowChanges, receiver: Receiver, rejects: Rejects, *, after: int = 0
 ) -> Report:
     """Turn rows into changes and pass them on.
 
     Args:
         rows: the values of the fields of `changes`; None for a row that cannot be read.
         changes: makes a change of a row.
-        taker: takes the changes.
+        receiver: accepts the changes.
         rejects: lists the rows that are left out.
         after: a row number; rows up to it are skipped, since an earlier run has sent them.
     """
@@ -81,12 +81,12 @@ def run(
             if isinstance(outcome, LeftOut):
                 report.left_out[outcome.reason] += 1
                 rejects.add(outcome, values)
-                taker.take(row, None)
+                receiver.take(row, None)
             else:
                 report.changes += 1
                 ids.add(outcome.member[1])
                 for name in {name for identity in outcome.record["hashedPII"] for name in identity}:
                     report.identifiers[name] += 1
-                taker.take(row, outcome)
+                receiver.take(row, outcome)
         report.repeated = ids.count()
     return report

@@ -1,6 +1,6 @@
 """Converts rows of a file: each becomes one member's enter or exit, or the reason for leaving the row out.
 
-The rules are those of ingest: ids, countries, identifiers and consent. Personal data is hashed here.
+The rules are the same as in ingest: ids, countries, identifiers and consent. Personal data is hashed here.
 """
 
 import hashlib

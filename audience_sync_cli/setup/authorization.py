@@ -107,7 +107,7 @@ def refresh_token(
     """Exchange a code for a refresh token. Never retries, because a code works once.
 
     Raises:
-        OperatorError, NotThere: Amazon refuses; the error says what to change.
+        OperatorError, NotThere: Amazon refuses; the error has the remedy.
         TryLater: Amazon does not answer.
     """
     form = {

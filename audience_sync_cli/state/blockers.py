@@ -75,7 +75,7 @@ class FailedUploads:
     by_reason: dict[str, int] = field(default_factory=dict)
     last_reason: str = ""
     last_at: int | None = None  # epoch milliseconds
-    have_ended: bool = False  # uploads to all audiences of the newest failure were accepted since
+    recovered: bool = False  # uploads to all audiences of the newest failure were accepted since
 
     @property
     def text(self) -> str:
@@ -195,8 +195,8 @@ def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Block
             failed.by_reason[reason] = failed.by_reason.get(reason, 0) + times
             failed.last_reason, failed.last_at = reason, line.at
     if lines:
-        failed.have_ended = _accepted_since(logs, lines[-1])
-    if lines and not failed.have_ended:
+        failed.recovered = _accepted_since(logs, lines[-1])
+    if lines and not failed.recovered:
         yield from _deferrals(stack, lines[-1], now)
 
 

@@ -146,7 +146,7 @@ def test_an_upload_that_is_accepted_after_a_failed_one_ends_the_wait_of_its_audi
         deployment.log("Worker", "upload accepted", audience_id=audience_id, records=1)
     result = waiting(deployment.session())
     assert [blocker.reason for blocker in result.blockers] == reasons_left
-    assert result.failed.have_ended is not bool(reasons_left)
+    assert result.failed.recovered is not bool(reasons_left)
     assert result.failed.by_reason == {"service_unavailable": 1}, "it has failed all the same"
 
 
