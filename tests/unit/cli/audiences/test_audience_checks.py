@@ -209,7 +209,7 @@ def test_of_a_healthy_audience_every_check_is_ok() -> None:
             "other rejections",
             {"traffic": Traffic(rejected=8), "rejections": {"member_id_missing": 2}},
             "problem",
-            "2 member_id_missing. Mostly: external_user_id finds no value. Map a field",
+            "2 member_id_missing. Mostly: external_user_id",
             id="rejections: nothing accepted",
         ),
         pytest.param("events", {"traffic": Traffic(ignored=4)}, "problem", "all were ignored", id="all events ignored"),
