@@ -30,7 +30,7 @@ PARTS = {
     "connect": Part(
         _SETUP,
         "setup.connect",
-        "Connect Amazon Ads: log in, allow access, store the authorization in the stack's secret.",
+        "Connect Amazon Ads: log in, allow access, and store the authorization in the stack's secret.",
     ),
     "test": Part(
         _SETUP,
@@ -71,12 +71,12 @@ PARTS = {
     "tail": Part(
         _OPERATE,
         "watch.tail",
-        "Print what the stack accepts, rejects, uploads and parks, as it happens. Ctrl-C ends it.",
+        "Print accepted, rejected, uploaded and parked changes as they happen. Ctrl-C ends it.",
     ),
     "rejections": Part(
         _OPERATE,
         "watch.rejections",
-        "Show which events were rejected, by reason, with what to do. Segment does not send them again.",
+        "Show rejected events by reason, each with its remedy. Segment does not send them again.",
     ),
     "operator-log": Part(
         _OPERATE,
@@ -86,19 +86,19 @@ PARTS = {
     "import": Part(
         _OPERATE,
         "member_files.import_members",
-        "Add the members of a file to an audience, as if Segment had sent each of them. Repeating it does no harm.",
+        "Add the members of a file to an audience, as if Segment had sent them. Safe to repeat.",
     ),
     "compare": Part(
         _OPERATE,
         "member_files.compare",
-        "Compare the members of a file with those of an audience, as the membership table has them, and repair it.",
+        "Compare the members in a file with those in an audience, as stored in the membership table, and repair it.",
     ),
     "member": Part(_OPERATE, "members.member", "Show what is known about one person, or erase them."),
     "parked": Part(_OPERATE, "parked.command", "Changes that could not be delivered, each with its reason."),
     "restore-members": Part(
         _OPERATE,
         "members.restore_members",
-        "Copy the members of an older table into the stack's membership table. Repeating it does no harm.",
+        "Copy the members of an older table into the stack's membership table. Safe to repeat.",
     ),
 }
 

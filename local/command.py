@@ -14,7 +14,7 @@ from local.stack import Options, Stack
 
 
 def main() -> None:
-    """Run until interrupted. Standard output gets one line of JSON when everything is ready, and nothing else."""
+    """Run until interrupted. When everything is ready, prints one line of JSON to standard output, and nothing else."""
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(_run(options_from(sys.argv[1:])))
@@ -37,13 +37,13 @@ def options_from(arguments: list[str]) -> Options:
     parser.add_argument(
         "--end-with-stdin",
         action="store_true",
-        help="end when standard input does, as it does with the program that holds its other end",
+        help="end with standard input, that is, with the program that started this one",
     )
     return Options(**vars(parser.parse_args(arguments)))
 
 
 def next_steps(announcement: dict[str, str]) -> str:
-    """Say to the person at the terminal what to do with the addresses. Programs read the line of JSON only."""
+    """Print the next steps for a person at the terminal. Programs read only the line of JSON."""
     page = f"It runs. Its page: {announcement['status']}\n" if "status" in announcement else "It runs.\n"
     return (
         f"{page}In another terminal:\n"
@@ -58,7 +58,7 @@ async def _run(options: Options) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     if options.end_with_stdin:
-        # A thread, since an event loop cannot wait for every kind of standard input.
+        # A thread, because an event loop cannot wait for every kind of standard input.
         threading.Thread(target=_wait_for_end, args=(asyncio.get_running_loop(), ended), daemon=True).start()
     is_watched = sys.stderr.isatty() and not options.end_with_stdin  # by a person, not by a program
     async with Stack(options).running(_say if is_watched else lambda _: None) as stack:
@@ -77,5 +77,5 @@ def _say(text: str) -> None:
 def _wait_for_end(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
     while os.read(0, 1024):
         pass
-    with contextlib.suppress(RuntimeError):  # the loop has ended before
+    with contextlib.suppress(RuntimeError):  # the loop has already ended
         loop.call_soon_threadsafe(ended.set)

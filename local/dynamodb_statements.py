@@ -1,13 +1,13 @@
-"""DynamoDB's BatchExecuteStatement, as far as the membership table uses it: moto answers it wrongly.
+"""DynamoDB's BatchExecuteStatement, limited to the statements for the membership table: moto answers it wrongly.
 
-moto (5.2) fails on an INSERT with parameters, and reports success where the condition of an UPDATE does not hold. Two
-forms of statement are answered here, with a parameter for every value:
+moto (5.2) fails on an INSERT with parameters, and reports success if the condition of an UPDATE fails. Two forms of
+statement are supported, with a parameter for every value:
 
     INSERT INTO "table" VALUE {'key': ?, 'range': ?, 'c': ?}
     UPDATE "table" SET c=?, d=? WHERE key=? AND range=? AND c=?
 
-Each becomes one PutItem with a condition. An UPDATE must therefore name every attribute of its row, and the attribute
-that its condition is about must be among those that it sets. Other statements are refused.
+Each becomes one PutItem with a condition. So an UPDATE must name every attribute of its row, and must set the attribute
+of its condition. Other statements are rejected.
 """
 
 import re
@@ -32,20 +32,20 @@ _MESSAGES = {
 
 
 class InvalidStatementError(ValueError):
-    """The request is refused as a whole; the text says why."""
+    """The whole request is rejected; the message says why."""
 
 
 class Write(NamedTuple):
     """One statement as PutItem."""
 
     parameters: dict[str, Any]  # of PutItem
-    refusal: str  # code of its result where the condition does not hold
+    refusal: str  # code of its result if the condition fails
 
 
 class Outcome(NamedTuple):
     """The answer of PutItem."""
 
-    exception: str = ""  # its name; empty where the row is written
+    exception: str = ""  # its name; empty if the row was written
     message: str = ""
 
 
@@ -87,7 +87,7 @@ def write_of(statement: str, values: list[Any]) -> Write:
 def _update(update: re.Match[str], values: list[Any]) -> Write:
     changed, where = _names(_EQUALITY, update["changes"], ", "), _names(_EQUALITY, update["conditions"], " AND ")
     if len(values) != len(changed) + len(where):
-        raise InvalidStatementError("the number of parameters is not that of the question marks")
+        raise InvalidStatementError("the number of parameters differs from the number of question marks")
     changes = _paired(changed, values[: len(changed)])
     conditions = _paired(where, values[len(changed) :])
     compared = [name for name in where if name in changes]
@@ -115,7 +115,7 @@ def _names(pattern: re.Pattern[str], text: str, separator: str) -> list[str]:
 
 def _paired(names: list[str], values: list[Any]) -> dict[str, Any]:
     if len(names) != len(values):
-        raise InvalidStatementError("the number of parameters is not that of the question marks")
+        raise InvalidStatementError("the number of parameters differs from the number of question marks")
     return dict(zip(names, values, strict=True))
 
 

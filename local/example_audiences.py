@@ -1,4 +1,4 @@
-"""The audiences of a local stack: those that the requests in events/ are about, so that each can be tried as it is."""
+"""The audiences of a local stack: those in the requests in events/, so that each can be tried unchanged."""
 
 from audience_sync.amazon_ads.destination import of_advertiser
 from audience_sync.membership import Audience

@@ -1,4 +1,4 @@
-"""`python -m local.faults`: list the sandbox's faults, or set one of them, to rehearse the runbook."""
+"""`python -m local.faults`: list the sandbox's faults, or set one, to rehearse the runbook."""
 
 import argparse
 import os
@@ -12,9 +12,9 @@ DEFAULT = "http://127.0.0.1:8080"
 
 
 def main() -> None:
-    """Set the fault that was named, if any, and show them all."""
+    """Set the named fault, if any, and show all."""
     parser = argparse.ArgumentParser(prog="python -m local.faults", description=__doc__)
-    parser.add_argument("name", nargs="?", help="of the fault to set instead of the present one; off for none")
+    parser.add_argument("name", nargs="?", help="fault to set instead of the current one; off for none")
     name = parser.parse_args().name
     try:
         api = os.environ.get("AUDIENCE_SYNC_LOCAL", DEFAULT)

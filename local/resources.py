@@ -31,10 +31,10 @@ def client(service: str, endpoint: str) -> Any:
 
 
 def create(template: Template, clients: Callable[[str], Any], secrets: Mapping[str, Mapping[str, Any]]) -> None:
-    """Create everything that the functions use.
+    """Create all resources of the functions.
 
     Args:
-        template: gets the names and attributes of what is created.
+        template: receives the names and attributes of created resources.
         clients: boto3's name of a service -> a client.
         secrets: values by logical id.
     """
@@ -57,7 +57,7 @@ def list_audience(dynamodb: Any, table: str, audience: Audience) -> None:
 
 
 def seed_audience(sandbox: Sandbox, audience: Audience) -> None:
-    """Let Amazon's sandbox have an advertiser's audience from the start."""
+    """Add an advertiser's audience to Amazon's sandbox from the start."""
     sandbox.seed(
         int(audience.audience_id),
         {

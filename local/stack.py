@@ -27,13 +27,13 @@ from local.status import page as status_page
 from local.status.sizes import SizeHistory
 from local.template import REGION, ScheduleSource, Template
 
-GRACE = 1.0  # seconds that invocations of pollers get to end by themselves
+GRACE = 1.0  # seconds for invocations of pollers to end by themselves
 CLIENT_ID = "amzn1.application-oa2-client.local"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. Port 0 takes any free one."""
+    """Settings of a run. Port 0 is any free one."""
 
     port: int = 8080
     amazon_port: int = 8081
@@ -41,7 +41,7 @@ class Options:
     job_delay: float = 1.0  # seconds
     settle: float = 60.0  # seconds
     status_page: bool = True
-    end_with_stdin: bool = False  # for a program that starts it, and may end without a word
+    end_with_stdin: bool = False  # for a program that starts it, and may end without stopping it
 
 
 class Stack:
@@ -68,7 +68,7 @@ class Stack:
 
     @contextlib.asynccontextmanager
     async def running(self, say: Callable[[str], object] = lambda _: None) -> AsyncIterator["Stack"]:
-        """Start everything, and end it in the opposite order. `say` gets each step that takes a while."""
+        """Start everything, and end it in reverse order. `say` is called with each slow step."""
         async with contextlib.AsyncExitStack() as cleanup:
             for audience in EXAMPLES:
                 resources.seed_audience(self._amazon[SANDBOX], audience)
@@ -84,7 +84,7 @@ class Stack:
             yield self
 
     def announcement(self) -> dict[str, str]:
-        """What a client needs to know."""
+        """Return the addresses and keys for clients."""
         return self.urls | self._keys()
 
     def _keys(self) -> dict[str, str]:
@@ -108,10 +108,10 @@ class Stack:
             "AMAZON_API_URL": self.urls["amazon"],
             "AMAZON_LOGIN_URL": f"{self.urls['amazon']}/auth/o2/token",
             "SETTLE_SECONDS": str(self.options.settle),
-            # The sandbox's jobs end after the delay and a quarter of it; one second for rounding.
+            # The sandbox's jobs end after at most 1.25 times the delay; one second for rounding.
             "CIRCUIT_SECONDS": "2",
             "LATE_SECONDS": "1",
-            # Erasing after a deletion notice waits as long after an enter as the longest job takes.
+            # After a deletion notice, erasing waits as long after an enter as the longest job takes.
             "LONGEST_JOB_SECONDS": str(self.options.job_delay * 2 + 5),
             "JOB_SECONDS": str(min(900.0, self.options.job_delay * 1.25 + 1)),
         }
@@ -163,12 +163,12 @@ async def _repeat(functions: Functions, schedule: ScheduleSource) -> None:
 
 
 async def _invoke_scheduled(functions: Functions, name: str) -> None:
-    with contextlib.suppress(FunctionError):  # the function has logged it, and runs again next time
+    with contextlib.suppress(FunctionError):  # logged by the function; the next run tries again
         await functions.invoke(name, {"source": "aws.events", "detail-type": "Scheduled Event"})
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    """End pollers and schedules. Their invocations get a moment to end; then they end with their functions."""
+    """End pollers and schedules. Their invocations have a moment to end, then end with their functions."""
     for task in tasks:
         task.cancel()
     if tasks:

@@ -30,7 +30,7 @@ def list_(
     session: Session,
     *,
     unlinked: Annotated[
-        bool, typer.Option("--unlinked", help="List those that were unlinked, and that only deletions still reach.")
+        bool, typer.Option("--unlinked", help="List unlinked audiences; only deletions still reach them.")
     ] = False,
 ) -> None:
     """List the audiences that events may reach."""
@@ -64,7 +64,7 @@ def show(
     audience: AUDIENCE,
     *,
     with_history: Annotated[
-        bool, typer.Option("--history", help="Also show size and match rate over time, as the jobs have reported them.")
+        bool, typer.Option("--history", help="Also show size and match rate over time, as reported by jobs.")
     ] = False,
     days: Annotated[int, typer.Option(help="With --history: days to look back.", min=1, max=MAX_DAYS)] = 30,
 ) -> None:
@@ -94,8 +94,8 @@ def show(
         }
     )
     if is_renewed(known) and renewal_age(known) != renewal_age(with_ttl(known, report)):
-        remedy = "Set it with `audience-sync audiences update --ttl-days`, so that both are the same."
-        session.screen.note(f"Renewal uses another time to live than Amazon has. {remedy}", style="yellow")
+        remedy = "Set it with `audience-sync audiences update --ttl-days`, so that both match."
+        session.screen.note(f"Renewal uses a different time to live than Amazon. {remedy}", style="yellow")
     past = read_history(session.stack, known.audience_id, session.now(), days) if with_history else None
     if past:
         report_history(session.screen, past)

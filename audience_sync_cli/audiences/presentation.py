@@ -1,4 +1,4 @@
-"""How an audience is printed, for people and for scripts."""
+"""Output of an audience, for people and for scripts."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -14,7 +14,7 @@ from audience_sync_cli.times import DAY
 
 
 def audience_json(audience: Audience) -> dict[str, Any]:
-    """Return an audience as the JSON output has it."""
+    """Return an audience for the JSON output."""
     unlinked = {} if audience.unlinked_at is None else {"unlinkedAt": iso_time(audience.unlinked_at)}
     return {
         "audienceId": audience.audience_id,
@@ -30,12 +30,12 @@ def audience_json(audience: Audience) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a DynamoDB number as one that JSON can hold."""
+    """Return a DynamoDB number as a JSON number."""
     return int(value) if isinstance(value, Decimal) else value
 
 
 def change_json(change: MembershipChange) -> dict[str, Any]:
-    """Return a change as the JSON output has it: as in the change queue, with times as everywhere in the output."""
+    """Return a change for the JSON output: the form of the change queue, with the output's times."""
     fields = {"audienceId": change.audience_id, **change_as_json(change), "at": iso_time(change.at)}
     return fields | ({"namedAt": [iso_time(each) for each in change.named_at]} if change.named_at else {})
 
@@ -49,20 +49,20 @@ def target_label(audience: Audience) -> str:
 
 
 def product_label(audience: Audience) -> str:
-    """Return which Amazon products the members of an audience reach."""
+    """Return the Amazon products that the members of an audience reach."""
     if not connection_of(audience.destination):
         return "Amazon DSP"
     return "AMC and Amazon DSP" if reaches_dsp(audience) else "AMC, not Amazon DSP"
 
 
 def listed_fee(audience: Audience) -> tuple[Fee, ...]:
-    """Return the fee in the audience table, if there is one. Amazon's answer may leave it out."""
+    """Return the fee from the audience table, if any. Amazon may leave it out."""
     cents, currency = audience.settings.get("cpmCents"), audience.settings.get("currency")
     return () if cents is None or currency is None else (Fee(cents, currency),)
 
 
 def price(fees: Sequence[Fee]) -> str:
-    """Format what an advertiser pays."""
+    """Format an advertiser's fee."""
     amounts = ", ".join(f"{each.cpm_cents:,} cents {each.currency}" for each in fees)
     return f"{amounts} for a thousand impressions" if amounts else "none"
 

@@ -1,4 +1,4 @@
-"""Reads the facts of the dashboard from a deployed stack, each part as often as it changes and as its reading costs."""
+"""Reads the dashboard's facts from a deployed stack, each part at an interval that suits its changes and its cost."""
 
 import threading
 import time
@@ -38,24 +38,24 @@ from audience_sync_cli.times import DAY
 if TYPE_CHECKING:
     from audience_sync.membership import Audience
 
-# Seconds between two readings of a part; those of CloudWatch are in metrics.py.
+# Seconds between two readings of a part; the intervals for CloudWatch are in metrics.py.
 QUEUES = 10
 SMALL = 60  # alarms, the audit's progress, the newest log lines
 CIRCUITS = 20
 MAX_DEAD_LETTERS = 200  # messages to read; reading hides them from other readers for a moment
-PATIENT = 3.0  # seconds that an answer waits for parts that the page can do without
+PATIENT = 3.0  # seconds to wait for parts that the page can do without
 
 
 class DeployedStack:
-    """A stack in AWS, as the dashboard shows it. Every call may come from another thread."""
+    """A stack in AWS, for the dashboard. Calls may come from any thread."""
 
     def __init__(self, stack: Stack, now: Callable[[], float], cost: str = "") -> None:
-        """Hand in the stack, the time in epoch seconds, and a sentence about what an open page costs."""
+        """`now` is in epoch seconds; `cost` is a sentence about an open page."""
         self._stack = stack
         self._now = now
         self._operator = Operator(lambda: stack, now)
         self._lock = threading.Lock()
-        for service in _SERVICES:  # here, since boto3 cannot build clients in several threads
+        for service in _SERVICES:  # here: boto3 cannot build clients in several threads
             stack.service(service)
         self._executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dashboard")
         self._store = MetricStore(stack.service("cloudwatch"))
@@ -74,7 +74,7 @@ class DeployedStack:
         self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
         self._in_flight = Part("messages in flight", SMALL, self._times_in_flight, None)
         self._blocked: Part[Blockers] = Part(
-            "why changes wait", CIRCUITS, lambda: self._operator.blockers(waits=self._waits), ()
+            "reasons why changes wait", CIRCUITS, lambda: self._operator.blockers(waits=self._waits), ()
         )
         self._acknowledged: Part[Known] = Part("acknowledged dead letters", SMALL, self._operator.acknowledgements, ())
         self._uploads: Part[tuple[LogLine, ...]] = Part(
@@ -92,7 +92,7 @@ class DeployedStack:
         ]
 
     def read(self, chosen: str) -> Facts:
-        """Return the facts of one of RANGES; parts that are not due are those of before."""
+        """Return the facts for one of RANGES; parts that are not due keep their values."""
         with self._lock:
             now, span = self._now(), RANGES[chosen].span
             others: list[Part[Any]] = [*self._others, self._activity[span], self._reasons[span]]
@@ -103,14 +103,14 @@ class DeployedStack:
             self._read_dead_letters(now)
             if self._dead.value.total:
                 self._acknowledged.begin(self._executor, now)
-            self._blocked.begin(self._executor, now)  # it depends on what is in the queue
+            self._blocked.begin(self._executor, now)  # depends on the queue
             deadline = time.monotonic() + PATIENT
             for part in (*others, self._parked, self._blocked, self._acknowledged):
                 part.finish(now, max(0.0, deadline - time.monotonic()) if part.read_at is None else 0)
             return self._facts(now, chosen, (*self._needed, *others, self._parked, self._blocked, self._acknowledged))
 
     def redrive(self, reason: str) -> list[str]:
-        """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
+        """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
         stack, notes = self._stack, list[str]()
         with OperatorLog(stack, notes.append, self._now).line("dashboard redrive", deadLetters=0) as line:
             done = redrive(
@@ -126,19 +126,19 @@ class DeployedStack:
             self._listed_of = -1
         return [*done, *notes]
 
-    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
-        """Note that somebody knows of dead letters: reason, audienceId, note. Raises OperatorError."""
-        done = self._operator.acknowledge(told)
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""
+        done = self._operator.acknowledge(fields)
         with self._lock:
             self._acknowledged.expire()
         return done
 
-    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Return what is stored under an id of a member or a message: title and facts of each. Raises OperatorError."""
-        return self._operator.find(told)
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return everything stored under a member id or a message id: title and facts of each. Raises OperatorError."""
+        return self._operator.find(fields)
 
     def close(self) -> None:
-        """End the threads, without waiting for what they read."""
+        """End the threads, without waiting for running reads."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _facts(self, now: float, chosen: str, parts: Sequence[Part[Any]]) -> Facts:
@@ -178,7 +178,7 @@ class DeployedStack:
         return self._queue.value.total > 0
 
     def _read_dead_letters(self, now: float) -> None:
-        """Read them where their number has changed, and not on a schedule: reading hides them for a moment."""
+        """Read dead letters if their number has changed, not on a schedule: reading hides them for a moment."""
         count = self._dead.value.total
         if count != self._listed_of and not self._parked.is_running:
             self._listed_of = count
@@ -212,7 +212,7 @@ class DeployedStack:
         return metrics.audience_history(self._store, self._stack.name, listed, self._now())
 
     def _read_alarms(self) -> tuple[Alarm, ...]:
-        """Return the stack's alarms by name. Another stack's name may begin with this one's, an alarm's has no dash."""
+        """Return the stack's alarms by name. Another stack may begin with this name; alarm names have no dash."""
         prefix = f"{self._stack.name}-"
         pages = self._stack.service("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix)
         found = [each for page in pages for each in page["MetricAlarms"]]

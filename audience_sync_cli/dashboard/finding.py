@@ -1,4 +1,4 @@
-"""Finds what is stored under an id that an operator looks for on the page: of a member, an event or a dead letter."""
+"""Search on the page: everything stored under an id of a member, an event or a dead letter."""
 
 import re
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from audience_sync_cli.state.function_logs import parsed
 from audience_sync_cli.times import DAY
 
 SEARCHED = 2_000  # dead letters; `audience-sync parked list --member` searches all
-SHORTEST_PREFIX = 8  # characters of a dead letter's id, as `parked list` shows it
+SHORTEST_PREFIX = 8  # characters of a dead letter's id, as in `parked list`
 REJECTED = "event rejected"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class Found(NamedTuple):
-    """One thing that is stored under the id."""
+    """One stored thing with the id."""
 
     title: str
     facts: dict[str, Any]  # name: value, both for people
@@ -34,19 +34,19 @@ def find(session: Session, wanted: str) -> list[Found]:
     """Find members, dead letters and rejected events by an external user id or a message id.
 
     Raises:
-        WrongUsage: nothing can have such an id.
+        WrongUsage: no id can look like this.
         NotThere: nothing is stored under it.
     """
     if not _ID.fullmatch(wanted):
         raise WrongUsage(
-            "That is not an id: 1 to 128 letters, digits and . _ : - are.",
-            "Give the external user id as the mapping derives it. An e-mail address is not stored.",
+            "An id has 1 to 128 letters, digits and . _ : -.",
+            "Use the external user id as the mapping derives it. E-mail addresses are not stored.",
         )
     found = [*_members(session, wanted), *_dead_letters(session, wanted), *_rejected_events(session, wanted)]
     if not found:
         raise NotThere(
             "Nothing is stored under that id.",
-            "Of an accepted event, look for its member: only rejected events are logged with their message id.",
+            "For an accepted event, search for its member: only rejected events are logged with their message id.",
         )
     return found
 
@@ -80,11 +80,11 @@ def _dead_letters(session: Session, wanted: str) -> Iterator[Found]:
     for each in with_erased(session, found):
         yield Found("Dead letter", facts_of(each))
     if reader.stopped:
-        yield Found("Not all dead letters", {"": f"{reader.stopped} `audience-sync parked list` reads more."})
+        yield Found("Not all dead letters", {"": f"{reader.stopped} `audience-sync parked list` searches more."})
 
 
 def _rejected_events(session: Session, message_id: str) -> Iterator[Found]:
-    """Yield the rejections of the last day that ingest has logged with this message id, oldest first."""
+    """Yield the last day's rejections with this message id, oldest first."""
     pages = session.stack.service("logs").get_paginator("filter_log_events")
     since = round((session.now() - DAY) * 1000)
     asked = {"logGroupName": session.stack["IngestLogGroup"], "startTime": since}

@@ -1,4 +1,4 @@
-"""Reads what the page shows from CloudWatch. Each metric that is asked for costs, so this says which, and how often.
+"""CloudWatch metrics for the page. Each metric read costs money, so this module fixes which, and how often.
 
 docs/cost.md states what an open page costs an hour; a test compares it with the numbers here.
 """
@@ -28,9 +28,13 @@ from audience_sync_cli.dashboard.ranges import LONGEST
 from audience_sync_cli.state.counts import TOTALS, rejected_by_reason
 from audience_sync_cli.times import HOUR
 
-EVERY_COUNT, EVERY_REASON, EVERY_AUDIENCE = 60, 300, 900  # seconds between two readings; jobs are checked after 900
-EVERY_LONG = 300  # counts of ranges over a day: one bar is an hour at least
-AT_ONCE = 400  # metrics in one request; CloudWatch takes 500
+EVERY_COUNT, EVERY_REASON, EVERY_AUDIENCE = (
+    60,
+    300,
+    900,
+)  # seconds between two readings; jobs are checked after 900 seconds
+EVERY_LONG = 300  # for ranges over a day: one bar is at least an hour
+AT_ONCE = 400  # metrics in one request; CloudWatch allows 500
 
 ARRIVALS = (EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED)
 COMPLETIONS = (CHANGES_DELIVERED, CHANGES_SUPERSEDED, CHANGES_PARKED)
@@ -40,15 +44,15 @@ WARNINGS = {
     "deferred": MESSAGES_DEFERRED,
     "uploads_failed": UPLOADS_FAILED,
 }
-OF_ALL_TIME = tuple(TOTALS.values())  # `cloud_counts` reads them
+OF_ALL_TIME = tuple(TOTALS.values())  # read by `cloud_counts`
 OF_A_RANGE = (*ARRIVALS, *COMPLETIONS, *WARNINGS.values())
 OF_AN_AUDIENCE = (AUDIENCE_RECEIVED, AUDIENCE_MATCH_RATE)
 
 
 def activity(store: MetricStore, stack: str, span: int, period: int, now: float) -> tuple[Activity, Warnings]:
-    """Return what happened in the last `span` seconds, in bars of `period`. Raises Unavailable."""
+    """Return the activity of the last `span` seconds, in bars of `period`. Raises Unavailable."""
     metrics = {f"m{n}": _of_stack(name, stack, period) for n, name in enumerate(OF_A_RANGE)}
-    until = (int(now) // period + 1) * period  # the last bar is still growing
+    until = (int(now) // period + 1) * period  # including the current, incomplete bar
     read = store.read(metrics, until - span, until)
     found = {name: read[f"m{n}"] for n, name in enumerate(OF_A_RANGE)}
     starts = range(until - span, until, period)
@@ -58,7 +62,7 @@ def activity(store: MetricStore, stack: str, span: int, period: int, now: float)
 
 
 def rejections(store: MetricStore, stack: str, span: int, period: int, now: float) -> tuple[Rejected, ...]:
-    """Return why events were rejected within `span` seconds, the most frequent reason first. Raises Unavailable."""
+    """Return the reasons of rejected events within `span` seconds, the most frequent first. Raises Unavailable."""
     counts = rejected_by_reason(store, stack, now - span, now + 60, period)
     return tuple(
         Rejected(reason, times) for reason, times in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
@@ -68,9 +72,9 @@ def rejections(store: MetricStore, stack: str, span: int, period: int, now: floa
 def audience_history(
     store: MetricStore, stack: str, audiences: Sequence[Audience], now: float
 ) -> tuple[AudienceFacts, ...]:
-    """Return all audiences with their numbers at Amazon over the longest range, the largest first. Raises Unavailable.
+    """Return all audiences with their history at Amazon over the longest range, the largest first. Raises Unavailable.
 
-    The numbers are those of the jobs that have ended: Amazon is not asked.
+    The numbers come from ended jobs: Amazon is not asked.
     """
     metrics = {
         f"m{n}x{kind}": Metric(NAMESPACE, name, {"service": stack, "audience": each.audience_id}, "Maximum", HOUR)
@@ -83,7 +87,7 @@ def audience_history(
 
 
 def an_hour(audiences: int, reasons: int) -> int:
-    """Return for how many metrics a page asks that is open for an hour, as many audiences and reasons as there are."""
+    """Return the number of metrics read by a page open for an hour, for so many audiences and reasons."""
     every_minute = len(OF_ALL_TIME) + len(OF_A_RANGE)
     return (
         HOUR // EVERY_COUNT * every_minute

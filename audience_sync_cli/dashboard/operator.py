@@ -1,4 +1,4 @@
-"""The operator's commands behind the page: a deployed and a local stack answer alike."""
+"""The operator's commands behind the page, the same for a deployed and a local stack."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -19,27 +19,27 @@ type Known = tuple[Acknowledgement, ...]  # newest first
 
 
 def sentence_of(error: Exception) -> str:
-    """Return what went wrong and the remedy, for the page: no value that a service or a user has sent."""
+    """Return error and remedy for the page, without values from a service or a user."""
     failure = explained(error)
     return f"{failure} {failure.remedy}".strip()
 
 
 class Operator:
-    """Does for the page what commands do, and prints nothing."""
+    """Runs commands for the page, and prints nothing."""
 
     def __init__(self, find: Callable[[], Stack], now: Callable[[], float]) -> None:
-        """Take what finds the stack, and the clock in epoch seconds."""
+        """`find` returns the stack; `now` is in epoch seconds."""
         self._session = Session(Screen(), find, now)
 
     @classmethod
     def of_local(cls, api: Callable[[], str], now: Callable[[], float]) -> Self:
-        """Return that of the local stack at this address, which is asked for on first use."""
+        """Return the operator of the local stack at this address, which is contacted on first use."""
         return cls(lambda: stacks.local(api()), now)
 
     def blockers(self, *, waits: bool) -> Blockers:
-        """Return why changes wait; if none does, what will hold up the next one. Raises TryLater if nothing is known.
+        """Return why changes wait; if none does, why the next one will. Raises TryLater if nothing is known.
 
-        Old failures say nothing about an empty queue: what they deferred has been delivered or parked since.
+        Old failures do not matter for an empty queue: the changes they deferred have been delivered or parked since.
         """
         if not waits:
             return (*paused(self._session.stack), *token_failure(self._session.stack, self._session.now()))
@@ -49,21 +49,21 @@ class Operator:
         return tuple(found.blockers)
 
     def acknowledgements(self) -> Known:
-        """Return which dead letters operators have acknowledged, newest first. Raises Unavailable."""
+        """Return the acknowledgements of dead letters, newest first. Raises Unavailable."""
         return Acknowledgements.of(self._session.stack).read()
 
-    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
-        """Note that somebody knows of dead letters: reason, audienceId, note. Raises OperatorError."""
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""
         stack, notes = self._session.stack, list[str]()
-        reason, audience_id = told.get("reason", ""), told.get("audienceId", "")
-        note = checked(reason, audience_id, told.get("note", ""))
+        reason, audience_id = fields.get("reason", ""), fields.get("audienceId", "")
+        note = checked(reason, audience_id, fields.get("note", ""))
         about = {"audienceId": audience_id} if audience_id else {}
         log = OperatorLog(stack, notes.append, self._session.now)
         with log.line("dashboard acknowledge", **about):
             done = Acknowledgement(reason, audience_id, note, log.caller(), self._session.now())
             Acknowledgements.of(stack).add(done)
-        return ["Acknowledged. Dead letters that are parked from now on are not.", *notes]
+        return ["Acknowledged. Dead letters parked from now on are not.", *notes]
 
-    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Return what is stored under an id of a member or a message: title and facts of each. Raises OperatorError."""
-        return [each._asdict() for each in find(self._session, told.get("id", "").strip())]
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return everything stored under a member id or a message id: title and facts of each. Raises OperatorError."""
+        return [each._asdict() for each in find(self._session, fields.get("id", "").strip())]

@@ -1,4 +1,4 @@
-"""The time ranges that the page offers, under their names in its address. Pure."""
+"""The page's time ranges, by their names in its address. Pure."""
 
 from typing import NamedTuple
 
@@ -6,21 +6,21 @@ from audience_sync_cli.times import DAY, HOUR, MINUTE
 
 
 class Range(NamedTuple):
-    """How far back the page looks. All in seconds."""
+    """One time range. All fields in seconds."""
 
-    span: int  # of the bars, of what went wrong, and of rejections
+    span: int  # of bars, warnings and rejections
     period: int  # of one bar
-    history: int  # of the lines of audiences
+    history: int  # of the charts of audiences
 
     @property
     def bars(self) -> int:
-        """How many bars there are."""
+        """Number of bars."""
         return self.span // self.period
 
 
 USUAL = Range(DAY, 10 * MINUTE, 14 * DAY)
 RANGES = {
-    "": USUAL,  # of an address without a range
+    "": USUAL,  # for an address without a range
     "1h": Range(HOUR, MINUTE, HOUR),
     "24h": Range(DAY, 10 * MINUTE, DAY),
     "7d": Range(7 * DAY, HOUR, 7 * DAY),
@@ -31,5 +31,5 @@ LONGEST = max(each.history for each in RANGES.values())
 
 
 def asked(name: str) -> str:
-    """Return the name of a range that an address asks for; the usual one if there is no such range."""
+    """Return the range in an address; the usual one if there is no such range."""
     return name if name in RANGES else ""

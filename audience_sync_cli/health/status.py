@@ -20,10 +20,10 @@ app = typer.Typer()
 @command(app, "status", "status --members", "--stack prod status --hours 24")
 def status(
     session: Session,
-    hours: Annotated[int | None, typer.Option(help="Count the last hours instead of all time.", min=1)] = None,
+    hours: Annotated[int | None, typer.Option(help="Count only the last hours.", min=1)] = None,
     members: Annotated[
         bool,
-        typer.Option("--members", help="Count the members of every audience, too. Reads the whole membership table."),
+        typer.Option("--members", help="Also count the members of every audience. Reads the whole membership table."),
     ] = False,
 ) -> None:
     """Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.
@@ -49,7 +49,7 @@ def status(
             **({"in work": why.in_flight.text} if why and why.in_flight else {}),
             "dead letters": f"{dead_letters.total:,}",
             "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed"
-            + (f", {counted(counts.repeated, 'record')} sent once more" if counts.repeated else ""),
+            + (f", {counted(counts.repeated, 'record')} sent again" if counts.repeated else ""),
             "changes": f"{counts.accepted:,} accepted = {counts.delivered:,} delivered + {counts.superseded:,} "
             f"superseded + {counts.parked:,} parked + {counts.waiting:,} waiting",
             "audit": audit_progress(audited_until, audited_since, counts),
@@ -79,7 +79,7 @@ def status(
 
 
 def count_members(session: Session) -> list[MemberCount]:
-    """Count the members of every listed audience in the membership table, and print the counts."""
+    """Count the members of every listed audience, and print the counts."""
     audiences, scan = session.audiences.all(), session.member_scan
     with session.screen.progress("counting members", scan.approximate_rows() or None) as bar:
         counts = member_counts(scan, audiences, bar.advance)
@@ -91,25 +91,25 @@ def count_members(session: Session) -> list[MemberCount]:
 
 
 def _as_json(numbers: Depth | Counts) -> dict[str, int]:
-    """Return the fields with names in camel case, as in all JSON output."""
+    """Return the fields in camel case, as in all JSON output."""
     return {camel_case(name): value for name, value in asdict(numbers).items()}
 
 
 def summarize(counts: Counts, changes: Depth, *, is_needed: bool = False) -> str:
-    """Return one sentence: whether every accepted change is completed, or really waiting in the change queue.
+    """Return one sentence: whether every accepted change is completed, or waiting in the change queue.
 
     Args:
         counts: of the stack.
         changes: the change queue.
-        is_needed: whether anything needs a person. Then nothing is called completed.
+        is_needed: whether anything needs a person. If so, the sentence does not say that all is completed.
     """
     waiting, queued = counted(counts.waiting, "change"), counted(changes.total, "message")
     if not (counts.accepted or counts.waiting):
         return "No change was accepted."
     if counts.waiting < 0:
-        return "More changes completed than accepted: some were sent twice, or accepted before the counted time."
+        return "More changes completed than accepted: some were sent twice, or accepted before the counted period."
     if counts.waiting < changes.total:
-        others = "redriven, sent once more, or not counted yet"
+        others = "redriven, sent again, or not counted yet"
         return f"{waiting} waiting; the change queue holds {queued}: other changes in it are {others}."
     if counts.waiting == 0:
         return "Nothing is waiting." if is_needed else "Every accepted change is completed."
@@ -119,7 +119,7 @@ def summarize(counts: Counts, changes: Depth, *, is_needed: bool = False) -> str
 
 
 def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:
-    """Return how far the audit is, and what it has found missing; both times in epoch seconds."""
+    """Return the audit's progress and its findings; both times in epoch seconds."""
     if not until:
         return "not completed yet; it runs every hour"
     if until == since:
@@ -128,7 +128,7 @@ def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:
 
 
 def report_waiting(screen: Screen, why: Waiting) -> None:
-    """Print why changes wait, and which uploads have failed."""
+    """Print why changes wait, and the failed uploads."""
     for blocker in why.blockers:
         screen.say(f"Waits: {blocker.text}", style="yellow")
     if why.failed.by_reason:

@@ -1,4 +1,4 @@
-"""`audience-sync mappings`: show and check the mappings that turn an event into a record."""
+"""`audience-sync mappings`: show and check the mappings from an event to a record."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,13 +24,11 @@ app = typer.Typer()
 def show(
     session: Session,
     *,
-    version: Annotated[
-        int | None, typer.Option(help="Show this version, as `mappings history` lists it.", min=0)
-    ] = None,
+    version: Annotated[int | None, typer.Option(help="Show this version from `mappings history`.", min=0)] = None,
 ) -> None:
     """Show the mappings in force. To change them, save them first: `mappings show --json > mappings.json`.
 
-    Exit code 1 when the stored mappings are invalid: no event is accepted until `mappings apply` has replaced them.
+    Exit code 1 if the stored mappings are invalid: no event is accepted until `mappings apply` has replaced them.
     """
     stored = read(session)
     if version is not None:
@@ -70,14 +68,14 @@ def check(
     file: FILE,
     event: Annotated[
         Path | None,
-        typer.Option(help="Also try the member ids on this request body from Segment.", exists=True, dir_okay=False),
+        typer.Option(help="Also check the member ids of this request body from Segment.", exists=True, dir_okay=False),
     ] = None,
     force: FORCE = False,
 ) -> None:
     """Check a file of mappings. Changes nothing.
 
-    Warns where the member id may be a phone number or an e-mail address in clear text, and where no event fulfils a
-    trigger. Mappings that would ignore every event are refused without --force.
+    Warns if the member id may be a phone number or an e-mail address in clear text, and if no event matches a trigger.
+    Mappings that would ignore every event are rejected without --force.
     """
     mappings = parse_mappings(read_mappings(file), compile_trigger)
     require_effect(mappings, force=force)
@@ -90,7 +88,7 @@ def check(
 
 
 def _print(session: Session, listed: list[Any]) -> None:
-    """Print mappings as JSON has them. Those of an earlier version may be invalid."""
+    """Print mappings as their JSON has them. Earlier versions may be invalid."""
     entries = [each for each in listed if isinstance(each, dict)]
     if not any(each.get("enabled", True) for each in entries):
         session.screen.say("No mapping is enabled: every event is ignored.", style="yellow")

@@ -19,7 +19,7 @@ _PAIRS = {"}": "{", "]": "["}
 
 @dataclass(frozen=True, slots=True)
 class JsonFault:
-    """The first fault of a text that is not JSON."""
+    """The first fault of a document that is not JSON."""
 
     line: int  # from 1
     column: int  # from 1, in characters
@@ -136,7 +136,7 @@ def _no_value(text: str, at: int) -> tuple[int, str]:
 
 
 def _unclosed(text: str) -> str:
-    """Name the bracket that is not closed, for a text that ends too early."""
+    """Name the bracket that is not closed, in a truncated document."""
     opened: list[re.Match[str]] = []
     for found in _STRING_OR_BRACKET.finditer(text):
         if found[0] in ("{", "["):

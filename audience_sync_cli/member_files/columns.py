@@ -1,4 +1,4 @@
-"""Which column of a file holds which field: guessed from the names of the columns, corrected by the operator."""
+"""Assigns columns of a file to fields: guessed from the column names, corrected by the operator."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from audience_sync.fields import FIELDS
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.terminal_text import on_one_line
 
-# The other names of a field, without spaces and signs, the surest first.
+# Other column names for a field, without spaces and punctuation, the surest first.
 _OTHER_NAMES = {
     "external_user_id": "userid externalid customerid memberid profileid subscriberid uid id kundennummer",
     "email": "emailaddress mail emailid emailadresse",
@@ -25,12 +25,12 @@ _OTHER_NAMES = {
     "tcf": "tcfstring tcstring tcfconsent",
     "gpp": "gppstring gppconsent",
 }
-# What may stand before such a name: where Segment's calls hold it, and whose it is.
+# Prefixes of such a name: its place in Segment's calls, and its owner.
 _BEFORE = frozenset(
     "context traits trait properties property user customer contact profile person member address "
     "billing shipping mailing home primary hashed sha256".split()
 )
-_AFTER = frozenset("sha256 hashed hash".split())  # a SHA-256 digest is passed on as it is
+_AFTER = frozenset("sha256 hashed hash".split())  # a SHA-256 digest is passed on unchanged
 _FIELDS = {
     spelling.replace("_", "").lower(): field.name
     for field in FIELDS
@@ -46,9 +46,9 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+")
 def guess(columns: Sequence[str]) -> dict[str, str]:
     """Return the column of each field whose name is recognized, in the order of fields.py.
 
-    Understood are English and German names in any spelling (`E-mail address`, `first_name`, `PLZ`), Amazon's, and
-    Segment's with their place (`traits.email`, `context_traits_email`). Where two columns fit a field, the surer name
-    counts, and else the first.
+    Recognized are English and German names in any spelling (`E-mail address`, `first_name`, `PLZ`), Amazon's, and
+    Segment's with their path (`traits.email`, `context_traits_email`). If two columns match a field, the surer name
+    wins, otherwise the first.
     """
     found: dict[str, tuple[int, str]] = {}
     for column in columns:
@@ -66,7 +66,7 @@ def chosen(columns: Sequence[str], corrections: Sequence[str]) -> dict[str, str]
         corrections: `FIELD=COLUMN`, or `FIELD=` for a field that no column holds.
 
     Raises:
-        WrongUsage: a correction names a field or a column that there is not.
+        WrongUsage: a correction names an unknown field or column.
     """
     corrected: dict[str, str] = {}
     for each in corrections:

@@ -1,4 +1,4 @@
-"""`audience-sync compare`: who of a file is in an audience, and repair it."""
+"""`audience-sync compare`: compares a file with the members of an audience, and repairs the audience."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -34,9 +34,9 @@ _MEANING = {
     Difference.LEFT_SINCE: "in the file; left after it was written",
     Difference.ENTERED_SINCE: "entered after the file was written",
     Difference.CHANGED_SINCE: "in both; changed after the file was written",
-    Difference.ERASED: "in the file; a deletion notice names them",
-    Difference.ROW_LEFT_OUT: "in both; the row of the file cannot be sent",
-    Difference.CONSENT_DENIED: "in both; the row of the file denies consent",
+    Difference.ERASED: "in the file; erased by a deletion notice",
+    Difference.ROW_LEFT_OUT: "in both; the row in the file cannot be sent",
+    Difference.CONSENT_DENIED: "in both; the row in the file denies consent",
 }
 
 
@@ -59,10 +59,10 @@ def compare(
         typer.Option(help="List every member who differs in this CSV file, by external user id.", metavar="FILE"),
     ] = None,
 ) -> None:
-    """Compare the members of a file with those of an audience, as the membership table has them, and repair it.
+    """Compare the members in a file with those in an audience, as stored in the membership table, and repair it.
 
-    Reads every row of the audience. Members who have changed since the file was written are shown apart and never
-    repaired: what is newer than the file is right.
+    Reads every row of the audience. Members who have changed since the file was written are listed separately and
+    never repaired: anything newer than the file is right.
     """
     known, members = find(session, audience), MemberFile.named(file)
     _check(session, members, options)
@@ -96,13 +96,12 @@ def compare(
 def _check(session: Session, file: MemberFile, options: RepairOptions) -> None:
     options.check()
     if options.repair and file.path is None:
-        raise WrongUsage("A repair reads the file twice.", "Give the path of a file.")
+        raise WrongUsage("A repair reads the file twice.", "Pass the path of a file.")
     if not session.stack.keeps_rows:
-        raise WrongUsage("This stack keeps no rows of members: OrderingGuard is no.", "There is nothing to compare.")
+        raise WrongUsage("This stack does not store member rows (OrderingGuard=no).", "There is nothing to compare.")
 
 
 def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at: int) -> Comparison:
-    """Read the file."""
     changes, comparison = changes_as_of(session, reading, audience, at), Comparison(at)
     with RepeatedIds() as ids, session.screen.progress("reading the file", unit="rows") as bar:
         for _, _, change in changes.outcomes(rows.read([*reading.columns.values()])):
@@ -159,5 +158,6 @@ def _show(session: Session, audience: Audience, comparison: Comparison, in_file:
         screen.say("`audience-sync import --dry-run` shows why rows are left out.")
     if waiting:
         screen.note(
-            f"{counted(waiting, 'message')} in the change queue: what they change is not compared yet.", style="yellow"
+            f"{counted(waiting, 'message')} in the change queue: their changes are not in this comparison.",
+            style="yellow",
         )

@@ -1,6 +1,6 @@
 """Compares the members of a file with the rows of an audience in the membership table.
 
-Of a member of the file, only the id and eight bytes of each identifier are kept: about 300 bytes, with all of them.
+Keeps only the id of each member and eight bytes of each identifier: about 300 bytes for a member with every identifier.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ _CODES = {each.amazon_name: bytes([code]) for code, each in enumerate(IDENTIFIER
 
 
 class Difference(StrEnum):
-    """How a member of the file or of the audience stands."""
+    """The difference between a member's row in the file and in the audience."""
 
     SAME = "same"
     MISSING = "missing"  # in the file only
@@ -36,7 +36,7 @@ class Difference(StrEnum):
 
 
 ENTERS = frozenset({Difference.MISSING, Difference.LEFT, Difference.DIFFERENT})
-"""What an enter as of the file repairs."""
+"""Differences that an enter dated as the file repairs."""
 
 _ROW_LEFT_OUT = frozenset({Difference.ROW_LEFT_OUT, Difference.CONSENT_DENIED})
 _INSIDE = frozenset(Difference) - {Difference.MISSING, Difference.LEFT, Difference.LEFT_SINCE, Difference.ERASED}
@@ -46,7 +46,7 @@ type OnDifference = Callable[[str, Difference, str], None]  # member; reason for
 
 @dataclass
 class Comparison:
-    """The members of a file, and how they and those of the audience differ."""
+    """The members of a file, and their differences from the audience."""
 
     at: int  # epoch milliseconds, the time of the file
     counts: Counter[Difference] = field(default_factory=Counter)
@@ -56,13 +56,13 @@ class Comparison:
     denied: list[str] = field(default_factory=list)  # members of the audience whose rows deny consent
     repeated: int | None = None  # member ids in more than one usable row; None if they could not be counted
     rows_left_out: Counter[str] = field(default_factory=Counter)  # of the file, by reason
-    rows_without_id: int = 0  # of these: anyone could be in them
+    rows_without_id: int = 0  # of these; any member could be in them
     members_left_out: Counter[str] = field(default_factory=Counter)  # members of the audience, by the reason of the row
     _left_out: dict[str, str] = field(default_factory=dict)  # reason by member of the file
     _members: dict[str, bytes] = field(default_factory=dict)  # of the file, those not yet found in the audience
 
     def add(self, change: MembershipChange) -> None:
-        """Take one member of the file. Several rows of one member merge."""
+        """Add one member of the file. Several rows of one member are merged."""
         _, member = change.member
         pieces = b"".join(
             _piece(name, digest) for identity in change.record["hashedPII"] for name, digest in identity.items()
@@ -80,12 +80,12 @@ class Comparison:
 
     @property
     def members(self) -> int:
-        """How many members the file has; before the comparison."""
+        """Number of members in the file; before the comparison."""
         return len(self._members)
 
     @property
     def inside(self) -> int:
-        """How many members the audience has; after the comparison."""
+        """Number of members in the audience; after the comparison."""
         return sum(self.counts[each] for each in _INSIDE)
 
     def compare(self, states: Iterable[MemberState], erased: Set[str], on_difference: OnDifference) -> None:
@@ -94,7 +94,7 @@ class Comparison:
         Args:
             states: all rows of the audience.
             erased: external user ids that a deletion notice names.
-            on_difference: is given each member who is not the same in both.
+            on_difference: called with each member who differs.
         """
         for state in states:
             _, member = state.newest.member
@@ -103,9 +103,9 @@ class Comparison:
             if found is Difference.LEFT and member in erased:
                 found = Difference.ERASED
             if found:
-                self._note(member, found, on_difference)
+                self._record(member, found, on_difference)
         for member in self._members:
-            self._note(member, Difference.ERASED if member in erased else Difference.MISSING, on_difference)
+            self._record(member, Difference.ERASED if member in erased else Difference.MISSING, on_difference)
 
     def _listed(self, state: MemberState, pieces: bytes) -> Difference:
         newest = state.newest
@@ -126,7 +126,7 @@ class Comparison:
             return Difference.SURPLUS
         return Difference.CONSENT_DENIED if reason == Reason.CONSENT_DENIED else Difference.ROW_LEFT_OUT
 
-    def _note(self, member: str, found: Difference, on_difference: OnDifference) -> None:
+    def _record(self, member: str, found: Difference, on_difference: OnDifference) -> None:
         self.counts[found] += 1
         if found is Difference.SAME:
             return

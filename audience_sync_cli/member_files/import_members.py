@@ -47,10 +47,10 @@ _ALL = ImportOptions()
 def import_members(
     session: Session, file: FILE, audience: AUDIENCE, options: ImportOptions = _ALL, reading: FileOptions = _AS_IT_IS
 ) -> None:
-    """Add the members of a file to an audience, as if Segment had sent each of them. Repeating it does no harm.
+    """Add the members of a file to an audience, as if Segment had sent them. Safe to repeat.
 
-    Columns are recognized by their names. Rows are checked, normalized and hashed on this machine, by the rules for
-    events, and go into the change queue. They are dated by when the file was written, so that members who have left
+    Columns are recognized by name. Rows are checked, normalized and hashed on this machine, by the rules for events,
+    and sent to the change queue. Their changes are dated when the file was written, so that members who have left
     since then stay out.
     """
     known, members = find(session, audience), MemberFile.named(file)
@@ -73,7 +73,7 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
             "audience": f"{plan.audience.name} ({plan.audience.audience_id})",
             "dated": moment(plan.at) if is_dated else "now; the import needs --at",
             "country": f"{country} if a row names none" if country else "as the rows name it",
-            **({"begins": f"after row {plan.after:,}, where the interrupted run stopped"} if plan.resumes else {}),
+            **({"begins": f"after row {plan.after:,}, the last one of the interrupted run"} if plan.resumes else {}),
         }
     )
     screen.say("")
@@ -81,7 +81,7 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
 
 
 def _total(session: Session, file: MemberFile) -> int | None:
-    """Return the number of rows, None of standard input."""
+    """Return the number of rows; None for standard input."""
     if file.path is None:
         return None
     with session.screen.progress("counting rows"), file.rows() as rows:
@@ -93,7 +93,7 @@ def _confirm(session: Session, plan: Plan, total: int | None) -> None:
     if warning := forgotten_exits(session, plan.at):
         screen.note(warning, style="yellow")
     if plan.begun and not plan.resumes:
-        screen.note(f"An earlier run of this file stopped after row {plan.begun.row:,}; --resume goes on there.")
+        screen.note(f"An earlier run of this file stopped after row {plan.begun.row:,}; --resume continues from there.")
     rows, left_out = f"the rows of {plan.file.name}", ""
     if total is not None and screen.asks:
         report = _checked(session, plan, total)
@@ -105,24 +105,24 @@ def _confirm(session: Session, plan: Plan, total: int | None) -> None:
     if plan.reading.exits:
         screen.confirm(
             f"Remove {rows} from {name}, dated {moment(plan.at)}?{left_out} "
-            "Members who have entered since then stay in."
+            "Members who entered after that time stay in."
         )
     else:
         screen.confirm(
-            f"Add {rows} to {name}, dated {moment(plan.at)}?{left_out} Members who have left since then stay out."
+            f"Add {rows} to {name}, dated {moment(plan.at)}?{left_out} Members who left after that time stay out."
         )
 
 
 def _checked(session: Session, plan: Plan, total: int) -> Report:
-    """Read the file for the question, which must say how many rows are left out before others are sent."""
+    """Read the file before asking: the question says how many rows are left out."""
     with session.screen.progress("checking", total, unit="rows") as bar, plan.file.rows() as rows:
-        taker = NoSender(_moving(bar, plan.after))
+        receiver = NoSender(_moving(bar, plan.after))
         nowhere = Rejects(None, (), with_rows=False)
-        return run(rows.read([*plan.reading.columns.values()]), plan.row_changes(), taker, nowhere, after=plan.after)
+        return run(rows.read([*plan.reading.columns.values()]), plan.row_changes(), receiver, nowhere, after=plan.after)
 
 
 def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
-    """Do everything but send."""
+    """Run every step except sending."""
     screen, changes = session.screen, plan.row_changes()
     with screen.progress("checking", total, unit="rows") as bar:
         move = _moving(bar, plan.after)
@@ -180,7 +180,7 @@ def _run(plan: Plan, rows: Rows, options: ImportOptions, sender: ChangeSender) -
 
 @contextmanager
 def _kept(session: Session, plan: Plan) -> Iterator[Callable[[int], None]]:
-    """Keep how far the run has come; forget it when the run is complete, and say how to go on when it is not."""
+    """Store the progress during a run; delete it at the end, or say how to resume if the run was interrupted."""
     last = plan.after
 
     def keep(row: int) -> None:
@@ -193,14 +193,14 @@ def _kept(session: Session, plan: Plan) -> Iterator[Callable[[int], None]]:
         yield keep
     except BaseException:
         if plan.state and last:
-            session.screen.note(f"All rows up to {last:,} are sent. To go on, repeat the command with --resume.")
+            session.screen.note(f"All rows up to {last:,} are sent. To continue, repeat the command with --resume.")
         raise
     if plan.state:
         plan.state.delete()
 
 
 def _moving(bar: Bar, after: int) -> Callable[[int], None]:
-    """Return what moves a bar to the row up to which all is done."""
+    """Return a function that moves a bar to the last finished row."""
     last = 0
 
     def move(row: int) -> None:

@@ -1,4 +1,4 @@
-"""The cells of the lists that we write: none starts a formula where a spreadsheet opens the list.
+"""Escapes the cells of our lists, so that a spreadsheet runs none as a formula.
 
 Files come from others. A cell that begins with one of the characters below runs as a formula, so it is written with an
 apostrophe in front, and read back without it.
@@ -15,13 +15,13 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
 def written(cells: Iterable[Any]) -> list[str]:
-    """Return the cells of a row as a list holds them."""
+    """Return the cells of a row as written to a list."""
     texts = ["" if each is None else str(each) for each in cells]
     return [f"'{text}" if _FORMULA.match(text) else text for text in texts]
 
 
 def read_back(cells: Iterable[str]) -> tuple[str, ...]:
-    """Return cells of a list as they were before they were written."""
+    """Return the original cells of a row of a list."""
     return tuple([text[1:] if text.startswith("'") and _FORMULA.match(text) else text for text in cells])
 
 

@@ -1,6 +1,6 @@
-"""Makes an audience as a file has it: enters of who is missing, exits of who is surplus or denies consent.
+"""Repairs an audience from a file: adds missing members, removes surplus members and members who deny consent.
 
-All of it is dated as the file is: what Segment has sent since is newer, and stays, also where it is still in the queue.
+All changes are dated as the file: newer changes from Segment win, even while they are still queued.
 """
 
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ from audience_sync_cli.session import Session
 
 @dataclass(frozen=True, slots=True)
 class RepairOptions:
-    """Which differences are repaired."""
+    """Differences to repair."""
 
-    repair: Annotated[bool, typer.Option("--repair", help="Add who is missing, and identifiers that are.")] = False
+    repair: Annotated[bool, typer.Option("--repair", help="Add missing members and missing identifiers.")] = False
     surplus: Annotated[
         bool, typer.Option("--surplus", help="With --repair: also remove members who are not in the file.")
     ] = False
@@ -41,34 +41,34 @@ class RepairOptions:
         bool,
         typer.Option(
             "--ignore-rows-without-id",
-            help="With --surplus: remove them although rows have no valid member id, in which they could be.",
+            help="With --surplus: remove them even if they could be in rows without a valid member id.",
         ),
     ] = False
 
     def check(self) -> None:
-        """Refuse options that need another one. Raises WrongUsage."""
+        """Check that options are complete. Raises WrongUsage."""
         if (self.surplus or self.denied) and not self.repair:
-            raise WrongUsage("--surplus and --denied say what --repair does.", "Give --repair as well.")
+            raise WrongUsage("--surplus and --denied need --repair.", "Add --repair.")
         if self.ignore_rows_without_id and not self.surplus:
-            raise WrongUsage("--ignore-rows-without-id says what --surplus does.", "Give --surplus as well.")
+            raise WrongUsage("--ignore-rows-without-id needs --surplus.", "Add --surplus.")
 
     def check_ids(self, rows_without_id: int) -> None:
-        """Refuse to remove surplus members who could be in a row without a member id. Raises WrongUsage."""
+        """Check that no surplus member could be in a row without a member id. Raises WrongUsage."""
         if self.surplus and rows_without_id and not self.ignore_rows_without_id:
             raise WrongUsage(
                 f"No surplus member can be removed: {without_id(rows_without_id)}.",
-                "Correct the rows, which `audience-sync import --dry-run` shows, or give --ignore-rows-without-id.",
+                "Correct the rows (`audience-sync import --dry-run` lists them), or add --ignore-rows-without-id.",
             )
 
 
 def without_id(rows: int) -> str:
-    """Return why members may be in the file who count as surplus."""
+    """Return why surplus members may be in the file after all."""
     have, them = ("has", "it") if rows == 1 else ("have", "them")
     return f"{counted(rows, 'row')} of the file {have} no valid member id: any member could be in {them}"
 
 
 def changes_as_of(session: Session, reading: Reading, audience: Audience, at: int) -> RowChanges:
-    """Return what makes a change of each row, dated `at`, in epoch milliseconds."""
+    """Return the converter of rows to changes dated `at`, in epoch milliseconds."""
     return RowChanges(reading, audience, session.policy, numbered_ids(f"compare-{at}"), at=at)
 
 
@@ -80,7 +80,7 @@ def send_repair(
     comparison: Comparison,
     options: RepairOptions,
 ) -> int:
-    """Ask, and send what makes the audience as the file has it. Returns the number of changes. Raises NotConfirmed."""
+    """Confirm, then send the changes of the repair. Returns their number. Raises NotConfirmed."""
     screen, enters, removals = session.screen, comparison.enters, _removals(file, comparison, options)
     exits = [*chain.from_iterable(removals.values())]
     if not enters and not exits:
@@ -116,7 +116,7 @@ def send_repair(
 
 
 def _exit(audience: Audience, member: str, at: int, number: int) -> MembershipChange:
-    """Return the exit of a member; the worker adds the identifiers that the row has."""
+    """Return the exit of a member; the worker adds the identifiers from the member's row."""
     record = audience_record(member, "DELETE", [], None, {})
     return MembershipChange(
         audience.audience_id,
@@ -128,7 +128,7 @@ def _exit(audience: Audience, member: str, at: int, number: int) -> MembershipCh
 
 
 def _removals(file: MemberFile, comparison: Comparison, options: RepairOptions) -> dict[str, list[str]]:
-    """Return the members to remove, by why."""
+    """Return the members to remove, by reason."""
     asked_for = {
         f"not in {file.name}": comparison.surplus if options.surplus else [],
         "with consent denied": comparison.denied if options.denied else [],
@@ -137,7 +137,7 @@ def _removals(file: MemberFile, comparison: Comparison, options: RepairOptions) 
 
 
 def _described(file: MemberFile, audience: Audience, comparison: Comparison, removals: dict[str, list[str]]) -> str:
-    """Return what is about to be sent; with the size of the audience, so that a wrong file is noticed."""
+    """Return the question to confirm; with the size of the audience, so that a wrong file is noticed."""
     exits, inside = sum(map(len, removals.values())), counted(comparison.inside, "member")
     reasons = ", ".join(f"{len(members):,} {why}" for why, members in removals.items())
     if not comparison.enters:
@@ -147,7 +147,7 @@ def _described(file: MemberFile, audience: Audience, comparison: Comparison, rem
 
 
 def _not_removed(comparison: Comparison, options: RepairOptions) -> Iterator[str]:
-    """Yield a sentence about members of the file who stay in, and one about those who may be removed by mistake."""
+    """Yield a sentence about members of the file who stay in, and one about possible mistakes."""
     kept = comparison.members_left_out.copy()
     denied = kept.pop(Reason.CONSENT_DENIED, 0)
     stay = [f"{counted(kept.total(), 'member')} with unusable rows ({listed(kept)})"] if kept else []

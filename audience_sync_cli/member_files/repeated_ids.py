@@ -30,7 +30,7 @@ class RepeatedIds:
             self._write()
 
     def count(self) -> int | None:
-        """Return how many ids were added more than once, None if there was no room for the temporary file."""
+        """Return the number of ids added more than once; None if there was no room for the temporary file."""
         self._write()
         if not self._is_complete:
             return None
@@ -43,13 +43,13 @@ class RepeatedIds:
     def _write(self) -> None:
         try:
             self._database.executemany("INSERT INTO ids VALUES (?)", self._held)
-        except sqlite3.Error:  # the rows count more than this number
+        except sqlite3.Error:  # the rows matter more than this number
             self._is_complete = False
         self._held.clear()
 
 
 def show_repeated(screen: Screen, repeated: int | None) -> None:
-    """Print how many member ids are repeated, if any are."""
+    """Print the number of repeated member ids, if any."""
     if repeated:
         occur = "member id occurs" if repeated == 1 else "member ids occur"
         kept = "all their identifiers count, and the country and consent of the last."

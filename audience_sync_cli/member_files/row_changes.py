@@ -1,6 +1,6 @@
-"""What a row of a file becomes: one member who enters or leaves, or the reason why the row is left out.
+"""Converts rows of a file: each becomes one member's enter or exit, or the reason for leaving the row out.
 
-The rules are those of ingest: ids, countries, identifiers and consent. Personal data is hashed here.
+The rules are the same as in ingest: ids, countries, identifiers and consent. Personal data is hashed here.
 """
 
 import hashlib
@@ -36,15 +36,15 @@ REMEDIES: dict[str, str] = {  # of a file: no mapping is at fault
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the rows of a file are read."""
+    """Options for reading rows."""
 
-    columns: Mapping[str, str]  # of each field
+    columns: Mapping[str, str]  # column by field
     country: str | None = None  # of rows that name none
     exits: bool = False  # the members leave
     hash_ids: bool = False  # as a mapping with @sha256 does
 
     def digest(self, content: str, policy: Policy) -> str:
-        """Return a digest of all that decides what the rows become, but for the audience and the time.
+        """Return a digest of everything that decides the changes, except the audience and the time.
 
         Args:
             content: digest of the file.
@@ -55,7 +55,7 @@ class Reading:
 
 
 class LeftOut(NamedTuple):
-    """Why a row makes no change. Holds no value of the row but a valid member id."""
+    """The reason why a row makes no change. Of its values, holds at most a valid member id."""
 
     row: int  # the first below the names of the columns is 1
     reason: str
@@ -68,7 +68,7 @@ type MessageId = Callable[[int, Mapping[str, Any]], str]  # by number and record
 
 
 class _Subject(NamedTuple):
-    """Who a row is about."""
+    """The person of a row."""
 
     fields: dict[str, Any]
     member: str  # external user id
@@ -79,11 +79,11 @@ class RowChanges:
     """Turns rows into changes of one audience, some at a time, as events are."""
 
     def __init__(self, reading: Reading, audience: Audience, policy: Policy, message_id: MessageId, *, at: int) -> None:
-        """Take how rows are read, where members go, the stack's options, and the time of the changes.
+        """Convert rows with these options.
 
         Args:
             reading: how the rows are read.
-            audience: where the members enter, or what they leave.
+            audience: which the members enter or leave.
             policy: consent and hashing options of the stack.
             message_id: of the change that a row makes.
             at: epoch milliseconds, of all changes.
@@ -97,11 +97,11 @@ class RowChanges:
         self._countries = (reading.country, audience.country)
 
     def outcomes(self, rows: Iterable[Values], *, after: int = 0) -> Iterator[tuple[int, Values, Outcome]]:
-        """Give for each row its number, its values, and the change that it states or why it states none.
+        """Yield the number, the values, and the change or rejection of each row.
 
         Args:
             rows: the values of `fields`, in their order; None for a row that cannot be read.
-            after: a row; it and those before it are passed over.
+            after: a row number; rows up to it are skipped.
         """
         for some in batched(islice(enumerate(rows, start=1), after, None), TOGETHER):
             subjects = [self._subject(row, values) for row, values in some]
@@ -154,12 +154,12 @@ class RowChanges:
 
 
 def numbered_ids(prefix: str) -> MessageId:
-    """Number messages by row. Of changes of one time, the larger text is the newer, so the last row decides."""
+    """Number messages by row. Between changes of one time the larger id wins, so the last row decides."""
     return lambda row, _: f"{prefix}-{row:09d}"
 
 
 def ids_of_file(digest: str) -> MessageId:
-    """Number the messages of one file, read in one way: the same rows get the same ids again.
+    """Number the messages of one file: reading the same rows in the same way gives the same ids.
 
     Args:
         digest: of the file and of how it is read, in hex.
@@ -168,6 +168,6 @@ def ids_of_file(digest: str) -> MessageId:
 
 
 def ids_of_records(row: int, record: Mapping[str, Any]) -> str:
-    """Name the messages of a stream, which has no digest before its end, by what each record holds."""
+    """Name the messages of a stream by the content of each record: a stream has no digest before its end."""
     text = compact_json(record)
     return f"import-{row:09d}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"

@@ -23,7 +23,7 @@ _KEY = {"audienceId": {"S": f"{NOT_AN_AUDIENCE}acknowledged"}}
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Somebody knows of the dead letters of a kind, up to a time."""
+    """An operator knows of the dead letters of a kind, up to a time."""
 
     reason: str  # code; empty for any
     audience_id: str  # empty for any
@@ -32,7 +32,7 @@ class Acknowledgement:
     at: float  # epoch seconds
 
     def covers(self, reason: str, audience_id: str | None, parked_at: float) -> bool:
-        """Whether a dead letter is one of these; `parked_at` in epoch seconds."""
+        """Whether the acknowledgement covers a dead letter; `parked_at` in epoch seconds."""
         is_kind = self.reason in ("", reason) and self.audience_id in ("", audience_id)
         return is_kind and parked_at <= self.at
 
@@ -43,15 +43,15 @@ class Acknowledgement:
 
 
 def checked(reason: str, audience_id: str, note: str) -> str:
-    """Return the note as it is stored. Raises WrongUsage if there is none, or no such kind of dead letter."""
+    """Return the note as stored. Raises WrongUsage if it is missing, or there is no such kind of dead letter."""
     note = " ".join(note.split())
     if reason and reason not in REASONS:
-        raise WrongUsage("No dead letter is parked with such a reason.", f"The codes: {', '.join(REASONS)}.")
+        raise WrongUsage("Unknown reason code.", f"The codes: {', '.join(REASONS)}.")
     if audience_id and not (audience_id.isascii() and audience_id.isdigit()):
         raise WrongUsage("That is not an Amazon audience id.", "See `audience-sync audiences list`.")
     if not 0 < len(note) <= LONGEST_NOTE or not note.isprintable():
         raise WrongUsage(
-            f"A note has 1 to {LONGEST_NOTE} characters.", "Say what is being done, without personal data."
+            f"The note must have 1 to {LONGEST_NOTE} characters.", "Describe the action taken, without personal data."
         )
     return note
 
@@ -65,7 +65,7 @@ class Acknowledgements:
 
     @classmethod
     def of(cls, stack: "Stack") -> Self:
-        """Return those of a stack."""
+        """Return the acknowledgements of a stack."""
         return cls(stack.service("dynamodb"), stack["AudienceTable"])
 
     def read(self) -> tuple[Acknowledgement, ...]:
@@ -80,7 +80,7 @@ class Acknowledgements:
         return tuple(sorted(stored, key=lambda each: -each.at))
 
     def add(self, new: Acknowledgement) -> None:
-        """Store one, in place of an older one of the same kind. Those whose dead letters have expired are removed."""
+        """Store one, replacing an older one of the same kind. Removes those whose dead letters have expired."""
         old = {_attribute(each) for each in self.read() if each.at < new.at - KEPT} - {_attribute(new)}
         names = {"#new": _attribute(new)} | {f"#old{n}": each for n, each in enumerate(old)}
         removal = f" REMOVE {', '.join(names.keys() - {'#new'})}" if old else ""

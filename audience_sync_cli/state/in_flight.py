@@ -1,7 +1,7 @@
-"""Messages of the change queue that are in flight: received by the worker, and neither deleted nor visible again.
+"""Messages of the change queue in flight: received by the worker, and neither deleted nor visible again.
 
-SQS reports how many they are, and no time. A local stack knows both times; of a deployed one, Lambda's log says when an
-invocation began that has not ended well, and the visibility timeout says by when each message is back.
+SQS reports their number, but no times. A local stack knows the times; for a deployed one, Lambda's log has the start of
+the oldest unfinished invocation, and the visibility timeout limits the end.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.times import MINUTE
 
 VISIBILITY = 660.0  # seconds; VisibilityTimeout of the change queue in template.yaml
-STALLED = 3 * MINUTE  # seconds without a delivery; an invocation takes one minute at most, and may have waited for one
+STALLED = 3 * MINUTE  # seconds without a delivery; an invocation runs up to one minute, and may have waited for one
 ACCEPTED = "upload accepted"
 
 
@@ -24,19 +24,19 @@ class InFlight:
     """The messages in flight. Times are epoch seconds."""
 
     messages: int
-    since: float | None  # the worker has had the oldest of them since then; None if it is not known
+    since: float | None  # the worker received the oldest of them then; None if unknown
     until: float  # by then, each is deleted or visible again
-    stalled_since: float | None  # nothing was delivered since; None as long as that is no reason to worry
+    stalled_since: float | None  # no delivery since; None while that is normal
 
     @classmethod
     def at(cls, now: float, messages: int, times: tuple[float | None, float], delivered_at: float | None) -> "InFlight":
-        """Judge whether delivery stands still.
+        """Decide whether delivery stands still.
 
         Args:
             now: epoch seconds.
             messages: in flight.
             times: `since` and `until`.
-            delivered_at: the newest upload that Amazon has accepted; None where there was none for long.
+            delivered_at: the newest upload that Amazon has accepted; None if there was none recently.
         """
         since, until = times
         idle_since = None if since is None else max(since, delivered_at or 0.0)
@@ -50,7 +50,7 @@ class InFlight:
         return f"{since}back by {moment(self.until * 1000)} at the latest"
 
     def stall(self, now: float) -> str:
-        """Return the sentence about delivery that stands still; empty if it does not."""
+        """Return a sentence if delivery stands still, otherwise an empty string."""
         if self.stalled_since is None or self.since is None:
             return ""
         minutes = counted(int((now - self.stalled_since) // MINUTE), "minute")
@@ -65,7 +65,7 @@ class InFlight:
 
 
 def in_flight(stack: Stack, messages: int, now: float) -> InFlight | None:
-    """Read since when that many messages are in flight; None if none is. Raises Unavailable, TryLater."""
+    """Read the times of messages in flight; None if there are none. Raises Unavailable, TryLater."""
     if not messages:
         return None
     logs = FunctionLogs(stack)
@@ -80,7 +80,7 @@ def in_flight(stack: Stack, messages: int, now: float) -> InFlight | None:
 
 
 def begun(lines: Iterable[LogLine]) -> float | None:
-    """Return when the first of the invocations began that are running, or ended otherwise than well."""
+    """Return the start of the first invocation that is still running, or did not end well."""
     begins: dict[str, float] = {}
     for line in lines:
         record = line.fields.get("record")

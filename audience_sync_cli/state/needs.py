@@ -1,4 +1,4 @@
-"""What needs a person, most urgent first: one list for `status`, its JSON and the dashboard. Pure."""
+"""Conditions that need a person, most urgent first: one list for `status`, its JSON and the dashboard. Pure."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
 
     from audience_sync_cli.state.blockers import Blocker
 
-MANY_REJECTED = 100  # events; fewer are looked at when there is time
-REJECTED_SHARE = 0.01  # of all events; in a million, some hundred rejections are everyday
+MANY_REJECTED = 100  # events; fewer can wait
+REJECTED_SHARE = 0.01  # of all events; a few hundred rejections in a million are normal
 
 
 class Need(NamedTuple):
-    """One thing that stays until a person acts."""
+    """One condition that stays until a person acts."""
 
     reason: str  # code
     text: str  # a sentence, with the command or the page that helps
 
 
 def needs(counts: Counts, dead_letters: int, blockers: "Iterable[Blocker]" = ()) -> list[Need]:
-    """Return what needs a person: delivery stopped, changes lost, changes parked, events rejected.
+    """Return the conditions that need a person: delivery stopped, changes lost, changes parked, events rejected.
 
     Args:
         counts: of the stack.
         dead_letters: messages in the dead letter queue.
-        blockers: why changes wait; only those count that a person must end.
+        blockers: why changes wait; only blockers that need a person count.
     """
     found = [Need(each.reason, f"{each.sentence} {each.remedy}".strip()) for each in blockers if each.needs_person]
     if counts.unaccounted:

@@ -1,4 +1,4 @@
-"""`audience-sync rejections`: which events were rejected, by reason, with what to do about each."""
+"""`audience-sync rejections`: rejected events by reason, each with its remedy."""
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
@@ -47,9 +47,9 @@ def rejections(
         str, typer.Option(help="An age such as 30m, 2h, 7d, or a time: 2026-03-04T09:00Z.", metavar="TIME")
     ] = "1h",
 ) -> None:
-    """Show which events were rejected, by reason, with what to do. Segment does not send them again.
+    """Show rejected events by reason, each with its remedy. Segment does not send them again.
 
-    Holds no values of events: only reason codes, counts and message ids, from the logs of ingest.
+    Shows no values of events: only reason codes, counts and message ids, from the logs of ingest.
     """
     screen, now = session.screen, session.now()
     begin = (read_time(since, now) or now * 1000) / 1000
@@ -66,7 +66,7 @@ def rejections(
             ("reason", "events", "share", "means", "what to do"),
             [(each.reason, each.events, _percent(each.events, received), *explained(each.reason)) for each in found],
         )
-        screen.say("Some of their message ids, to find them in Segment:")
+        screen.say("Sample message ids, to find the events in Segment:")
         screen.table(("reason", "message id"), [(each.reason, one) for each in found for one in each.message_ids])
     screen.result(
         {

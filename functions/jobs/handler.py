@@ -31,13 +31,13 @@ AT_ONCE = 10  # jobs checked side by side: Amazon may take a second for each ans
 
 
 class Dependencies(NamedTuple):
-    """What one execution environment keeps between invocations."""
+    """Objects kept between invocations of one execution environment."""
 
     settings: JobsSettings
     changes: Queue
     jobs: Queue
     dead_letters: Queue
-    members: MembershipTable | None  # None where it is not kept
+    members: MembershipTable | None  # None without OrderingGuard
     tokens: AccessTokens
 
 
@@ -104,7 +104,7 @@ def _emit_metrics(check: JobCheck) -> None:
         **{
             metric_names.JOBS_ENDED: int(check.outcome is JobOutcome.ENDED),
             metric_names.JOBS_UNRESOLVED: int(check.outcome in (JobOutcome.GIVEN_UP, JobOutcome.UNKNOWN)),
-            # Counted as delivered when the upload was accepted; the job has shown that they were not.
+            # Counted as delivered when the upload was accepted; the job has shown otherwise.
             metric_names.CHANGES_DELIVERED: -check.counted,
             metric_names.CHANGES_PARKED: check.counted,
             metric_names.REJECTED_RECORDS_UNTRACKED: check.untracked,

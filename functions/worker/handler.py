@@ -42,7 +42,7 @@ ORDINARY = frozenset({OutOfTime.reason, MovedOn.reason})  # nothing has failed: 
 
 
 class Dependencies(NamedTuple):
-    """What one execution environment keeps between invocations."""
+    """Objects kept between invocations of one execution environment."""
 
     settings: WorkerSettings
     queue: Queue
@@ -61,7 +61,7 @@ def dependencies() -> Dependencies:
     members = MembershipTable(dynamodb, settings.membership_table, Sharding(settings.membership_shards), CLOCK)
     audiences = AudienceListing(AudienceTable(dynamodb, settings.audience_table), time.monotonic)
     queue = Queue(sqs, settings.change_queue_url, time.monotonic)
-    # A client of its own: no upload waits long for the state of a circuit breaker.
+    # A separate client: uploads must not wait long for the state of a circuit breaker.
     states = client("dynamodb", read_timeout=1.0, attempts=1)
     circuit_breakers = CircuitBreakers(states, settings.membership_table, settings.circuit_seconds, time.time)
     budget = RetryBudget(time.monotonic)
@@ -106,10 +106,10 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @contextmanager
 def returned_if_stopped(queue: Queue, messages: Sequence[Message], deadline: float) -> Iterator[None]:
-    """Return messages to the queue shortly before Lambda stops the invocation that has them, at monotonic `deadline`.
+    """Return messages to the queue shortly before Lambda stops their invocation, at monotonic `deadline`.
 
-    Otherwise the queue hides them for its visibility timeout, eleven minutes. They are visible once the invocation has
-    ended, and the later the more often they were received.
+    Otherwise the queue hides them for its visibility timeout, eleven minutes. They become visible after the end of the
+    invocation; the delay grows with the number of receives.
     """
     receipts = [(each.receipt_handle, backoff(each.receive_count, 1.0)) for each in messages]
     seconds = deadline - RETURN_BEFORE - CLOCK.monotonic()

@@ -1,4 +1,4 @@
-"""The sandbox's own paths: what it holds, what it was sent, and what is to go wrong. Amazon has none of them."""
+"""The sandbox's own paths: its state, its log of requests, and its faults. Amazon has none of them."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ type Read = Callable[[Sandbox, web.Request], Any]
 
 
 def show_audience(sandbox: Sandbox, request: web.Request) -> Any:
-    """GET /sandbox/audiences/{audienceId}: who is in it."""
+    """GET /sandbox/audiences/{audienceId}: its members."""
     audience = sandbox.audience(request.match_info["audienceId"])
     members = {
         user: {"identifiers": identifiers_by_field(member.identifiers), "since": member.since}
@@ -39,17 +39,17 @@ def show_ledger(sandbox: Sandbox, request: web.Request) -> Any:
 
 
 def show_violations(sandbox: Sandbox, _request: web.Request) -> Any:
-    """GET /sandbox/violations: what Amazon takes but advises against."""
+    """GET /sandbox/violations: requests that Amazon accepts but advises against."""
     return sandbox.ledger.violations()
 
 
 def show_faults(sandbox: Sandbox, _request: web.Request) -> Any:
-    """GET /sandbox/faults: the rules in force, with how often each matched and fired."""
+    """GET /sandbox/faults: the rules in force, with the number of matches and effects of each."""
     return sandbox.faults.as_json()
 
 
 def show_recipes(sandbox: Sandbox, _request: web.Request) -> Any:
-    """GET /sandbox/recipes: the faults that have a name, and which one is in force."""
+    """GET /sandbox/recipes: named faults, and the active one."""
     return sandbox.recipes()
 
 
@@ -98,7 +98,7 @@ def routes() -> list[web.RouteDef]:
 def _shown(read: Read) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         sandbox = request.app[SANDBOX]
-        sandbox.now()  # ends the jobs that are due
+        sandbox.now()  # finishes due jobs
         try:
             return web.json_response(read(sandbox, request))
         except Refusal as refusal:

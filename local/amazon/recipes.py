@@ -1,4 +1,4 @@
-"""Faults by name, to rehearse the runbook. docs/sandbox.md describes them to operators."""
+"""Named faults for rehearsing the runbook. docs/sandbox.md describes them to operators."""
 
 from typing import Any, NamedTuple
 
@@ -6,14 +6,14 @@ _UPLOADS, _TOKENS = "/amc/audiences/records", "/auth/o2/token"
 
 
 class Recipe(NamedTuple):
-    """One fault that Amazon has had, the reason code that it causes, and where the runbook describes it."""
+    """One fault that has occurred at Amazon, its reason code, and its heading in the runbook."""
 
     name: str
     does: str  # at Amazon
     reason: str  # in `status` or `tail` for changes that wait, in `parked list` for dead letters; empty without one
     runbook: str  # a heading
     rules: tuple[dict[str, Any], ...] = ()  # as `faults` describes them
-    revokes: bool = False  # the authorizations and tokens that are there
+    revokes: bool = False  # existing authorizations and tokens
 
 
 def _upload(do: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads the facts of the dashboard from a local stack, all at one moment. They hold no key, no token and no trait."""
+"""Facts of the dashboard about a local stack, all at one moment. They hold no key, no token and no trait."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ from local.status.requests import request_line
 from local.status.sizes import SizeHistory
 from local.template import REGION, STACK
 
-INTERVAL = 1  # seconds between two questions of the page
-SPANS = (120, 600, 3_600, 21_600)  # seconds that a plot can show; the first one that reaches back to the first event
+INTERVAL = 1  # seconds between two requests of the page
+SPANS = (120, 600, 3_600, 21_600)  # seconds of a plot; the first that covers the first event is used
 BARS = 120  # of a plot
 SHOWN_REQUESTS = 12
 SHOWN_DEAD_LETTERS = 100
@@ -37,7 +37,7 @@ _UPLOADS = ("POST", "/amc/audiences/records")
 
 
 def read_facts(stack: StackView, sizes: SizeHistory, now: float, blockers: Blockers = (), chosen: str = "") -> Facts:
-    """Read everything at `now`, in epoch seconds, with the history of one of RANGES; `blockers` were read before."""
+    """Read everything at `now`, in epoch seconds, with the history for one of RANGES. `blockers` were read before."""
     state, totals = stack.state(), stack.counters.totals
     requests = stack.sandbox.requests.since(max(0, stack.sandbox.requests.received - SHOWN_REQUESTS))
     dead_letters = stack.queues.peek(stack.queue("DeadLetterQueue"))
@@ -75,29 +75,29 @@ def read_facts(stack: StackView, sizes: SizeHistory, now: float, blockers: Block
 
 
 def _activity(counters: Counters, now: float, chosen: str = "") -> Activity:
-    """Return what happened in a range; without one, since the first event, at most six hours ago."""
+    """Return the activity in a range; without one, since the first event, but at most six hours."""
     first = counters.first_second
     since = now - first if first is not None else 0.0
     span = next((each for each in SPANS if each - each // BARS >= since), SPANS[-1])
     period, bars = (RANGES[chosen].period, RANGES[chosen].bars) if chosen else (span // BARS, BARS)
-    until = (int(now) // period + 1) * period  # the last bar is still growing
+    until = (int(now) // period + 1) * period  # including the current, incomplete bar
     arrived, completed = (counters.history(names, until, period, bars) for names in (_ARRIVALS, _COMPLETIONS))
     return Activity(period, tuple(arrived), tuple(completed))
 
 
 def _next_try(stack: StackView, now: float) -> float | None:
-    """Return when the next waiting change is tried: now, while a function runs and hides what it has received."""
+    """Return the next try of a waiting change: now, while a function runs and hides its messages."""
     return now if stack.functions.running else stack.queues.find(stack.queue("ChangeQueue")).next_change()
 
 
 def _fails(requests: list[RequestEntry]) -> bool:
-    """Whether the newest upload that has ended was refused, or broken off by a rule of the sandbox."""
+    """Return whether the newest finished upload was rejected, or broken off by a fault rule of the sandbox."""
     uploads = [each for each in requests if (each.method, each.path) == _UPLOADS and (each.status or each.faults)]
     return bool(uploads) and (uploads[-1].status is None or uploads[-1].status >= 400)
 
 
 def _as_received(message: Message) -> dict[str, Any]:
-    """Write a message as SQS returns it. It is not received, so it has no receipt."""
+    """Format a message as SQS returns it. It is not received, so it has no receipt."""
     return {
         "MessageId": message.id,
         "ReceiptHandle": "",

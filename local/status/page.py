@@ -1,4 +1,4 @@
-"""Serves the dashboard of the local stack: the page, the facts it asks for every second, and what its buttons do."""
+"""Serves the dashboard of the local stack: the page, its facts, and its buttons."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,11 +22,11 @@ type Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> None:
-    """Serve the page and its questions under `/status`, to programs of this machine only.
+    """Serve the page and its requests under `/status`, to programs on this machine only.
 
-    `GET /status` answers with the page; with the facts where the client accepts JSON and not HTML; with
-    `{"eventKey": "..."}` for `?reveal=eventKey`, so that the key is in neither of the two; and with one request to
-    Amazon, without its values, for `?request=N`. `POST /status/...` is what the buttons do; only the page may.
+    `GET /status` returns the page; the facts if the client accepts JSON and not HTML; `{"eventKey": "..."}` for
+    `?reveal=eventKey`, so that the key is in neither of the two; and one request to Amazon, without its values, for
+    `?request=N`. `POST /status/...` runs an action of a button, only for the page itself.
     """
     actions = Actions(stack)
 
@@ -49,15 +49,17 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
 
     app.router.add_get("/status", _guarded(show, lambda request: is_own_host(request.headers.get("Host"))))
     pressed: dict[str, Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]] = {
-        "send": lambda told: actions.send_example(told.get("file", "")),
+        "send": lambda fields: actions.send_example(fields.get("file", "")),
         "samples": lambda _: actions.send_samples(),
-        "redrive": lambda told: actions.redrive(told.get("reason", "")),
-        "faults": lambda told: actions.set_fault(told.get("recipe", "")),
+        "redrive": lambda fields: actions.redrive(fields.get("reason", "")),
+        "faults": lambda fields: actions.set_fault(fields.get("recipe", "")),
         "find": actions.find,
         "acknowledge": actions.acknowledge,
     }
     for name, act in pressed.items():
-        app.router.add_post(f"/status/{name}", _guarded(_told(act), lambda request: is_from_page(request.headers)))
+        app.router.add_post(
+            f"/status/{name}", _guarded(_with_fields(act), lambda request: is_from_page(request.headers))
+        )
 
 
 def _faults_part() -> str:
@@ -66,19 +68,19 @@ def _faults_part() -> str:
     return f"{section}<script>\n{script}</script>\n"
 
 
-def _told(act: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Handler:
-    """Do the work of a button with the fields of the request."""
+def _with_fields(act: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Handler:
+    """Run a button's action with the fields of the request."""
 
-    async def told(request: web.Request) -> web.Response:
+    async def run(request: web.Request) -> web.Response:
         return _json(await act({name: str(value) for name, value in (await _body(request)).items()}))
 
-    return told
+    return run
 
 
 def _guarded(handler: Handler, may_ask: Callable[[web.Request], bool]) -> Handler:
     async def guarded(request: web.Request) -> web.Response:
         if not may_ask(request):
-            return web.json_response({"error": "only the page itself may ask this"}, status=403, headers=HEADERS)
+            return web.json_response({"error": "only accepted from the page itself"}, status=403, headers=HEADERS)
         return await handler(request)
 
     return guarded

@@ -79,12 +79,12 @@ class _Shown:
     def redrive(self, reason: str) -> list[str]:
         return [reason]
 
-    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
-        self.acknowledged.append(dict(told))
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        self.acknowledged.append(dict(fields))
         return []
 
-    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
-        return [{"title": told["id"], "facts": {}}]
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        return [{"title": fields["id"], "facts": {}}]
 
 
 @contextmanager

@@ -36,7 +36,7 @@ HEADLINES = {
     "empty": "Waiting for the first event.",
     "flowing": "Changes are on their way.",
     "outage": "Amazon does not take the changes. They wait.",
-    "revoked": "Amazon no longer takes the stored authorization. Run audience-sync connect.",
+    "revoked": "Amazon no longer accepts the stored authorization. Run audience-sync connect.",
     "parked": "Some changes need you.",
 }
 # Notes what the policy refuses and what a script raises, from before the page's own scripts run.
@@ -70,17 +70,20 @@ class Shown:
         self.redriven.append(reason)
         return ["3 dead letters redriven."]
 
-    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
-        if not told["note"]:
-            raise WrongUsage("A note has 1 to 200 characters.")
-        self.acknowledged.append(dict(told))
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        if not fields["note"]:
+            raise WrongUsage("The note must have 1 to 200 characters.")
+        self.acknowledged.append(dict(fields))
         return []
 
-    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
-        if told["id"] != "cust_48121":
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        if fields["id"] != "cust_48121":
             raise NotThere("Nothing is stored under that id.")
         return [
-            {"title": "Member of VIP", "facts": {"member": told["id"], "newest change": "left", "to be erased": False}}
+            {
+                "title": "Member of VIP",
+                "facts": {"member": fields["id"], "newest change": "left", "to be erased": False},
+            }
         ]
 
 
@@ -237,7 +240,7 @@ def test_what_is_acknowledged_with_a_note_no_longer_asks_for_a_person(visit: Vis
             await tab.wait("$('knowing').open")
             assert await tab.read("document.activeElement.id") == "knowing-note"
             await tab.read("$('knowing-yes').click()")
-            await tab.wait("$('knowing-error').textContent === 'A note has 1 to 200 characters.'")
+            await tab.wait("$('knowing-error').textContent === 'The note must have 1 to 200 characters.'")
             assert not [each for each in await tab.read(CONTRASTS) if each[0] < 4.5]
             await tab.read(f"$('knowing-reason').value = '{reason}'; $('knowing-note').focus()")
             await tab.call("Input.insertText", text=note)

@@ -54,7 +54,7 @@ def test_from_the_first_screen_to_an_audience_with_members_it_takes_one_button(
         await tab.read(f"{opens}.click()")
         await tab.wait("$('opened').open")
         opened = await tab.read("$('opened').innerText")
-        assert '"externalUserId": "text of ' in opened
+        assert '"externalUserId": "string of ' in opened
         assert "Lapsed premium buyers" in opened
 
     visit(stack, tmp_path, work)

@@ -87,8 +87,8 @@ def signed_in(signed_out: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     ("chosen", "key_id", "remedy"),
     [
         pytest.param(OPEN, "", "AWS_REGION=eu-west-1 make deploy", id="no region"),
-        pytest.param(HERE, "", "There are no complete AWS credentials", id="no credentials"),
-        pytest.param(HERE, "made-up", "There are no complete AWS credentials", id="half of the credentials"),
+        pytest.param(HERE, "", "AWS credentials are missing or incomplete", id="no credentials"),
+        pytest.param(HERE, "made-up", "AWS credentials are missing or incomplete", id="half of the credentials"),
         pytest.param(replace(HERE, profile="ads"), "", "no such profile", id="a profile that is not configured"),
     ],
 )

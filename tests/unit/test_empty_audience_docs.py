@@ -19,7 +19,7 @@ def test_each_check_has_its_section_in_the_order_of_the_command() -> None:
 
 def test_the_figures_are_those_of_the_checks() -> None:
     assert f"in DSP within {delivered.SHOWN_WITHIN} hours" in TEXT
-    assert f"from {delivered.MIN_FOR_DSP:,} matched members on" in TEXT
+    assert f"needs {delivered.MIN_FOR_DSP:,} matched members" in TEXT
     assert f"Below {delivered.NEAR_ZERO:.0f} % the country" in TEXT
     assert f"below {delivered.HALF:.0f} % compare" in TEXT
     assert f"less than {delivered.EXPECTED} %" in TEXT

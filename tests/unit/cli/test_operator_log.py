@@ -220,4 +220,4 @@ def test_the_log_is_a_list_for_scripts(
 
 def test_an_empty_log_says_so(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     operator_log(deployment.session(), since="1h")
-    assert "No command has changed anything since then." in capsys.readouterr().out
+    assert "No changes since then." in capsys.readouterr().out

@@ -130,8 +130,8 @@ def test_an_opened_request_shows_the_kinds_of_its_values_and_none_of_them(stack:
     opened = requests.get(stack.urls["status"], params={"request": upload["n"]}, timeout=60).json()
     (record,) = opened["body"]["records"]
     assert (opened["request"], opened["status"]) == ("POST /amc/audiences/records", 202)
-    assert record["externalUserId"] == f"text of {len(person.user_id)} characters"
-    assert record["hashedPII"][0]["email"] == "text of 64 characters"
+    assert record["externalUserId"] == f"string of {len(person.user_id)} characters"
+    assert record["hashedPII"][0]["email"] == "string of 64 characters"
     assert person.user_id not in json.dumps(opened)
 
 
@@ -164,10 +164,10 @@ def test_a_refused_change_lies_in_the_dead_letters_with_its_reason_until_it_is_r
     assert shown["uploads"][0]["status"] == 400
     assert shown["amazonFails"]
 
-    assert press(stack, "acknowledge", note="")["error"].startswith("A note has 1 to 200 characters.")
+    assert press(stack, "acknowledge", note="")["error"].startswith("The note must have 1 to 200 characters.")
     assert press(stack, "acknowledge", note="known")["sentences"]
     wait_until(lambda: numbers(stack), lambda facts: facts["deadLetters"] and not facts["unacknowledged"])
-    assert press(stack, "redrive", reason="another_reason") == {"sentences": ["No dead letter fits."]}
+    assert press(stack, "redrive", reason="another_reason") == {"sentences": ["No dead letters match."]}
     assert press(stack, "redrive", reason="request_rejected") == {"sentences": ["1 dead letter redriven."]}
     wait_until(lambda: numbers(stack), lambda facts: facts["isQuiescent"] and not facts["deadLetters"])
     assert not numbers(stack)["amazonFails"]

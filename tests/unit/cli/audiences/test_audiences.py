@@ -195,9 +195,9 @@ def test_a_person_is_shown_how_to_change_what_is_not_in_force(
     create(deployment.session(), "Very important", ADVERTISER, settings, country="US", key="vip", external_id="vip")
     seen = capsys.readouterr()
     assert "Segment audience VIP (it existed already)" in seen.out
-    assert "Differs from what was requested: NAME. Amazon never changes it" in seen.err
-    assert "Differs from what was requested: --ttl-days, --renew. `audience-sync audiences update`" in seen.err
-    assert "Differs from what was requested: --key. `audience-sync audiences link --key`" in seen.err
+    assert "Differs from the request: NAME. Amazon never changes it" in seen.err
+    assert "Differs from the request: --ttl-days, --renew. `audience-sync audiences update`" in seen.err
+    assert "Differs from the request: --key. `audience-sync audiences link --key`" in seen.err
 
 
 def test_a_shorter_time_to_live_asks_since_members_drop_out(deployment: Deployment, printed: Json) -> None:
@@ -284,7 +284,7 @@ def test_a_ttl_that_was_changed_elsewhere_is_pointed_out(
     (made,) = deployment.session().audiences.all()
     deployment.list_audience(replace(made, settings=made.settings | {"ttl": 90 * 86_400}))
     show(deployment.session(), made.audience_id)
-    assert "Renewal uses another time to live" in capsys.readouterr().err
+    assert "Renewal uses a different time to live" in capsys.readouterr().err
 
 
 def test_an_update_of_nothing_is_wrong_usage(deployment: Deployment) -> None:

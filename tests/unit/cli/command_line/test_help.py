@@ -41,7 +41,7 @@ def test_help_fits_80_columns_and_names_no_type_of_python(page: tuple[str, ...])
 def test_an_option_stands_on_one_line_with_what_its_value_is() -> None:
     lines = shown("audiences", "create").splitlines()
     assert "  --key KEY             Segment's computation key, if already known." in lines
-    assert "  --dsp / --no-dsp      With a connection: send members to Amazon DSP, too." in lines
+    assert "  --dsp / --no-dsp      With a connection: also send members to Amazon DSP." in lines
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_an_option_stands_on_one_line_with_what_its_value_is() -> None:
         pytest.param(("connect",), "[default: 8765; 0<=x<=65535]", id="a range and a default"),
         pytest.param(("status",), "--hours HOURS", id="a number"),
         pytest.param(("mappings", "check"), "--event FILE", id="a file"),
-        pytest.param(("keys", "rotate"), "KIND Which one: event, audience or signing.", id="an argument"),
+        pytest.param(("keys", "rotate"), "KIND Kind: event, audience or signing.", id="an argument"),
         pytest.param(("status",), "[env var: AUDIENCE_SYNC_STACK;", id="an environment variable"),
     ],
 )

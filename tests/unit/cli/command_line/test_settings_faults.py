@@ -97,7 +97,7 @@ def test_uk_is_said_to_be_gb_before_anything_is_created(
     deployment: Deployment, capsys: pytest.CaptureFixture[str], printed: Json, typed: str
 ) -> None:
     refused(create, deployment.session(), "VIP", Target(), NOTHING, typed)
-    assert "UK is taken as GB" in capsys.readouterr().err
+    assert "UK is read as GB" in capsys.readouterr().err
     create(deployment.session(as_json=True), "VIP", ADVERTISER, NOTHING, typed)
     assert printed()["country"] == "GB"
 
@@ -140,7 +140,7 @@ def test_an_unusual_key_is_taken_with_a_warning(
     deployment: Deployment, capsys: pytest.CaptureFixture[str], key: str, warned: bool
 ) -> None:
     link(deployment.session(), AUDIENCE.audience_id, key=key)
-    assert ("An unusual --key" in capsys.readouterr().err) is warned
+    assert ("Unusual --key" in capsys.readouterr().err) is warned
     assert len(deployment.session().audiences.by_computation_key(key)) == 1
 
 

@@ -156,7 +156,7 @@ def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: Depl
     assert [each.reason for each in facts.parked.listed] == ["request_rejected"]
     assert (facts.dead_letters, facts.queue.visible) == (1, 2)
     assert shown.redrive("") == ["1 dead letter redriven."]
-    assert shown.redrive("") == ["No dead letter fits."]
+    assert shown.redrive("") == ["No dead letters match."]
     clock.now += 1
     facts = shown.read("")
     assert (facts.dead_letters, facts.parked.listed) == (0, ())
@@ -316,7 +316,7 @@ def test_what_is_no_id_or_unknown_is_said_without_repeating_it(
     assert not wanted or wanted not in str(raised.value)
 
 
-def test_an_acknowledged_dead_letter_asks_for_nobody_until_another_is_parked(
+def test_an_acknowledged_dead_letter_asks_for_no_person_until_another_is_parked(
     deployment: Deployment, shown: DeployedStack, clock: ManualClock
 ) -> None:
     deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - 60)
@@ -343,7 +343,7 @@ def test_an_acknowledged_dead_letter_asks_for_nobody_until_another_is_parked(
 
 
 @pytest.mark.parametrize(
-    "told",
+    "fields",
     [
         {"note": " "},
         {"note": "x" * 201},
@@ -352,9 +352,9 @@ def test_an_acknowledged_dead_letter_asks_for_nobody_until_another_is_parked(
         {"note": "x", "audienceId": "a"},
     ],
 )
-def test_what_cannot_be_acknowledged_is_refused(shown: DeployedStack, told: dict[str, str]) -> None:
+def test_what_cannot_be_acknowledged_is_refused(shown: DeployedStack, fields: dict[str, str]) -> None:
     with pytest.raises(WrongUsage):
-        shown.acknowledge(told)
+        shown.acknowledge(fields)
 
 
 def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[str, Any]]:

@@ -36,14 +36,14 @@ class Shown:
         self.redriven.append(reason)
         return ["3 dead letters redriven."]
 
-    def acknowledge(self, told: Mapping[str, str]) -> list[str]:
-        self.acknowledged.append(dict(told))
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        self.acknowledged.append(dict(fields))
         return []
 
-    def find(self, told: Mapping[str, str]) -> list[dict[str, Any]]:
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         if isinstance(self.facts, Exception):
             raise self.facts
-        return [{"title": "Dead letter", "facts": {"members": told["id"]}}]
+        return [{"title": "Dead letter", "facts": {"members": fields["id"]}}]
 
 
 @pytest.fixture

@@ -129,8 +129,8 @@ def test_for_people_each_reason_stands_above_its_command(
         diagnose(deployment.session(now=NOW), KEY)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"Audience Lapsed premium buyers ({AUDIENCE.audience_id})"
-    start = lines.index("Possible reasons, the most likely one first:")
-    assert lines[start + 1].startswith("1. events: No event arrived in the last 7 days. If a sample gets to Amazon,")
+    start = lines.index("Possible reasons, the most likely first:")
+    assert lines[start + 1].startswith("1. events: No event arrived in the last 7 days. If a sample reaches Amazon,")
     assert f"its URL is {deployment.stack.api}/v1/events," in lines[start + 1]
     assert lines[start + 2] == f"   audience-sync send --sample track --audience {KEY} --wait"
 
@@ -140,4 +140,4 @@ def test_what_is_in_order_ends_well(deployment: Deployment, capsys: pytest.Captu
     deployment.put_secret("TokenSecret", deployment.secret("TokenSecret") | {"expiresAt": NOW + 3_000})
     put(deployment, EVENTS_ACCEPTED, 3)
     diagnose(deployment.session(now=NOW), KEY, count=False)
-    assert capsys.readouterr().out.splitlines()[-1] == "Nothing stands in its way."
+    assert capsys.readouterr().out.splitlines()[-1] == "No problem found."

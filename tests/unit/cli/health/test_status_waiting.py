@@ -40,8 +40,7 @@ def test_failed_uploads_are_counted_and_named_by_reason(
     assert "7 accepted by Amazon, 4 failed" in output
     assert "1 message waiting, 0 in work, 0 delayed" in output
     assert (
-        "Waits: Amazon answers with an error (5xx) or cannot be reached. It is tried again within ten minutes."
-        in output
+        "Waits: Amazon answers with an error (5xx) or cannot be reached. The next try is within ten minutes." in output
     )
     assert "Failed uploads: 3 service_unavailable, 1 throttled in the last 15 minutes; the last one throttled" in output
 
@@ -119,7 +118,7 @@ def test_the_checks_note_failed_uploads_although_all_is_connected(deployment: De
     deployment.log("Worker", "delivery incomplete", **INCOMPLETE)
     (blocked, _, again), (failed, counts, _) = findings(deployment, printed)
     assert (blocked, failed) == ("note", "note")
-    assert again == "It is tried again within ten minutes."
+    assert again == "The next try is within ten minutes."
     assert counts.startswith("failed: 3 service_unavailable, 1 throttled in the last 15 minutes")
 
 
@@ -147,15 +146,15 @@ def test_the_checks_take_no_notice_of_failures_after_which_uploads_were_accepted
         pytest.param(
             "throttled",
             ["note", "note"],
-            ["It is tried again within ten minutes."] * 2,
-            "No part is missing, but changes may reach Amazon late: see delivery and uploads.",
+            ["The next try is within ten minutes."] * 2,
+            "Nothing is missing, but changes may reach Amazon late: see delivery and uploads.",
             id="it ends by itself",
         ),
         pytest.param(
             "access_denied",
             ["note"],
             ["audience-sync parked list --reason access_denied"],
-            "No part is missing, but changes may reach Amazon late: see uploads.",
+            "Nothing is missing, but changes may reach Amazon late: see uploads.",
             id="the changes are parked",
         ),
     ],

@@ -84,7 +84,7 @@ def test_of_a_file_that_is_not_json_the_line_at_fault_is_shown(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        pytest.param("[1]".encode("utf-16"), "not in UTF-8", id="another encoding"),
+        pytest.param("[1]".encode("utf-16"), "not UTF-8", id="another encoding"),
         pytest.param(b"", "line 1, column 1: the file is empty", id="empty"),
     ],
 )
@@ -114,12 +114,12 @@ def test_of_an_event_that_is_not_json_no_line_is_shown(deployment: Deployment, t
 
 
 NOTHING_APPLIES = [
-    pytest.param([], "There is no mapping", id="no mapping"),
+    pytest.param([], "There are no mappings", id="no mapping"),
     pytest.param([MAPPING | {"enabled": False}], "No mapping is enabled", id="all disabled"),
-    pytest.param([MAPPING | {"trigger": 'type = "group"'}], "Mine: its trigger holds for no event", id="never"),
+    pytest.param([MAPPING | {"trigger": 'type = "group"'}], "Mine: its trigger matches no event", id="never"),
     pytest.param(
         [MAPPING | {"trigger": 'type = "page"'}, MAPPING | {"name": "Off", "enabled": False}],
-        "Mine: its trigger holds for no event",
+        "Mine: its trigger matches no event",
         id="one never, the other disabled",
     ),
 ]
@@ -149,7 +149,7 @@ def test_a_trigger_that_no_event_fulfils_beside_another_is_warned_of(
     never = MAPPING | {"name": "Never", "trigger": 'type = "track" and type = "identify"'}
     check(deployment.session(as_json=True), written(tmp_path, [MAPPING, never]))
     (warning,) = printed()["warnings"]
-    assert warning.startswith("Never: its trigger holds for no event")
+    assert warning.startswith("Never: its trigger matches no event")
 
 
 def test_an_event_is_tried_and_nothing_sent(deployment: Deployment, printed: Json) -> None:

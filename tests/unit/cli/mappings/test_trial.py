@@ -167,7 +167,7 @@ def test_it_is_said_whether_consent_is_needed_and_given(
     [
         pytest.param({"country": "XX"}, "country", "not an ISO 3166-1 alpha-2 code", id="country"),
         pytest.param({"ip": "home"}, "ip", "not an IP address", id="ip"),
-        pytest.param({"amzn_ad_storage": "UNKNOWN"}, "amzn_ad_storage", "it counts as no answer", id="consent"),
+        pytest.param({"amzn_ad_storage": "UNKNOWN"}, "amzn_ad_storage", "it counts as a missing answer", id="consent"),
         pytest.param({"amzn_user_data": "no"}, "amzn_user_data", "amznUserData denies consent", id="denied consent"),
         pytest.param({"tcf": "a b"}, "tcf", "no IAB string", id="no consent string"),
         pytest.param({"tcf": " "}, "tcf", "empty, or not a string", id="a blank consent string"),
@@ -221,7 +221,7 @@ def test_each_mapping_says_whether_it_applies_and_if_not_why(explained: Explaine
     (event,) = explained(ENTERED, mappings)["events"]
     assert [(each["mapping"], each["applies"], each.get("whyNot")) for each in event["mappings"]] == [
         ("Mine", True, None),
-        ("Other", False, 'its trigger does not hold: not event = "Audience Left"'),
+        ("Other", False, 'its trigger does not match: not event = "Audience Left"'),
         ("Off", False, "it is disabled"),
     ]
 

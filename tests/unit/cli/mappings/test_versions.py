@@ -298,7 +298,7 @@ def test_the_version_in_force_needs_no_revert(deployment: Deployment, tmp_path: 
 
 def test_a_version_that_is_not_kept_is_named_with_those_that_are(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
-    with pytest.raises(NotThere, match=r"Version 7 is not kept. These are: 1, 0."):
+    with pytest.raises(NotThere, match=r"Version 7 is not stored. Stored versions: 1, 0."):
         revert(deployment.session(yes=True), 7)
 
 
@@ -323,7 +323,7 @@ def test_of_a_new_stack_it_is_said_that_the_built_in_mapping_is_in_force(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reset(deployment.session())
-    assert "Nothing to change: the built-in mapping is in force already." in capsys.readouterr().out
+    assert "Nothing to change: the built-in mapping is already in force." in capsys.readouterr().out
 
 
 def test_a_stored_copy_of_the_built_in_mapping_is_reset_although_nothing_differs(

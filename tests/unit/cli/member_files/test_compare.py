@@ -235,7 +235,7 @@ def test_members_whose_rows_are_left_out_are_shown_and_listed_by_reason(
     out = tmp_path / "differences.csv"
     compare(deployment.session(now=NOW), with_left_out_rows, AUDIENCE.audience_id, out=out)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "row left out 3 in both; the row of the file cannot be sent" in shown
+    assert "row left out 3 in both; the row in the file cannot be sent" in shown
     assert "3 rows of the file have no valid member id: any member could be in them." in shown
     listed = {each["externalUserId"]: each for each in csv.DictReader(out.read_text().splitlines())}
     assert {name: each["reason"] for name, each in listed.items() if each["reason"]} == {
@@ -302,7 +302,7 @@ def test_what_waits_in_the_queue_is_mentioned(
 ) -> None:
     deployment.send("ChangeQueue", "{}")
     compare(deployment.session(now=NOW), file, AUDIENCE.audience_id)
-    assert "1 message in the change queue: what they change is not compared yet." in capsys.readouterr().err
+    assert "1 message in the change queue: their changes are not in this comparison." in capsys.readouterr().err
 
 
 def test_an_audience_like_its_file_needs_no_repair(

@@ -367,7 +367,7 @@ def test_an_unknown_audience_or_file_is_not_found(deployment: Deployment, file: 
         import_members(deployment.session(yes=True), file(), "other")
 
 
-LATER = "Members who have left since then stay out. [y/N] "
+LATER = "Members who left after that time stay out. [y/N] "
 
 
 @pytest.mark.parametrize(
@@ -631,7 +631,9 @@ def test_a_run_that_begins_anew_is_reminded_of_the_interrupted_one(
     deployment.answers.append("y")
     import_members(deployment.session(now=NOW), file(many(9_000)), "lapsed_premium_buyers")
     assert deployment.questions[0].startswith("Add 9,000 rows of members.csv to ")
-    assert "An earlier run of this file stopped after row 1,000; --resume goes on there." in capsys.readouterr().err
+    assert (
+        "An earlier run of this file stopped after row 1,000; --resume continues from there." in capsys.readouterr().err
+    )
     assert list(state.iterdir()) == []
 
 

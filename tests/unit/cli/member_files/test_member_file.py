@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_remedy_and_without_its_tex
     assert not any(text in f"{refused.value}{refused.value.remedy}" for text in ("example", "555", "ller"))
 
 
-DATED = "and give --at with the time of the export."
+DATED = "and pass the time of the export with --at."
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ DATED = "and give --at with the time of the export."
     [
         pytest.param(b"PK\x03\x04...", "Excel workbook", f"CSV UTF-8, {DATED}", id="xlsx"),
         pytest.param(b"\xd0\xcf\x11\xe0...", "Excel workbook", f"CSV UTF-8, {DATED}", id="xls"),
-        pytest.param(b"id,n\nu1,m\xfc\n", "not in UTF-8", f"-t UTF-8 FILE > NEW`, {DATED}", id="not UTF-8"),
+        pytest.param(b"id,n\nu1,m\xfc\n", "not UTF-8", f"-t UTF-8 FILE > NEW`, {DATED}", id="not UTF-8"),
         pytest.param(b'[{"id":1}]', "JSON array", f"`jq -c '.[]' FILE > NEW`, {DATED}", id="a JSON array"),
         pytest.param(b"id,email,email\nu1,a,b\n", "Two columns are named email.", DATED, id="a name that stands twice"),
         pytest.param(b"id,email\n\n", "no rows below", "Export the members again.", id="names of columns only"),

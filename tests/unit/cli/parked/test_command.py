@@ -136,7 +136,7 @@ def test_a_list_that_is_cut_off_says_so(
 
 
 def test_the_help_of_list_names_the_limit() -> None:
-    assert f"Reads at most {MAX_PEEK:,} dead letters." in (list_.__doc__ or "")
+    assert f"Reads at most {MAX_PEEK:,} dead letters," in (list_.__doc__ or "")
 
 
 def test_a_list_ends_at_the_in_flight_limit_of_sqs(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +145,7 @@ def test_a_list_ends_at_the_in_flight_limit_of_sqs(deployment: Deployment, capsy
     for _ in range(2):
         list_(deployment.session(), Filter(member="m99"))
         seen = capsys.readouterr()
-        assert "No dead letter fits." in seen.out
+        assert "No dead letters match." in seen.out
         assert "Only 20 dead letters were read: the queue has as many messages in flight as SQS allows" in seen.err
 
 
@@ -234,7 +234,7 @@ def test_dropping_more_than_was_counted_says_so_and_drops_all_that_fit(
     deployment.park(change("other"), reason="not_found")
     deployment.answers = ["y"]
     drop(deployment.session(), Filter(reason="request_rejected"))
-    assert deployment.questions == ["Drop at least 10 dead letters for good, and all others that fit? [y/N] "]
+    assert deployment.questions == ["Drop at least 10 dead letters for good, and all others that match? [y/N] "]
     assert members(deployment) == ["other"]
 
 
@@ -308,7 +308,7 @@ def test_one_dead_letter_is_shown_with_its_failure_and_without_identifiers(
     ],
 )
 def test_a_reason_that_no_dead_letter_has_is_wrong_usage(typed: str, suggested: str) -> None:
-    with pytest.raises(WrongUsage, match="No dead letter is parked with such a reason") as caught:
+    with pytest.raises(WrongUsage, match="Unknown reason code") as caught:
         Filter(reason=typed).condition(NOW)
     assert suggested in caught.value.remedy
     assert "job_rejected" in caught.value.remedy

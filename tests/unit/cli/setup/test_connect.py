@@ -110,7 +110,7 @@ def test_another_redirect_uri_implies_pasting(deployment: Deployment) -> None:
 def test_a_redirect_uri_that_amazon_would_not_take_is_refused_before_anything_is_asked(
     deployment: Deployment, address: str
 ) -> None:
-    with pytest.raises(WrongUsage, match="--redirect-uri takes"):
+    with pytest.raises(WrongUsage, match="--redirect-uri must be"):
         connect(deployment.session(), redirect_uri=address)
     assert deployment.questions == []
 
@@ -146,7 +146,7 @@ def test_connecting_again_says_by_when_waiting_changes_are_tried_again(
     deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
     at_the_mark = 1_800_000_000.0 + 180  # epoch seconds; a worker may defer for another minute, then for four
     authorize(deployment.session(now=at_the_mark), APP, port=0, opener=_allow)
-    said = "Changes that were waiting for it are tried again by 2027-01-15 08:10:10Z." in capsys.readouterr().out
+    said = "Changes that waited for it are retried by 2027-01-15 08:10:10Z." in capsys.readouterr().out
     assert said is not is_first
 
 

@@ -130,7 +130,7 @@ def test_an_upload_that_is_accepted_after_a_failed_one_ends_the_wait_of_its_audi
         deployment.log("Worker", "upload accepted", audience_id=audience_id, records=1)
     result = waiting(deployment.session())
     assert [blocker.reason for blocker in result.blockers] == reasons_left
-    assert result.failed.have_ended is not bool(reasons_left)
+    assert result.failed.recovered is not bool(reasons_left)
     assert result.failed.by_reason == {"service_unavailable": 1}, "it has failed all the same"
 
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_read_is_named_and_hides_nothing_else(deployment: Deploym
     result = waiting(deployment.session())
     assert [blocker.reason for blocker in result.blockers] == ["paused"]
     (unknown,) = result.unknown
-    assert unknown.startswith("Not known: which circuit breakers are open.")
+    assert unknown.startswith("Not known: circuit breakers.")
 
 
 def test_an_exit_without_identifiers_is_not_explained_as_an_event_without_them() -> None:
@@ -163,7 +163,7 @@ def test_a_session_of_a_stack_without_logs_says_so(deployment: Deployment) -> No
     for name in ("RefreshLogGroup", "WorkerLogGroup"):
         del deployment.stack._names[name]
     assert [each.split(".")[0] for each in waiting(deployment.session()).unknown] == [
-        "Not known: whether there is a token",
-        "Not known: why uploads fail",
-        "Not known: what waits for jobs",
+        "Not known: access token",
+        "Not known: failed uploads",
+        "Not known: changes that wait for jobs",
     ]
