@@ -302,7 +302,7 @@ def test_what_needs_a_person_is_the_heading_and_no_next_try_is_promised(visit: V
     async def work(tab: Tab) -> None:
         await open_state(tab, shown, "revoked")
         assert await tab.read("$('next-try').hidden")
-        assert "9,500 changes wait until then, and none is lost" in await tab.read("$('summary').textContent")
+        assert "9,500 changes are waiting until then, and none is lost" in await tab.read("$('summary').textContent")
 
     visit(work)
 
@@ -353,7 +353,7 @@ def test_messages_that_are_in_work_for_long_say_by_when_they_are_back(visit: Vis
             assert (await tab.read("$('in-work').textContent")).startswith(shown)
             assert await tab.read("$('in-work').hidden") is not bool(shown)
             assert shown in await tab.read("$('summary').textContent")
-        assert "1,050 changes wait or are in work;" in await tab.read("$('summary').textContent")
+        assert "1,050 changes are waiting or in work;" in await tab.read("$('summary').textContent")
         await tab.read("show({...newest, amazonFails: true})")
         assert await tab.read("$('in-work').hidden"), "the next try is shown instead"
 

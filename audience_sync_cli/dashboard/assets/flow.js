@@ -112,11 +112,11 @@ function summaryOf(facts) {
   }
   const isLate = waiting && place.kind === "deployed" && !facts.queue.total;
   const sentences = [
-    isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? needsPerson(facts) ? `${counted(waiting, "change waits", "changes wait")} until then, and none is lost` : counted(waiting, "change waits or is in work", "changes wait or are in work") : "Nothing waits",
+    isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? needsPerson(facts) ? `${counted(waiting, "change is waiting", "changes are waiting")} until then, and none is lost` : counted(waiting, "change is waiting or in work", "changes are waiting or in work") : "Nothing is waiting",
   ];
   if (inWork(facts)) sentences.push(inWork(facts));
   if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} ${facts.inAudiences}`);
-  if (facts.unacknowledged) sentences.push(counted(facts.unacknowledged, "dead letter waits to be redriven", "dead letters wait to be redriven"));
+  if (facts.unacknowledged) sentences.push(counted(facts.unacknowledged, "dead letter needs you", "dead letters need you"));
   else if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter is acknowledged", "dead letters are acknowledged"));
   else if (rejected.length) {
     const [first, second] = rejected;

@@ -120,7 +120,7 @@ def outage(now: float = NOW) -> Facts:
 
 
 def revoked(now: float = NOW) -> Facts:
-    """Amazon takes the stored authorization no longer, and changes wait until a person connects again."""
+    """Amazon no longer accepts the stored authorization, and changes wait until a person connects again."""
     means, remedy = "Amazon no longer accepts the stored authorization.", "Run `audience-sync connect`."
     return replace(
         outage(now),
