@@ -258,10 +258,10 @@ def test_a_rejected_event_a_dead_letter_an_alarm_and_a_log_line_can_be_opened(vi
     async def work(tab: Tab) -> None:
         await open_state(tab, shown, "parked")
         for place, words in {
-            "#rejected-reasons": ("without consent", "Map a consent field.", "Reason codes"),
+            "#rejected-reasons": ("need a consent signal", "Map amzn_user_data, tcf or gpp.", "Reason codes"),
             "#rejected-events": (
                 "consent_missing",
-                "Map a consent field.",
+                "Map amzn_user_data, tcf or gpp.",
                 "personas_2nG0kXa0FhXg9DmBjJpX1qTqZcQ",
                 "mappings try",
             ),
