@@ -153,8 +153,8 @@ What can fail between Segment and Amazon, the expected result, and what was meas
 would occur: on the connection to AWS, in the responses of the Amazon simulator, or with SIGKILL. The tests named here
 run with all other tests. `.venv/bin/python -m tests.faults.matrix` measures again and rewrites this page.
 
-There are too many orders of events for a list: a state machine searches them (`tests/model/test_protocol.py`). The
-bugs in `tests/model/seeded_bugs.py` are injected to prove that it and the other tests would detect them.
+There are too many orders of events for a list: a state machine searches them (`tests/model/test_protocol.py`).
+`tests/model/test_seeded_bugs.py` shows that it would find bugs that depend on the order; mutation tests cover the rest.
 """
 
 
