@@ -30,8 +30,9 @@ from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.intake import changes_from, compiled
 from audience_sync.messages import pack
-from tests.benchmarks.dynamodb_server import parse_statement
+from local.dynamodb_statements import read_statement
 from tests.benchmarks.sample_events import NOW, Audiences, body, event
+from tests.doubles.dynamodb import MEMBERSHIP_KEY
 
 EVENTS = 1_000  # of one request
 MAX_MESSAGES, MAX_EVENT = 50, 6_000_000  # of one invocation of the worker: messages, bytes
@@ -41,7 +42,6 @@ HEAD = (
     "| --- | --- | --- | --- | --- | --- |\n"
 )
 _TENTHS = 10
-_KEY = ("audienceShard", "externalUserId")
 _LIMITS = Limits()
 
 
@@ -90,7 +90,7 @@ class TableInAFile:
         self._rows.close()
 
     def _insert(self, statement: str, parameters: list[Any]) -> dict[str, Any]:
-        row = dict(zip(parse_statement(statement).values, parameters, strict=True))
+        row = read_statement(statement, parameters).attributes
         made = self._rows.execute("INSERT OR IGNORE INTO r VALUES (?, ?)", (_key(row), marshal.dumps(row)))
         return {} if made.rowcount else {"Error": {"Code": "DuplicateItem", "Message": "the row exists"}}
 
@@ -119,7 +119,7 @@ class _Counted:
 
 
 def _key(row: Any) -> str:
-    return "\n".join(row[name]["S"] for name in _KEY)
+    return "\n".join(row[name]["S"] for name in MEMBERSHIP_KEY)
 
 
 @dataclass

@@ -6,19 +6,17 @@ from inspect import signature
 from types import ModuleType
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from tests.contract.worker_stack import WorkerStack
-from tests.model.table_model import Row, TableModel
+from tests.doubles.dynamodb import MembershipRows
 
 
 @dataclass
 class MemoryStack(WorkerStack):
-    """As the worker on a real table; test_table_model.py compares the two tables."""
+    """As the worker on a real table; test_dynamodb_double.py compares the two tables."""
 
     url: str = "http://127.0.0.1:9"  # nothing answers there
     table: str = "members"
-    model: TableModel = field(default_factory=TableModel)
+    model: MembershipRows = field(default_factory=MembershipRows)
 
     def client(self) -> Any:
         return self.model
@@ -27,37 +25,10 @@ class MemoryStack(WorkerStack):
         return _Noted(self.model, self.calls)
 
 
-class FaultyTable(TableModel):
-    """A table that refuses some statements of its next requests, or all requests while it is down."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused: list[dict[int, str]] = []  # for each of the next requests the statements' positions and codes
-        self.down = False
-
-    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
-        if self.down:
-            raise ClientError({"Error": {"Code": "InternalServerError"}}, "BatchGetItem")
-        return super().batch_get_item(RequestItems=RequestItems)
-
-    def batch_execute_statement(self, *, Statements: list[Row]) -> dict[str, Any]:  # noqa: N803 - boto3's names
-        if self.down:
-            raise ClientError({"Error": {"Code": "InternalServerError"}}, "BatchExecuteStatement")
-        codes = self.refused.pop(0) if self.refused else {}
-        taken = [each for position, each in enumerate(Statements) if position not in codes]
-        responses = iter(super().batch_execute_statement(Statements=taken)["Responses"] if taken else [])
-        return {
-            "Responses": [
-                {"Error": {"Code": codes[position]}} if position in codes else next(responses)
-                for position in range(len(Statements))
-            ]
-        }
-
-
 class _Noted:
     """Notes calls by the names that AWS gives them."""
 
-    def __init__(self, model: TableModel, calls: list[str]) -> None:
+    def __init__(self, model: MembershipRows, calls: list[str]) -> None:
         self._model = model
         self._calls = calls
 

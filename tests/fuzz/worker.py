@@ -27,8 +27,8 @@ from audience_sync.operations.job_tracking import JobContext, JobTracker
 from functions.worker import handler
 from local.amazon import records
 from local.amazon.refusals import Refusal, json_object
+from tests.doubles.dynamodb import MembershipRows
 from tests.fuzz.inputs import json_or_none
-from tests.model.table_model import TableModel
 
 NOW = 1_774_000_000.0  # epoch seconds
 LATER = 900.0  # seconds until a job is checked
@@ -115,7 +115,7 @@ def deliver_message(data: bytes) -> None:
         return
     amazon, changes, jobs, dead_letters = Amazon(), Queue(), Queue(), Queue()
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
-    client: Any = TableModel()
+    client: Any = MembershipRows()
     table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
     context = DeliveryContext(
         changes, dead_letters, jobs, table, lambda: [Audience(str(GOOD_AUDIENCE))], Limits(), clock, _OpenGate()
@@ -153,7 +153,7 @@ def check_job(data: bytes) -> None:
         return
     amazon, changes, jobs, dead_letters = Amazon(), Queue(), Queue(), Queue()
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
-    client: Any = TableModel()
+    client: Any = MembershipRows()
     table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
     table.write([_member(message, each) for each in {each.member: each for each in message.members}.values()])
     parsed = json_or_none(answer)

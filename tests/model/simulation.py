@@ -28,8 +28,8 @@ from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange,
 from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobCheck, JobContext, JobTracker
 from audience_sync.operations.renewal import Renewal
+from tests.doubles.dynamodb import MembershipRows
 from tests.model.scheduler import Task
-from tests.model.table_model import TableModel
 
 AUDIENCE = "418273650912345678"
 TIMEOUT = 60.0  # seconds; the worker's
@@ -102,7 +102,7 @@ class Simulation:
     def __init__(self) -> None:
         self.now = EPOCH
         self.max_records = 3  # of one upload
-        self.table = TableModel()
+        self.table = MembershipRows()
         self.queue: list[QueuedMessage] = []
         self.dead_letters: list[str] = []  # bodies that are in the queue now
         self.jobs: list[Job] = []  # taken by Amazon, not yet ended

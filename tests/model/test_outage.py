@@ -23,9 +23,9 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
 from audience_sync.messages import ChangeMessage, pack
 from local.template import Template
+from tests.doubles.dynamodb import MembershipRows
 from tests.faults import measurements
 from tests.model.simulation import OpenGate, SequentialExecutor, change_of
-from tests.model.table_model import TableModel
 
 HOUR = 3600.0
 OUTAGE = 12 * HOUR
@@ -110,7 +110,7 @@ class JobQueue:
         assert bodies
 
 
-def context_of(queue: Queue, table: TableModel) -> DeliveryContext:
+def context_of(queue: Queue, table: MembershipRows) -> DeliveryContext:
     client: Any = table
     clock = Clock(lambda: queue.now, lambda: queue.now, lambda _: None)
     members = MembershipTable(client, "members", Sharding(8), clock)
@@ -139,7 +139,7 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
     queue = Queue(MAX_RECEIVES)
     amazon = Amazon(queue, error, TAKES[request.node.callspec.id])
     chance = random.Random(12)
-    table = TableModel()
+    table = MembershipRows()
     delivery = Delivery(amazon, context_of(queue, table), jitter=chance.random)
     changes = [change_of(f"m{n}", 1, exits=False, message_id=f"id-{n}", emails=["a"]) for n in range(MESSAGES)]
     for each in changes:
@@ -174,7 +174,7 @@ def test_a_message_that_was_sent_anew_keeps_its_attempts_and_the_time_of_accepta
     queue = Queue(20)
     delivery = Delivery(
         Amazon(queue, ServiceUnavailable("503"), 0.1),
-        context_of(queue, TableModel()),
+        context_of(queue, MembershipRows()),
         jitter=lambda: 1.0,
     )
     delivery.deliver([Message("1", "h", body, 19, 5000)], deadline=60.0)

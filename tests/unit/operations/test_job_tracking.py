@@ -41,7 +41,7 @@ from audience_sync.operations.job_tracking import (
     JobTracker,
 )
 from tests.clocks import ManualClock
-from tests.model.table_model import TableModel
+from tests.doubles.dynamodb import MembershipRows
 
 AUDIENCE = "9007199254740993"
 SENT_AT = 1_000_000_000  # milliseconds
@@ -142,7 +142,7 @@ class JobHarness:
     """A membership table, three queues, Amazon, and a clock that tests move."""
 
     def __init__(self) -> None:
-        self.rows = TableModel()
+        self.rows = MembershipRows()
         self.amazon = Amazon()
         self.uploader = AcceptingAmazon()
         self.changes, self.jobs, self.dead_letters = Queue(), Queue(), Queue()
@@ -913,7 +913,7 @@ def test_a_large_job_reads_its_rows_in_few_requests(harness: JobHarness) -> None
     get = harness.rows.batch_get_item
     members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
 
-    def counted(**request: Any) -> dict[str, Any]:
+    def counted(**request: Any) -> Any:
         requests.append(request)
         return get(**request)
 

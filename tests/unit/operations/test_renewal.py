@@ -30,7 +30,7 @@ from audience_sync.operations.renewal import (
     is_renewed,
     renewal_age,
 )
-from tests.model.table_model import TableModel
+from tests.doubles.dynamodb import MembershipRows
 
 DAY = 86_400  # seconds
 NOW = 1_800_000_000.0
@@ -78,7 +78,7 @@ class RenewalHarness:
 
     def __init__(self, shards: int = 1) -> None:
         self.sharding = Sharding(shards)
-        self.table = TableModel()
+        self.table = MembershipRows()
         self.queue = Queue()
         self.now = NOW
         self.seconds = 0.0

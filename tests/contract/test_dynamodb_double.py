@@ -1,4 +1,4 @@
-"""The simulation's table answers like the local AWS, write by write."""
+"""The table in memory answers like the local AWS, write by write."""
 
 import random
 import time
@@ -17,7 +17,7 @@ from audience_sync.membership import MembershipChange
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import create_membership_table
-from tests.model.table_model import KEY, TableModel
+from tests.doubles.dynamodb import MEMBERSHIP_KEY, MembershipRows
 from tests.servers import serve_aws
 
 AUDIENCE = "418273650912345678"
@@ -47,8 +47,8 @@ def comparable(result: MemberState | TransientError) -> object:
     return result if isinstance(result, MemberState) else type(result)
 
 
-def test_the_table_model_behaves_like_dynamodb(dynamodb: Any) -> None:
-    chance, now, model = random.Random(7), 1_800_000_000, TableModel()
+def test_the_double_behaves_like_dynamodb(dynamodb: Any) -> None:
+    chance, now, model = random.Random(7), 1_800_000_000, MembershipRows()
     client: Any = model
     tables = [MembershipTable(each, "members", Sharding(2), Clock()) for each in (client, dynamodb)]
     members = [(AUDIENCE, name) for name in ("m1", "M1", "unknown")]
@@ -64,4 +64,4 @@ def test_the_table_model_behaves_like_dynamodb(dynamodb: Any) -> None:
         assert results[0] == results[1]
         outdated.append(state)
     stored = dynamodb.scan(TableName="members", ConsistentRead=True)["Items"]
-    assert {tuple(row[name]["S"] for name in KEY): row for row in stored} == model.rows
+    assert {tuple(row[name]["S"] for name in MEMBERSHIP_KEY): row for row in stored} == model.rows
