@@ -1,4 +1,4 @@
-"""A worker on the table of a local AWS."""
+"""A worker on two tables: one in memory, and that of a local AWS."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import create_membership_table
-from tests.contract.worker_stack import WorkerStack
+from tests.contract.worker_stack import MemoryStack, WorkerStack
 from tests.servers import serve_aws
 
 
@@ -18,8 +18,12 @@ def url() -> Iterator[str]:
         yield served
 
 
-@pytest.fixture
-def stack(url: str) -> Iterator[WorkerStack]:
+@pytest.fixture(params=["memory", "local_aws"])
+def stack(request: pytest.FixtureRequest) -> Iterator[WorkerStack]:
+    if request.param == "memory":
+        yield MemoryStack()
+        return
+    url = request.getfixturevalue("url")
     dynamodb = resources.client("dynamodb", url)
     create_membership_table(dynamodb, "members")
     yield WorkerStack(url, "members")

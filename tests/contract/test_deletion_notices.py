@@ -17,10 +17,9 @@ OTHER = "418273650912340002"
 AUDIENCES = [Audience(AUDIENCE), Audience(OTHER, connection_id="connection-1", settings={"dsp": True}), Audience("3")]
 
 
-@pytest.fixture
-def stack(stack: WorkerStack) -> WorkerStack:
+@pytest.fixture(autouse=True)
+def audiences(stack: WorkerStack) -> None:
     stack.audiences = AUDIENCES
-    return stack
 
 
 def notice(member: str = "m1", *, at: int = 10) -> MembershipChange:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import pytest
+
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.aws.membership_rows import Sharding, state_from_row
@@ -25,6 +27,7 @@ from audience_sync.messages import JobMessage, pack
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
 from audience_sync.repetitions import MAX_DELAY
 from local import resources
+from tests.doubles.dynamodb import MembershipRows
 
 AUDIENCE = "418273650912345678"
 LIMITS = Limits()
@@ -32,6 +35,7 @@ JOB, EFFECTIVE = LIMITS.job, LIMITS.timing.effective_after  # seconds
 NOW = 1_800_000_000.0
 WRITE, READ = "BatchExecuteStatement", "BatchGetItem"
 SHARDING = Sharding(8)
+ON_LOCAL_AWS = pytest.mark.parametrize("stack", ["local_aws"], indirect=True)  # of tests that disturb the network
 MAX_LOOKS = 1_000  # moments at which something is received until the queues are empty
 
 
@@ -299,3 +303,30 @@ class WorkerStack:
         """Whether the row still has the digest, in whatever form."""
         row = self.row(member)
         return bytes.fromhex(digest(email)) in bytes(row["member"]["B"]) or digest(email) in str(row)
+
+
+@dataclass
+class MemoryStack(WorkerStack):
+    """The same on a table in memory: in milliseconds, as mutation tests need it."""
+
+    url: str = "http://127.0.0.1:9"  # nothing answers there
+    table: str = "members"
+    model: MembershipRows = field(default_factory=MembershipRows)
+
+    def client(self) -> Any:
+        return self.model
+
+    def workers_client(self) -> Any:
+        return _Noted(self.model, self.calls)
+
+
+class _Noted:
+    """Notes calls by the names that AWS gives them."""
+
+    def __init__(self, model: MembershipRows, calls: list[str]) -> None:
+        self._model = model
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        self._calls.append("".join(word.title() for word in name.split("_")))
+        return getattr(self._model, name)

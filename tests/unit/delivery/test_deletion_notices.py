@@ -1,4 +1,4 @@
-"""Deletion notices on a table in memory: those of the contract tests that need no server, and single steps."""
+"""Single steps of deletion notices; tests/contract/test_deletion_notices.py has the whole."""
 
 import pytest
 
@@ -6,12 +6,8 @@ from audience_sync.delivery import deletion_notices
 from audience_sync.delivery.deletion_notices import ROWS_AT_ONCE, DeletionNotices, with_notices
 from audience_sync.membership import Audience
 from audience_sync.messages import ChangeMessage
-from tests.contract import test_deletion_notices
-from tests.contract.memory_stack import MemoryStack, without_a_server
 from tests.contract.test_deletion_notices import AUDIENCES, OTHER, entered, notice
-from tests.contract.worker_stack import NOW
-
-globals().update(without_a_server(test_deletion_notices))
+from tests.contract.worker_stack import NOW, MemoryStack
 
 
 @pytest.fixture

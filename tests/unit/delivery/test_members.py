@@ -1,4 +1,4 @@
-"""The newest change of a member wins, on a table in memory: the tests of the protocol that need no server."""
+"""The protocol of members on a table that refuses rows or is slow. The contract tests have the rest of it."""
 
 from dataclasses import replace
 
@@ -9,11 +9,7 @@ from audience_sync.aws.membership_table import PAUSES
 from audience_sync.delivery.members import MAX_ROUNDS
 from audience_sync.errors import OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.messages import ChangeMessage, DeliveryHistory, JobMessage, pack
-from tests.contract import test_member_protocol, test_waiting_changes
-from tests.contract.memory_stack import MemoryStack, without_a_server
-from tests.contract.worker_stack import EFFECTIVE, LIMITS, NOW, WRITE, Amazon, change
-
-globals().update(without_a_server(test_member_protocol) | without_a_server(test_waiting_changes))
+from tests.contract.worker_stack import EFFECTIVE, LIMITS, NOW, WRITE, Amazon, MemoryStack, change
 
 
 @pytest.fixture
