@@ -24,7 +24,7 @@ from functools import wraps
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import requests
@@ -39,6 +39,8 @@ from audience_sync.messages import ChangeMessage, pack
 from functions.worker import handler
 from local.template import ACCOUNT, REGION, Template
 from tests.benchmarks.dynamodb_server import CONTROL, serve
+from tests.doubles.lambda_context import Context
+from tests.doubles.threads import SequentialExecutor
 
 DELAY = 0.005  # seconds until an answer
 MEMBERS = 6_900  # of one event
@@ -75,16 +77,6 @@ SCENARIOS = {
 }
 
 
-@dataclass(frozen=True)
-class Context:
-    """As much of Lambda's context as the handler uses."""
-
-    aws_request_id: str = "request-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 900_000  # the most that Lambda allows: no run is to be cut short on a busy machine
-
-
 class Run(NamedTuple):
     """One invocation."""
 
@@ -112,20 +104,6 @@ class Stopwatch:
                 self.seconds[part] = self.seconds.get(part, 0.0) + time.process_time() - began
 
         return timed
-
-
-class InlinePool:
-    """In place of a pool of threads, so that the profile of one thread has everything."""
-
-    def __init__(self, _threads: int) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def map(self, call: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
-        return map(call, values)
 
 
 @contextmanager
@@ -229,7 +207,7 @@ class Bench:
         return requests.put(self._url + CONTROL, json=what, timeout=60).json()
 
     def invoke(self, event: str) -> None:
-        answer = handler.lambda_handler(json.loads(event), Context())
+        answer = handler.lambda_handler(json.loads(event), Context(900_000))
         assert answer == {"batchItemFailures": []}, answer
 
     def run(self, name: str) -> Run:
@@ -279,7 +257,7 @@ def as_json(runs: Mapping[str, list[Run]]) -> dict[str, Any]:
 
 def profile(bench: Bench, name: str) -> None:
     profiler = cProfile.Profile()
-    with patch.object(membership_table, "ThreadPoolExecutor", InlinePool):
+    with patch.object(membership_table, "ThreadPoolExecutor", SequentialExecutor):
         bench.run(name)
         bench.control(restore=name)
         profiler.runcall(bench.invoke, bench.events[name])

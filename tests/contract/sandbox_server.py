@@ -12,6 +12,7 @@ from aiohttp import web
 
 from local.amazon.app import build_app
 from local.amazon.sandbox import Options
+from tests.doubles.clocks import ManualClock
 
 CLIENT_ID = "amzn1.application-oa2-client.sandbox"
 CLIENT_SECRET = "a secret of the sandbox"
@@ -25,21 +26,10 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-    def advance(self, seconds: float) -> None:
-        self.time += seconds
-
-
 class Amazon:
     """What a test says to the sandbox, always over HTTP."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: ManualClock) -> None:
         self.url = url
         self.clock = clock
         self.session = requests.Session()
@@ -89,7 +79,7 @@ class Amazon:
 
     def settle(self) -> None:
         """Let every job end that was received so far."""
-        self.clock.advance(2 * JOB_DELAY)
+        self.clock.sleep(2 * JOB_DELAY)
 
 
 def new_audience(**changed: Any) -> dict[str, Any]:
@@ -110,7 +100,7 @@ def member(user: str, action: str = "CREATE", *identities: dict[str, str], **cha
 @contextlib.contextmanager
 def sandbox(options: Options | None = None, *, job_delay: float = JOB_DELAY, seed: int = 0) -> Iterator[Amazon]:
     """Start a sandbox, log in, and end it."""
-    clock = Clock()
+    clock = ManualClock(1_800_000_000.0)
     app = build_app(
         client_id=CLIENT_ID,
         client_secret=CLIENT_SECRET,

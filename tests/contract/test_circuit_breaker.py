@@ -33,7 +33,8 @@ from local import resources
 from local.sqs.queues import SqsQueues
 from local.template import REGION
 from tests.aws_fixtures import create_membership_table
-from tests.clocks import ManualClock
+from tests.doubles.amazon import Uploader
+from tests.doubles.clocks import ManualClock
 from tests.servers import serve_aws
 
 TO_DSP = Upload(Target("1"), (b"{}",))
@@ -43,19 +44,10 @@ RECOVERY = 60  # seconds
 
 
 @dataclass
-class Amazon:
-    """Raises `error` where that is set, and counts the requests."""
+class Amazon(Uploader):
+    """Is down at first."""
 
-    error: AudienceSyncError | None = field(default_factory=lambda: ServiceUnavailable("Amazon answered 503"))
-    requests: int = 0
-
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
-        assert upload.encoded
-        assert timeout > 0
-        self.requests += 1
-        if self.error:
-            raise self.error
-        return "job-1"
+    error: Exception | None = field(default_factory=lambda: ServiceUnavailable("Amazon answered 503"))
 
     def send(self, wrapper: CircuitBreakers | RetryBudget, upload: Upload = TO_DSP, times: int = 1) -> str:
         result = ""

@@ -3,10 +3,10 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -19,15 +19,16 @@ from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.outcomes import ChangeOutcome
 from audience_sync.delivery.uploads import Limits
-from audience_sync.errors import AudienceSyncError, CircuitOpen, Unavailable
+from audience_sync.errors import AudienceSyncError
 from audience_sync.member_state import MemberState
 from audience_sync.member_step import step
 from audience_sync.membership import MAX_IDENTITIES, Audience, MembershipChange
 from audience_sync.messages import JobMessage, pack
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
-from audience_sync.repetitions import MAX_DELAY
 from local import resources
+from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
+from tests.doubles.queues import FakeQueue
 
 AUDIENCE = "418273650912345678"
 LIMITS = Limits()
@@ -99,71 +100,6 @@ def named_in(record: dict[str, Any]) -> set[str]:
 
 def enters(record: dict[str, Any]) -> bool:
     return bool(record["action"] == "CREATE")
-
-
-class Queued(NamedTuple):
-    """A message in a queue."""
-
-    body: str
-    delay: float  # seconds
-    due: float  # epoch seconds from which it is received
-    receives: int = 0  # so far
-
-
-@dataclass
-class FakeQueue:
-    """A queue that keeps what it is sent, or is down."""
-
-    clock: Callable[[], float]
-    messages: list[Queued] = field(default_factory=list)
-    down: bool = False
-
-    def send(
-        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
-    ) -> None:
-        assert deadline > 0
-        assert delay <= MAX_DELAY, "SQS refuses longer delays"
-        assert attributes is None or "reason" in attributes
-        if self.down:
-            raise Unavailable("down")
-        self.messages += [Queued(body, delay, self.clock() + delay) for body in bodies]
-
-    @property
-    def bodies(self) -> list[str]:
-        return [each.body for each in self.messages]
-
-    @property
-    def delays(self) -> list[float]:
-        return [each.delay for each in self.messages]
-
-    def drain(self) -> list[str]:
-        """Remove all messages, delayed ones also."""
-        bodies = self.bodies
-        del self.messages[:]
-        return bodies
-
-    def receive(self) -> list[Message]:
-        """Remove the messages that are due, and return them as the worker receives them."""
-        now = self.clock()
-        due = [each for each in self.messages if each.due <= now]
-        self.messages = [each for each in self.messages if each.due > now]
-        return [Message(str(n), "h", each.body, each.receives + 1, 0) for n, each in enumerate(due)]
-
-    def put_back(self, message: Message, delay: float) -> None:
-        """Make a message visible again later, as the worker does with one that it defers."""
-        self.messages.append(Queued(message.body, delay, self.clock() + delay, message.receive_count))
-
-
-@dataclass
-class FakeGate:
-    """Lets everything pass, or nothing."""
-
-    error: Unavailable | CircuitOpen | None = None
-
-    def check(self, target: Target) -> None:
-        assert target.audience_id
-        if self.error:
-            raise self.error
 
 
 @dataclass

@@ -7,12 +7,12 @@ import time
 import warnings
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 from unittest.mock import patch
 
 from audience_sync import telemetry
 from audience_sync.amazon_ads.job import JobReport, job_report
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.record import Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -27,7 +27,10 @@ from audience_sync.operations.job_tracking import JobContext, JobTracker
 from functions.worker import handler
 from local.amazon import records
 from local.amazon.refusals import Refusal, json_object
+from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
+from tests.doubles.lambda_context import Context
+from tests.doubles.queues import FakeQueue
 from tests.fuzz.inputs import json_or_none
 
 NOW = 1_774_000_000.0  # epoch seconds
@@ -70,38 +73,6 @@ class Amazon:
         return self.report
 
 
-class Queue:
-    """A queue in memory."""
-
-    def __init__(self) -> None:
-        self.bodies: list[str] = []
-
-    def send(
-        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
-    ) -> None:
-        """Keep messages."""
-        del deadline, attributes
-        assert delay >= 0
-        self.bodies += bodies
-
-    def postpone(self, receipts: Sequence[tuple[str, float]]) -> None:
-        """Move the visibility of messages."""
-        assert all(delay >= 0 for _, delay in receipts)
-
-
-class _OpenGate:
-    def check(self, target: Target) -> None:
-        """Stop nothing."""
-
-
-class _Context:
-    aws_request_id: ClassVar[str] = "request-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return a minute."""
-        return 60_000
-
-
 def deliver_message(data: bytes) -> None:
     """Input: the body of a message of the change queue.
 
@@ -113,12 +84,12 @@ def deliver_message(data: bytes) -> None:
         body = data.decode()
     except UnicodeDecodeError:
         return
-    amazon, changes, jobs, dead_letters = Amazon(), Queue(), Queue(), Queue()
+    amazon, changes, jobs, dead_letters = Amazon(), FakeQueue(), FakeQueue(), FakeQueue()
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
     client: Any = MembershipRows()
     table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
     context = DeliveryContext(
-        changes, dead_letters, jobs, table, lambda: [Audience(str(GOOD_AUDIENCE))], Limits(), clock, _OpenGate()
+        changes, dead_letters, jobs, table, lambda: [Audience(str(GOOD_AUDIENCE))], Limits(), clock, FakeGate()
     )
     for is_down in (True, False):
         amazon.is_down = is_down
@@ -151,7 +122,7 @@ def check_job(data: bytes) -> None:
         message = JobMessage.from_body(body.decode("utf-8", "replace"))
     except InvalidMessage:
         return
-    amazon, changes, jobs, dead_letters = Amazon(), Queue(), Queue(), Queue()
+    amazon, changes, jobs, dead_letters = Amazon(), FakeQueue(), FakeQueue(), FakeQueue()
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
     client: Any = MembershipRows()
     table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
@@ -212,6 +183,6 @@ def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> di
         contextlib.redirect_stdout(printed),
         warnings.catch_warnings(action="ignore", category=UserWarning),  # of Powertools, about the age of a metric
     ):
-        answer = handler.lambda_handler(event, _Context())
+        answer = handler.lambda_handler(event, Context())
     assert all(json_or_none(line.encode()) for line in printed.getvalue().splitlines())
     return answer

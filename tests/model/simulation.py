@@ -8,13 +8,13 @@ later, and may fail or reject records. A worker is stopped after TIMEOUT seconds
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.record import Upload
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.membership_scan import MembershipScan
@@ -28,6 +28,7 @@ from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange,
 from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobCheck, JobContext, JobTracker
 from audience_sync.operations.renewal import Renewal
+from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
 from tests.model.scheduler import Task
 
@@ -249,7 +250,7 @@ class Simulation:
             audiences=lambda: [Audience(AUDIENCE)],
             limits=limits,
             clock=self.clock(),
-            gate=OpenGate(),
+            gate=FakeGate(),
         )
         amazon = _Amazon(self, task, worker)
         delivery = Delivery(amazon, context, jitter=lambda: 1.0)
@@ -448,13 +449,6 @@ class _Jobs:
         return report
 
 
-class OpenGate:
-    """Lets every upload be tried."""
-
-    def check(self, target: Target) -> None:
-        assert target.audience_id
-
-
 def change_of(
     member: Member, at: int, *, exits: bool, message_id: str, emails: Sequence[str], erase: bool = False
 ) -> MembershipChange:
@@ -485,22 +479,6 @@ def failing(error: AudienceSyncError | Exception) -> Callable[[], Any]:
         raise error
 
     return fail
-
-
-class SequentialExecutor:
-    """Replaces the thread pool: one call after the other, in the worker's own thread."""
-
-    def __init__(self, _threads: int) -> None:
-        pass
-
-    def __enter__(self) -> "SequentialExecutor":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def map(self, function: Callable[[Any], Any], each: Sequence[Any]) -> Iterator[Any]:
-        return map(function, each)
 
 
 def _keep_newest(known: dict[Member, Version], change: MembershipChange) -> None:

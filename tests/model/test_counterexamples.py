@@ -6,12 +6,11 @@ import pytest
 
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.membership import MembershipChange
-from tests.model.simulation import JOB, WINDOW, SequentialExecutor, Simulation, change_of, failing
+from tests.model.simulation import JOB, WINDOW, Simulation, change_of, failing
 
 
 @pytest.fixture
-def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
-    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", SequentialExecutor)
+def simulation() -> Simulation:
     return Simulation()
 
 

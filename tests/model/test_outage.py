@@ -23,9 +23,10 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
 from audience_sync.messages import ChangeMessage, pack
 from local.template import Template
+from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
 from tests.faults import measurements
-from tests.model.simulation import OpenGate, SequentialExecutor, change_of
+from tests.model.simulation import change_of
 
 HOUR = 3600.0
 OUTAGE = 12 * HOUR
@@ -114,13 +115,7 @@ def context_of(queue: Queue, table: MembershipRows) -> DeliveryContext:
     client: Any = table
     clock = Clock(lambda: queue.now, lambda: queue.now, lambda _: None)
     members = MembershipTable(client, "members", Sharding(8), clock)
-    return DeliveryContext(queue, NoDeadLetters(), JobQueue(), members, list, Limits(), clock, OpenGate())
-
-
-@pytest.fixture(autouse=True)
-def sequential_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No threads for calls that take no time here."""
-    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", SequentialExecutor)
+    return DeliveryContext(queue, NoDeadLetters(), JobQueue(), members, list, Limits(), clock, FakeGate())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from audience_sync.member_state import Due, MemberState
 from audience_sync.membership import MembershipChange, Version
 from audience_sync.messages import pack
 from audience_sync.operations import job_tracking, renewal
-from tests.model.simulation import SequentialExecutor
 from tests.model.test_protocol import search
 
 EXAMPLES = 1000  # at most; the search finds each of these bugs within some 250
@@ -58,7 +57,6 @@ BUGS: dict[str, tuple[object, str, object]] = {
 
 @pytest.mark.parametrize(("owner", "name", "bug"), BUGS.values(), ids=BUGS)
 def test_the_state_machine_finds(owner: object, name: str, bug: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", SequentialExecutor)
     monkeypatch.setattr(owner, name, bug)
     with pytest.raises(AssertionError):
         search(EXAMPLES, phases=[Phase.generate])

@@ -16,7 +16,8 @@ from audience_sync.segment.mapping import resolve
 from audience_sync.segment.trigger import compile_trigger
 from functions.ingest.handler import _summary
 from local.template import ROOT
-from tests.unit.test_intake import NOW, FakeAudienceTable
+from tests.doubles.audiences import Listed
+from tests.unit.test_intake import NOW
 
 TEXT = (ROOT / "docs/segment-setup.md").read_text(encoding="utf-8")
 PICTURE = ROOT / "docs/images/mapping.svg"
@@ -34,7 +35,7 @@ def examples() -> list[dict[str, Any]]:
 
 def answer(event: dict[str, Any], *audiences: Audience) -> dict[str, Any]:
     """What ingest answers to one event."""
-    listed = FakeAudienceTable(*audiences)
+    listed = Listed(*audiences)
     return _summary(changes_from(json.dumps([event]).encode(), mappings=compiled(None), audiences=listed, now=NOW))
 
 

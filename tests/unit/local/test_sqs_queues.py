@@ -26,6 +26,7 @@ from local.sqs.errors import (
 from local.sqs.message import Received, md5_of_attributes
 from local.sqs.queue import IN_FLIGHT_LIMIT, Counts
 from local.sqs.queues import SqsQueues
+from tests.doubles.clocks import ManualClock
 
 NOON = 1_800_000_000.0
 ARN = "arn:aws:sqs:eu-west-1:123456789012:"
@@ -35,26 +36,13 @@ def redrive(target: str, **more: object) -> dict[str, str]:
     return {"RedrivePolicy": json.dumps({"deadLetterTargetArn": ARN + target, **more})}
 
 
-class Clock:
-    """A clock that a test moves by hand."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> float:
-        return self.now
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += seconds
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOON)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def queues(clock: Clock) -> SqsQueues:
+def queues(clock: ManualClock) -> SqsQueues:
     """A queue `work` that gives up after two receives, and its dead letter queue `dead`."""
     queues = SqsQueues(clock)
     queues.create("dead", {"MessageRetentionPeriod": "1209600"})
@@ -70,20 +58,22 @@ def bodies(received: list[Received]) -> list[str]:
     return [each.message.body for each in received]
 
 
-def test_a_received_message_is_hidden_until_its_visibility_timeout_ends(queues: SqsQueues, clock: Clock) -> None:
+def test_a_received_message_is_hidden_until_its_visibility_timeout_ends(queues: SqsQueues, clock: ManualClock) -> None:
     queues.send("work", "a")
     assert bodies(take(queues)) == ["a"]
-    clock.pass_by(29.9)
+    clock.sleep(29.9)
     assert take(queues) == []
-    clock.pass_by(0.1)
+    clock.sleep(0.1)
     [again] = take(queues)
     assert (again.receive_count, again.first_received_at) == (2, NOON)
 
 
-def test_the_handle_of_an_earlier_receive_deletes_nothing_and_is_no_error(queues: SqsQueues, clock: Clock) -> None:
+def test_the_handle_of_an_earlier_receive_deletes_nothing_and_is_no_error(
+    queues: SqsQueues, clock: ManualClock
+) -> None:
     queues.send("work", "a")
     [earlier] = take(queues)
-    clock.pass_by(30)
+    clock.sleep(30)
     [later] = take(queues)
     queues.delete("work", earlier.receipt_handle)
     assert queues.counts("work").in_flight == 1
@@ -108,20 +98,20 @@ def test_a_handle_that_this_queue_did_not_give_out_is_refused(queues: SqsQueues,
         queues.change_visibility("work", handle, 10)
 
 
-def test_visibility_can_be_prolonged_and_ended(queues: SqsQueues, clock: Clock) -> None:
+def test_visibility_can_be_prolonged_and_ended(queues: SqsQueues, clock: ManualClock) -> None:
     queues.send("work", "a")
     [received] = take(queues)
     queues.change_visibility("work", received.receipt_handle, 100)
-    clock.pass_by(99)
+    clock.sleep(99)
     assert take(queues) == []
     queues.change_visibility("work", received.receipt_handle, 0)
     assert bodies(take(queues)) == ["a"]
 
 
-def test_the_visibility_of_a_message_that_is_visible_cannot_change(queues: SqsQueues, clock: Clock) -> None:
+def test_the_visibility_of_a_message_that_is_visible_cannot_change(queues: SqsQueues, clock: ManualClock) -> None:
     queues.send("work", "a")
     [received] = take(queues)
-    clock.pass_by(30)
+    clock.sleep(30)
     with pytest.raises(MessageNotInflight):
         queues.change_visibility("work", received.receipt_handle, 10)
 
@@ -134,33 +124,35 @@ def test_the_visibility_of_a_message_that_is_gone_cannot_change(queues: SqsQueue
         queues.change_visibility("work", received.receipt_handle, 10)
 
 
-def test_no_message_stays_hidden_for_more_than_twelve_hours_after_a_receive(queues: SqsQueues, clock: Clock) -> None:
+def test_no_message_stays_hidden_for_more_than_twelve_hours_after_a_receive(
+    queues: SqsQueues, clock: ManualClock
+) -> None:
     queues.send("work", "a")
     [received] = take(queues)
-    clock.pass_by(10)
+    clock.sleep(10)
     with pytest.raises(InvalidParameterValueException):
         queues.change_visibility("work", received.receipt_handle, 43_200)
     queues.change_visibility("work", received.receipt_handle, 43_190)
 
 
 def test_a_message_received_too_often_goes_to_the_dead_letters_and_keeps_its_id_and_time(
-    queues: SqsQueues, clock: Clock
+    queues: SqsQueues, clock: ManualClock
 ) -> None:
     sent = queues.send("work", "a")
     for _ in range(2):
         assert bodies(take(queues)) == ["a"]
-        clock.pass_by(30)
+        clock.sleep(30)
     assert queues.counts("dead").visible == 0  # it moves when its turn comes, not before
     assert take(queues) == []
     [dead] = queues.peek("dead")
     assert (dead.id, dead.sent_at) == (sent.id, NOON)
 
 
-def test_a_dead_letter_takes_no_living_messages_place_in_a_receive(queues: SqsQueues, clock: Clock) -> None:
+def test_a_dead_letter_takes_no_living_messages_place_in_a_receive(queues: SqsQueues, clock: ManualClock) -> None:
     queues.send("work", "spent")
     for _ in range(2):
         take(queues)
-        clock.pass_by(30)
+        clock.sleep(30)
     queues.send("work", "fresh")
     assert bodies(take(queues, max_messages=1)) == ["fresh"]
 
@@ -172,16 +164,16 @@ def test_peeking_at_dead_letters_leaves_them_as_they_are(queues: SqsQueues) -> N
     assert queues.counts("dead") == Counts(visible=1, in_flight=0, delayed=1)
 
 
-def test_a_dead_letter_expires_by_the_time_it_was_sent_not_moved(clock: Clock) -> None:
+def test_a_dead_letter_expires_by_the_time_it_was_sent_not_moved(clock: ManualClock) -> None:
     queues = SqsQueues(clock)
     queues.create("dead", {"MessageRetentionPeriod": "60"})
     queues.create("work", redrive("dead", maxReceiveCount=1))
     queues.send("work", "a")
     take(queues)
-    clock.pass_by(50)
+    clock.sleep(50)
     assert take(queues) == []
     assert queues.counts("dead").visible == 1
-    clock.pass_by(10)
+    clock.sleep(10)
     assert queues.counts("dead").visible == 0
 
 
@@ -195,20 +187,20 @@ def test_a_dead_letter_expires_by_the_time_it_was_sent_not_moved(clock: Clock) -
     ],
 )
 def test_a_message_becomes_visible_after_its_delay(
-    clock: Clock, queue_delay: str, message_delay: int | None, expected: int
+    clock: ManualClock, queue_delay: str, message_delay: int | None, expected: int
 ) -> None:
     queues = SqsQueues(clock)
     queues.create("work", {"DelaySeconds": queue_delay})
     queues.send("work", "a", delay=message_delay)
     if expected:
-        clock.pass_by(expected - 0.1)
+        clock.sleep(expected - 0.1)
         assert queues.counts("work").delayed == 1
         assert take(queues) == []
-        clock.pass_by(0.1)
+        clock.sleep(0.1)
     assert bodies(take(queues)) == ["a"]
 
 
-def test_no_more_messages_are_in_flight_than_the_limit(clock: Clock) -> None:
+def test_no_more_messages_are_in_flight_than_the_limit(clock: ManualClock) -> None:
     assert IN_FLIGHT_LIMIT == 120_000, "messages of a standard queue"
     queues = SqsQueues(clock)
     queues.create("work").in_flight_limit = 3
@@ -411,7 +403,7 @@ class QueueAgainstATable(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Clock()
+        self.clock = ManualClock(NOON)
         self.queues = SqsQueues(self.clock)
         self.queues.create("work", {"MessageRetentionPeriod": "60", "VisibilityTimeout": "10"})
         self.visible_from: dict[str, float] = {}  # by message id
@@ -452,7 +444,7 @@ class QueueAgainstATable(RuleBasedStateMachine):
 
     @rule(seconds=st.integers(0, 20))
     def wait(self, seconds: int) -> None:
-        self.clock.pass_by(seconds)
+        self.clock.sleep(seconds)
 
     @invariant()
     def the_counts_agree(self) -> None:

@@ -27,6 +27,7 @@ from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.state.circuits import RECOVERY
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
+from tests.doubles.clocks import ManualClock
 from tests.unit.cli.conftest import Deployment, change
 from tests.waiting import wait_until
 
@@ -34,23 +35,13 @@ HOUR, DAY = 3_600.0, 86_400.0  # seconds
 NOW = datetime(2026, 3, 4, 9, 34, tzinfo=UTC).timestamp()
 
 
-class Clock:
-    """The time, moved by the test."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def shown(deployment: Deployment, clock: Clock) -> Iterator[DeployedStack]:
+def shown(deployment: Deployment, clock: ManualClock) -> Iterator[DeployedStack]:
     stack = replace(deployment.stack, name="mine", local=None, created=NOW - 40 * DAY)
     shown = DeployedStack(stack, clock, "What it costs.")
     yield shown
@@ -107,7 +98,7 @@ def test_an_audience_without_a_job_so_far_has_no_numbers(deployment: Deployment,
     assert (audience.size, audience.match_rate, audience.sizes) == (None, None, ())
 
 
-def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: DeployedStack, clock: Clock) -> None:
+def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: DeployedStack, clock: ManualClock) -> None:
     deployment.park(change("m1"), change("m2", exits=True), reason="access_denied")
     deployment.park(change("m3"), reason="request_rejected", at=NOW)
     facts = shown.read()
@@ -129,7 +120,7 @@ def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: Depl
 
 
 def test_dead_letters_are_read_when_their_number_changes_and_not_otherwise(
-    deployment: Deployment, shown: DeployedStack, clock: Clock
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock
 ) -> None:
     received = calls_of(deployment, "sqs", "ReceiveMessage")
     deployment.park(change("m1"))
@@ -239,7 +230,7 @@ def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[
 
 
 def test_an_open_page_asks_for_as_many_metrics_an_hour_as_the_cost_says(
-    deployment: Deployment, shown: DeployedStack, clock: Clock
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock
 ) -> None:
     deployment.list_audience()
     put(deployment, EVENTS_REJECTED_BY_REASON, 1, NOW - HOUR, reason="consent_missing")
