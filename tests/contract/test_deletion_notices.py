@@ -11,7 +11,8 @@ from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
 from audience_sync.record_rules import erasing_exit
-from tests.contract.worker_stack import AUDIENCE, LIMITS, NOW, WorkerStack, change
+from tests.builders import AUDIENCE
+from tests.contract.worker_stack import LIMITS, NOW, WorkerStack, change
 
 OTHER = "418273650912340002"
 AUDIENCES = [Audience(AUDIENCE), Audience(OTHER, connection_id="connection-1", settings={"dsp": True}), Audience("3")]

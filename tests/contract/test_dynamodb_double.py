@@ -16,11 +16,11 @@ from audience_sync.member_step import step
 from audience_sync.membership import MembershipChange
 from local import resources
 from local.sqs.queues import SqsQueues
+from tests import builders
 from tests.aws_fixtures import create_membership_table
+from tests.builders import AUDIENCE
 from tests.doubles.dynamodb import MEMBERSHIP_KEY, MembershipRows
 from tests.servers import serve_aws
-
-AUDIENCE = "418273650912345678"
 
 
 @pytest.fixture
@@ -33,14 +33,10 @@ def dynamodb() -> Iterator[Any]:
 
 def any_change(chance: random.Random) -> MembershipChange:
     exits = chance.random() < 0.4
-    record: dict[str, Any] = {
-        "externalUserId": chance.choice(["m1", "M1"]),
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": email} for email in "abc" if chance.random() < 0.4],
-        "userConsent": {},
-    }
+    member, emails = chance.choice(["m1", "M1"]), [email for email in "abc" if chance.random() < 0.4]
     at, erase = chance.randint(1, 6), exits and chance.random() < 0.3
-    return MembershipChange(AUDIENCE, None, at, f"id-{chance.randint(1, 3)}", record, erase)
+    message_id = f"id-{chance.randint(1, 3)}"
+    return builders.change(member, *emails, at=at, exits=exits, message_id=message_id, erase=erase)
 
 
 def comparable(result: MemberState | TransientError) -> object:

@@ -21,7 +21,8 @@ from audience_sync.record_rules import erasing_exit
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import create_membership_table, recreate_tables
-from tests.contract.worker_stack import AUDIENCE, NOW, FakeJobs, WorkerStack, change
+from tests.builders import AUDIENCE
+from tests.contract.worker_stack import NOW, FakeJobs, WorkerStack, change
 from tests.servers import serve_aws
 
 SHORT = Limits(job=60, late=10, longest_job=600)  # seconds

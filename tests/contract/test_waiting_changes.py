@@ -9,8 +9,8 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.messages import ChangeMessage, JobMessage
 from audience_sync.repetitions import MAX_DELAY
+from tests.builders import AUDIENCE
 from tests.contract.worker_stack import (
-    AUDIENCE,
     EFFECTIVE,
     JOB,
     LIMITS,

@@ -26,11 +26,12 @@ from audience_sync.membership import MAX_IDENTITIES, Audience, MembershipChange
 from audience_sync.messages import JobMessage, pack
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
 from local import resources
+from tests import builders
+from tests.builders import AUDIENCE
 from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
 
-AUDIENCE = "418273650912345678"
 LIMITS = Limits()
 JOB, EFFECTIVE = LIMITS.job, LIMITS.timing.effective_after  # seconds
 NOW = 1_800_000_000.0
@@ -44,16 +45,8 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def change(
-    *emails: str, at: int, exits: bool = False, member: str = "m1", message_id: str = "a", erase: bool = False
-) -> MembershipChange:
-    record: dict[str, Any] = {
-        "externalUserId": member,
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": digest(email)} for email in emails],
-        "userConsent": {},
-    }
-    return MembershipChange(AUDIENCE, None, at, message_id, record, erase)
+def change(*emails: str, at: int, member: str = "m1", message_id: str = "a", **options: Any) -> MembershipChange:
+    return builders.change(member, *map(digest, emails), at=at, message_id=message_id, **options)
 
 
 @dataclass

@@ -28,6 +28,7 @@ from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange,
 from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobCheck, JobContext, JobTracker
 from audience_sync.operations.renewal import Renewal
+from tests import builders
 from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
 from tests.model.scheduler import Task
@@ -453,13 +454,16 @@ def change_of(
     member: Member, at: int, *, exits: bool, message_id: str, emails: Sequence[str], erase: bool = False
 ) -> MembershipChange:
     """A change whose record holds its version, so that what Amazon has can be compared with it."""
-    record = {
-        "externalUserId": member,
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": email} for email in emails],
-        "userConsent": {"version": json.dumps([at, exits, message_id])},
-    }
-    return MembershipChange(EVERY_AUDIENCE if erase else AUDIENCE, None, at, message_id, record, erase)
+    return builders.change(
+        member,
+        *emails,
+        at=at,
+        exits=exits,
+        message_id=message_id,
+        audience_id=EVERY_AUDIENCE if erase else AUDIENCE,
+        record={"userConsent": {"version": json.dumps([at, exits, message_id])}},
+        erase=erase,
+    )
 
 
 def version_of(record: dict[str, Any]) -> Version | None:

@@ -12,8 +12,9 @@ from audience_sync.aws.membership_table import MAX_KEYS, MAX_STATEMENTS, PAUSES,
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, OutOfTime, TransientError, Unavailable
 from audience_sync.member_state import Identity, LateJob, MemberState
-from audience_sync.membership import MembershipChange, Version
+from audience_sync.membership import Version
 from local import resources
+from tests import builders
 from tests.aws_fixtures import recreate_tables
 from tests.doubles.dynamodb import MembershipRows
 from tests.faults.proxy import FaultProxy, hang_up, lose_answer, refuse
@@ -23,8 +24,7 @@ FIRST, SECOND = Identity(2_000, {"email": "a" * 64}), Identity(1_000, {"email": 
 
 
 def state(member: str = "m1", *, at: int = 2_000, audience: str = AUDIENCE, **fields: Any) -> MemberState:
-    record: dict[str, Any] = {"externalUserId": member, "action": "CREATE", "hashedPII": [], "userConsent": {}}
-    return MemberState(MembershipChange(audience, None, at, f"id-{at}", record), **({"entered": 20} | fields))
+    return MemberState(builders.change(member, at=at, audience_id=audience), **({"entered": 20} | fields))
 
 
 def written(result: MemberState | TransientError) -> MemberState:

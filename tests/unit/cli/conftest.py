@@ -29,6 +29,7 @@ from audience_sync_cli.stack import Stack
 from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
+from tests import builders
 from tests.aws_fixtures import (
     AUDIENCE,
     CREDENTIALS,
@@ -155,12 +156,13 @@ def publish(cloudwatch: Any, at: float, about: Mapping[str, str], /, **metrics: 
     cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=points)
 
 
-def change(
-    member: str, *, exits: bool = False, at: int = 1_000, audience_id: str = AUDIENCE.audience_id
-) -> MembershipChange:
-    action = "DELETE" if exits else "CREATE"
-    record = {"externalUserId": member, "action": action, "hashedPII": [{"email": "0" * 64}], "userConsent": {}}
-    return MembershipChange(audience_id, None, at, f"message-{member}", record)
+def change(member: str, **options: Any) -> MembershipChange:
+    given: dict[str, Any] = {
+        "at": 1_000,
+        "message_id": f"message-{member}",
+        "audience_id": AUDIENCE.audience_id,
+    } | options
+    return builders.change(member, "0" * 64, **given)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
@@ -30,6 +29,7 @@ from audience_sync.errors import (
     Unavailable,
 )
 from audience_sync.membership import MembershipChange
+from tests import builders
 
 LIMITS = Limits(max_records=4)
 
@@ -53,8 +53,7 @@ class Amazon:
 
 
 def change(number: int) -> MembershipChange:
-    record: dict[str, Any] = {"externalUserId": f"m{number}", "action": "CREATE", "hashedPII": [{"email": "e"}]}
-    return MembershipChange("1", None, 1, "id", record)
+    return builders.change(f"m{number}", "e", audience_id="1")
 
 
 def send(amazon: Amazon, count: int, *, jobs: list[Job] | None = None) -> tuple[Uploads, dict[str, Outcome]]:

@@ -39,6 +39,7 @@ from audience_sync.operations.job_tracking import (
     JobContext,
     JobTracker,
 )
+from tests import builders
 from tests.doubles.amazon import FakeGate, Uploader
 from tests.doubles.clocks import ManualClock
 from tests.doubles.dynamodb import MembershipRows
@@ -51,28 +52,16 @@ FIRST_CHECK = 900  # seconds after the upload
 TIMING = Timing(IN_TIME)
 
 
-def change(
-    member: str, at: int, *names: str, exits: bool = False, erase: bool = False, message_id: str = ""
-) -> MembershipChange:
-    record: dict[str, Any] = {
-        "externalUserId": member,
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": name} for name in names],
-        "userConsent": {},
-    }
-    return MembershipChange(AUDIENCE, None, at, message_id or f"id-{at}", record, erase)
+def enter(at: int, *names: str, member: str = "m1", **options: Any) -> MembershipChange:
+    return builders.change(member, *(names or ("a",)), at=at, audience_id=AUDIENCE, **options)
 
 
-def enter(at: int, *names: str, member: str = "m1") -> MembershipChange:
-    return change(member, at, *(names or ("a",)))
-
-
-def leave(at: int, *, member: str = "m1") -> MembershipChange:
-    return change(member, at, exits=True)
+def leave(at: int, *, member: str = "m1", **options: Any) -> MembershipChange:
+    return builders.change(member, at=at, exits=True, audience_id=AUDIENCE, **options)
 
 
 def notice(at: int, *, member: str = "m1") -> MembershipChange:
-    return change(member, at, exits=True, erase=True)
+    return leave(at, member=member, erase=True)
 
 
 @dataclass
@@ -280,7 +269,7 @@ def test_an_enter_that_a_newer_change_has_made_moot_is_not_parked(harness: JobHa
 
 def test_a_change_is_not_parked_because_an_older_one_was_rejected_within_the_same_second(harness: JobHarness) -> None:
     older = harness.upload(enter(5))
-    newer = harness.upload(change("m1", 5, "b", message_id="z"))
+    newer = harness.upload(enter(5, "b", message_id="z"))
     assert harness.check(rejecting("m1"), *older).parked == 0
     assert harness.check(rejecting("m1"), *newer).parked == 1
     assert harness.parked() == [("job_rejected", "CREATE", ["a", "b"])]

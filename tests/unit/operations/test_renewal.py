@@ -30,6 +30,7 @@ from audience_sync.operations.renewal import (
     is_renewed,
     renewal_age,
 )
+from tests import builders
 from tests.doubles.dynamodb import MembershipRows
 
 DAY = 86_400  # seconds
@@ -42,10 +43,8 @@ def renewed(audience_id: str = "1", **settings: Any) -> Audience:
     return Audience(audience_id, advertiser_id="5", settings={"renew": True} | settings)
 
 
-def change(member: str, *, audience_id: str = "1", exits: bool = False, at: int = 1) -> MembershipChange:
-    action = "DELETE" if exits else "CREATE"
-    record = {"externalUserId": member, "action": action, "hashedPII": [{"email": "a"}], "userConsent": {}}
-    return MembershipChange(audience_id, None, at, f"id-{at}", record)
+def change(member: str, *, audience_id: str = "1", **options: Any) -> MembershipChange:
+    return builders.change(member, "a", audience_id=audience_id, **options)
 
 
 @dataclass
