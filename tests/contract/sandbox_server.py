@@ -1,18 +1,16 @@
 """Runs the sandbox on a free port, in a thread with a loop of its own, under a clock that tests move."""
 
-import asyncio
 import contextlib
 import hashlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import requests
-from aiohttp import web
 
 from local.amazon.app import build_app
 from local.amazon.sandbox import Options
 from tests.doubles.clocks import ManualClock
+from tests.servers import serve
 
 CLIENT_ID = "amzn1.application-oa2-client.sandbox"
 CLIENT_SECRET = "a secret of the sandbox"
@@ -110,36 +108,8 @@ def sandbox(options: Options | None = None, *, job_delay: float = JOB_DELAY, see
         clock=clock,
         options=options or Options(),
     )
-    with _served(app) as port:
-        amazon = Amazon(f"http://127.0.0.1:{port}", clock)
+    with serve(lambda: app) as served:
+        amazon = Amazon(served.url, clock)
         with amazon.session:
             amazon.token = amazon.login().json()["access_token"]
             yield amazon
-
-
-@contextlib.contextmanager
-def _served(app: web.Application) -> Iterator[int]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="sandbox")
-    thread.start()
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-
-    async def start() -> int:
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return int(runner.addresses[0][1])
-
-    async def end() -> None:
-        await runner.cleanup()
-        left = asyncio.all_tasks() - {asyncio.current_task()}  # such as an answer held back for a client that left
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-
-    try:
-        yield asyncio.run_coroutine_threadsafe(start(), loop).result(5)
-    finally:
-        asyncio.run_coroutine_threadsafe(end(), loop).result(5)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
-        loop.close()

@@ -25,6 +25,7 @@ from audience_sync.messages import ChangeMessage, pack
 from local.template import Template
 from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
+from tests.doubles.queues import FakeQueue
 from tests.faults import measurements
 from tests.model.simulation import change_of
 
@@ -97,25 +98,11 @@ class Amazon:
         return "job"
 
 
-class NoDeadLetters:
-    """A dead letter queue to which nothing may be sent."""
-
-    def send(self, bodies: Sequence[str], **_: object) -> None:
-        raise AssertionError(f"{len(bodies)} changes were parked")
-
-
-class JobQueue:
-    """A job queue whose messages no test reads."""
-
-    def send(self, bodies: Sequence[str], **_: object) -> None:
-        assert bodies
-
-
-def context_of(queue: Queue, table: MembershipRows) -> DeliveryContext:
+def context_of(queue: Queue, table: MembershipRows, dead_letters: FakeQueue) -> DeliveryContext:
     client: Any = table
     clock = Clock(lambda: queue.now, lambda: queue.now, lambda _: None)
     members = MembershipTable(client, "members", Sharding(8), clock)
-    return DeliveryContext(queue, NoDeadLetters(), JobQueue(), members, list, Limits(), clock, FakeGate())
+    return DeliveryContext(queue, dead_letters, FakeQueue(), members, list, Limits(), clock, FakeGate())
 
 
 @pytest.mark.parametrize(
@@ -131,11 +118,11 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
 ) -> None:
     redrive = Template.load().resources("AWS::SQS::Queue")["ChangeQueue"]["RedrivePolicy"]
     assert redrive["maxReceiveCount"] >= MAX_RECEIVES
-    queue = Queue(MAX_RECEIVES)
+    queue, dead_letters = Queue(MAX_RECEIVES), FakeQueue()
     amazon = Amazon(queue, error, TAKES[request.node.callspec.id])
     chance = random.Random(12)
     table = MembershipRows()
-    delivery = Delivery(amazon, context_of(queue, table), jitter=chance.random)
+    delivery = Delivery(amazon, context_of(queue, table, dead_letters), jitter=chance.random)
     changes = [change_of(f"m{n}", 1, exits=False, message_id=f"id-{n}", emails=["a"]) for n in range(MESSAGES)]
     for each in changes:
         queue.send(pack([each]), deadline=1.0)
@@ -156,7 +143,7 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
         parked=0,
         seconds_to_recover=round(recovery),
     )
-    assert queue.given_up == []
+    assert (queue.given_up, dead_letters.bodies) == ([], [])
     assert table.writes == 2 * MESSAGES, "when it was recorded, and when it was sent"
     assert amazon.members == {f"m{number}" for number in range(MESSAGES)}
     assert recovery <= MARK + 60, "until the next mark, and one upload"
@@ -169,7 +156,7 @@ def test_a_message_that_was_sent_anew_keeps_its_attempts_and_the_time_of_accepta
     queue = Queue(20)
     delivery = Delivery(
         Amazon(queue, ServiceUnavailable("503"), 0.1),
-        context_of(queue, MembershipRows()),
+        context_of(queue, MembershipRows(), FakeQueue()),
         jitter=lambda: 1.0,
     )
     delivery.deliver([Message("1", "h", body, 19, 5000)], deadline=60.0)

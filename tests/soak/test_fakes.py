@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.dynamodb_statements import InvalidStatementError
 from tests.doubles.expressions import Row, holds, updated
 from tests.soak import clock, dynamodb, sqs
 from tests.soak.calls import Environment
@@ -55,26 +54,12 @@ def test_each_statement_has_a_result_of_its_own(client: dynamodb.DynamoDbClient)
     assert answer["Responses"][0]["Error"]["Item"]["digest"] == {"B": b"x"}
 
 
-def test_an_update_needs_the_revision_that_it_names(client: dynamodb.DynamoDbClient) -> None:
-    client.batch_execute_statement(Statements=[insert("a", "1", b"x")])
-    first = client.batch_execute_statement(Statements=[update("a", "2", b"y", of="1")])
-    second = client.batch_execute_statement(Statements=[update("a", "3", b"z", of="1")])
-    assert (codes(first), codes(second)) == ([None], ["ConditionalCheckFailed"])
-    row = client.get_item(TableName="members", Key={"shard": {"S": "1#0"}, "user": {"S": "a"}}, ConsistentRead=True)
-    assert row["Item"]["digest"] == {"B": b"y"}
-
-
 def test_parts_of_a_batch_can_fail_by_themselves(client: dynamodb.DynamoDbClient, fails: set[str]) -> None:
     fails.add("partly")
     assert codes(client.batch_execute_statement(Statements=[insert("a", "1", b"x")])) == ["ThrottlingError"]
     keys = [{"shard": {"S": "1#0"}, "user": {"S": "a"}}]
     answer = client.batch_get_item(RequestItems={"members": {"Keys": keys, "ConsistentRead": True}})
     assert answer["UnprocessedKeys"]["members"]["Keys"] == keys
-
-
-def test_a_statement_of_another_form_is_refused(client: dynamodb.DynamoDbClient) -> None:
-    with pytest.raises(InvalidStatementError):
-        client.batch_execute_statement(Statements=[{"Statement": 'DELETE FROM "members" WHERE user=?'}])
 
 
 def test_a_condition_that_does_not_hold_returns_the_row(client: dynamodb.DynamoDbClient) -> None:
