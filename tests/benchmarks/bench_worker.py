@@ -4,17 +4,14 @@ It runs the worker's handler as Lambda does: the template's environment, events 
 HTTP, the ordering guard on. DynamoDB, SQS and Amazon answer after 5 ms each, from a process on another processor.
 Left out: TLS, and the start of an execution environment. Processor time is user and system time of all threads.
 
-`--json` prints the figures as `make bench` takes them. `--profile NAME` profiles one scenario instead, its table
-requests made one after the other.
+`--json` prints the figures as `make bench` takes them.
 """
 
 import argparse
-import cProfile
 import gc
 import json
 import multiprocessing
 import os
-import pstats
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,12 +22,10 @@ from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import requests
 
 from audience_sync import telemetry
-from audience_sync.aws import membership_table
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.uploads import Uploads
@@ -40,7 +35,6 @@ from functions.worker import handler
 from local.template import ACCOUNT, REGION, Template
 from tests.benchmarks.dynamodb_server import CONTROL, serve
 from tests.doubles.lambda_context import Context
-from tests.doubles.threads import SequentialExecutor
 
 DELAY = 0.005  # seconds until an answer
 MEMBERS = 6_900  # of one event
@@ -255,30 +249,15 @@ def as_json(runs: Mapping[str, list[Run]]) -> dict[str, Any]:
     return found
 
 
-def profile(bench: Bench, name: str) -> None:
-    profiler = cProfile.Profile()
-    with patch.object(membership_table, "ThreadPoolExecutor", SequentialExecutor):
-        bench.run(name)
-        bench.control(restore=name)
-        profiler.runcall(bench.invoke, bench.events[name])
-    for order in ("tottime", "cumtime"):
-        pstats.Stats(profiler, stream=sys.stderr).sort_stats(order).print_stats(40)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", dest="as_json")
-    parser.add_argument("--profile", choices=SCENARIOS)
     arguments = parser.parse_args()
-    wanted = arguments.profile
     out = sys.stdout
     with server() as url, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         lines: Any = telemetry.logger.registered_handler
         lines.setStream(nowhere)
         os.environ.update(environment(url))
-        if wanted:
-            profile(Bench(url, [wanted]), wanted)
-            return
         bench = Bench(url, SCENARIOS)
         runs: dict[str, list[Run]] = {name: [] for name in SCENARIOS}
         for number in range(ROUNDS + 1):
