@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -18,13 +19,18 @@ def url() -> Iterator[str]:
         yield served
 
 
+@pytest.fixture
+def dynamodb(url: str) -> Iterator[Any]:
+    """A client, and a membership table."""
+    client = resources.client("dynamodb", url)
+    create_membership_table(client, "members")
+    yield client
+    client.delete_table(TableName="members")
+
+
 @pytest.fixture(params=["memory", "local_aws"])
-def stack(request: pytest.FixtureRequest) -> Iterator[WorkerStack]:
+def stack(request: pytest.FixtureRequest) -> WorkerStack:
     if request.param == "memory":
-        yield MemoryStack()
-        return
-    url = request.getfixturevalue("url")
-    dynamodb = resources.client("dynamodb", url)
-    create_membership_table(dynamodb, "members")
-    yield WorkerStack(url, "members")
-    dynamodb.delete_table(TableName="members")
+        return MemoryStack()
+    request.getfixturevalue("dynamodb")
+    return WorkerStack(request.getfixturevalue("url"), "members")

@@ -30,12 +30,9 @@ from audience_sync.errors import (
     Throttled,
 )
 from local import resources
-from local.sqs.queues import SqsQueues
 from local.template import REGION
-from tests.aws_fixtures import create_membership_table
 from tests.doubles.amazon import Uploader
 from tests.doubles.clocks import ManualClock
-from tests.servers import serve_aws
 
 TO_DSP = Upload(Target("1"), (b"{}",))
 TO_OTHER, TO_THIRD = Upload(Target("3"), (b"{}",)), Upload(Target("4"), (b"{}",))
@@ -70,15 +67,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
 def _no_counts() -> None:
     for counters in (base._LOCAL_FAILURES, base._LOCAL_SUCCESSES, base._LAST_OBSERVED_STATE):
         counters.clear()
-
-
-@pytest.fixture
-def dynamodb() -> Iterator[Any]:
-    """A client, and the membership table."""
-    with serve_aws(SqsQueues(time.time)) as url:
-        dynamodb = resources.client("dynamodb", url)
-        create_membership_table(dynamodb, "members")
-        yield dynamodb
 
 
 @pytest.fixture

@@ -1,11 +1,7 @@
 """The table in memory answers like the local AWS, write by write."""
 
 import random
-import time
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
@@ -14,21 +10,9 @@ from audience_sync.errors import TransientError
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
 from audience_sync.membership import MembershipChange
-from local import resources
-from local.sqs.queues import SqsQueues
 from tests import builders
-from tests.aws_fixtures import create_membership_table
 from tests.builders import AUDIENCE
 from tests.doubles.dynamodb import MEMBERSHIP_KEY, MembershipRows
-from tests.servers import serve_aws
-
-
-@pytest.fixture
-def dynamodb() -> Iterator[Any]:
-    with serve_aws(SqsQueues(time.time)) as url:
-        client = resources.client("dynamodb", url)
-        create_membership_table(client, "members")
-        yield client
 
 
 def any_change(chance: random.Random) -> MembershipChange:

@@ -28,7 +28,7 @@ from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTrack
 from local import resources
 from tests import builders
 from tests.builders import AUDIENCE
-from tests.doubles.amazon import FakeGate
+from tests.doubles.amazon import FakeGate, FakeJobs
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
 
@@ -93,17 +93,6 @@ def named_in(record: dict[str, Any]) -> set[str]:
 
 def enters(record: dict[str, Any]) -> bool:
     return bool(record["action"] == "CREATE")
-
-
-@dataclass
-class FakeJobs:
-    """Amazon's answer about every job."""
-
-    report: JobReport
-
-    def job(self, job_id: str) -> JobReport:
-        assert job_id
-        return self.report
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Amazon, and the gate before it, where a test is about something else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.errors import TransientError
 
@@ -32,3 +33,17 @@ class FakeGate:
         assert target.audience_id
         if self.error:
             raise self.error
+
+
+@dataclass
+class FakeJobs:
+    """Gives one answer about every job."""
+
+    answer: JobReport | Exception
+    asked: list[str] = field(default_factory=list)  # ids of jobs
+
+    def job(self, job_id: str) -> JobReport:
+        self.asked.append(job_id)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer

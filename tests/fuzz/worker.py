@@ -34,6 +34,7 @@ from tests.doubles.queues import FakeQueue
 from tests.fuzz.inputs import json_or_none
 
 NOW = 1_774_000_000.0  # epoch seconds
+CLOCK = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
 LATER = 900.0  # seconds until a job is checked
 GOOD_AUDIENCE = 7_000_000_000_000_000_001
 GOOD_RECORD = {"externalUserId": "good_1", "action": "CREATE", "hashedPII": [{"email": "ab" * 32}], "userConsent": {}}
@@ -85,11 +86,9 @@ def deliver_message(data: bytes) -> None:
     except UnicodeDecodeError:
         return
     amazon, changes, jobs, dead_letters = Amazon(), FakeQueue(), FakeQueue(), FakeQueue()
-    clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
-    client: Any = MembershipRows()
-    table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
+    table = _table()
     context = DeliveryContext(
-        changes, dead_letters, jobs, table, lambda: [Audience(str(GOOD_AUDIENCE))], Limits(), clock, FakeGate()
+        changes, dead_letters, jobs, table, lambda: [Audience(str(GOOD_AUDIENCE))], Limits(), CLOCK, FakeGate()
     )
     for is_down in (True, False):
         amazon.is_down = is_down
@@ -102,7 +101,7 @@ def deliver_message(data: bytes) -> None:
             DeadLetter.from_body(each)
             continue
         assert each == body, "a dead letter that cannot be read"
-    later = clock._replace(now=lambda: NOW + LATER)
+    later = CLOCK._replace(now=lambda: NOW + LATER)
     tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, later, Timing(LATER + 120)))
     for each in list(jobs.bodies):
         message = JobMessage.from_body(each)
@@ -123,13 +122,11 @@ def check_job(data: bytes) -> None:
     except InvalidMessage:
         return
     amazon, changes, jobs, dead_letters = Amazon(), FakeQueue(), FakeQueue(), FakeQueue()
-    clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
-    client: Any = MembershipRows()
-    table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
+    table = _table()
     table.write([_member(message, each) for each in {each.member: each for each in message.members}.values()])
     parsed = json_or_none(answer)
     amazon.report = job_report(parsed if isinstance(parsed, dict) else {})
-    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, clock, Timing(LATER + 120)))
+    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, CLOCK, Timing(LATER + 120)))
     with contextlib.suppress(TransientError):
         tracker.check(message, deadline=180.0)
     for each in jobs.bodies:
@@ -138,6 +135,11 @@ def check_job(data: bytes) -> None:
         ChangeMessage.from_body(each)
     for each in dead_letters.bodies:
         DeadLetter.from_body(each)
+
+
+def _table() -> MembershipTable:
+    client: Any = MembershipRows()
+    return MembershipTable(client, "members", Sharding(4), CLOCK, lambda: 0.0)
 
 
 def _member(message: JobMessage, each: JobMember) -> MemberState:

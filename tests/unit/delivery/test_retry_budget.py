@@ -1,6 +1,7 @@
 """Extra requests stay within a budget, however many answers are lost."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,22 +16,23 @@ from tests.doubles.clocks import ManualClock
 ONE, OTHER = Upload(Target("1"), ()), Upload(Target("2"), ())
 
 
-def test_a_few_lost_answers_stop_no_upload() -> None:
-    amazon = Uploader()
-    uploader = RetryBudget(ManualClock()).wrap(amazon)
+def use_up(amazon: Uploader, uploader: Any, upload: Upload) -> None:
     amazon.error = OutcomeUnknown("reset")
     for _ in range(int(MAX_SAVED)):
         with pytest.raises(OutcomeUnknown):
-            uploader.send_records(ONE, timeout=30)
+            uploader.send_records(upload, timeout=30)
+
+
+def test_a_few_lost_answers_stop_no_upload() -> None:
+    amazon = Uploader()
+    uploader = RetryBudget(ManualClock()).wrap(amazon)
+    use_up(amazon, uploader, ONE)
 
 
 def test_with_the_budget_used_up_no_request_is_made_until_it_has_renewed() -> None:
     amazon, clock = Uploader(), ManualClock()
     uploader = RetryBudget(clock).wrap(amazon)
-    amazon.error = OutcomeUnknown("reset")
-    for _ in range(int(MAX_SAVED)):
-        with pytest.raises(OutcomeUnknown):
-            uploader.send_records(ONE, timeout=30)
+    use_up(amazon, uploader, ONE)
     with pytest.raises(RetryBudgetUsedUp) as refused:
         uploader.send_records(ONE, timeout=30)
     assert (refused.value.reason, refused.value.retry_after, amazon.requests) == ("retry_budget", RENEWAL, MAX_SAVED)
@@ -71,10 +73,7 @@ def test_a_repetition_that_amazon_asks_for_costs_no_budget() -> None:
 def test_each_audience_has_a_budget_of_its_own() -> None:
     amazon = Uploader()
     uploader = RetryBudget(ManualClock()).wrap(amazon)
-    amazon.error = OutcomeUnknown("reset")
-    for _ in range(int(MAX_SAVED)):
-        with pytest.raises(OutcomeUnknown):
-            uploader.send_records(OTHER, timeout=30)
+    use_up(amazon, uploader, OTHER)
     amazon.error = None
     assert uploader.send_records(ONE, timeout=30) == "job-1"
 

@@ -40,7 +40,7 @@ from audience_sync.operations.job_tracking import (
     JobTracker,
 )
 from tests import builders
-from tests.doubles.amazon import FakeGate, Uploader
+from tests.doubles.amazon import FakeGate, FakeJobs, Uploader
 from tests.doubles.clocks import ManualClock
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
@@ -64,26 +64,12 @@ def notice(at: int, *, member: str = "m1") -> MembershipChange:
     return leave(at, member=member, erase=True)
 
 
-@dataclass
-class Amazon:
-    """Knows one job."""
-
-    answer: JobReport | Exception = field(default_factory=lambda: JobReport("SUCCEEDED"))
-    asked: list[str] = field(default_factory=list)  # ids of jobs
-
-    def job(self, job_id: str) -> JobReport:
-        self.asked.append(job_id)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
 class JobHarness:
     """A membership table, three queues, Amazon, and a clock that tests move."""
 
     def __init__(self) -> None:
         self.rows = MembershipRows()
-        self.amazon = Amazon()
+        self.amazon = FakeJobs(JobReport("SUCCEEDED"))
         self.uploader = Uploader()
         self.changes, self.jobs, self.dead_letters = FakeQueue(), FakeQueue(), FakeQueue()
         self.monotonic = ManualClock(1000.0)
