@@ -1,10 +1,13 @@
 """Amazon, and the gate before it, where a test is about something else."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import Target, Upload
-from audience_sync.errors import TransientError
+from audience_sync.errors import AudienceSyncError, TransientError
 
 
 @dataclass
@@ -21,6 +24,31 @@ class Uploader:
         if self.error:
             raise self.error
         return "job-1"
+
+
+@dataclass
+class Amazon:
+    """Takes uploads, unless a rule refuses them."""
+
+    refuses: Callable[[dict[str, Any]], AudienceSyncError | None] = lambda _: None
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[set[str]] = field(default_factory=list)  # members of each, those refused also
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        assert timeout > 0
+        body = json.loads(upload.body())
+        self.requests.append(members_of(body))
+        if error := self.refuses(body):
+            raise error
+        self.taken.append(body)
+        return f"job-{len(self.taken)}"
+
+    def members(self) -> set[str]:
+        return set[str]().union(*map(members_of, self.taken))
+
+
+def members_of(body: dict[str, Any]) -> set[str]:
+    return {record["externalUserId"] for record in body["records"]}
 
 
 @dataclass

@@ -18,6 +18,7 @@ from moto import mock_aws
 
 from audience_sync import metric_names
 from local.template import read_document
+from tests.aws_fixtures import create_table
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -251,12 +252,7 @@ def test_copying_audiences_from_a_restored_table_adds_lost_rows_and_keeps_the_ot
         monkeypatch.setenv(name, "none")
     dynamodb = boto3.client("dynamodb")
     for table in ("restored", "live"):
-        dynamodb.create_table(
-            TableName=table,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "audienceId", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "audienceId", "AttributeType": "S"}],
-        )
+        create_table(dynamodb, table, "audienceId")
     for table, audience in (("restored", "lost"), ("restored", "there"), ("live", "there")):
         dynamodb.put_item(TableName=table, Item={"audienceId": {"S": audience}, "name": {"S": table}})
 

@@ -13,6 +13,7 @@ from audience_sync_cli.health.versions import own_version
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
+from tests.aws_fixtures import create_table
 
 KEYS = ("audienceShard", "externalUserId")
 
@@ -23,12 +24,7 @@ def names() -> Iterator[dict[str, str]]:
     with mock_aws():
         sqs, dynamodb = client("sqs"), client("dynamodb")
         queues = {each: sqs.create_queue(QueueName=each)["QueueUrl"] for each in ("ChangeQueue", "DeadLetterQueue")}
-        dynamodb.create_table(
-            TableName="members",
-            KeySchema=[{"AttributeName": KEYS[0], "KeyType": "HASH"}, {"AttributeName": KEYS[1], "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in KEYS],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_table(dynamodb, "members", *KEYS)
         yield queues | {"MembershipTable": "members"}
 
 
