@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 from tests.doubles import dynamodb
@@ -45,23 +46,10 @@ class DynamoDb:
         self.fails_partly = fails_partly
 
 
-class _Events:
-    """As much of a client's event system as libraries register themselves with."""
-
-    def register(self, *_: Any, **__: Any) -> None:
-        """Ignore it."""
-
-
-class _Meta:
-    """As much of a client's description as libraries look at."""
-
-    events = _Events()
-
-
 class DynamoDbClient(dynamodb.DynamoDb):
     """The client of one invocation."""
 
-    meta = _Meta()
+    meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None))  # libraries register themselves
     page = 40  # far fewer than DynamoDB's megabyte, so that there are several
 
     def __init__(self, store: DynamoDb, timeout: float, attempts: int) -> None:

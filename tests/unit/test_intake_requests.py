@@ -93,11 +93,8 @@ class IntakeHarness:
     def accept(
         self, headers: Mapping[str, str], body: bytes, *, first_event: bool = False, policy: Policy | None = None
     ) -> Any:
-        secret, listing, queue = (
-            self.secret,
-            Listed(Audience("1", country="US"), mappings=json.dumps(MAPPINGS)),
-            self.queue,
-        )
+        secret, queue = self.secret, self.queue
+        listing = Listed(Audience("1", country="US"), mappings=json.dumps(MAPPINGS))
         made: Any = Intake
         intake = made(
             secret,

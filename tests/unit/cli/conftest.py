@@ -157,12 +157,8 @@ def publish(cloudwatch: Any, at: float, about: Mapping[str, str], /, **metrics: 
 
 
 def change(member: str, **options: Any) -> MembershipChange:
-    given: dict[str, Any] = {
-        "at": 1_000,
-        "message_id": f"message-{member}",
-        "audience_id": AUDIENCE.audience_id,
-    } | options
-    return builders.change(member, "0" * 64, **given)
+    usual = {"message_id": f"message-{member}", "audience_id": AUDIENCE.audience_id}
+    return builders.change(member, "0" * 64, **{"at": 1_000, **usual, **options})
 
 
 @pytest.fixture(scope="session")
