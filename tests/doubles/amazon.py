@@ -1,4 +1,4 @@
-"""Amazon, and the gate before it, where a test is about something else."""
+"""Amazon, and the gate before it, for tests about something else."""
 
 import json
 from collections.abc import Callable

@@ -39,7 +39,7 @@ class Table:
         return self.rows.get(self.key_of(key))
 
     def put(self, row: Row | None, key: tuple[Any, ...]) -> None:
-        """Store a row, or remove it where it is None."""
+        """Store a row, or remove it if it is None."""
         if row is None:
             self.rows.pop(key, None)
             return

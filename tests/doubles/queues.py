@@ -72,5 +72,5 @@ class FakeQueue:
 
     def parked(self) -> dict[str, str]:
         """Return the reasons of dead letters by member."""
-        letters: list[Any] = [DeadLetter.from_body(body) for body in self.bodies]
-        return {each.changes[0].member[1]: each.failure.reason for each in letters}
+        parked: list[Any] = [DeadLetter.from_body(body) for body in self.bodies]
+        return {each.changes[0].member[1]: each.failure.reason for each in parked}
