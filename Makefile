@@ -11,7 +11,7 @@ LOCKS := requirements/setup layers/dependencies/requirements requirements/local 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench fuzz mutate check audit lock validate build wheel invoke rehearse deploy pack unpack ship
+.PHONY: help setup demo test soak bench fuzz docs mutate check audit lock validate build wheel invoke rehearse deploy pack unpack ship
 
 help:  ## list the targets
 	@awk -F '  ## ' '/^[a-z]+:/ && NF == 2 { sub(/:.*/, "", $$1); sub(/ \(/, "\n           (", $$2); printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +52,12 @@ soak: $(SETUP)  ## days of traffic on one simulated clock, with faults at any ca
 bench: $(SETUP)  ## what ingest costs for each event, beside Segment's own code, as JSON (ARGS="--rounds 9 --record")
 	$(BIN)/python -m tests.benchmarks.bench_ingest $(ARGS)
 
-fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS=60; docs/fuzzing.md lists the targets)
+fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS=60; docs/development/fuzzing.md lists the targets)
 	$(BIN)/python -m tests.fuzz --target $(or $(TARGET),events) --seconds $(or $(SECONDS),60) $(ARGS)
+
+docs: $(SETUP)  ## write the generated parts of the documents: references, charts, transcripts (with times, so not on a busy machine)
+	$(BIN)/python -m tests.documents
+	UPDATE_DOCS=1 $(BIN)/python -m pytest -q -p no:randomly -k "documented or first_run" tests/e2e/test_cli.py tests/e2e/test_import.py tests/e2e/test_first_run.py
 
 mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODULES="delivery/*" or ALL=1; MINUTES=60)
 	scripts/mutate.sh --minutes $(or $(MINUTES),60) $(if $(ALL),--all,$(if $(MODULES),--modules "$(MODULES)",$(if $(BASE),--base $(BASE))))

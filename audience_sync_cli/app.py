@@ -1,13 +1,14 @@
 """`audience-sync`: the operator's command. It knows name and help of every part, and imports the one that is used."""
 
-import inspect
+import os
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import typer
 
 from audience_sync_cli.command_line.classes import Group
-from audience_sync_cli.command_line.global_options import parameters, with_parameters
+from audience_sync_cli.command_line.global_options import declare
+from audience_sync_cli.errors import EXIT_CODES
 
 _HELP = """Keeps Amazon Ads audiences in step with Segment: set up, inspect, repair.
 
@@ -21,23 +22,20 @@ class Part(NamedTuple):
     """A command, or a group of commands."""
 
     panel: str  # under which the help lists it
-    modules: str  # whose `register` defines it, by name
+    modules: str  # by name, each with an `app` that has its commands
     help: str  # of a command, the first paragraph of its own help
-    is_group: bool = True
 
 
 PARTS = {
     "connect": Part(
         _SETUP,
         "setup.connect",
-        "Connect Amazon Ads: log in, allow access, store the authorization in the stack's secret.",
-        is_group=False,
+        "Connect Amazon Ads: log in, allow access, and store the authorization in the stack's secret.",
     ),
     "test": Part(
         _SETUP,
         "health.checks",
         "Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.",
-        is_group=False,
     ),
     "keys": Part(
         _SETUP,
@@ -58,63 +56,49 @@ PARTS = {
         _OPERATE,
         "health.status",
         "Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.",
-        is_group=False,
     ),
     "diagnose": Part(
         _OPERATE,
         "diagnosis.command",
         "Find out why an audience is empty or small, from Segment's events to the size at Amazon.",
-        is_group=False,
     ),
     "dashboard": Part(
         _OPERATE,
         "dashboard.command",
         "Serve a page with flow, counts, audiences, rejections, dead letters and alarms, on this machine only.",
-        is_group=False,
     ),
-    "send": Part(
-        _OPERATE,
-        "watch.send",
-        "Send an event to the stack as Segment does, and print the answer.",
-        is_group=False,
-    ),
+    "send": Part(_OPERATE, "watch.send", "Send an event to the stack as Segment does, and print the answer."),
     "tail": Part(
         _OPERATE,
         "watch.tail",
-        "Print what the stack accepts, rejects, uploads and parks, as it happens. Ctrl-C ends it.",
-        is_group=False,
+        "Print accepted, rejected, uploaded and parked changes as they happen. Ctrl-C ends it.",
     ),
     "rejections": Part(
         _OPERATE,
         "watch.rejections",
-        "Show which events were rejected, by reason, with what to do. Segment does not send them again.",
-        is_group=False,
+        "Show rejected events by reason, each with its remedy. Segment does not send them again.",
     ),
     "operator-log": Part(
         _OPERATE,
         "watch.operator_log",
         "Show who has changed what with this command, the newest first. Kept for 400 days.",
-        is_group=False,
     ),
     "import": Part(
         _OPERATE,
         "member_files.import_members",
-        "Add the members of a file to an audience, as if Segment had sent each of them. Repeating it does no harm.",
-        is_group=False,
+        "Add the members of a file to an audience, as if Segment had sent them. Safe to repeat.",
     ),
     "compare": Part(
         _OPERATE,
         "member_files.compare",
-        "Compare the members of a file with those of an audience, as the membership table has them, and repair it.",
-        is_group=False,
+        "Compare the members in a file with those in an audience, as stored in the membership table, and repair it.",
     ),
     "member": Part(_OPERATE, "members.member", "Show what is known about one person, or erase them."),
     "parked": Part(_OPERATE, "parked.command", "Changes that could not be delivered, each with its reason."),
     "restore-members": Part(
         _OPERATE,
         "members.restore_members",
-        "Copy the members of an older table into the stack's membership table. Repeating it does no harm.",
-        is_group=False,
+        "Copy the members of an older table into the stack's membership table. Safe to repeat.",
     ),
 }
 
@@ -132,62 +116,39 @@ class _LoadedOnUse(Group):
 
 def load(name: str) -> Any:
     """Import a part, and return it with its options or commands, as Typer runs it."""
-    part = PARTS[name]
-    app = _typer(part.help, name=name)
-    app.callback()(with_parameters(_accepted(), parameters()))
-    for module in part.modules.split():
-        import_module(f"audience_sync_cli.{module}").register(app)
+    app = _typer(PARTS[name].help, name=name)
+    for module in PARTS[name].modules.split():
+        app.add_typer(import_module(f"audience_sync_cli.{module}").app)
     group = typer.main.get_group(app)
-    return group if part.is_group else group.commands[name]
+    return group.commands.get(name, group)  # a command is registered under the name of its part
 
 
 def build() -> typer.Typer:
     """Build the command."""
-    app = _typer(_HELP, group=_LoadedOnUse)
-    app.callback()(with_parameters(_accepted(), [_VERSION, *parameters()]))
+    exit_codes = "".join(f"\n  {code:<3}  {meaning}" for code, meaning in EXIT_CODES.items())
+    app = _typer(_HELP, cls=_LoadedOnUse, epilog=f"Exit codes:{exit_codes}")
+    app.callback()(declare)
     for name, part in PARTS.items():
         app.command(name, help=part.help, rich_help_panel=part.panel)(_listed)
     return app
 
 
-def _typer(help_text: str, group: type[Group] = Group, name: str | None = None) -> typer.Typer:
+def _typer(help_text: str, *, cls: type[Group] = Group, **more: Any) -> typer.Typer:
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     # Typer's own tracebacks would show the variables of every frame, secrets among them.
     return typer.Typer(
-        name=name,
-        cls=group,
+        cls=cls,
         help=help_text,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,  # command_line/help.py prints it
-        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,  # Rich takes four times as long to load as Typer
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": 100,  # columns; longer lines are hard to read
+            "color": False if plain else None,  # None: on a terminal
+        },
+        **more,
     )
-
-
-def _print_version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version  # noqa: PLC0415 - takes 13 ms, and only this needs it
-
-        typer.echo(f"audience-sync {version('audience-sync')}")
-        raise typer.Exit
-
-
-_VERSION = inspect.Parameter(
-    "version",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=False,
-    annotation=Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
-    ],
-)
-
-
-def _accepted() -> Any:
-    """Return a function for the options in front of a name. The command reads them from the contexts of its groups."""
-
-    def accept(**_: Any) -> None:
-        pass
-
-    return accept
 
 
 def _listed() -> None:

@@ -2,25 +2,40 @@
 
 DONE, FAILED, USAGE, NOT_THERE, NOT_CONFIRMED, TRY_LATER, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
-EXIT_CODES = {  # code: what it means, in the help; docs/cli.md says more about some
+EXIT_CODES = {  # meanings for the help; details in docs/cli.md
     DONE: "done",
     FAILED: "failed, and running it again will not help",
     USAGE: "wrong usage",
     NOT_THERE: "not found, or not connected",
     NOT_CONFIRMED: "not confirmed; nothing was changed",
-    TRY_LATER: "failed for the moment, try again",
+    TRY_LATER: "temporary failure, try again",
     INTERRUPTED: "interrupted",
 }
 
 
 class OperatorError(Exception):
-    """Something that the operator can act on."""
+    """An error that the operator can act on."""
 
     exit_code = FAILED
+    faults: tuple[str, ...] = ()  # in mappings, for scripts; the message also has them
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class FaultyMappings(OperatorError):
+    """Mappings that are wrong for every event."""
+
+    def __init__(self, faults: tuple[str, ...], *, where: str = "The mappings have", remedy: str = "") -> None:
+        count = f"{len(faults)} faults" if len(faults) > 1 else "a fault"
+        super().__init__("\n".join([f"{where} {count}:", *map(sentence, faults)]), remedy)
+        self.faults = faults
+
+
+def sentence(text: str) -> str:
+    """Capitalize a text, and end it with a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('?') else '.'}"
 
 
 class WrongUsage(OperatorError):
@@ -36,7 +51,7 @@ class NotThere(OperatorError):
 
 
 class NotConfirmed(OperatorError):
-    """The operator answered no, or there is no terminal to ask at."""
+    """The operator answered no, or there is no terminal for the question."""
 
     exit_code = NOT_CONFIRMED
 
@@ -48,18 +63,18 @@ class TryLater(OperatorError):
 
 
 class AlreadyReported(Exception):
-    """The screen has shown what is wrong; only the exit code is left to set."""
+    """The screen has shown the error; only the exit code remains to be set."""
 
     exit_code = FAILED
 
 
 class ReportedAsNotThere(AlreadyReported):
-    """The screen has shown what does not exist, and what was done nevertheless."""
+    """The screen has shown what is missing, and the work done nevertheless."""
 
     exit_code = NOT_THERE
 
 
 class ReportedAsUnfinished(AlreadyReported):
-    """The screen has shown what is not done yet; it may be done later."""
+    """The screen has shown unfinished work, which may finish later."""
 
     exit_code = TRY_LATER

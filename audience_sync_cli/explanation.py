@@ -17,6 +17,7 @@ from audience_sync.errors import (
     AudienceSyncError,
     AuthorizationRefused,
     InvalidAudience,
+    InvalidMapping,
     NotConnected,
     NotFound,
     TransientError,
@@ -24,9 +25,8 @@ from audience_sync.errors import (
 )
 from audience_sync_cli.command_line import settings_faults
 from audience_sync_cli.command_line.usage import shown
-from audience_sync_cli.errors import NotThere, OperatorError, TryLater
+from audience_sync_cli.errors import FaultyMappings, NotThere, OperatorError, TryLater, sentence
 
-_CONNECT = "Run `audience-sync connect`."
 _PROFILE = "Choose a profile (AWS_PROFILE) or log in to AWS, for instance with `aws sso login`."
 _ABSENT = ("ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 _BUSY = ("ThrottlingException", "Throttling", "RequestLimitExceeded", "ProvisionedThroughputExceededException")
@@ -34,7 +34,7 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "Un
 
 
 def explained(error: Exception) -> OperatorError:
-    """Turn any error into one for the operator. It contains no value that a service or a user has sent."""
+    """Turn any error into one for the operator, without values from a service or a user."""
     error = _aws_cause(error) or error
     match error:
         case OperatorError():
@@ -42,7 +42,7 @@ def explained(error: Exception) -> OperatorError:
         case InvalidAudience():
             return settings_faults.wrong_usage(error)
         case AudienceSyncError():
-            return _package_error(error)
+            return FaultyMappings(error.faults) if isinstance(error, InvalidMapping) else _package_error(error)
         case ClientError():
             return _aws_refusal(error)
         case BotoCoreError():
@@ -52,29 +52,27 @@ def explained(error: Exception) -> OperatorError:
 
 
 def passes(error: Exception) -> bool:
-    """Return whether an error is one that the same call may not have later: what is followed can go on."""
+    """Return whether an error may be temporary, so that following can continue."""
     return isinstance(explained(error), TryLater)
 
 
 def _package_error(error: AudienceSyncError) -> OperatorError:
-    sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
+    message = sentence(str(error))
     match error:
-        case NotConnected():
-            return NotThere("Amazon is not connected yet.", _CONNECT)
-        case AuthorizationRefused():
-            return NotThere("Amazon no longer takes the stored authorization.", _CONNECT)
+        case NotConnected() | AuthorizationRefused():
+            return NotThere(sentence(error.reason.means), sentence(error.reason.remedy))
         case NotFound():
-            return NotThere(sentence, "Check the id; the number that the DSP console shows is another one.")
+            return NotThere(message, "Check the id; the number in the DSP console is a different one.")
         case AccessDenied():
-            return OperatorError(sentence, "Run `audience-sync terms show` and `audience-sync test` to find the cause.")
+            return OperatorError(message, "Run `audience-sync terms show` and `audience-sync test` to find the cause.")
         case TransientError():
-            return TryLater(sentence, "Try again in a minute.")
+            return TryLater(message, "Try again in a minute.")
         case _:
-            return OperatorError(sentence)
+            return OperatorError(message)
 
 
 def _aws_cause(error: Exception) -> Exception | None:
-    """Return the AWS error behind one of ours, if more is known about it: waiting does not add a missing permission."""
+    """Return the AWS error behind one of ours if it is more precise: waiting does not add a missing permission."""
     cause = error.__context__ if isinstance(error, Unavailable) else None
     if isinstance(cause, ClientError):
         return cause if _known_refusal(cause) else None
@@ -84,15 +82,15 @@ def _aws_cause(error: Exception) -> Exception | None:
 def _aws_failure(error: BotoCoreError) -> OperatorError:
     match error:
         case ProfileNotFound():
-            # From the operator's own environment, and no secret.
+            # From the operator's own environment, and not a secret.
             name = shown(str(error.kwargs.get("profile", "")))
             return NotThere(
-                f"There is no AWS profile {name}.", "Correct AWS_PROFILE; `aws configure list-profiles` lists them."
+                f"AWS profile {name} does not exist.", "Correct AWS_PROFILE; `aws configure list-profiles` lists them."
             )
         case NoCredentialsError() | PartialCredentialsError() | SSOError() | TokenRetrievalError():
-            return NotThere("There are no AWS credentials to use.", _PROFILE)
+            return NotThere("No AWS credentials found.", _PROFILE)
         case NoRegionError():
-            return NotThere("No AWS region is chosen.", "Set AWS_REGION to the region of the stack.")
+            return NotThere("No AWS region is set.", "Set AWS_REGION to the region of the stack.")
         case EndpointConnectionError():
             return TryLater("AWS cannot be reached.", "Check the network and the region.")
         case _:
@@ -106,7 +104,9 @@ def _aws_refusal(error: ClientError) -> OperatorError:
 def _known_refusal(error: ClientError) -> OperatorError | None:
     code, call = _code(error), error.operation_name
     if code in _ABSENT:
-        return NotThere(f"{call} found no such resource.", "Was the stack deleted? Check --stack and the region.")
+        return NotThere(
+            f"{call} found no such resource.", "Check --stack and the region; the stack may have been deleted."
+        )
     if code in _EXPIRED:
         return NotThere("AWS does not accept these credentials; they may have expired.", _PROFILE)
     if code.startswith("AccessDenied") or code == "UnauthorizedOperation":
@@ -123,7 +123,7 @@ def _code(error: ClientError) -> str:
 
 
 def _report(error: Exception) -> str:
-    """Name the line that raised. A whole traceback could show secrets."""
+    """Name the line that raised. A full traceback could show secrets."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next

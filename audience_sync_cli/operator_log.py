@@ -1,7 +1,7 @@
-"""The operator log: one line for each command that changed something, in a log group of the stack's own.
+"""The operator log: one line for each command that changed something, in a log group of the stack.
 
-A line says who, which command, how many and how it ended; never a value, an external user id or a secret. Operators
-write it themselves, so it helps to find out what happened, and proves nothing: CloudTrail does, with data events.
+A line has operator, command, counts and outcome; never a value, an external user id or a secret. Operators write it
+themselves, so it helps to find a cause, but proves nothing: CloudTrail does, with data events.
 """
 
 import json
@@ -17,8 +17,8 @@ from audience_sync.aws.errors import error_code
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.stack import Stack
 
-NAME = "Operator"  # the log group is OperatorLogGroup, as those of functions are called
-FIELDS = {  # details that a line may have, and their names for people
+NAME = "Operator"  # the log group is OperatorLogGroup, named like the functions' groups
+FIELDS = {  # optional details of a line, and their names for people
     "audienceId": "audience",
     "connectionId": "connection",
     "key": "key",
@@ -36,21 +36,21 @@ type Line = dict[str, str | int | None]
 
 
 class OperatorLog:
-    """Writes the lines of one stack."""
+    """Writes operator log lines of one stack."""
 
     def __init__(self, stack: Stack, note: Callable[[str], None], now: Callable[[], float]) -> None:
-        """Take the stack, what notes that a line could not be written, and the clock in epoch seconds."""
+        """`note` is called if a line could not be written; `now` is in epoch seconds."""
         self._stack = stack
         self._note = note
         self._now = now
 
     @contextmanager
     def line(self, command: str, **details: str | int | None) -> Iterator[Line]:
-        """Write a line at the end of a block that changes something, also where it fails.
+        """Write a line at the end of a block that changes something, even if it fails.
 
         Args:
-            command: as it is typed, without options that do not change what it is.
-            details: some of FIELDS. The block may add to the yielded line what it learns.
+            command: as typed, without minor options.
+            details: some of FIELDS. The block may add results to the yielded line.
         """
         line: Line = dict(details)
         outcome = "done"
@@ -65,14 +65,21 @@ class OperatorLog:
         finally:
             self._write({"command": command, "outcome": outcome, **line})
 
+    def caller(self) -> str:
+        """Return the ARN of the operator's credentials, which needs no permission; if that fails, the profile."""
+        try:
+            return str(self._stack.service("sts").get_caller_identity()["Arn"])
+        except (ClientError, BotoCoreError):
+            return f"profile {os.environ.get('AWS_PROFILE', 'default')}"
+
     def _write(self, line: Line) -> None:
-        """Write a line, or say that it could not be written: the command itself has done its work."""
+        """Write a line, or say that it could not be written: the command itself has succeeded."""
         try:
             at = round(self._now() * 1000)
             group, stream = self._stack[f"{NAME}LogGroup"], f"{datetime.fromtimestamp(at / 1000, UTC):%Y/%m/%d}"
-            text = json.dumps({"who": _caller(self._stack), **line})
+            text = json.dumps({"who": self.caller(), **line})
             self._put(logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": at, "message": text}])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the command's own outcome is the one to report
+        except Exception as error:  # noqa: BLE001 - the command's own outcome matters, whatever the error
             self._note(f"The operator log has no line about this command: {explained(error)}")
 
     def _put(self, **arguments: Any) -> None:
@@ -85,11 +92,3 @@ class OperatorLog:
             with suppress(logs.exceptions.ResourceAlreadyExistsException):  # another operator was faster
                 logs.create_log_stream(**{name: arguments[name] for name in ("logGroupName", "logStreamName")})
             logs.put_log_events(**arguments)
-
-
-def _caller(stack: Stack) -> str:
-    """Return the ARN of the operator's credentials, which needs no permission; without an answer, the profile."""
-    try:
-        return str(stack.service("sts").get_caller_identity()["Arn"])
-    except (ClientError, BotoCoreError):
-        return f"profile {os.environ.get('AWS_PROFILE', 'default')}"

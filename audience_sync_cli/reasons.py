@@ -1,87 +1,39 @@
-"""What reason codes mean and what to do about them: the short form of docs/runbook.md, Reason codes. Pure."""
+"""Reason codes, as the command explains them. A deployed stack may be newer or older: any code is explained. Pure."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from audience_sync.reasons import Reason
+from audience_sync_cli.errors import sentence
 
-class Reason(NamedTuple):
-    """One reason code, explained."""
+
+class Explained(NamedTuple):
+    """A reason code in words."""
 
     means: str  # the end of a sentence
-    remedy: str = ""  # a sentence; empty where it passes without a person
-    needs_person: bool = False  # it stays until the operator acts
+    remedy: str  # a sentence; empty if it passes without a person
 
 
-RUNBOOK = "See Reason codes in docs/runbook.md."
-
-REJECTED = {  # why an event is rejected
-    "not_an_event": Reason("not a JSON object with a type", "Map data to the whole event, $."),
-    "membership_undecided": Reason(
-        "no boolean says whether the member enters or exits", "Narrow the trigger to events that contain it."
-    ),
-    "membership_contradictory": Reason(
-        "the event's name and its boolean disagree", "Send the event unchanged, as Segment created it."
-    ),
-    "member_id_missing": Reason("external_user_id finds no value", "Map a field that every event has."),
-    "member_id_invalid": Reason("external_user_id has characters that Amazon refuses", "Map it with @sha256."),
-    "audience_missing": Reason("neither audience id nor computation key", "Map audience_id."),
-    "audience_unknown": Reason("the audience is not listed", "Link it: `audience-sync audiences link`."),
-    "audience_ambiguous": Reason(
-        "two audiences share the computation key", "Unlink one: `audience-sync audiences unlink`."
-    ),
-    "no_identifier": Reason("an addition without a usable identifier", "Map at least e-mail or phone."),
-    "country_invalid": Reason("Amazon does not accept the country code", "Correct the mapping of country."),
-    "consent_missing": Reason(
-        "an addition from the EEA, the UK or Switzerland without consent", "Map a consent field."
-    ),
-    "consent_denied": Reason("the person has refused consent", "Nothing: the rejection is correct."),
-    "consent_invalid": Reason("the value is no TCF or GPP string", "Map the IAB string itself."),
-    "mapping_too_costly": Reason("mappings take too many steps", "Make the event smaller, or the mappings simpler."),
-    "time_unreadable": Reason("the time is not ISO 8601", "Send Segment's own timestamp."),
-    "time_too_old": Reason(
-        "an addition from more than 33 days ago, or a time before 1970",
-        "Re-sync the audience in Segment. To replay an archive, set AcceptOldEvents.",
-    ),
-    "time_ahead": Reason("the time is more than five minutes ahead", "Correct the sender's clock."),
-}
-
-DEFERRED = {  # why an upload fails, or a change waits
-    "throttled": Reason("Amazon asks the stack to slow down (429)"),
-    "service_unavailable": Reason("Amazon answers with an error (5xx) or cannot be reached"),
-    "outcome_unknown": Reason("uploads get no usable answer; they are sent again after 60 seconds"),
-    "retry_budget": Reason("too many uploads got no usable answer, so one is tried each minute"),
-    "circuit_open": Reason("Amazon has failed five times in a row, so uploads pause for a minute"),
-    "token_unavailable": Reason(
-        "there is no access token, or Amazon refuses it", "See TokenRefreshFailed in docs/runbook.md."
-    ),
-    "authorization_refused": Reason(
-        "Amazon no longer takes the stored authorization", "Run `audience-sync connect`.", needs_person=True
-    ),
-    "not_connected": Reason("Amazon is not connected yet", "Run `audience-sync connect`.", needs_person=True),
-    "moved_on": Reason("newer changes of the member keep arriving"),
-    "job_running": Reason("an enter waits until the removal before it has taken effect at Amazon"),
-    "row_unreadable": Reason(
-        "a row of the membership table cannot be read", "See Restoring a table in docs/runbook.md."
-    ),
-    "unavailable": Reason("SQS, DynamoDB or Secrets Manager does not answer the stack", "Check AWS Health."),
-    "invalid_settings": Reason(
-        "an environment variable is missing, or a secret is no JSON", "Run `audience-sync test`.", needs_person=True
-    ),
-    "out_of_time": Reason("the worker had no time left for them; its next invocation continues"),
-}
+_EXIT = Explained(
+    "an exit without identifiers, of a member of whom no row is stored",
+    "Drop it. If the person is in the audience, remove them at Amazon.",
+)
 
 
-def deferred(reason: str) -> Reason:
-    """Explain why changes wait. Any code is explained: a deployed stack may be newer than the command."""
-    return DEFERRED.get(reason, Reason(f"the reason is {reason}", RUNBOOK))
+def explained(reason: str) -> Explained:
+    """Explain a reason code, also one that only another version knows."""
+    if reason not in Reason:
+        return Explained(f"the reason is {reason}", "See Reason codes in docs/runbook.md.")
+    known = Reason(reason)
+    return Explained(known.means, sentence(known.remedy) if known.remedy else "")
+
+
+def parked(reason: str) -> Explained:
+    """Explain why a change is in the dead letter queue."""
+    return _EXIT if reason == Reason.NO_IDENTIFIER else explained(reason)
 
 
 def listed(counts: Mapping[str, int]) -> str:
     """Format counts by reason code, most first: 3 consent_missing, 1 country_invalid."""
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     return ", ".join(f"{number:,} {reason}" for reason, number in ordered)
-
-
-def rejected(reason: str) -> Reason:
-    """Explain why an event is rejected. Any code is explained."""
-    return REJECTED.get(reason, Reason(f"the reason is {reason}", RUNBOOK))

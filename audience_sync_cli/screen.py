@@ -25,19 +25,19 @@ from audience_sync_cli import tables
 from audience_sync_cli.errors import NotConfirmed, OperatorError
 from audience_sync_cli.terminal_text import escaped, escaped_json, escaped_styled, on_one_line
 
-PLAIN_WIDTH = 110  # columns where the output is no terminal but a file or a pipe
+PLAIN_WIDTH = 110  # columns if the output is not a terminal but a file or a pipe
 
 
 class Screen:
-    """Results go to standard output, and only they; questions, notes and progress go to standard error.
+    """Writes results to standard output, and everything else to standard error: questions, notes, progress.
 
-    Whatever is handed in may come from outside: no control character reaches the terminal.
+    Input may come from outside: no control character reaches the terminal.
     """
 
     def __init__(
         self, *, as_json: bool = False, assume_yes: bool = False, answers: Callable[[str], str] | None = None
     ) -> None:
-        """Hand in the options, and in tests the function that answers questions instead of a person at a terminal."""
+        """Apply the options; tests pass a function that answers questions."""
         self.as_json = as_json
         self._assume_yes = assume_yes
         self._answers = answers
@@ -46,16 +46,16 @@ class Screen:
 
     @property
     def asks(self) -> bool:
-        """Whether `confirm` asks the operator."""
+        """Whether `confirm` asks."""
         return not self._assume_yes
 
     def result(self, document: Any) -> None:
-        """Print the JSON document, if JSON is wanted."""
+        """Print the JSON document, with --json."""
         if self.as_json:
             self._write(json.dumps(document, indent=2, ensure_ascii=False))
 
     def json_line(self, document: Any) -> None:
-        """Print a document in one line, if JSON is wanted: one of many that follow each other."""
+        """Print a document on one line, with --json: one of several."""
         if self.as_json:
             self._write(json.dumps(document, ensure_ascii=False))
 
@@ -69,7 +69,7 @@ class Screen:
         self._err.print(Text(escaped(text), style=style), soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Print a table for people; on a narrow terminal, where ids would be broken, each row as facts."""
+        """Print a table for people; each row as facts if the terminal is too narrow for ids."""
         if self.as_json:
             return
         for part in tables.laid_out(
@@ -78,29 +78,30 @@ class Screen:
             self._out.print(part)
 
     def facts(self, facts: Mapping[str, Any]) -> None:
-        """Print names and values, one a line."""
+        """Print names and values, one per line."""
         if self.as_json:
             return
         self._out.print(tables.facts({on_one_line(name): _text(value) for name, value in facts.items()}))
 
     def confirm(self, question: str) -> None:
-        """Ask before something that cannot be undone. Raises NotConfirmed."""
+        """Ask before an action that cannot be undone. Raises NotConfirmed."""
         if not self._assume_yes and self._answer(f"{question} [y/N] ", "give --yes").lower() not in ("y", "yes"):
             raise NotConfirmed("Nothing was changed.")
 
     def confirm_by_typing(self, question: str, words: str) -> None:
-        """Have the operator type `words` to confirm; a quick `y` is not enough. Raises NotConfirmed."""
-        if self._answer(f"{question}\nTo agree, type: {words}\n> ", f"give --confirm {words!r}") != words:
-            raise NotConfirmed("Another sentence was typed. Nothing was changed.", f"To agree, type: {words}")
+        """Ask the operator to type `words`; a quick `y` is not enough. Raises NotConfirmed."""
+        if self._answer(f"{question}\nTo agree, type: {words}\n> ", f"use --confirm {words!r}") != words:
+            raise NotConfirmed("The text does not match. Nothing was changed.", f"To agree, type: {words}")
 
     def ask(self, question: str, *, hidden: bool = False, instead: str) -> str:
-        """Ask for a text. `instead` says how to give it without a terminal. Raises NotConfirmed."""
+        """Ask for a string. `instead` is the way without a terminal. Raises NotConfirmed."""
         return self._answer(f"{question}: ", instead, hidden=hidden)
 
     def fail(self, error: OperatorError) -> None:
         """Print an error: one sentence and a remedy."""
         if self.as_json:
             document = {"message": str(error), "remedy": error.remedy, "exitCode": error.exit_code}
+            document |= {"faults": list(error.faults)} if error.faults else {}
             self._write(json.dumps({"error": document}, indent=2, ensure_ascii=False))
             return
         self.note(str(error), style="red")
@@ -109,7 +110,7 @@ class Screen:
 
     @contextmanager
     def progress(self, label: str, total: int | None = None, *, unit: str = "") -> Iterator["Bar"]:
-        """Show how far the work is, if standard error is a terminal; with a unit also the rate and the time left."""
+        """Show progress if standard error is a terminal; with a unit also the rate and the time left."""
         columns: tuple[ProgressColumn, ...] = (
             (SpinnerColumn(), _description(), TimeElapsedColumn())
             if total is None
@@ -122,7 +123,7 @@ class Screen:
             console=self._err,
             transient=True,
             disable=self.as_json or not self._err.is_terminal,
-            redirect_stdout=self._out.is_terminal,  # results that go to a file or a pipe must not end on the terminal
+            redirect_stdout=self._out.is_terminal,  # results for a file or a pipe must not reach the terminal
         ) as progress:
             task = progress.add_task(escaped(label), total=total)
             yield Bar(
@@ -131,7 +132,7 @@ class Screen:
 
     @contextmanager
     def countdown(self, label: str) -> Iterator[Callable[[float], None]]:
-        """Give a function that shows how many seconds are left, if standard error is a terminal."""
+        """Yield a function that shows the seconds left, if standard error is a terminal."""
         columns = (SpinnerColumn(), _description())
         with Progress(
             *columns, console=self._err, transient=True, disable=self.as_json or not self._err.is_terminal
@@ -144,16 +145,14 @@ class Screen:
             sys.stdout.write(f"{escaped_json(line)}\n")
             sys.stdout.flush()
         except BrokenPipeError:
-            self._out.on_broken_pipe()  # ends the command: the program that read the output has ended
+            self._out.on_broken_pipe()  # ends the command: the reader of the output has ended
 
     def _answer(self, question: str, instead: str, *, hidden: bool = False) -> str:
         question = escaped(question)
         if self._answers is not None:
             return self._answers(question)
         if self.as_json or not sys.stdin.isatty():
-            raise NotConfirmed(
-                "This needs an answer, and there is no terminal to ask at.", f"Use a terminal, or {instead}."
-            )
+            raise NotConfirmed("This needs an answer, but there is no terminal.", f"Use a terminal, or {instead}.")
         return self._err.input(Text(question), password=hidden).strip()
 
 
@@ -181,11 +180,11 @@ class Bar:
         self._describe = describe
 
     def advance(self, step: int = 1) -> None:
-        """Move forward by some steps."""
+        """Advance by some steps."""
         self._advance(step)
 
     def describe(self, text: str) -> None:
-        """Say what is going on at the moment."""
+        """Describe the current step."""
         self._describe(text)
 
 
@@ -207,25 +206,25 @@ def display(value: Any) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Format a number of things: 1 message, 2 messages."""
+    """Format a count with its noun: 1 message, 2 messages."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def iso_time(milliseconds: float | None) -> str | None:
-    """Format an epoch time for scripts, as all JSON output has it: ISO 8601, UTC, with milliseconds."""
+    """Format an epoch time for JSON output: ISO 8601, UTC, with milliseconds."""
     if milliseconds is None:
         return None
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def camel_case(name: str) -> str:
-    """Return a name as JSON output has it: eventsAccepted for events_accepted, leftSince for "left since"."""
+    """Return a name for JSON output: eventsAccepted for events_accepted, leftSince for "left since"."""
     first, *others = name.replace("_", " ").split()
     return "".join([first, *(word.capitalize() for word in others)])
 
 
 def remaining(seconds: float) -> str:
-    """Format a time that is left: 4:59."""
+    """Format the time left: 4:59."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import typer
 
 from audience_sync.errors import InvalidSettings
-from audience_sync_cli.command_line.classes import Command
-from audience_sync_cli.command_line.global_options import NAMES, is_given, named_stack, parameters, with_parameters
+from audience_sync_cli.command_line.classes import AskingCommand, Command
+from audience_sync_cli.command_line.global_options import named_stack
 from audience_sync_cli.errors import INTERRUPTED, AlreadyReported
 from audience_sync_cli.screen import Screen
 
@@ -139,28 +139,25 @@ class Session:
 
 
 def command[**P](
-    app: typer.Typer, name: str | None = None, *, asks: bool = False
+    app: typer.Typer, name: str, *examples: str, asks: bool = False
 ) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Register a function that takes a Session and some options as a command.
 
-    The command gets the global options; with `asks`, its help shows `--yes`. Errors become a sentence and an exit code.
+    The help ends with the examples, and with `asks` shows `--yes`. Errors become a sentence and an exit code.
     The function itself is unchanged, so that tests can call it with a session of their own. A parameter that is a
     dataclass becomes one option for each field.
     """
-    context_parameter = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    common = [context_parameter, *parameters(shows_yes=asks)]
 
     def register(function: Callable[P, None]) -> Callable[P, None]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]  # the first is the session
         shared = {each.name: each.annotation for each in own if dataclasses.is_dataclass(each.annotation)}
 
         def run(*, context: typer.Context, **options: Any) -> None:
-            screen = Screen(as_json=is_given(context, "as_json"), assume_yes=is_given(context, "yes"))
-            own_options = {name: value for name, value in options.items() if name not in NAMES}
+            screen = Screen(as_json="as_json" in context.meta, assume_yes="yes" in context.meta)
             try:
                 stack, local = named_stack(context, screen.note)
                 session = Session(screen, lambda: _found(stack, local))
-                function(session, **_gathered(own_options, shared))  # type: ignore[arg-type]
+                function(session, **_gathered(options, shared))  # type: ignore[arg-type]
             except AlreadyReported as reported:
                 sys.exit(reported.exit_code)
             except (KeyboardInterrupt, EOFError):
@@ -175,9 +172,13 @@ def command[**P](
                 screen.fail(failure)
                 sys.exit(failure.exit_code)
 
-        expanded = [part for each in own for part in _expanded(each)]
-        run.__doc__ = function.__doc__
-        app.command(name or function.__name__, cls=Command)(with_parameters(run, expanded + common))
+        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        parameters = [context, *(part for each in own for part in _expanded(each))]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Typer makes options of it
+        run.__annotations__ = {}
+        lines = "".join(f"\n  audience-sync {each}" for each in examples)
+        kind = AskingCommand if asks else Command
+        app.command(name, cls=kind, help=function.__doc__, epilog=f"Examples:{lines}")(run)
         return function
 
     return register

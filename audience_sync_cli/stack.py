@@ -16,7 +16,7 @@ from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # hosts of this machine
 CALLS = Config(connect_timeout=5, read_timeout=70, retries={"mode": "standard", "total_max_attempts": 4})
-_OUTPUTS = {  # output of the template: what its value names
+_OUTPUTS = {  # output of the template: the logical id it names
     "IngestSecretArn": "IngestSecret",
     "CredentialsSecretArn": "CredentialsSecret",
     "TokenSecretArn": "TokenSecret",
@@ -33,7 +33,7 @@ type Clients = Callable[[str], Any]
 
 @dataclass
 class Stack:
-    """One stack: the names of its parts, its parameters, and how to reach AWS and Amazon."""
+    """One stack: names of its parts, its parameters, and access to AWS and Amazon."""
 
     name: str
     client: Clients  # boto3's name of a service -> a client
@@ -44,10 +44,10 @@ class Stack:
     local: str | None = None  # base URL of a local stack
     _names: dict[str, str] = field(default_factory=dict)
     _clients: dict[str, Any] = field(default_factory=dict)
-    version: str | None = None  # of the template that was deployed; None for a local stack and an older template
+    version: str | None = None  # of the deployed template; None for a local stack or an older template
 
     def __getitem__(self, logical_id: str) -> str:
-        """Return the name, URL or ARN of a part by its logical id in the template. Raises NotThere."""
+        """Return the name, URL or ARN for a logical id in the template. Raises NotThere."""
         if logical_id not in self._names:
             self._names[logical_id] = self._look_up(logical_id)
         return self._names[logical_id]
@@ -60,31 +60,31 @@ class Stack:
 
     @property
     def membership_shards(self) -> int:
-        """The number of shards over which the membership table spreads the rows of an audience. Raises NotThere."""
+        """The number of shards per audience in the membership table. Raises NotThere."""
         return int(self["MembershipShards"])
 
     @property
     def keeps_rows(self) -> bool:
-        """Whether the worker keeps rows of members: not with OrderingGuard=no."""
+        """Whether the worker stores member rows: not with OrderingGuard=no."""
         return self.parameters.get("OrderingGuard") != "no"
 
     @property
     def accepts_old_additions(self) -> bool:
-        """Whether additions of any age are accepted: on request, or because no exit is remembered anyway."""
+        """Whether additions of any age are accepted: on request, or because no exit is stored anyway."""
         return self.parameters.get("AcceptOldEvents") == "yes" or not self.keeps_rows
 
     @property
     def batch_window(self) -> float:
-        """The seconds for which Lambda collects messages before it starts a worker."""
+        """The seconds for which Lambda collects messages before invoking the worker."""
         return float(self.parameters.get("BatchWindow", 0))
 
     @property
     def log_level(self) -> str:
-        """The lowest level that the functions log, such as INFO."""
+        """The lowest log level of the functions, such as INFO."""
         return self.parameters.get("LogLevel", "INFO")
 
     def service(self, name: str) -> Any:
-        """Return the boto3 client of a service, the same every time."""
+        """Return the boto3 client of a service; the same one each time."""
         if name not in self._clients:
             self._clients[name] = self.client(name)
         return self._clients[name]
@@ -111,14 +111,14 @@ def deployed(name: str, client: Clients) -> Stack:
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") == "ValidationError":
             raise NotThere(
-                f"There is no stack {name} in this account and region.",
+                f"Stack {name} does not exist in this account and region.",
                 "Name it with --stack or AUDIENCE_SYNC_STACK; AWS_PROFILE and AWS_REGION choose account and region.",
             ) from None
         raise
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
     parameters = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])}
     if "EventsUrl" not in outputs or parameters.get("Region") not in HOSTS:
-        raise NotThere(f"The stack {name} is not an Audience Sync stack.", "Name another with --stack.")
+        raise NotThere(f"The stack {name} is not an Audience Sync stack.", "Name another one with --stack.")
     return Stack(
         name=name,
         client=client,
@@ -132,18 +132,18 @@ def deployed(name: str, client: Clients) -> Stack:
 
 
 def local(url: str) -> Stack:
-    """Find the stack that `python -m local` runs. Raises NotThere, WrongUsage."""
+    """Find the stack started by `python -m local`. Raises NotThere, WrongUsage."""
     url = url.rstrip("/")
     _check_loopback(url)
     try:
         answer = requests.get(f"{url}/local/resources", timeout=5, allow_redirects=False)
         if answer.status_code != 200:
-            raise NotThere(f"{url} is not a local stack.", "Give the `api` address that `python -m local` prints.")
+            raise NotThere(f"{url} is not a local stack.", "Use the `api` address printed by `python -m local`.")
         found = answer.json()
     except requests.RequestException:
         raise TryLater(f"Nothing answers at {url}.", "Start the local stack: `.venv/bin/python -m local`.") from None
     for each in found["urls"].values():
-        _check_loopback(each)  # credentials go there
+        _check_loopback(each)  # receives credentials
 
     def client(service: str) -> Any:
         endpoint = f"{url}/local/lambda" if service == "lambda" else found["urls"]["aws"]
@@ -152,7 +152,7 @@ def local(url: str) -> Stack:
             endpoint_url=endpoint,
             region_name=found["awsRegion"],
             aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106 - the local stack checks none
+            aws_secret_access_key="local",  # noqa: S106 - the local stack does not check it
             config=CALLS,
         )
 
@@ -170,7 +170,7 @@ def local(url: str) -> Stack:
 
 
 def own_clients() -> Clients:
-    """Return clients with the operator's own credentials, found as the AWS command line finds them."""
+    """Return clients with the operator's credentials, found as the AWS CLI does."""
     # boto3 itself reads only AWS_DEFAULT_REGION; without either, the region of the profile is used.
     session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
     return lambda service: session.client(service, config=CALLS)  # type: ignore[call-overload]
@@ -178,4 +178,4 @@ def own_clients() -> Clients:
 
 def _check_loopback(url: str) -> None:
     if urlsplit(url).hostname not in LOOPBACK:
-        raise WrongUsage("A local stack runs on this machine only.", "Give an address such as http://127.0.0.1:8080.")
+        raise WrongUsage("A local stack runs on this machine only.", "Use an address such as http://127.0.0.1:8080.")

@@ -1,4 +1,4 @@
-"""Times and ages, as the operator types them."""
+"""Times and ages as typed by the operator."""
 
 import re
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ _AGES = {"m": MINUTE, "h": HOUR, "d": DAY}
 
 
 def read_time(text: str, now: float) -> float | None:
-    """Read a time or an age as epoch milliseconds, None where the text is empty. Raises WrongUsage."""
+    """Parse a time or an age as epoch milliseconds; None for an empty string. Raises WrongUsage."""
     if not text:
         return None
     if age := re.fullmatch(r"(\d+)([mhd])", text):
@@ -19,7 +19,5 @@ def read_time(text: str, now: float) -> float | None:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise WrongUsage(
-            "That is not a time.", "Give 2026-03-04, 2026-03-04T09:00Z, or an age: 90m, 12h, 3d."
-        ) from None
+        raise WrongUsage("That is not a time.", "Use 2026-03-04, 2026-03-04T09:00Z, or an age: 90m, 12h, 3d.") from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000

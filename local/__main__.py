@@ -1,80 +1,10 @@
-"""`python -m local`: start the whole pipeline on this machine and print its URLs and keys."""
+"""`python -m local`: announces the start, then imports `local.command`, which takes seconds."""
 
-import argparse
-import asyncio
-import contextlib
-import json
-import os
-import signal
 import sys
-import threading
-
-from local.serving import PortInUse
-from local.stack import Options, Stack
-
-
-def main() -> None:
-    """Run until interrupted. Standard output gets one line of JSON when everything is ready, and nothing else."""
-    with contextlib.suppress(KeyboardInterrupt):
-        try:
-            asyncio.run(_run(options_from(sys.argv[1:])))
-        except PortInUse as error:
-            sys.exit(str(error))
-
-
-def options_from(arguments: list[str]) -> Options:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    default = Options()
-    parser.add_argument("--port", type=int, default=default.port, help="of the API; 0 takes any free one (%(default)s)")
-    parser.add_argument(
-        "--amazon-port", type=int, default=default.amazon_port, help="of Amazon's sandbox (%(default)s)"
-    )
-    parser.add_argument("--batch-window", type=float, default=default.batch_window, metavar="SECONDS")
-    parser.add_argument("--job-delay", type=float, default=default.job_delay, metavar="SECONDS")
-    parser.add_argument("--settle", type=float, default=default.settle, metavar="SECONDS")
-    parser.add_argument("--no-status-page", dest="status_page", action="store_false")
-    parser.add_argument(
-        "--end-with-stdin",
-        action="store_true",
-        help="end when standard input does, as it does with the program that holds its other end",
-    )
-    return Options(**vars(parser.parse_args(arguments)))
-
-
-def next_steps(announcement: dict[str, str]) -> str:
-    """Say to the person at the terminal what to do with the addresses. Programs read the line of JSON only."""
-    page = f"It runs. Its page: {announcement['status']}\n" if "status" in announcement else "It runs.\n"
-    return (
-        f"{page}In another terminal:\n"
-        f"  export AUDIENCE_SYNC_LOCAL={announcement['api']}\n"
-        "  .venv/bin/audience-sync test\n"
-        "Ctrl-C ends it."
-    )
-
-
-async def _run(options: Options) -> None:
-    ended = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    if options.end_with_stdin:
-        # A thread, since an event loop cannot wait for every kind of standard input.
-        threading.Thread(target=_wait_for_end, args=(asyncio.get_running_loop(), ended), daemon=True).start()
-    async with Stack(options).running() as stack:
-        if not ended.is_set():
-            announcement = stack.announcement()
-            print(json.dumps(announcement), flush=True)  # noqa: T201 - the contract of this command
-            if sys.stderr.isatty() and not options.end_with_stdin:  # then a person reads it, not a program
-                print(next_steps(announcement), file=sys.stderr)  # noqa: T201
-        await ended.wait()
-
-
-def _wait_for_end(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
-    while os.read(0, 1024):
-        pass
-    with contextlib.suppress(RuntimeError):  # the loop has ended before
-        loop.call_soon_threadsafe(ended.set)
-
 
 if __name__ == "__main__":
+    if sys.stderr.isatty() and not {"-h", "--help", "--end-with-stdin"} & set(sys.argv):
+        print("Starting the stack: API, functions, queues, tables and Amazon's sandbox.", file=sys.stderr)  # noqa: T201
+    from local.command import main
+
     main()

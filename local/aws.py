@@ -1,7 +1,7 @@
 """SQS, DynamoDB, Secrets Manager and CloudWatch on one port, for the real boto3.
 
-The queues and the logs are our own. The others are moto's server, called in this process: it is not thread-safe, so all
-its calls run one after the other on one thread of their own, which is the lock around it.
+The queues and the logs are our own. The other services are moto's server, called in this process: it is not
+thread-safe, so all its calls run one after another on a single thread, which serves as its lock.
 """
 
 import asyncio
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
     from werkzeug.test import TestResponse
 
-LARGEST_REQUEST = 32 * 1024 * 1024  # bytes; DynamoDB takes 16 MB in a batch, and base64 comes on top
+LARGEST_REQUEST = 32 * 1024 * 1024  # bytes; DynamoDB accepts 16 MB in a batch, plus base64
 _DYNAMODB = "DynamoDB_20120810"
 _MOTO_SERVICES: dict[str, Literal["dynamodb", "secretsmanager", "cloudwatch", "sts"]] = {
     _DYNAMODB: "dynamodb",
     "secretsmanager": "secretsmanager",
     "GraniteServiceVersion20100801": "cloudwatch",
-    "": "sts",  # the only one whose protocol has no such header
+    "": "sts",  # the only protocol without this header
 }
 _JSON = "application/x-amz-json-1.0"
 _PUT_METRICS = "GraniteServiceVersion20100801.PutMetricData"
-# botocore compresses a PutMetricData of over 10 KB, and aiohttp has expanded the body before it is passed on.
+# botocore compresses a PutMetricData of over 10 KB, and aiohttp has already decompressed it.
 _OF_COMPRESSION = ("content-encoding", "content-length")
-FORWARDED = "/forwarded"  # path for the metrics that functions have printed, which are counted already
+FORWARDED = "/forwarded"  # path for metrics printed by functions, which are already counted
 
 
 class _Request(NamedTuple):
@@ -55,14 +55,14 @@ class _Request(NamedTuple):
 
     @property
     def region(self) -> str:
-        """The region that the request is signed for: Credential=KEY/DATE/REGION/..."""
+        """The region of the request's signature: Credential=KEY/DATE/REGION/..."""
         signature = next((value for name, value in self.headers if name.lower() == "authorization"), "")
         scope = signature.partition("Credential=")[2].split("/")
         return scope[2] if len(scope) > 2 else REGION
 
 
 class Moto:
-    """The services that moto provides. Their state belongs to the Python process: one server at a time in each."""
+    """moto's services. Their state belongs to the Python process: one server at a time in each."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
@@ -78,11 +78,11 @@ class Moto:
         self._thread.shutdown()
 
     async def reset(self) -> None:
-        """Forget all tables, rows, secrets and metrics."""
+        """Delete all tables, rows, secrets and metrics."""
         await asyncio.get_running_loop().run_in_executor(self._thread, moto_api_backend.reset)
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Pass one request on."""
+        """Forward one request."""
         received = _Request(
             "/",  # all of these services have one path
             f"{request.scheme}://{request.host}",
@@ -132,9 +132,9 @@ def build_app(
     """One application for all services, chosen by the header X-Amz-Target.
 
     Args:
-        queues: stays shared with the caller: pollers in the same event loop may use it directly.
-        log_groups: the same.
-        on_metrics: is given each PutMetricData that does not come from FORWARDED, where those of the functions do.
+        queues: shared with the caller: pollers in the same event loop may use it directly.
+        log_groups: also shared.
+        on_metrics: called with each PutMetricData except those for FORWARDED, which come from functions.
     """
     moto, queue_calls, log_calls = Moto(), sqs_server.handler(queues), logs.handler(log_groups or LogGroups())
     running: set[asyncio.Task[Any] | None] = set()
@@ -156,7 +156,7 @@ def build_app(
             running.discard(asyncio.current_task())
 
     async def end_waits(_app: web.Application) -> None:
-        """A receive can wait for 20 seconds; a server that stops does not."""
+        """A receive can wait for 20 seconds; stopping the server must not."""
         for task in running:
             if task is not None:
                 task.cancel()

@@ -1,6 +1,6 @@
-"""Counts what the functions count: reads the metrics out of their logs, as CloudWatch does.
+"""Counts the functions' metrics from their logs, as CloudWatch does.
 
-What the operator's command puts into CloudWatch counts, too.
+The metrics that the operator's command puts into CloudWatch also count.
 """
 
 import json
@@ -8,10 +8,10 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from typing import Any
 
-KEPT = 500  # log lines to look back on
-REMEMBERED = 21_600  # seconds of history; only those in which something happened take memory
-REJECTED = 100  # log lines of rejected events to look back on; other lines come too fast to keep these
-DATED_BACK = {"ChangesCompleted"}  # by when its changes were accepted
+KEPT = 500  # log lines kept
+REMEMBERED = 21_600  # seconds of history; only seconds with activity use memory
+REJECTED = 100  # log lines of rejected events kept, apart from faster ones
+DATED_BACK = {"ChangesCompleted"}  # at the time at which its changes were accepted
 
 
 class Counters:
@@ -19,15 +19,17 @@ class Counters:
 
     def __init__(self) -> None:
         self.totals: Counter[str] = Counter()
-        self.reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by function, as its log lines sum them up
+        self.reasons: defaultdict[str, Counter[str]] = defaultdict(
+            Counter
+        )  # by function, as summed up in its log lines
         self.lines: deque[tuple[str, str]] = deque(maxlen=KEPT)
         self.rejected: deque[tuple[int, str, str]] = deque(maxlen=REJECTED)  # number of the line, function, line
         self.first_second: int | None = None  # epoch second of the first metric
-        self.line_count = 0  # log lines since the start, those included that are no longer kept
+        self.line_count = 0  # log lines since the start, kept or not
         self._seconds: dict[int, Counter[str]] = {}  # by epoch second, oldest first
 
     def add(self, function: str, line: str) -> None:
-        """Take one line that a function printed."""
+        """Add one line printed by a function."""
         if line.startswith("{") and '"_aws"' in line and self._count(line):
             return
         if line.startswith("{") and '"by_reason"' in line:
@@ -38,12 +40,16 @@ class Counters:
             self.rejected.append((self.line_count, function, line))
 
     def put(self, metrics: Mapping[str, Any]) -> None:
-        """Take a request of CloudWatch's PutMetricData, which is not from a log line."""
+        """Add a PutMetricData request, which does not come from a log line."""
         for each in metrics["MetricData"]:
             self._add({each["MetricName"]: round(each["Value"])}, round(each["Timestamp"]))
 
+    def newest(self, name: str) -> int | None:
+        """Return the last epoch second with a count of a metric; None if there was none for hours."""
+        return next((second for second in reversed(self._seconds) if self._seconds[second][name]), None)
+
     def history(self, names: tuple[str, ...], until: int, period: int, periods: int) -> list[int]:
-        """Return the sum of some metrics for each period of `period` seconds before `until`, oldest first.
+        """Return the sums of some metrics for consecutive periods before `until`, oldest first.
 
         Args:
             names: of the metrics that are added up.
@@ -74,7 +80,7 @@ class Counters:
     def _add(self, sums: dict[str, int], second: int) -> None:
         self.totals.update(sums)
         if sums.keys() <= DATED_BACK:
-            return  # no history of the present
+            return  # not part of the present
         if self.first_second is None:
             self.first_second = second
         self._seconds.setdefault(second, Counter()).update(sums)
@@ -86,4 +92,4 @@ class Counters:
             entry: Any = json.loads(line)
             self.reasons[function].update({str(reason): int(times) for reason, times in entry["by_reason"].items()})
         except (ValueError, KeyError, TypeError, AttributeError):
-            return  # a line like any other
+            return  # an ordinary line

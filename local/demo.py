@@ -1,6 +1,6 @@
-"""`make demo`: the main job on this machine. Real Segment traffic through the real functions to Amazon's sandbox.
+"""`make demo`: real Segment traffic through the real functions to Amazon's sandbox, on this machine.
 
-Exits with 0 exactly when the audience at Amazon holds who it should, by digests computed without the product's code.
+Exits with 0 exactly if the audience at Amazon has the right members, by digests computed without the product's code.
 """
 
 import argparse
@@ -23,15 +23,17 @@ from local.demo_traffic import BATCH, NotTaken, Sent, events_of, send
 from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person
 
-STOP = 20.0  # seconds that the local stack gets to end
+STOP = 20.0  # seconds for the local stack to end
 
 
 def main() -> int:
     """Run the demonstration. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local.demo", description="The main job on this machine.")
     parser.add_argument("--enter", type=int, default=5000, help="members that enter (%(default)s)")
-    parser.add_argument("--exit", type=int, default=800, dest="leave", help="of them exit again (%(default)s)")
-    parser.add_argument("--keep", action="store_true", help="leave it running, and show what to try")
+    parser.add_argument(
+        "--exit", type=int, default=800, dest="leave", help="members of these that exit again (%(default)s)"
+    )
+    parser.add_argument("--keep", action="store_true", help="leave it running, and show commands to try")
     ports = "any free one, or {} with --keep"
     parser.add_argument("--port", type=int, help=f"of the API ({ports.format(8080)})")
     parser.add_argument("--amazon-port", type=int, help=f"of Amazon's sandbox ({ports.format(8081)})")
@@ -41,7 +43,7 @@ def main() -> int:
     given = (options.port, options.amazon_port)
     port, amazon_port = (own if chosen is None else chosen for chosen, own in zip(given, usual, strict=True))
     try:
-        with _stack(["--port", str(port), "--amazon-port", str(amazon_port)]) as where:
+        with _stack(["--port", str(port), "--amazon-port", str(amazon_port)], console) as where:
             exit_code = demonstrate(where, enter=options.enter, leave=options.leave, console=console)
             if options.keep:
                 _keep_running(where, console)
@@ -54,7 +56,7 @@ def main() -> int:
 
 
 def demonstrate(where: dict[str, str], *, enter: int, leave: int, console: Console) -> int:
-    """Have `enter` members enter and the first `leave` of them exit again. Returns the exit code.
+    """Send enters of `enter` members, and exits of the first `leave`. Returns the exit code.
 
     `where` is the line that `python -m local` prints. Raises NotTaken, NotFinished.
     """
@@ -77,12 +79,15 @@ def demonstrate(where: dict[str, str], *, enter: int, leave: int, console: Conso
 
 
 @contextmanager
-def _stack(arguments: list[str]) -> Iterator[dict[str, str]]:
-    """Start the local stack. It ends with the block, and also when this process ends in whatever way."""
+def _stack(arguments: list[str], console: Console) -> Iterator[dict[str, str]]:
+    """Start the local stack. It ends with the block, or with this process in any case."""
     command = [sys.executable, "-m", "local", "--end-with-stdin", *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        line = process.stdout.readline() if process.stdout else ""
+        with progress(console) as bars:
+            bar = bars.add_task("Starting stack", total=None)
+            line = process.stdout.readline() if process.stdout else ""
+            bars.update(bar, total=1, completed=int(bool(line)))
         if not line:
             raise SystemExit("the local stack did not start; its error is shown above")
         yield json.loads(line)
@@ -114,7 +119,7 @@ def _rows_of(where: dict[str, str]) -> Callable[[], int]:
 
 
 def _differences(where: dict[str, str], expected: list[Person]) -> list[str]:
-    """Compare the audience at Amazon with who should be in it."""
+    """Compare the audience at Amazon with the expected members."""
     audience = requests.get(f"{where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}", timeout=30).json()
     members = audience["members"]
     wanted = {person.user_id: person.email_digest for person in expected}

@@ -1,4 +1,4 @@
-"""Shows what the stack is at, until everything that was accepted has its outcome."""
+"""Shows the progress of the stack until every accepted change has its outcome."""
 
 import json
 import time
@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 TIMEOUT = 300.0  # seconds until everything must have arrived
-INTERVAL = 0.1  # seconds between two looks
+INTERVAL = 0.1  # seconds between two checks
 
 
 class NotFinished(Exception):
-    """Not everything arrived in time. The text is the last state."""
+    """Not everything arrived in time. The message is the last state."""
 
 
 def progress(console: Console) -> Progress:
-    """Bars that look the same in all parts of the demo."""
+    """Return progress bars with the demo's look."""
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console)
 
@@ -31,16 +31,15 @@ def wait_until_quiescent(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> dict[str, Any]:
-    """Wait until nothing is waiting or in work any more. Returns the last state.
+    """Wait until nothing is waiting or in progress. Returns the last state.
 
-    The worker counts outcomes when an invocation ends, thousands at once; the rows that it writes before show what it
-    does in between.
+    The worker counts outcomes at the end of an invocation, thousands at once; its rows show the progress in between.
 
     Args:
-        state: gives what `GET /local/state` answers.
+        state: returns the answer of `GET /local/state`.
         rows: counts the rows of the membership table.
-        members: how many rows there will be.
-        console: gets the bars.
+        members: expected number of rows.
+        console: prints the bars.
         clock: seconds.
         sleep: waits for some seconds.
 

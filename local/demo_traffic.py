@@ -1,4 +1,4 @@
-"""Sends the demo's events as Segment does, batch by batch, and again what the API cannot take at the moment."""
+"""Sends the demo's events as Segment does, in batches, and resends those that the API cannot accept yet."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,15 +13,15 @@ from local.sample_profiles import Person, audience_event, segment_request
 
 BATCH = 500  # events in one request
 REPEATED = (429, 503)  # statuses; Segment repeats these for four hours
-PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each repetition; a demo is not as patient
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each repetition; shorter than Segment's
 
 
 class NotTaken(Exception):
-    """The API refused a request, or was too busy for too long. The text says what it answered."""
+    """The API rejected a request, or was too busy for too long. The message is its answer."""
 
 
 class Sent(NamedTuple):
-    """What became of the requests."""
+    """Results of the requests."""
 
     accepted: int  # events
     slowest: float  # seconds to an answer
@@ -29,9 +29,9 @@ class Sent(NamedTuple):
 
 
 def events_of(people: Sequence[Person], leaving: Sequence[Person]) -> list[dict[str, Any]]:
-    """Have everybody enter, and some exit a minute later.
+    """Yield an enter for everyone, and for some an exit a minute later.
 
-    An exit follows its enter, so that both are in one request. However slow the machine, one batch has both then, and
+    An exit follows its enter, so that both are in one request. However slow the machine, one batch then has both, and
     the demo ends with the same figures.
     """
     now = datetime.now(UTC)
@@ -51,7 +51,7 @@ def send(
     on_taken: Callable[[int], object] = lambda _: None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Sent:
-    """Deliver all events. `on_taken` gets the number of events of each request that was taken. Raises NotTaken."""
+    """Deliver all events. `on_taken` is called with the number of events of each accepted request. Raises NotTaken."""
     accepted, slowest, repeated = 0, 0.0, 0
     with requests.Session() as session:
         for batch in batched(events, BATCH, strict=False):

@@ -1,7 +1,7 @@
 """PutItem and BatchGetItem of moto's DynamoDB, without its HTTP layer.
 
-That layer takes more than four fifths of such a call's time: it looks for every field of every attribute under several
-names. moto's tables, conditions and validations are used as they are; only the JSON is read and written here.
+That layer takes more than four fifths of such a call's time: it searches for every field of every attribute under
+several names. moto's tables, conditions and validations are used unchanged; only the JSON is read and written here.
 """
 
 import base64
@@ -30,7 +30,7 @@ class DynamoDbCalls:
         return Outcome()
 
     def batch_get_item(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer a BatchGetItem, as JSON. Raises JsonRESTError where DynamoDB would refuse it."""
+        """Answer a BatchGetItem, as JSON. Raises JsonRESTError if DynamoDB would reject it."""
         answer: Any = self._handler(parameters).batch_get_item().result
         names = ("Responses", "UnprocessedKeys")
         return {name: _as_json(answer[name]) for name in names}

@@ -1,14 +1,14 @@
-"""DynamoDB's BatchExecuteStatement, as far as the membership table uses it: moto answers it wrongly.
+"""DynamoDB's BatchExecuteStatement, limited to the statements for the membership table: moto answers it wrongly.
 
-moto (5.2) fails on an INSERT with parameters, and reports success where the condition of an UPDATE does not hold. Two
-forms of statement are answered here, with a parameter for every value:
+moto (5.2) fails on an INSERT with parameters, and reports success if the condition of an UPDATE fails. Two forms of
+statement are supported, with a parameter for every value:
 
     INSERT INTO "table" VALUE {'key': ?, 'range': ?, 'c': ?}
     UPDATE "table" SET c=?, d=? WHERE key=? AND range=? AND c=?
 
-Each becomes one PutItem with a condition. An UPDATE must therefore name every attribute of its row, and the attribute
-that its condition is about must be among those that it sets. Other statements are refused. The table in memory of the
-tests (tests/doubles/dynamodb.py) reads statements here as well.
+Each becomes one PutItem with a condition. So an UPDATE must name every attribute of its row, and must set the attribute
+of its condition. Other statements are rejected. The table in memory of the tests (tests/doubles/dynamodb.py) reads
+statements here as well.
 """
 
 import re
@@ -35,7 +35,7 @@ _MESSAGES = {
 
 
 class InvalidStatementError(ValueError):
-    """The request is refused as a whole; the text says why."""
+    """The whole request is rejected; the message says why."""
 
 
 class Statement(NamedTuple):
@@ -49,7 +49,7 @@ class Statement(NamedTuple):
 class Outcome(NamedTuple):
     """The answer of PutItem."""
 
-    exception: str = ""  # its name; empty where the row is written
+    exception: str = ""  # its name; empty if the row was written
     message: str = ""
 
 
@@ -75,7 +75,7 @@ def read_statement(text: str, parameters: Sequence[Any]) -> Statement:
     """Read a statement. Raises InvalidStatementError."""
     table, names, conditions = _parsed(text)
     if len(parameters) != len(names) + len(conditions):
-        raise InvalidStatementError("the number of parameters is not that of the question marks")
+        raise InvalidStatementError("the number of parameters differs from the number of question marks")
     attributes = dict(zip(names, parameters, strict=False))
     return Statement(table, attributes, dict(zip(conditions, parameters[len(names) :], strict=True)))
 

@@ -1,8 +1,8 @@
-"""One execution environment: a process that imports one handler and runs it on event after event, as Lambda does.
+"""One execution environment: a process that imports one handler and runs it on one event after another, as in Lambda.
 
 Started as `python -m local.environment CODE_FOLDER module.function` with a socket as file descriptor 3, which carries
-lines of JSON. In: {"id", "event", "deadline" (epoch seconds), "trace"}. Out: {"result"} or {"error"}. What the handler
-prints goes to standard output, as in Lambda.
+lines of JSON. In: {"id", "event", "deadline" (epoch seconds), "trace"}. Out: {"result"} or {"error"}. The handler's
+own output goes to standard output, as in Lambda.
 """
 
 import importlib
@@ -20,7 +20,7 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What Lambda passes to a handler beside the event."""
+    """The context that Lambda passes to a handler."""
 
     aws_request_id: str
     function_name: str
@@ -42,7 +42,7 @@ def main() -> None:
     """Serve invocations until the channel closes."""
     folder, handler = sys.argv[1:3]
     sys.path.insert(0, folder)
-    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = _name(folder)  # with it, botocore passes the trace on
+    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = _name(folder)  # makes botocore pass the trace on
     module, _, name = handler.rpartition(".")
     lambda_handler = getattr(importlib.import_module(module), name)
     with socket.socket(fileno=CHANNEL) as channel, channel.makefile("rb") as invocations:
@@ -53,7 +53,7 @@ def main() -> None:
             context = Context(invocation["id"], _name(folder), invocation["deadline"])
             try:
                 answer = json.dumps({"result": lambda_handler(invocation["event"], context)})
-            except Exception as error:  # noqa: BLE001 - as Lambda does: report the error and take the next invocation
+            except Exception as error:  # noqa: BLE001 - as Lambda does: report the error and continue with the next invocation
                 traceback.print_exc()
                 answer = json.dumps({"error": type(error).__name__})
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Runs the template's functions, each in processes of its own: as many as there are invocations at once."""
+"""Runs the template's functions, each in its own processes: one for each concurrent invocation."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from local.template import ROOT, Function
 
-MAX_ENVIRONMENTS = 10  # processes of one function; a laptop is not a region
+MAX_ENVIRONMENTS = 10  # processes of one function
 LONGEST_LINE = 2**20  # bytes that a function may print in one line
 MAX_ANSWER = 2**24  # bytes; Lambda's limit is 6 MB
 
@@ -22,7 +22,7 @@ OnLine = Callable[[str, str], None]  # function name, line
 
 
 class FunctionError(Exception):
-    """The handler raised, the process ended, or time ran out. Names which."""
+    """The handler raised, the process ended, or time ran out. The message says which."""
 
 
 class Environment:
@@ -54,7 +54,7 @@ class Environment:
                 stderr=asyncio.subprocess.STDOUT,
                 limit=LONGEST_LINE,
                 pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # an interrupt at the terminal is ours to handle
+                start_new_session=True,  # this process handles interrupts at the terminal
             )
         environment = cls(process, ours, on_line)
         try:
@@ -66,7 +66,7 @@ class Environment:
         return environment
 
     async def invoke(self, event: dict[str, Any], timeout: float, trace: str = "") -> Any:
-        """Run the handler on `event`. `trace` is the header that its calls of AWS carry along.
+        """Run the handler on `event`. `trace` is the header for its calls of AWS.
 
         Raises:
             FunctionError: it raised, ended or ran into its timeout. In the latter two cases this environment is gone.
@@ -86,7 +86,7 @@ class Environment:
             self.kill()
             raise FunctionError("the answer is too long") from None
         except asyncio.CancelledError:
-            self.kill()  # or its answer would be taken for that of the next invocation
+            self.kill()  # otherwise its answer would count as the next invocation's
             raise
         if "error" in answer:
             raise FunctionError(f"raised {answer['error']}")
@@ -94,12 +94,12 @@ class Environment:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process can take another invocation."""
+        """Whether the process can run another invocation."""
         return not self._is_killed and self.process.returncode is None
 
     def kill(self) -> None:
         """End the process at once, as Lambda does after a timeout."""
-        self._is_killed = True  # the return code comes a moment later
+        self._is_killed = True  # the return code arrives a moment later
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
@@ -123,7 +123,7 @@ class Environment:
         while True:
             try:
                 line = await self.process.stdout.readline()
-            except ValueError:  # over LONGEST_LINE; the reader has dropped what it held of it
+            except ValueError:  # over LONGEST_LINE; the reader has dropped its part of the line
                 self._on_line("(a line too long to show)")
                 continue
             if not line:
@@ -158,7 +158,7 @@ class Functions:
     async def invoke(self, name: str, event: dict[str, Any], trace: str = "") -> Any:
         """Run one invocation, in an idle environment or a new one. Raises FunctionError.
 
-        As in Lambda, it runs to its end even when the caller hangs up.
+        As in Lambda, it runs to its end even if the caller hangs up.
         """
         invocation = asyncio.create_task(self._run(name, event, trace))
         self._invocations.add(invocation)
@@ -178,7 +178,7 @@ class Functions:
                 self.running -= 1
 
     async def close(self) -> None:
-        """End all processes, at work or not."""
+        """End all processes, busy or not."""
         for invocation in self._invocations:
             invocation.cancel()
         await asyncio.gather(*self._invocations, return_exceptions=True)
@@ -186,7 +186,7 @@ class Functions:
         await asyncio.gather(*(environment.close() for environment in idle), *self._closing)
 
     def _take(self, name: str) -> Environment | None:
-        """Take an idle environment. One that ended by itself meanwhile is put away."""
+        """Return an idle environment. Discards those that have ended."""
         while self._idle[name]:
             environment = self._idle[name].pop()
             if environment.is_alive:
@@ -220,7 +220,7 @@ _BOOT = (
 
 
 def _inherited() -> dict[str, str]:
-    """What a child needs of our own environment; never our AWS settings."""
+    """Return the part of our environment that a child needs; never our AWS settings."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "VIRTUAL_ENV")
     return {name: os.environ[name] for name in kept if name in os.environ} | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(ROOT, "layers", "shared"))])

@@ -1,4 +1,4 @@
-"""The HTTP API in front of the functions: makes Lambda events of payload format 2.0, and HTTP of what comes back."""
+"""The HTTP API in front of the functions: turns requests into Lambda events (payload 2.0), and results into HTTP."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from local.template import ACCOUNT, Route
 
 MAX_BODY = 10_000_000  # bytes; API Gateway's limit
 MAX_EVENT = 6_000_000  # bytes of the event; Lambda's limit
-DECOMPRESS = False  # whether the server in front does: API Gateway hands a compressed body on as it came
+DECOMPRESS = False  # whether the server in front does: API Gateway passes on a compressed body unchanged
 _TEXT = ("text/", "application/json", "application/xml", "application/javascript", "application/x-www-form-urlencoded")
 
 
@@ -46,12 +46,12 @@ async def _serve(request: web.Request, route: Route, functions: Functions) -> we
         return web.json_response({"message": "Request Entity Too Large"}, status=413)
     try:
         return _response(await functions.invoke(route.function, event))
-    except (FunctionError, AttributeError, TypeError, ValueError):  # the others: an answer that is no HTTP response
+    except (FunctionError, AttributeError, TypeError, ValueError):  # the others: a result that is not an HTTP response
         return web.json_response({"message": "Internal Server Error"}, status=500)
 
 
 def http_event(request: web.Request, route: Route, body: bytes) -> dict[str, Any]:
-    """Make the event that API Gateway would: header names in lower case, repeated headers joined by a comma."""
+    """Build API Gateway's event: header names in lower case, repeated headers joined by a comma."""
     now = time.time()
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
@@ -100,7 +100,7 @@ def _encoded(body: bytes, content_type: str) -> tuple[str, bool]:
 
 
 def _response(answer: Any) -> web.Response:
-    """Read a function's answer as API Gateway does: a dictionary with a statusCode, or any JSON as a 200."""
+    """Convert a function's result as API Gateway does: a dictionary with a statusCode, or any JSON as a 200."""
     if not isinstance(answer, dict) or "statusCode" not in answer:
         return web.json_response(answer)
     body = answer.get("body") or ""

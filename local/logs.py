@@ -1,4 +1,4 @@
-"""CloudWatch Logs: keeps what the functions print and operators put, and answers FilterLogEvents.
+"""CloudWatch Logs: stores lines printed by functions and put by operators, and answers FilterLogEvents.
 
 Not moto's, which keeps every line.
 """
@@ -30,20 +30,20 @@ class LogGroups:
     """The newest lines of each log group."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
-        """Take the clock, in epoch seconds."""
+        """`now` is in epoch seconds."""
         self._now = now
         self._lines: defaultdict[str, deque[_Line]] = defaultdict(lambda: deque(maxlen=KEPT))
-        self._streams: set[tuple[str, str]] = set()  # those that were created; functions print without one
+        self._streams: set[tuple[str, str]] = set()  # created ones; functions print without one
         self._count = 0
 
     def create_stream(self, group: str, stream: str) -> bool:
-        """Create a log stream. Returns whether there was none."""
+        """Create a log stream. Returns whether it is new."""
         is_new = (group, stream) not in self._streams
         self._streams.add((group, stream))
         return is_new
 
     def put(self, group: str, stream: str, messages: Iterable[str]) -> bool:
-        """Keep lines of a stream, as of now. Returns whether there is such a stream."""
+        """Store lines in a stream, as of now. Returns whether the stream exists."""
         if (group, stream) not in self._streams:
             return False
         for message in messages:
@@ -51,17 +51,17 @@ class LogGroups:
         return True
 
     def add(self, group: str, message: str) -> None:
-        """Keep one line, as of now."""
+        """Store one line, as of now."""
         self._count += 1
         self._lines[group].append(_Line(round(self._now() * 1000), f"{self._count:056d}", message))
 
     def clear(self) -> None:
-        """Forget all lines."""
+        """Delete all lines."""
         self._lines.clear()
         self._streams.clear()
 
     def filter(self, group: str, since: int, until: int | None, skipped: int = 0) -> dict[str, Any]:
-        """Return one page of the lines between two times, in epoch milliseconds; both are included.
+        """Return one page of lines between two times, in epoch milliseconds, both included.
 
         `skipped` lines come before this page. Filter patterns are not implemented: all lines are returned.
         """
@@ -90,7 +90,7 @@ def handler(groups: LogGroups) -> Callable[[web.Request], Awaitable[web.Response
 
 
 def _answered(groups: LogGroups, call: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer to a call; with `__type` where it is an error."""
+    """Return the answer to a call; with `__type` if it is an error."""
     group, stream = str(asked.get("logGroupName", "")), str(asked.get("logStreamName", ""))
     match call:
         case "FilterLogEvents" if group:

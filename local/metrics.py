@@ -1,4 +1,4 @@
-"""Puts the metrics that functions print into CloudWatch, as AWS does with what is in their logs."""
+"""Puts metrics printed by functions into CloudWatch, as AWS does with their logs."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ MAX_METRICS = 1000  # in one request; CloudWatch's limit
 
 
 class MetricForwarder:
-    """Collects the metrics that functions print and puts them into CloudWatch every second."""
+    """Collects printed metrics, and puts them into CloudWatch every second."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -19,11 +19,11 @@ class MetricForwarder:
 
     @property
     def pending(self) -> int:
-        """How many lines CloudWatch does not have yet."""
+        """Number of lines not in CloudWatch yet."""
         return len(self._lines) + self._being_put
 
     def add(self, line: str) -> None:
-        """Take one line that a function printed; most of them are no metrics."""
+        """Add one line printed by a function; most are not metrics."""
         if line.startswith('{"_aws"'):
             self._lines.append(line)
 
@@ -50,7 +50,7 @@ def put(cloudwatch: Any, lines: Iterable[str]) -> None:
 
 
 def _metrics(line: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Read CloudWatch's embedded metric format: each metric once for each of its sets of dimensions."""
+    """Read CloudWatch's embedded metric format: each metric once for each set of dimensions."""
     printed = json.loads(line)
     timestamp = datetime.fromtimestamp(printed["_aws"]["Timestamp"] / 1000, UTC)
     for directive in printed["_aws"]["CloudWatchMetrics"]:

@@ -1,4 +1,4 @@
-"""What the operator's command asks of a local stack, in place of CloudFormation and Lambda. Loopback only."""
+"""A local stack's API for the operator's command, in place of CloudFormation and Lambda. Loopback only."""
 
 from typing import Any
 from uuid import uuid4
@@ -10,7 +10,7 @@ from local.stack_view import StackView
 from local.template import REGION, STACK
 
 _TYPES = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup")
-_PARAMETERS = (  # those that the command reads
+_PARAMETERS = (  # read by the command
     "Region",
     "ConsentPolicy",
     "LiteralEmail",
@@ -26,7 +26,7 @@ _FUNCTION = f"{_LAMBDA}/functions/{{name}}"
 
 
 def add_routes(app: web.Application, stack: StackView) -> None:
-    """Serve the stack's state, the names of its resources, and the calls of Lambda's API that an operator makes."""
+    """Serve the stack's state, the names of its resources, and Lambda API calls of operators."""
 
     async def state(_: web.Request) -> web.Response:
         return web.json_response(stack.state())

@@ -41,7 +41,7 @@ class Poller:
             await asyncio.gather(*self._invocations, return_exceptions=True)
 
     async def _gather(self) -> list[list[Received]]:
-        """Collect one batch: from its first message on, for the window at most. Several where they do not fit one."""
+        """Collect one batch: from its first message on, for at most the window. Several if one is too small."""
         loop = asyncio.get_running_loop()
         batch: list[Received] = []
         size = 0
@@ -78,7 +78,7 @@ class Poller:
                 self._queues.delete(self._url, each.receipt_handle)
 
     def _record(self, received: Received) -> dict[str, Any]:
-        """Lay out one message as Lambda's SQS event does."""
+        """Format one message as in Lambda's SQS event."""
         message = received.message
         return {
             "messageId": message.id,
@@ -106,7 +106,7 @@ def _size(received: Received) -> int:
 
 
 def _cut(received: Sequence[Received]) -> list[list[Received]]:
-    """Cut messages into runs that fit one invocation each."""
+    """Split messages into runs that fit one invocation each."""
     batches: list[list[Received]] = [[]]
     size = 0
     for each in received:

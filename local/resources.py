@@ -9,6 +9,7 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
+from audience_sync.amazon_ads.destination import advertiser_of
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.membership import Audience
 from local.amazon.sandbox import Sandbox
@@ -30,10 +31,10 @@ def client(service: str, endpoint: str) -> Any:
 
 
 def create(template: Template, clients: Callable[[str], Any], secrets: Mapping[str, Mapping[str, Any]]) -> None:
-    """Create everything that the functions use.
+    """Create all resources of the functions.
 
     Args:
-        template: gets the names and attributes of what is created.
+        template: receives the names and attributes of created resources.
         clients: boto3's name of a service -> a client.
         secrets: values by logical id.
     """
@@ -56,14 +57,14 @@ def list_audience(dynamodb: Any, table: str, audience: Audience) -> None:
 
 
 def seed_audience(sandbox: Sandbox, audience: Audience) -> None:
-    """Let Amazon's sandbox have an advertiser's audience from the start."""
+    """Add an advertiser's audience to Amazon's sandbox from the start."""
     sandbox.seed(
         int(audience.audience_id),
         {
             "name": audience.name,
             "description": "",
             "countryCode": audience.country,
-            "targetResource": {"advertiserId": int(audience.advertiser_id or 0)},
+            "targetResource": {"advertiserId": int(advertiser_of(audience.destination) or 0)},
             "metadata": {"externalAudienceId": audience.external_audience_id},
         },
     )

@@ -28,17 +28,17 @@ class Person:
 
     @property
     def email(self) -> str:
-        """As a shop would store it: not normalized."""
+        """As stored by a shop: not normalized."""
         return f" Shopper.{self.number}@Example.com"
 
     @property
     def email_digest(self) -> str:
-        """What Amazon must receive, computed without the product's code."""
+        """The digest that Amazon must receive, computed without the product's code."""
         return hashlib.sha256(f"shopper.{self.number}@example.com".encode()).hexdigest()
 
     @property
     def traits(self) -> dict[str, str]:
-        """What trait enrichment puts into an event."""
+        """Traits added by trait enrichment."""
         city, state, postal = _CITIES[self.number % len(_CITIES)]
         return {
             "first_name": _FIRST[self.number % len(_FIRST)],
@@ -52,7 +52,7 @@ class Person:
 
 
 def audience_event(person: Person, *, enters: bool, at: datetime, audience_id: str, key: str) -> dict[str, Any]:
-    """Return the track call that Engage makes when a person enters or exits an audience."""
+    """Return Engage's track call for an enter or exit of an audience."""
     event = engage_event(
         user_id=person.user_id,
         email=person.email,

@@ -1,4 +1,4 @@
-"""Serves an aiohttp application, for as long as a block of code runs."""
+"""Serves an aiohttp application while a block of code runs."""
 
 import errno
 from collections.abc import AsyncIterator
@@ -10,11 +10,11 @@ LOOPBACK = "127.0.0.1"
 
 
 class PortInUse(Exception):
-    """Another program listens there, perhaps an earlier local stack."""
+    """Another program uses the port, perhaps an earlier local stack."""
 
     def __init__(self, port: int) -> None:
         super().__init__(
-            f"port {port} is in use; choose others with --port and --amazon-port, or stop what listens there"
+            f"port {port} is in use; choose others with --port and --amazon-port, or stop the program that uses it"
         )
 
 
@@ -22,11 +22,11 @@ class PortInUse(Exception):
 async def serve(
     app: web.Application, *, host: str = LOOPBACK, port: int = 0, decompress: bool = True
 ) -> AsyncIterator[str]:
-    """Serve in the running event loop; gives the base URL. Port 0 is any free one.
+    """Serve in the running event loop; yields the base URL. Port 0 is any free one.
 
     Raises PortInUse.
     """
-    # A client that hangs up during a long poll must not take a message with it: hence the cancellation.
+    # A client that hangs up during a long poll must not receive a message: hence the cancellation.
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=1, handler_cancellation=True, auto_decompress=decompress
     )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,13 +27,13 @@ from local.status import page as status_page
 from local.status.sizes import SizeHistory
 from local.template import REGION, ScheduleSource, Template
 
-GRACE = 1.0  # seconds that invocations of pollers get to end by themselves
+GRACE = 1.0  # seconds for invocations of pollers to end by themselves
 CLIENT_ID = "amzn1.application-oa2-client.local"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. Port 0 takes any free one."""
+    """Settings of a run. Port 0 is any free one."""
 
     port: int = 8080
     amazon_port: int = 8081
@@ -41,7 +41,7 @@ class Options:
     job_delay: float = 1.0  # seconds
     settle: float = 60.0  # seconds
     status_page: bool = True
-    end_with_stdin: bool = False  # for a program that starts it, and may end without a word
+    end_with_stdin: bool = False  # for a program that starts it, and may end without stopping it
 
 
 class Stack:
@@ -67,22 +67,24 @@ class Stack:
         )
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Stack"]:
-        """Start everything, and end it in the opposite order."""
+    async def running(self, say: Callable[[str], object] = lambda _: None) -> AsyncIterator["Stack"]:
+        """Start everything, and end it in reverse order. `say` is called with each slow step."""
         async with contextlib.AsyncExitStack() as cleanup:
             for audience in EXAMPLES:
                 resources.seed_audience(self._amazon[SANDBOX], audience)
             aws_app = aws.build_app(self._queues, self._logs, self.counters.put)
             self.urls["aws"] = await cleanup.enter_async_context(serve(aws_app))
             self.urls["amazon"] = await cleanup.enter_async_context(serve(self._amazon, port=self.options.amazon_port))
+            say("Creating tables, queues and secrets.")
             await asyncio.to_thread(self._create_resources)
+            say("Starting the functions.")
             functions = await self._start_functions(cleanup)
             await self._start_gateway(cleanup, functions)
             await self._start_triggers(cleanup, functions)
             yield self
 
     def announcement(self) -> dict[str, str]:
-        """What a client needs to know."""
+        """Return the addresses and keys for clients."""
         return self.urls | self._keys()
 
     def _keys(self) -> dict[str, str]:
@@ -106,10 +108,10 @@ class Stack:
             "AMAZON_API_URL": self.urls["amazon"],
             "AMAZON_LOGIN_URL": f"{self.urls['amazon']}/auth/o2/token",
             "SETTLE_SECONDS": str(self.options.settle),
-            # The sandbox's jobs end after the delay and a quarter of it; one second for rounding.
+            # The sandbox's jobs end after at most 1.25 times the delay; one second for rounding.
             "CIRCUIT_SECONDS": "2",
             "LATE_SECONDS": "1",
-            # Erasing after a deletion notice waits as long after an enter as the longest job takes.
+            # After a deletion notice, erasing waits as long after an enter as the longest job takes.
             "LONGEST_JOB_SECONDS": str(self.options.job_delay * 2 + 5),
             "JOB_SECONDS": str(min(900.0, self.options.job_delay * 1.25 + 1)),
         }
@@ -161,12 +163,12 @@ async def _repeat(functions: Functions, schedule: ScheduleSource) -> None:
 
 
 async def _invoke_scheduled(functions: Functions, name: str) -> None:
-    with contextlib.suppress(FunctionError):  # the function has logged it, and runs again next time
+    with contextlib.suppress(FunctionError):  # logged by the function; the next run tries again
         await functions.invoke(name, {"source": "aws.events", "detail-type": "Scheduled Event"})
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    """End pollers and schedules. Their invocations get a moment to end; then they end with their functions."""
+    """End pollers and schedules. Their invocations have a moment to end, then end with their functions."""
     for task in tasks:
         task.cancel()
     if tasks:

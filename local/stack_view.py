@@ -1,4 +1,4 @@
-"""What can be read of a running stack: by the status page, the operator's command and `GET /local/state`."""
+"""Read access to a running stack, for the status page, the operator's command and `GET /local/state`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from audience_sync.errors import InvalidMessage
 from audience_sync.messages import DeadLetter
+from audience_sync.reasons import Reason
 from local.amazon.sandbox import Sandbox
 from local.counters import Counters
 from local.functions import Functions
@@ -16,7 +17,7 @@ from local.template import Template
 
 @dataclass(frozen=True, slots=True)
 class StackView:
-    """Reads the parts of a stack, and starts and stops none of them."""
+    """Reads the parts of a stack; never starts or stops them."""
 
     template: Template
     queues: SqsQueues
@@ -27,14 +28,15 @@ class StackView:
     urls: Mapping[str, str]
 
     def state(self) -> dict[str, Any]:
-        """Where every change is. `accepted` = `delivered` + `superseded` + `parked` + those still waiting."""
+        """Return the number of changes by state. `accepted` = `delivered` + `superseded` + `parked` + waiting ones."""
         totals = self.counters.totals
         changes = self.queues.counts(self.queue("ChangeQueue"))
         jobs = self.queues.counts(self.queue("JobQueue"))
-        self.sandbox.now()  # ends the jobs that are due
+        self.sandbox.now()  # finishes due jobs
         return {
             "queued": changes.visible + changes.delayed,
             "inFlight": changes.in_flight,
+            "inFlightTimes": self.queues.in_flight_times(self.queue("ChangeQueue")),  # since, until
             "deadLetters": [_summary(message.body) for message in self.queues.peek(self.queue("DeadLetterQueue"))],
             "accepted": totals["ChangesAccepted"],
             "delivered": totals["ChangesDelivered"],
@@ -58,12 +60,12 @@ class StackView:
 
 
 def _summary(body: str) -> dict[str, Any]:
-    """Summarize a dead letter: why the change was parked, or that the message cannot be read."""
+    """Summarize a dead letter: the reason, or that the message is unreadable."""
     try:
         dead_letter = DeadLetter.from_body(body)
         change = dead_letter.changes[0]
     except (InvalidMessage, IndexError):
-        return {"reason": "unreadable", "audienceId": None, "externalUserId": None}
-    failure = dead_letter.failure.as_json() if dead_letter.failure else {"reason": "received_too_often"}
+        return {"reason": Reason.UNREADABLE, "audienceId": None, "externalUserId": None}
+    failure = dead_letter.failure.as_json() if dead_letter.failure else {"reason": Reason.RECEIVED_TOO_OFTEN}
     audience_id, external_user_id = change.member
     return failure | {"audienceId": audience_id, "externalUserId": external_user_id, "action": change.record["action"]}

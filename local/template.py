@@ -1,4 +1,4 @@
-"""Reads template.yaml as far as a local stack needs it, so that local and deployed cannot drift apart."""
+"""Reads template.yaml as far as a local stack needs it, so that local and deployed stacks cannot diverge."""
 
 import re
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class QueueSource:
     window: float  # seconds
     concurrency: int
     enabled: bool
-    may_loop: bool = False  # whether the function may send to the queue that triggers it, more than 16 times
+    may_loop: bool = False  # whether the function may send to its own trigger queue more than 16 times
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 def read_document(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
-    """Read a template as it is, with CloudFormation's short forms written out: `!Ref x` reads as `{"Ref": "x"}`."""
+    """Read a template unchanged, with CloudFormation's short forms written out: `!Ref x` becomes `{"Ref": "x"}`."""
     return _parse(path.read_text(encoding="utf-8"))
 
 
@@ -111,7 +111,7 @@ class Template:
         return cls(_parse_once(path.read_text(encoding="utf-8")), parameters)
 
     def name(self, logical_id: str, ref: str, **attributes: Any) -> None:
-        """Set what `Ref` and `GetAtt` of a resource give."""
+        """Set the results of `Ref` and `GetAtt` for a resource."""
         self._names[logical_id] = ref
         self._attributes.update({(logical_id, attribute): value for attribute, value in attributes.items()})
 
@@ -139,14 +139,14 @@ class Template:
         }
 
     def log_groups(self) -> dict[str, str]:
-        """Return the name of each function's log group, by logical id of the function. They must have their names."""
+        """Return the log group name of each function, by the function's logical id. The groups must have been named."""
         return {
             name: str(self.resolve(properties["LoggingConfig"]["LogGroup"]))
             for name, properties in self.resources("AWS::Serverless::Function").items()
         }
 
     def environments(self) -> dict[str, dict[str, str]]:
-        """Return the environment variables of all functions. The resources they refer to must have their names."""
+        """Return the environment variables of all functions. Resources they refer to must have been named."""
         return {
             name: {key: str(value) for key, value in self.resolve(dict(function.environment)).items()}
             for name, function in self.functions().items()
@@ -157,7 +157,7 @@ class Template:
         return [Route(event["Method"].upper(), event["Path"], function) for function, event in self._events("HttpApi")]
 
     def queue_sources(self) -> list[QueueSource]:
-        """Return which queue triggers which function, and how."""
+        """Return the queue triggers of functions."""
         functions = self.resources("AWS::Serverless::Function")
         return [
             QueueSource(
@@ -173,7 +173,7 @@ class Template:
         ]
 
     def schedule_sources(self) -> list[ScheduleSource]:
-        """Return which function runs how often."""
+        """Return the schedules of functions."""
         return [
             ScheduleSource(function, _seconds(event.get("Schedule") or event["ScheduleExpression"]))
             for kind in ("Schedule", "ScheduleV2")
@@ -181,7 +181,7 @@ class Template:
         ]
 
     def resolve(self, value: Any) -> Any:
-        """Compute a value: Ref, GetAtt, Sub, If and conditions, inside lists and mappings too.
+        """Compute a value: Ref, GetAtt, Sub, If and conditions, also inside lists and mappings.
 
         Raises:
             KeyError: the template refers to something that does not exist here.

@@ -18,9 +18,9 @@ _LINEAGE = re.compile(r"Lineage=([^;]+)")
 
 
 def next_invocation(traces: Iterable[str], function: str) -> tuple[str, int]:
-    """Returns the header of an invocation, and how often its chain has then invoked the function.
+    """Return the header for an invocation, and how often its chain has then invoked the function.
 
-    AWS does not document how the chains of a batch are counted; here the longest one counts, the worst case.
+    AWS does not document how it counts the chains of a batch; here the longest one counts, as the worst case.
     """
     counts: dict[str, int] = {}
     for trace in set(traces):

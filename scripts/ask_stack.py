@@ -1,4 +1,4 @@
-"""Ask a deployed stack with the operator's command, as from another machine: which version it is, and what it lists.
+"""Check version and audiences of a deployed stack with the operator's command, as from another machine.
 
 python -m scripts.ask_stack STACK
 """
@@ -20,7 +20,7 @@ COMMAND = str(Path(sys.executable).parent / "audience-sync")
 
 
 def main() -> None:
-    """Exit with 1 where the stack is not of this version, or the command does not find its parts."""
+    """Exit with 1 if the stack's version differs, or the command does not find its parts."""
     (stack,) = sys.argv[1:]
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     described: Any = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _ask(*words: str) -> tuple[Any, str]:
-    """Run the command with the stack as the last word; return its JSON document and what it noted."""
+    """Run the command on the stack; return its JSON document and its notes."""
     *command, stack = words
     asked = [COMMAND, *command, "--json", "--stack", stack]
     done = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=120)  # noqa: S603 - our own command

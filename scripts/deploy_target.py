@@ -1,4 +1,4 @@
-"""Say where `make deploy` would deploy, before it builds; or what is missing, and how to set it.
+"""Print the target of `make deploy` before it builds; or what is missing, and the remedy.
 
 python -m scripts.deploy_target ARGUMENTS OF sam deploy...
 """
@@ -23,30 +23,30 @@ ROOT = Path(__file__).resolve().parent.parent
 FAILED = (
     "ROLLBACK_COMPLETE",
     "ROLLBACK_FAILED",
-)  # of a first deployment; CloudFormation does not update such a stack
+)  # of a first deployment; CloudFormation cannot update such a stack
 CALLS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})  # seconds
 GUIDED_REGION = (
-    "us-east-1"  # `sam deploy --guided` asks for the region; this one serves to ask whose credentials these are
+    "us-east-1"  # `sam deploy --guided` asks for the region; this one is used to look up the credentials' account
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the arguments and samconfig.toml choose. None where they leave it to the environment."""
+    """Choices of the arguments and samconfig.toml; None if left to the environment."""
 
     region: str | None
     profile: str | None
     stack: str
     guided: bool
-    parameters: Mapping[str, str] = field(default_factory=dict)  # values that are given or saved
+    parameters: Mapping[str, str] = field(default_factory=dict)  # given or saved values
 
 
 class CannotDeploy(Exception):
-    """Nothing was built or changed. The text says what is missing, and the remedy."""
+    """Nothing was built or changed. The message says what is missing, and the remedy."""
 
 
 def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
-    """Read the arguments of `sam deploy` as it reads them: what they leave open, samconfig.toml decides.
+    """Read the arguments of `sam deploy` as SAM does: samconfig.toml has the defaults.
 
     Raises:
         CannotDeploy: samconfig.toml has no environment of this name.
@@ -83,7 +83,7 @@ def _values(overrides: str | Sequence[str]) -> dict[str, str]:
 
 
 def describe(chosen: Target, environment: Mapping[str, str]) -> str:
-    """Ask AWS whose credentials these are, and return a sentence about the deployment.
+    """Look up the account of the credentials, and return a sentence about the deployment.
 
     Raises:
         CannotDeploy: there is no region, there are no credentials, or AWS does not accept them.
@@ -91,18 +91,18 @@ def describe(chosen: Target, environment: Mapping[str, str]) -> str:
     try:
         session = boto3.Session(profile_name=chosen.profile)
     except ProfileNotFound:
-        raise CannotDeploy("Your AWS configuration has no such profile. Name another with AWS_PROFILE.") from None
+        raise CannotDeploy("Your AWS configuration has no such profile. Set another one with AWS_PROFILE.") from None
     region = chosen.region or environment.get("AWS_REGION") or session.region_name
     if not region and not chosen.guided:
         raise CannotDeploy(
-            "No AWS region is chosen. Set AWS_REGION, for example: AWS_REGION=eu-west-1 make deploy. "
+            "No AWS region is set. Set AWS_REGION, for example: AWS_REGION=eu-west-1 make deploy. "
             "Or choose it with ARGS='--region eu-west-1'."
         )
     try:
         account = session.client("sts", region_name=region or GUIDED_REGION, config=CALLS).get_caller_identity()
     except (NoCredentialsError, PartialCredentialsError):
         raise CannotDeploy(
-            "There are no complete AWS credentials. Sign in, for example with `aws sso login`, and set AWS_PROFILE; "
+            "AWS credentials are missing or incomplete. Sign in, e.g. with `aws sso login`, and set AWS_PROFILE, "
             "or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         ) from None
     except ClientError as error:
@@ -120,14 +120,14 @@ def describe(chosen: Target, environment: Mapping[str, str]) -> str:
 
 
 def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
-    """Raise CannotDeploy if the deployment cannot update the stack that is there, or would reset its parameters."""
+    """Raise CannotDeploy if the deployment cannot update the existing stack, or would reset its parameters."""
     try:
         (stack,) = cloudformation.describe_stacks(StackName=chosen.stack)["Stacks"]
     except (BotoCoreError, ClientError):
-        return  # there is none, or it cannot be seen; SAM says what it needs
+        return  # none, or not visible; SAM reports missing permissions
     if stack["StackStatus"] in FAILED:
         raise CannotDeploy(
-            f"The first deployment of the stack {chosen.stack} failed, and CloudFormation does not update what it left "
+            f"The first deployment of the stack {chosen.stack} failed, and CloudFormation cannot update its remains "
             f"({stack['StackStatus']}). Delete it and deploy again: "
             f".tools/sam/bin/sam delete --stack-name {chosen.stack}"
         )
@@ -140,7 +140,7 @@ def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
 
 
 def _changed(stack: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
-    """Return the parameters for which SAM would offer another value than the stack has."""
+    """Return the parameters for which SAM would offer a different value than the stack's."""
     defaults = {name: str(each.get("Default", "")) for name, each in read_document()["Parameters"].items()}
     offered = defaults | dict(given)
     return sorted(
@@ -151,7 +151,7 @@ def _changed(stack: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
 
 
 def main() -> None:
-    """Print one sentence. Exit with 2 where nothing can be deployed."""
+    """Print one sentence. Exit with 2 if deploying is impossible."""
     config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     try:
         sentence = describe(target(sys.argv[1:], config), os.environ)

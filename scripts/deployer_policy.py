@@ -2,8 +2,8 @@
 
     python -m scripts.deployer_policy CALLS [--write]
 
-CALLS is the file of scripts/recorder/sitecustomize.py. Exits with 1 where the policy does not allow a call, or where
-tests/fixtures/sam-calls.txt is not what was recorded; --write writes that file.
+CALLS is the file of scripts/recorder/sitecustomize.py. Exits with 1 if the policy does not allow a call, or if
+tests/fixtures/sam-calls.txt differs from the recording; --write updates that file.
 """
 
 import json
@@ -31,7 +31,7 @@ STACKS = tuple(
 )
 STACK_OF_SAM = "arn:aws:cloudformation:eu-west-1:123456789012:stack/aws-sam-cli-managed-default/1"
 BUCKET = "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1"
-RESOURCES = {  # what a permission for SAM's own calls concerns, or else those of its service; any account and region
+RESOURCES = {  # resources by permission or service, for SAM's own calls; any account and region
     "cloudformation": STACKS,
     "cloudformation:DescribeStacks": (*STACKS, STACK_OF_SAM),  # an administrator has created SAM's bucket
     "s3": (f"{BUCKET}/audience-sync/1.template", f"{BUCKET}/audience-sync-staging/1"),
@@ -52,7 +52,7 @@ def listed(value: str | list[str]) -> list[str]:
 
 
 def _arn_like(arn: str, pattern: str) -> bool:
-    parts, patterns = arn.split(":", 5), pattern.split(":", 5)  # a * in one part does not reach into the next
+    parts, patterns = arn.split(":", 5), pattern.split(":", 5)  # a * matches within one part
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
@@ -91,7 +91,7 @@ def _holds(condition: Mapping[str, Mapping[str, str | list[str]]], context: Mapp
 
 
 def refused(policy: list[dict[str, Any]], calls: Iterable[str]) -> list[str]:
-    """Return the permissions for SAM's calls that the policy lacks, each with its resource."""
+    """Return the permissions for SAM's calls that are missing in the policy, each with its resource."""
     permissions = {PERMISSIONS.get(call, call) for call in calls}
     needed = {
         (action, resource)
@@ -102,7 +102,7 @@ def refused(policy: list[dict[str, Any]], calls: Iterable[str]) -> list[str]:
 
 
 def main() -> None:
-    """Compare, and print what differs."""
+    """Compare, and print the differences."""
     calls = sorted(set(Path(sys.argv[1]).read_text(encoding="utf-8").split()))
     text = "\n".join(calls) + "\n"
     if "--write" in sys.argv[2:]:
@@ -111,7 +111,7 @@ def main() -> None:
     for each in lacking:
         sys.stderr.write(f"{POLICY.relative_to(ROOT)} does not allow {each}\n")
     if renewed := RECORDED.read_text(encoding="utf-8") != text:
-        sys.stderr.write(f"{RECORDED.relative_to(ROOT)} is not what was recorded:\n{text}")
+        sys.stderr.write(f"{RECORDED.relative_to(ROOT)} differs from the recording:\n{text}")
     if lacking or renewed:
         sys.exit(1)
     sys.stdout.write(f"ok: the deployer's policy allows the {len(calls)} kinds of calls that SAM made\n")

@@ -1,4 +1,4 @@
-"""Print what an update must keep of a stack: its tables, queues, secrets and API, and a digest of the event key.
+"""Print the parts of a stack that an update must keep: tables, queues, secrets, API, and a digest of the event key.
 
 python -m scripts.kept STACK
 """

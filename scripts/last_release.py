@@ -1,9 +1,9 @@
-"""Print the template of the last release, with the functions and layers of a build of today.
+"""Print the template of the last release, with functions and layers of the current build.
 
     python -m scripts.last_release > FOLDER/last-release.yaml
 
-FOLDER is that of `sam build`. The rehearsal deploys this first, as a stack that exists, and updates it then. The code
-is today's, because the rehearsal is about resources: a release of before has no build here.
+FOLDER is the output folder of `sam build`. The rehearsal deploys this as the existing stack, and then updates it. The
+code is current, because the rehearsal is about resources: earlier releases have no build here.
 """
 
 import sys
@@ -18,12 +18,12 @@ RELEASES = ROOT / "tests/fixtures/releases"
 
 
 def releases() -> list[Path]:
-    """Return the templates that are kept, oldest first. Each is named by its version."""
+    """Return the stored templates, oldest first. Each is named by its version."""
     return sorted(RELEASES.glob("*.yaml"), key=lambda path: Version(path.stem))
 
 
 def built(path: Path) -> str:
-    """Return a template whose code is in folders beside it, each named by the logical id, as `sam build` leaves it."""
+    """Return a template with its code in adjacent folders named by logical id, like the output of `sam build`."""
     document = read_document(path)
     for logical_id, resource in document["Resources"].items():
         for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Build for this machine into a folder: the template's layers are for arm64, which `sam local` and the rehearsal run here.
 #   scripts/local-build.sh FOLDER
-# BUILT names the folder of an earlier build of the same source. It is copied then, and where this machine has another
-# architecture, its third-party packages are installed anew. Without BUILT, everything is built.
+# BUILT names the folder of an earlier build of the same source. It is then copied, and if this machine has another
+# architecture, its third-party packages are reinstalled. Without BUILT, everything is built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:?name the folder to build into}

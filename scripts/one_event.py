@@ -1,4 +1,4 @@
-"""Connect a freshly deployed stack as an operator would, send it one event and see the member at Amazon's sandbox.
+"""Connect a freshly deployed stack as an operator would, send one event, and check for the member at Amazon's sandbox.
 
 python -m scripts.one_event STACK API_URL AMAZON_URL     or     python -m scripts.one_event STACK --paused
 """
@@ -21,7 +21,7 @@ TIMEOUT = 30.0  # seconds for the queue, the worker and Amazon's job
 
 
 def main() -> None:
-    """Run the check that the command line names; exit with 1 where the stack does not answer as it must."""
+    """Run the check named on the command line; exit with 1 if the stack does not answer as it must."""
     stack, *rest = sys.argv[1:]
     outputs = outputs_of(stack)
     if rest == ["--paused"]:
@@ -41,7 +41,7 @@ def _connect(outputs: dict[str, str]) -> str:
     resources.list_audience(boto3.client("dynamodb"), outputs["AudienceTableName"], stand_ins.AUDIENCE)
     refreshed = boto3.client("lambda").invoke(FunctionName=outputs["RefreshFunctionName"])["Payload"].read()
     state = json.loads(refreshed)
-    # A stack that was connected before has one that is valid for longer.
+    # A stack connected earlier has a token that is still valid.
     expect(state.get("refreshed") is True or state.get("reason") == "fresh", f"there is a token: {refreshed.decode()}")
     ingest = json.loads(secrets.get_secret_value(SecretId=outputs["IngestSecretArn"])["SecretString"])
     expect(len(ingest["eventKey"]) == 48, "the stack made an event key of 48 characters")
@@ -86,7 +86,7 @@ def outputs_of(stack: str) -> dict[str, str]:
 
 
 def expect(holds: bool, what: str) -> None:
-    """Print what holds. Ends the program with 1 where it does not."""
+    """Print a passed check. Exits with 1 if it fails."""
     sys.stdout.write(f"{'ok' if holds else 'FAILED'}: {what}\n")
     if not holds:
         raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""Run the command that removes a stack, then see that what must be kept is there and the rest is not.
+"""Run the command that removes a stack, then check that exactly the resources to keep remain.
 
 python -m scripts.removal STACK COMMAND...
 """
@@ -17,7 +17,7 @@ KEPT_SECRETS = ("IngestSecretArn", "CredentialsSecretArn")
 
 
 def main() -> None:
-    """Exit with 1 where the command fails, or something is kept or deleted that should not be."""
+    """Exit with 1 if the command fails, or if resources are wrongly kept or deleted."""
     stack, *command = sys.argv[1:]
     outputs = outputs_of(stack)
     subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - the command line is the caller's own

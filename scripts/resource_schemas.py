@@ -1,10 +1,10 @@
-"""What AWS's schemas say about the resource types of the stack: what CloudFormation calls, what replaces a resource.
+"""Summarize AWS's schemas for the stack's resource types: calls of CloudFormation, and properties that replace.
 
     .tools/sam/bin/python scripts/resource_schemas.py [--write]
 
-The schemas are those of cfn-lint, which comes with SAM. Writes tests/fixtures/resource-schemas.json, which the tests
-compare with docs/deployer-policy.json and with the template of the last release. Without --write, exits with 1 where
-that file is not what the schemas say.
+The schemas are cfn-lint's, which comes with SAM. Writes tests/fixtures/resource-schemas.json, which the tests compare
+with docs/deployer-policy.json and with the template of the last release. Without --write, exits with 1 if that file
+is outdated.
 """
 
 import json
@@ -20,23 +20,23 @@ from samtranslator.translator.translator import Translator  # type: ignore[impor
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURE = ROOT / "tests/fixtures/resource-schemas.json"
-REGION = "us-east-1"  # whose schemas name the most
+REGION = "us-east-1"  # the region with the most complete schemas
 HANDLERS = ("create", "read", "update", "delete")  # the fifth, `list`, serves imports
 
 
 def resource_types() -> list[str]:
-    """Return the types of CloudFormation that SAM makes of the template."""
+    """Return the CloudFormation types that SAM makes of the template."""
     template: Any = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
     for resource in template["Resources"].values():
         for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
-            resource["Properties"][code] = "s3://bucket/key"  # the translator takes no folders
+            resource["Properties"][code] = "s3://bucket/key"  # the translator does not accept folders
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
     translated = translator.translate(sam_template=template, parameter_values={})
     return sorted({resource["Type"] for resource in translated["Resources"].values()})
 
 
 def summary(resource_type: str) -> dict[str, Any]:
-    """Return what one schema says: permissions by handler, and the properties whose change replaces the resource."""
+    """Summarize one schema: permissions by handler, and the properties whose change replaces the resource."""
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, resource_type).schema
     handlers = schema.get("handlers", {})
     fixed = [*schema.get("createOnlyProperties", ()), *(schema.get("conditionalCreateOnlyProperties") or ())]
@@ -53,8 +53,8 @@ def main() -> None:
         FIXTURE.write_text(text, encoding="utf-8")
     elif FIXTURE.read_text(encoding="utf-8") != text:
         sys.stderr.write(
-            f"{FIXTURE.relative_to(ROOT)} is not what the schemas say about the template's resource types. "
-            "Renew it: .tools/sam/bin/python scripts/resource_schemas.py --write\n"
+            f"{FIXTURE.relative_to(ROOT)} differs from the schemas of the template's resource types. "
+            "Update it: .tools/sam/bin/python scripts/resource_schemas.py --write\n"
         )
         sys.exit(1)
 

@@ -1,9 +1,9 @@
-"""Create the routes of a deployed HTTP API where the stand-in for AWS has not read them from the API's description.
+"""Create the routes of a deployed HTTP API if the stand-in for AWS has not read them from the API's description.
 
 python -m scripts.routes STACK
 
-SAM writes routes into the OpenAPI body of the API, which ministack 1.5 ignores. They are taken from the deployed
-template, so that a route which is missing there is missing here. Prints each, and last the id of the API.
+SAM writes routes into the OpenAPI body of the API, which ministack 1.5 ignores. This script reads the deployed
+template, so that a route missing there is missing here. Prints each route, and last the id of the API.
 """
 
 import json

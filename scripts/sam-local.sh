@@ -1,6 +1,6 @@
 #!/bin/bash
 # Run the built functions under `sam local invoke`, on the Lambda events of events/lambda/, and check what they answer.
-# Needs root on Debian 13 with python3.13, and docker.io with docker-cli and iptables; prints "skipped:" where one is missing.
+# Needs root on Debian 13 with python3.13, and docker.io with docker-cli and iptables; prints "skipped:" if one is missing.
 # AWS and Amazon are stand-ins (scripts/stand_ins.py) on Docker's bridge, which containers reach and the network does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."

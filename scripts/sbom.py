@@ -1,7 +1,7 @@
 """Writes the SBOM of a build: every package of the dependencies layer, with version, license, purl and hashes.
 
-CycloneDX's own tool reads the built layer, which holds no hashes any more, and the lock, which holds no licenses. Here
-the two are joined: each package of the layer gets the hashes that the lock allows for it.
+CycloneDX's own tool reads the built layer, which has no hashes, and the lock, which has no licenses. This script joins
+both: each package of the layer gets the hashes allowed by the lock.
 """
 
 import json
@@ -24,7 +24,7 @@ def joined(layer: Document, lock: Document) -> Document:
     """Return the layer's SBOM with the lock's references, hashes included.
 
     Raises:
-        ValueError: the layer holds a package or a version that the lock does not pin, or lacks one.
+        ValueError: packages or versions of the layer differ from the lock.
     """
     pinned = {component["purl"]: component for component in lock["components"]}
     built = {component["purl"]: component for component in layer["components"]}
@@ -53,7 +53,7 @@ def _cyclonedx(tool: Path, *arguments: str) -> Document:
 def main(tool: Path) -> None:
     """Write the SBOM beside the build. `tool` is the environment with cyclonedx-bom."""
     with tempfile.TemporaryDirectory() as folder:
-        # The tool asks an interpreter where packages are: this one names the layer and, without site, nothing else.
+        # The tool asks an interpreter for its packages: this one names only the layer.
         interpreter = Path(folder) / "python"
         interpreter.write_text(f'#!/bin/sh\nPYTHONPATH="{LAYER}" exec "{sys.executable}" "$@"\n')
         interpreter.chmod(0o700)

@@ -3,7 +3,7 @@
     python -m scripts.stand_ins --host 172.17.0.1 [--aws]
 
 Prints one JSON line when ready: {"amazon": url}, with --aws also "aws": url, and "environment", {function: {variable:
-value}}. Ends on SIGTERM. Amazon is the sandbox of `local`: GET /sandbox/requests shows what it was asked.
+value}}. Ends on SIGTERM. Amazon is the sandbox of `local`: GET /sandbox/requests shows its requests.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from audience_sync.amazon_ads.destination import of_advertiser
 from audience_sync.membership import Audience
 from local import aws, resources
 from local.amazon.app import build_app as build_amazon
@@ -29,12 +30,13 @@ from local.sqs.queues import SqsQueues
 from local.template import Template
 
 EVENT_KEY = "a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f6g7h8i9j0a1b2c3d4"  # as in events/lambda/
-AUDIENCE = Audience("418273650912345678", "Lapsed premium buyers", "US", "590071284455661234")  # as in events/segment/
+ADVERTISER = of_advertiser("590071284455661234")
+AUDIENCE = Audience("418273650912345678", "Lapsed premium buyers", "US", ADVERTISER)  # as in events/segment/
 CREDENTIALS = {"clientId": "client", "clientSecret": "client-secret", "refreshToken": "refresh-token"}
 
 REJECTED = {"audienceId": AUDIENCE.audience_id, "externalId": "cust_48121", "error": "Record could not be processed"}
 JOB = "/amc/audiences/records/"
-FAULTS: list[dict[str, Any]] = [  # what events/lambda/ needs Amazon to answer
+FAULTS: list[dict[str, Any]] = [  # Amazon's answers for events/lambda/
     {
         "match": {"method": "POST", "audience": "418273650912345679"},
         "do": {"status": 429, "headers": {"Retry-After": 7}},
@@ -50,7 +52,7 @@ _CREDENTIAL = re.compile(r"Credential=(\w+)/\d+/[\w-]+/(\w+)/")  # access key an
 
 
 def amazon() -> web.Application:
-    """Amazon's sandbox, with the audience of the example events and the faults that they are about."""
+    """Amazon's sandbox, with the audience and the faults of the example events."""
     client_id, client_secret, refresh_token = CREDENTIALS.values()
     app = build_amazon(client_id=client_id, client_secret=client_secret, refresh_token=refresh_token)
     resources.seed_audience(app[SANDBOX], AUDIENCE)
@@ -59,7 +61,7 @@ def amazon() -> web.Application:
 
 
 def permissions(template: Template) -> Middleware:
-    """Refuse what the role of a function does not allow. A function is known by its access key: its own name.
+    """Reject calls that a function's role does not allow. The access key is the function's name.
 
     Only actions are checked, not resources.
     """
@@ -79,7 +81,7 @@ def permissions(template: Template) -> Middleware:
 
 
 def _actions(operation: str, body: bytes) -> set[str]:
-    """Return what AWS checks: a transaction by the permissions for its parts, PartiQL by those for its statements."""
+    """Return the actions that AWS checks: for transactions and PartiQL, the actions of their parts."""
     if operation == "TransactWriteItems":
         return {"PutItem", "UpdateItem"}
     if operation == "BatchExecuteStatement":
@@ -100,7 +102,7 @@ def _allowed_actions(template: Template, function: str) -> set[str]:
 
 
 def fill_aws(template: Template, endpoint: str) -> None:
-    """Create what the template would, and list the audience of the example events."""
+    """Create the template's resources, and list the audience of the example events."""
     keys = {"eventKey": EVENT_KEY, "audienceKey": EVENT_KEY}
     token = {"accessToken": "", "expiresAt": 0}
     clients = partial(resources.client, endpoint=endpoint)
@@ -131,7 +133,7 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument("--aws", action="store_true", help="stand in for AWS too, filled for events/lambda/")
+    parser.add_argument("--aws", action="store_true", help="also stand in for AWS, with data for events/lambda/")
     arguments = parser.parse_args()
     asyncio.run(run(arguments.host, with_aws=arguments.aws))
 

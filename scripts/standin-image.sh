@@ -1,5 +1,5 @@
 #!/bin/bash
-# Make the image in which `sam local` runs the functions, where AWS's own cannot be pulled.
+# Make the image in which `sam local` runs the functions, if AWS's own cannot be pulled.
 #   scripts/standin-image.sh NAME
 # It holds the Python 3.13 of this Debian machine with what that needs, and AWS's runtime client from
 # requirements/runtime.txt. It is not AWS's image: Debian's C library and Debian's build of Python, no bundled SDK.

@@ -1,4 +1,4 @@
-"""Says what a report of pip-audit found. For scripts/audit.sh."""
+"""Summarizes a report of pip-audit, for scripts/audit.sh."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def summary(report: str) -> tuple[int, str]:
-    """Read pip-audit's JSON. Return the exit status, 1 where a package has a known vulnerability, and what to print."""
+    """Read pip-audit's JSON. Return the exit status (1 if a package has a known vulnerability) and the text."""
     try:
         packages: list[dict[str, Any]] = json.loads(report)["dependencies"]
     except (ValueError, KeyError, TypeError):

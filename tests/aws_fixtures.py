@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from audience_sync.amazon_ads.destination import advertiser_of, of_advertiser
 from audience_sync.membership import Audience
 from local import aws, resources
 from local.amazon.app import build_app as build_amazon
@@ -22,7 +23,7 @@ AUDIENCE = Audience(
     audience_id="418273650912345678",
     name="Lapsed premium buyers",
     country="US",
-    advertiser_id="590071284455661234",
+    destination=of_advertiser("590071284455661234"),
     computation_key="lapsed_premium_buyers",
 )
 
@@ -107,7 +108,7 @@ def build_sandbox() -> Any:
             "name": AUDIENCE.name,
             "description": "",
             "countryCode": AUDIENCE.country,
-            "targetResource": {"advertiserId": int(AUDIENCE.advertiser_id or 0)},
+            "targetResource": {"advertiserId": int(advertiser_of(AUDIENCE.destination) or 0)},
             "metadata": {"externalAudienceId": "lapsed"},
         },
     )

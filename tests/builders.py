@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 from audience_sync.record_rules import erasing_exit
 
 AUDIENCE = "418273650912345678"
@@ -16,7 +16,7 @@ def change(
     exits: bool = False,
     message_id: str = "",
     audience_id: str = AUDIENCE,
-    connection_id: str | None = None,
+    destination: Destination = Destination(),  # noqa: B008
     record: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> MembershipChange:
@@ -29,7 +29,7 @@ def change(
         exits: whether the member leaves.
         message_id: by default made of the time.
         audience_id: of the audience.
-        connection_id: of an AMC audience.
+        destination: what the changes of its audience carry.
         record: further or other fields of the record.
         fields: further ones of the change.
     """
@@ -40,7 +40,7 @@ def change(
         "userConsent": {},
     }
     whole |= record or {}
-    return MembershipChange(audience_id, connection_id, at, message_id or f"id-{at}", whole, **fields)
+    return MembershipChange(audience_id, destination, at, message_id or f"id-{at}", whole, **fields)
 
 
 def notice(person: str, at: int) -> MembershipChange:

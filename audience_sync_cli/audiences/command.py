@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
+from audience_sync.amazon_ads.destination import reaches_dsp
 from audience_sync.audiences import with_ttl
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.audiences.history import MAX_DAYS, read_history, report_history
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.presentation import (
     audience_json,
-    goes_to_dsp,
     listed_fee,
     price,
     product_label,
@@ -22,18 +22,15 @@ from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "list")(list_)
-    command(app, "show")(show)
+app = typer.Typer()
 
 
+@command(app, "list", "audiences list", "audiences list --unlinked", "audiences list --json | jq -r '.[].audienceId'")
 def list_(
     session: Session,
     *,
     unlinked: Annotated[
-        bool, typer.Option("--unlinked", help="List those that were unlinked, and that only deletions still reach.")
+        bool, typer.Option("--unlinked", help="List unlinked audiences; only deletions still reach them.")
     ] = False,
 ) -> None:
     """List the audiences that events may reach."""
@@ -61,12 +58,13 @@ def list_(
     session.screen.result([audience_json(each) for each in found])
 
 
+@command(app, "show", "audiences show lapsed_premium_buyers", "audiences show 418273650912345678 --history --days 90")
 def show(
     session: Session,
     audience: AUDIENCE,
     *,
     with_history: Annotated[
-        bool, typer.Option("--history", help="Also show size and match rate over time, as the jobs have reported them.")
+        bool, typer.Option("--history", help="Also show size and match rate over time, as reported by jobs.")
     ] = False,
     days: Annotated[int, typer.Option(help="With --history: days to look back.", min=1, max=MAX_DAYS)] = 30,
 ) -> None:
@@ -96,14 +94,14 @@ def show(
         }
     )
     if is_renewed(known) and renewal_age(known) != renewal_age(with_ttl(known, report)):
-        remedy = "Set it with `audience-sync audiences update --ttl-days`, so that both are the same."
-        session.screen.note(f"Renewal uses another time to live than Amazon has. {remedy}", style="yellow")
+        remedy = "Set it with `audience-sync audiences update --ttl-days`, so that both match."
+        session.screen.note(f"Renewal uses a different time to live than Amazon. {remedy}", style="yellow")
     past = read_history(session.stack, known.audience_id, session.now(), days) if with_history else None
     if past:
         report_history(session.screen, past)
     at_amazon = {"received": received, "matched": matched, "inDsp": in_dsp, "ttl": report.ttl}
     delivery = {
-        "dsp": goes_to_dsp(known),
+        "dsp": reaches_dsp(known),
         "fees": [{"cpmCents": each.cpm_cents, "currency": each.currency} for each in fees],
     }
     history = {"history": past.as_json()} if past else {}

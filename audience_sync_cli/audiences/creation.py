@@ -1,4 +1,4 @@
-"""`audience-sync audiences create` and `update`: what Segment's own requests do, with the same settings."""
+"""`audience-sync audiences create` and `update`: the same as Segment's own requests, with the same settings."""
 
 import time
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY
 
-CREATE_WAIT = 60.0  # seconds for one creation, including the wait for another one of the same audience
+app = typer.Typer()
+CREATE_WAIT = 60.0  # seconds for one creation, including the wait for a concurrent one of the same audience
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,33 +43,33 @@ class Settings:
     renew: RENEW = None
 
     def extras(self) -> dict[str, Any]:
-        """Return the options that were given, under the names that Segment's extras have."""
+        """Return the given options under the names of Segment's extras."""
         ttl = None if self.ttl_days is None else self.ttl_days * DAY
         extras = {"description": self.description, "ttl": ttl, "cpmCents": self.cpm_cents}
         extras |= {"currency": self.currency, "dsp": self.dsp, "renew": self.renew}
         return {name: value for name, value in extras.items() if value is not None}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "create")(create)
-    command(app, "update", asks=True)(update)
-
-
+@command(
+    app,
+    "create",
+    'audiences create "Big spenders" \\\n      --advertiser 590071284455661234 --country US',
+    'audiences create "Big spenders" --connection amc-1a2b \\\n      --country DE --ttl-days 30 --renew',
+)
 def create(
     session: Session,
-    name: Annotated[str, typer.Argument(help="Name, as in Segment. A name of less than ten characters gets a prefix.")],
+    name: Annotated[str, typer.Argument(help="Name, as in Segment. Names under ten characters get a prefix.")],
     target: Target,
     settings: Settings,
     country: Annotated[str, typer.Option(help="Country where most members are: two letters.", metavar="CODE")] = "",
     key: Annotated[str, typer.Option(help="Segment's computation key, if already known.", metavar="KEY")] = "",
     external_id: Annotated[
-        str, typer.Option(help="External audience id, yours to choose; by default derived from the name.", metavar="ID")
+        str, typer.Option(help="External audience id of your choice; by default derived from the name.", metavar="ID")
     ] = "",
 ) -> None:
-    """Create an audience at Amazon and let events reach it. Safe to repeat: it finds the audience that it created.
+    """Create an audience at Amazon and let events reach it. Safe to repeat: it finds the existing audience.
 
-    An audience that exists keeps its settings; the command lists those that differ, and how to change them.
+    An existing audience keeps its settings; the command lists differences, and how to change them.
     """
     note_country(session, country)
     check_key(session, key)
@@ -89,7 +90,7 @@ def create(
     session.screen.say(f"Audience {made.audience_id}: {listed.name}{existed}.", style="green")
     for remedy, fields in groupby(made.mismatches, lambda each: each.remedy):
         names = options([each.field for each in fields])
-        session.screen.note(f"Differs from what was requested: {names}. {remedy}.", style="yellow")
+        session.screen.note(f"Differs from the request: {names}. {remedy}.", style="yellow")
     if not listed.computation_key:
         session.screen.say(
             f"Next, link it to the Segment audience: `audience-sync audiences link {made.audience_id} --key ...`."
@@ -98,21 +99,22 @@ def create(
     session.screen.result(audience_json(listed) | {"created": bool(made.attempts), "differs": differs})
 
 
+@command(
+    app, "update", "audiences update big_spenders --ttl-days 90", "audiences update big_spenders --renew", asks=True
+)
 def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
-    """Change description, time to live, fee, DSP or renewal. Name, country and target cannot be changed at Amazon."""
+    """Change description, time to live, fee, DSP or renewal. Amazon never changes name, country or target."""
     known = find(session, audience)
     changes = settings.extras()
     if not changes:
-        raise WrongUsage(
-            "No setting was given.", "`audience-sync audiences update --help` lists those that can be changed."
-        )
+        raise WrongUsage("No setting was given.", "`audience-sync audiences update --help` lists the settings.")
     if settings.ttl_days is not None:
         who, days = f"Members of {known.name or known.audience_id}", settings.ttl_days
         after = f"{counted(days, 'day')} after they entered" if days else "at once, all of them"
-        session.screen.confirm(f"{who} will drop out {after}. Go on?")
+        session.screen.confirm(f"{who} will drop out {after}. Continue?")
     with session.log.line("audiences update", audienceId=known.audience_id):
         changed = use_case(session).update(known.audience_id, changes)
-    session.screen.say(f"{changed.name or changed.audience_id} is changed.", style="green")
+    session.screen.say(f"{changed.name or changed.audience_id} was changed.", style="green")
     session.screen.result(audience_json(changed))
 
 
@@ -125,5 +127,5 @@ def use_case(session: Session) -> Audiences:
 
 
 def creation_locks(session: Session) -> CreationLocks:
-    """Return the locks that keep an audience from being created twice."""
+    """Return the locks that prevent creating an audience twice."""
     return CreationLocks(session.stack.service("dynamodb"), session.stack["AudienceTable"], lambda: uuid4().hex)

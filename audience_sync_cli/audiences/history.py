@@ -1,4 +1,4 @@
-"""Size and match rate of an audience over time, as the jobs function has published them: metrics by audience."""
+"""Size and match rate of an audience over time, from the metrics that the jobs function publishes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from audience_sync_cli.times import DAY, HOUR, MINUTE
 if TYPE_CHECKING:
     from audience_sync_cli.stack import Stack
 
-MAX_DAYS = 455  # days for which CloudWatch keeps a metric
-_SHORT = 3  # days up to which hours are shown
+MAX_DAYS = 455  # days; CloudWatch's retention of metrics
+_SHORT = 3  # days; up to here, by the hour
 _BARS = "▁▂▃▄▅▆▇█"
 _GAP = "·"  # no job has ended in that time
 _METRICS = {"received": AUDIENCE_RECEIVED, "matchRate": AUDIENCE_MATCH_RATE, "inDsp": AUDIENCE_SIZE_DSP}
@@ -36,7 +36,7 @@ class History:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no job has ended in all that time."""
+        """Whether no job has ended in the whole time."""
         return not any(value is not None for value in self.received + self.match_rate + self.in_dsp)
 
     def as_json(self) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ class History:
 
 
 def read_history(stack: "Stack", audience_id: str, now: float, days: int) -> History:
-    """Read what has been published about an audience in the last days.
+    """Read the published metrics of an audience in the last days.
 
     Args:
         stack: a local one is shown by the minute, over the last hour.
@@ -81,7 +81,7 @@ def _periods(series: Series, begin: int, end: int, period: int) -> tuple[float |
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """Draw values as bars of eight heights, between the smallest and the largest; a dot where there is none."""
+    """Draw values as bars of eight heights, from the smallest to the largest; a dot for a missing one."""
     known = [value for value in values if value is not None]
     low, high = min(known, default=0.0), max(known, default=0.0)
 
@@ -94,7 +94,7 @@ def sparkline(values: Sequence[float | None]) -> str:
 
 
 def described(values: Sequence[float | None], unit: str = "") -> str:
-    """Draw values, with the first and the last, and the smallest and the largest where these are others."""
+    """Draw values, with the first and last, and with the extremes if they differ from these."""
     known = [value for value in values if value is not None]
     if not known:
         return "nothing published"
@@ -111,9 +111,9 @@ def report_history(screen: Screen, past: History) -> None:
     """Print the history of an audience."""
     screen.say("")
     if past.is_empty:
-        screen.say("No job has ended in that time, so there is no history.")
+        screen.say("No job ended in that time, so there is no history.")
         return
-    screen.say(f"One column a {past.unit}; a dot where no job has ended.")
+    screen.say(f"One column per {past.unit}; a dot if no job ended.")
     screen.facts(
         {
             "records at Amazon": described(past.received),
@@ -124,5 +124,5 @@ def report_history(screen: Screen, past: History) -> None:
 
 
 def _first(values: Sequence[float | None]) -> int:
-    """Return where the first value is: before it, there was nothing to show."""
+    """Return the index of the first value: nothing earlier can be shown."""
     return next(position for position, value in enumerate(values) if value is not None)

@@ -9,10 +9,11 @@ import typer
 from audience_sync.amazon_ads.audience import AudienceReport, audience_update
 from audience_sync.amazon_ads.audience_settings import SettingsReader
 from audience_sync.amazon_ads.countries import NO_COUNTRY
+from audience_sync.amazon_ads.destination import advertiser_of, connection_of, of_advertiser, of_connection
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.audiences import with_ttl
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, Destination
 from audience_sync_cli.audiences.creation import creation_locks
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.notices import queue_due_exits
@@ -21,20 +22,21 @@ from audience_sync_cli.audiences.presentation import audience_json
 from audience_sync_cli.errors import OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
 
-_ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number that the DSP console shows).")]
+app = typer.Typer()
+_ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number in the DSP console).")]
 ANY = Target()
 AS_BEFORE = Choices()
-# Seconds for which an unlinked audience is kept: by then the last row of its members has expired, one that a redriven
-# dead letter wrote after the unlinking also.
+# Seconds to keep an unlinked audience: by then the last row of its members has expired, even one that a redriven dead
+# letter wrote after the unlinking.
 KEEP_UNLINKED = KEEP_ACTIVE + KEEP_EXIT
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "link")(link)
-    command(app, "unlink", asks=True)(unlink)
-
-
+@command(
+    app,
+    "link",
+    "audiences link 418273650912345678 --key lapsed_premium_buyers \\\n      --country US",
+    "audiences link 418273650912345678 --connection amc-1a2b --dsp",
+)
 def link(
     session: Session,
     audience_id: _ID,
@@ -46,26 +48,28 @@ def link(
         ),
     ] = "",
     country: Annotated[str, typer.Option(help="Country for events without one: two letters.", metavar="CODE")] = "",
-    name: Annotated[str, typer.Option(help="Name to show here; by default the name at Amazon.", metavar="TEXT")] = "",
+    name: Annotated[str, typer.Option(help="Name to show here; by default Amazon's.", metavar="TEXT")] = "",
     choices: Choices = AS_BEFORE,
 ) -> None:
-    """Let events reach an audience that exists at Amazon, and link it to a Segment audience.
+    """Let events reach an existing audience at Amazon, and link it to a Segment audience.
 
-    Events that carry Amazon's audience id need no key. Options that are left out keep their value. The advertiser is
-    read from Amazon; for an audience of a connection give --connection, since Amazon does not report it.
+    Events with Amazon's audience id need no key. Options that are left out keep their value. The advertiser is
+    read from Amazon; for an audience of a connection pass --connection, since Amazon does not report it.
     """
     digits = amazon_id(audience_id)
     if digits is None:
-        raise WrongUsage("AUDIENCE_ID is a number of up to 20 digits.", "`audience-sync audiences create` prints it.")
+        raise WrongUsage(
+            "AUDIENCE_ID must be a number of up to 20 digits.", "`audience-sync audiences create` prints it."
+        )
     note_country(session, country)
     check_key(session, key)
-    code, new_target = country_code(country), _target(target)
+    code, given = country_code(country), _destination(target)
     if key:
         _check_key_free(session, key, digits)
     report = session.amazon.read_audience(digits)
     known = _listed_again(session.audiences.stored(digits) or Audience(digits))
     linked = replace(
-        _with_choices(_with_target(known, new_target, report), choices, report),
+        _with_choices(_with_destination(known, given, report), choices, report),
         name=name or known.name or report.name or "",
         country=code or _real(known.country) or _real(report.country),
         computation_key=key or known.computation_key,
@@ -74,32 +78,33 @@ def link(
     created = session.audiences.created(digits)
     with session.log.line("audiences link", audienceId=digits):
         session.audiences.put(linked, created=time.time_ns() // 1_000_000 if created is None else created)
-        if session.stack.keeps_rows:  # once it is listed: a notice from now on is spread to it
+        if session.stack.keeps_rows:  # only once listed: later notices reach it anyway
             queue_due_exits(session, linked)
     _warn_about_gaps(session, linked)
-    session.screen.say(f"Linked. Events reach {linked.name or digits} within ten seconds.", style="green")
+    session.screen.say(f"Linked. Events reach {linked.name or digits} from now on.", style="green")
     session.screen.result(audience_json(linked))
 
 
+@command(app, "unlink", "audiences unlink lapsed_premium_buyers", asks=True)
 def unlink(session: Session, audience: AUDIENCE) -> None:
-    """Take an audience off the list: events no longer reach it, and `create` makes a new one.
+    """Remove an audience from the list: events no longer reach it, and `create` makes a new one.
 
-    Nothing is deleted at Amazon: members stay until their time to live ends, and queued changes are still delivered.
+    Deletes nothing at Amazon: members stay until their time to live ends, and queued changes are still delivered.
     Deletion notices and `member erase` still remove people from it. To empty the audience, first run
-    `audiences update --ttl-days 0`. `link` puts it back on the list, with --key and without renewal.
+    `audiences update --ttl-days 0`. `link` lists it again, with --key and without renewal.
     """
     known = find(session, audience)
     session.screen.confirm(
-        f"Events for {known.name or known.audience_id} will be rejected; its members stay at Amazon. Go on?"
+        f"Events for {known.name or known.audience_id} will be rejected; its members stay at Amazon. Continue?"
     )
     with session.log.line("audiences unlink", audienceId=known.audience_id):
-        # The lock first: an audience that is still listed can be found and unlinked again.
+        # Release the lock first: an audience that is still listed can be found and unlinked again.
         creation_locks(session).remove(known.audience_id)
         now = round(session.now() * 1000)
         session.audiences.unlink(known.audience_id, at=now)
         session.audiences.remove_unlinked(before=now - KEEP_UNLINKED * 1000)
     session.screen.say(
-        "Unlinked; in force within a minute. Amazon keeps the audience, and deletions still reach it.", style="green"
+        "Unlinked, with effect within a minute. Amazon keeps the audience, and deletions still reach it.", style="green"
     )
     key = f" --key {known.computation_key}" if known.computation_key else ""
     session.screen.say(f"To list it again: `audience-sync audiences link {known.audience_id}{key}`.")
@@ -107,37 +112,38 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
 
 
 def _listed_again(known: Audience) -> Audience:
-    """Return an audience as it is on the list. One that was not is not renewed: who has left meanwhile is unknown."""
+    """Return an audience as listed. One that was unlinked is not renewed: who has left meanwhile is unknown."""
     if known.unlinked_at is None:
         return known
     settings = {name: value for name, value in known.settings.items() if name != "renew"}
     return replace(known, settings=settings, unlinked_at=None)
 
 
-def _target(options: Target) -> tuple[str | None, str | None] | None:
-    """Check the options as `create` does: advertiser and connection, one of them None; None without either."""
+def _destination(options: Target) -> Destination | None:
+    """Check the options as `create` does; None without any."""
     if options == ANY:
         return None
     reader = SettingsReader({"advertiserId": options.advertiser, "connectionId": options.connection}, "in the options")
-    target = reader.target()
+    destination = reader.destination()
     reader.raise_if_invalid()
-    return target
+    return destination
 
 
-def _with_target(known: Audience, target: tuple[str | None, str | None] | None, report: AudienceReport) -> Audience:
-    """Return an audience with another target; without one, with the advertiser that Amazon reports."""
-    advertiser_id, connection_id = target or (known.advertiser_id, known.connection_id)
-    if connection_id:
-        return replace(known, advertiser_id=None, connection_id=connection_id)
+def _with_destination(known: Audience, given: Destination | None, report: AudienceReport) -> Audience:
+    """Return an audience with another destination; without one, with the advertiser that Amazon reports."""
+    destination = given or known.destination
+    if connection_id := connection_of(destination):
+        return replace(known, destination=of_connection(connection_id))
     settings = {name: value for name, value in known.settings.items() if name != "dsp"}  # it goes there anyway
-    if target and report.advertiser_id and report.advertiser_id != advertiser_id:
-        raise WrongUsage("At Amazon this audience belongs to another advertiser.", "Leave --advertiser out.")
-    advertiser_id = advertiser_id or report.advertiser_id
-    return replace(known, advertiser_id=advertiser_id, connection_id=None, settings=settings)
+    if given and report.advertiser_id and report.advertiser_id != advertiser_of(given):
+        raise WrongUsage("This audience belongs to another advertiser at Amazon.", "Leave --advertiser out.")
+    if not advertiser_of(destination):
+        destination = of_advertiser(report.advertiser_id)
+    return replace(known, destination=destination, settings=settings)
 
 
 def _real(code: str | None) -> str | None:
-    """Return a country code, None for Amazon's codes that say that there is no country."""
+    """Return a country code; None for Amazon's codes for no country."""
     return None if code in NO_COUNTRY else code
 
 
@@ -146,15 +152,15 @@ def _warn_about_gaps(session: Session, linked: Audience) -> None:
         session.screen.note(
             "No country: some phone numbers and postal codes will be normalized wrongly.", style="yellow"
         )
-    if not linked.advertiser_id and not linked.connection_id:
-        remedy = "Link it again with the --advertiser or --connection that it was created with."
+    if not linked.destination:
+        remedy = "Link it again with its original --advertiser or --connection."
         session.screen.note(
-            f"No target: `audience-sync audiences create` would not find this audience. {remedy}", style="yellow"
+            f"No target: `audience-sync audiences create` cannot find this audience. {remedy}", style="yellow"
         )
 
 
 def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> Audience:
-    """Return an audience with other choices. Raises InvalidAudience where it cannot have them."""
+    """Return an audience with changed choices. Raises InvalidAudience if they are not possible."""
     options = {"dsp": choices.dsp, "renew": choices.renew}
     changes = {name: value for name, value in options.items() if value is not None}
     if not changes:
@@ -164,7 +170,7 @@ def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> 
 
 
 def _check_key_free(session: Session, key: str, audience_id: str) -> None:
-    """Refuse a key that another audience has: an event whose key fits two audiences is rejected."""
+    """Check that no other audience has the key: an event whose key matches two audiences is rejected."""
     others = [each for each in session.audiences.all() if each.computation_key == key]
     if any(each.audience_id != audience_id for each in others):
         raise OperatorError(

@@ -10,14 +10,14 @@ from audience_sync.membership import Audience
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.session import Session
 
-_MIN_BEGINNING = 4  # characters; fewer are the beginning of too many names
+_MIN_BEGINNING = 4  # characters; fewer match too many names
 AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
 
 
 def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audience:
-    """Return the listed audience with Amazon's id, the computation key or the external id. Raises NotThere, WrongUsage.
+    """Return the listed audience by Amazon's id, computation key or external id. Raises NotThere, WrongUsage.
 
-    An unlinked one has Amazon's id only.
+    Unlinked audiences are found by Amazon's id only.
     """
     listed = session.audiences.with_unlinked() if with_unlinked else session.audiences.all()
     for field in ("audience_id", "computation_key", "external_audience_id"):
@@ -25,7 +25,7 @@ def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audienc
         if len(found) == 1:
             return found[0]
         if found:
-            raise WrongUsage("Several audiences have that key or external id.", "Give Amazon's audience id.")
+            raise WrongUsage("Several audiences have that key or external id.", "Use Amazon's audience id.")
     raise NotThere(
         "That audience is not listed here.",
         f"{similar(name, listed)}`audience-sync audiences list` shows the listed ones.",
@@ -33,7 +33,7 @@ def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audienc
 
 
 def the_only_audience(session: Session) -> Audience:
-    """Return the audience where one is listed. Raises NotThere, WrongUsage."""
+    """Return the audience if exactly one is listed. Raises NotThere, WrongUsage."""
     listed = session.audiences.all()
     if not listed:
         raise NotThere(
@@ -46,7 +46,7 @@ def the_only_audience(session: Session) -> Audience:
 
 
 def similar(typed: str, listed: Sequence[Audience]) -> str:
-    """Return the question whether the most similar audience was meant; empty where none is, or several begin so."""
+    """Return a suggestion of the most similar audience; empty if there is none, or several begin like this."""
     named = {
         text.lower(): each
         for each in listed

@@ -1,7 +1,7 @@
-"""Compares the rows of an audience that is linked with the deletion notices of the last 40 days.
+"""Compares rows of a newly linked audience with the deletion notices of the last 40 days.
 
-A notice is spread over the audiences that the audience table has. Rows of another one, of a table that was restored or
-of an audience that an earlier version unlinked, may be older than the notice about their person.
+A notice is spread over the audiences listed at the time. Rows of another audience, from a restored table or an audience
+unlinked by an earlier version, may be older than the notice about their person.
 """
 
 import time
@@ -15,14 +15,14 @@ SEND_TIMEOUT = 30.0  # seconds for the change queue to accept the exits of one p
 
 
 def queue_due_exits(session: Session, audience: Audience) -> None:
-    """Queue an exit for each person whose row is older than the deletion notice about them. Raises Unavailable.
+    """Queue an exit for each person whose row is older than their deletion notice. Raises Unavailable.
 
-    It reads the notices, of which there are few, and not the rows of the audience. Repeating it does no harm.
+    Reads the notices, of which there are few, not the rows of the audience. Safe to repeat.
     """
     from audience_sync.delivery.deletion_notices import due_exits  # noqa: PLC0415 - loads boto3
 
     queued = 0
-    replay = DeliveryHistory(is_replay=True)  # no accepted event has led to them; counted, the sums would be wrong
+    replay = DeliveryHistory(is_replay=True)  # no accepted event caused them: counting them would unbalance the sums
     with session.screen.progress("checking deletion notices") as bar:
         for page in session.member_scan.deletion_notices():
             exits = list(due_exits(session.members, [each.state.newest for each in page], [audience]))
@@ -31,6 +31,6 @@ def queue_due_exits(session: Session, audience: Audience) -> None:
             bar.advance(len(page))
     if queued:
         session.screen.note(
-            f"{counted(queued, 'exit')} queued, for people whom a deletion notice has named since they entered.",
+            f"{counted(queued, 'exit')} queued for people erased by a deletion notice after they entered.",
             style="yellow",
         )

@@ -1,10 +1,11 @@
-"""How an audience is printed, for people and for scripts."""
+"""Output of an audience, for people and for scripts."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from audience_sync.amazon_ads.audience_settings import Fee
+from audience_sync.amazon_ads.destination import advertiser_of, connection_of, reaches_dsp
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age
@@ -13,14 +14,14 @@ from audience_sync_cli.times import DAY
 
 
 def audience_json(audience: Audience) -> dict[str, Any]:
-    """Return an audience as the JSON output has it."""
+    """Return an audience for the JSON output."""
     unlinked = {} if audience.unlinked_at is None else {"unlinkedAt": iso_time(audience.unlinked_at)}
     return {
         "audienceId": audience.audience_id,
         "name": audience.name,
         "country": audience.country,
-        "advertiserId": audience.advertiser_id,
-        "connectionId": audience.connection_id,
+        "advertiserId": advertiser_of(audience.destination),
+        "connectionId": connection_of(audience.destination),
         "computationKey": audience.computation_key,
         "externalAudienceId": audience.external_audience_id,
         "settings": {name: _plain(value) for name, value in audience.settings.items()},
@@ -29,43 +30,39 @@ def audience_json(audience: Audience) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a DynamoDB number as one that JSON can hold."""
+    """Return a DynamoDB number as a JSON number."""
     return int(value) if isinstance(value, Decimal) else value
 
 
 def change_json(change: MembershipChange) -> dict[str, Any]:
-    """Return a change as the JSON output has it: as in the change queue, with times as everywhere in the output."""
+    """Return a change for the JSON output: the form of the change queue, with the output's times."""
     fields = {"audienceId": change.audience_id, **change_as_json(change), "at": iso_time(change.at)}
     return fields | ({"namedAt": [iso_time(each) for each in change.named_at]} if change.named_at else {})
 
 
 def target_label(audience: Audience) -> str:
     """Return the target of an audience, for people."""
-    if audience.connection_id:
-        return f"connection {audience.connection_id}"
-    return f"DSP {audience.advertiser_id}" if audience.advertiser_id else "DSP"
-
-
-def goes_to_dsp(audience: Audience) -> bool:
-    """Return whether members reach Amazon DSP: an advertiser's always do, a connection's only with `dsp`."""
-    return not audience.connection_id or bool(audience.target_types)
+    if connection_id := connection_of(audience.destination):
+        return f"connection {connection_id}"
+    advertiser_id = advertiser_of(audience.destination)
+    return f"DSP {advertiser_id}" if advertiser_id else "DSP"
 
 
 def product_label(audience: Audience) -> str:
-    """Return which Amazon products the members of an audience reach."""
-    if not audience.connection_id:
+    """Return the Amazon products that the members of an audience reach."""
+    if not connection_of(audience.destination):
         return "Amazon DSP"
-    return "AMC and Amazon DSP" if goes_to_dsp(audience) else "AMC, not Amazon DSP"
+    return "AMC and Amazon DSP" if reaches_dsp(audience) else "AMC, not Amazon DSP"
 
 
 def listed_fee(audience: Audience) -> tuple[Fee, ...]:
-    """Return the fee in the audience table, if there is one. Amazon's answer may leave it out."""
+    """Return the fee from the audience table, if any. Amazon may leave it out."""
     cents, currency = audience.settings.get("cpmCents"), audience.settings.get("currency")
     return () if cents is None or currency is None else (Fee(cents, currency),)
 
 
 def price(fees: Sequence[Fee]) -> str:
-    """Format what an advertiser pays."""
+    """Format an advertiser's fee."""
     amounts = ", ".join(f"{each.cpm_cents:,} cents {each.currency}" for each in fees)
     return f"{amounts} for a thousand impressions" if amounts else "none"
 

@@ -1,113 +1,101 @@
-"""How commands and groups read their options and print their help: Typer's classes, with our help and our errors."""
+"""Typer's commands and groups, which here also accept the global options and report wrong usage as JSON."""
 
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from audience_sync_cli.command_line.examples import EXAMPLES
-from audience_sync_cli.command_line.global_options import TEXTS, wants_json
-from audience_sync_cli.command_line.usage import no_such_command, wrong_usage
-from audience_sync_cli.errors import INTERRUPTED, OperatorError
+from audience_sync_cli.command_line.global_options import shared, wants_json
+from audience_sync_cli.command_line.usage import wrong_usage
 
 
-class Command(TyperCommand):
-    """One command."""
+class _Common:
+    """Accepts the global options beside its own; lays out the help in panels, at 80 columns, without Python's types."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options and arguments."""
-        try:
-            return super().parse_args(ctx, args)
-        except typer.TyperException as error:
-            _add_context(error, ctx)
-            raise
+    left_out: Sequence[str] = ()  # global options that the help does not show
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
-        formatter.write(_help(self, ctx))
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options and arguments."""
+        everywhere = shared(ctx)
+        own = [each for each in super().get_params(ctx) if each not in everywhere]  # type: ignore[misc]
+        for each in own:
+            each.metavar = each.metavar or _metavar(each)
+        return [*own, *everywhere]
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line."""
+        arguments = [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
+        words = [each.metavar if each.required else f"[{each.metavar}]" for each in arguments]
+        return [*words, *(["COMMAND"] if hasattr(self, "commands") else []), "[OPTIONS]"]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, arguments and options, each in its panel."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for each in getattr(self, "commands", {}).values():
+            first = (each.help or "").split("\n\n")[0]
+            panels.setdefault(each.rich_help_panel or "Commands", []).append((each.name, first))
+        for each in self.get_params(ctx):
+            record = each.get_help_record(ctx)
+            if each.param_type_name == "argument":
+                panels.setdefault("Arguments", []).append((each.metavar, each.help or ""))
+            elif record and each.name not in self.left_out:
+                panels.setdefault(each.rich_help_panel or "Options", []).append(record)
+        for title, rows in panels.items():
+            with formatter.section(typer.style(title, bold=True)):
+                formatter.write_dl([(typer.style(name, fg="cyan"), meaning) for name, meaning in rows])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the epilog with its line breaks: it has examples, which are copied."""
+        formatter.write(f"\n{self.epilog}\n" if self.epilog else "")  # type: ignore[attr-defined]
 
 
-class Group(TyperGroup):
+class Command(_Common, TyperCommand):
+    """A command that asks nothing, so that its help leaves out `--yes`."""
+
+    left_out = ("yes",)
+
+
+class AskingCommand(_Common, TyperCommand):
+    """A command that asks for confirmation."""
+
+
+class Group(_Common, TyperGroup):
     """A group of commands."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the options, so changed that Typer reads them without pydantic.
-
-        It loads pydantic to read a text, and to read the missing default of its own options, such as `--help`.
-        """
-        options: list[Any] = super().get_params(ctx)
-        for option in options:
-            if option.name in TEXTS:
-                option.process_value = lambda _, value: value
-            elif option.default is None:
-                option.default = False
+        """Return the options. Typer would load pydantic to read a missing default, as `--help` has."""
+        options = super().get_params(ctx)
+        for each in options:
+            each.default = each.default or (None if each.multiple else False)
         return options
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options in front of the command."""
+    def main(self, args: Sequence[str] | None = None, *others: Any, **extra: Any) -> Any:
+        """Run, and report wrong usage as all other errors are reported, also as JSON."""
         try:
-            return super().parse_args(ctx, args)
+            exit_code = super().main(args, *others, **extra | {"standalone_mode": False})
         except typer.TyperException as error:
-            _add_context(error, ctx)
-            raise
+            from audience_sync_cli.screen import Screen  # noqa: PLC0415 - loads Rich
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return the command that is named. Raises WrongUsage."""
-        if args[0] not in self.commands and not ctx.resilient_parsing:
-            raise no_such_command(ctx, args[0], self.commands)
-        return super().resolve_command(ctx, args)
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
-        formatter.write(_help(self, ctx))
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
-        """Run, and report what is wrong with the command line as all other errors are reported, also as JSON."""
-        try:
-            exit_code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
-        except (typer.TyperException, typer.Abort, OperatorError) as error:
-            if not standalone_mode:
-                raise
-            _fail(error, as_json=wants_json(sys.argv[1:] if args is None else args))
-        if standalone_mode:
-            sys.exit(exit_code or 0)
-        return exit_code
+            as_json = wants_json(sys.argv[1:] if args is None else args)
+            context = getattr(error, "ctx", None)
+            if context is not None and error.message == context.get_help():  # a group without arguments
+                if not as_json:
+                    typer.echo(error.message, err=True, color=context.color)
+                    sys.exit(2)
+                error.message = "Missing command."
+            failure = wrong_usage(error)
+            Screen(as_json=as_json).fail(failure)
+            sys.exit(failure.exit_code)
+        sys.exit(exit_code or 0)
 
 
-def _add_context(error: Any, context: Any) -> None:
-    """Add to an error of Typer's in which command it arose; it leaves that out for some."""
-    error.ctx = getattr(error, "ctx", None) or context
-
-
-def _help(command: Any, context: Any) -> str:
-    from audience_sync_cli.command_line.help import rendered  # noqa: PLC0415 - loads Rich
-
-    words: list[str] = []
-    level = context
-    while level.parent is not None:
-        words.insert(0, level.info_name)
-        level = level.parent
-    return rendered(command, context, EXAMPLES.get(" ".join(words), ()))
-
-
-def _fail(error: Exception, *, as_json: bool) -> NoReturn:
-    from audience_sync_cli.screen import Screen  # noqa: PLC0415 - loads Rich
-
-    if isinstance(error, typer.Abort):  # the end of the input at a question of Typer's
-        sys.exit(INTERRUPTED)
-    if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
-        typer.echo(str(error), err=True)  # the help
-        sys.exit(error.exit_code)  # type: ignore[attr-defined]
-    failure = error if isinstance(error, OperatorError) else wrong_usage(error)
-    Screen(as_json=as_json).fail(failure)
-    sys.exit(failure.exit_code)
+def _metavar(parameter: Any) -> str:
+    """Return the word for a value: KIND for an argument, DAYS for `--ttl-days`."""
+    kind, name = parameter.type_descriptor, str(parameter.name)
+    if parameter.param_type_name == "argument":
+        return name.upper()
+    if kind.choices:
+        return "|".join(str(each) for each in kind.choices)
+    return "FILE" if kind.is_path else name.rpartition("_")[2].upper()

@@ -1,11 +1,7 @@
-"""Says in the words of the command line which options of an audience are at fault.
-
-The package names the fields of Segment's extras, which are not typed here.
-"""
+"""Names the options that are at fault in an audience, where the package names fields of Segment's extras."""
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from audience_sync.errors import InvalidAudience, SettingFault
 from audience_sync_cli.errors import WrongUsage
@@ -26,38 +22,33 @@ OPTIONS = {  # field of the extras: what the command line calls it
 }
 
 
-class _Sentence(NamedTuple):
-    message: str
-    remedy: str
-
-
-_SENTENCES = {  # field: what is wrong. The others are said in the package's words, with the names of options
-    "audienceName": _Sentence(
-        "NAME takes 1 to 128 characters, none of them a control character.",
+_SENTENCES = {  # field: message and remedy. The others are said in the package's words, with the names of options
+    "audienceName": (
+        "NAME must have 1 to 128 characters, none of them a control character.",
         "Give the name that the audience has in Segment.",
     ),
-    "advertiserId, connectionId": _Sentence(
+    "advertiserId, connectionId": (
         "An audience needs either an advertiser or a connection.",
         "Give --advertiser for Amazon DSP, or --connection for Amazon Marketing Cloud.",
     ),
-    "advertiserId": _Sentence(
-        "--advertiser takes the id of a DSP advertiser: 1 to 20 digits.",
-        "It stands in the advertiser's settings in the console of Amazon DSP.",
+    "advertiserId": (
+        "--advertiser must be the id of a DSP advertiser: 1 to 20 digits.",
+        "Find it in the advertiser's settings in the Amazon DSP console.",
     ),
-    "connectionId": _Sentence(
-        "--connection takes 1 to 256 characters, none of them a control character.",
+    "connectionId": (
+        "--connection must have 1 to 256 characters, none of them a control character.",
         "`audience-sync connections list` shows the ids.",
     ),
-    "countryCode": _Sentence(
-        "--country takes a country's two letters as in ISO 3166-1: US, DE or GB, not USA.",
+    "countryCode": (
+        "--country must be two letters as in ISO 3166-1: US, DE or GB, not USA.",
         "Give the country where most members are. Amazon never changes it.",
     ),
-    # The option itself is limited to what Amazon takes; only the renewal needs more.
-    "ttl": _Sentence(
+    # The option itself is limited to what Amazon accepts; only the renewal needs more.
+    "ttl": (
         "--renew needs a time to live of at least 3 days, because members are re-sent once a day.",
         "Give more days with --ttl-days, or leave --renew out.",
     ),
-    "dsp": _Sentence(
+    "dsp": (
         "--dsp needs a connection: members of an advertiser's audience reach Amazon DSP anyway.",
         "Leave --dsp out, or give --connection.",
     ),
@@ -69,9 +60,7 @@ def wrong_usage(error: InvalidAudience) -> WrongUsage:
     sentences = [_sentence(fault) for fault in error.faults]
     if len(sentences) == 1:
         return WrongUsage(*sentences[0])
-    return WrongUsage(
-        f"{len(sentences)} settings are not valid.", "\n".join(f"{each.message} {each.remedy}" for each in sentences)
-    )
+    return WrongUsage(f"{len(sentences)} settings are not valid.", "\n".join(" ".join(each) for each in sentences))
 
 
 def options(fields: Sequence[str]) -> str:
@@ -79,11 +68,11 @@ def options(fields: Sequence[str]) -> str:
     return ", ".join(OPTIONS.get(each, each) for each in fields)
 
 
-def _sentence(fault: SettingFault) -> _Sentence:
+def _sentence(fault: SettingFault) -> tuple[str, str]:
     if fault.field in _SENTENCES:
         return _SENTENCES[fault.field]
     name, allowed, remedy = (_with_options(text) for text in fault)
-    return _Sentence(f"{name} must be {allowed}.", f"{remedy[:1].upper()}{remedy[1:]}.")
+    return f"{name} must be {allowed}.", f"{remedy[:1].upper()}{remedy[1:]}."
 
 
 def _with_options(text: str) -> str:

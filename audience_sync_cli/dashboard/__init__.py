@@ -1,1 +1,1 @@
-"""The dashboard: one page for a deployed and a local stack, and what both put on it."""
+"""The dashboard: one page, for deployed and local stacks."""

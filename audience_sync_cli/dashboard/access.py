@@ -1,8 +1,8 @@
-"""Decides who may ask: the page acts with the operator's credentials, and a browser opens other pages, too.
+"""Access to the page: it acts with the operator's credentials, and browsers also open other pages.
 
-The server listens on this machine only. Another site can still have the browser send a request here: under its own
-name, if that name is made to mean 127.0.0.1 (DNS rebinding), or across origins. Both show in headers that a browser
-sends and no page can set.
+The server listens on this machine only. Another site can still make the browser send a request here: under its own
+name, if that resolves to 127.0.0.1 (DNS rebinding), or across origins. Both show in headers that a browser sends and no
+page can set.
 """
 
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ from audience_sync_cli.stack import LOOPBACK
 
 
 def is_own_host(host: str | None) -> bool:
-    """Whether the header Host names this machine. Another name for it would be an attacker's."""
+    """Return whether the header Host names this machine. Any other name would be an attacker's."""
     try:
         return urlsplit(f"//{host or ''}").hostname in LOOPBACK
-    except ValueError:  # as of "[", which is no host
+    except ValueError:  # such as "[", which is not a host
         return False
 
 
 def is_from_page(headers: Mapping[str, str]) -> bool:
-    """Whether the page itself sends this request: one that changes something must come from no other origin.
+    """Return whether the page itself sent this request: changes are not accepted from other origins.
 
     Args:
-        headers: of the request, under whatever case of their names.
+        headers: of the request; their names in any case.
     """
     headers = {name.lower(): value for name, value in headers.items()}
     host, origin = headers.get("host"), headers.get("origin")
-    # A form of another site cannot send JSON without asking first, and nothing here answers that question.
+    # A form on another site cannot send JSON without a preflight request, which gets no answer here.
     is_json = headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
     return is_own_host(host) and origin == f"http://{host}" and is_json

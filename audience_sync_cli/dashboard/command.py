@@ -1,4 +1,4 @@
-"""`audience-sync dashboard`: serve the page of a deployed stack, or name that of a local one."""
+"""`audience-sync dashboard`: serve the page of a deployed stack, or print the address of a local one's."""
 
 import sys
 import webbrowser
@@ -12,27 +12,24 @@ from audience_sync_cli.dashboard.server import DashboardServer
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
 
-NOTE = "CloudWatch is asked once a minute and queues every ten seconds, only while this page can be seen."
+app = typer.Typer()
+NOTE = "CloudWatch is read once a minute and queues every ten seconds, only while this page is visible."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "dashboard")(dashboard)
-
-
+@command(app, "dashboard", "dashboard --open", "--stack prod dashboard --port 8090")
 def dashboard(
     session: Session,
     port: Annotated[
         int,
-        typer.Option(help="Port on this machine; 0 takes any free one. A local stack has its own.", min=0, max=65_535),
+        typer.Option(help="Port on this machine; 0 for any free one. A local stack has its own.", min=0, max=65_535),
     ] = 0,
     *,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
     """Serve a page with flow, counts, audiences, rejections, dead letters and alarms, on this machine only.
 
-    It reads AWS with your credentials while the page is open, for about one cent an hour. Ctrl-C ends it. The address
-    holds a token, and is enough to redrive dead letters as you.
+    Reads AWS with your credentials while the page is open, for about one cent an hour. Ctrl-C ends it. The address
+    contains a token; anyone who has it can redrive dead letters as you.
     """
     if session.stack.local:
         if port:
@@ -47,7 +44,7 @@ def dashboard(
         server = DashboardServer(shown, port)
     except OSError:
         shown.close()
-        raise OperatorError(f"Port {port} cannot be used.", "Choose another --port, or leave it out.") from None
+        raise OperatorError(f"Port {port} is not available.", "Choose another --port, or leave it out.") from None
     with server:
         _announce(session, server.url, browser=browser)
         session.screen.note("Ctrl-C ends it.")
@@ -64,11 +61,11 @@ def _announce(session: Session, url: str, *, browser: bool) -> None:
     session.screen.result({"url": url})
     sys.stdout.flush()  # a script reads the address while the page is served
     if browser and not webbrowser.open(url):
-        session.screen.note("No browser could be opened. Open the address yourself.")
+        session.screen.note("Cannot open a browser. Open the address yourself.")
 
 
 def _local_page(api: str) -> str:
-    """Return the address of the page that a local stack serves itself. Raises NotThere."""
+    """Return the address of a local stack's own page. Raises NotThere."""
     url = f"{api}/status"
     try:
         is_there = requests.get(url, timeout=10).status_code == requests.codes.ok

@@ -1,8 +1,8 @@
-"""Reads the facts of the dashboard from a deployed stack, each part as often as it changes and as its reading costs."""
+"""Reads the dashboard's facts from a deployed stack, each part at an interval that suits its changes and its cost."""
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,18 @@ from audience_sync_cli.dashboard import logs, metrics
 from audience_sync_cli.dashboard.facts import (
     Activity,
     Alarm,
+    AudienceFacts,
     DeadLetterFacts,
     DeadLetterList,
     Facts,
     LogLine,
     Place,
+    Rejected,
     Warnings,
 )
+from audience_sync_cli.dashboard.operator import Blockers, Known, Operator
 from audience_sync_cli.dashboard.parts import Part
+from audience_sync_cli.dashboard.ranges import RANGES, Range
 from audience_sync_cli.dashboard.redriving import redrive
 from audience_sync_cli.operator_log import OperatorLog
 from audience_sync_cli.parked.dead_letters import DeadLetters
@@ -28,43 +32,51 @@ from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.circuits import RECOVERY, open_circuits
 from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth
 from audience_sync_cli.state.function_logs import FUNCTIONS
+from audience_sync_cli.state.in_flight import InFlight, in_flight
+from audience_sync_cli.times import DAY
 
 if TYPE_CHECKING:
     from audience_sync.membership import Audience
 
-# Seconds between two readings of a part; those of CloudWatch are in metrics.py.
+# Seconds between two readings of a part; the intervals for CloudWatch are in metrics.py.
 QUEUES = 10
 SMALL = 60  # alarms, the audit's progress, the newest log lines
 CIRCUITS = 20
 MAX_DEAD_LETTERS = 200  # messages to read; reading hides them from other readers for a moment
-PATIENT = 3.0  # seconds that an answer waits for parts that the page can do without
+PATIENT = 3.0  # seconds to wait for parts that the page can do without
 
 
 class DeployedStack:
-    """A stack in AWS, as the dashboard shows it. Every call may come from another thread."""
+    """A stack in AWS, for the dashboard. Calls may come from any thread."""
 
     def __init__(self, stack: Stack, now: Callable[[], float], cost: str = "") -> None:
-        """Hand in the stack, the time in epoch seconds, and a sentence about what an open page costs."""
+        """`now` is in epoch seconds; `cost` is a sentence about an open page."""
         self._stack = stack
         self._now = now
+        self._operator = Operator(lambda: stack, now)
         self._lock = threading.Lock()
-        for service in _SERVICES:  # here, since boto3 cannot build clients in several threads
+        for service in _SERVICES:  # here: boto3 cannot build clients in several threads
             stack.service(service)
         self._executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dashboard")
         self._store = MetricStore(stack.service("cloudwatch"))
         region = str(stack.service("cloudwatch").meta.region_name)
         self._place = Place("deployed", stack.name, stack.api, QUEUES, region, cost)
         self._counts = Part("counts", metrics.EVERY_COUNT, lambda: cloud_counts(stack, now(), None), Counts())
-        self._day = Part("activity", metrics.EVERY_COUNT, self._last_day, (Activity(metrics.PERIOD), Warnings()))
+        self._activity = {each.span: self._activity_part(each) for each in RANGES.values()}
+        self._reasons = {each.span: self._reasons_part(each) for each in RANGES.values()}
         self._queue = Part("change queue", QUEUES, lambda: depth(stack, "ChangeQueue"), Depth(0, 0, 0))
         self._jobs = Part("job queue", QUEUES, lambda: depth(stack, "JobQueue"), Depth(0, 0, 0))
         self._dead = Part("dead letters", QUEUES, lambda: depth(stack, "DeadLetterQueue"), Depth(0, 0, 0))
         self._parked = Part("reasons of dead letters", 0, self._dead_letters, DeadLetterList())
-        self._reasons = Part("reasons of rejections", metrics.EVERY_REASON, self._rejected, ())
-        self._audiences = Part("audiences", metrics.EVERY_AUDIENCE, self._history, ())
+        self._audiences: Part[tuple[AudienceFacts, ...]] = Part("audiences", metrics.EVERY_AUDIENCE, self._history, ())
         self._alarms: Part[tuple[Alarm, ...] | None] = Part("alarms", SMALL, self._read_alarms, None)
         self._audit = Part("audit", SMALL, self._audited_until, None)
         self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
+        self._in_flight = Part("messages in flight", SMALL, self._times_in_flight, None)
+        self._blocked: Part[Blockers] = Part(
+            "reasons why changes wait", CIRCUITS, lambda: self._operator.blockers(waits=self._waits), ()
+        )
+        self._acknowledged: Part[Known] = Part("acknowledged dead letters", SMALL, self._operator.acknowledgements, ())
         self._uploads: Part[tuple[LogLine, ...]] = Part(
             "uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ()
         )
@@ -75,26 +87,30 @@ class DeployedStack:
         self._listed_of = 0  # dead letters that there were when they were read
         self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
         self._others: list[Part[Any]] = [
-            *(self._day, self._jobs, self._reasons, self._audiences, self._alarms, self._audit, self._circuits),
+            *(self._jobs, self._audiences, self._alarms, self._audit, self._circuits, self._in_flight),
             *(self._uploads, self._rejected_events, self._trouble),
         ]
 
-    def read(self) -> Facts:
-        """Return the facts; parts that are not due are those of before."""
+    def read(self, chosen: str) -> Facts:
+        """Return the facts for one of RANGES; parts that are not due keep their values."""
         with self._lock:
-            now = self._now()
-            for part in (*self._needed, *self._others):
+            now, span = self._now(), RANGES[chosen].span
+            others: list[Part[Any]] = [*self._others, self._activity[span], self._reasons[span]]
+            for part in (*self._needed, *others):
                 part.begin(self._executor, now)
             for part in self._needed:
                 part.finish(now)
             self._read_dead_letters(now)
+            if self._dead.value.total:
+                self._acknowledged.begin(self._executor, now)
+            self._blocked.begin(self._executor, now)  # depends on the queue
             deadline = time.monotonic() + PATIENT
-            for part in (*self._others, self._parked):
+            for part in (*others, self._parked, self._blocked, self._acknowledged):
                 part.finish(now, max(0.0, deadline - time.monotonic()) if part.read_at is None else 0)
-            return self._facts(now)
+            return self._facts(now, chosen, (*self._needed, *others, self._parked, self._blocked, self._acknowledged))
 
     def redrive(self, reason: str) -> list[str]:
-        """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
+        """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
         stack, notes = self._stack, list[str]()
         with OperatorLog(stack, notes.append, self._now).line("dashboard redrive", deadLetters=0) as line:
             done = redrive(
@@ -110,39 +126,59 @@ class DeployedStack:
             self._listed_of = -1
         return [*done, *notes]
 
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""
+        done = self._operator.acknowledge(fields)
+        with self._lock:
+            self._acknowledged.expire()
+        return done
+
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return everything stored under a member id or a message id: title and facts of each. Raises OperatorError."""
+        return self._operator.find(fields)
+
     def close(self) -> None:
-        """End the threads, without waiting for what they read."""
+        """End the threads, without waiting for running reads."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _facts(self, now: float) -> Facts:
-        activity, warnings = self._day.value
+    def _facts(self, now: float, chosen: str, parts: Sequence[Part[Any]]) -> Facts:
+        span, since = RANGES[chosen].span, now - RANGES[chosen].history
+        activity, warnings = self._activity[span].value
         circuits = self._circuits.value
-        parts = (*self._needed, *self._others, self._parked)
+        known = self._acknowledged.value
+        parked = self._parked.value.acknowledged(known) if self._dead.value.total else DeadLetterList()
         return Facts(
             at=now,
             place=self._place,
             counts=self._counts.value,
             queue=self._queue.value,
+            in_flight=self._in_flight.value if self._queue.value.in_work else None,
             dead_letters=self._dead.value.total,
             jobs_pending=self._jobs.value.total,
             warnings=warnings,
             activity=activity,
-            audiences=self._audiences.value,
-            rejected=self._reasons.value,
+            range=chosen,
+            audiences=tuple(each.since(since) for each in self._audiences.value),
+            rejected=self._reasons[span].value,
             rejected_events=self._rejected_events.value,
             uploads=logs.uploads(self._uploads.value),
-            parked=self._parked.value if self._dead.value.total else DeadLetterList(),
+            parked=parked,
             log=self._trouble.value,
             alarms=self._alarms.value,
             amazon_fails=circuits is not None,
             next_try=circuits.opened_at + RECOVERY if circuits and circuits.opened_at is not None else None,
+            blockers=self._blocked.value,
             audited_until=self._audit.value,
             problems=tuple(part.problem for part in parts if part.problem),
             unread=tuple(part.name for part in parts if part.is_unread),
         )
 
+    @property
+    def _waits(self) -> bool:
+        return self._queue.value.total > 0
+
     def _read_dead_letters(self, now: float) -> None:
-        """Read them where their number has changed, and not on a schedule: reading hides them for a moment."""
+        """Read dead letters if their number has changed, not on a schedule: reading hides them for a moment."""
         count = self._dead.value.total
         if count != self._listed_of and not self._parked.is_running:
             self._listed_of = count
@@ -155,18 +191,28 @@ class DeployedStack:
         newest_first = sorted(found, key=lambda message: -message.at)
         return DeadLetterList(tuple(map(DeadLetterFacts.of, newest_first)), self._now(), not reader.stopped)
 
-    def _last_day(self) -> tuple[Activity, Warnings]:
-        return metrics.last_day(self._store, self._stack.name, self._now())
+    def _times_in_flight(self) -> InFlight | None:
+        return in_flight(self._stack, self._queue.value.in_work, self._now())
 
-    def _rejected(self) -> Any:
-        return metrics.rejections(self._store, self._stack.name, self._stack.created, self._now())
+    def _activity_part(self, chosen: Range) -> Part[tuple[Activity, Warnings]]:
+        def read() -> tuple[Activity, Warnings]:
+            return metrics.activity(self._store, self._stack.name, chosen.span, chosen.period, self._now())
+
+        every = metrics.EVERY_COUNT if chosen.span <= DAY else metrics.EVERY_LONG
+        return Part("activity", every, read, (Activity(chosen.period), Warnings()))
+
+    def _reasons_part(self, chosen: Range) -> Part[tuple[Rejected, ...]]:
+        def read() -> tuple[Rejected, ...]:
+            return metrics.rejections(self._store, self._stack.name, chosen.span, chosen.period, self._now())
+
+        return Part("reasons of rejections", metrics.EVERY_REASON, read, ())
 
     def _history(self) -> Any:
         listed: Sequence[Audience] = AudienceTable(self._stack.service("dynamodb"), self._stack["AudienceTable"]).all()
         return metrics.audience_history(self._store, self._stack.name, listed, self._now())
 
     def _read_alarms(self) -> tuple[Alarm, ...]:
-        """Return the stack's alarms by name. Another stack's name may begin with this one's, an alarm's has no dash."""
+        """Return the stack's alarms by name. Another stack may begin with this name; alarm names have no dash."""
         prefix = f"{self._stack.name}-"
         pages = self._stack.service("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix)
         found = [each for page in pages for each in page["MetricAlarms"]]
@@ -193,4 +239,4 @@ class DeployedStack:
         return logs.newest_lines(self._stack.service("logs"), function.lower(), group, pattern, self._now())
 
 
-_SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "logs", "sqs")
+_SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "sqs")

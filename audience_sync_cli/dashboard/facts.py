@@ -1,16 +1,21 @@
-"""What the dashboard shows of a stack, wherever the stack runs: a local one and a deployed one fill the same fields.
+"""Facts about a stack for the dashboard, with the same fields for a local and a deployed one.
 
-Nothing here does I/O. Ids are texts, since JavaScript's numbers cannot hold them; times are epoch seconds; None stands
-for what is not known, or not known yet. No field holds a key, a token, a trait or an identifier.
+Nothing here does I/O. Ids are strings, since JavaScript numbers cannot hold them; times are epoch seconds; None means
+not known, or not yet. No field holds a key, a token, a trait or an identifier.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
+from audience_sync_cli import reasons
+from audience_sync_cli.parked.acknowledged import Acknowledgement
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
 from audience_sync_cli.screen import camel_case
+from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Counts, Depth
+from audience_sync_cli.state.in_flight import InFlight
+from audience_sync_cli.state.needs import needs
 
 LISTED_MEMBERS = 20  # of one dead letter
 
@@ -19,19 +24,19 @@ type Point = tuple[float, float]  # epoch seconds, value
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The stack that is shown."""
+    """The stack on the page."""
 
     kind: Literal["local", "deployed"]
     name: str
     api: str  # base URL of the gateway
-    interval: int  # seconds between two questions of the page
+    interval: int  # seconds between two requests of the page
     region: str = ""  # of AWS
-    note: str = ""  # how often what is read, and what that costs
+    note: str = ""  # how often each source is read, and the cost
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Events that arrived and changes that were completed, in consecutive periods of the same length, oldest first."""
+    """Events received and changes completed, in consecutive periods of equal length, oldest first."""
 
     period: int  # seconds
     arrived: tuple[int, ...] = ()
@@ -40,25 +45,29 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Warnings:
-    """Counts that are zero while everything is well. Since the stack was created, or of the last day."""
+    """Counts that are zero while everything is well: for a local stack since its start, otherwise for the range."""
 
     unauthorized: int = 0  # requests with a credential that does not match
     without_credential: int = 0  # requests
-    deferred: int = 0  # messages, each time one was put back into the change queue
+    deferred: int = 0  # messages, counted each time one was returned to the change queue
     uploads_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AudienceFacts:
-    """One audience: its newest numbers at Amazon, and those before."""
+    """One audience: its newest numbers at Amazon, and earlier ones."""
 
     audience_id: str
     name: str
     size: int | None = None  # records that Amazon has received
-    match_rate: float | None = None  # percent of them that Amazon knows
+    match_rate: float | None = None  # percent matched
     at: float | None = None  # of the newest numbers
     sizes: tuple[Point, ...] = ()
     match_rates: tuple[Point, ...] = ()
+
+    def since(self, time: float) -> "AudienceFacts":
+        """Return the same numbers, with a history that starts at a time."""
+        return replace(self, sizes=_since(time, self.sizes), match_rates=_since(time, self.match_rates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class UploadFacts:
-    """One request to Amazon. Of a deployed stack, uploads that Amazon has taken are known, from the worker's log."""
+    """One request to Amazon. For a deployed stack, uploads that Amazon accepted, from the worker's log."""
 
     n: str
     at: float
@@ -92,7 +101,7 @@ class UploadFacts:
     status: int | None
     audience_id: str | None = None
     records: int | None = None
-    faults: tuple[str, ...] = ()  # what rules of the sandbox did to it
+    faults: tuple[str, ...] = ()  # effects of the sandbox's fault rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +120,11 @@ class DeadLetterFacts:
     status: int | None  # of Amazon's answer
     request_id: str
     is_readable: bool  # another attempt can be made
+    acknowledged: Acknowledgement | None = None  # the newest one that covers it
 
     @classmethod
     def of(cls, message: DeadLetterMessage) -> "DeadLetterFacts":
-        """Sum up a message as it was read."""
+        """Summarize a message as read."""
         failure = message.failure
         return cls(
             message_id=message.message_id,
@@ -133,7 +143,7 @@ class DeadLetterFacts:
 
     @classmethod
     def received(cls, message: Mapping[str, Any]) -> "DeadLetterFacts":
-        """Sum up a message in the form in which SQS returns it."""
+        """Summarize a message as SQS returns it."""
         return cls.of(read_message(message))
 
 
@@ -144,6 +154,19 @@ class DeadLetterList:
     listed: tuple[DeadLetterFacts, ...] = ()
     read_at: float | None = None
     is_complete: bool = True  # whether these are all
+
+    def acknowledged(self, known: Sequence[Acknowledgement]) -> "DeadLetterList":
+        """Return the same dead letters, each with its newest acknowledgement; `known` has the newest first."""
+        return replace(
+            self,
+            listed=tuple(
+                replace(
+                    each,
+                    acknowledged=next((by for by in known if by.covers(each.reason, each.audience_id, each.at)), None),
+                )
+                for each in self.listed
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,29 +197,49 @@ class Facts:
     counts: Counts
     queue: Depth
     dead_letters: int  # messages
-    jobs_pending: int  # uploads whose job has not ended, as far as it is known
+    jobs_pending: int  # uploads whose job has not ended, as far as known
+    in_flight: InFlight | None = None  # of the change queue; None if nothing is in flight, or it is not known yet
     warnings: Warnings = Warnings()
     activity: Activity = Activity(period=1)
+    range: str = ""  # one of ranges.RANGES: for activity, warnings, rejected, and charts of audiences
     audiences: tuple[AudienceFacts, ...] = ()
     rejected: tuple[Rejected, ...] = ()  # the most frequent reason first
     rejected_events: tuple[LogLine, ...] = ()  # the newest, newest first
     uploads: tuple[UploadFacts, ...] = ()  # the newest, newest first
     parked: DeadLetterList = DeadLetterList()
     log: tuple[LogLine, ...] = ()  # the newest, newest first
-    alarms: tuple[Alarm, ...] | None = None  # None where the stack has none
-    is_quiescent: bool | None = None  # nothing waits and nothing is pending at Amazon; None where it cannot be known
+    alarms: tuple[Alarm, ...] | None = None  # None if the stack has none
+    is_quiescent: bool | None = None  # nothing waits, and nothing is pending at Amazon; None if unknown
     amazon_fails: bool = False  # the newest upload failed, or a circuit breaker is open
-    next_try: float | None = None  # when a waiting change is tried again
+    next_try: float | None = None  # next try of a waiting change
+    blockers: tuple[Blocker, ...] = ()  # why changes wait; the heading names one that needs a person
     audited_until: float | None = None
     problems: tuple[Problem, ...] = ()
     unread: tuple[str, ...] = ()  # parts that are being read for the first time
 
     def as_json(self) -> dict[str, Any]:
-        """The facts as the page reads them: names in camel case, and what is waiting beside the other counts."""
+        """Return the facts for the page: names in camel case, with needs and with explanations of the reasons."""
         shown: dict[str, Any] = _camel(self)
         shown["counts"]["waiting"] = self.counts.waiting
         shown["queue"]["total"] = self.queue.total
+        rejections = {
+            *(each.reason for each in self.rejected),
+            *(each.more.get("reason", "") for each in self.rejected_events),
+        }
+        unacknowledged = self.dead_letters - sum(each.acknowledged is not None for each in self.parked.listed)
+        shown["unacknowledged"] = unacknowledged
+        shown["needs"] = [each._asdict() for each in needs(self.counts, unacknowledged)]
+        shown["reasons"] = {
+            "rejected": {code: reasons.explained(code)._asdict() for code in rejections},
+            "parked": {each.reason: reasons.parked(each.reason)._asdict() for each in self.parked.listed},
+        }
         return shown
+
+
+def _since(time: float, points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Return the points since a time; the first is the value at that time, if there was one."""
+    before = [value for at, value in points if at <= time]
+    return (*((time, value) for value in before[-1:]), *(each for each in points if each[0] > time))
 
 
 def _camel(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How the page shows a line that a function has logged. Pure."""
+"""Log lines of the functions for the page. Pure."""
 
 import json
 from datetime import datetime
@@ -11,13 +11,13 @@ _SHOWN_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "locat
 
 
 def log_line(n: str, function: str, text: str, at: float | None = None) -> LogLine:
-    """Read a line.
+    """Parse a line.
 
     Args:
         n: its number, or its id at CloudWatch.
         function: such as worker.
-        text: JSON, or anything else that was printed, a traceback for instance.
-        at: when it was logged, in epoch seconds; what the line itself says where omitted.
+        text: JSON, or any other output, such as a traceback.
+        at: when it was logged, in epoch seconds; by default the line's own time.
     """
     try:
         entry = json.loads(text)

@@ -1,4 +1,4 @@
-"""Finds the newest log lines of a deployed stack. FilterLogEvents costs nothing, and returns the oldest ones first."""
+"""Newest log lines of a deployed stack. FilterLogEvents is free, and returns the oldest lines first."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from audience_sync_cli.dashboard.facts import LogLine, UploadFacts
 from audience_sync_cli.dashboard.log_lines import log_line
 from audience_sync_cli.times import DAY, HOUR, MINUTE
 
-WINDOWS = (5 * MINUTE, HOUR, DAY)  # seconds to look back: the first one with a line is enough
+WINDOWS = (5 * MINUTE, HOUR, DAY)  # seconds to look back: the first one with a line suffices
 MAX_PAGES = 5  # of one window; a page may be empty although there is another one
 SHOWN = 40  # lines
 UPLOADS, REJECTED = '"upload accepted"', '"event rejected"'
@@ -15,7 +15,7 @@ TROUBLE = '{ $.level = "WARNING" || $.level = "ERROR" }'
 
 
 def newest_lines(logs: Any, function: str, group: str, pattern: str, now: float) -> tuple[LogLine, ...]:
-    """Return the newest lines of a log group that fit a pattern, newest first; none that is older than a day.
+    """Return the newest lines of a log group that match a pattern, newest first; none older than a day.
 
     Args:
         logs: boto3's client of CloudWatch Logs.
@@ -32,7 +32,7 @@ def newest_lines(logs: Any, function: str, group: str, pattern: str, now: float)
 
 
 def uploads(lines: Sequence[LogLine]) -> tuple[UploadFacts, ...]:
-    """Read the uploads that the worker has logged: those that Amazon has taken."""
+    """Read the uploads that Amazon accepted, from the worker's log."""
     return tuple(
         UploadFacts(
             n=each.n,

@@ -1,9 +1,9 @@
-"""Reads what the page shows from CloudWatch. Each metric that is asked for costs, so this says which, and how often.
+"""CloudWatch metrics for the page. Each metric read costs money, so this module fixes which, and how often.
 
 docs/cost.md states what an open page costs an hour; a test compares it with the numbers here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import batched
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
@@ -24,14 +24,17 @@ from audience_sync.metric_names import (
     UPLOADS_FAILED,
 )
 from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, Rejected, Warnings
+from audience_sync_cli.dashboard.ranges import LONGEST
 from audience_sync_cli.state.counts import TOTALS, rejected_by_reason
-from audience_sync_cli.times import DAY, HOUR
+from audience_sync_cli.times import HOUR
 
-PERIOD = 600  # seconds of one bar
-BARS = DAY // PERIOD
-AUDIENCE_DAYS = 14  # of history; as long as CloudWatch lists a metric
-EVERY_COUNT, EVERY_REASON, EVERY_AUDIENCE = 60, 300, 900  # seconds between two readings; jobs are checked after 900
-AT_ONCE = 400  # metrics in one request; CloudWatch takes 500
+EVERY_COUNT, EVERY_REASON, EVERY_AUDIENCE = (
+    60,
+    300,
+    900,
+)  # seconds between two readings; jobs are checked after 900 seconds
+EVERY_LONG = 300  # for ranges over a day: one bar is at least an hour
+AT_ONCE = 400  # metrics in one request; CloudWatch allows 500
 
 ARRIVALS = (EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED)
 COMPLETIONS = (CHANGES_DELIVERED, CHANGES_SUPERSEDED, CHANGES_PARKED)
@@ -41,25 +44,26 @@ WARNINGS = {
     "deferred": MESSAGES_DEFERRED,
     "uploads_failed": UPLOADS_FAILED,
 }
-OF_ALL_TIME = tuple(TOTALS.values())  # `cloud_counts` reads them
-OF_THE_LAST_DAY = (*ARRIVALS, *COMPLETIONS, *WARNINGS.values())
+OF_ALL_TIME = tuple(TOTALS.values())  # read by `cloud_counts`
+OF_A_RANGE = (*ARRIVALS, *COMPLETIONS, *WARNINGS.values())
 OF_AN_AUDIENCE = (AUDIENCE_RECEIVED, AUDIENCE_MATCH_RATE)
 
 
-def last_day(store: MetricStore, stack: str, now: float) -> tuple[Activity, Warnings]:
-    """Return what happened in the last 24 hours, `now` in epoch seconds. Raises Unavailable."""
-    metrics = {f"m{n}": _of_stack(name, stack, PERIOD) for n, name in enumerate(OF_THE_LAST_DAY)}
-    until = (int(now) // PERIOD + 1) * PERIOD  # the last bar is still growing
-    read = store.read(metrics, until - DAY, until)
-    found = {name: read[f"m{n}"] for n, name in enumerate(OF_THE_LAST_DAY)}
-    arrived, completed = (_bars([found[name] for name in names], until) for names in (ARRIVALS, COMPLETIONS))
+def activity(store: MetricStore, stack: str, span: int, period: int, now: float) -> tuple[Activity, Warnings]:
+    """Return the activity of the last `span` seconds, in bars of `period`. Raises Unavailable."""
+    metrics = {f"m{n}": _of_stack(name, stack, period) for n, name in enumerate(OF_A_RANGE)}
+    until = (int(now) // period + 1) * period  # including the current, incomplete bar
+    read = store.read(metrics, until - span, until)
+    found = {name: read[f"m{n}"] for n, name in enumerate(OF_A_RANGE)}
+    starts = range(until - span, until, period)
+    arrived, completed = (_bars([found[name] for name in names], starts) for names in (ARRIVALS, COMPLETIONS))
     warnings = {field: round(sum(found[name].values())) for field, name in WARNINGS.items()}
-    return Activity(PERIOD, arrived, completed), Warnings(**warnings)
+    return Activity(period, arrived, completed), Warnings(**warnings)
 
 
-def rejections(store: MetricStore, stack: str, since: float, now: float) -> tuple[Rejected, ...]:
-    """Return for which reasons events were rejected since a time, the most frequent one first. Raises Unavailable."""
-    counts = rejected_by_reason(store, stack, since, now + 60, DAY)
+def rejections(store: MetricStore, stack: str, span: int, period: int, now: float) -> tuple[Rejected, ...]:
+    """Return the reasons of rejected events within `span` seconds, the most frequent first. Raises Unavailable."""
+    counts = rejected_by_reason(store, stack, now - span, now + 60, period)
     return tuple(
         Rejected(reason, times) for reason, times in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     )
@@ -68,23 +72,23 @@ def rejections(store: MetricStore, stack: str, since: float, now: float) -> tupl
 def audience_history(
     store: MetricStore, stack: str, audiences: Sequence[Audience], now: float
 ) -> tuple[AudienceFacts, ...]:
-    """Return all audiences with their numbers at Amazon over the last two weeks, the largest first. Raises Unavailable.
+    """Return all audiences with their history at Amazon over the longest range, the largest first. Raises Unavailable.
 
-    The numbers are those of the jobs that have ended: Amazon is not asked.
+    The numbers come from ended jobs: Amazon is not asked.
     """
     metrics = {
         f"m{n}x{kind}": Metric(NAMESPACE, name, {"service": stack, "audience": each.audience_id}, "Maximum", HOUR)
         for n, each in enumerate(audiences)
         for kind, name in enumerate(OF_AN_AUDIENCE)
     }
-    found = _read(store, metrics, now - AUDIENCE_DAYS * DAY, now)
+    found = _read(store, metrics, now - LONGEST, now)
     facts = [_audience(each, found[f"m{n}x0"], found[f"m{n}x1"]) for n, each in enumerate(audiences)]
     return tuple(sorted(facts, key=lambda each: (-(each.size or 0), each.name)))
 
 
 def an_hour(audiences: int, reasons: int) -> int:
-    """Return for how many metrics a page asks that is open for an hour, as many audiences and reasons as there are."""
-    every_minute = len(OF_ALL_TIME) + len(OF_THE_LAST_DAY)
+    """Return the number of metrics read by a page open for an hour, for so many audiences and reasons."""
+    every_minute = len(OF_ALL_TIME) + len(OF_A_RANGE)
     return (
         HOUR // EVERY_COUNT * every_minute
         + HOUR // EVERY_REASON * reasons
@@ -109,9 +113,8 @@ def _points(series: Series) -> tuple[Point, ...]:
     return tuple(sorted((float(moment), value) for moment, value in series.items()))
 
 
-def _bars(found: Sequence[Series], until: int) -> tuple[int, ...]:
-    begin = until - BARS * PERIOD
-    return tuple(round(sum(series.get(begin + n * PERIOD, 0.0) for series in found)) for n in range(BARS))
+def _bars(found: Sequence[Series], starts: Iterable[int]) -> tuple[int, ...]:
+    return tuple(round(sum(series.get(start, 0.0) for series in found)) for start in starts)
 
 
 def _of_stack(name: str, stack: str, period: int) -> Metric:

@@ -1,8 +1,7 @@
-"""Builds the page out of `assets/`, and the headers it is served with.
+"""Builds the page from `assets/`, and its headers.
 
-The page is one document: its style and its scripts are put into it, so that a browser asks once. Its policy names them
-by digest and allows nothing else, so that no value that ever reaches it, a log line for instance, can become markup or
-code.
+The page is one document, with its style and scripts inline, so that a browser sends one request. Its policy lists them
+by digest and allows nothing else, so that no value on the page, such as a log line, can become markup or code.
 """
 
 import base64
@@ -21,15 +20,15 @@ HEADERS = {
 }
 
 
-def build_page() -> str:
-    """Return the whole document. It is read each time, so that a reload shows an edit."""
-    page = (ASSETS / "page.html").read_text(encoding="utf-8")
+def build_page(local_part: str = "") -> str:
+    """Return the whole document, with the local stack's own part. Reads the assets again, so a reload shows an edit."""
+    page = (ASSETS / "page.html").read_text(encoding="utf-8").replace("  <!-- local part -->\n", local_part)
     page = re.sub(r'<link rel="stylesheet" href="([\w.]+)">', lambda found: _inline("style", found[1]), page)
     return re.sub(r'<script src="([\w.]+)"></script>', lambda found: _inline("script", found[1]), page)
 
 
 def headers_of(page: str) -> dict[str, str]:
-    """Return the headers of the document: never stored, never framed, and under its policy."""
+    """Return the headers of the document: no storing, no framing, and its policy."""
     return HEADERS | {"Content-Security-Policy": content_security_policy(page)}
 
 
@@ -41,7 +40,7 @@ def content_security_policy(page: str) -> str:
             f"style-src {_digests('style', page)}",
             f"script-src {_digests('script', page)}",
             "connect-src 'self'",
-            "img-src data:",  # the empty icon, which spares a request for one
+            "img-src data:",  # the empty icon, which saves a request
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",

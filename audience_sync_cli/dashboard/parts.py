@@ -1,4 +1,4 @@
-"""One part of what the page shows: read again when it is old enough, kept in between, and not missed where it fails."""
+"""One part of the page: read again when due, cached in between, and optional if reading fails."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -9,16 +9,16 @@ from audience_sync_cli.explanation import explained
 
 
 class Part[T]:
-    """A value that is read in a thread, at most once in an interval, however many pages ask."""
+    """A value read in a thread, at most once per interval, however many pages ask."""
 
     def __init__(self, name: str, interval: float, read: Callable[[], T], empty: T) -> None:
-        """Hand in what to show until it is read.
+        """Start with a placeholder.
 
         Args:
-            name: for the sentence about a failure.
-            interval: seconds for which what was read is good enough.
-            read: reads it; whatever it raises becomes a problem, and the last value stays.
-            empty: the value before the first one.
+            name: for error messages.
+            interval: seconds for which a value is fresh enough.
+            read: reads the value; an exception becomes a problem, and the last value stays.
+            empty: the value before the first reading.
         """
         self.name = name
         self.value = empty
@@ -29,32 +29,32 @@ class Part[T]:
         self._running: Future[T] | None = None
 
     def begin(self, executor: Executor, now: float) -> None:
-        """Begin to read it, if it is due and not being read."""
+        """Start reading, if due and not running."""
         if self._running is None and (self.read_at is None or now - self.read_at >= self._interval):
             self._running = executor.submit(self._read)
 
     def finish(self, now: float, wait: float | None = None) -> None:
-        """Take what was read, if that is done within `wait` seconds; None waits until it is."""
+        """Store the result if it is ready within `wait` seconds; None waits for it."""
         running = self._running
         if running is None or not wait_for([running], wait).done:
             return
         self._running, self.read_at = None, now
         try:
             self.value, self.problem = running.result(), None
-        except Exception as error:  # noqa: BLE001 - one part that fails must not take the others with it
+        except Exception as error:  # noqa: BLE001 - one failed part must not affect the others
             failure = explained(error)
             self.problem = Problem(self.name, str(failure), failure.remedy)
 
     @property
     def is_running(self) -> bool:
-        """Whether it is being read."""
+        """Whether a reading is running."""
         return self._running is not None
 
     @property
     def is_unread(self) -> bool:
-        """Whether it is being read for the first time."""
+        """Whether the first reading is running."""
         return self._running is not None and self.read_at is None
 
     def expire(self) -> None:
-        """Have it read at the next opportunity."""
+        """Make it due."""
         self.read_at = None

@@ -1,4 +1,4 @@
-"""The button that redrives: what `audience-sync parked redrive` does, started from the page."""
+"""The redrive button: the same as `audience-sync parked redrive`, but started from the page."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.parked.redrive import Redrive
 from audience_sync_cli.screen import counted
 
-RATE = 50.0  # dead letters a second, as by default on the command line
+RATE = 50.0  # dead letters a second, as on the command line by default
 
 
 def redrive(
@@ -25,11 +25,11 @@ def redrive(
         sqs: boto3's client.
         change_queue: its URL.
         dead_letter_queue: its URL.
-        reason: only those parked with this reason code; all where it is empty.
-        on_done: called with the number of dead letters that are redriven so far.
+        reason: only dead letters with this reason code; all if it is empty.
+        on_done: called with the number redriven so far.
 
     Returns:
-        What was done, in sentences for the page.
+        The result, in sentences for the page.
     """
     queue = Queue(sqs, change_queue, time.monotonic)
     action = Redrive(queue, lambda message: not reason or message.reason == reason, RATE)
@@ -37,5 +37,5 @@ def redrive(
         for messages in reader.batches():
             action(reader, messages)
             on_done(action.done)
-    done = f"{counted(action.done, 'dead letter')} redriven." if action.matched else "No dead letter fits."
+    done = f"{counted(action.done, 'dead letter')} redriven." if action.matched else "No dead letters match."
     return [done, *action.left(), *filter(None, [reader.stopped])]

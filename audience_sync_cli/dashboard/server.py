@@ -1,37 +1,48 @@
-"""Serves the page of a deployed stack on this machine: the page, the facts, and the button that redrives.
+"""Serves the page of a deployed stack on this machine: the page, its facts, and its buttons.
 
-The address holds a token, since other users of the machine can reach the port, too. Without it there is nothing.
+The address contains a token, since other users of the machine can also reach the port. Without it nothing is served.
 """
 
 import hmac
 import json
 import secrets
 import sys
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 from audience_sync_cli.dashboard.access import is_from_page, is_own_host
 from audience_sync_cli.dashboard.facts import Facts
+from audience_sync_cli.dashboard.operator import sentence_of
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
+from audience_sync_cli.dashboard.ranges import asked
 from audience_sync_cli.explanation import explained
 
 HOST = "127.0.0.1"
-MAX_BODY = 10_000  # bytes of what the page sends
+MAX_BODY = 10_000  # bytes of a request
 TIMEOUT = 30.0  # seconds that a connection may stay silent
+_ACTIONS = ("redrive", "acknowledge", "find")  # last parts of the addresses for POST
 
 
 class Shown(Protocol):
-    """The stack that is shown."""
+    """The stack on the page."""
 
-    def read(self) -> Facts:
-        """Return the facts."""
+    def read(self, chosen: str) -> Facts:
+        """Return the facts of one of ranges.RANGES."""
 
     def redrive(self, reason: str) -> list[str]:
-        """Redrive the dead letters of a reason, or all where it is empty. Returns sentences."""
+        """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
+
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        """Acknowledge dead letters: reason, audienceId, note. Returns sentences."""
+
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return everything stored under a member id or a message id: title and facts of each."""
 
 
 class DashboardServer(ThreadingHTTPServer):
-    """Listens on loopback; port 0 is any free one. Raises OSError where the port is in use."""
+    """Listens on loopback; port 0 is any free one. Raises OSError if the port is in use."""
 
     daemon_threads = True
 
@@ -41,13 +52,13 @@ class DashboardServer(ThreadingHTTPServer):
         super().__init__((HOST, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing where a browser ends a connection early, which is no error."""
+        """Print nothing if a browser closes a connection early, which is not an error."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
-        """The address of the page. It is as good as the operator's permission to redrive."""
+        """The address of the page. Anyone who has it can redrive as the operator."""
         return f"http://{HOST}:{self.server_port}{self.path}"
 
 
@@ -67,29 +78,35 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, page, "text/html; charset=utf-8", headers_of(page))
 
     def do_POST(self) -> None:
-        if not self._is_known(f"{self.server.path}/redrive"):
+        action = self.path.partition("?")[0].rpartition("/")[2]
+        if not self._is_known(f"{self.server.path}/{action if action in _ACTIONS else _ACTIONS[0]}"):
             return
         if not is_from_page(dict(self.headers)):
-            self._answer(403, {"error": "only the page itself may ask this"})
+            self._answer(403, {"error": "only accepted from the page itself"})
             return
         length = self._length()
         if length is None:
             self._answer(413, {"error": "too large"})
             return
         try:
-            asked = json.loads(self.rfile.read(length))
-            reason = str(asked.get("reason", ""))
+            fields = {name: str(value) for name, value in json.loads(self.rfile.read(length)).items()}
         except (ValueError, AttributeError):
             self._answer(400, {"error": "not a JSON object"})
             return
         try:
-            self._answer(200, {"sentences": self.server.shown.redrive(reason)})
-        except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence does
-            failure = explained(error)
-            self._answer(200, {"sentences": [], "error": f"{failure} {failure.remedy}".strip()})
+            self._answer(200, self._act(action, fields))
+        except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence
+            self._answer(200, {"sentences": [], "error": sentence_of(error)})
+
+    def _act(self, action: str, fields: dict[str, str]) -> dict[str, Any]:
+        if action == "find":  # in a body, since addresses are logged
+            return {"found": self.server.shown.find(fields)}
+        if action == "acknowledge":
+            return {"sentences": self.server.shown.acknowledge(fields)}
+        return {"sentences": self.server.shown.redrive(fields.get("reason", ""))}
 
     def _length(self) -> int | None:
-        """Return how many bytes the body has; None where that is too much, or not stated in plain digits."""
+        """Return the size of the body; None if it is too large, or not in plain digits."""
         stated = self.headers.get("Content-Length", "")
         is_short = stated.isascii() and stated.isdecimal() and len(stated) <= len(str(MAX_BODY))
         return int(stated) if is_short and int(stated) <= MAX_BODY else None
@@ -99,13 +116,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _facts(self) -> dict[str, Any]:
         try:
-            return self.server.shown.read().as_json()
+            asked_for = parse_qs(urlsplit(self.path).query).get("range", [""])[0]
+            return self.server.shown.read(asked(asked_for)).as_json()
         except Exception as error:  # noqa: BLE001 - as above
             return {"error": str(explained(error))}
 
     def _is_known(self, path: str) -> bool:
         if not is_own_host(self.headers.get("Host")):
-            self._answer(403, {"error": "this page has another address"})
+            self._answer(403, {"error": "not the address of this page"})
             return False
         if not hmac.compare_digest(self.path.partition("?")[0].encode(), path.encode()):
             self._answer(404, {"error": "not found"})
@@ -118,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, text: str, content_type: str, headers: dict[str, str]) -> None:
         body = text.encode()
         if status >= 400:
-            self.close_connection = True  # what else was sent stays unread
+            self.close_connection = True  # the rest of the request stays unread
         self.send_response(status)
         for name, value in (headers | {"Content-Type": content_type, "Content-Length": str(len(body))}).items():
             self.send_header(name, value)

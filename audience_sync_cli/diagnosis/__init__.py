@@ -1,1 +1,1 @@
-"""Why an audience is empty or small: what is known (facts), where it is read (reading), how it is judged (checks)."""
+"""Reasons why an audience is empty or small: facts (data), reading (their sources), checks (judgement)."""

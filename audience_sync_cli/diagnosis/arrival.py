@@ -4,20 +4,24 @@ from collections.abc import Callable
 
 from audience_sync.amazon_ads.audience import AudienceReport
 from audience_sync.amazon_ads.normalize import COUNTRIES
+from audience_sync.reasons import Reason
 from audience_sync_cli import reasons
 from audience_sync_cli.diagnosis.facts import Facts, Result, State
 from audience_sync_cli.health.stack_checks import State as PartState
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY
 
-# Reasons for which events are rejected, by what they lack; all others are `other rejections`.
-NO_AUDIENCE = frozenset({"audience_missing", "audience_unknown", "audience_ambiguous"})
-CONSENT_AND_COUNTRY = frozenset({"consent_missing", "consent_denied", "consent_invalid", "country_invalid"})
+# Rejection reasons grouped by their cause; all others count as `other rejections`.
+NO_AUDIENCE = frozenset({Reason.AUDIENCE_MISSING, Reason.AUDIENCE_UNKNOWN, Reason.AUDIENCE_AMBIGUOUS})
+CONSENT_AND_COUNTRY = frozenset(
+    {Reason.CONSENT_MISSING, Reason.CONSENT_DENIED, Reason.CONSENT_INVALID, Reason.COUNTRY_INVALID}
+)
 
-# Reasons whose remedy is another mapping, or another event for it.
+# Reasons that need another mapping, or another event.
 _OF_THE_MAPPING = frozenset(
-    {"not_an_event", "member_id_missing", "member_id_invalid", "audience_missing", "no_identifier", "country_invalid"}
-    | {"consent_missing", "consent_invalid", "mapping_too_costly"}
+    {Reason.NOT_AN_EVENT, Reason.MEMBER_ID_MISSING, Reason.MEMBER_ID_INVALID, Reason.AUDIENCE_MISSING}
+    | {Reason.NO_IDENTIFIER, Reason.COUNTRY_INVALID, Reason.CONSENT_MISSING, Reason.CONSENT_INVALID}
+    | {Reason.MAPPING_TOO_COSTLY}
 )
 
 _TRY_EVENT = "audience-sync mappings try event.json"
@@ -25,10 +29,10 @@ _STATES: dict[PartState, State] = {"ok": "ok", "note": "look", "missing": "probl
 
 
 def part(name: str) -> Callable[[Facts], Result]:
-    """Return a check that repeats what `audience-sync test` finds of one part."""
+    """Return a check that repeats the finding of `audience-sync test` for one part."""
 
     def judge(facts: Facts) -> Result:
-        # A secret that cannot be read is one finding, in place of those of its keys.
+        # An unreadable secret is one finding, in place of one for each of its keys.
         found = facts.parts.get(name) or facts.parts["ingest secret"]
         return Result(_STATES[found.state], f"{found.found[:1].upper()}{found.found[1:].rstrip('.')}.", found.remedy)
 
@@ -36,10 +40,10 @@ def part(name: str) -> Callable[[Facts], Result]:
 
 
 def access_token(facts: Facts) -> Result:
-    """Say whether workers have a token, and whether it is renewed."""
+    """Check that workers have a token and that it is renewed."""
     result, failed = part("access token")(facts), facts.traffic.refreshes_failed
     if result.state == "problem" and isinstance(facts.report, AudienceReport):
-        # Amazon has just answered: workers, too, get a token for themselves where none is stored.
+        # Amazon has just answered: if no token is stored, workers also get one for themselves.
         return result._replace(state="look")
     if result.state == "ok" and failed:
         found = f"{result.found} But {counted(failed, 'attempt')} to renew it failed within two hours."
@@ -48,31 +52,29 @@ def access_token(facts: Facts) -> Result:
 
 
 def delivery(facts: Facts) -> Result:
-    """Say whether delivery has stopped until the operator acts."""
+    """Check that delivery has not stopped until the operator acts."""
     if not facts.delivers:
         found = "Delivery is paused: the parameter Enabled is no, and changes wait in the queue for seven days at most."
         return Result("problem", found, "make deploy ARGS='--parameter-overrides Enabled=yes'")
     for blocker in facts.blockers:
         if blocker.needs_person:
             return Result("problem", f"{blocker.sentence} {blocker.remedy}".strip(), blocker.command)
-    return Result("ok", "Nothing keeps the stack from delivering until you act.")
+    return Result("ok", "Nothing blocks delivery until you act.")
 
 
 def listing(facts: Facts) -> Result:
-    """Say whether events can name the audience."""
+    """Check that events can name the audience."""
     if not facts.is_listed:
-        found = (
-            f"The audience table does not list it. {facts.similar}Every event for it is rejected as audience_unknown."
-        )
+        found = f"It is not in the audience table. {facts.similar}Every event for it is rejected as audience_unknown."
         return Result("problem", found, "audience-sync audiences list")
     if facts.audience.computation_key:
         return Result("ok", f"Listed, with the computation key {facts.audience.computation_key}.")
-    found = "Listed without a computation key: only events that carry Amazon's audience id reach it."
+    found = "Listed without a computation key: only events with Amazon's audience id reach it."
     return Result("look", found, f"audience-sync audiences link {facts.audience.audience_id} --key KEY")
 
 
 def requests(facts: Facts) -> Result:
-    """Say whether requests are refused for their credential."""
+    """Check for requests refused for their credential."""
     refused = facts.traffic.unauthorized
     if not refused:
         return Result("ok", f"No request was refused for a wrong key {facts.period}.")
@@ -81,11 +83,11 @@ def requests(facts: Facts) -> Result:
 
 
 def events(facts: Facts) -> Result:
-    """Say whether events arrive and count."""
+    """Check that events arrive and are accepted."""
     traffic = facts.traffic
     if not traffic.events:
         found = (
-            f"No event arrived {facts.period}. If a sample gets to Amazon, look in Segment: "
+            f"No event arrived {facts.period}. If a sample reaches Amazon, check in Segment that "
             f"the destination is enabled, the audience is connected to it, its URL is {facts.events_url}, "
             "and its header Authorization holds the event key."
         )
@@ -101,9 +103,9 @@ def events(facts: Facts) -> Result:
 
 
 def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts], Result]:
-    """Return a check of the events that were rejected for some reasons.
+    """Return a check of the events rejected for some reasons.
 
-    A rejected event is counted for the stack, not for an audience. They are a problem where they are the most, or where
+    Rejected events are counted for the stack, not for an audience. They are a problem if they are the majority, or if
     this audience has no member.
     """
 
@@ -116,11 +118,11 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts]
         is_empty = facts.members is not None and not facts.members.inside
         is_problem = is_empty or total >= facts.traffic.accepted
         reason = max(counts, key=lambda each: (counts[each], each))
-        known = reasons.rejected(reason)
+        means, remedy = reasons.explained(reason)
         show = f"audience-sync rejections --since {facts.days}d"
         return Result(
             "problem" if is_problem else "look",
-            f"{found} Mostly: {known.means}. {known.remedy}",
+            f"{found} Mostly: {means}. {remedy}".strip(),
             _TRY_EVENT if reason in _OF_THE_MAPPING else show,
         )
 
@@ -128,30 +130,28 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts]
 
 
 def entries(facts: Facts) -> Result:
-    """Say whether members have entered, and when the last one did."""
+    """Check that members have entered, and when the last one did."""
     members, show = facts.members, f"audience-sync audiences show {facts.name}"
     if members is None:
-        why = "they were left out" if facts.is_recorded else "with OrderingGuard=no there are no rows of them"
+        why = "they were left out" if facts.is_recorded else "with OrderingGuard=no there are no member rows"
         return Result("ok", f"Members were not counted: {why}.")
     if members.newest_enter is None:
         left = f" {counted(members.outside, 'member')} left in the last 40 days." if members.outside else ""
-        return Result(
-            "problem", f"The membership table has no member who is in: no event has let one enter.{left}", show
-        )
+        return Result("problem", f"The membership table has no current member: no event has let one enter.{left}", show)
     last = moment(members.newest_enter)
-    found = f"The membership table has {counted(members.inside, 'member')} who are in; the last one entered at {last}."
+    found = f"The membership table has {counted(members.inside, 'current member')}; the last one entered at {last}."
     if facts.now - members.newest_enter / 1000 > facts.days * DAY:
         return Result("look", f"{found} Does Segment still send this audience?", show)
     return Result("ok", found)
 
 
 def country(facts: Facts) -> Result:
-    """Say whether Amazon matches people of the audience's country."""
+    """Check that Amazon matches people of the audience's country."""
     code = facts.audience.country
     if not code:
         link = f"audience-sync audiences link {facts.audience.audience_id} --country CODE"
         return Result("look", "It has no country, and Amazon matches people without one worse.", link)
     if code not in COUNTRIES:
-        found = f"Amazon matches hashed identifiers in {len(COUNTRIES)} countries, and {code} is none of them."
+        found = f"Amazon matches hashed identifiers in {len(COUNTRIES)} countries; {code} is not one of them."
         return Result("look", f"{found} An event's own country takes precedence.", _TRY_EVENT)
     return Result("ok", f"Amazon matches people of its country, {code}.")

@@ -1,6 +1,6 @@
 """The checks of an audience, in the order in which a change travels. Pure.
 
-docs/empty-audience.md explains each under its name, in this order.
+docs/empty-audience.md explains each under its name and in this order.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,23 +15,23 @@ _REJECTIONS = ("audience of the events", "consent and country", "other rejection
 
 
 class Check(NamedTuple):
-    """One check: its name, how it judges, and the facts without which it cannot judge."""
+    """One check: its name, its judgement, and the facts it needs."""
 
     name: str
     judge: Callable[[Facts], Result]
     needs: tuple[str, ...] = ()
-    is_of_stack: bool = False  # it says something even where the audience is not listed
-    follows_from: tuple[str, ...] = ()  # checks of which a problem explains what this one finds
+    is_of_stack: bool = False  # runs even if the audience is not listed
+    follows_from: tuple[str, ...] = ()  # checks whose problem explains this one's
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check has found."""
+    """The result of one check."""
 
     check: str
     state: State
     found: str
-    next: str  # the command that comes next; empty where nothing is to do
+    next: str  # the next command; empty if there is nothing to do
 
 
 CHECKS = (
@@ -48,7 +48,7 @@ CHECKS = (
     Check("events", arrival.events, ("traffic",), is_of_stack=True, follows_from=("requests", *_REJECTIONS)),
     Check(
         _REJECTIONS[0],
-        arrival.rejections(arrival.NO_AUDIENCE.__contains__, "because no listed audience is theirs"),
+        arrival.rejections(arrival.NO_AUDIENCE.__contains__, "because they match no listed audience"),
         ("rejections", "traffic"),
         is_of_stack=True,
     ),
@@ -83,15 +83,15 @@ CHECKS = (
 
 
 def diagnose(facts: Facts) -> list[Finding]:
-    """Run the checks; of an audience that is not listed only those of the stack."""
+    """Run the checks; for an audience that is not listed, only the checks of the stack."""
     return [Finding(each.name, *_judged(each, facts)) for each in CHECKS if facts.is_listed or each.is_of_stack]
 
 
 def likely_reasons(findings: Sequence[Finding]) -> list[Finding]:
-    """Return what may be the reason, the most likely first: problems, then what to look at.
+    """Return likely reasons, the most likely first: problems, then findings to look at.
 
-    Among these, what comes first on the way of a change, since it explains what comes later. What follows from a
-    problem is left out: there is nothing to do about it.
+    Each in the order of a change's way, since an early finding explains later ones. Consequences of a problem are left
+    out: there is nothing to do about them.
     """
     problems = {each.check for each in findings if each.state == "problem"}
     explained = {each.name for each in CHECKS if not problems.isdisjoint(each.follows_from)}

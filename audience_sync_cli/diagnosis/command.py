@@ -15,26 +15,23 @@ from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 _STYLES: dict[State, str] = {"ok": "green", "look": "yellow", "problem": "red"}
-_DAYS = Annotated[int, typer.Option(help="How many days of events, refusals and jobs to look back on.", min=1, max=14)]
+_DAYS = Annotated[int, typer.Option(help="Days of events, refusals and jobs to look back on.", min=1, max=14)]
 _COUNT = Annotated[
     bool,
-    typer.Option(help="Count the audience's members in the membership table, which reads the row of each."),
+    typer.Option(help="Count the audience's members in the membership table; reads every row."),
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "diagnose")(diagnose)
-
-
+@command(app, "diagnose", "diagnose big_spenders", "diagnose big_spenders --days 14 --no-count")
 def diagnose(session: Session, audience: AUDIENCE, days: _DAYS = 7, *, count: _COUNT = True) -> None:
     """Find out why an audience is empty or small, from Segment's events to the size at Amazon.
 
-    Each check finds `ok`, `look` (it may be the reason) or `problem`. Then come the possible reasons, the most likely
-    one first, each with the command that comes next. Changes nothing. docs/empty-audience.md explains each check.
+    Each check reports `ok`, `look` (a possible reason) or `problem`. Possible reasons follow, the most likely first,
+    each with the next command. Changes nothing. docs/empty-audience.md explains each check.
 
-    Exit code 0 when there is no problem, 1 when there is one.
+    Exit code 0 if there is no problem, 1 if there is one.
     """
     facts = read_facts(session, audience, days=days, counts_members=count)
     if print_diagnosis(session.screen, facts):
@@ -42,7 +39,7 @@ def diagnose(session: Session, audience: AUDIENCE, days: _DAYS = 7, *, count: _C
 
 
 def print_diagnosis(screen: Screen, facts: Facts) -> bool:
-    """Print what every check finds, then the possible reasons. Returns whether there is a problem."""
+    """Print the result of every check, then the possible reasons. Returns whether there is a problem."""
     findings = run_checks(facts)
     reasons = likely_reasons(findings)
     screen.say(_title(facts))
@@ -51,7 +48,7 @@ def print_diagnosis(screen: Screen, facts: Facts) -> bool:
         [(each.check, Text(each.state, _STYLES[each.state]), each.found) for each in findings],
     )
     screen.say("")
-    screen.say("Possible reasons, the most likely one first:" if reasons else _nothing(facts))
+    screen.say("Possible reasons, the most likely first:" if reasons else _nothing(facts))
     for number, each in enumerate(reasons, 1):
         screen.say(f"{number}. {each.check}: {each.found}", style=_STYLES[each.state])
         if each.next:
@@ -76,6 +73,4 @@ def _title(facts: Facts) -> str:
 
 def _nothing(facts: Facts) -> str:
     matched = facts.sizes.matched
-    return (
-        "Nothing stands in its way." if matched is None else f"Nothing stands in its way: {matched:,} matched members."
-    )
+    return "No problem found." if matched is None else f"No problem found: {matched:,} matched members."

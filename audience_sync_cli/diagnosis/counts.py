@@ -30,7 +30,7 @@ _HOURS = {"refreshes_failed": TOKEN_REFRESH_FAILED, "uploads": UPLOADS_SENT, "up
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Counts of the whole stack. The first four go back some days, the others RECENT."""
+    """Counts of the whole stack. The first four go back some days, the others by RECENT."""
 
     accepted: int = 0  # events, as the next two
     ignored: int = 0
@@ -42,7 +42,7 @@ class Traffic:
 
     @property
     def events(self) -> int:
-        """All events that came with a valid credential."""
+        """All events with a valid credential."""
         return self.accepted + self.ignored + self.rejected
 
 
@@ -57,18 +57,18 @@ class RecentCounts:
         self._times = (now - days * DAY, now + 60)
 
     def traffic(self) -> Traffic:
-        """Return what came in and went out."""
+        """Return counts of events, requests and uploads."""
         names = _DAYS | _HOURS
         found = self._read({name: Metric(NAMESPACE, names[name], self._stack, "Sum", HOUR) for name in names})
         since = {name: self._now - RECENT if name in _HOURS else 0 for name in names}
         return Traffic(**{name: _sum(series, since[name]) for name, series in found.items()})
 
     def rejections(self) -> dict[str, int]:
-        """Return how many events were rejected, by reason."""
+        """Return the number of rejected events by reason."""
         return rejected_by_reason(self._store, self._stack["service"], *self._times, HOUR)
 
     def lowest_processed(self, audience_id: str) -> float | None:
-        """Return the percentage of records that the worst job of an audience processed, None where no job ended."""
+        """Return the lowest percentage of its records that a job of an audience processed; None if no job ended."""
         metric = Metric(NAMESPACE, AUDIENCE_PROCESSED, self._stack | {"audience": audience_id}, "Minimum", HOUR)
         return min(self._read({"processed": metric})["processed"].values(), default=None)
 

@@ -1,4 +1,4 @@
-"""What is known of one audience and of its stack, and the result of a check of it. Pure."""
+"""Facts about one audience and its stack, and the result of a check. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,46 +22,46 @@ class Result(NamedTuple):
     """The result of one check."""
 
     state: State
-    found: str  # one sentence or two
-    next: str = ""  # the command that comes next; empty where nothing is to do
+    found: str  # one or two sentences
+    next: str = ""  # the next command; empty if there is nothing to do
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known. A field that could not be read keeps its default, and `unread` says why."""
+    """Known facts. A field that could not be read keeps its default, and `unread` says why."""
 
     now: float  # epoch seconds
-    days: int  # how far counts go back
-    audience: Audience  # nothing but the id, as typed, where it is not listed
-    events_url: str = ""  # that Segment sends to
+    days: int  # period of the counts
+    audience: Audience  # only the id as typed, if it is not listed
+    events_url: str = ""  # for Segment
     is_listed: bool = True  # in the audience table
-    similar: str = ""  # the question whether a similar audience was meant, where it is not listed
+    similar: str = ""  # suggestion of a similar audience, if it is not listed
     parts: Mapping[str, Part] = field(default_factory=dict)  # findings of `audience-sync test`, by part
     delivers: bool = True  # parameter Enabled
-    is_recorded: bool = True  # parameter OrderingGuard; otherwise there are no rows of members
+    is_recorded: bool = True  # parameter OrderingGuard; without it there are no member rows
     traffic: Traffic = field(default_factory=Traffic)
     rejections: Mapping[str, int] = field(default_factory=dict)  # events by reason, of all audiences
     blockers: Sequence[Blocker] = ()  # why changes of this audience wait, unless Amazon is not connected
     queued: int = 0  # messages in the change queue, of all audiences
     parked: Mapping[str, int] = field(default_factory=dict)  # dead letters of this audience, by reason
-    members: MemberCount | None = None  # None where they were not counted
-    report: AudienceReport | AudienceSyncError | None = None  # Amazon's, or why it gives none
-    connections: frozenset[str] = frozenset()  # ids at Amazon; read only where the audience has one
-    terms_accepted: bool = True  # of AMC; read only where the audience has a connection
+    members: MemberCount | None = None  # None if not counted
+    report: AudienceReport | AudienceSyncError | None = None  # Amazon's, or why there is none
+    connections: frozenset[str] = frozenset()  # ids at Amazon; read only if the audience has one
+    terms_accepted: bool = True  # of AMC; read only if the audience has a connection
     lowest_processed: float | None = None  # percent of its records that the worst recent job processed
     unread: Mapping[str, OperatorError] = field(default_factory=dict)  # by field
 
     @property
     def name(self) -> str:
-        """The audience as a command takes it."""
+        """The audience's name for commands."""
         return self.audience.computation_key or self.audience.audience_id
 
     @property
     def sizes(self) -> Sizes:
-        """The sizes that Amazon reports; all unknown where it reports none."""
+        """The sizes that Amazon reports; all unknown if it reports none."""
         return self.report.sizes if isinstance(self.report, AudienceReport) else Sizes()
 
     @property
     def period(self) -> str:
-        """How far counts go back, for a sentence."""
+        """The period of the counts, for a sentence."""
         return f"in the last {counted(self.days, 'day')}"

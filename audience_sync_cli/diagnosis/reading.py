@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.destination import connection_of
 from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.membership import Audience
+from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.listed import find, similar
 from audience_sync_cli.diagnosis.counts import RecentCounts
 from audience_sync_cli.diagnosis.facts import Facts
@@ -33,18 +35,18 @@ class _Reader:
     def take(self, field: str, source: Callable[[], Any]) -> None:
         try:
             self.facts[field] = source()
-        except Exception as error:  # noqa: BLE001 - any error is what is known of this fact
+        except Exception as error:  # noqa: BLE001 - any error becomes this fact's value
             self.unread[field] = explained(error)
 
 
 def read_facts(session: Session, name: str, *, days: int, counts_members: bool) -> Facts:
-    """Read everything that says why an audience is empty or small.
+    """Read all facts that can explain an empty or small audience.
 
     Args:
         session: of the command.
         name: of the audience: Amazon's id, the computation key or the external id.
-        days: how far to look back in the metrics; CloudWatch lists those of the last 14.
-        counts_members: whether to count its members in the membership table, which reads all their rows.
+        days: how far to look back in the metrics, at most 14: CloudWatch lists no older ones.
+        counts_members: whether to count its members, which reads all their rows.
 
     Raises:
         NotThere: there is no such stack.
@@ -63,7 +65,7 @@ def read_facts(session: Session, name: str, *, days: int, counts_members: bool) 
         if known:
             reader.take("lowest_processed", lambda: counts.lowest_processed(known.audience_id))
             _ask_amazon(reader, session, known)
-    if known:  # outside, since each of these shows its own progress
+    if known:  # outside: each of these shows its own progress
         reader.take("parked", lambda: _parked(session, known.audience_id))
         if is_recorded and counts_members:
             reader.take("members", lambda: _members(session, known))
@@ -82,7 +84,7 @@ def read_facts(session: Session, name: str, *, days: int, counts_members: bool) 
 
 
 def _listed(session: Session, name: str) -> tuple[Audience | None, str]:
-    """Return the audience, otherwise the question whether a similar one was meant."""
+    """Return the audience, otherwise a suggestion of a similar one."""
     try:
         return find(session, name), ""
     except NotThere:
@@ -90,17 +92,17 @@ def _listed(session: Session, name: str) -> tuple[Audience | None, str]:
 
 
 def _blockers(session: Session, known: Audience | None) -> list[Blocker]:
-    """Return why changes wait: for the audience, or for all. That Amazon is not connected has its own check."""
+    """Return blockers of this audience or of all. A missing connection to Amazon has its own check."""
     why = waiting(session)
     if why.unknown and not why.blockers:
         raise OperatorError(why.unknown[0])
-    own = [each for each in why.blockers if each.reason != "not_connected"]
+    own = [each for each in why.blockers if each.reason != Reason.NOT_CONNECTED]
     return [each for each in own if not each.audience_ids or (known and known.audience_id in each.audience_ids)]
 
 
 def _ask_amazon(reader: _Reader, session: Session, known: Audience) -> None:
     reader.take("report", lambda: _report(session, known.audience_id))
-    if known.connection_id:
+    if connection_of(known.destination):
         reader.take(
             "connections", lambda: frozenset(str(each.get("connectionId")) for each in session.amazon.connections())
         )
@@ -110,7 +112,7 @@ def _ask_amazon(reader: _Reader, session: Session, known: Audience) -> None:
 def _report(session: Session, audience_id: str) -> AudienceReport | AudienceSyncError:
     try:
         return session.amazon.read_audience(audience_id)
-    except (RequestRejected, NotConnected, AuthorizationRefused) as refusal:  # a fact, as good as a report
+    except (RequestRejected, NotConnected, AuthorizationRefused) as refusal:  # a fact, like a report
         return refusal
 
 

@@ -1,4 +1,4 @@
-"""`audience-sync test`: check every part of the stack, one line each, with a remedy where something is missing."""
+"""`audience-sync test`: check every part of the stack, one line each, with a remedy if something is missing."""
 
 import time
 from collections.abc import Sequence
@@ -14,23 +14,22 @@ from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.watch.send import TIMEOUT
 
+app = typer.Typer()
 _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
 @dataclass(frozen=True, slots=True)
 class EndToEnd:
-    """Whether the whole way is tested, too, and how."""
+    """Options for a test of the whole way to Amazon."""
 
     end_to_end: Annotated[
         bool,
-        typer.Option(
-            "--end-to-end", help="Then let a made-up member enter and exit an audience, and follow both to Amazon."
-        ),
+        typer.Option("--end-to-end", help="Also send a made-up member's enter and exit, and follow both to Amazon."),
     ] = False
     audience: Annotated[
         str,
         typer.Option(
-            help="With --end-to-end: the audience. By default one that is kept for it; asks before creating it.",
+            help="With --end-to-end: the audience. By default a test audience; asks before creating it.",
             metavar="ID",
         ),
     ] = ""
@@ -42,22 +41,18 @@ class EndToEnd:
 CHECKS_ONLY = EndToEnd()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "test", asks=True)(test)
-
-
+@command(app, "test", "test --end-to-end", "test --json | jq .ok", asks=True)
 def test(
     session: Session,
     options: EndToEnd = CHECKS_ONLY,  # noqa: PT028 - a command, not a test
 ) -> None:
     """Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.
 
-    Exit code 0 when events can reach Amazon, with or without notes. With --end-to-end, the made-up member is erased in
-    the end; exit code 5 when a change is still on its way after the timeout.
+    Exit code 0 if events can reach Amazon, with or without notes. With --end-to-end, the made-up member is erased at
+    the end; exit code 5 if a change is still on its way at the timeout.
     """
     if options.audience and not options.end_to_end:
-        raise WrongUsage("--audience is for --end-to-end.", "Give both.")
+        raise WrongUsage("--audience needs --end-to-end.", "Pass both.")
     findings: list[Finding] = []
     session.screen.say(f"Stack {session.stack.name}")
     with session.screen.progress("checking"):
@@ -72,7 +67,7 @@ def test(
     _summarize(session, findings)
     whole_way = None
     if options.end_to_end and not missing:
-        from audience_sync_cli.health.end_to_end import WholeWay  # noqa: PLC0415 - the checks need none of it
+        from audience_sync_cli.health.end_to_end import WholeWay  # noqa: PLC0415 - the other checks do not need it
 
         whole_way = WholeWay(session, options.audience, options.timeout, time.sleep)
         whole_way.run()
@@ -91,6 +86,6 @@ def _summarize(session: Session, findings: Sequence[Finding]) -> None:
         session.screen.say(f"{counted(missing, 'part')} missing: events may not reach Amazon.", style="red")
     elif delayed:
         see = " and ".join(delayed)
-        session.screen.say(f"No part is missing, but changes may reach Amazon late: see {see}.", style="yellow")
+        session.screen.say(f"Nothing is missing, but changes may reach Amazon late: see {see}.", style="yellow")
     else:
         session.screen.say("Everything is connected.", style="green")

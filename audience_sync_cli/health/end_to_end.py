@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, Destination
 from audience_sync_cli.audiences.creation import CREATE_WAIT, use_case
 from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.audiences.presentation import target_label
@@ -18,35 +18,34 @@ from audience_sync_cli.watch.samples import sample
 from audience_sync_cli.watch.sent import Sent
 
 KEPT_NAME, KEPT_ID = "Audience Sync test", "audience-sync-test"  # name and external id of the audience kept for tests
-TRIES, PAUSE = 12, 6.0  # posts, and seconds between two, until ingest knows an audience that was just created
 
 
 class WholeWay:
-    """One test: an entry, an exit, and what has become of each."""
+    """One test: an enter, an exit, and the result of each."""
 
     def __init__(self, session: Session, audience: str, timeout: float, sleep: Callable[[float], None]) -> None:
-        """Take the options.
+        """Prepare the test.
 
         Args:
             session: of the command.
             audience: its id or key; empty for the one that is kept for tests.
             timeout: seconds for each of entry and exit.
-            sleep: takes seconds.
+            sleep: waits for some seconds.
         """
         self.sent: dict[str, Sent] = {}  # "entered" and "left"
         self._session = session
         self._audience = audience
         self._timeout = timeout
         self._sleep = sleep
-        self._member = f"audience-sync-test-{uuid4().hex[:8]}"  # a new one each time: nothing is known of it
+        self._member = f"audience-sync-test-{uuid4().hex[:8]}"  # new each time, so that no row exists for it
         self._target: Audience | None = None
 
     def run(self) -> None:
-        """Let the member enter and exit, and erase what is left of it, whatever happens.
+        """Send the enter and the exit, and erase the member in any case.
 
         Raises:
-            OperatorError: there is no audience for it, or the stack does not take the event.
-            NotConfirmed: the operator does not want one created.
+            OperatorError: there is no audience for the test, or the stack does not accept the event.
+            NotConfirmed: the operator does not want an audience created.
         """
         session = self._session
         self._target = target = find(session, self._audience) if self._audience else kept_audience(session)
@@ -61,10 +60,10 @@ class WholeWay:
             for label, what, enters in (("entered", "enters", True), ("left", "exits", False)):
                 session.screen.say(f"\n{self._member} {what} {name}", style="bold")
                 body = self._body(target, enters=enters)
-                # With mappings of its own, a stack may know the member under another id.
+                # Custom mappings may give the member another id.
                 members |= {change.member[1] for change in stated(session, body).changes}
                 earlier = {job for sent in self.sent.values() for job in sent.jobs}
-                self.sent[label] = sent = self._post(body)
+                self.sent[label] = sent = Sent.post(session, body)
                 sent.follow(self._timeout, self._sleep, earlier)
                 if not sent.is_good:
                     break
@@ -89,7 +88,7 @@ class WholeWay:
 
     @property
     def _is_kept_of(self) -> bool:
-        """Whether anything is stored of the member. Without the ordering guard, a deletion notice would be parked."""
+        """Whether anything is stored of the member. Without OrderingGuard, a deletion notice would be parked."""
         is_guarded = self._session.stack.keeps_rows
         return is_guarded and any(sent.is_accepted for sent in self.sent.values())
 
@@ -97,16 +96,6 @@ class WholeWay:
         """Set the exit code. Raises AlreadyReported, ReportedAsUnfinished."""
         for sent in self.sent.values():
             sent.raise_unless_good()
-
-    def _post(self, body: bytes) -> Sent:
-        """Post a body, again while ingest does not know an audience that was just created."""
-        sent = Sent.post(self._session, body)
-        for _ in range(TRIES if not self.sent else 0):
-            if "audience_unknown" not in sent.reasons:
-                break
-            self._sleep(PAUSE)
-            sent = Sent.post(self._session, body)
-        return sent
 
     def _body(self, target: Audience, *, enters: bool) -> bytes:
         message_id = f"audience-sync-{uuid4().hex}"
@@ -119,13 +108,13 @@ class WholeWay:
         if self.is_good:
             screen.say("\nThe whole way works: the member has entered and left at Amazon.", style="green")
         else:
-            screen.say("\nThe test got stuck: the last lines above say where and why.", style="red")
+            screen.say("\nThe test got stuck: see the last lines above.", style="red")
         if self._is_kept_of:
             screen.say(f"{self._member} is being erased.")
 
 
 def kept_audience(session: Session) -> Audience:
-    """Return the audience that is kept for tests; create it, if the operator agrees.
+    """Return the audience kept for tests; create it if the operator agrees.
 
     Raises:
         NotThere, WrongUsage: it cannot be created without more options.
@@ -137,18 +126,21 @@ def kept_audience(session: Session) -> Audience:
         return found[0]
     create = f'Or create one: `audience-sync audiences create "{KEPT_NAME}" --external-id {KEPT_ID} ...`.'
     if not listed:
-        raise NotThere("No audience is listed to test with.", f"Link one with `audience-sync audiences link`. {create}")
-    targets = {(each.advertiser_id, each.connection_id) for each in listed}
-    if len(targets) > 1 or targets == {(None, None)}:
-        raise WrongUsage("It is not clear which advertiser or connection to test with.", f"Give --audience. {create}")
+        raise NotThere(
+            "There is no listed audience to test with.", f"Link one with `audience-sync audiences link`. {create}"
+        )
+    destinations = {each.destination for each in listed}
+    if len(destinations) > 1 or destinations == {Destination()}:
+        raise WrongUsage(
+            "The test could use several advertisers or connections.", f"Choose one with --audience. {create}"
+        )
     model = listed[0]
     session.screen.confirm(
-        f'Create the audience "{KEPT_NAME}" at Amazon, for {target_label(model)}? It stays for the next test, empty.'
+        f'Create the audience "{KEPT_NAME}" at Amazon, for {target_label(model)}? It stays, empty, for the next test.'
     )
     extras = {
         "audienceName": KEPT_NAME,
-        "advertiserId": model.advertiser_id or "",
-        "connectionId": model.connection_id or "",
+        **model.destination.fields,
         "countryCode": next((each.country for each in listed if each.country), "US"),
         "externalAudienceId": KEPT_ID,
     }

@@ -1,4 +1,4 @@
-"""The checks of the parts of a stack: for each what was found, and a remedy where something is missing."""
+"""Checks of the parts of a stack: a finding for each, with a remedy if something is missing."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -11,8 +11,8 @@ from audience_sync.amazon_ads.login import Token
 from audience_sync.credentials import EXPIRES_SOON, StoredKey, source_entries
 from audience_sync.errors import InvalidMapping
 from audience_sync.intake import compiled
+from audience_sync.reasons import DEFERRED, Reason
 from audience_sync_cli.explanation import explained
-from audience_sync_cli.reasons import DEFERRED
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.setup.keys import Kind, is_strong
@@ -23,9 +23,9 @@ from audience_sync_cli.times import DAY
 type State = Literal["ok", "note", "missing"]
 
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
-CONSENT_LIFETIME = 365 * DAY  # seconds; what Amazon gives a consent of 30 July 2026 or later, however it is used
-REMIND_BEFORE = 45 * DAY  # seconds; enough to find the person who may consent
-# A stack that has not been updated lacks some of these.
+CONSENT_LIFETIME = 365 * DAY  # seconds; lifetime of a consent given on 30 July 2026 or later
+REMIND_BEFORE = 45 * DAY  # seconds; time to find the person who may consent
+# An outdated stack lacks some of these.
 LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction")
 
 
@@ -40,7 +40,7 @@ class Finding:
 
 
 def stack_findings(session: Session, only: Collection[str] = ()) -> Iterator[Finding]:
-    """Check the parts of a stack, or `only` those of the checks that are named. What fails is a finding, too."""
+    """Run the checks of a stack, or `only` the named ones. A check that fails is also a finding."""
     checks: list[tuple[str, Callable[[Session], Iterator[Finding]]]] = [
         ("ingest secret", _ingest_secret),
         ("Amazon credentials", _credentials),
@@ -85,7 +85,7 @@ def _ingest_secret(session: Session) -> Iterator[Finding]:
 
 
 def _expiry(kind: Kind, source: str, key: StoredKey, now: float) -> Iterator[Finding]:
-    """Report the key of a source if it is refused for its expiry, or will be soon."""
+    """Report a source's key that is refused because it expired, or will be soon."""
     part, left = f"{kind.label} of {source}", key.days_left(now)
     remove = f"audience-sync keys remove {kind} {source}"
     if not key.is_expiry_readable:
@@ -107,7 +107,7 @@ def _credentials(session: Session) -> Iterator[Finding]:
 
 
 def _consent(authorized: object, now: float) -> Finding:
-    """Say when the stored consent ends; `authorized` is not known where an earlier version has stored it."""
+    """Report when the stored consent ends; an earlier version stored no time for `authorized`."""
     stored = "client and authorization are stored"
     if not isinstance(authorized, int | float) or now < authorized + CONSENT_LIFETIME - REMIND_BEFORE:
         return Finding("Amazon credentials", "ok", stored)
@@ -182,13 +182,13 @@ def _queues(session: Session) -> Iterator[Finding]:
 
 
 def _delivery(session: Session) -> Iterator[Finding]:
-    """Whether anything keeps changes from Amazon. That Amazon is not connected has been found before."""
+    """Check for anything that keeps changes from Amazon. A missing connection is another check's finding."""
     why = waiting(session)
-    blockers = [each for each in why.blockers if each.reason != "not_connected"]
+    blockers = [each for each in why.blockers if each.reason != Reason.NOT_CONNECTED]
     for each in blockers:
         yield Finding("delivery", "missing" if each.needs_person else "note", each.sentence, each.advice)
     failed = why.failed
-    if failed.by_reason and not failed.have_ended:
+    if failed.by_reason and not failed.recovered:
         yield Finding("uploads", "note", f"failed: {failed.text}", _remedy(failed.last_reason, blockers))
     elif failed.by_reason and not blockers:
         yield Finding("delivery", "ok", f"uploads are accepted again; failed: {failed.text}")
@@ -199,9 +199,9 @@ def _delivery(session: Session) -> Iterator[Finding]:
 
 
 def _remedy(reason: str, blockers: Sequence[Blocker]) -> str:
-    """Return the remedy for uploads that fail: of what makes changes wait, otherwise they were parked."""
+    """Return the remedy for failed uploads: the one for waiting changes, otherwise the one for parked changes."""
     waits = [each.advice for each in blockers if each.reason == reason]
-    if waits or reason in DEFERRED:
+    if waits or (reason in Reason and Reason(reason).effects >= DEFERRED):
         return "".join(waits) or "audience-sync status"
     return f"audience-sync parked list --reason {reason}"
 
@@ -211,7 +211,7 @@ def _functions(session: Session) -> Iterator[Finding]:
     for name in names:
         found = session.stack.service("lambda").get_function_configuration(FunctionName=session.stack[name])
         state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
-        # Lambda makes a function inactive that has not run for weeks, and active again when it is invoked.
+        # Lambda deactivates a function that has not run for weeks, and reactivates it on invocation.
         if state in ("Active", "Inactive") and update != "Failed":
             yield Finding(name, "ok", state.lower())
         else:

@@ -12,19 +12,18 @@ from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, mome
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.blockers import Waiting, waiting
 from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth, local_counts
+from audience_sync_cli.state.needs import needs
+
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "status")(status)
-
-
+@command(app, "status", "status --members", "--stack prod status --hours 24")
 def status(
     session: Session,
-    hours: Annotated[int | None, typer.Option(help="Count the last hours instead of all time.", min=1)] = None,
+    hours: Annotated[int | None, typer.Option(help="Count only the last hours.", min=1)] = None,
     members: Annotated[
         bool,
-        typer.Option("--members", help="Count the members of every audience, too. Reads the whole membership table."),
+        typer.Option("--members", help="Also count the members of every audience. Reads the whole membership table."),
     ] = False,
 ) -> None:
     """Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.
@@ -36,7 +35,9 @@ def status(
     counts = local_counts(stack) if stack.local else cloud_counts(stack, session.now(), hours)
     audit = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT)
     audited_until, audited_since = audit.time(), audit.began()
-    summary = summarize(counts, changes)
+    why = waiting(session) if changes.total or counts.waiting > 0 else None
+    needed = needs(counts, dead_letters.total, why.blockers if why else ())
+    state = summarize(counts, changes, is_needed=bool(needed))
     warn_of_another_version(session)
     session.screen.facts(
         ({"version": stack.version} if stack.version else {})
@@ -45,18 +46,20 @@ def status(
             f"{counts.events_rejected:,} rejected",
             "change queue": f"{counted(changes.visible, 'message')} waiting, {changes.in_work:,} in work, "
             f"{changes.delayed:,} delayed",
+            **({"in work": why.in_flight.text} if why and why.in_flight else {}),
             "dead letters": f"{dead_letters.total:,}",
             "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed"
-            + (f", {counted(counts.repeated, 'record')} sent once more" if counts.repeated else ""),
+            + (f", {counted(counts.repeated, 'record')} sent again" if counts.repeated else ""),
             "changes": f"{counts.accepted:,} accepted = {counts.delivered:,} delivered + {counts.superseded:,} "
             f"superseded + {counts.parked:,} parked + {counts.waiting:,} waiting",
             "audit": audit_progress(audited_until, audited_since, counts),
         }
     )
-    session.screen.say(summary, style="green" if counts.waiting == counts.unaccounted == 0 else "yellow")
-    why = waiting(session) if changes.total or counts.waiting > 0 else None
+    session.screen.say(state, style="yellow" if counts.waiting or changes.total or needed else "green")
     if why:
         report_waiting(session.screen, why)
+    for each in needed:
+        session.screen.say(each.text, style="red")
     by_audience = count_members(session) if members else None
     session.screen.result(
         {
@@ -68,14 +71,15 @@ def status(
             "auditSince": iso_time(audited_since * 1000) if audited_since else None,
             "waiting": why.as_json() if why else None,
             "hours": hours,
-            "summary": summary,
+            "summary": " ".join([state, *(each.text for each in needed)]),
+            "needs": [each._asdict() for each in needed],
             **({"members": [each.as_json() for each in by_audience]} if by_audience is not None else {}),
         }
     )
 
 
 def count_members(session: Session) -> list[MemberCount]:
-    """Count the members of every listed audience in the membership table, and print the counts."""
+    """Count the members of every listed audience, and print the counts."""
     audiences, scan = session.audiences.all(), session.member_scan
     with session.screen.progress("counting members", scan.approximate_rows() or None) as bar:
         counts = member_counts(scan, audiences, bar.advance)
@@ -87,39 +91,44 @@ def count_members(session: Session) -> list[MemberCount]:
 
 
 def _as_json(numbers: Depth | Counts) -> dict[str, int]:
-    """Return the fields with names in camel case, as in all JSON output."""
+    """Return the fields in camel case, as in all JSON output."""
     return {camel_case(name): value for name, value in asdict(numbers).items()}
 
 
-def summarize(counts: Counts, changes: Depth) -> str:
-    """Return one sentence: whether every accepted change is completed, or really waiting in the change queue."""
-    if counts.unaccounted:
-        return f"{counted(counts.unaccounted, 'change')} unaccounted for. See UnaccountedChanges in docs/runbook.md."
+def summarize(counts: Counts, changes: Depth, *, is_needed: bool = False) -> str:
+    """Return one sentence: whether every accepted change is completed, or waiting in the change queue.
+
+    Args:
+        counts: of the stack.
+        changes: the change queue.
+        is_needed: whether anything needs a person. If so, the sentence does not say that all is completed.
+    """
+    waiting, queued = counted(counts.waiting, "change"), counted(changes.total, "message")
     if not (counts.accepted or counts.waiting):
         return "No change was accepted."
+    if counts.waiting < 0:
+        return "More changes completed than accepted: some were sent twice, or accepted before the counted period."
+    if counts.waiting < changes.total:
+        others = "redriven, sent again, or not counted yet"
+        return f"{waiting} waiting; the change queue holds {queued}: other changes in it are {others}."
     if counts.waiting == 0:
-        return "Every accepted change is completed."
-    if counts.waiting > 0 and changes.total:
-        return (
-            f"{counted(counts.waiting, 'change')} waiting in {counted(changes.total, 'message')} of the change queue."
-        )
-    if counts.waiting > 0:
-        waiting = counted(counts.waiting, "change")
-        return f"{waiting} not completed, but the change queue is empty. Counts may lag: run it again in a few minutes."
-    return "More changes completed than accepted: some were sent twice, or accepted before the time that is counted."
+        return "Nothing is waiting." if is_needed else "Every accepted change is completed."
+    if changes.total:
+        return f"{waiting} waiting in {queued} of the change queue."
+    return f"{waiting} not completed, but the change queue is empty. Counts may lag: run it again in a few minutes."
 
 
 def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:
-    """Return how far the audit is, and what it has found missing; both times in epoch seconds."""
+    """Return the audit's progress and its findings; both times in epoch seconds."""
     if not until:
         return "not completed yet; it runs every hour"
     if until == since:
-        return f"begins at {moment(until * 1000)}; what was accepted before is not audited"
+        return f"the hourly audit starts at {moment(until * 1000)}"
     return f"completed up to {moment(until * 1000)}, {counts.unaccounted:,} unaccounted for"
 
 
 def report_waiting(screen: Screen, why: Waiting) -> None:
-    """Print why changes wait, and which uploads have failed."""
+    """Print why changes wait, and the failed uploads."""
     for blocker in why.blockers:
         screen.say(f"Waits: {blocker.text}", style="yellow")
     if why.failed.by_reason:

@@ -1,4 +1,4 @@
-"""Which version a stack is of, and which this command."""
+"""Versions of the stack and of this command."""
 
 from importlib.metadata import version
 
@@ -11,14 +11,14 @@ def own_version() -> str:
 
 
 def warn_of_another_version(session: Session) -> None:
-    """Note where the stack is of another version than this command, and what to do.
+    """Warn if the stack's version differs from this command's.
 
-    A local stack has no version, nor has a stack that was deployed before the template stated one.
+    Local stacks have no version, nor have stacks deployed before the template stated one.
     """
     deployed, own = session.stack.version, own_version()
     if deployed is not None and deployed != own:
         session.screen.note(
-            f"The stack is version {deployed}, this command is version {own}: what they store may differ. "
+            f"The stack is version {deployed}, this command is version {own}: their stored formats may differ. "
             f"Deploy version {own}, or use the command of version {deployed}.",
             style="yellow",
         )

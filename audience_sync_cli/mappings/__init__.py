@@ -1,1 +1,1 @@
-"""How a Segment event becomes an Amazon record: `audience-sync mappings`."""
+"""Mappings from a Segment event to an Amazon record: `audience-sync mappings`."""

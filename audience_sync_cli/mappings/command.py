@@ -1,4 +1,4 @@
-"""`audience-sync mappings`: show and check the mappings that turn an event into a record."""
+"""`audience-sync mappings`: show and check the mappings from an event to a record."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ import typer
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync_cli.errors import AlreadyReported, OperatorError
+from audience_sync_cli.errors import AlreadyReported, FaultyMappings, OperatorError
 from audience_sync_cli.mappings.files import read_event, read_mappings
 from audience_sync_cli.mappings.store import read
 from audience_sync_cli.mappings.text import plain
@@ -17,23 +17,18 @@ from audience_sync_cli.mappings.warnings import events_of, warnings_about
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "show")(show)
-    command(app, "check")(check)
+app = typer.Typer()
 
 
+@command(app, "show", "mappings show", "mappings show --json > mappings.json")
 def show(
     session: Session,
     *,
-    version: Annotated[
-        int | None, typer.Option(help="Show this version, as `mappings history` lists it.", min=0)
-    ] = None,
+    version: Annotated[int | None, typer.Option(help="Show this version from `mappings history`.", min=0)] = None,
 ) -> None:
     """Show the mappings in force. To change them, save them first: `mappings show --json > mappings.json`.
 
-    Exit code 1 when the stored mappings are invalid: no event is accepted until `mappings apply` has replaced them.
+    Exit code 1 if the stored mappings are invalid: no event is accepted until `mappings apply` has replaced them.
     """
     stored = read(session)
     if version is not None:
@@ -55,7 +50,8 @@ def show(
         parse_mappings(stored.mappings, compile_trigger)
     except InvalidMapping as error:
         session.screen.result(stored.document)  # to be saved, fixed and applied
-        session.screen.note(f"The stored mappings are invalid, and no event is accepted: {error}.", style="red")
+        faults = FaultyMappings(error.faults, where="No event is accepted: the stored mappings have")
+        session.screen.note(str(faults), style="red")
         session.screen.note(
             "Fix what `audience-sync mappings show --json` prints, and store it with `audience-sync mappings apply`."
         )
@@ -66,19 +62,20 @@ def show(
     session.screen.result(stored.document)
 
 
+@command(app, "check", "mappings check mappings.json", "mappings check mappings.json --event event.json")
 def check(
     session: Session,
     file: FILE,
     event: Annotated[
         Path | None,
-        typer.Option(help="Also try the member ids on this request body from Segment.", exists=True, dir_okay=False),
+        typer.Option(help="Also check the member ids of this request body from Segment.", exists=True, dir_okay=False),
     ] = None,
     force: FORCE = False,
 ) -> None:
     """Check a file of mappings. Changes nothing.
 
-    Warns where the member id may be a phone number or an e-mail address in clear text, and where no event fulfils a
-    trigger. Mappings that would ignore every event are refused without --force.
+    Warns if the member id may be a phone number or an e-mail address in clear text, and if no event matches a trigger.
+    Mappings that would ignore every event are rejected without --force.
     """
     mappings = parse_mappings(read_mappings(file), compile_trigger)
     require_effect(mappings, force=force)
@@ -91,7 +88,7 @@ def check(
 
 
 def _print(session: Session, listed: list[Any]) -> None:
-    """Print mappings as JSON has them. Those of an earlier version may be invalid."""
+    """Print mappings as their JSON has them. Earlier versions may be invalid."""
     entries = [each for each in listed if isinstance(each, dict)]
     if not any(each.get("enabled", True) for each in entries):
         session.screen.say("No mapping is enabled: every event is ignored.", style="yellow")

@@ -1,4 +1,4 @@
-"""What changes from one set of mappings to another, by mapping and field. The sets are as JSON has them."""
+"""Compares two sets of mappings, as JSON, by mapping and field."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ _STYLES = {"-": "red", "+": "green"}
 
 
 class Absent:
-    """The value of a field that a mapping does not have; null is a value. ABSENT is the only one."""
+    """The value of a field missing in a mapping; null is a value. ABSENT is the only instance."""
 
 
 ABSENT = Absent()
@@ -30,7 +30,7 @@ class PartChange:
     after: Any
 
     def as_json(self) -> dict[str, Any]:
-        """The change, without the side that has no value."""
+        """Return the change, without a missing side."""
         sides = {"before": self.before, "after": self.after}
         return {"part": self.part, **{name: value for name, value in sides.items() if value is not ABSENT}}
 
@@ -44,16 +44,16 @@ class MappingChange:
     parts: tuple[PartChange, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The change as the JSON output has it."""
+        """Return the change for the JSON output."""
         return {"mapping": self.name, "change": self.change, "parts": [each.as_json() for each in self.parts]}
 
 
 def differences(before: Any, after: Any) -> list[MappingChange]:
-    """Compare two lists of mappings. What is no mapping, in a list that was stored by hand, is passed over.
+    """Compare two lists of mappings. Skips entries that are not mappings, which a hand-written list may have.
 
     Returns:
-        The changes, in the order of the new list, removed mappings last. A switch that is left out is as Segment has
-        it, so that to write it down is no change.
+        The changes, in the order of the new list, removed mappings last. A missing switch counts as Segment's default,
+        so that writing it out is no change.
     """
     old, new = _by_name(before), _by_name(after)
     kept = [name for name in old if name in new]
@@ -72,7 +72,7 @@ def differences(before: Any, after: Any) -> list[MappingChange]:
 
 
 def print_differences(screen: Screen, changes: Sequence[MappingChange]) -> None:
-    """Print what changes: for each mapping the lines that go, in red, and those that come, in green."""
+    """Print the changes: for each mapping the removed lines in red, and the added ones in green."""
     for each in changes:
         screen.say(f"{each.name}: {each.change}", style="bold")
         screen.facts({f"  {part.part}": _lines(part) for part in each.parts})
@@ -101,7 +101,7 @@ def _is_default(name: str, sides: tuple[Any, Any]) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return a text that two values share only if they are the same JSON: 1, 1.0 and true are equal to Python."""
+    """Return a string that two values share only if they are the same JSON: in Python, 1, 1.0 and true are equal."""
     return "" if value is ABSENT else json.dumps(value, sort_keys=True)
 
 

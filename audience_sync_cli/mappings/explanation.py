@@ -1,4 +1,4 @@
-"""How the trace of an event is printed: masked, unless the operator wants to see personal data."""
+"""Prints the trace of an event, masked unless the operator asks for personal data."""
 
 import json
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_countr
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.fields import CONSENT_SIGNALS
 from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.reasons import Reason
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync_cli.audiences.presentation import change_json
 from audience_sync_cli.mappings.field_trace import FieldTrace
@@ -35,17 +36,17 @@ class Explanation:
     """Prints traces, or returns them for scripts."""
 
     def __init__(self, *, reveal: bool, consent_required: bool) -> None:
-        """Take the options.
+        """Set the options.
 
         Args:
-            reveal: whether values are shown as they are. Otherwise each character is replaced by its kind.
+            reveal: whether to show values. Otherwise each character is replaced by its kind.
             consent_required: whether the stack rejects additions without a consent signal.
         """
         self._reveal = reveal
         self._consent_required = consent_required
 
     def print(self, screen: Screen, traces: Sequence[EventTrace], events: int) -> None:
-        """Print what becomes of each event, and how many more there are."""
+        """Print the outcome of each event, and the number of further ones."""
         for each in traces:
             why = f": {each.why_not}" if each.why_not else ""
             screen.say(f"\nevent {each.index}  {each.message_id}  {_DOES[each.kind]}{why}", style="bold")
@@ -76,7 +77,7 @@ class Explanation:
         )
 
     def _line(self, field: FieldTrace) -> Text:
-        """Return where a field is found, and below it what becomes of the value."""
+        """Return where a field was found, and below it the value, or why it is left out."""
         if not field.found_at and field.left_out:
             return Text(field.left_out, style="dim")
         where = ", ".join(field.found_at) or "the same for every event"
@@ -106,6 +107,11 @@ class Explanation:
         if event.kind == "exit":
             return "a removal needs none"
         given = [each.name for each in mapping.fields if each.name in _SIGNALS and each.left_out is None]
+        rejection = mapping.rejection
+        if rejection and rejection.field in _SIGNALS:
+            given.append(
+                f"{rejection.field} {'says no' if rejection.reason is Reason.CONSENT_DENIED else 'is invalid'}"
+            )
         signals = ", ".join(given) or "no signal"
         if mapping.country is None and not mapping.audience:
             return signals
@@ -143,7 +149,7 @@ class Explanation:
         }
 
     def _shown(self, name: str, value: Any) -> str:
-        """Return a value as text: as it is where that is no personal data for certain."""
+        """Return a value as text: unmasked only if it certainly is not personal data."""
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         is_known = (
             (name == "audience_id" and amazon_id(value) is not None)
@@ -159,9 +165,9 @@ class Explanation:
 
 
 def masked(text: str) -> str:
-    """Replace each character by its kind: x for a small letter, X for a capital letter, 9 for a digit, * beyond ASCII.
+    """Replace each character by its kind: x for lowercase, X for uppercase, 9 for a digit, * beyond ASCII.
 
-    So the shape shows, which is what decides about a phone number or a postal code, but not the person.
+    This shows the shape, which decides about a phone number or a postal code, but not the person.
     """
     return "".join(map(_kind, text))
 

@@ -1,4 +1,4 @@
-"""How the value of one field is found, what becomes of it, and why it is left out. Holds personal data."""
+"""Follows the value of one field from the event to the record. Holds personal data."""
 
 import json
 import re
@@ -23,26 +23,26 @@ _SIGNALS = {field.name: field.amazon_name for field in CONSENT_SIGNALS}
 _NAME = re.compile(r"[^$.\[\]']+")
 _NAMED_BY_EVENT = "a place that the event names"
 _EMPTY_SIGNAL = {
-    "amzn_ad_storage": "it counts as no answer",
-    "amzn_user_data": "it counts as no answer",
-    "ip": "no IP address",
+    "amzn_ad_storage": "it counts as a missing answer",
+    "amzn_user_data": "it counts as a missing answer",
+    "ip": "not an IP address",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class FieldTrace:
-    """What becomes of one field. Holds personal data."""
+    """The path of one field into the record. Holds personal data."""
 
     name: str
-    looks: tuple[Look, ...]  # where the directive has looked, in this order
-    value: Any = field(repr=False)  # UNDEFINED where there is none
+    looks: tuple[Look, ...]  # lookups of the directive, in order
+    value: Any = field(repr=False)  # UNDEFINED if there is none
     normalized: str | None = field(default=None, repr=False)  # of an identifier; None also for a SHA-256
     digest: str | None = None  # of an identifier, as Amazon gets it
     left_out: str | None = None  # why it is not sent, in plain words
 
     @property
     def found_at(self) -> list[str]:
-        """The places that the value is made of."""
+        """The places from which the value is built."""
         if self.value is UNDEFINED:
             return []
         filled = [look for look in self.looks if look.value is not UNDEFINED]
@@ -51,18 +51,18 @@ class FieldTrace:
 
     @property
     def empty_at(self) -> list[str]:
-        """The places that have no value."""
+        """The places without a value."""
         return [look.path for look in self.looks if look.value in (UNDEFINED, None, "")]
 
 
 def follow_field(name: str, directive: Any, event: dict[str, Any], value: Any, country: str | None) -> FieldTrace:
-    """Follow the value of a field; of an identifier, to its digest.
+    """Follow the value of a field; for an identifier, to its digest.
 
     Args:
         name: of the field.
-        directive: that finds it.
+        directive: of the field.
         event: the event.
-        value: as ingest finds it; UNDEFINED where there is none.
+        value: as ingest finds it; UNDEFINED if there is none.
         country: of the change.
     """
     looks = _looks(directive, event)
@@ -92,28 +92,28 @@ def _looks(directive: Any, event: dict[str, Any]) -> tuple[Look, ...]:
 
 
 def _is_written(path: str, directive: str) -> bool:
-    """Return whether the mapping names every step of a path. A path that the event names may be personal data."""
+    """Return whether the mapping names every step of a path. A path named by the event may be personal data."""
     return all(name in directive for name in _NAME.findall(path) if not name.isdecimal())
 
 
 def with_outcome(
     field: FieldTrace, call: AudienceCall, changes: Sequence[MembershipChange], rejection: Rejected | None
 ) -> FieldTrace:
-    """Add why a field that has a value is not part of the record."""
+    """Add the reason why a field with a value is not part of the record."""
     why = None
     if field.left_out or field.name in _IDENTIFIERS:
         return field
     if rejection and rejection.field == field.name:
         why = rejection.detail
     elif field.name == "country" and accepted_country(field.value) is None:
-        why = "no country code that Amazon accepts"
+        why = "not a country code that Amazon accepts"
     elif field.name in _SIGNALS and call.kind is Kind.EXIT:
         why = "a removal needs no consent"
     elif field.name in _SIGNALS and changes and not _holds(changes[0].record["userConsent"], _SIGNALS[field.name]):
-        why = _EMPTY_SIGNAL.get(field.name, "no text, or an empty one")
+        why = _EMPTY_SIGNAL.get(field.name, "empty, or not a string")
     return FieldTrace(field.name, field.looks, field.value, left_out=why)
 
 
 def _holds(consent: Any, name: str) -> bool:
-    """Return whether a signal is part of a record's userConsent, at whatever depth."""
+    """Return whether a signal is part of a record's userConsent, at any depth."""
     return isinstance(consent, dict) and (name in consent or any(_holds(inner, name) for inner in consent.values()))

@@ -1,4 +1,4 @@
-"""Files of mappings and events, as a person hands them over."""
+"""Files of mappings and events, as written by people."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ def read_mappings(file: Path) -> Any:
     """Read a file of mappings as JSON.
 
     Raises:
-        WrongUsage: it is none, and the line at fault is shown with a caret; or an object has a name twice.
+        WrongUsage: it is not JSON (shows the line at fault with a caret), or an object has a name twice.
     """
     text = _text(file)
     found = read_json_text(text)
@@ -30,7 +30,7 @@ def read_event(file: Path) -> Any:
     """Read a request body from Segment as JSON.
 
     Raises:
-        WrongUsage: it is none; names line and column, and shows nothing of the event, which is personal data.
+        WrongUsage: it is not JSON; names line and column, but nothing of the event, which is personal data.
     """
     found = read_json_text(_text(file))
     if isinstance(found, JsonFault):
@@ -46,6 +46,6 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise WrongUsage(f"{file} is not in UTF-8.", "Save it as UTF-8.") from None
+        raise WrongUsage(f"{file} is not UTF-8.", "Save it as UTF-8.") from None
     except OSError as error:
         raise WrongUsage(f"{file} cannot be read: {error.strerror}.") from None

@@ -1,4 +1,4 @@
-"""The versions of the mappings that were in force before: the last few, as one small text of bytes."""
+"""Former versions of the mappings: the last few, in one small binary value."""
 
 import json
 import zlib
@@ -23,19 +23,19 @@ class KeptVersion:
     """One version."""
 
     number: int
-    applied_at: int | None  # epoch milliseconds; None where it was stored by hand
+    applied_at: int | None  # epoch milliseconds; None if stored by hand
     mappings: list[Any] | None  # as they were applied; None for the built-in mapping
 
     @property
     def listed(self) -> list[Any]:
-        """The mappings, also those of the built-in one, as this release has it."""
+        """The mappings; for the built-in mapping, as in this release."""
         return BUILT_IN if self.mappings is None else self.mappings
 
 
 def packed(versions: Sequence[KeptVersion]) -> bytes:
-    """Pack versions, the newest first: at most MAX_VERSIONS, and as many as fit into MAX_BYTES.
+    """Pack versions, the newest first: at most MAX_VERSIONS, and at most MAX_BYTES.
 
-    A mapping that several versions have is written once, since most versions change one of them.
+    A mapping shared by several versions is written once, since most versions change one mapping.
     """
     keep = min(len(versions), MAX_VERSIONS)
     while len(content := _packed(versions[:keep])) > MAX_BYTES:
@@ -60,7 +60,7 @@ def _packed(versions: Iterable[KeptVersion]) -> bytes:
 
 
 def unpacked(attribute: Mapping[str, Any] | None) -> tuple[KeptVersion, ...]:
-    """Unpack what DynamoDB has, the newest version first; none where there is nothing, or what we have not written."""
+    """Unpack the stored versions, the newest first; none if there are none, or if another program wrote them."""
     try:
         content = zlib.decompressobj().decompress(attribute["B"], _MAX_UNPACKED) if attribute else b""
         document = json.loads(content)

@@ -1,4 +1,4 @@
-"""Where a file is no JSON, and what is wrong there: what people write by hand and JSON does not have."""
+"""Explains the first fault of a file that is not JSON: mistakes of people who write it by hand."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 SHOWN = 72  # characters of the line at fault, on either side of the fault together
 
 _LAST_COMMA = "a comma before the end; remove it"
-_UNCLOSED_TEXT = "a quote is missing: the text that begins here does not end on its line"
+_UNCLOSED_TEXT = "a quote is missing: the string that starts here is not closed on its line"
 _CURLY_QUOTES = "\u201c\u201d\u201e\u2018\u2019"
 _PYTHON = {"True": "true", "False": "false", "None": "null"}
 _NAME = re.compile(r"[A-Za-z_$][\w$.-]*")
@@ -19,7 +19,7 @@ _PAIRS = {"}": "{", "]": "["}
 
 @dataclass(frozen=True, slots=True)
 class JsonFault:
-    """The first place at which a text is no JSON."""
+    """The first fault of a document that is not JSON."""
 
     line: int  # from 1
     column: int  # from 1, in characters
@@ -28,7 +28,7 @@ class JsonFault:
 
 
 def read_json_text(text: str) -> Any | JsonFault:
-    """Parse JSON, or return where and why it is none.
+    """Parse JSON, or return its first fault.
 
     Args:
         text: of a file that a person may have edited. A byte order mark at its beginning is passed over.
@@ -44,7 +44,7 @@ def read_json_text(text: str) -> Any | JsonFault:
 
 
 def repeated_names(text: str) -> list[str]:
-    """Return the names that an object has twice, in JSON that can be read. Each parser takes another one of the two."""
+    """Return the names that an object has twice, in JSON that can be read. Parsers disagree on which one counts."""
     repeated: list[str] = []
 
     def note(pairs: list[tuple[str, Any]]) -> None:
@@ -68,23 +68,23 @@ def _explained(text: str, error: json.JSONDecodeError) -> tuple[int, str]:
 
 
 def _text_fault(text: str, at: int, message: str) -> tuple[int, str] | None:
-    """Explain what is wrong inside a text."""
+    """Explain a fault inside a string."""
     if message.startswith("Invalid \\"):
         return at, "JSON has no such escape; write two backslashes for one"
     if message.startswith("Invalid control character") and text[at] != "\n":
-        return at, "a tab or control character inside a text; write \\t, or leave it out"
+        return at, "a tab or control character inside a string; write \\t, or leave it out"
     if message.startswith(("Unterminated string", "Invalid control character")):
         return text.rindex('"', 0, at + 1), _UNCLOSED_TEXT
     return None
 
 
 def _end_fault(text: str, at: int, message: str) -> tuple[int, str] | None:
-    """Explain what is wrong at the end of the document, of an object or of a list."""
+    """Explain a fault at the end of the document, of an object or of a list."""
     before = text[:at].rstrip()
     if not text.strip():
         return 0, "the file is empty"
     if message == "Extra data":
-        return at, "the document has ended before this; remove the rest, or put both into one list"
+        return at, "the document ends before this; remove the rest, or put both into one list"
     if message.startswith("Illegal trailing comma"):  # Python before 3.13 finds the bracket instead
         return at, _LAST_COMMA
     if before.endswith(",") and text[at : at + 1] in ("}", "]", ""):
@@ -93,10 +93,10 @@ def _end_fault(text: str, at: int, message: str) -> tuple[int, str] | None:
 
 
 def _foreign_sign(text: str, at: int) -> tuple[int, str] | None:
-    """Explain what other languages have and JSON has not."""
+    """Explain syntax of other languages."""
     rest = text[at:]
     if rest[0] == "'":
-        return at, "single quotes; JSON takes double quotes only"
+        return at, "single quotes; JSON allows only double quotes"
     if rest[0] in _CURLY_QUOTES:
         return at, "curly quotes, as word processors write them; use straight double quotes"
     if rest.startswith(("//", "/*", "#")):
@@ -107,7 +107,7 @@ def _foreign_sign(text: str, at: int) -> tuple[int, str] | None:
 
 
 def _missing_sign(text: str, at: int, expected: str) -> tuple[int, str] | None:
-    """Explain where a comma or colon is due."""
+    """Explain a missing comma or colon."""
     sign, end = text[at], len(text[:at].rstrip())
     if expected == "Expecting ':'":
         start = text.rindex('"', 0, end - 1)
@@ -117,26 +117,26 @@ def _missing_sign(text: str, at: int, expected: str) -> tuple[int, str] | None:
     if expected != "Expecting ','":
         return None
     if sign in _PAIRS:
-        return at, f"{sign} where {'}' if sign == ']' else ']'} is due"
+        return at, f"found {sign}, expected {'}' if sign == ']' else ']'}"
     if text[at - 1] == '"' and _NAME.match(text, at):
-        return at - 1, 'a quote inside a text ends it; write \\" there'
+        return at - 1, 'a quote inside a string ends it; write \\" there'
     return end, "a comma is missing before the next value"
 
 
 def _no_value(text: str, at: int) -> tuple[int, str]:
-    """Explain what stands where a name or value is due."""
+    """Explain a missing name or value."""
     name = _NAME.match(text, at)
     if name and name[0] in _PYTHON:
         return at, f"{name[0]}; JSON writes {_PYTHON[name[0]]}"
     if name:
-        return at, "a quote is missing: names and texts stand in double quotes"
+        return at, "a quote is missing: names and strings need double quotes"
     if text[at] in _PAIRS:
-        return at, f"{text[at]} where a value is due"
-    return at, "no JSON value; give a text in double quotes, a number, true, false, null, a list or an object"
+        return at, f"found {text[at]}, expected a value"
+    return at, "not a JSON value; use a string in double quotes, a number, true, false, null, a list or an object"
 
 
 def _unclosed(text: str) -> str:
-    """Say which bracket is not closed where the text ends too early."""
+    """Name the bracket that is not closed, in a truncated document."""
     opened: list[re.Match[str]] = []
     for found in _STRING_OR_BRACKET.finditer(text):
         if found[0] in ("{", "["):

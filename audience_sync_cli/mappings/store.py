@@ -1,4 +1,4 @@
-"""The stored mappings and their versions, as an operator reads and replaces them.
+"""The stored mappings and their versions, for reading and replacing.
 
 They may have been written by hand.
 """
@@ -15,7 +15,7 @@ from audience_sync_cli.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is stored, read as far as it can be read."""
+    """The stored mappings, as far as they are readable."""
 
     rows: MappingsRows  # as DynamoDB has them, whatever they hold
     mappings: Any = None  # unchecked; parse_mappings checks them
@@ -31,17 +31,17 @@ class Stored:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The document in the form that `mappings apply` takes, valid or not."""
+        """The document as accepted by `mappings apply`, valid or not."""
         return {"version": self.version, "mappings": self.mappings}
 
     @property
     def next_version(self) -> int:
-        """The number of the next version; none of the history has it."""
+        """The number of the next version, not in the history yet."""
         return max(self.version, *(each.number for each in self.history), 0) + 1
 
 
 def read(session: Session) -> Stored:
-    """Read what is stored, without the cache and consistently: a write will depend on it. Raises Unavailable."""
+    """Read the stored mappings without the cache and consistently: a write will depend on it. Raises Unavailable."""
     rows = _store(session).read()
     kept = unpacked(rows.history)
     if rows.document is None:
@@ -66,14 +66,14 @@ def read(session: Session) -> Stored:
 def _with_history(
     rows: MappingsRows, mappings: Any, number: int, kept: tuple[KeptVersion, ...], *, is_versioned: bool = True
 ) -> Stored:
-    """Put what is in force in front of the history, unless it is there; what was stored by hand is not."""
+    """Put the version in force in front of the history, unless it is there; a hand-written one is not."""
     if isinstance(mappings, list) and not (kept and (kept[0].number, kept[0].mappings) == (number, mappings)):
         kept = (KeptVersion(number, None, mappings), *kept)
     return Stored(rows, mappings, number, is_versioned=is_versioned, history=kept)
 
 
 def replace(session: Session, stored: Stored, mappings: list[Any] | None) -> int:
-    """Put mappings in force in place of what was read, and return their version. None is the built-in mapping.
+    """Replace the stored mappings, and return the new version. None is the built-in mapping.
 
     Raises:
         OperatorError: the document is too large, or another one has been stored since.

@@ -1,11 +1,11 @@
-"""How a directive is printed for people."""
+"""Formats directives for people."""
 
 import json
 from typing import Any
 
 
 def plain(directive: Any) -> str:
-    """Format a directive: a path as it is, the first of several paths as a list of them, all others as JSON."""
+    """Format a directive: a path unchanged, the first of several paths as a list of them, all others as JSON."""
     match directive:
         case {"@path": str(path)} if len(directive) == 1:
             return path

@@ -1,7 +1,7 @@
-"""How one event becomes changes: which triggers hold, where each field is found, what is left out and why.
+"""Traces one event to its changes: triggers, places of the fields, and reasons for leaving something out.
 
-Every step is ingest's own: the code that ingest runs reads, maps, normalizes and translates the event, and this module
-notes what goes in and what comes out. It does no I/O of its own; the look-up of audiences may do some.
+Every step is ingest's own: its code reads, maps, normalizes and translates the event, and this module records the
+input and output. It does no I/O of its own; the look-up of audiences may do some.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,40 +26,42 @@ from audience_sync_cli.mappings.field_trace import FieldTrace, follow_field, wit
 
 @dataclass(frozen=True, slots=True)
 class MappingTrace:
-    """What one mapping makes of one event."""
+    """The outcome of one mapping for one event."""
 
     name: str
-    why_not: str | None  # why it does not apply; None where it does
+    why_not: str | None  # why it does not apply; None if it does
     fields: tuple[FieldTrace, ...] = ()
     audience: Audience | None = None
-    audience_by: str = ""  # how it is found
+    audience_by: str = ""  # how it was found
     country: str | None = None
-    country_by: str = ""  # what names it
+    country_by: str = ""  # its source
     changes: tuple[MembershipChange, ...] = ()
     rejection: Rejected | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EventTrace:
-    """What becomes of one event."""
+    """The outcome of one event."""
 
     index: int
     message_id: str
-    call: AudienceCall | None  # None where it is no event
-    why_not: str | None = None  # why no mapping is asked
+    call: AudienceCall | None  # None if it is not an event
+    why_not: str | None = None  # why no mapping is applied
     mappings: tuple[MappingTrace, ...] = ()
 
     @property
     def kind(self) -> str:
-        """What it asks for: enter, exit, erase, ignore or reject."""
+        """The kind of change it asks for: enter, exit, erase, ignore or reject."""
         if self.call is None or self.call.rejection:
             return "reject"
+        if self.call.kind is Kind.UNSTATED:
+            return "reject" if self.mappings else "ignore"
         return str(self.call.kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What decides beside the event."""
+    """The inputs other than the event."""
 
     mappings: Sequence[EventMapping]
     audiences: AudienceLookup
@@ -74,11 +76,20 @@ def trace(element: Any, index: int, around: Surroundings) -> EventTrace:
         call, why_not = read(element, around.now), why_ignored(element)
     except RejectedEvent as error:
         return EventTrace(index, message_id, None, f"{error.detail} ({error.reason})")
-    if why_not:
+    if why_not and not _is_rejected(element, around):
         return EventTrace(index, message_id, call, why_not)
     return EventTrace(
         index, message_id, call, None, tuple(_follow(mapping, call, element, around) for mapping in around.mappings)
     )
+
+
+def _is_rejected(event: dict[str, Any], around: Surroundings) -> bool:
+    """Return whether an event without a membership names a listed audience."""
+    translator = Translator(
+        compile_mappings(around.mappings, compile_trigger), around.audiences, around.now, around.policy
+    )
+    ((_, outcome),) = translator.outcomes([event], lambda: True)
+    return isinstance(outcome, Rejected)
 
 
 def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], around: Surroundings) -> MappingTrace:
@@ -93,7 +104,7 @@ def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], ar
         [event], lambda: True
     )
     changes, rejection = ((), outcome) if isinstance(outcome, Rejected) else (tuple(outcome), None)
-    # Neither a deletion notice nor an event that says nothing of membership is about an audience.
+    # Deletion notices and events without a membership are not about an audience.
     is_about_one = call.kind is not Kind.ERASE and not call.rejection
     audience = _audience(call, values.get("audience_id"), around) if is_about_one else None
     country = _country(call, values, audience) if is_about_one else None
@@ -113,14 +124,14 @@ def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], ar
 
 
 def _values(mapping: CompiledMapping, event: dict[str, Any]) -> Mapping[str, Any]:
-    """Return the values that ingest finds, and null where the event has that. Raises RejectedEvent."""
+    """Return the values that ingest finds, and null if the event has null. Raises RejectedEvent."""
     found = zip(FIELDS, mapping.values_of(event, Budget()), strict=True)
     values = {field.name: value for field, value in found if value is not None}
     return mapping.fields_of(event, Budget()) | values
 
 
 def _audience(call: AudienceCall, mapped: Any, around: Surroundings) -> Audience | None:
-    """Return the audience, also where the event is then rejected for another reason."""
+    """Return the audience, even if the event is then rejected for another reason."""
     try:
         return find_audience(mapped, call.computation_key, around.audiences)
     except RejectedEvent:  # the event's own outcome says why
@@ -128,7 +139,7 @@ def _audience(call: AudienceCall, mapped: Any, around: Surroundings) -> Audience
 
 
 def _country(call: AudienceCall, values: Mapping[str, Any], audience: Audience | None) -> str | None:
-    """Return the country. That of an exit is never refused, so that it is known whatever the event lacks."""
+    """Return the country. An exit's country is never rejected, so it is known whatever the event lacks."""
     return first_country((values.get("country"), call.country, audience.country if audience else None), exits=True)
 
 
@@ -136,11 +147,11 @@ def _why_not(mapping: EventMapping, event: dict[str, Any]) -> str:
     if not mapping.enabled:
         return "it is disabled"
     failing = failing_conditions(mapping.trigger, event)
-    return f"its trigger does not hold: not {', not '.join(failing)}"
+    return f"its trigger does not match: not {', not '.join(failing)}"
 
 
 def _country_by(country: str, values: Mapping[str, Any], call: AudienceCall) -> str:
-    """Return what names the country, in the order in which ingest asks."""
+    """Return the source of the country, in the order in which ingest asks."""
     if accepted_country(values.get("country")) == country:
         return "the mapping"
     return "countryCode in the event" if accepted_country(call.country) == country else "the audience"

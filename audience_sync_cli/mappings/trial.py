@@ -1,4 +1,4 @@
-"""`audience-sync mappings try`: what an event would become, and why. Sends nothing."""
+"""`audience-sync mappings try`: the record of an event, and its derivation. Sends nothing."""
 
 import json
 import time
@@ -23,44 +23,45 @@ from audience_sync_cli.mappings.trace import EventTrace, Surroundings, trace
 from audience_sync_cli.mappings.warnings import elements_of, id_warning, looks_like_a_phone_number
 from audience_sync_cli.session import Session, command
 
-_CLEAR_TEXT = "What follows contains personal data in clear text. Keep it out of tickets and logs."
+app = typer.Typer()
+_CLEAR_TEXT = "The output contains personal data in clear text. Keep it out of tickets and logs."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "try")(try_)
-
-
+@command(app, "try", "mappings try event.json", "mappings try event.json --mappings mappings.json")
 def try_(
     session: Session,
     event: Annotated[
         Path,
         typer.Argument(
-            help="A request body from Segment, such as a file in events/segment/.", exists=True, dir_okay=False
+            help="Request body from Segment, such as a file in events/segment/.", exists=True, dir_okay=False
         ),
     ],
     *,
     mappings: Annotated[
-        Path | None, typer.Option(help="Use this file instead of the mappings in force.", exists=True, dir_okay=False)
+        Path | None, typer.Option(help="Use this file instead of the active mappings.", exists=True, dir_okay=False)
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show how: triggers, where each field is found, and why one is left out.")
+        bool,
+        typer.Option(
+            "--explain", help="Show the derivation: triggers, the source of each field, and why fields are left out."
+        ),
     ] = False,
     reveal: Annotated[
-        bool, typer.Option("--reveal", help="Explain with values in clear text. They are personal data.")
+        bool, typer.Option("--reveal", help="With --explain: show values in clear text. They are personal data.")
     ] = False,
 ) -> None:
-    """Show the record that an event would become, with hashed identifiers, or why it is rejected. Sends nothing.
+    """Show the record of an event, with hashed identifiers, or why it is rejected. Sends nothing.
 
-    With --explain also how: which triggers hold, where each field is found, what it is normalized to, and why something
-    is left out. Values are masked: x stands for a small letter, X for a capital letter, 9 for a digit, * for
-    anything beyond ASCII.
+    With --explain also the derivation: matching triggers, the source of each field, its normalized value, and why
+    fields are left out. Values are masked: x stands for a lowercase letter, X for an uppercase letter, 9 for a digit, *
+    for anything beyond ASCII.
     """
-    listing = AudienceListing(session.audiences, time.monotonic)  # as ingest has it
+    listing = AudienceListing(session.audiences, time.monotonic)  # as in ingest
     document = json.dumps(read_mappings(mappings)) if mappings else listing.mappings()
+    audiences = listing.for_request()
     body, now, policy = event.read_bytes(), round(session.now() * 1000), session.policy
     try:
-        outcome = changes_from(body, mappings=compiled(document), audiences=listing, now=now, policy=policy)
+        outcome = changes_from(body, mappings=compiled(document), audiences=audiences, now=now, policy=policy)
     except InvalidRequest as error:
         raise OperatorError(f"{error}.", "Segment would get a 400 or 413 and would not send it again.") from None
     _print_counts(session, outcome)
@@ -69,11 +70,11 @@ def try_(
         if reveal:
             session.screen.note(_CLEAR_TEXT, style="yellow")
         elements = elements_of(read_json(body))
-        traces = _traces(session, elements, Surroundings(_parsed(document), listing, now, policy))
+        traces = _traces(session, elements, Surroundings(_parsed(document), audiences, now, policy))
         explanation = Explanation(reveal=reveal, consent_required=policy.consent == "require")
         explanation.print(session.screen, traces, len(elements))
         result["events"] = [explanation.as_json(each) for each in traces]
-    _print_outcome(session, outcome, listing)
+    _print_outcome(session, outcome, audiences)
     session.screen.result(result)
     if any(looks_like_a_phone_number(change.record["externalUserId"]) for change in outcome.changes):
         session.screen.note(id_warning(), style="yellow")
@@ -82,7 +83,7 @@ def try_(
 
 
 def _traces(session: Session, elements: Sequence[Any], around: Surroundings) -> Sequence[EventTrace]:
-    """Follow events: all of them for scripts, for people those that are shown."""
+    """Follow events: for scripts all of them, for people only the ones shown."""
     followed = elements if session.screen.as_json else elements[:MAX_SHOWN]
     with session.screen.progress("explaining", len(followed)) as bar:
         traces = []

@@ -9,7 +9,7 @@ import typer
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import Mapping, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.errors import FaultyMappings, NotThere, OperatorError
 from audience_sync_cli.mappings.diff import differences, print_differences
 from audience_sync_cli.mappings.files import read_mappings
 from audience_sync_cli.mappings.history import BUILT_IN, KeptVersion
@@ -18,26 +18,20 @@ from audience_sync_cli.mappings.warnings import warnings_about, why_all_is_ignor
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 FILE = Annotated[
-    Path, typer.Argument(help="JSON, as `mappings show --json` prints it.", exists=True, dir_okay=False, readable=True)
+    Path, typer.Argument(help="JSON, as printed by `mappings show --json`.", exists=True, dir_okay=False, readable=True)
 ]
 FORCE = Annotated[bool, typer.Option("--force", help="Allow mappings that would ignore every event.")]
 _DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "apply", asks=True)(apply)
-    command(app, "history")(history)
-    command(app, "revert", asks=True)(revert)
-    command(app, "reset", asks=True)(reset)
-
-
+@command(app, "apply", "mappings apply mappings.json", asks=True)
 def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FORCE = False) -> None:
-    """Check a file of mappings, show what it changes, and put it in force once you agree.
+    """Check a file of mappings, show its changes, and put it in force after confirmation.
 
-    A file that names the version it was made from is refused when another version has been applied since. So are
-    mappings that would ignore every event, without --force. A file that changes nothing is not stored.
+    A file made from a version that is no longer in force is rejected, as are mappings that would ignore every event,
+    without --force. A file without changes is not stored.
     """
     document = read_mappings(file)
     mappings = parse_mappings(document, compile_trigger)
@@ -53,10 +47,11 @@ def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FOR
     _change(session, "apply", stored, listed, question, dry_run=dry_run)
 
 
+@command(app, "history", "mappings history")
 def history(session: Session) -> None:
-    """List the versions that can be put in force again: up to 20, the newest first.
+    """List the versions that can be restored: up to 20, the newest first.
 
-    `audience-sync operator-log` says who applied each. `mappings revert VERSION --dry-run` shows what differs.
+    `audience-sync operator-log` shows who applied each. `mappings revert VERSION --dry-run` shows the differences.
     """
     stored = read(session)
     rows = [(each, _enabled(each)) for each in stored.history]
@@ -91,29 +86,31 @@ def history(session: Session) -> None:
     )
 
 
+@command(app, "revert", "mappings revert 3 --dry-run", asks=True)
 def revert(
     session: Session,
-    version: Annotated[int, typer.Argument(help="As `mappings history` lists it.", min=0)],
+    version: Annotated[int, typer.Argument(help="Version from `mappings history`.", min=0)],
     *,
     dry_run: _DRY_RUN = False,
     force: FORCE = False,
 ) -> None:
-    """Put an earlier version of the mappings in force again, as a new version. Shows what it changes, and asks."""
+    """Put an earlier version of the mappings back in force, as a new version. Shows the changes, and asks."""
     stored = read(session)
     found = kept_version(stored, version)
     try:
         mappings = parse_mappings(found.listed, compile_trigger)
     except InvalidMapping as error:
-        raise OperatorError(f"Version {version} is invalid: {error}.", "Choose another one.") from None
+        raise FaultyMappings(error.faults, where=f"Version {version} has", remedy="Choose another version.") from None
     effect = require_effect(mappings, force=force)
     question = f"{effect}Put version {version} in force again, as version {stored.next_version}?"
     _change(session, "revert", stored, found.mappings, question, dry_run=dry_run)
 
 
+@command(app, "reset", "mappings reset", asks=True)
 def reset(session: Session, *, dry_run: _DRY_RUN = False) -> None:
-    """Go back to the built-in mapping, which is Segment's own, extended. Shows what that changes, and asks.
+    """Go back to the built-in mapping, which is Segment's own, extended. Shows the changes, and asks.
 
-    From then on the mapping is that of the deployed version of Audience Sync, also after an update.
+    From then on the deployed version of Audience Sync provides the mapping, also after an update.
     """
     stored = read(session)
     question = f"Put the built-in mapping in force, as version {stored.next_version}?"
@@ -126,7 +123,7 @@ def kept_version(stored: Stored, version: int) -> KeptVersion:
     if found is None:
         kept = ", ".join(str(each.number) for each in stored.history)
         raise NotThere(
-            f"Version {version} is not kept." + (f" These are: {kept}." if kept else ""),
+            f"Version {version} is not stored." + (f" Stored versions: {kept}." if kept else ""),
             "`audience-sync mappings reset` goes back to the built-in mapping; a file that you saved without its "
             "`version` can be applied at any time.",
         )
@@ -134,7 +131,7 @@ def kept_version(stored: Stored, version: int) -> KeptVersion:
 
 
 def require_effect(mappings: Sequence[Mapping], *, force: bool) -> str:
-    """Refuse mappings that would ignore every event, unless forced; return what to say before the question then.
+    """Reject mappings that would ignore every event, unless forced; return the warning before the question.
 
     Raises:
         OperatorError: they would, and are not forced.
@@ -143,7 +140,7 @@ def require_effect(mappings: Sequence[Mapping], *, force: bool) -> str:
     if why and not force:
         raise OperatorError(
             f"These mappings would ignore every event. {why}",
-            "Segment would get 200 for each event, and no audience would change. If you want that, add --force.",
+            "Segment would get 200 for each event, and no audience would change. To apply them anyway, add --force.",
         )
     return "Every event would be ignored. " if why else ""
 
@@ -155,7 +152,7 @@ def _in_force(stored: Stored) -> str:
 def _change(
     session: Session, verb: str, stored: Stored, mappings: list[Any] | None, question: str, *, dry_run: bool
 ) -> None:
-    """Show what changes, ask, and store. None is the built-in mapping."""
+    """Show the changes, confirm, and store. None is the built-in mapping."""
     changes = differences(stored.mappings, _listed(mappings))
     result = {"mappings": len(_listed(mappings)), "dryRun": dry_run, "changes": [each.as_json() for each in changes]}
     is_usable = stored.is_readable and stored.is_versioned
@@ -165,7 +162,7 @@ def _change(
     print_differences(session.screen, changes)
     if is_same or dry_run:
         session.screen.say(
-            f"Nothing to change: {_in_force(stored)} is in force already."
+            f"Nothing to change: {_in_force(stored)} is already in force."
             if is_same
             else f"{counted(len(changes), 'mapping')} would change. Nothing was changed."
         )
@@ -174,32 +171,32 @@ def _change(
     session.screen.confirm(question)
     with session.log.line(f"mappings {verb}", mappings=len(_listed(mappings)), version=stored.next_version):
         version = replace(session, stored, mappings)
-    session.screen.say(f"Version {version} is stored, and in force within a minute.", style="green")
+    session.screen.say(f"Version {version} is stored, and takes effect within a minute.", style="green")
     if stored.is_readable:
         session.screen.say(f"To go back: `audience-sync mappings revert {stored.version}`.")
     session.screen.result({"version": version, "changed": True} | result)
 
 
 def _listed(mappings: list[Any] | None) -> list[Any]:
-    """Return the mappings of a version, whose None is the built-in mapping."""
+    """Return the mappings of a version; None stands for the built-in mapping."""
     return BUILT_IN if mappings is None else mappings
 
 
 def _conflict(stored: Stored, made_from: Any, listed: list[Any]) -> OperatorError:
-    """Return the error for a file that was made from a version which is no longer in force."""
+    """Return the error for a file made from a version that is no longer in force."""
     for each in stored.history:
         if each.number == made_from and not differences(each.listed, listed):
             return OperatorError(
                 f"The file is version {made_from}, and version {stored.version} is in force.",
-                f"To put version {made_from} in force again: `audience-sync mappings revert {made_from}`.",
+                f"To restore version {made_from}: `audience-sync mappings revert {made_from}`.",
             )
     return OperatorError(
         f"The file was made from version {made_from}, and version {stored.version} is in force.",
-        "Copy your changes into what `audience-sync mappings show --json` prints now, and apply that. To replace "
-        f"version {stored.version} whatever it holds, remove `version` from the file.",
+        "Copy your changes into the current output of `audience-sync mappings show --json`, and apply that. To replace "
+        f"version {stored.version} unconditionally, remove `version` from the file.",
     )
 
 
 def _enabled(version: KeptVersion) -> int:
-    """Count the enabled mappings of a version, which may be invalid."""
+    """Count the enabled mappings of a version, valid or not."""
     return sum(isinstance(each, dict) and each.get("enabled", True) is True for each in version.listed)

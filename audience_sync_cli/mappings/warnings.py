@@ -1,6 +1,6 @@
-"""What mappings may do and probably should not.
+"""Warnings about mappings that are valid but probably wrong.
 
-They may use a phone number or an e-mail address in clear text as member id, and they may ignore events, or all of them.
+They may use a phone number or an e-mail address in clear text as member id, or ignore some or all events.
 """
 
 import re
@@ -12,21 +12,23 @@ from audience_sync.segment.mapping import resolve
 from audience_sync.segment.mapping_config import Mapping
 
 _CONTACT = re.compile(r"phone|mobile|e-?mail", re.IGNORECASE)
-# E.164 numbers have seven digits at least in practice, and fifteen at most. An id of a database may look the same.
+# In practice, E.164 numbers have seven to fifteen digits. A database id may look the same.
 _PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 _FIELD = "external_user_id"
-_NEVER_HOLDS = "its trigger holds for no event about an audience, whose type is track or identify"
+_NEVER_HOLDS = (
+    "its trigger matches no event about an audience. A track event has event and properties, an identify event traits"
+)
 _REMEDY = f'hash it: {{"{_FIELD}": {{"@sha256": {{"@path": "…"}}}}}}'
 
 
 def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> list[str]:
-    """Return a sentence for each mapping that no event fulfils, or whose member id may be personal data.
+    """Return a sentence for each mapping that matches no event, or whose member id may be personal data.
 
     Names no value.
 
     Args:
         mappings: parsed; disabled ones are left out.
-        events: as Segment sends them, to be tried.
+        events: as Segment sends them, for a trial.
     """
     found = []
     for mapping in mappings:
@@ -43,10 +45,10 @@ def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> l
 
 
 def why_all_is_ignored(mappings: Sequence[Mapping]) -> str | None:
-    """Return why every event would be ignored, as a sentence; None where some event may be taken."""
+    """Return why every event would be ignored; None if some event may be accepted."""
     enabled = [each for each in mappings if each.enabled]
     if not mappings:
-        return "There is no mapping."
+        return "There are no mappings."
     if not enabled:
         return "No mapping is enabled."
     if any(can_hold(each.trigger) for each in enabled):
@@ -55,13 +57,13 @@ def why_all_is_ignored(mappings: Sequence[Mapping]) -> str | None:
 
 
 def id_warning() -> str:
-    """Return what to say of a member id that looks like a phone number."""
+    """Return a warning about a member id that looks like a phone number."""
     sent = "It is stored and sent to Amazon in clear text"
     return f"A member id looks like a phone number. {sent}; if it is one, {_REMEDY}."
 
 
 def looks_like_a_phone_number(value: Any) -> bool:
-    """Return whether a member id could be a phone number. Another number of that length looks the same."""
+    """Return whether a member id could be a phone number. Other numbers of that length look the same."""
     return type(value) in (str, int) and _PHONE_NUMBER.fullmatch(str(value).strip()) is not None
 
 
@@ -71,13 +73,13 @@ def events_of(body: Any) -> list[Any]:
 
 
 def elements_of(body: Any) -> list[Any]:
-    """Return what a request body has in place of events, whatever it is."""
+    """Return the entries of a request body, events or not."""
     elements = body if isinstance(body, list) else [body]
     return [each["json"] if isinstance(each, dict) and list(each) == ["json"] else each for each in elements]
 
 
 def _clear_texts(directive: Any) -> Iterator[str]:
-    """Yield the paths and texts of a directive, other than those that are hashed."""
+    """Yield the paths and strings of a directive, except hashed ones."""
     match directive:
         case str(text):
             yield text

@@ -1,6 +1,6 @@
 """Sends many changes to the change queue, several requests at a time, and counts each as accepted once it is there.
 
-What counts is what the queue has confirmed, in the order of the rows: all rows up to `confirmed` are in the queue.
+Only changes that the queue has confirmed count, in the order of the rows: every row up to `confirmed` is in the queue.
 """
 
 from collections import Counter, deque
@@ -43,7 +43,7 @@ type CountAccepted = Callable[[Mapping[int, int]], None]  # changes by the epoch
 
 
 def counted_in_cloudwatch(stack: Stack) -> CountAccepted:
-    """Return what counts changes as accepted, in the metric in which ingest counts those of events."""
+    """Return a function that counts changes as accepted, in the same metric in which ingest counts events."""
     store = MetricStore(stack.service("cloudwatch"))
     return lambda counts: store.count(NAMESPACE, CHANGES_ACCEPTED, {"service": stack.name}, counts)
 
@@ -51,17 +51,17 @@ def counted_in_cloudwatch(stack: Stack) -> CountAccepted:
 class _Group(NamedTuple):
     """Changes that are sent together."""
 
-    row: int  # of the last of them, or of a row after it that makes no change
+    row: int  # of the last change, or of a later row without a change
     changes: int
     accepted: int  # epoch milliseconds
     sent: Future[None]
 
 
 class ChangeSender:
-    """Takes one change after the other. At its end, also after an error, it waits for what it has begun to send.
+    """Sends changes row by row. On leaving, even after an error, it waits for the requests in flight.
 
-    Raises on leaving, as when taking a change:
-        Unavailable: the queue or CloudWatch do not answer. What is confirmed stays so.
+    Raises on leaving, as `take` does:
+        Unavailable: the queue or CloudWatch does not answer. Confirmed changes stay confirmed.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class ChangeSender:
         on_confirmed: Callable[[int, int], None],
         wait_for_room: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take the collaborators.
+        """Prepare; nothing is sent yet.
 
         Args:
             queue: the change queue.
             count: counts changes as accepted.
             clock: dates and waits.
-            on_confirmed: is called with a row and a number of changes: those up to the row that are newly confirmed.
-            wait_for_room: is called before each request, and returns when it may be made.
+            on_confirmed: called with a row and the number of newly confirmed changes up to it.
+            wait_for_room: called before each request; returns when the request may be sent.
         """
         self.confirmed = 0  # changes
         self.messages = 0  # sent
@@ -91,14 +91,14 @@ class ChangeSender:
         self._pool = ThreadPoolExecutor(max_workers=IN_FLIGHT)
         self._in_flight: deque[_Group] = deque()
         self._held: list[MembershipChange] = []
-        self._row = 0  # the last that was taken
+        self._row = 0  # the last one taken
         self._group = FIRST_GROUP
         self._uncounted: Counter[int] = Counter()  # by epoch second
         self._counted_at = clock.monotonic()
-        self._is_ending = False  # after an error or Ctrl-C: nothing is tried again
+        self._is_ending = False  # after an error or Ctrl-C: no more attempts
 
     def __enter__(self) -> Self:
-        """Find out whether CloudWatch takes counts, before anything is sent that could not be counted."""
+        """Check that CloudWatch accepts counts before sending changes that could not be counted."""
         self._count({self._clock.now_ms() // MINUTE * 60: 0})
         return self
 
@@ -115,7 +115,7 @@ class ChangeSender:
             self._publish()
 
     def take(self, row: int, change: MembershipChange | None) -> None:
-        """Send the change of a row, sooner or later. None for a row that makes no change."""
+        """Send the change of a row, now or with later ones. None if the row makes no change."""
         self._row = row
         if change is not None:
             self._held.append(change)
@@ -137,7 +137,7 @@ class ChangeSender:
         self._in_flight.append(_Group(self._row, len(held), accepted, sent))
 
     def _send_until_confirmed(self, bodies: Sequence[str]) -> None:
-        """Send messages, again and again while the queue is throttled or does not answer. Raises Unavailable."""
+        """Send messages, retrying while the queue is throttled or does not answer. Raises Unavailable."""
         for wait in (*WAITS, None):
             try:
                 return self._queue.send(bodies, deadline=self._clock.monotonic() + SEND_TIMEOUT)
@@ -147,20 +147,20 @@ class ChangeSender:
         return None
 
     def _is_cut_short(self, wait: float) -> bool:
-        """Wait, a second at a time. Returns whether the run has ended meanwhile."""
+        """Wait, a second at a time. Returns whether the run ended in the meantime."""
         while wait > 0 and not self._is_ending:
             self._clock.sleep(min(wait, 1.0))
             wait -= 1.0
         return self._is_ending
 
     def _confirm(self) -> None:
-        """Wait for the oldest request. Raises Unavailable where the queue does not take it."""
-        oldest = self._in_flight[0]  # it stays there until it has ended, also where Ctrl-C ends the waiting
+        """Wait for the oldest request. Raises Unavailable if the queue does not accept it."""
+        oldest = self._in_flight[0]  # stays until it has ended, even if Ctrl-C ends the wait
         try:
             oldest.sent.result()
         except Unavailable:
             self._in_flight.popleft()
-            while self._in_flight:  # they are in the queue, but a row before them is not: they are sent again after it
+            while self._in_flight:  # queued, but an earlier row is not: a resumed run sends them again
                 with suppress(Unavailable):
                     self._in_flight[0].sent.result()
                     self._count_as_accepted(self._in_flight[0])

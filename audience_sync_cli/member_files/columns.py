@@ -1,4 +1,4 @@
-"""Which column of a file holds which field: guessed from the names of the columns, corrected by the operator."""
+"""Assigns columns of a file to fields: guessed from the column names, corrected by the operator."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,46 +8,47 @@ from audience_sync.fields import FIELDS
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.terminal_text import on_one_line
 
-# The names that mean a field, without spaces and signs, the surest first. Left out on purpose: `ip`, which Amazon takes
-# in clear text, and names of whole people, which are no identifier.
-_NAMES = {
-    "external_user_id": "externaluserid userid externalid customerid memberid profileid subscriberid uid id",
-    "email": "email emailaddress mail emailid",
-    "phone": "phone phonenumber mobile mobilephone mobilenumber telephone tel cell cellphone msisdn",
-    "first_name": "firstname givenname forename fname",
-    "last_name": "lastname surname familyname lname",
-    "address": "address street streetaddress address1 addressline1 addressline street1",
-    "city": "city town locality",
-    "state": "state stateprovince province region statecode",
-    "postal": "postal postalcode zip zipcode postcode postalzip",
-    "country": "country countrycode isocountry countryiso",
-    "amzn_ad_storage": "amznadstorage adstorage",
-    "amzn_user_data": "amznuserdata aduserdata",
-    "tcf": "tcf tcfstring tcstring tcfconsent",
-    "gpp": "gpp gppstring gppconsent",
+# Other column names for a field, without spaces and punctuation, the surest first.
+_OTHER_NAMES = {
+    "external_user_id": "userid externalid customerid memberid profileid subscriberid uid id kundennummer",
+    "email": "emailaddress mail emailid emailadresse",
+    "phone": "phonenumber mobile mobilephone mobilenumber telephone tel cell cellphone msisdn telefon",
+    "first_name": "givenname forename fname vorname",
+    "last_name": "surname familyname lname nachname",
+    "address": "street streetaddress address1 addressline1 addressline street1 strasse",
+    "city": "town locality ort",
+    "state": "stateprovince province region statecode bundesland",
+    "postal": "postalcode zip zipcode postcode postalzip plz postleitzahl",
+    "country": "isocountry countryiso land",
+    "amzn_ad_storage": "adstorage",
+    "amzn_user_data": "aduserdata",
+    "tcf": "tcfstring tcstring tcfconsent",
+    "gpp": "gppstring gppconsent",
 }
-# What may stand before such a name: where Segment's calls hold it, and whose it is.
+# Prefixes of such a name: its place in Segment's calls, and its owner.
 _BEFORE = frozenset(
     "context traits trait properties property user customer contact profile person member address "
     "billing shipping mailing home primary hashed sha256".split()
 )
-_AFTER = frozenset("sha256 hashed hash".split())  # a SHA-256 digest is passed on as it is
-_FIELD_OF = {name: (field, rank) for field, names in _NAMES.items() for rank, name in enumerate(names.split())}
+_AFTER = frozenset("sha256 hashed hash".split())  # a SHA-256 digest is passed on unchanged
 _FIELDS = {
     spelling.replace("_", "").lower(): field.name
     for field in FIELDS
     if field.name != "audience_id"  # the command names the audience
     for spelling in (field.name, field.amazon_name)
 }
+# Never guessed are `ip`, which Amazon takes in clear text, and names of whole people, which are no identifier.
+_RANKED = [*_FIELDS.items(), *((name, field) for field, names in _OTHER_NAMES.items() for name in names.split())]
+_FIELD_OF = {name: (field, rank) for rank, (name, field) in enumerate(_RANKED) if field != "ip"}
 _WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+")
 
 
 def guess(columns: Sequence[str]) -> dict[str, str]:
     """Return the column of each field whose name is recognized, in the order of fields.py.
 
-    Understood are English names in any spelling (`E-mail address`, `first_name`, `postalCode`), Amazon's, and Segment's
-    with their place (`traits.email`, `context_traits_email`). Where two columns fit a field, the surer name counts, and
-    else the first.
+    Recognized are English and German names in any spelling (`E-mail address`, `first_name`, `PLZ`), Amazon's, and
+    Segment's with their path (`traits.email`, `context_traits_email`). If two columns match a field, the surer name
+    wins, otherwise the first.
     """
     found: dict[str, tuple[int, str]] = {}
     for column in columns:
@@ -65,7 +66,7 @@ def chosen(columns: Sequence[str], corrections: Sequence[str]) -> dict[str, str]
         corrections: `FIELD=COLUMN`, or `FIELD=` for a field that no column holds.
 
     Raises:
-        WrongUsage: a correction names a field or a column that there is not.
+        WrongUsage: a correction names an unknown field or column.
     """
     corrected: dict[str, str] = {}
     for each in corrections:
@@ -91,7 +92,7 @@ def _in_order(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def _field_of(column: str) -> tuple[str, int]:
-    words = [word.lower() for word in _WORD.findall(column)]
+    words = [word.lower() for word in _WORD.findall(column.replace("ß", "ss"))]
     while len(words) > 1 and words[-1] in _AFTER:
         words.pop()
     before = len(list(takewhile(_BEFORE.__contains__, words)))

@@ -1,4 +1,4 @@
-"""`audience-sync compare`: who of a file is in an audience, and repair it."""
+"""`audience-sync compare`: compares a file with the members of an audience, and repairs the audience."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -15,13 +15,17 @@ from audience_sync_cli.member_files.import_report import show_columns
 from audience_sync_cli.member_files.lists import listed_differences
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions
-from audience_sync_cli.member_files.repair import changes_as_of, send_repair
+from audience_sync_cli.member_files.repair import RepairOptions, changes_as_of, send_repair, without_id
+from audience_sync_cli.member_files.repeated_ids import RepeatedIds, show_repeated
 from audience_sync_cli.member_files.row_changes import LeftOut, Reading
+from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.counts import depth
 
+app = typer.Typer()
 _AS_IT_IS = FileOptions()
+_NO_REPAIR = RepairOptions()
 _MEANING = {
     Difference.MISSING: "in the file, not in the audience",
     Difference.LEFT: "in the file; left before it was written",
@@ -30,52 +34,58 @@ _MEANING = {
     Difference.LEFT_SINCE: "in the file; left after it was written",
     Difference.ENTERED_SINCE: "entered after the file was written",
     Difference.CHANGED_SINCE: "in both; changed after the file was written",
-    Difference.ERASED: "in the file; a deletion notice names them",
+    Difference.ERASED: "in the file; erased by a deletion notice",
+    Difference.ROW_LEFT_OUT: "in both; the row in the file cannot be sent",
+    Difference.CONSENT_DENIED: "in both; the row in the file denies consent",
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "compare", asks=True)(compare)
-
-
+@command(
+    app,
+    "compare",
+    "compare members.csv big_spenders --out differences.csv",
+    "compare members.csv big_spenders --repair --surplus",
+    asks=True,
+)
 def compare(
     session: Session,
     file: FILE,
     audience: AUDIENCE,
     reading: FileOptions = _AS_IT_IS,
+    options: RepairOptions = _NO_REPAIR,
     *,
-    repair: Annotated[bool, typer.Option("--repair", help="Add who is missing, and identifiers that are.")] = False,
-    surplus: Annotated[
-        bool, typer.Option("--surplus", help="With --repair: remove members who are not in the file, too.")
-    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="List every member who differs in this CSV file, by external user id.", metavar="FILE"),
     ] = None,
 ) -> None:
-    """Compare the members of a file with those of an audience, as the membership table has them, and repair it.
+    """Compare the members in a file with those in an audience, as stored in the membership table, and repair it.
 
-    Reads every row of the audience. Members who have changed since the file was written are shown apart and never
-    repaired: what is newer than the file is right.
+    Reads every row of the audience. Members who have changed since the file was written are listed separately and
+    never repaired: anything newer than the file is right.
     """
     known, members = find(session, audience), MemberFile.named(file)
-    _check(session, members, repair=repair, surplus=surplus)
+    _check(session, members, options)
     with members.rows() as rows:
         how, at = reading.reading(rows, exits=False), reading.time(session, members)
         show_columns(session.screen, rows.columns, how.columns)
-        comparison, left_out = _read(session, rows, how, known, at)
+        comparison = _read(session, rows, how, known, at)
+    options.check_ids(comparison.rows_without_id)
     in_file = comparison.members
     with listed_differences(out) as on_difference:
         _compare(session, known, comparison, on_difference)
-    _show(session, known, comparison, in_file, left_out)
-    sent = send_repair(session, members, how, known, comparison, surplus=surplus) if repair else None
+    _show(session, known, comparison, in_file)
+    sent = send_repair(session, members, how, known, comparison, options) if options.repair else None
     session.screen.result(
         {
             "audienceId": known.audience_id,
             "at": iso_time(at),
             "membersInFile": in_file,
-            "rowsLeftOut": left_out,
+            "repeatedMemberIds": comparison.repeated,
+            "rowsLeftOut": comparison.rows_left_out.total(),
+            "rowsWithoutMemberId": comparison.rows_without_id,
+            "leftOut": dict(comparison.rows_left_out),
+            "membersLeftOut": dict(comparison.members_left_out),
             "differences": {camel_case(each): comparison.counts[each] for each in Difference},
             "sample": {camel_case(each): members for each, members in comparison.sample.items()},
             "sent": sent,
@@ -83,26 +93,26 @@ def compare(
     )
 
 
-def _check(session: Session, file: MemberFile, *, repair: bool, surplus: bool) -> None:
-    if surplus and not repair:
-        raise WrongUsage("--surplus says what --repair does.", "Give both.")
-    if repair and file.path is None:
-        raise WrongUsage("A repair reads the file twice.", "Give the path of a file.")
+def _check(session: Session, file: MemberFile, options: RepairOptions) -> None:
+    options.check()
+    if options.repair and file.path is None:
+        raise WrongUsage("A repair reads the file twice.", "Pass the path of a file.")
     if not session.stack.keeps_rows:
-        raise WrongUsage("This stack keeps no rows of members: OrderingGuard is no.", "There is nothing to compare.")
+        raise WrongUsage("This stack does not store member rows (OrderingGuard=no).", "There is nothing to compare.")
 
 
-def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at: int) -> tuple[Comparison, int]:
-    """Read the file. Returns its members, and the number of rows that are left out."""
-    changes, comparison, left_out = changes_as_of(session, reading, audience, at), Comparison(at), 0
-    with session.screen.progress("reading the file", unit="rows") as bar:
+def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at: int) -> Comparison:
+    changes, comparison = changes_as_of(session, reading, audience, at), Comparison(at)
+    with RepeatedIds() as ids, session.screen.progress("reading the file", unit="rows") as bar:
         for _, _, change in changes.outcomes(rows.read([*reading.columns.values()])):
             if isinstance(change, LeftOut):
-                left_out += 1
+                comparison.leave_out(change)
             else:
                 comparison.add(change)
+                ids.add(change.member[1])
             bar.advance()
-    return comparison, left_out
+        comparison.repeated = ids.count()
+    return comparison
 
 
 def _compare(session: Session, audience: Audience, comparison: Comparison, on_difference: OnDifference) -> None:
@@ -118,19 +128,20 @@ def _compare(session: Session, audience: Audience, comparison: Comparison, on_di
         comparison.compare(chain.from_iterable(pages()), erased, on_difference)
 
 
-def _show(session: Session, audience: Audience, comparison: Comparison, in_file: int, left_out: int) -> None:
+def _show(session: Session, audience: Audience, comparison: Comparison, in_file: int) -> None:
     screen, counts = session.screen, comparison.counts
-    waiting = depth(session.stack, "ChangeQueue").total
+    left_out, waiting = comparison.rows_left_out, depth(session.stack, "ChangeQueue").total
     screen.say("")
     screen.facts(
         {
             "audience": f"{audience.name} ({audience.audience_id})",
             "file of": moment(comparison.at),
             "members in the file": in_file,
-            "rows left out": left_out,
+            "rows left out": f"{left_out.total():,} ({listed(left_out)})" if left_out else 0,
             "same in both": counts[Difference.SAME],
         }
     )
+    show_repeated(screen, comparison.repeated)
     differing = [each for each in _MEANING if counts[each]]
     if differing:
         screen.say("")
@@ -139,10 +150,14 @@ def _show(session: Session, audience: Audience, comparison: Comparison, in_file:
             [(each, counts[each], _MEANING[each], ", ".join(comparison.sample[each])) for each in differing],
         )
     else:
-        screen.say("The audience has exactly the members of the file.", style="green")
+        aside = ", aside from rows left out" if left_out else ""
+        screen.say(f"The audience has exactly the members of the file{aside}.", style="green")
+    if comparison.rows_without_id:
+        screen.say(f"{without_id(comparison.rows_without_id)}.")
     if left_out:
         screen.say("`audience-sync import --dry-run` shows why rows are left out.")
     if waiting:
         screen.note(
-            f"{counted(waiting, 'message')} in the change queue: what they change is not compared yet.", style="yellow"
+            f"{counted(waiting, 'message')} in the change queue: their changes are not in this comparison.",
+            style="yellow",
         )

@@ -1,6 +1,6 @@
 """Compares the members of a file with the rows of an audience in the membership table.
 
-Of a member of the file, only the id and eight bytes of each identifier are kept: about 300 bytes, with all of them.
+Keeps only the id of each member and eight bytes of each identifier: about 300 bytes for a member with every identifier.
 """
 
 from collections import Counter
@@ -11,6 +11,8 @@ from enum import StrEnum
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import MemberState
 from audience_sync.membership import MembershipChange
+from audience_sync.reasons import Reason
+from audience_sync_cli.member_files.row_changes import LeftOut
 
 SAMPLED = 3  # members of each difference
 _PIECE = 8  # bytes kept of an identifier: its field, and the beginning of its digest
@@ -18,7 +20,7 @@ _CODES = {each.amazon_name: bytes([code]) for code, each in enumerate(IDENTIFIER
 
 
 class Difference(StrEnum):
-    """How a member of the file or of the audience stands."""
+    """The difference between a member's row in the file and in the audience."""
 
     SAME = "same"
     MISSING = "missing"  # in the file only
@@ -29,27 +31,38 @@ class Difference(StrEnum):
     ENTERED_SINCE = "entered since"
     CHANGED_SINCE = "changed since"
     ERASED = "erased"  # in the file, but named in a deletion notice and not in the audience
+    ROW_LEFT_OUT = "row left out"  # in the audience, and in the file with a row that cannot be sent
+    CONSENT_DENIED = "consent denied"  # likewise, by a row that denies consent
 
 
 ENTERS = frozenset({Difference.MISSING, Difference.LEFT, Difference.DIFFERENT})
-"""What an enter as of the file repairs."""
+"""Differences that an enter dated as the file repairs."""
 
-type OnDifference = Callable[[str, Difference], None]
+_ROW_LEFT_OUT = frozenset({Difference.ROW_LEFT_OUT, Difference.CONSENT_DENIED})
+_INSIDE = frozenset(Difference) - {Difference.MISSING, Difference.LEFT, Difference.LEFT_SINCE, Difference.ERASED}
+
+type OnDifference = Callable[[str, Difference, str], None]  # member; reason for which the member's row is left out
 
 
 @dataclass
 class Comparison:
-    """The members of a file, and how they and those of the audience differ."""
+    """The members of a file, and their differences from the audience."""
 
     at: int  # epoch milliseconds, the time of the file
     counts: Counter[Difference] = field(default_factory=Counter)
     sample: dict[Difference, list[str]] = field(default_factory=dict)
     enters: set[str] = field(default_factory=set)  # members that an enter repairs
     surplus: list[str] = field(default_factory=list)
+    denied: list[str] = field(default_factory=list)  # members of the audience whose rows deny consent
+    repeated: int | None = None  # member ids in more than one usable row; None if they could not be counted
+    rows_left_out: Counter[str] = field(default_factory=Counter)  # of the file, by reason
+    rows_without_id: int = 0  # of these; any member could be in them
+    members_left_out: Counter[str] = field(default_factory=Counter)  # members of the audience, by the reason of the row
+    _left_out: dict[str, str] = field(default_factory=dict)  # reason by member of the file
     _members: dict[str, bytes] = field(default_factory=dict)  # of the file, those not yet found in the audience
 
     def add(self, change: MembershipChange) -> None:
-        """Take one member of the file. Several rows of one member merge."""
+        """Add one member of the file. Several rows of one member are merged."""
         _, member = change.member
         pieces = b"".join(
             _piece(name, digest) for identity in change.record["hashedPII"] for name, digest in identity.items()
@@ -57,16 +70,23 @@ class Comparison:
         before = self._members.get(member)
         self._members[member] = before + pieces if before else pieces
 
+    def leave_out(self, row: LeftOut) -> None:
+        """Add a row that cannot be sent. Denied consent outweighs the reasons of the member's other rows."""
+        self.rows_left_out[row.reason] += 1
+        if row.member is None:
+            self.rows_without_id += 1
+        elif self._left_out.get(row.member) != Reason.CONSENT_DENIED:
+            self._left_out[row.member] = row.reason
+
     @property
     def members(self) -> int:
-        """How many members the file has; before the comparison."""
+        """Number of members in the file; before the comparison."""
         return len(self._members)
 
     @property
     def inside(self) -> int:
-        """How many members the audience has; after the comparison."""
-        inside = (Difference.SAME, Difference.DIFFERENT, Difference.CHANGED_SINCE, Difference.SURPLUS)
-        return sum(self.counts[each] for each in (*inside, Difference.ENTERED_SINCE))
+        """Number of members in the audience; after the comparison."""
+        return sum(self.counts[each] for each in _INSIDE)
 
     def compare(self, states: Iterable[MemberState], erased: Set[str], on_difference: OnDifference) -> None:
         """Compare with the audience, once.
@@ -74,7 +94,7 @@ class Comparison:
         Args:
             states: all rows of the audience.
             erased: external user ids that a deletion notice names.
-            on_difference: is given each member who is not the same in both.
+            on_difference: called with each member who differs.
         """
         for state in states:
             _, member = state.newest.member
@@ -83,9 +103,9 @@ class Comparison:
             if found is Difference.LEFT and member in erased:
                 found = Difference.ERASED
             if found:
-                self._note(member, found, on_difference)
+                self._record(member, found, on_difference)
         for member in self._members:
-            self._note(member, Difference.ERASED if member in erased else Difference.MISSING, on_difference)
+            self._record(member, Difference.ERASED if member in erased else Difference.MISSING, on_difference)
 
     def _listed(self, state: MemberState, pieces: bytes) -> Difference:
         newest = state.newest
@@ -99,9 +119,14 @@ class Comparison:
     def _unlisted(self, state: MemberState) -> Difference | None:
         if state.newest.exits:
             return None
-        return Difference.ENTERED_SINCE if state.newest.at > self.at else Difference.SURPLUS
+        if state.newest.at > self.at:
+            return Difference.ENTERED_SINCE
+        reason = self._left_out.get(state.newest.member[1])
+        if reason is None:
+            return Difference.SURPLUS
+        return Difference.CONSENT_DENIED if reason == Reason.CONSENT_DENIED else Difference.ROW_LEFT_OUT
 
-    def _note(self, member: str, found: Difference, on_difference: OnDifference) -> None:
+    def _record(self, member: str, found: Difference, on_difference: OnDifference) -> None:
         self.counts[found] += 1
         if found is Difference.SAME:
             return
@@ -112,7 +137,12 @@ class Comparison:
             self.enters.add(member)
         elif found is Difference.SURPLUS:
             self.surplus.append(member)
-        on_difference(member, found)
+        elif found is Difference.CONSENT_DENIED:
+            self.denied.append(member)
+        reason = self._left_out[member] if found in _ROW_LEFT_OUT else ""
+        if reason:
+            self.members_left_out[reason] += 1
+        on_difference(member, found, reason)
 
 
 def _piece(name: str, digest: str) -> bytes:

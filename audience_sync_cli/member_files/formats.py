@@ -2,24 +2,28 @@
 
 import csv
 import gzip
-import io
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from operator import itemgetter
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from audience_sync.quick_json import read_json
 from audience_sync_cli.errors import OperatorError, WrongUsage
 from audience_sync_cli.member_files.list_cells import is_list, read_back
+from audience_sync_cli.terminal_text import on_one_line
 
 DELIMITERS = ",;\t|"
 SAMPLE = 100  # JSON lines whose names are the columns
-MAX_DEPTH = 4  # objects within each other, such as traits.address.city
-BATCH = 10_000  # rows of Parquet that are held at a time
-# Names of columns hold no e-mail address, and are no long number.
+MAX_DEPTH = 4  # nested objects, such as traits.address.city
+BATCH = 10_000  # Parquet rows in memory at a time
+# Rewriting a file gives it a new date, and members who left since the export would be added again.
+KEEP_DATE = "and pass the time of the export with --at."
+_SEPARATOR = re.compile(rf"sep=([{DELIMITERS}])\s*")  # a first line for Excel, written by some programs
+# Column names do not contain e-mail addresses and are not long numbers.
 _A_VALUE = re.compile(r".*@.*\..*|[+\d][\d ().-]{6,}")
 _MARK = "\ufeff"
 
@@ -27,27 +31,33 @@ type Values = tuple[Any, ...] | None
 
 
 class CsvRows:
-    """CSV in UTF-8, with the names of the columns in the first row. The delimiter is found out."""
+    """CSV with column names in the first row. The delimiter is detected."""
 
     kind = "CSV"
 
-    def __init__(self, stream: BinaryIO) -> None:
-        """Read the first row. Raises WrongUsage."""
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    def __init__(self, text: TextIO) -> None:
+        """Read the column names and the first data row. Raises WrongUsage."""
+        self._text = text  # closes the stream when it is deleted
         with readable():
             first = text.readline()
-            self._text = text  # closes the stream when it is deleted
-            delimiter = max(DELIMITERS, key=first.count)
-            self._reader = csv.reader(chain([first], text), delimiter=delimiter)
-            self.columns = [name.strip() for name in next(self._reader)]
+            if separator := _SEPARATOR.fullmatch(first):
+                first = text.readline()
+            delimiter = separator[1] if separator else max(DELIMITERS, key=first.count)
+            reader = csv.reader(chain([first], text), delimiter=delimiter)
+            self.columns = [name.strip() for name in next(reader, [])]
         if any(map(_A_VALUE.fullmatch, self.columns)):
-            raise WrongUsage("The first row does not name the columns.", "Add a row with their names.")
-        named = [name for name in self.columns if name]
-        if len(set(named)) < len(named):
-            raise WrongUsage("Two columns have the same name.", "Rename one of them.")
+            raise WrongUsage("The first row does not name the columns.", f"Add a row with their names, {KEEP_DATE}")
+        for name, times in Counter(filter(None, self.columns)).items():
+            if times > 1:
+                raise WrongUsage(f"Two columns are named {on_one_line(name)}.", f"Rename one of them, {KEEP_DATE}")
+        with readable():
+            below = next(filter(None, reader), None)
+        if below is None:
+            raise _no_rows()
+        self._reader = chain([below], reader)
 
     def read(self, wanted: Sequence[str]) -> Iterator[Values]:
-        """Give the wanted cells of each row; None where a row has more or fewer cells than the first."""
+        """Yield the wanted cells of each row; None if its cell count differs from the header's."""
         places = [self.columns.index(name) for name in wanted]
         width = len(self.columns)
         picked = _picker(places)
@@ -67,12 +77,13 @@ class CsvRows:
 
 
 class JsonRows:
-    """JSON lines: one object a line. Columns are its names; those of objects within it are joined by dots."""
+    """JSON lines: one object a line. Keys are columns; nested keys are joined with dots."""
 
     kind = "JSON lines"
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Iterable[bytes]) -> None:
         """Read the first lines, which name the columns."""
+        self._stream = stream  # is closed when it is deleted
         lines = _lines(stream)
         first = list(islice(lines, SAMPLE))
         self._lines = chain(first, lines)
@@ -82,7 +93,7 @@ class JsonRows:
         self.columns = list(self._paths)
 
     def read(self, wanted: Sequence[str]) -> Iterator[Values]:
-        """Give the wanted values of each line; None where a line is no JSON object. Absent values are None."""
+        """Yield the wanted values of each line; None if it is not a JSON object. Absent values are None."""
         paths = [self._paths[name] for name in wanted]
         if all(len(path) == 1 for path in paths):
             names = [path[0] for path in paths]
@@ -100,12 +111,12 @@ class JsonRows:
 
 
 class ParquetRows:
-    """Parquet, where pyarrow is installed. Columns within structures are not read."""
+    """Parquet, if pyarrow is installed. Nested columns are not read."""
 
     kind = "Parquet"
 
     def __init__(self, stream: BinaryIO) -> None:
-        """Read the schema. Raises WrongUsage where pyarrow is missing or cannot read the file."""
+        """Read the schema. Raises WrongUsage if pyarrow is missing or cannot read the file."""
         try:
             from pyarrow import ArrowException, parquet  # noqa: PLC0415 - not installed with the command
         except ImportError:
@@ -115,17 +126,19 @@ class ParquetRows:
         self._errors = (ArrowException, OSError)
         with self._readable():
             self._file = parquet.ParquetFile(stream)
+        if not self.count():
+            raise _no_rows()
         self.columns = [str(name) for name in self._file.schema_arrow.names]
 
     def read(self, wanted: Sequence[str]) -> Iterator[Values]:
-        """Give the wanted values of each row."""
+        """Yield the wanted values of each row."""
         with self._readable():
             for batch in self._file.iter_batches(batch_size=BATCH, columns=list(wanted)):
                 by_name = dict(zip(batch.schema.names, batch.columns, strict=True))
                 yield from zip(*(by_name[name].to_pylist() for name in wanted), strict=True)
 
     def count(self) -> int:
-        """Return the count that the file states."""
+        """Return the row count in the file's metadata."""
         return int(self._file.metadata.num_rows)
 
     @contextmanager
@@ -133,7 +146,11 @@ class ParquetRows:
         try:
             yield
         except self._errors:
-            raise WrongUsage("The file is not readable as Parquet.", "Write it again, or as CSV.") from None
+            raise WrongUsage("The file is not readable as Parquet.", "Export it again, or as CSV.") from None
+
+
+def _no_rows() -> WrongUsage:
+    return WrongUsage("The file has no rows below the names of its columns.", "Export the members again.")
 
 
 def _picker(places: Sequence[int]) -> Any:
@@ -153,20 +170,21 @@ def _read_back(picked: Any) -> Any:
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Turn what decoders raise into an error without the text that was read."""
+    """Turn decoding errors into one that does not quote the text."""
     try:
         yield
     except UnicodeDecodeError:
         raise WrongUsage(
-            "The file is not in UTF-8.", "Convert it, for instance: `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`."
+            "The file is not UTF-8.",
+            f"Convert it, for instance with `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`, {KEEP_DATE}",
         ) from None
     except csv.Error:
-        raise OperatorError("The file is not readable as CSV.", "Is a quotation mark not closed?") from None
+        raise OperatorError("The file is not readable as CSV.", "Look for a missing closing quotation mark.") from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise OperatorError("The compressed file is damaged or cut off.", "Copy it again: `gzip -t FILE`.") from None
+        raise OperatorError("The compressed file is damaged or truncated.", "Copy it again: `gzip -t FILE`.") from None
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
+def _lines(stream: Iterable[bytes]) -> Iterator[bytes]:
     with readable():
         for line in stream:
             if not line.isspace():

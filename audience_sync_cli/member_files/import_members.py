@@ -21,37 +21,42 @@ from audience_sync_cli.member_files.import_report import (
     show_preview,
     show_report,
 )
-from audience_sync_cli.member_files.import_run import NoQueue, Report, run
+from audience_sync_cli.member_files.import_run import NoQueue, NoSender, Report, run
 from audience_sync_cli.member_files.import_state import Progress
 from audience_sync_cli.member_files.lists import Rejects
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_exits
 from audience_sync_cli.member_files.queue_room import Room
+from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import Bar, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 _AS_IT_IS = FileOptions()
 _ALL = ImportOptions()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "import", asks=True)(import_members)
-
-
+@command(
+    app,
+    "import",
+    "import members.csv big_spenders --dry-run",
+    "import members.csv big_spenders --rejects left-out.csv",
+    "import members.jsonl big_spenders --at 2026-03-04T09:00Z \\\n      --country US",
+    asks=True,
+)
 def import_members(
     session: Session, file: FILE, audience: AUDIENCE, options: ImportOptions = _ALL, reading: FileOptions = _AS_IT_IS
 ) -> None:
-    """Add the members of a file to an audience, as if Segment had sent each of them. Repeating it does no harm.
+    """Add the members of a file to an audience, as if Segment had sent them. Safe to repeat.
 
-    Columns are recognized by their names. Rows are checked, normalized and hashed on this machine, by the rules for
-    events, and go into the change queue. They are dated by when the file was written, so that members who have left
+    Columns are recognized by name. Rows are checked, normalized and hashed on this machine, by the rules for events,
+    and sent to the change queue. Their changes are dated when the file was written, so that members who have left
     since then stay out.
     """
     known, members = find(session, audience), MemberFile.named(file)
     with members.rows() as rows:
         plan = planned(session, members, rows, known, options, reading)
-        _show_plan(session, plan, rows)
+        _show_plan(session, plan, rows, is_dated=bool(members.path or reading.at))
         total = _total(session, members)
         if options.dry_run:
             _check(session, plan, rows, options, total)
@@ -60,15 +65,15 @@ def import_members(
             _import(session, plan, rows, options, total)
 
 
-def _show_plan(session: Session, plan: Plan, rows: Rows) -> None:
+def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> None:
     screen, country = session.screen, plan.reading.country or plan.audience.country
     screen.facts(
         {
             "file": f"{plan.file.name}, {rows.kind}",
             "audience": f"{plan.audience.name} ({plan.audience.audience_id})",
-            "dated": moment(plan.at),
-            "country": f"{country} where a row names none" if country else "as the rows name it",
-            **({"begins": f"after row {plan.after:,}, where the interrupted run stopped"} if plan.resumes else {}),
+            "dated": moment(plan.at) if is_dated else "now; the import needs --at",
+            "country": f"{country} if a row names none" if country else "as the rows name it",
+            **({"begins": f"after row {plan.after:,}, the last one of the interrupted run"} if plan.resumes else {}),
         }
     )
     screen.say("")
@@ -76,7 +81,7 @@ def _show_plan(session: Session, plan: Plan, rows: Rows) -> None:
 
 
 def _total(session: Session, file: MemberFile) -> int | None:
-    """Return the number of rows, None of standard input."""
+    """Return the number of rows; None for standard input."""
     if file.path is None:
         return None
     with session.screen.progress("counting rows"), file.rows() as rows:
@@ -88,20 +93,40 @@ def _confirm(session: Session, plan: Plan, total: int | None) -> None:
     if warning := forgotten_exits(session, plan.at):
         screen.note(warning, style="yellow")
     if plan.begun and not plan.resumes:
-        screen.note(f"An earlier run of this file stopped after row {plan.begun.row:,}; --resume goes on there.")
-    rows = f"{counted(total, 'row')} of {plan.file.name}" if total is not None else f"the rows of {plan.file.name}"
-    dated = f"dated {moment(plan.at)}" + (f", from row {plan.after + 1:,} on" if plan.resumes else "")
+        screen.note(f"An earlier run of this file stopped after row {plan.begun.row:,}; --resume continues from there.")
+    rows, left_out = f"the rows of {plan.file.name}", ""
+    if total is not None and screen.asks:
+        report = _checked(session, plan, total)
+        of = f"{report.changes:,} of " if report.left_out else ""
+        rows = f"{of}{counted(report.rows, 'row')} of {plan.file.name}"
+        left_out = f" Left out: {reasons}." if (reasons := listed(report.left_out)) else ""
+    if plan.resumes:
+        rows += f" from row {plan.after + 1:,} on"
     if plan.reading.exits:
-        screen.confirm(f"Remove {rows} from {name}, {dated}? Members who have entered since then stay in.")
+        screen.confirm(
+            f"Remove {rows} from {name}, dated {moment(plan.at)}?{left_out} "
+            "Members who entered after that time stay in."
+        )
     else:
-        screen.confirm(f"Add {rows} to {name}, {dated}? Members who have left since then stay out.")
+        screen.confirm(
+            f"Add {rows} to {name}, dated {moment(plan.at)}?{left_out} Members who left after that time stay out."
+        )
+
+
+def _checked(session: Session, plan: Plan, total: int) -> Report:
+    """Read the file before asking: the question says how many rows are left out."""
+    with session.screen.progress("checking", total, unit="rows") as bar, plan.file.rows() as rows:
+        receiver = NoSender(_moving(bar, plan.after))
+        nowhere = Rejects(None, (), with_rows=False)
+        return run(rows.read([*plan.reading.columns.values()]), plan.row_changes(), receiver, nowhere, after=plan.after)
 
 
 def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
-    """Do everything but send."""
+    """Run every step except sending."""
     screen, changes = session.screen, plan.row_changes()
     with screen.progress("checking", total, unit="rows") as bar:
-        sender = ChangeSender(NoQueue(), lambda _: None, Clock(session.now), _moving(bar, plan.after))
+        move = _moving(bar, plan.after)
+        sender = ChangeSender(NoQueue(), lambda _: None, Clock(session.now), lambda row, _: move(row))
         report = _run(plan, rows, options, sender)
     show_preview(screen, changes, report.first)
     _warn_about_ids(session, plan, report)
@@ -125,10 +150,10 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
     ):
         move = _moving(bar, plan.after)
 
-        def confirmed(row: int, changes: int) -> None:
+        def confirmed(row: int, _changes: int) -> None:
             line["changes"] = sender.confirmed
             keep(row)
-            move(row, changes)
+            move(row)
 
         room = _room(session, queue, options.max_waiting)
         sender = ChangeSender(queue, counted_in_cloudwatch(session.stack), Clock(session.now), confirmed, room)
@@ -148,16 +173,14 @@ def _room(session: Session, queue: Queue, most: int | None) -> Callable[[], None
 
 def _run(plan: Plan, rows: Rows, options: ImportOptions, sender: ChangeSender) -> Report:
     changes = plan.row_changes()
-    opened = Rejects.opened(
-        options.rejects, changes.fields, with_rows=options.rejects_with_rows, goes_on=bool(plan.after)
-    )
+    opened = Rejects.opened(options.rejects, changes.fields, with_rows=options.rejects_with_rows, after=plan.after)
     with opened as rejects, sender:
         return run(rows.read([*plan.reading.columns.values()]), changes, sender, rejects, after=plan.after)
 
 
 @contextmanager
 def _kept(session: Session, plan: Plan) -> Iterator[Callable[[int], None]]:
-    """Keep how far the run has come; forget it when the run is complete, and say how to go on when it is not."""
+    """Store the progress during a run; delete it at the end, or say how to resume if the run was interrupted."""
     last = plan.after
 
     def keep(row: int) -> None:
@@ -170,22 +193,22 @@ def _kept(session: Session, plan: Plan) -> Iterator[Callable[[int], None]]:
         yield keep
     except BaseException:
         if plan.state and last:
-            session.screen.note(f"All rows up to {last:,} are sent. To go on, repeat the command with --resume.")
+            session.screen.note(f"All rows up to {last:,} are sent. To continue, repeat the command with --resume.")
         raise
     if plan.state:
         plan.state.delete()
 
 
-def _moving(bar: Bar, after: int) -> Callable[[int, int], None]:
-    """Return what moves a bar to the row up to which all is done."""
+def _moving(bar: Bar, after: int) -> Callable[[int], None]:
+    """Return a function that moves a bar to the last finished row."""
     last = 0
 
-    def move(row: int, _changes: int) -> None:
+    def move(row: int) -> None:
         nonlocal last
         bar.advance(row - last)
         last = row
 
-    move(after, 0)
+    move(after)
     return move
 
 

@@ -1,4 +1,4 @@
-"""One import, as it is asked for: which file, into which audience, read how, dated when, begun where."""
+"""The plan of one import: file, audience, reading, date and first row."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,25 +19,25 @@ from audience_sync_cli.session import Session
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """How the run goes."""
+    """Options of the run."""
 
     exits: Annotated[bool, typer.Option("--exit", help="Remove the members of the file instead of adding them.")] = (
         False
     )
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Send nothing: show what the rows become, and which are left out.")
+        bool, typer.Option("--dry-run", help="Send nothing: show the resulting changes and the rows left out.")
     ] = False
     rejects: Annotated[
         Path | None,
-        typer.Option(help="List the rows that are left out in this CSV file: number, reason, remedy.", metavar="FILE"),
+        typer.Option(help="Write rows left out to this CSV file: number, reason, remedy.", metavar="FILE"),
     ] = None
     rejects_with_rows: Annotated[
         bool,
-        typer.Option("--rejects-with-rows", help="List the values of these rows, too: personal data in clear text."),
+        typer.Option("--rejects-with-rows", help="Also write the values of these rows: personal data in clear text."),
     ] = False
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run of this file stopped.")] = (
-        False
-    )
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run of this file after its last row.")
+    ] = False
     max_waiting: Annotated[
         int | None,
         typer.Option(
@@ -50,25 +50,25 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an import does."""
+    """An import, checked and ready to run."""
 
     file: MemberFile
     audience: Audience
     reading: Reading
     policy: Policy
     at: int  # epoch milliseconds, the time of all changes
-    digest: str | None  # of the file and how it is read; None of standard input
-    state: ImportState | None  # None of standard input
+    digest: str | None  # of the file and how it is read; None for standard input
+    state: ImportState | None  # None for standard input
     begun: Progress | None  # where an interrupted run stopped
-    resumes: bool  # whether this run goes on there
+    resumes: bool  # whether this run continues from there
 
     @property
     def after(self) -> int:
-        """The row up to which an earlier run has sent all; 0 where this one begins with the first."""
+        """The last row sent by an earlier run; 0 if this run starts at the first row."""
         return self.begun.row if self.begun and self.resumes else 0
 
     def row_changes(self) -> RowChanges:
-        """Return what makes a change of each row."""
+        """Return the converter of rows to changes."""
         message_id = ids_of_file(self.digest) if self.digest else ids_of_records
         return RowChanges(self.reading, self.audience, self.policy, message_id, at=self.at)
 
@@ -76,16 +76,17 @@ class Plan:
 def planned(
     session: Session, file: MemberFile, rows: Rows, audience: Audience, options: ImportOptions, reading: FileOptions
 ) -> Plan:
-    """Decide what an import does. Raises WrongUsage where an option or the file does not allow it."""
+    """Plan an import. Raises WrongUsage if an option or the file does not allow it."""
     if options.rejects_with_rows and not options.rejects:
         raise WrongUsage("--rejects-with-rows needs a file.", "Name it with --rejects.")
     if options.rejects and file.path and options.rejects.resolve() == file.path.resolve():
-        raise WrongUsage("--rejects is the file that is imported.", "Give another name.")
-    how, policy, at = reading.reading(rows, exits=options.exits), session.policy, reading.time(session, file)
+        raise WrongUsage("--rejects names the file to import.", "Use another name.")
+    how, policy = reading.reading(rows, exits=options.exits), session.policy
+    at = reading.time(session, file, sends=not options.dry_run)
     content = file.digest()
     if content is None:
         if options.resume:
-            raise WrongUsage("Standard input cannot be resumed.", "Send all of it again, which does no harm.")
+            raise WrongUsage("Standard input cannot be resumed.", "Send all of it again; repeating rows is safe.")
         _check_time(session, at, options)
         return Plan(file, audience, how, policy, at, digest=None, state=None, begun=None, resumes=False)
     digest = how.digest(content, policy)
@@ -105,8 +106,8 @@ def _check_time(session: Session, at: int, options: ImportOptions) -> None:
 def _time_of_interrupted(begun: Progress | None, given: int | None) -> int:
     if begun is None:
         raise WrongUsage(
-            "No interrupted run of this file with these options is known.",
-            "Leave out --resume: sending rows again does no harm.",
+            "There is no interrupted run of this file with these options.",
+            "Leave out --resume; repeating rows is safe.",
         )
     if given not in (None, begun.at):
         raise WrongUsage(f"The interrupted run dated its changes {moment(begun.at)}.", "Leave out --at.")

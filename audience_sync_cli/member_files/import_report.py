@@ -1,4 +1,4 @@
-"""What an import shows: the columns, a preview with masked values, counts, and what delivery takes."""
+"""Output of an import: columns, a preview with masked values, counts, and an estimate of delivery."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import MembershipChange
 from audience_sync_cli.member_files.import_run import Previewed, Report
+from audience_sync_cli.member_files.repeated_ids import show_repeated
 from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut, RowChanges
 from audience_sync_cli.screen import Screen, counted
 
-CHANGES_A_SECOND = 400  # of one worker, where Amazon answers in two seconds: docs/scaling.md
+CHANGES_A_SECOND = 400  # of one worker if Amazon answers in two seconds: docs/scaling.md
 WORKERS = 5  # `MaximumConcurrency` by default
 DOLLARS_A_MILLION = 1.4  # for a million changes, from the change queue to Amazon: docs/cost.md
 _NAMES = {field.name for field in IDENTIFIERS}
@@ -17,13 +18,13 @@ _DIGEST = 64  # characters
 
 
 def show_columns(screen: Screen, columns: Sequence[str], chosen: Mapping[str, str]) -> None:
-    """Print which column is used as which field, and which are not used."""
+    """Print the column used for each field, and the unused columns."""
     fields = {column: field for field, column in chosen.items()}
     screen.table(("column", "used as"), [(column, fields.get(column, "not used")) for column in columns])
 
 
 def show_preview(screen: Screen, changes: RowChanges, first: Sequence[Previewed]) -> None:
-    """Print the first rows, with masked values and what becomes of each."""
+    """Print the first rows with masked values, and the change or rejection of each."""
     screen.say("")
     screen.table(
         ("row", "member", "identifiers", "becomes"),
@@ -32,7 +33,7 @@ def show_preview(screen: Screen, changes: RowChanges, first: Sequence[Previewed]
 
 
 def show_report(screen: Screen, report: Report, *, messages: int) -> None:
-    """Print what the rows have become, and why some are left out."""
+    """Print counts of changes, and of rows left out by reason."""
     found = report.identifiers
     names = ", ".join(f"{found[each.amazon_name]:,} {each.name}" for each in IDENTIFIERS if found[each.amazon_name])
     left_out = report.left_out.total()
@@ -45,6 +46,7 @@ def show_report(screen: Screen, report: Report, *, messages: int) -> None:
             "identifiers": names,
         }
     )
+    show_repeated(screen, report.repeated)
     if left_out:
         screen.say("")
         screen.table(
@@ -54,12 +56,12 @@ def show_report(screen: Screen, report: Report, *, messages: int) -> None:
 
 
 def estimate(changes: int, workers: int) -> tuple[int, float]:
-    """Return about how many seconds delivery takes with so many workers, and what it costs in dollars."""
+    """Return about how many seconds delivery will take with so many workers, and its cost in dollars."""
     return round(changes / (CHANGES_A_SECOND * workers)), round(changes * DOLLARS_A_MILLION / 1e6, 2)
 
 
 def show_estimate(screen: Screen, changes: int, workers: int) -> None:
-    """Print about what delivery takes and costs."""
+    """Print the estimated duration and cost of delivery."""
     seconds, dollars = estimate(changes, workers)
     duration = f"about {counted(round(seconds / 60), 'minute')}" if seconds >= 90 else "under two minutes"
     cost = f"about ${dollars:,.2f}" if dollars >= 0.01 else "under $0.01"
@@ -67,18 +69,19 @@ def show_estimate(screen: Screen, changes: int, workers: int) -> None:
 
 
 def report_json(report: Report, *, messages: int) -> dict[str, Any]:
-    """Return the counts as the JSON output has them."""
+    """Return the counts for the JSON output."""
     return {
         "rows": report.rows,
         "changes": report.changes,
         "messages": messages,
         "leftOut": dict(report.left_out),
+        "repeatedMemberIds": report.repeated,
         "identifiers": {each.amazon_name: report.identifiers[each.amazon_name] for each in IDENTIFIERS},
     }
 
 
 def mask(value: Any) -> str:
-    """Return a value so that a person who knows it recognizes it, and no other does."""
+    """Mask a value: recognizable to a person who knows it, and to no other."""
     text = str(value).strip()
     return "hashed" if len(text) == _DIGEST else f"{text[:1]}***"
 
@@ -89,9 +92,10 @@ def _given(fields: Sequence[str], previewed: Previewed) -> dict[str, Any]:
 
 
 def _member(fields: Sequence[str], previewed: Previewed) -> str:
-    """Return the id as Amazon gets it. One that is not valid may be an e-mail address."""
-    if isinstance(previewed.outcome, MembershipChange):
-        return str(previewed.outcome.record["externalUserId"])
+    """Return the id as Amazon would receive it. An invalid one is masked: it may be an e-mail address."""
+    outcome = previewed.outcome
+    if member := outcome.member[1] if isinstance(outcome, MembershipChange) else outcome.member:
+        return member
     given = _given(fields, previewed)
     return mask(given["external_user_id"]) if "external_user_id" in given else ""
 

@@ -1,26 +1,40 @@
-"""One run over the rows of a file: each becomes a change that is sent, or is counted and listed as left out."""
+"""Runs over the rows of a file: each becomes a change to send, or is counted and listed as left out."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from audience_sync.membership import MembershipChange
 from audience_sync_cli.member_files.lists import Rejects
+from audience_sync_cli.member_files.repeated_ids import RepeatedIds
 from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges
 
 PREVIEWED = 5  # rows
 
 
-class Taker(Protocol):
-    """What takes the changes, row by row."""
+class Receiver(Protocol):
+    """Receiver of changes, row by row."""
 
     def take(self, row: int, change: MembershipChange | None) -> None:
-        """Take the change of a row, None where it makes none."""
+        """Accept the change of a row; None if it makes none."""
+
+
+class NoSender:
+    """Receiver for a run that only checks. Reports progress now and then: a bar costs more than a row."""
+
+    def __init__(self, on_checked: Callable[[int], None]) -> None:
+        """`on_checked` is called with the last checked row."""
+        self._on_checked = on_checked
+
+    def take(self, row: int, _change: MembershipChange | None) -> None:
+        """Drop the change of a row."""
+        if row % 1_000 == 0:
+            self._on_checked(row)
 
 
 class Previewed(NamedTuple):
-    """One of the first rows, as it is shown. Holds clear text."""
+    """One of the first rows, for the preview. Holds clear text."""
 
     row: int
     values: Sequence[Any] | None
@@ -29,46 +43,50 @@ class Previewed(NamedTuple):
 
 @dataclass
 class Report:
-    """What the rows have become."""
+    """Results for the rows of a file."""
 
     rows: int = 0
     changes: int = 0
     left_out: Counter[str] = field(default_factory=Counter)  # rows, by reason
     identifiers: Counter[str] = field(default_factory=Counter)  # changes that have one, by Amazon's name
+    repeated: int | None = None  # member ids in more than one of the changes; None if they could not be counted
     first: list[Previewed] = field(default_factory=list)
 
 
 class NoQueue:
-    """Takes what a dry run would send."""
+    """Queue that discards the messages of a dry run."""
 
     def send(self, bodies: Sequence[str], *, deadline: float) -> None:
         """Send nothing."""
 
 
 def run(
-    rows: Iterable[Sequence[Any] | None], changes: RowChanges, taker: Taker, rejects: Rejects, *, after: int = 0
+    rows: Iterable[Sequence[Any] | None], changes: RowChanges, receiver: Receiver, rejects: Rejects, *, after: int = 0
 ) -> Report:
-    """Turn rows into changes and hand them on.
+    """Turn rows into changes and pass them on.
 
     Args:
         rows: the values of the fields of `changes`; None for a row that cannot be read.
         changes: makes a change of a row.
-        taker: takes the changes.
+        receiver: accepts the changes.
         rejects: lists the rows that are left out.
-        after: a row; it and those before it are passed over, since an earlier run has sent them.
+        after: a row number; rows up to it are skipped, since an earlier run has sent them.
     """
     report = Report()
-    for row, values, outcome in changes.outcomes(rows, after=after):
-        report.rows += 1
-        if report.rows <= PREVIEWED:
-            report.first.append(Previewed(row, values, outcome))
-        if isinstance(outcome, LeftOut):
-            report.left_out[outcome.reason] += 1
-            rejects.add(outcome, values)
-            taker.take(row, None)
-        else:
-            report.changes += 1
-            for name in {name for identity in outcome.record["hashedPII"] for name in identity}:
-                report.identifiers[name] += 1
-            taker.take(row, outcome)
+    with RepeatedIds() as ids:
+        for row, values, outcome in changes.outcomes(rows, after=after):
+            report.rows += 1
+            if report.rows <= PREVIEWED:
+                report.first.append(Previewed(row, values, outcome))
+            if isinstance(outcome, LeftOut):
+                report.left_out[outcome.reason] += 1
+                rejects.add(outcome, values)
+                receiver.take(row, None)
+            else:
+                report.changes += 1
+                ids.add(outcome.member[1])
+                for name in {name for identity in outcome.record["hashedPII"] for name in identity}:
+                    report.identifiers[name] += 1
+                receiver.take(row, outcome)
+        report.repeated = ids.count()
     return report

@@ -1,4 +1,4 @@
-"""How far an import has come, so that an interrupted one can go on: a small file that holds no personal data."""
+"""Progress of an import, so that an interrupted one can be resumed: a small file without personal data."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Progress(NamedTuple):
-    """Up to where an import has come."""
+    """Progress of an import."""
 
     row: int  # all rows up to it are in the change queue
     at: int  # epoch milliseconds, the time of all its changes
@@ -29,7 +29,7 @@ class ImportState:
         return cls(folder / f"{name}.json")
 
     def load(self) -> Progress | None:
-        """Return where an interrupted run stopped; None where there was none, or its file is not readable."""
+        """Return the progress of an interrupted run; None if there was none or its file is unreadable."""
         try:
             stored = json.loads(self.path.read_text(encoding="utf-8"))
             return Progress(int(stored["row"]), int(stored["at"]))
@@ -37,7 +37,7 @@ class ImportState:
             return None
 
     def save(self, progress: Progress) -> None:
-        """Store how far the import has come. A run that cannot store it goes on: repeating rows does no harm."""
+        """Store the progress. If storing fails, the run continues: repeating rows is safe."""
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             new = self.path.with_suffix(".new")
@@ -45,12 +45,12 @@ class ImportState:
             new.replace(self.path)
 
     def delete(self) -> None:
-        """Forget it: the import is complete."""
+        """Delete the state of a complete import."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
 
 def state_folder() -> Path:
-    """Return the folder of the operator's state, as the XDG Base Directory Specification has it."""
+    """Return the folder for the operator's state, by the XDG Base Directory Specification."""
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(base).expanduser() / "audience-sync" / "imports"

@@ -1,4 +1,4 @@
-"""The lists that the operator asks for, as CSV files: rows that are left out, and members who differ."""
+"""CSV lists for the operator: rows left out, and members who differ."""
 
 import csv
 import errno
@@ -16,118 +16,113 @@ from audience_sync_cli.member_files.comparison import ENTERS, Difference, OnDiff
 from audience_sync_cli.member_files.list_cells import DIFFERENCES_HEAD, REJECTS_HEAD, written
 from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut
 
+_HEAD = ",".join(REJECTS_HEAD)  # how the file begins
+_NO_LIST = "The --rejects file exists and is not a rejects list.", "Use another name."
+
 
 class Rejects:
-    """The file that lists rows which are left out: numbers and reasons; the rows themselves only where asked for."""
+    """The list of rows left out: numbers and reasons; the rows themselves only on request."""
 
     def __init__(self, stream: Any, fields: Sequence[str], *, with_rows: bool) -> None:
-        """Take the open file, None where there is none."""
+        """Write to an open file; None lists nothing."""
         self._writer = csv.writer(stream) if stream else None
         self._fields = fields
         self._with_rows = with_rows
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path | None, fields: Sequence[str], *, with_rows: bool, goes_on: bool) -> Iterator["Rejects"]:
-        """Open the file. Where the run goes on from an earlier one, its rows come first.
+    def opened(cls, path: Path | None, fields: Sequence[str], *, with_rows: bool, after: int) -> Iterator["Rejects"]:
+        """Open the list. On a resumed run, entries of the interrupted run up to `after` stay.
 
         Raises:
-            WrongUsage: another file is there, which is left as it is; or it cannot be written.
+            WrongUsage: the file is another one, which is left unchanged; or it cannot be written.
         """
         if path is None or path == Path(os.devnull):
             yield cls(None, fields, with_rows=with_rows)
             return
-        before = _former_list(path)
-        with _replaced(path) as stream:
-            rejects = cls(stream, fields, with_rows=with_rows)
-            if goes_on and before:
-                stream.buffer.write(before)
-            else:
-                rejects.write_head()
-            yield rejects
-
-    def write_head(self) -> None:
-        """Name the columns."""
-        if self._writer:
-            self._writer.writerow([*REJECTS_HEAD, *(self._fields if self._with_rows else ())])
+        with _former_list(path) as former, _replaced(path) as stream:
+            writer, rows = csv.writer(stream), csv.reader(former)
+            writer.writerow((after and next(rows, None)) or [*REJECTS_HEAD, *(fields if with_rows else ())])
+            # A killed run may have written its last row in part.
+            writer.writerows(row for row in rows if len(row) > 2 and row[0].isdecimal() and int(row[0]) <= after)
+            yield cls(stream, fields, with_rows=with_rows)
 
     def add(self, left_out: LeftOut, values: Sequence[Any] | None) -> None:
-        """List one row."""
+        """Write one row."""
         if self._writer:
             clear = values if self._with_rows and values else ()
             remedy = REMEDIES.get(left_out.reason, "")
             self._writer.writerow(written([left_out.row, left_out.reason, remedy, *clear]))
 
 
+_REPAIRED_BY = {
+    **dict.fromkeys(ENTERS, "compare --repair"),
+    Difference.SURPLUS: "compare --repair --surplus",
+    Difference.CONSENT_DENIED: "compare --repair --denied",
+}
+
+
 @contextmanager
 def listed_differences(path: Path | None) -> Iterator[OnDifference]:
     """Open the list of differences; without one, nothing is listed. Raises WrongUsage."""
     if path is None:
-        yield lambda _member, _found: None
+        yield lambda _member, _found, _reason: None
         return
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise WrongUsage("The file for --out exists.", "Give another name.") from None
+        raise WrongUsage("The --out file exists.", "Use another name.") from None
     except OSError:
-        raise WrongUsage("The file for --out cannot be written.", "Check folder and permissions.") from None
+        raise WrongUsage("The --out file cannot be written.", "Check folder and permissions.") from None
     with open(descriptor, "w", encoding="utf-8", newline="") as stream:  # noqa: PTH123 - a descriptor
         writer = csv.writer(stream)
         writer.writerow(DIFFERENCES_HEAD)
 
-        def add(member: str, found: Difference) -> None:
-            option = "--repair" if found in ENTERS else "--repair --surplus" if found is Difference.SURPLUS else ""
-            writer.writerow(written((member, found, f"compare {option}" if option else "")))
+        def add(member: str, found: Difference, reason: str) -> None:
+            writer.writerow(written((member, found, _REPAIRED_BY.get(found, ""), reason)))
 
         yield add
 
 
-def _former_list(path: Path) -> bytes:
-    """Return the list that is there, empty where there is none. Raises WrongUsage where another file is there.
+@contextmanager
+def _former_list(path: Path) -> Iterator[TextIO]:
+    """Open the existing list, or an empty one. Raises WrongUsage if another file exists there.
 
-    A link could lead to any file of the operator's, and a file of another user would show them the rows.
+    A link could lead to any of the operator's files, and another user's file would show that user the rows.
     """
+    if not os.path.lexists(path):
+        yield io.StringIO()
+        return
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # which does not wait for a pipe
-    except FileNotFoundError:
-        return b""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # NONBLOCK: do not wait for a pipe
     except OSError as error:
         what = "is a symbolic link" if error.errno == errno.ELOOP else "cannot be read"
-        raise WrongUsage(f"The file for --rejects {what}.", "Give another name.") from None
-    found, content = os.fstat(descriptor), b""
-    if is_file := stat.S_ISREG(found.st_mode):
-        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor
-            content = stream.read()
-    else:
+        raise WrongUsage(f"The --rejects file {what}.", "Use another name.") from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-    if found.st_uid != os.geteuid():
-        raise WrongUsage("The file for --rejects belongs to another user.", "Give another name.")
-    if not is_file or (content and not content.startswith(_HEAD)):
-        raise WrongUsage("The --rejects file exists and is not a rejects list.", "Give another name.")
-    return content
+        raise WrongUsage(*_NO_LIST)
+    with open(descriptor, encoding="utf-8", errors="replace", newline="") as stream:  # noqa: PTH123 - a descriptor
+        if found.st_uid != os.geteuid():
+            raise WrongUsage("The --rejects file belongs to another user.", "Use another name.")
+        if found.st_size and stream.read(len(_HEAD)) != _HEAD:
+            raise WrongUsage(*_NO_LIST)
+        stream.seek(0)
+        yield stream
 
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[TextIO]:
-    """Open a new file in place of the one that is there: at once, so that a run that is killed leaves its rows.
+    """Open a new file that replaces the old one at once, so that a killed run leaves its rows.
 
-    Only its owner may read it, and no other program can have it open. Raises WrongUsage where it cannot be written.
+    Only its owner may read it, and no other program can have it open. Raises WrongUsage if it cannot be written.
     """
     try:
         descriptor, new = tempfile.mkstemp(prefix=".rejects.", dir=path.parent)  # O_EXCL, mode 600
         Path(new).replace(path)
     except OSError:
-        raise WrongUsage("The file for --rejects cannot be written.", "Check folder and permissions.") from None
+        raise WrongUsage("The --rejects file cannot be written.", "Check folder and permissions.") from None
     with open(  # noqa: PTH123 - a descriptor
-        descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""
+        descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", newline=""
     ) as stream:
         yield stream
-
-
-def _head() -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerow(REJECTS_HEAD)
-    return text.getvalue().rstrip().encode()
-
-
-_HEAD = _head()

@@ -1,8 +1,9 @@
-"""A file of members, read row by row: CSV, JSON lines or Parquet, also compressed with gzip, or standard input.
+"""Reads a file of members row by row: CSV, JSON lines or Parquet, optionally gzipped, or standard input.
 
-The format is recognized by the content, not by the name. Nothing of a file is kept beyond the row that is read.
+The format is detected from the content, not the name. Only one row is kept in memory.
 """
 
+import codecs
 import gzip
 import hashlib
 import io
@@ -14,54 +15,57 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.member_files.formats import CsvRows, JsonRows, ParquetRows, readable
+from audience_sync_cli.member_files.formats import KEEP_DATE, CsvRows, JsonRows, ParquetRows, readable
 
 STDIN = "-"
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
-_MARK = b"\xef\xbb\xbf"  # which some programs write before UTF-8
+_WORKBOOKS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # .xlsx, which is a ZIP archive, and .xls
 
 
 class Rows(Protocol):
-    """The rows of an open file, to be read once."""
+    """The rows of an open file; can be read once."""
 
     @property
     def kind(self) -> str:
-        """The format, as it is shown."""
+        """The format, for display."""
 
     @property
     def columns(self) -> Sequence[str]:
         """Their names."""
 
     def read(self, wanted: Sequence[str]) -> Iterator[tuple[Any, ...] | None]:
-        """Give of each row the values of the wanted columns, in their order; None for a row that cannot be read.
+        """Yield the values of the wanted columns of each row, in their order; None for an unreadable row.
 
         Raises:
             WrongUsage: the rest of the file cannot be read.
         """
 
     def count(self) -> int:
-        """Return how many rows there are. Raises WrongUsage."""
+        """Return the number of rows. Raises WrongUsage."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberFile:
-    """A file that can be read several times; standard input once."""
+    """A file that can be read several times; standard input only once."""
 
     name: str
     path: Path | None  # None for standard input
 
     @classmethod
     def named(cls, name: str) -> "MemberFile":
-        """Take the file of this name, or standard input for `-`. Raises NotThere."""
+        """Return the file of this name, or standard input for `-`. Raises NotThere, or WrongUsage for a directory."""
         if name == STDIN:
             return cls("standard input", None)
-        if not (path := Path(name)).is_file():
-            raise NotThere("There is no such file.", "Check the path.")
+        path = Path(name)
+        if path.is_dir():
+            raise WrongUsage(f"Cannot read {name}: it is a directory.", "Pass the path of a file.")
+        if not path.is_file():
+            raise NotThere(f"Cannot read {name}: no such file.", "Check the path.")
         return cls(path.name, path)
 
     @contextmanager
     def rows(self) -> Iterator[Rows]:
-        """Open it at its first row. Raises WrongUsage where it is in no format that is read."""
+        """Open it at its first row. Raises WrongUsage if the format is not supported."""
         with nullcontext(sys.stdin.buffer) if self.path is None else self.path.open("rb") as stream:
             yield self._rows(stream)
 
@@ -71,23 +75,36 @@ class MemberFile:
             stream = io.BufferedReader(gzip.GzipFile(fileobj=stream))
         if begin.startswith(_PARQUET):
             if self.path is None:
-                raise WrongUsage("Parquet cannot be read from standard input.", "Give the path of the file.")
+                raise WrongUsage("Parquet cannot be read from standard input.", "Pass the path of the file.")
             return ParquetRows(stream)
         with readable():
-            begin = stream.peek(64)[:64].removeprefix(_MARK).lstrip()
-        if not begin:
-            raise WrongUsage("The file is empty.", "The first row of a CSV file names the columns.")
-        if begin.startswith(b"["):
-            raise WrongUsage("The file is a JSON array.", "Write one object a line: `jq -c '.[]' FILE`.")
-        return JsonRows(stream) if begin.startswith(b"{") else CsvRows(stream)
+            begin = stream.peek(64)[:64]
+        if begin.startswith(_WORKBOOKS):
+            raise WrongUsage(
+                "The file is an Excel workbook or another archive.", f"Save its sheet as CSV UTF-8, {KEEP_DATE}"
+            )
+        utf_16 = begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        encoding = "utf-16" if utf_16 else "utf-8-sig"
+        start = begin.decode(encoding, "ignore").lstrip()
+        if not start:
+            raise WrongUsage("The file is empty.", "The first row of a CSV file must name the columns.")
+        if start.startswith("["):
+            raise WrongUsage(
+                "The file is a JSON array.", f"Write one object a line: `jq -c '.[]' FILE > NEW`, {KEEP_DATE}"
+            )
+        is_json = start.startswith("{")
+        if is_json and not utf_16:
+            return JsonRows(stream)  # a line that is not UTF-8 is one unreadable row
+        text = io.TextIOWrapper(stream, encoding=encoding, newline="")
+        return JsonRows(map(str.encode, text)) if is_json else CsvRows(text)
 
     def digest(self) -> str | None:
-        """Return the SHA-256 of the file in hex; None of standard input, which cannot be read twice."""
+        """Return the SHA-256 of the file in hex; None for standard input, which cannot be read twice."""
         if self.path is None:
             return None
         with self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def written_at(self) -> int | None:
-        """Return when the file was last written, in epoch milliseconds; None of standard input."""
+        """Return the modification time in epoch milliseconds; None for standard input."""
         return None if self.path is None else int(self.path.stat().st_mtime * 1000)

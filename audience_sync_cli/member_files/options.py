@@ -1,4 +1,4 @@
-"""The options about a file of members, and what follows from them: which columns are read, and of when the file is."""
+"""Options for a file of members, and their effect: columns to read, and the date of the file."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,35 +21,35 @@ from audience_sync_cli.times import DAY, read_time
 
 FILE = Annotated[
     str,
-    typer.Argument(help="CSV, JSON lines or Parquet, also compressed with gzip; `-` is standard input."),
+    typer.Argument(help="CSV, JSON lines or Parquet, optionally gzipped; `-` for standard input."),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """How the file is read."""
+    """Options for reading the file."""
 
     column: Annotated[
         list[str] | None,
-        typer.Option(help="Use this column for a field, whatever its name: `email=Contact`.", metavar="FIELD=COLUMN"),
+        typer.Option(help="Read a field from this column: `email=Contact`.", metavar="FIELD=COLUMN"),
     ] = None
-    country: Annotated[
-        str, typer.Option(help="The country of members whose row names none, such as US.", metavar="CODE")
-    ] = ""
+    country: Annotated[str, typer.Option(help="Country of members whose row has none, such as US.", metavar="CODE")] = (
+        ""
+    )
     hash_ids: Annotated[
-        bool, typer.Option("--hash-ids", help="Hash the external user ids, as a mapping with @sha256 does.")
+        bool, typer.Option("--hash-ids", help="Hash external user ids, like a mapping with @sha256.")
     ] = False
     at: Annotated[
         str,
         typer.Option(
-            help="When the members were as the file has them: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d. By default "
-            "when the file was last written.",
+            help="Time at which the file was current: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d. Default: when "
+            "the file was last written.",
             metavar="TIME",
         ),
     ] = ""
 
     def reading(self, rows: Rows, *, exits: bool) -> Reading:
-        """Return which column is used for which field. Raises WrongUsage where none holds what is needed."""
+        """Return the column of each field. Raises WrongUsage if a required one is missing."""
         columns = chosen(rows.columns, self.column or ())
         listed = f"The columns are: {on_one_line(', '.join(rows.columns))}."
         if "external_user_id" not in columns:
@@ -64,20 +64,26 @@ class FileOptions:
             )
         return Reading(columns, self._country(), exits=exits, hash_ids=self.hash_ids)
 
-    def time(self, session: Session, file: MemberFile) -> int:
-        """Return the time of the file, in epoch milliseconds. Raises WrongUsage where there is none to be used."""
+    def time(self, session: Session, file: MemberFile, *, sends: bool = True) -> int:
+        """Return the time of the file, in epoch milliseconds; the present if nothing is sent and no time is known.
+
+        Raises:
+            WrongUsage: the time is missing, in the future, or too long ago.
+        """
         now = session.now() * 1000
         given = read_time(self.at, session.now())
         at = round(given) if given is not None else file.written_at()
+        if at is None and sends:
+            raise WrongUsage("Standard input has no date.", "Use --at to say when this list was current.")
         if at is None:
-            raise WrongUsage("Standard input has no time.", "Give with --at when its members were in the audience.")
+            return round(now)
         if at > now + MAX_AHEAD:
-            raise WrongUsage(f"{moment(at)} is in the future.", "Give another time with --at.")
+            raise WrongUsage(f"{moment(at)} is in the future.", "Pass another time with --at.")
         if now - at >= KEEP_ACTIVE * 1000:
             raise WrongUsage(
-                f"{moment(at)} is {KEEP_ACTIVE // DAY} days ago or more: Amazon keeps no member for longer, and "
-                "who has left since is not known.",
-                "Export the members again, or give another time with --at.",
+                f"{moment(at)} is {KEEP_ACTIVE // DAY} or more days ago. Amazon keeps no member that long, and who has "
+                "left since is not known.",
+                "Export the members again, or pass another time with --at.",
             )
         return min(at, round(now))
 
@@ -87,32 +93,32 @@ class FileOptions:
         code = accepted_country(self.country)
         if code is None or code in NO_COUNTRY:
             raise WrongUsage(
-                "--country is not a country that Amazon accepts.", "Give two letters, such as US, DE or GB."
+                "--country is not a country that Amazon accepts.", "Use two letters, such as US, DE or GB."
             )
         return code
 
 
 def require_remembered_exits(session: Session, at: int) -> None:
-    """Refuse to add members of a time from which ingest accepts no additions either. Raises WrongUsage."""
+    """Reject additions dated at a time from which ingest does not accept them either. Raises WrongUsage."""
     stack = session.stack
     if stack.accepts_old_additions or at >= session.now() * 1000 - MAX_ENTER_AGE:
         return
     raise WrongUsage(
-        f"{moment(at)} is more than {MAX_ENTER_AGE // 1000 // DAY} days ago: members who have left or were erased "
+        f"{moment(at)} is more than {MAX_ENTER_AGE // 1000 // DAY} days ago: members who left or were erased "
         "since may be added again.",
         "Export the members again, or set the stack's AcceptOldEvents to yes for this import. If the file was written "
-        "later, give its time with --at.",
+        "later, pass its time with --at.",
     )
 
 
 def forgotten_exits(session: Session, at: int) -> str | None:
-    """Return why members who left after the file was written may be added again, None where that cannot happen."""
+    """Return why members who left after the file was written may be added again; None if that cannot happen."""
     if not session.stack.keeps_rows:
-        return "This stack keeps no rows of members (OrderingGuard is no): members who have left since are added again."
+        return "This stack does not store member rows (OrderingGuard=no): members who have left are added again."
     since = round(session.now() * 1000) - KEEP_EXIT * 1000
     if at >= since:
         return None
     return (
-        f"The file is older than {KEEP_EXIT // DAY} days, and exits and deletion notices are kept for as long: members "
-        f"who left or were erased before {moment(since)} are added again."
+        f"Exits and deletion notices are kept for {KEEP_EXIT // DAY} days, and the file is older: members who left "
+        f"or were erased before {moment(since)} are added again."
     )

@@ -1,4 +1,4 @@
-"""Waits while the change queue is too full, so that Segment's changes need not wait behind all of a file."""
+"""Pauses an import while the change queue is full, so that Segment's changes do not wait behind the whole file."""
 
 from collections.abc import Callable
 from math import inf
@@ -9,10 +9,10 @@ ROOM_EVERY = 5.0  # seconds between two counts of the change queue
 
 
 class Room:
-    """Whether more may be sent; called, it returns when that is so."""
+    """Waits until the queue has room for another request."""
 
     def __init__(self, waiting: Callable[[], int], most: int, clock: Clock, on_full: Callable[[int], None]) -> None:
-        """Take what counts the messages of the queue, how many there may be, and what is called when there are more."""
+        """`waiting` counts the messages of the queue; `on_full` is called while there are more than `most`."""
         self._waiting = waiting
         self._most = most
         self._clock = clock
@@ -20,7 +20,7 @@ class Room:
         self._counted_at = -inf
 
     def __call__(self) -> None:
-        """Return when there is room. Counts every few seconds, since SQS itself is up to a minute behind."""
+        """Return when there is room. Counts every few seconds: SQS's own count lags by up to a minute."""
         if self._clock.monotonic() - self._counted_at < ROOM_EVERY:
             return
         if (waiting := self._waiting()) > self._most:

@@ -1,30 +1,88 @@
-"""Makes an audience as a file has it: enters of who is missing, exits of who is surplus.
+"""Repairs an audience from a file: adds missing members, removes surplus members and members who deny consent.
 
-All of it is dated as the file is: what Segment has sent since is newer, and stays, also where it is still in the queue.
+All changes are dated as the file: newer changes from Segment win, even while they are still queued.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Annotated
+
+import typer
+
+from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.record import audience_record
 from audience_sync.clock import Clock
 from audience_sync.membership import Audience, MembershipChange
+from audience_sync.reasons import Reason
+from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
 from audience_sync_cli.member_files.comparison import Comparison
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import forgotten_exits, require_remembered_exits
-from audience_sync_cli.member_files.row_changes import Reading, RowChanges
+from audience_sync_cli.member_files.row_changes import Reading, RowChanges, numbered_ids
+from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
 
 
+@dataclass(frozen=True, slots=True)
+class RepairOptions:
+    """Differences to repair."""
+
+    repair: Annotated[bool, typer.Option("--repair", help="Add missing members and missing identifiers.")] = False
+    surplus: Annotated[
+        bool, typer.Option("--surplus", help="With --repair: also remove members who are not in the file.")
+    ] = False
+    denied: Annotated[
+        bool, typer.Option("--denied", help="With --repair: also remove members whose rows deny consent.")
+    ] = False
+    ignore_rows_without_id: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-rows-without-id",
+            help="With --surplus: remove them even if they could be in rows without a valid member id.",
+        ),
+    ] = False
+
+    def check(self) -> None:
+        """Check that options are complete. Raises WrongUsage."""
+        if (self.surplus or self.denied) and not self.repair:
+            raise WrongUsage("--surplus and --denied need --repair.", "Add --repair.")
+        if self.ignore_rows_without_id and not self.surplus:
+            raise WrongUsage("--ignore-rows-without-id needs --surplus.", "Add --surplus.")
+
+    def check_ids(self, rows_without_id: int) -> None:
+        """Check that no surplus member could be in a row without a member id. Raises WrongUsage."""
+        if self.surplus and rows_without_id and not self.ignore_rows_without_id:
+            raise WrongUsage(
+                f"No surplus member can be removed: {without_id(rows_without_id)}.",
+                "Correct the rows (`audience-sync import --dry-run` lists them), or add --ignore-rows-without-id.",
+            )
+
+
+def without_id(rows: int) -> str:
+    """Return why surplus members may be in the file after all."""
+    have, them = ("has", "it") if rows == 1 else ("have", "them")
+    return f"{counted(rows, 'row')} of the file {have} no valid member id: any member could be in {them}"
+
+
 def changes_as_of(session: Session, reading: Reading, audience: Audience, at: int) -> RowChanges:
-    """Return what makes a change of each row, dated `at`, in epoch milliseconds."""
-    return RowChanges(reading, audience, session.policy, lambda row, _: f"compare-{at}-{row}", at=at)
+    """Return the converter of rows to changes dated `at`, in epoch milliseconds."""
+    return RowChanges(reading, audience, session.policy, numbered_ids(f"compare-{at}"), at=at)
 
 
 def send_repair(
-    session: Session, file: MemberFile, reading: Reading, audience: Audience, comparison: Comparison, *, surplus: bool
+    session: Session,
+    file: MemberFile,
+    reading: Reading,
+    audience: Audience,
+    comparison: Comparison,
+    options: RepairOptions,
 ) -> int:
-    """Ask, and send what makes the audience as the file has it. Returns the number of changes. Raises NotConfirmed."""
-    screen, enters, exits = session.screen, comparison.enters, comparison.surplus if surplus else []
+    """Confirm, then send the changes of the repair. Returns their number. Raises NotConfirmed."""
+    screen, enters, removals = session.screen, comparison.enters, _removals(file, comparison, options)
+    exits = [*chain.from_iterable(removals.values())]
     if not enters and not exits:
         screen.say("There is nothing to repair.")
         return 0
@@ -32,7 +90,8 @@ def send_repair(
         require_remembered_exits(session, comparison.at)
     if warning := forgotten_exits(session, comparison.at):
         screen.note(warning, style="yellow")
-    screen.confirm(f"{_described(file, audience, comparison, len(exits))}, dated {moment(comparison.at)}?")
+    question = f"{_described(file, audience, comparison, removals)}, dated {moment(comparison.at)}?"
+    screen.confirm(" ".join([question, *(_not_removed(comparison, options) if exits else ())]))
     with (
         session.log.line("compare --repair", audienceId=audience.audience_id, changes=0) as line,
         screen.progress("sending", len(enters) + len(exits)) as bar,
@@ -57,22 +116,44 @@ def send_repair(
 
 
 def _exit(audience: Audience, member: str, at: int, number: int) -> MembershipChange:
-    """Return the exit of a member; the worker adds the identifiers that the row has."""
+    """Return the exit of a member; the worker adds the identifiers from the member's row."""
     record = audience_record(member, "DELETE", [], None, {})
     return MembershipChange(
         audience.audience_id,
-        audience.connection_id,
+        of_changes(audience),
         at,
         f"compare-{at}-surplus-{number}",
         record,
-        target_types=audience.target_types,
     )
 
 
-def _described(file: MemberFile, audience: Audience, comparison: Comparison, exits: int) -> str:
-    """Return what is about to be sent; with the size of the audience, so that a wrong file is noticed."""
-    inside = counted(comparison.inside, "member")
+def _removals(file: MemberFile, comparison: Comparison, options: RepairOptions) -> dict[str, list[str]]:
+    """Return the members to remove, by reason."""
+    asked_for = {
+        f"not in {file.name}": comparison.surplus if options.surplus else [],
+        "with consent denied": comparison.denied if options.denied else [],
+    }
+    return {why: members for why, members in asked_for.items() if members}
+
+
+def _described(file: MemberFile, audience: Audience, comparison: Comparison, removals: dict[str, list[str]]) -> str:
+    """Return the question to confirm; with the size of the audience, so that a wrong file is noticed."""
+    exits, inside = sum(map(len, removals.values())), counted(comparison.inside, "member")
+    reasons = ", ".join(f"{len(members):,} {why}" for why, members in removals.items())
     if not comparison.enters:
-        return f"Remove {exits:,} of the {inside} of {audience.name}, who are not in {file.name}"
-    removed = f", and remove {exits:,} of its {inside}, who are not in the file" if exits else ""
+        return f"Remove {exits:,} of the {inside} of {audience.name}: {reasons}"
+    removed = f", and remove {exits:,} of its {inside}: {reasons}" if exits else ""
     return f"Add {counted(len(comparison.enters), 'member')} of {file.name} to {audience.name}{removed}"
+
+
+def _not_removed(comparison: Comparison, options: RepairOptions) -> Iterator[str]:
+    """Yield a sentence about members of the file who stay in, and one about possible mistakes."""
+    kept = comparison.members_left_out.copy()
+    denied = kept.pop(Reason.CONSENT_DENIED, 0)
+    stay = [f"{counted(kept.total(), 'member')} with unusable rows ({listed(kept)})"] if kept else []
+    if denied and not options.denied:
+        stay.append(f"{counted(denied, 'member')} with consent denied (--denied removes them)")
+    if stay:
+        yield f"Not removed: {', '.join(stay)}."
+    if options.surplus and comparison.rows_without_id:
+        yield f"{without_id(comparison.rows_without_id)}."

@@ -1,6 +1,6 @@
-"""What a row of a file becomes: one member who enters or leaves, or the reason why the row is left out.
+"""Converts rows of a file: each becomes one member's enter or exit, or the reason for leaving the row out.
 
-The rules are those of ingest: ids, countries, identifiers and consent. Personal data is hashed here.
+The rules are the same as in ingest: ids, countries, identifiers and consent. Personal data is hashed here.
 """
 
 import hashlib
@@ -10,40 +10,41 @@ from itertools import batched, islice
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.consent import SIGNALS
+from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
+from audience_sync.reasons import Reason
 from audience_sync.record_rules import Policy, checked_record, first_country
 from audience_sync.translation import TOGETHER
 
-UNREADABLE = "row_unreadable"
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
-REMEDIES = {  # by the reason for which a row is left out
-    UNREADABLE: "the row has more or fewer cells than the first, or is no JSON object",
-    "member_id_missing": "give every member an external user id",
-    "member_id_invalid": "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
-    "no_identifier": "give an email, a phone number or another identifier that is not empty after normalization",
-    "country_invalid": "give the country as two letters, such as US, DE or GB",
-    "consent_missing": "members in the UK, the EEA and Switzerland need amzn_user_data, tcf or gpp",
-    "consent_denied": "they have denied consent; Amazon would refuse them",
-    "consent_invalid": "tcf and gpp must hold the IAB string itself",
+REMEDIES: dict[str, str] = {  # of a file: no mapping is at fault
+    Reason.ROW_UNREADABLE: "the row's cell count differs from the header's, or it is not a JSON object",
+    Reason.MEMBER_ID_MISSING: "give every member an external user id",
+    Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
+    Reason.NO_IDENTIFIER: "give an email, a phone number or another identifier that is not empty after normalization",
+    Reason.COUNTRY_INVALID: "give the country as two letters, such as US, DE or GB",
+    Reason.CONSENT_MISSING: "members in the UK, the EEA and Switzerland need amzn_user_data, tcf or gpp",
+    Reason.CONSENT_DENIED: "they have denied consent; Amazon would refuse them",
+    Reason.CONSENT_INVALID: "tcf and gpp must hold the IAB string itself",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the rows of a file are read."""
+    """Options for reading rows."""
 
-    columns: Mapping[str, str]  # of each field
+    columns: Mapping[str, str]  # column by field
     country: str | None = None  # of rows that name none
     exits: bool = False  # the members leave
     hash_ids: bool = False  # as a mapping with @sha256 does
 
     def digest(self, content: str, policy: Policy) -> str:
-        """Return a digest of all that decides what the rows become, but for the audience and the time.
+        """Return a digest of everything that decides the changes, except the audience and the time.
 
         Args:
             content: digest of the file.
@@ -54,10 +55,11 @@ class Reading:
 
 
 class LeftOut(NamedTuple):
-    """Why a row makes no change. Holds no value of the row."""
+    """The reason why a row makes no change. Of its values, holds at most a valid member id."""
 
     row: int  # the first below the names of the columns is 1
     reason: str
+    member: str | None = None  # external user id; None if the row has no valid one
 
 
 type Values = Sequence[Any] | None
@@ -66,7 +68,7 @@ type MessageId = Callable[[int, Mapping[str, Any]], str]  # by number and record
 
 
 class _Subject(NamedTuple):
-    """Who a row is about."""
+    """The person of a row."""
 
     fields: dict[str, Any]
     member: str  # external user id
@@ -77,11 +79,11 @@ class RowChanges:
     """Turns rows into changes of one audience, some at a time, as events are."""
 
     def __init__(self, reading: Reading, audience: Audience, policy: Policy, message_id: MessageId, *, at: int) -> None:
-        """Take how rows are read, where members go, the stack's options, and the time of the changes.
+        """Convert rows with these options.
 
         Args:
             reading: how the rows are read.
-            audience: where the members enter, or what they leave.
+            audience: which the members enter or leave.
             policy: consent and hashing options of the stack.
             message_id: of the change that a row makes.
             at: epoch milliseconds, of all changes.
@@ -95,11 +97,11 @@ class RowChanges:
         self._countries = (reading.country, audience.country)
 
     def outcomes(self, rows: Iterable[Values], *, after: int = 0) -> Iterator[tuple[int, Values, Outcome]]:
-        """Give for each row its number, its values, and the change that it states or why it states none.
+        """Yield the number, the values, and the change or rejection of each row.
 
         Args:
             rows: the values of `fields`, in their order; None for a row that cannot be read.
-            after: a row; it and those before it are passed over.
+            after: a row number; rows up to it are skipped.
         """
         for some in batched(islice(enumerate(rows, start=1), after, None), TOGETHER):
             subjects = [self._subject(row, values) for row, values in some]
@@ -112,14 +114,15 @@ class RowChanges:
 
     def _subject(self, row: int, values: Values) -> _Subject | LeftOut:
         if values is None:
-            return LeftOut(row, UNREADABLE)
+            return LeftOut(row, Reason.ROW_UNREADABLE)
         fields = dict(zip(self.fields, values, strict=True))
         countries = (fields.get("country"), *self._countries)
+        member = None
         try:
             member = external_user_id(self._id(fields.get("external_user_id")))
             return _Subject(fields, member, first_country(countries, exits=self._reading.exits))
         except RejectedEvent as error:
-            return LeftOut(row, error.reason)
+            return LeftOut(row, error.reason, member)
 
     def _identities(self, subjects: Sequence[_Subject]) -> list[list[dict[str, str]]]:
         columns = [[each.fields.get(name) for each in subjects] for name in _IDENTIFIERS]
@@ -132,15 +135,14 @@ class RowChanges:
             signals = [fields.get(name) for name in SIGNALS]
             record = checked_record(member, country, identities, signals, self._policy, exits=self._reading.exits)
         except RejectedEvent as error:
-            return LeftOut(row, error.reason)
+            return LeftOut(row, error.reason, member)
         audience = self._audience
         return MembershipChange(
             audience.audience_id,
-            audience.connection_id,
+            of_changes(audience),
             self._at,
             self._message_id(row, record),
             record,
-            target_types=audience.target_types,
         )
 
     def _id(self, value: Any) -> Any:
@@ -151,17 +153,21 @@ class RowChanges:
         return hashlib.sha256(str(value).encode("utf-8", "ignore")).hexdigest()
 
 
+def numbered_ids(prefix: str) -> MessageId:
+    """Number messages by row. Between changes of one time the larger id wins, so the last row decides."""
+    return lambda row, _: f"{prefix}-{row:09d}"
+
+
 def ids_of_file(digest: str) -> MessageId:
-    """Number the messages of one file, read in one way: the same rows get the same ids again.
+    """Number the messages of one file: reading the same rows in the same way gives the same ids.
 
     Args:
         digest: of the file and of how it is read, in hex.
     """
-    prefix = f"import-{digest[:24]}"
-    return lambda row, _: f"{prefix}-{row}"
+    return numbered_ids(f"import-{digest[:24]}")
 
 
 def ids_of_records(row: int, record: Mapping[str, Any]) -> str:
-    """Name the messages of a stream, which has no digest before its end, by what each record holds."""
+    """Name the messages of a stream by the content of each record: a stream has no digest before its end."""
     text = compact_json(record)
-    return f"import-{hashlib.sha256(text.encode()).hexdigest()[:24]}-{row}"
+    return f"import-{row:09d}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"

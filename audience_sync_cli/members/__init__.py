@@ -1,1 +1,1 @@
-"""What the membership table knows: one person, whole audiences, an older table."""
+"""Rows of the membership table: one person, whole audiences, an older table."""

@@ -1,4 +1,4 @@
-"""Counts the members of audiences in the membership table: how many are in, how many have left."""
+"""Counts current and former members of audiences in the membership table."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class MemberCount:
 def member_counts(
     scan: MembershipScan, audiences: Sequence[Audience], on_rows: Callable[[int], None]
 ) -> list[MemberCount]:
-    """Read every row of some audiences, at half a read unit for 4 KB. `on_rows` is called with the rows of each page.
+    """Count members by reading every row, at half a read unit for 4 KB. `on_rows` gets the rows of each page.
 
     Raises:
         Unavailable: the table does not answer.

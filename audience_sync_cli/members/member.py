@@ -1,4 +1,4 @@
-"""`audience-sync member`: show what is known about one person, and erase them."""
+"""`audience-sync member`: show the stored data of one person, and erase it."""
 
 import json
 import time
@@ -24,22 +24,18 @@ from audience_sync_cli.parked.peeking import peek, with_erased
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 SEND_TIMEOUT = 30.0  # seconds for the change queue to accept everything
 
-_MEMBER = Annotated[str, typer.Argument(help="The external user id, as the mapping derives it from Segment's userId.")]
+_MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "show")(show)
-    command(app, "erase", asks=True)(erase)
-
-
+@command(app, "show", "member show lapsed_premium_buyers cust_1001")
 def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
-    """Show what is stored of one member: the newest change, consent, the identities as hashes, and what is parked.
+    """Show the stored data of one member: newest change, consent, identities as hashes, and dead letters.
 
-    Active identities are those with which the member is in the audience. Those to remove may still be at Amazon from
-    before the member left.
+    Active identities are the member's at Amazon. Identities to remove may remain at Amazon from before the member
+    left.
     """
     known = find(session, audience, with_unlinked=True)
     rows = session.members.read([(known.audience_id, member), (EVERY_AUDIENCE, member)])
@@ -48,15 +44,15 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
     parked = with_erased(session, peeked)
     if state is None and notice is None and not parked:
         raise NotThere(
-            "Nothing is known about that member in that audience.",
-            "Give the external user id as the mapping derives it from Segment's userId.",
+            "Nothing is stored for that member in that audience.",
+            "Use the external user id as the mapping derives it from Segment's userId.",
         )
     session.screen.facts(
         {
             "audience": f"{known.name} ({known.audience_id})"
             + ("" if known.unlinked_at is None else f", unlinked {moment(known.unlinked_at)}"),
             "member": member,
-            **(_facts(state) if state else {"newest change": "none recorded"}),
+            **(state_facts(state) if state else {"newest change": "none recorded"}),
             "deletion notice of": moment(notice.newest.at) if notice else "",
             "parked": ", ".join(sorted({each.reason for each in parked})),
         }
@@ -77,24 +73,25 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
     )
 
 
+@command(app, "erase", "member erase cust_1001", asks=True)
 def erase(session: Session, member: _MEMBER) -> None:
-    """Remove one person from every audience, then delete the hashes that are stored of them.
+    """Remove one person from every audience, then delete the person's stored hashes.
 
-    Does what Segment's deletion notices do: the worker removes the person from each audience that knows them, unlinked
-    ones also, and events from before now are ignored from then on. The hashes are deleted when Amazon's job with the
-    last removal has ended well: up to 36 hours later, if the person entered lately. Exit code 3 if no audience and no
-    dead letter knows the id.
+    Equivalent to Segment's deletion notice: the worker removes the person from each audience that has a row for them,
+    unlinked ones included, and older events are ignored from then on. Hashes are deleted when the Amazon job of the
+    last removal has succeeded: up to 36 hours later if the person entered recently. Exit code 3 if the id is in no
+    audience and no dead letter.
     """
     try:
         external_user_id(member)
     except RejectedEvent:
         raise WrongUsage(
-            "MEMBER takes 1 to 128 letters, digits, - and _.",
-            "Give the external user id as the mapping derives it; `audience-sync member show` takes the same.",
+            "MEMBER must be 1 to 128 letters, digits, - and _.",
+            "Use the external user id as the mapping derives it, as for `audience-sync member show`.",
         ) from None
     if not session.stack.keeps_rows:
         raise OperatorError(
-            "This stack keeps no rows of members: OrderingGuard is no. Nothing knows which identifiers to remove.",
+            "This stack does not store member rows (OrderingGuard=no), so the identifiers to remove are unknown.",
             "Remove the person from the audiences at Amazon by hand.",
         )
     audiences = session.audiences.with_unlinked()
@@ -109,23 +106,23 @@ def erase(session: Session, member: _MEMBER) -> None:
     last_removal = _last_removal(states.values(), notice)
     if not known_in:
         session.screen.say(
-            "The id is in no audience, so nothing is removed. Events about it from before now are ignored from now on. "
-            "Is it the external user id of the mapping?",
+            "The id is in no audience, so nothing is removed. Older events about it are ignored from now on. "
+            "Check that it is the external user id of the mapping.",
             style="yellow",
         )
     elif last_removal is None:
         session.screen.say(
-            "The deletion is queued. Stored hashes are deleted when Amazon's job with the removal has ended well."
+            "The deletion is queued. Stored hashes are deleted when Amazon's job with the removal has succeeded."
         )
     else:
         session.screen.say(
             f"The deletion is queued. The hashes stay until a last removal at {moment(last_removal * 1000)}, up to 36 "
-            "hours from now: an upload from when the person entered may take effect until then."
+            "hours from now: an upload from the person's enter may take effect until then."
         )
     parked, _ = peek(session, lambda each: member in each.members)
     if parked:
         session.screen.say(
-            f"Hashes remain in {counted(len(parked), 'dead letter')}. Once the worker has recorded the deletion, "
+            f"Hashes remain in {counted(len(parked), 'dead letter')}. After the worker has recorded the deletion, "
             "usually within a minute, `audience-sync parked drop --erased` deletes them."
         )
     session.screen.result(
@@ -141,18 +138,18 @@ def erase(session: Session, member: _MEMBER) -> None:
 
 
 def queue_deletion_notice(session: Session, member: str) -> MembershipChange:
-    """Have the worker remove a person from every audience and delete what is stored of them. Raises Unavailable."""
+    """Queue a removal from every audience and the deletion of the person's stored data. Raises Unavailable."""
     notice = erasing_exit(member, round(session.now() * 1000), f"erase-{uuid4().hex}")
-    # No accepted event has led to it. If it was counted, the sums of `status` would be wrong.
+    # No accepted event has caused it; counting it would unbalance the sums of `status`.
     bodies = pack([notice], DeliveryHistory(is_replay=True))
     session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
     return notice
 
 
 def _last_removal(states: Iterable[MemberState], notice: MembershipChange) -> float | None:
-    """Return when the last removal is due after which hashes are deleted, epoch seconds; None where the first one is.
+    """Return the time of the last removal before hashes are deleted, in epoch seconds; None if it is the first one.
 
-    It takes the steps that the worker will take, with the times of the template.
+    Simulates the worker's steps, with the times of the template.
     """
     timing, now = Limits().timing, notice.at // 1000
     after = (step(each, [replace(notice, audience_id=each.member[0])], now=now, timing=timing).state for each in states)
@@ -163,7 +160,8 @@ def _label(audience: Audience) -> str:
     return (audience.name or audience.audience_id) + ("" if audience.unlinked_at is None else " (unlinked)")
 
 
-def _facts(state: MemberState) -> dict[str, Any]:
+def state_facts(state: MemberState) -> dict[str, Any]:
+    """Return a row for people; the number of hashes instead of the hashes."""
     return {
         "newest change": "left" if state.newest.exits else "entered",
         "event time": moment(state.newest.at),
@@ -194,12 +192,12 @@ def _state_json(state: MemberState) -> dict[str, Any]:
 
 
 def _consent(state: MemberState) -> dict[str, Any]:
-    """Return the consent signals and, where a mapping sends it, the IP address."""
+    """Return the consent signals and, if a mapping sends it, the IP address."""
     return dict(state.newest.record.get("userConsent", {}))
 
 
 def _last_sent(state: MemberState) -> int | None:
-    """Return when anything was last sent for the member, in epoch milliseconds."""
+    """Return the time of the last upload for the member, in epoch milliseconds."""
     return max(state.entered, state.exited) * 1000 or None
 
 

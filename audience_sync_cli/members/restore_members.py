@@ -20,27 +20,30 @@ from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, read_time
 
+app = typer.Typer()
 _KEYS = {"audienceShard": "HASH", "externalUserId": "RANGE"}
 _NOTICES = "(deletion notices)"
-_RESYNC = "Re-sync the audiences from Segment instead: it sends everyone who is in them now."
+_RESYNC = "Re-sync the audiences from Segment instead: it sends all current members."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "restore-members", asks=True)(restore_members)
-
-
+@command(
+    app,
+    "restore-members",
+    "restore-members restored-members --dry-run",
+    "restore-members kept-members --since 2026-03-04T09:00Z \\\n      --source-shards 8",
+    asks=True,
+)
 def restore_members(
     session: Session,
     source_table: Annotated[
-        str, typer.Argument(help="The table to copy from: restored by DynamoDB, or kept from a removed stack.")
+        str, typer.Argument(help="Table to copy from: restored by DynamoDB, or kept from a removed stack.")
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be copied.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the rows that would be copied.")] = False,
     since: Annotated[
         str,
         typer.Option(
-            help="When the source was last up to date: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d. Not needed for a "
-            "table that DynamoDB has restored.",
+            help="Time at which the source was last up to date: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d. Not needed "
+            "for a table restored by DynamoDB.",
             metavar="TIME",
         ),
     ] = "",
@@ -49,11 +52,11 @@ def restore_members(
         typer.Option(help="The `MembershipShards` of the source, if not this stack's.", min=1, max=MAX_SHARDS),
     ] = None,
 ) -> None:
-    """Copy the members of an older table into the stack's membership table. Repeating it does no harm.
+    """Copy the members of an older table into the stack's membership table. Safe to repeat.
 
-    A row is copied if the stack has none of that member, or an older one. Left out are expired rows, audiences that are
-    neither listed nor unlinked, and everything about a person that is older than a deletion notice about them, as far
-    as one of the two tables has it. Pause delivery first: a notice that is processed at the same time could be missed.
+    Copies rows of members that the stack does not have, or only an older row of. Skips expired rows, audiences that are
+    neither listed nor unlinked, and data older than a deletion notice in either table. Pause delivery first: a notice
+    processed at the same time could be missed.
     """
     as_of = _as_of(session, _described(session, source_table), since)
     audiences = session.audiences.with_unlinked()
@@ -69,7 +72,7 @@ def restore_members(
             line["rows"] = report.total[Outcome.COPIED]
     _show(session, report, audiences, dry_run=dry_run)
     session.screen.say(
-        f"What came after {moment(as_of)} is not in that table. As far as it is lost here, too, repeat it:\n"
+        f"Changes after {moment(as_of)} are not in that table. If they are also lost here, repeat them:\n"
         "- deletion notices: `audience-sync member erase` for each, from Segment's Deletion and Suppression list\n"
         "- enters and exits: re-sync the audiences in Segment"
     )
@@ -94,16 +97,16 @@ def _note_renewed(session: Session, audiences: Sequence[Audience]) -> None:
     renewed = ", ".join(each.name or each.audience_id for each in audiences if is_renewed(each))
     if renewed:
         session.screen.note(
-            f"Renewed every day: {renewed}. That would send people who have left since. Switch it off with "
+            f"Renewed every day: {renewed}. That would send people who have left since. Disable it with "
             "`audience-sync audiences update ID --no-renew` until the audience is re-synced.",
             style="yellow",
         )
 
 
 def _described(session: Session, table: str) -> dict[str, Any]:
-    """Return DynamoDB's description of the source. Raises NotThere, TryLater, WrongUsage where it cannot be copied."""
+    """Return DynamoDB's description of the source. Raises NotThere, TryLater, WrongUsage if it cannot be copied."""
     if not session.stack.keeps_rows:
-        raise WrongUsage("This stack keeps no rows of members: OrderingGuard is no.", "Set it to yes, and re-sync.")
+        raise WrongUsage("This stack does not store member rows (OrderingGuard=no).", "Set it to yes, and re-sync.")
     if table == session.stack["MembershipTable"]:
         raise WrongUsage("That is the stack's own membership table.", "Name the table to copy from.")
     try:
@@ -124,23 +127,23 @@ def _described(session: Session, table: str) -> dict[str, Any]:
 
 
 def _as_of(session: Session, description: dict[str, Any], since: str) -> float:
-    """Return the time up to which the source knows of everything, in epoch milliseconds. Raises WrongUsage."""
+    """Return the time up to which the source is complete, in epoch milliseconds. Raises WrongUsage."""
     now = session.now() * 1000
     as_of = read_time(since, session.now())
     if as_of is None and "RestoreSummary" in description:
         as_of = description["RestoreSummary"]["RestoreDateTime"].timestamp() * 1000
     if as_of is None:
         raise WrongUsage(
-            "DynamoDB has not restored that table, so nothing says how old its rows are.",
-            "Give with --since when delivery into it ended.",
+            "DynamoDB did not restore that table, so the age of its rows is unknown.",
+            "Pass the end of delivery into it with --since.",
         )
     if as_of > now:
-        raise WrongUsage("--since is in the future.", "Give when the source was last up to date.")
+        raise WrongUsage("--since is in the future.", "Pass the time at which the source was last up to date.")
     if now - as_of >= MAX_AGE * 1000:
         days = MAX_AGE // DAY
         raise WrongUsage(
-            f"Those rows are {days} days old or older, and a deletion notice is kept for {days} days: "
-            "who asked to be forgotten since then is not known.",
+            f"Those rows are {days} or more days old, and deletion notices are kept for {days} days: "
+            "later erasures are unknown.",
             _RESYNC,
         )
     return as_of
@@ -160,7 +163,7 @@ def _run(
         except MisplacedRow:
             raise WrongUsage(
                 f"The source does not spread its rows over {sharding.shards} shards.",
-                "Give the MembershipShards of its stack with --source-shards.",
+                "Pass the MembershipShards of its stack with --source-shards.",
             ) from None
 
 
@@ -178,10 +181,10 @@ def _show(session: Session, report: RestorationReport, audiences: Sequence[Audie
     done = "would be copied" if dry_run else "copied"
     session.screen.say(f"{counted(total[Outcome.COPIED], 'row')} of {total.total():,} {done}.", style="green")
     if report.stripped:
-        session.screen.say(f"{report.stripped:,} of them without identities that are older than a deletion notice.")
+        session.screen.say(f"{report.stripped:,} of them without identities older than a deletion notice.")
 
 
 def _as_json(outcomes: Any) -> dict[str, int]:
-    """Return the counts with names in camel case, as in all JSON output."""
+    """Return the counts in camel case, as in all JSON output."""
     names = {each: "".join([each.split()[0], *(word.title() for word in each.split()[1:])]) for each in Outcome}
     return {"read": sum(outcomes.values()), **{names[each]: outcomes.get(each, 0) for each in Outcome}}

@@ -9,6 +9,7 @@ import typer
 
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.parked.acknowledged import Acknowledgement, Acknowledgements, checked
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
 from audience_sync_cli.parked.peeking import peek, with_erased
 from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, process_dead_letters
@@ -16,23 +17,24 @@ from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import read_time
 
-MAX_SHOWN = 100  # dead letters in a table; the JSON holds all
+app = typer.Typer()
+MAX_SHOWN = 100  # dead letters in a table; the JSON has all
 
-_DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Count the dead letters that fit, and change nothing.")]
-_MESSAGE_ID = Annotated[str, typer.Argument(help="The message id that `list` shows, or its first characters.")]
+_DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Count the matching dead letters, and change nothing.")]
+_MESSAGE_ID = Annotated[str, typer.Argument(help="Message id from `list`, or its first characters.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Selects dead letters: those that fit every given option."""
+    """Selects dead letters that match every given option."""
 
-    reason: Annotated[str, typer.Option(help="Only those parked with this reason code.", metavar="CODE")] = ""
-    audience: Annotated[str, typer.Option(help="Only those of this Amazon audience id.", metavar="ID")] = ""
-    member: Annotated[str, typer.Option(help="Only those of this external user id.", metavar="ID")] = ""
+    reason: Annotated[str, typer.Option(help="Only with this reason code.", metavar="CODE")] = ""
+    audience: Annotated[str, typer.Option(help="Only for this Amazon audience id.", metavar="ID")] = ""
+    member: Annotated[str, typer.Option(help="Only for this external user id.", metavar="ID")] = ""
     since: Annotated[
-        str, typer.Option(help="Only those parked since: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d.", metavar="TIME")
+        str, typer.Option(help="Only parked since: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d.", metavar="TIME")
     ] = ""
-    until: Annotated[str, typer.Option(help="Only those parked before: a time or an age.", metavar="TIME")] = ""
+    until: Annotated[str, typer.Option(help="Only parked before: a time or an age.", metavar="TIME")] = ""
 
     @property
     def is_given(self) -> bool:
@@ -43,7 +45,7 @@ class Filter:
         """Return the condition, with ages counted back from `now`, in epoch seconds. Raises WrongUsage."""
         if self.reason and self.reason not in REASONS:
             raise WrongUsage(
-                "No dead letter is parked with such a reason.",
+                "Unknown reason code.",
                 f"{did_you_mean(self.reason, REASONS)}The codes: {', '.join(REASONS)}.",
             )
         after, before = read_time(self.since, now), read_time(self.until, now)
@@ -56,55 +58,55 @@ class Filter:
         )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "list")(list_)
-    command(app, "show")(show)
-    command(app, "redrive")(redrive)
-    command(app, "drop", asks=True)(drop)
-
-
+@command(app, "list", "parked list --since 12h", "parked list --reason access_denied --audience 418273650912345678")
 def list_(session: Session, only: Filter) -> None:
-    """List the dead letters. They are kept for fourteen days, and listing leaves them in the queue.
+    """List the dead letters. They are kept for 14 days; listing leaves them in the queue.
 
-    Reads at most 50,000 dead letters. Where there are more, it says so.
+    Reads at most 50,000 dead letters, and says so if there are more.
     """
     peeked, stopped = peek(session, only.condition(session.now()))
     found = with_erased(session, peeked)
     if found:
         _print_table(session, found, stopped)
         _note_erased(session, found)
+        _note_acknowledged(session, found)
     else:
-        session.screen.say("No dead letter fits." if only.is_given or stopped else "There are no dead letters.")
+        session.screen.say("No dead letters match." if only.is_given or stopped else "There are no dead letters.")
     session.screen.result([each.as_json() for each in found])
 
 
+@command(app, "show", "parked show 1a2b3c4d")
 def show(session: Session, message_id: _MESSAGE_ID) -> None:
     """Show why one dead letter was parked: reason, times, attempts, and Amazon's answer."""
     found, _ = peek(session, lambda each: each.message_id.startswith(message_id))
     if len(found) != 1:
-        problem = "Several dead letters have an id that begins so." if found else "No dead letter has that id."
+        problem = "Several dead letter ids begin with these characters." if found else "No dead letter has that id."
         raise NotThere(problem, "See `audience-sync parked list`.")
     (each,) = with_erased(session, found)
-    session.screen.facts(
-        {
-            "message id": each.message_id,
-            "reason": each.reason,
-            "detail": each.failure.get("detail"),
-            "Amazon's status": str(each.failure.get("status") or "-"),
-            "Amazon's request": each.failure.get("requestId"),
-            "attempts": each.failure.get("attempts"),
-            "accepted": moment(each.failure.get("firstAt") or None),
-            "parked": moment(each.at),
-            "audience": each.audience_id,
-            "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
-            "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
-            "erased since": each.erased,
-        }
-    )
+    session.screen.facts(facts_of(each))
     session.screen.result(each.as_json())
 
 
+@command(app, "acknowledge", 'parked acknowledge --reason access_denied --note "asked legal"')
+def acknowledge(
+    session: Session,
+    note: Annotated[str, typer.Option(help="The action taken, for other operators; no personal data.")],
+    reason: Annotated[str, typer.Option(help="Only with this reason code.", metavar="CODE")] = "",
+    audience: Annotated[str, typer.Option(help="Only for this Amazon audience id.", metavar="ID")] = "",
+) -> None:
+    """Acknowledge the dead letters that are parked now. The dashboard stops asking for attention.
+
+    Dead letters parked later are not acknowledged. `list` shows each acknowledgement, its note and its author.
+    """
+    with session.log.line("parked acknowledge", **({"audienceId": audience} if audience else {})):
+        note = checked(reason, audience, note)
+        done = Acknowledgement(reason, audience, note, session.log.caller(), session.now())
+        Acknowledgements.of(session.stack).add(done)
+    session.screen.say("Acknowledged. Dead letters parked from now on are not.", style="green")
+    session.screen.result(done.as_json())
+
+
+@command(app, "redrive", "parked redrive --reason access_denied --dry-run", "parked redrive --since 2026-03-04T09:00Z")
 def redrive(
     session: Session,
     only: Filter,
@@ -114,8 +116,8 @@ def redrive(
 ) -> None:
     """Redrive dead letters: send each to the change queue, then delete it from the dead letter queue.
 
-    Safe to repeat and to interrupt: a change that a newer one has superseded does not reach Amazon. Unreadable
-    messages stay. Fix the cause first; otherwise the changes are parked again.
+    Safe to repeat and to interrupt: superseded changes do not reach Amazon. Unreadable messages stay. Fix the cause
+    first; otherwise the changes are parked again.
     """
     condition = only.condition(session.now())
     if dry_run:
@@ -130,29 +132,28 @@ def redrive(
     if action.matched:
         session.screen.say(f"{counted(action.done, 'dead letter')} redriven.", style="green" if action.done else "")
     else:
-        session.screen.say("No dead letter fits.")
+        session.screen.say("No dead letters match.")
     for sentence in action.left():
         session.screen.say(sentence, style="yellow" if action.returned else "")
     session.screen.result(_result(stopped, matched=action.matched, redriven=action.done, dryRun=False))
 
 
+@command(app, "drop", "parked drop --erased --dry-run", asks=True)
 def drop(
     session: Session,
     only: Filter,
     *,
-    erased: Annotated[
-        bool, typer.Option("--erased", help="Only those of people whom a deletion notice has named since.")
-    ] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Allow it without a filter.")] = False,
+    erased: Annotated[bool, typer.Option("--erased", help="Only of people erased by a later deletion notice.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Allow deleting all dead letters.")] = False,
     dry_run: _DRY_RUN = False,
 ) -> None:
     """Delete dead letters for good. Their changes never reach Amazon.
 
-    Run it with --erased after a deletion: what was parked before the deletion notice can do nothing any more, and holds
-    hashes of the person. Removals that the notice itself asked for are kept.
+    Run it with --erased after a deletion: dead letters older than the deletion notice can have no effect, but hold
+    hashes of the person. Removals requested by the notice itself are kept.
     """
     if not everything and not erased and not only.is_given:
-        raise WrongUsage("Without a filter, all dead letters would be deleted.", "Give a filter, or --all.")
+        raise WrongUsage("Without a filter, all dead letters would be deleted.", "Add a filter, or --all.")
     condition, expected, unread = only.condition(session.now()), inf, ""
     if dry_run or erased or session.screen.asks:
         peeked, stopped = peek(session, condition)
@@ -162,15 +163,33 @@ def drop(
             session.screen.result(_result(stopped, matched=len(found), dropped=0, dryRun=dry_run))
             return
         exits = sum(change.exits for each in found if not each.erased for change in each.changes)
-        warning = f" {exits} of their changes are exits: those members stay in their audience." if exits else ""
-        others = ", and all others that fit" if stopped and not erased else ""
+        warning = f" {exits} of their changes are exits: these members stay in their audience." if exits else ""
+        others = ", and all others that match" if stopped and not erased else ""
         session.screen.confirm(f"Drop {_number(found, stopped)} for good{others}?{warning}")
-        if erased or not stopped:  # only those that were counted; others may have been parked since
+        if erased or not stopped:  # only the ones counted; others may have been parked since
             condition, expected, unread = _is_one_of(found), len(found), stopped
     action = Drop(condition, expected)
     stopped = process_dead_letters(session, action) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.done, dryRun=False))
+
+
+def facts_of(each: DeadLetterMessage) -> dict[str, Any]:
+    """Return why a dead letter was parked, and for whom, for people; without identifiers."""
+    return {
+        "message id": each.message_id,
+        "reason": each.reason,
+        "detail": each.failure.get("detail"),
+        "Amazon's status": str(each.failure.get("status") or "-"),
+        "Amazon's request": each.failure.get("requestId"),
+        "attempts": each.failure.get("attempts"),
+        "accepted": moment(each.failure.get("firstAt") or None),
+        "parked": moment(each.at),
+        "audience": each.audience_id,
+        "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
+        "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
+        "erased since": each.erased,
+    }
 
 
 def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: str) -> None:
@@ -197,9 +216,16 @@ def _note_erased(session: Session, found: Sequence[DeadLetterMessage]) -> None:
     erased = sum(each.erased for each in found)
     if erased:
         session.screen.say(
-            f"Of people whom a deletion notice has named since: {counted(erased, 'dead letter')}. "
-            "`audience-sync parked drop --erased` deletes what can do nothing any more."
+            f"{counted(erased, 'dead letter')} of people erased by a later deletion notice. "
+            "`audience-sync parked drop --erased` deletes them; they can have no effect."
         )
+
+
+def _note_acknowledged(session: Session, found: Sequence[DeadLetterMessage]) -> None:
+    for each in Acknowledgements.of(session.stack).read():
+        covered = sum(each.covers(one.reason, one.audience_id, one.at / 1000) for one in found)
+        if covered:
+            session.screen.say(f"{counted(covered, 'dead letter')} acknowledged by {each.by}: {each.note}")
 
 
 def _number(found: Sequence[DeadLetterMessage], stopped: str) -> str:
@@ -207,7 +233,7 @@ def _number(found: Sequence[DeadLetterMessage], stopped: str) -> str:
 
 
 def _result(stopped: str, **counts: Any) -> dict[str, Any]:
-    """Return the result for scripts, with the reason why not every dead letter was read, if there is one."""
+    """Return the result for scripts, with the reason why dead letters were left unread, if there is one."""
     return counts | ({"stopped": stopped} if stopped else {})
 
 

@@ -1,4 +1,4 @@
-"""The dead letter queue: read without losing a message, and deleted from on request."""
+"""The dead letter queue: reads without losing a message, and deletes on request."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,32 +12,18 @@ from botocore.exceptions import ClientError
 from audience_sync.errors import InvalidMessage
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import DeadLetter
+from audience_sync.reasons import PARKED, Reason
 from audience_sync_cli.screen import iso_time
 
 if TYPE_CHECKING:
     from audience_sync_cli.stack import Stack
 
 BATCH = 10  # messages of one call; the limit of SQS
-VISIBILITY = 300  # seconds for which reading hides messages, should the command die before it makes them visible again
-EMPTY_ANSWERS = 3  # in a row, until a queue counts as empty: a short poll asks only some of its servers
+VISIBILITY = 300  # seconds for which messages stay hidden if the command dies before making them visible
+EMPTY_ANSWERS = 3  # in a row before a queue counts as empty: a short poll asks only some of its servers
 STALE_ANSWERS = 30  # in a row with only known messages: they become visible again as fast as they can be read
-REASONS = (  # every code that a dead letter may have; docs/runbook.md says what each means
-    "request_rejected",
-    "request_too_large",
-    "access_denied",
-    "not_found",
-    "waited_too_long",
-    "no_identifier",
-    "job_rejected",
-    "job_failed",
-    "job_unknown",
-    "message_not_json",
-    "message_version_unknown",
-    "invalid_message",
-    "received_too_often",
-    "unreadable",
-)
-MAX_PEEK = 50_000  # messages that one peek hides at a time; SQS hides 120,000 in all, and other commands read, too
+REASONS = tuple(reason for reason in Reason if reason.effects >= PARKED)
+MAX_PEEK = 50_000  # messages that one peek hides at a time; SQS hides at most 120,000, and other commands also read
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +34,19 @@ class DeadLetterMessage:
     receipt: str = field(repr=False)
     body: str = field(repr=False)
     reason: str
-    at: int  # epoch milliseconds: when it was parked; when it was sent, where SQS itself moved it here
-    content: DeadLetter | None = field(repr=False)  # None where the worker could not read it either
-    # A deletion notice has named all its people since: another attempt would be superseded, and only hashes are left.
+    at: int  # epoch milliseconds: when it was parked; when it was sent, if SQS itself moved it here
+    content: DeadLetter | None = field(repr=False)  # None if the worker could not read it either
+    # A later deletion notice names all its people: another attempt would be superseded, and only hashes are left.
     erased: bool = False
 
     @property
     def changes(self) -> tuple[MembershipChange, ...]:
-        """Its changes; empty where it is unreadable."""
+        """Its changes; empty if it is unreadable."""
         return self.content.changes if self.content else ()
 
     @property
     def failure(self) -> Mapping[str, Any]:
-        """Status, detail, requestId, attempts, firstAt and lastAt; empty where SQS moved it here."""
+        """Status, detail, requestId, attempts, firstAt and lastAt; empty if SQS moved it here."""
         return self.content.failure.as_json() if self.content and self.content.failure else {}
 
     @property
@@ -70,7 +56,7 @@ class DeadLetterMessage:
 
     @property
     def audience_id(self) -> str | None:
-        """The audience, None where the message is unreadable."""
+        """The audience; None if the message is unreadable."""
         return self.changes[0].audience_id if self.changes else None
 
     @property
@@ -79,11 +65,11 @@ class DeadLetterMessage:
         return [change.member[1] for change in self.changes]
 
     def redrive_bodies(self) -> list[str]:
-        """Return the change messages to send for another attempt; none where it is unreadable."""
+        """Return the change messages for another attempt; none if it is unreadable."""
         return self.content.redrive_bodies() if self.content else []
 
     def as_json(self) -> dict[str, Any]:
-        """The message for scripts. Identifiers are left out, although they are hashes."""
+        """Return the message for scripts, without identifiers, although they are hashes."""
         return {
             "id": self.message_id,
             "reason": self.reason,
@@ -97,10 +83,10 @@ class DeadLetterMessage:
 
 
 class Peek(NamedTuple):
-    """The messages that were found."""
+    """The matching messages."""
 
     found: list[DeadLetterMessage]
-    stopped: str  # why these may not be all; empty where they are
+    stopped: str  # why some may be missing; empty if none are
 
 
 class DeadLetters:
@@ -112,18 +98,18 @@ class DeadLetters:
 
     @classmethod
     def of(cls, stack: "Stack") -> Self:
-        """Return those of a stack."""
+        """Return the dead letter queue of a stack."""
         return cls(stack.service("sqs"), stack["DeadLetterQueue"])
 
     def count(self) -> int:
-        """Return about how many messages there are."""
+        """Return the approximate number of messages."""
         answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"])
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
     def peek(
         self, is_wanted: Callable[[DeadLetterMessage], bool], on_read: Callable[[int], None] = lambda _: None
     ) -> Peek:
-        """Return the messages that are wanted, oldest first, and leave all in the queue.
+        """Return matching messages, oldest first, and leave all in the queue.
 
         `on_read` is called with the number of messages of each batch.
         """
@@ -136,7 +122,7 @@ class DeadLetters:
 
     @contextmanager
     def reader(self, *, limit: float = inf) -> Iterator["Reader"]:
-        """Read the queue once, at most `limit` messages. In the end those that were not deleted are made visible."""
+        """Read the queue once, at most `limit` messages. At the end, messages not deleted become visible again."""
         reader = Reader(self._sqs, self._url, limit)
         try:
             yield reader
@@ -145,17 +131,17 @@ class DeadLetters:
 
 
 class Reader:
-    """Reads the queue once. What it has read is hidden from other readers, and from itself, until the end."""
+    """Reads the queue once. Messages it has read stay hidden, from other readers also, until the end."""
 
     def __init__(self, sqs: Any, url: str, limit: float) -> None:
-        self.stopped = ""  # why not every message was read; a sentence for the operator
+        self.stopped = ""  # why some messages were not read; a sentence for the operator
         self._sqs = sqs
         self._url = url
         self._limit = limit
-        self._receipts: dict[str, str] = {}  # by message id: everything that is hidden and not deleted
+        self._receipts: dict[str, str] = {}  # by message id: all messages hidden and not deleted
 
     def batches(self) -> Iterator[list[DeadLetterMessage]]:
-        """Receive messages, batch by batch, until there are no more, or `stopped` says why it ends earlier."""
+        """Receive messages in batches until there are no more, or until `stopped` says why it ends early."""
         empty = stale = 0
         while empty < EMPTY_ANSWERS:
             if len(self._receipts) >= self._limit:
@@ -178,7 +164,7 @@ class Reader:
                 yield new
 
     def delete(self, messages: Sequence[DeadLetterMessage]) -> int:
-        """Delete messages. Returns how many were deleted: SQS may fail for some, which then stay."""
+        """Delete messages. Returns the number deleted: SQS may fail for some, which then stay."""
         deleted = 0
         for batch in batched(messages, BATCH, strict=False):
             entries = [{"Id": str(index), "ReceiptHandle": each.receipt} for index, each in enumerate(batch)]
@@ -189,7 +175,7 @@ class Reader:
         return deleted
 
     def make_visible(self) -> None:
-        """Make visible at once what was read and not deleted."""
+        """Make the messages that were read and not deleted visible at once."""
         for batch in batched(self._receipts.values(), BATCH, strict=False):
             entries = [
                 {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
@@ -198,7 +184,7 @@ class Reader:
             self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
     def _receive(self) -> list[DeadLetterMessage] | None:
-        """Receive one batch. None, and `stopped`, where SQS has as many messages in flight as it allows."""
+        """Receive one batch. Returns None, and sets `stopped`, if SQS has as many messages in flight as it allows."""
         try:
             answer = self._sqs.receive_message(
                 QueueUrl=self._url,
@@ -213,20 +199,21 @@ class Reader:
                 raise
             self.stopped = (
                 f"Only {len(self._receipts):,} dead letters were read: the queue has as many messages in flight as SQS "
-                f"allows. Those that other readers hold become visible again within {VISIBILITY} seconds."
+                f"allows. Messages held by other readers become visible again within {VISIBILITY} seconds."
             )
             return None
         return [read_message(message) for message in answer.get("Messages", [])]
 
 
 def read_message(message: Mapping[str, Any]) -> DeadLetterMessage:
-    """Read a message as SQS returns it, whatever it holds."""
+    """Parse a message as SQS returns it, valid or not."""
     body = message["Body"]
     content = _content(body)
     failure = content.failure if content else None
     attribute = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue")
-    # Without a failure and without an attribute, SQS itself moved it here: it was received too often.
-    reason = (failure.reason if failure else "") or attribute or ("received_too_often" if content else "unreadable")
+    # With neither failure nor attribute, SQS itself moved it here: it was received too often.
+    moved = Reason.RECEIVED_TOO_OFTEN if content else Reason.UNREADABLE
+    reason = (failure.reason if failure else "") or attribute or moved
     sent = int(message.get("Attributes", {}).get("SentTimestamp", 0))
     at = (failure.last_at if failure else 0) or sent
     return DeadLetterMessage(message["MessageId"], message["ReceiptHandle"], body, reason, at, content)

@@ -1,4 +1,4 @@
-"""Finds dead letters for a command, which leaves them in the queue."""
+"""Reads dead letters for a command, and leaves them in the queue."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from audience_sync_cli.session import Session
 
 
 def peek(session: Session, is_wanted: Condition) -> Peek:
-    """Return the dead letters that are wanted; they stay in the queue. Prints a note where not all could be read."""
+    """Return matching dead letters; they stay in the queue. Prints a note if some could not be read."""
     dead_letters = DeadLetters.of(session.stack)
     with session.screen.progress("reading dead letters", dead_letters.count()) as bar:
         peeked = dead_letters.peek(is_wanted, bar.advance)
@@ -20,7 +20,7 @@ def peek(session: Session, is_wanted: Condition) -> Peek:
 
 
 def with_erased(session: Session, messages: Sequence[DeadLetterMessage]) -> list[DeadLetterMessage]:
-    """Mark those whose changes are all older than the deletion notice about their person. Raises Unavailable."""
+    """Mark dead letters whose changes are all older than the deletion notice about their person. Raises Unavailable."""
     people = {member for each in messages for member in each.members} if session.stack.keeps_rows else set()
     notices = session.members.read((EVERY_AUDIENCE, person) for person in people) if people else {}
     newest = {person: state.version for (_, person), state in notices.items()}

@@ -1,4 +1,4 @@
-"""Redrives or deletes dead letters: each message is received once, and those not wanted become visible again."""
+"""Redrives or deletes dead letters: each message is received once; unmatched ones become visible again."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ class Redrive:
     command, label = "parked redrive", "redriving"
 
     def __init__(self, queue: Queue, is_wanted: Condition, rate: float) -> None:
-        """Hand in the change queue, which dead letters to send, and how many a second."""
+        """Redrive dead letters that match `is_wanted` to a queue, at `rate` a second."""
         self.done = self.unreadable = self.returned = 0  # dead letters; `done` were sent
         self._queue = queue
         self._is_wanted = is_wanted
@@ -31,7 +31,7 @@ class Redrive:
         self._sent_changes: set[int] = set()  # hashes, because there may be a million changes
 
     def __call__(self, reader: Reader, messages: Sequence[DeadLetterMessage]) -> bool:
-        """Process one batch. Returns whether to go on."""
+        """Process one batch. Returns whether to continue."""
         wanted = [each for each in messages if self._is_wanted(each)]
         readable = [each for each in wanted if each.is_readable]
         new = [each for each in readable if not self._changes(each) <= self._sent_changes]
@@ -48,11 +48,11 @@ class Redrive:
 
     @property
     def matched(self) -> int:
-        """Dead letters that were wanted, whatever became of them."""
+        """Number of matching dead letters, redriven or not."""
         return self.done + self.unreadable + self.returned
 
     def left(self) -> list[str]:
-        """Return a sentence about each kind of dead letter that stays in the queue."""
+        """Return a sentence about each kind of dead letter left in the queue."""
         sentences = []
         if self.unreadable:
             sentences.append(
@@ -60,7 +60,7 @@ class Redrive:
             )
         if self.returned:
             sentences.append(
-                f"{counted(self.returned, 'dead letter')} left, because this run had sent the same changes before: "
+                f"{counted(self.returned, 'dead letter')} left, because this run had already sent the same changes: "
                 "they were parked again, or had been parked twice. Fix the cause, then run the command again."
             )
         return sentences
@@ -75,13 +75,13 @@ class Drop:
     command, label = "parked drop", "dropping"
 
     def __init__(self, is_wanted: Condition, expected: float = inf) -> None:
-        """Hand in which dead letters to delete, and after how many to stop."""
+        """Delete dead letters that match `is_wanted`, and stop after `expected`."""
         self.matched = self.done = 0
         self._is_wanted = is_wanted
         self._expected = expected
 
     def __call__(self, reader: Reader, messages: Sequence[DeadLetterMessage]) -> bool:
-        """Process one batch. Returns whether to go on."""
+        """Process one batch. Returns whether to continue."""
         wanted = [each for each in messages if self._is_wanted(each)]
         self.matched += len(wanted)
         self.done += reader.delete(wanted)
@@ -89,10 +89,10 @@ class Drop:
 
 
 def process_dead_letters(session: Session, action: Redrive | Drop) -> str:
-    """Run an action over the dead letter queue once, and record it.
+    """Run an action over the dead letter queue once, and log it.
 
     Returns:
-        Why not all messages could be read, which is printed, too; empty where all were.
+        Why some messages could not be read, which is also printed; empty if all were.
     """
     dead_letters = DeadLetters.of(session.stack)
     with (

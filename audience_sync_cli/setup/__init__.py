@@ -1,1 +1,1 @@
-"""What is set up once: the connection to Amazon Ads, the keys that Segment sends, Amazon Marketing Cloud's terms."""
+"""One-time set-up: the connection to Amazon Ads, Segment's keys, and the terms of Amazon Marketing Cloud."""

@@ -17,9 +17,9 @@ import requests
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater, WrongUsage
 
 SCOPES = "advertising::campaign_management advertising::audiences"
-PORT = 8765  # fixed, since Amazon compares the whole return URL with the allowed ones
+PORT = 8765  # fixed: Amazon compares the whole return URL with the allowed ones
 PATH = "/callback"
-CODE_LIFETIME = 300.0  # seconds that Amazon keeps a code
+CODE_LIFETIME = 300.0  # seconds for which a code is valid
 TIMEOUT = (3.0, 15.0)  # seconds to connect, seconds to wait for each read
 
 
@@ -55,18 +55,18 @@ class AuthorizationRequest:
         return f"{consent}?{urlencode(query)}"
 
     def is_answered_by(self, answer: dict[str, str]) -> bool:
-        """Return whether an answer belongs to this request and to no other."""
+        """Return whether an answer belongs to this request."""
         return hmac.compare_digest(answer.get("state", "").encode(), self.state.encode())
 
     def code(self, answer: dict[str, str]) -> str:
-        """Return the code of an answer.
+        """Return the code from an answer.
 
         Raises:
             OperatorError: the answer belongs to another request, or holds no code.
             NotConfirmed: access was declined.
         """
         if not self.is_answered_by(answer):
-            raise OperatorError("The answer belongs to another request.", "Start again, and use only the newest page.")
+            raise OperatorError("The answer belongs to another request.", "Start again, and use only the latest page.")
         if answer.get("error") == "access_denied":
             raise NotConfirmed("Access was declined on Amazon's page.", "Nothing was changed.")
         if answer.get("error") == "invalid_scope":
@@ -75,18 +75,18 @@ class AuthorizationRequest:
                 "Both scopes, Campaign Management and Data Provider, must be approved for the client id.",
             )
         if not answer.get("code"):
-            raise OperatorError("Amazon's answer holds no code.", "Copy the whole address from the address bar.")
+            raise OperatorError("Amazon's answer contains no code.", "Copy the whole address from the address bar.")
         return answer["code"]
 
 
 def read_answer(address: str) -> dict[str, str]:
-    """Read the address that the browser was sent to. The query alone suffices."""
+    """Parse the address at which the browser ended, or its query alone."""
     text = address.strip()
     return dict(parse_qsl(urlsplit(text).query or text.lstrip("?")))
 
 
 def check_redirect_uri(text: str) -> None:
-    """Check a return URL as Login with Amazon takes it. Raises WrongUsage."""
+    """Check a return URL by the rules of Login with Amazon. Raises WrongUsage."""
     try:
         address = urlsplit(text)
         is_local = address.hostname in ("127.0.0.1", "localhost")
@@ -96,18 +96,18 @@ def check_redirect_uri(text: str) -> None:
         is_valid = False
     if not is_valid:
         raise WrongUsage(
-            "--redirect-uri takes an https address, or an http address of this machine.",
-            "Give it exactly as the allowed return URLs of the application have it.",
+            "--redirect-uri must be an https address, or an http address of this machine.",
+            "Use exactly one of the application's allowed return URLs.",
         )
 
 
 def refresh_token(
     http: requests.Session, token_url: str, application: Application, request: AuthorizationRequest, code: str
 ) -> str:
-    """Exchange a code for a refresh token. There is no second attempt, because a code works once.
+    """Exchange a code for a refresh token. Never retries, because a code works once.
 
     Raises:
-        OperatorError, NotThere: Amazon refuses; the error says what to change.
+        OperatorError, NotThere: Amazon refuses; the error has the remedy.
         TryLater: Amazon does not answer.
     """
     form = {
@@ -141,7 +141,7 @@ def _refusal(status: int, error: object) -> OperatorError:
             )
         case "unauthorized_client":
             return OperatorError(
-                "Amazon does not allow this application to log in.", "Have it approved for the Ads API."
+                "Amazon does not allow this application to log in.", "Get it approved for the Ads API."
             )
         case _:
             return OperatorError(f"Login with Amazon answered {status} without a refresh token.", "Start again.")

@@ -1,4 +1,4 @@
-"""Waits on 127.0.0.1 for the browser that returns from Amazon's consent page, and shows there what came of it."""
+"""Waits on 127.0.0.1 for the browser's return from Amazon's consent page, and shows the result there."""
 
 import base64
 import hashlib
@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 from audience_sync_cli.errors import NotConfirmed, OperatorError, TryLater
 from audience_sync_cli.setup.authorization import CODE_LIFETIME, PATH, PORT, AuthorizationRequest
 
-CHECK_INTERVAL = 0.5  # seconds between two looks at the deadline
-POLL_INTERVAL = 0.1  # seconds that the end of the wait may take
+CHECK_INTERVAL = 0.5  # seconds between two checks of the deadline
+POLL_INTERVAL = 0.1  # seconds until the end of the wait is noticed
 TIMEOUT = 5  # seconds that a connection may stay silent
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -41,7 +41,7 @@ class Listener:
     """Holds the port from the beginning, so that no other program can receive the code."""
 
     def __init__(self, port: int = PORT, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Bind. Raises OperatorError where the port is taken."""
+        """Bind the port. Raises OperatorError if it is in use."""
         self._monotonic = monotonic
         try:
             self._server = _Server(port)
@@ -63,11 +63,11 @@ class Listener:
         seconds: float = CODE_LIFETIME,
         on_wait: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Wait for the answer to the request, finish with it, and only then show a page. Others get a 404.
+        """Wait for the answer to the request, finish, and only then show a page. Other requests get a 404.
 
         Args:
             request: whose answer it must be.
-            finish: what to do with the answer; the page says whether that worked.
+            finish: handles the answer; the page shows whether that worked.
             seconds: to wait.
             on_wait: called with the seconds that are left, at least every CHECK_INTERVAL seconds.
 
@@ -106,12 +106,12 @@ class Listener:
                 return
 
     def close(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         self._server.server_close()
 
 
 class _Server(ThreadingHTTPServer):
-    """Has a thread for each connection: a slow one, of any program on this machine, must not hold up the others."""
+    """One thread per connection: a slow one, from any program on this machine, must not delay the others."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -121,20 +121,20 @@ class _Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
 
     def expect(self, request: AuthorizationRequest) -> None:
-        """Begin to take the answer to a request."""
+        """Start accepting an answer to a request."""
         self._request: AuthorizationRequest | None = request
         self.answer: Answer = {}
         self.error: BaseException | None = None
         self.is_answered, self.is_finished, self.page_is_sent = (threading.Event() for _ in range(3))
 
     def end(self) -> bool:
-        """Take no more answers. Returns whether one has come."""
+        """Stop accepting answers. Returns whether there was one."""
         with self._lock:
             self._request = None
             return self.is_answered.is_set()
 
     def takes(self, answer: Answer) -> bool:
-        """Take an answer, and return whether it is the first to the request."""
+        """Accept an answer if it is the first to the request. Returns whether it was."""
         with self._lock:
             if self._request is None or not self._request.is_answered_by(answer):
                 return False
@@ -143,7 +143,7 @@ class _Server(ThreadingHTTPServer):
             return True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Print nothing: a connection that breaks off is not the operator's concern."""
+        """Print nothing: a broken connection does not concern the operator."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -170,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def page(error: BaseException | None) -> str:
-    """Return the page for the person who has answered at Amazon: whether it worked, and what to do."""
+    """Return the page after consent: whether it worked, and the next step."""
     match error:
         case None:
             title = "Amazon has granted access"
@@ -180,6 +180,6 @@ def page(error: BaseException | None) -> str:
         case OperatorError():
             title, paragraphs = "Not connected", [str(error), error.remedy]
         case _:
-            title, paragraphs = "Not connected", ["The terminal says what went wrong."]
+            title, paragraphs = "Not connected", ["See the terminal for the cause."]
     shown = "".join(f"<p>{html.escape(each)}</p>" for each in paragraphs if each)
     return _PAGE.format(title=title, style=_STYLE, paragraphs=shown)

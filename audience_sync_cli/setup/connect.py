@@ -13,6 +13,7 @@ import typer
 from audience_sync.aws.secrets import MAX_AGE
 from audience_sync.delivery.backoff import latest_retry
 from audience_sync.errors import InvalidSettings
+from audience_sync.reasons import Reason
 from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
@@ -28,17 +29,14 @@ from audience_sync_cli.setup.authorization import (
 )
 from audience_sync_cli.setup.callback import Listener
 
+app = typer.Typer()
 FIRST_TOKEN_WAIT = 75.0  # seconds; a warm refresh function reads new credentials within 60
 POLL_INTERVAL = 5.0  # seconds between two invocations
 
 Opener = Callable[[str], bool]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "connect", asks=True)(connect)
-
-
+@command(app, "connect", "connect", "connect --paste --client-id amzn1.application-oa2-client.1a2b3c", asks=True)
 def connect(
     session: Session,
     client_id: Annotated[
@@ -50,20 +48,20 @@ def connect(
     *,
     paste: Annotated[
         bool,
-        typer.Option("--paste", help="Without a browser on this machine: paste the address that the browser ends at."),
+        typer.Option("--paste", help="Without a browser on this machine: paste the address at which the browser ends."),
     ] = False,
     redirect_uri: Annotated[
-        str, typer.Option(help="Another return URL that the application allows; implies --paste.", metavar="URL")
+        str, typer.Option(help="Another allowed return URL of the application; implies --paste.", metavar="URL")
     ] = "",
     port: Annotated[
         int,
-        typer.Option(help="Port on 127.0.0.1 that the browser returns to; 0 takes any free port.", min=0, max=65_535),
+        typer.Option(help="Port on 127.0.0.1 for the browser's return; 0 for any free port.", min=0, max=65_535),
     ] = PORT,
     new_client: Annotated[bool, typer.Option("--new-client", help="Ask for client id and secret again.")] = False,
 ) -> None:
-    """Connect Amazon Ads: log in, allow access, store the authorization in the stack's secret.
+    """Connect Amazon Ads: log in, allow access, and store the authorization in the stack's secret.
 
-    The command asks for the client secret, or reads it from AUDIENCE_SYNC_CLIENT_SECRET; a stored one is used again. In
+    The command asks for the client secret, or reads it from AUDIENCE_SYNC_CLIENT_SECRET; a stored one is reused. In
     the application's security profile at Amazon, allow the return URL http://127.0.0.1:8765/callback.
     """
     if redirect_uri:
@@ -78,11 +76,11 @@ def connect(
 
 
 def application(session: Session, client_id: str, *, ask_again: bool) -> Application:
-    """Find client id and secret: from the option, the environment, the stored secret, or by asking."""
+    """Return client id and secret: from the option, the environment, the stored secret, or by asking."""
     stored = {} if ask_again else session.read_or_reset(session.secret("CredentialsSecret"))
     client_id = client_id or str(stored.get("clientId") or "")
     if not client_id:
-        client_id = session.screen.ask("Client id", instead="give --client-id or AUDIENCE_SYNC_CLIENT_ID")
+        client_id = session.screen.ask("Client id", instead="pass --client-id or AUDIENCE_SYNC_CLIENT_ID")
     secret = _from_environment()
     if not secret and stored.get("clientId") == client_id:
         secret = str(stored.get("clientSecret") or "")
@@ -97,7 +95,7 @@ def application(session: Session, client_id: str, *, ask_again: bool) -> Applica
 
 def authorize(session: Session, app: Application, *, port: int, opener: Opener | None, redirect_uri: str = "") -> None:
     """Get consent, exchange the code, store the refresh token, and check it. Without an opener: by pasting."""
-    # Asks now where it must ask, not while the browser waits.
+    # Ask now, not while the browser waits.
     is_first = not session.read_or_reset(session.secret("CredentialsSecret")).get("refreshToken")
 
     def finish(request: AuthorizationRequest, answer: dict[str, str]) -> None:
@@ -123,9 +121,9 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
         [(each.get("profileId"), each.get("countryCode"), *_account(each)) for each in profiles],
     )
     if not is_first:
-        # A worker may use the former authorization from its memory until then, and defer changes once more.
+        # Until then, a worker may use the former authorization from its memory, and defer changes again.
         again = latest_retry(session.now() + MAX_AGE) + session.stack.batch_window
-        session.screen.say(f"Changes that were waiting for it are tried again by {moment(again * 1000)}.")
+        session.screen.say(f"Changes that waited for it are retried by {moment(again * 1000)}.")
     session.screen.say("Connected. Next: `audience-sync test`.", style="green")
     session.screen.result({"connected": True, "refreshed": answer.get("refreshed") is True, "profiles": profiles})
 
@@ -144,7 +142,7 @@ def _with_browser(
         minutes = f"{CODE_LIFETIME / 60:.0f} minutes"
         session.screen.note(f"Your browser opens Amazon's page. If it does not, open this address within {minutes}:")
         session.screen.note(address)
-        # In a thread: a browser in the terminal does not return before the listener below has answered it.
+        # In a thread: a browser in the terminal returns only after the listener below has answered.
         threading.Thread(target=opener, args=(address,), daemon=True).start()
         with session.screen.countdown("waiting for your answer at Amazon") as show_left:
             listener.wait(request, partial(finish, request), on_wait=show_left)
@@ -171,7 +169,7 @@ def _store(session: Session, app: Application, token: str) -> None:
     credentials, access_token = session.secret("CredentialsSecret"), session.secret("TokenSecret")
     try:
         stored = dict(credentials.value())
-    except InvalidSettings:  # the operator has agreed that it is replaced
+    except InvalidSettings:  # the operator has agreed to replace it
         stored = {}
     credentials.write(
         stored
@@ -179,19 +177,19 @@ def _store(session: Session, app: Application, token: str) -> None:
             "clientId": app.client_id,
             "clientSecret": app.client_secret,
             "refreshToken": token,
-            "authorizedAt": int(session.now()),  # Amazon ends a consent some time after it was given
+            "authorizedAt": int(session.now()),  # a consent at Amazon expires
         }
     )
     access_token.write({"accessToken": "", "expiresAt": 0})
 
 
 def _first_token(session: Session) -> Mapping[str, Any]:
-    """Have the refresh function write a token. It may use cached former credentials for a minute."""
+    """Invoke the refresh function for a token. It may use cached former credentials for a minute."""
     deadline = time.monotonic() + FIRST_TOKEN_WAIT
     with session.screen.progress("getting the first access token"):
         while True:
             answer = _invoke(session)
-            if answer.get("refreshed") or answer.get("reason") == "fresh":
+            if answer.get("refreshed") or answer.get("reason") == Reason.FRESH:
                 return answer
             if time.monotonic() + POLL_INTERVAL > deadline:
                 raise TryLater(
@@ -214,5 +212,5 @@ def _account(profile: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _from_environment() -> str:
-    """Read the client secret. It is no option: it would be in the shell's history, and Typer shows defaults."""
+    """Read the client secret. It is not an option: it would be in the shell's history, and Typer shows defaults."""
     return os.environ.get("AUDIENCE_SYNC_CLIENT_SECRET", "")

@@ -1,27 +1,24 @@
-"""`audience-sync connections`: AMC instances and DSP advertisers that audiences are sent to."""
+"""`audience-sync connections`: AMC instances and DSP advertisers as targets of audiences."""
 
 from typing import Annotated
 
 import typer
 
+from audience_sync.amazon_ads.destination import connection_of
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "list")(list_)
-    command(app, "create")(create)
-    command(app, "delete", asks=True)(delete)
+app = typer.Typer()
 
 
+@command(app, "list", "connections list")
 def list_(session: Session) -> None:
     """List the connections of this login at Amazon."""
     found = session.amazon.connections()
     if not found:
-        session.screen.say("There are no connections. An audience for Amazon DSP alone needs none.")
+        session.screen.say("There are no connections. Audiences for Amazon DSP alone do not need one.")
     else:
         session.screen.table(
             ("connection", "default", "AMC instance", "DSP advertiser"),
@@ -38,6 +35,12 @@ def list_(session: Session) -> None:
     session.screen.result(found)
 
 
+@command(
+    app,
+    "create",
+    "connections create --amc-instance amcabc1 \\\n      --amc-account ENTITY1 --amc-marketplace ATVPDKIKX0DER",
+    "connections create --dsp-advertiser 590071284455661234",
+)
 def create(
     session: Session,
     amc_instance: Annotated[str, typer.Option("--amc-instance", help="AMC instance id.", metavar="ID")] = "",
@@ -60,35 +63,36 @@ def create(
     }
     if not amc_instance and not dsp_advertiser:
         raise WrongUsage(
-            "A connection needs an AMC instance, a DSP advertiser, or both.", "Give --amc-instance or --dsp-advertiser."
+            "A connection needs an AMC instance, a DSP advertiser, or both.", "Use --amc-instance or --dsp-advertiser."
         )
     body: dict[str, object] = {name: value for name, value in options.items() if value}
     with session.log.line("connections create") as line:
         connection_id = session.amazon.create_connection(body | ({"isDefault": True} if default else {}))
         line["connectionId"] = connection_id
-    session.screen.say(f"Connection {connection_id} is created.", style="green")
+    session.screen.say(f"Connection {connection_id} was created.", style="green")
     session.screen.result({"connectionId": connection_id})
 
 
+@command(app, "delete", "connections delete amc-1a2b", asks=True)
 def delete(
-    session: Session, connection_id: Annotated[str, typer.Argument(help="Connection id, exactly as `list` shows it.")]
+    session: Session, connection_id: Annotated[str, typer.Argument(help="Connection id, exactly as in `list`.")]
 ) -> None:
     """Delete one connection. Uploads to its audiences will fail."""
     # With a blank id Amazon would delete all connections of the advertiser.
     if not connection_id.strip():
-        raise WrongUsage("The connection id is blank.", "Give the id of the one connection to delete.")
+        raise WrongUsage("The connection id is blank.", "Pass the id of the connection to delete.")
     known = [str(each.get("connectionId")) for each in session.amazon.connections()]
     if connection_id not in known:
         remedy = f"{did_you_mean(connection_id, known)}`audience-sync connections list` shows them."
         raise NotThere("There is no such connection at Amazon.", remedy)
-    users = [each for each in session.audiences.with_unlinked() if each.connection_id == connection_id]
+    users = [each for each in session.audiences.with_unlinked() if connection_of(each.destination) == connection_id]
     question = f"Delete connection {connection_id}?"
-    if users:  # a deletion has to reach the members of unlinked ones
+    if users:  # deletions must still reach members of unlinked ones
         unlinked = sum(each.unlinked_at is not None for each in users)
         audiences = counted(len(users), "audience") + (f", {unlinked} of them unlinked," if unlinked else "")
         question = f"Without connection {connection_id}, uploads to {audiences} will fail. Delete it?"
     session.screen.confirm(question)
     with session.log.line("connections delete", connectionId=connection_id):
         session.amazon.delete_connection(connection_id)
-    session.screen.say("The connection is deleted.", style="green")
+    session.screen.say("The connection was deleted.", style="green")
     session.screen.result({"connectionId": connection_id, "deleted": True})

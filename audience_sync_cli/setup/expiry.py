@@ -8,7 +8,7 @@ EXPIRED, UNREADABLE = "expired, not accepted", "unreadable expiry date, not acce
 
 
 def expiry_json(key: StoredKey, now: float) -> dict[str, Any]:
-    """Return the last day of a key and the days to it, and its state if it is refused for its expiry.
+    """Return a key's last day and days left, and its state if it is refused for its expiry.
 
     Args:
         key: of a source.

@@ -1,4 +1,4 @@
-"""When a previous key was last used: as long as Segment sends it, retiring it loses events."""
+"""Last use of a previous key: while Segment sends it, retiring it loses events."""
 
 from enum import Enum
 
@@ -10,26 +10,26 @@ from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.times import DAY
 
-STEP = 300  # seconds; how exactly the last use is known
-SHOWN = 14 * DAY  # seconds to look back; a destination that sends less often than that is an exception
+STEP = 300  # seconds; resolution of the last use
+SHOWN = 14 * DAY  # seconds to look back; few destinations send less often
 RECENT = 3 * DAY  # seconds; a workspace that used the previous key within them probably still has it
 
 
 class Unknown(Enum):
-    """CloudWatch does not answer, or does not let us ask."""
+    """CloudWatch does not answer, or access to it is denied."""
 
     UNKNOWN = "unknown"
 
 
 def last_use(session: Session, entry: str) -> float | Unknown | None:
-    """Return when a previous key last let a request in: epoch seconds, at the end of five minutes.
+    """Return the time of the last request with a previous key: epoch seconds, rounded up to five minutes.
 
     Args:
         session: of the command.
         entry: of the ingest secret, such as `previousEventKey`.
 
     Returns:
-        None where it let none in within SHOWN seconds.
+        None if there was none within SHOWN seconds.
     """
     stack, now = session.stack, session.now()
     metric = Metric(NAMESPACE, PREVIOUS_USED[entry], {"service": stack.name}, "Sum", STEP)
@@ -52,10 +52,10 @@ def described(used: float | Unknown | None) -> str:
 
 
 def warning(used: float | Unknown | None, now: float) -> str | None:
-    """Return why a previous key should not be retired yet, None where nothing speaks against it."""
+    """Return a reason not to retire a previous key yet; None if there is none."""
     if used is Unknown.UNKNOWN:
-        return "CloudWatch does not say when the previous one was last used."
+        return "CloudWatch does not report the last use of the previous one."
     if used is not None and now - used < RECENT:
         at = moment(used * 1000)
-        return f"The previous one let a request in at {at}. A sender may still have it, and would lose its events."
+        return f"The previous one was last used at {at}. A sender that still has it would lose its events."
     return None

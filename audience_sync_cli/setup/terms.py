@@ -9,20 +9,16 @@ import typer
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session, command
 
+app = typer.Typer()
 ACCEPTANCE = "I accept the AMC terms"
 _TAG = re.compile(r"<[^>]*>")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "show")(show_terms)
-    command(app, "accept")(accept_terms)
-
-
+@command(app, "show", "terms show --text")
 def show_terms(
-    session: Session, *, text: Annotated[bool, typer.Option("--text", help="Print the whole text, too.")] = False
+    session: Session, *, text: Annotated[bool, typer.Option("--text", help="Also print the whole text.")] = False
 ) -> None:
-    """Show whether the AMC terms are accepted. Until they are, Amazon refuses uploads to AMC. DSP needs no terms."""
+    """Show whether the AMC terms are accepted. Otherwise Amazon rejects uploads to AMC. DSP needs no terms."""
     terms = session.amazon.terms()
     if text and terms.agreement:
         session.screen.say(readable(terms.agreement))
@@ -35,23 +31,24 @@ def show_terms(
     session.screen.result({"accepted": terms.accepted} | ({"agreement": terms.agreement} if text else {}))
 
 
+@command(app, "accept", "terms accept")
 def accept_terms(
     session: Session,
     confirm: Annotated[
-        str, typer.Option(help=f"Confirm without a question, with the text '{ACCEPTANCE}'.", metavar="TEXT")
+        str, typer.Option(help=f"Confirm without a question by passing '{ACCEPTANCE}'.", metavar="TEXT")
     ] = "",
 ) -> None:
-    """Accept the AMC terms for the company that the login belongs to. Prints the text and asks to type a sentence."""
+    """Accept the AMC terms for the company of the login. Prints the terms, and asks to type a sentence."""
     if confirm and confirm != ACCEPTANCE:
-        raise WrongUsage("The text of --confirm is another one.", f"To agree, give --confirm '{ACCEPTANCE}'.")
+        raise WrongUsage("--confirm does not match.", f"To agree, use --confirm '{ACCEPTANCE}'.")
     terms = session.amazon.terms()
     if terms.accepted:
-        session.screen.say("The AMC terms are accepted already.")
+        session.screen.say("The AMC terms are already accepted.")
         session.screen.result({"accepted": True})
         return
     session.screen.say(readable(terms.agreement))
     if not confirm:
-        session.screen.confirm_by_typing("These terms bind the company that this login belongs to.", ACCEPTANCE)
+        session.screen.confirm_by_typing("These terms bind the company of this login.", ACCEPTANCE)
     with session.log.line("terms accept"):
         session.amazon.accept_terms(terms)
     session.screen.say("The AMC terms are accepted.", style="green")
@@ -59,7 +56,7 @@ def accept_terms(
 
 
 def readable(agreement: str) -> str:
-    """Return Amazon's HTML as text, without markup and without control characters."""
+    """Return Amazon's HTML as text, without markup or control characters."""
     text = html.unescape(_TAG.sub("\n", agreement))
     printable = "".join(each for each in text if each == "\n" or each.isprintable())
     return re.sub(r"\s*\n\s*", "\n", printable).strip()

@@ -1,4 +1,4 @@
-"""Why changes wait: delivery is paused, there is no token, a circuit breaker is open, or Amazon refuses uploads."""
+"""Reasons why changes wait: paused delivery, no token, an open circuit breaker, or failing uploads."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,21 +6,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audience_sync.delivery.backoff import latest_retry
+from audience_sync.errors import OutOfTime
 from audience_sync.metric_names import TOKENS_REFRESHED
+from audience_sync.reasons import Reason
 from audience_sync_cli import reasons
+from audience_sync_cli.errors import sentence
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
+from audience_sync_cli.state.counts import depth
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
+from audience_sync_cli.state.in_flight import ACCEPTED, InFlight, in_flight
 from audience_sync_cli.state.repetitions import Repetitions, repetitions
 
-RECENT = 15 * 60  # seconds for which a failed upload says something about now
+RECENT = 15 * 60  # seconds for which a failed upload is relevant
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
-ACCEPTED, INCOMPLETE = "upload accepted", "delivery incomplete"
+INCOMPLETE = "delivery incomplete"
 REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
-UNAUTHORIZED = ("authorization_refused", "not_connected")  # reasons that `connect` ends
-AUTHORIZED = "authorized_again"  # reason of those that wait for their next try after that
+UNAUTHORIZED = (Reason.AUTHORIZATION_REFUSED, Reason.NOT_CONNECTED)  # reasons fixed by `connect`
+AUTHORIZED = "authorized_again"  # reason of changes that wait for their next try after that
 _RUNNING = ("Enabled", "Enabling", "Creating", "Updating")  # states of an event source
 
 
@@ -31,22 +36,21 @@ class Blocker:
     reason: str  # code
     sentence: str
     remedy: str = ""  # a sentence
-    next_try: float | None = None  # epoch seconds, where it is known
-    is_latest: bool = False  # `next_try` is the latest time, not the exact one
+    next_try: float | None = None  # epoch seconds, if known
     needs_person: bool = False  # it stays until the operator acts
-    audience_ids: tuple[str, ...] = ()  # that it concerns; all where there are none
+    audience_ids: tuple[str, ...] = ()  # affected ones; all if empty
 
     @property
     def advice(self) -> str:
-        """When it is tried again, and what to do; empty where neither is known."""
-        again = "" if self.needs_person else "It is tried again within ten minutes."  # the longest wait of a message
+        """The next try and the remedy; empty if neither is known."""
+        again = "" if self.needs_person else "The next try is within ten minutes."  # the longest wait of a message
         if self.next_try:
-            again = f"Next try {'by' if self.is_latest else 'at'} {moment(self.next_try * 1000)}."
+            again = f"Next try by {moment(self.next_try * 1000)}."
         return " ".join(each for each in (again, self.remedy) if each)
 
     @property
     def command(self) -> str:
-        """The command that the remedy names, otherwise the one that says more."""
+        """The command in the remedy, otherwise one that shows more."""
         named = re.search(r"`([^`]+)`", self.remedy)
         return named[1] if named else "audience-sync status"
 
@@ -68,12 +72,12 @@ class Blocker:
 
 @dataclass
 class FailedUploads:
-    """The uploads of the last minutes that Amazon did not take."""
+    """Uploads of the last minutes that Amazon did not accept."""
 
     by_reason: dict[str, int] = field(default_factory=dict)
     last_reason: str = ""
     last_at: int | None = None  # epoch milliseconds
-    have_ended: bool = False  # uploads to all audiences of the newest failure were accepted since
+    recovered: bool = False  # uploads to all audiences of the newest failure were accepted since
 
     @property
     def text(self) -> str:
@@ -89,12 +93,13 @@ class FailedUploads:
 
 @dataclass
 class Waiting:
-    """What is known about changes that wait."""
+    """Reasons why changes wait, and failures so far."""
 
     blockers: list[Blocker]
     failed: FailedUploads
-    unknown: list[str]  # what could not be found out, in sentences
+    unknown: list[str]  # failed checks, in sentences
     repetitions: Repetitions = field(default_factory=Repetitions)
+    in_flight: InFlight | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Everything for scripts."""
@@ -102,33 +107,35 @@ class Waiting:
             "blockers": [each.as_json() for each in self.blockers],
             "failedUploads": self.failed.as_json(),
             "repetitions": self.repetitions.as_json(),
+            "inFlight": self.in_flight.as_json() if self.in_flight else None,
             "unknown": self.unknown,
         }
 
 
 def waiting(session: Session) -> Waiting:
-    """Find out why changes wait. What cannot be read, for want of a permission for instance, is named and left out."""
+    """Collect reasons why changes wait. Failed checks, without a permission for instance, are listed in `unknown`."""
     stack, now = session.stack, session.now()
     found = Waiting([], FailedUploads(), [])
     checks: list[tuple[str, Callable[[], Iterator[Blocker]]]] = [
-        ("whether delivery is paused", lambda: paused(stack)),
-        ("whether there is a token", lambda: token_failure(stack, now)),
-        ("which circuit breakers are open", lambda: open_circuit(stack, now)),
-        ("why uploads fail", lambda: _failures(stack, now, found.failed)),
-        ("what waits for jobs", lambda: _repetitions(stack, now, found)),
+        ("pause of delivery", lambda: paused(stack)),
+        ("access token", lambda: token_failure(stack, now)),
+        ("circuit breakers", lambda: open_circuit(stack, now)),
+        ("failed uploads", lambda: _failures(stack, now, found.failed)),
+        ("changes that wait for jobs", lambda: _repetitions(stack, now, found)),
+        ("messages in flight", lambda: _stalled(stack, now, found)),
     ]
     for label, check in checks:
         try:
             for blocker in check():
                 if blocker.reason not in {each.reason for each in found.blockers}:
                     found.blockers.append(blocker)
-        except Exception as error:  # noqa: BLE001 - one check that fails hides no other
+        except Exception as error:  # noqa: BLE001 - one failed check must not hide the others
             found.unknown.append(f"Not known: {label}. {explained(error)}")
     return found
 
 
 def paused(stack: Stack) -> Iterator[Blocker]:
-    """Yield a blocker where the worker does not receive from the change queue."""
+    """Yield a blocker if the worker does not receive from the change queue."""
     answer = stack.service("lambda").list_event_source_mappings(FunctionName=stack["WorkerFunction"])
     states = [each["State"] for each in answer["EventSourceMappings"]]
     if states and not any(state in _RUNNING for state in states):
@@ -141,7 +148,7 @@ def paused(stack: Stack) -> Iterator[Blocker]:
 
 
 def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:
-    """Yield a blocker where the newest run of the refresh function has written no token."""
+    """Yield a blocker if the newest run of the refresh function wrote no token."""
     lines = FunctionLogs(stack).read(["Refresh"], now - TOKEN_LIFE)
     newest: LogLine | None = None
     for line in lines:
@@ -150,14 +157,12 @@ def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:
         elif line.count(TOKENS_REFRESHED):
             newest = None
     if newest is not None:
-        reason = str(newest.fields.get("reason") or "not_connected")
-        known = reasons.deferred(reason)
-        yield Blocker(reason, _sentence(known.means), known.remedy, needs_person=known.needs_person)
+        yield _blocker(str(newest.fields.get("reason") or Reason.NOT_CONNECTED))
 
 
 def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
-    """Yield a blocker for the open circuit breakers: those of audiences, or of a connection."""
-    from audience_sync_cli.state.circuits import open_circuits  # noqa: PLC0415 - Powertools takes a moment to load
+    """Yield a blocker for open circuit breakers, of audiences or of a connection."""
+    from audience_sync_cli.state.circuits import open_circuits  # noqa: PLC0415 - Powertools is slow to load
 
     found = open_circuits(stack, now)
     if found is None:
@@ -166,7 +171,7 @@ def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
     of = ", ".join([*connections, *(f"audience {each}" for each in found.audience_ids)])
     next_try = None if found.opened_at is None else found.opened_at + _recovery(stack)
     yield Blocker(
-        "circuit_open",
+        Reason.CIRCUIT_OPEN,
         f"The circuit breaker is open for {of}: Amazon has failed several times in a row.",
         next_try=next_try if next_try and next_try > now else None,
         audience_ids=() if found.connection_ids else found.audience_ids,
@@ -174,7 +179,7 @@ def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
 
 
 def _recovery(stack: Stack) -> float:
-    """Return for how many seconds a circuit breaker stays open; a local stack has its own number."""
+    """Return the seconds for which a circuit breaker stays open; a local stack has its own setting."""
     from audience_sync_cli.state.circuits import RECOVERY  # noqa: PLC0415 - as above
 
     configuration = stack.service("lambda").get_function_configuration(FunctionName=stack["WorkerFunction"])
@@ -182,7 +187,7 @@ def _recovery(stack: Stack) -> float:
 
 
 def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Blocker]:
-    """Count the failed uploads of the last minutes, and yield why the newest changes wait, if they still do."""
+    """Count the failed uploads of the last minutes, and yield a blocker if the newest changes still wait."""
     logs = FunctionLogs(stack)
     lines = logs.read(["Worker"], now - RECENT, messages=[INCOMPLETE])
     for line in lines:
@@ -190,19 +195,28 @@ def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Block
             failed.by_reason[reason] = failed.by_reason.get(reason, 0) + times
             failed.last_reason, failed.last_at = reason, line.at
     if lines:
-        failed.have_ended = _accepted_since(logs, lines[-1])
-    if lines and not failed.have_ended:
+        failed.recovered = _accepted_since(logs, lines[-1])
+    if lines and not failed.recovered:
         yield from _deferrals(stack, lines[-1], now)
 
 
 def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
-    """Note what was repeated and what waits for jobs. None of it is in the way: it ends with the jobs."""
+    """Record repetitions, and enters that wait for jobs. Neither is a blocker: they end with the jobs."""
     found.repetitions = repetitions(stack, now)
     yield from ()
 
 
+def _stalled(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
+    """Record messages in flight. Yield a blocker if delivery stands still and no other blocker explains it."""
+    found.in_flight = in_flight(stack, depth(stack, "ChangeQueue").in_work, now)
+    if found.in_flight and {each.reason for each in found.blockers} <= {OutOfTime.reason}:
+        sentence = found.in_flight.stall(now)
+        if sentence:
+            yield Blocker("stalled", sentence, next_try=found.in_flight.until)
+
+
 def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:
-    """Say whether Amazon has since accepted an upload to each audience of an incomplete delivery."""
+    """Return whether Amazon has since accepted an upload to each audience of an incomplete delivery."""
     waiting_for = set(incomplete.texts("audience_ids"))
     since = logs.read(["Worker"], incomplete.at / 1000, messages=[ACCEPTED, INCOMPLETE])
     # The same invocation logs its accepted uploads first, perhaps in the same millisecond.
@@ -218,24 +232,19 @@ def _refreshed_since(stack: Stack, incomplete: LogLine) -> bool:
 
 
 def _deferrals(stack: Stack, incomplete: LogLine, now: float) -> Iterator[Blocker]:
-    """Yield why changes were deferred in an invocation of the worker."""
+    """Yield blockers for the changes that an invocation of the worker deferred."""
     audience_ids = incomplete.texts("audience_ids")
     for reason in incomplete.texts("deferred"):
-        known = reasons.deferred(reason)
         if reason in UNAUTHORIZED and _refreshed_since(stack, incomplete):
             again = latest_retry(incomplete.at / 1000) + stack.batch_window
             next_try = again if again > now else None
             sentence = "Amazon is authorized again; the changes that were deferred before are still waiting."
-            yield Blocker(AUTHORIZED, sentence, next_try=next_try, is_latest=True, audience_ids=audience_ids)
+            yield Blocker(AUTHORIZED, sentence, next_try=next_try, audience_ids=audience_ids)
         else:
-            yield Blocker(
-                reason,
-                _sentence(known.means),
-                known.remedy,
-                needs_person=known.needs_person,
-                audience_ids=audience_ids,
-            )
+            yield _blocker(reason, audience_ids)
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+def _blocker(reason: str, audience_ids: tuple[str, ...] = ()) -> Blocker:
+    needs_person = reason in (*UNAUTHORIZED, Reason.INVALID_SETTINGS)
+    means, remedy = reasons.explained(reason)
+    return Blocker(reason, sentence(means), remedy, needs_person=needs_person, audience_ids=audience_ids)

@@ -1,4 +1,4 @@
-"""The circuit breakers that are not closed, as the worker keeps them in the membership table."""
+"""Circuit breakers that are not closed, as the worker stores them in the membership table."""
 
 from typing import NamedTuple
 
@@ -13,15 +13,15 @@ RECOVERY: float = WorkerSettings.model_fields["circuit_seconds"].default
 
 
 class OpenCircuits(NamedTuple):
-    """Circuit breakers that are open, or half open: another worker is just trying Amazon."""
+    """Open circuit breakers, and half-open ones: a worker is trying Amazon."""
 
     audience_ids: tuple[str, ...]
     connection_ids: tuple[str, ...]
-    opened_at: float | None  # epoch seconds, of the one that has been open for longest; None where all are half open
+    opened_at: float | None  # epoch seconds, of the one open for longest; None if all are half open
 
 
 def open_circuits(stack: Stack, now: float) -> OpenCircuits | None:
-    """Read them, None where all are closed; `now` in epoch seconds. Raises Unavailable."""
+    """Read them; None if all are closed. `now` in epoch seconds. Raises Unavailable."""
     states = CircuitStates(stack.service("dynamodb"), stack["MembershipTable"], lambda: now)
     records = states.not_closed()
     if not records:

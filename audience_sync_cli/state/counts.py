@@ -1,4 +1,4 @@
-"""How many messages the queues hold, and what the stack has counted: in CloudWatch, or of a local stack."""
+"""Message counts of the queues, and the stack's metrics: from CloudWatch, or from a local stack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,8 +69,8 @@ class Counts:
     superseded: int = 0
     parked: int = 0
     uploads: int = 0
-    uploads_failed: int = 0  # Amazon refused them, or gave no usable answer
-    repeated: int = 0  # records sent once more, since another upload may have taken effect later
+    uploads_failed: int = 0  # refused by Amazon, or without a usable answer
+    repeated: int = 0  # records sent again, since another upload may have taken effect later
     unaccounted: int = 0  # changes that the audit has found missing; `waiting` includes them
 
     @property
@@ -87,11 +87,15 @@ def depth(stack: Stack, logical_id: str) -> Depth:
 
 def local_counts(stack: Stack) -> Counts:
     """Read the counts of a local stack."""
+    return counts_in(local_state(stack))
+
+
+def local_state(stack: Stack) -> Any:
+    """Read the state of a local stack: `GET /local/state`. Raises TryLater."""
     try:
-        state = requests.get(f"{stack.local}/local/state", timeout=10).json()
+        return requests.get(f"{stack.local}/local/state", timeout=10).json()
     except requests.RequestException:
         raise TryLater("The local stack does not answer.", "Start it: `.venv/bin/python -m local`.") from None
-    return counts_in(state)
 
 
 def counts_in(state: Mapping[str, Any]) -> Counts:
@@ -123,7 +127,7 @@ def cloud_counts(stack: Stack, now: float, hours: int | None) -> Counts:
 
 
 def rejected_by_reason(store: MetricStore, stack: str, begin: float, end: float, period: int) -> dict[str, int]:
-    """Return how many events were rejected, by reason, those of the last two weeks. Raises Unavailable.
+    """Return the number of rejected events by reason, of reasons seen in the last two weeks. Raises Unavailable.
 
     Args:
         store: the metrics.
@@ -136,7 +140,9 @@ def rejected_by_reason(store: MetricStore, stack: str, begin: float, end: float,
     reasons = store.values_of("reason", NAMESPACE, EVENTS_REJECTED_BY_REASON, service)
     if not reasons:
         return {}
-    names = {f"r{number}": reason for number, reason in enumerate(sorted(reasons))}  # a reason is no name of a query
+    names = {
+        f"r{number}": reason for number, reason in enumerate(sorted(reasons))
+    }  # a reason is not a valid query name
     metrics = {
         name: Metric(NAMESPACE, EVENTS_REJECTED_BY_REASON, service | {"reason": reason}, "Sum", period)
         for name, reason in names.items()

@@ -1,4 +1,4 @@
-"""The log lines of the functions, as CloudWatch Logs keeps them. They hold ids, counts and reason codes, no traits."""
+"""Log lines of the functions, from CloudWatch Logs. They hold ids, counts and reason codes, no traits."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from audience_sync.aws.errors import unavailable
 from audience_sync_cli.stack import Stack
 
-FUNCTIONS = ("Ingest", "Worker", "Jobs", "Refresh")  # whose logs say what becomes of events
-LATE = 30  # seconds; CloudWatch may show a line that much later than others of its time
+FUNCTIONS = ("Ingest", "Worker", "Jobs", "Refresh")  # their logs follow events
+LATE = 30  # seconds; CloudWatch may show a line this much later than others of the same time
 _LARGEST = 2**53  # beyond it, a number in JSON is not exact, and may be infinite
 _METRICS = "_aws"  # begins a line that holds metrics, in CloudWatch's embedded format
 
@@ -23,7 +23,7 @@ class LogLine(NamedTuple):
 
     @property
     def message(self) -> str:
-        """What has happened; empty where the line holds metrics."""
+        """The message; empty if the line holds metrics."""
         message = self.fields.get("message")
         return message if isinstance(message, str) else ""
 
@@ -33,29 +33,29 @@ class LogLine(NamedTuple):
         return str(self.fields.get("request_id") or "")
 
     def count(self, metric: str) -> int:
-        """Return the sum of a metric in this line; 0 where it holds none of that name."""
+        """Return the sum of a metric in this line; 0 if it is missing."""
         if _METRICS not in self.fields:
             return 0
         values = self.fields.get(metric, 0)
         return sum(_number(each) for each in (values if isinstance(values, list) else [values]))
 
     def counts(self, field: str) -> dict[str, int]:
-        """Return a field that counts by reason; empty where there is none."""
+        """Return a field of counts by reason; empty if it is missing."""
         value = self.fields.get(field)
         return {reason: _number(times) for reason, times in value.items()} if isinstance(value, dict) else {}
 
     def number(self, field: str) -> int:
-        """Return a field that holds a number; 0 where there is none."""
+        """Return a number field; 0 if it is missing."""
         return _number(self.fields.get(field))
 
     def texts(self, field: str) -> tuple[str, ...]:
-        """Return a field that lists texts; empty where there is none."""
+        """Return a field that is a list of strings; empty if it is missing."""
         value = self.fields.get(field)
         return tuple(map(str, value)) if isinstance(value, list) else ()
 
 
 def _number(value: Any) -> int:
-    """Return a number as a whole one; 0 for anything else: a newer function may log other fields than this expects."""
+    """Return a number as an integer; 0 for anything else: a newer function may log different fields."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
     return round(value) if is_number else 0
 
@@ -70,13 +70,13 @@ class FunctionLogs:
     def read(
         self, functions: Iterable[str], since: float, until: float | None = None, messages: Sequence[str] = ()
     ) -> list[LogLine]:
-        """Read the lines of some functions, oldest first. Lines that are not JSON are left out.
+        """Read the lines of some functions, oldest first. Skips lines that are not JSON.
 
         Args:
             functions: such as Worker.
             since: epoch seconds.
-            until: epoch seconds; now where omitted.
-            messages: only lines with one of these messages, and no metrics; all where omitted.
+            until: epoch seconds; now by default.
+            messages: only lines with one of these messages, and no metrics; all by default.
 
         Raises:
             Unavailable: CloudWatch Logs does not answer.
@@ -85,35 +85,47 @@ class FunctionLogs:
         lines = [line for function in functions for line in self._lines(function, since, until, messages)]
         return sorted(lines, key=lambda line: line.at)
 
+    def invocations(self, function: str, since: float) -> list[LogLine]:
+        """Read Lambda's own lines about the start and end of invocations. Raises as `read`."""
+        pattern = '{ $.type = "platform.start" || $.type = "platform.report" }'
+        return sorted(self._events(function, since, None, pattern), key=lambda line: line.at)
+
     def _lines(self, function: str, since: float, until: float | None, messages: Sequence[str]) -> Iterator[LogLine]:
+        for line in self._events(function, since, until, _pattern(messages) if messages else ""):
+            if not messages or line.message in messages:
+                yield line
+
+    def _events(self, function: str, since: float, until: float | None, pattern: str) -> Iterator[LogLine]:
         arguments: dict[str, Any] = {
             "logGroupName": self._stack[f"{function}LogGroup"],
             "startTime": round(since * 1000),
         }
         if until is not None:
             arguments["endTime"] = round(until * 1000)
-        if messages:
-            arguments["filterPattern"] = _pattern(messages)
+        if pattern:
+            arguments["filterPattern"] = pattern
         with unavailable("CloudWatch Logs does not answer"):
             for page in self._client.get_paginator("filter_log_events").paginate(**arguments):
                 for event in page["events"]:
                     line = parsed(function, event)
-                    if line and (not messages or line.message in messages):
+                    if line:
                         yield line
 
 
 class Follower:
-    """Reads what is new since the last time, although CloudWatch shows some lines later than others of their time."""
+    """Reads new lines since the last time, although CloudWatch shows some lines late."""
 
     def __init__(self, logs: FunctionLogs, functions: Sequence[str], since: float) -> None:
-        """Take what to follow; `since` in epoch seconds."""
+        """Start at `since`, in epoch seconds."""
         self._logs = logs
         self._functions = functions
         self._since = since
-        self._seen: dict[str, int] = {}  # epoch milliseconds by CloudWatch's id, as far back as is read again
+        self._seen: dict[
+            str, int
+        ] = {}  # epoch milliseconds by CloudWatch's id, for as far back as lines are read again
 
     def new(self, messages: Sequence[str] = ()) -> list[LogLine]:
-        """Return the lines that were not returned before, oldest first. Raises as FunctionLogs.read."""
+        """Return new lines, oldest first. Raises as FunctionLogs.read."""
         lines = [
             line
             for line in self._logs.read(self._functions, self._since, messages=messages)
@@ -127,7 +139,7 @@ class Follower:
 
 
 def parsed(function: str, event: dict[str, Any]) -> LogLine | None:
-    """Read one event of CloudWatch Logs; None where it is no JSON object, as a traceback."""
+    """Parse one event of CloudWatch Logs; None if it is not a JSON object, such as a traceback."""
     try:
         fields = json.loads(event["message"])
     except ValueError:
@@ -136,6 +148,6 @@ def parsed(function: str, event: dict[str, Any]) -> LogLine | None:
 
 
 def _pattern(messages: Sequence[str]) -> str:
-    """Return the filter pattern of CloudWatch Logs for lines with one of some messages."""
+    """Return a filter pattern of CloudWatch Logs for lines with one of some messages."""
     conditions = [f'($.message = "{message}")' for message in messages]
     return f"{{ {' || '.join(conditions)} }}"

@@ -1,4 +1,4 @@
-"""Reads from the log of the worker what was sent once more, and which enters wait for a job, by audience."""
+"""Repeated records, and enters that wait for a job, by audience, from the log of the worker."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -26,16 +26,16 @@ class ByAudience:
 
 @dataclass
 class Repetitions:
-    """What contradicting uploads have led to within the last hour."""
+    """Effects of contradicting uploads within the last hour."""
 
-    repeated: ByAudience = field(default_factory=ByAudience)  # records sent once more
+    repeated: ByAudience = field(default_factory=ByAudience)  # records sent again
     waits: ByAudience = field(default_factory=ByAudience)  # enters that were deferred; one counts each time
 
     @property
     def lines(self) -> list[str]:
-        """What an operator should know, in sentences; none where nothing was repeated and nothing waits."""
+        """Sentences for the operator; none if nothing was repeated and nothing waits."""
         sentences = (
-            (self.repeated, "record", "sent once more, because another upload of the member could take effect later"),
+            (self.repeated, "record", "sent again, because another upload of the member could take effect later"),
             (self.waits, "time", "an enter was deferred until an upload that removes the member has taken effect"),
         )
         return [

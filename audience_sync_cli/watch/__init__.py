@@ -1,1 +1,1 @@
-"""Events on their way: `audience-sync send`, `tail` and `rejections`."""
+"""Following events: `audience-sync send`, `tail` and `rejections`."""

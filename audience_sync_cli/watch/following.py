@@ -1,7 +1,7 @@
-"""Follows changes from the change queue to the end of their jobs at Amazon: which hop they have reached, and when.
+"""Follows changes from the change queue to the end of their Amazon jobs: each hop, and its time.
 
-Nothing names the upload of a single change: an invocation of the worker logs its uploads by audience, and only after it
-has written the members' rows. So the upload of a change is the first one of its audience after its row was written.
+The upload of a single change is not logged: the worker logs its uploads by audience, after writing the members' rows.
+So the upload of a change is the first one of its audience after its row was written.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,22 +13,23 @@ from audience_sync_cli.explanation import passes
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
-from audience_sync_cli.state.blockers import ACCEPTED, INCOMPLETE, Blocker, waiting
+from audience_sync_cli.state.blockers import INCOMPLETE, Blocker, waiting
 from audience_sync_cli.state.counts import depth
 from audience_sync_cli.state.function_logs import Follower, FunctionLogs, LogLine
+from audience_sync_cli.state.in_flight import ACCEPTED
 from audience_sync_cli.watch.hops import End, Hop, Place, job_ended, not_logged, out_of_time, parked, recorded
 from audience_sync_cli.watch.ways import Posted, Way
 
 if TYPE_CHECKING:
     from audience_sync.member_state import MemberState
 
-MARGIN = 2.0  # seconds: the gateway and the rows of members say the time in whole seconds
-LOOK_FOR_BLOCKERS = 10.0  # seconds between two looks at what changes may wait for
-PAUSE, PAUSE_AT_AMAZON, PAUSE_LOCALLY = 2.0, 10.0, 0.3  # seconds between two looks
+MARGIN = 2.0  # seconds: times of the gateway and of member rows are whole seconds
+LOOK_FOR_BLOCKERS = 10.0  # seconds between two checks for blockers
+PAUSE, PAUSE_AT_AMAZON, PAUSE_LOCALLY = 2.0, 10.0, 0.3  # seconds between two checks
 
 
 class Following:
-    """Follows the changes of one request, all of them side by side."""
+    """Follows the changes of one request side by side."""
 
     def __init__(
         self,
@@ -40,15 +41,15 @@ class Following:
         on_blocker: Callable[[Blocker], None],
         sleep: Callable[[float], None],
     ) -> None:
-        """Take what to follow.
+        """Prepare to follow.
 
         Args:
             session: of the command.
-            changes: that the request states.
-            posted: when, and what was uploaded before.
-            on_hop: called with each hop that is reached.
-            on_blocker: called with each new reason why they wait.
-            sleep: takes seconds.
+            changes: of the request.
+            posted: when, and which uploads came before.
+            on_hop: called for each hop reached.
+            on_blocker: called for each new reason for waiting.
+            sleep: waits for some seconds.
         """
         self._earlier_jobs = posted.earlier_jobs
         self._session = session
@@ -73,17 +74,17 @@ class Following:
 
     @property
     def hint(self) -> str:
-        """What it waits for at the moment."""
+        """The hop that it is waiting for."""
         open_ways = [way for way in self._ways if way.end is None]
         if any(way.row_at is None for way in open_ways):
             return f"waiting for the worker, {counted(self._queued, 'message')} in the change queue"
         return "waiting for the upload" if any(way.job_id is None for way in open_ways) else "waiting for Amazon's job"
 
     def run(self, timeout: float, on_look: Callable[[], None] = lambda: None) -> list[End]:
-        """Follow until each change has ended, or for `timeout` seconds. `on_look` is called before each pause.
+        """Follow until every change has ended, or for `timeout` seconds. `on_look` is called before each pause.
 
         Raises:
-            AudienceSyncError: something that is needed to follow refuses to answer. What may pass is asked again.
+            AudienceSyncError: a service that is needed to follow refuses. Temporary errors are retried.
         """
         while True:
             try:
@@ -125,8 +126,8 @@ class Following:
             self._look_for_blockers(open_ways)
 
     def _look_at_rows(self, way: Way) -> None:
-        """Find out whether the membership table holds the changes, or newer ones."""
-        if not self._session.stack.keeps_rows:  # there are no rows
+        """Check whether the membership table holds the changes, or newer ones."""
+        if not self._session.stack.keeps_rows:  # no rows to check
             way.row_at = round(self._posted_there * 1000)
             return
         wanted = [change.member for change in way.pending]
@@ -135,7 +136,7 @@ class Following:
         left: list[MembershipChange] = []
         for change in way.pending:
             state, notice = states.get(change.member), states.get((EVERY_AUDIENCE, change.member[1]))
-            # The id, too: without a time of its own an event is dated by the stack's clock.
+            # Compare ids as well: an event without a timestamp is dated by the stack's clock.
             if state is not None and (state.newest.message_id == change.message_id or state.version == change.version):
                 way.known.append(state)
             elif state is not None and state.version > change.version:
@@ -152,7 +153,7 @@ class Following:
         sent = min((max(state.entered, state.exited) for state in known), default=0)
         way.row_at = round(max(sent, self._posted_there) * 1000)
         text, way.end = recorded(way.audience_id, known, newer)
-        again = "; known before, and sent once more" if known and sent < self._posted_there else ""
+        again = "; known before, and sent again" if known and sent < self._posted_there else ""
         self._hop(way, "table", text + again, {"recorded": len(known), "superseded": len(newer)})
         level = self._session.stack.log_level
         if way.end is None and level != "INFO":
@@ -171,7 +172,7 @@ class Following:
                 return
 
     def _look_for_parked(self, way: Way) -> None:
-        """Look for the changes in the dead letter queue, but only where the worker says that it parked some."""
+        """Look for the changes in the dead letter queue, but only if the worker has logged that it parked some."""
         parking = {line.event_id for line in self._lines_of(way, INCOMPLETE) if line.counts("parked")}
         if parking - way.seen:
             way.seen |= parking
@@ -214,12 +215,12 @@ class Following:
                         way.end = End("blocked", blocker.sentence, blocker.remedy)
 
     def _stuck(self, way: Way, timeout: float) -> End:
-        """Say where the changes are when the time is over."""
+        """Report how far the changes have come at the timeout."""
         if way.job_id is not None:
             return out_of_time(f"Amazon's job has not ended after {timeout:,.0f} seconds.", "")
         if dead_letter := self._dead_letter(way):
             return parked(dead_letter)
-        place = "in the change queue" if way.row_at is None else "recorded, and not uploaded"
+        place = "in the change queue" if way.row_at is None else "recorded but not uploaded"
         why = " ".join(blocker.text for blocker in self._blockers.values())
         return out_of_time(f"After {timeout:,.0f} seconds it is still {place}.", why)
 
@@ -230,6 +231,6 @@ class Following:
                 yield line
 
     def _hop(self, way: Way, place: Place, text: str, facts: dict[str, Any], at: float | None = None) -> None:
-        """Report a place, reached now or at a known time, in epoch seconds by the session's clock."""
+        """Report a hop, reached now or at a known time, in epoch seconds by the session's clock."""
         way.last_after = max(way.last_after, (self._session.now() if at is None else at) - self._posted_at)
         self._on_hop(Hop(place, way.last_after, text, {"audienceId": way.audience_id} | facts))

@@ -1,4 +1,4 @@
-"""The places that a change passes on its way to Amazon, and how following it ends, in words and for scripts. Pure."""
+"""The hops of a change on its way to Amazon, and its possible ends, for people and for scripts. Pure."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -10,14 +10,14 @@ from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import counted, moment
 
 _WILL_BE_PARKED = "The change will be parked: `audience-sync parked list`."
-_GOES_ON = "It goes on by itself. `audience-sync status` shows what waits; --timeout waits longer."
+_GOES_ON = "It will continue on its own. `audience-sync status` shows waiting changes; a longer --timeout waits for it."
 
 type Place = Literal["answer", "queue", "table", "upload", "job"]
 type Ending = Literal["done", "superseded", "parked", "rejected", "blocked", "timeout"]
 
 
 class Hop(NamedTuple):
-    """One place on the way, reached."""
+    """One hop that was reached."""
 
     place: Place
     after: float  # seconds since the event was posted
@@ -52,7 +52,7 @@ class End(NamedTuple):
 
 
 def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[MemberState]) -> tuple[str, End | None]:
-    """Describe what the membership table holds, and the end, where nothing is sent for it.
+    """Describe the changes in the membership table, and the end if nothing will be sent.
 
     Args:
         audience_id: of the changes; EVERY_AUDIENCE for a deletion notice.
@@ -70,7 +70,7 @@ def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[Me
     end: End | None = None
     if not states:
         at = max(state.newest.at for state in newer)
-        end = End("superseded", f"A newer change of {moment(at)} is known, so nothing is sent for this one.")
+        end = End("superseded", f"Superseded by a newer change of {moment(at)}; nothing is sent for this one.")
     elif audience_id == EVERY_AUDIENCE:
         end = End("done", "The deletion notice is recorded. The worker queues an exit for each audience.")
     elif all(state.newest.exits and not state.to_remove for state in states):
@@ -79,7 +79,7 @@ def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[Me
 
 
 def job_ended(report: JobReport, members: Sequence[str]) -> tuple[str, dict[str, Any], End]:
-    """Describe the end of a job: in words, for scripts, and what it means for some of its members.
+    """Describe the end of a job: for people, for scripts, and as the end of some of its members' changes.
 
     Args:
         report: Amazon's, final.
@@ -104,18 +104,18 @@ def job_ended(report: JobReport, members: Sequence[str]) -> tuple[str, dict[str,
 
 
 def parked(dead_letter: DeadLetterMessage) -> End:
-    """Describe the end in the dead letter queue."""
+    """Describe the end as a dead letter."""
     detail = dead_letter.failure.get("detail")
     return End(
         "parked",
         f"The change is parked as {dead_letter.reason}{f': {detail}' if detail else ''}.",
-        f"Fix the cause, then `audience-sync parked redrive`. More: "
+        f"Fix the cause, then `audience-sync parked redrive`. Details: "
         f"`audience-sync parked show {dead_letter.message_id[:8]}`.",
     )
 
 
 def not_logged(level: str) -> End:
-    """Describe the end where the stack's log level hides uploads."""
+    """Describe the end if the stack's log level hides uploads."""
     return End(
         "blocked",
         f"The change is recorded. The stack logs {level} and above, so its upload cannot be seen.",
@@ -124,5 +124,5 @@ def not_logged(level: str) -> End:
 
 
 def out_of_time(way: str, why: str) -> End:
-    """Describe where a change is when there is no time left to follow it."""
+    """Describe a change that is still on its way at the timeout."""
     return End("timeout", f"{way} {why}".strip(), _GOES_ON)

@@ -1,4 +1,4 @@
-"""What log lines say, for `tail`: what was accepted, rejected, uploaded, parked, and what fails. Pure."""
+"""Log entries for `tail`: accepted, rejected, uploaded and parked changes, and failures. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,13 @@ from audience_sync.metric_names import (
     REQUESTS_WITHOUT_CREDENTIAL,
     TOKENS_REFRESHED,
 )
+from audience_sync.reasons import Reason
 from audience_sync_cli import reasons
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.state.function_logs import LogLine
 from audience_sync_cli.state.repetitions import REPEATED, WAITS
 
-LOGGED = 100  # rejections of one request that get a line each; ingest counts the others only
+LOGGED = 100  # rejections of one request that get a line each; ingest only counts the others
 _OF_EVERY_LINE = frozenset(
     {"level", "location", "message", "timestamp", "service", "request_id", "xray_trace_id", "function_request_id"}
 )
@@ -26,7 +27,7 @@ _OF_EVERY_LINE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that has happened."""
+    """One entry: something that happened."""
 
     at: int  # epoch milliseconds
     function: str  # such as worker
@@ -43,7 +44,7 @@ class Entry:
 
 
 def entries(line: LogLine) -> Iterator[Entry]:
-    """Yield what a line says; nothing where it says nothing that an operator waits for."""
+    """Yield the entries of a log line; none if operators do not need it."""
     reader = _READERS.get(line.message)
     if reader is not None:
         yield from reader(line)
@@ -58,39 +59,37 @@ def _entry(line: LogLine, kind: str, text: str, **more: Any) -> Entry:
 
 
 def _counted(line: LogLine) -> Iterator[Entry]:
-    """Read a line of metrics: there is one for each request or invocation."""
+    """Yield the entries of a metrics line; there is one for each request or invocation."""
     accepted, ignored = line.count(EVENTS_ACCEPTED), line.count(EVENTS_IGNORED)
     if accepted or ignored:
         text = f"{counted(accepted, 'event')} accepted, {ignored:,} ignored"
         yield _entry(line, "accepted", text, facts={"accepted": accepted, "ignored": ignored})
     refused = line.count(REQUESTS_UNAUTHORIZED) + line.count(REQUESTS_WITHOUT_CREDENTIAL)
     if refused:
-        reason = "unauthorized" if line.count(REQUESTS_UNAUTHORIZED) else "credential_missing"
-        what = "a credential that does not match" if reason == "unauthorized" else "no credential"
+        reason = Reason.UNAUTHORIZED if line.count(REQUESTS_UNAUTHORIZED) else Reason.CREDENTIAL_MISSING
         facts = {"status": 401, "reason": reason}
-        yield _entry(line, "refused", f"401: a request with {what}", facts=facts, reasons=(reason,))
+        yield _entry(line, "refused", f"401: request with {reason.means}", facts=facts, reasons=(reason,))
     delivered, superseded = line.count(CHANGES_DELIVERED), line.count(CHANGES_SUPERSEDED)
     if line.function == "Worker" and (delivered > 0 or superseded):
         text = f"{counted(delivered, 'change')} delivered, {superseded:,} superseded"
         yield _entry(line, "delivered", text, facts={"delivered": delivered, "superseded": superseded})
     if line.count(TOKENS_REFRESHED):
-        yield _entry(line, "token", "a new access token is stored")
+        yield _entry(line, "token", "new access token stored")
 
 
 def _rejected(line: LogLine) -> Iterator[Entry]:
     reason, message_id = str(line.fields.get("reason")), str(line.fields.get("message_id"))
     facts = {"reason": reason, "messageId": message_id}
-    known = reasons.rejected(reason)
-    text = f"{reason}: {known.means}. {message_id}"
+    text = f"{reason}: {reasons.explained(reason).means}. {message_id}"
     yield _entry(line, "rejected", text, facts=facts, reasons=(reason,), message_id=message_id)
 
 
 def _rejected_more(line: LogLine) -> Iterator[Entry]:
-    """Read the sum of a request; its single rejections have lines of their own, up to LOGGED."""
+    """Yield the rejections of a request that have no line of their own, those beyond LOGGED."""
     by_reason = line.counts("by_reason")
     more = sum(by_reason.values()) - LOGGED
     if more > 0:
-        text = f"{counted(more, 'more event')} of the same request; of all its events {reasons.listed(by_reason)}"
+        text = f"{counted(more, 'more event')} of the same request; all its rejections: {reasons.listed(by_reason)}"
         yield _entry(line, "rejected", text, facts={"more": more, "byReason": by_reason}, reasons=tuple(by_reason))
 
 
@@ -110,10 +109,10 @@ def _upload(line: LogLine) -> Iterator[Entry]:
 
 
 def _by_audience(line: LogLine) -> Iterator[Entry]:
-    """Read which audiences had records sent once more, or enters that wait for a job."""
+    """Yield an entry for the audiences with repeated records, or with enters that wait for a job."""
     counts = line.counts("by_audience")
     kind = "repeated" if line.message == REPEATED else "waits"
-    noun, why = ("record", "sent once more") if kind == "repeated" else ("enter", "deferred until a job has ended")
+    noun, why = ("record", "sent again") if kind == "repeated" else ("enter", "deferred until a job has ended")
     text = ", ".join(f"{counted(times, noun)} to audience {audience_id}" for audience_id, times in counts.items())
     facts = {"byAudience": counts}
     yield _entry(line, kind, f"{text}: {why}", facts=facts, audience_ids=tuple(counts))
@@ -131,7 +130,7 @@ def _incomplete(line: LogLine) -> Iterator[Entry]:
             yield _entry(line, kind, text, facts=facts, reasons=tuple(by_reason), audience_ids=audience_ids)
     why = line.texts("deferred")
     if why:
-        text = f"{'; '.join(f'{each}: {reasons.deferred(each).means}' for each in why)}{of}"
+        text = f"{'; '.join(f'{each}: {reasons.explained(each).means}' for each in why)}{of}"
         yield _entry(line, "waits", text, facts={"reasons": list(why)} | ids, reasons=why, audience_ids=audience_ids)
 
 
@@ -149,14 +148,13 @@ def _job(line: LogLine) -> Iterator[Entry]:
 
 
 def _token(line: LogLine) -> Iterator[Entry]:
-    reason = str(line.fields.get("reason") or "not_connected")
-    known = reasons.deferred(reason)
-    text = f"{reason}: {known.means}. {known.remedy}".strip()
+    reason = str(line.fields.get("reason") or Reason.NOT_CONNECTED)
+    text = f"{reason}: {reasons.explained(reason).means}. {reasons.explained(reason).remedy}".strip()
     yield _entry(line, "token", text, facts={"reason": reason}, reasons=(reason,))
 
 
 def _other(line: LogLine) -> Iterator[Entry]:
-    """Show a warning or an error that has no form of its own as it is."""
+    """Yield a warning or error without a form of its own unchanged."""
     level = str(line.fields.get("level", "")).lower()
     if level not in ("warning", "error", "critical"):
         return
@@ -183,14 +181,14 @@ _READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which entries are wanted: those that fit everything that is given."""
+    """Selects entries that match every given option."""
 
     audience_id: str = ""
     reason: str = ""
     message_id: str = ""
 
     def fits(self, entry: Entry) -> bool:
-        """Return whether an entry is wanted. One that names no audience fits no audience."""
+        """Return whether an entry matches. An entry without an audience matches no audience."""
         return (
             (not self.audience_id or self.audience_id in entry.audience_ids)
             and (not self.reason or self.reason in entry.reasons)
@@ -199,5 +197,5 @@ class Selection:
 
 
 def selected(lines: Sequence[LogLine], selection: Selection) -> list[Entry]:
-    """Return the entries of some lines that are wanted, in the order of the lines."""
+    """Return the matching entries of some lines, in the order of the lines."""
     return [entry for line in lines for entry in entries(line) if selection.fits(entry)]

@@ -1,4 +1,4 @@
-"""`audience-sync operator-log`: who has changed what with the command."""
+"""`audience-sync operator-log`: every change made with the command, and by whom."""
 
 from typing import Annotated, Any
 
@@ -10,17 +10,13 @@ from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.times import read_time
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "operator-log")(operator_log)
+app = typer.Typer()
 
 
+@command(app, "operator-log", "operator-log --since 7d")
 def operator_log(
     session: Session,
-    since: Annotated[
-        str, typer.Option(help="Begin with what is so old: an age such as 2h, 30d, or a time.", metavar="TIME")
-    ] = "30d",
+    since: Annotated[str, typer.Option(help="Start at this age or time, such as 2h, 30d.", metavar="TIME")] = "30d",
 ) -> None:
     """Show who has changed what with this command, the newest first. Kept for 400 days.
 
@@ -34,7 +30,7 @@ def operator_log(
             [(moment(each.at), _short(each), *_text(each, "command", "outcome"), _what(each)) for each in found],
         )
     else:
-        session.screen.say("No command has changed anything since then.")
+        session.screen.say("No changes since then.")
     session.screen.result([_as_json(each) for each in found])
 
 
@@ -43,7 +39,7 @@ def _text(line: LogLine, *fields: str) -> tuple[str, ...]:
 
 
 def _short(line: LogLine) -> str:
-    """Return the caller without the beginning of the ARN, which is as long as the rest."""
+    """Shorten an ARN to its end; the beginning is as long as the rest."""
     return _text(line, "who")[0].rpartition(":")[2]
 
 

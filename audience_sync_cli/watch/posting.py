@@ -16,16 +16,16 @@ TIMEOUT = 15.0  # seconds; Segment itself gives up after about five
 _REFUSALS = {  # status: sentence, remedy
     401: (
         "The stack refuses its own event key.",
-        "A new key is in force within a minute; `audience-sync test` checks the keys.",
+        "A new key takes up to a minute to take effect; `audience-sync test` checks the keys.",
     ),
     413: ("The body is too large.", "Send at most 10,000 events and 4.5 MB at once."),
-    415: ("The stack takes only JSON.", "Send a JSON file in UTF-8."),
+    415: ("The stack accepts only JSON.", "Send a JSON file in UTF-8."),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The stack's answer to a body that it could read."""
+    """The stack's answer to a readable body."""
 
     status: int
     seconds: float
@@ -40,8 +40,8 @@ def post(session: Session, body: bytes) -> Answer:
     """Post a body to /v1/events with the stack's event key.
 
     Raises:
-        OperatorError: there is no event key, or the stack refuses the body.
-        TryLater: the stack does not answer, or not now.
+        OperatorError: there is no event key, or the stack rejects the body.
+        TryLater: the stack does not answer, or is throttling.
     """
     key = session.secret("IngestSecret").value().get(Kind.EVENT.current)
     if not is_strong(key):
@@ -66,7 +66,7 @@ def post(session: Session, body: bytes) -> Answer:
 
 
 def _date(answer: requests.Response, now: float) -> float:
-    """Return the time of an answer by the gateway's clock, in epoch seconds; `now` where it does not say."""
+    """Return the time of an answer by the gateway's clock, in epoch seconds; `now` if it has none."""
     try:
         return parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (KeyError, ValueError):
@@ -80,13 +80,13 @@ def _refused(status: int, found: Any) -> OperatorError:
         return OperatorError(f"The stack cannot use the body: {str(found.get('error', ''))[:200]}.")
     if status == 429 or status >= 500:
         return TryLater(
-            f"The gateway answers {status}.", "Segment would try again. `audience-sync test` looks for why."
+            f"The gateway answers {status}.", "Segment would try again. Find the cause with `audience-sync test`."
         )
     return OperatorError(f"The gateway answers {status}.", "`audience-sync test` checks the gateway.")
 
 
 def stated(session: Session, body: bytes) -> IntakeResult:
-    """Return the changes that the stack makes of a body, with its own mappings and audiences. Sends nothing.
+    """Return the changes that the stack's mappings and audiences make of a body. Sends nothing.
 
     Raises:
         InvalidRequest, InvalidMapping: the body or the stored mappings are unusable.

@@ -1,4 +1,4 @@
-"""`audience-sync rejections`: which events were rejected, by reason, with what to do about each."""
+"""`audience-sync rejections`: rejected events by reason, each with its remedy."""
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
@@ -9,12 +9,13 @@ import typer
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED, NAMESPACE
-from audience_sync_cli import reasons
+from audience_sync_cli.reasons import explained
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.times import DAY, HOUR, MINUTE, read_time
 
+app = typer.Typer()
 SAMPLES = 3  # message ids of each reason
 MINUTES_ARE_KEPT = 15 * DAY  # seconds for which CloudWatch keeps the sums of minutes
 EACH, SUM = "event rejected", "events rejected"
@@ -34,25 +35,21 @@ class Rejections:
             "reason": self.reason,
             "events": self.events,
             "share": _share(self.events, received),
-            "remedy": reasons.rejected(self.reason).remedy,
+            "remedy": explained(self.reason).remedy,
             "messageIds": list(self.message_ids),
         }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "rejections")(rejections)
-
-
+@command(app, "rejections", "rejections --since 1d")
 def rejections(
     session: Session,
     since: Annotated[
         str, typer.Option(help="An age such as 30m, 2h, 7d, or a time: 2026-03-04T09:00Z.", metavar="TIME")
     ] = "1h",
 ) -> None:
-    """Show which events were rejected, by reason, with what to do. Segment does not send them again.
+    """Show rejected events by reason, each with its remedy. Segment does not send them again.
 
-    Holds no values of events: only reason codes, counts and message ids, from the logs of ingest.
+    Shows no values of events: only reason codes, counts and message ids, from the logs of ingest.
     """
     screen, now = session.screen, session.now()
     begin = (read_time(since, now) or now * 1000) / 1000
@@ -67,13 +64,9 @@ def rejections(
     if found:
         screen.table(
             ("reason", "events", "share", "means", "what to do"),
-            [
-                (each.reason, each.events, _percent(each.events, received), known.means, known.remedy)
-                for each in found
-                if (known := reasons.rejected(each.reason))
-            ],
+            [(each.reason, each.events, _percent(each.events, received), *explained(each.reason)) for each in found],
         )
-        screen.say("Some of their message ids, to find them in Segment:")
+        screen.say("Sample message ids, to find the events in Segment:")
         screen.table(("reason", "message id"), [(each.reason, one) for each in found for one in each.message_ids])
     screen.result(
         {

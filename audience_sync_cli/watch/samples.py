@@ -8,7 +8,7 @@ from audience_sync.amazon_ads.countries import CONSENT_REQUIRED
 from audience_sync.membership import Audience
 
 MEMBER = "audience-sync-sample"  # Segment's userId and Amazon's external user id of the made-up person
-EMAIL = " Maya.Okafor@Example.com"  # not normalized on purpose, as a shop may store it
+EMAIL = " Maya.Okafor@Example.com"  # deliberately not normalized, as a shop may store it
 TRAITS = {
     "first_name": "Maya",
     "last_name": "Okafor-Lind",
@@ -26,7 +26,7 @@ type Event = dict[str, Any]
 def engage_event(
     *, user_id: str, email: str, message_id: str, at: datetime, key: str, audience_id: str | None
 ) -> Event:
-    """Return what all audience events of Engage have in common.
+    """Return the fields that all audience events of Engage have in common.
 
     Args:
         user_id: Segment's.
@@ -62,13 +62,13 @@ def engage_event(
 
 
 def track(event: Event, key: str, traits: dict[str, Any], *, enters: bool) -> Event:
-    """Return the track call that Engage makes when a member enters or exits."""
+    """Return Engage's track call for an enter or exit."""
     name = "Audience Entered" if enters else "Audience Exited"
     return {"type": "track", "event": name} | event | {"properties": {"audience_key": key, key: enters} | traits}
 
 
 def identify(event: Event, key: str, traits: dict[str, Any], *, enters: bool) -> Event:
-    """Return the identify call that Engage makes; whether the member enters is a trait."""
+    """Return Engage's identify call; a trait says whether the member enters."""
     context = {name: value for name, value in event["context"].items() if name != "traits"}
     email = event["context"]["traits"]["email"]
     return {"type": "identify"} | event | {"context": context, "traits": {key: enters, "email": email} | traits}

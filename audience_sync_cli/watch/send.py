@@ -14,14 +14,11 @@ from audience_sync_cli.session import Session, command
 from audience_sync_cli.watch.samples import MEMBER, SAMPLES, sample
 from audience_sync_cli.watch.sent import Sent
 
+app = typer.Typer()
 TIMEOUT = 1_200  # seconds; Amazon's jobs usually end within 15 minutes
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "send")(send)
-
-
+@command(app, "send", "send --sample track --wait", "send event.json --wait --timeout 300")
 def send(
     session: Session,
     file: Annotated[
@@ -38,24 +35,24 @@ def send(
         str,
         typer.Option(
             help="With --sample: the audience, by Amazon's id, computation key or external id. "
-            "May be left out where one is listed.",
+            "Optional if only one audience is listed.",
             metavar="ID",
         ),
     ] = "",
     exits: Annotated[bool, typer.Option("--exit", help="With --sample: the person exits the audience.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the event until Amazon has applied it.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the event until Amazon applies it.")] = False,
     timeout: Annotated[int, typer.Option(help="With --wait: seconds to follow it.", min=1)] = TIMEOUT,
 ) -> None:
     """Send an event to the stack as Segment does, and print the answer.
 
-    With --wait, the event is followed: change queue, membership table, upload, job. Why it waits is printed, such as a
-    pause, a missing token or an open circuit breaker. Exit code 1 when the event is rejected or parked, 5 when it is
-    still on its way after the timeout.
+    With --wait, the event is followed: change queue, membership table, upload, job. Reasons for waiting are printed,
+    such as a pause, a missing token or an open circuit breaker. Exit code 1 if the event is rejected or parked, 5 if it
+    is still on its way at the timeout.
     """
     if bool(file) == bool(sample_name):
-        raise WrongUsage("There must be one event to send.", "Give either a FILE or --sample.")
+        raise WrongUsage("Nothing or too much to send.", "Pass either a FILE or --sample.")
     if file and (audience or exits):
-        raise WrongUsage("A file says itself who enters or exits what.", "Use --audience and --exit with --sample.")
+        raise WrongUsage("The events in a file name member and audience.", "Use --audience and --exit with --sample.")
     body = file.read_bytes() if file else _sample_body(session, sample_name, audience, exits=exits)
     with session.log.line("send") as line:
         sent = Sent.post(session, body)
@@ -70,7 +67,7 @@ def send(
 
 def _sample_body(session: Session, name: str, audience: str, *, exits: bool) -> bytes:
     if name not in SAMPLES:
-        raise WrongUsage("There is no such sample.", f"Give one of: {', '.join(SAMPLES)}.")
+        raise WrongUsage("There is no such sample.", f"Use one of: {', '.join(SAMPLES)}.")
     target = find(session, audience) if audience else the_only_audience(session)
     event = sample(name, target, enters=not exits, at=session.now(), message_id=f"audience-sync-{uuid4().hex}")
     return json.dumps(event, ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""A request that was posted to the stack, and what has become of it: printed on the way, and for scripts."""
+"""A request that was posted to the stack, and its result so far: printed on the way, and for scripts."""
 
 from collections.abc import Callable, Collection
 from typing import Any, Self
@@ -15,10 +15,10 @@ from audience_sync_cli.watch.ways import Posted
 
 
 class Sent:
-    """A request that was posted, and what has become of it."""
+    """A request that was posted, and its result so far."""
 
     def __init__(self, session: Session, body: bytes, posted_at: float, answer: Answer) -> None:
-        """Take the request, posted at an epoch second, and the stack's answer."""
+        """Keep the request, posted at an epoch second, and the stack's answer."""
         self.ends: list[End] = []
         self._session = session
         self._body = body
@@ -29,7 +29,7 @@ class Sent:
 
     @classmethod
     def post(cls, session: Session, body: bytes) -> Self:
-        """Post a body and print what the stack answers. Raises OperatorError, TryLater."""
+        """Post a body and print the stack's answer. Raises OperatorError, TryLater."""
         posted_at = session.now()
         sent = cls(session, body, posted_at, post(session, body))
         sent._report_answer()
@@ -37,7 +37,7 @@ class Sent:
 
     @property
     def accepted(self) -> int:
-        """Events of the request that were accepted."""
+        """Accepted events of the request."""
         return self._answer.accepted
 
     @property
@@ -47,7 +47,7 @@ class Sent:
 
     @property
     def reasons(self) -> set[str]:
-        """Why events were rejected."""
+        """Reasons of the rejected events."""
         return {str(each["reason"]) for each in self._answer.rejections}
 
     def _report_answer(self) -> None:
@@ -55,8 +55,8 @@ class Sent:
         text = f"{answer.status}: {answer.accepted} accepted, {answer.ignored} ignored, {answer.rejected} rejected"
         self._on_hop(Hop("answer", answer.seconds, text, {"status": answer.status}))
         if answer.ignored:
-            screen.say("Ignored: no membership is stated, or no enabled mapping's trigger holds.", style="yellow")
-            screen.say("`audience-sync mappings try FILE --explain` shows which.")
+            screen.say("Ignored: the event states no membership, or no enabled trigger matches.", style="yellow")
+            screen.say("Find out which with `audience-sync mappings try FILE --explain`.")
         if answer.rejections:
             screen.table(
                 ("event", "message", "reason", "detail"),
@@ -65,16 +65,16 @@ class Sent:
 
     @property
     def jobs(self) -> set[str]:
-        """The jobs that its changes were found in."""
+        """The jobs of its changes."""
         return {str(hop.facts["jobId"]) for hop in self._hops if "jobId" in hop.facts}
 
     def follow(self, timeout: float, sleep: Callable[[float], None], earlier_jobs: Collection[str] = ()) -> None:
-        """Follow the changes of the request, if there are any, and print each place that they reach.
+        """Follow the changes of the request, if any, and print each hop.
 
         Args:
             timeout: seconds.
-            sleep: takes seconds.
-            earlier_jobs: ids of jobs that are known to be of other changes.
+            sleep: waits for some seconds.
+            earlier_jobs: ids of jobs known to be of other changes.
         """
         if not self.is_accepted:
             return
@@ -116,7 +116,7 @@ class Sent:
 
     @property
     def is_good(self) -> bool:
-        """Whether every event was accepted, and every change that was followed has ended well."""
+        """Whether every event was accepted, and every followed change ended well."""
         return not self._answer.rejected and self.is_accepted and all(end.is_good for end in self.ends)
 
     def raise_unless_good(self) -> None:

@@ -1,4 +1,4 @@
-"""`audience-sync tail`: what the stack accepts, rejects, uploads and parks, as it happens."""
+"""`audience-sync tail`: accepted, rejected, uploaded and parked changes as they happen."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,19 +8,18 @@ from typing import Annotated
 import typer
 
 from audience_sync.errors import TransientError
-from audience_sync_cli import reasons
+from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.explanation import explained, passes
-from audience_sync_cli.parked.dead_letters import REASONS
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
 from audience_sync_cli.times import read_time
 from audience_sync_cli.watch.log_entries import Entry, Selection, selected
 
-CODES = (*reasons.REJECTED, *reasons.DEFERRED, *REASONS)  # the most frequent; requests are refused for others, too
-PAUSE, PAUSE_LOCALLY = 3.0, 0.5  # seconds between two looks; CloudWatch takes ten requests a second of an account
+app = typer.Typer()
+PAUSE, PAUSE_LOCALLY = 3.0, 0.5  # seconds between two checks; CloudWatch allows ten requests a second of an account
 _STYLES = {  # by kind of entry
     "rejected": "yellow",
     "refused": "yellow",
@@ -32,39 +31,33 @@ _STYLES = {  # by kind of entry
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "tail")(tail)
-
-
+@command(app, "tail", "tail --audience lapsed_premium_buyers", "tail --since 1h --no-follow --json")
 def tail(
     session: Session,
     audience: Annotated[
         str,
-        typer.Option(help="Only what names this audience: uploads, jobs, and what is parked or waits.", metavar="ID"),
+        typer.Option(help="Only entries about this audience: uploads, jobs, parked and waiting changes.", metavar="ID"),
     ] = "",
-    reason: Annotated[str, typer.Option(help="Only what has this reason code.", metavar="CODE")] = "",
+    reason: Annotated[str, typer.Option(help="Only entries with this reason code.", metavar="CODE")] = "",
     message: Annotated[str, typer.Option(help="Only the rejection of this Segment messageId.", metavar="ID")] = "",
-    since: Annotated[
-        str, typer.Option(help="Begin with what is so old: an age such as 10m, 2h, 1d, or a time.", metavar="TIME")
-    ] = "10m",
-    follow: Annotated[bool, typer.Option(help="Go on until Ctrl-C.")] = True,
+    since: Annotated[str, typer.Option(help="Start at this age or time, such as 10m, 2h, 1d.", metavar="TIME")] = "10m",
+    follow: Annotated[bool, typer.Option(help="Continue until Ctrl-C.")] = True,
 ) -> None:
-    """Print what the stack accepts, rejects, uploads and parks, as it happens. Ctrl-C ends it.
+    """Print accepted, rejected, uploaded and parked changes as they happen. Ctrl-C ends it.
 
-    Read from the functions' logs, which CloudWatch shows some seconds later. With --json, each line is a document.
+    Reads the functions' logs, which lag by some seconds. With --json, each line is a document.
     """
     stack, screen = session.stack, session.screen
-    if reason not in ("", *CODES) and (similar := did_you_mean(reason, CODES, cutoff=0.8)):
-        screen.note(f"No reason code of that name is known. {similar}".strip(), style="yellow")
+    if reason and reason not in Reason and (similar := did_you_mean(reason, tuple(Reason), cutoff=0.8)):
+        screen.note(f"Unknown reason code. {similar}".strip(), style="yellow")
     begin = (read_time(since, session.now()) or session.now() * 1000) / 1000
     selection = Selection(find(session, audience).audience_id if audience else "", reason, message)
     level = stack.log_level
     if level != "INFO":
-        screen.note(f"The stack logs {level} and above: uploads and jobs that end well are left out.", style="yellow")
+        screen.note(f"The stack logs {level} and above: successful uploads and jobs do not appear.", style="yellow")
     follower = Follower(FunctionLogs(stack), FUNCTIONS, begin)
     pause = PAUSE_LOCALLY if stack.local else PAUSE
-    with suppress(KeyboardInterrupt):  # how it is meant to end
+    with suppress(KeyboardInterrupt):  # the normal end
         for found in batches(follower, lambda: time.sleep(pause), screen.note, once=not follow):
             for entry in selected(found, selection):
                 screen.say(line(entry), style=_STYLES.get(entry.kind, ""))
@@ -74,16 +67,16 @@ def tail(
 def batches(
     follower: Follower, pause: Callable[[], None], note: Callable[[str], None], *, once: bool
 ) -> Iterator[list[LogLine]]:
-    """Yield what is new, again and again, with a pause in between; or once.
+    """Yield new entries, again and again with pauses, or once.
 
     Args:
-        follower: what to read.
-        pause: called between two looks.
-        note: takes a sentence about an error that may pass: the next look shows what this one has missed.
-        once: whether one look is enough.
+        follower: source of the lines.
+        pause: called between two checks.
+        note: called with a sentence about a temporary error; the next check returns the entries of the failed one.
+        once: whether to check only once.
 
     Raises:
-        AudienceSyncError: an error that does not pass, or the first look fails.
+        AudienceSyncError: a permanent error, or the first check fails.
     """
     has_read = False
     while True:
@@ -93,7 +86,7 @@ def batches(
         except TransientError as error:
             if not (has_read and passes(error)):
                 raise
-            note(f"{explained(error)} It is tried again.")
+            note(f"{explained(error)} Trying again.")
             found = []
         yield found
         if once:
@@ -102,5 +95,5 @@ def batches(
 
 
 def line(entry: Entry) -> str:
-    """Lay out an entry for people."""
+    """Format an entry for people."""
     return f"{moment(entry.at)}  {entry.kind:<9}  {entry.text}"

@@ -1,4 +1,4 @@
-"""What is known of changes on their way to Amazon, while they are followed."""
+"""Progress of changes that are being followed."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from audience_sync_cli.watch.hops import End
 
 
 class Posted(NamedTuple):
-    """When a request was posted, and what was uploaded before it."""
+    """Time of a request, and the uploads before it."""
 
     at: float  # epoch seconds by the session's clock
     ahead: float = 0.0  # seconds that the stack's clock is ahead of that
-    earlier_jobs: Collection[str] = ()  # ids of jobs that are known to be of other changes
+    earlier_jobs: Collection[str] = ()  # ids of jobs known to be of other changes
 
 
 @dataclass
 class Way:
-    """The changes of one audience, and how far they are."""
+    """The changes of one audience, and their progress."""
 
     audience_id: str
     changes: Sequence[MembershipChange]
@@ -27,7 +27,7 @@ class Way:
     row_at: int | None = None  # epoch milliseconds, to the second
     job_id: str | None = None
     end: End | None = None
-    known: list[MemberState] = field(default_factory=list)  # rows whose newest change is the one that is followed
+    known: list[MemberState] = field(default_factory=list)  # rows whose newest change is the followed one
     newer: list[MemberState] = field(default_factory=list)  # rows with a newer one
     seen: set[str] = field(default_factory=set)  # log lines about parked changes, by id
-    last_after: float = 0.0  # seconds at which the last place was reached
+    last_after: float = 0.0  # seconds at which the last hop was reached

@@ -30,7 +30,7 @@ CLOCK = Clock()
 
 
 class Dependencies(NamedTuple):
-    """What one execution environment keeps between requests."""
+    """Objects kept between requests of one execution environment."""
 
     settings: AudiencesSettings
     sources: AllowedSources

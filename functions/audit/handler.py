@@ -21,12 +21,12 @@ from audience_sync.settings import AuditSettings
 from audience_sync.telemetry import logger, reporting
 
 CLOCK = Clock()
-LOOKBACK = 14 * 24 * HOUR  # seconds; CloudWatch takes no metric that is dated further back
+LOOKBACK = 14 * 24 * HOUR  # seconds; CloudWatch accepts no older metrics
 LOGGED = 20  # gaps of one run that get a log line each
 
 
 class Dependencies(NamedTuple):
-    """What one execution environment keeps between invocations."""
+    """Objects kept between invocations of one execution environment."""
 
     stack: str
     metrics: dict[str, Metric]
@@ -68,7 +68,7 @@ def dependencies() -> Dependencies:
 
 @reporting
 def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Reconcile as far as possible, and report what is missing."""
+    """Reconcile as far as possible, and report missing changes."""
     stack, metrics, store, checkpoint, seen = dependencies()
     now = CLOCK.now()
     since = checkpoint.time()
@@ -78,7 +78,7 @@ def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     else:
         begin = max(since, int(now - LOOKBACK) // STEP * STEP)
         series = store.read(metrics, min(begin, now - 2 * HOUR), now)
-        hour = int(now) // HOUR * HOUR - HOUR  # the last whole one
+        hour = int(now) // HOUR * HOUR - HOUR  # the last full hour
         share = repeated_percent(*(series.pop(name).get(hour, 0.0) for name in ("repeated", "sent")))
         telemetry.publish(metric_names.REPEATED_PERCENT, MetricUnit.Percent, share)
         counts = Counts(series.pop("accepted"), series.pop("completed"), longest_waits(**series))
@@ -94,7 +94,7 @@ def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
 
 
 def _report_new_reasons(stack: str, store: MetricStore, seen: SeenReasons) -> None:
-    """Count and log each reason once for which events have been rejected, so that its alarm goes off once."""
+    """Count and log each rejection reason once, so that its alarm goes off once."""
     occurred = store.values_of(
         "reason", metric_names.NAMESPACE, metric_names.EVENTS_REJECTED_BY_REASON, {"service": stack}
     )

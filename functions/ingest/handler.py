@@ -27,13 +27,13 @@ from audience_sync.telemetry import logger, reporting
 BUDGET = 2.5  # seconds for one request; calls begun by then end before Segment gives up, after about five
 LISTED = 20  # rejections in an answer; Segment's client hangs on long ones
 LOGGED = 100  # rejections of one request that get a log line each
-# Objects made until Python looks for cycles among the young ones. Nothing of a request is garbage before its answer, so
-# that looking every 2,000 objects, as Python does by itself, takes a twentieth of the time and finds nothing.
+# Objects until Python's garbage collector looks for young cycles. A request creates no garbage before its answer, so
+# collecting every 2,000 objects, Python's default, would take a twentieth of the time and find nothing.
 YOUNG_OBJECTS = 100_000
 
 
 class Dependencies(NamedTuple):
-    """What one execution environment keeps between requests."""
+    """Objects kept between requests of one execution environment."""
 
     sources: AllowedSources
     intake: Intake

@@ -22,6 +22,7 @@ from audience_sync.errors import AudienceSyncError, InvalidMessage, RequestRejec
 from audience_sync.member_state import Timing
 from audience_sync.messages import JobMessage
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobOutcome, JobTracker
+from audience_sync.reasons import Reason
 from audience_sync.settings import JobsSettings
 from audience_sync.telemetry import logger, reporting
 
@@ -30,13 +31,13 @@ AT_ONCE = 10  # jobs checked side by side: Amazon may take a second for each ans
 
 
 class Dependencies(NamedTuple):
-    """What one execution environment keeps between invocations."""
+    """Objects kept between invocations of one execution environment."""
 
     settings: JobsSettings
     changes: Queue
     jobs: Queue
     dead_letters: Queue
-    members: MembershipTable | None  # None where it is not kept
+    members: MembershipTable | None  # None without OrderingGuard
     tokens: AccessTokens
 
 
@@ -103,7 +104,7 @@ def _emit_metrics(check: JobCheck) -> None:
         **{
             metric_names.JOBS_ENDED: int(check.outcome is JobOutcome.ENDED),
             metric_names.JOBS_UNRESOLVED: int(check.outcome in (JobOutcome.GIVEN_UP, JobOutcome.UNKNOWN)),
-            # Counted as delivered when the upload was accepted; the job has shown that they were not.
+            # Counted as delivered when the upload was accepted; the job has shown otherwise.
             metric_names.CHANGES_DELIVERED: -check.counted,
             metric_names.CHANGES_PARKED: check.counted,
             metric_names.REJECTED_RECORDS_UNTRACKED: check.untracked,
@@ -133,4 +134,4 @@ def _log(check: JobCheck) -> None:
         erased=check.erased,
     )
     if check.untracked:
-        logger.warning("rejected records not parked", **ids, reason="unguarded", records=check.untracked)
+        logger.warning("rejected records not parked", **ids, reason=Reason.UNGUARDED, records=check.untracked)

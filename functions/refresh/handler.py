@@ -12,6 +12,7 @@ from audience_sync.aws.secrets import JsonSecret
 from audience_sync.clock import Clock
 from audience_sync.errors import NotConnected
 from audience_sync.operations.token_refresh import RefreshResult, TokenRefresh
+from audience_sync.reasons import Reason
 from audience_sync.settings import RefreshSettings
 from audience_sync.telemetry import logger, reporting
 
@@ -36,7 +37,7 @@ def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     _log(result)
     if result.token:
         return {"refreshed": True, "expiresAt": round(result.token.expires_at)}
-    return {"refreshed": False, "reason": result.failure.reason if result.failure else "fresh"}
+    return {"refreshed": False, "reason": result.failure.reason if result.failure else Reason.FRESH}
 
 
 def _emit_metrics(result: RefreshResult) -> None:

@@ -24,7 +24,7 @@ CLOCK = Clock()
 
 
 class Dependencies(NamedTuple):
-    """What one execution environment keeps between invocations."""
+    """Objects kept between invocations of one execution environment."""
 
     settings: RenewSettings
     dynamodb: "DynamoDBClient"
@@ -48,7 +48,7 @@ def dependencies() -> Dependencies:
 
 @reporting
 def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Queue the members whose TTL expires soon, as far as the time allows."""
+    """Queue members whose TTL expires soon, as far as the time allows."""
     settings, dynamodb, renewal = dependencies()
     deadline = CLOCK.deadline(context)
     # A list of its own for each run, so that a setting that was just changed takes effect.

@@ -2,7 +2,10 @@
 
 import os
 import random
+import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,6 +23,7 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
+from audience_sync.delivery.backoff import backoff
 from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.circuit_breaker import CircuitBreakers
 from audience_sync.delivery.context import DeliveryContext
@@ -32,11 +36,13 @@ from audience_sync.telemetry import logger, reporting
 
 CLOCK = Clock()
 LOGGED = 20  # audiences in one log line
+RETURN_BEFORE = 3.0  # seconds before Lambda stops the function; shorter than the first delay of a message
+SQS_TIMEOUT = 8.0  # seconds until a request to SQS has failed: two attempts to connect and to read
 ORDINARY = frozenset({OutOfTime.reason, MovedOn.reason})  # nothing has failed: the next invocation continues
 
 
 class Dependencies(NamedTuple):
-    """What one execution environment keeps between invocations."""
+    """Objects kept between invocations of one execution environment."""
 
     settings: WorkerSettings
     queue: Queue
@@ -55,7 +61,7 @@ def dependencies() -> Dependencies:
     members = MembershipTable(dynamodb, settings.membership_table, Sharding(settings.membership_shards), CLOCK)
     audiences = AudienceListing(AudienceTable(dynamodb, settings.audience_table), time.monotonic)
     queue = Queue(sqs, settings.change_queue_url, time.monotonic)
-    # A client of its own: no upload waits long for the state of a circuit breaker.
+    # A separate client: uploads must not wait long for the state of a circuit breaker.
     states = client("dynamodb", read_timeout=1.0, attempts=1)
     circuit_breakers = CircuitBreakers(states, settings.membership_table, settings.circuit_seconds, time.time)
     budget = RetryBudget(time.monotonic)
@@ -90,16 +96,42 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Deliver one batch of messages, and return those that stay in the queue."""
     parts = dependencies()
     deadline = CLOCK.deadline(context)
+    messages = [_message(record) for record in event["Records"]]
+    with returned_if_stopped(parts.queue, messages, deadline):
+        report = _deliver(parts, messages, deadline)
+        _emit_metrics(report)
+        _log(report)
+    return {"batchItemFailures": [{"itemIdentifier": deferred.message.message_id} for deferred in report.deferred]}
+
+
+@contextmanager
+def returned_if_stopped(queue: Queue, messages: Sequence[Message], deadline: float) -> Iterator[None]:
+    """Return messages to the queue shortly before Lambda stops their invocation, at monotonic `deadline`.
+
+    Otherwise the queue hides them for its visibility timeout, eleven minutes. They become visible after the end of the
+    invocation; the delay grows with the number of receives.
+    """
+    receipts = [(each.receipt_handle, backoff(each.receive_count, 1.0)) for each in messages]
+    seconds = deadline - RETURN_BEFORE - CLOCK.monotonic()
+    timer = threading.Timer(max(0.0, seconds), queue.postpone, [receipts], {"until": deadline})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _deliver(parts: Dependencies, messages: Sequence[Message], deadline: float) -> BatchReport:
     # A session for each invocation: a connection does not survive the function being frozen in between.
     with requests.Session() as session:
         amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
         uploader = parts.budget.wrap(parts.circuit_breakers.wrap(amazon))
         delivery = Delivery(uploader, parts.context, jitter=random.random)
-        report = delivery.deliver([_message(record) for record in event["Records"]], deadline=deadline)
-    parts.queue.postpone([(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred])
-    _emit_metrics(report)
-    _log(report)
-    return {"batchItemFailures": [{"itemIdentifier": deferred.message.message_id} for deferred in report.deferred]}
+        report = delivery.deliver(messages, deadline=deadline)
+    receipts = [(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred]
+    parts.queue.postpone(receipts, until=deadline - SQS_TIMEOUT)
+    return report
 
 
 def _message(record: dict[str, Any]) -> Message:

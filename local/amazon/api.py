@@ -27,7 +27,7 @@ type Endpoint = Callable[[Sandbox, web.Request], Answer]
 
 
 def endpoint(act: Endpoint, media_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Put the front end's checks before an endpoint, and its answers and refusals into HTTP."""
+    """Run the front end's checks before an endpoint, and turn its answers and refusals into HTTP."""
 
     async def handle(request: web.Request) -> web.Response:
         headers = {"x-amzn-RequestId": f"sandbox-{request[ENTRY].n}"}  # leads to the entry of the request log
@@ -84,7 +84,7 @@ def read_audience(sandbox: Sandbox, request: web.Request) -> Answer:
 
 
 def update_audience(sandbox: Sandbox, request: web.Request) -> Answer:
-    """PUT /amc/audiences/metadata/{audienceId}: what is left out stays."""
+    """PUT /amc/audiences/metadata/{audienceId}: omitted fields stay."""
     body = json_object(request[RAW])
     check_audience_update(body)
     audience = sandbox.audience(request.match_info["audienceId"])
@@ -94,7 +94,7 @@ def update_audience(sandbox: Sandbox, request: web.Request) -> Answer:
 
 
 def send_records(sandbox: Sandbox, request: web.Request) -> Answer:
-    """POST /amc/audiences/records: the job itself comes later."""
+    """POST /amc/audiences/records: the job runs later."""
     upload = read_upload(json_object(request[RAW]))
     return 202, {"jobRequestId": sandbox.receive(upload, request[ENTRY].n, request[EFFECT])}
 
@@ -124,7 +124,7 @@ def list_connections(sandbox: Sandbox, request: web.Request) -> Answer:
 
 
 def delete_connections(sandbox: Sandbox, request: web.Request) -> Answer:
-    """DELETE /amc/audiences/connections: without an id, or with an empty one, it removes them all, as Amazon does."""
+    """DELETE /amc/audiences/connections: without an id, or with an empty one, it removes all, as Amazon does."""
     connection_id = request.query.get("connectionId", "")
     if not connection_id:
         sandbox.ledger.violate("all_connections_removed", request[ENTRY].n)

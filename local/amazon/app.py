@@ -1,4 +1,4 @@
-"""Puts the sandbox together. Who runs it in their own process finds its state at `app[SANDBOX]`."""
+"""Assembles the sandbox. In the same process, its state is at `app[SANDBOX]`."""
 
 import time
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def build_app(
         job_delay: seconds until an upload takes effect; up to a quarter more, since jobs end in sweeps.
         seed: decides ids, tokens, the order of jobs and the chances of fault rules.
         clock: epoch seconds. Only the fault rules' delay and trickle are real time.
-        options: where Amazon's behaviour is unknown, or a test wants another.
+        options: settings for undocumented behaviour of Amazon.
     """
     login = Login(
         client_id=client_id,

@@ -1,4 +1,4 @@
-"""The audiences that Amazon holds: who is in them, since when, with which identifiers, and how many were matched."""
+"""The audiences at Amazon: their members with times and identifiers, and the number of matches."""
 
 import random
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from local.amazon.validation import MAX_TTL
 
 type Pair = tuple[str, str]  # field, digest
 
-FRESH = 900.0  # seconds; Amazon brings members into DSP within 15 minutes, and gives no size before
-UNKNOWN = -1  # how Amazon writes a size that it does not know yet
+FRESH = 900.0  # seconds; Amazon brings members into DSP within 15 minutes, and reports no size before
+UNKNOWN = -1  # Amazon's value for an unknown size
 
 
 @dataclass(slots=True)
@@ -29,8 +29,8 @@ class Member:
 class Audience:
     """One audience and its members, in the order of `since`.
 
-    A DELETE takes away the identifiers it names, and the member once none is left: the strictest reading of what
-    Amazon does not document.
+    A DELETE removes the identifiers it names, and the member once none is left: the strictest reading of undocumented
+    behaviour.
     """
 
     audience_id: int
@@ -57,14 +57,14 @@ class Audience:
                 self._remove(record.external_user_id, pairs)
 
     def members(self, now: float) -> dict[str, Member]:
-        """Return the members whose time to live has not run out, by externalUserId."""
+        """Return the members whose time to live has not ended, by externalUserId."""
         return {user: member for user, member in self._members.items() if not self._is_expired(member, now)}
 
     def sizes(self, now: float) -> dict[str, int]:
-        """Count as Amazon does: all records held, those matched, those in DSP. -1 where it is not known yet."""
+        """Count as Amazon does: all records, matched ones, and those in DSP. -1 if not known yet."""
         if self._first_applied is None:
             return dict.fromkeys(("receivedRecordSize", "idResolutionCount", "dspAudienceSize"), UNKNOWN)
-        # Members are in the order of `since`, so that the expired ones are the first: no pass over all the others.
+        # Members are in the order of `since`, so expired ones come first: no pass over all the others.
         expired = list(takewhile(lambda member: self._is_expired(member, now), self._members.values()))
         matched = self._matched - sum(member.matched for member in expired)
         return {
@@ -119,5 +119,5 @@ def identifiers_by_field(pairs: Iterable[Pair]) -> dict[str, list[str]]:
 
 
 def _is_match(pairs: tuple[Pair, ...], share: float) -> bool:
-    """Decide by the first digest, which is as good as random, and always the same for the same person."""
+    """Decide by the first digest: as good as random, but stable for each person."""
     return int(pairs[0][1][:8], 16) < share * 2**32

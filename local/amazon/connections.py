@@ -42,7 +42,7 @@ class Connections:
         return connection_id
 
     def listed(self, connection_id: str | None, is_default: str | None) -> list[dict[str, Any]]:
-        """List the connections that fit the filters of the query."""
+        """List the connections that match the filters of the query."""
         return [
             known
             for known in self._by_id.values()
@@ -66,7 +66,7 @@ class Connections:
         return {"agreementContent": _AGREEMENT, "agreementToken": self._agreement_token, "hasAccepted": False}
 
     def accept_terms(self, body: dict[str, Any]) -> None:
-        """Accept the terms with a checked body. Raises Refusal where the token is not the one that was shown."""
+        """Accept the terms with a checked body. Raises Refusal if the token is not the one that was shown."""
         if body["agreementToken"] != self._agreement_token:
             raise Refusal("agreementToken is not valid")
         self.terms_accepted = self.terms_accepted or body["hasAccepted"]

@@ -1,4 +1,4 @@
-"""Login with Amazon over HTTP: the consent page, where a person allows or denies access, and the token endpoint."""
+"""Login with Amazon over HTTP: the consent page, on which a person allows or denies access, and the token endpoint."""
 
 from html import escape
 from pathlib import Path
@@ -84,7 +84,7 @@ def _token_form(request: web.Request) -> dict[str, str]:
 
 
 def _authorization_request(request: web.Request, form: str) -> dict[str, str] | web.Response:
-    """Read the parameters. Refuse on the page what must not be redirected, and by redirect what may be."""
+    """Read the parameters. Reject on the page if a redirect would be unsafe, otherwise by redirect."""
     try:
         asked = read_form(parse_qsl(form, keep_blank_values=True))
     except LoginRefusal:

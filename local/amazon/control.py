@@ -1,4 +1,4 @@
-"""The sandbox's own paths: what it holds, what it was sent, and what is to go wrong. Amazon has none of them."""
+"""The sandbox's own paths: its state, its log of requests, and its faults. Amazon has none of them."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ type Read = Callable[[Sandbox, web.Request], Any]
 
 
 def show_audience(sandbox: Sandbox, request: web.Request) -> Any:
-    """GET /sandbox/audiences/{audienceId}: who is in it."""
+    """GET /sandbox/audiences/{audienceId}: its members."""
     audience = sandbox.audience(request.match_info["audienceId"])
     members = {
         user: {"identifiers": identifiers_by_field(member.identifiers), "since": member.since}
@@ -39,20 +39,30 @@ def show_ledger(sandbox: Sandbox, request: web.Request) -> Any:
 
 
 def show_violations(sandbox: Sandbox, _request: web.Request) -> Any:
-    """GET /sandbox/violations: what Amazon takes but advises against."""
+    """GET /sandbox/violations: requests that Amazon accepts but advises against."""
     return sandbox.ledger.violations()
 
 
 def show_faults(sandbox: Sandbox, _request: web.Request) -> Any:
-    """GET /sandbox/faults: the rules in force, with how often each matched and fired."""
+    """GET /sandbox/faults: the rules in force, with the number of matches and effects of each."""
     return sandbox.faults.as_json()
 
 
+def show_recipes(sandbox: Sandbox, _request: web.Request) -> Any:
+    """GET /sandbox/recipes: named faults, and the active one."""
+    return sandbox.recipes()
+
+
 async def set_faults(request: web.Request) -> web.Response:
-    """PUT /sandbox/faults: rules as `faults` describes them; they replace the old ones."""
-    faults = request.app[SANDBOX].faults
+    """PUT /sandbox/faults: rules as `faults` describes them, or `{"recipe": name}`; they replace the old ones."""
+    sandbox = request.app[SANDBOX]
+    faults = sandbox.faults
     try:
-        faults.replace(json.loads(await request.read()))
+        written = json.loads(await request.read())
+        if isinstance(written, dict) and written.keys() == {"recipe"}:
+            sandbox.set_recipe(str(written["recipe"]))
+        else:
+            faults.replace(written)
     except (Refusal, ValueError) as error:
         return web.json_response({"error": str(error)}, status=400)
     return web.json_response(faults.as_json())
@@ -60,7 +70,7 @@ async def set_faults(request: web.Request) -> web.Response:
 
 async def clear_faults(request: web.Request) -> web.Response:
     """DELETE /sandbox/faults."""
-    request.app[SANDBOX].faults.replace([])
+    request.app[SANDBOX].set_recipe("off")
     return web.Response(status=204)
 
 
@@ -78,6 +88,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/sandbox/ledger", _shown(show_ledger)),
         web.get("/sandbox/violations", _shown(show_violations)),
         web.get("/sandbox/faults", _shown(show_faults)),
+        web.get("/sandbox/recipes", _shown(show_recipes)),
         web.put("/sandbox/faults", set_faults),
         web.delete("/sandbox/faults", clear_faults),
         web.post("/sandbox/reset", reset),
@@ -87,7 +98,7 @@ def routes() -> list[web.RouteDef]:
 def _shown(read: Read) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         sandbox = request.app[SANDBOX]
-        sandbox.now()  # ends the jobs that are due
+        sandbox.now()  # finishes due jobs
         try:
             return web.json_response(read(sandbox, request))
         except Refusal as refusal:

@@ -12,7 +12,7 @@ ACCEPTED = frozenset(
     """.split()
 )
 
-# Hashed identifiers of people elsewhere are taken, and never matched.
+# Hashed identifiers of people elsewhere are accepted, but never matched.
 MATCHED = frozenset("AE AU BE BR CA DE EG ES FR GB IN IT JP MX NL PL SA SE SG TR US".split())
 
 # People of the UK and the EEA need a consent signal. (Switzerland is the connector's caution, not Amazon's rule.)

@@ -1,7 +1,7 @@
-"""Fault rules: which request goes wrong, and how. `wire` carries them out.
+"""Fault rules: conditions on a request, and effects on it. `wire` carries them out.
 
-A rule is `{"match": {...}, "do": {...}, "times": n}`. Rules are asked in their order and the first that fires wins; the
-later ones do not count that request. Rules with `close_before_read` come before all others, since they act on the head.
+A rule is `{"match": {...}, "do": {...}, "times": n}`. Rules are tried in order, and the first that fires wins; later
+ones do not count that request. Rules with `close_before_read` come before all others, since they act on the head.
 
 match, all of which must hold:
   path         the request's path, `*` for anything: /amc/audiences/records is an upload, .../records/* a poll
@@ -9,13 +9,13 @@ match, all of which must hold:
   audience     the audience id in the path or the body
   contains     text that the body must contain, such as one member's id
   over         bytes that the body must exceed
-  nth          counts the requests for which all of the above hold, from 1; the rule starts at the n-th
+  nth          counts the requests that match all of the above, from 1; the rule starts at the n-th
   probability  0 to 1, drawn from the seed
-times: how often the rule fires at most. Without it: once if the rule has an nth, else without limit.
+times: maximum number of firings. Without it: once if the rule has an nth, else without limit.
 
 do:
-  delay               seconds until the answer leaves; the request has taken effect before
-  status, headers, body   answer this; with a status from 300 the request has no effect. A body is text or JSON
+  delay               seconds until the answer is sent; the request takes effect before
+  status, headers, body   answer this; with a status from 300 the request has no effect. A body is a string or JSON
   apply               true or false: whether the request takes effect, whatever the status is
   close_before_read   reset the connection; nothing was read, nothing takes effect
   close_after_apply   the request takes effect; the connection is reset instead of an answer
@@ -56,7 +56,7 @@ type Seconds = Annotated[float, Field(ge=0)]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a rule can look at. `raw` is None while the body has not been read."""
+    """The parts of a request that a rule can test. `raw` is None until the body has been read."""
 
     method: str
     path: str
@@ -72,7 +72,7 @@ class Call:
 
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class Match:
-    """Which requests a rule is about."""
+    """Conditions of a rule."""
 
     path: str = "*"
     method: str | None = None
@@ -83,7 +83,7 @@ class Match:
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     def covers(self, call: Call) -> bool:
-        """Return whether everything but nth and probability holds."""
+        """Return whether every condition except nth and probability matches."""
         return (
             fnmatchcase(call.path, self.path)
             and self.method in (None, call.method)
@@ -94,13 +94,13 @@ class Match:
 
     @property
     def needs_body(self) -> bool:
-        """Whether the head of a request is not enough to decide."""
+        """Whether deciding needs the body."""
         return (self.audience, self.contains, self.over) != (None, None, None)
 
 
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class Effect:
-    """What a rule does to a request; by default nothing."""
+    """Effects of a rule; by default none."""
 
     delay: Seconds = 0.0
     status: Annotated[int, Field(ge=200, le=599)] | None = None
@@ -136,7 +136,7 @@ NO_EFFECT = Effect()
 
 @pydantic.dataclasses.dataclass(config=STRICT)
 class Rule:
-    """One rule and how often it matched and fired."""
+    """One rule, and how often it matched and fired."""
 
     match: Match = Field(default_factory=Match)
     do: Effect = NO_EFFECT
@@ -159,14 +159,14 @@ class Rule:
 
 
 class Faults:
-    """The rules in force."""
+    """The active rules."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(f"faults {seed}")
-        self._rules: list[tuple[Rule, dict[str, Any]]] = []  # each with how it was written
+        self._rules: list[tuple[Rule, dict[str, Any]]] = []  # each with its source
 
     def replace(self, written: list[dict[str, Any]]) -> None:
-        """Put other rules in force. Raises Refusal, and then leaves the old ones."""
+        """Replace the rules. Raises Refusal, and then keeps the old ones."""
         try:
             rules = _RULES.validate_json(json.dumps(written))
         except pydantic.ValidationError as error:
@@ -175,11 +175,16 @@ class Faults:
         self._rules = list(zip(rules, written, strict=True))
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Show the rules as written, with how often each matched and fired."""
+        """Show the rules as written, with counts of matches and firings."""
         return [written | {"matched": rule.matched, "fired": rule.fired} for rule, written in self._rules]
 
+    @property
+    def written(self) -> list[dict[str, Any]]:
+        """The rules as written."""
+        return [written for _, written in self._rules]
+
     def pick(self, call: Call) -> tuple[Effect, list[str]]:
-        """Find what goes wrong with a request, and the names of it. Called with the head alone, then with the body."""
+        """Return the effect on a request, and its rules' names. Called with the head alone, then with the body."""
         for rule, written in self._rules:
             on_head = rule.do.close_before_read and not rule.match.needs_body
             if on_head == (call.raw is None) and rule.fires(call, self._random):

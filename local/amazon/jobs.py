@@ -1,8 +1,8 @@
-"""Amazon's later processing of uploads: when a job ends, in what order, and with what outcome.
+"""Amazon's later processing of uploads: end, order and outcome of jobs.
 
-A job ends at the first sweep that comes at least `delay` seconds after it was received; sweeps are a quarter of the
-delay apart. Jobs of one sweep end in an order shuffled by the seed: Amazon promises none.
-Nothing runs in the background: before each answer the jobs that are due end, in the order of their times.
+A job ends at the first sweep at least `delay` seconds after its upload; sweeps are a quarter of the delay apart. Jobs
+of one sweep end in an order shuffled by the seed: Amazon does not guarantee one.
+Nothing runs in the background: before each answer, due jobs end in the order of their times.
 """
 
 import heapq
@@ -21,15 +21,15 @@ from local.amazon.audiences import Audience
 from local.amazon.records import Record, Upload
 from local.amazon.refusals import STRICT
 
-KEPT = 10_000  # finished jobs whose outcome can still be asked for
+KEPT = 10_000  # finished jobs whose outcome is kept
 SWEEPS_PER_DELAY = 4
 
 
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class JobFault:
-    """What a fault rule does to the jobs of the uploads it matches."""
+    """Effects of a fault rule on the jobs of matching uploads."""
 
-    state: str | None = None  # any text, also one that Amazon never documented; PENDING never ends
+    state: str | None = None  # any string, even an undocumented one; PENDING never ends
     failed: int | float | tuple[str, ...] = ()  # the first n records, a share of them (below 1), or these members
     delay: Annotated[float, pydantic.Field(ge=0)] | None = None  # seconds, instead of the usual delay
     order: str | None = None  # "reverse": the jobs of this rule wait for each other, and the last one ends first
@@ -40,7 +40,7 @@ NO_JOB_FAULT = JobFault()
 
 @dataclass(slots=True)
 class Job:
-    """One upload in work, or its outcome."""
+    """One upload in progress, or its outcome."""
 
     job_id: str
     upload: Upload
@@ -54,7 +54,7 @@ class Job:
     deletes: frozenset[str] = frozenset()
 
     def report(self, sizes: dict[str, int] | None) -> dict[str, Any]:
-        """Answer as GET /amc/audiences/records/{jobRequestId} does. Ids are strings here, numbers everywhere else."""
+        """Answer as GET /amc/audiences/records/{jobRequestId}. Ids are strings here, numbers everywhere else."""
         answer: dict[str, Any] = {"jobRequestId": self.job_id, "jobState": self.state}
         if self.state == "PENDING":
             return answer
@@ -68,18 +68,18 @@ class Job:
 
 
 class Scheduler:
-    """Calls that are due at a time."""
+    """Scheduled calls."""
 
     def __init__(self) -> None:
         self._calls: list[tuple[float, float, int, Callable[[float], None]]] = []
         self._arrivals = count()
 
     def at(self, due: float, rank: float, act: Callable[[float], None]) -> None:
-        """Schedule `act` to be called with `due`; `rank` orders those of the same time."""
+        """Schedule a call of `act` with `due`; `rank` orders calls at the same time."""
         heapq.heappush(self._calls, (due, rank, next(self._arrivals), act))
 
     def run_due(self, now: float) -> None:
-        """Make all calls that are due by now, in order."""
+        """Make all due calls, in order."""
         while self._calls and self._calls[0][0] <= now:
             due, _, _, act = heapq.heappop(self._calls)
             act(due)
@@ -102,7 +102,7 @@ class Jobs:
         return self._by_id[job_id]
 
     def new_id(self) -> str:
-        """Return the id of a job to come."""
+        """Return the id for a new job."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
     def submit(self, job_id: str, upload: Upload, fault: JobFault, now: float) -> Job:
@@ -124,7 +124,7 @@ class Jobs:
         return job
 
     def audience_of(self, job: Job) -> Audience | None:
-        """Return the audience a job writes to, if Amazon knows it."""
+        """Return the audience of a job, if Amazon knows it."""
         return self._audiences.get(job.upload.audience_id)
 
     def _schedule(self, job: Job) -> None:
@@ -135,7 +135,7 @@ class Jobs:
         return math.ceil(time / apart) * apart if apart else time
 
     def _end(self, job: Job, now: float) -> None:
-        if job.due > now:  # a later job of the same rule has moved it
+        if job.due > now:  # moved by a later job of the same rule
             self._schedule(job)
             return
         del self.pending[job.job_id]
@@ -172,7 +172,7 @@ def _faulted(fault: JobFault, records: list[Record]) -> dict[str, str]:
 
 
 def _without_consent(records: list[Record], default_country: str | None) -> dict[str, str]:
-    """Find additions that Amazon turns down. A removal needs no consent: who withdraws it must be able to leave."""
+    """Find additions that Amazon rejects. A removal needs no consent: who withdraws it must be able to leave."""
     turned_down = {}
     for record in records:
         if record.action == "DELETE" or record.consent == "given":

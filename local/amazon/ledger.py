@@ -1,4 +1,4 @@
-"""What the sandbox remembers of what it was sent: requests, records, and what Amazon advises against. All bounded."""
+"""Records of requests, received members, and violations of Amazon's advice. All bounded."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ class LedgerEntry(NamedTuple):
     identities: tuple[Identity, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Show the entry; ids that exceed 2**53 as strings, so that no reader bends them."""
+        """Show the entry; ids over 2**53 as strings, so that no reader rounds them."""
         return {
             "n": self.n,
             "request": self.request,
@@ -54,8 +54,8 @@ class RequestEntry:
     query: str
     headers: dict[str, str]
     raw: bytes | None = b""  # None once dropped to save memory
-    status: int | None = None  # None while in work, and when the connection was closed without an answer
-    faults: list[str] = field(default_factory=list)  # what fault rules did to it
+    status: int | None = None  # None while in progress, or if the connection was closed without an answer
+    faults: list[str] = field(default_factory=list)  # effects of fault rules
 
     def as_json(self, *, with_body: bool) -> dict[str, Any]:
         """Show the request. Secrets and tokens are digests; a body that is neither JSON nor a form is text."""
@@ -94,7 +94,7 @@ class Requests:
         self.received = 0
 
     def open(self, at: float, method: str, path: str, query: str, headers: Mapping[str, str]) -> RequestEntry:
-        """Note a request of which only the head is known yet."""
+        """Add a request of which only the head is known yet."""
         self.received += 1
         shown = {name: _shown_header(name, value) for name, value in headers.items()}
         entry = RequestEntry(self.received, at, method, path, query, shown)
@@ -102,7 +102,7 @@ class Requests:
         return entry
 
     def keep_body(self, entry: RequestEntry, raw: bytes) -> None:
-        """Keep a body, exactly as sent, and drop the oldest ones beyond the limit."""
+        """Store a body exactly as sent, and drop the oldest ones beyond the limit."""
         entry.raw = raw
         self._with_body.append(entry)
         self._body_bytes += len(raw)
@@ -117,7 +117,7 @@ class Requests:
 
 
 class Ledger:
-    """The newest records received, of all audiences, and what was wrong with them though Amazon took them."""
+    """The newest records received, of all audiences, and violations among them."""
 
     def __init__(self) -> None:
         self._entries: deque[LedgerEntry] = deque(maxlen=KEPT_RECORDS)
@@ -125,24 +125,24 @@ class Ledger:
         self.received = 0
 
     def add(self, request: int, at: float, audience_id: int, job_id: str, records: Iterable[Record]) -> None:
-        """Note the records of one upload, in their order."""
+        """Add the records of one upload, in order."""
         for user, action, identities, *_ in records:
             self.received += 1
             self._entries.append(LedgerEntry(self.received, request, at, audience_id, job_id, user, action, identities))
 
     def entries(self, *, audience: str = "", member: str = "", since: int = 0) -> Iterator[LedgerEntry]:
-        """Yield the records after the n-th, oldest first, of one audience or member where given."""
+        """Yield the records after the n-th, oldest first, of one audience or member if given."""
         for entry in self._entries:
             in_audience = not audience or str(entry.audience_id) == audience
             if in_audience and (not member or entry.external_user_id == member) and entry.n > since:
                 yield entry
 
     def violate(self, kind: str, request: int, **facts: Any) -> None:
-        """Note something that Amazon takes but advises against."""
+        """Record a violation: accepted by Amazon, but against its advice."""
         self._violations.append({"kind": kind, "request": request, **facts})
 
     def violations(self) -> list[dict[str, Any]]:
-        """Return what was noted, oldest first."""
+        """Return the violations, oldest first."""
         return list(self._violations)
 
 
@@ -158,5 +158,5 @@ def _without_secrets(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _digest(secret: str) -> str:
-    """Distinguish secrets without showing them."""
+    """Identify a secret without showing it."""
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""Login with Amazon: what was granted to whom, and the token endpoint."""
+"""Login with Amazon: grants of access, and the token endpoint."""
 
 import base64
 import hashlib
@@ -20,10 +20,10 @@ SCOPES = frozenset(
 
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class TokenFault:
-    """What a fault rule does to the access tokens given out."""
+    """Effects of a fault rule on new access tokens."""
 
-    lifetime: float | None = None  # seconds for which the token really lives, and which the answer states
-    expires_in: Any = None  # what the answer states instead, of any type
+    lifetime: float | None = None  # seconds; the token's real lifetime, also stated in the answer
+    expires_in: Any = None  # stated in the answer instead, of any type
     refuse_after: int | None = None  # requests after which the API refuses the token
 
 
@@ -47,7 +47,7 @@ class _AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a person allowed on the consent page."""
+    """Access that a person allowed on the consent page."""
 
     redirect_uri: str
     challenge: str | None
@@ -64,13 +64,30 @@ class Login:
         self.client_id = client_id
         self._client_secret = client_secret
         self._refresh_tokens = {refresh_token}
+        self._revoked: set[str] = set()
         self._token_lifetime = token_lifetime
         self._random = random.Random(f"login {seed}")
         self._grants: dict[str, Grant] = {}
         self._access_tokens: dict[str, _AccessToken] = {}
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether no authorization is left."""
+        return not self._refresh_tokens
+
+    def revoke(self) -> None:
+        """Refuse all existing authorizations and tokens. A new consent is valid."""
+        self._revoked |= self._refresh_tokens
+        self._refresh_tokens.clear()
+        self._access_tokens.clear()
+
+    def restore(self) -> None:
+        """Make revoked authorizations valid again."""
+        self._refresh_tokens |= self._revoked
+        self._revoked.clear()
+
     def admits(self, token: str, now: float) -> bool:
-        """Return whether the API takes this access token for one more request."""
+        """Return whether the API accepts this access token for one more request."""
         known = self._access_tokens.get(token)
         if known is None or now >= known.expires_at:
             return False
@@ -80,7 +97,7 @@ class Login:
         return True
 
     def allow(self, redirect_uri: str, challenge: str | None, challenge_method: str, now: float) -> str:
-        """Grant access and return a code: good once, for five minutes."""
+        """Grant access and return a code, valid once and for five minutes."""
         code = "AN" + self._text(18)
         self._grants[code] = Grant(redirect_uri, challenge, challenge_method, now + CODE_LIFETIME)
         return code

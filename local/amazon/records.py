@@ -1,4 +1,4 @@
-"""Which uploads of members Amazon refuses. Written by hand for speed: an upload has thousands of records."""
+"""Validation of uploads. Written by hand for speed: an upload has thousands of records."""
 
 import re
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b78
 
 
 class Record(NamedTuple):
-    """One member of an upload, read and found valid."""
+    """One valid member of an upload."""
 
     external_user_id: str
     action: Literal["CREATE", "DELETE"]
@@ -53,7 +53,9 @@ def read_upload(body: dict[str, Any]) -> Upload:
     connection_id, to_dsp = _target(body["targetResource"]) if "targetResource" in body else (None, False)
     records: list[Record] = []
     try:
-        records.extend(map(_record, listed))  # extend keeps what was read before a refusal, which gives the position
+        records.extend(
+            map(_record, listed)
+        )  # on a refusal, extend keeps the records before it: their number is the position
     except Refusal as refusal:
         raise Refusal(f"records[{len(records)}].{refusal.message}") from None
     return Upload(audience_id, records, connection_id, to_dsp)

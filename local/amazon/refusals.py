@@ -1,4 +1,4 @@
-"""What a refusal is, and how a JSON body is read before its fields are checked."""
+"""Refusals, and parsing of JSON bodies before their fields are checked."""
 
 import json
 from collections.abc import Set as AbstractSet
@@ -33,7 +33,7 @@ def json_object(raw: bytes) -> dict[str, Any]:
 def long_id(value: Any, field: str) -> int:
     """Read a 64-bit id: plain digits, no fraction, no exponent, no quotes. Raises Refusal.
 
-    The wording follows a message that a live integration recorded.
+    The wording follows a message from a live integration.
     """
     if type(value) is int:
         if 1 <= value <= MAX_LONG:
@@ -44,7 +44,7 @@ def long_id(value: Any, field: str) -> int:
 
 
 def only_fields(value: Any, allowed: AbstractSet[str], field: str) -> dict[str, Any]:
-    """Read an object that may hold nothing but `allowed`. Raises Refusal."""
+    """Read an object with no other fields than `allowed`. Raises Refusal."""
     if type(value) is not dict:
         raise Refusal(f"{field} must be an object")
     if not value.keys() <= allowed:

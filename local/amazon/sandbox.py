@@ -1,4 +1,4 @@
-"""The state behind the sandbox's API, and what an accepted request does to it."""
+"""The state behind the sandbox's API, and the effects of accepted requests."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -11,13 +11,14 @@ from local.amazon.faults import Effect, Faults
 from local.amazon.jobs import Jobs, Scheduler
 from local.amazon.ledger import Ledger, Requests
 from local.amazon.lwa import Login
+from local.amazon.recipes import RECIPES
 from local.amazon.records import Upload
 from local.amazon.refusals import Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where Amazon's behaviour is not documented, or a test wants another."""
+    """Settings for undocumented behaviour of Amazon."""
 
     max_body: int = 5_000_000  # bytes; not documented. Sister endpoints state 1, 5 or 6 MB and answer 413 above
     match_share: float = 0.7  # of the members; made up
@@ -26,7 +27,7 @@ class Options:
 
 
 class Sandbox:
-    """Everything that Amazon would know. One asyncio loop uses it; it never waits."""
+    """Amazon's state. Used by one asyncio loop; never waits."""
 
     def __init__(
         self, login: Login, *, job_delay: float, seed: int, clock: Callable[[], float], options: Options
@@ -40,12 +41,12 @@ class Sandbox:
         self.reset()
 
     def seed(self, audience_id: int, body: dict[str, Any]) -> None:
-        """Add an audience from the start, under an id of the caller's. A reset empties it but keeps it."""
+        """Add an initial audience with a given id. A reset empties it but keeps it."""
         self._seeded[audience_id] = body
         self.audiences[audience_id] = self._audience(audience_id, body)
 
     def reset(self) -> None:
-        """Reset all but the seeded audiences, the authorizations and the tokens: what a client holds stays valid."""
+        """Reset everything except seeded audiences, authorizations and tokens, so that clients stay connected."""
         options, seed = self.options, self._seed
         self.audiences: dict[int, Audience] = {}
         self._scheduler = Scheduler()
@@ -54,19 +55,40 @@ class Sandbox:
         self.requests = Requests()
         self.ledger = Ledger()
         self.faults = Faults(seed)
+        self.login.restore()
         self._ids = AudienceIds(seed)
         self.audiences |= {known: self._audience(known, body) for known, body in self._seeded.items()}
 
     def now(self) -> float:
-        """End the jobs that are due, and return the time, in epoch seconds."""
+        """Finish due jobs, and return the time in epoch seconds."""
         time = self.clock()
         self._scheduler.run_due(time)
         return time
 
+    def set_recipe(self, name: str) -> None:
+        """Replace the active rules with a recipe's; none for `off`. Raises Refusal."""
+        recipe = next((each for each in RECIPES if each.name == name), None)
+        if recipe is None and name != "off":
+            raise Refusal(f"no such recipe; there are {', '.join(each.name for each in RECIPES)} and off")
+        self.faults.replace(list(recipe.rules) if recipe else [])
+        if recipe and recipe.revokes:
+            self.login.revoke()
+        else:
+            self.login.restore()
+
+    def recipes(self) -> list[dict[str, Any]]:
+        """Return all recipes, and the active one."""
+        now = (self.faults.written, self.login.is_revoked)
+        return [
+            {name: getattr(each, name) for name in ("name", "does", "reason", "runbook")}
+            | {"active": (list(each.rules), each.revokes) == now}
+            for each in RECIPES
+        ]
+
     def create_audience(self, body: dict[str, Any], request: int) -> Audience:
         """Create an audience from a checked body. Raises Refusal.
 
-        Whether Amazon refuses a second one of the same external id is not documented: it is made, and noted.
+        It is not documented whether Amazon rejects a second one with the same external id: it is created and recorded.
         """
         target = body["targetResource"]
         connection_id = target.get("connectionId")
@@ -93,7 +115,7 @@ class Sandbox:
         )
 
     def audience(self, digits: str) -> Audience:
-        """Find an audience. Raises Refusal: 400 where the id is not a number, 404 where there is none."""
+        """Find an audience. Raises Refusal: 400 if the id is not a number, 404 if it does not exist."""
         if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
             raise Refusal("audienceId: STRING_VALUE can not be converted to a Long")
         found = self.audiences.get(int(digits))
@@ -129,7 +151,7 @@ class Sandbox:
         if upload.connection_id is not None and self.connections.get(upload.connection_id) is None:
             raise Refusal("targetResource.connectionId is not a known connection")
         if audience is None:
-            return  # Amazon takes the upload; its job fails
+            return  # Amazon accepts the upload; its job fails
         if audience.connection_id is None:
             if upload.connection_id is not None:
                 raise Refusal("targetResource: the audience belongs to an advertiser, not to a connection")

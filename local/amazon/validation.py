@@ -1,11 +1,11 @@
-"""Which audiences, connections and acceptances Amazon refuses. Uploads of members are in `records`."""
+"""Validation of audiences, connections and acceptances. Uploads of members are validated in `records`."""
 
 from typing import Any
 
 from local.amazon import countries
 from local.amazon.refusals import Refusal, long_id, only_fields
 
-MAX_TTL = 34_300_800  # seconds, 397 days; the default too
+MAX_TTL = 34_300_800  # seconds, 397 days; also the default
 _CURRENCIES = frozenset("AED AUD CAD CNY EUR GBP INR JPY MXN SAR SEK TRY USD".split())
 _CONNECTION_TEXTS = frozenset(
     "amcAccountId amcAccountMarketplaceId amcInstanceId connectionId dspAdvertiserId dspProfileId".split()
@@ -36,7 +36,7 @@ def check_new_audience(body: dict[str, Any]) -> None:
 
 
 def check_audience_update(body: dict[str, Any]) -> None:
-    """Check a body of PUT /amc/audiences/metadata/{audienceId}: name, country and target stay. Raises Refusal."""
+    """Check a body of PUT /amc/audiences/metadata/{audienceId}: name, country and target are fixed. Raises Refusal."""
     only_fields(body, frozenset({"description", "metadata"}), "body")
     if not body:
         raise Refusal("body must change something")

@@ -1,4 +1,4 @@
-"""Carries out fault rules: reads the request, lets it take effect or not, and answers well, badly or not at all."""
+"""Carries out fault rules: reads the request, applies it or not, and answers well, badly or not at all."""
 
 import asyncio
 import contextlib
@@ -89,7 +89,7 @@ def _reset(request: web.Request) -> web.Response:
     transport = request.transport
     if transport is not None:
         connection = transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):  # a client that has left is as good as reset
+        with contextlib.suppress(OSError):  # a client that has left counts as reset
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return web.Response()  # is never sent

@@ -1,5 +1,6 @@
 """Keys with a deadline each: change, drop and pop the earliest, all at a cost that hardly grows with their number."""
 
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
 
@@ -22,6 +23,9 @@ class Deadlines:
     def __contains__(self, key: str) -> bool:
         return key in self._due
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._due)
+
     def put(self, key: str, due: float) -> None:
         """Add a key or move its deadline."""
         self._due[key] = due, next(self._numbers)
@@ -32,6 +36,10 @@ class Deadlines:
         """Forget a key; an unknown one is fine."""
         if self._due.pop(key, None) is not None:
             self._rebuild_if_stale()
+
+    def last(self) -> float | None:
+        """The latest deadline, or None when there is none."""
+        return max((due for due, _ in self._due.values()), default=None)
 
     def first(self) -> float | None:
         """The earliest deadline, or None when there is none."""

@@ -1,14 +1,14 @@
-"""What SQS refuses. Each class is one error shape of its API, so that boto3 raises the exception of the same name.
+"""Errors of SQS. Each class is one error shape of its API, so that boto3 raises the exception of the same name.
 
-The service once spoke XML and kept the error codes of that time: they travel in the header `x-amzn-query-error`
-and are what boto3 shows as `Error.Code`. The shape's own name picks the exception class.
+The service once used XML, and still has the error codes of that time: they travel in the header `x-amzn-query-error`,
+and boto3 shows them as `Error.Code`. The shape's own name selects the exception class.
 
 Messages name the parameter at fault and the rule. They never hold a value: message bodies can be personal data.
 """
 
 
 class SqsError(Exception):
-    """Root of the tree. `query_code` is the older code of the same fact; `shape` the name on the wire."""
+    """Root of the tree. `query_code` is the older code of the same error; `shape` the name on the wire."""
 
     query_code = "InternalError"
     shape = "com.amazonaws.sqs#InternalError"
@@ -50,19 +50,19 @@ class BatchRequestTooLong(SqsError):
 
 
 class MessageNotInflight(SqsError):
-    """The message is visible: there is no visibility timeout to change."""
+    """The message is visible, so it has no visibility timeout to change."""
 
 
 class ReceiptHandleIsInvalid(SqsError, code="ReceiptHandleIsInvalid"):
-    """Not a handle that this queue gave out."""
+    """Not a handle of this queue."""
 
 
 class InvalidMessageContents(SqsError, code="InvalidMessageContents"):
-    """A character outside of what XML 1.0 allows."""
+    """A character that XML 1.0 does not allow."""
 
 
 class InvalidAttributeName(SqsError, code="InvalidAttributeName"):
-    """A queue attribute that does not exist, or not here."""
+    """A queue attribute that is unknown to SQS, or to this server."""
 
 
 class InvalidAttributeValue(SqsError, code="InvalidAttributeValue"):
@@ -86,4 +86,4 @@ class SerializationException(SqsError, code="SerializationException", namespace=
 
 
 class UnknownOperationException(SqsError, code="InvalidAction", namespace="com.amazon.coral.service"):
-    """An operation that SQS does not have, or that this server leaves out."""
+    """An operation unknown to SQS, or to this server."""

@@ -1,4 +1,4 @@
-"""A message, its checksums, and the handle that one receive gives out."""
+"""A message, its checksums, and the receipt handle of a delivery."""
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -10,7 +10,7 @@ from local.sqs.errors import ReceiptHandleIsInvalid
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What was sent. It stays as it is, however often it is received."""
+    """A message as sent. It never changes, however often it is received."""
 
     id: str
     body: str
@@ -43,7 +43,7 @@ def md5_of_attributes(attributes: Mapping[str, str]) -> str:
     """Lowercase hex, as in MD5OfMessageAttributes.
 
     Source: Amazon SQS Developer Guide, "Calculating the MD5 message digest for message attributes": by name, each
-    part with its length in four bytes, and before the value one byte that is 1 for text.
+    part with its length in four bytes, and before the value one byte that is 1 for a string.
     """
     digest = hashlib.md5(usedforsecurity=False)
     for name, value in sorted(attributes.items()):
@@ -57,7 +57,7 @@ def receipt_handle(queue: str, message_id: str, receive_count: int) -> str:
 
 
 def delivery_named_by(handle: str, queue: str) -> tuple[str, int]:
-    """The message id and receive count in a handle. Raises ReceiptHandleIsInvalid unless `queue` gave it out."""
+    """The message id and receive count in a handle. Raises ReceiptHandleIsInvalid unless `queue` issued it."""
     try:
         owner, message_id, receive_count = urlsafe_b64decode(handle.encode("ascii")).decode().split(" ")
         delivery = message_id, int(receive_count)

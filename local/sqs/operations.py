@@ -1,4 +1,4 @@
-"""The operations of SQS that this project calls: a request in, an answer or an SqsError out."""
+"""The operations of SQS that this project calls: from a request to an answer or an SqsError."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -33,9 +33,9 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 class Operations:
-    """Runs operations for one client. `base_url` is how it reached us, so that queue URLs lead back here.
+    """Runs operations for one client. `base_url` is the address it used, so that queue URLs lead back here.
 
-    `trace` is its trace header, which the messages that it sends keep.
+    `trace` is its trace header, which its messages keep.
     """
 
     def __init__(self, queues: SqsQueues, base_url: str, trace: str = "") -> None:
@@ -94,7 +94,7 @@ class Operations:
         return {}
 
     def _purge_queue(self, request: Parameters) -> Answer:
-        self._queues.find(request.text("QueueUrl")).purge()  # unlike at AWS, as often as one likes
+        self._queues.find(request.text("QueueUrl")).purge()  # unlike at AWS, at any rate
         return {}
 
     def _send_message(self, request: Parameters) -> Answer:
@@ -104,7 +104,7 @@ class Operations:
         return self._send(queue, content)
 
     def _send_message_batch(self, request: Parameters) -> Answer:
-        """Too much in all refuses the whole batch; an entry at fault fails alone."""
+        """An oversized batch is rejected as a whole; an invalid entry fails alone."""
         queue = self._queues.find(request.text("QueueUrl")).name
         contents = [(entry_id, _attempt(_content, entry)) for entry_id, entry in _entries(request)]
         size = sum(content.size for _, content in contents if isinstance(content, _Content))
@@ -221,7 +221,7 @@ def _attempt[**P, Result](act: Callable[P, Result], *args: P.args, **kwargs: P.k
 
 
 def _outcomes(results: Iterable[tuple[str, Answer | SqsError]]) -> Answer:
-    """Answer a batch: an entry that SQS refuses does not stop the others."""
+    """Answer a batch: a rejected entry does not stop the others."""
     successful, failed = [], []
     for entry_id, result in results:
         if isinstance(result, SqsError):

@@ -1,4 +1,4 @@
-"""The members of a request, read with their types."""
+"""The typed members of a request."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ _KINDS: dict[type, str] = {str: "a string", int: "a whole number", list: "a list
 
 
 class Parameters:
-    """One JSON object of a request. Members that are not read are ignored, as at AWS.
+    """One JSON object of a request. Unread members are ignored, as at AWS.
 
-    Every method raises SerializationException where a member has another type.
+    Every method raises SerializationException if a member has another type.
     """
 
     def __init__(self, members: Any) -> None:
@@ -26,7 +26,7 @@ class Parameters:
         return value
 
     def optional_text(self, name: str) -> str:
-        """A string, empty when absent."""
+        """A string, empty if absent."""
         return self._read(name, str) or ""
 
     def number(self, name: str, lowest: int, highest: int) -> int | None:
@@ -56,6 +56,6 @@ class Parameters:
 
     def _read[T](self, name: str, kind: type[T]) -> T | None:
         value = self._members.get(name)
-        if value is not None and type(value) is not kind:  # not isinstance: true is no number
+        if value is not None and type(value) is not kind:  # not isinstance: true is not a number
             raise SerializationException(f"{name} must be {_KINDS[kind]}.")
         return value

@@ -1,7 +1,7 @@
-"""One standard queue: what is visible, what is in flight, what is delayed, and when each of that changes.
+"""One standard queue: visible, in-flight and delayed messages, and the times of their transitions.
 
-No operation scans the queue; every one costs the same at ten messages and at a hundred thousand. The clock is the
-caller's: each method that depends on the time takes `now`, epoch seconds.
+No operation scans the queue; each costs the same with ten messages as with a hundred thousand. The clock is the
+caller's: methods that depend on the time have a parameter `now`, in epoch seconds.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Notifier:
         self._waiters: set[asyncio.Future[None]] = set()
 
     def notify(self) -> None:
-        """Wake all that wait now."""
+        """Wake all waiting receives."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -41,7 +41,7 @@ class Notifier:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many messages are where."""
+    """Numbers of messages by state."""
 
     visible: int
     in_flight: int
@@ -91,12 +91,12 @@ class Queue:
             self._show(stored)
 
     def receive(self, limit: int, *, visibility: float, now: float, dead_letters: "Queue | None") -> list[Received]:
-        """Take up to `limit` visible messages into flight for `visibility` seconds.
+        """Receive up to `limit` visible messages, hidden for `visibility` seconds.
 
-        A message that has been received as often as the redrive policy allows goes to `dead_letters` instead, under
-        its own id and enqueue time. As at AWS, that happens here, when its turn comes, not when it becomes visible.
+        A message already received as often as the redrive policy allows moves to `dead_letters` instead, with its id
+        and enqueue time. As at AWS, that happens here, when its turn comes, not when it becomes visible.
 
-        Raises OverLimit when as many messages are in flight as a queue may have.
+        Raises OverLimit if the queue has its maximum of messages in flight.
         """
         self._advance(now)
         room = min(limit, self.in_flight_limit - len(self._in_flight))
@@ -115,7 +115,7 @@ class Queue:
     def delete(self, handle: str, *, now: float) -> None:
         """Delete the message of a delivery, in flight or visible again.
 
-        A handle is good until the message is received once more; after that, as for a message that is gone, the call
+        A handle is valid until the message is received again; after that, as for a message that is gone, the call
         succeeds and deletes nothing (API Reference, DeleteMessage). Raises ReceiptHandleIsInvalid.
         """
         stored = self._delivered(handle, now)
@@ -123,11 +123,11 @@ class Queue:
             self._forget(stored.message.id)
 
     def change_visibility(self, handle: str, seconds: float, *, now: float) -> None:
-        """Let a message in flight reappear in `seconds` from now; 0 is at once.
+        """Make a message in flight visible in `seconds` from now; 0 is at once.
 
         Raises:
             ReceiptHandleIsInvalid: not a handle of this queue.
-            InvalidParameterValueException: gone, received anew, or beyond 12 hours since it was received.
+            InvalidParameterValueException: gone, received again, or beyond 12 hours since it was received.
             MessageNotInflight: visible again.
         """
         stored = self._delivered(handle, now)
@@ -145,9 +145,15 @@ class Queue:
         return [stored.message for stored in self._stored.values()]
 
     def counts(self, now: float) -> Counts:
-        """How many messages are where."""
+        """Return the numbers of messages by state."""
         self._advance(now)
         return Counts(len(self._visible), len(self._in_flight), len(self._delayed))
+
+    def in_flight_times(self, now: float) -> tuple[float, float] | None:
+        """When the oldest message in flight was received, and when the last one is back; None if none is in flight."""
+        self._advance(now)
+        until = self._in_flight.last()
+        return None if until is None else (min(self._stored[each].received_at for each in self._in_flight), until)
 
     def next_change(self) -> float | None:
         """Epoch seconds at which a hidden message becomes visible; None when nothing is hidden."""
@@ -156,14 +162,14 @@ class Queue:
         )
 
     def _advance(self, now: float) -> None:
-        """Bring the queue to the present: expire first, so that nothing expired becomes visible."""
+        """Update the queue to `now`: expire first, so that no expired message becomes visible."""
         for message_id in self._expiring.pop_due(now):
             self._forget(message_id)
         for message_id in self._delayed.pop_due(now) + self._in_flight.pop_due(now):
             self._show(self._stored[message_id])
 
     def _delivered(self, handle: str, now: float) -> _Stored | None:
-        """The message whose latest delivery gave out this handle. Raises ReceiptHandleIsInvalid."""
+        """Return the message whose latest delivery has this handle. Raises ReceiptHandleIsInvalid."""
         message_id, receive_count = delivery_named_by(handle, self.name)
         self._advance(now)
         stored = self._stored.get(message_id)

@@ -1,6 +1,6 @@
-"""All queues of the local stack, for the HTTP surface and for pollers in the same process alike.
+"""All queues of the local stack, for the HTTP server and for pollers in the same process.
 
-Queues are known by name. Wherever a queue is asked for, its name, its URL or its ARN will do. Nothing here is
+A queue can be named by its name, its URL or its ARN. Nothing here is
 thread-safe: everything runs in one event loop.
 """
 
@@ -14,11 +14,11 @@ from local.sqs.message import Message, Received
 from local.sqs.queue import Counts, Queue
 from local.sqs.settings import QueueSettings
 
-MAX_SLEEP = 1.0  # seconds; a receive that waits notices a clock that is moved by hand this soon
+MAX_SLEEP = 1.0  # seconds; a waiting receive notices a changed clock this soon
 
 
 class SqsQueues:
-    """The queues of one account. `clock` gives epoch seconds."""
+    """The queues of one account. `clock` returns epoch seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -78,14 +78,14 @@ class SqsQueues:
         *,
         visibility: int | None = None,
     ) -> list[Received]:
-        """Take up to `max_messages`, and wait for the first one for up to `wait_seconds`.
+        """Receive up to `max_messages`; waits for the first one for up to `wait_seconds`.
 
-        `wait_seconds` and `visibility` are the queue's own when None. A wait can be cancelled; no message is taken
+        `wait_seconds` and `visibility` are the queue's own when None. A wait can be cancelled; no message is received
         then.
 
         Raises:
             QueueDoesNotExist: also when the queue is deleted during the wait.
-            OverLimit: too many messages in flight, and no wait asked for; a waiting receive comes back empty.
+            OverLimit: too many messages in flight, and no wait requested; a waiting receive returns nothing.
         """
         loop = asyncio.get_running_loop()
         wait = self.find(queue).settings.wait if wait_seconds is None else wait_seconds
@@ -115,15 +115,19 @@ class SqsQueues:
         self.find(queue).delete(handle, now=self._clock())
 
     def change_visibility(self, queue: str, handle: str, seconds: int) -> None:
-        """Let a message in flight reappear in `seconds`. Raises as `Queue.change_visibility` does."""
+        """Make a message in flight visible in `seconds`. Raises as `Queue.change_visibility` does."""
         self.find(queue).change_visibility(handle, seconds, now=self._clock())
 
-    # What the local stack shows
+    # For display
 
     def counts(self, queue: str) -> Counts:
-        """How many messages are visible, in flight and delayed. Raises QueueDoesNotExist."""
+        """Return the numbers of visible, in-flight and delayed messages. Raises QueueDoesNotExist."""
         return self.find(queue).counts(self._clock())
 
+    def in_flight_times(self, queue: str) -> tuple[float, float] | None:
+        """See `Queue.in_flight_times`. Raises QueueDoesNotExist."""
+        return self.find(queue).in_flight_times(self._clock())
+
     def peek(self, queue: str) -> list[Message]:
-        """All messages of a queue, in flight and delayed too, without receiving them."""
+        """Return all messages of a queue, also in-flight and delayed ones, without receiving them."""
         return self.find(queue).messages(self._clock())

@@ -1,4 +1,4 @@
-"""The attributes with which a queue is created: their ranges and their defaults."""
+"""The attributes of a queue at its creation: ranges and defaults."""
 
 import json
 from collections.abc import Mapping
@@ -23,22 +23,22 @@ _RANGES = {
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """The attributes that can be set, with the defaults of SQS."""
+    """The supported attributes, with the defaults of SQS."""
 
     delay: int = 0  # seconds
     retention: int = 345_600  # seconds, 4 days
     wait: int = 0  # seconds
     visibility: int = 30  # seconds
     dead_letter_queue: str | None = None  # name
-    max_receives: int = 0  # as often as a message is received before it goes to the dead letter queue
+    max_receives: int = 0  # receives of a message before it moves to the dead letter queue
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, str]) -> "QueueSettings":
-        """Read SQS attributes; all values are strings, the numbers too.
+        """Read SQS attributes; all values are strings, even numbers.
 
         Raises:
-            InvalidAttributeName: none of the five that this server knows.
-            InvalidAttributeValue: out of range, or a redrive policy that is not one.
+            InvalidAttributeName: not one of the five that this server knows.
+            InvalidAttributeValue: out of range, or not a valid redrive policy.
         """
         settings: dict[str, Any] = {}
         for name, value in attributes.items():

@@ -1,1 +1,1 @@
-"""The status page of the local stack: `GET /status` shows whether everything flows."""
+"""The status page of the local stack, at `GET /status`."""

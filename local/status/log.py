@@ -1,4 +1,4 @@
-"""Log lines of the functions as the page shows them."""
+"""Log lines of the functions for the page."""
 
 from collections.abc import Iterable
 

@@ -1,28 +1,32 @@
-"""Serves the dashboard of the local stack: the page, the facts it asks for every second, and what its buttons do."""
+"""Serves the dashboard of the local stack: the page, its facts, and its buttons."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from audience_sync_cli.dashboard.access import is_from_page, is_own_host
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
+from audience_sync_cli.dashboard.ranges import asked
 from local.stack_view import StackView
 from local.status.actions import SAMPLE_EXITS, SAMPLE_MEMBERS, Actions, examples
 from local.status.facts import read_facts
 from local.status.requests import opened_request
 from local.status.sizes import SizeHistory
 
+FOLDER = Path(__file__).parent
+
 type Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> None:
-    """Serve the page and its questions under `/status`, to programs of this machine only.
+    """Serve the page and its requests under `/status`, to programs on this machine only.
 
-    `GET /status` answers with the page; with the facts where the client accepts JSON and not HTML; with
-    `{"eventKey": "..."}` for `?reveal=eventKey`, so that the key is in neither of the two; and with one request to
-    Amazon, without its values, for `?request=N`. `POST /status/...` is what the buttons do; only the page may.
+    `GET /status` returns the page; the facts if the client accepts JSON and not HTML; `{"eventKey": "..."}` for
+    `?reveal=eventKey`, so that the key is in neither of the two; and one request to Amazon, without its values, for
+    `?request=N`. `POST /status/...` runs an action of a button, only for the page itself.
     """
     actions = Actions(stack)
 
@@ -35,29 +39,48 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
             buttons = {
                 "examples": [each._asdict() for each in examples()],
                 "samples": {"enter": SAMPLE_MEMBERS, "exit": SAMPLE_EXITS},
+                "faults": stack.sandbox.recipes(),
             }
-            return _json(read_facts(stack, sizes, time.time()).as_json() | buttons)
-        page = build_page()
+            chosen = asked(request.query.get("range", ""))
+            facts = actions.acknowledged(read_facts(stack, sizes, time.time(), actions.blockers(), chosen))
+            return _json(facts.as_json() | buttons)
+        page = build_page(_faults_part())
         return web.Response(text=page, content_type="text/html", charset="utf-8", headers=headers_of(page))
 
-    async def send(request: web.Request) -> web.Response:
-        return _json(await actions.send_example(str((await _body(request)).get("file", ""))))
-
-    async def samples(_: web.Request) -> web.Response:
-        return _json(await actions.send_samples())
-
-    async def redrive(request: web.Request) -> web.Response:
-        return _json(await actions.redrive(str((await _body(request)).get("reason", ""))))
-
     app.router.add_get("/status", _guarded(show, lambda request: is_own_host(request.headers.get("Host"))))
-    for name, handler in (("send", send), ("samples", samples), ("redrive", redrive)):
-        app.router.add_post(f"/status/{name}", _guarded(handler, lambda request: is_from_page(request.headers)))
+    pressed: dict[str, Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]] = {
+        "send": lambda fields: actions.send_example(fields.get("file", "")),
+        "samples": lambda _: actions.send_samples(),
+        "redrive": lambda fields: actions.redrive(fields.get("reason", "")),
+        "faults": lambda fields: actions.set_fault(fields.get("recipe", "")),
+        "find": actions.find,
+        "acknowledge": actions.acknowledge,
+    }
+    for name, act in pressed.items():
+        app.router.add_post(
+            f"/status/{name}", _guarded(_with_fields(act), lambda request: is_from_page(request.headers))
+        )
+
+
+def _faults_part() -> str:
+    """Return the section with the sandbox's faults, which only the local page has."""
+    section, script = ((FOLDER / name).read_text(encoding="utf-8") for name in ("faults.html", "faults.js"))
+    return f"{section}<script>\n{script}</script>\n"
+
+
+def _with_fields(act: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Handler:
+    """Run a button's action with the fields of the request."""
+
+    async def run(request: web.Request) -> web.Response:
+        return _json(await act({name: str(value) for name, value in (await _body(request)).items()}))
+
+    return run
 
 
 def _guarded(handler: Handler, may_ask: Callable[[web.Request], bool]) -> Handler:
     async def guarded(request: web.Request) -> web.Response:
         if not may_ask(request):
-            return web.json_response({"error": "only the page itself may ask this"}, status=403, headers=HEADERS)
+            return web.json_response({"error": "only accepted from the page itself"}, status=403, headers=HEADERS)
         return await handler(request)
 
     return guarded

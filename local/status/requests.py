@@ -1,4 +1,4 @@
-"""Requests to Amazon's sandbox as the page shows them: a line each, and on demand the shape of one, without a value."""
+"""Requests to Amazon's sandbox for the page: a line each, and on demand the shape of one, without values."""
 
 import json
 import re
@@ -13,7 +13,7 @@ _IN_PATH = re.compile(r"/amc/audiences/metadata/(\d+)")
 
 
 def request_line(entry: RequestEntry) -> UploadFacts:
-    """Sum up one request. Its body is searched, not parsed: it may be a megabyte, once a second."""
+    """Summarize one request. Its body is searched, not parsed: it may be a megabyte, once a second."""
     raw = entry.raw or b""
     in_body, in_path = _AUDIENCE.search(raw), _IN_PATH.search(entry.path)
     audience_id = in_body[1].decode() if in_body else in_path[1] if in_path else None
@@ -30,7 +30,7 @@ def request_line(entry: RequestEntry) -> UploadFacts:
 
 
 def opened_request(entry: RequestEntry) -> dict[str, Any]:
-    """Return what a request looked like: its address and size, and the shape of its body."""
+    """Return address, size and shape of a request."""
     body: Any = None
     if entry.raw:
         try:
@@ -48,11 +48,11 @@ def opened_request(entry: RequestEntry) -> dict[str, Any]:
 
 
 def shape(value: Any) -> Any:
-    """Replace every value by its kind. Of a list, the first entry stands for all."""
+    """Replace every value by its kind. The first entry stands for a whole list."""
     if isinstance(value, dict):
         return {name: shape(each) for name, each in value.items()}
     if isinstance(value, list):
         return [*map(shape, value[:1]), *([f"and {len(value) - 1:,} more"] if len(value) > 1 else [])]
     if isinstance(value, str):
-        return f"text of {len(value):,} character{'' if len(value) == 1 else 's'}"
+        return f"string of {len(value):,} character{'' if len(value) == 1 else 's'}"
     return _KINDS.get(type(value))

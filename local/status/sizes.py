@@ -1,4 +1,4 @@
-"""Remembers how large the audiences at the sandbox were: Amazon itself has no history of it."""
+"""History of audience sizes at the sandbox: Amazon itself has none."""
 
 import asyncio
 from collections import defaultdict
@@ -6,8 +6,8 @@ from collections import defaultdict
 from audience_sync_cli.dashboard.facts import AudienceFacts, Point
 from local.amazon.sandbox import Sandbox
 
-INTERVAL = 2.0  # seconds between two looks
-KEPT = 600  # points of an audience; then every other one goes, so that the plot reaches back to the start
+INTERVAL = 2.0  # seconds between two readings
+KEPT = 600  # points of an audience; beyond, every other one is dropped, so that the plot covers the whole run
 
 
 class SizeHistory:
@@ -18,20 +18,20 @@ class SizeHistory:
         self._points: defaultdict[int, list[tuple[float, int, int]]] = defaultdict(list)  # time, size, matched
 
     async def run(self) -> None:
-        """Look at the audiences until cancelled."""
+        """Read the sizes until cancelled."""
         while True:
             self.note(self._sandbox.now())
             await asyncio.sleep(INTERVAL)
 
     def note(self, now: float) -> None:
-        """Note the present sizes. In between, only changes become points."""
+        """Record the present sizes. Only changes become points."""
         for audience in self._sandbox.audiences.values():
             sizes = audience.sizes(now)
             # -1, not known, before the first upload: it is empty
             size, matched = max(0, sizes["receivedRecordSize"]), max(0, sizes["idResolutionCount"])
             points = self._points[audience.audience_id]
             if len(points) > 1 and all(each[1:] == (size, matched) for each in points[-2:]):
-                points.pop()  # the middle of a level part
+                points.pop()  # the middle of a flat part
             points.append((now, size, matched))
             if len(points) > KEPT:
                 del points[1:-1:2]

@@ -1,4 +1,4 @@
-"""Records which calls a Python program makes to AWS: with this folder on PYTHONPATH, Python imports this module first.
+"""Records the AWS calls of a Python program: with this folder on PYTHONPATH, Python imports this module first.
 
 RECORD_AWS_CALLS names a file. It gets one line for each call, such as `cloudformation:CreateChangeSet`.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import botocore.client
 
 _CLIENT: Any = botocore.client.BaseClient
-_call = _CLIENT._make_api_call  # noqa: SLF001 - the one place that every call passes, also those of s3transfer
+_call = _CLIENT._make_api_call  # noqa: SLF001 - the one place that every call passes, even from s3transfer
 
 
 def _recorded(client: Any, operation: str, arguments: Any) -> Any:

@@ -4,7 +4,7 @@ Run: .venv/bin/python -m tests.benchmarks.bench_startup [--rounds N] [--json]
 
 Every start is a fresh process, with bytecode compiled before, as in the layers. The programs take turns, so that all
 meet the same load, and it is the processor's time that counts, not the clock's. The tables are those of
-docs/performance.md.
+docs/development/performance.md.
 """
 
 import argparse
@@ -144,7 +144,7 @@ def measure(rounds: int) -> dict[str, Measurement]:
 
 
 def tables(measured: dict[str, Measurement]) -> Iterator[str]:
-    """The tables of docs/performance.md, line by line."""
+    """The tables of docs/development/performance.md, line by line."""
     reference = measured[REFERENCE].median
     for programs, head in ((IMPORTS, "what is imported"), (PACKAGES, "package")):
         yield f"| {head} | processor's time | middle half of the runs |\n| --- | --- | --- |"

@@ -29,7 +29,8 @@ from audience_sync import telemetry
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.uploads import Uploads
-from audience_sync.membership import MembershipChange
+from audience_sync.fields import IDENTIFIERS
+from audience_sync.membership import Destination, MembershipChange
 from audience_sync.messages import ChangeMessage, pack
 from functions.worker import handler
 from local.template import ACCOUNT, REGION, Template
@@ -42,7 +43,7 @@ MAX_EVENT = 6_000_000  # bytes; Lambda takes no more
 ROUNDS = 5
 DAY = 86_400  # seconds
 NOW = time.time_ns() // 1_000_000
-FIELDS = ("email", "phone", "firstname", "lastname", "address", "city", "state", "postal")
+FIELDS = tuple(field.amazon_name for field in IDENTIFIERS)
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("parse", ChangeMessage, "from_body"),
     ("read", MembershipTable, "read_each"),
@@ -149,7 +150,7 @@ def changes(action: str, at: int, audiences: int) -> Iterator[MembershipChange]:
             "userConsent": {},
         }
         audience_id = str(418_273_650_912_345_600 + number % audiences)
-        yield MembershipChange(audience_id, None, at, f"segment-{number:028d}", record)
+        yield MembershipChange(audience_id, Destination(), at, f"segment-{number:028d}", record)
 
 
 def event_of(some: Iterable[MembershipChange]) -> str:

@@ -1,4 +1,4 @@
-"""Shows the result of bench_ingest.py: a chart, and the tables of docs/performance.md."""
+"""Shows the result of bench_ingest.py: a chart, and the tables of docs/development/performance.md."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -51,7 +51,7 @@ def _legend(shares: dict[str, Any], y: int) -> Iterator[str]:
 
 
 def tables(result: dict[str, Any]) -> str:
-    """Return the tables of docs/performance.md: medians, with the quartiles of ours; then the steps."""
+    """Return the tables of docs/development/performance.md: medians, with the quartiles of ours; then the steps."""
     head = "| countries | events | Audience Sync, µs | quartiles | Segment's code, µs | floor, µs "
     lines = [head + "| Segment's by ours | ours by floor |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for countries in ("21 countries", "US"):

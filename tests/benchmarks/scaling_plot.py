@@ -1,7 +1,4 @@
-"""Draws docs/images/scaling.svg from the model in docs/scaling.md.
-
-Run `.venv/bin/python -m tests.benchmarks.scaling_plot` when the model has changed.
-"""
+"""Draws docs/images/scaling.svg from the model in docs/scaling.md."""
 
 import re
 from collections.abc import Iterator
@@ -97,11 +94,3 @@ def _curves(names: dict[str, Any]) -> Iterator[str]:
         y = _BOTTOM - 80 + 18 * place
         yield f'<path class="{colour}" d="M400 {y - 4} h24"/>'
         yield f'<text class="of-{colour}" x="432" y="{y}">Amazon answers within {answer} s</text>'
-
-
-def main() -> None:
-    PICTURE.write_text(plot(model()))
-
-
-if __name__ == "__main__":
-    main()

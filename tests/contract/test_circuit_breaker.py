@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.delivery.circuit_breaker import FAILURE_WINDOW, FAILURES, CircuitBreakers
 from audience_sync.delivery.circuit_state import STORE_PAUSE, CircuitStates
@@ -36,7 +37,7 @@ from tests.doubles.clocks import ManualClock
 
 TO_DSP = Upload(Target("1"), (b"{}",))
 TO_OTHER, TO_THIRD = Upload(Target("3"), (b"{}",)), Upload(Target("4"), (b"{}",))
-TO_AMC = Upload(Target("2", "connection-2"), (b"{}",))
+TO_AMC = Upload(Target("2", of_connection("connection-2")), (b"{}",))
 RECOVERY = 60  # seconds
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_changes, of_connection
 from audience_sync.amazon_ads.record import Target
 from audience_sync.aws.membership_rows import KEEP_EXIT
 from audience_sync.errors import CircuitOpen, ServiceUnavailable
@@ -15,7 +16,8 @@ from tests.builders import AUDIENCE
 from tests.contract.worker_stack import LIMITS, NOW, WorkerStack, change
 
 OTHER = "418273650912340002"
-AUDIENCES = [Audience(AUDIENCE), Audience(OTHER, connection_id="connection-1", settings={"dsp": True}), Audience("3")]
+IN_AMC = Audience(OTHER, destination=of_connection("connection-1"), settings={"dsp": True})
+AUDIENCES = [Audience(AUDIENCE), IN_AMC, Audience("3")]
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +34,7 @@ def entered(*emails: str, at: int, audience: str = AUDIENCE, member: str = "m1")
     return replace(
         change(*emails, at=at, member=member),
         audience_id=audience,
-        connection_id=listed.connection_id,
-        target_types=listed.target_types,
+        destination=of_changes(listed),
     )
 
 
@@ -76,7 +77,7 @@ def test_everything_of_the_person_is_removed_at_amazon_and_erased_here(stack: Wo
     stack.rest()
     sent = zip(stack.amazon.targets, stack.amazon.uploads, strict=True)
     removals = {target for target, records in sent if records[0]["action"] == "DELETE"}
-    assert removals == {Target(AUDIENCE), Target(OTHER, "connection-1", ("DSP",))}
+    assert removals == {Target(AUDIENCE), Target(OTHER, of_connection("connection-1", dsp=True))}
     assert not stack.holds("a@b.co")
     assert not any(bytes(row["member"]["B"]).partition(b"\0")[2] for row in rows(stack))
 

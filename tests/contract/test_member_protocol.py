@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import Upload
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
@@ -145,7 +146,7 @@ def test_an_exit_is_sent_again_where_a_repeated_attempt_at_the_enter_had_no_answ
 def test_a_repetition_goes_to_the_same_targets(stack: WorkerStack) -> None:
     entered, exited = change("a@b.co", at=1), change(at=2, exits=True)
     for each in (entered, exited):
-        stack.deliver(replace(each, connection_id="c", target_types=("DSP",)))
+        stack.deliver(replace(each, destination=of_connection("c", dsp=True)))
     envelope = json.loads(*stack.queue.bodies)
     assert (envelope["connectionId"], envelope["targetTypes"]) == ("c", ["DSP"])
 

@@ -51,6 +51,17 @@ def test_a_refresh_token_gives_an_access_token_and_stays_the_same(amazon: Amazon
     assert (token["token_type"], token["expires_in"], token["refresh_token"]) == ("bearer", 3600, REFRESH_TOKEN)
 
 
+def test_after_a_revocation_only_a_new_consent_gives_access(amazon: Amazon) -> None:
+    amazon.session.put(f"{amazon.url}/sandbox/faults", json={"recipe": "revoked"}, timeout=5).raise_for_status()
+    assert amazon.call("GET", "/v2/profiles").status_code == 401
+    assert amazon.login().json()["error"] == "invalid_grant"
+    answer = redeem(amazon, redirect_parameters(consent(amazon))["code"])
+    amazon.token = answer.json()["access_token"]
+    assert amazon.call("GET", "/v2/profiles").status_code == 200
+    assert amazon.login(refresh_token=answer.json()["refresh_token"]).status_code == 200
+    assert not any(each["active"] for each in amazon.shown("recipes"))
+
+
 def test_every_access_token_is_good_until_it_expires(amazon: Amazon) -> None:
     older, amazon.token = amazon.token, amazon.login().json()["access_token"]
     assert older != amazon.token

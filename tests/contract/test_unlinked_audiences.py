@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.record import Target
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
@@ -60,12 +61,12 @@ def test_a_notice_removes_a_person_from_an_unlinked_audience_and_leaves_no_hash(
 
 
 def test_the_removal_goes_where_the_members_of_the_unlinked_audience_went(stack: Unlinkable) -> None:
-    stack.table.put(Audience(AUDIENCE, connection_id="c-1", settings={"dsp": True}), created=0)
+    stack.table.put(Audience(AUDIENCE, destination=of_connection("c-1"), settings={"dsp": True}), created=0)
     stack.worker.write(change("a@b.co", at=5))
     assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
     stack.deliver(erasing_exit("m1", 10, "notice"))
     stack.rest()
-    assert set(stack.worker.amazon.targets) == {Target(AUDIENCE, "c-1", ("DSP",))}
+    assert set(stack.worker.amazon.targets) == {Target(AUDIENCE, of_connection("c-1", dsp=True))}
 
 
 def test_a_person_erased_while_an_audience_was_unlinked_is_not_active_when_it_is_listed_again(

@@ -35,6 +35,7 @@ from tests.doubles.queues import FakeQueue
 LIMITS = Limits()
 JOB, EFFECTIVE = LIMITS.job, LIMITS.timing.effective_after  # seconds
 NOW = 1_800_000_000.0
+DEADLINE = 60.0  # monotonic seconds
 WRITE, READ = "BatchExecuteStatement", "BatchGetItem"
 SHARDING = Sharding(8)
 ON_LOCAL_AWS = pytest.mark.parametrize("stack", ["local_aws"], indirect=True)  # of tests that disturb the network
@@ -170,7 +171,7 @@ class WorkerStack:
         )
 
     def deliver_messages(self, *messages: Message) -> BatchReport:
-        return Delivery(self.amazon, self.context(), jitter=lambda: 1.0).deliver(messages, deadline=60.0)
+        return Delivery(self.amazon, self.context(), jitter=lambda: 1.0).deliver(messages, deadline=DEADLINE)
 
     def rest(self, report: JobReport | None = None) -> Counter[ChangeOutcome]:
         """Let time pass until nothing waits in the change queue or the job queue. Returns the outcomes of changes.

@@ -1,6 +1,7 @@
 """An audience table in memory."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from audience_sync.membership import Audience
 
@@ -11,6 +12,9 @@ class Listed:
     def __init__(self, *audiences: Audience, mappings: str | None = None) -> None:
         self._audiences = audiences
         self._mappings = mappings
+
+    def for_request(self) -> Self:
+        return self
 
     def by_id(self, audience_id: str) -> Audience | None:
         return next((each for each in self._audiences if each.audience_id == audience_id), None)

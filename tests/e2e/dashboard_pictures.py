@@ -12,11 +12,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import requests
 from rich.console import Console
@@ -71,12 +71,20 @@ def _noted(facts: Facts) -> Facts:
 class _Shown:
     def __init__(self, state: str) -> None:
         self._state = state
+        self.acknowledged: list[dict[str, str]] = []
 
-    def read(self) -> Facts:
-        return _noted(STATES[self._state](time.time()))
+    def read(self, chosen: str) -> Facts:
+        return replace(_noted(STATES[self._state](time.time())), range=chosen)
 
     def redrive(self, reason: str) -> list[str]:
         return [reason]
+
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        self.acknowledged.append(dict(fields))
+        return []
+
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        return [{"title": fields["id"], "facts": {}}]
 
 
 @contextmanager
@@ -137,6 +145,7 @@ async def _pictures_of_a_local_stack(folder: Path) -> None:
             await asyncio.to_thread(requests.put, faults, json=REFUSED, timeout=60)
             await asyncio.to_thread(stack.post_example, "14-batch-of-five.json")
             await tab.wait("$('headline').textContent.startsWith('Amazon does not take')")
+            await tab.wait("newest.nextTry - newest.at > 4")  # seconds that leave time for the picture
             await _take(tab, Picture("dashboard-local-outage", height=560))
             await asyncio.to_thread(requests.delete, faults, timeout=60)
 

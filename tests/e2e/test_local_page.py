@@ -54,7 +54,7 @@ def test_from_the_first_screen_to_an_audience_with_members_it_takes_one_button(
         await tab.read(f"{opens}.click()")
         await tab.wait("$('opened').open")
         opened = await tab.read("$('opened').innerText")
-        assert '"externalUserId": "text of ' in opened
+        assert '"externalUserId": "string of ' in opened
         assert "Lapsed premium buyers" in opened
 
     visit(stack, tmp_path, work)
@@ -71,6 +71,24 @@ def test_the_key_is_in_the_page_only_while_it_is_shown(stack: LocalStack, tmp_pa
         assert await tab.read("$('reveal').ariaPressed") == "true"
         await tab.read("$('reveal').click()")
         await tab.wait(f"!document.documentElement.textContent.includes('{key}')")
+
+    visit(stack, tmp_path, work)
+
+
+@in_a_browser
+def test_a_fault_is_set_and_ended_by_its_button(stack: LocalStack, tmp_path: Path) -> None:
+    def button(name: str) -> str:
+        return f"[...document.querySelectorAll('#fault-buttons button')].find((each) => each.textContent === '{name}')"
+
+    async def work(tab: Tab) -> None:
+        await tab.wait(f"{button('off')}?.ariaPressed === 'true'")
+        await tab.read(f"{button('denied')}.click()")
+        await tab.wait(f"{button('denied')}.ariaPressed === 'true' && {button('off')}.ariaPressed === 'false'")
+        assert await tab.read("$('fault-now').textContent") == (
+            "Uploads get 403. Reason: access_denied. In the runbook: DeadLetters."
+        )
+        await tab.read(f"{button('off')}.click()")
+        await tab.wait("$('fault-now').textContent === 'None of them is set.'")
 
     visit(stack, tmp_path, work)
 

@@ -11,7 +11,7 @@ import requests
 
 from local.example_audiences import EXAMPLE
 from tests.e2e.conftest import ROOT, LocalStack
-from tests.unit.cli.json_reference import SCHEMA, faults
+from tests.unit.cli.json_schema import SCHEMA, faults
 
 SAMPLE = ("send", "--sample", "track", "--audience", EXAMPLE.audience_id, "--wait", "--json")
 

@@ -1,6 +1,6 @@
 """Runs the commands of a document against a local stack, and compares every line of output with the document.
 
-After an intended change, UPDATE_DOCS=1 writes the new outputs into the document.
+After an intended change, `make docs` writes the new outputs into the document.
 """
 
 import os
@@ -39,7 +39,7 @@ _CHANGING: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     # Where five minutes of the clock end during the run, the audit has begun.
     (
         re.compile(r"completed up to (\S+ \S+), 0 unaccounted for"),
-        r"begins at \1; what was accepted before is not audited",
+        r"the hourly audit starts at \1",
     ),
 )
 
@@ -98,9 +98,9 @@ class Transcript:
 
 
 def compare(document: Path, actual: str) -> None:
-    """Fail unless the document is what was printed; with UPDATE_DOCS=1, write it first."""
+    """Fail unless the document is what was printed; for `make docs`, write it first."""
     text = document.read_text(encoding="utf-8")
     if UPDATE:
         document.write_text(actual, encoding="utf-8")
         text = actual
-    assert actual.splitlines() == text.splitlines()
+    assert actual.splitlines() == text.splitlines(), f"{document.name} is out of date: run `make docs`"

@@ -29,7 +29,6 @@ from audience_sync.delivery.retry_budget import MAX_SAVED, SHARE, RetryBudget
 from audience_sync.delivery.uploads import Limits
 from local.amazon.exchange import SANDBOX
 from tests.doubles.clocks import ManualClock
-from tests.faults import measurements
 from tests.faults.worker_harness import TOKENS, WorkerHarness, upload_fails
 from tests.functions.conftest import Cloud
 from tests.functions.test_worker import body, change
@@ -98,7 +97,7 @@ ONE = body(change("cust_1"))
     ],
 )
 def test_a_throttled_audience_waits_as_long_as_amazon_says(
-    worker_harness: WorkerHarness, header: str | Callable[[], str] | None, at_least: int, at_most: float, request: Any
+    worker_harness: WorkerHarness, header: str | Callable[[], str] | None, at_least: int, at_most: float
 ) -> None:
     value = header() if callable(header) else header
     worker_harness.amazon.fail(upload_fails({"status": 429, "headers": {"Retry-After": value} if value else {}}))
@@ -107,7 +106,6 @@ def test_a_throttled_audience_waits_as_long_as_amazon_says(
     (waits,) = run.waits
     assert at_least <= waits <= at_most
     assert (worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (1, {})
-    measurements.record(15, f"429, Retry-After {request.node.callspec.id}", requests=1, waits_seconds=waits)
 
 
 @pytest.mark.usefixtures("second_audience")
@@ -119,19 +117,11 @@ def test_one_throttled_audience_does_not_delay_the_other(worker_harness: WorkerH
             throttled
         ]
     assert worker_harness.amazon.members() == {"cust_2", "cust_3", "cust_4"}
-    measurements.record(
-        32,
-        "one of two audiences throttled, 3 runs",
-        requests=worker_harness.amazon.request_count(),
-        delivered_of_the_other=3,
-    )
 
 
 @pytest.mark.usefixtures("second_audience")
 @pytest.mark.parametrize("do", [{"status": 503}, {"close_after_apply": True}], ids=["503", "no answer"])
-def test_one_failing_audience_does_not_stop_the_other(
-    worker_harness: WorkerHarness, do: dict[str, Any], request: Any
-) -> None:
+def test_one_failing_audience_does_not_stop_the_other(worker_harness: WorkerHarness, do: dict[str, Any]) -> None:
     worker_harness.amazon.fail(upload_fails(do, audience=OTHER))
     failing = body(change("cust_1"), audience=OTHER)
     members = [f"cust_{number}" for number in range(2, 12)]
@@ -142,8 +132,6 @@ def test_one_failing_audience_does_not_stop_the_other(
     assert worker_harness.amazon.members() == set(members)
     requests = worker_harness.amazon.request_count() - len(members)
     assert requests == FAILURES, "then its own circuit breaker is open"
-    case = f"one of two audiences: {request.node.callspec.id}, 10 runs"
-    measurements.record(32, case, requests=requests, delivered_of_the_other=len(members))
 
 
 @pytest.mark.usefixtures("second_audience")
@@ -154,7 +142,6 @@ def test_two_failing_audiences_are_an_outage(worker_harness: WorkerHarness) -> N
         assert sorted(worker_harness.run(*(both if _ == 0 else [])).returned) == sorted(both)
     requests = worker_harness.amazon.request_count()
     assert requests <= FAILURES + 2, "one failure of each opens nothing yet"
-    measurements.record(16, "8 runs without Amazon, two audiences", requests=requests, parked=0)
 
 
 @pytest.mark.parametrize("status", [400, 422, 405, 415, 501])
@@ -165,7 +152,6 @@ def test_a_refusal_that_no_record_causes_is_recognized_early(worker_harness: Wor
     assert worker_harness.dead_letters() == dict.fromkeys(members, "request_rejected")
     requests = worker_harness.amazon.request_count()
     assert requests <= (1 if status not in BISECTABLE_STATUSES else 4 * SAMPLE_SIZE + 2 * ceil(log2(len(members))))
-    measurements.record(21, f"{status} for all of 150", requests=requests, parked=len(members))
 
 
 # Rows 16 to 18: transient errors, and unusable answers
@@ -190,7 +176,7 @@ def test_a_refusal_that_no_record_causes_is_recognized_early(worker_harness: Wor
     ],
 )
 def test_an_upload_without_a_usable_answer_is_sent_once_more(
-    worker_harness: WorkerHarness, row: int, do: dict[str, Any], uploads: int, request: Any
+    worker_harness: WorkerHarness, row: int, do: dict[str, Any], uploads: int
 ) -> None:
     worker_harness.amazon.fail(upload_fails(do, times=1))
     first = worker_harness.run(ONE)
@@ -201,13 +187,6 @@ def test_an_upload_without_a_usable_answer_is_sent_once_more(
     assert worker_harness.amazon.members() == {"cust_1"}
     assert worker_harness.amazon.actions_sent("cust_1") == ["CREATE"] * uploads, "1 + f times"
     assert worker_harness.dead_letters() == {}
-    measurements.record(
-        row,
-        request.node.callspec.id,
-        requests=worker_harness.amazon.request_count(),
-        duplicates=uploads - 1,
-        waits=first.waits,
-    )
 
 
 def test_a_server_that_fails_at_random_costs_one_request_for_each_failure(worker_harness: WorkerHarness) -> None:
@@ -220,12 +199,8 @@ def test_a_server_that_fails_at_random_costs_one_request_for_each_failure(worker
         while back:
             runs += 1
             back = worker_harness.run().returned
-    failures = worker_harness.amazon.request_count() - len(members)
     assert worker_harness.amazon.members() == set(members)
     assert worker_harness.amazon.request_count() <= runs, "never two requests for one invocation"
-    measurements.record(
-        16, "40 % of uploads fail, 8 messages", requests=worker_harness.amazon.request_count(), failures=failures
-    )
 
 
 def test_an_outage_opens_the_circuit_breaker_and_its_end_closes_it(
@@ -249,9 +224,6 @@ def test_an_outage_opens_the_circuit_breaker_and_its_end_closes_it(
         now += 30  # seconds; with shorter steps the message would be received so often that it is sent anew
         assert now - began <= 60
     assert (worker_harness.dead_letters(), worker_harness.amazon.members()) == ({}, {"cust_1"})
-    measurements.record(
-        16, "7 runs without Amazon, one connection", requests=during, parked=0, seconds_to_recover=now - began
-    )
 
 
 def test_extra_requests_stay_within_the_budget_when_half_of_the_answers_are_lost(
@@ -267,7 +239,6 @@ def test_extra_requests_stay_within_the_budget_when_half_of_the_answers_are_lost
         "five at first, then a fifth of the answered ones; one a minute, but no time passes here"
     )
     assert worker_harness.dead_letters() == {}
-    measurements.record(17, "half of the answers lost, 60 runs", answered=taken, extra_requests=extra, parked=0)
 
 
 # Row 19
@@ -280,14 +251,12 @@ def test_a_refused_token_is_replaced_once_and_the_upload_repeated(worker_harness
     assert worker_harness.run(body(change("cust_2"))).returned == []
     assert worker_harness.amazon.request_count(TOKENS) - tokens == 1
     assert worker_harness.amazon.actions_sent("cust_2") == ["CREATE"]
-    measurements.record(19, "401 once", token_requests=1, uploads=2)
 
 
 def test_a_token_that_is_always_refused_causes_no_loop(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"status": 401}))
     assert worker_harness.run(ONE).returned == [ONE]
     assert (worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (2, {})
-    measurements.record(19, "401 for ever", token_requests=worker_harness.amazon.request_count(TOKENS), uploads=2)
 
 
 # Rows 20 to 22: refusals
@@ -304,7 +273,6 @@ def test_changes_of_a_refused_audience_are_parked_and_the_other_audience_is_deli
     assert worker_harness.dead_letters() == {f"cust_{number}": reason for number in range(4)}
     assert worker_harness.amazon.members() == {"cust_9"}
     assert worker_harness.amazon.request_count() == 2
-    measurements.record(20, f"{status} for one audience, 4 records", requests=2, parked=4)
 
 
 @pytest.mark.parametrize("bad", [1, 3], ids=["one of 64", "three of 64"])
@@ -318,7 +286,6 @@ def test_records_that_amazon_refuses_are_found_by_bisection(worker_harness: Work
     extra = worker_harness.amazon.request_count() - 1
     budget = 2 * bad * (1 + ceil(log2(64 / bad)))
     assert extra <= budget
-    measurements.record(21, f"{bad} bad of 64", requests=extra + 1, budget=budget + 1, parked=bad)
 
 
 def test_an_upload_that_is_too_large_is_halved_until_it_fits(worker_harness: WorkerHarness) -> None:
@@ -326,16 +293,12 @@ def test_an_upload_that_is_too_large_is_halved_until_it_fits(worker_harness: Wor
     worker_harness.amazon.fail(upload_fails({"status": 413}, over=2000))
     assert worker_harness.run(body(*map(change, names))).returned == []
     assert (worker_harness.amazon.members(), worker_harness.dead_letters()) == (set(names), {})
-    measurements.record(
-        22, "413 above 2,000 bytes, 32 records", requests=worker_harness.amazon.request_count(), parked=0
-    )
 
 
 def test_one_record_that_is_too_large_is_parked(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"status": 413}))
     assert worker_harness.run(ONE).returned == []
     assert worker_harness.dead_letters() == {"cust_1": "request_too_large"}
-    measurements.record(22, "413 for a single record", requests=worker_harness.amazon.request_count(), parked=1)
 
 
 # Rows 23 and 24: no server, or another one
@@ -355,7 +318,6 @@ def test_a_slow_answer_ends_with_the_timeout(worker_harness: WorkerHarness) -> N
     worker_harness.amazon.fail(upload_fails({"trickle": 0.3, "status": 202, "body": SLOW, "apply": True}))
     run = worker_harness.run(ONE)
     assert run.returned == [ONE], "the whole answer, which takes 300 seconds, would be a success"
-    measurements.record(23, "slow response, timeout of 2 s", requests=1, seconds=round(run.seconds, 1))
 
 
 @pytest.mark.usefixtures("short_timeout")
@@ -364,7 +326,6 @@ def test_waiting_for_an_answer_ends_with_the_timeout(worker_harness: WorkerHarne
     run = worker_harness.run(ONE)
     assert run.returned == [ONE], "the answer, after 300 seconds, would be a success"
     assert run.waits >= [60], "it may still be applied"
-    measurements.record(23, "no answer, timeout of 2 s", requests=1, seconds=round(run.seconds, 1))
 
 
 def test_a_refused_connection_is_no_unknown_outcome(
@@ -374,7 +335,6 @@ def test_a_refused_connection_is_no_unknown_outcome(
     run = worker_harness.run(ONE)
     assert run.returned == [ONE]
     assert run.waits <= [4]
-    measurements.record(23, "connection refused", requests=0, seconds=round(run.seconds, 1))
 
 
 def test_nothing_is_sent_to_a_server_with_a_self_signed_certificate(
@@ -385,9 +345,6 @@ def test_nothing_is_sent_to_a_server_with_a_self_signed_certificate(
         run = worker_harness.run(ONE)
     assert (run.returned, received) == ([ONE], [])
     assert run.waits <= [4], "the outcome is known, too"
-    measurements.record(
-        23, "self-signed certificate", bytes_sent=sum(map(len, received)), seconds=round(run.seconds, 1)
-    )
 
 
 def test_a_redirect_is_not_followed(worker_harness: WorkerHarness) -> None:
@@ -395,7 +352,6 @@ def test_a_redirect_is_not_followed(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(upload_fails({"redirect": elsewhere}))
     assert worker_harness.run(ONE).returned == [ONE]
     assert worker_harness.amazon.request_count("/somewhere-else") == 0
-    measurements.record(24, "307 to another address", requests=worker_harness.amazon.request_count(), followed=0)
 
 
 # Row 25
@@ -428,12 +384,6 @@ def test_an_upload_that_is_applied_late_does_not_bring_back_a_member_who_has_lef
     assert worker_harness.run().returned == []
     amazon_clock.now += 1
     wait_until(worker_harness.run, lambda _: worker_harness.amazon.members() == set())  # once the repetition is due
-    measurements.record(
-        25,
-        "enter applied after the exit",
-        requests=worker_harness.amazon.request_count(),
-        sent=worker_harness.amazon.actions_sent("cust_1"),
-    )
 
 
 # Row 26; the tests of the jobs function show what happens to a job's report
@@ -453,4 +403,3 @@ def test_jobs_that_end_in_reverse_order_do_not_bring_back_a_member_who_has_left(
     wait_until(worker_harness.run, lambda _: worker_harness.amazon.members() == set())  # once the repetition is due
     actions = worker_harness.amazon.actions_sent("cust_1")
     assert actions == ["CREATE", "DELETE", "DELETE"]
-    measurements.record(26, "jobs end in reverse", requests=len(actions), members_left=0)

@@ -13,7 +13,6 @@ from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.errors import Unavailable
 from functions.refresh import handler as refresh
 from tests.doubles.secrets import StoredSecret
-from tests.faults import measurements
 from tests.faults.proxy import hang_up, refuse
 from tests.faults.worker_harness import TOKENS, WorkerHarness, upload_fails
 from tests.functions.conftest import CREDENTIALS, Context
@@ -37,7 +36,7 @@ def login_fails(do: dict[str, Any]) -> dict[str, Any]:
         pytest.param({"close_mid_response": True}, id="reset in the answer"),
     ],
 )
-def test_without_a_token_messages_wait(worker_harness: WorkerHarness, do: dict[str, Any], request: Any) -> None:
+def test_without_a_token_messages_wait(worker_harness: WorkerHarness, do: dict[str, Any]) -> None:
     worker_harness.amazon.fail(login_fails(do))
     run = worker_harness.run(ONE)
     assert (run.returned, worker_harness.amazon.request_count(), worker_harness.dead_letters()) == ([ONE], 0, {})
@@ -46,9 +45,6 @@ def test_without_a_token_messages_wait(worker_harness: WorkerHarness, do: dict[s
     worker_harness.amazon.clear_faults()
     worker_harness.is_warm = False  # another worker; this one does not ask for half a minute
     assert worker_harness.run().returned == []
-    measurements.record(
-        27, f"login: {request.node.callspec.id}", token_requests=requests_made, uploads=0, waits=run.waits
-    )
 
 
 def test_a_login_that_hangs_delays_an_invocation_only_once(
@@ -64,7 +60,6 @@ def test_a_login_that_hangs_delays_an_invocation_only_once(
         {},
     )
     assert worker_harness.amazon.request_count(TOKENS) == 1
-    measurements.record(27, "login hangs, 6 audiences", token_requests=1, uploads=0)
 
 
 def test_unreadable_credentials_park_nothing(worker_harness: WorkerHarness) -> None:
@@ -86,7 +81,6 @@ def test_after_a_revoked_authorization_the_login_is_called_once_in_five_minutes(
         worker_harness.amazon.request_count(),
         worker_harness.dead_letters(),
     ) == (1, 0, {})
-    measurements.record(27, "invalid_grant, 6 runs", token_requests=1, uploads=0, parked=0)
 
 
 @pytest.mark.parametrize("lifetime", ["soon", -5, 1e12], ids=str)
@@ -95,7 +89,6 @@ def test_an_unusable_expires_in_counts_as_an_hour(worker_harness: WorkerHarness,
     for member in ("cust_1", "cust_2"):
         assert worker_harness.run(body(change(member))).returned == []
     assert worker_harness.amazon.request_count(TOKENS) == 1
-    measurements.record(27, f"expires_in {lifetime}", token_requests=1, uploads=2)
 
 
 def test_fifty_threads_at_expiry_make_one_token_request(worker_harness: WorkerHarness) -> None:
@@ -114,7 +107,6 @@ def test_fifty_threads_at_expiry_make_one_token_request(worker_harness: WorkerHa
         thread.join()
     assert len(tokens_used) == 1
     assert worker_harness.amazon.request_count(TOKENS) == 1
-    measurements.record(28, "50 threads at expiry, one process", token_requests=1)
 
 
 def test_new_workers_use_the_token_that_is_stored(worker_harness: WorkerHarness) -> None:
@@ -124,7 +116,6 @@ def test_new_workers_use_the_token_that_is_stored(worker_harness: WorkerHarness)
         worker_harness.is_warm = False
         assert worker_harness.run(body(change(member))).returned == []
     assert worker_harness.amazon.request_count(TOKENS) == 1
-    measurements.record(28, "4 cold workers, a stored token", token_requests=1)
 
 
 @pytest.mark.parametrize("down", [refuse("ThrottlingException"), hang_up()], ids=["throttled", "connection closed"])
@@ -135,9 +126,6 @@ def test_a_token_that_cannot_be_stored_does_not_stop_uploads(worker_harness: Wor
         refresh.lambda_handler({}, Context())
     assert worker_harness.run(ONE).returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    measurements.record(
-        29, "the token secret refuses writes", uploads=1, token_requests=worker_harness.amazon.request_count(TOKENS)
-    )
 
 
 # Row 34
@@ -178,4 +166,3 @@ def test_no_fault_leaves_a_secret_or_personal_data_behind(
     failures = [json.loads(each).get("failure", {}) for each in left]
     assert EMAIL not in json.dumps(failures)
     assert all(json.loads(line) for line in text.splitlines())
-    measurements.record(34, "each fault with markers", secrets_found=0)

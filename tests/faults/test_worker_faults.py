@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -19,7 +18,6 @@ from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS
 from local.template import REGION
 from tests.doubles.amazon import Amazon
-from tests.faults import measurements
 from tests.faults.long_timeouts import LONG_TIMEOUT
 from tests.faults.proxy import Effect, answer_after, fail_statements, hang_up, hold, lose_answer, only, refuse
 from tests.faults.worker_harness import WorkerHarness, upload_fails
@@ -66,7 +64,7 @@ def run[T](doing: Coroutine[Any, Any, T]) -> T:
     ],
 )
 def test_a_killed_worker_loses_nothing_and_its_changes_are_sent_at_most_once_more(
-    worker_harness: WorkerHarness, call: str | None, uploads: int, request: Any
+    worker_harness: WorkerHarness, call: str | None, uploads: int
 ) -> None:
     arrived, released = threading.Event(), threading.Event()
     if call:
@@ -92,14 +90,9 @@ def test_a_killed_worker_loses_nothing_and_its_changes_are_sent_at_most_once_mor
     worker_harness.acknowledge(
         records, {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in records]}
     )
-    began = time.monotonic()
     assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
     assert worker_harness.amazon.actions_sent("cust_1") == ["CREATE"] * uploads
-    seconds = round(time.monotonic() - began, 1)
-    measurements.record(
-        8, f"SIGKILL {request.node.callspec.id}", uploads=uploads, duplicates=uploads - 1, seconds=seconds
-    )
     jobs = worker_harness.cloud.messages("JobQueue")
     assert len(jobs) >= 1, "the upload that counts is followed up"
 
@@ -126,12 +119,6 @@ def test_a_worker_that_is_stopped_at_its_timeout_loses_nothing(worker_harness: W
     )
     assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1", "cust_2"}
-    measurements.record(
-        9,
-        "killed during an upload",
-        uploads=worker_harness.amazon.request_count(),
-        duplicates=worker_harness.amazon.request_count() - 1,
-    )
 
 
 # Rows 10 and 11
@@ -149,7 +136,6 @@ def test_one_message_at_two_workers_at_once_causes_only_duplicates(worker_harnes
 
     assert run(both()) == [{"batchItemFailures": []}] * 2
     assert worker_harness.amazon.actions_sent("cust_1") == ["CREATE", "CREATE"]
-    measurements.record(10, "one message at two workers", uploads=2, duplicates=1)
 
 
 def test_an_enter_and_an_exit_at_two_workers_at_once_leave_the_member_out(worker_harness: WorkerHarness) -> None:
@@ -172,14 +158,12 @@ def test_an_enter_and_an_exit_at_two_workers_at_once_leave_the_member_out(worker
     assert worker_harness.amazon.members() == set()
     assert worker_harness.amazon.actions_sent("cust_1")[-1] == "DELETE"
     assert worker_harness.amazon.request_count() <= 3
-    measurements.record(10, "enter and exit at two workers", uploads_at_most=3, members_left=0)
 
 
 def test_an_older_enter_after_the_exit_is_not_sent(worker_harness: WorkerHarness) -> None:
     for message in (LEFT, ENTERED):
         assert worker_harness.run(message).returned == []
     assert (worker_harness.amazon.actions_sent("cust_1"), worker_harness.amazon.members()) == (["DELETE"], set())
-    measurements.record(11, "exit first, enter later", uploads=worker_harness.amazon.request_count(), members_left=0)
 
 
 # Rows 12 and 13
@@ -200,7 +184,6 @@ def test_an_unreadable_message_is_parked_and_its_neighbours_are_delivered(
     assert worker_harness.run(unreadable, ENTERED).returned == []
     assert worker_harness.dead_letters() == {unreadable: reason}
     assert worker_harness.amazon.members() == {"cust_1"}
-    measurements.record(12, reason, parked=1, neighbours_delivered=1)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +202,6 @@ def test_changes_that_cannot_be_parked_stay_in_the_queue(worker_harness: WorkerH
     worker_harness.proxy.clear_faults()
     assert worker_harness.run().returned == []
     assert worker_harness.dead_letters() == {"unreadable": "message_not_json", "cust_1": "request_rejected"}
-    measurements.record(13, "dead letters down for one run", lost=0, parked=2)
 
 
 # Row 14
@@ -235,9 +217,7 @@ def test_changes_that_cannot_be_parked_stay_in_the_queue(worker_harness: WorkerH
         pytest.param(lose_answer(), id="answer lost"),
     ],
 )
-def test_without_the_table_nothing_is_acknowledged(
-    worker_harness: WorkerHarness, call: str, down: Effect, request: Any
-) -> None:
+def test_without_the_table_nothing_is_acknowledged(worker_harness: WorkerHarness, call: str, down: Effect) -> None:
     worker_harness.proxy.on(call, down)
     run = worker_harness.run(ENTERED)
     assert run.returned == [ENTERED]
@@ -245,9 +225,6 @@ def test_without_the_table_nothing_is_acknowledged(
     worker_harness.proxy.clear_faults()
     assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    measurements.record(
-        14, request.node.callspec.id, uploads=worker_harness.amazon.request_count(), seconds=round(run.seconds, 1)
-    )
 
 
 @pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded", "InternalServerError"])
@@ -263,7 +240,6 @@ def test_a_member_whose_row_cannot_be_written_waits_and_its_neighbours_are_deliv
     assert [each["record"]["externalUserId"] for each in left["changes"]] == ["cust_1"]
     assert worker_harness.run(json.dumps(left)).returned == []
     assert worker_harness.amazon.members() == {"cust_1", "cust_2", "cust_3"}
-    measurements.record(14, f"one of three statements: {code}", uploads=worker_harness.amazon.request_count())
 
 
 # The job queue is part of row 14: without it an upload is not done
@@ -276,7 +252,7 @@ def test_a_member_whose_row_cannot_be_written_waits_and_its_neighbours_are_deliv
 )
 @pytest.mark.parametrize("queue", ["JobQueue", "all queues"])
 def test_without_the_job_queue_an_upload_is_made_again_and_its_first_job_is_tracked_before(
-    worker_harness: WorkerHarness, queue: str, down: Effect, request: Any, monkeypatch: pytest.MonkeyPatch
+    worker_harness: WorkerHarness, queue: str, down: Effect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("functions.worker.handler.CLOCK", Clock(sleep=pauses.append))
@@ -295,7 +271,6 @@ def test_without_the_job_queue_an_upload_is_made_again_and_its_first_job_is_trac
     uploads = worker_harness.amazon.request_count()
     assert uploads == 2
     assert len(jobs) >= (2 if is_alone else 1)
-    measurements.record(14, request.node.callspec.id, uploads=uploads, duplicates=uploads - 1)
 
 
 def test_a_table_that_hangs_delays_an_invocation_once_and_not_for_each_member(
@@ -311,7 +286,6 @@ def test_a_table_that_hangs_delays_an_invocation_once_and_not_for_each_member(
     assert (run.returned, worker_harness.amazon.request_count(), worker_harness.dead_letters()) == ([many], 0, {})
     calls = worker_harness.proxy.count(WRITE)
     assert calls <= 2 * THREADS, "those that were running already"
-    measurements.record(14, "the table hangs, 500 members", uploads=0, calls_at_most=2 * THREADS)
 
 
 # Rows 31 to 33
@@ -327,7 +301,6 @@ def test_a_hundred_thousand_changes_of_one_member_become_one_record() -> None:
     assert [[record["action"] for record in upload["records"]] for upload in amazon.taken] == [["DELETE"]]
     assert (report.delivered, report.superseded) == (1, count - 1)
     assert steps.lines < 1_000 * count, "some 200 for each change; one pass for each would be a thousand times as many"
-    measurements.record(31, "100,000 changes of one member", records=1, messages=len(messages))
 
 
 def test_ids_that_differ_in_case_are_two_members_and_one_id_in_two_audiences_too(worker_harness: WorkerHarness) -> None:
@@ -337,16 +310,12 @@ def test_ids_that_differ_in_case_are_two_members_and_one_id_in_two_audiences_too
     )
     assert worker_harness.amazon.members() == {"ann"}
     assert worker_harness.amazon.request_count() == 2
-    measurements.record(31, "ann, ANN, and ann elsewhere", members=3, merged=0)
 
 
 def test_very_many_changes_of_one_audience_do_not_delay_the_other(worker_harness: WorkerHarness) -> None:
     many = [body(*(change(f"{name}-{part}") for name in MANY), audience="77") for part in range(9)]
     assert worker_harness.run(*many, ENTERED).returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    measurements.record(
-        32, "270 changes for one audience, 1 for another", requests=worker_harness.amazon.request_count(), waiting=0
-    )
 
 
 def test_a_redrive_among_new_events_undoes_no_newer_change(worker_harness: WorkerHarness) -> None:
@@ -359,12 +328,6 @@ def test_a_redrive_among_new_events_undoes_no_newer_change(worker_harness: Worke
         assert worker_harness.run(dead_letter.body).returned == []
     assert worker_harness.amazon.actions_sent("cust_1") == ["DELETE"]
     assert worker_harness.amazon.members() == set()
-    measurements.record(
-        33,
-        "an old dead letter redriven 3 times after the exit",
-        uploads=worker_harness.amazon.request_count(),
-        members_left=0,
-    )
 
 
 def test_a_queued_message_of_the_first_release_is_read(worker_harness: WorkerHarness) -> None:
@@ -372,4 +335,3 @@ def test_a_queued_message_of_the_first_release_is_read(worker_harness: WorkerHar
     record = {"externalUserId": "cust_1", "action": "CREATE", "hashedPII": [{"email": EMAIL}]}
     assert worker_harness.run(json.dumps(plain | {"changes": [{"at": 1, "id": "x", "record": record}]})).returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
-    measurements.record(33, "a message with the first release's fields", delivered=1)

@@ -14,6 +14,7 @@ import requests
 from audience_sync import audiences
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks
+from audience_sync.membership import Audience
 from functions.audiences import handler
 from functions.ingest import handler as ingest
 from functions.worker import handler as worker
@@ -134,6 +135,34 @@ def test_a_created_audience_is_found_and_filled_by_events(cloud: Cloud) -> None:
     answer = ingest.lambda_handler(http("POST /v1/events", event, headers), Context())
     assert json.loads(answer["body"])["accepted"] == 1
     assert [message["audienceId"] for message in cloud.messages()] == [audience_id]
+
+
+@pytest.mark.parametrize("by", ["id", "key"])
+@pytest.mark.parametrize(
+    "list_it",
+    [
+        pytest.param(lambda _: create(computationKey="new_ones"), id="created"),
+        pytest.param(lambda table: table.put(Audience("11", computation_key="new_ones"), created=0), id="linked"),
+    ],
+)
+def test_events_reach_a_new_audience_as_soon_as_its_creation_is_answered(
+    cloud: Cloud, list_it: Callable[[AudienceTable], object], by: str
+) -> None:
+    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
+    cloud.enter("IngestFunction")
+
+    def post(audience_id: str, key: str) -> dict[str, Any]:
+        event = audience_event(Person(1), enters=True, at=datetime.now(UTC), audience_id=audience_id, key=key)
+        answer = ingest.lambda_handler(http("POST /v1/events", event, JSON | {"x-api-key": EVENT_KEY}), Context())
+        result: dict[str, Any] = json.loads(answer["body"])
+        return result
+
+    assert post("", "new_ones")["rejections"][0]["reason"] == "audience_unknown"
+    function = ingest.dependencies()
+    list_it(table)
+    assert ingest.dependencies() is function, "the function with the copy from before"
+    (audience_id,) = listed(cloud)
+    assert post(*((audience_id, "other") if by == "id" else ("", "new_ones")))["accepted"] == 1
 
 
 def test_an_audience_in_amc_has_its_members_sent_to_dsp_when_that_was_asked_for(cloud: Cloud, amazon: Served) -> None:

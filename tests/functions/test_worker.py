@@ -2,13 +2,18 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from audience_sync.aws.sqs import Queue
+from audience_sync.delivery.backoff import backoff
+from audience_sync.delivery.batch import Message
 from functions.worker import handler
 from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
+from tests.waiting import wait_until
 
 EMAIL = hashlib.sha256(b"ada@example.com").hexdigest()
 
@@ -121,6 +126,19 @@ def test_changes_that_the_next_invocation_takes_are_no_warning(cloud: Cloud, pri
     assert deliver(cloud, message, context=Context(milliseconds=2_000)) == [message], "no time for an upload"
     (line,) = [line for line in map(json.loads, printed().splitlines()) if line.get("message") == "delivery incomplete"]
     assert (line["level"], line["deferred"]) == ("INFO", ["out_of_time"])
+
+
+def test_messages_of_an_invocation_that_is_about_to_be_stopped_return_once_it_has_ended(cloud: Cloud) -> None:
+    sqs, url, name = cloud.client("sqs"), cloud.name_of("ChangeQueue"), cloud.name_of("ChangeQueue")
+    sqs.send_message(QueueUrl=url, MessageBody=body(change("cust_1")))
+    (received,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    queue = Queue(sqs, url, time.monotonic)
+    message = Message(received["MessageId"], received["ReceiptHandle"], received["Body"], 1, 0)
+    with handler.returned_if_stopped(queue, [message], handler.CLOCK.monotonic()):
+        since, until = wait_until(
+            lambda: cloud.queues.in_flight_times(name) or (0.0, 0.0), lambda times: times[1] - times[0] < 600
+        )
+    assert until == 0.0 or until - since >= backoff(1, 1.0) > handler.RETURN_BEFORE
 
 
 def test_failed_uploads_are_a_warning(cloud: Cloud, printed: Callable[[], str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from audience_sync import telemetry
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.api_gateway import Request
 from audience_sync.clock import Clock
 from audience_sync.credentials import Keyring
@@ -34,7 +35,7 @@ NOW = 1_774_000_000_000  # epoch milliseconds; after all examples
 SECRET = {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET}
 AUDIENCES = (
     Audience("418273650912345678", country="US", computation_key="lapsed_premium_buyers"),
-    Audience("418273650912349999", country="DE", connection_id="c1", settings={"dsp": True}),
+    Audience("418273650912349999", country="DE", destination=of_connection("c1"), settings={"dsp": True}),
     Audience("2", computation_key="winback_flow__send_to_amazon_4q8zt"),
 )
 _TEXT = {"@template": "{{ properties.first_name }}{{{ traits.last_name }}}"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from audience_sync.amazon_ads.record import Target, cut_uploads, encode_record
 from audience_sync.membership import MembershipChange
+from audience_sync.reasons import Reason
 from local.amazon import records
 from local.amazon.refusals import Refusal, json_object
 
@@ -24,7 +25,7 @@ _WORD = re.compile(r"[^\W_]+")
 @cache
 def our_words() -> frozenset[str]:
     """Every word in a text of our own code. A message that holds another one repeats what was sent."""
-    found: set[str] = set()
+    found = {word for code in Reason for word in _WORD.findall(code)}
     for path in (path for folder in CODE for path in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -55,7 +56,7 @@ def assert_amazon_takes(changes: Iterable[MembershipChange]) -> None:
     for change in changes:
         if change.exits and not change.record["hashedPII"]:
             continue
-        target = Target(change.audience_id, change.connection_id, change.target_types)
+        target = Target(change.audience_id, change.destination)
         for upload in cut_uploads(target, [encode_record(change.record)], max_records=1, max_bytes=1):
             try:
                 records.read_upload(json_object(upload.body()))

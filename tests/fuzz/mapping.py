@@ -29,7 +29,7 @@ def apply_mappings(data: bytes) -> None:
         _resolve(fields.get("directive"), event)
         mappings = compile_mappings(parse_mappings(fields.get("mappings"), compile_trigger), compile_trigger)
     except InvalidMapping as error:
-        assert str(error).isprintable()
+        assert all(map(str.isprintable, error.faults))
         return
     for mapping in mappings:
         try:

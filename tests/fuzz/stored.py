@@ -107,4 +107,4 @@ def _comparable(state: MemberState) -> str:
     """The state as text, since NaN does not equal itself. What is empty and what is absent are the same."""
     newest = state.newest
     record = {name: value for name, value in newest.record.items() if value}
-    return repr(replace(state, newest=replace(newest, record=record, connection_id=newest.connection_id or None)))
+    return repr(replace(state, newest=replace(newest, record=record)))

@@ -21,7 +21,7 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import InvalidMessage, OutcomeUnknown, RequestRejected, TransientError
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import Audience, MembershipChange, Version
+from audience_sync.membership import Audience, Destination, MembershipChange, Version
 from audience_sync.messages import ChangeMessage, DeadLetter, JobMember, JobMessage
 from audience_sync.operations.job_tracking import JobContext, JobTracker
 from functions.worker import handler
@@ -146,9 +146,9 @@ def _member(message: JobMessage, each: JobMember) -> MemberState:
     """Return the state of a member who has entered with one identity, or has left with it, as the job says."""
     version = Version.from_text(each.version)
     record = GOOD_RECORD | {"externalUserId": each.member, "action": "CREATE"}
-    enter = MembershipChange(message.audience_id, None, version.at - 1, "m0", record)
+    enter = MembershipChange(message.audience_id, Destination(), version.at - 1, "m0", record)
     leave = MembershipChange(
-        message.audience_id, None, version.at, version.message_id, record | {"action": "DELETE"}, each.erases
+        message.audience_id, Destination(), version.at, version.message_id, record | {"action": "DELETE"}, each.erases
     )
     return step(None, [leave if each.removes else enter], now=round(NOW), timing=Timing(1020)).state
 

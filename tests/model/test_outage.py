@@ -26,7 +26,6 @@ from local.template import Template
 from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
-from tests.faults import measurements
 from tests.model.simulation import change_of
 
 HOUR = 3600.0
@@ -135,14 +134,6 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
 
     during = [moment for moment in amazon.requests if moment < OUTAGE]
     recovery = queue.now - OUTAGE
-    measurements.record(
-        16,
-        f"12 hours of {request.node.callspec.id}, {MESSAGES} messages, without the circuit breaker",
-        requests=len(during),
-        receives_at_most=queue.most_receives,
-        parked=0,
-        seconds_to_recover=round(recovery),
-    )
     assert (queue.given_up, dead_letters.bodies) == ([], [])
     assert table.writes == 2 * MESSAGES, "when it was recorded, and when it was sent"
     assert amazon.members == {f"m{number}" for number in range(MESSAGES)}

@@ -20,7 +20,7 @@ from audience_sync.credentials import Keyring
 from audience_sync.delivery.batch import Message
 from audience_sync.member_state import Timing
 from audience_sync.member_step import step
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory
 from audience_sync.segment.event import read
 
@@ -110,7 +110,7 @@ EVENT = {
     "timestamp": CANARY,
 }
 CHANGE = MembershipChange(
-    "1", None, 0, "m1", {"externalUserId": "u1", "action": "CREATE", "hashedPII": [{"email": CANARY}]}
+    "1", Destination(), 0, "m1", {"externalUserId": "u1", "action": "CREATE", "hashedPII": [{"email": CANARY}]}
 )
 
 
@@ -133,7 +133,7 @@ CHANGE = MembershipChange(
         pytest.param(Terms(accepted=True, token=CANARY), id="terms"),
         pytest.param(read(EVENT, 0), id="event"),
         pytest.param(CHANGE, id="change"),
-        pytest.param(ChangeMessage("1", None, [CHANGE], DeliveryHistory()), id="message of changes"),
+        pytest.param(ChangeMessage("1", Destination(), [CHANGE], DeliveryHistory()), id="message of changes"),
         pytest.param(Message("m1", CANARY, CANARY, 1, 0), id="message as received"),
         pytest.param(step(None, [CHANGE], now=0, timing=Timing(0)), id="row of a member"),
         pytest.param(Upload(Target("1"), (CANARY.encode(),)), id="upload"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.membership import Audience
 from tests.soak.amazon import Identity, Member, as_identity
 
@@ -14,8 +15,7 @@ AUDIENCES = [
         audience_id=f"41827365091234567{number}",
         name=f"Audience {number}",
         country="US",
-        advertiser_id="590071284455661234",
-        connection_id=connection,
+        destination=of_connection(connection) if connection else of_advertiser("590071284455661234"),
         computation_key=f"audience_{number}",
         settings={"renew": True, "ttl": 7200} if number == 0 else {},
     )

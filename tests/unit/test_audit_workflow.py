@@ -22,24 +22,7 @@ def test_the_audit_runs_every_week_and_by_hand() -> None:
 
 def test_the_audit_is_the_makefiles_and_can_read_the_code_only() -> None:
     assert [step["run"] for step in JOB["steps"] if "run" in step] == ["make audit"]
-    assert "secrets." not in TEXT
-    assert "${{" not in TEXT
-    assert WORKFLOW["permissions"] == {}
     assert JOB["permissions"] == {"contents": "read"}
-    assert JOB["timeout-minutes"] <= 15
-    assert JOB["steps"][0]["with"] == {"persist-credentials": False}
-
-
-def test_all_workflows_use_the_same_commit_of_an_action() -> None:
-    used: dict[str, set[str]] = {}
-    for workflow in (GITHUB / "workflows").glob("*.yml"):
-        for action, commit in re.findall(
-            r"uses: ([\w/-]+)@([0-9a-f]{40} # v[\d.]+)$", workflow.read_text(), re.MULTILINE
-        ):
-            used.setdefault(action, set()).add(commit)
-    assert used
-    assert {action: commits for action, commits in used.items() if len(commits) > 1} == {}
-    assert len(re.findall(r"uses: ", TEXT)) == len(re.findall(r"uses: [\w/-]+@[0-9a-f]{40} # v", TEXT))
 
 
 def test_python_packages_are_left_to_make_lock() -> None:
@@ -47,9 +30,3 @@ def test_python_packages_are_left_to_make_lock() -> None:
     updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
     assert [each["package-ecosystem"] for each in updates] == ["github-actions"]
     assert "--no-header" in (ROOT / "Makefile").read_text(encoding="utf-8")
-
-
-def test_the_security_policy_is_where_github_looks() -> None:
-    policy = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-    assert "Report a vulnerability" in policy
-    assert "(../SECURITY.md)" in (ROOT / "docs/security.md").read_text(encoding="utf-8")

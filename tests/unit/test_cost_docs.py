@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from audience_sync.membership import Audience
 from audience_sync.messages import MAX_MESSAGE_BYTES, JobMember, change_as_json, job_messages
 from audience_sync.settings import WorkerSettings
 from audience_sync_cli.dashboard import metrics as dashboard_metrics
+from tests.markdown import paragraph, section, table
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/cost.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
 AUDIT = (ROOT / "functions/audit/handler.py").read_text()
-FLOWING = " ".join(TEXT.split())
 EVENTS = (10**6, 10**7, 10**8)
 
 
@@ -38,17 +38,20 @@ MODEL = _model()
 MONTH: Callable[..., dict[str, float]] = MODEL["month"]
 
 
+def _of_template(resource: str, name: str) -> int:
+    return int(TEMPLATE.split(f"\n  {resource}:\n", 1)[1].split(f"{name}: ", 1)[1].split()[0])
+
+
+API = TEMPLATE.split("\n  Api:\n", 1)[1].split("\n  AccessLogGroup:\n", 1)[0]
+GATEWAY = [int(part.split()[0]) for part in API.split("ThrottlingRateLimit: ")[1:]]  # requests a second
+
+
 def _formatted(dollars: float) -> str:
     return "under 1" if dollars < 1 else f"{dollars:,.0f}"
 
 
-def _rows() -> list[list[str]]:
-    table = TEXT.split("| --- | --- | --- | --- |\n", 1)[1].split("\n\n", 1)[0]
-    return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table.splitlines()]
-
-
 def test_the_table_shows_what_the_model_computes() -> None:
-    rows = _rows()
+    rows = table(TEXT, "| events a month |")
     single = next(index for index, row in enumerate(rows) if row[0] == "one event a request")
     for batch, (total, *parts) in ((1_000, rows[:single]), (1, rows[single:])):
         months = [MONTH(events, batch) for events in EVENTS]
@@ -57,99 +60,72 @@ def test_the_table_shows_what_the_model_computes() -> None:
             assert cells == [_formatted(month[name]) for month in months], name
 
 
-def test_the_readme_states_what_batched_events_cost() -> None:
-    million, ten_million = (_formatted(sum(MONTH(events, 1_000).values())) for events in EVENTS[:2])
-    readme = " ".join((ROOT / "README.md").read_text().split())
-    assert f"about ${million} a month for 1 million events in batches, ${ten_million} for 10 million" in readme
-
-
 def test_the_batched_part_of_the_table_leaves_nothing_out() -> None:
-    assert {row[0] for row in _rows()} >= MONTH(EVENTS[0]).keys()
+    assert {row[0] for row in table(TEXT, "| events a month |")} >= MONTH(EVENTS[0]).keys()
 
 
-def test_the_cost_of_metrics_and_alarms_is_what_the_model_computes() -> None:
-    price = MODEL["PRICE"]
-    assert f"{MODEL['METRICS']} of the stack and {MODEL['OF_AN_AUDIENCE']} for each audience" in TEXT
-    assert f"100 active audiences are ${100 * MODEL['OF_AN_AUDIENCE'] * price['metric']:.0f} a month" in TEXT
-    assert f"the audit ${MODEL['READ_HOURLY'] * 720 * price['metric read']:.2f}" in TEXT
-    assert f"the {MODEL['ALARMS']} alarms are ${MODEL['ALARMS'] * price['alarm']:.2f}" in TEXT
+def _dollars(amount: float, digits: int = 2) -> str:
+    return f"${amount:.{digits}f}"
 
 
-def test_the_cost_of_an_idle_stack_is_what_the_model_computes() -> None:
-    price = MODEL["PRICE"]
+def _figures() -> Iterator[tuple[Path, str, list[str]]]:
+    """Document, words of the paragraph, and the figures that the model computes for it."""
+    page, price = ROOT / "docs/cost.md", MODEL["PRICE"]
+    batched = [f"${_formatted(sum(MONTH(events, 1_000).values()))}" for events in EVENTS[:2]]
+    yield ROOT / "README.md", "**Cost:**", batched
+    alarms, secrets = price["alarm"] * MODEL["ALARMS"], price["secret"] * MODEL["SECRETS"]
     polls = price["queue unit"] * 2 * MODEL["POLLERS"] * MODEL["MONTH"] / 20
-    secrets = price["secret"] * MODEL["SECRETS"]
-    assert (
-        f"no events costs ${MODEL['idle']():.2f} a month: alarms ${price['alarm'] * MODEL['ALARMS']:.2f}, "
-        f"secrets ${secrets:.2f}, the polling of two queues ${polls:.2f}"
-    ) in FLOWING
+    yield page, "gets no events", [*map(_dollars, (MODEL["idle"](), alarms, secrets, polls))]
+    metrics = [f"{MODEL['METRICS']} of the stack", f"{MODEL['OF_AN_AUDIENCE']} for each", f"{MODEL['ALARMS']} alarms"]
+    hourly = _dollars(MODEL["READ_HOURLY"] * 720 * price["metric read"])
+    hundred = _dollars(100 * MODEL["OF_AN_AUDIENCE"] * price["metric"], 0)
+    yield page, "* **Metrics.**", [*metrics, hundred, hourly, _dollars(alarms)]
+    windows = [sum(MONTH(10**7, 1, window).values()) for window in (MODEL["WINDOW"], 60)]
+    yield page, "* **Few events, many windows.**", [_dollars(each, 0) for each in windows]
+    on_demand = MONTH(10**8)["membership table, writes and reads"]
+    even = price["write unit an hour"] / 3600 / price["write unit"]
+    capacity = [_dollars(MODEL["provisioned"](10**8), 0), _dollars(on_demand, 0), f"{100 * even:.0f} %"]
+    yield page, "* **Provisioned capacity.**", capacity
+    day = MODEL["stranger"](GATEWAY[0])
+    yield page, "Anyone on the internet", [f"{GATEWAY[0]:,} requests", _dollars(sum(day.values()), 0)]
+    yield page, "Anyone on the internet", [_dollars(day[part], 0) for part in ("API Gateway", "Lambda", "logs")]
+    yield page, "what limits it", [f"{GATEWAY[0]:,} requests", f"{GATEWAY[1]} to each other route"]
+    yield page, "The limits reduce", [_dollars(sum(MODEL["stranger"](50).values()), 0)]
+    yield page, "* **Renewal**", [_dollars(MODEL["renewal"](10**6, days)) for days in (397, 90)]
+    yield page, "* **Deletion notices**", [_dollars(MODEL["notices"](10**6, 50), 0)]
+    opened = [_dollars(MODEL["dashboard"](10, 10), 3), _dollars(MODEL["dashboard"](100, 10))]
+    yield page, "* **An open dashboard.**", [f"{MODEL['DASHBOARD']} metrics", *opened]
+    stored = (MODEL["ROW"] + MODEL["OVERHEAD"]) * 1_000_000 / 1e9
+    kept = [_dollars(price["GB stored"]), f"{stored:.1f} GB", _dollars(price["secret"])]
+    yield ROOT / "docs/deploy.md", "| after the removal |", kept
 
 
-def test_five_pollers_start_five_times_as_many_workers_as_one_until_batches_are_full() -> None:
-    starts = MODEL["MONTH"] / MODEL["WINDOW"]  # of one poller
-    seldom, often = (MONTH(events, 1)["worker, Lambda"] for events in (10**5, 10**7))
-    assert MONTH(10**5, 1, 1)["worker, Lambda"] == pytest.approx(seldom, rel=0.1), "each message has its own worker"
-    one = starts * (MODEL["PRICE"]["invocation"] + MODEL["PRICE"]["GB-second"] * MODEL["WORKER"] * 2.3)
-    assert one * 4 < often < one * 5
+@pytest.mark.parametrize(("document", "about", "figures"), list(_figures()))
+def test_a_paragraph_states_what_the_model_computes(document: Path, about: str, figures: list[str]) -> None:
+    stated = paragraph(document.read_text(encoding="utf-8"), about)
+    assert [figure for figure in figures if figure not in stated] == []
 
 
 def test_what_the_first_hour_must_show_of_the_pollers_is_what_the_model_assumes() -> None:
-    section = (ROOT / "docs/deploy.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
-    pause = float(re.findall(r"sleep ([\d.]+); done", section)[0])  # seconds between two events
-
-    def a_minute(pollers: int) -> float:
-        return float(60 * pollers / (pollers * pause + MODEL["WINDOW"]))
-
-    text = " ".join(section.split())
-    assert f"about {a_minute(MODEL['POLLERS']):.0f} a minute" in text
-    assert f"Two pollers would make {a_minute(2):.0f}, one {a_minute(1):.0f}" in text
+    hour = section((ROOT / "docs/deploy.md").read_text(), "First hour in an account")
+    pause = float(re.findall(r"sleep ([\d.]+); done", hour)[0])  # seconds between two events
+    minute = [60 * pollers / (pollers * pause + MODEL["WINDOW"]) for pollers in (MODEL["POLLERS"], 2, 1)]
+    stated = paragraph(hour, "*Must be seen:* about")
+    assert [each for each in minute if f" {each:.0f}" not in stated] == []
 
 
-def test_what_a_longer_window_saves_is_what_the_model_computes() -> None:
-    short, long = (sum(MONTH(10**7, 1, window).values()) for window in (MODEL["WINDOW"], 60))
-    assert f"10 million of them a month cost ${short:.0f}, and ${long:.0f} with `BatchWindow=60`" in FLOWING
-
-
-def test_what_provisioned_capacity_saves_is_what_the_model_computes() -> None:
+def test_what_provisioned_capacity_saves_is_of_writes_and_of_reads() -> None:
     price = MODEL["PRICE"]
-    on_demand = MONTH(10**8)["membership table, writes and reads"]
-    assert f"cost ${MODEL['provisioned'](10**8):.0f} instead of ${on_demand:.0f}" in FLOWING
     even = [price[f"{kind} unit an hour"] / 3600 / price[f"{kind} unit"] for kind in ("write", "read")]
     assert even == [pytest.approx(0.289, abs=0.001)] * 2
-    assert f"if more than {even[0]:.0%} of what".replace("%", " %") in FLOWING
-    assert TEMPLATE.count(f"TargetValue: {MODEL['TARGET']:.0%}".removesuffix("%")) == 2
+    assert TEMPLATE.count(f"TargetValue: {MODEL['TARGET'] * 100:.0f}") == 2
 
 
-def test_the_cost_of_a_stranger_is_what_the_model_computes_at_the_limits_of_the_template() -> None:
-    api = TEMPLATE.split("\n  Api:\n", 1)[1].split("\n  AccessLogGroup:\n", 1)[0]
-    limit, of_other_routes = (int(part.split()[0]) for part in api.split("ThrottlingRateLimit: ")[1:])
-    day = MODEL["stranger"](limit)
-    assert f"{limit:,} requests a second, that is\n**${sum(day.values()):.0f} a day**" in TEXT
-    assert ", ".join(f"${day[part]:.0f} for {part}" for part in ("API Gateway", "Lambda")) in TEXT.replace(" and", ",")
-    assert f"${day['logs']:.0f} for logs" in TEXT
-    assert f"above {limit:,} requests a second to `/v1/events` and {of_other_routes} to each other route" in TEXT
-    assert f"down to ${sum(MODEL['stranger'](50).values()):.0f}." in TEXT
-
-
-@pytest.mark.parametrize("days", [397, 90])
-def test_the_cost_of_renewal_is_what_the_model_computes(days: int) -> None:
-    dollars = MODEL["renewal"](10**6, days)
-    assert f"${dollars:.2f}" in TEXT
-
-
-def test_the_cost_of_deletion_notices_is_what_the_model_computes() -> None:
-    dollars = MODEL["notices"](10**6, 50)
-    assert f"a million of them, with 50 audiences, cost ${dollars:.0f} to look up" in TEXT
-
-
-def test_the_cost_of_an_open_dashboard_is_what_the_model_computes_with_what_it_reads() -> None:
-    for audiences, reasons in ((10, 10), (100, 10)):
-        asked = dashboard_metrics.an_hour(audiences, reasons)
-        calls = MODEL["PRICE"]["metric read"] * 72 + MODEL["PRICE"]["queue unit"] * 1080
-        assert MODEL["dashboard"](audiences, reasons) == pytest.approx(MODEL["PRICE"]["metric read"] * asked + calls)
-    assert f"for {MODEL['DASHBOARD']} metrics a minute" in TEXT
-    few, many = MODEL["dashboard"](10, 10), MODEL["dashboard"](100, 10)
-    assert f"is ${few:.3f} with ten audiences and ten reasons, ${many:.2f} with a hundred audiences" in TEXT
+def test_the_model_of_an_open_dashboard_has_what_the_dashboard_reads() -> None:
+    calls = MODEL["PRICE"]["metric read"] * 72 + MODEL["PRICE"]["queue unit"] * 1080
+    for audiences in (10, 100):
+        asked = MODEL["PRICE"]["metric read"] * dashboard_metrics.an_hour(audiences, 10)
+        assert MODEL["dashboard"](audiences, 10) == pytest.approx(asked + calls)
 
 
 @pytest.mark.parametrize(
@@ -165,27 +141,15 @@ def test_the_cost_of_an_open_dashboard_is_what_the_model_computes_with_what_it_r
             "READ_HOURLY", AUDIT.count(": Metric(") + AUDIT.count(": ours("), id="metrics that the audit reads"
         ),
         pytest.param("SECRETS", TEMPLATE.count("Type: AWS::SecretsManager::Secret\n"), id="secrets"),
+        pytest.param("MESSAGES", _of_template("WorkerFunction", "BatchSize"), id="messages of a batch"),
+        pytest.param("WINDOW", _of_template("BatchWindow", "Default"), id="seconds of a window"),
+        pytest.param("WORKER", _of_template("WorkerFunction", "MemorySize") / 1024, id="memory of the worker"),
+        pytest.param("JOB", _of_template("JobsFunction", "MemorySize") / 1024, id="memory of the jobs function"),
+        pytest.param("JOBS", _of_template("JobsFunction", "BatchSize"), id="job checks at once"),
     ],
 )
-def test_the_model_has_the_limits_of_the_code(constant: str, in_code: int) -> None:
+def test_the_model_has_the_limits_of_code_and_template(constant: str, in_code: float) -> None:
     assert MODEL[constant] == in_code
-
-
-def test_the_model_has_the_batches_of_the_template() -> None:
-    assert f"BatchSize: {MODEL['MESSAGES']} " in TEMPLATE
-    window = TEMPLATE.split("\n  BatchWindow:\n", 1)[1].split("Default: ", 1)[1].split("\n", 1)[0]
-    assert int(window) == MODEL["WINDOW"]
-
-
-@pytest.mark.parametrize(("constant", "function"), [("WORKER", "WorkerFunction"), ("JOB", "JobsFunction")])
-def test_the_model_has_the_memory_of_the_template(constant: str, function: str) -> None:
-    memory = TEMPLATE.split(f"\n  {function}:\n", 1)[1].split("MemorySize: ", 1)[1].split()[0]
-    assert MODEL[constant] == int(memory) / 1024
-
-
-def test_the_model_has_as_many_job_checks_at_once_as_the_template() -> None:
-    jobs = TEMPLATE.split("\n  JobsFunction:\n", 1)[1]
-    assert int(jobs.split("BatchSize: ", 1)[1].split()[0]) == MODEL["JOBS"]
 
 
 def test_the_model_includes_all_metrics() -> None:
@@ -229,12 +193,3 @@ def test_the_sizes_are_those_of_the_fullest_example() -> None:
     for name, size in measured.items():
         assert MODEL[name] == pytest.approx(size, rel=0.05), name
         assert f"{MODEL[name]:,}" in TEXT.split("| bytes of an event", 1)[1].split("\n", 1)[0], name
-
-
-def test_what_is_kept_of_a_removed_stack_costs_what_the_model_says() -> None:
-    deploy = (ROOT / "docs/deploy.md").read_text()
-    stored = (MODEL["ROW"] + MODEL["OVERHEAD"]) * 1_000_000 / 1e9
-    price = MODEL["PRICE"]
-    assert f"${price['GB stored']:.2f} a month for each GB" in deploy
-    assert f"a million members with all identifiers are {stored:.1f} GB" in deploy
-    assert f"${price['secret']:.2f} a month each" in deploy

@@ -83,28 +83,20 @@ def signed_in(signed_out: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 @pytest.mark.usefixtures("signed_out")
-def test_without_a_region_the_remedy_is_the_variable_of_the_documentation() -> None:
-    with pytest.raises(CannotDeploy, match="AWS_REGION=eu-west-1 make deploy"):
-        describe(OPEN, {})
-
-
-@pytest.mark.usefixtures("signed_out")
-def test_without_credentials_the_remedy_is_to_sign_in() -> None:
-    with pytest.raises(CannotDeploy, match="There are no complete AWS credentials"):
-        describe(HERE, {})
-
-
-@pytest.mark.usefixtures("signed_out")
-def test_half_of_the_credentials_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "made-up")
-    with pytest.raises(CannotDeploy, match="There are no complete AWS credentials"):
-        describe(HERE, {})
-
-
-@pytest.mark.usefixtures("signed_out")
-def test_a_profile_that_is_not_configured_is_said_so() -> None:
-    with pytest.raises(CannotDeploy, match="no such profile"):
-        describe(Target("eu-west-1", "ads", "audience-sync", guided=False), {})
+@pytest.mark.parametrize(
+    ("chosen", "key_id", "remedy"),
+    [
+        pytest.param(OPEN, "", "AWS_REGION=eu-west-1 make deploy", id="no region"),
+        pytest.param(HERE, "", "AWS credentials are missing or incomplete", id="no credentials"),
+        pytest.param(HERE, "made-up", "AWS credentials are missing or incomplete", id="half of the credentials"),
+        pytest.param(replace(HERE, profile="ads"), "", "no such profile", id="a profile that is not configured"),
+    ],
+)
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, chosen: Target, key_id: str, remedy: str) -> None:
+    if key_id:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
+    with pytest.raises(CannotDeploy, match=remedy):
+        describe(chosen, {})
 
 
 @pytest.mark.usefixtures("signed_in")
@@ -173,9 +165,17 @@ def test_what_a_failed_first_deployment_left_has_to_be_deleted_first(status: str
 
 
 @pytest.mark.usefixtures("signed_in")
-def test_a_stack_that_is_there_is_updated() -> None:
-    created(Region="EU", MembershipShards="16")
-    assert describe(HERE, {}).startswith("Deploys the stack audience-sync")
+@pytest.mark.parametrize(
+    ("parameters", "chosen"),
+    [
+        pytest.param({"Region": "EU", "MembershipShards": "16"}, HERE, id="an update"),
+        pytest.param({"Region": "EU"}, replace(HERE, guided=True, stack="audience-sync-other"), id="a second stack"),
+        pytest.param({}, replace(HERE, guided=True), id="guided again, with the defaults"),
+    ],
+)
+def test_a_stack_that_is_there_does_not_stand_in_the_way(parameters: dict[str, str], chosen: Target) -> None:
+    created(**parameters)
+    assert describe(chosen, {}).startswith(f"Deploys the stack {chosen.stack} to")
 
 
 @pytest.mark.usefixtures("signed_in")
@@ -186,19 +186,6 @@ def test_guided_again_is_refused_where_it_would_reset_parameters() -> None:
         describe(guided, {})
     saved = replace(guided, parameters={"Region": "EU", "MembershipShards": "16"})
     assert describe(saved, {}).startswith("Deploys the stack audience-sync")
-
-
-@pytest.mark.usefixtures("signed_in")
-def test_guided_is_allowed_for_a_second_stack() -> None:
-    created(Region="EU")
-    second = replace(HERE, guided=True, stack="audience-sync-other")
-    assert describe(second, {}).startswith("Deploys the stack audience-sync-other")
-
-
-@pytest.mark.usefixtures("signed_in")
-def test_guided_again_is_allowed_where_the_stack_has_the_defaults() -> None:
-    created()
-    assert describe(replace(HERE, guided=True), {}).startswith("Deploys the stack audience-sync")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from audience_sync import translation
 from audience_sync.amazon_ads import consent, normalize
+from audience_sync.amazon_ads.normalization.quick import RULES
 from audience_sync.amazon_ads.record import Target, Upload, encode_record
 from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS, MappedField
 from audience_sync.intake import changes_from, compiled
@@ -94,7 +95,7 @@ def test_an_identifier_is_sent_as_its_digest(field: MappedField) -> None:
 
 
 def test_every_identifier_has_a_normalization_rule_and_every_rule_an_identifier() -> None:
-    assert list(normalize._RULES) == [identifier.name for identifier in IDENTIFIERS]
+    assert list(RULES) == [identifier.name for identifier in IDENTIFIERS]
 
 
 @pytest.mark.parametrize("signal", CONSENT_SIGNALS, ids=lambda signal: signal.name)
@@ -104,9 +105,14 @@ def test_every_consent_signal_is_sent_under_amazons_name(signal: MappedField) ->
     assert sent.keys() - {"countryCode"} == {signal.amazon_name}
 
 
+def test_an_identifier_has_a_code_of_its_own_and_no_other_field_has_one() -> None:
+    assert all(len(field.code) == (field.kind == "identifier") for field in FIELDS)
+    assert len({field.code for field in IDENTIFIERS}) == len(IDENTIFIERS)
+
+
 def test_a_change_is_made_of_every_field_and_no_other() -> None:
-    single = (translation._EXTERNAL_USER_ID, translation._AUDIENCE_ID, translation._COUNTRY)
-    several = (translation._IDENTIFIERS, translation._CONSENT_SIGNALS)
-    used = [FIELDS[place] for place in single] + [field for places in several for field in [*FIELDS][places]]
-    assert used == list(FIELDS)
-    assert [field.kind for field in used] == ["record"] * 3 + ["identifier"] * 8 + ["consent"] * 5
+    places = range(len(FIELDS))
+    single = [translation._EXTERNAL_USER_ID, translation._AUDIENCE_ID, translation._COUNTRY]
+    assert sorted([*single, *translation._identifiers(places), *translation._signals(places)]) == [*places]
+    assert [FIELDS[place] for place in translation._identifiers(places)] == list(IDENTIFIERS)
+    assert [FIELDS[place].name for place in translation._signals(places)] == list(consent.SIGNALS)

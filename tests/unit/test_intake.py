@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, RejectedEvent, TooLarge
 from audience_sync.intake import IntakeResult, changes_from, compiled
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.segment.mapping_config import CompiledMapping
 from audience_sync.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, Rejected, Translator
@@ -202,7 +203,7 @@ def test_every_example_of_segment_gives_the_documented_result(number: str, expec
 
 def test_a_full_event_becomes_exactly_this_record() -> None:
     (change,) = read(example("01")).changes
-    assert (change.audience_id, change.connection_id) == ("418273650912345678", None)
+    assert (change.audience_id, change.destination) == ("418273650912345678", Destination())
     assert change.at == 1772615722118
     assert change.message_id == "personas_2nF7aKq0VxLw9TbRzYcM1dHgPsE"
     assert change.record == {
@@ -412,7 +413,8 @@ def test_without_personas_the_events_name_decides_and_the_audience_key_finds_it(
         "properties": {"audience_key": "lapsed_premium_buyers"},
     }
     assert outcomes(read(exited)) == ["DELETE u1"]
-    assert outcomes(read(exited | {"event": "audience exited"})) == [], "an unknown name removes no member"
+    unknown = exited | {"event": "audience exited"}
+    assert outcomes(read(unknown)) == ["membership_undecided"], "an unknown name removes no member"
 
 
 @pytest.mark.parametrize(
@@ -512,6 +514,56 @@ def test_without_a_computation_class_the_boolean_decides(value: Any, expected: l
     assert outcomes(read(event)) == expected
 
 
+ROW = {"type": "track", "event": "new", "messageId": "m1", "userId": "u1", "properties": {"email": "a@b.co"}}
+RECORD = {"type": "record", "action": "delete", "messageId": "m1", "userId": "u1", "fields": {"email": "a@b.co"}}
+PAGE = {"type": "page", "messageId": "m1", "userId": "u1", "properties": {"url": "https://example.com"}}
+KEY = LAPSED.computation_key
+
+
+def for_audience(audience_id: Any, trigger: str = 'type != "page"', *, enabled: bool = True) -> dict[str, Any]:
+    fields = {**MEMBER, "audience_id": audience_id}
+    return {"name": str(audience_id), "trigger": trigger, "enabled": enabled, "fields": fields}
+
+
+@pytest.mark.parametrize(
+    ("event", "mappings", "is_rejected"),
+    [
+        pytest.param(ROW, [for_audience(LAPSED.audience_id)], True, id="a row of Reverse ETL"),
+        pytest.param(ROW | {"event": "deleted"}, [for_audience(LAPSED.audience_id)], True, id="a deleted row"),
+        pytest.param(RECORD, [for_audience(LAPSED.audience_id, 'type = "record"')], True, id="a record"),
+        pytest.param(
+            ROW | {"properties": {"list": LAPSED.audience_id}},
+            [for_audience("1"), for_audience({"@path": "$.properties.list"})],
+            True,
+            id="found by one mapping of several",
+        ),
+        pytest.param(ROW | {"properties": {"audience_key": KEY}}, None, True, id="found by its key"),
+        pytest.param(
+            {"type": "group", "context": entered()["context"]},
+            [for_audience({"@path": "$.context.personas.external_audience_id"})],
+            True,
+            id="an audience of accounts",
+        ),
+        pytest.param(ROW, None, False, id="no audience is named"),
+        pytest.param(PAGE, None, False, id="a page"),
+        pytest.param(ROW | {"properties": {"audience_key": "other"}}, None, False, id="a key of no audience"),
+        pytest.param(ROW, [for_audience("1")], False, id="an audience that is not listed"),
+        pytest.param(ROW, [for_audience(LAPSED.audience_id, 'event = "old"')], False, id="the trigger does not hold"),
+        pytest.param(ROW, [for_audience(LAPSED.audience_id, enabled=False)], False, id="the mapping is disabled"),
+        pytest.param(
+            ROW | {"userId": "test-user-1"}, [for_audience(LAPSED.audience_id)], False, id="of the event tester"
+        ),
+        pytest.param(example("24"), [for_audience(LAPSED.audience_id)], False, id="a computed trait"),
+    ],
+)
+def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_is_rejected_and_any_other_ignored(
+    event: Any, mappings: list[Any] | None, *, is_rejected: bool
+) -> None:
+    result = read([event, PAGE], mappings=json.dumps(mappings) if mappings else None)
+    assert (outcomes(result), result.ignored) == ((["membership_undecided"], 1) if is_rejected else ([], 2))
+    assert all("Audience Entered" in each.detail for each in result.rejections)
+
+
 @pytest.mark.parametrize(
     ("mappings", "members"),
     [
@@ -542,7 +594,8 @@ def test_a_deletion_notice_reaches_every_member_that_a_mapping_has_added(
 def test_a_deletion_notice_becomes_exactly_this_change() -> None:
     notice = {"type": "delete", "userId": "u1", "messageId": "m1", "timestamp": "2026-03-19T23:59:59Z"}
     record = {"externalUserId": "u1", "action": "DELETE", "hashedPII": [], "userConsent": {}}
-    assert read(notice).changes == [MembershipChange(EVERY_AUDIENCE, None, NOW - 1000, "m1", record, erase=True)]
+    expected = MembershipChange(EVERY_AUDIENCE, Destination(), NOW - 1000, "m1", record, erase=True)
+    assert read(notice).changes == [expected]
 
 
 def test_a_deletion_notice_reaches_the_members_with_a_valid_id_although_a_mapping_gives_another() -> None:
@@ -595,9 +648,9 @@ def test_a_mapped_country_comes_first_and_an_empty_one_counts_as_none() -> None:
 
 
 def test_a_change_goes_to_the_connection_and_the_targets_of_its_audience() -> None:
-    audience = replace(LAPSED, connection_id="connection-7", settings={"dsp": True})
+    audience = replace(LAPSED, destination=of_connection("connection-7"), settings={"dsp": True})
     (change,) = read(entered(), audiences=Listed(audience)).changes
-    assert (change.connection_id, change.target_types) == ("connection-7", ("DSP",))
+    assert change.destination == of_connection("connection-7", dsp=True)
 
 
 def test_an_audience_is_looked_up_once_for_all_events_of_a_request() -> None:

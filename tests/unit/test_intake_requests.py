@@ -20,6 +20,7 @@ from audience_sync.errors import (
 from audience_sync.intake import MAX_BODY, Intake, Rejection
 from audience_sync.membership import Audience
 from audience_sync.messages import ChangeMessage
+from audience_sync.reasons import Reason
 from audience_sync.record_rules import Policy
 from audience_sync.segment.signature import sign
 from tests.doubles.audiences import Listed
@@ -222,5 +223,5 @@ def test_a_secret_that_cannot_be_read_is_a_fault_of_our_own_to_those_with_a_cred
 
 
 def test_the_answer_holds_up_to_200_characters_of_a_rejection() -> None:
-    shown = Rejection(3, "m1", "a_reason", "x" * 201).as_json()
-    assert shown == {"index": 3, "messageId": "m1", "reason": "a_reason", "detail": "x" * 200}
+    shown = Rejection(3, "m1", Reason.TIME_AHEAD, "x" * 201).as_json()
+    assert shown == {"index": 3, "messageId": "m1", "reason": "time_ahead", "detail": "x" * 200}

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.errors import InvalidMessage
-from audience_sync.membership import Audience, MembershipChange, Version, canonical_json, coalesce, since
+from audience_sync.membership import Destination, MembershipChange, Version, canonical_json, coalesce, since
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, change_as_json, pack
 from tests import builders
 
@@ -114,7 +115,7 @@ def test_an_exit_carries_the_identities_of_the_enters_it_supersedes() -> None:
 
 
 def test_a_change_erases_nothing_unless_it_says_so() -> None:
-    assert MembershipChange("1", None, 1, "a", change(exits=True).record).erase is False
+    assert MembershipChange("1", Destination(), 1, "a", change(exits=True).record).erase is False
 
 
 def test_a_later_exit_does_not_undo_a_deletion_notice() -> None:
@@ -236,35 +237,21 @@ def test_no_message_is_longer_than_it_may_be() -> None:
 
 
 def test_a_message_holds_changes_of_one_audience() -> None:
-    other = MembershipChange("2", "connection", 1, "a", change().record)
+    other = MembershipChange("2", of_connection("connection"), 1, "a", change().record)
     first, second = (ChangeMessage.from_body(body) for body in pack([change(), other, change("m2")]))
     assert (first.audience_id, len(first.changes)) == ("9007199254740993", 2)
-    assert (second.audience_id, second.connection_id, len(second.changes)) == ("2", "connection", 1)
+    assert (second.audience_id, second.destination, len(second.changes)) == ("2", other.destination, 1)
 
 
 def test_a_message_holds_the_target_types_of_its_audience() -> None:
-    to_dsp = replace(change(), connection_id="c", target_types=("DSP",))
-    amc_only = replace(to_dsp, target_types=())
+    to_dsp = replace(change(), destination=of_connection("c", dsp=True))
+    amc_only = replace(change(), destination=of_connection("c"))
     first, second = pack([to_dsp, amc_only])
     assert json.loads(first)["targetTypes"] == ["DSP"]
     assert "targetTypes" not in json.loads(second), "as messages were before there was a choice"
     read = ChangeMessage.from_body(first)
-    assert (read.target_types, read.changes) == (("DSP",), [to_dsp])
+    assert (read.destination, read.changes) == (to_dsp.destination, [to_dsp])
     assert ChangeMessage.from_body(second).changes == [amc_only]
-
-
-@pytest.mark.parametrize(
-    ("audience", "expected"),
-    [
-        pytest.param(Audience("1", connection_id="c", settings={"dsp": True}), ("DSP",), id="asked for"),
-        pytest.param(Audience("1", connection_id="c", settings={"dsp": False}), (), id="not wanted"),
-        pytest.param(Audience("1", connection_id="c", settings={"dsp": "true"}), (), id="only a text"),
-        pytest.param(Audience("1", connection_id="c"), (), id="not asked for"),
-        pytest.param(Audience("1", advertiser_id="5", settings={"dsp": True}), (), id="an advertiser's audience"),
-    ],
-)
-def test_only_an_audience_in_amc_can_go_to_dsp_as_well(audience: Audience, expected: tuple[str, ...]) -> None:
-    assert audience.target_types == expected
 
 
 GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "changes": [change_as_json(change())]}
@@ -285,6 +272,7 @@ GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "change
         pytest.param(json.dumps(GOOD | {"changes": {}}), "invalid_message", id="changes not a list"),
         pytest.param(json.dumps(GOOD | {"targetTypes": "DSP"}), "invalid_message", id="target types not a list"),
         pytest.param(json.dumps(GOOD | {"targetTypes": [1]}), "invalid_message", id="a target type not a text"),
+        pytest.param(json.dumps(GOOD | {"destination": ["c"]}), "invalid_message", id="destination not an object"),
         pytest.param(json.dumps(GOOD | {"changes": [1]}), "invalid_message", id="a change that is none"),
         pytest.param(json.dumps(GOOD | {"changes": [{"at": 1}]}), "invalid_message", id="a change without record"),
     ],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMessage, RequestRejected, Throttled
-from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version, coalesce
+from audience_sync.membership import MAX_IDENTITIES, Destination, MembershipChange, Version, coalesce
 from audience_sync.messages import (
     MAX_ATTEMPTS,
     MAX_MESSAGE_BYTES,
@@ -41,6 +41,12 @@ IDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)  # half a s
 MEMBERS = st.from_regex(r"[0-9a-zA-Z_-]{1,128}", fullmatch=True)
 
 
+DESTINATIONS = st.builds(  # all that there are, and one of a kind to come
+    Destination.of,
+    st.sampled_from([{}, {"connectionId": "c"}, {"connectionId": "c", "targetTypes": ["DSP"]}, {"datasetId": "d"}]),
+)
+
+
 @st.composite
 def any_change(draw: st.DrawFn) -> MembershipChange:
     identities = draw(st.lists(st.dictionaries(st.sampled_from(["email", "phone"]), IDS, min_size=1), max_size=4))
@@ -53,10 +59,9 @@ def any_change(draw: st.DrawFn) -> MembershipChange:
         "userConsent": draw(st.sampled_from([{}, {"consent": {"tcf": "CPx"}}])),
     }
     named_at = draw(st.one_of(st.just(()), st.tuples(*[TIMES] * len(identities))))
-    target_types = draw(st.sampled_from([(), ("DSP",)]))
-    connection = draw(st.sampled_from([None, "connection-1"]))
+    destination = draw(DESTINATIONS)
     audience = draw(st.sampled_from([AUDIENCE, "1"]))
-    return MembershipChange(audience, connection, at, draw(IDS), record, draw(st.booleans()), target_types, named_at)
+    return MembershipChange(audience, destination, at, draw(IDS), record, draw(st.booleans()), named_at)
 
 
 CHANGES = st.lists(any_change(), min_size=1, max_size=6)
@@ -89,19 +94,16 @@ def test_a_change_message_is_read_as_it_was_written(changes: list[MembershipChan
     messages = [ChangeMessage.from_body(body) for body in bodies]
     assert all(body.isascii() for body in bodies), "so that characters are bytes"
     assert all(message.history == history for message in messages)
-    targets = list(dict.fromkeys((each.audience_id, each.connection_id, each.target_types) for each in changes))
+    targets = list(dict.fromkeys((each.audience_id, each.destination) for each in changes))
     assert [each for message in messages for each in message.changes] == [
-        each
-        for target in targets
-        for each in changes
-        if (each.audience_id, each.connection_id, each.target_types) == target
+        each for target in targets for each in changes if (each.audience_id, each.destination) == target
     ]
 
 
 @given(CHANGES)
 def test_a_change_message_reveals_nothing_that_is_not_set(changes: list[MembershipChange]) -> None:
     for body in pack(changes):
-        assert set(json.loads(body)) <= {"v", "audienceId", "connectionId", "targetTypes", "changes"}
+        assert set(json.loads(body)) <= {"v", "audienceId", "connectionId", "targetTypes", "destination", "changes"}
     for each in changes:
         assert ("erase" in change_as_json(each), "namedAt" in change_as_json(each)) == (each.erase, bool(each.named_at))
 
@@ -122,7 +124,7 @@ def test_an_enter_names_as_many_identities_as_amazon_takes_and_no_more() -> None
 def test_what_coalescing_makes_of_many_identities_can_be_read(exits: bool) -> None:
     def named(number: int) -> MembershipChange:
         record = change().record | {"hashedPII": [{"email": f"{number:064x}"}]}
-        return MembershipChange(AUDIENCE, None, number, f"id-{number}", record)
+        return MembershipChange(AUDIENCE, Destination(), number, f"id-{number}", record)
 
     changes = [named(number) for number in range(MAX_IDENTITIES + 30)]
     changes += [change(at=10_000, exits=True, identities=0)] if exits else []
@@ -304,7 +306,7 @@ def test_half_a_surrogate_pair_is_refused_wherever_it_is(envelope: dict[str, Any
 def test_a_whole_surrogate_pair_is_a_character() -> None:
     body = json.dumps(GOOD | {"connectionId": "\U0001f600"})
     assert "ud83d" in body
-    assert ChangeMessage.from_body(body).connection_id == "\U0001f600"
+    assert ChangeMessage.from_body(body).destination == Destination.of({"connectionId": "\U0001f600"})
 
 
 JSON = st.recursive(

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from audience_sync.amazon_ads.audience_settings import MAX_TTL
-from audience_sync.amazon_ads.normalize import normalize
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
@@ -14,6 +13,7 @@ from audience_sync.member_state import LONGEST_JOB
 from audience_sync.membership import MAX_IDENTITIES
 from audience_sync.operations.restoration import MAX_AGE as MAX_RESTORED_AGE
 from local.template import read_document
+from tests.markdown import paragraph, section
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
@@ -25,17 +25,11 @@ HOLDS = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret
 
 def _rows(title: str) -> list[list[str]]:
     """The rows of all tables of a section."""
-    section = TEXT.split(f"\n## {title}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+    lines = [line for line in section(TEXT, title).splitlines() if re.match(r"\| (?!---)", line)]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
 PLACES = {row[0]: row[3] for row in _rows("What is stored where, and for how long")}
-
-
-def _kept(name: str) -> str:
-    (found,) = (kept for place, kept in PLACES.items() if name in place)
-    return found
 
 
 def test_every_place_that_can_hold_something_has_its_row() -> None:
@@ -43,58 +37,51 @@ def test_every_place_that_can_hold_something_has_its_row() -> None:
     assert named - {"AlarmEmail"} == {name for name, each in RESOURCES.items() if each["Type"] in HOLDS}
 
 
-@pytest.mark.parametrize("queue", ["ChangeQueue", "DeadLetterQueue", "JobQueue", "JobDeadLetterQueue"])
-def test_messages_are_kept_for_as_long_as_the_queue_keeps_them(queue: str) -> None:
-    days = RESOURCES[queue]["Properties"]["MessageRetentionPeriod"] / DAY
-    assert f"{days:.0f} days" in _kept(f"`{queue}`")
+def _days_of(queue: str) -> int:
+    return int(RESOURCES[queue]["Properties"]["MessageRetentionPeriod"]) // DAY
 
 
-def test_rows_are_kept_for_as_long_as_the_table_keeps_them() -> None:
-    assert f"{KEEP_ACTIVE / DAY:.0f} days" in _kept("a person who is in an audience")
-    for row in ("a person who has left", "a deletion notice"):
-        assert f"{KEEP_EXIT / DAY:.0f} days" in _kept(row)
-    assert RESOURCES["MembershipTable"]["Properties"]["TimeToLiveSpecification"]["Enabled"] is True
+OF_OPERATORS, OF_LOGS = RESOURCES["OperatorLogGroup"]["Properties"]["RetentionInDays"], PARAMETERS["LogRetentionDays"]
 
 
-def test_the_operator_log_is_kept_for_as_long_as_its_log_group_keeps_it() -> None:
-    days = RESOURCES["OperatorLogGroup"]["Properties"]["RetentionInDays"]
-    assert f"{days} days" in _kept("`OperatorLogGroup`")
-    for place in (
-        ROOT / "docs/cli.md",
-        ROOT / "audience_sync_cli/app.py",
-        ROOT / "audience_sync_cli/watch/operator_log.py",
-    ):
-        assert f"ept for {days} days" in place.read_text(encoding="utf-8"), place
+@pytest.mark.parametrize(
+    ("named", "days"),
+    [
+        *((f"`{queue}`", _days_of(queue)) for queue in ("ChangeQueue", "DeadLetterQueue", "JobQueue")),
+        ("`JobDeadLetterQueue`", _days_of("JobDeadLetterQueue")),
+        ("a person who is in an audience", KEEP_ACTIVE // DAY),
+        ("a person who has left", KEEP_EXIT // DAY),
+        ("a deletion notice", KEEP_EXIT // DAY),
+        ("points in time", POINTS_IN_TIME),
+        ("`OperatorLogGroup`", OF_OPERATORS),
+        ("access logs", OF_LOGS["Default"]),
+        ("logs of the functions", OF_LOGS["Default"]),
+    ],
+)
+def test_a_place_keeps_for_as_long_as_code_and_template_say(named: str, days: int) -> None:
+    (kept,) = (kept for place, kept in PLACES.items() if named in place)
+    assert f"{days} days" in kept
 
 
-def test_points_in_time_go_back_as_far_as_aws_keeps_them() -> None:
-    assert RESOURCES["MembershipTable"]["Properties"]["PointInTimeRecoverySpecification"].keys() == {
-        "PointInTimeRecoveryEnabled"
-    }
-    assert f"{POINTS_IN_TIME} days" in _kept("points in time")
-    assert POINTS_IN_TIME * DAY < MAX_RESTORED_AGE <= KEEP_EXIT, "a restored table cannot be older than the notices"
+def test_the_command_says_for_how_long_the_operator_log_is_kept() -> None:
+    for place in ("docs/cli.md", "audience_sync_cli/app.py", "audience_sync_cli/watch/operator_log.py"):
+        assert f"{OF_OPERATORS} days" in (ROOT / place).read_text(encoding="utf-8"), place
 
 
-@pytest.mark.parametrize("place", ["access logs", "logs of the functions"])
-def test_logs_are_kept_for_as_long_as_the_parameter_says(place: str) -> None:
-    assert f"{PARAMETERS['LogRetentionDays']['Default']} days" in _kept(place)
-
-
-def test_access_logs_hold_what_the_page_says() -> None:
-    format_ = RESOURCES["Api"]["Properties"]["AccessLogSettings"]["Format"]
-    assert set(re.findall(r'"(\w+)":', format_)) == {
-        *("time", "requestId", "routeKey", "status", "responseLatency", "responseLength"),
-        *("integrationStatus", "integrationLatency", "integrationError"),
-    }
+def test_rows_expire_and_a_restored_table_is_not_older_than_the_notices() -> None:
+    table = RESOURCES["MembershipTable"]["Properties"]
+    assert table["TimeToLiveSpecification"]["Enabled"] is True
+    assert table["PointInTimeRecoverySpecification"].keys() == {"PointInTimeRecoveryEnabled"}
+    assert POINTS_IN_TIME * DAY < MAX_RESTORED_AGE <= KEEP_EXIT
 
 
 def test_every_identifier_and_consent_signal_is_named() -> None:
     rows = {row[0]: row[1] for row in _rows("What it does with personal data")}
     (identifiers,) = (name for name in rows if name.startswith("identifiers: "))
     assert len(identifiers.split(", ")) == len(IDENTIFIERS)
-    assert {signal.name for signal in CONSENT_SIGNALS} == {"amzn_user_data", "amzn_ad_storage", "tcf", "gpp", "ip"}
-    assert normalize("email", "a@b.co", "US")
-    assert rows["IP address"].startswith("**only if you map `ip`**")
+    (consent,) = (name for name in rows if name.startswith("consent: "))
+    assert [*re.findall(r"`(\w+)`", consent), "ip"] == [signal.name for signal in CONSENT_SIGNALS]
+    assert "`ip`" in rows["IP address"]
 
 
 def test_the_steps_of_a_deletion_take_as_long_as_the_page_says() -> None:
@@ -125,10 +112,8 @@ def test_hosts_are_those_of_the_regions() -> None:
     }
 
 
-def test_amazon_keeps_members_no_longer_than_the_longest_ttl() -> None:
-    assert f"{MAX_TTL / DAY:.0f} days after the addition at most" in TEXT
-    assert f"Time limits: {KEEP_ACTIVE / DAY:.0f} days for active members, {KEEP_EXIT / DAY:.0f} days after" in TEXT
-
-
-def test_the_default_consent_policy_is_the_one_that_is_described() -> None:
-    assert f"`ConsentPolicy={PARAMETERS['ConsentPolicy']['Default']}`, the default" in TEXT
+def test_times_and_the_policy_in_the_text_are_those_of_code_and_template() -> None:
+    assert f"{MAX_TTL / DAY:.0f} days" in paragraph(TEXT, "after the addition")
+    limits = paragraph(TEXT, "Time limits:")
+    assert [days for days in (KEEP_ACTIVE, KEEP_EXIT) if f"{days / DAY:.0f} days" not in limits] == []
+    assert f"`ConsentPolicy={PARAMETERS['ConsentPolicy']['Default']}`" in TEXT

@@ -217,4 +217,4 @@ def test_only_the_newest_version_may_be_unreleased_and_every_other_has_its_templ
 
 @pytest.mark.parametrize("version", [version for version, _ in HEADINGS])
 def test_the_upgrade_guide_has_notes_for_every_version(version: str) -> None:
-    assert f"\n### {version}\n" in (ROOT / "docs/upgrade.md").read_text(encoding="utf-8")
+    assert f"\n#### {version}\n" in (ROOT / "docs/deploy.md").read_text(encoding="utf-8")

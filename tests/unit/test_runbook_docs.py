@@ -2,9 +2,7 @@
 
 import ast
 import re
-import shlex
 import subprocess
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,27 +15,30 @@ from botocore import xform_name
 from moto import mock_aws
 
 from audience_sync import metric_names
+from audience_sync.reasons import DEFERRED, PARKED, REFUSED, REJECTED, Reason
+from local.amazon.recipes import RECIPES
 from local.template import read_document
 from tests.aws_fixtures import create_table
+from tests.markdown import BLOCK, code, words
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 OURS = [
     DOCS / f"{name}.md"
-    for name in ("runbook", "architecture", "segment-setup", "amazon-setup", "cost", "deploy", "privacy", "upgrade")
+    for name in ("runbook", "architecture", "segment-setup", "amazon-setup", "cost", "deploy", "privacy")
 ]
 RUNBOOK = (DOCS / "runbook.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
 SOURCES = [*(ROOT / "layers/shared/audience_sync").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
-TREES = [ast.parse(path.read_text()) for path in [*SOURCES, ROOT / "audience_sync_cli/parked/dead_letters.py"]]
+TREES = [ast.parse(path.read_text()) for path in SOURCES]
 
 # Reasons of classes that are never raised themselves, only their subclasses.
-NEVER_RAISED = {"error", "permanent", "transient"}
+NEVER_RAISED = {Reason.ERROR, Reason.PERMANENT, Reason.TRANSIENT}
 # Options of every AWS command, and of those that have pages.
 GLOBAL = {"query", "output", "max-items", "no-cli-pager", "region"}
 
 
-RESOURCES, PARAMETERS = read_document()["Resources"], read_document()["Parameters"]
+RESOURCES = read_document()["Resources"]
 RULES = {  # SAM names the rule of a schedule so
     f"{name}{event}"
     for name, resource in RESOURCES.items()
@@ -47,34 +48,15 @@ RULES = {  # SAM names the rule of a schedule so
 ALARMS = [name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::CloudWatch::Alarm"]
 
 
-_BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-
-
-def _commands(document: Path) -> Iterator[str]:
-    """Every line of the shell blocks, joined where it goes on, and every piece of code within a sentence."""
-    text = document.read_text()
-    for _, language, block in _BLOCK.findall(text):
-        if language == "bash":
-            yield from re.sub(r" \\\n\s*", " ", block).splitlines()
-    yield from re.findall(r"`([^`\n]+)`", _BLOCK.sub("", text))
-
-
 def _calls(name: str) -> list[Any]:
     """Every use of a command in the documents, as the words behind the command."""
     found = []
     for document in OURS:
-        for line in _commands(document):
+        for line, _ in code(document.read_text()):
             for match in re.finditer(rf"(?:^\s*|\$\(|while |\{{ ){name} (.+)", line):
                 text = re.split(r"\s+#|\s\|\s|; |\)\s*$", match[1])[0]
-                found.append(pytest.param(_words(text), id=f"{document.stem}: {name} {text[:50]}"))
+                found.append(pytest.param(words(text), id=f"{document.stem}: {name} {text[:50]}"))
     return found
-
-
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text, comments=True)
-    except ValueError:  # cut inside a quotation: the words before it are what matters
-        return text.split()
 
 
 def test_every_alarm_has_a_heading_in_the_order_of_the_template() -> None:
@@ -94,75 +76,39 @@ def test_an_alarm_is_explained_from_what_it_means_to_when_it_is_over(alarm: str)
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
     labels = ("**It means**", "**Safe:**", "**Look here first.**", "**Do:**", "**Over**")
     assert [section.count(label) for label in labels] == [1] * len(labels)
-    assert "```bash" in section
+    (block,) = re.findall(r"\A.*?```bash\n(.*?)```", section.split("**Look here first.**")[1], re.DOTALL)
+    ours = [line.startswith("audience-sync ") for line in block.splitlines()]
+    assert ours == sorted(ours, reverse=True), "our commands come first: they need no AWS CLI"
 
 
-def _reasons_in_code() -> set[str]:
-    found: set[str] = set()
-    for tree in TREES:
-        for node in ast.walk(tree):
-            found |= _reasons_of(node)
-    return found - {""}
+TABLES = RUNBOOK.split("\n## Reason codes\n")[1].split("\n## ")[0].split("\n### ")[1:]
+EXPLAINED = {table.splitlines()[0]: re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) for table in TABLES}
 
 
-def _reasons_of(node: ast.AST) -> set[str]:
-    """The reason codes that one piece of code states."""
-    match node:
-        case (
-            ast.Assign(targets=[ast.Name(id="reason") | ast.Attribute(attr="reason")], value=value)
-            | ast.Assign(targets=[ast.Tuple(elts=[*_, ast.Name(id="reason")])], value=ast.Tuple(elts=[*_, value]))
-            | ast.Call(func=ast.Name(id="RejectedEvent"), args=[value, *_])
-            | ast.keyword(arg="reason", value=value)
-        ):
-            return set(_texts(value))
-        case ast.Dict(keys=keys, values=values):
-            pairs = zip(keys, values, strict=True)
-            return {text for key, value in pairs if _is_text(key, "reason") for text in _texts(value)}
-        case _:
-            return set()
+@pytest.mark.parametrize(
+    ("title", "effect", "besides"),
+    [
+        pytest.param("Events that were rejected", REJECTED, {}, id="rejected"),
+        pytest.param("Requests answered with 4xx or 503", REFUSED, {}, id="refused"),
+        # In the table of requests are two, and one that says that all is well is here.
+        pytest.param(
+            "Deferred changes and failed uploads", DEFERRED, {"unavailable", "invalid_settings", "fresh"}, id="deferred"
+        ),
+        pytest.param("Changes in the dead letter queue", PARKED, {}, id="parked"),
+    ],
+)
+def test_a_table_explains_the_reasons_of_one_effect(title: str, effect: frozenset[str], besides: set[str]) -> None:
+    assert set(EXPLAINED[title]) ^ {reason for reason in Reason if effect <= reason.effects} == set(besides)
 
 
-def _is_text(node: ast.AST | None, text: str) -> bool:
-    return isinstance(node, ast.Constant) and node.value == text
-
-
-def _texts(node: ast.AST) -> Iterator[str]:
-    """Literal texts that may be the value of an expression; those inside calls are arguments, not results."""
-    match node:
-        case ast.Constant(value=str(text)):
-            yield text
-        case ast.BoolOp(values=values):
-            for value in values:
-                yield from _texts(value)
-        case ast.IfExp(body=body, orelse=orelse):
-            yield from _texts(body)
-            yield from _texts(orelse)
-
-
-def _reasons_by_table() -> dict[str, list[str]]:
-    tables = RUNBOOK.split("\n## Reason codes\n")[1].split("\n## ")[0].split("\n### ")[1:]
-    return {table.splitlines()[0]: re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) for table in tables}
-
-
-def rejection_reasons() -> list[str]:
-    """The reasons for which an event is rejected."""
-    return _reasons_by_table()["Events that were rejected"]
-
-
-def test_every_reason_that_the_code_can_give_is_explained_and_no_other() -> None:
-    explained = {reason for reasons in _reasons_by_table().values() for reason in reasons}
-    assert explained == _reasons_in_code() - NEVER_RAISED
-
-
-def test_reasons_that_are_raised_by_name_were_found() -> None:
-    raised = {"member_id_invalid", "job_failed", "circuit_open", "out_of_time", "received_too_often", "access_denied"}
-    assert raised <= _reasons_in_code()
-
-
-@pytest.mark.parametrize("reasons", [pytest.param(each, id=title) for title, each in _reasons_by_table().items()])
-def test_no_table_explains_a_reason_twice(reasons: list[str]) -> None:
-    assert reasons
-    assert len(reasons) == len(set(reasons))
+def test_every_reason_is_explained_once_in_a_table_and_used() -> None:
+    assert {reason for reasons in EXPLAINED.values() for reason in reasons} == set(Reason) - NEVER_RAISED
+    assert all(len(reasons) == len(set(reasons)) > 0 for reasons in EXPLAINED.values())
+    assert {
+        reason for reason in Reason if not reason.means or (reason.effects >= REJECTED and not reason.remedy)
+    } == set()
+    code = "\n".join(path.read_text() for path in [*SOURCES, ROOT / "audience_sync_cli/parked/dead_letters.py"])
+    assert {reason for reason in Reason if not re.search(rf"Reason\.{reason.name}\b", code)} == set()
 
 
 METRICS = {
@@ -207,18 +153,16 @@ def test_log_groups_that_are_searched_have_the_names_of_the_template() -> None:
     assert "/aws/vendedlogs/${AWS::StackName}-access" in TEMPLATE
 
 
-def test_parts_and_parameters_that_are_named_exist() -> None:
+def test_parts_that_are_named_exist() -> None:
     for document in OURS:
         text = document.read_text()
         parts = set(re.findall(r"\b(?:part|arn) ([A-Z]\w+)", text))
-        given = set(re.findall(r"(?:--parameter-overrides |`)([A-Z][a-zA-Z]*[a-z])=\w", text))
         assert parts <= RESOURCES.keys() | RULES
-        assert given <= PARAMETERS.keys()
 
 
-@pytest.mark.parametrize("words", _calls("aws"))
-def test_commands_of_aws_exist_with_their_options(words: list[str]) -> None:
-    service, operation, *rest = words
+@pytest.mark.parametrize("call", _calls("aws"))
+def test_commands_of_aws_exist_with_their_options(call: list[str]) -> None:
+    service, operation, *rest = call
     model = botocore.session.get_session().get_service_model(service)
     if operation == "wait":
         return
@@ -237,10 +181,22 @@ def test_commands_of_aws_exist_with_their_options(words: list[str]) -> None:
 
 @pytest.mark.parametrize("document", OURS, ids=lambda path: path.stem)
 def test_shell_blocks_are_valid_shell(document: Path) -> None:
-    for _, language, block in _BLOCK.findall(document.read_text()):
+    for _, language, block in BLOCK.findall(document.read_text()):
         if language == "bash":
             read = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
             assert read.stderr == ""
+
+
+def test_the_page_of_faults_has_the_sandbox_s_recipes_and_sections_of_the_runbook() -> None:
+    rows = re.findall(
+        r"^\| `([a-z-]+)` \| (.+?) \| (.+?) \| .+? \| \[(.+?)\]\(runbook\.md#\S+\) \|$",
+        (DOCS / "sandbox.md").read_text(),
+        re.MULTILINE,
+    )
+    assert [(name, does, runbook) for name, does, _, runbook in rows] == [
+        (each.name, each.does, each.runbook) for each in RECIPES
+    ]
+    assert all(f"`{each.reason}`" in row[2] for each, row in zip(RECIPES, rows, strict=True) if each.reason)
 
 
 @mock_aws

@@ -76,6 +76,17 @@ $("copy").addEventListener("click", async () => {
   setTimeout(() => setText($("copy"), "Copy"), 1500);
 });
 
+// What is looked for is sent in a body, since addresses are logged, and forgotten once it is answered.
+$("find").addEventListener("submit", (event) => event.preventDefault());
+onPress("look", "Finding", async () => {
+  const id = $("wanted").value.trim();
+  if (!id) return $("wanted").focus();
+  const { found = [], error } = await act("find", { id });
+  openFacts(found.length ? `Found ${counted(found.length, "entry", "entries")}` : "Nothing found", {}, null);
+  $("opened-facts").replaceChildren(...found.flatMap(({ title, facts }) => [make("h3", title), ...factLines(facts)]), ...(error ? [make("p", error)] : []));
+  $("wanted").value = "";
+});
+
 // Redriving asks first. What it asks is counted from the dead letters that the page has read.
 function chosenDeadLetters() {
   const reason = $("asking-reason").value;
@@ -94,13 +105,36 @@ function showQuestion() {
   setText($("asking-what"), sentences.join(" "));
 }
 
-$("redrive").addEventListener("click", () => {
-  const reasons = [...new Set(newest.parked.listed.map((each) => each.reason))].sort();
-  $("asking-reason").replaceChildren(...["", ...reasons].map((reason) => {
-    const option = make("option", reason ? words(reason) : "any");
-    option.value = reason;
+// Offers what the dead letters that were read have, each with the text that stands for it.
+function offer(select, values, textOf) {
+  select.replaceChildren(...["", ...[...new Set(values)].sort()].map((value) => {
+    const option = make("option", value ? textOf(value) : "any");
+    option.value = value;
     return option;
   }));
+}
+const reasonsOf = () => newest.parked.listed.map((each) => each.reason);
+
+$("acknowledge").addEventListener("click", () => {
+  const names = new Map(newest.audiences.map((each) => [each.audienceId, each.name || each.audienceId]));
+  offer($("knowing-reason"), reasonsOf(), words);
+  offer($("knowing-audience"), newest.parked.listed.flatMap((each) => each.audienceId ?? []), (id) => audienceName(names, id));
+  setText($("knowing-error"), "");
+  $("knowing").showModal();
+  $("knowing-note").focus();
+});
+$("knowing-no").addEventListener("click", () => $("knowing").close());
+onPress("knowing-yes", "Acknowledging", async () => {
+  const { error } = await act("acknowledge", { reason: $("knowing-reason").value, audienceId: $("knowing-audience").value, note: $("knowing-note").value });
+  setText($("knowing-error"), error ?? "");
+  if (error) return;
+  $("knowing").close();
+  $("knowing-note").value = "";
+  await poll();
+});
+
+$("redrive").addEventListener("click", () => {
+  offer($("asking-reason"), reasonsOf(), words);
   showQuestion();
   $("asking").showModal();
   $("asking-no").focus();

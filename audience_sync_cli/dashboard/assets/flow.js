@@ -16,30 +16,46 @@ function showNumbers(facts) {
   }
 }
 
+const LONG_IN_WORK = 60; // seconds; an invocation of the worker takes less
+
+// Messages that the worker has received and not ended. Empty while that is nothing to worry about; in an outage, the
+// worker hides them until the next try.
+function inWork({ inFlight, amazonFails, at: now }) {
+  if (amazonFails || inFlight?.since == null || now - inFlight.since < LONG_IN_WORK) return "";
+  return `${counted(inFlight.messages, "message", "messages")} in work for ${duration(now - inFlight.since)}; back in the queue by ${clock(inFlight.until)} at the latest`;
+}
+
 function showSteps(facts) {
   const { queue, activity, rejected } = facts;
   const isArriving = sumOf(activity.arrived.slice(-3)) > 0;
   $("segment").classList.toggle("busy", isArriving);
   $("ingest").classList.toggle("busy", isArriving);
   $("queue").classList.toggle("busy", queue.total > 0);
-  $("queue").classList.toggle("full", facts.deadLetters > 0);
+  $("queue").classList.toggle("full", facts.unacknowledged > 0);
   $("worker").classList.toggle("busy", queue.inWork > 0);
   $("amazon").classList.toggle("busy", facts.jobsPending > 0);
-  const commonest = rejected.slice(0, SHOWN_REASONS).map(({ reason, times }) => `${number(times)} ${words(reason)}`);
+  const commonest = rejected.slice(0, SHOWN_REASONS).map(({ reason, times }, n) => `${n || facts.place.kind === "local" ? "" : `${spanOf(facts).trim()}: `}${number(times)} ${words(reason)}`);
   list($("reasons"), commonest, (text) => text, (text) => make("li", text));
   const more = rejected.length - commonest.length;
   $("more-reasons").hidden = more <= 0;
   setText($("more-reasons"), more > 0 ? `and ${counted(more, "more reason", "more reasons")}` : "");
-  const inAudiences = facts.audiences.length ? `in ${counted(facts.audiences.length, "audience", "audiences")}` : "no audience is listed";
+  const inAudiences = facts.audiences.length ? facts.inAudiences : "no audience is listed";
+  $("repeated").hidden = !facts.counts.repeated;
   const matched = facts.matchRate == null ? "" : `, ${percent(facts.matchRate)} matched`;
   setText($("matched"), facts.isSizeKnown || !facts.audiences.length ? inAudiences + matched : `${inAudiences}, not known yet`);
   if (!facts.isSizeKnown) setText($("members"), "\u2013");
   setText($("jobs"), facts.jobsPending ? `${counted(facts.jobsPending, "job", "jobs")} pending` : "");
+  $("in-work").hidden = !inWork(facts);
+  setText($("in-work"), inWork(facts));
   showNextTry(facts);
 }
 
-function showNextTry({ amazonFails, waiting, nextTry, at: now }) {
-  $("next-try").hidden = !amazonFails || !waiting;
+// What stands in the way until a person acts: no next try will change it.
+const needsPerson = ({ blockers }) => blockers.find((each) => each.needsPerson);
+
+function showNextTry(facts) {
+  const { amazonFails, waiting, nextTry, at: now } = facts;
+  $("next-try").hidden = !amazonFails || !waiting || needsPerson(facts) != null;
   const seconds = nextTry == null ? null : Math.ceil(nextTry - now);
   setText($("next-try"), seconds == null ? "next try within five minutes" : seconds > 0 ? `next try in ${duration(seconds)}` : "next try now");
 }
@@ -69,13 +85,18 @@ function headlineFor(facts, off) {
   // Of a deployed stack, the queue is known at once and the counts some minutes later. A message that SQS itself has moved
   // to the dead letters is in none of the counts.
   const isWaiting = facts.waiting > 0 && (isQuiescent == null ? queue.total > 0 || !facts.deadLetters : !isQuiescent);
-  const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM");
+  const isKnown = (each) => each.name === "DeadLetters" && facts.deadLetters && !facts.unacknowledged;
+  const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM" && !isKnown(each));
   if (facts.problems.some((each) => each.part === "counts")) return ["offline", "The counts cannot be read."];
+  const blocked = needsPerson(facts);
+  if (blocked) return ["refused", `${blocked.sentence} ${blocked.remedy}`.replaceAll("`", "").trim()];
   if (off) return ["stuck", "The counts do not add up."];
   if (isWaiting && facts.amazonFails) return ["refused", "Amazon does not take the changes. They wait."];
+  if (isWaiting && facts.inFlight?.stalledSince != null) return ["refused", "Nothing is delivered at the moment."];
   if (isWaiting) return ["moving", "Changes are on their way."];
-  if (facts.deadLetters) return ["stuck", "Some changes need you."];
+  if (facts.unacknowledged) return ["stuck", "Some changes need you."];
   if (alarms.length) return ["stuck", alarms.length === 1 ? `The alarm ${alarms[0].name} is on.` : `${number(alarms.length)} alarms are on.`];
+  if (facts.deadLetters) return ["still", "All dead letters are acknowledged."];
   if (isQuiescent === false && counts.accepted) return ["moving", "Amazon is working through the uploads."];
   if (counts.accepted) return ["still", "Everything has arrived."];
   if (warnings.unauthorized) return ["still", "Requests arrive with a wrong key."];
@@ -84,21 +105,23 @@ function headlineFor(facts, off) {
 }
 
 function summaryOf(facts) {
-  const { waiting, audiences, rejected, counts, place } = facts;
+  const { waiting, rejected, place } = facts;
   if (facts.problems.some((each) => each.part === "counts")) return "See the reason below.";
   if (!facts.arrived) {
     return place.kind === "local" ? "Send sample members, or one event below." : "Segment has sent nothing yet. The command audience-sync test checks what it needs.";
   }
   const isLate = waiting && place.kind === "deployed" && !facts.queue.total;
   const sentences = [
-    isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? counted(waiting, "change waits or is in work", "changes wait or are in work") : "Nothing waits",
+    isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? needsPerson(facts) ? `${counted(waiting, "change waits", "changes wait")} until then, and none is lost` : counted(waiting, "change waits or is in work", "changes wait or are in work") : "Nothing waits",
   ];
-  if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} in ${counted(audiences.length, "audience", "audiences")}`);
-  if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter waits to be redriven", "dead letters wait to be redriven"));
-  else if (counts.eventsRejected) {
+  if (inWork(facts)) sentences.push(inWork(facts));
+  if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} ${facts.inAudiences}`);
+  if (facts.unacknowledged) sentences.push(counted(facts.unacknowledged, "dead letter waits to be redriven", "dead letters wait to be redriven"));
+  else if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter is acknowledged", "dead letters are acknowledged"));
+  else if (rejected.length) {
     const [first, second] = rejected;
-    const why = first && !second ? `, for ${words(first.reason)}` : first?.times > second?.times ? `, most of them for ${words(first.reason)}` : "";
-    sentences.push(`${counted(counts.eventsRejected, "event", "events")} rejected${why}`);
+    const why = !second ? `, for ${words(first.reason)}` : first.times > second.times ? `, most of them for ${words(first.reason)}` : "";
+    sentences.push(`${counted(sumOf(rejected.map((each) => each.times)), "event", "events")} rejected${spanOf(facts)}${why}`);
   }
   return `${sentences.join("; ")}.`;
 }

@@ -12,6 +12,8 @@ function show(facts) {
   facts.queued = facts.queue.visible + facts.queue.delayed;
   facts.members = sumOf(sizes);
   facts.isSizeKnown = facts.audiences.some((each) => each.size != null);
+  const held = facts.audiences.filter((each) => each.size).length, all = counted(facts.audiences.length, "audience", "audiences");
+  facts.inAudiences = held === facts.audiences.length || !facts.isSizeKnown ? `in ${all}` : `in ${number(held)} of ${all}`;
   const rated = facts.audiences.filter((each) => each.size && each.matchRate != null);
   facts.matchRate = rated.length ? sumOf(rated.map((each) => each.size * each.matchRate)) / sumOf(rated.map((each) => each.size)) : null;
   const names = new Map(facts.audiences.map((each) => [each.audienceId, each.name || each.audienceId]));
@@ -28,6 +30,8 @@ function show(facts) {
   showAlarms(facts.alarms);
   showProblems(facts);
   showCommand(facts);
+  document.dispatchEvent(new CustomEvent("facts", { detail: facts }));
+  showRange(facts);
   const [flow, headline] = headlineFor(facts, off);
   document.body.dataset.flow = flow;
   setText($("headline"), headline);
@@ -49,7 +53,7 @@ let timer = 0;
 async function poll() {
   clearTimeout(timer);
   try {
-    const facts = await ask();
+    const facts = await ask(`?range=${$("range").value}`);
     if (facts.error) throw new Error(facts.error);
     show(facts);
   } catch (error) {
@@ -62,5 +66,19 @@ async function poll() {
   clearTimeout(timer);
   if (!document.hidden) timer = setTimeout(poll, newest && !newest.unread.length ? newest.place.interval * 1000 : RETRY);
 }
+// The range is in the address, so that a reload and a bookmark keep it.
+function showRange(facts) {
+  setText($("usual"), facts.place.kind === "local" ? "since the first event" : "24 hours; audiences 14 days");
+  document.querySelectorAll(".span").forEach((each) => setText(each, spanOf(facts)));
+}
+$("range").value = new URLSearchParams(location.search).get("range") ?? "";
+if ($("range").selectedIndex < 0) $("range").value = "";
+$("range").addEventListener("change", () => {
+  const address = new URL(location);
+  address.searchParams.set("range", $("range").value);
+  if (!$("range").value) address.searchParams.delete("range");
+  history.replaceState(null, "", address);
+  poll();
+});
 document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
 poll();

@@ -38,8 +38,9 @@ function drawLine(cell, points, until, most, format) {
   const from = points[0]?.[0] ?? until;
   picture.firstChild.setAttribute("d", linePath(points, from, until, most));
   const isLevel = values.length && values.every((value) => value === values[0]);
-  const span = !points.length ? "no numbers yet" : isLevel ? `${format(values[0])} for ${duration(Math.max(1, until - from))}` : `${format(Math.min(...values))} to ${format(Math.max(...values))} in ${duration(Math.max(1, until - from))}`;
-  picture.setAttribute("aria-label", span);
+  const [first, last] = [values[0], values.at(-1)], time = duration(Math.max(1, until - from));
+  const span = !points.length ? "no numbers yet" : isLevel ? `unchanged for ${time}` : first === last ? `between ${format(Math.min(...values))} and ${format(Math.max(...values))} in ${time}` : `${format(first)} \u2192 ${format(last)} in ${time}`;
+  picture.setAttribute("aria-label", span.replace("\u2192", "to"));
   picture.classList.toggle("blank", !points.length);
   setText(caption, span);
 }

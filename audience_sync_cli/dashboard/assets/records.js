@@ -1,13 +1,17 @@
 "use strict";
 // What happened, newest first, and the dialog in which one of them is opened.
-function openFacts(title, facts, shape) {
-  setText($("opened-title"), title);
-  const shown = Object.entries(facts).filter(([, value]) => value != null && value !== "");
-  $("opened-facts").replaceChildren(...shown.map(([name, value]) => {
+function factLines(facts) {
+  const shown = Object.entries(facts).filter(([, value]) => value != null && value !== "" && value !== false);
+  return shown.map(([name, value]) => {
     const line = make("div");
     line.append(make("dt", words(name)), make("dd", String(value)));
     return line;
-  }));
+  });
+}
+
+function openFacts(title, facts, shape) {
+  setText($("opened-title"), title);
+  $("opened-facts").replaceChildren(...factLines(facts));
   $("opened-shape").hidden = shape == null;
   setText($("opened-shape"), shape == null ? "" : JSON.stringify(shape, null, 2));
   $("opened").showModal();
@@ -32,22 +36,30 @@ function showAudiences({ audiences, at: now }) {
   });
 }
 
-function showRejected({ rejected, rejectedEvents, counts }) {
+// A wheel has no docs, and they have no public address: a reason says itself what it means.
+function explained(kind, code) {
+  const { means, remedy } = newest.reasons[kind][code] ?? {};
+  return { meaning: means, "what to do": remedy?.replaceAll("`", ""), more: "docs/runbook.md, Reason codes" };
+}
+
+function showRejected({ rejected, rejectedEvents }) {
   $("rejected").hidden = !rejected.length && !rejectedEvents.length;
   const most = Math.max(1, ...rejected.map((each) => each.times));
   list($("rejected-reasons"), rejected, (each) => each.reason, (each) => {
     const share = make("td", "", "share");
     share.append(make("i"));
-    return row(make("td", words(each.reason)), make("td", "", "number"), share);
+    const reason = make("td");
+    reason.append(openButton(words(each.reason), () => openFacts(words(each.reason), explained("rejected", each.reason))));
+    return row(reason, make("td", "", "number"), share);
   }, (line, each) => {
     setText(line.children[1], number(each.times));
     line.lastChild.firstChild.style.width = `${Math.max(1, 100 * each.times / most)}%`;
-    line.title = `${percent(100 * each.times / Math.max(1, counts.eventsRejected))} of the rejected events`;
+    line.title = `${percent(100 * each.times / sumOf(rejected.map((each) => each.times)))} of the rejected events`;
   });
   list($("rejected-events"), rejectedEvents, (each) => each.n, (each) => {
     const entry = make("li");
     const { reason = "", message_id: id = "" } = each.more;
-    const show = () => openFacts("Rejected event", { time: moment(each.at), ...each.more, "what to do": ADVICE });
+    const show = () => openFacts("Rejected event", { time: moment(each.at), ...each.more, ...explained("rejected", reason), "to find it": ADVICE });
     entry.append(make("time", clock(each.at)), openButton(words(reason), show), make("code", id, "soft"));
     return entry;
   });
@@ -100,22 +112,23 @@ function byReason(listed) {
 }
 
 function showDeadLetters(facts, names) {
-  const { parked, deadLetters } = facts;
+  const { parked, deadLetters } = facts, known = deadLetters - facts.unacknowledged;
   $("dead-letters").hidden = !deadLetters && !parked.listed.length;
-  setText($("dead-letters-what"), `${counted(deadLetters, "dead letter waits", "dead letters wait")}${byReason(parked.listed)}.`);
+  setText($("dead-letters-what"), `${counted(deadLetters, "dead letter waits", "dead letters wait")}${byReason(parked.listed)}${known ? `; ${number(known)} acknowledged` : ""}.`);
   const isShort = parked.listed.length < deadLetters;
   setText($("dead-letters-read"), parked.readAt == null ? "" : `${isShort ? `${number(parked.listed.length)} of them, read` : "Read"} at ${clock(parked.readAt)}.`);
   list($("dead"), parked.listed, (each) => each.messageId, (each) => {
     const reason = make("td");
     reason.append(openButton(words(each.reason), () => openFacts(`Dead letter: ${words(each.reason)}`, {
-      detail: each.detail, parked: moment(each.at), "Amazon's status": each.status, "Amazon's request": each.requestId, tries: each.attempts,
+      ...explained("parked", each.reason), detail: each.detail, parked: moment(each.at), "Amazon's status": each.status, "Amazon's request": each.requestId, tries: each.attempts,
       audience: audienceName(names, each.audienceId), "audience id": each.audienceId, changes: direction(each), members: each.members.join(", "), "message id": each.messageId,
       "in a terminal": `audience-sync parked show ${each.messageId.slice(0, 8)}`,
     })), make("small", each.detail));
+    reason.append(make("small"));
     const member = make("td");
     member.append(make("code", each.members.length === 1 ? each.members[0] : each.members.length ? `${number(each.changes)} members` : ""));
     return row(reason, make("td", direction(each)), member, make("td", audienceName(names, each.audienceId)), make("td", each.attempts == null ? "" : number(each.attempts), "number"), make("td", moment(each.at), "soft"));
-  });
+  }, (line, { acknowledged }) => setText(line.firstChild.lastChild, acknowledged ? `${moment(acknowledged.at)} acknowledged by ${acknowledged.by.split("/").pop()}: ${acknowledged.note}` : ""));
 }
 
 const STATES = { ALARM: "on", INSUFFICIENT_DATA: "without data" };

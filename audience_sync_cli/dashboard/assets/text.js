@@ -19,10 +19,13 @@ function moment(seconds) {
   return isToday ? clock(seconds) : `${then.toLocaleDateString("en-CA")} ${clock(seconds)}`;
 }
 function duration(seconds) {
-  const [size, unit] = [[DAY, "day"], [3600, "hour"], [60, "minute"], [1, "second"]].find(([size]) => seconds >= size) ?? [1, "second"];
+  const [size, unit] = [[DAY, "day"], [3600, "hour"], [60, "minute"], [1, "second"]].find(([size]) => seconds >= (size === DAY ? 2 * DAY : size)) ?? [1, "second"];
   const count = Math.round(seconds / size);
   return counted(count, unit, `${unit}s`);
 }
+
+// The time over which what went wrong was counted.
+const spanOf = ({ place, activity }) => place.kind === "local" ? " so far" : ` in ${duration(activity.period * activity.arrived.length)}`;
 
 // Only what has changed is written: no flicker, and a selection stays selected.
 function setText(element, text) {

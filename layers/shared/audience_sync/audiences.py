@@ -154,15 +154,10 @@ class Audiences:
             TransientError: it is not created, or not known to be. The same request, repeated, finds the audience.
         """
         wanted = new_audience(extras, max_cpm_cents=self._max_cpm_cents, allowed_targets=self._allowed_targets)
-        for listed in self._table.by_external_audience_id(wanted.external_audience_id):
-            if (listed.advertiser_id, listed.connection_id) == (wanted.advertiser_id, wanted.connection_id):
-                return Created(listed, wanted)
-        self._check_key_free(wanted)
-        lock, is_ours = self._acquire(wanted, deadline)
-        if is_ours:
-            audience_id = self._create(wanted, lock, deadline)
-            return Created(wanted.listed_as(audience_id), wanted, lock.attempts)
-        return Created(self._existing(wanted, lock.audience_id or ""), wanted)
+        created = self._found_or_created(wanted, deadline)
+        # Also for one that was there: the request that listed it may have ended before this.
+        self._table.raise_version()
+        return created
 
     def find(self, extras: Mapping[str, Any]) -> Audience | None:
         """Return the audience of `extras["externalId"]`, None where it is not listed or gone at Amazon.
@@ -204,6 +199,17 @@ class Audiences:
         if not self._table.change(audience_id, update.settings):
             raise Unavailable("the audience was removed from the list meanwhile")
         return replace(audience, settings=update.settings)
+
+    def _found_or_created(self, wanted: NewAudience, deadline: float) -> Created:
+        for listed in self._table.by_external_audience_id(wanted.external_audience_id):
+            if listed.destination == wanted.destination:
+                return Created(listed, wanted)
+        self._check_key_free(wanted)
+        lock, is_ours = self._acquire(wanted, deadline)
+        if is_ours:
+            audience_id = self._create(wanted, lock, deadline)
+            return Created(wanted.listed_as(audience_id), wanted, lock.attempts)
+        return Created(self._existing(wanted, lock.audience_id or ""), wanted)
 
     def _check_key_free(self, wanted: NewAudience) -> None:
         """Refuse a computation key that is taken: of two audiences under one key, neither gets events."""

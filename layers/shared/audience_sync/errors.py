@@ -47,13 +47,15 @@ Messages name the field or service at fault and the remedy. They never hold a va
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from audience_sync.reasons import Reason
+
 
 class AudienceSyncError(Exception):
     """Root of the tree. `reason` is the stable code that metrics, answers and dead letters carry."""
 
-    reason = "error"
+    reason = Reason.ERROR
 
-    def __init__(self, message: str, *, reason: str | None = None) -> None:
+    def __init__(self, message: str, *, reason: Reason | None = None) -> None:
         super().__init__(message)
         if reason is not None:
             self.reason = reason
@@ -62,43 +64,43 @@ class AudienceSyncError(Exception):
 class PermanentError(AudienceSyncError):
     """Trying again gives the same answer."""
 
-    reason = "permanent"
+    reason = Reason.PERMANENT
 
 
 class InvalidRequest(PermanentError):
     """An HTTP request that we cannot use."""
 
-    reason = "invalid_request"
+    reason = Reason.INVALID_REQUEST
 
 
 class Unauthorized(InvalidRequest):
     """No valid credential. Says no more than that, whatever the cause."""
 
-    reason = "unauthorized"
+    reason = Reason.UNAUTHORIZED
 
 
 class CredentialMissing(Unauthorized):
     """The request carries no credential at all, as those of internet scanners. The answer is that of Unauthorized."""
 
-    reason = "credential_missing"
+    reason = Reason.CREDENTIAL_MISSING
 
 
 class SourceNotAllowed(CredentialMissing):
     """From an address that the operator does not allow. Whatever credential it carries is not looked at."""
 
-    reason = "source_not_allowed"
+    reason = Reason.SOURCE_NOT_ALLOWED
 
 
 class TooLarge(InvalidRequest):
     """More bytes or events than one request may hold."""
 
-    reason = "too_large"
+    reason = Reason.TOO_LARGE
 
 
 class UnsupportedMediaType(InvalidRequest):
     """A content type or encoding other than plain JSON."""
 
-    reason = "unsupported_media_type"
+    reason = Reason.UNSUPPORTED_MEDIA_TYPE
 
 
 class SettingFault(NamedTuple):
@@ -116,7 +118,7 @@ class SettingFault(NamedTuple):
 class InvalidAudience(InvalidRequest):
     """Settings that no audience can have, or a change of one that Amazon does not make."""
 
-    reason = "invalid_audience"
+    reason = Reason.INVALID_AUDIENCE
 
     def __init__(self, faults: Sequence[SettingFault]) -> None:
         super().__init__(f"these settings need attention: {', '.join(fault.field for fault in faults)}")
@@ -126,14 +128,14 @@ class InvalidAudience(InvalidRequest):
 class AudienceNotListed(InvalidRequest):
     """The audience table does not list the audience."""
 
-    reason = "audience_unknown"
+    reason = Reason.AUDIENCE_UNKNOWN
 
 
 class RejectedEvent(PermanentError):
     """One event that should change an audience but states no valid change. `field` is the mapped field at fault."""
 
-    def __init__(self, reason: str, detail: str, *, field: str | None = None) -> None:
-        super().__init__(detail, reason=reason)
+    def __init__(self, reason: Reason, detail: str = "", *, field: str | None = None) -> None:
+        super().__init__(detail or f"{reason.means}; {reason.remedy}", reason=reason)
         self.field = field
 
     @property
@@ -145,25 +147,29 @@ class RejectedEvent(PermanentError):
 class NoIdentifier(PermanentError):
     """A change of a member for whom no identifier is known: Amazon could not find the person."""
 
-    reason = "no_identifier"
+    reason = Reason.NO_IDENTIFIER
 
 
 class WaitedTooLong(PermanentError):
     """A change that could not be delivered within the time for which a queue keeps it."""
 
-    reason = "waited_too_long"
+    reason = Reason.WAITED_TOO_LONG
 
 
 class InvalidMapping(PermanentError):
-    """A mapping that is wrong whatever the event."""
+    """Mappings that are wrong whatever the event. `faults` has a sentence for each fault, without a full stop."""
 
-    reason = "invalid_mapping"
+    reason = Reason.INVALID_MAPPING
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
 
 
 class InvalidTrigger(PermanentError):
     """A trigger without a plain meaning. `position` counts characters from 0."""
 
-    reason = "invalid_trigger"
+    reason = Reason.INVALID_TRIGGER
 
     def __init__(self, message: str, *, position: int) -> None:
         super().__init__(f"{message} (at character {position})")
@@ -173,13 +179,13 @@ class InvalidTrigger(PermanentError):
 class InvalidMessage(PermanentError):
     """A queue message that we cannot read."""
 
-    reason = "invalid_message"
+    reason = Reason.INVALID_MESSAGE
 
 
 class InvalidSettings(PermanentError):
     """Environment variables or stored settings that we cannot run with."""
 
-    reason = "invalid_settings"
+    reason = Reason.INVALID_SETTINGS
 
 
 class MisplacedRow(PermanentError):
@@ -189,7 +195,7 @@ class MisplacedRow(PermanentError):
 class RequestRejected(PermanentError):
     """Amazon refuses the request and will keep refusing it. `status` is its HTTP status."""
 
-    reason = "request_rejected"
+    reason = Reason.REQUEST_REJECTED
 
     def __init__(self, message: str, *, status: int, request_id: str = "") -> None:
         super().__init__(message)
@@ -200,27 +206,27 @@ class RequestRejected(PermanentError):
 class RequestTooLarge(RequestRejected):
     """A smaller request would be taken."""
 
-    reason = "request_too_large"
+    reason = Reason.REQUEST_TOO_LARGE
 
 
 class AccessDenied(RequestRejected):
     """Refused until a person acts: authorization, access to the advertiser, terms."""
 
-    reason = "access_denied"
+    reason = Reason.ACCESS_DENIED
 
 
 class NotFound(RequestRejected):
     """Amazon does not know the audience or job, or does not show it to us."""
 
-    reason = "not_found"
+    reason = Reason.NOT_FOUND
 
 
 class TransientError(AudienceSyncError):
     """The same call can succeed later. `retry_after` is in seconds, None where it is not known."""
 
-    reason = "transient"
+    reason = Reason.TRANSIENT
 
-    def __init__(self, message: str, *, retry_after: float | None = None, reason: str | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, reason: Reason | None = None) -> None:
         super().__init__(message, reason=reason)
         self.retry_after = retry_after
 
@@ -228,7 +234,7 @@ class TransientError(AudienceSyncError):
 class OutOfTime(TransientError):
     """Not begun: too little time is left before Lambda stops the function. By default it can be tried again at once."""
 
-    reason = "out_of_time"
+    reason = Reason.OUT_OF_TIME
 
     def __init__(self, message: str, *, retry_after: float | None = 0.0) -> None:
         super().__init__(message, retry_after=retry_after)
@@ -237,61 +243,61 @@ class OutOfTime(TransientError):
 class MovedOn(TransientError):
     """The member changed while this change was being sent."""
 
-    reason = "moved_on"
+    reason = Reason.MOVED_ON
 
 
 class JobRunning(TransientError):
     """An upload that says the opposite of this change may still take effect at Amazon."""
 
-    reason = "job_running"
+    reason = Reason.JOB_RUNNING
 
 
 class CreationUnderWay(TransientError):
     """Another request is creating the audience, or was stopped while it did."""
 
-    reason = "creation_under_way"
+    reason = Reason.CREATION_UNDER_WAY
 
 
 class Unavailable(TransientError):
     """A service of ours (queue, secret store, table) failed or did not answer."""
 
-    reason = "unavailable"
+    reason = Reason.UNAVAILABLE
 
 
 class SecretUnusable(Unavailable):
     """No stored credential of the kind is good enough to check a request with."""
 
-    reason = "secret_unusable"
+    reason = Reason.SECRET_UNUSABLE
 
 
 class CreationOvertaken(Unavailable):
     """Another request has taken over the creation of the audience."""
 
-    reason = "creation_overtaken"
+    reason = Reason.CREATION_OVERTAKEN
 
 
 class Throttled(TransientError):
     """Amazon asks us to slow down."""
 
-    reason = "throttled"
+    reason = Reason.THROTTLED
 
 
 class ServiceUnavailable(TransientError):
     """Amazon failed before it took the request."""
 
-    reason = "service_unavailable"
+    reason = Reason.SERVICE_UNAVAILABLE
 
 
 class OutcomeUnknown(TransientError):
     """The request was sent and no usable answer came: it may have been applied, or may still be."""
 
-    reason = "outcome_unknown"
+    reason = Reason.OUTCOME_UNKNOWN
 
 
 class CircuitOpen(TransientError):
     """Not sent: Amazon has failed several times in a row."""
 
-    reason = "circuit_open"
+    reason = Reason.CIRCUIT_OPEN
 
 
 class CircuitHalfOpen(CircuitOpen):
@@ -301,22 +307,22 @@ class CircuitHalfOpen(CircuitOpen):
 class RetryBudgetUsedUp(TransientError):
     """Not sent: too many uploads had to be repeated, because no usable answer came."""
 
-    reason = "retry_budget"
+    reason = Reason.RETRY_BUDGET
 
 
 class TokenUnavailable(TransientError):
     """No access token at the moment."""
 
-    reason = "token_unavailable"
+    reason = Reason.TOKEN_UNAVAILABLE
 
 
 class NotConnected(TokenUnavailable):
     """Amazon is not connected yet."""
 
-    reason = "not_connected"
+    reason = Reason.NOT_CONNECTED
 
 
 class AuthorizationRefused(TokenUnavailable):
     """The stored authorization is revoked or was never valid: a person must connect Amazon again."""
 
-    reason = "authorization_refused"
+    reason = Reason.AUTHORIZATION_REFUSED

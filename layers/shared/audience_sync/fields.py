@@ -1,8 +1,8 @@
 """The fields that a mapping can fill: the one list of them.
 
 What else a field needs is with the part that uses it: where the default mapping looks for it in
-segment/mapping_config.py, how an identifier is normalized in amazon_ads/normalize.py, how a consent signal is read in
-amazon_ads/consent.py, where a record has it in amazon_ads/record.py. A field that lacks any of it fails a test.
+segment/mapping_config.py, how an identifier is normalized in amazon_ads/normalization/quick.py, how a consent signal is
+read in amazon_ads/consent.py. A field that lacks any of it fails a test. No code relies on places in the list.
 """
 
 from dataclasses import dataclass
@@ -19,20 +19,21 @@ class MappedField:
     kind: FieldKind  # record: who, which audience, which country; identifier: hashed; consent: a consent signal
     amazon_name: str  # in an upload
     personal: bool = False  # one member's own: a mapping must not give all members the same value
+    code: str = ""  # of an identifier in the rows of members: one letter, which never changes
 
 
 FIELDS = (
     MappedField("external_user_id", "record", "externalUserId", personal=True),
     MappedField("audience_id", "record", "audienceId"),
     MappedField("country", "record", "countryCode"),
-    MappedField("email", "identifier", "email", personal=True),
-    MappedField("phone", "identifier", "phone", personal=True),
-    MappedField("first_name", "identifier", "firstname", personal=True),
-    MappedField("last_name", "identifier", "lastname", personal=True),
-    MappedField("address", "identifier", "address", personal=True),
-    MappedField("city", "identifier", "city"),
-    MappedField("state", "identifier", "state"),
-    MappedField("postal", "identifier", "postal"),
+    MappedField("email", "identifier", "email", personal=True, code="e"),
+    MappedField("phone", "identifier", "phone", personal=True, code="p"),
+    MappedField("first_name", "identifier", "firstname", personal=True, code="f"),
+    MappedField("last_name", "identifier", "lastname", personal=True, code="l"),
+    MappedField("address", "identifier", "address", personal=True, code="a"),
+    MappedField("city", "identifier", "city", code="c"),
+    MappedField("state", "identifier", "state", code="s"),
+    MappedField("postal", "identifier", "postal", code="z"),
     MappedField("amzn_ad_storage", "consent", "amznAdStorage"),
     MappedField("amzn_user_data", "consent", "amznUserData"),
     MappedField("tcf", "consent", "tcf"),

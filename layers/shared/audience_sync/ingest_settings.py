@@ -1,7 +1,7 @@
 """The environment of `ingest`, read once by its handler. settings.py holds the other functions'.
 
 Read by hand, not by a pydantic model: Segment waits for ingest to start, and loading pydantic would make that a third
-longer (docs/performance.md).
+longer (docs/development/performance.md).
 """
 
 from collections.abc import Mapping

@@ -28,6 +28,7 @@ from audience_sync.json_input import is_json
 from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import DeliveryHistory, pack
 from audience_sync.quick_json import read_json_in_parts
+from audience_sync.reasons import Reason
 from audience_sync.record_rules import AudienceLookup, Policy
 from audience_sync.segment.event import safe_id
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping, compile_document, compile_mappings
@@ -45,7 +46,7 @@ class Rejection:
 
     index: int
     message_id: str
-    reason: str
+    reason: Reason
     detail: str
 
     def as_json(self) -> dict[str, Any]:
@@ -216,7 +217,7 @@ class Intake:
         result = changes_from(
             body,
             mappings=compiled(self._audiences.mappings()),
-            audiences=self._audiences,
+            audiences=self._audiences.for_request(),
             now=self._clock.now_ms(),
             policy=self._policy,
             has_time=lambda: self._clock.monotonic() < deadline,

@@ -1,7 +1,7 @@
 """Audiences, membership changes, and which of several changes is the newest."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -38,6 +38,28 @@ class Version(NamedTuple):
         return cls(int(at[1:]) - _BEFORE_1970 if at.startswith("-") else int(at), exits == "1", message_id)
 
 
+class Destination(str):
+    """Where at Amazon the members of an audience live. Carried and compared everywhere, read by `amazon_ads` alone.
+
+    The formats of queues and tables keep its fields without knowing what they mean. As a string, of JSON, it costs a
+    change next to nothing.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Build the destination with these fields, which JSON can hold. An empty field is none."""
+        filled = {name: value for name, value in fields.items() if value}
+        return cls(canonical_json(filled) if filled else "")
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields, by name."""
+        fields: dict[str, Any] = json.loads(self or "{}")
+        return fields
+
+
 @dataclass(frozen=True, slots=True)
 class Audience:
     """An Amazon audience, as the audience table holds it. Events reach the listed ones, deletions all."""
@@ -45,17 +67,11 @@ class Audience:
     audience_id: str  # decimal digits; a string until the request body is built, since it exceeds 2**53
     name: str = ""
     country: str | None = None  # ISO 3166-1 alpha-2
-    advertiser_id: str | None = None
-    connection_id: str | None = None
+    destination: Destination = field(default_factory=Destination)
     computation_key: str | None = None  # Segment's snake_case key
     external_audience_id: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     unlinked_at: int | None = None  # epoch milliseconds at which it was taken off the list; None while it is on it
-
-    @property
-    def target_types(self) -> tuple[str, ...]:
-        """Where members go beside the AMC instance of the connection. An advertiser's audience has no such choice."""
-        return ("DSP",) if self.connection_id and self.settings.get("dsp") is True else ()
 
 
 @dataclass(slots=True)  # frozen, it would take three times as long to make; nothing changes one
@@ -63,12 +79,11 @@ class MembershipChange:
     """One member entering or leaving one audience. `record` is in Amazon's shape already."""
 
     audience_id: str
-    connection_id: str | None
+    destination: Destination
     at: int  # epoch milliseconds
     message_id: str
     record: dict[str, Any] = field(repr=False)
     erase: bool = False  # a deletion notice: keep no identifiers once the member has left
-    target_types: tuple[str, ...] = ()  # of the audience: where the record goes beside the connection's AMC instance
     # Epoch milliseconds of the event that named each identity of the record; empty where that is `at` for all of them.
     named_at: tuple[int, ...] = ()
 
@@ -152,7 +167,8 @@ def _named(change: MembershipChange, named: list[tuple[int, dict[str, str]]]) ->
 
 
 def _rank(change: MembershipChange) -> Any:
-    return change.version, change.erase, canonical_json(change.record), change.target_types
+    place = change.destination
+    return change.version, change.erase, canonical_json(change.record), len(place), place
 
 
 def _merged(same: list[MembershipChange]) -> MembershipChange:

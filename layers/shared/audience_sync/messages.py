@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Self, TypeGuard
 
 from audience_sync.errors import AudienceSyncError, InvalidMessage
 from audience_sync.json_input import parse_json
-from audience_sync.membership import EVERY_AUDIENCE, MAX_IDENTITIES, MembershipChange, Version
+from audience_sync.membership import EVERY_AUDIENCE, MAX_IDENTITIES, Destination, MembershipChange, Version
 from audience_sync.quick_json import compact_json
+from audience_sync.reasons import Reason
 
 MESSAGE_VERSION = 1
 MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four of them fit one SendMessageBatch
@@ -25,7 +26,10 @@ _MAX_TIME = 10**15  # epoch milliseconds, far ahead
 _SURROGATE = "\\ud"  # begins every escape of one
 _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
 
-type _Target = tuple[str, str | None, tuple[str, ...]]  # audience, connection, target types
+# Fields of a destination that are on the envelope itself: all that there were at first. Others are in `destination`.
+_ON_ENVELOPE = {"connectionId", "targetTypes"}
+
+type _Target = tuple[str, Destination]  # audience and its destination
 
 
 class Untracked(NamedTuple):
@@ -82,10 +86,9 @@ class ChangeMessage:
     """A message of the change queue: changes of one audience, or deletion notices, which concern every audience."""
 
     audience_id: str
-    connection_id: str | None
+    destination: Destination
     changes: list[MembershipChange]
     history: DeliveryHistory = field(default_factory=DeliveryHistory)
-    target_types: tuple[str, ...] = ()
 
     @classmethod
     def from_body(cls, body: str) -> Self:
@@ -98,16 +101,12 @@ class ChangeMessage:
 
     @classmethod
     def _from_json(cls, envelope: dict[str, Any]) -> Self:
-        audience_id, connection_id = envelope.get("audienceId"), envelope.get("connectionId")
-        changes = envelope.get("changes")
-        if not _is_target(audience_id) or not isinstance(connection_id, str | None) or not isinstance(changes, list):
-            raise InvalidMessage("audienceId, connectionId or changes is missing or mistyped")
-        types = envelope.get("targetTypes", [])
-        if not isinstance(types, list) or not all(isinstance(each, str) for each in types):
-            raise InvalidMessage("targetTypes is not a list of texts")
-        target = (audience_id, connection_id, tuple(types))
+        audience_id, changes = envelope.get("audienceId"), envelope.get("changes")
+        if not _is_target(audience_id) or not isinstance(changes, list):
+            raise InvalidMessage("audienceId or changes is missing or mistyped")
+        target = (audience_id, _destination(envelope))
         read = [_change_from_json(target, change) for change in changes]
-        return cls(audience_id, connection_id, read, DeliveryHistory.from_json(envelope), tuple(types))
+        return cls(*target, read, DeliveryHistory.from_json(envelope))
 
 
 REPETITION = DeliveryHistory(is_replay=True, is_repetition=True)
@@ -124,7 +123,7 @@ def pack(changes: Iterable[MembershipChange], history: DeliveryHistory | None = 
     """
     by_target: defaultdict[_Target, list[MembershipChange]] = defaultdict(list)
     for change in changes:
-        by_target[change.audience_id, change.connection_id, change.target_types].append(change)
+        by_target[change.audience_id, change.destination].append(change)
     fields = history.as_json() if history else {}
     return [body for target, some in by_target.items() for body in _bodies(target, some, fields)]
 
@@ -150,13 +149,27 @@ def _bodies(target: _Target, changes: list[MembershipChange], fields: dict[str, 
 
 @lru_cache(maxsize=1_000)  # audiences; most requests and batches are about those of the request before
 def _envelope_of(target: _Target) -> str:
-    audience_id, connection_id, types = target
-    envelope: dict[str, Any] = {"v": MESSAGE_VERSION, "audienceId": audience_id, "connectionId": connection_id}
-    return json.dumps(envelope | ({"targetTypes": types} if types else {}), separators=(",", ":"))[:-1]
+    audience_id, destination = target
+    envelope: dict[str, Any] = {"v": MESSAGE_VERSION, "audienceId": audience_id, "connectionId": None}
+    fields = destination.fields
+    envelope |= fields if fields.keys() <= _ON_ENVELOPE else {"destination": fields}
+    return json.dumps(envelope, separators=(",", ":"))[:-1]
+
+
+def _destination(envelope: dict[str, Any]) -> Destination:
+    connection_id, types = envelope.get("connectionId"), envelope.get("targetTypes", [])
+    if not isinstance(connection_id, str | None):
+        raise InvalidMessage("connectionId is mistyped")
+    if not isinstance(types, list) or not all(isinstance(each, str) for each in types):
+        raise InvalidMessage("targetTypes is not a list of texts")
+    fields = envelope.get("destination", {"connectionId": connection_id, "targetTypes": types})
+    if not isinstance(fields, dict):
+        raise InvalidMessage("destination is not an object")
+    return Destination.of(fields)
 
 
 def change_as_json(change: MembershipChange) -> dict[str, Any]:
-    """Lay out a change; audience, connection and target types are on the envelope, once."""
+    """Lay out a change; audience and destination are on the envelope, once."""
     fields: dict[str, Any] = {"at": change.at, "id": change.message_id, "record": change.record}
     if change.erase:
         fields["erase"] = True
@@ -188,8 +201,7 @@ def _change_from_json(target: _Target, change: Any) -> MembershipChange:
         valid = False
     if not valid:
         raise InvalidMessage("a change lacks at, id or a complete record")
-    audience_id, connection_id, types = target
-    return MembershipChange(audience_id, connection_id, at, message_id, record, erase, types, tuple(named_at))
+    return MembershipChange(*target, at, message_id, record, erase, tuple(named_at))
 
 
 class JobMember(NamedTuple):
@@ -360,9 +372,9 @@ def _envelope(body: str) -> dict[str, Any]:
         if _SURROGATE in body.lower():
             json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise InvalidMessage("the message is not JSON", reason="message_not_json") from None
+        raise InvalidMessage("the message is not JSON", reason=Reason.MESSAGE_NOT_JSON) from None
     if not isinstance(parsed, dict) or parsed.get("v") != MESSAGE_VERSION:
-        raise InvalidMessage(f"the message is not of version {MESSAGE_VERSION}", reason="message_version_unknown")
+        raise InvalidMessage(f"the message is not of version {MESSAGE_VERSION}", reason=Reason.MESSAGE_VERSION_UNKNOWN)
     return parsed
 
 

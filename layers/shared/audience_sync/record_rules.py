@@ -8,7 +8,8 @@ from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.record import amazon_id, audience_record
 from audience_sync.errors import RejectedEvent
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.reasons import Reason
 from audience_sync.unknown_audience import unknown_audience
 
 # Milliseconds. An exit is remembered for 40 days (aws/membership_rows.py), and the change queue holds an addition for 7
@@ -35,6 +36,15 @@ class Policy:
     max_enter_age: int | None = None  # milliseconds; older additions are rejected. None accepts any
 
 
+def listed_audiences(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Sequence[Audience]:
+    """Return the listed audiences that an event names: by the id that is mapped, or else by its computation key."""
+    if mapped not in (None, ""):
+        audience_id = amazon_id(mapped)
+        listed = audiences.by_id(audience_id) if audience_id else None
+        return [listed] if listed else []
+    return audiences.by_computation_key(computation_key) if computation_key else []
+
+
 def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Audience:
     """Return the audience that an event is about.
 
@@ -46,21 +56,13 @@ def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceL
     Raises:
         RejectedEvent: the event names no audience, one that is not listed, or several.
     """
-    if mapped not in (None, ""):
-        audience_id = amazon_id(mapped)
-        listed = audiences.by_id(audience_id) if audience_id else None
-        found = [listed] if listed else []
-    elif computation_key:
-        found = list(audiences.by_computation_key(computation_key))
-    else:
-        raise RejectedEvent("audience_missing", "neither an audience id nor a computation key; map audience_id")
+    if mapped in (None, "") and not computation_key:
+        raise RejectedEvent(Reason.AUDIENCE_MISSING)
+    found = listed_audiences(mapped, computation_key, audiences)
     if not found:
         raise unknown_audience(mapped, computation_key)
     if len(found) > 1:  # neither is chosen: it could be the wrong one
-        raise RejectedEvent(
-            "audience_ambiguous",
-            "several audiences are linked to this computation key; give the event an audience id, or unlink one",
-        )
+        raise RejectedEvent(Reason.AUDIENCE_AMBIGUOUS)
     return found[0]
 
 
@@ -89,7 +91,7 @@ def checked_record(
     if exits:  # without consent: a member who withdraws it must be removed, too
         return audience_record(member, "DELETE", identities, country, {})
     if not identities:
-        raise RejectedEvent("no_identifier", "no mapped trait is usable as an identifier; map at least email or phone")
+        raise RejectedEvent(Reason.NO_IDENTIFIER)
     return audience_record(member, "CREATE", identities, country, user_consent(signals, country, policy.consent))
 
 
@@ -102,12 +104,7 @@ def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
             continue
         code = accepted_country(value)
         if code is None and not exits:
-            raise RejectedEvent(
-                "country_invalid",
-                "country is not an ISO 3166-1 alpha-2 code that Amazon accepts; correct the mapping of country, "
-                "or countryCode in the extras",
-                field="country",
-            )
+            raise RejectedEvent(Reason.COUNTRY_INVALID, field="country")
         if code and code not in NO_COUNTRY:
             return code
     return None
@@ -116,4 +113,4 @@ def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
 def erasing_exit(member: str, at: int, message_id: str) -> MembershipChange:
     """Return the exit from every audience of a person whose data must be erased. `at` is in epoch milliseconds."""
     record = audience_record(member, "DELETE", [], None, {})
-    return MembershipChange(EVERY_AUDIENCE, None, at, message_id, record, erase=True)
+    return MembershipChange(EVERY_AUDIENCE, Destination(), at, message_id, record, erase=True)

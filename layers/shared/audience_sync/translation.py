@@ -6,15 +6,18 @@ that of all steps does not. It saves a fifth of the time.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import batched
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 from audience_sync.amazon_ads.consent import SIGNALS
+from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
 from audience_sync.fields import FIELDS, IDENTIFIERS
 from audience_sync.membership import Audience, MembershipChange
+from audience_sync.reasons import Reason
 from audience_sync.record_rules import (
     MAX_ENTER_AGE,
     AudienceLookup,
@@ -23,6 +26,7 @@ from audience_sync.record_rules import (
     erasing_exit,
     find_audience,
     first_country,
+    listed_audiences,
 )
 from audience_sync.segment.budget import MAX_STEPS, Budget
 from audience_sync.segment.event import AudienceCall, Kind, read
@@ -42,13 +46,19 @@ _TOO_OLD = (
 )
 
 
+_UNSTATED = (
+    "the event names a listed audience, but not who enters or leaves; send track events named Audience Entered or "
+    "Audience Exited, or narrow the mapping's trigger"
+)
+
+
 class Rejected(NamedTuple):
     """Why an event changes nothing although it should have.
 
     No error: one that a list holds, while its traceback holds the list, is left to the garbage collector.
     """
 
-    reason: str  # code
+    reason: Reason
     detail: str
     field: str | None = None  # the mapped field at fault, if one is
 
@@ -71,8 +81,8 @@ type _Statement = tuple[int, AudienceCall, _Values, _Subject | Rejected]
 _NAMES = [field.name for field in FIELDS]
 _EXTERNAL_USER_ID, _AUDIENCE_ID, _COUNTRY = map(_NAMES.index, ("external_user_id", "audience_id", "country"))
 _PHONE = _NAMES.index("phone")
-_IDENTIFIERS = slice(_NAMES.index(IDENTIFIERS[0].name), _NAMES.index(IDENTIFIERS[-1].name) + 1)
-_CONSENT_SIGNALS = slice(_NAMES.index(SIGNALS[0]), _NAMES.index(SIGNALS[-1]) + 1)
+_identifiers = itemgetter(*[_NAMES.index(field.name) for field in IDENTIFIERS])
+_signals = itemgetter(*map(_NAMES.index, SIGNALS))
 
 
 class Translator:
@@ -89,6 +99,8 @@ class Translator:
         self._budget = Budget()  # of the event that is read
         self._work = 0  # steps so far
         self._steps_of_triggers = sum(mapping.steps_of_trigger for mapping in mappings)
+        self._enabled = [mapping for mapping in mappings if mapping.is_enabled]
+        self._steps_of_audiences = sum(mapping.steps_of_audience for mapping in self._enabled)
         self._known: dict[str, Audience] = {}  # by the id as mapped, those found so far
 
     def outcomes(
@@ -118,7 +130,7 @@ class Translator:
         except RejectedEvent as error:
             return AudienceCall(Kind.IGNORE, rejection=(error.reason, error.detail))
         if call.at < self._oldest_enter and call.kind is Kind.ENTER and not call.rejection:
-            return AudienceCall(Kind.ENTER, rejection=("time_too_old", _TOO_OLD))
+            return AudienceCall(Kind.ENTER, rejection=(Reason.TIME_TOO_OLD, _TOO_OLD))
         return call
 
     def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
@@ -128,6 +140,8 @@ class Translator:
             raise TooLarge(f"mappings take over {MAX_WORK} steps on the events; lower the batch size in Segment")
         if call.kind is Kind.IGNORE:
             return Rejected(*call.rejection) if call.rejection else []
+        if call.kind is Kind.UNSTATED:
+            return self._unstated(call, event)
         if call.kind is Kind.ERASE:
             return []
         self._work += self._steps_of_triggers
@@ -145,6 +159,23 @@ class Translator:
         if len(found) > 1:
             self._work += sum(_steps_of_phone(values[_PHONE]) for values in found)
         return found
+
+    def _unstated(self, call: AudienceCall, event: Any) -> list[_Values] | Rejected:
+        """Reject an event in which a mapping finds a listed audience. Any other is ignored, also a costly one."""
+        self._work += self._steps_of_audiences
+        budget, key = self._budget, call.computation_key
+        budget.steps_left = MAX_STEPS
+        try:
+            for mapping in self._enabled:
+                (mapped,) = mapping.read_audience(event, budget)
+                if not key and mapped in (None, ""):  # as in nearly every event that has to do with no audience
+                    continue
+                self._work += mapping.steps_of_trigger
+                if mapping.applies_to(event, budget) and listed_audiences(mapped, key, self._audiences):
+                    return Rejected(Reason.MEMBERSHIP_UNDECIDED, _UNSTATED)
+        except RejectedEvent:  # the budget is used up
+            pass
+        return []
 
     def _outcomes(
         self,
@@ -193,7 +224,7 @@ class Translator:
     def _identities(self, statements: Sequence[_Statement], *, repeats: bool) -> list[list[dict[str, str]]]:
         """Return those of each statement that has a subject."""
         people = [
-            (values[_IDENTIFIERS], subject[2])
+            (_identifiers(values), subject[2])
             for _, _, values, subject in statements
             if not isinstance(subject, Rejected)
         ]
@@ -207,19 +238,12 @@ class Translator:
         self, call: AudienceCall, values: _Values, subject: _Subject, identities: list[dict[str, str]]
     ) -> MembershipChange | Rejected:
         audience, member, country = subject
-        exits, signals = call.kind is Kind.EXIT, values[_CONSENT_SIGNALS]
+        exits, signals = call.kind is Kind.EXIT, [*_signals(values)]
         try:
             record = checked_record(member, country, identities, signals, self._policy, exits=exits)
         except RejectedEvent as error:
             return Rejected.of(error)
-        return MembershipChange(
-            audience.audience_id,
-            audience.connection_id,
-            call.at,
-            call.message_id,
-            record,
-            target_types=audience.target_types,
-        )
+        return MembershipChange(audience.audience_id, of_changes(audience), call.at, call.message_id, record)
 
     def _audience(self, call: AudienceCall, mapped: Any) -> Audience:
         if isinstance(mapped, str) and (known := self._known.get(mapped)):

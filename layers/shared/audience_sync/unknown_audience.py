@@ -9,6 +9,7 @@ from typing import Any
 
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.errors import RejectedEvent
+from audience_sync.reasons import Reason
 
 _COMPUTATION_KEY = re.compile(r"[a-z][a-z0-9_]{0,79}")  # as Segment makes them; longer ones would leave no room
 _AMAZON_ID = re.compile(r"[0-9]{16,20}")  # more digits than the fifteen of the longest phone number
@@ -21,7 +22,7 @@ def unknown_audience(mapped: Any, computation_key: str | None) -> RejectedEvent:
         mapped: the field audience_id, whatever it is; where it is empty, the audience was looked for by its key.
         computation_key: of the event.
     """
-    return RejectedEvent("audience_unknown", _by_key(computation_key) if mapped in (None, "") else _by_id(mapped))
+    return RejectedEvent(Reason.AUDIENCE_UNKNOWN, _by_key(computation_key) if mapped in (None, "") else _by_id(mapped))
 
 
 def _by_key(key: str | None) -> str:

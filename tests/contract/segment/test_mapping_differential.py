@@ -103,6 +103,14 @@ DIFFERENCES = {
         {"fault": "repeat the text"},
         {"value": "aac"},
     ),
+    "braces in a template enclose a path": Difference(
+        "Segment sends unclosed braces as text, and every member gets the same.",
+        226,
+        refused("the {{ at character"),
+        ({"@template": "id-{{ a }"}, {"a": 1}),
+        {"fault": "the {{ at character 4 is not closed"},
+        {"value": "id-{{ a }"},
+    ),
     "a directive has bounds": Difference(
         "Depth, number of values and length of texts, so that no document can exhaust the function.",
         0,
@@ -122,7 +130,7 @@ DIFFERENCES = {
     "no event can break a mapping": Difference(
         "Segment fails the event where a path or template that comes from it is no text, or where @transform gets "
         "something else than an object. Here there is no value: other fields may suffice.",
-        231,
+        224,
         segment_alone_fails("expected string, got", "data must be an object"),
         ({"@path": {"@path": "$.where"}}, {"where": 5}),
         {},

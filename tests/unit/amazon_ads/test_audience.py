@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
 from audience_sync.amazon_ads.audience_settings import CURRENCIES, Fee
+from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.errors import InvalidAudience
 from audience_sync.membership import Audience
 
@@ -283,16 +284,16 @@ def test_our_table_keeps_what_delivery_and_updates_need() -> None:
         "418273650912345679",
         name="Lapsed premium buyers",
         country="US",
-        connection_id="c-1",
+        destination=of_connection("c-1"),
         computation_key="lapsed",
         external_audience_id="lapsed-premium-us",
         settings={"description": "Lapsed premium buyers", "ttl": 259_200, "dsp": True, "renew": True, **FEE},
     )
 
 
-LISTED = Audience("1", advertiser_id="5", settings={"description": "old", "ttl": 5})
-RENEWED = Audience("1", advertiser_id="5", settings={"renew": True})
-IN_AMC = Audience("1", connection_id="c-1", settings={"description": "old"})
+LISTED = Audience("1", destination=of_advertiser("5"), settings={"description": "old", "ttl": 5})
+RENEWED = Audience("1", destination=of_advertiser("5"), settings={"renew": True})
+IN_AMC = Audience("1", destination=of_connection("c-1"), settings={"description": "old"})
 
 
 @pytest.mark.parametrize(

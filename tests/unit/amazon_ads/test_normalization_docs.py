@@ -36,7 +36,6 @@ def test_an_example_is_what_the_code_does(cells: list[str]) -> None:
 
 def test_every_field_has_examples() -> None:
     assert {field for field, *_ in EXAMPLES} == FIELDS
-    assert len(EXAMPLES) > 50
 
 
 def as_segment_hashes(field: str, value: str) -> str:

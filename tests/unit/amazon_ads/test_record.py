@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.record import (
     Target,
     Upload,
@@ -110,7 +111,7 @@ def test_characters_beyond_ascii_are_sent_in_utf_8() -> None:
 
 
 def test_an_upload_is_halved_in_the_middle_and_keeps_its_target_and_order() -> None:
-    target = Target("1", "c-1", ("DSP",))
+    target = Target("1", of_connection("c-1", dsp=True))
     first, second = Upload(target, (b"1", b"2", b"3", b"4", b"5")).halves()
     assert (first, second) == (Upload(target, (b"1", b"2")), Upload(target, (b"3", b"4", b"5")))
 
@@ -120,7 +121,7 @@ def test_without_records_there_is_no_upload() -> None:
 
 
 def test_a_connection_is_named_with_every_upload() -> None:
-    target = Target("1", "c-1", ("DSP",))
+    target = Target("1", of_connection("c-1", dsp=True))
     (upload,) = cut_uploads(
         target, [encode_record(audience_record("m", "DELETE", [], None, {}))], max_records=1, max_bytes=9
     )

@@ -1,8 +1,12 @@
-"""The copy of the audience table that functions use: read at most once in ten seconds, whatever is asked."""
+"""The copy of the audience table that functions use, and what it costs to know of a new audience at once."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
-from audience_sync.aws.audience_listing import MAX_AGE, MIN_AGE, AudienceListing
+from audience_sync.aws.audience_listing import MAX_AGE, AudienceListing
 from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable
 from audience_sync.errors import Unavailable
 from audience_sync.membership import Audience
@@ -11,8 +15,26 @@ from tests.aws_fixtures import recreate_tables
 from tests.doubles.clocks import ManualClock
 from tests.faults.proxy import FaultProxy, hang_up
 
-SCAN = "Scan"
+GET, SCAN = "GetItem", "Scan"
 BUYERS = Audience("418273650912345678", name="Buyers", country="US", computation_key="buyers")
+
+
+class LaggingClient:
+    """DynamoDB whose reads give what there was when this was made, unless they are consistent."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._old = client.scan(TableName=table)
+
+    def scan(self, **request: Any) -> Any:
+        return self._client.scan(**request) if request.get("ConsistentRead") else self._old
+
+    def get_item(self, **request: Any) -> Any:
+        if request.get("ConsistentRead"):
+            return self._client.get_item(**request)
+        return next(
+            ({"Item": row} for row in self._old["Items"] if row["audienceId"] == request["Key"]["audienceId"]), {}
+        )
 
 
 class ListingFixture:
@@ -24,12 +46,32 @@ class ListingFixture:
         self.listing = AudienceListing(AudienceTable(resources.client("dynamodb", proxy.url), self.name), clock)
         self.writer = AudienceTable(self.direct, self.name)
 
+    def lag(self) -> None:
+        self.reader = cast("Any", LaggingClient(self.direct, self.name))
+        self.listing = AudienceListing(AudienceTable(self.reader, self.name), lambda: 0.0)
+
+    def listing_meanwhile(self, audience: Audience) -> Callable[..., Any]:
+        """Return a scan that ends when the audience is listed, and has not seen it."""
+        scan = self.reader.scan
+
+        def scan_then_list(**request: Any) -> Any:
+            page = scan(**request)
+            self.put(audience)
+            return page
+
+        return scan_then_list
+
     def put(self, *audiences: Audience) -> None:
         for audience in audiences:
             self.writer.put(audience, created=0)
 
     def save_mappings(self, document: str) -> None:
         self.direct.put_item(TableName=self.name, Item={"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": document}})
+
+
+def reads(proxy: FaultProxy) -> tuple[int, int]:
+    """Return the reads of the version, and of the whole table."""
+    return proxy.count(GET), proxy.count(SCAN)
 
 
 @pytest.fixture
@@ -41,59 +83,88 @@ def test_audiences_and_mappings_are_read_in_one_go(fixture: ListingFixture, prox
     fixture.put(BUYERS)
     fixture.save_mappings("{}")
     listing = fixture.listing
-    found = (listing.by_id(BUYERS.audience_id), listing.by_computation_key("buyers"), listing.with_unlinked())
-    assert found == (BUYERS, [BUYERS], [BUYERS])
-    assert listing.mappings() == "{}"
-    assert proxy.count(SCAN) == 1
+    for _ in range(3):  # requests
+        request = listing.for_request()
+        found = (request.by_id(BUYERS.audience_id), request.by_computation_key("buyers"), listing.with_unlinked())
+        assert found == (BUYERS, [BUYERS], [BUYERS])
+        assert listing.mappings() == "{}"
+    assert reads(proxy) == (0, 1)
 
 
-def test_four_thousand_unknown_audiences_cost_one_look_at_the_table(fixture: ListingFixture, proxy: FaultProxy) -> None:
+def test_unknown_audiences_cost_one_small_read_for_each_request_and_the_table_is_read_once_a_minute(
+    fixture: ListingFixture, proxy: FaultProxy, clock: ManualClock
+) -> None:
     fixture.put(BUYERS)
-    for number in range(2_000):
-        assert fixture.listing.by_id(str(number)) is None
-        assert fixture.listing.by_computation_key(f"unlinked {number}") == ()
-    assert proxy.count(SCAN) == 1
+    fixture.listing.with_unlinked()
+    for requests in range(1, 4):
+        request = fixture.listing.for_request()
+        for number in range(2_000):
+            assert request.by_id(str(number)) is None
+            assert request.by_computation_key(f"unlinked {number}") == ()
+        assert reads(proxy) == (requests, 2), "the second time consistently, and at the version that was read first"
+        clock.now += MAX_AGE / 4
 
 
 def test_a_listed_audience_is_used_for_a_minute(fixture: ListingFixture, proxy: FaultProxy, clock: ManualClock) -> None:
     fixture.put(BUYERS)
-    fixture.listing.by_id(BUYERS.audience_id)
+    fixture.listing.for_request()
     fixture.put(Audience(BUYERS.audience_id, name="Renamed"))
     clock.now += MAX_AGE - 1
-    assert fixture.listing.by_id(BUYERS.audience_id) == BUYERS
-    assert proxy.count(SCAN) == 1
+    assert fixture.listing.for_request().by_id(BUYERS.audience_id) == BUYERS
+    assert reads(proxy) == (0, 1)
     clock.now += 1
-    assert fixture.listing.by_id(BUYERS.audience_id) == Audience(BUYERS.audience_id, name="Renamed")
+    assert fixture.listing.for_request().by_id(BUYERS.audience_id) == Audience(BUYERS.audience_id, name="Renamed")
 
 
-def test_an_audience_that_is_not_listed_is_looked_up_again_after_ten_seconds(
-    fixture: ListingFixture, proxy: FaultProxy, clock: ManualClock
+LISTINGS = [
+    pytest.param(lambda table: table.put(BUYERS, created=0), id="linked"),
+    pytest.param(lambda table: (table.add(BUYERS, created=0), table.raise_version()), id="created"),
+    pytest.param(
+        lambda table: (table.put(replace(BUYERS, unlinked_at=1), created=0), table.put(BUYERS, created=0)),
+        id="listed again",
+    ),
+]
+
+
+@pytest.mark.parametrize("list_it", LISTINGS)
+@pytest.mark.parametrize("had_unknown", [False, True], ids=["first unknown audience", "after an unknown audience"])
+def test_the_first_request_after_an_audience_was_listed_knows_it_by_id_and_by_key(
+    fixture: ListingFixture, list_it: Callable[[AudienceTable], object], *, had_unknown: bool
 ) -> None:
-    assert fixture.listing.by_computation_key("buyers") == ()
-    fixture.put(BUYERS)
-    clock.now += MIN_AGE - 1
-    assert (fixture.listing.by_computation_key("buyers"), fixture.listing.by_id(BUYERS.audience_id)) == ((), None)
-    assert proxy.count(SCAN) == 1
-    clock.now += 1
-    assert fixture.listing.by_computation_key("buyers") == [BUYERS]
-    assert fixture.listing.by_id(BUYERS.audience_id) == BUYERS
-    assert proxy.count(SCAN) == 2
+    """Although every read that is not consistent gives what there was before, as DynamoDB may for a while."""
+    fixture.lag()
+    before = fixture.listing.for_request()
+    if had_unknown:
+        assert before.by_id(BUYERS.audience_id) is None
+    list_it(fixture.writer)
+    by_id, by_key = fixture.listing.for_request(), fixture.listing.for_request()
+    assert (by_id.by_id(BUYERS.audience_id), by_key.by_computation_key("buyers")) == (BUYERS, [BUYERS])
 
 
-def test_two_audiences_under_one_key_are_looked_up_again_after_ten_seconds_until_one_is_unlinked(
-    fixture: ListingFixture, clock: ManualClock
+def test_an_audience_that_is_listed_while_the_table_is_read_is_known_to_the_next_request(
+    fixture: ListingFixture,
 ) -> None:
+    fixture.lag()
+    request = fixture.listing.for_request()
+    scan, fixture.reader.scan = fixture.reader.scan, fixture.listing_meanwhile(BUYERS)
+    assert request.by_id(BUYERS.audience_id) is None
+    fixture.reader.scan = scan
+    assert fixture.listing.for_request().by_id(BUYERS.audience_id) == BUYERS
+
+
+def test_two_audiences_under_one_key_are_both_found_until_one_is_unlinked(fixture: ListingFixture) -> None:
     fixture.put(Audience("11", computation_key="twice"), Audience("22", computation_key="twice"))
-    assert sorted(each.audience_id for each in fixture.listing.by_computation_key("twice")) == ["11", "22"]
-    fixture.put(Audience("22"))
-    clock.now += MIN_AGE
-    assert fixture.listing.by_computation_key("twice") == [Audience("11", computation_key="twice")]
+    found = fixture.listing.for_request().by_computation_key("twice")
+    assert sorted(each.audience_id for each in found) == ["11", "22"]
+    fixture.writer.unlink("22", at=5)
+    assert fixture.listing.for_request().by_computation_key("twice") == [Audience("11", computation_key="twice")]
 
 
 def test_an_unlinked_audience_is_found_by_deletions_and_by_no_event(fixture: ListingFixture) -> None:
     fixture.put(BUYERS, Audience("11"))
     fixture.writer.unlink(BUYERS.audience_id, at=5)
-    assert (fixture.listing.by_id(BUYERS.audience_id), fixture.listing.by_computation_key("buyers")) == (None, ())
+    request = fixture.listing.for_request()
+    assert (request.by_id(BUYERS.audience_id), request.by_computation_key("buyers")) == (None, ())
     unlinked = Audience(BUYERS.audience_id, name="Buyers", country="US", unlinked_at=5)
     assert fixture.listing.with_unlinked() == [Audience("11"), unlinked]
 
@@ -110,11 +181,14 @@ def test_a_copy_outlives_a_short_outage_and_no_longer_one(
 ) -> None:
     fixture.put(BUYERS)
     fixture.listing.with_unlinked()
-    proxy.on(SCAN, hang_up())
+    for operation in (SCAN, GET):
+        proxy.on(operation, hang_up())
     clock.now += MAX_AGE - 1
-    assert fixture.listing.by_id(BUYERS.audience_id) == BUYERS
-    with pytest.raises(Unavailable, match="audience table does not answer"):
-        fixture.listing.by_id("11")  # it may have been listed since
+    request = fixture.listing.for_request()
+    assert request.by_id(BUYERS.audience_id) == BUYERS
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="audience table does not answer"):
+            request.by_id("11")  # it may have been listed since
     clock.now += 1
     with pytest.raises(Unavailable, match="audience table does not answer"):
         fixture.listing.with_unlinked()

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable
+from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable, row_of
 from audience_sync.errors import InvalidMapping, Unavailable
 from audience_sync.intake import compiled
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, Destination
 from local import resources
 from tests.aws_fixtures import recreate_tables
 from tests.faults.proxy import Effect, FaultProxy, hang_up, refuse
@@ -19,8 +19,7 @@ BUYERS = Audience(
     audience_id="418273650912345678",
     name="Buyers",
     country="US",
-    advertiser_id="590071284455661234",
-    connection_id="connection-1",
+    destination=Destination.of({"advertiserId": "590071284455661234", "connectionId": "connection-1"}),
     computation_key="buyers",
     external_audience_id="buyers-us",
     settings={"ttl": "30", "countries": ["US", "CA"]},
@@ -109,6 +108,25 @@ def test_no_mappings_is_none_until_some_are_saved(fixture: TableFixture) -> None
 def test_a_row_with_attributes_of_a_later_version_is_still_an_audience(fixture: TableFixture) -> None:
     fixture.put_row(audienceId="11", name="Buyers", anything="new")
     assert fixture.table.by_id("11") == Audience("11", name="Buyers")
+
+
+@pytest.mark.parametrize(
+    ("fields", "attributes"),
+    [
+        pytest.param({"advertiserId": "5"}, {"advertiserId": {"S": "5"}}, id="an advertiser"),
+        pytest.param({"connectionId": "c"}, {"connectionId": {"S": "c"}}, id="a connection"),
+        pytest.param({"datasetId": "d"}, {"destination": {"M": {"datasetId": {"S": "d"}}}}, id="of a kind to come"),
+        pytest.param({}, {}, id="none"),
+    ],
+)
+def test_the_attributes_of_a_destination_stay_since_rows_are_read_for_years(
+    fixture: TableFixture, fields: dict[str, Any], attributes: dict[str, Any]
+) -> None:
+    audience = Audience("11", destination=Destination.of(fields))
+    row = row_of(audience, created=0)
+    assert {name: row[name] for name in ("advertiserId", "connectionId", "destination") if name in row} == attributes
+    fixture.put(audience)
+    assert fixture.table.by_id("11") == audience
 
 
 def test_an_id_and_a_key_of_the_same_text_are_not_confused(fixture: TableFixture) -> None:

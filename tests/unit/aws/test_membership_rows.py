@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, row_of, state_from_row, stored_member
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import Identity, LateJob, MemberState
-from audience_sync.membership import MembershipChange, Version
+from audience_sync.membership import Destination, MembershipChange, Version
 
 AUDIENCE = "418273650912345678"
 WRITE_UNIT = 1024  # bytes
@@ -33,11 +34,10 @@ def state(**changes: Any) -> MemberState:
     }
     newest = MembershipChange(
         AUDIENCE,
-        "amzn1.amc.connection.0123456789",
+        of_connection("amzn1.amc.connection.0123456789", dsp=True),
         1_709_543_722_118,
         "personas_2nF7aQkT9bCwXyZ0123456789",
         record,
-        target_types=("DSP",),
     )
     return MemberState(newest, **changes)
 
@@ -48,9 +48,8 @@ def size_of(row: dict[str, Any]) -> int:
     return sum(len(name) + sizes[kind](value) for name, held in row.items() for kind, value in held.items())
 
 
-def test_a_row_with_all_eight_identifiers_fits_one_write_unit() -> None:
+def test_a_row_with_all_identifiers_fits_one_write_unit() -> None:
     identity = Identity(1_709_543_722_118, {field.amazon_name: digest(field.name) for field in IDENTIFIERS})
-    assert len(identity.digests) == 8
     full = state(
         identities=(identity,),
         left=Version(1_709_443_722_118, True, "personas_2nF7aQkT9bCwXyZ0123456789"),
@@ -141,7 +140,7 @@ def test_a_row_from_before_times_were_kept_with_late_jobs_is_read() -> None:
 
 def test_of_a_plain_member_the_row_holds_nothing_but_the_record() -> None:
     record = {"externalUserId": "m1", "action": "CREATE", "hashedPII": [], "userConsent": {"consent": {"tcf": "C"}}}
-    plain = MemberState(MembershipChange("1", None, 1, "a", record))
+    plain = MemberState(MembershipChange("1", Destination(), 1, "a", record))
     row = row_of(plain, SHARDING.key_of(plain.member), 1)
     assert row["member"] == {"B": b'{"r":{"action":"CREATE","userConsent":{"consent":{"tcf":"C"}}}}\0'}
     assert state_from_row(row) == replace(plain, revision=1)
@@ -156,7 +155,7 @@ def test_of_a_plain_member_the_row_holds_nothing_but_the_record() -> None:
     ],
 )
 def test_a_row_outlives_what_was_sent(action: str, entered: int, exited: int, expires: int) -> None:
-    newest = MembershipChange("1", None, 1, "a", {"externalUserId": "m1", "action": action})
+    newest = MembershipChange("1", Destination(), 1, "a", {"externalUserId": "m1", "action": action})
     sent = MemberState(newest, entered=entered, exited=exited)
     row = row_of(sent, SHARDING.key_of(sent.member), 1)
     assert row["expiresAt"] == {"N": str(expires)}
@@ -218,14 +217,13 @@ def test_a_row_without_one_of_its_attributes_cannot_be_read(attribute: str) -> N
 
 
 @pytest.mark.parametrize("consent", [{}, {"geo": {"countryCode": "DE"}, "consent": {"tcf": "CPx"}}])
-@pytest.mark.parametrize(("connection", "target_types"), [(None, ()), ("connection-1", ()), ("connection-1", ("DSP",))])
-def test_consent_connection_and_targets_are_read_back(
-    consent: dict[str, Any], connection: str | None, target_types: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize(
+    "destination",
+    [Destination(), of_connection("c"), of_connection("c", dsp=True), Destination.of({"datasetId": "d"})],
+)
+def test_consent_and_destination_are_read_back(consent: dict[str, Any], destination: Destination) -> None:
     plain = state().newest
-    newest = replace(
-        plain, connection_id=connection, target_types=target_types, record=plain.record | {"userConsent": consent}
-    )
+    newest = replace(plain, destination=destination, record=plain.record | {"userConsent": consent})
     written = MemberState(newest, revision=1)
     assert state_from_row(row_of(written, SHARDING.key_of(written.member), 1)) == written
 

@@ -174,16 +174,27 @@ def test_a_lost_answer_raises_an_error_and_sending_again_causes_only_duplicates(
 def test_postponed_messages_stay_invisible_for_their_delay(fixture: QueueFixture) -> None:
     fixture.queue.send(["a", "b"], deadline=LATER)
     first, second = fixture.receive()
-    fixture.queue.postpone([(first, 500.0), (second, 0.2)])
+    fixture.queue.postpone([(first, 500.0), (second, 0.2)], until=LATER)
     assert len(fixture.receive()) == 1
 
 
 def test_more_than_ten_messages_are_postponed_in_several_calls(fixture: QueueFixture, proxy: FaultProxy) -> None:
     fixture.queue.send([str(number) for number in range(12)], deadline=LATER)
     handles = fixture.receive() + fixture.receive()
-    fixture.queue.postpone([(handle, 0.0) for handle in handles])
+    fixture.queue.postpone([(handle, 0.0) for handle in handles], until=LATER)
     assert [len(call["Entries"]) for call in proxy.parameters(POSTPONE)] == [10, 2]
     assert len(fixture.receive()) == 10
+
+
+@pytest.mark.parametrize(("until", "moved"), [(LATER, 13), (0.0, 0)], ids=["there is time", "there is no time"])
+def test_a_request_that_fails_is_made_again_as_long_as_there_is_time(
+    fixture: QueueFixture, proxy: FaultProxy, until: float, moved: int
+) -> None:
+    proxy.on(POSTPONE, refuse("ThrottlingException"), times=1)
+    fixture.queue.send([str(number) for number in range(13)], deadline=LATER)
+    handles = fixture.receive() + fixture.receive()
+    fixture.queue.postpone([(handle, 0.0) for handle in handles], until=until)
+    assert len(fixture.receive() + fixture.receive()) == moved
 
 
 @pytest.mark.parametrize(
@@ -201,7 +212,7 @@ def test_a_delay_is_clamped_to_what_the_queue_takes(
     fixture: QueueFixture, proxy: FaultProxy, delay: float, seconds: int
 ) -> None:
     fixture.queue.send(["a"], deadline=LATER)
-    fixture.queue.postpone([(handle, delay) for handle in fixture.receive()])
+    fixture.queue.postpone([(handle, delay) for handle in fixture.receive()], until=LATER)
     ((entry,),) = (call["Entries"] for call in proxy.parameters(POSTPONE))
     assert entry["VisibilityTimeout"] == seconds
 
@@ -217,9 +228,9 @@ def test_a_delay_is_clamped_to_what_the_queue_takes(
 def test_postponing_never_raises(fixture: QueueFixture, proxy: FaultProxy, outage: Effect) -> None:
     proxy.on(POSTPONE, outage)
     fixture.queue.send(["a"], deadline=LATER)
-    fixture.queue.postpone([(handle, 5.0) for handle in fixture.receive()])
-    fixture.queue.postpone([("not a receipt handle", 5.0)])
-    fixture.queue.postpone([])
+    fixture.queue.postpone([(handle, 5.0) for handle in fixture.receive()], until=LATER)
+    fixture.queue.postpone([("not a receipt handle", 5.0)], until=LATER)
+    fixture.queue.postpone([], until=LATER)
     assert fixture.queue.waiting() == 1, "and no message is lost"
 
 

@@ -19,7 +19,7 @@ def check_command_line(words: list[str], *, is_complete: bool = True) -> None:
         words: behind `audience-sync`. Our own files are named from the root of the repository.
         is_complete: whether a required argument must be there; a sentence may name a command without it.
     """
-    _, options, rest = _parsed(_GROUP, words)
+    context, options, rest = _parsed(_GROUP, words)
     if not rest:
         assert not is_complete or any(options.values()), "a line to run names a command"
         return
@@ -28,7 +28,7 @@ def check_command_line(words: list[str], *, is_complete: bool = True) -> None:
         if not rest and not is_complete:
             return  # a sentence about the group
         command = command.commands[rest.pop(0)]
-    context, found, left = _parsed(command, rest)
+    context, found, left = _parsed(command, rest, context)
     assert left == [], "the command takes fewer arguments"
     for parameter in command.params:
         value = found.get(parameter.name)
@@ -38,8 +38,8 @@ def check_command_line(words: list[str], *, is_complete: bool = True) -> None:
             assert isinstance(value, str), f"the command needs {parameter.name}"
 
 
-def _parsed(command: Any, words: list[str]) -> tuple[Any, dict[str, Any], list[str]]:
+def _parsed(command: Any, words: list[str], parent: Any = None) -> tuple[Any, dict[str, Any], list[str]]:
     """Return the command's context, the options and arguments found, and the words that are left."""
-    context = command.context_class(command)
+    context = command.context_class(command, parent=parent)
     options, rest, _ = command.make_parser(context).parse_args(list(words))
     return context, options, rest

@@ -5,10 +5,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -39,6 +40,9 @@ from tests.aws_fixtures import (
     template_resources,
 )
 from tests.servers import Served, serve
+
+if TYPE_CHECKING:
+    from tests.unit.cli.every_command import Ran
 
 CLIENT_ID, CLIENT_SECRET = CREDENTIALS["clientId"], CREDENTIALS["clientSecret"]
 NOW = 1_800_000_000.0  # epoch seconds
@@ -131,6 +135,14 @@ class Deployment:
         """Publish metrics as the functions do, at an epoch second; `about` are dimensions beside the stack's name."""
         publish(self.stack.service("cloudwatch"), at, {"service": self.stack.name, **about}, **metrics)
 
+    def fail(self, call: str, error: BaseException) -> None:
+        """Have calls of AWS fail from now on: all of a service, as in "sqs", or one, as in "sqs.SendMessageBatch"."""
+
+        def failing(**_: Any) -> None:
+            raise error
+
+        self.stack.service(call.partition(".")[0]).meta.events.register(f"before-call.{call}", failing)
+
     def rows(self, logical_id: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.stack.service("dynamodb").scan(TableName=self.stack[logical_id])["Items"]
         return rows
@@ -167,8 +179,9 @@ def amazon() -> Iterator[Served]:
         yield served
 
 
-@pytest.fixture
-def deployment(amazon: Served, aws_server: AwsServer) -> Iterator[Deployment]:
+@contextmanager
+def deployed(amazon: Served, aws_server: AwsServer) -> Iterator[Deployment]:
+    """Have a stack on this machine, with an event key and nothing else."""
     requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
     secrets: dict[str, dict[str, Any]] = {
         "IngestSecret": {"eventKey": EVENT_KEY, "previousEventKey": "", "other": "kept"},
@@ -178,6 +191,21 @@ def deployment(amazon: Served, aws_server: AwsServer) -> Iterator[Deployment]:
     with template_resources(aws_server, secrets) as template:
         stack = _stack(template, aws_server, amazon.url)
         yield Deployment(stack, aws_server.queues, template, amazon.url, aws_server.logs)
+
+
+@pytest.fixture
+def deployment(amazon: Served, aws_server: AwsServer) -> Iterator[Deployment]:
+    with deployed(amazon, aws_server) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def every_command(amazon: Served, aws_server: AwsServer, tmp_path_factory: pytest.TempPathFactory) -> "list[Ran]":
+    """One session in which every command has run."""
+    from tests.unit.cli.every_command import run_every_command  # noqa: PLC0415 - it imports from here
+
+    with deployed(amazon, aws_server) as found:
+        return list(run_every_command(found, tmp_path_factory.mktemp("session")))
 
 
 def _stack(template: Template, aws: AwsServer, amazon_url: str) -> Stack:

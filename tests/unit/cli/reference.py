@@ -1,12 +1,13 @@
-"""Generates docs/cli-reference.md from the command: `python -m tests.unit.cli.reference`."""
+"""Generates docs/cli-reference.md from the command."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from audience_sync_cli.app import PARTS, load
-from audience_sync_cli.command_line.examples import EXAMPLES
+import typer
+
+from audience_sync_cli.app import PARTS, app, load
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "cli-reference.md"
 HEAD = """# Commands and options
@@ -15,6 +16,7 @@ This page is made from the command's own help; [cli.md](cli.md) shows how the co
 that every command takes.
 """
 _COMMON = ("stack", "local", "as_json", "help")
+_ROOT: Any = typer.main.get_command(app)
 
 
 def reference() -> str:
@@ -32,22 +34,24 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
             yield (name,), part
 
 
+def examples(command: Any) -> list[str]:
+    """Return the examples at the end of a command's help, each on one line."""
+    return [line.strip() for line in command.epilog.replace("\\\n      ", "").splitlines()[1:]]
+
+
 def _described(path: str, command: Any) -> str:
-    own = [each for each in command.params if each.name not in _COMMON and not each.hidden]
+    parameters = command.get_params(command.context_class(command, parent=_ROOT.context_class(_ROOT)))
+    own = [each for each in parameters if each.name not in {*_COMMON, *command.left_out}]
     arguments = [each for each in own if each.param_type_name == "argument"]
     usage = " ".join(each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments)
     text = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
     rows = [f"| `{_name(each)}` | {(each.help or '').strip()} |" for each in own if each.help]
     table = "\n| | |\n| --- | --- |\n" + "\n".join(rows) + "\n" if rows else ""
-    examples = "\n".join(EXAMPLES.get(path.partition(" ")[2], ()))
-    return f"\n## `{f'{path} {usage}'.strip()}`\n\n{text}\n{table}\n```sh\n{examples}\n```\n"
+    typed = "\n".join(examples(command))
+    return f"\n## `{f'{path} {usage}'.strip()}`\n\n{text}\n{table}\n```sh\n{typed}\n```\n"
 
 
 def _name(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.name).upper()
     return "`, `".join([*parameter.opts, *parameter.secondary_opts])
-
-
-if __name__ == "__main__":
-    DOCUMENT.write_text(reference(), encoding="utf-8")

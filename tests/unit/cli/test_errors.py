@@ -56,7 +56,7 @@ def test_a_profile_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ProfileNotFound) as caught:
         own_clients()
     failure = explained(caught.value)
-    assert (failure.exit_code, str(failure)) == (NOT_THERE, "There is no AWS profile nope.")
+    assert (failure.exit_code, str(failure)) == (NOT_THERE, "AWS profile nope does not exist.")
 
 
 def behind(cause: Exception) -> Unavailable:
@@ -76,7 +76,7 @@ def behind(cause: Exception) -> Unavailable:
         pytest.param(refused("AccessDeniedException"), FAILED, "does not allow you to call", id="not allowed"),
         pytest.param(refused("ResourceNotFoundException"), NOT_THERE, "found no such resource", id="not there"),
         pytest.param(refused("InternalServerError"), TRY_LATER, "table does not answer", id="unknown code"),
-        pytest.param(NoCredentialsError(), NOT_THERE, "no AWS credentials", id="no AWS credentials"),
+        pytest.param(NoCredentialsError(), NOT_THERE, "No AWS credentials", id="no AWS credentials"),
         pytest.param(KeyError("m"), TRY_LATER, "table does not answer", id="not from AWS"),
     ],
 )

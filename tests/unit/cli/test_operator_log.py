@@ -11,38 +11,28 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from audience_sync.errors import Unavailable
-from audience_sync_cli.audiences.creation import Settings, create, update
-from audience_sync_cli.audiences.linking import link, unlink
-from audience_sync_cli.audiences.options import Target
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed
 from audience_sync_cli.health.end_to_end import WholeWay
-from audience_sync_cli.mappings.versions import apply, reset, revert
+from audience_sync_cli.mappings.versions import reset
 from audience_sync_cli.member_files.change_sender import ChangeSender
-from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.members.member import erase
-from audience_sync_cli.members.restore_members import restore_members
 from audience_sync_cli.operator_log import FIELDS
 from audience_sync_cli.parked import command as parked
 from audience_sync_cli.parked.command import Filter
-from audience_sync_cli.setup import connections, keys, source_keys
-from audience_sync_cli.setup.authorization import Application
-from audience_sync_cli.setup.connect import authorize
-from audience_sync_cli.setup.terms import ACCEPTANCE, accept_terms
+from audience_sync_cli.setup import keys
 from audience_sync_cli.watch.operator_log import operator_log
 from audience_sync_cli.watch.send import send
-from tests.aws_fixtures import AUDIENCE, create_membership_table
-from tests.unit.cli import browser
-from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, Deployment, Json, change
+from tests.aws_fixtures import AUDIENCE
+from tests.unit.cli.conftest import CLIENT_SECRET, Deployment, Json, change
+from tests.unit.cli.every_command import Ran
 
 EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
 MEMBERS = Path(__file__).parents[3] / "events/members.csv"
 ID = AUDIENCE.audience_id
-
-type Deed = Callable[[Deployment, Path], object]
 
 
 @pytest.fixture(autouse=True)
@@ -57,136 +47,62 @@ def lines(deployment: Deployment) -> list[dict[str, Any]]:
     return [json.loads(each["message"]) for each in events]
 
 
-def _connect(deployment: Deployment, _: Path) -> None:
-    application = Application(CLIENT_ID, CLIENT_SECRET)
-    authorize(deployment.session(), application, port=0, opener=lambda address: bool(browser.answer(address)))
+CHANGING: dict[str, dict[str, Any]] = {  # command: details of its newest line
+    "connect": {},
+    "keys rotate": {"key": "audience"},
+    "keys retire": {"key": "event"},
+    "keys add": {"key": "event", "source": "emea"},
+    "keys remove": {"key": "event", "source": "emea"},
+    "audiences create": {},
+    "audiences update": {},
+    "audiences link": {"audienceId": ID},
+    "audiences unlink": {},
+    "connections create": {},
+    "connections delete": {},
+    "terms accept": {},
+    "mappings apply": {"version": 1, "mappings": 1},
+    "mappings revert": {"version": 3, "mappings": 1},
+    "mappings reset": {"version": 2, "mappings": 1},
+    "send": {"events": 0},
+    "import": {"audienceId": ID, "changes": 1},
+    "compare": {"audienceId": ID, "changes": 1},
+    "member erase": {"audiences": 1},
+    "parked redrive": {"deadLetters": 1},
+    "parked drop": {"deadLetters": 2},
+    "parked acknowledge": {},
+    "restore-members": {"rows": 1},
+}
+PERSONAL = re.compile(r"m1|m2|cust_|@|amzn1|" + re.escape(CLIENT_SECRET))
 
 
-def _compare(deployment: Deployment, _: Path) -> None:
-    compare(deployment.session(yes=True), str(MEMBERS), ID, FileOptions(at="1h"), repair=True)
+def test_a_command_that_changes_something_is_recorded(every_command: list[Ran]) -> None:
+    newest = {ran.command: ran.logged[-1] for ran in every_command if ran.logged}
+    assert newest.keys() == CHANGING.keys()
+    for command, line in newest.items():
+        assert line["command"].partition(" --")[0] == command
+        assert line["outcome"] == "done"
+        assert line["who"].startswith("arn:aws:sts::")
+        assert line.items() >= CHANGING[command].items(), command
+    assert max(len(ran.logged) for ran in every_command) == 1
 
 
-def _restore(deployment: Deployment, _: Path) -> None:
-    create_membership_table(deployment.stack.service("dynamodb"), "restored")
-    restore_members(deployment.session(yes=True), "restored", since="1h")
+def test_no_line_holds_a_member_a_secret_or_a_field_of_no_list(every_command: list[Ran]) -> None:
+    kept = [{name: each[name] for name in each.keys() - {"who"}} for ran in every_command for each in ran.logged]
+    keys_made = [made for ran in every_command if ran.command.startswith("keys") for made in ran.documents]
+    values = {made["value"] for made in keys_made if "value" in made}
+    assert not PERSONAL.search(json.dumps(kept))
+    assert len(values) >= 2
+    assert not any(value in json.dumps(kept) for value in values)
+    assert {name for each in kept for name in each} <= {"at", "command", "outcome", *FIELDS}
 
 
-def _apply(deployment: Deployment, folder: Path) -> None:
-    (folder / "mappings.json").write_text('{"mappings": []}')
-    apply(deployment.session(yes=True), folder / "mappings.json", force=True)
-
-
-def _revert(deployment: Deployment, folder: Path) -> None:
-    _apply(deployment, folder)
-    revert(deployment.session(yes=True), 0)
-
-
-def _reset(deployment: Deployment, folder: Path) -> None:
-    _apply(deployment, folder)
-    reset(deployment.session(yes=True))
-
-
-def _retire(deployment: Deployment, _: Path) -> None:
-    keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
-    keys.retire(deployment.session(yes=True), keys.Kind.EVENT)
-
-
-def _remove_source(deployment: Deployment, _: Path) -> None:
-    source_keys.add(deployment.session(), source_keys.SourceKind.EVENT, "emea")
-    source_keys.remove(deployment.session(yes=True), source_keys.SourceKind.EVENT, "emea")
-
-
-def _delete_connection(deployment: Deployment, _: Path) -> None:
-    connections.create(deployment.session(), amc_instance="amc-1")
-    (made,) = deployment.session().amazon.connections()
-    connections.delete(deployment.session(yes=True), str(made["connectionId"]))
-
-
-def _parked_redrive(deployment: Deployment, _: Path) -> None:
-    deployment.park(change("m1"), change("m2"))
-    parked.redrive(deployment.session(), Filter(member="m1"), rate=1000)
-
-
-def _parked_drop(deployment: Deployment, _: Path) -> None:
-    deployment.park(change("m1"), change("m2"))
-    parked.drop(deployment.session(yes=True), Filter(), everything=True)
-
-
-def _dashboard(deployment: Deployment, _: Path) -> None:
+def test_a_redrive_from_the_page_is_recorded(deployment: Deployment) -> None:
     deployment.park(change("m1"))
     shown = DeployedStack(deployment.stack, lambda: 1.8e9)
     shown.redrive("request_rejected")
     shown.close()
-
-
-def _erase_a_stranger(found: Deployment) -> None:
-    with pytest.raises(AlreadyReported):  # the notice is queued all the same
-        erase(found.session(yes=True), "m1")
-
-
-DEEDS: list[tuple[str, Deed, dict[str, Any]]] = [
-    ("connect", _connect, {}),
-    ("keys rotate", lambda found, _: keys.rotate(found.session(yes=True), keys.Kind.EVENT), {"key": "event"}),
-    ("keys retire", _retire, {"key": "event"}),
-    (
-        "keys add",
-        lambda found, _: source_keys.add(found.session(), source_keys.SourceKind.EVENT, "emea"),
-        {"key": "event", "source": "emea"},
-    ),
-    ("keys remove", _remove_source, {"key": "event", "source": "emea"}),
-    (
-        "audiences create",
-        lambda found, _: create(found.session(), "VIP", Target("590071284455661234"), Settings(), country="US"),
-        {},
-    ),
-    ("audiences update", lambda found, _: update(found.session(), ID, Settings(renew=True)), {"audienceId": ID}),
-    ("audiences link", lambda found, _: link(found.session(), ID, key="lapsed"), {"audienceId": ID}),
-    ("audiences unlink", lambda found, _: unlink(found.session(yes=True), ID), {"audienceId": ID}),
-    ("connections create", lambda found, _: connections.create(found.session(), amc_instance="amc-1"), {}),
-    ("connections delete", _delete_connection, {}),
-    ("terms accept", lambda found, _: accept_terms(found.session(), ACCEPTANCE), {}),
-    ("mappings apply", _apply, {"version": 1, "mappings": 0}),
-    ("mappings revert", _revert, {"version": 2, "mappings": 1}),
-    ("mappings reset", _reset, {"version": 2, "mappings": 1}),
-    (
-        "import",
-        lambda found, _: import_members(found.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h")),
-        {"audienceId": ID, "changes": 6},
-    ),
-    ("compare --repair", _compare, {"audienceId": ID, "changes": 6}),
-    ("member erase", lambda found, _: _erase_a_stranger(found), {"audiences": 0}),
-    ("parked redrive", _parked_redrive, {"deadLetters": 1}),
-    ("parked drop", _parked_drop, {"deadLetters": 2}),
-    ("dashboard redrive", _dashboard, {"deadLetters": 1}),
-    ("restore-members", _restore, {"rows": 0}),
-]
-PERSONAL = re.compile(r"m1|m2|cust_|@|amzn1|" + re.escape(CLIENT_SECRET))
-
-
-@pytest.mark.parametrize(("command", "deed", "details"), DEEDS, ids=[each[0] for each in DEEDS])
-def test_a_command_that_changes_something_is_recorded(
-    deployment: Deployment, tmp_path: Path, command: str, deed: Deed, details: dict[str, Any]
-) -> None:
-    deed(deployment, tmp_path)
-    line = lines(deployment)[-1]
-    assert line["command"] == command
-    assert line["outcome"] == "done"
-    assert line["who"].startswith("arn:aws:sts::")
-    assert line.items() >= details.items()
-    assert [each["command"] for each in lines(deployment)].count(command) == 1
-
-
-@pytest.mark.parametrize(("command", "deed", "_details"), DEEDS, ids=[each[0] for each in DEEDS])
-def test_no_line_holds_a_member_a_secret_or_a_field_of_no_list(
-    deployment: Deployment, tmp_path: Path, command: str, deed: Deed, _details: dict[str, Any]
-) -> None:
-    deed(deployment, tmp_path)
-    kept = [{name: value for name, value in each.items() if name != "who"} for each in lines(deployment)]
-    assert kept
-    stored = deployment.secret("IngestSecret")
-    assert not PERSONAL.search(json.dumps(kept)), command
-    assert not any(value in json.dumps(kept) for value in stored.values() if value not in ("", "kept"))
-    assert {name for each in kept for name in each} <= {"at", "command", "outcome", *FIELDS}
+    (line,) = lines(deployment)
+    assert (line["command"], line["deadLetters"]) == ("dashboard redrive", 1)
 
 
 def test_events_that_an_operator_sends_are_recorded(deployment: Deployment, gateway: list[Any]) -> None:
@@ -277,11 +193,7 @@ def test_where_sts_does_not_answer_the_profile_is_recorded(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "marketing-ops")
-
-    def refuse(**_: Any) -> None:
-        raise EndpointConnectionError(endpoint_url="https://sts")
-
-    deployment.stack.service("sts").meta.events.register("before-call.sts", refuse)
+    deployment.fail("sts", EndpointConnectionError(endpoint_url="https://sts"))
     keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
     assert [each["who"] for each in lines(deployment)] == ["profile marketing-ops"]
 
@@ -308,4 +220,4 @@ def test_the_log_is_a_list_for_scripts(
 
 def test_an_empty_log_says_so(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     operator_log(deployment.session(), since="1h")
-    assert "No command has changed anything since then." in capsys.readouterr().out
+    assert "No changes since then." in capsys.readouterr().out

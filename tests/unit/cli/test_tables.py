@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync_cli.audiences import command as audiences
 from audience_sync_cli.health import status
 from audience_sync_cli.members import member
@@ -16,8 +17,6 @@ from audience_sync_cli.parked import command as parked
 from audience_sync_cli.parked.command import Filter
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
-from audience_sync_cli.setup import connections
-from audience_sync_cli.state.counts import Counts
 from audience_sync_cli.tables import laid_out
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, change
@@ -105,7 +104,7 @@ def test_ids_are_whole_on_terminals_of_any_width(
 ) -> None:
     monkeypatch.setattr("audience_sync_cli.screen.PLAIN_WIDTH", width)
     deployment.list_audience(
-        replace(AUDIENCE, connection_id=CONNECTION, name="Lapsed buyers of the last twelve months")
+        replace(AUDIENCE, destination=of_connection(CONNECTION), name="Lapsed buyers of the last twelve months")
     )
     deployment.record(change(MEMBER))
     deployment.park(change(MEMBER), reason="member_id_invalid")
@@ -113,23 +112,3 @@ def test_ids_are_whole_on_terminals_of_any_width(
     text = capsys.readouterr().out
     assert ids <= set(text.split())
     assert max(map(len, text.splitlines())) <= width
-
-
-@pytest.mark.parametrize("width", [60, 80, 140])
-def test_the_id_of_a_connection_is_whole(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
-) -> None:
-    monkeypatch.setattr("audience_sync_cli.screen.PLAIN_WIDTH", width)
-    deployment.connect()
-    made = deployment.session().amazon.create_connection({"amcInstanceId": "amcinstance1234567890"})
-    connections.list_(Session(Screen(), lambda: deployment.stack))
-    assert {made, "amcinstance1234567890"} <= set(capsys.readouterr().out.split())
-
-
-def test_one_message_is_one_message(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    deployment.send("ChangeQueue", "{}")
-    monkeypatch.setattr(status, "local_counts", lambda _: Counts(accepted=1))
-    status.status(deployment.session())
-    assert "change queue  1 message waiting" in capsys.readouterr().out

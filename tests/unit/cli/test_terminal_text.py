@@ -1,10 +1,7 @@
 """No text from outside moves the cursor, changes colors or writes the clipboard of the operator's terminal."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +13,6 @@ from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.screen import Screen
-from audience_sync_cli.setup import connections
 from tests.unit.cli.conftest import Deployment
 
 HOSTILE = [
@@ -123,26 +119,3 @@ def test_an_import_prints_nothing_that_a_terminal_obeys(
     out, err = capsys.readouterr()
     assert r"\x1b]0;x\x07.csv" in out
     assert not UNSAFE.search(out + err)
-
-
-def test_a_file_name_that_is_not_utf_8_is_shown(tmp_path: Path) -> None:
-    script = "import sys; from audience_sync_cli.screen import Screen; Screen().say(sys.argv[1])"
-    run = subprocess.run(
-        [sys.executable, "-c", script, os.fsencode(tmp_path / "members") + b"\xff.csv"],
-        capture_output=True,
-        check=True,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
-    )
-    assert run.stdout.endswith(b"\\udcff.csv\n")
-
-
-def test_names_from_amazon_are_escaped(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    session = deployment.session()
-    found = [{"connectionId": "c-1", "amcInstanceName": "\x1b]52;c;eA==\x07", "dspAdvertiserName": "\x9b5m"}]
-    monkeypatch.setattr(type(session.amazon), "connections", lambda _: found)
-    connections.list_(session)
-    printed = capsys.readouterr().out
-    assert r"\x1b]52;c;eA==\x07" in printed
-    assert not UNSAFE.search(printed)

@@ -2,16 +2,18 @@
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.delivery.bisect import SAMPLE_SIZE, Chunk, sample_first
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 
-TARGET = Target("1", "connection-1", ("DSP",))
+TARGET = Target("1", of_connection("connection-1", dsp=True))
 
 
 def chunk(*numbers: int) -> Chunk:
     record = {"action": "CREATE", "hashedPII": [], "userConsent": {}}
-    changes = [MembershipChange("1", None, 1, "id", record | {"externalUserId": f"m{number}"}) for number in numbers]
+    members = [record | {"externalUserId": f"m{number}"} for number in numbers]
+    changes = [MembershipChange("1", Destination(), 1, "id", each) for each in members]
     return Chunk(Upload(TARGET, tuple(b"%d" % number for number in numbers)), changes)
 
 

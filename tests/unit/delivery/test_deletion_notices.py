@@ -2,6 +2,7 @@
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.delivery import deletion_notices
 from audience_sync.delivery.deletion_notices import ROWS_AT_ONCE, DeletionNotices, with_notices
 from audience_sync.membership import Audience
@@ -20,7 +21,7 @@ def test_before_a_later_enter_a_notice_is_an_erasing_exit_from_the_same_audience
     later = entered("a@b.co", at=12, audience=OTHER)
     exit_, enter = with_notices(stack.members(), {later.member: [later]})[later.member]
     assert (exit_.member, exit_.at, exit_.exits, exit_.erase) == ((OTHER, "m1"), 10, True, True)
-    assert (exit_.connection_id, exit_.target_types) == ("connection-1", ("DSP",))
+    assert exit_.destination == of_connection("connection-1", dsp=True)
     assert enter == later
 
 

@@ -10,7 +10,7 @@ from audience_sync.amazon_ads.record import Target, audience_record, cut_uploads
 from audience_sync.delivery.groups import groups
 from audience_sync.delivery.uploads import Limits
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 
 TARGET = Target("418273650912345678")
 LIMITS = Limits()
@@ -20,7 +20,7 @@ DIGESTS = [field.amazon_name for field in IDENTIFIERS]
 def change(number: int, identifiers: int) -> MembershipChange:
     identity = dict.fromkeys(DIGESTS[:identifiers], f"{number:064x}")
     record = audience_record(f"cust_{number:08d}", "CREATE", [identity], "US", {})
-    return MembershipChange(TARGET.audience_id, None, 1, f"m-{number}", record)
+    return MembershipChange(TARGET.audience_id, Destination(), 1, f"m-{number}", record)
 
 
 def uploads_of(members: Sequence[Sequence[MembershipChange]], limits: Limits = LIMITS) -> int:

@@ -1,15 +1,17 @@
 """The protocol of members on a table that refuses rows or is slow. The contract tests have the rest of it."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from audience_sync.amazon_ads.record import Upload
-from audience_sync.aws.membership_table import PAUSES
+from audience_sync.aws.membership_table import PAUSES, THREADS
+from audience_sync.delivery.batch import Message
 from audience_sync.delivery.members import MAX_ROUNDS
 from audience_sync.errors import OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.messages import ChangeMessage, DeliveryHistory, JobMessage, pack
-from tests.contract.worker_stack import EFFECTIVE, LIMITS, NOW, WRITE, Amazon, MemoryStack, change
+from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, WRITE, Amazon, MemoryStack, change
 
 
 @pytest.fixture
@@ -108,6 +110,42 @@ def test_changes_that_a_slow_table_has_recorded_are_sent_in_time(stack: MemorySt
     report = stack.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(800)))
     assert 100 <= report.delivered == len(stack.amazon.active()) < 800
     assert (report.requeued, report.deferred) == (1, [])
+
+
+@pytest.mark.parametrize("receives", [1, 2], ids=["first attempt", "later attempt"])
+@pytest.mark.parametrize("seconds", [0.25, 1.0, 3.0])
+def test_however_slow_the_table_is_an_invocation_ends_in_time_and_gets_on(
+    stack: MemoryStack, seconds: float, receives: int
+) -> None:
+    everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(3_000)]
+    stack.monotonic = lambda: seconds * len(stack.calls) / THREADS
+    left, delivered = pack(everyone), 0
+    while left:
+        report = stack.deliver_messages(*(Message(str(n), "h", body, receives, 0) for n, body in enumerate(left)))
+        assert stack.monotonic() < DEADLINE
+        assert report.delivered
+        delivered += report.delivered
+        left = [*stack.queue.drain(), *(each.message.body for each in report.deferred)]
+        stack.calls.clear()
+    assert delivered == len(stack.amazon.active()) == 3_000
+
+
+def test_messages_that_a_slow_machine_has_no_time_to_read_return_at_once(stack: MemoryStack) -> None:
+    looks = count()
+    stack.monotonic = lambda: 5.0 * next(looks)  # seconds
+    bodies = [pack([change("a@b.co", at=1, member=f"m{number}")])[0] for number in range(5)]
+    messages = [
+        Message(str(n), "h", body, receives, 0)
+        for n, (body, receives) in enumerate(zip(bodies, (1, 1, 1, 12, 1), strict=True))
+    ]
+    report = stack.deliver_messages(*messages)
+    assert {(each.message.message_id, each.delay, each.reason) for each in report.deferred} == {
+        ("0", 0.0, "out_of_time"),
+        ("1", 0.0, "out_of_time"),
+        ("2", 0.0, "out_of_time"),
+        ("4", 0.0, "out_of_time"),
+    }
+    assert report.requeued == 1, "before SQS takes it for one that crashes the worker"
 
 
 @pytest.mark.parametrize("is_replay", [False, True])

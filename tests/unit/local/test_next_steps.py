@@ -1,6 +1,12 @@
 """What `python -m local` says to a person: where the page is, and how the command finds the stack."""
 
-from local.__main__ import next_steps
+import os
+import pty
+import subprocess
+import sys
+
+from local.command import next_steps
+from local.template import ROOT
 
 ADDRESSES = {"api": "http://127.0.0.1:9000", "status": "http://127.0.0.1:9000/status"}
 
@@ -10,6 +16,20 @@ def test_the_person_at_the_terminal_sees_the_page_and_the_variable_that_names_th
     assert "http://127.0.0.1:9000/status" in text
     assert "export AUDIENCE_SYNC_LOCAL=http://127.0.0.1:9000\n" in text
     assert max(map(len, text.splitlines())) < 80
+
+
+def test_the_person_reads_that_it_starts_before_the_imports_that_take_seconds() -> None:
+    without = "import runpy, sys; sys.modules['local.command'] = None; runpy.run_module('local', run_name='__main__')"
+    ours, theirs = pty.openpty()
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", without], cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, check=False
+        )
+        assert os.read(ours, 10_000).decode().startswith("Starting the stack: ")
+        assert ended.stdout == b"", "its one line comes when all is ready"
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_without_a_page_none_is_named() -> None:

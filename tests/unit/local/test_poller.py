@@ -158,13 +158,6 @@ def test_a_window_closes_after_its_time_however_little_has_come() -> None:
     assert handler.times[0] - began > 0.25
 
 
-def test_a_full_batch_does_not_wait_for_the_window() -> None:
-    async def test(polled: Polled) -> None:
-        await polled.ended(1)
-
-    assert run(test, numbered(20), batch_size=20, window=600.0).sizes == [20], "within the 30 seconds of a test"
-
-
 @pytest.mark.parametrize(
     ("sizes", "fullest"),
     [

@@ -23,12 +23,12 @@ def entry(path: str = "/amc/audiences/records", raw: bytes | None = b"{}", metho
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        pytest.param("secret", "text of 6 characters", id="a text"),
+        pytest.param("secret", "string of 6 characters", id="a string"),
         pytest.param(17, "number", id="a number"),
         pytest.param(True, "true or false", id="true"),
         pytest.param(None, None, id="nothing"),
         pytest.param([], [], id="an empty list"),
-        pytest.param([{"a": "x"}, {"a": "y"}, {"a": "z"}], [{"a": "text of 1 character"}, "and 2 more"], id="a list"),
+        pytest.param([{"a": "x"}, {"a": "y"}, {"a": "z"}], [{"a": "string of 1 character"}, "and 2 more"], id="a list"),
     ],
 )
 def test_every_value_is_replaced_by_its_kind(value: Any, shown: Any) -> None:
@@ -47,7 +47,7 @@ def kinds(value: Any) -> set[str]:
 @given(BODIES)
 def test_no_value_of_a_body_is_in_its_shape(body: Any) -> None:
     for text in kinds(shape(body)):
-        assert text in ("number", "true or false") or text.startswith(("text of ", "and "))
+        assert text in ("number", "true or false") or text.startswith(("string of ", "and "))
     json.dumps(shape(body))
 
 
@@ -64,6 +64,6 @@ def test_a_request_names_its_audience_where_there_is_one(path: str, raw: bytes |
     assert request_line(entry(path, raw)).audience_id == audience_id
 
 
-@pytest.mark.parametrize(("raw", "body"), [(None, None), (b"", None), (b"not json", "text of 8 characters")])
+@pytest.mark.parametrize(("raw", "body"), [(None, None), (b"", None), (b"not json", "string of 8 characters")])
 def test_a_body_that_is_no_json_or_not_kept_can_be_opened_too(raw: bytes | None, body: str | None) -> None:
     assert opened_request(entry(raw=raw))["body"] == body

@@ -140,34 +140,6 @@ def test_what_triggers_which_function(template: Template) -> None:
 # The project's own template
 
 
-def test_the_projects_routes_lead_to_its_functions() -> None:
-    assert Route("POST", "/v1/events", "IngestFunction") in Template.load().routes()
-
-
-def test_the_projects_functions_exist_where_the_template_says() -> None:
-    for function in Template.load().functions().values():
-        module, _, name = function.handler.rpartition(".")
-        assert f"def {name}(" in (function.code / f"{module}.py").read_text()
-
-
-def test_the_project_delivers_in_batches_and_refreshes_the_token() -> None:
-    template = Template.load({"BatchWindow": 0.5})
-    changes = next(source for source in template.queue_sources() if source.queue == "ChangeQueue")
-    assert (changes.function, changes.batch_size, changes.window, changes.enabled) == ("WorkerFunction", 50, 0.5, True)
-    assert ScheduleSource("RefreshFunction", 1200.0) in template.schedule_sources()
-
-
 def test_the_projects_delivery_can_be_paused() -> None:
     sources = Template.load({"Enabled": "no"}).queue_sources()
     assert not next(source for source in sources if source.queue == "ChangeQueue").enabled
-
-
-def test_every_variable_of_the_projects_functions_can_be_computed_once_resources_exist() -> None:
-    template = Template.load()
-    kinds = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Serverless::Function")
-    for logical_id in (each for kind in kinds for each in template.resources(kind)):
-        template.name(logical_id, f"name of {logical_id}", QueueName=logical_id)
-    variables = {name: template.resolve(dict(each.environment)) for name, each in template.functions().items()}
-    assert variables["IngestFunction"]["CHANGE_QUEUE_URL"] == "name of ChangeQueue"
-    assert variables["WorkerFunction"]["MAX_RECORDS_PER_UPLOAD"] == 6000
-    assert all(each["POWERTOOLS_SERVICE_NAME"] == STACK for each in variables.values())

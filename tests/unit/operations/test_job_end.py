@@ -7,7 +7,7 @@ import pytest
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.member_state import Identity, LateJob, MemberState, Timing
-from audience_sync.membership import MembershipChange, Version
+from audience_sync.membership import Destination, MembershipChange, Version
 from audience_sync.messages import JobMember, JobMessage
 from audience_sync.operations.job_end import after_end, is_concerned, late_job, rejected_change, rejections
 
@@ -21,7 +21,7 @@ LEFT = Version(2, True, "exit")
 def state(*identities: Identity, exits: bool = False, left: Version | None = LEFT, **fields: Any) -> MemberState:
     """A member who left at 2, and has entered again at 4 unless `exits`."""
     record: dict[str, Any] = {"externalUserId": "m1", "action": "DELETE" if exits else "CREATE", "hashedPII": []}
-    newest = MembershipChange("1", None, 2 if exits else 4, "exit" if exits else "enter", record)
+    newest = MembershipChange("1", Destination(), 2 if exits else 4, "exit" if exits else "enter", record)
     return MemberState(newest, identities, left, **{"exited": EXITED, "entered": EXITED + 2_000} | fields)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.audience_settings import MAX_TTL, MIN_RENEWED_TTL
+from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
@@ -30,6 +31,7 @@ from audience_sync.operations.renewal import (
     is_renewed,
     renewal_age,
 )
+from audience_sync.reasons import Reason
 from tests import builders
 from tests.doubles.dynamodb import MembershipRows
 
@@ -40,7 +42,7 @@ TIMING = Timing(0)
 
 
 def renewed(audience_id: str = "1", **settings: Any) -> Audience:
-    return Audience(audience_id, advertiser_id="5", settings={"renew": True} | settings)
+    return Audience(audience_id, destination=of_advertiser("5"), settings={"renew": True} | settings)
 
 
 def change(member: str, *, audience_id: str = "1", **options: Any) -> MembershipChange:
@@ -194,9 +196,9 @@ def test_the_newest_change_is_sent_unchanged_as_a_replay(harness: RenewalHarness
 
 def test_a_replay_goes_to_the_targets_that_the_audience_has_now(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
-    harness.run(Audience("1", connection_id="c-1", settings={"renew": True, "dsp": True}))
+    harness.run(Audience("1", destination=of_connection("c-1"), settings={"renew": True, "dsp": True}))
     (message,) = harness.queue.messages()
-    assert (message.connection_id, message.target_types) == ("c-1", ("DSP",))
+    assert message.destination == of_connection("c-1", dsp=True)
 
 
 def test_every_page_of_every_renewed_audience_is_read(harness: RenewalHarness) -> None:
@@ -236,7 +238,7 @@ def test_every_shard_is_read() -> None:
 def test_nothing_is_sent_while_too_many_messages_wait(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     harness.queue.depths = [MAX_WAITING + 1]
-    assert harness.run(renewed()) == RenewalReport(reason="queue_behind")
+    assert harness.run(renewed()) == RenewalReport(reason=Reason.QUEUE_BEHIND)
     assert (harness.queue.bodies, harness.seconds) == ([], 0)
 
 
@@ -257,7 +259,7 @@ def test_a_run_waits_while_the_queue_is_too_full(harness: RenewalHarness) -> Non
 def test_a_queue_that_stays_too_full_ends_the_run(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     harness.queue.depths = [0, MAX_WAITING + 1]
-    assert harness.run(renewed(), deadline=RESERVE + 60) == RenewalReport(rows=1, reason="queue_behind")
+    assert harness.run(renewed(), deadline=RESERVE + 60) == RenewalReport(rows=1, reason=Reason.QUEUE_BEHIND)
     assert harness.seconds < 60
 
 
@@ -267,7 +269,7 @@ def test_without_the_ordering_guard_no_member_is_sent_again(harness: RenewalHarn
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
     assert Renewal(None, Checkpoint(client, "members", RENEWAL), harness.queue, clock).run(
         [renewed()], deadline=LATER
-    ) == RenewalReport(reason="unguarded")
+    ) == RenewalReport(reason=Reason.UNGUARDED)
     assert harness.queue.bodies == []
 
 

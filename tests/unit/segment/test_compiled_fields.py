@@ -53,6 +53,7 @@ def outcome(found: Any, budget: Budget) -> Any:
 @example([first_passing("blank", "$.traits.a", "$.traits.b")], {"traits": ""}, 9)
 @example([first_passing("exists", "$.traits.a", "$.traits.b")], {"traits": {"a": "", "b": "x"}}, 9)
 @example([first_passing("blank", "$.traits.a", "$.traits.b")], {"traits": {"a": "", "b": "x"}}, 9)
+@example([first_passing("blank", "$.traits.a", "$.traits.b")], {"traits": {"a": ["x", "y"], "b": "x"}}, 999)
 def test_all_fields_at_once_are_what_each_field_is_by_itself(
     directives: list[Any], event: dict[str, Any], steps: int
 ) -> None:
@@ -69,14 +70,14 @@ def test_ordinary_texts_are_found_without_asking_a_reader(monkeypatch: pytest.Mo
         monkeypatch.setattr(kind, "__call__", lambda *_: pytest.fail("asked a reader"))
     event = {
         "userId": "cust_1",
-        "context": {"personas": {"external_audience_id": ""}, "traits": {"email": "a@example.com"}},
+        "context": {"personas": {"external_audience_id": "418"}, "traits": {"email": "a@example.com"}},
         "properties": {"phone": "+1", "address": "1 Main St"},
         "traits": {"firstName": "Ada", "address": {"city": "Bonn"}},
     }
     found = dict(zip(DEFAULT_MAPPING.fields, read(event, Budget(0)), strict=True))
     assert {name: value for name, value in found.items() if value is not None} == {
         "external_user_id": "cust_1",
-        "audience_id": "",
+        "audience_id": "418",
         "email": "a@example.com",
         "phone": "+1",
         "first_name": "Ada",

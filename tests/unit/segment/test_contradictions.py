@@ -26,6 +26,10 @@ NEVER = [
     pytest.param("traits.a = null and traits.a != null", id="null and not null"),
     pytest.param("traits.a = true and traits.a = false", id="true and false"),
     pytest.param('type = "track" and (event = "A" and event = "B")', id="inside a group"),
+    pytest.param('type = "identify" and event = "Audience Entered"', id="an identify has no event name"),
+    pytest.param('type = "identify" and contains(properties.a, "x")', id="an identify has no properties"),
+    pytest.param('event = "A" and traits.a = true', id="a track has no traits"),
+    pytest.param('name = "x" or name = "y"', id="neither has a name"),
     pytest.param('(type = "page" or type = "group") and event = "A"', id="each choice"),
 ]
 SOMETIMES = [
@@ -41,7 +45,9 @@ SOMETIMES = [
     pytest.param('match(event, "A*") and !match(event, "*A")', id="a beginning that is not the end"),
     pytest.param('contains(event, "b") and !contains(event, "ab") and contains(event, "a")', id="apart"),
     pytest.param('!contains(event, "a") and !match(event, "b*")', id="nothing of two"),
-    pytest.param('traits.a = "x" and properties.a = "y"', id="two fields"),
+    pytest.param('context.a = "x" and properties.a = "y"', id="two fields"),
+    pytest.param('type = "identify" and event != "A"', id="what is missing differs"),
+    pytest.param('event = "A" or traits.a = true', id="one of either type"),
 ]
 
 
@@ -71,8 +77,8 @@ CONDITIONS: Any = st.one_of(
     ),
 )
 TRIGGERS: Any = st.builds(str.join, st.sampled_from([" and ", " or "]), st.lists(CONDITIONS, min_size=1, max_size=5))
-EVENTS: Any = st.fixed_dictionaries(
-    {"type": st.sampled_from(["track", "identify"])},
+EVENTS: Any = st.just({"type": "identify", "traits": {}}) | st.fixed_dictionaries(
+    {"type": st.just("track")},
     optional={
         "event": st.text(alphabet="abc", max_size=3),
         "properties": st.fixed_dictionaries(

@@ -1,6 +1,7 @@
 """The mappings document, the default mapping, and what a compiled mapping finds in an event."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -65,21 +66,21 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        pytest.param("x", "mappings: not a list", id="a text"),
-        pytest.param({"mapping": []}, "mappings: not a list", id="an object without mappings"),
-        pytest.param([1], "mappings.0: not an object", id="a number"),
-        pytest.param([{"trigger": "x"}], "mappings.0.name: not a text of 1 to 100", id="no name"),
-        pytest.param([written(" ")], "mappings.0.name: not a text", id="blank name"),
-        pytest.param([written("x" * 101)], "mappings.0.name: not a text", id="long name"),
+        pytest.param("x", "mappings: must be a list", id="a text"),
+        pytest.param({"mapping": []}, "mappings: must be a list", id="an object without mappings"),
+        pytest.param([1], "mappings.0: must be an object", id="a number"),
+        pytest.param([{"trigger": "x"}], "mappings.0: name: must be a string of 1 to 100", id="no name"),
+        pytest.param([written(" ")], "mappings.0: name: must be a string", id="blank name"),
+        pytest.param([written("x" * 101)], "mappings.0: name: must be a string", id="long name"),
         pytest.param([written(), written()], 'mapping "Entered": the name is taken', id="name twice"),
         pytest.param([written(enable=True)], 'mapping "Entered": unknown key enable (did you mean enabled?)', id="key"),
-        pytest.param([written(enabled="yes")], 'mapping "Entered": enabled: neither true nor false', id="switch"),
+        pytest.param([written(enabled="yes")], 'mapping "Entered": enabled: must be true or false', id="switch"),
         pytest.param(
-            [written(enable_batching="yes")], 'mapping "Entered": enable_batching: neither true nor', id="second switch"
+            [written(enable_batching="yes")], 'mapping "Entered": enable_batching: must be true or', id="second switch"
         ),
-        pytest.param([written(trigger=None)], 'mapping "Entered": trigger: not a text', id="no trigger"),
+        pytest.param([written(trigger=None)], 'mapping "Entered": trigger: must be a string', id="no trigger"),
         pytest.param([written(trigger="type =")], 'mapping "Entered": trigger: ', id="broken trigger"),
-        pytest.param([written(fields=[])], 'mapping "Entered": fields: not an object', id="fields"),
+        pytest.param([written(fields=[])], 'mapping "Entered": fields: must be an object', id="fields"),
         pytest.param(
             [written(fields=FIELD | {"e_mail": 1})],
             'mapping "Entered": fields: unknown field e_mail (did you mean email?); known: external_user_id,',
@@ -90,17 +91,17 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
         ),
         pytest.param(
             [written(fields=FIELD | {"email": {"@if": {"exists": 1, "then": {"@path": 5}}}})],
-            'mapping "Entered": fields.email.@if.then.@path: neither a text nor a directive; give one of them',
+            'mapping "Entered": fields.email.@if.then.@path: must be a string or a directive',
             id="a directive, at its position",
         ),
         pytest.param(
             [written(fields=FIELD | {"city": "$.traits.city"})],
-            'mapping "Entered": fields.city: a plain text; did you mean {"@path": "$.traits.city"}?',
+            'mapping "Entered": fields.city: a plain string; did you mean {"@path": "$.traits.city"}?',
             id="a path without its directive",
         ),
         pytest.param(
             [written(fields=FIELD | {"state": "{{ traits.state }}"})],
-            'fields.state: a plain text; did you mean {"@template": "{{ traits.state }}"}?',
+            'fields.state: a plain string; did you mean {"@template": "{{ traits.state }}"}?',
             id="a template without its directive",
         ),
         pytest.param(
@@ -117,10 +118,12 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
             [written(fields=FIELD | {"phone": {"@template": "0171"}})], "fields.phone: the same for", id="one phone"
         ),
         pytest.param(
-            [written(fields=FIELD | {"country": "Germany"})], "fields.country: no country code; give", id="country"
+            [written(fields=FIELD | {"country": "Germany"})], "fields.country: not a country code; give", id="country"
         ),
         pytest.param(
-            [written(fields=FIELD | {"audience_id": "abc"})], "fields.audience_id: no audience id; give", id="audience"
+            [written(fields=FIELD | {"audience_id": "abc"})],
+            "fields.audience_id: not an audience id; give",
+            id="audience",
         ),
         pytest.param(
             [written(enabled=False, fields=FIELD | {"email": {"@x": 1}})],
@@ -133,6 +136,35 @@ def test_a_wrong_document_is_refused_with_name_position_and_remedy(document: Any
     with pytest.raises(InvalidMapping) as refusal:
         parse_mappings(document, compile_trigger)
     assert words in str(refusal.value)
+
+
+def test_every_fault_of_a_document_is_listed() -> None:
+    branches = {"exists": {"@pat": "$.a"}, "then": {"@path": 5}, "else": {"@case": {"operator": "title"}}}
+    fields = {
+        "external_user_id": {"@template": "loy-{{ n }"},
+        "e_mail": 1,
+        "phone": {"@if": branches},
+        "country": "Germany",
+    }
+    document = [written(trigger="type =", fields=fields, enabled="yes"), 1, written("Left", fields={}), written("Left")]
+    with pytest.raises(InvalidMapping) as refusal:
+        parse_mappings(document, compile_trigger)
+    listed = [
+        "trigger: not a value",
+        "fields: unknown field e_mail",
+        "fields.external_user_id.@template: the {{ at character 5 is not closed",
+        "fields.phone.@if.exists: unknown directive @pat",
+        "fields.phone.@if.then.@path: must be a string",
+        "fields.phone.@if.else.@case.operator: not one of",
+        "fields.country: not a country code",
+        "enabled: must be",
+        "mappings.1: must be",
+        "fields: external_user_id is missing",
+    ]
+    faults = refusal.value.faults
+    assert len(faults) == len(listed)
+    assert [words for words, fault in zip(listed, faults, strict=True) if words not in fault] == []
+    assert str(refusal.value) == "\n".join(faults)
 
 
 @pytest.mark.parametrize("name", [field.name for field in FIELDS if field.personal])
@@ -211,6 +243,124 @@ def test_the_member_is_the_value_of_its_own_field(fields: dict[str, Any], member
     event = {"userId": "cust_1"}
     assert compiled(**fields).member_of(event, Budget()) == member
     assert compiled(**fields).member_of(MappingProxyType(event), Budget()) == member
+
+
+NUMBER = {"@path": "$.n"}
+COMPOSED = [  # directives for a member id, and the ids for events with and without `n`
+    pytest.param({"@template": "loy-{{ n }}"}, "loy-7", id="template"),
+    pytest.param({"@template": "{{{ n }}}-{{ n }}"}, "7-7", id="template with three braces"),
+    pytest.param({"@template": "{{ region }}-{{ n }}"}, "eu-7", id="template, one of two"),
+    pytest.param({"@template": {"@path": "$.template"}}, "x-7", id="template of the event"),
+    pytest.param({"@sha256": {"@template": "loy-{{ n }}"}}, sha256(b"loy-7").hexdigest(), id="hashed template"),
+    pytest.param({"@case": {"operator": "upper", "value": {"@template": "a{{ n }}"}}}, "A7", id="case"),
+    pytest.param({"@replace": {"pattern": "-", "value": {"@template": "a-{{ n }}"}}}, "a7", id="replace"),
+    pytest.param({"@literal": [{"@template": "loy-{{ n }}"}]}, "loy-7", id="literal list of one"),
+    pytest.param({"@if": {"exists": NUMBER, "then": {"@template": "a{{ n }}"}}}, "a7", id="if, then"),
+    pytest.param({"@if": {"exists": {"@path": "$.z"}, "else": {"@template": "a{{ n }}"}}}, "a7", id="if, else"),
+    pytest.param({"@arrayPath": ["$.list", {"@template": "a{{ n }}"}]}, "a7", id="items of a list"),
+    pytest.param({"@transform": {"apply": {"m": NUMBER}, "mapping": {"@template": "a{{ m }}"}}}, "a7", id="transform"),
+    pytest.param({"@excludeWhenNull": {"@template": "a{{ n }}"}}, "a7", id="excludeWhenNull"),
+    pytest.param({"@json": {"mode": "encode", "value": NUMBER}}, "7", id="json"),
+    pytest.param(
+        {"@sha256": {"@json": {"mode": "encode", "value": [{"@path": "$.region"}, NUMBER]}}},
+        sha256(b'["eu",7]').hexdigest(),
+        id="hashed list",
+    ),
+    pytest.param(
+        {
+            "@sha256": {
+                "@json": {
+                    "mode": "encode",
+                    "value": {
+                        "@merge": {"direction": "right", "objects": [{"n": NUMBER}, {"r": {"@path": "$.region"}}]}
+                    },
+                }
+            }
+        },
+        sha256(b'{"n":7,"r":"eu"}').hexdigest(),
+        id="hashed merge",
+    ),
+    pytest.param({"@liquid": "loy-{{ n }}"}, "loy-7", id="liquid"),
+    pytest.param({"@liquid": "loy-{% echo n %}"}, "loy-7", id="liquid, echo"),
+    pytest.param({"@liquid": "{{ region }}-{{ n | times: 1 }}"}, "eu-7", id="liquid, a filter that makes 0 of nothing"),
+    pytest.param({"@liquid": "{{ n | prepend: 'loy-' }}"}, "loy-7", id="liquid, prepend"),
+    pytest.param({"@liquid": "{{ 'loy-' | append: n }}"}, "loy-7", id="liquid, append"),
+    pytest.param({"@liquid": "{{ region | append: n | append: 'x' }}"}, "eu7x", id="liquid, append to append"),
+    pytest.param({"@liquid": "{% assign m = n | append: 'x' %}a{{ m }}"}, "a7x", id="liquid, assign"),
+    pytest.param({"@liquid": "{% capture m %}a{{ n }}{% endcapture %}{{ m }}b"}, "a7b", id="liquid, capture"),
+    pytest.param({"@liquid": "{% if n %}a{{ n }}{% else %}none{% endif %}"}, "a7", id="liquid, else without output"),
+    pytest.param(
+        {"@liquid": "{% if n %}a{{ n }}{% else %}{{ z | default: 'x' }}{% endif %}"}, "a7", id="default alone"
+    ),
+]
+
+
+@pytest.mark.parametrize(("directive", "member"), COMPOSED)
+def test_a_member_id_of_which_a_part_is_empty_is_no_member_id(directive: Any, member: str) -> None:
+    mapping = compiled(external_user_id=directive)
+    for missing in ({}, {"n": None}, {"n": ""}):
+        event = {"region": "eu", "template": "x-{{ n }}"}
+        for found, expected in (({"n": 7}, member), (missing, None)):
+            whole = event | found | {"list": [found]}
+            assert str(mapping.member_of(whole, Budget()) or None) == str(expected)
+            assert mapping.values_of(whole, Budget())[0] == mapping.member_of(whole, Budget())
+
+
+@pytest.mark.parametrize(
+    ("directive", "member"),
+    [
+        pytest.param({"@template": "a{{ n }}"}, "a0", id="zero is a value"),
+        pytest.param({"@liquid": "{{ n }}-{{ region | default: 'eu' }}"}, "0-eu", id="so is a default"),
+        pytest.param({"@liquid": "{{ n }}{% if region %}-{{ region }}{% endif %}"}, "0", id="what is not written"),
+        pytest.param({"@liquid": "{{ n | append: '-' | remove: '-' }}"}, "0", id="text between"),
+        pytest.param({"@liquid": "{% assign r = region %}{{ n }}{% if r %}{{ r }}{% endif %}"}, "0", id="assigned"),
+        pytest.param({"@sha256": {"@json": {"mode": "encode", "value": [NUMBER]}}}, sha256(b"[0]").hexdigest(), id="0"),
+    ],
+)
+def test_a_member_id_of_which_every_part_has_a_value_is_taken(directive: Any, member: str) -> None:
+    assert compiled(external_user_id=directive).member_of({"n": 0}, Budget()) == member
+
+
+def test_other_fields_keep_the_text_around_an_empty_place_as_segment_does() -> None:
+    assert compiled(city={"@template": "x{{ n }}"}, state={"@liquid": "x{{ n }}"}).fields_of({}, Budget()) == {
+        "city": "x",
+        "state": "x",
+    }
+
+
+@pytest.mark.parametrize(
+    ("directive", "place"),
+    [
+        pytest.param("loy-", "", id="text"),
+        pytest.param(7, "", id="number"),
+        pytest.param({"@literal": "loy-"}, "", id="literal"),
+        pytest.param({"@template": "loy-"}, "", id="template without a path"),
+        pytest.param({"@template": {"@literal": "x"}}, "", id="literal template"),
+        pytest.param({"@sha256": "loy-"}, "", id="hash"),
+        pytest.param({"@json": {"mode": "encode", "value": {"a": 1}}}, "", id="JSON"),
+        pytest.param({"@liquid": "loy-"}, "", id="liquid without an output"),
+        pytest.param({"@liquid": "{% assign x = 'loy' %}{{ x }}"}, "", id="liquid with an assigned text"),
+        pytest.param({"@if": {"exists": NUMBER, "then": NUMBER, "else": "none"}}, ".@if.else", id="else"),
+        pytest.param({"@if": {"exists": NUMBER, "then": "some", "else": NUMBER}}, ".@if.then", id="then"),
+        pytest.param(
+            {"@if": {"exists": NUMBER, "then": NUMBER, "else": {"@sha256": "none"}}}, ".@if.else", id="else, hashed"
+        ),
+        pytest.param({"@arrayPath": ["$.list", {"@literal": "x"}]}, ".@arrayPath.1", id="item of a list"),
+    ],
+)
+def test_a_member_id_that_does_not_depend_on_the_event_is_refused(directive: Any, place: str) -> None:
+    with pytest.raises(InvalidMapping) as refusal:
+        parse_mappings([written(fields={"external_user_id": directive})], compile_trigger)
+    assert str(refusal.value).startswith(
+        f'mapping "Entered": fields.external_user_id{place}: the same for every member'
+    )
+
+
+@pytest.mark.parametrize(
+    "directive", [{"@path": "$."}, {"@path": {"@if": {"exists": NUMBER, "then": "$.a", "else": "$.b"}}}]
+)
+def test_a_member_id_may_choose_between_places(directive: Any) -> None:
+    assert parse_mappings([written(fields={"external_user_id": directive})], compile_trigger)
 
 
 def test_an_event_may_be_any_mapping() -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from audience_sync.amazon_ads.audience_settings import Fee, SettingsReader
+from audience_sync.amazon_ads.destination import advertiser_of, connection_of, resource_of_audience
 from audience_sync.amazon_ads.job import Sizes, sizes
 from audience_sync.amazon_ads.record import amazon_id
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, Destination
 
 MIN_NAME = 10  # characters
 LONGER_NAME = "Segment audience {}"  # what a shorter name becomes; long enough from one character on
@@ -20,13 +21,12 @@ LONGER_NAME = "Segment audience {}"  # what a shorter name becomes; long enough 
 
 @dataclass(frozen=True, slots=True)
 class NewAudience:
-    """An audience that Amazon would accept. Exactly one of advertiser and connection is set."""
+    """An audience that Amazon would accept."""
 
     name: str
     description: str
     country: str
-    advertiser_id: str | None  # Amazon DSP only
-    connection_id: str | None  # AMC; with `dsp` the connection's DSP advertiser, too
+    destination: Destination
     external_audience_id: str
     ttl: int | None = None  # seconds a member stays; 0 empties the audience
     fee: Fee | None = None
@@ -40,19 +40,17 @@ class NewAudience:
     @property
     def target(self) -> str:
         """Where the audience goes, as one text."""
-        return f"advertiser {self.advertiser_id}" if self.advertiser_id else f"connection {self.connection_id}"
+        advertiser_id = advertiser_of(self.destination)
+        return f"advertiser {advertiser_id}" if advertiser_id else f"connection {connection_of(self.destination)}"
 
     def body(self) -> dict[str, Any]:
-        """The body of POST /amc/audiences/metadata. The advertiser's id becomes an integer here and nowhere else."""
-        target: dict[str, Any] = {"connectionId": self.connection_id}
-        if self.advertiser_id:
-            target = {"advertiserId": int(self.advertiser_id)}
+        """The body of POST /amc/audiences/metadata."""
         metadata: dict[str, Any] = {"externalAudienceId": self.external_audience_id}
         return {
             "name": self.name,
             "description": self.description,
             "countryCode": self.country,
-            "targetResource": target,
+            "targetResource": resource_of_audience(self.destination),
             "metadata": metadata | _changeable_metadata(self.ttl, self.fee),
         }
 
@@ -64,8 +62,7 @@ class NewAudience:
             audience_id,
             name=self.name,
             country=self.country,
-            advertiser_id=self.advertiser_id,
-            connection_id=self.connection_id,
+            destination=self.destination,
             computation_key=self.computation_key,
             external_audience_id=self.external_audience_id,
             settings=settings,
@@ -126,15 +123,15 @@ def new_audience(
     """
     reader = SettingsReader(fields, "in the extras")
     segment_name = reader.name()
-    advertiser_id, connection_id = reader.target(allowed_targets)
+    destination = reader.destination(allowed_targets)
     external_id = reader.identifier("externalAudienceId", required=False)
     audience = NewAudience(
         name=segment_name if len(segment_name) >= MIN_NAME else LONGER_NAME.format(segment_name),
         description=reader.description(default=segment_name),
         country=reader.country(),
-        advertiser_id=advertiser_id,
-        connection_id=connection_id,
-        external_audience_id=external_id or _derived_id(segment_name, advertiser_id or connection_id or ""),
+        destination=destination,
+        external_audience_id=external_id
+        or _derived_id(segment_name, advertiser_of(destination) or connection_of(destination) or ""),
         ttl=reader.ttl(),
         fee=reader.fee(max_cpm_cents),
         dsp=reader.dsp(is_connection="connectionId" in reader) or False,
@@ -164,7 +161,10 @@ def audience_update(audience: Audience, changes: Mapping[str, Any], *, max_cpm_c
     reader.check_changeable()
     description = reader.description(default="") if "description" in reader else None
     ttl, fee = reader.ttl(), reader.fee(max_cpm_cents)
-    own_settings = {"dsp": reader.dsp(is_connection=audience.connection_id is not None), "renew": reader.renew()}
+    own_settings = {
+        "dsp": reader.dsp(is_connection=connection_of(audience.destination) is not None),
+        "renew": reader.renew(),
+    }
     settings = audience.settings | _table_settings(description, ttl, fee, own_settings)
     reader.check_renew_ttl(renew=settings.get("renew") is True, ttl=settings.get("ttl"))
     reader.raise_if_invalid()

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
+from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.errors import InvalidAudience, SettingFault
+from audience_sync.membership import Destination
 
 MAX_NAME = 128  # characters
 MAX_DESCRIPTION = 1_000  # characters
@@ -73,31 +75,31 @@ class SettingsReader:
             return ""
         return name
 
-    def target(self, allowed_targets: frozenset[str] = frozenset()) -> tuple[str | None, str | None]:
-        """Read advertiserId or connectionId, in this order; one of them is None.
+    def destination(self, allowed_targets: frozenset[str] = frozenset()) -> Destination:
+        """Read advertiserId or connectionId; exactly one has to be given.
 
         Args:
             allowed_targets: ids of advertisers and connections, any other is at fault; all are allowed if it is empty.
         """
-        advertiser_id, connection_id = self._target()
-        target = advertiser_id or connection_id
-        if allowed_targets and target and target not in allowed_targets:
-            allowed = "an advertiser or connection that the stack parameter AllowedTargets lists"
-            self._fault("advertiserId" if advertiser_id else "connectionId", allowed, "ask the operator to add it")
-        return advertiser_id, connection_id
+        destination = self._destination()
+        for field, owner in destination.fields.items():
+            if allowed_targets and owner not in allowed_targets:
+                allowed = "an advertiser or connection that the stack parameter AllowedTargets lists"
+                self._fault(field, allowed, "ask the operator to add it")
+        return destination
 
-    def _target(self) -> tuple[str | None, str | None]:
+    def _destination(self) -> Destination:
         if ("advertiserId" in self) == ("connectionId" in self):
             allowed = "exactly one of advertiserId (Amazon DSP) and connectionId (Amazon Marketing Cloud)"
             self._fault("advertiserId, connectionId", allowed, f"keep the one you mean {self._where}")
-            return None, None
+            return Destination()
         if "connectionId" in self:
-            return None, self.identifier("connectionId", required=True) or None
+            return of_connection(self.identifier("connectionId", required=True))
         advertiser_id = amazon_id(self._fields["advertiserId"])
         if advertiser_id is None:
             allowed = "the DSP advertiser's id, 1 to 20 digits"
             self._fault("advertiserId", allowed, f"copy it {self._where} in quotes: without, some tools round it")
-        return advertiser_id, None
+        return of_advertiser(advertiser_id)
 
     def identifier(self, name: str, *, required: bool) -> str:
         """Read an id that is a text; a whole number becomes its digits. Empty where it is absent and not required."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_country
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import CONSENT_SIGNALS
+from audience_sync.reasons import Reason
 
 ConsentPolicy = Literal["require", "pass"]
 
@@ -47,7 +48,7 @@ def user_consent(signals: list[Any], country: str | None, policy: ConsentPolicy)
     for name, answer in answers.items():
         if answer == "DENIED":
             detail = f"{_AMAZON_NAMES[name]} denies consent; Amazon would refuse the record"
-            raise RejectedEvent("consent_denied", detail, field=name)
+            raise RejectedEvent(Reason.CONSENT_DENIED, detail, field=name)
     amzn = {_AMAZON_NAMES[name]: answer for name, answer in answers.items()}
     # Storage alone is consent to cookies, not to the use of personal data.
     if not (texts or "amznUserData" in amzn):
@@ -65,10 +66,7 @@ def _laid_out(geo: dict[str, str], consent: dict[str, Any], country: str | None)
 
 def _require(policy: ConsentPolicy, country: str | None) -> None:
     if policy == "require" and country in CONSENT_REQUIRED:
-        raise RejectedEvent(
-            "consent_missing",
-            "additions from the UK, the EEA and Switzerland need a consent signal; map amzn_user_data, tcf or gpp",
-        )
+        raise RejectedEvent(Reason.CONSENT_MISSING)
 
 
 def _is_ip(text: str) -> bool:
@@ -98,7 +96,7 @@ def _signal(name: str, value: Any) -> str | None:
         return None
     if len(text) > MAX_SIGNAL or not _IAB.fullmatch(text):
         raise RejectedEvent(
-            "consent_invalid",
+            Reason.CONSENT_INVALID,
             f"{name} is over {MAX_SIGNAL} characters or no IAB string; map the IAB string itself",
             field=name,
         )

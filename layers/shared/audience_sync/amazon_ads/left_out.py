@@ -15,7 +15,6 @@ from audience_sync.amazon_ads.normalize import MAX_LENGTH, country_code, identif
 
 type Reason = Callable[[str, str | None], str]
 
-_NOTHING_KEPT = "none of its characters is kept: the rule keeps a to z and digits"
 _KINDS: dict[type, str] = {
     type(None): "null",
     bool: "true or false",
@@ -42,7 +41,7 @@ def why_left_out(field: str, value: object, country: str | None) -> str | None:
     if not isinstance(value, str):
         kind = _KINDS.get(type(value), "a number of too many digits")
         return kind if value is None or type(value) is int else f"{kind}, where a text or a whole number is due"
-    return _unusable(value) or _REASONS[field](value, country_code(country))
+    return _unusable(value) or _REASONS.get(field, _no_characters)(value, country_code(country))
 
 
 def _unusable(value: str) -> str | None:
@@ -103,13 +102,14 @@ def _postal(_text: str, country: str | None) -> str:
     return f"not of the shape of a postal code of {country}, also when cut to {rule.length} characters"
 
 
+def _no_characters(_text: str, _country: str | None) -> str:
+    return "none of its characters is kept: the rule keeps a to z and digits"
+
+
 _REASONS: dict[str, Reason] = {
     "email": _email,
     "phone": _phone,
-    "first_name": lambda _text, _country: _NOTHING_KEPT,
-    "last_name": lambda _text, _country: _NOTHING_KEPT,
     "address": lambda _text, _country: "nothing but separators",
-    "city": lambda _text, _country: _NOTHING_KEPT,
     "state": lambda _text, _country: "none of its characters is kept: the rule keeps A to Z",
     "postal": _postal,
 }

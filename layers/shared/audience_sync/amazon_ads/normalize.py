@@ -7,28 +7,15 @@ shares and what other connectors do instead: docs/normalization.md.
 
 import re
 import unicodedata
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
-from itertools import chain
 
-from audience_sync.amazon_ads.normalization.address import normalize_address
-from audience_sync.amazon_ads.normalization.fields import (
-    POSTAL_CODES,
-    ascii_digits,
-    normalize_city,
-    normalize_email,
-    normalize_name,
-    normalize_postal,
-    normalize_state,
-)
-from audience_sync.amazon_ads.normalization.phone import normalize_phone
 from audience_sync.amazon_ads.normalization.quick import MAX_LENGTH as MAX_QUICK
-from audience_sync.amazon_ads.normalization.quick import QUICK_RULES
-from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, STATES
+from audience_sync.amazon_ads.normalization.quick import RULES
 from audience_sync.fields import FIELDS, IDENTIFIERS
 
-type Rule = Callable[[str, str | None], str | None]
+type Normalize = Callable[[str, str | None], str | None]
 
 COUNTRIES = frozenset("AE AU BE BR CA DE EG ES FR GB IN IT JP MX NL PL SA SE SG TR US".split())
 """Where Amazon matches hashed identifiers. Other countries are normalized too, but expect no match."""
@@ -36,30 +23,12 @@ COUNTRIES = frozenset("AE AU BE BR CA DE EG ES FR GB IN IT JP MX NL PL SA SE SG 
 MAX_LENGTH = 1024  # characters: no identifier is longer, and no value may take noticeable time
 MAX_BITS = 256  # of an integer, which takes 78 digits: room for all-digit digests, and safe to print
 
-_RULES: dict[str, Rule] = {  # one for each identifier
-    "email": normalize_email,
-    "phone": lambda text, country: normalize_phone(ascii_digits(text), country),
-    "first_name": normalize_name,
-    "last_name": normalize_name,
-    "address": normalize_address,
-    "city": normalize_city,
-    "state": normalize_state,
-    "postal": normalize_postal,
-}
-# By field, the countries of which the rule says something of their own: all others give what None gives.
-_COUNTRIES_OF_RULES: dict[str, Container[str | None]] = {
-    "address": ADDRESS_WORDS,
-    "state": STATES.keys() | {"CA"},
-    "postal": POSTAL_CODES,
-}
 _MAPPED_FIELDS = frozenset(field.name for field in FIELDS)
 _NAMES = tuple(field.name for field in IDENTIFIERS)
 _AMAZON_NAMES = tuple(field.amazon_name for field in IDENTIFIERS)
 _EMAIL = _NAMES.index("email")
-_NAMES_AND_RULES = {
-    spelling: (field.amazon_name, _RULES[field.name])
-    for field in IDENTIFIERS
-    for spelling in (field.name, field.amazon_name)
+_RULES = {  # by our name and Amazon's
+    spelling: RULES[field.name].normalize for field in IDENTIFIERS for spelling in (field.name, field.amazon_name)
 }
 
 # Characters that stand for words. NFKC takes ten times longer for them than for others, unless they are replaced first.
@@ -93,7 +62,7 @@ def normalize(field: str, value: object, country: str | None) -> str | None:
     Raises:
         ValueError: an unknown field.
     """
-    _, rule = _name_and_rule(field)
+    rule = _rule_of(field)
     text = _clean(value, _Lines())
     return None if not text or _is_digest(text) else rule(text, country_code(country)) or None
 
@@ -113,7 +82,7 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
     Raises:
         ValueError: an unknown field.
     """
-    _, rule = _name_and_rule(field)
+    rule = _rule_of(field)
     return _hashed(rule, _clean(value, _Lines()), country_code(country))
 
 
@@ -165,14 +134,12 @@ def identifiers_of_all(
         for name, amazon_name, values in zip(_NAMES, _AMAZON_NAMES, columns, strict=True)
         if values.count(None) < len(values)
     }
-    rows = zip(*digests.values(), strict=True)
-    if not digests:
-        people: list[list[dict[str, str]]] = [[] for _ in codes]
-    elif None in chain.from_iterable(digests.values()):
-        found = ({name: digest for name, digest in zip(digests, row, strict=True) if digest} for row in rows)
-        people = [[identity] if identity else [] for identity in found]
-    else:
-        people = _identities(tuple(digests))(rows)
+    found: list[dict[str, str]] = [{} for _ in codes]
+    for name, column in digests.items():
+        for identity, digest in zip(found, column, strict=True):
+            if digest:
+                identity[name] = digest
+    people = [[identity] if identity else [] for identity in found]
     if literal_email:
         for value, identities in zip(columns[_EMAIL], people, strict=True):
             identities.extend(_literal_email(value, identities, lines))
@@ -183,8 +150,8 @@ def _digests_of_distinct(
     name: str, values: Sequence[object], countries: Sequence[str | None], lines: _Lines
 ) -> list[str | None]:
     """Hash one field of several people, each different value once; None where a person has no usable value."""
-    if name != "phone":  # each country has its own numbers
-        known = _COUNTRIES_OF_RULES.get(name, ())
+    known = RULES[name].countries
+    if known is not None:
         countries = [country if country in known else None for country in countries]
     usable = [value if _may_be_usable(value) else None for value in values]
     pairs = [*zip(usable, countries, strict=True)]
@@ -200,27 +167,14 @@ def _may_be_usable(value: object) -> bool:
 
 def _digests(name: str, values: Sequence[object], countries: Sequence[str | None], lines: _Lines) -> list[str | None]:
     """Hash one field of several people; None where a person has no usable value."""
-    normalized = QUICK_RULES[name].normalize(values, countries)
+    rule = RULES[name]
+    normalized = rule.normalize_ordinary(values, countries)
     digests = [sha256(text).hexdigest() if text else None for text in normalized]
     if None in normalized:
         for place, text in enumerate(normalized):
             if text is None:
-                digests[place] = _hashed(_RULES[name], _clean(values[place], lines), countries[place])
+                digests[place] = _hashed(rule.normalize, _clean(values[place], lines), countries[place])
     return digests
-
-
-@cache
-def _identities(names: tuple[str, ...]) -> Callable[[Iterable[Sequence[str | None]]], list[list[dict[str, str]]]]:
-    """Return a function that lays out people who have a digest for each of these of Amazon's names.
-
-    A dict that is written out is made in a quarter of the time that `dict(zip(...))` takes, so its source is written.
-    It holds nothing but numbers and Amazon's names.
-    """
-    variables = [f"v{number}" for number in range(len(names))]
-    written = ", ".join([f"{name!r}: {variable}" for name, variable in zip(names, variables, strict=True)])
-    made: Callable[[Iterable[Sequence[str | None]]], list[list[dict[str, str]]]]
-    made = eval(f"lambda rows: [[{{{written}}}] for {', '.join(variables)}, in rows]")  # noqa: S307
-    return made
 
 
 def _literal_email(value: object, identities: list[dict[str, str]], lines: _Lines) -> list[dict[str, str]]:
@@ -243,15 +197,14 @@ def country_code(value: object) -> str | None:
     return "GB" if code == "UK" else code
 
 
-def _name_and_rule(field: str) -> tuple[str, Rule]:
-    """Return Amazon's name of a field, and how to normalize it."""
-    found = _NAMES_AND_RULES.get(field)
+def _rule_of(field: str) -> Normalize:
+    found = _RULES.get(field)
     if found is None:
         raise ValueError(f"no identifier field is called {field!r}")
     return found
 
 
-def _hashed(rule: Rule, text: str, country: str | None) -> str | None:
+def _hashed(rule: Normalize, text: str, country: str | None) -> str | None:
     if _is_digest(text):
         digest = text.lower()
         return None if digest == _DIGEST_OF_NOTHING else digest

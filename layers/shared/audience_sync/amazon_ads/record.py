@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from audience_sync.amazon_ads.destination import resource_of_upload
 from audience_sync.errors import RejectedEvent
+from audience_sync.membership import Destination
 from audience_sync.quick_json import utf8_json
+from audience_sync.reasons import Reason
 
 Action = Literal["CREATE", "DELETE"]
 
@@ -28,17 +31,9 @@ def external_user_id(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
         value = str(value)
     if value is None or value == "":
-        raise RejectedEvent(
-            "member_id_missing",
-            "external_user_id resolves to nothing; map a field that every event has",
-            field="external_user_id",
-        )
+        raise RejectedEvent(Reason.MEMBER_ID_MISSING, field="external_user_id")
     if not isinstance(value, str) or not _EXTERNAL_USER_ID.fullmatch(value):
-        raise RejectedEvent(
-            "member_id_invalid",
-            "external_user_id may hold 1 to 128 letters, digits, - and _; for other ids map it with @sha256",
-            field="external_user_id",
-        )
+        raise RejectedEvent(Reason.MEMBER_ID_INVALID, field="external_user_id")
     return value
 
 
@@ -62,11 +57,10 @@ def audience_record(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which audience an upload goes to. A connection is an AMC instance; without one it is DSP only."""
+    """Which audience an upload goes to."""
 
     audience_id: str
-    connection_id: str | None = None
-    target_types: tuple[str, ...] = ()
+    destination: Destination = field(default_factory=Destination)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +112,6 @@ def upload_ends(target: Target, sizes: Iterable[int], *, max_records: int, max_b
 
 
 def _frame(target: Target) -> tuple[bytes, bytes]:
-    resource: dict[str, Any] = {}
-    if target.connection_id:
-        resource["connectionId"] = target.connection_id
-        if target.target_types:
-            resource["targetTypes"] = list(target.target_types)
+    resource = resource_of_upload(target.destination)
     suffix = f'],"targetResource":{json.dumps(resource, separators=(",", ":"))}}}' if resource else "]}"
     return f'{{"audienceId":{int(target.audience_id)},"records":['.encode(), suffix.encode()

@@ -6,6 +6,8 @@ it could be found: a name looks like any word. So what is not known is left out.
 
 import re
 
+from audience_sync.fields import FIELDS
+
 MAX_QUOTED = 200  # characters
 _MAX_READ = 1000  # characters; no message that helps is longer
 _LEFT_OUT = "…"
@@ -14,10 +16,11 @@ _LEFT_OUT = "…"
 _ARRAYS = frozenset("records hashedPII targetTypes audienceFees invalidRecords".split())
 
 # Source: Amazon's OpenAPI file "Advertiser audiences" 3.0. Single words, such as `email`, are among the words below.
-_FIELDS = _ARRAYS | frozenset(
-    """audienceId externalUserId hashedPII countryCode userConsent ipAddress amznUserData amznAdStorage targetResource
-    connectionId externalAudienceId audienceFees cpmCents advertiserId jobRequestId jobState externalId agreementToken
-    hasAccepted isDefault amcAccountId amcAccountMarketplaceId amcInstanceId dspAdvertiserId dspProfileId""".split()
+_FIELDS = _ARRAYS.union(
+    (field.amazon_name for field in FIELDS),
+    """userConsent targetResource connectionId externalAudienceId audienceFees cpmCents advertiserId jobRequestId
+    jobState externalId agreementToken hasAccepted isDefault amcAccountId amcAccountMarketplaceId amcInstanceId
+    dspAdvertiserId dspProfileId""".split(),
 )
 
 # What such messages are written with: Amazon's documented errors and states, and the usual words of validation. No word

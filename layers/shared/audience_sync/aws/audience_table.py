@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import ConditionFailed, unavailable
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, Destination
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -22,18 +22,19 @@ BY_EXTERNAL_AUDIENCE_ID = "externalAudienceId"
 NOT_AN_AUDIENCE = "#"  # begins the keys of all other rows; Amazon's ids are digits
 MAPPINGS_KEY = f"{NOT_AN_AUDIENCE}mappings"
 MAPPINGS_HISTORY_KEY = f"{MAPPINGS_KEY}-history"
+VERSION_KEY = f"{NOT_AN_AUDIENCE}version"
 
 _ATTRIBUTES = {  # attribute of the table: field of Audience
     "audienceId": "audience_id",
     "name": "name",
     "country": "country",
-    "advertiserId": "advertiser_id",
-    "connectionId": "connection_id",
     "computationKey": "computation_key",
     "externalAudienceId": "external_audience_id",
     "settings": "settings",
     "unlinkedAt": "unlinked_at",
 }
+# Fields of a destination that are attributes themselves: all that there were at first. Any others are in `destination`.
+_OF_DESTINATION = {"advertiserId", "connectionId"}
 _IS_LISTED = "attribute_exists(audienceId) AND attribute_not_exists(unlinkedAt)"
 
 
@@ -88,12 +89,38 @@ class AudienceTable:
         row = self._call(self._client.get_item, TableName=self._name, Key=key).get("Item")
         return _document(row) if row else None
 
-    def contents(self) -> Contents:
-        """Read the whole table: up to 1 MB in a request, which is some 2,000 audiences. Raises Unavailable."""
+    def version(self) -> int:
+        """Return the version of the list, read consistently. Raises Unavailable.
+
+        A consistent read of the contents that begins after this has every audience listed under this version.
+        """
+        key = {"audienceId": {"S": VERSION_KEY}}
+        answer = self._call(self._client.get_item, TableName=self._name, Key=key, ConsistentRead=True)
+        return int(answer["Item"]["version"]["N"]) if "Item" in answer else 0
+
+    def raise_version(self) -> None:
+        """Mark the list as changed, so that functions read it again: after an audience is listed, before the answer.
+
+        Not in the transaction that lists it: two creations at the same time would fail each other. Raises Unavailable.
+        """
+        self._call(
+            self._client.update_item,
+            TableName=self._name,
+            Key={"audienceId": {"S": VERSION_KEY}},
+            UpdateExpression="ADD version :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+        )
+
+    def contents(self, *, consistent: bool = False) -> Contents:
+        """Read the whole table: up to 1 MB in a request, which is some 2,000 audiences. Raises Unavailable.
+
+        Args:
+            consistent: whether every completed write must be seen; at twice the price.
+        """
         contents = Contents([], [])
         start: dict[str, Any] = {}
         while True:
-            page = self._call(self._client.scan, TableName=self._name, **start)
+            page = self._call(self._client.scan, TableName=self._name, ConsistentRead=consistent, **start)
             for row in page["Items"]:
                 key = row["audienceId"]["S"]
                 if key == MAPPINGS_KEY:
@@ -118,9 +145,13 @@ class AudienceTable:
     def put(self, audience: Audience, *, created: int) -> None:
         """List an audience, over what was listed. `created` is in epoch milliseconds. Raises Unavailable."""
         self._call(self._client.put_item, TableName=self._name, Item=row_of(audience, created))
+        self.raise_version()
 
     def add(self, audience: Audience, *, created: int) -> bool:
-        """List an audience unless it is listed; return whether it was not. Raises Unavailable."""
+        """List an audience unless it is listed; return whether it was not. The caller raises the version.
+
+        Raises Unavailable.
+        """
         return self._conditional(
             self._client.put_item,
             Item=row_of(audience, created),
@@ -142,13 +173,15 @@ class AudienceTable:
 
         The attributes of the indexes go, so that these find it no more. At Amazon it stays. Raises Unavailable.
         """
-        return self._conditional(
+        is_unlinked = self._conditional(
             self._client.update_item,
             Key={"audienceId": {"S": audience_id}},
             UpdateExpression=f"SET unlinkedAt = :at REMOVE {BY_COMPUTATION_KEY}, {BY_EXTERNAL_AUDIENCE_ID}",
             ConditionExpression=_IS_LISTED,
             ExpressionAttributeValues={":at": {"N": str(at)}},
         )
+        self.raise_version()  # of two audiences under one key, the other one gets the events now
+        return is_unlinked
 
     def remove_unlinked(self, *, before: int) -> None:
         """Remove the rows of audiences that were unlinked before a time, in epoch milliseconds. Raises Unavailable."""
@@ -205,7 +238,9 @@ def audience_table_call() -> AbstractContextManager[None]:
 
 def row_of(audience: Audience, created: int) -> dict[str, Any]:
     """Lay an audience out as its row. `created` is in epoch milliseconds; empty fields are left out."""
+    fields = audience.destination.fields
     values = {attribute: getattr(audience, field) for attribute, field in _ATTRIBUTES.items()}
+    values |= fields if fields.keys() <= _OF_DESTINATION else {"destination": fields}
     filled = {attribute: value for attribute, value in values.items() if value not in (None, "")}
     return {attribute: _attribute_value(value) for attribute, value in (filled | {"created": created}).items()}
 
@@ -242,6 +277,8 @@ def _audience(row: Mapping[str, Any]) -> Audience:
     from boto3.dynamodb.types import TypeDeserializer  # noqa: PLC0415 - see above
 
     deserialize = TypeDeserializer().deserialize
-    values = {_ATTRIBUTES[name]: deserialize(value) for name, value in row.items() if name in _ATTRIBUTES}
-    settings = {name: _whole(value) for name, value in values.get("settings", {}).items()}
-    return Audience(**{name: _whole(value) for name, value in values.items()} | {"settings": settings})
+    held = {name: deserialize(value) for name, value in row.items()}
+    values = {field: _whole(held[name]) for name, field in _ATTRIBUTES.items() if name in held}
+    settings = {name: _whole(value) for name, value in held.get("settings", {}).items()}
+    fields = held.get("destination", {name: _whole(held.get(name)) for name in _OF_DESTINATION})
+    return Audience(**values | {"settings": settings, "destination": Destination.of(fields)})

@@ -3,7 +3,7 @@
 Without the cache of `AudienceTable.mappings`, and with every write under a condition: a write depends on what was read.
 
 The history is one row of bounded size, because ingest reads the whole table every minute: a row for each version would
-cost it up to a hundred times as much (docs/decisions.md).
+cost it up to a hundred times as much (docs/development/decisions.md).
 """
 
 from collections.abc import Mapping

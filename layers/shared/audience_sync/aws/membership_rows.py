@@ -11,11 +11,14 @@ for the life of a table.
 import json
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from audience_sync.errors import MisplacedRow, Unavailable
+from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import Identity, LateJob, MemberState
-from audience_sync.membership import Member, MembershipChange, Version
+from audience_sync.membership import Destination, Member, MembershipChange, Version
+from audience_sync.reasons import Reason
 
 KEEP_ACTIVE = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
 KEEP_EXIT = 40 * 86_400  # seconds; longer than any queue can hold back an older enter, and than points in time go back
@@ -23,17 +26,10 @@ MAX_SHARDS = 64
 
 _SEPARATOR = b"\0"  # JSON never holds it
 _SURROGATE = b"\\ud"  # begins every escape of one
-_CODES = {  # Amazon's field name: code in the header
-    "email": "e",
-    "phone": "p",
-    "firstname": "f",
-    "lastname": "l",
-    "address": "a",
-    "city": "c",
-    "state": "s",
-    "postal": "z",
-}
+_CODES = {field.amazon_name: field.code for field in IDENTIFIERS}
 _FIELDS = {code: name for name, code in _CODES.items()}
+# Fields of a destination that have a code in the header: all that there were at first. Any others are in `g`.
+_DESTINATION_CODES = {"connectionId": "c", "targetTypes": "t"}
 
 
 class StoredMember(NamedTuple):
@@ -102,7 +98,7 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
         state = None
     if state is None or not _is_sound(state):
         raise Unavailable(
-            "a row of the membership table cannot be read; restore it or delete it", reason="row_unreadable"
+            "a row of the membership table cannot be read; restore it or delete it", reason=Reason.ROW_UNREADABLE
         )
     return state
 
@@ -119,14 +115,7 @@ def _state(row: Mapping[str, Any]) -> MemberState:
         record["countryCode"] = known["countryCode"]
     record |= {"action": known["action"], "hashedPII": [], "userConsent": known.get("userConsent", {})}
     version = Version.from_text(row["version"]["S"])
-    newest = MembershipChange(
-        member_of(row)[0],
-        fields.get("c"),
-        version.at,
-        version.message_id,
-        record,
-        target_types=_listed(fields.get("t", [])),
-    )
+    newest = MembershipChange(member_of(row)[0], _destination(fields), version.at, version.message_id, record)
     left = fields.get("l")
     return MemberState(
         newest,
@@ -152,7 +141,7 @@ def stored_member(row: Mapping[str, Any]) -> StoredMember:
 def _is_sound(state: MemberState) -> bool:
     """Return whether everything that was unpacked is of its type. JSON has no schema, and a row is read for years."""
     newest, left = state.newest, state.left
-    texts = (newest.record.get("countryCode", ""), *newest.target_types, *(job.job_id for job in state.late_jobs))
+    texts = (newest.record.get("countryCode", ""), *(job.job_id for job in state.late_jobs))
     times = (
         *(state.ended, state.erase_until, state.exited, state.enters_end, state.removals_end),
         *(each.at for each in state.identities),
@@ -162,7 +151,6 @@ def _is_sound(state: MemberState) -> bool:
     return (
         newest.record["action"] in ("CREATE", "DELETE")
         and isinstance(newest.record["userConsent"], dict)
-        and isinstance(newest.connection_id, str | None)
         and all(isinstance(each, str) for each in texts)
         and all(type(each) is int for each in times)
         and (left is None or isinstance(left.message_id, str))
@@ -189,14 +177,36 @@ def _listed(value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
+@lru_cache(maxsize=1_000)  # audiences
+def _destination_codes(destination: Destination) -> dict[str, Any]:
+    fields = destination.fields
+    if not fields.keys() <= _DESTINATION_CODES.keys():
+        return {"g": fields}
+    return {code: fields.get(name) for name, code in _DESTINATION_CODES.items()}
+
+
+def _destination(header: Mapping[str, Any]) -> Destination:
+    """Read the destination of a header. Raises TypeError."""
+    if "g" in header:
+        return Destination.of({**header["g"]})
+    connection_id, types = header.get("c"), _listed(header.get("t", []))
+    if not isinstance(connection_id, str | None) or not all(isinstance(each, str) for each in types):
+        raise TypeError("not strings")
+    return _known_destination(connection_id, types)
+
+
+@lru_cache(maxsize=1_000)  # audiences; asked for each row
+def _known_destination(connection_id: str | None, types: tuple[str, ...]) -> Destination:
+    return Destination.of({"connectionId": connection_id, "targetTypes": types})
+
+
 def _packed(state: MemberState) -> bytes:
     record = state.newest.record
     header: dict[str, Any] = {
         "r": {name: record[name] for name in ("countryCode", "action", "userConsent") if record.get(name)},
     }
     optional = {
-        "c": state.newest.connection_id,
-        "t": list(state.newest.target_types),
+        **_destination_codes(state.newest.destination),
         "l": [state.left.at, state.left.message_id] if state.left else None,
         "e": state.erase_until,
         "x": state.exited,

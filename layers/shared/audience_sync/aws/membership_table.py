@@ -5,7 +5,7 @@ each of them learns which change is the newest. Rows hold hashes, never clear te
 format.
 
 Writes are PartiQL statements, 25 in a request: nine tenths of a worker's processor time would otherwise go into making
-single requests. Each statement has its own condition and its own result (docs/decisions.md).
+single requests. Each statement has its own condition and its own result (docs/development/decisions.md).
 """
 
 import random
@@ -33,6 +33,7 @@ _ATTRIBUTES = ("version", "revision", "entered", "expiresAt", "member")
 _KEY = ("audienceShard", "externalUserId")
 _THROTTLED = ("ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded")
 _MOVED_ON = ("ConditionalCheckFailed", "DuplicateItem")
+type HasTime = Callable[[], bool]
 _UNAVAILABLE = "the membership table does not answer"
 
 
@@ -62,12 +63,18 @@ class MembershipTable:
 
     def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
         """Read the states of members, consistently. Members without a row are left out. Raises Unavailable."""
-        return {member_of(row): state_from_row(row) for row in self._rows(members)}
+        return {member_of(row): state_from_row(row) for row in self._rows(members, lambda: True, {})}
 
-    def read_each(self, members: Iterable[Member]) -> dict[Member, MemberState | Unavailable]:
-        """As `read`, with an error in place of the state where one row cannot be read. Raises Unavailable."""
-        found: dict[Member, MemberState | Unavailable] = {}
-        for row in self._rows(members):
+    def read_each(
+        self, members: Iterable[Member], has_time: HasTime = lambda: True
+    ) -> dict[Member, MemberState | Unavailable | OutOfTime]:
+        """As `read`, with an error in place of each state that cannot be read. `has_time` is asked before each request.
+
+        Raises:
+            Unavailable: the table does not answer.
+        """
+        found: dict[Member, MemberState | Unavailable | OutOfTime] = {}
+        for row in self._rows(members, has_time, found):
             try:
                 found[member_of(row)] = state_from_row(row)
             except Unavailable as error:
@@ -75,7 +82,7 @@ class MembershipTable:
         return found
 
     def write(
-        self, states: Sequence[MemberState], has_time: Callable[[], bool] = lambda: True
+        self, states: Sequence[MemberState], has_time: HasTime = lambda: True
     ) -> list[MemberState | TransientError]:
         """Write states of distinct members, each unless its row has changed since it was read.
 
@@ -100,7 +107,7 @@ class MembershipTable:
         return [results[state.member] for state in states]
 
     def _write(
-        self, states: Sequence[MemberState], has_time: Callable[[], bool], failed: list[Unavailable]
+        self, states: Sequence[MemberState], has_time: HasTime, failed: list[Unavailable]
     ) -> dict[Member, MemberState | TransientError]:
         if len(failed) >= THREADS:  # it would answer the others no better, and each may take all the client's attempts
             return {state.member: failed[0] for state in states}
@@ -124,12 +131,20 @@ class MembershipTable:
             return {"Statement": self._insert, "Parameters": [*key, *values]}
         return {"Statement": self._update, "Parameters": [*values, *key, {"N": str(state.revision)}]}
 
-    def _rows(self, members: Iterable[Member]) -> list[dict[str, Any]]:
+    def _rows(self, members: Iterable[Member], has_time: HasTime, unread: dict[Member, Any]) -> list[dict[str, Any]]:
+        """Read rows. Members for whom there is no time are put into `unread`, with OutOfTime."""
+
+        def read(batch: Sequence[Member]) -> list[dict[str, Any]]:
+            if has_time():
+                return self._batch(batch)
+            unread.update(dict.fromkeys(batch, OutOfTime("no time left to read the row")))
+            return []
+
         batches = list(batched(dict.fromkeys(members), MAX_KEYS))
         if len(batches) == 1:
-            return self._batch(batches[0])
+            return read(batches[0])
         with ThreadPoolExecutor(THREADS) as pool:
-            return [row for rows in pool.map(self._batch, batches) for row in rows]
+            return [row for rows in pool.map(read, batches) for row in rows]
 
     def _batch(self, members: Sequence[Member]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
@@ -82,23 +81,35 @@ class Queue:
             counted = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(_COUNTS))
         return sum(int(counted["Attributes"][name]) for name in _COUNTS)
 
-    def postpone(self, receipts: Sequence[tuple[str, float]]) -> None:
+    def postpone(self, receipts: Sequence[tuple[str, float]], *, until: float) -> None:
         """Let messages in flight become visible again only after so many seconds: receipt handle and delay.
 
-        A hint, not a promise: what it cannot move comes back at the queue's own visibility timeout.
+        A hint, not a promise: what it cannot move comes back at the queue's own visibility timeout. A request that
+        fails is made again after the others, and none is made after a failure from `until` (monotonic seconds) on.
         """
-        with suppress(Unavailable):
-            for batch in batched(receipts, MAX_ENTRIES):
-                entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
-                    {
-                        "Id": str(index),
-                        "ReceiptHandle": handle,
-                        "VisibilityTimeout": round(min(max(0.0, delay), MAX_VISIBILITY)),
-                    }
-                    for index, (handle, delay) in enumerate(batch)
-                ]
-                with unavailable("the queue does not answer"):
-                    self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+        left = list(batched(receipts, MAX_ENTRIES))
+        for _ in range(MAX_ATTEMPTS):
+            failed: list[tuple[tuple[str, float], ...]] = []
+            for batch in left:
+                try:
+                    self._postpone_batch(batch)
+                except Unavailable:
+                    if self._monotonic() >= until:
+                        return
+                    failed.append(batch)
+            left = failed
+
+    def _postpone_batch(self, batch: Sequence[tuple[str, float]]) -> None:
+        entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
+            {
+                "Id": str(index),
+                "ReceiptHandle": handle,
+                "VisibilityTimeout": round(min(max(0.0, delay), MAX_VISIBILITY)),
+            }
+            for index, (handle, delay) in enumerate(batch)
+        ]
+        with unavailable("the queue does not answer"):
+            self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
 
 def _batches(bodies: Sequence[str]) -> Iterator[Sequence[str]]:

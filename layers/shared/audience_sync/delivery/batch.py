@@ -118,10 +118,18 @@ class Delivery:
             deadline: monotonic seconds at which the function is stopped.
         """
         report = BatchReport()
-        parsed = [(message, self._parse(message, report, deadline)) for message in messages]
-        readable = [(message, each) for message, each in parsed if each is not None]
-        readable = [pair for pair in readable if self._track(*pair, report, deadline)]
         uploads = Uploads(self._uploader, self._context.limits, self._context.clock, deadline)
+        has_time = uploads.half_of_time_to_record()
+        readable: list[tuple[Message, ParsedMessage]] = []
+        for message in messages:
+            # On a slow machine some wait, so that the others are delivered; but for those that were received so often
+            # that they must be sent anew.
+            if readable and not (message.receive_count >= REQUEUE_AFTER_RECEIVES or has_time()):
+                report.deferred.append(DeferredMessage(message, 0.0, OutOfTime.reason))
+                self._note_age(report, message.sent_at)
+            elif each := self._parse(message, report, deadline):
+                readable.append((message, each))
+        readable = [pair for pair in readable if self._track(*pair, report, deadline)]
         outcomes = Outcomes(self._context, [each for _, each in readable], deadline)
         members = MemberDelivery(self._context, uploads, outcomes, deadline)
         members.run()
@@ -148,9 +156,8 @@ class Delivery:
         try:
             read = ChangeMessage.from_body(message.body)
         except InvalidMessage as error:
-            attributes = {"reason": error.reason}
             try:
-                self._context.dead_letters.send([message.body], deadline=deadline, attributes=attributes)
+                self._context.dead_letters.send([message.body], deadline=deadline, attributes={"reason": error.reason})
             except TransientError as failure:
                 report.deferred.append(DeferredMessage(message, FIRST_DELAY, failure.reason))
                 self._note_age(report, message.sent_at)

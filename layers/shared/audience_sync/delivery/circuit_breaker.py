@@ -16,6 +16,7 @@ from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerConfig
 from aws_lambda_powertools.utilities.circuit_breaker.exceptions import CircuitBreakerOpenError
 from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 
+from audience_sync.amazon_ads.destination import failure_domain
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.delivery.circuit_state import CircuitStates
 from audience_sync.delivery.uploads import Uploader
@@ -162,4 +163,4 @@ def _audience(target: Target) -> str:
 
 
 def _connection(target: Target) -> str:
-    return f"connection:{target.connection_id or 'dsp'}"
+    return f"connection:{failure_domain(target.destination)}"

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import batched
 
-from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.delivery.context import DeliveryContext
-from audience_sync.errors import TransientError
+from audience_sync.errors import OutOfTime, TransientError, Unavailable
 from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
 from audience_sync.messages import DeliveryHistory, pack
@@ -27,31 +28,39 @@ ROWS_AT_ONCE = 10_000  # rows that are read between two looks at the time: 100 r
 
 
 def with_notices(
-    table: MembershipTable, pending: Mapping[Member, Sequence[MembershipChange]]
+    table: MembershipTable,
+    pending: Mapping[Member, Sequence[MembershipChange]],
+    has_time: HasTime = lambda: True,
 ) -> dict[Member, Sequence[MembershipChange]]:
     """Return what the changes of members without a row come to, given the deletion notices about these persons.
 
     Args:
         table: of members and notices.
         pending: changes as `coalesce` returns them.
+        has_time: asked before each request.
 
     Returns:
-        The changes of each member, with the notice as the exit that it is; none where the newest is older.
+        The changes of each member, with the notice as the exit that it is; none where the newest is older. Members for
+        whom there is no time are left out.
 
     Raises:
-        Unavailable: the table does not answer.
+        Unavailable: the table does not answer, or a notice cannot be read.
     """
-    notices = table.read((EVERY_AUDIENCE, member[1]) for member in pending) if pending else {}
+    notices = table.read_each(((EVERY_AUDIENCE, member[1]) for member in pending), has_time) if pending else {}
     found = dict(pending)
     for member, changes in pending.items():
-        if state := notices.get((EVERY_AUDIENCE, member[1])):
+        state = notices.get((EVERY_AUDIENCE, member[1]))
+        if isinstance(state, Unavailable):
+            raise state
+        if isinstance(state, OutOfTime):
+            del found[member]
+        elif state:
             newest = changes[-1]
             notice = replace(
                 state.newest,
                 audience_id=newest.audience_id,
-                connection_id=newest.connection_id,
+                destination=newest.destination,
                 erase=True,
-                target_types=newest.target_types,
             )
             newer = since(changes, notice.version)
             found[member] = coalesce([notice, *newer]) if newer else ()
@@ -130,7 +139,6 @@ def _exit_from(audience: Audience, notice: MembershipChange) -> MembershipChange
     return replace(
         notice,
         audience_id=audience.audience_id,
-        connection_id=audience.connection_id,
+        destination=of_changes(audience),
         erase=True,  # also of a notice that was read from its row
-        target_types=audience.target_types,
     )

@@ -16,7 +16,7 @@ from audience_sync.delivery.groups import groups
 from audience_sync.delivery.job_members import member_of_change, member_of_state
 from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
 from audience_sync.delivery.uploads import Deferred, Job, Track, Uploads
-from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError, Unavailable
+from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.member_state import MemberState
 from audience_sync.member_step import Step, repetition, sent, step
 from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange
@@ -64,7 +64,7 @@ class MemberDelivery:
             if newest.audience_id == EVERY_AUDIENCE:
                 notices.append(change)
                 continue
-            target = Target(newest.audience_id, newest.connection_id, newest.target_types)
+            target = Target(newest.audience_id, newest.destination)
             by_target.setdefault(target, {}).setdefault(change.member, []).append(change)
         self._deliver_notices(notices)
         for target, members in by_target.items():
@@ -183,15 +183,17 @@ class MemberDelivery:
         self, table: MembershipTable, pending: dict[Member, Sequence[MembershipChange]]
     ) -> tuple[dict[Member, MemberState], dict[Member, Sequence[MembershipChange]]]:
         """Read the states of members. Returns them, and the changes that still count."""
-        found = table.read_each(pending)
-        unreadable = {member: each for member, each in found.items() if isinstance(each, Unavailable)}
-        for member, error in unreadable.items():  # such a row holds back no other member
+        found = table.read_each(pending, self._uploads.half_of_time_to_record())
+        unread = {member: each for member, each in found.items() if isinstance(each, TransientError)}
+        for member, error in unread.items():  # such a row holds back no other member
             self._outcomes.defer([member], Deferred.after(error))
         states = {member: each for member, each in found.items() if isinstance(each, MemberState)}
         known = {member: changes for member, changes in pending.items() if member in states}
         unknown = pending.keys() - found.keys() - self._outcomes.repetitions.keys()
         new = {member: changes for member, changes in pending.items() if member in unknown}
-        counting = with_notices(table, new)
+        counting = with_notices(table, new, self._uploads.half_of_time_to_record())
+        untimely = Deferred.after(OutOfTime("no time left to read the deletion notices"))
+        self._outcomes.defer(new.keys() - counting.keys(), untimely)
         moot = [member for member, changes in counting.items() if not changes]
         self._outcomes.settle(moot, ChangeOutcome.SUPERSEDED)
         return states, known | {member: changes for member, changes in counting.items() if changes}
@@ -235,9 +237,12 @@ class MemberDelivery:
                 return self._queue_due(rows)
             after = [self._dated(left[member], state) for member, state in states.items()]
             moved: list[Member] = []
-            for state, result in zip(after, table.write(after), strict=True):
+            results = table.write(after, lambda: self._uploads.has_time_to_date)
+            for state, result in zip(after, results, strict=True):
                 if isinstance(result, MovedOn):
                     moved.append(state.member)
+                elif isinstance(result, OutOfTime):
+                    self._outcomes.defer([state.member], Deferred.after(result))
                 elif isinstance(result, TransientError):
                     raise result
                 else:

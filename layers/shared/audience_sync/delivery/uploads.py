@@ -21,6 +21,7 @@ from audience_sync.member_state import LONGEST_JOB, Timing
 from audience_sync.membership import Member, MembershipChange, Version
 
 SHUTDOWN_RESERVE = 8.0  # seconds kept to read back, park, defer and answer before the function is stopped
+DATING = 3.0  # of these seconds, in which rows may still be dated
 RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, for rows that are being written when no more are begun
 TRACK_ATTEMPTS, TRACK_INTERVAL = 3, 5.0  # at storing the message of a job; seconds between them
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
@@ -117,7 +118,20 @@ class Uploads:
     @property
     def has_time_to_record(self) -> bool:
         """Whether another change can be recorded, and sent afterwards: what is recorded must be sent, too."""
-        return self._time_left() >= self._limits.timeout + RECORD_RESERVE
+        return self._time_to_record() >= 0
+
+    @property
+    def has_time_to_date(self) -> bool:
+        """Whether a row can be dated after its upload. What is not dated is sent once more, so that may take longer."""
+        return self._time_left() > -DATING
+
+    def half_of_time_to_record(self) -> Callable[[], bool]:
+        """Return a check: whether more than half of the time is left that there is to record changes now.
+
+        A step that is needed before changes are recorded stops there, so that at any speed some are recorded.
+        """
+        half = self._time_to_record() / 2
+        return lambda: self._time_to_record() >= half
 
     def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, Outcome]:
         """Send changes of distinct members, in as many uploads as it takes, and return the outcome of each.
@@ -213,6 +227,9 @@ class Uploads:
     def _count_failure(self, reason: str) -> None:
         self.stats.failed += 1
         self.stats.reasons[reason] += 1
+
+    def _time_to_record(self) -> float:
+        return self._time_left() - self._limits.timeout - RECORD_RESERVE
 
     def _time_left(self) -> float:
         return self._deadline - SHUTDOWN_RESERVE - self._clock.monotonic()

@@ -9,13 +9,14 @@ from audience_sync.member_state import LateJob, MemberState, Timing, removed
 from audience_sync.member_step import without_late_job
 from audience_sync.membership import MembershipChange, Version
 from audience_sync.messages import JobMember, JobMessage
+from audience_sync.reasons import Reason
 
 
 class Rejection(NamedTuple):
     """One record that took no effect."""
 
     member: JobMember
-    reason: str
+    reason: Reason
     detail: str
 
 
@@ -82,8 +83,8 @@ def rejections(message: JobMessage, report: JobReport | None) -> Iterator[Reject
     for each in message.members:
         if report is None:
             if each.erases:  # they may not have been removed: an operator has to try again
-                yield Rejection(each, reason="job_unknown", detail="how the job ended is not known")
+                yield Rejection(each, Reason.JOB_UNKNOWN, "how the job ended is not known")
         elif each.member in report.rejected:
-            yield Rejection(each, reason="job_rejected", detail=report.rejected[each.member])
+            yield Rejection(each, Reason.JOB_REJECTED, report.rejected[each.member])
         elif report.has_failed:
-            yield Rejection(each, reason="job_failed", detail="Amazon's job failed")
+            yield Rejection(each, Reason.JOB_FAILED, "Amazon's job failed")

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from audience_sync.amazon_ads.audience_settings import MAX_TTL
+from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.aws.checkpoint import Checkpoint
 from audience_sync.aws.membership_scan import Cursor, MembershipScan
 from audience_sync.clock import Clock
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import DeliveryHistory, pack
+from audience_sync.reasons import Reason
 
 LONGEST_MARGIN = 14 * 86_400  # seconds before the TTL expires; as many daily runs may fail
 MAX_WAITING = 1_000  # messages in the change queue; at 300 changes each, a minute or two for five workers
@@ -40,7 +42,7 @@ class RenewalReport:
     audiences: int = 0  # read to their end
     rows: int = 0  # read
     renewed: int = 0  # changes queued
-    reason: str | None = None  # why it stopped before the end
+    reason: Reason | None = None  # why it stopped before the end
 
 
 def is_renewed(audience: Audience) -> bool:
@@ -79,11 +81,11 @@ class Renewal:
         if not wanted:
             return report
         if self._scan is None:
-            report.reason = "unguarded"  # the rows may be long outdated, and would bring back people who have left
+            report.reason = Reason.UNGUARDED  # the rows may be long outdated, and would bring back people who have left
             return report
         if self._queue.waiting() > MAX_WAITING:
             # These may be the last run's messages, whose members do not have their new dates yet.
-            report.reason = "queue_behind"
+            report.reason = Reason.QUEUE_BEHIND
             return report
         begun = self._cursor()
         cursor = self._run_from(self._scan, _from(wanted, begun), begun, report, deadline - RESERVE)
@@ -105,13 +107,13 @@ class Renewal:
             cursor = begun if is_begun else Cursor(audience.audience_id)
             while cursor is not None:
                 if self._clock.monotonic() >= deadline:
-                    report.reason = "out_of_time"
+                    report.reason = Reason.OUT_OF_TIME
                     return cursor
                 page = scan.last_sent_before(round(self._clock.now()) - renewal_age(audience), cursor)
                 report.rows += page.rows
                 if page.changes:
                     if not self._has_room(deadline):
-                        report.reason = "queue_behind"
+                        report.reason = Reason.QUEUE_BEHIND
                         return cursor
                     self._queue.send(_messages(audience, page.changes), deadline=deadline + RESERVE)
                     report.renewed += len(page.changes)
@@ -147,8 +149,6 @@ def _from(audiences: Sequence[Audience], begun: Cursor | None) -> Sequence[Audie
 
 
 def _messages(audience: Audience, changes: Sequence[MembershipChange]) -> list[str]:
-    """Lay changes out as replays, to the targets that the audience has by now."""
-    current = [
-        replace(change, connection_id=audience.connection_id, target_types=audience.target_types) for change in changes
-    ]
+    """Lay changes out as replays, to the destination that the audience has by now."""
+    current = [replace(change, destination=of_changes(audience)) for change in changes]
     return pack(current, DeliveryHistory(is_replay=True))

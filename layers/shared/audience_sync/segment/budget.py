@@ -5,6 +5,7 @@ for every item, so that what is allowed one by one could take minutes together.
 """
 
 from audience_sync.errors import RejectedEvent
+from audience_sync.reasons import Reason
 
 MAX_STEPS = 200_000  # for one event; Segment's default mapping takes none, and a step takes a tenth of a microsecond
 ASCII_A_STEP = 32  # characters of an ASCII text that are read or written in one step
@@ -30,11 +31,7 @@ class Budget:
         """
         if steps > self.steps_left:
             self.steps_left = 0
-            raise RejectedEvent(
-                "mapping_too_costly",
-                "the mappings and triggers take too many steps on this event; send it smaller, or let fewer of them "
-                "read its long texts and lists",
-            )
+            raise RejectedEvent(Reason.MAPPING_TOO_COSTLY)
         self.steps_left -= steps
 
     def spend_on_text(self, text: str) -> None:

@@ -1,7 +1,7 @@
 """Finds triggers that hold for no event: an operator's mistake, which costs every event of the mapping.
 
-A trigger is a choice between lists of conditions that must hold together. It can hold if each field has a value that
-fulfils all conditions on it. A few values that are made from the conditions decide that.
+A trigger is a choice between lists of conditions that must hold together. It can hold if, in an event of one type, each
+field has a value that fulfils all conditions on it. A few values that are made from the conditions decide that.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,9 @@ from audience_sync.segment.trigger import holds_for
 
 MAX_LISTS = 2_000  # that are tried; with more, a trigger is taken for one that can hold
 
-_TYPES = ("track", "identify")  # of events about audiences; no other type reaches a trigger
+# What an event about an audience does not have, by its type; no other type reaches a trigger.
+_MISSING = {"track": ("name", "traits"), "identify": ("name", "event", "properties")}
+
 _SEPARATORS = "\u2063\u2064"  # invisible: no trigger that a person writes contains them
 
 
@@ -44,16 +46,19 @@ def _can_hold(conditions: Sequence[Condition]) -> bool:
     by_path: dict[tuple[str, ...], list[Condition]] = {}
     for condition in conditions:
         by_path.setdefault(condition.path, []).append(condition)
-    return all(
-        any(all(holds_for(each, value) for each in together) for value in _candidates(path, together))
-        for path, together in by_path.items()
+    return any(
+        all(
+            any(all(holds_for(each, value) for each in together) for value in _candidates(kind, path, together))
+            for path, together in by_path.items()
+        )
+        for kind in _MISSING
     )
 
 
-def _candidates(path: tuple[str, ...], conditions: Iterable[Condition]) -> Iterator[Any]:
+def _candidates(kind: str, path: tuple[str, ...], conditions: Iterable[Condition]) -> Iterator[Any]:
     """Yield values of one field: if any value fulfils all of its conditions, one of these does."""
-    if path == ("type",):
-        yield from _TYPES
+    if path == ("type",) or path[0] in _MISSING[kind]:
+        yield kind if path == ("type",) else None
         return
     yield from (None, True, False)
     yield from (each.value for each in conditions)

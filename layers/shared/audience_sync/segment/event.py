@@ -11,6 +11,7 @@ from types import NoneType
 from typing import Any
 
 from audience_sync.errors import RejectedEvent
+from audience_sync.reasons import Reason
 
 # Milliseconds. A sender's clock may be this fast; the event then counts as of now, since it would outrank real changes.
 MAX_AHEAD = 5 * 60_000
@@ -41,7 +42,8 @@ class Kind(StrEnum):
     ENTER = "enter"
     EXIT = "exit"
     ERASE = "erase"  # a deletion notice: the member leaves every audience, and its identifiers are erased
-    IGNORE = "ignore"  # not about an audience, or made by Segment's event tester
+    UNSTATED = "unstated"  # says nothing of membership: ignored, unless a mapping finds a listed audience in it
+    IGNORE = "ignore"  # about a computed trait, or made by Segment's event tester
 
 
 _STATED = {True: Kind.ENTER, False: Kind.EXIT, "true": Kind.ENTER, "false": Kind.EXIT}
@@ -57,7 +59,7 @@ class AudienceCall:
     message_id: str = ""  # safe to log and to store
     computation_key: str | None = None  # Segment's key of the audience, where the event names one
     country: Any = field(default=None, repr=False)  # as the audience's settings name it, unchecked
-    rejection: tuple[str, str] | None = None  # reason and detail, where it states no valid change if a trigger holds
+    rejection: tuple[Reason, str] | None = None  # reason and detail, where it states no valid change if a trigger holds
 
 
 def read(element: Any, now: int) -> AudienceCall:
@@ -75,7 +77,9 @@ def read(element: Any, now: int) -> AudienceCall:
         return AudienceCall(Kind.IGNORE)
     is_deletion = event["type"] == "delete"
     if not is_deletion and not _is_about_an_audience(event, personas):
-        return AudienceCall(Kind.IGNORE)
+        if personas and personas.get("computation_class") not in (None, *AUDIENCE_CLASSES):
+            return AudienceCall(Kind.IGNORE)
+        return AudienceCall(Kind.UNSTATED, computation_key=_computation_key(event, personas))
     message_id = safe_id(event.get("messageId"), event)
     if is_deletion:
         return AudienceCall(Kind.ERASE, _occurred_at(event, now), message_id)
@@ -94,14 +98,14 @@ def _outlined(element: Any) -> tuple[_Object, _Object | None]:
         RejectedEvent: not an event; names the fields at fault, never their values.
     """
     if not isinstance(element, dict):
-        raise RejectedEvent("not_an_event", "an event is a JSON object with a type; map data to the whole event")
+        raise RejectedEvent(Reason.NOT_AN_EVENT)
     context = element.get("context")
     personas = context.get("personas") if type(context) is dict else None
     if tuple(map(type, map(element.get, _OUTLINE))) not in _OUTLINES or not _is_readable(personas):
         faults = {name for name, types in _OUTLINE.items() if type(element.get(name)) not in types}
         faults |= set() if _is_readable(personas) else {"context"}
         listed = ", ".join(sorted(faults))
-        raise RejectedEvent("not_an_event", f"missing or mistyped: {listed}; map data to the whole event")
+        raise RejectedEvent(Reason.NOT_AN_EVENT, f"missing or mistyped: {listed}; {Reason.NOT_AN_EVENT.remedy}")
     return element, personas
 
 
@@ -173,10 +177,7 @@ def _membership(event: _Object, personas: _Object | None, key: str | None) -> Ki
     stated = _stated(event, key) if key else None
     named = NAMED.get(event.get("event") or "") if event["type"] == "track" else None
     if stated and named and stated is not named:
-        raise RejectedEvent(
-            "membership_contradictory",
-            "event says one thing and the boolean under the computation key another; send the event as Segment made it",
-        )
+        raise RejectedEvent(Reason.MEMBERSHIP_CONTRADICTORY)
     if stated:
         return stated
     if personas is None and named:
@@ -184,11 +185,11 @@ def _membership(event: _Object, personas: _Object | None, key: str | None) -> Ki
     if personas is not None and personas.get("computation_class") == "journey_step":
         if named is Kind.EXIT:
             raise RejectedEvent(
-                "membership_contradictory",
+                Reason.MEMBERSHIP_CONTRADICTORY,
                 "the event's name says exit, and a journey step without a boolean is an entry; send the boolean along",
             )
         return Kind.ENTER
-    raise _undecided()
+    raise RejectedEvent(Reason.MEMBERSHIP_UNDECIDED)
 
 
 def _stated(event: _Object, key: str) -> Kind | None:
@@ -203,20 +204,13 @@ def _stated(event: _Object, key: str) -> Kind | None:
         says = _STATED.get(value) if isinstance(value, (bool, str)) else None
         if found and says and says is not found:
             raise RejectedEvent(
-                "membership_contradictory", "properties and traits disagree under the computation key; map one of them"
+                Reason.MEMBERSHIP_CONTRADICTORY,
+                "properties and traits disagree under the computation key; map one of them",
             )
         found = found or says
     if has_value and not found:
-        raise _undecided()  # there is a value, and it is no boolean
+        raise RejectedEvent(Reason.MEMBERSHIP_UNDECIDED)  # there is a value, and it is no boolean
     return found
-
-
-def _undecided() -> RejectedEvent:
-    return RejectedEvent(
-        "membership_undecided",
-        "no boolean under properties[computation_key] or traits[computation_key]; narrow the mapping's trigger to "
-        "events that state membership",
-    )
 
 
 def _occurred_at(event: _Object, now: int) -> int:
@@ -231,11 +225,13 @@ def _occurred_at(event: _Object, now: int) -> int:
             continue
         at = _epoch_milliseconds(value)
         if at is None:
-            raise RejectedEvent("time_unreadable", f"{in_words} is not an ISO 8601 time; send Segment's own")
+            raise RejectedEvent(Reason.TIME_UNREADABLE, f"{in_words} is not an ISO 8601 time; send Segment's own")
         if at < 0:
-            raise RejectedEvent("time_too_old", f"{in_words} is before 1970; send Segment's own")
+            raise RejectedEvent(Reason.TIME_TOO_OLD, f"{in_words} is before 1970; send Segment's own")
         if at > now + MAX_AHEAD:
-            raise RejectedEvent("time_ahead", f"{in_words} is more than 5 minutes ahead; correct the sender's clock")
+            raise RejectedEvent(
+                Reason.TIME_AHEAD, f"{in_words} is more than 5 minutes ahead; correct the sender's clock"
+            )
         return min(at, now)
     return now
 

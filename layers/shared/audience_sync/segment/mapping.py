@@ -58,4 +58,4 @@ def compile_field(directive: Any, *, at: str) -> Callable[[Event, Budget], Any]:
 
 def compile_reader(directive: Any, *, at: str) -> Reader:
     """As compile_field, for events that are dicts; what the directive built still has to be materialized."""
-    return CompileContext(at, DIRECTIVES).read(directive)
+    return CompileContext(at, DIRECTIVES).compile(directive)

@@ -2,21 +2,31 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
-from audience_sync.fields import FIELDS
+from audience_sync.fields import CONSENT_SIGNALS, FIELDS
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.compiled_fields import compile_fields, value_of
-from audience_sync.segment.directives.compiler import NO_VALUE, CompileContext, Reader, did_you_mean, display
+from audience_sync.segment.compiled_fields import FieldsReader, compile_fields, value_of
+from audience_sync.segment.directives.compiler import (
+    NO_VALUE,
+    SAME_FOR_ALL,
+    CompileContext,
+    Reader,
+    did_you_mean,
+    display,
+    is_fixed,
+)
 from audience_sync.segment.directives.values import UNDEFINED, materialize
 from audience_sync.segment.mapping import DIRECTIVES, Event
 
 MAX_MAPPINGS = 50  # for one destination, as in Segment
 MAX_NAME = 100  # characters
 
+_MEMBER = "external_user_id"
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _AUDIENCE_ID = re.compile(r"[0-9]{1,20}")
 _FIELD_NAMES = tuple(field.name for field in FIELDS)
@@ -46,12 +56,16 @@ class _Field(NamedTuple):
     steps: int  # that it takes on any event
 
 
+type _Checked = tuple[Mapping, Trigger, dict[str, _Field]]
+
+
 class CompiledMapping:
     """A mapping that can be applied to events.
 
     Attributes:
         steps: that its fields take on any event, beside those that depend on the event and are taken from the budget.
         steps_of_member: the same, of external_user_id alone.
+        steps_of_audience: the same, of audience_id alone.
         steps_of_trigger: the same, of its trigger.
     """
 
@@ -71,7 +85,8 @@ class CompiledMapping:
         self.applies_to = applies_to if mapping.enabled else _applies_to_none
         compiled = _compile_fields(mapping) if fields is None else fields
         self.steps = sum(field.steps for field in compiled.values())
-        self.steps_of_member = compiled["external_user_id"].steps if "external_user_id" in compiled else 0
+        self.steps_of_member = compiled[_MEMBER].steps if _MEMBER in compiled else 0
+        self.steps_of_audience = compiled["audience_id"].steps if "audience_id" in compiled else 0
         self.steps_of_trigger = len(mapping.trigger) // _CHARACTERS_A_STEP if mapping.enabled else 0
         self._readers = {name: field.read for name, field in compiled.items()}
         self._read = compile_fields([self._readers.get(name, NO_VALUE) for name in _FIELD_NAMES])
@@ -96,8 +111,13 @@ class CompiledMapping:
 
     def member_of(self, event: Event, budget: Budget) -> Any:
         """Find the value of external_user_id alone; None where there is none. Raises as values_of."""
-        read = self._readers.get("external_user_id", NO_VALUE)
+        read = self._readers.get(_MEMBER, NO_VALUE)
         return value_of(read, event if isinstance(event, dict) else dict(event), budget)
+
+    @cached_property
+    def read_audience(self) -> FieldsReader:
+        """Finds the value of audience_id, in a list of one. Compiled when the first event needs it alone."""
+        return compile_fields([self._readers.get("audience_id", NO_VALUE)])
 
 
 def compile_mappings(
@@ -120,7 +140,7 @@ def parse_mappings(document: Any, compile_trigger: Callable[[str], Trigger]) -> 
         compile_trigger: raises InvalidTrigger where a trigger has no plain meaning.
 
     Raises:
-        InvalidMapping: names the mapping, the position, the fault and the remedy.
+        InvalidMapping: has every fault, each with the mapping, the position and the remedy.
     """
     return tuple(mapping for mapping, _, _ in _checked(document, compile_trigger))
 
@@ -130,79 +150,103 @@ def compile_document(document: Any, compile_trigger: Callable[[str], Trigger]) -
     return tuple(itertools.starmap(CompiledMapping, _checked(document, compile_trigger)))
 
 
-def _checked(
-    document: Any, compile_trigger: Callable[[str], Trigger]
-) -> list[tuple[Mapping, Trigger, dict[str, _Field]]]:
-    """Return each mapping with its trigger and its fields, compiled. Raises InvalidMapping."""
+def _checked(document: Any, compile_trigger: Callable[[str], Trigger]) -> list[_Checked]:
+    """Return each mapping with its trigger and its fields, compiled. Raises InvalidMapping with every fault."""
     entries = document.get("mappings") if isinstance(document, dict) else document
     if not isinstance(entries, list):
-        raise InvalidMapping("mappings: not a list; put the mapping, or all of them, in one: [...]")
+        raise InvalidMapping("mappings: must be a list; put the mapping, or all of them, in one: [...]")
     if len(entries) > MAX_MAPPINGS:
         raise InvalidMapping(f"mappings: {len(entries)} of them; a destination has up to {MAX_MAPPINGS}, merge some")
-    found: dict[str, tuple[Mapping, Trigger, dict[str, _Field]]] = {}
+    found: dict[str, _Checked] = {}
+    faults: list[str] = []
     for position, entry in enumerate(entries):
-        mapping = _parse_mapping(entry, f"mappings.{position}")
-        if mapping.name in found:
-            raise InvalidMapping(f"{_label(mapping.name)}: the name is taken; give each mapping its own")
-        fields = _compile_fields(mapping)
-        _check_constants(mapping)
         try:
-            found[mapping.name] = mapping, compile_trigger(mapping.trigger), fields
-        except InvalidTrigger as error:
-            raise InvalidMapping(f"{_label(mapping.name)}: trigger: {error}") from None
+            checked = _check_mapping(entry, f"mappings.{position}", compile_trigger)
+        except InvalidMapping as invalid:
+            faults += invalid.faults
+            continue
+        name = checked[0].name
+        if name in found:
+            faults.append(f"{_label(name)}: the name is taken; give each mapping its own")
+        found[name] = checked
+    if faults:
+        raise InvalidMapping(*faults)
     return [*found.values()]
+
+
+def _check_mapping(entry: Any, at: str, compile_trigger: Callable[[str], Trigger]) -> _Checked:
+    if not isinstance(entry, dict):
+        raise InvalidMapping(f"{at}: must be an object; give one with name, trigger and fields")
+    name, trigger = entry.get("name"), entry.get("trigger")
+    faults = [*_unknown(entry, _KEYS, "key")]
+    if isinstance(name, str) and name.strip() and len(name) <= MAX_NAME:
+        at = _label(name)
+    else:
+        faults.append(f"name: must be a string of 1 to {MAX_NAME} characters; name the mapping")
+    applies_to: Trigger = _applies_to_none
+    try:
+        if isinstance(trigger, str):
+            applies_to = compile_trigger(trigger)
+        else:
+            faults.append(f"trigger: must be a string; give a condition, such as {DEFAULT_TRIGGER}")
+    except InvalidTrigger as error:
+        faults.append(f"trigger: {error}")
+    compiled = _check_fields(entry.get("fields"), faults)
+    switches = ("enabled", "enable_batching")
+    faults += (f"{name}: must be true or false" for name in switches if not isinstance(entry.get(name, True), bool))
+    if faults:
+        raise InvalidMapping(*(f"{at}: {fault}" for fault in faults))
+    return Mapping(**entry), applies_to, compiled
+
+
+def _check_fields(fields: Any, faults: list[str]) -> dict[str, _Field]:
+    """Compile the fields of a mapping, and add what is wrong with them to the faults."""
+    if not isinstance(fields, dict):
+        faults.append("fields: must be an object; give a directive for each field")
+        return {}
+    faults += (f"fields: {fault}" for fault in _unknown(fields, _FIELD_NAMES, "field"))
+    if _MEMBER not in fields:
+        faults.append(f"fields: {_MEMBER} is missing; every record needs one, map it")
+    compiled: dict[str, _Field] = {}
+    for name, directive in fields.items():
+        if name not in _FIELD_NAMES:
+            continue
+        try:
+            compiled[name] = _compile_field(name, directive)
+        except InvalidMapping as invalid:
+            faults += invalid.faults
+        else:
+            fault = _constant_fault(name, directive, compiled[name].read)
+            faults += [f"fields.{name}: {fault}"] if fault else []
+    return compiled
 
 
 def _compile_fields(mapping: Mapping) -> dict[str, _Field]:
     try:
         return {name: _compile_field(name, directive) for name, directive in mapping.fields.items()}
-    except InvalidMapping as error:
-        raise InvalidMapping(f"{_label(mapping.name)}: {error}") from None
+    except InvalidMapping as invalid:
+        raise InvalidMapping(*(f"{_label(mapping.name)}: {fault}" for fault in invalid.faults)) from None
 
 
 def _compile_field(name: str, directive: Any) -> _Field:
-    context = CompileContext(f"fields.{name}", DIRECTIVES)
-    return _Field(context.read(directive), context.steps)
+    context = CompileContext(f"fields.{name}", DIRECTIVES, needs_all=name == _MEMBER)
+    return _Field(context.compile(directive), context.steps)
 
 
-def _parse_mapping(entry: Any, at: str) -> Mapping:
-    if not isinstance(entry, dict):
-        raise InvalidMapping(f"{at}: not an object; give one with name, trigger and fields")
-    name = entry.get("name")
-    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
-        raise InvalidMapping(f"{at}.name: not a text of 1 to {MAX_NAME} characters; name the mapping")
-    _check_known(entry, _KEYS, "key", _label(name))
-    if not isinstance(entry.get("trigger"), str):
-        raise InvalidMapping(f"{_label(name)}: trigger: not a text; give a condition, such as {DEFAULT_TRIGGER}")
-    fields = entry.get("fields")
-    if not isinstance(fields, dict):
-        raise InvalidMapping(f"{_label(name)}: fields: not an object; give a directive for each field")
-    _check_known(fields, _FIELD_NAMES, "field", f"{_label(name)}: fields")
-    if "external_user_id" not in fields:
-        raise InvalidMapping(f"{_label(name)}: fields: external_user_id is missing; every record needs one, map it")
-    for switch in ("enabled", "enable_batching"):
-        if not isinstance(entry.get(switch, True), bool):
-            raise InvalidMapping(f"{_label(name)}: {switch}: neither true nor false; choose one")
-    return Mapping(name, entry["trigger"], fields, entry.get("enabled", True), entry.get("enable_batching", True))
-
-
-def _check_constants(mapping: Mapping) -> None:
-    """Refuse wrong constants: most often a path without its directive, or one value of a personal field for all."""
-    for name, value in mapping.fields.items():
-        if _reads_event(value):
-            continue
-        at = f"{_label(mapping.name)}: fields.{name}"
-        if isinstance(value, str) and (value.startswith("$.") or "{{" in value):
-            directive = "@path" if value.startswith("$.") else "@template"
-            raise InvalidMapping(f'{at}: a plain text; did you mean {{"{directive}": "{display(value)}"}}?')
-        if name in _PERSONAL:
-            raise InvalidMapping(
-                f"{at}: the same for every member; give a directive that reads the event, such as @path"
-            )
-        if name == "country" and isinstance(value, str) and not _COUNTRY.fullmatch(value):
-            raise InvalidMapping(f"{at}: no country code; give two letters, such as US")
-        if name == "audience_id" and not _AUDIENCE_ID.fullmatch(str(value)):
-            raise InvalidMapping(f"{at}: no audience id; give Amazon's number, or a directive that finds it")
+def _constant_fault(name: str, value: Any, read: Reader) -> str | None:
+    """Explain a wrong constant: most often a path without its directive, or one value of a personal field for all."""
+    if _reads_event(value) and not (name == _MEMBER and is_fixed(read)):
+        return None
+    if isinstance(value, str) and (value.startswith("$.") or "{{" in value):
+        directive = "@path" if value.startswith("$.") else "@template"
+        return f'a plain string; did you mean {{"{directive}": "{display(value)}"}}?'
+    if name in _PERSONAL:
+        return SAME_FOR_ALL
+    if name == "country" and isinstance(value, str) and not _COUNTRY.fullmatch(value):
+        return "not a country code; give two letters, such as US"
+    if name == "audience_id" and not _AUDIENCE_ID.fullmatch(str(value)):
+        return "not an audience id; give Amazon's number, or a directive that finds it"
+    return None
 
 
 def _reads_event(directive: Any) -> bool:
@@ -221,12 +265,10 @@ def _reads_event(directive: Any) -> bool:
     return False
 
 
-def _check_known(names: Iterable[Any], known: tuple[str, ...], kind: str, at: str) -> None:
+def _unknown(names: Iterable[Any], known: tuple[str, ...], kind: str) -> Iterator[str]:
     for name in names:
         if name not in known:
-            raise InvalidMapping(
-                f"{at}: unknown {kind} {display(name)}{did_you_mean(name, known)}; known: {', '.join(known)}"
-            )
+            yield f"unknown {kind} {display(name)}{did_you_mean(name, known)}; known: {', '.join(known)}"
 
 
 def _label(name: str) -> str:
@@ -270,10 +312,7 @@ DEFAULT_MAPPING = Mapping(
         "city": _trait("city", in_address="city"),
         "state": _trait("state", in_address="state"),
         "postal": _trait("postal", camel_case="postalCode", in_address="postalCode"),
-        "amzn_ad_storage": _consent_signal("amznAdStorage"),
-        "amzn_user_data": _consent_signal("amznUserData"),
-        "tcf": _consent_signal("tcf"),
-        "gpp": _consent_signal("gpp"),
+        **{field.name: _consent_signal(field.amazon_name) for field in CONSENT_SIGNALS if field.name != "ip"},
     },
 )
 """Segment's own default, extended: traits of identify events, camelCase names and Segment's address object are read

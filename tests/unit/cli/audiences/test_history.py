@@ -98,13 +98,13 @@ def test_show_prints_the_history_below_the_settings(deployment: Deployment, caps
     publish(connected(deployment), time.time(), AudienceReceived=5, AudienceMatchRate=40)
     show(deployment.session(), AUDIENCE.audience_id, with_history=True)
     output = capsys.readouterr().out
-    assert "One column a minute; a dot where no job has ended." in output
+    assert "One column per minute; a dot if no job ended." in output
     assert "▄  40.0%" in output
 
 
 def test_show_says_that_there_is_no_history_yet(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     show(connected(deployment).session(), AUDIENCE.audience_id, with_history=True)
-    assert "No job has ended in that time" in capsys.readouterr().out
+    assert "No job ended in that time" in capsys.readouterr().out
 
 
 def test_scripts_get_the_periods_with_values(deployment: Deployment, printed: Json) -> None:

@@ -52,7 +52,7 @@ def test_the_operator_reads_for_how_many_people_exits_are_queued(
     assert "deletion notice" not in capsys.readouterr().err
     deployment.record(change("erased", at=5), notice("erased", 9))
     link(deployment.session(), AUDIENCE.audience_id)
-    assert "1 exit queued, for people whom a deletion notice has named" in capsys.readouterr().err
+    assert "1 exit queued for people erased by a deletion notice" in capsys.readouterr().err
 
 
 def test_a_stack_that_keeps_no_rows_has_none_to_check(deployment: Deployment) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create
@@ -17,7 +18,7 @@ from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import NOW, Deployment, Json
 
 KEY = AUDIENCE.computation_key or ""
-RENEWED = replace(AUDIENCE, connection_id="c-1", advertiser_id=None, settings={"dsp": True, "renew": True})
+RENEWED = replace(AUDIENCE, destination=of_connection("c-1"), settings={"dsp": True, "renew": True})
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def test_an_unlinked_audience_is_off_the_list_and_in_a_list_of_its_own(deploymen
 @pytest.mark.parametrize("unlinked", [True, False])
 def test_an_empty_list_says_so(deployment: Deployment, capsys: pytest.CaptureFixture[str], *, unlinked: bool) -> None:
     list_(deployment.session(), unlinked=unlinked)
-    assert ("No audience is unlinked." if unlinked else "No audience is listed.") in capsys.readouterr().out
+    assert ("No audience is unlinked." if unlinked else "audiences link") in capsys.readouterr().out
 
 
 def test_commands_about_listed_audiences_do_not_find_an_unlinked_one(deployment: Deployment) -> None:

@@ -35,15 +35,15 @@ def refused(call: object, *arguments: object, **options: object) -> OperatorErro
 @pytest.mark.parametrize(
     ("name", "target", "settings", "country", "said"),
     [
-        pytest.param("", ADVERTISER, NOTHING, "US", "NAME takes 1 to 128 characters", id="no name"),
+        pytest.param("", ADVERTISER, NOTHING, "US", "NAME must have 1 to 128 characters", id="no name"),
         pytest.param("VIP", Target(), NOTHING, "US", "either an advertiser or a connection", id="no target"),
         pytest.param("VIP", Target("1", "c"), NOTHING, "US", "either an advertiser or a connection", id="two targets"),
-        pytest.param("VIP", Target("abc"), NOTHING, "US", "--advertiser takes the id", id="an advertiser in letters"),
+        pytest.param("VIP", Target("abc"), NOTHING, "US", "--advertiser must be the id", id="an advertiser in letters"),
         pytest.param(
-            "VIP", Target("", "c" * 257), NOTHING, "US", "--connection takes 1 to 256", id="a long connection"
+            "VIP", Target("", "c" * 257), NOTHING, "US", "--connection must have 1 to 256", id="a long connection"
         ),
         pytest.param("VIP", ADVERTISER, NOTHING, "USA", "two letters as in ISO 3166-1: US", id="three letters"),
-        pytest.param("VIP", ADVERTISER, NOTHING, "", "--country takes", id="no country"),
+        pytest.param("VIP", ADVERTISER, NOTHING, "", "--country must be", id="no country"),
         pytest.param("VIP", ADVERTISER, Settings(ttl_days=1, renew=True), "US", "at least 3 days", id="short renewal"),
         pytest.param("VIP", ADVERTISER, Settings(dsp=True), "US", "--dsp needs a connection", id="needless dsp"),
         pytest.param("VIP", ADVERTISER, Settings(cpm_cents=5), "US", "together with --cpm-cents", id="no currency"),
@@ -82,7 +82,7 @@ def test_a_key_of_another_audience_is_said_to_be_taken(deployment: Deployment) -
 
 def test_linking_and_updating_speak_of_options_too(deployment: Deployment) -> None:
     deployment.list_audience()
-    assert "--advertiser takes" in str(refused(link, deployment.session(), AUDIENCE.audience_id, Target("ENTITY1")))
+    assert "--advertiser must be" in str(refused(link, deployment.session(), AUDIENCE.audience_id, Target("ENTITY1")))
     changed = refused(update, deployment.session(yes=True), AUDIENCE.audience_id, Settings(ttl_days=1, renew=True))
     assert "at least 3 days" in str(changed)
 
@@ -97,7 +97,7 @@ def test_uk_is_said_to_be_gb_before_anything_is_created(
     deployment: Deployment, capsys: pytest.CaptureFixture[str], printed: Json, typed: str
 ) -> None:
     refused(create, deployment.session(), "VIP", Target(), NOTHING, typed)
-    assert "UK is taken as GB" in capsys.readouterr().err
+    assert "UK is read as GB" in capsys.readouterr().err
     create(deployment.session(as_json=True), "VIP", ADVERTISER, NOTHING, typed)
     assert printed()["country"] == "GB"
 
@@ -140,7 +140,7 @@ def test_an_unusual_key_is_taken_with_a_warning(
     deployment: Deployment, capsys: pytest.CaptureFixture[str], key: str, warned: bool
 ) -> None:
     link(deployment.session(), AUDIENCE.audience_id, key=key)
-    assert ("An unusual --key" in capsys.readouterr().err) is warned
+    assert ("Unusual --key" in capsys.readouterr().err) is warned
     assert len(deployment.session().audiences.by_computation_key(key)) == 1
 
 

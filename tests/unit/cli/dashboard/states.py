@@ -1,7 +1,9 @@
 """Facts of a stack in the states that the page can show. Names, ids and numbers are made up."""
 
+import re
 from dataclasses import replace
 from itertools import accumulate
+from pathlib import Path
 
 from audience_sync_cli.dashboard.facts import (
     Activity,
@@ -17,13 +19,15 @@ from audience_sync_cli.dashboard.facts import (
     UploadFacts,
     Warnings,
 )
+from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Counts, Depth
 
 NOW = 1_772_615_722.0  # 2026-03-04 09:15:22Z
 API = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
 HOUR = 3_600.0  # seconds
 DAYS = 14
-ALARMS = "AccountingGap DeadLetters DeliveryStalled IngestErrors JobDeadLetters OldestMessageAge WorkerErrors".split()
+TEMPLATE = Path(__file__).parents[4] / "template.yaml"
+ALARMS = sorted(re.findall(r"AlarmName: !Sub \W+AWS::StackName}-(\w+)", TEMPLATE.read_text(encoding="utf-8")))
 
 
 def empty(now: float = NOW) -> Facts:
@@ -65,7 +69,7 @@ def flowing(now: float = NOW) -> Facts:
                 "no_identifier": 1_420,
                 "audience_unknown": 611,
                 "member_id_invalid": 64,
-                "time_in_future": 13,
+                "time_ahead": 13,
             }.items()
         ),
         rejected_events=tuple(
@@ -115,6 +119,17 @@ def outage(now: float = NOW) -> Facts:
     )
 
 
+def revoked(now: float = NOW) -> Facts:
+    """Amazon takes the stored authorization no longer, and changes wait until a person connects again."""
+    means, remedy = "Amazon no longer accepts the stored authorization.", "Run `audience-sync connect`."
+    return replace(
+        outage(now),
+        next_try=now + 5,
+        blockers=(Blocker("authorization_refused", means, remedy, needs_person=True),),
+        alarms=_alarms("TokenRefreshFailed", _REVOKED, now - 900),
+    )
+
+
 def parked(now: float = NOW) -> Facts:
     """Amazon has refused some changes; they wait for the operator."""
     found = tuple(
@@ -152,6 +167,7 @@ def parked(now: float = NOW) -> Facts:
 
 _DETAIL = "no consent signal; map consent, or set ConsentPolicy"
 _STALLED = "Changes have been retrying for over 30 minutes. No data is lost; removals are delayed."
+_REVOKED = "The Amazon access token could not be refreshed."
 _DEAD = "Changes could not be delivered and are in the dead letter queue, each with its reason."
 
 

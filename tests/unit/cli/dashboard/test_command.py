@@ -75,7 +75,7 @@ def test_a_port_that_is_in_use_is_named(deployed: Deployment) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(OperatorError, match=f"Port {port} cannot be used"):
+        with pytest.raises(OperatorError, match=f"Port {port} is not available"):
             dashboard(deployed.session(), port=port)
 
 

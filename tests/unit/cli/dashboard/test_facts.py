@@ -10,7 +10,9 @@ from tests.unit.cli.conftest import change
 from tests.unit.cli.dashboard import states
 
 
-@pytest.mark.parametrize("facts", [states.empty(), states.flowing(), states.outage(), states.parked()])
+@pytest.mark.parametrize(
+    "facts", [each() for each in (states.empty, states.flowing, states.outage, states.revoked, states.parked)]
+)
 def test_facts_are_one_document_of_plain_json(facts: Facts) -> None:
     document = json.loads(json.dumps(facts.as_json()))
     assert document["counts"]["waiting"] == facts.counts.waiting
@@ -24,6 +26,13 @@ def test_names_are_camel_case_and_ids_are_texts() -> None:
     assert first["audienceId"] == "418273650912345678"
     assert {"messageId", "requestId", "isReadable", "exits"} <= first.keys()
     assert all("_" not in name for name in document)
+
+
+def test_every_reason_that_is_shown_is_explained() -> None:
+    shown = states.parked().as_json()["reasons"]
+    assert shown["rejected"]["consent_missing"]["remedy"] == "Map amzn_user_data, tcf or gpp."
+    assert shown["parked"].keys() == {"access_denied", "request_rejected"}
+    assert all(each["means"] and each["remedy"] for kind in shown.values() for each in kind.values())
 
 
 def test_a_dead_letter_is_summed_up_without_its_identifiers() -> None:

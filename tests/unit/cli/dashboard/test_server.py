@@ -1,9 +1,11 @@
 """The server of the page: nothing without the token, nothing under another name, buttons for the page alone."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPConnection
+from typing import Any
 
 import pytest
 import requests
@@ -21,17 +23,27 @@ class Shown:
     def __init__(self, facts: Facts) -> None:
         self.facts: Facts | Exception = facts
         self.redriven: list[str] = []
+        self.acknowledged: list[dict[str, str]] = []
 
-    def read(self) -> Facts:
+    def read(self, chosen: str) -> Facts:
         if isinstance(self.facts, Exception):
             raise self.facts
-        return self.facts
+        return replace(self.facts, range=chosen)
 
     def redrive(self, reason: str) -> list[str]:
         if isinstance(self.facts, Exception):
             raise self.facts
         self.redriven.append(reason)
         return ["3 dead letters redriven."]
+
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        self.acknowledged.append(dict(fields))
+        return []
+
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        if isinstance(self.facts, Exception):
+            raise self.facts
+        return [{"title": "Dead letter", "facts": {"members": fields["id"]}}]
 
 
 @pytest.fixture
@@ -68,6 +80,14 @@ def test_the_script_gets_the_facts(server: DashboardServer) -> None:
     assert answer.json()["deadLetters"] == 3
 
 
+@pytest.mark.parametrize(("asked", "chosen"), [("7d", "7d"), ("", ""), ("8d", ""), ("7d&range=1h", "7d"), ("%00", "")])
+def test_the_script_asks_for_a_range_and_another_one_is_the_usual(
+    server: DashboardServer, asked: str, chosen: str
+) -> None:
+    answer = requests.get(f"{server.url}?range={asked}", headers={"Accept": "application/json"}, timeout=60)
+    assert answer.json()["range"] == chosen
+
+
 def test_every_start_has_another_address(shown: Shown) -> None:
     with DashboardServer(shown, 0) as first, DashboardServer(shown, 0) as second:
         assert first.path != second.path
@@ -99,12 +119,21 @@ def test_the_page_redrives(server: DashboardServer, shown: Shown) -> None:
     assert shown.redriven == ["access_denied"]
 
 
+def test_the_page_looks_for_an_id_in_a_body_and_nothing_is_printed(
+    server: DashboardServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    headers = {"Origin": origin(server)}
+    answer = requests.post(f"{server.url}/find", json={"id": "cust_1"}, headers=headers, timeout=60)
+    assert answer.json() == {"found": [{"title": "Dead letter", "facts": {"members": "cust_1"}}]}
+    assert requests.get(f"{server.url}/find", timeout=60).status_code == 404
+    assert requests.post(f"{server.url}/find", json={"id": "cust_1"}, timeout=60).status_code == 403
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
     [
         pytest.param({"Origin": "https://elsewhere.example"}, b"{}", 403, id="another site"),
-        pytest.param({"Origin": ""}, b"{}", 403, id="no page at all"),
-        pytest.param({"Content-Type": "text/plain"}, b"{}", 403, id="a form"),
         pytest.param({}, b"[]", 400, id="no object"),
         pytest.param({}, b"{", 400, id="no JSON"),
         pytest.param({}, b" " * 10_001, 413, id="too large"),

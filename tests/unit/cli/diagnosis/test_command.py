@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.metric_names import (
     AUDIENCE_PROCESSED,
     EVENTS_ACCEPTED,
@@ -115,7 +116,7 @@ def test_one_fact_that_cannot_be_read_does_not_hide_the_others(deployment: Deplo
 
 def test_terms_are_asked_for_where_the_audience_has_a_connection(deployment: Deployment, printed: Json) -> None:
     connection = deployment.session().amazon.create_connection({"amcInstanceId": "amc1"})
-    deployment.list_audience(replace(AUDIENCE, advertiser_id=None, connection_id=connection))
+    deployment.list_audience(replace(AUDIENCE, destination=of_connection(connection)))
     found = {each["check"]: each for each in run(deployment, printed)["findings"]}
     assert found["target and terms"]["found"].startswith("The terms of Amazon Marketing Cloud are not accepted")
     assert found["target and terms"]["next"] == "audience-sync terms show --text"
@@ -128,8 +129,8 @@ def test_for_people_each_reason_stands_above_its_command(
         diagnose(deployment.session(now=NOW), KEY)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"Audience Lapsed premium buyers ({AUDIENCE.audience_id})"
-    start = lines.index("Possible reasons, the most likely one first:")
-    assert lines[start + 1].startswith("1. events: No event arrived in the last 7 days. If a sample gets to Amazon,")
+    start = lines.index("Possible reasons, the most likely first:")
+    assert lines[start + 1].startswith("1. events: No event arrived in the last 7 days. If a sample reaches Amazon,")
     assert f"its URL is {deployment.stack.api}/v1/events," in lines[start + 1]
     assert lines[start + 2] == f"   audience-sync send --sample track --audience {KEY} --wait"
 
@@ -139,4 +140,4 @@ def test_what_is_in_order_ends_well(deployment: Deployment, capsys: pytest.Captu
     deployment.put_secret("TokenSecret", deployment.secret("TokenSecret") | {"expiresAt": NOW + 3_000})
     put(deployment, EVENTS_ACCEPTED, 3)
     diagnose(deployment.session(now=NOW), KEY, count=False)
-    assert capsys.readouterr().out.splitlines()[-1] == "Nothing stands in its way."
+    assert capsys.readouterr().out.splitlines()[-1] == "No problem found."

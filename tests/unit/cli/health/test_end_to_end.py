@@ -4,16 +4,17 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import advertiser_of, of_connection
 from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, ReportedAsUnfinished, WrongUsage
 from audience_sync_cli.health.checks import EndToEnd
 from audience_sync_cli.health.checks import test as run_checks
-from audience_sync_cli.health.end_to_end import KEPT_ID, KEPT_NAME, PAUSE, WholeWay, kept_audience
+from audience_sync_cli.health.end_to_end import KEPT_ID, KEPT_NAME, WholeWay, kept_audience
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment
 
 ACCEPTED: dict[str, Any] = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
-KEPT = Audience("3", KEPT_NAME, "US", "590071284455661234", external_audience_id=KEPT_ID)
+KEPT = Audience("3", KEPT_NAME, "US", AUDIENCE.destination, external_audience_id=KEPT_ID)
 
 
 def rejected(reason: str) -> tuple[int, dict[str, Any]]:
@@ -21,18 +22,8 @@ def rejected(reason: str) -> tuple[int, dict[str, Any]]:
     return 400, ACCEPTED | {"accepted": 0, "rejected": 1, "rejections": [rejection]}
 
 
-class Slept:
-    """Takes pauses, and does something in the first one."""
-
-    def __init__(self, step: Any = None) -> None:
-        self.pauses: list[float] = []
-        self._step = step
-
-    def __call__(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        step, self._step = self._step, None
-        if step:
-            step()
+def no_pause(_: float) -> None:
+    """Take no time."""
 
 
 def test_the_audience_that_is_kept_for_tests_is_used_without_a_question(deployment: Deployment) -> None:
@@ -46,9 +37,9 @@ def test_it_is_created_for_the_target_of_the_other_audiences_if_the_operator_agr
     deployment.list_audience()
     deployment.answers = ["y"]
     created = kept_audience(deployment.session())
-    assert (created.name, created.advertiser_id, created.country) == (KEPT_NAME, AUDIENCE.advertiser_id, "US")
+    assert (created.name, created.destination, created.country) == (KEPT_NAME, AUDIENCE.destination, "US")
     (question,) = deployment.questions
-    assert f'"{KEPT_NAME}" at Amazon, for DSP {AUDIENCE.advertiser_id}?' in question
+    assert f'"{KEPT_NAME}" at Amazon, for DSP {advertiser_of(AUDIENCE.destination)}?' in question
     assert kept_audience(deployment.session()) == created, "the next test uses it"
 
 
@@ -64,7 +55,7 @@ def test_nothing_is_created_if_the_operator_does_not_agree(deployment: Deploymen
     ("listed", "error"),
     [
         pytest.param([], NotThere, id="no audience"),
-        pytest.param([AUDIENCE, Audience("2", connection_id="amc-1")], WrongUsage, id="two targets"),
+        pytest.param([AUDIENCE, Audience("2", destination=of_connection("amc-1"))], WrongUsage, id="two targets"),
         pytest.param([Audience("2")], WrongUsage, id="a target that is not known"),
     ],
 )
@@ -82,7 +73,7 @@ def test_a_rejected_entry_ends_the_test_and_leaves_nothing_to_erase(
 ) -> None:
     deployment.list_audience()
     gateway.append(rejected("consent_missing"))
-    test = WholeWay(deployment.session(), AUDIENCE.audience_id, 60, Slept())
+    test = WholeWay(deployment.session(), AUDIENCE.audience_id, 60, no_pause)
     test.run()
     assert (test.is_good, list(test.sent)) == (False, ["entered"])
     assert deployment.bodies("ChangeQueue") == []
@@ -91,21 +82,10 @@ def test_a_rejected_entry_ends_the_test_and_leaves_nothing_to_erase(
         test.raise_unless_good()
 
 
-def test_an_audience_that_ingest_does_not_know_yet_is_waited_for(deployment: Deployment, gateway: list[Any]) -> None:
-    deployment.list_audience()
-    deployment.stack.service("lambda").event_source = "Disabled"
-    gateway.append(rejected("audience_unknown"))
-    slept = Slept(lambda: gateway.append((200, ACCEPTED)))
-    WholeWay(deployment.session(), AUDIENCE.audience_id, 1, slept).run()
-    assert slept.pauses[0] == PAUSE
-    posted = [event["userId"] for _, event in gateway[:2]]
-    assert posted[0] == posted[1]
-
-
 def test_an_entry_that_gets_stuck_is_erased_and_no_exit_is_sent(deployment: Deployment, gateway: list[Any]) -> None:
     deployment.list_audience()
     gateway.append((200, ACCEPTED))
-    test = WholeWay(deployment.session(), AUDIENCE.audience_id, 0, Slept())
+    test = WholeWay(deployment.session(), AUDIENCE.audience_id, 0, no_pause)
     test.run()
     with pytest.raises(ReportedAsUnfinished):
         test.raise_unless_good()
@@ -120,12 +100,12 @@ def test_without_the_ordering_guard_there_is_nothing_to_erase(deployment: Deploy
     deployment.stack.parameters = {"OrderingGuard": "no"}
     deployment.list_audience()
     gateway.append((200, ACCEPTED))
-    WholeWay(deployment.session(), AUDIENCE.audience_id, 0, Slept()).run()
+    WholeWay(deployment.session(), AUDIENCE.audience_id, 0, no_pause).run()
     assert deployment.bodies("ChangeQueue") == []
 
 
 def test_two_tests_use_two_members(deployment: Deployment) -> None:
-    first, second = (WholeWay(deployment.session(), "", 60, Slept()).as_json()["member"] for _ in range(2))
+    first, second = (WholeWay(deployment.session(), "", 60, no_pause).as_json()["member"] for _ in range(2))
     assert first != second
 
 

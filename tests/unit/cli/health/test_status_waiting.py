@@ -10,7 +10,9 @@ import pytest
 from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.health.checks import test as run_checks
 from audience_sync_cli.health.status import status
-from tests.unit.cli.conftest import Deployment, Json
+from audience_sync_cli.screen import moment
+from tests.unit.cli.conftest import Deployment, Json, change
+from tests.unit.cli.json_schema import faults
 
 INCOMPLETE: dict[str, Any] = {
     "uploads_failed": {"service_unavailable": 3, "throttled": 1},
@@ -38,8 +40,7 @@ def test_failed_uploads_are_counted_and_named_by_reason(
     assert "7 accepted by Amazon, 4 failed" in output
     assert "1 message waiting, 0 in work, 0 delayed" in output
     assert (
-        "Waits: Amazon answers with an error (5xx) or cannot be reached. It is tried again within ten minutes."
-        in output
+        "Waits: Amazon answers with an error (5xx) or cannot be reached. The next try is within ten minutes." in output
     )
     assert "Failed uploads: 3 service_unavailable, 1 throttled in the last 15 minutes; the last one throttled" in output
 
@@ -51,6 +52,37 @@ def test_scripts_get_the_same(deployed: Deployment, printed: Json) -> None:
     assert [blocker["reason"] for blocker in why["blockers"]] == ["service_unavailable"]
     assert why["failedUploads"]["byReason"] == INCOMPLETE["uploads_failed"]
     assert why["unknown"] == []
+
+
+def test_messages_in_work_are_dated_and_a_standstill_is_named(
+    deployed: Deployment, capsys: pytest.CaptureFixture[str], printed: Json
+) -> None:
+    now = time.time()
+    deployed.stack.service("sqs").receive_message(QueueUrl=deployed.stack["ChangeQueue"])
+    deployed.log("Worker", "", type="platform.start", record={"requestId": "r1"})
+    status(deployed.session(now=now + 200))
+    output = " ".join(capsys.readouterr().out.split())
+    assert f"in work since {moment(now * 1000)[:-4]}" in output
+    assert f"back by {moment((now + 860) * 1000)} at the latest" in output
+    assert "Waits: Nothing was delivered for 3 minutes; the worker has had 1 message since " in output
+    status(deployed.session(as_json=True, now=now + 100))
+    document = printed()
+    assert faults("status", document) == []
+    found = document["waiting"]
+    assert (found["blockers"], found["inFlight"]["messages"], found["inFlight"]["stalledSince"]) == ([], 1, None)
+
+
+def test_the_last_line_is_what_needs_a_person(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], printed: Json
+) -> None:
+    deployment.stack.local = None
+    deployment.publish(time.time(), ChangesAccepted=6, ChangesParked=6)
+    deployment.park(change("m1"))
+    status(deployment.session())
+    *_, state, last = capsys.readouterr().out.splitlines()
+    assert (state, last) == ("Nothing is waiting.", "1 dead letter needs you: `audience-sync parked list`.")
+    status(deployment.session(as_json=True))
+    assert printed()["summary"] == f"{state} {last}"
 
 
 def test_where_nothing_waits_nothing_is_asked(deployment: Deployment, printed: Json) -> None:
@@ -86,7 +118,7 @@ def test_the_checks_note_failed_uploads_although_all_is_connected(deployment: De
     deployment.log("Worker", "delivery incomplete", **INCOMPLETE)
     (blocked, _, again), (failed, counts, _) = findings(deployment, printed)
     assert (blocked, failed) == ("note", "note")
-    assert again == "It is tried again within ten minutes."
+    assert again == "The next try is within ten minutes."
     assert counts.startswith("failed: 3 service_unavailable, 1 throttled in the last 15 minutes")
 
 
@@ -114,15 +146,15 @@ def test_the_checks_take_no_notice_of_failures_after_which_uploads_were_accepted
         pytest.param(
             "throttled",
             ["note", "note"],
-            ["It is tried again within ten minutes."] * 2,
-            "No part is missing, but changes may reach Amazon late: see delivery and uploads.",
+            ["The next try is within ten minutes."] * 2,
+            "Nothing is missing, but changes may reach Amazon late: see delivery and uploads.",
             id="it ends by itself",
         ),
         pytest.param(
             "access_denied",
             ["note"],
             ["audience-sync parked list --reason access_denied"],
-            "No part is missing, but changes may reach Amazon late: see uploads.",
+            "Nothing is missing, but changes may reach Amazon late: see uploads.",
             id="the changes are parked",
         ),
     ],

@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
 
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import first_passing
+from audience_sync_cli.app import app
 from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
 from audience_sync_cli.mappings.command import check
 from audience_sync_cli.mappings.text import plain
 from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
 from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.json_schema import SCHEMA
 
 EVENTS = Path(__file__).parents[4] / "events" / "segment"
 MAPPING = {"name": "Mine", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
@@ -46,6 +50,25 @@ def test_a_wrong_mapping_is_never_stored(deployment: Deployment, tmp_path: Path)
     assert deployment.session().audiences.mappings() is None
 
 
+@pytest.mark.parametrize("act", ["check", "apply"])
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_every_fault_of_a_file_is_listed_at_once(tmp_path: Path, act: str, option: list[str]) -> None:
+    fields = {"external_user_id": {"@template": "loy-{{ n }"}, "email": "$.traits.email", "phone": {"@pat": "$.a"}}
+    file = written(tmp_path, [MAPPING | {"trigger": "type =", "fields": fields}])
+    result = CliRunner().invoke(app, ["mappings", act, str(file), *option], env={"COLUMNS": "200"})
+    error: dict[str, Any] = json.loads(result.stdout)["error"] if option else {"message": result.stderr}
+    heading, *sentences = error["message"].splitlines()
+    assert (result.exit_code, heading) == (1, "The mappings have 4 faults:")
+    assert len(error.get("faults", sentences)) == 4
+    assert not option or Draft202012Validator(SCHEMA["$defs"]["error"]).is_valid({"error": error})
+    assert sentences[0].startswith('Mapping "Mine": trigger: not a value')
+    assert sentences[1:] == [
+        'Mapping "Mine": fields.external_user_id.@template: the {{ at character 5 is not closed; write {{ path }}.',
+        'Mapping "Mine": fields.email: a plain string; did you mean {"@path": "$.traits.email"}?',
+        'Mapping "Mine": fields.phone: unknown directive @pat (did you mean @path?); docs/mapping.md lists them.',
+    ]
+
+
 @pytest.mark.parametrize("act", [check, apply])
 def test_of_a_file_that_is_not_json_the_line_at_fault_is_shown(
     deployment: Deployment, tmp_path: Path, act: Any
@@ -61,7 +84,7 @@ def test_of_a_file_that_is_not_json_the_line_at_fault_is_shown(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        pytest.param("[1]".encode("utf-16"), "not in UTF-8", id="another encoding"),
+        pytest.param("[1]".encode("utf-16"), "not UTF-8", id="another encoding"),
         pytest.param(b"", "line 1, column 1: the file is empty", id="empty"),
     ],
 )
@@ -91,12 +114,12 @@ def test_of_an_event_that_is_not_json_no_line_is_shown(deployment: Deployment, t
 
 
 NOTHING_APPLIES = [
-    pytest.param([], "There is no mapping", id="no mapping"),
+    pytest.param([], "There are no mappings", id="no mapping"),
     pytest.param([MAPPING | {"enabled": False}], "No mapping is enabled", id="all disabled"),
-    pytest.param([MAPPING | {"trigger": 'type = "group"'}], "Mine: its trigger holds for no event", id="never"),
+    pytest.param([MAPPING | {"trigger": 'type = "group"'}], "Mine: its trigger matches no event", id="never"),
     pytest.param(
         [MAPPING | {"trigger": 'type = "page"'}, MAPPING | {"name": "Off", "enabled": False}],
-        "Mine: its trigger holds for no event",
+        "Mine: its trigger matches no event",
         id="one never, the other disabled",
     ),
 ]
@@ -126,7 +149,7 @@ def test_a_trigger_that_no_event_fulfils_beside_another_is_warned_of(
     never = MAPPING | {"name": "Never", "trigger": 'type = "track" and type = "identify"'}
     check(deployment.session(as_json=True), written(tmp_path, [MAPPING, never]))
     (warning,) = printed()["warnings"]
-    assert warning.startswith("Never: its trigger holds for no event")
+    assert warning.startswith("Never: its trigger matches no event")
 
 
 def test_an_event_is_tried_and_nothing_sent(deployment: Deployment, printed: Json) -> None:

@@ -34,6 +34,10 @@ def entered(**properties: Any) -> dict[str, Any]:
     return event | {"properties": {name: value for name, value in merged.items() if value is not None}}
 
 
+KEY = ENTERED["context"]["personas"]["computation_key"]
+LEFT = entered(**{KEY: False}) | {"event": "Audience Exited"}
+
+
 @pytest.fixture
 def explained(deployment: Deployment, tmp_path: Path, printed: Json) -> Explained:
     """Return the function that explains a body, and its JSON."""
@@ -141,30 +145,32 @@ def test_the_country_is_named_with_what_names_it(
 @pytest.mark.parametrize(
     ("event", "more", "consent"),
     [
-        pytest.param({}, {}, "no signal; not needed in US", id="not needed"),
-        pytest.param({}, {"country": "DE"}, "no signal; needed in DE", id="missing"),
-        pytest.param({}, {"country": "DE", "tcf": "CPdf"}, "tcf; needed in DE", id="given"),
-        pytest.param({"event": "Audience Exited"}, {}, "a removal needs none", id="a removal"),
+        pytest.param(ENTERED, {}, "no signal; not needed in US", id="not needed"),
+        pytest.param(ENTERED, {"country": "DE"}, "no signal; needed in DE", id="missing"),
+        pytest.param(ENTERED, {"country": "DE", "tcf": "CPdf"}, "tcf; needed in DE", id="given"),
+        pytest.param(
+            ENTERED, {"country": "DE", "amzn_user_data": False}, "amzn_user_data says no; needed in DE", id="denied"
+        ),
+        pytest.param(ENTERED, {"country": "DE", "tcf": "a b"}, "tcf is invalid; needed in DE", id="invalid"),
+        pytest.param(LEFT, {}, "a removal needs none", id="a removal"),
     ],
 )
 def test_it_is_said_whether_consent_is_needed_and_given(
     explained: Explained, event: Any, more: Any, consent: str
 ) -> None:
-    key = ENTERED["context"]["personas"]["computation_key"]
-    properties = ENTERED["properties"] | ({key: False} if event else {})
     mappings = [MAPPING | {"fields": MAPPING["fields"] | more}]
-    assert only_mapping(explained(ENTERED | event | {"properties": properties}, mappings))["consent"] == consent
+    assert only_mapping(explained(event, mappings))["consent"] == consent
 
 
 @pytest.mark.parametrize(
     ("more", "field_name", "reason"),
     [
         pytest.param({"country": "XX"}, "country", "not an ISO 3166-1 alpha-2 code", id="country"),
-        pytest.param({"ip": "home"}, "ip", "no IP address", id="ip"),
-        pytest.param({"amzn_ad_storage": "UNKNOWN"}, "amzn_ad_storage", "it counts as no answer", id="consent"),
+        pytest.param({"ip": "home"}, "ip", "not an IP address", id="ip"),
+        pytest.param({"amzn_ad_storage": "UNKNOWN"}, "amzn_ad_storage", "it counts as a missing answer", id="consent"),
         pytest.param({"amzn_user_data": "no"}, "amzn_user_data", "amznUserData denies consent", id="denied consent"),
         pytest.param({"tcf": "a b"}, "tcf", "no IAB string", id="no consent string"),
-        pytest.param({"tcf": " "}, "tcf", "no text, or an empty one", id="a blank consent string"),
+        pytest.param({"tcf": " "}, "tcf", "empty, or not a string", id="a blank consent string"),
         pytest.param({"external_user_id": {"@path": "$.properties"}}, "external_user_id", "1 to 128", id="member id"),
     ],
 )
@@ -176,18 +182,17 @@ def test_a_field_that_is_no_identifier_is_left_out_with_the_reason_too(
 
 
 @pytest.mark.parametrize(
-    ("more", "field_name", "reason"),
+    ("field_name", "value", "reason"),
     [
-        pytest.param({"country": "XX"}, "country", "no country code that Amazon accepts", id="country"),
-        pytest.param({"tcf": "CPdf"}, "tcf", "a removal needs no consent", id="consent"),
+        ("country", "XX", "not a country code that Amazon accepts"),
+        ("tcf", "CPdf", "a removal needs no consent"),
     ],
 )
 def test_what_a_removal_does_not_need_is_left_out_with_the_reason(
-    explained: Explained, more: Any, field_name: str, reason: str
+    explained: Explained, field_name: str, value: str, reason: str
 ) -> None:
-    key = ENTERED["context"]["personas"]["computation_key"]
-    event = entered(**{key: False}) | {"event": "Audience Exited"}
-    document = explained(event, [MAPPING | {"fields": MAPPING["fields"] | more}])
+    fields = MAPPING["fields"] | {field_name: value}
+    document = explained(LEFT, [MAPPING | {"fields": fields}])
     assert document["events"][0]["kind"] == "exit"
     assert field(document, field_name)["leftOut"] == reason
 
@@ -216,7 +221,7 @@ def test_each_mapping_says_whether_it_applies_and_if_not_why(explained: Explaine
     (event,) = explained(ENTERED, mappings)["events"]
     assert [(each["mapping"], each["applies"], each.get("whyNot")) for each in event["mappings"]] == [
         ("Mine", True, None),
-        ("Other", False, 'its trigger does not hold: not event = "Audience Left"'),
+        ("Other", False, 'its trigger does not match: not event = "Audience Left"'),
         ("Off", False, "it is disabled"),
     ]
 
@@ -255,10 +260,20 @@ def test_a_rejected_event_is_followed_as_far_as_it_goes(explained: Explained) ->
 
 
 def test_an_event_that_says_nothing_of_membership_is_rejected_with_its_reason(explained: Explained) -> None:
-    key = ENTERED["context"]["personas"]["computation_key"]
-    document = explained(entered(**{key: "maybe"}))
+    document = explained(entered(**{KEY: "maybe"}))
     assert document["events"][0]["kind"] == "reject"
     assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
+
+
+def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_is_followed(
+    explained: Explained,
+) -> None:
+    row = {"type": "track", "event": "new", "userId": "u1", "properties": {"email": "a@b.co"}}
+    fields = MAPPING["fields"] | {"audience_id": AUDIENCE.audience_id}
+    document = explained(row, [{**MAPPING, "fields": fields}])
+    assert (document["events"][0]["kind"], document["events"][0]["whyNot"]) == ("reject", None)
+    assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
+    assert only_mapping(document)["audience"]["audienceId"] == AUDIENCE.audience_id
 
 
 def test_a_deletion_notice_names_where_the_member_id_was_found(explained: Explained) -> None:
@@ -340,3 +355,11 @@ def test_of_many_events_the_first_are_shown(
 
 def test_a_mask_keeps_signs_and_hides_all_else() -> None:
     assert masked("Ada+1 (206) Müller@b.co") == "Xxx+9 (999) X*xxxx@x.xx"
+
+
+def test_of_a_member_id_with_an_empty_part_it_is_said_where_nothing_is(explained: Explained) -> None:
+    fields = MAPPING["fields"] | {"external_user_id": {"@template": "loy-{{ traits.customer.number }}"}}
+    found = only_mapping(explained(ENTERED, [MAPPING | {"fields": fields}]))
+    assert found["rejection"]["reason"] == "member_id_missing"
+    (field,) = [each for each in found["fields"] if each["field"] == "external_user_id"]
+    assert (field["value"], field["leftOut"]) == (None, "nothing at $.traits")

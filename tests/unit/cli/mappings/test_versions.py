@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.audience_listing import AudienceListing
-from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY
+from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.intake import compiled
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError
@@ -99,12 +99,6 @@ def test_a_file_saved_before_names_the_command_that_puts_it_in_force_again(
     assert in_force(deployment) is None
 
 
-def test_a_list_without_a_version_replaces_any_version(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
-    put(deployment, tmp_path, [MAPPING])
-    apply(deployment.session(as_json=True, yes=True), written(tmp_path, [OTHER]))
-    assert printed()["version"] == 2
-
-
 def test_applying_shows_what_changes_and_asks(
     deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,14 +153,6 @@ def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
     assert printed()["version"] == 1
 
 
-def test_an_unreadable_document_stays_unless_that_is_confirmed(deployment: Deployment, tmp_path: Path) -> None:
-    store(deployment, {"S": "{not json"})
-    deployment.answers = ["n"]
-    with pytest.raises(NotConfirmed):
-        apply(deployment.session(), written(tmp_path, [MAPPING]))
-    assert deployment.session().audiences.mappings() == "{not json"
-
-
 def test_an_unreadable_document_leaves_the_versions_before_it(
     deployment: Deployment, tmp_path: Path, printed: Json
 ) -> None:
@@ -213,7 +199,7 @@ def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
     with pytest.raises(AlreadyReported):
         show(deployment.session(as_json=True))
     seen = capsys.readouterr()
-    assert 'mapping "Mine": trigger' in seen.err
+    assert 'Mapping "Mine": trigger' in seen.err
     assert "mappings apply" in seen.err
     document = json.loads(seen.out)
     assert document == REFUSED
@@ -225,7 +211,7 @@ def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
 def test_an_invalid_version_is_not_put_in_force_again(deployment: Deployment, tmp_path: Path) -> None:
     store(deployment, REFUSED)
     put(deployment, tmp_path, [MAPPING])
-    with pytest.raises(OperatorError, match="Version 3 is invalid"):
+    with pytest.raises(OperatorError, match="Version 3 has a fault:\nMapping "):
         revert(deployment.session(yes=True), 3)
 
 
@@ -312,7 +298,7 @@ def test_the_version_in_force_needs_no_revert(deployment: Deployment, tmp_path: 
 
 def test_a_version_that_is_not_kept_is_named_with_those_that_are(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
-    with pytest.raises(NotThere, match=r"Version 7 is not kept. These are: 1, 0."):
+    with pytest.raises(NotThere, match=r"Version 7 is not stored. Stored versions: 1, 0."):
         revert(deployment.session(yes=True), 7)
 
 
@@ -337,7 +323,7 @@ def test_of_a_new_stack_it_is_said_that_the_built_in_mapping_is_in_force(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reset(deployment.session())
-    assert "Nothing to change: the built-in mapping is in force already." in capsys.readouterr().out
+    assert "Nothing to change: the built-in mapping is already in force." in capsys.readouterr().out
 
 
 def test_a_stored_copy_of_the_built_in_mapping_is_reset_although_nothing_differs(
@@ -354,7 +340,7 @@ def test_the_row_that_ingest_reads_stays_one_and_the_history_one_other(deploymen
     for number in range(MAX_VERSIONS + 5):
         put(deployment, tmp_path, [MAPPING | {"trigger": f'type = "track" and event = "{number}"'}])
     keys = {row["audienceId"]["S"] for row in deployment.rows("AudienceTable")}
-    assert {each for each in keys if each.startswith("#")} == {MAPPINGS_KEY, MAPPINGS_HISTORY_KEY}
+    assert {each for each in keys if each.startswith("#")} == {MAPPINGS_KEY, MAPPINGS_HISTORY_KEY, VERSION_KEY}
     listing = AudienceListing(deployment.session().audiences, lambda: 0.0)
     assert len(listing.with_unlinked()) == 1
     (mapping,) = compiled(listing.mappings())

@@ -22,7 +22,7 @@ from local.sqs.queues import SqsQueues
 from tests.doubles.clocks import ManualClock
 from tests.faults.proxy import fault_proxy, refuse
 from tests.servers import serve_aws
-from tests.unit.cli.conftest import Deployment, change
+from tests.unit.cli.conftest import change
 from tests.waiting import wait_until
 
 
@@ -254,14 +254,3 @@ def test_sqs_that_throttles_gets_every_message_in_the_end() -> None:
     )
     assert (sender.confirmed, sending.counted.total()) == (3_000, 3_000)
     assert sending.slept
-
-
-def test_sqs_takes_the_messages(deployment: Deployment) -> None:
-    queue = Queue(deployment.stack.service("sqs"), deployment.stack["ChangeQueue"], time.monotonic)
-    sending = Sending(queue)
-    sending.now = time.time()
-    with ChangeSender(queue, sending.count, Clock(), lambda row, _: sending.rows.append(row)) as sender:
-        for row, each in enumerate(changes(9_000), start=1):
-            sender.take(row, each)
-    bodies = deployment.bodies("ChangeQueue")
-    assert sum(len(body["changes"]) for body in bodies) == sending.counted.total() == 9_000

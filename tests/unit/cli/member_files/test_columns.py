@@ -26,6 +26,9 @@ from audience_sync_cli.member_files.columns import chosen, guess
         *((name, "amzn_ad_storage") for name in ("amzn_ad_storage", "amznAdStorage")),
         *((name, "tcf") for name in ("tcf", "TCF string")),
         ("gpp", "gpp"),
+        *(("E-Mail-Adresse", "email"), ("Telefon", "phone"), ("Vorname", "first_name"), ("Nachname", "last_name")),
+        *(("Straße", "address"), ("Ort", "city"), ("Bundesland", "state"), ("PLZ", "postal"), ("Land", "country")),
+        ("Kundennummer", "external_user_id"),
     ],
 )
 def test_a_column_is_recognized_by_its_name(column: str, field: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.normalize import identifiers
-from audience_sync.membership import MembershipChange
+from audience_sync.membership import Destination, MembershipChange
 from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.errors import NotConfirmed, WrongUsage
 from audience_sync_cli.member_files.compare import compare
@@ -18,19 +18,21 @@ from audience_sync_cli.member_files.comparison import Difference
 from audience_sync_cli.member_files.lists import listed_differences
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
+from audience_sync_cli.member_files.repair import RepairOptions
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment, Json
 
 NOW = 1_800_000_000.0  # epoch seconds
 WRITTEN = int(NOW) - 3_600
 BEFORE, AFTER = (WRITTEN - 60) * 1000, (WRITTEN + 60) * 1000  # epoch milliseconds
+BOTH = RepairOptions(repair=True, surplus=True)
 IDS = ("same", "missing", "left", "left-since", "different", "erased")
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> str:
     path = tmp_path / "members.csv"
-    path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in IDS) + "no identifier,\n")
+    path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in IDS) + "no-identifier,\n")
     os.utime(path, (WRITTEN, WRITTEN))
     return str(path)
 
@@ -57,11 +59,12 @@ def row(member: str, *, email: str = "", exits: bool = False, at: int = BEFORE) 
         "hashedPII": identifiers({"email": email or f"{member}@example.com"}, "US"),
         "userConsent": {},
     }
-    return MembershipChange(AUDIENCE.audience_id, None, at, f"id-{member}", record)
+    return MembershipChange(AUDIENCE.audience_id, Destination(), at, f"id-{member}", record)
 
 
-def run(deployment: Deployment, file: str, **options: Any) -> None:
-    compare(deployment.session(as_json=True, yes=True, now=NOW), file, "lapsed_premium_buyers", **options)
+def run(deployment: Deployment, file: str, *, out: Path | None = None, **options: Any) -> None:
+    session = deployment.session(as_json=True, yes=True, now=NOW)
+    compare(session, file, "lapsed_premium_buyers", options=RepairOptions(**options), out=out)
 
 
 def sent(deployment: Deployment) -> dict[str, tuple[str, int]]:
@@ -84,24 +87,22 @@ def test_every_member_is_counted_once(deployment: Deployment, file: str, printed
         "enteredSince": 1,
         "changedSince": 0,
         "erased": 1,
+        "rowLeftOut": 0,
+        "consentDenied": 0,
     }
     assert report["sample"]["surplus"] == ["surplus"]
     assert sent(deployment) == {}
 
 
-def test_a_repair_sends_who_is_missing_as_of_the_file(deployment: Deployment, file: str, printed: Json) -> None:
-    run(deployment, file, repair=True)
-    as_of = WRITTEN * 1000
-    assert sent(deployment) == dict.fromkeys(("missing", "left", "different"), ("CREATE", as_of))
-    assert printed()["sent"] == 3
-
-
-def test_surplus_members_are_removed_only_where_asked_for(deployment: Deployment, file: str, printed: Json) -> None:
-    run(deployment, file, repair=True, surplus=True)
-    found = sent(deployment)
-    assert found.pop("surplus") == ("DELETE", WRITTEN * 1000)
-    assert found.keys() == {"missing", "left", "different"}
-    assert printed()["sent"] == 4
+@pytest.mark.parametrize("surplus", [False, True], ids=["repair alone", "surplus, too"])
+def test_a_repair_sends_who_is_missing_as_of_the_file_and_removes_surplus_members_only_if_asked(
+    deployment: Deployment, file: str, printed: Json, *, surplus: bool
+) -> None:
+    run(deployment, file, repair=True, surplus=surplus)
+    removed = {"surplus": ("DELETE", WRITTEN * 1000)} if surplus else {}
+    added = dict.fromkeys(("missing", "left", "different"), ("CREATE", WRITTEN * 1000))
+    assert sent(deployment) == added | removed
+    assert printed()["sent"] == len(added | removed)
 
 
 def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment, file: str, printed: Json) -> None:
@@ -110,7 +111,7 @@ def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment
     bodies = deployment.bodies("ChangeQueue")
     deployment.record(
         *(
-            MembershipChange(body["audienceId"], None, each["at"], each["id"], each["record"])
+            MembershipChange(body["audienceId"], Destination(), each["at"], each["id"], each["record"])
             for body in bodies
             for each in body["changes"]
         )
@@ -120,13 +121,140 @@ def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment
     assert found == {"same": 4, "leftSince": 1, "enteredSince": 1, "erased": 1}
 
 
+@pytest.fixture
+def with_left_out_rows(deployment: Deployment, tmp_path: Path) -> str:
+    """Members of the audience whose rows cannot be sent, one who is surplus, and rows without a member id."""
+    path = tmp_path / "later.csv"
+    path.write_text(
+        "userId,email,country,amzn_user_data\n"
+        "same,same@example.com,US,\n"
+        "no-identifier,,US,\n"
+        "not-in-the-audience,,US,\n"
+        "country,country@example.com,United States,\n"
+        "no-consent,no-consent@example.com,DE,\n"
+        "denies,denies@example.com,US,denied\n"
+        "denies,,US,\n"
+        "denies-since,denies@example.com,US,denied\n"
+        ",x@example.com,US,\n"
+        "x@example.com,x@example.com,US,\n"
+        "too,many,cells,in,this,row\n"
+    )
+    os.utime(path, (WRITTEN, WRITTEN))
+    deployment.record(*(row(each) for each in ("no-identifier", "country", "no-consent", "denies")))
+    deployment.record(row("denies-since", at=AFTER), row("different", exits=True, at=BEFORE + 1))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "removed"),
+    [
+        pytest.param({}, set(), id="repair alone"),
+        pytest.param({"surplus": True, "ignore_rows_without_id": True}, {"surplus"}, id="surplus"),
+        pytest.param({"denied": True}, {"denies"}, id="denied"),
+        pytest.param(
+            {"surplus": True, "denied": True, "ignore_rows_without_id": True}, {"surplus", "denies"}, id="both"
+        ),
+    ],
+)
+def test_a_member_whose_row_is_left_out_stays_in(
+    deployment: Deployment, with_left_out_rows: str, printed: Json, options: dict[str, Any], removed: set[str]
+) -> None:
+    run(deployment, with_left_out_rows, repair=True, **options)
+    report = printed()
+    assert sent(deployment) == dict.fromkeys(removed, ("DELETE", WRITTEN * 1000))
+    assert {name: count for name, count in report["differences"].items() if count} == {
+        "same": 1,
+        "surplus": 1,
+        "enteredSince": 2,
+        "rowLeftOut": 3,
+        "consentDenied": 1,
+    }
+    assert report["membersLeftOut"] == {
+        "no_identifier": 1,
+        "country_invalid": 1,
+        "consent_missing": 1,
+        "consent_denied": 1,
+    }
+    assert report["leftOut"] == {
+        "no_identifier": 3,
+        "country_invalid": 1,
+        "consent_missing": 1,
+        "consent_denied": 2,
+        "member_id_missing": 1,
+        "member_id_invalid": 1,
+        "row_unreadable": 1,
+    }
+    assert (report["rowsLeftOut"], report["rowsWithoutMemberId"]) == (10, 3)
+
+
+def test_no_surplus_is_removed_while_rows_have_no_member_id_unless_the_operator_ignores_them(
+    deployment: Deployment, with_left_out_rows: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "differences.csv"
+    with pytest.raises(WrongUsage, match="3 rows of the file have no valid member id") as refused:
+        run(deployment, with_left_out_rows, out=out, repair=True, surplus=True)
+    assert "--ignore-rows-without-id" in refused.value.remedy
+    assert not out.exists(), "the command can be repeated with the same --out"
+
+
+@pytest.mark.parametrize(
+    ("options", "question"),
+    [
+        pytest.param(
+            {"surplus": True, "ignore_rows_without_id": True},
+            "Remove 1 of the 8 members of Lapsed premium buyers: 1 not in later.csv, dated 2027-01-15 07:00:00Z? "
+            "Not removed: 3 members with unusable rows (1 consent_missing, 1 country_invalid, 1 no_identifier), "
+            "1 member with consent denied (--denied removes them). "
+            "3 rows of the file have no valid member id: any member could be in them. [y/N] ",
+            id="surplus",
+        ),
+        pytest.param(
+            {"denied": True, "surplus": True, "ignore_rows_without_id": True},
+            "Remove 2 of the 8 members of Lapsed premium buyers: 1 not in later.csv, 1 with consent denied, dated "
+            "2027-01-15 07:00:00Z? Not removed: 3 members with unusable rows (1 consent_missing, "
+            "1 country_invalid, 1 no_identifier). "
+            "3 rows of the file have no valid member id: any member could be in them. [y/N] ",
+            id="both",
+        ),
+    ],
+)
+def test_the_question_says_who_is_not_removed(
+    deployment: Deployment, with_left_out_rows: str, options: dict[str, bool], question: str
+) -> None:
+    session, repair = deployment.session(now=NOW), RepairOptions(repair=True, **options)
+    deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        compare(session, with_left_out_rows, AUDIENCE.audience_id, options=repair)
+    assert deployment.questions == [question]
+    assert sent(deployment) == {}
+
+
+def test_members_whose_rows_are_left_out_are_shown_and_listed_by_reason(
+    deployment: Deployment, with_left_out_rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "differences.csv"
+    compare(deployment.session(now=NOW), with_left_out_rows, AUDIENCE.audience_id, out=out)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "row left out 3 in both; the row in the file cannot be sent" in shown
+    assert "3 rows of the file have no valid member id: any member could be in them." in shown
+    listed = {each["externalUserId"]: each for each in csv.DictReader(out.read_text().splitlines())}
+    assert {name: each["reason"] for name, each in listed.items() if each["reason"]} == {
+        "no-identifier": "no_identifier",
+        "country": "country_invalid",
+        "no-consent": "consent_missing",
+        "denies": "consent_denied",
+    }
+    assert listed["denies"]["repaired by"] == "compare --repair --denied"
+    assert listed["country"]["repaired by"] == ""
+
+
 def test_it_asks_with_the_numbers_of_both(deployment: Deployment, file: str) -> None:
     deployment.answers.append("n")
     with pytest.raises(NotConfirmed):
-        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, repair=True, surplus=True)
+        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, options=BOTH)
     assert deployment.questions[0] == (
-        "Add 3 members of members.csv to Lapsed premium buyers, and remove 1 of its 4 members, who are not in the "
-        "file, dated 2027-01-15 07:00:00Z? [y/N] "
+        "Add 3 members of members.csv to Lapsed premium buyers, and remove 1 of its 4 members: 1 not in "
+        "members.csv, dated 2027-01-15 07:00:00Z? [y/N] "
     )
     assert sent(deployment) == {}
 
@@ -136,7 +264,7 @@ def test_an_old_file_is_compared_but_adds_no_member(deployment: Deployment, file
     compare(deployment.session(now=NOW, as_json=True), file, AUDIENCE.audience_id, old)
     assert printed()["differences"]
     with pytest.raises(WrongUsage, match="more than 33 days ago"):
-        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, old, repair=True)
+        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, old, RepairOptions(repair=True))
     assert sent(deployment) == {}
 
 
@@ -162,8 +290,8 @@ def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_pa
 def test_an_id_in_the_list_starts_no_formula_and_the_list_can_be_read_back(tmp_path: Path) -> None:
     out = tmp_path / "differences.csv"
     with listed_differences(out) as add:
-        add("-A1", Difference.MISSING)
-        add("cust_1", Difference.MISSING)
+        add("-A1", Difference.MISSING, "")
+        add("cust_1", Difference.MISSING, "")
     assert [row[0] for row in csv.reader(out.read_text().splitlines())] == ["externalUserId", "'-A1", "cust_1"]
     with MemberFile.named(str(out)).rows() as rows:
         assert [*rows.read(["externalUserId"])] == [("-A1",), ("cust_1",)]
@@ -174,7 +302,7 @@ def test_what_waits_in_the_queue_is_mentioned(
 ) -> None:
     deployment.send("ChangeQueue", "{}")
     compare(deployment.session(now=NOW), file, AUDIENCE.audience_id)
-    assert "1 message in the change queue: what they change is not compared yet." in capsys.readouterr().err
+    assert "1 message in the change queue: their changes are not in this comparison." in capsys.readouterr().err
 
 
 def test_an_audience_like_its_file_needs_no_repair(
@@ -182,7 +310,9 @@ def test_an_audience_like_its_file_needs_no_repair(
 ) -> None:
     path = tmp_path / "same.csv"
     path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in ("same", "surplus")))
-    compare(deployment.session(now=NOW), str(path), AUDIENCE.audience_id, FileOptions(at="61m"), repair=True)
+    compare(
+        deployment.session(now=NOW), str(path), AUDIENCE.audience_id, FileOptions(at="61m"), RepairOptions(repair=True)
+    )
     output = capsys.readouterr().out
     assert "entered since" in output
     assert "There is nothing to repair." in output
@@ -190,7 +320,12 @@ def test_an_audience_like_its_file_needs_no_repair(
 
 @pytest.mark.parametrize(
     "options",
-    [pytest.param({"surplus": True}, id="no repair"), pytest.param({"repair": True, "name": "-"}, id="read twice")],
+    [
+        pytest.param({"surplus": True}, id="surplus without a repair"),
+        pytest.param({"denied": True}, id="denied without a repair"),
+        pytest.param({"repair": True, "ignore_rows_without_id": True}, id="no surplus to remove"),
+        pytest.param({"repair": True, "name": "-"}, id="read twice"),
+    ],
 )
 def test_what_cannot_be_meant_is_refused(
     deployment: Deployment, file: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -10,8 +10,9 @@ import pytest
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import MembershipChange, coalesce
+from audience_sync.membership import Destination, MembershipChange, coalesce
 from audience_sync_cli.member_files.comparison import Comparison, Difference
+from audience_sync_cli.member_files.row_changes import LeftOut
 from tests import builders
 
 WRITTEN = 1_000_000  # epoch milliseconds, the time of the file
@@ -42,7 +43,7 @@ def compared(
     comparison, found = Comparison(WRITTEN), dict[str, Difference]()
     for each in in_file:
         comparison.add(each)
-    comparison.compare(states, erased, found.__setitem__)
+    comparison.compare(states, erased, lambda member, difference, _: found.__setitem__(member, difference))
     assert sum(comparison.counts.values()) == len(found) + comparison.counts[Difference.SAME]
     return found
 
@@ -83,6 +84,31 @@ def test_a_row_of_a_member_who_is_not_in_the_file(row: MembershipChange, differe
     assert compared([], [state_of(row)]).get("m") == difference
 
 
+@pytest.mark.parametrize(
+    ("reasons", "row", "difference"),
+    [
+        pytest.param(["no_identifier"], change("a", at=WRITTEN), Difference.ROW_LEFT_OUT, id="left out"),
+        pytest.param(["no_identifier"], change("a", at=AFTER), Difference.ENTERED_SINCE, id="entered later"),
+        pytest.param(["no_identifier"], change("a", exits=True, at=BEFORE), None, id="left"),
+        pytest.param(["consent_denied"], change("a", at=BEFORE), Difference.CONSENT_DENIED, id="denied"),
+        pytest.param(["consent_denied"], change("a", at=AFTER), Difference.ENTERED_SINCE, id="denied before"),
+        pytest.param(["consent_denied", "no_identifier"], change("a"), Difference.CONSENT_DENIED, id="denied first"),
+        pytest.param(["no_identifier", "consent_denied"], change("a"), Difference.CONSENT_DENIED, id="denied last"),
+    ],
+)
+def test_a_row_of_a_member_whose_row_of_the_file_is_left_out(
+    reasons: list[str], row: MembershipChange, difference: Difference | None
+) -> None:
+    comparison, found = Comparison(WRITTEN), list[Difference]()
+    for reason in reasons:
+        comparison.leave_out(LeftOut(1, reason, "m"))
+    comparison.compare([state_of(row)], frozenset(), lambda _member, each, _reason: found.append(each))
+    assert found == ([difference] if difference else [])
+    assert comparison.surplus == []
+    comparison.add(change("a"))
+    comparison.compare([state_of(change("a"))], frozenset(), lambda *_: pytest.fail("another row makes them the same"))
+
+
 def test_a_member_without_a_row_is_missing_unless_a_deletion_notice_names_them() -> None:
     assert compared([change("a")], []) == {"m": Difference.MISSING}
     assert compared([change("a")], [], frozenset({"m"})) == {"m": Difference.ERASED}
@@ -120,9 +146,8 @@ def test_a_member_of_the_file_takes_at_most_300_bytes() -> None:
 
     def changes(number: int) -> MembershipChange:
         record = {"externalUserId": f"cust_{number:08d}", "action": "CREATE", "userConsent": {}}
-        return MembershipChange(
-            AUDIENCE, None, 1, "id", record | {"hashedPII": [{name: digest(f"{name}{number}") for name in names}]}
-        )
+        identity = {name: digest(f"{name}{number}") for name in names}
+        return MembershipChange(AUDIENCE, Destination(), 1, "id", record | {"hashedPII": [identity]})
 
     comparison = Comparison(WRITTEN)
     tracemalloc.start()

@@ -4,10 +4,12 @@ import csv
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from io import BufferedReader, BytesIO, TextIOWrapper
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,6 +43,8 @@ u5,dan@example.com,Dan
 u6,eve@example.com,Eve,206 555 0199,
 """
 KEPT = ["u1", "u2", "u6"]
+
+EVENTS = Path(__file__).parents[4] / "events"
 
 type File = Callable[..., str]
 
@@ -150,13 +154,6 @@ def test_the_report_adds_up(deployment: Deployment, file: File, printed: Json) -
     }
 
 
-def test_what_is_sent_counts_as_accepted(deployment: Deployment, file: File) -> None:
-    run(deployment, file())
-    assert accepted(deployment) == len(sent(deployment)) == 3
-    run(deployment, file())  # sent again, and counted again: the worker counts both as completed
-    assert accepted(deployment) == len(sent(deployment)) == 6
-
-
 def test_repeating_gives_the_same_changes_and_another_reading_gives_others(deployment: Deployment, file: File) -> None:
     run(deployment, file())
     run(deployment, file())
@@ -185,6 +182,7 @@ def test_a_dry_run_shows_masked_values_only(
     output = capsys.readouterr().out
     assert "email A***" in output
     assert "left out: no_identifier" in output
+    assert re.findall(r"^\d +(\S+)", output, re.MULTILINE) == ["u1", "u2", "u3", "n***", "-"]
     for clear in ("ada@", "Ada", "example", "555", "Bob", "not an id"):
         assert clear not in output, clear
 
@@ -219,7 +217,7 @@ def test_the_country_of_rows_without_one_is_shown(
     deployment: Deployment, file: File, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(deployment, file(), country="uk", dry_run=True)
-    assert "GB where a row names none" in capsys.readouterr().out
+    assert "GB if a row names none" in capsys.readouterr().out
 
 
 def test_the_time_of_delivery_is_estimated_for_the_workers_of_the_stack(
@@ -263,13 +261,18 @@ def test_json_lines_of_segment_are_read(deployment: Deployment, file: File) -> N
     assert change["record"]["hashedPII"][0].keys() == {"email", "postal"}
 
 
-def test_standard_input_needs_a_time_and_takes_it(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_needs_a_time_to_be_sent_and_takes_it(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def typed() -> None:
         monkeypatch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(ROWS.encode()))))
 
     typed()
-    with pytest.raises(WrongUsage):
+    with pytest.raises(WrongUsage, match="Standard input has no date"):
         run(deployment, "-")
+    typed()
+    run(deployment, "-", dry_run=True)
+    assert "now; the import needs --at" in capsys.readouterr().out
     for _ in range(2):
         typed()
         run(deployment, "-", at="2027-01-15T06:00Z")
@@ -351,16 +354,45 @@ def test_an_unknown_audience_or_file_is_not_found(deployment: Deployment, file: 
         import_members(deployment.session(yes=True), file(), "other")
 
 
-def test_it_asks_with_audience_rows_and_time(deployment: Deployment, file: File) -> None:
+LATER = "Members who left after that time stay out. [y/N] "
+
+
+@pytest.mark.parametrize(
+    ("content", "rows", "left_out"),
+    [
+        pytest.param(
+            ROWS,
+            "3 of 6 rows",
+            "Left out: 1 member_id_invalid, 1 no_identifier, 1 row_unreadable. ",
+            id="some left out",
+        ),
+        pytest.param("userId,email\nu1,a@b.co\n", "1 row", "", id="all sent"),
+        pytest.param("userId,email\nu1,\nu2,\n", "0 of 2 rows", "Left out: 2 no_identifier. ", id="none sent"),
+    ],
+)
+def test_it_asks_with_what_is_sent_and_left_out_before_anything_is_sent(
+    deployment: Deployment, file: File, content: str, rows: str, left_out: str
+) -> None:
     deployment.answers.append("n")
     with pytest.raises(NotConfirmed):
-        import_members(deployment.session(now=NOW), file(), "lapsed_premium_buyers")
-    (question,) = deployment.questions
-    assert question == (
-        "Add 6 rows of members.csv to Lapsed premium buyers, dated 2027-01-15 07:00:00Z? "
-        "Members who have left since then stay out. [y/N] "
-    )
+        import_members(deployment.session(now=NOW), file(content), "lapsed_premium_buyers")
+    assert deployment.questions == [
+        f"Add {rows} of members.csv to Lapsed premium buyers, dated 2027-01-15 07:00:00Z? {left_out}{LATER}"
+    ]
     assert sent(deployment) == []
+
+
+def test_the_question_of_the_docs_is_the_one_that_is_asked(deployment: Deployment) -> None:
+    docs = (EVENTS.parent / "docs/import.md").read_text(encoding="utf-8")
+    deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        import_members(
+            deployment.session(now=NOW),
+            str(EVENTS / "members.csv"),
+            "lapsed_premium_buyers",
+            reading=FileOptions(at="2027-01-04T09:15:22Z"),
+        )
+    assert deployment.questions[0].strip().replace("2027-01-04", "2026-03-04") in " ".join(docs.split())
 
 
 def test_rejects_are_listed_by_row_and_reason_without_the_row(
@@ -376,24 +408,6 @@ def test_rejects_are_listed_by_row_and_reason_without_the_row(
     ]
     assert "carol" not in (tmp_path / "rejects.csv").read_text(encoding="utf-8")
     assert (tmp_path / "rejects.csv").stat().st_mode & 0o077 == 0
-
-
-def test_rejects_hold_the_rows_where_the_operator_asks_for_it(
-    deployment: Deployment, file: File, tmp_path: Path
-) -> None:
-    run(deployment, file(), dry_run=True, rejects=tmp_path / "rejects.csv", rejects_with_rows=True)
-    listed = list(csv.DictReader((tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()))
-    assert [row["email"] for row in listed] == ["", "carol@example.com", None]
-
-
-def test_a_list_of_rejects_that_others_could_read_is_closed_to_them(
-    deployment: Deployment, file: File, tmp_path: Path
-) -> None:
-    rejects = tmp_path / "rejects.csv"
-    rejects.touch()
-    rejects.chmod(0o666)
-    run(deployment, file(), dry_run=True, rejects=rejects, rejects_with_rows=True)
-    assert rejects.stat().st_mode & 0o077 == 0
 
 
 def test_rejects_may_go_where_there_is_no_file_and_nothing_is_changed_there(deployment: Deployment, file: File) -> None:
@@ -477,16 +491,14 @@ def test_rejects_follow_no_symbolic_link(deployment: Deployment, file: File, tmp
     assert sent(deployment) == []
 
 
-@pytest.mark.parametrize("goes_on", [False, True])
-def test_rejects_go_into_no_file_of_another_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, goes_on: bool
-) -> None:
+@pytest.mark.parametrize("after", [0, 1])
+def test_rejects_go_into_no_file_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     rejects, another = tmp_path / "rejects.csv", os.geteuid() + 1
     rejects.touch(mode=0o666)
     monkeypatch.setattr(os, "geteuid", lambda: another)
     with (
         pytest.raises(WrongUsage, match="another user"),
-        Rejects.opened(rejects, (), with_rows=False, goes_on=goes_on),
+        Rejects.opened(rejects, (), with_rows=False, after=after),
     ):
         pass
     assert rejects.read_text(encoding="utf-8") == ""
@@ -496,7 +508,7 @@ def test_rejects_do_not_go_into_a_pipe_or_folder(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path):
-        with pytest.raises(WrongUsage), Rejects.opened(path, (), with_rows=False, goes_on=False):
+        with pytest.raises(WrongUsage), Rejects.opened(path, (), with_rows=False, after=0):
             pass
 
 
@@ -510,27 +522,35 @@ def test_who_has_the_former_list_open_reads_no_new_rows(deployment: Deployment, 
     assert [each.name for each in tmp_path.iterdir() if "rejects" in each.name] == ["rejects.csv"]
 
 
-def test_rejects_of_a_run_that_goes_on_are_added_and_closed_to_others(tmp_path: Path) -> None:
-    rejects = tmp_path / "rejects.csv"
-    for row, goes_on in ((1, False), (9, True)):
-        with Rejects.opened(rejects, (), with_rows=False, goes_on=goes_on) as listed:
-            listed.add(LeftOut(row, "no_identifier"), None)
-        rejects.chmod(0o644)
+def listed_rows(rejects: Path) -> list[str]:
     with rejects.open(encoding="utf-8", newline="") as stream:
-        assert [row[0] for row in csv.reader(stream)] == ["row", "1", "9"]
+        return [row[0] for row in csv.reader(stream)]
 
 
-def test_rejects_are_kept_when_a_run_ends_early(tmp_path: Path) -> None:
+def test_a_run_that_goes_on_cuts_the_list_of_rejects_where_it_begins(tmp_path: Path) -> None:
     rejects = tmp_path / "rejects.csv"
+    values = ["=1\n2", "plain, 'quoted'"]
+    for after, rows in ((0, (1, 4, 9, 11)), (9, (11, 12))):
+        with Rejects.opened(rejects, ("a", "b"), with_rows=True, after=after) as listed:
+            for row in rows:
+                listed.add(LeftOut(row, "no_identifier"), values)
+            assert listed_rows(rejects)[-1] == str(rows[-1])  # it is written at once, for a run that is killed
+        assert rejects.stat().st_mode & 0o077 == 0
+        rejects.chmod(0o644)
+    assert listed_rows(rejects) == ["row", "1", "4", "9", "11", "12"]
+    with MemberFile.named(str(rejects)).rows() as again:
+        assert [*again.read(["a", "b"])] == [tuple(values)] * 5
 
-    def interrupted() -> None:
-        with Rejects.opened(rejects, (), with_rows=False, goes_on=False) as listed:
-            listed.add(LeftOut(1, "no_identifier"), None)
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert len(rejects.read_text(encoding="utf-8").splitlines()) == 2
+def test_a_run_that_goes_on_leaves_out_what_a_killed_run_wrote_in_part(tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.csv"
+    with Rejects.opened(rejects, (), with_rows=False, after=0) as listed:
+        listed.add(LeftOut(1, "no_identifier"), None)
+    with rejects.open("a", encoding="utf-8", newline="") as stream:
+        stream.write("1")  # of 12
+    with Rejects.opened(rejects, (), with_rows=False, after=9) as listed:
+        listed.add(LeftOut(12, "no_identifier"), None)
+    assert listed_rows(rejects) == ["row", "1", "12"]
 
 
 def test_it_waits_while_the_change_queue_is_too_full(
@@ -560,30 +580,34 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     deployment: Deployment,
     file: File,
     state: Path,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    save = ImportState.save
+    save, rejects = ImportState.save, tmp_path / "rejects.csv"
+    content = many(30_000).replace("00,p", "00 is no id,p")
 
     def interrupted(stored: ImportState, progress: Progress) -> None:
         save(stored, progress)
-        if progress.row == 1_000:  # Ctrl-C, while others are on their way
+        if progress.row == 1_010:  # Ctrl-C, while others are on their way
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(ImportState, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run(deployment, file(many(30_000)))
+            run(deployment, file(content), rejects=rejects)
     (stored,) = state.iterdir()
     stopped = json.loads(stored.read_text())
     assert f"All rows up to {stopped['row']:,} are sent." in capsys.readouterr().err
-    assert (len(sent(deployment)), stopped["at"]) == (stopped["row"], WRITTEN * 1000)
+    assert (len(sent(deployment)), stopped["at"]) == (stopped["row"] - stopped["row"] // 100, WRITTEN * 1000)
     assert 1_000 < stopped["row"] < 30_000
-    run(deployment, file(many(30_000)), resume=True, as_json=True)
+    assert len(listed_rows(rejects)) > 2
+    run(deployment, file(content), resume=True, as_json=True, rejects=rejects)
+    assert listed_rows(rejects) == ["row", *map(str, range(100, 30_001, 100))]
     report = json.loads(capsys.readouterr().out)
     assert (report["resumedAfter"], report["rows"]) == (stopped["row"], 30_000 - stopped["row"])
-    assert sorted(members(deployment)) == sorted(f"u{number}" for number in range(1, 30_001))
-    assert accepted(deployment) == 30_000
+    assert sorted(members(deployment)) == sorted(f"u{number}" for number in range(1, 30_001) if number % 100)
+    assert accepted(deployment) == 29_700
     assert list(state.iterdir()) == []
 
 
@@ -593,7 +617,10 @@ def test_a_run_that_begins_anew_is_reminded_of_the_interrupted_one(
     _stop_after(deployment, file, state)
     deployment.answers.append("y")
     import_members(deployment.session(now=NOW), file(many(9_000)), "lapsed_premium_buyers")
-    assert "An earlier run of this file stopped after row 1,000; --resume goes on there." in capsys.readouterr().err
+    assert deployment.questions[0].startswith("Add 9,000 rows of members.csv to ")
+    assert (
+        "An earlier run of this file stopped after row 1,000; --resume continues from there." in capsys.readouterr().err
+    )
     assert list(state.iterdir()) == []
 
 
@@ -603,8 +630,19 @@ def test_going_on_keeps_the_time_of_the_interrupted_run(deployment: Deployment, 
         run(deployment, file(many(9_000)), resume=True, at="1d")
     with pytest.raises(WrongUsage):  # read in another way
         run(deployment, file(many(9_000)), resume=True, country="CA")
-    run(deployment, file(many(9_000), written=NOW - 60), resume=True)  # copied since, and the same
+    deployment.answers.append("y")
+    resumes = ImportOptions(resume=True)
+    copied = file(many(9_000), written=NOW - 60)
+    import_members(deployment.session(now=NOW), copied, "lapsed_premium_buyers", resumes)
+    assert deployment.questions[0].startswith("Add 8,000 rows of members.csv from row 1,001 on to ")
     assert {change["at"] for change in sent(deployment)} == {WRITTEN * 1000}
+
+
+# What a call of botocore returns instead of asking AWS.
+DENIED = (
+    SimpleNamespace(status_code=403),
+    {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}},
+)
 
 
 def _stop_after(deployment: Deployment, file: File, state: Path) -> None:
@@ -614,8 +652,7 @@ def _stop_after(deployment: Deployment, file: File, state: Path) -> None:
     def refuse(**_: Any) -> Any:
         nonlocal requests
         requests += 1
-        answer = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
-        return (_Refusal, answer) if requests > 1 else None
+        return DENIED if requests > 1 else None
 
     events.register("before-call.sqs.SendMessageBatch", refuse)
     with pytest.raises((OperatorError, Exception)):
@@ -624,18 +661,9 @@ def _stop_after(deployment: Deployment, file: File, state: Path) -> None:
     assert len(list(state.iterdir())) == 1
 
 
-class _Refusal:
-    """An HTTP response, as botocore looks at it."""
-
-    status_code = 403
-
-
 def test_a_stack_whose_metrics_cannot_be_written_gets_nothing(deployment: Deployment, file: File) -> None:
-    def refuse(**_: Any) -> Any:
-        answer = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
-        return _Refusal, answer
-
-    deployment.stack.service("cloudwatch").meta.events.register("before-call.cloudwatch.PutMetricData", refuse)
+    events = deployment.stack.service("cloudwatch").meta.events
+    events.register("before-call.cloudwatch.PutMetricData", lambda **_: DENIED)
     with pytest.raises(Exception, match="CloudWatch"):
         run(deployment, file())
     assert sent(deployment) == []

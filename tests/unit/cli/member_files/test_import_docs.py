@@ -12,6 +12,7 @@ from audience_sync_cli.member_files.columns import guess
 from audience_sync_cli.member_files.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
 from audience_sync_cli.member_files.row_changes import REMEDIES
 from audience_sync_cli.times import DAY
+from tests.markdown import table
 
 ROOT = Path(__file__).parents[4]
 TEXT = (ROOT / "docs/import.md").read_text(encoding="utf-8")
@@ -27,12 +28,6 @@ def model(document: str) -> dict[str, Any]:
     return names
 
 
-def rows(head: str) -> list[list[str]]:
-    """The rows of the table whose head begins so."""
-    table = TEXT.split(f"\n| {head}", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table]
-
-
 def test_the_figures_are_those_of_the_recorded_run() -> None:
     columns = ("rows", "fileMegabytes", "megabytesSent", "messages", "seconds", "rowsASecond", "processorSeconds")
     expected = [
@@ -42,7 +37,7 @@ def test_the_figures_are_those_of_the_recorded_run() -> None:
         ]
         for each in MEASURED["sizes"]
     ]
-    assert rows("rows | file, MB") == expected
+    assert table(TEXT, "| rows | file, MB") == expected
 
 
 def test_memory_does_not_grow_with_the_file() -> None:
@@ -52,11 +47,11 @@ def test_memory_does_not_grow_with_the_file() -> None:
 
 
 def test_every_reason_has_its_row_with_its_remedy() -> None:
-    assert rows("reason | remedy") == [[f"`{reason}`", remedy] for reason, remedy in REMEDIES.items()]
+    assert table(TEXT, "| reason | remedy") == [[f"`{reason}`", remedy] for reason, remedy in REMEDIES.items()]
 
 
 def test_every_field_has_its_row_and_the_names_in_it_are_recognized() -> None:
-    found = rows("field | taken from")
+    found = table(TEXT, "| field | taken from")
     named = [name for row in found for name in re.findall(r"`(\w+)`", row[0])]
     assert sorted(named) == sorted(field.name for field in FIELDS if field.name != "audience_id")
     for fields, columns, _ in found:

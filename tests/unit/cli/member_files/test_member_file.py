@@ -46,6 +46,11 @@ def read(file: MemberFile, wanted: Sequence[str]) -> list[Any]:
         pytest.param("id\temail\r\nu1\ta@b.co\r\n\r\nu2\tc@d.co\r\n", id="CSV with tabs, and a blank line"),
         pytest.param("\ufeffid,email\nu1,a@b.co\nu2,c@d.co\n", id="CSV with a byte order mark"),
         pytest.param('id,email,note\nu1,a@b.co,"a\nb, c"\n"u2",c@d.co,\n', id="CSV with a line end within quotes"),
+        pytest.param("sep=;\r\nid;email\r\nu1;a@b.co\r\nu2;c@d.co", id="CSV whose first line names the delimiter"),
+        pytest.param("id\temail\r\nu1\ta@b.co\r\nu2\tc@d.co".encode("utf-16"), id="UTF-16, as Excel's Unicode text"),
+        pytest.param(
+            '\ufeff{"id":"u1","email":"a@b.co"}\n{"id":"u2","email":"c@d.co"}'.encode("utf-16-be"), id="JSON, UTF-16"
+        ),
         pytest.param('{"id":"u1","email":"a@b.co"}\n\n{"email":"c@d.co","id":"u2","x":1}\n', id="JSON lines"),
         pytest.param(gzip.compress(b"id,email\nu1,a@b.co\nu2,c@d.co\n"), id="CSV, compressed"),
         pytest.param(
@@ -65,7 +70,7 @@ _CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 
 @given(
-    rows=st.lists(st.tuples(_CELL, _CELL, _CELL), max_size=8),
+    rows=st.lists(st.tuples(_CELL, _CELL, _CELL), min_size=1, max_size=8),
     delimiter=st.sampled_from(DELIMITERS),
     ending=st.sampled_from(["\n", "\r\n"]),
 )
@@ -102,10 +107,8 @@ def test_a_row_that_cannot_be_read_does_not_hide_the_others(file: Callable[[byte
     [
         pytest.param("", id="empty"),
         pytest.param("\n \n", id="blank"),
-        pytest.param('[{"id":1}]', id="a JSON array"),
         pytest.param("ada@example.com,u1\nbob@example.com,u2\n", id="no names: an e-mail address"),
         pytest.param("u1,+1 (555) 010-0199\nu2,\n", id="no names: a phone number"),
-        pytest.param("id,email,email\nu1,a,b\n", id="a name that stands twice"),
         pytest.param("id,email\nu1,m\xfcller@example.de\n".encode("latin-1"), id="not UTF-8"),
         pytest.param(gzip.compress(b"id\n" * 10_000)[:-20], id="a compressed file that is cut off"),
         pytest.param("id,email\nu1," + "x" * 200_000, id="a cell of enormous length"),
@@ -120,9 +123,33 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_remedy_and_without_its_tex
     assert not any(text in f"{refused.value}{refused.value.remedy}" for text in ("example", "555", "ller"))
 
 
-def test_a_file_that_is_not_there_is_refused() -> None:
-    with pytest.raises(NotThere):
+DATED = "and pass the time of the export with --at."
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "remedy"),
+    [
+        pytest.param(b"PK\x03\x04...", "Excel workbook", f"CSV UTF-8, {DATED}", id="xlsx"),
+        pytest.param(b"\xd0\xcf\x11\xe0...", "Excel workbook", f"CSV UTF-8, {DATED}", id="xls"),
+        pytest.param(b"id,n\nu1,m\xfc\n", "not UTF-8", f"-t UTF-8 FILE > NEW`, {DATED}", id="not UTF-8"),
+        pytest.param(b'[{"id":1}]', "JSON array", f"`jq -c '.[]' FILE > NEW`, {DATED}", id="a JSON array"),
+        pytest.param(b"id,email,email\nu1,a,b\n", "Two columns are named email.", DATED, id="a name that stands twice"),
+        pytest.param(b"id,email\n\n", "no rows below", "Export the members again.", id="names of columns only"),
+    ],
+)
+def test_the_refusal_names_the_cause_and_a_remedy_that_converts_the_file_keeps_its_date(
+    file: Callable[[bytes | str], MemberFile], content: bytes, message: str, remedy: str
+) -> None:
+    with pytest.raises(WrongUsage, match=message) as refused:
+        read(file(content), [])
+    assert refused.value.remedy.endswith(remedy)
+
+
+def test_a_file_that_is_not_there_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(NotThere, match=r"Cannot read /nowhere/members.csv: no such file."):
         MemberFile.named("/nowhere/members.csv")
+    with pytest.raises(WrongUsage, match=f"{tmp_path}: it is a directory."):
+        MemberFile.named(str(tmp_path))
 
 
 def test_the_digest_and_the_time_are_those_of_the_file(file: Callable[[bytes | str], MemberFile]) -> None:
@@ -154,6 +181,9 @@ def test_parquet_is_read_where_pyarrow_is_installed(tmp_path: Path) -> None:
     assert read(members, ["email", "id"]) == [("a@b.co", 1), (None, 2), ("c@d.co", None)]
     with members.rows() as rows:
         assert (rows.kind, rows.columns, rows.count()) == ("Parquet", ["id", "email", "address"], 3)
+    parquet.write_table(pyarrow.table({"id": []}), tmp_path / "empty.parquet")
+    with pytest.raises(WrongUsage, match="no rows"):
+        read(MemberFile.named(str(tmp_path / "empty.parquet")), ["id"])
     assert members.path is not None
     whole = members.path.read_bytes()
     members.path.write_bytes(whole[:4] + b"x" * 60 + whole[64:])

@@ -25,11 +25,6 @@ def test_who_is_in_and_who_has_left_is_counted_by_audience(deployment: Deploymen
     assert sum(seen) == scan.approximate_rows() == 3
 
 
-def test_the_newest_change_of_a_member_counts(deployment: Deployment) -> None:
-    deployment.record(change("m1", at=1), change("m1", at=3, exits=True), change("m1", at=2))
-    assert member_counts(deployment.session().member_scan, [AUDIENCE], lambda _: None) == [MemberCount(AUDIENCE, 0, 1)]
-
-
 def test_many_members_come_in_pages(deployment: Deployment) -> None:
     client, name, sharding = deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], Sharding(1)
     wide = [{"email": f"{number:064}"} for number in range(100)]

@@ -138,7 +138,7 @@ def test_erasing_a_person_known_from_dead_letters_alone_says_where_the_hashes_ar
 
 def test_without_rows_nothing_is_claimed_to_be_erased(deployment: Deployment) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}
-    with pytest.raises(OperatorError, match="keeps no rows"):
+    with pytest.raises(OperatorError, match="does not store member rows"):
         erase(deployment.session(yes=True), "m1")
     assert deployment.bodies("ChangeQueue") == []
 

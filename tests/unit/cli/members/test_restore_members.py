@@ -101,7 +101,7 @@ def test_a_dry_run_prints_the_same_counts_and_what_to_repeat_and_copies_nothing(
     shown = capsys.readouterr().out
     assert "2 rows of 2 would be copied." in shown
     assert "(deletion notices)" in shown
-    assert "What came after 2027-01-15 07:00:00Z" in shown
+    assert "Changes after 2027-01-15 07:00:00Z" in shown
     assert "member erase" in shown
     assert members(deployment) == set()
 
@@ -121,7 +121,7 @@ def test_no_person_comes_back_who_was_forgotten_after_the_time_of_the_restored_t
         )
     session = deployment.session(yes=True, now=now)
     if days >= MAX_AGE / DAY:
-        with pytest.raises(WrongUsage, match="40 days old"):
+        with pytest.raises(WrongUsage, match="40 or more days old"):
             restore_members(session, SOURCE, since=f"{days}d")
     else:
         restore_members(session, SOURCE, since=f"{days}d")
@@ -188,7 +188,7 @@ def test_a_stack_that_keeps_no_rows_takes_none(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("table", "since", "message"),
     [
-        pytest.param(SOURCE, "", "nothing says how old its rows are", id="age unknown"),
+        pytest.param(SOURCE, "", "the age of its rows is unknown", id="age unknown"),
         pytest.param(SOURCE, "2040-01-01", "in the future", id="future"),
         pytest.param("MembershipTable", "1h", "own membership table", id="onto itself"),
         pytest.param("AudienceTable", "1h", "not a membership table", id="another kind of table"),

@@ -41,7 +41,7 @@ def test_the_operator_reads_which_are_erased_and_how_to_drop_them(
     list_(deployment.session(), Filter())
     seen = capsys.readouterr().out
     assert "erased since" in seen
-    assert "Of people whom a deletion notice has named since: 1 dead letter." in seen
+    assert "1 dead letter of people erased by a later deletion notice." in seen
     list_(deployment.session(), Filter(member="never"))
     assert "erased" not in capsys.readouterr().out
 

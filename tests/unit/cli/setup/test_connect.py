@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from urllib.parse import parse_qs, urlsplit
 
@@ -110,7 +110,7 @@ def test_another_redirect_uri_implies_pasting(deployment: Deployment) -> None:
 def test_a_redirect_uri_that_amazon_would_not_take_is_refused_before_anything_is_asked(
     deployment: Deployment, address: str
 ) -> None:
-    with pytest.raises(WrongUsage, match="--redirect-uri takes"):
+    with pytest.raises(WrongUsage, match="--redirect-uri must be"):
         connect(deployment.session(), redirect_uri=address)
     assert deployment.questions == []
 
@@ -146,7 +146,7 @@ def test_connecting_again_says_by_when_waiting_changes_are_tried_again(
     deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
     at_the_mark = 1_800_000_000.0 + 180  # epoch seconds; a worker may defer for another minute, then for four
     authorize(deployment.session(now=at_the_mark), APP, port=0, opener=_allow)
-    said = "Changes that were waiting for it are tried again by 2027-01-15 08:10:10Z." in capsys.readouterr().out
+    said = "Changes that waited for it are retried by 2027-01-15 08:10:10Z." in capsys.readouterr().out
     assert said is not is_first
 
 
@@ -169,18 +169,19 @@ def test_a_wrong_client_secret_is_reported_and_nothing_is_stored(deployment: Dep
     assert deployment.secret("CredentialsSecret")["refreshToken"] == ""
 
 
-def test_an_answer_to_another_request_is_refused_and_the_wait_goes_on() -> None:
-    listener = Listener(0)
-    try:
-        request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
-        with pytest.raises(TryLater, match="No answer") as caught:
-            _while_asking(
-                f"{listener.redirect_uri}?code=stolen&state=guessed",
-                lambda: listener.wait(request, _never, seconds=3),
-            )
-        assert listener.redirect_uri in caught.value.remedy
-    finally:
-        listener.close()
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with closing(Listener(0)) as listening:
+        yield listening
+
+
+def test_an_answer_to_another_request_is_refused_and_the_wait_goes_on(listener: Listener) -> None:
+    request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+    with pytest.raises(TryLater, match="No answer") as caught:
+        _while_asking(
+            f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(request, _never, seconds=3)
+        )
+    assert listener.redirect_uri in caught.value.remedy
 
 
 @contextmanager
@@ -205,49 +206,34 @@ def _sending_slowly(redirect_uri: str) -> Iterator[None]:
         sender.join()
 
 
-def test_a_slow_connection_holds_up_neither_the_answer_nor_the_deadline() -> None:
-    listener, answers = Listener(0), list[dict[str, str]]()
-    try:
-        with _sending_slowly(listener.redirect_uri):
-            with pytest.raises(TryLater):
-                listener.wait(AuthorizationRequest(CLIENT_ID, listener.redirect_uri), _never, seconds=1)
-            request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
-            _while_asking(
-                f"{listener.redirect_uri}?code=ours&state={request.state}",
-                lambda: listener.wait(request, answers.append),
-                status=200,
-            )
-    finally:
-        listener.close()
+def test_a_slow_connection_holds_up_neither_the_answer_nor_the_deadline(listener: Listener) -> None:
+    answers, request = list[dict[str, str]](), AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+    address = f"{listener.redirect_uri}?code=ours&state={request.state}"
+    with _sending_slowly(listener.redirect_uri):
+        with pytest.raises(TryLater):
+            listener.wait(AuthorizationRequest(CLIENT_ID, listener.redirect_uri), _never, seconds=1)
+        _while_asking(address, lambda: listener.wait(request, answers.append), status=200)
     assert [each["code"] for each in answers] == ["ours"]
 
 
-def test_only_the_first_of_two_answers_counts() -> None:
-    listener, answers = Listener(0), list[dict[str, str]]()
-    request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+def test_only_the_first_of_two_answers_counts(listener: Listener) -> None:
+    answers, request = list[dict[str, str]](), AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
     address = f"{listener.redirect_uri}?code=ours&state={request.state}"
 
     def finish(answer: dict[str, str]) -> None:
         answers.append(answer)
         assert requests.get(address, timeout=5).status_code == 404
 
-    try:
-        _while_asking(address, lambda: listener.wait(request, finish), status=200)
-    finally:
-        listener.close()
+    _while_asking(address, lambda: listener.wait(request, finish), status=200)
     assert len(answers) == 1
 
 
 def test_the_wait_for_the_browser_counts_down() -> None:
     left: list[float] = []
-    listener = Listener(0, count(start=100.0).__next__)  # a clock that goes on by a second at each look
-    try:
+    with closing(Listener(0, count(start=100.0).__next__)) as listener:  # a clock that goes on by a second at each look
+        request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
         with pytest.raises(TryLater):
-            listener.wait(
-                AuthorizationRequest(CLIENT_ID, listener.redirect_uri), _never, seconds=2.0, on_wait=left.append
-            )
-    finally:
-        listener.close()
+            listener.wait(request, _never, seconds=2.0, on_wait=left.append)
     assert left == [1.0, 0.0]
 
 

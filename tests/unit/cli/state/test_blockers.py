@@ -1,12 +1,9 @@
 """Why changes wait: each cause is found where it is recorded, and one that cannot be read hides no other."""
 
-import re
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from aws_lambda_powertools.utilities.circuit_breaker.persistence.record import CircuitStateRecord
 from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 from hypothesis import given
@@ -20,7 +17,6 @@ from audience_sync_cli.state.blockers import Blocker, waiting
 from audience_sync_cli.state.circuits import RECOVERY
 from tests.unit.cli.conftest import Deployment
 
-DOCS = Path(__file__).parents[4] / "docs"
 METRICS: dict[str, Any] = {"_aws": {"CloudWatchMetrics": []}}
 
 
@@ -33,25 +29,13 @@ def found(deployment: Deployment) -> list[Blocker]:
     return waiting(deployment.session()).blockers
 
 
-def test_where_nothing_is_wrong_nothing_blocks(deployment: Deployment) -> None:
-    result = waiting(deployment.session())
-    assert (result.blockers, result.failed.by_reason, result.unknown) == ([], {}, [])
-
-
-def test_a_disabled_event_source_means_that_delivery_is_paused(deployment: Deployment) -> None:
-    deployment.stack.service("lambda").event_source = "Disabled"
-    (blocker,) = found(deployment)
-    assert (blocker.reason, blocker.needs_person) == ("paused", True)
-    assert "within ten minutes" not in blocker.text
-
-
 def test_an_open_circuit_breaker_says_for_which_audience_and_when_the_next_try_is(deployment: Deployment) -> None:
     now = int(time.time())
     open_circuit(deployment, "audience:4182", since=now)
     (blocker,) = found(deployment)
     assert (blocker.reason, blocker.audience_ids, blocker.next_try) == ("circuit_open", ("4182",), now + RECOVERY)
     assert "audience 4182" in blocker.sentence
-    assert "Next try at" in blocker.text
+    assert "Next try by" in blocker.text
 
 
 def test_the_circuit_breaker_of_a_connection_concerns_all_its_audiences(deployment: Deployment) -> None:
@@ -146,7 +130,7 @@ def test_an_upload_that_is_accepted_after_a_failed_one_ends_the_wait_of_its_audi
         deployment.log("Worker", "upload accepted", audience_id=audience_id, records=1)
     result = waiting(deployment.session())
     assert [blocker.reason for blocker in result.blockers] == reasons_left
-    assert result.failed.have_ended is not bool(reasons_left)
+    assert result.failed.recovered is not bool(reasons_left)
     assert result.failed.by_reason == {"service_unavailable": 1}, "it has failed all the same"
 
 
@@ -162,36 +146,24 @@ def test_what_cannot_be_read_is_named_and_hides_nothing_else(deployment: Deploym
     result = waiting(deployment.session())
     assert [blocker.reason for blocker in result.blockers] == ["paused"]
     (unknown,) = result.unknown
-    assert unknown.startswith("Not known: which circuit breakers are open.")
+    assert unknown.startswith("Not known: circuit breakers.")
 
 
-def _of_table(heading: str) -> set[str]:
-    section = (DOCS / "runbook.md").read_text().split(f"### {heading}")[1].split("\n### ")[0]
-    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
-
-
-def test_the_reasons_of_rejected_events_are_those_of_the_api_description_and_the_runbook() -> None:
-    described = yaml.safe_load((DOCS / "openapi.yaml").read_text())["components"]["schemas"]["Reason"]["enum"]
-    assert reasons.REJECTED.keys() == set(described) == _of_table("Events that were rejected")
-
-
-def test_the_reasons_of_deferred_changes_are_those_of_the_runbook() -> None:
-    fine = {"fresh"}  # the token is valid for long enough
-    elsewhere = {"unavailable", "invalid_settings"}  # in the table of requests
-    assert reasons.DEFERRED.keys() - elsewhere == _of_table("Deferred changes and failed uploads") - fine
+def test_an_exit_without_identifiers_is_not_explained_as_an_event_without_them() -> None:
+    assert reasons.parked("no_identifier").means.startswith("an exit without identifiers")
 
 
 @given(st.text(max_size=40))
 def test_any_reason_is_explained(reason: str) -> None:
-    assert reasons.deferred(reason).means
-    assert reasons.rejected(reason).means
+    assert reasons.explained(reason).means
+    assert reasons.parked(reason) == reasons.explained(reason)
 
 
 def test_a_session_of_a_stack_without_logs_says_so(deployment: Deployment) -> None:
     for name in ("RefreshLogGroup", "WorkerLogGroup"):
         del deployment.stack._names[name]
     assert [each.split(".")[0] for each in waiting(deployment.session()).unknown] == [
-        "Not known: whether there is a token",
-        "Not known: why uploads fail",
-        "Not known: what waits for jobs",
+        "Not known: access token",
+        "Not known: failed uploads",
+        "Not known: changes that wait for jobs",
     ]

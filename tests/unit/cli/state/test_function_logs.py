@@ -17,7 +17,6 @@ from local import aws, logs
 from local.logs import LogGroups
 from local.resources import client
 from local.sqs.queues import SqsQueues
-from local.template import Template
 from tests.servers import serve
 
 GROUPS = {"WorkerLogGroup": "/aws/lambda/tests-worker", "JobsLogGroup": "/aws/lambda/tests-jobs"}
@@ -137,9 +136,3 @@ def test_local_log_groups_keep_the_newest_lines_and_give_them_in_pages(monkeypat
     second = groups.filter("group", 0, None, int(first["nextToken"]))
     assert [first["events"][0]["message"], second["events"][-1]["message"]] == ["2", str(logs.KEPT + 1)]
     assert (len(first["events"]), len(second["events"]), "nextToken" in second) == (logs.KEPT - 1, 1, False)
-
-
-def test_every_function_logs_to_the_group_that_is_named_after_it() -> None:
-    functions = Template.load().resources("AWS::Serverless::Function")
-    groups = {name: each["LoggingConfig"]["LogGroup"]["Ref"] for name, each in functions.items()}
-    assert groups == {name: f"{name.removesuffix('Function')}LogGroup" for name in functions}

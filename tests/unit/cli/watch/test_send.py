@@ -247,7 +247,7 @@ def test_an_event_that_was_sent_before_is_followed_to_its_new_upload(
     followed = Followed(deployment, entered, steps=[lambda: None, lambda: uploaded(deployment, job_id)])
     (end,) = followed.run()
     assert (end.ending, followed.hops[1].facts["jobId"]) == ("done", job_id)
-    assert "known before, and sent once more" in followed.hops[0].text
+    assert "known before, and sent again" in followed.hops[0].text
 
 
 def test_a_job_that_is_known_to_be_of_another_change_is_passed_over(

@@ -51,13 +51,13 @@ def shown(function: str, **fields: Any) -> list[tuple[str, str]]:
         pytest.param(
             "Ingest",
             {"message": "events rejected", "rejected": 150, "by_reason": {"time_ahead": 149, "no_identifier": 1}},
-            [("rejected", "50 more events of the same request; of all its events 149 time_ahead, 1 no_identifier")],
+            [("rejected", "50 more events of the same request; all its rejections: 149 time_ahead, 1 no_identifier")],
             id="rejected: more than have lines of their own",
         ),
         pytest.param(
             "Ingest",
             METRICS | {"RequestsUnauthorized": [1.0]},
-            [("refused", "401: a request with a credential that does not match")],
+            [("refused", "401: request with a credential that does not match")],
             id="refused: a wrong key",
         ),
         pytest.param(
@@ -239,7 +239,7 @@ def test_an_error_that_may_pass_does_not_end_it() -> None:
     follower: Any = FailingFollower([], Unavailable("CloudWatch Logs does not answer: x"), [LogLine(1, "Jobs", {})])
     found = batches(follower, lambda: None, notes.append, once=False)
     assert [len(next(found)) for _ in range(3)] == [0, 0, 1]
-    assert notes == ["CloudWatch Logs does not answer: x. It is tried again."]
+    assert notes == ["CloudWatch Logs does not answer: x. Trying again."]
 
 
 def test_the_first_look_must_succeed() -> None:
@@ -249,14 +249,9 @@ def test_the_first_look_must_succeed() -> None:
 
 
 def test_a_missing_permission_ends_it_although_it_is_not_the_first_look(deployment: Deployment) -> None:
-    def refuse() -> None:
-        denied = ClientError({"Error": {"Code": "AccessDeniedException"}}, "FilterLogEvents")
-        deployment.stack.service("logs").meta.events.register("before-call.logs", lambda **_: _raise(denied))
-
-    def _raise(error: Exception) -> None:
-        raise error
-
-    found = batches(Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0), refuse, print, once=False)
+    denied = ClientError({"Error": {"Code": "AccessDeniedException"}}, "FilterLogEvents")
+    follower = Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0)
+    found = batches(follower, lambda: deployment.fail("logs", denied), print, once=False)
     next(found)
     with pytest.raises(Unavailable):
         next(found)
@@ -267,7 +262,7 @@ def test_a_stack_that_logs_warnings_only_says_that_uploads_are_missing(
 ) -> None:
     deployment.stack.parameters = {"LogLevel": "WARNING"}
     tail(deployment.session(), follow=False)
-    assert "uploads and jobs that end well are left out" in capsys.readouterr().err
+    assert "successful uploads and jobs do not appear" in capsys.readouterr().err
 
 
 def test_an_unknown_audience_and_an_unreadable_age_are_refused(deployment: Deployment) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from audience_sync.errors import InvalidMapping
+from audience_sync.errors import InvalidMapping, RejectedEvent
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.directives.values import UNDEFINED, ListValue, ObjectValue
+from audience_sync.segment.directives.values import UNDEFINED, ListValue, ObjectValue, has_gap
 
 type Reader = Callable[[Any, Budget], Any]
 """From an event, or from one item of a list, to a value or UNDEFINED. Raises RejectedEvent where the budget is used up.
@@ -23,6 +23,9 @@ MAX_SIZE = 1_000  # values in one directive
 MAX_CHARACTERS = 2_000  # of one text in a directive; Segment takes 1,000 where it limits them
 
 STEPS_A_VALUE = 2  # to resolve one value of a directive, on average
+SAME_FOR_ALL = "the same for every member; give a directive that reads the event, such as @path"
+
+_STEPS_TO_TRY = 10_000  # a directive of a member id on an event that holds nothing
 
 _EDITOR_NOTES = "_metadata"  # the one key allowed beside a directive: Segment's editor keeps notes in it
 
@@ -46,6 +49,7 @@ class _Count:
 
     values: int = 0
     steps: int = 0
+    faults: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -56,6 +60,8 @@ class CompileContext:
         name: of the key or list position here; at the outermost position, the whole path that leads there.
         outer: the position around this one, if it is part of the same directive.
         depth: levels from the outermost position.
+        needs_all: whether a string has no value if one of the values in it is empty. A member id must be: otherwise
+            all members without that value would share one id.
     """
 
     name: object
@@ -63,10 +69,11 @@ class CompileContext:
     outer: Self | None = None
     depth: int = 0
     _count: _Count = field(default_factory=_Count)  # shared by all positions of a directive
+    needs_all: bool = False
 
     def __truediv__(self, name: object) -> Self:
         """Return the context one level further in."""
-        return type(self)(name, self.directives, self, self.depth + 1, self._count)
+        return type(self)(name, self.directives, self, self.depth + 1, self._count, self.needs_all)
 
     @property
     def steps(self) -> int:
@@ -86,12 +93,31 @@ class CompileContext:
         """The names from the outermost position to this one. Only a fault asks for it: there are many positions."""
         return f"{self.outer.path}.{display(self.name)}" if self.outer else str(self.name)
 
+    def compile(self, value: Any) -> Reader:
+        """Compile a whole directive, at its outermost position.
+
+        Raises:
+            InvalidMapping: not JSON, beyond the limits, or wrong; has every fault.
+        """
+        reader = self.read(value)
+        if self._count.faults:
+            raise InvalidMapping(*self._count.faults)
+        return reader
+
     def read(self, value: Any) -> Reader:
         """Compile the value at this position: a directive, a list or object that may hold some, or a plain value.
 
-        Raises:
-            InvalidMapping: not JSON, beyond the limits, or a directive that is wrong.
+        A fault is noted, so that those of the other positions are found as well.
         """
+        if self._count.values > MAX_SIZE:
+            return NO_VALUE  # it is noted already
+        try:
+            return self._read(value)
+        except InvalidMapping as invalid:
+            self._count.faults += invalid.faults
+            return NO_VALUE
+
+    def _read(self, value: Any) -> Reader:
         self._count.values += 1
         self._count.steps += STEPS_A_VALUE
         if self.depth > MAX_DEPTH:
@@ -103,16 +129,23 @@ class CompileContext:
         if isinstance(value, list):
             return self._list(value)
         if isinstance(value, str) and len(value) > MAX_CHARACTERS:
-            raise self.fault(f"a text of over {MAX_CHARACTERS} characters; shorten it")
+            raise self.fault(f"a string of over {MAX_CHARACTERS} characters; shorten it")
         if isinstance(value, str | int | None) or (isinstance(value, float) and math.isfinite(value)):
             return Constant(value)
-        raise self.fault("not a JSON value; use null, true, false, a number, a text, a list or an object")
+        raise self.fault("not a JSON value; use null, true, false, a number, a string, a list or an object")
+
+    def read_outcome(self, value: Any) -> Reader:
+        """Compile one of the values to choose from. Raises InvalidMapping, also for a member id that is a constant."""
+        reader = self.read(value)
+        if self.needs_all and is_fixed(reader):
+            raise self.fault(SAME_FOR_ALL)
+        return reader
 
     def read_text(self, value: Any) -> Reader:
         """Compile what must be a text, or a directive that gives one. Raises InvalidMapping."""
         if isinstance(value, str) or is_directive(value):
             return self.read(value)
-        raise self.fault("neither a text nor a directive; give one of them")
+        raise self.fault("must be a string or a directive")
 
     def options(self, argument: Any, allowed: Collection[str], required: Collection[str] = ()) -> dict[str, Any]:
         """Check the named options of a directive and return them. Raises InvalidMapping."""
@@ -136,7 +169,7 @@ class CompileContext:
 
     def _directive_or_object(self, value: dict[Any, Any]) -> Reader:
         if not all(isinstance(key, str) and len(key) <= MAX_CHARACTERS for key in value):
-            raise self.fault(f"a key that is not a text of up to {MAX_CHARACTERS} characters; quote or shorten it")
+            raise self.fault(f"a key that is not a string of up to {MAX_CHARACTERS} characters; quote or shorten it")
         names = [key for key in value if key.startswith("@")]
         if not names:
             return self._object(value)
@@ -168,6 +201,14 @@ class CompileContext:
 
 
 NO_VALUE = Constant(UNDEFINED)
+
+
+def is_fixed(reader: Reader) -> bool:
+    """Return whether the reader of a member id, which needs all values in it, finds one in an event without any."""
+    try:
+        return not has_gap(reader({}, Budget(_STEPS_TO_TRY)))
+    except RejectedEvent:
+        return False
 
 
 def is_directive(value: Any) -> bool:

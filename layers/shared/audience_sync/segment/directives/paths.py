@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from audience_sync.segment.budget import OTHERS_A_STEP, Budget
@@ -16,6 +17,7 @@ _UNQUOTED_BRACKET = re.compile(r"""\[(?!["'0-9])""")
 # not close, up to the first brace that could have closed it: no character is then tried twice.
 _TRIPLE = re.compile(r"\{\{\{([^}]*+)(\}{0,3}+)")
 _DOUBLE = re.compile(r"\{\{([^}]*+)(\}{0,2}+)")
+_CLOSED = re.compile(r"(?<!\{)(?:\{\{\{[^{}]++\}\}\}|\{\{[^{}]++\}\})")
 
 _STEPS_A_PIECE = 5  # to write a value, which may be a number, into a template
 _STEPS_TO_SPLIT = 10  # a path or template that comes from the event, if it is short
@@ -130,20 +132,20 @@ def _path(argument: Any, context: CompileContext) -> Reader:
 def _template(argument: Any, context: CompileContext) -> Reader:
     if isinstance(argument, str):
         context.read(argument)
+        _check_braces(argument, context)
         pieces = _split(argument, context)
         context.takes(len(pieces) * _STEPS_A_PIECE)
-        return Constant(argument) if pieces == [argument] else lambda event, budget: _render(pieces, event, budget)
+        return Constant(argument) if pieces == [argument] else _renderer(pieces, context)
 
     def reader_of(template: str) -> Reader:
-        pieces = _split(template, None)
-        return lambda event, budget: _render(pieces, event, budget)
+        return _renderer(_split(template, None), context)
 
     return _named_by_event(argument, context, reader_of)
 
 
 def _named_by_event(argument: Any, context: CompileContext, reader_of: Callable[[str], Reader]) -> Reader:
     """Compile a path or template that is itself found in the event, and is therefore compiled for each event."""
-    read_text = context.read_text(argument)
+    read_text = replace(context, needs_all=False).read_text(argument)  # a name is no part of the value
     context.takes(_STEPS_TO_SPLIT)
 
     def read(event: Any, budget: Budget) -> Any:
@@ -170,6 +172,14 @@ def _split(template: str, context: CompileContext | None) -> list[str | Reader]:
     return pieces
 
 
+def _check_braces(template: str, context: CompileContext) -> None:
+    """Refuse braces that Segment would send as text, or whose name would begin inside other braces."""
+    rest = _CLOSED.sub(lambda closed: " " * len(closed[0]), template)
+    if (start := rest.find("{{")) >= 0:
+        fault = "empty" if rest.startswith("{{}}", start) else "not closed"
+        raise context.fault(f"the {{{{ at character {start + 1} is {fault}; write {{{{ path }}}}")
+
+
 def _parts(pattern: re.Pattern[str], braces: int, template: str) -> list[str]:
     """Cut a template at the names in braces: text, name, text, name, ..., text."""
     parts: list[str] = []
@@ -181,12 +191,19 @@ def _parts(pattern: re.Pattern[str], braces: int, template: str) -> list[str]:
     return [*parts, template[end:]]
 
 
-def _render(pieces: list[str | Reader], event: Any, budget: Budget) -> str | Undefined:
+def _renderer(pieces: list[str | Reader], context: CompileContext) -> Reader:
+    needs_all = context.needs_all
+    return lambda event, budget: _render(pieces, event, budget, needs_all=needs_all)
+
+
+def _render(pieces: list[str | Reader], event: Any, budget: Budget, *, needs_all: bool) -> str | Undefined:
     texts: list[str] = []
     characters_left = MAX_TEXT
     for piece in pieces:
         text = piece if isinstance(piece, str) else text_of(piece(event, budget), budget)
         if isinstance(text, Undefined) or (characters_left := characters_left - len(text)) < 0:
+            return UNDEFINED
+        if needs_all and not text:
             return UNDEFINED
         texts.append(text)
     rendered = "".join(texts)

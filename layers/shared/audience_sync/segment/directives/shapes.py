@@ -40,9 +40,9 @@ def _if(argument: Any, context: CompileContext) -> Reader:
     test = "exists" if "exists" in options else "blank"
     is_false = _is_absent if test == "exists" else is_blank
     tested = (context / test).read(options[test])
-    then = (context / "then").read(options["then"]) if "then" in options else NO_VALUE
+    then = (context / "then").read_outcome(options["then"]) if "then" in options else NO_VALUE
     context.takes(_STEPS_IN_ANY_CASE if test == "blank" else 0)
-    otherwise = (context / "else").read(options["else"]) if is_truthy(options.get("else")) else NO_VALUE
+    otherwise = (context / "else").read_outcome(options["else"]) if is_truthy(options.get("else")) else NO_VALUE
     if options.get("then", UNDEFINED) == options[test] and json.dumps(options["then"]) == json.dumps(options[test]):
         # "This value if there is one" is the usual case: read it once.
         if chain := first_of_paths(_paths_in_turn(options, test), is_false):
@@ -87,7 +87,7 @@ def _array_path(argument: Any, context: CompileContext) -> Reader:
         raise (context / 1).fault("the shape of an item is not an object; give an object or a directive")
     context.takes(_STEPS_IN_ANY_CASE)
     before = context.steps
-    shape = (context / 1).read(argument[1])
+    shape = (context / 1).read_outcome(argument[1])
     steps_an_item = context.steps - before
 
     def read(event: Any, budget: Budget) -> Any:
@@ -137,7 +137,7 @@ def _transform(argument: Any, context: CompileContext) -> Reader:
 
 def _object(value: Any, context: CompileContext) -> Reader:
     if not isinstance(value, dict):
-        raise context.fault("neither an object nor a directive; give one of them")
+        raise context.fault("must be an object or a directive")
     return context.read(value)
 
 
@@ -145,7 +145,7 @@ def _flatten(argument: Any, context: CompileContext) -> Reader:
     options = context.options(argument, ("value", "separator", "omitArrays"), ("value", "separator"))
     separator = options["separator"]
     if not isinstance(separator, str) or not separator:
-        raise (context / "separator").fault("not a text of at least one character; give one, such as _")
+        raise (context / "separator").fault("must be a string of at least one character, such as _")
     (context / "separator").read(separator)
     omit_arrays = (context / "omitArrays").choice(options.get("omitArrays", False), (True, False))
     read_value = (context / "value").read(options["value"])

@@ -10,6 +10,7 @@ from audience_sync.segment.directives.compiler import NO_VALUE, CompileContext, 
 from audience_sync.segment.directives.values import (
     MAX_TEXT,
     UNDEFINED,
+    has_gap,
     is_number,
     is_truthy,
     json_text,
@@ -86,10 +87,10 @@ def _pair(
     pattern, replacement = options[pattern_name], options.get(replacement_name, "")
     if not isinstance(pattern, str) or not 1 <= _utf16_units(pattern) <= MAX_PATTERN:
         raise (context / pattern_name).fault(
-            f"not a text of 1 to {MAX_PATTERN} characters; it is searched as it stands"
+            f"must be a string of 1 to {MAX_PATTERN} characters; it is searched as it stands"
         )
     if not isinstance(replacement, str) or _utf16_units(replacement) > MAX_PATTERN:
-        raise (context / replacement_name).fault(f"not a text of up to {MAX_PATTERN} characters; shorten it")
+        raise (context / replacement_name).fault(f"must be a string of up to {MAX_PATTERN} characters; shorten it")
     if any(piece in ("$`", "$'") for piece in _REFERENCE.split(replacement)):
         raise (context / replacement_name).fault("$` and $' repeat the text around every match; write $$ for a dollar")
     parts = [""]
@@ -139,9 +140,15 @@ def _json(argument: Any, context: CompileContext) -> Reader:
         raise (context / "value").fault("empty; give a value or a directive")
     read_value = (context / "value").read(options["value"])
     context.takes(_STEPS_IN_ANY_CASE)
-    if mode == "encode":
-        return lambda event, budget: json_text(read_value(event, budget), budget)
-    return lambda event, budget: _decoded(read_value(event, budget), budget)
+    if mode == "decode":
+        return lambda event, budget: _decoded(read_value(event, budget), budget)
+    needs_all = context.needs_all
+
+    def encode(event: Any, budget: Budget) -> Any:
+        value = read_value(event, budget)
+        return UNDEFINED if needs_all and has_gap(value) else json_text(value, budget)
+
+    return encode
 
 
 def _decoded(value: Any, budget: Budget) -> Any:
@@ -183,12 +190,12 @@ def _sha256(argument: Any, context: CompileContext) -> Reader:
 
 def _liquid(argument: Any, context: CompileContext) -> Reader:
     if not isinstance(argument, str):
-        raise context.fault("not a text; give the template")
+        raise context.fault("must be a string; give the template")
     from audience_sync.segment.liquid.expressions import LiquidFault  # noqa: PLC0415 - loaded where a mapping uses it
     from audience_sync.segment.liquid.template import compile_template  # noqa: PLC0415
 
     try:
-        render, steps = compile_template(argument)
+        render, steps = compile_template(argument, needs_all=context.needs_all)
     except LiquidFault as fault:
         raise context.fault(f"{fault} (at character {fault.position})") from None
     context.takes(steps)

@@ -70,6 +70,13 @@ def is_blank(value: Any, budget: Budget) -> bool:
     return is_absent(value) or (text_of(value, budget) == "" if isinstance(value, list) else not is_truthy(value))
 
 
+def has_gap(value: Any) -> bool:
+    """Return whether a value is empty, or holds an empty one that a mapping put there. 0 and false are not empty."""
+    if type(value) in (ObjectValue, ListValue):
+        return not value or any(map(has_gap, value.values() if isinstance(value, dict) else value))
+    return is_absent(value) or value in ("", [], {})
+
+
 def is_number(value: Any) -> bool:
     """Return whether a value is a number; JSON's booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -22,6 +22,7 @@ from audience_sync.segment.liquid.values import (
     NIL,
     contains,
     equal,
+    is_empty,
     is_less,
     is_true,
     property_of,
@@ -53,15 +54,31 @@ class LiquidFault(Exception):
 
 @dataclass(slots=True)
 class Scope:
-    """What a template works on: the event, what it has assigned, and the steps that are left."""
+    """What a template works on: the event, what it has assigned, and the steps that are left.
+
+    Attributes:
+        has_read: whether an output has read a value, if the template needs all of its values.
+    """
 
     event: Mapping[str, Any] = field(repr=False)
     budget: Budget
     assigned: dict[str, Any] = field(default_factory=dict, repr=False)
+    has_read: bool = False
 
 
 type Operand = Callable[[Scope], Any]
 type Test = Callable[[Scope], bool]
+
+
+class _Literal:
+    """A value that the template itself holds."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __call__(self, _: Scope) -> Any:
+        return self._value
+
 
 _COMPARISONS: dict[str, Callable[[Any, Any, Budget], bool]] = {
     "==": equal,
@@ -75,17 +92,21 @@ _COMPARISONS: dict[str, Callable[[Any, Any, Budget], bool]] = {
 
 
 class Expressions:
-    """Reads a part of a template from its beginning. Each method goes on where the one before has ended."""
+    """Reads a part of a template from its beginning. Each method goes on where the one before has ended.
 
-    def __init__(self, template: str, start: int, end: int) -> None:
+    If all values are needed, a filter other than `default` makes nothing of an empty value.
+    """
+
+    def __init__(self, template: str, start: int, end: int, *, needs_all: bool = False) -> None:
         self._template = template
         self._position = start
         self._end = end
+        self._needs_all = needs_all
         self.parts = 0  # operands and filters read so far; they bound the work
 
     def filtered(self) -> Operand:
         """Read a value and its filters, up to the end. Raises LiquidFault."""
-        value = self._operand()
+        value = self._needed(self._operand())
         while self._take("|"):
             value = self._filter(value)
         self.finish("a filter after |, or the end")
@@ -139,11 +160,11 @@ class Expressions:
         self.parts += 1
         self._skip()
         if text := self._match(QUOTED):
-            return _constant(self._unescaped(text))
+            return _Literal(self._unescaped(text))
         if number := self._match(_NUMBER):
             if sum(map(str.isdecimal, number[0])) > MAX_DIGITS:
                 raise LiquidFault(f"a number of over {MAX_DIGITS} digits; write it as a text", number.start())
-            return _constant(float(number[0]) if "." in number[0] else int(number[0]))
+            return _Literal(float(number[0]) if "." in number[0] else int(number[0]))
         if self._template.startswith("[", self._position):
             steps = self._steps()
             if steps and isinstance(steps[0], str):
@@ -161,7 +182,7 @@ class Expressions:
             return _path(name[0], steps)
         if steps:
             raise LiquidFault(f"{name[0]} has no fields", name.start())
-        return _constant(_LITERALS[name[0]])
+        return _Literal(_LITERALS[name[0]])
 
     def _steps(self) -> list[str | int]:
         """Read what follows a name without white space."""
@@ -189,14 +210,35 @@ class Expressions:
                 f"filter {name[0]} takes {_counted(found.at_least, found.at_most)}, not {len(arguments)}", name.start()
             )
         self.parts += 1
-        return lambda scope: found.apply(value(scope), [each(scope) for each in arguments], scope.budget)
+        if not self._needs_all or name[0] == "default":
+            return lambda scope: found.apply(value(scope), [each(scope) for each in arguments], scope.budget)
+
+        def apply_to_all(scope: Scope) -> Any:
+            parts = [part(scope) for part in (value, *arguments)]
+            if any(part is NIL for part in parts):
+                return NIL
+            return _nil_if_empty(found.apply(parts[0], parts[1:], scope.budget))
+
+        return apply_to_all
+
+    def _needed(self, operand: Operand) -> Operand:
+        """Read an empty value as nil, and note that one was read, if all values are needed."""
+        if not self._needs_all or isinstance(operand, _Literal):
+            return operand
+
+        def read(scope: Scope) -> Any:
+            value = _nil_if_empty(operand(scope))
+            scope.has_read |= value is not NIL
+            return value
+
+        return read
 
     def _arguments(self) -> Sequence[Operand]:
         if not self._take(":"):
             return ()
-        arguments = [self._operand()]
+        arguments = [self._needed(self._operand())]
         while self._take(","):
-            arguments.append(self._operand())
+            arguments.append(self._needed(self._operand()))
         return arguments
 
     def _match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
@@ -233,8 +275,8 @@ def _unquoted(text: str) -> str:
     return _ESCAPE.sub(lambda escape: _ESCAPES.get(escape[1], escape[1]), text[1:-1])
 
 
-def _constant(value: Any) -> Operand:
-    return lambda _: value
+def _nil_if_empty(value: Any) -> Any:
+    return NIL if is_empty(value) else value
 
 
 def _path(name: str, steps: Sequence[str | int]) -> Operand:

@@ -8,7 +8,7 @@ from audience_sync.segment.directives.compiler import display
 from audience_sync.segment.directives.values import MAX_TEXT, UNDEFINED
 from audience_sync.segment.liquid.expressions import Expressions, LiquidFault, Scope, Test
 from audience_sync.segment.liquid.tokens import Token, tokens_of
-from audience_sync.segment.liquid.values import TooLarge, is_true, written
+from audience_sync.segment.liquid.values import NIL, Missing, TooLarge, is_true, written
 
 MAX_LENGTH = 1_000  # characters; Segment's limit
 
@@ -21,11 +21,12 @@ _ENDS = ("endif", "endunless", "endcapture", "endcomment", "endraw")
 type Node = Callable[[Scope], str]
 
 
-def compile_template(template: str) -> tuple[Callable[[Any, Budget], Any], int]:
+def compile_template(template: str, *, needs_all: bool = False) -> tuple[Callable[[Any, Budget], Any], int]:
     """Compile a template.
 
     Args:
         template: up to MAX_LENGTH characters.
+        needs_all: whether there is no value where an output writes nothing, or no output reads the event.
 
     Returns:
         The function from an event to the rendered text, UNDEFINED where a text or list is too large; it raises
@@ -36,14 +37,16 @@ def compile_template(template: str) -> tuple[Callable[[Any, Budget], Any], int]:
     """
     if len(template) > MAX_LENGTH:
         raise LiquidFault(f"over {MAX_LENGTH:,} characters, Segment's limit; shorten it", MAX_LENGTH)
-    parser = _Parser(template)
+    parser = _Parser(template, needs_all=needs_all)
     nodes = parser.nodes()
 
     def render(event: Any, budget: Budget) -> Any:
+        scope = Scope(event if isinstance(event, dict) else {}, budget)
         try:
-            return _rendered(nodes, Scope(event if isinstance(event, dict) else {}, budget))
-        except TooLarge:
+            rendered = _rendered(nodes, scope)
+        except (TooLarge, Missing):
             return UNDEFINED
+        return rendered if scope.has_read or not needs_all else UNDEFINED
 
     return render, parser.parts * STEPS_A_PART
 
@@ -64,8 +67,9 @@ def _rendered(nodes: Iterable[Node], scope: Scope) -> str:
 class _Parser:
     """Recursive descent over the pieces; a template of 1,000 characters nests blocks some 80 deep."""
 
-    def __init__(self, template: str) -> None:
+    def __init__(self, template: str, *, needs_all: bool) -> None:
         self._template = template
+        self._needs_all = needs_all
         self._tokens = tokens_of(template)
         self._next = 0
         self.parts = 0
@@ -120,12 +124,20 @@ class _Parser:
         raise LiquidFault(f"tag {display(token.name)}: {why}", token.at)
 
     def _echo(self, token: Token) -> Node:
-        expressions = Expressions(self._template, token.start, token.end)
+        expressions = Expressions(self._template, token.start, token.end, needs_all=self._needs_all)
         value = self._counted(expressions, expressions.filtered())
-        return lambda scope: written(value(scope), scope.budget)
+        if not self._needs_all:
+            return lambda scope: written(value(scope), scope.budget)
+
+        def write(scope: Scope) -> str:
+            if text := written(value(scope), scope.budget):
+                return text
+            raise Missing
+
+        return write
 
     def _assign(self, token: Token) -> Node:
-        expressions = Expressions(self._template, token.start, token.end)
+        expressions = Expressions(self._template, token.start, token.end, needs_all=self._needs_all)
         name = expressions.name()
         expressions.expect("=")
         value = self._counted(expressions, expressions.filtered())
@@ -143,7 +155,10 @@ class _Parser:
         nodes = self._closed_block(token, "endcapture")
 
         def capture(scope: Scope) -> str:
-            scope.assigned[name] = _rendered(nodes, scope)
+            try:
+                scope.assigned[name] = _rendered(nodes, scope)
+            except Missing:
+                scope.assigned[name] = NIL  # it counts where it is written
             return ""
 
         return capture

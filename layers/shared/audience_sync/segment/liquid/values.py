@@ -30,6 +30,10 @@ class TooLarge(Exception):
     """A value is beyond the bounds of directives/values.py: the directive then has no value."""
 
 
+class Missing(Exception):
+    """A value is empty in a template that needs all of its values: the directive then has no value."""
+
+
 class Named:
     """The literals `empty` and `blank`, which are equal to many values."""
 
@@ -45,6 +49,11 @@ def plain(value: Any) -> Any:
     if value is NIL:
         return None
     return "" if isinstance(value, Named) else value
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether an output would write nothing for a value."""
+    return is_absent(plain(value)) or value in ("", [])
 
 
 def written(value: Any, budget: Budget) -> str:

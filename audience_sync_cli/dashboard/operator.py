@@ -1,0 +1,69 @@
+"""The operator's commands behind the page, the same for a deployed and a local stack."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from audience_sync_cli import stack as stacks
+from audience_sync_cli.dashboard.finding import find
+from audience_sync_cli.errors import TryLater
+from audience_sync_cli.explanation import explained
+from audience_sync_cli.operator_log import OperatorLog
+from audience_sync_cli.parked.acknowledged import Acknowledgement, Acknowledgements, checked
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
+from audience_sync_cli.stack import Stack
+from audience_sync_cli.state.blockers import Blocker, paused, token_failure, waiting
+
+type Blockers = tuple[Blocker, ...]
+type Known = tuple[Acknowledgement, ...]  # newest first
+
+
+def sentence_of(error: Exception) -> str:
+    """Return error and remedy for the page, without values from a service or a user."""
+    failure = explained(error)
+    return f"{failure} {failure.remedy}".strip()
+
+
+class Operator:
+    """Runs commands for the page, and prints nothing."""
+
+    def __init__(self, find: Callable[[], Stack], now: Callable[[], float]) -> None:
+        """`find` returns the stack; `now` is in epoch seconds."""
+        self._session = Session(Screen(), find, now)
+
+    @classmethod
+    def of_local(cls, api: Callable[[], str], now: Callable[[], float]) -> Self:
+        """Return the operator of the local stack at this address, which is contacted on first use."""
+        return cls(lambda: stacks.local(api()), now)
+
+    def blockers(self, *, waits: bool) -> Blockers:
+        """Return why changes wait; if none does, why the next one will. Raises TryLater if nothing is known.
+
+        Old failures do not matter for an empty queue: the changes they deferred have been delivered or parked since.
+        """
+        if not waits:
+            return (*paused(self._session.stack), *token_failure(self._session.stack, self._session.now()))
+        found = waiting(self._session)
+        if found.unknown and not found.blockers:
+            raise TryLater(found.unknown[0])
+        return tuple(found.blockers)
+
+    def acknowledgements(self) -> Known:
+        """Return the acknowledgements of dead letters, newest first. Raises Unavailable."""
+        return Acknowledgements.of(self._session.stack).read()
+
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""
+        stack, notes = self._session.stack, list[str]()
+        reason, audience_id = fields.get("reason", ""), fields.get("audienceId", "")
+        note = checked(reason, audience_id, fields.get("note", ""))
+        about = {"audienceId": audience_id} if audience_id else {}
+        log = OperatorLog(stack, notes.append, self._session.now)
+        with log.line("dashboard acknowledge", **about):
+            done = Acknowledgement(reason, audience_id, note, log.caller(), self._session.now())
+            Acknowledgements.of(stack).add(done)
+        return ["Acknowledged. Dead letters parked from now on are not.", *notes]
+
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return everything stored under a member id or a message id: title and facts of each. Raises OperatorError."""
+        return [each._asdict() for each in find(self._session, fields.get("id", "").strip())]

@@ -1,0 +1,94 @@
+"""Messages of the change queue in flight: received by the worker, and neither deleted nor visible again.
+
+SQS reports their number, but no times. A local stack knows the times; for a deployed one, Lambda's log has the start of
+the oldest unfinished invocation, and the visibility timeout limits the end.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.stack import Stack
+from audience_sync_cli.state.counts import local_state
+from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
+from audience_sync_cli.times import MINUTE
+
+VISIBILITY = 660.0  # seconds; VisibilityTimeout of the change queue in template.yaml
+STALLED = 3 * MINUTE  # seconds without a delivery; an invocation runs up to one minute, and may have waited for one
+ACCEPTED = "upload accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The messages in flight. Times are epoch seconds."""
+
+    messages: int
+    since: float | None  # the worker received the oldest of them then; None if unknown
+    until: float  # by then, each is deleted or visible again
+    stalled_since: float | None  # no delivery since; None while that is normal
+
+    @classmethod
+    def at(cls, now: float, messages: int, times: tuple[float | None, float], delivered_at: float | None) -> "InFlight":
+        """Decide whether delivery stands still.
+
+        Args:
+            now: epoch seconds.
+            messages: in flight.
+            times: `since` and `until`.
+            delivered_at: the newest upload that Amazon has accepted; None if there was none recently.
+        """
+        since, until = times
+        idle_since = None if since is None else max(since, delivered_at or 0.0)
+        is_stalled = idle_since is not None and now - idle_since >= STALLED
+        return cls(messages, since, until, idle_since if is_stalled else None)
+
+    @property
+    def text(self) -> str:
+        """Both times in one line."""
+        since = f"since {moment(self.since * 1000)}, " if self.since is not None else ""
+        return f"{since}back by {moment(self.until * 1000)} at the latest"
+
+    def stall(self, now: float) -> str:
+        """Return a sentence if delivery stands still, otherwise an empty string."""
+        if self.stalled_since is None or self.since is None:
+            return ""
+        minutes = counted(int((now - self.stalled_since) // MINUTE), "minute")
+        messages = counted(self.messages, "message")
+        return f"Nothing was delivered for {minutes}; the worker has had {messages} since {moment(self.since * 1000)}."
+
+    def as_json(self) -> dict[str, Any]:
+        """The times for scripts."""
+        times = {"since": self.since, "until": self.until, "stalledSince": self.stalled_since}
+        known = {name: None if time is None else iso_time(time * 1000) for name, time in times.items()}
+        return {"messages": self.messages} | known
+
+
+def in_flight(stack: Stack, messages: int, now: float) -> InFlight | None:
+    """Read the times of messages in flight; None if there are none. Raises Unavailable, TryLater."""
+    if not messages:
+        return None
+    logs = FunctionLogs(stack)
+    if stack.local:
+        times = local_state(stack).get("inFlightTimes")
+        if not times:
+            return None
+    else:
+        times = begun(logs.invocations("Worker", now - VISIBILITY)), now + VISIBILITY
+    uploads = logs.read(["Worker"], now - VISIBILITY, messages=[ACCEPTED])
+    return InFlight.at(now, messages, times, uploads[-1].at / 1000 if uploads else None)
+
+
+def begun(lines: Iterable[LogLine]) -> float | None:
+    """Return the start of the first invocation that is still running, or did not end well."""
+    begins: dict[str, float] = {}
+    for line in lines:
+        record = line.fields.get("record")
+        if not isinstance(record, dict):
+            continue
+        request_id = str(record.get("requestId"))
+        if line.fields.get("type") == "platform.start":
+            begins[request_id] = line.at / 1000
+        elif record.get("status") == "success":
+            begins.pop(request_id, None)
+    return min(begins.values(), default=None)

@@ -1,0 +1,45 @@
+"""Conditions that need a person, most urgent first: one list for `status`, its JSON and the dashboard. Pure."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from audience_sync_cli.screen import counted
+from audience_sync_cli.state.counts import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from audience_sync_cli.state.blockers import Blocker
+
+MANY_REJECTED = 100  # events; fewer can wait
+REJECTED_SHARE = 0.01  # of all events; a few hundred rejections in a million are normal
+
+
+class Need(NamedTuple):
+    """One condition that stays until a person acts."""
+
+    reason: str  # code
+    text: str  # a sentence, with the command or the page that helps
+
+
+def needs(counts: Counts, dead_letters: int, blockers: "Iterable[Blocker]" = ()) -> list[Need]:
+    """Return the conditions that need a person: delivery stopped, changes lost, changes parked, events rejected.
+
+    Args:
+        counts: of the stack.
+        dead_letters: messages in the dead letter queue.
+        blockers: why changes wait; only blockers that need a person count.
+    """
+    found = [Need(each.reason, f"{each.sentence} {each.remedy}".strip()) for each in blockers if each.needs_person]
+    if counts.unaccounted:
+        lost = f"{counted(counts.unaccounted, 'change')} unaccounted for"
+        found.append(Need("unaccounted", f"{lost}: see UnaccountedChanges in docs/runbook.md."))
+    if dead_letters:
+        verb = "needs" if dead_letters == 1 else "need"
+        found.append(
+            Need("dead_letters", f"{counted(dead_letters, 'dead letter')} {verb} you: `audience-sync parked list`.")
+        )
+    events = counts.events_accepted + counts.events_ignored + counts.events_rejected
+    if counts.events_rejected >= max(MANY_REJECTED, REJECTED_SHARE * events):
+        rejected = f"{counted(counts.events_rejected, 'event')} of {events:,} rejected"
+        found.append(Need("rejections", f"{rejected}: `audience-sync rejections`."))
+    return found

@@ -1,0 +1,68 @@
+"""The destinations that there are, and their fields; no other module knows them. Pure.
+
+An audience of Amazon's audience API belongs to an advertiser (`advertiserId`) or an AMC connection (`connectionId`).
+Its changes carry as much of that as an upload has to say: the connection, and whether members go to its DSP advertiser
+as well (`targetTypes`). They do not carry the advertiser, which no upload names: every row would hold it.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from audience_sync.membership import Audience, Destination
+
+
+def of_advertiser(advertiser_id: str | None) -> Destination:
+    """Return the destination of an advertiser's audience, whose members reach Amazon DSP."""
+    return Destination.of({"advertiserId": advertiser_id})
+
+
+def of_connection(connection_id: str, *, dsp: bool = False) -> Destination:
+    """Return the destination of an AMC audience; of its changes, with `dsp`, if they go to the DSP advertiser also."""
+    return Destination.of({"connectionId": connection_id, "targetTypes": ["DSP"] if dsp else []})
+
+
+def advertiser_of(destination: Destination) -> str | None:
+    """Return the advertiser's id, None for an audience of a connection."""
+    return destination.fields.get("advertiserId")
+
+
+def connection_of(destination: Destination) -> str | None:
+    """Return the id of the AMC connection, None for an advertiser's audience."""
+    return destination.fields.get("connectionId")
+
+
+def reaches_dsp(audience: Audience) -> bool:
+    """Return whether members reach Amazon DSP: an advertiser's always do, a connection's only with `dsp`."""
+    return not connection_of(audience.destination) or _sends_to_dsp(audience)
+
+
+def of_changes(audience: Audience) -> Destination:
+    """Return the destination that the changes of an audience carry."""
+    return _of_changes(audience.destination, _sends_to_dsp(audience))
+
+
+def _sends_to_dsp(audience: Audience) -> bool:
+    return audience.settings.get("dsp") is True
+
+
+@lru_cache(maxsize=1_000)  # audiences; asked for each event
+def _of_changes(destination: Destination, dsp: bool) -> Destination:
+    connection_id = connection_of(destination)
+    return of_connection(connection_id, dsp=dsp) if connection_id else Destination()
+
+
+def resource_of_audience(destination: Destination) -> dict[str, Any]:
+    """Return the `targetResource` of a new audience. The advertiser's id becomes an integer here and nowhere else."""
+    advertiser_id = advertiser_of(destination)
+    return {"advertiserId": int(advertiser_id)} if advertiser_id else {"connectionId": connection_of(destination)}
+
+
+def resource_of_upload(destination: Destination) -> dict[str, Any]:
+    """Return the `targetResource` of an upload; empty for an advertiser's audience."""
+    return destination.fields if connection_of(destination) else {}
+
+
+@lru_cache(maxsize=1_000)  # audiences; asked before each upload
+def failure_domain(destination: Destination) -> str:
+    """Return the name of what fails as one at Amazon: a connection, or DSP for the audiences of all advertisers."""
+    return connection_of(destination) or "dsp"

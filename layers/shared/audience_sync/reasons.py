@@ -1,0 +1,198 @@
+"""Reason codes: why an event is rejected, a request refused, or a change deferred or parked.
+
+Codes are stored in metrics, logs and dead letters, so they never change. docs/runbook.md says more about each.
+"""
+
+from enum import StrEnum, auto
+from typing import Self
+
+# The effects of a reason
+NONE: frozenset[str] = frozenset()
+REJECTED = frozenset({"rejected"})  # the event
+REFUSED = frozenset({"refused"})  # the request: 4xx or 503
+DEFERRED = frozenset({"deferred"})  # the change: it stays in the queue
+PARKED = frozenset({"parked"})  # the change: it becomes a dead letter
+
+
+class Reason(StrEnum):
+    """A code, its effects, its meaning (the end of a sentence), and a remedy unless it passes without a person."""
+
+    effects: frozenset[str]
+    means: str
+    remedy: str
+
+    def __new__(cls, code: str, effects: frozenset[str] = NONE, means: str = "", remedy: str = "") -> Self:
+        """Make the code the member's value."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.effects, member.means, member.remedy = effects, means, remedy
+        return member
+
+    # Of classes whose subclasses are raised
+    ERROR = auto(), NONE, "an error"
+    PERMANENT = auto(), NONE, "another attempt gives the same answer"
+    TRANSIENT = auto(), NONE, "another attempt can succeed later"
+
+    # Events. The detail of a rejection repeats meaning and remedy, unless it can say more
+    NOT_AN_EVENT = auto(), REJECTED, "an event is a JSON object with a type", "map data to the whole event"
+    MEMBERSHIP_UNDECIDED = (
+        auto(),
+        REJECTED,
+        "no boolean under properties[computation_key] or traits[computation_key]",
+        "narrow the mapping's trigger to events that state membership",
+    )
+    MEMBERSHIP_CONTRADICTORY = (
+        auto(),
+        REJECTED,
+        "event says one thing and the boolean under the computation key another",
+        "send the event as Segment made it",
+    )
+    MEMBER_ID_MISSING = (
+        auto(),
+        REJECTED,
+        "external_user_id resolves to nothing, or a part of it does",
+        "map fields that every event has",
+    )
+    MEMBER_ID_INVALID = (
+        auto(),
+        REJECTED,
+        "external_user_id may hold 1 to 128 letters, digits, - and _",
+        "for other ids map it with @sha256",
+    )
+    AUDIENCE_MISSING = auto(), REJECTED, "neither an audience id nor a computation key", "map audience_id"
+    AUDIENCE_UNKNOWN = auto(), REJECTED, "the audience is not listed", "link it: `audience-sync audiences link`"
+    AUDIENCE_AMBIGUOUS = (
+        auto(),
+        REJECTED,
+        "several audiences are linked to this computation key",
+        "give the event an audience id, or unlink one",
+    )
+    NO_IDENTIFIER = auto(), REJECTED | PARKED, "no mapped trait is a usable identifier", "map at least email or phone"
+    COUNTRY_INVALID = (
+        auto(),
+        REJECTED,
+        "country is not an ISO 3166-1 alpha-2 code that Amazon accepts",
+        "correct the mapping of country, or countryCode in the extras",
+    )
+    CONSENT_MISSING = (
+        auto(),
+        REJECTED,
+        "additions from the UK, the EEA and Switzerland need a consent signal",
+        "map amzn_user_data, tcf or gpp",
+    )
+    CONSENT_DENIED = auto(), REJECTED, "the person has refused consent", "nothing: the rejection is correct"
+    CONSENT_INVALID = auto(), REJECTED, "the value is not a TCF or GPP string", "map the IAB string itself"
+    MAPPING_TOO_COSTLY = (
+        auto(),
+        REJECTED,
+        "the mappings and triggers take too many steps on this event",
+        "send it smaller, or let fewer of them read its long texts and lists",
+    )
+    TIME_UNREADABLE = auto(), REJECTED, "the time is not ISO 8601", "send Segment's own timestamp"
+    TIME_TOO_OLD = (
+        auto(),
+        REJECTED,
+        "an addition from more than 33 days ago, or a time before 1970",
+        "re-sync the audience in Segment; to replay an archive, set AcceptOldEvents",
+    )
+    TIME_AHEAD = auto(), REJECTED, "the time is more than five minutes ahead", "correct the sender's clock"
+
+    # Requests
+    UNAUTHORIZED = auto(), REFUSED, "a credential that does not match"
+    CREDENTIAL_MISSING = auto(), REFUSED, "no credential"
+    SOURCE_NOT_ALLOWED = auto(), REFUSED, "an address that AllowedSources does not list"
+    INVALID_REQUEST = auto(), REFUSED, "the body is not JSON, or contains no event", "check the mapping's data"
+    TOO_LARGE = auto(), REFUSED, "over the limit of bytes, events or steps", "lower the batch size in Segment"
+    UNSUPPORTED_MEDIA_TYPE = auto(), REFUSED, "the body is not plain JSON in UTF-8", "remove that header in Segment"
+    INVALID_AUDIENCE = auto(), REFUSED, "the extras do not describe a valid audience", "the response names each field"
+    SECRET_UNUSABLE = auto(), REFUSED, "no usable key of that kind is stored", "run `audience-sync keys show`"
+    INVALID_MAPPING = auto(), REFUSED, "the stored mappings are invalid", "run `audience-sync mappings revert`"
+    INVALID_TRIGGER = auto(), REFUSED, "a stored trigger is invalid", "run `audience-sync mappings revert`"
+    CREATION_UNDER_WAY = auto(), REFUSED, "another request is creating this audience, or was interrupted"
+    CREATION_OVERTAKEN = auto(), REFUSED, "another request created this audience first"
+
+    # Changes that wait, and uploads that fail
+    THROTTLED = auto(), DEFERRED, "Amazon asks the stack to slow down (429)"
+    SERVICE_UNAVAILABLE = auto(), DEFERRED, "Amazon answers with an error (5xx) or cannot be reached"
+    OUTCOME_UNKNOWN = auto(), DEFERRED, "uploads get no usable answer; they are sent again after 60 seconds"
+    RETRY_BUDGET = auto(), DEFERRED, "too many uploads got no usable answer, so one is tried each minute"
+    CIRCUIT_OPEN = auto(), DEFERRED, "Amazon has failed five times in a row, so uploads pause for a minute"
+    TOKEN_UNAVAILABLE = auto(), DEFERRED, "there is no valid access token", "see TokenRefreshFailed in docs/runbook.md"
+    AUTHORIZATION_REFUSED = auto(), DEFERRED, "Amazon refuses the stored authorization", "run `audience-sync connect`"
+    NOT_CONNECTED = auto(), DEFERRED, "Amazon is not connected yet", "run `audience-sync connect`"
+    MOVED_ON = auto(), DEFERRED, "newer changes of the member keep arriving"
+    JOB_RUNNING = auto(), DEFERRED, "an enter waits until the removal before it has taken effect at Amazon"
+    ROW_UNREADABLE = auto(), DEFERRED, "a membership row cannot be read", "see Restoring a table in docs/runbook.md"
+    UNAVAILABLE = auto(), REFUSED | DEFERRED, "SQS, DynamoDB or Secrets Manager does not answer", "check AWS Health"
+    INVALID_SETTINGS = (
+        auto(),
+        REFUSED | DEFERRED,
+        "an environment variable is missing, or a secret is not valid JSON",
+        "run `audience-sync test`",
+    )
+    OUT_OF_TIME = auto(), REFUSED | DEFERRED, "the worker had no time left for them; its next invocation continues"
+
+    # Dead letters
+    REQUEST_REJECTED = (
+        auto(),
+        REFUSED | PARKED,
+        "Amazon rejected the record (400, 422)",
+        "the detail names the field; correct the source, so that Segment sends a corrected event, then drop this one",
+    )
+    REQUEST_TOO_LARGE = (
+        auto(),
+        PARKED,
+        "the record alone is too large (413)",
+        "drop it, and check what the mapping sends",
+    )
+    ACCESS_DENIED = (
+        auto(),
+        REFUSED | PARKED,
+        "no access to the advertiser, or AMC terms not accepted (403)",
+        "check `audience-sync terms show` and the permissions at Amazon, then redrive",
+    )
+    NOT_FOUND = (
+        auto(),
+        REFUSED | PARKED,
+        "Amazon does not know the audience",
+        "check the Region parameter; if the audience is gone, `audience-sync audiences unlink` it, then drop",
+    )
+    WAITED_TOO_LONG = auto(), PARKED, "the change could not be delivered for seven days", "fix the cause, then redrive"
+    JOB_REJECTED = (
+        auto(),
+        PARKED,
+        "Amazon accepted the upload, but its job rejected the record",
+        "correct the source; redrive a removal",
+    )
+    JOB_FAILED = (
+        auto(),
+        PARKED,
+        "Amazon's whole job failed: no record of the upload took effect",
+        "check the advertiser or AMC instance, then redrive",
+    )
+    JOB_UNKNOWN = auto(), PARKED, "how Amazon's job ended is not known, and a deletion depends on it", "redrive it"
+    MESSAGE_NOT_JSON = auto(), PARKED, "this stack did not send the message", "drop it, and find out what else may send"
+    MESSAGE_VERSION_UNKNOWN = (
+        auto(),
+        PARKED,
+        "another version of this software sent the message",
+        "deploy that version, then redrive",
+    )
+    INVALID_MESSAGE = (
+        auto(),
+        PARKED,
+        "a field of the message is missing",
+        "deploy the version that sent it, then redrive",
+    )
+    RECEIVED_TOO_OFTEN = (
+        auto(),
+        PARKED,
+        "the message crashed the worker 20 times",
+        "see WorkerErrors in docs/runbook.md, then redrive",
+    )
+    UNREADABLE = auto(), PARKED, "SQS moved the message, and it cannot be read", "drop it"
+
+    # Runs of the schedules
+    FRESH = auto(), NONE, "the stored token is valid for long enough"
+    QUEUE_BEHIND = auto(), NONE, "more than 1,000 messages wait in the change queue"
+    UNGUARDED = auto(), NONE, "with OrderingGuard=no there is no record of who is in an audience"

@@ -1,0 +1,49 @@
+"""The destinations of audiences and of their changes, and that nothing but amazon_ads knows what they hold."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import audience_sync
+from audience_sync.amazon_ads.destination import of_advertiser, of_changes, of_connection, resource_of_upload
+from audience_sync.membership import Audience, Destination
+
+PACKAGE = Path(audience_sync.__file__).parent
+IN_AMC, IN_AMC_AND_DSP = of_connection("c"), of_connection("c", dsp=True)
+# Each format is written and read by one module, with the names that it has had from the start.
+FORMATS = {"messages.py", "aws/membership_rows.py", "aws/audience_table.py"}
+
+
+@pytest.mark.parametrize(
+    ("destination", "settings", "expected"),
+    [
+        pytest.param(IN_AMC, {"dsp": True}, IN_AMC_AND_DSP, id="asked for"),
+        pytest.param(IN_AMC, {"dsp": False}, IN_AMC, id="not wanted"),
+        pytest.param(IN_AMC, {"dsp": "true"}, IN_AMC, id="only a text"),
+        pytest.param(IN_AMC, {}, IN_AMC, id="not asked for"),
+        pytest.param(of_advertiser("5"), {"dsp": True}, Destination(), id="an advertiser's audience"),
+    ],
+)
+def test_only_an_audience_in_amc_can_go_to_dsp_as_well(
+    destination: Destination, settings: dict[str, Any], expected: Destination
+) -> None:
+    assert of_changes(Audience("1", destination=destination, settings=settings)) == expected
+
+
+def test_target_types_mean_nothing_without_a_connection() -> None:
+    assert resource_of_upload(Destination.of({"targetTypes": ["DSP"]})) == {}
+
+
+def test_destinations_with_equal_fields_are_equal_and_empty_fields_are_none() -> None:
+    assert Destination.of({"b": ["x"], "a": "y"}) == Destination.of({"a": "y", "b": ["x"], "c": None, "d": []})
+    assert Destination.of({"a": "", "b": ()}) == Destination()
+
+
+def test_no_other_module_reads_a_destination() -> None:
+    reads = re.compile(r"destination\.fields|connection_?id\b|target_?types", re.IGNORECASE)
+    others = [path for path in PACKAGE.rglob("*.py") if "amazon_ads" not in path.parts]
+    found = {path.relative_to(PACKAGE).as_posix() for path in others if reads.search(path.read_text(encoding="utf-8"))}
+    # segment/signature.py lists the extras that a form may add, among them those that state a destination.
+    assert found == FORMATS | {"segment/signature.py"}
