@@ -39,7 +39,8 @@ class FakeQueue:
             raise Unavailable("down")
         self.messages += [Queued(body, delay, self.clock() + delay, attributes=attributes) for body in bodies]
 
-    def postpone(self, receipts: Sequence[tuple[str, float]]) -> None:
+    def postpone(self, receipts: Sequence[tuple[str, float]], *, until: float) -> None:
+        del until
         assert all(delay >= 0 for _, delay in receipts)
 
     @property
