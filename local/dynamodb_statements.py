@@ -7,11 +7,13 @@ statement are supported, with a parameter for every value:
     UPDATE "table" SET c=?, d=? WHERE key=? AND range=? AND c=?
 
 Each becomes one PutItem with a condition. So an UPDATE must name every attribute of its row, and must set the attribute
-of its condition. Other statements are rejected.
+of its condition. Other statements are rejected. The table in memory of the tests (tests/doubles/dynamodb.py) reads
+statements here as well.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 MAX_STATEMENTS = 25  # of one request; DynamoDB's limit
@@ -21,6 +23,7 @@ _INSERT = re.compile(rf"INSERT INTO {_TABLE} VALUE \{{(?P<values>[^{{}}]+)\}}")
 _UPDATE = re.compile(rf"UPDATE {_TABLE} SET (?P<changes>.+?) WHERE (?P<conditions>.+)")  # noqa: S608 - reads SQL
 _VALUE = re.compile(r"'(\w+)': ?\?")
 _EQUALITY = re.compile(r'(?:(\w+)|"(\w+)") ?= ?\?')
+_CLAUSES = (("changes", ", "), ("conditions", " AND "))
 _CODES = {  # the exception of PutItem: the code in the result of a statement
     "ResourceNotFoundException": "ResourceNotFound",
     "ValidationException": "ValidationError",
@@ -35,11 +38,12 @@ class InvalidStatementError(ValueError):
     """The whole request is rejected; the message says why."""
 
 
-class Write(NamedTuple):
-    """One statement as PutItem."""
+class Statement(NamedTuple):
+    """One statement with its parameters."""
 
-    parameters: dict[str, Any]  # of PutItem
-    refusal: str  # code of its result if the condition fails
+    table: str
+    attributes: dict[str, Any]  # inserted or set
+    where: dict[str, Any]  # equal to; empty for an INSERT
 
 
 class Outcome(NamedTuple):
@@ -62,47 +66,29 @@ def execute(request: Mapping[str, Any], put: Callable[[dict[str, Any]], Outcome]
     statements = request.get("Statements", [])
     if not 1 <= len(statements) <= MAX_STATEMENTS:
         raise InvalidStatementError(f"a batch has 1 to {MAX_STATEMENTS} statements, this one has {len(statements)}")
-    writes = [write_of(each["Statement"], each.get("Parameters", [])) for each in statements]
-    return {"Responses": [_result(write, put(write.parameters)) for write in writes]}
+    writes = [read_statement(each["Statement"], each.get("Parameters", [])) for each in statements]
+    puts = [_put_item(write) for write in writes]
+    return {"Responses": [_result(write, put(each)) for write, each in zip(writes, puts, strict=True)]}
 
 
-def write_of(statement: str, values: list[Any]) -> Write:
-    """Translate one statement. Raises InvalidStatementError."""
-    if insert := _INSERT.fullmatch(statement):
-        names = _names(_VALUE, insert["values"], ", ")
-        return Write(
-            {
-                "TableName": insert["table"],
-                "Item": _paired(names, values),
-                "ConditionExpression": "attribute_not_exists(#key)",
-                "ExpressionAttributeNames": {"#key": names[0]},
-            },
-            "DuplicateItem",
-        )
-    if update := _UPDATE.fullmatch(statement):
-        return _update(update, values)
-    raise InvalidStatementError("the statement has none of the forms that are supported here")
-
-
-def _update(update: re.Match[str], values: list[Any]) -> Write:
-    changed, where = _names(_EQUALITY, update["changes"], ", "), _names(_EQUALITY, update["conditions"], " AND ")
-    if len(values) != len(changed) + len(where):
+def read_statement(text: str, parameters: Sequence[Any]) -> Statement:
+    """Read a statement. Raises InvalidStatementError."""
+    table, names, conditions = _parsed(text)
+    if len(parameters) != len(names) + len(conditions):
         raise InvalidStatementError("the number of parameters differs from the number of question marks")
-    changes = _paired(changed, values[: len(changed)])
-    conditions = _paired(where, values[len(changed) :])
-    compared = [name for name in where if name in changes]
-    if len(compared) != 1:
-        raise InvalidStatementError("one of the attributes that are set must be in the condition, beside the key")
-    return Write(
-        {
-            "TableName": update["table"],
-            "Item": conditions | changes,
-            "ConditionExpression": "#compared = :compared",
-            "ExpressionAttributeNames": {"#compared": compared[0]},
-            "ExpressionAttributeValues": {":compared": conditions[compared[0]]},
-        },
-        "ConditionalCheckFailed",
-    )
+    attributes = dict(zip(names, parameters, strict=False))
+    return Statement(table, attributes, dict(zip(conditions, parameters[len(names) :], strict=True)))
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> tuple[str, list[str], list[str]]:
+    """Return the table, the attributes that are written, and those that are compared."""
+    if insert := _INSERT.fullmatch(text):
+        return insert["table"], _names(_VALUE, insert["values"], ", "), []
+    if update := _UPDATE.fullmatch(text):
+        changes, conditions = (_names(_EQUALITY, update[part], by) for part, by in _CLAUSES)
+        return update["table"], changes, conditions
+    raise InvalidStatementError("the statement has none of the forms that are supported here")
 
 
 def _names(pattern: re.Pattern[str], text: str, separator: str) -> list[str]:
@@ -113,16 +99,29 @@ def _names(pattern: re.Pattern[str], text: str, separator: str) -> list[str]:
     return names
 
 
-def _paired(names: list[str], values: list[Any]) -> dict[str, Any]:
-    if len(names) != len(values):
-        raise InvalidStatementError("the number of parameters differs from the number of question marks")
-    return dict(zip(names, values, strict=True))
+def _put_item(write: Statement) -> dict[str, Any]:
+    """Return the parameters of a PutItem that does the same."""
+    if not write.where:
+        condition = {"ConditionExpression": "attribute_not_exists(#key)"}
+        names = {"#key": next(iter(write.attributes))}
+        return {"TableName": write.table, "Item": write.attributes, "ExpressionAttributeNames": names} | condition
+    compared = [name for name in write.where if name in write.attributes]
+    if len(compared) != 1:
+        raise InvalidStatementError("one of the attributes that are set must be in the condition, beside the key")
+    return {
+        "TableName": write.table,
+        "Item": write.where | write.attributes,
+        "ConditionExpression": "#compared = :compared",
+        "ExpressionAttributeNames": {"#compared": compared[0]},
+        "ExpressionAttributeValues": {":compared": write.where[compared[0]]},
+    }
 
 
-def _result(write: Write, outcome: Outcome) -> dict[str, Any]:
+def _result(write: Statement, outcome: Outcome) -> dict[str, Any]:
     if not outcome.exception:
         return {}
     if outcome.exception == "ConditionalCheckFailedException":
-        return {"Error": {"Code": write.refusal, "Message": _MESSAGES[write.refusal]}}
+        refusal = "ConditionalCheckFailed" if write.where else "DuplicateItem"
+        return {"Error": {"Code": refusal, "Message": _MESSAGES[refusal]}}
     code = _CODES.get(outcome.exception, "InternalServerError")
     return {"Error": {"Code": code, "Message": outcome.message}}

@@ -115,6 +115,16 @@ def build_sandbox() -> Any:
     return app
 
 
+def create_table(dynamodb: Any, name: str, *keys: str) -> None:
+    """Create a table with a key of one or two strings."""
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+    )
+
+
 def create_membership_table(dynamodb: Any, name: str) -> None:
     """Create a membership table with the template's keys."""
     template = Template.load()

@@ -34,7 +34,7 @@ def serve(build: Callable[[], web.Application], *, decompress: bool = True, canc
     async def start() -> tuple[web.AppRunner, Served]:
         app = build()
         runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=1, auto_decompress=decompress, handler_cancellation=cancel
+            app, access_log=None, shutdown_timeout=0.1, auto_decompress=decompress, handler_cancellation=cancel
         )
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -7,22 +7,28 @@ shows.
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import boto3
 
 from audience_sync.aws.audience_table import AudienceTable
+from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import AUDIENCE, recreate_tables
-from tests.benchmarks.bench_sqs import _server
 from tests.benchmarks.sample_events import event
+from tests.servers import serve_aws
 
 RESULT = Path(__file__).with_name("import.json")
 ROOT = Path(__file__).parents[2]
@@ -39,6 +45,33 @@ def write(path: Path, rows: int) -> None:
         file.write(",".join(("userId", *COLUMNS)) + "\n")
         for number in range(rows):
             file.write(f"cust_{number:08d},Shopper.{number}@Example.com,{tails[number % PEOPLE]}\n")
+
+
+def _serve(ready: Connection) -> None:
+    with serve_aws(SqsQueues(time.time)) as url:
+        stop = Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        ready.send(url)
+        stop.wait()
+
+
+@contextmanager
+def _server() -> Iterator[dict[str, Any]]:
+    """Run the local AWS in a process of its own; yields the arguments of a boto3 client for it."""
+    spawn = multiprocessing.get_context("spawn")
+    receiver, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_serve, args=(sender,))
+    process.start()
+    try:
+        yield {
+            "endpoint_url": receiver.recv(),
+            "region_name": "eu-west-1",
+            "aws_access_key_id": "local",
+            "aws_secret_access_key": "local",
+        }
+    finally:
+        process.terminate()
+        process.join()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.record import Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -30,8 +30,11 @@ from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.intake import changes_from, compiled
 from audience_sync.messages import pack
-from tests.benchmarks.dynamodb_server import parse_statement
+from local.dynamodb_statements import read_statement
 from tests.benchmarks.sample_events import NOW, Audiences, body, event
+from tests.doubles.amazon import FakeGate
+from tests.doubles.dynamodb import MEMBERSHIP_KEY
+from tests.doubles.queues import FakeQueue
 
 EVENTS = 1_000  # of one request
 MAX_MESSAGES, MAX_EVENT = 50, 6_000_000  # of one invocation of the worker: messages, bytes
@@ -41,7 +44,6 @@ HEAD = (
     "| --- | --- | --- | --- | --- | --- |\n"
 )
 _TENTHS = 10
-_KEY = ("audienceShard", "externalUserId")
 _LIMITS = Limits()
 
 
@@ -90,7 +92,7 @@ class TableInAFile:
         self._rows.close()
 
     def _insert(self, statement: str, parameters: list[Any]) -> dict[str, Any]:
-        row = dict(zip(parse_statement(statement).values, parameters, strict=True))
+        row = read_statement(statement, parameters).attributes
         made = self._rows.execute("INSERT OR IGNORE INTO r VALUES (?, ?)", (_key(row), marshal.dumps(row)))
         return {} if made.rowcount else {"Error": {"Code": "DuplicateItem", "Message": "the row exists"}}
 
@@ -119,7 +121,7 @@ class _Counted:
 
 
 def _key(row: Any) -> str:
-    return "\n".join(row[name]["S"] for name in _KEY)
+    return "\n".join(row[name]["S"] for name in MEMBERSHIP_KEY)
 
 
 @dataclass
@@ -144,13 +146,10 @@ class Amazon:
 
 
 class Ignored:
-    """A queue whose messages nobody reads, and a gate that lets everything pass."""
+    """A queue whose messages nobody reads."""
 
     def send(self, bodies: Sequence[str], **_: Any) -> None:
         assert bodies
-
-    def check(self, target: Target) -> None:
-        assert target.audience_id
 
 
 @dataclass
@@ -167,7 +166,7 @@ class Pipeline:
         clock = Clock(lambda: NOW / 1000, lambda: 0.0, _never)
         members = MembershipTable(self.table, "members", Sharding(8), clock)  # type: ignore[arg-type]
         ignored = Ignored()
-        context = DeliveryContext(ignored, _Refusing(), ignored, members, list, _LIMITS, clock, ignored)
+        context = DeliveryContext(ignored, FakeQueue(room=0), ignored, members, list, _LIMITS, clock, FakeGate())
         self._delivery = Delivery(self.amazon, context, jitter=lambda: 1.0)
         self._audiences, self._mappings = Audiences(), compiled(None)
 
@@ -190,13 +189,6 @@ class Pipeline:
         self.worker += time.process_time() - began - (self.table.seconds - of_table)
         assert not report.deferred
         self.waiting.clear()
-
-
-class _Refusing:
-    """In place of the dead letters: nothing may end there."""
-
-    def send(self, *_: object, **__: object) -> None:
-        raise AssertionError("a change was parked")
 
 
 def _never(_: float) -> None:

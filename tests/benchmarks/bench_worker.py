@@ -4,17 +4,14 @@ It runs the worker's handler as Lambda does: the template's environment, events 
 HTTP, the ordering guard on. DynamoDB, SQS and Amazon answer after 5 ms each, from a process on another processor.
 Left out: TLS, and the start of an execution environment. Processor time is user and system time of all threads.
 
-`--json` prints the figures as `make bench` takes them. `--profile NAME` profiles one scenario instead, its table
-requests made one after the other.
+`--json` prints the figures as `make bench` takes them.
 """
 
 import argparse
-import cProfile
 import gc
 import json
 import multiprocessing
 import os
-import pstats
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,13 +21,11 @@ from functools import wraps
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple, Self
-from unittest.mock import patch
+from typing import Any, NamedTuple
 
 import requests
 
 from audience_sync import telemetry
-from audience_sync.aws import membership_table
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.uploads import Uploads
@@ -40,6 +35,7 @@ from audience_sync.messages import ChangeMessage, pack
 from functions.worker import handler
 from local.template import ACCOUNT, REGION, Template
 from tests.benchmarks.dynamodb_server import CONTROL, serve
+from tests.doubles.lambda_context import Context
 
 DELAY = 0.005  # seconds until an answer
 MEMBERS = 6_900  # of one event
@@ -76,16 +72,6 @@ SCENARIOS = {
 }
 
 
-@dataclass(frozen=True)
-class Context:
-    """As much of Lambda's context as the handler uses."""
-
-    aws_request_id: str = "request-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 900_000  # the most that Lambda allows: no run is to be cut short on a busy machine
-
-
 class Run(NamedTuple):
     """One invocation."""
 
@@ -113,20 +99,6 @@ class Stopwatch:
                 self.seconds[part] = self.seconds.get(part, 0.0) + time.process_time() - began
 
         return timed
-
-
-class InlinePool:
-    """In place of a pool of threads, so that the profile of one thread has everything."""
-
-    def __init__(self, _threads: int) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def map(self, call: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
-        return map(call, values)
 
 
 @contextmanager
@@ -230,7 +202,7 @@ class Bench:
         return requests.put(self._url + CONTROL, json=what, timeout=60).json()
 
     def invoke(self, event: str) -> None:
-        answer = handler.lambda_handler(json.loads(event), Context())
+        answer = handler.lambda_handler(json.loads(event), Context(900_000))
         assert answer == {"batchItemFailures": []}, answer
 
     def run(self, name: str) -> Run:
@@ -278,30 +250,15 @@ def as_json(runs: Mapping[str, list[Run]]) -> dict[str, Any]:
     return found
 
 
-def profile(bench: Bench, name: str) -> None:
-    profiler = cProfile.Profile()
-    with patch.object(membership_table, "ThreadPoolExecutor", InlinePool):
-        bench.run(name)
-        bench.control(restore=name)
-        profiler.runcall(bench.invoke, bench.events[name])
-    for order in ("tottime", "cumtime"):
-        pstats.Stats(profiler, stream=sys.stderr).sort_stats(order).print_stats(40)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", dest="as_json")
-    parser.add_argument("--profile", choices=SCENARIOS)
     arguments = parser.parse_args()
-    wanted = arguments.profile
     out = sys.stdout
     with server() as url, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         lines: Any = telemetry.logger.registered_handler
         lines.setStream(nowhere)
         os.environ.update(environment(url))
-        if wanted:
-            profile(Bench(url, [wanted]), wanted)
-            return
         bench = Bench(url, SCENARIOS)
         runs: dict[str, list[Run]] = {name: [] for name in SCENARIOS}
         for number in range(ROUNDS + 1):

@@ -1,69 +1,44 @@
 """Answers the worker's requests to DynamoDB, SQS, Secrets Manager and Amazon, each after a set time.
 
 For bench_worker.py, which measures the client: plain HTTP in a process of its own, with as little work as possible.
-Rows are kept in a dictionary. It knows the requests that the worker makes, and answers any other with status 400.
+It knows the requests that the worker makes, and answers any other with status 400.
 """
 
 import asyncio
 import hashlib
 import json
 import os
-import re
 import sys
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import cache
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
-type Row = dict[str, Any]
-type Key = tuple[str, ...]
+from tests.doubles.dynamodb import MembershipRows
 
-_INSERT = re.compile(r'INSERT INTO "[^"]+" VALUE \{(.+)\}')
-_UPDATE = re.compile(r'UPDATE "[^"]+" SET (.+) WHERE (.+)')
-_KEY = ("audienceShard", "externalUserId")
 _RECORDS = "/amc/audiences/records"
 CONTROL = "/rows"
 TOKEN = {"accessToken": "Atza|" + "x" * 360, "expiresAt": 4_102_444_800}
 CREDENTIALS = {"clientId": "amzn1.application-oa2-client.1", "clientSecret": "made-up", "refreshToken": "Atzr|made-up"}
 
 
-class Statement(NamedTuple):
-    """One of the two texts of the membership table's writes, taken apart."""
-
-    is_insert: bool
-    values: tuple[str, ...]
-    conditions: tuple[str, ...]
-
-
-@cache
-def parse_statement(text: str) -> Statement:
-    """Read a statement. Raises ValueError where it is neither of the two."""
-    if insert := _INSERT.fullmatch(text):
-        return Statement(True, tuple(re.findall(r"'(\w+)': \?", insert[1])), ())
-    if update := _UPDATE.fullmatch(text):
-        values, conditions = (tuple(re.findall(r'"(\w+)"=\?', part)) for part in update.groups())
-        return Statement(False, values, conditions)
-    raise ValueError(text)
-
-
 class Services:
     """What the worker calls. Counts requests by operation, and the records that Amazon got."""
 
     def __init__(self) -> None:
-        self.rows: dict[Key, Row] = {}
-        self.kept: dict[str, dict[Key, Row]] = {}  # copies of the rows, by name
+        self.table = MembershipRows()  # values stay as they are in JSON
+        self.kept: dict[str, dict[Any, Any]] = {}  # copies of the rows, by name
         self.requests: Counter[str] = Counter()
         self.records = 0
         self.operations: dict[str, Callable[[Any], Any]] = {
-            "BatchGetItem": self.batch_get,
-            "BatchExecuteStatement": lambda asked: {"Responses": [self.execute(each) for each in asked["Statements"]]},
-            "GetItem": self.get,
-            "PutItem": self.put,
-            "UpdateItem": self.update,
+            "BatchGetItem": lambda asked: self.table.batch_get_item(**asked),
+            "BatchExecuteStatement": lambda asked: self.table.batch_execute_statement(**asked),
+            "GetItem": lambda asked: self.table.get_item(**asked),
+            "PutItem": lambda asked: self.table.put_item(**asked),
+            "UpdateItem": lambda asked: self.table.update_item(**asked),
             "SendMessageBatch": lambda asked: _all_successful(map(_stored, asked["Entries"])),
             "ChangeMessageVisibilityBatch": lambda asked: _all_successful({"Id": e["Id"]} for e in asked["Entries"]),
             "GetSecretValue": _secret,
@@ -79,73 +54,21 @@ class Services:
             return 202, {"jobRequestId": f"job-{uuid4()}"}
         try:
             return 200, self.operations[operation](json.loads(body))
-        except (KeyError, ValueError) as error:
+        except (AssertionError, KeyError, ValueError) as error:
             sys.stderr.write(f"{operation} is not known: {error!r}\n")
             return 400, {"__type": "ValidationException", "message": f"{operation}: {error!r}"}
 
     def control(self, *, keep: str = "", restore: str = "") -> dict[str, Any]:
         """Copy the rows under a name, or start from such a copy. Returns and resets what was counted."""
-        counted = {"rows": len(self.rows), "records": self.records, "requests": dict(self.requests)}
+        counted = {"rows": len(self.table.rows), "records": self.records, "requests": dict(self.requests)}
         if keep:
-            self.kept[keep] = dict(self.rows)
+            self.kept[keep] = dict(self.table.rows)
         if restore:
-            self.rows = dict(self.kept.get(restore, {}))
+            self.table.rows.clear()
+            self.table.rows.update(self.kept.get(restore, {}))
         self.records = 0
         self.requests.clear()
         return counted
-
-    def execute(self, asked: Any) -> Any:
-        """Run one statement. A row is replaced as a whole, so that copies keep theirs."""
-        statement, values = parse_statement(asked["Statement"]), asked["Parameters"]
-        if len(values) != len(statement.values) + len(statement.conditions):
-            raise ValueError(asked["Statement"])
-        count = len(statement.values)
-        row = dict(zip(statement.values, values[:count], strict=True))
-        if statement.is_insert:
-            key = tuple(row[name]["S"] for name in _KEY)
-            if key in self.rows:
-                return {"TableName": "t", "Error": {"Code": "DuplicateItem", "Message": "Duplicate primary key exists"}}
-            self.rows[key] = row
-            return {"TableName": "t"}
-        wanted = dict(zip(statement.conditions, values[count:], strict=True))
-        key = tuple(wanted[name]["S"] for name in _KEY)
-        held = self.rows.get(key)
-        if held is None or any(held[name] != value for name, value in wanted.items()):
-            return {"TableName": "t", "Error": {"Code": "ConditionalCheckFailed", "Message": "The condition failed"}}
-        self.rows[key] = held | row
-        return {"TableName": "t"}
-
-    def batch_get(self, asked: Any) -> Any:
-        ((table, request),) = asked["RequestItems"].items()
-        names = request.get("ProjectionExpression", "").split(", ")
-        found: Iterable[Row] = [row for key in request["Keys"] if (row := self.rows.get(_key(key)))]
-        if names != [""]:
-            found = [{name: row[name] for name in names} for row in found]
-        return {"Responses": {table: found}, "UnprocessedKeys": {}}
-
-    def get(self, asked: Any) -> Any:
-        row = self.rows.get(_key(asked["Key"]))
-        return {"Item": row} if row else {}
-
-    def put(self, asked: Any) -> Any:
-        item = asked["Item"]
-        self.rows[_key({name: item[name] for name in _KEY})] = item
-        return {}
-
-    def update(self, asked: Any) -> Any:
-        """Set and remove attributes, unconditionally: the circuit breaker's writes."""
-        names, values = asked["ExpressionAttributeNames"], asked["ExpressionAttributeValues"]
-        sets, _, removes = asked["UpdateExpression"].partition(" REMOVE ")
-        row = dict(self.rows.get(_key(asked["Key"]), asked["Key"]))
-        row |= {names[name]: values[value] for name, value in re.findall(r"(#\w+) = (:\w+)", sets)}
-        for name in re.findall(r"#\w+", removes):
-            row.pop(names[name], None)
-        self.rows[_key(asked["Key"])] = row
-        return {}
-
-
-def _key(key: Row) -> Key:
-    return tuple(value["S"] for _, value in sorted(key.items()))
 
 
 def _stored(entry: Any) -> Any:

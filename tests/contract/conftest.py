@@ -1,14 +1,15 @@
-"""A worker on the table of a local AWS."""
+"""A worker on two tables: one in memory, and that of a local AWS."""
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import create_membership_table
-from tests.contract.worker_stack import WorkerStack
+from tests.contract.worker_stack import MemoryStack, WorkerStack
 from tests.servers import serve_aws
 
 
@@ -19,8 +20,17 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def stack(url: str) -> Iterator[WorkerStack]:
-    dynamodb = resources.client("dynamodb", url)
-    create_membership_table(dynamodb, "members")
-    yield WorkerStack(url, "members")
-    dynamodb.delete_table(TableName="members")
+def dynamodb(url: str) -> Iterator[Any]:
+    """A client, and a membership table."""
+    client = resources.client("dynamodb", url)
+    create_membership_table(client, "members")
+    yield client
+    client.delete_table(TableName="members")
+
+
+@pytest.fixture(params=["memory", "local_aws"])
+def stack(request: pytest.FixtureRequest) -> WorkerStack:
+    if request.param == "memory":
+        return MemoryStack()
+    request.getfixturevalue("dynamodb")
+    return WorkerStack(request.getfixturevalue("url"), "members")

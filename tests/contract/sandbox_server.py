@@ -1,17 +1,16 @@
 """Runs the sandbox on a free port, in a thread with a loop of its own, under a clock that tests move."""
 
-import asyncio
 import contextlib
 import hashlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import requests
-from aiohttp import web
 
 from local.amazon.app import build_app
 from local.amazon.sandbox import Options
+from tests.doubles.clocks import ManualClock
+from tests.servers import serve
 
 CLIENT_ID = "amzn1.application-oa2-client.sandbox"
 CLIENT_SECRET = "a secret of the sandbox"
@@ -25,21 +24,10 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-    def advance(self, seconds: float) -> None:
-        self.time += seconds
-
-
 class Amazon:
     """What a test says to the sandbox, always over HTTP."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: ManualClock) -> None:
         self.url = url
         self.clock = clock
         self.session = requests.Session()
@@ -89,7 +77,7 @@ class Amazon:
 
     def settle(self) -> None:
         """Let every job end that was received so far."""
-        self.clock.advance(2 * JOB_DELAY)
+        self.clock.sleep(2 * JOB_DELAY)
 
 
 def new_audience(**changed: Any) -> dict[str, Any]:
@@ -110,7 +98,7 @@ def member(user: str, action: str = "CREATE", *identities: dict[str, str], **cha
 @contextlib.contextmanager
 def sandbox(options: Options | None = None, *, job_delay: float = JOB_DELAY, seed: int = 0) -> Iterator[Amazon]:
     """Start a sandbox, log in, and end it."""
-    clock = Clock()
+    clock = ManualClock(1_800_000_000.0)
     app = build_app(
         client_id=CLIENT_ID,
         client_secret=CLIENT_SECRET,
@@ -120,36 +108,8 @@ def sandbox(options: Options | None = None, *, job_delay: float = JOB_DELAY, see
         clock=clock,
         options=options or Options(),
     )
-    with _served(app) as port:
-        amazon = Amazon(f"http://127.0.0.1:{port}", clock)
+    with serve(lambda: app) as served:
+        amazon = Amazon(served.url, clock)
         with amazon.session:
             amazon.token = amazon.login().json()["access_token"]
             yield amazon
-
-
-@contextlib.contextmanager
-def _served(app: web.Application) -> Iterator[int]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="sandbox")
-    thread.start()
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-
-    async def start() -> int:
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return int(runner.addresses[0][1])
-
-    async def end() -> None:
-        await runner.cleanup()
-        left = asyncio.all_tasks() - {asyncio.current_task()}  # such as an answer held back for a client that left
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-
-    try:
-        yield asyncio.run_coroutine_threadsafe(start(), loop).result(5)
-    finally:
-        asyncio.run_coroutine_threadsafe(end(), loop).result(5)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
-        loop.close()

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from audience_sync.errors import (
     Throttled,
     TokenUnavailable,
 )
+from tests.doubles.secrets import StoredSecret
 from tests.servers import Served, serve
 
 CREDENTIALS = {"clientId": "client-1", "clientSecret": "made-up-client-secret", "refreshToken": "Atzr|made-up-refresh"}
@@ -31,25 +32,12 @@ RECORD = {"externalUserId": "m1", "action": "CREATE", "hashedPII": [{"email": "a
 
 
 @dataclass
-class Stored:
-    """A secret in memory that counts how often it is read."""
-
-    content: dict[str, Any] = field(default_factory=dict)
-    reads: int = 0
-
-    def value(self, *, max_age: float = 60.0) -> dict[str, Any]:
-        assert max_age >= 0
-        self.reads += 1
-        return self.content
-
-
-@dataclass
 class Connection:
     """Our client, connected to a sandbox."""
 
     url: str
-    token_secret: Stored
-    credentials: Stored
+    token_secret: StoredSecret
+    credentials: StoredSecret
     amazon: AmazonAds
     tokens: AccessTokens
     audience_id: str = ""
@@ -84,7 +72,7 @@ def sandbox() -> Iterator[Served]:
 @pytest.fixture
 def connection(sandbox: Served) -> Iterator[Connection]:
     requests.post(f"{sandbox.url}/sandbox/reset", timeout=5).raise_for_status()
-    credentials, token_secret = Stored(dict(CREDENTIALS)), Stored()
+    credentials, token_secret = StoredSecret(dict(CREDENTIALS)), StoredSecret()
     with requests.Session() as login_session, requests.Session() as session:
         tokens = AccessTokens(
             token_secret, Login(login_session, f"{sandbox.url}/auth/o2/token", credentials, time.time), time.time
@@ -220,7 +208,7 @@ def test_a_token_that_refresh_has_stored_is_used_before_another_is_fetched(conne
 
 
 def test_a_stored_token_is_read_rather_than_fetched(connection: Connection) -> None:
-    stored = Stored(Token("Atza|stored", time.time() + 3000).as_json())
+    stored = StoredSecret(Token("Atza|stored", time.time() + 3000).as_json())
     with requests.Session() as session:
         login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
         tokens = AccessTokens(stored, login, time.time)
@@ -256,7 +244,7 @@ def test_a_login_that_failed_is_not_tried_again_for_half_a_minute(connection: Co
     fetched_before = len(connection.received("/auth/o2/token"))
     with requests.Session() as session:
         login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, lambda: now[0])
-        tokens = AccessTokens(Stored(), login, lambda: now[0])
+        tokens = AccessTokens(StoredSecret(), login, lambda: now[0])
         with pytest.raises(TokenUnavailable, match="answered 500"):
             tokens.current()
         now[0] += FAILURE_BACKOFF - 10
@@ -292,7 +280,7 @@ def test_a_strange_lifetime_counts_as_an_hour(connection: Connection, lifetime: 
 
 def test_missing_credentials_mean_not_connected(connection: Connection) -> None:
     with requests.Session() as session:
-        login = Login(session, connection.url, Stored({"clientId": ""}), time.time)
+        login = Login(session, connection.url, StoredSecret({"clientId": ""}), time.time)
         with pytest.raises(TokenUnavailable) as caught:
             login.fetch()
     assert caught.value.reason == "not_connected"

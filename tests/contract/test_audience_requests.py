@@ -29,6 +29,7 @@ from audience_sync.errors import (
 )
 from audience_sync.membership import Audience
 from tests.contract.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
+from tests.doubles.secrets import StoredSecret
 
 SCHEMA = Path(__file__).parents[2].parent / "shared" / "reference" / "amazon-ads-audiences.schema.json"
 needs_schema = pytest.mark.skipif(
@@ -49,17 +50,6 @@ FULL: dict[str, Any] = {
 }
 
 
-class Stored:
-    """A secret in memory."""
-
-    def __init__(self, **content: str) -> None:
-        self.content = content
-
-    def value(self, *, max_age: float = 60.0) -> dict[str, str]:
-        assert max_age >= 0
-        return self.content
-
-
 @pytest.fixture(scope="module")
 def amazon() -> Iterator[Amazon]:
     with sandbox() as served:
@@ -69,10 +59,10 @@ def amazon() -> Iterator[Amazon]:
 @pytest.fixture
 def client(amazon: Amazon) -> Iterator[AmazonAds]:
     requests.post(f"{amazon.url}/sandbox/reset", timeout=5).raise_for_status()
-    credentials = Stored(clientId=CLIENT_ID, clientSecret=CLIENT_SECRET, refreshToken=REFRESH_TOKEN)
+    credentials = StoredSecret({"clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET, "refreshToken": REFRESH_TOKEN})
     with requests.Session() as session, requests.Session() as login_session:
         login = Login(login_session, f"{amazon.url}/auth/o2/token", credentials, time.time)
-        yield AmazonAds(session, amazon.url, AccessTokens(Stored(), login, time.time))
+        yield AmazonAds(session, amazon.url, AccessTokens(StoredSecret(), login, time.time))
 
 
 def received(amazon: Amazon, method: str, path: str) -> list[dict[str, Any]]:

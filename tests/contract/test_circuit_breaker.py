@@ -31,11 +31,9 @@ from audience_sync.errors import (
     Throttled,
 )
 from local import resources
-from local.sqs.queues import SqsQueues
 from local.template import REGION
-from tests.aws_fixtures import create_membership_table
-from tests.clocks import ManualClock
-from tests.servers import serve_aws
+from tests.doubles.amazon import Uploader
+from tests.doubles.clocks import ManualClock
 
 TO_DSP = Upload(Target("1"), (b"{}",))
 TO_OTHER, TO_THIRD = Upload(Target("3"), (b"{}",)), Upload(Target("4"), (b"{}",))
@@ -44,19 +42,10 @@ RECOVERY = 60  # seconds
 
 
 @dataclass
-class Amazon:
-    """Raises `error` where that is set, and counts the requests."""
+class Amazon(Uploader):
+    """Is down at first."""
 
-    error: AudienceSyncError | None = field(default_factory=lambda: ServiceUnavailable("Amazon answered 503"))
-    requests: int = 0
-
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
-        assert upload.encoded
-        assert timeout > 0
-        self.requests += 1
-        if self.error:
-            raise self.error
-        return "job-1"
+    error: Exception | None = field(default_factory=lambda: ServiceUnavailable("Amazon answered 503"))
 
     def send(self, wrapper: CircuitBreakers | RetryBudget, upload: Upload = TO_DSP, times: int = 1) -> str:
         result = ""
@@ -79,15 +68,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
 def _no_counts() -> None:
     for counters in (base._LOCAL_FAILURES, base._LOCAL_SUCCESSES, base._LAST_OBSERVED_STATE):
         counters.clear()
-
-
-@pytest.fixture
-def dynamodb() -> Iterator[Any]:
-    """A client, and the membership table."""
-    with serve_aws(SqsQueues(time.time)) as url:
-        dynamodb = resources.client("dynamodb", url)
-        create_membership_table(dynamodb, "members")
-        yield dynamodb
 
 
 @pytest.fixture

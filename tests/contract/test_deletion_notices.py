@@ -12,17 +12,17 @@ from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
 from audience_sync.record_rules import erasing_exit
-from tests.contract.worker_stack import AUDIENCE, LIMITS, NOW, WorkerStack, change
+from tests.builders import AUDIENCE
+from tests.contract.worker_stack import LIMITS, NOW, WorkerStack, change
 
 OTHER = "418273650912340002"
 IN_AMC = Audience(OTHER, destination=of_connection("connection-1"), settings={"dsp": True})
 AUDIENCES = [Audience(AUDIENCE), IN_AMC, Audience("3")]
 
 
-@pytest.fixture
-def stack(stack: WorkerStack) -> WorkerStack:
+@pytest.fixture(autouse=True)
+def audiences(stack: WorkerStack) -> None:
     stack.audiences = AUDIENCES
-    return stack
 
 
 def notice(member: str = "m1", *, at: int = 10) -> MembershipChange:

@@ -21,6 +21,7 @@ from tests.contract.worker_stack import (
     JOB,
     LIMITS,
     NOW,
+    ON_LOCAL_AWS,
     READ,
     WRITE,
     Amazon,
@@ -458,6 +459,7 @@ def test_a_change_of_a_member_with_more_identities_than_a_row_can_hold_is_delive
     assert {name for upload in stack.amazon.uploads for record in upload for name in named_in(record)} >= own
 
 
+@ON_LOCAL_AWS
 def test_a_table_that_throttles_single_statements_slows_a_piece_and_does_not_send_it_home(stack: WorkerStack) -> None:
     everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(60)]
     with fault_proxy(stack.url) as proxy:
@@ -470,17 +472,7 @@ def test_a_table_that_throttles_single_statements_slows_a_piece_and_does_not_sen
     assert 0 < sum(stack.pauses) <= sum(PAUSES)
 
 
-def test_members_that_stay_throttled_are_deferred_and_the_others_are_delivered(stack: WorkerStack) -> None:
-    everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(3)]
-    with fault_proxy(stack.url) as proxy:
-        proxy.on(WRITE, fail_statements("ThrottlingError", 0))
-        with stack.through(proxy.url):
-            report = stack.deliver(*everyone)
-    assert (report.delivered, report.requeued, stack.amazon.active()) == (2, 1, {"m1", "m2"})
-    assert stack.deliver(*ChangeMessage.from_body(stack.queue.drain()[0]).changes).delivered == 1
-    assert stack.amazon.active() == {"m0", "m1", "m2"}
-
-
+@ON_LOCAL_AWS
 def test_a_table_that_refuses_one_member_is_not_asked_for_all_the_others(stack: WorkerStack) -> None:
     everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(1000)]
     with fault_proxy(stack.url) as proxy:
@@ -491,35 +483,11 @@ def test_a_table_that_refuses_one_member_is_not_asked_for_all_the_others(stack: 
         assert proxy.count(WRITE) <= 2 * THREADS, "those that were running already"
 
 
-def test_changes_that_a_slow_table_has_recorded_are_sent_in_time(stack: WorkerStack) -> None:
-    with fault_proxy(stack.url) as proxy:
-        # A second for each batch of rows: the time does not suffice for all 32. Five more than were begun in time, as
-        # threads may have begun, leave enough for the upload.
-        stack.monotonic = lambda: 1.0 * proxy.count(WRITE)
-        everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(800)]
-        with stack.through(proxy.url):
-            report = stack.deliver(*everyone)
-    assert report.delivered == len(stack.amazon.active()) >= 100, "17 seconds; an upload may need the rest"
-    assert (report.requeued, report.deferred) == (1, [])
-    left = [change for body in stack.queue.drain() for change in ChangeMessage.from_body(body).changes]
-    assert report.delivered + len(left) == 800
-
-
 def test_when_the_table_does_not_answer_all_messages_are_deferred() -> None:
     stack = WorkerStack("http://127.0.0.1:9", "members")
     report = stack.deliver(change("a@b.co", at=1))
     assert [deferred.reason for deferred in report.deferred] == ["unavailable"]
     assert (report.delivered, stack.amazon.uploads) == (0, [])
-
-
-def test_changes_whose_date_cannot_be_written_after_the_upload_are_not_acknowledged(stack: WorkerStack) -> None:
-    stack.amazon.fails = ServiceUnavailable("503")
-    stack.deliver(change("a@b.co", at=1))
-    with fault_proxy(stack.url) as proxy:
-        proxy.on(WRITE, refuse("InternalServerError", 500))
-        with stack.through(proxy.url):
-            report = stack.deliver(change("a@b.co", at=1), receives=2)
-    assert ([deferred.reason for deferred in report.deferred], report.delivered) == (["unavailable"], 0)
 
 
 def test_changes_whose_repetition_cannot_be_queued_are_not_acknowledged(stack: WorkerStack) -> None:
@@ -529,6 +497,7 @@ def test_changes_whose_repetition_cannot_be_queued_are_not_acknowledged(stack: W
     assert ([deferred.reason for deferred in report.deferred], report.delivered) == (["unavailable"], 0)
 
 
+@ON_LOCAL_AWS
 def test_an_unknown_outcome_keeps_its_settle_time_where_the_table_fails_afterwards(stack: WorkerStack) -> None:
     stack.limits = replace(LIMITS, max_bytes=300)  # one record in an upload
     both = [change("a@b.co", at=1, member=f"m{number}") for number in range(2)]
@@ -593,6 +562,7 @@ def test_a_superseded_change_costs_no_write(stack: WorkerStack) -> None:
     assert stack.calls == [READ]
 
 
+@ON_LOCAL_AWS
 def test_a_thousand_members_are_recorded_and_sent(stack: WorkerStack) -> None:
     everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(1000)]
     with counted_steps() as steps:

@@ -74,9 +74,9 @@ def test_header_names_may_be_written_in_any_case(amazon: Amazon) -> None:
 
 
 def test_a_token_is_good_for_an_hour(amazon: Amazon) -> None:
-    amazon.clock.advance(3599)
+    amazon.clock.sleep(3599)
     assert amazon.call("GET", "/v2/profiles").status_code == 200
-    amazon.clock.advance(1)
+    amazon.clock.sleep(1)
     assert amazon.call("GET", "/v2/profiles").status_code == 401
 
 
@@ -142,7 +142,7 @@ def test_an_upload_takes_effect_when_its_job_ends(amazon: Amazon) -> None:
     answer = amazon.send(audience_id, member("ada"))
     assert answer.status_code == 202
     job_id = answer.json()["jobRequestId"]
-    amazon.clock.advance(JOB_DELAY - 0.01)
+    amazon.clock.sleep(JOB_DELAY - 0.01)
     assert amazon.job(job_id) == {"jobRequestId": job_id, "jobState": "PENDING"}
     assert amazon.members(audience_id) == {}
     amazon.settle()
@@ -164,7 +164,7 @@ def test_jobs_of_different_sweeps_end_in_the_order_of_their_arrival(amazon: Amaz
     audience_id = amazon.create_audience()
     for number in range(20):
         amazon.send(audience_id, member(f"m{number}"))
-        amazon.clock.advance(JOB_DELAY / 4)
+        amazon.clock.sleep(JOB_DELAY / 4)
     amazon.settle()
     assert list(amazon.members(audience_id)) == [f"m{number}" for number in range(20)]
 
@@ -194,10 +194,10 @@ def test_members_drop_out_with_their_time_to_live_and_come_back_when_it_is_raise
     audience_id = amazon.create_audience(metadata={"externalAudienceId": "x", "ttl": 100})
     amazon.send(audience_id, member("ada"))
     amazon.settle()
-    amazon.clock.advance(80)
+    amazon.clock.sleep(80)
     amazon.send(audience_id, member("bob"))
     amazon.settle()
-    amazon.clock.advance(50)
+    amazon.clock.sleep(50)
     assert list(amazon.members(audience_id)) == ["bob"]
     amazon.call("PUT", f"{METADATA}/{audience_id}", {"metadata": {"ttl": 0}})
     assert amazon.members(audience_id) == {}
@@ -213,7 +213,7 @@ def test_about_seven_members_of_ten_are_matched_and_dsp_takes_its_time(amazon: A
     assert sizes["receivedRecordSize"] == 1000
     assert 650 < sizes["idResolutionCount"] < 750
     assert sizes["dspAudienceSize"] == -1
-    amazon.clock.advance(900)
+    amazon.clock.sleep(900)
     sizes = amazon.call("GET", f"{METADATA}/{audience_id}").json()["metadata"]["audienceSize"]
     assert sizes["dspAudienceSize"] == sizes["idResolutionCount"]
 

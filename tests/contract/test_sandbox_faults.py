@@ -152,7 +152,7 @@ def test_apply_late_takes_effect_after_the_client_gave_up(amazon: Amazon, audien
     amazon.send(audience_id, member("ada", "DELETE"))
     assert effects(amazon, audience_id) == []
     assert [entry["action"] for entry in amazon.shown("ledger")] == ["DELETE"]
-    amazon.clock.advance(30)
+    amazon.clock.sleep(30)
     assert effects(amazon, audience_id) == ["ada"], "the older addition overtook the removal"
     assert [entry["action"] for entry in amazon.shown("ledger")] == ["DELETE", "CREATE"]
 
@@ -161,7 +161,7 @@ def test_apply_late_can_answer_with_a_status(amazon: Amazon, audience_id: int) -
     amazon.faults({"match": {"path": RECORDS}, "do": {"apply_late": 30, "status": 504}})
     assert amazon.send(audience_id, member("ada")).status_code == 504
     assert effects(amazon, audience_id) == []
-    amazon.clock.advance(30)
+    amazon.clock.sleep(30)
     assert effects(amazon, audience_id) == ["ada"]
 
 
@@ -205,16 +205,16 @@ def test_job_decides_the_outcome(
 def test_job_can_stay_pending_for_ever(amazon: Amazon, audience_id: int) -> None:
     amazon.faults({"match": {"path": RECORDS}, "do": {"job": {"state": "PENDING"}}})
     job_id = amazon.send(audience_id, member("ada")).json()["jobRequestId"]
-    amazon.clock.advance(3_000)
+    amazon.clock.sleep(3_000)
     assert amazon.job(job_id)["jobState"] == "PENDING"
 
 
 def test_job_can_take_longer(amazon: Amazon, audience_id: int) -> None:
     amazon.faults({"match": {"path": RECORDS}, "do": {"job": {"delay": 100}}})
     job_id = amazon.send(audience_id, member("ada")).json()["jobRequestId"]
-    amazon.clock.advance(99)
+    amazon.clock.sleep(99)
     assert amazon.job(job_id)["jobState"] == "PENDING"
-    amazon.clock.advance(1)
+    amazon.clock.sleep(1)
     assert amazon.job(job_id)["jobState"] == "SUCCEEDED"
 
 
@@ -222,7 +222,7 @@ def test_job_can_end_in_reverse_order_even_across_sweeps(amazon: Amazon, audienc
     amazon.faults({"match": {"path": RECORDS}, "do": {"job": {"order": "reverse"}}})
     for number in range(6):
         amazon.send(audience_id, member(f"m{number}"))
-        amazon.clock.advance(JOB_DELAY / 2)
+        amazon.clock.sleep(JOB_DELAY / 2)
     assert effects(amazon, audience_id) == [f"m{number}" for number in reversed(range(6))]
 
 
@@ -232,7 +232,7 @@ def test_token_can_live_shorter(amazon: Amazon) -> None:
     assert answer["expires_in"] == 5
     amazon.token = answer["access_token"]
     assert amazon.call("GET", "/v2/profiles").status_code == 200
-    amazon.clock.advance(5)
+    amazon.clock.sleep(5)
     assert amazon.call("GET", "/v2/profiles").status_code == 401
 
 

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.sqs.queues import SqsQueues
 from local.template import REGION
+from tests.aws_fixtures import create_table
 from tests.servers import serve_aws
 from tests.waiting import wait_until
 
@@ -391,12 +392,7 @@ def test_a_server_stops_while_a_receive_waits() -> None:
 
 
 def test_of_many_who_put_a_key_if_absent_exactly_one_wins(aws: Aws) -> None:
-    aws.dynamodb.create_table(
-        TableName="race",
-        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_table(aws.dynamodb, "race", "key")
 
     def wins(thread: int) -> list[int]:
         won = []

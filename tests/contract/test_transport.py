@@ -14,7 +14,8 @@ from audience_sync.amazon_ads.exchange import Exchange
 from audience_sync.amazon_ads.login import AccessTokens, Login, Token
 from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
 from audience_sync.errors import OutcomeUnknown, TokenUnavailable
-from tests.contract.test_amazon_client import CREDENTIALS, Stored
+from tests.contract.test_amazon_client import CREDENTIALS
+from tests.doubles.secrets import StoredSecret
 
 TIMEOUT = 0.6  # seconds
 LIMIT = 60.0  # seconds; a busy machine may be late
@@ -103,9 +104,9 @@ def serving(server: Server) -> Iterator[str]:
     ],
 )
 def test_an_exchange_ends_at_its_timeout(server: Server) -> None:
-    stored = Stored(Token("Atza|stored", time.time() + 3000).as_json())
+    stored = StoredSecret(Token("Atza|stored", time.time() + 3000).as_json())
     with serving(server) as url, requests.Session() as session:
-        login = Login(session, f"{url}/auth/o2/token", Stored(dict(CREDENTIALS)), time.time)
+        login = Login(session, f"{url}/auth/o2/token", StoredSecret(dict(CREDENTIALS)), time.time)
         exchange = Exchange(session, url, AccessTokens(stored, login, time.time))
         began = time.monotonic()
         with pytest.raises(OutcomeUnknown):
@@ -116,7 +117,7 @@ def test_an_exchange_ends_at_its_timeout(server: Server) -> None:
 def test_a_login_ends_at_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audience_sync.amazon_ads.login.TOTAL_TIMEOUT", TIMEOUT)
     with serving(trickling_headers) as url, requests.Session() as session:
-        login = Login(session, url, Stored(dict(CREDENTIALS)), time.time)
+        login = Login(session, url, StoredSecret(dict(CREDENTIALS)), time.time)
         began = time.monotonic()
         with pytest.raises(TokenUnavailable):
             login.fetch()

@@ -1,38 +1,25 @@
 """A deletion reaches audiences that were unlinked, and a person it names is not back when one is listed again."""
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import Target
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.delivery.batch import Message
 from audience_sync.delivery.deletion_notices import due_exits
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import RequestRejected
 from audience_sync.membership import EVERY_AUDIENCE, Audience
-from audience_sync.messages import DeadLetter, JobMessage
-from audience_sync.operations.job_tracking import JobContext, JobTracker
+from audience_sync.messages import DeadLetter
 from audience_sync.record_rules import erasing_exit
 from local import resources
-from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import create_membership_table, recreate_tables
-from tests.contract.worker_stack import AUDIENCE, NOW, FakeJobs, WorkerStack, change
-from tests.servers import serve_aws
+from tests.builders import AUDIENCE
+from tests.contract.worker_stack import NOW, WorkerStack, change
 
 SHORT = Limits(job=60, late=10, longest_job=600)  # seconds
-STEP = 60.0  # seconds
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serve_aws(SqsQueues(time.time)) as served:
-        yield served
 
 
 class Unlinkable:
@@ -53,34 +40,10 @@ class Unlinkable:
     def rest(self) -> None:
         """Let time pass until nothing waits; the jobs end well."""
         self._read()
-        for _ in range(100):
-            bodies, jobs = self.worker.queue.drain(), self.worker.jobs.drain()
-            if not bodies and not jobs:
-                return
-            self.worker.now += STEP
-            messages = [Message(str(number), "h", body, 1, 0) for number, body in enumerate(bodies)]
-            report = self.worker.deliver_messages(*messages)
-            waiting = [each.message.body for each in report.deferred]
-            self.worker.queue.send(waiting, deadline=1)
-            self._check(jobs)
-        raise AssertionError("the queues do not become empty")
+        self.worker.rest()
 
     def _read(self) -> None:
         self.worker.audiences = list(AudienceListing(self.table, lambda: 0.0).with_unlinked())
-
-    def _check(self, jobs: list[str]) -> None:
-        worker = self.worker
-        context = JobContext(
-            FakeJobs(JobReport("SUCCEEDED")),
-            worker.members(),
-            worker.queue,
-            worker.jobs,
-            worker.dead_letters,
-            worker.clock,
-            SHORT.timing,
-        )
-        for body in jobs:
-            JobTracker(context).check(JobMessage.from_body(body), deadline=100.0)
 
 
 @pytest.fixture

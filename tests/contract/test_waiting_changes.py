@@ -9,12 +9,13 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.messages import ChangeMessage, JobMessage
 from audience_sync.repetitions import MAX_DELAY
+from tests.builders import AUDIENCE
 from tests.contract.worker_stack import (
-    AUDIENCE,
     EFFECTIVE,
     JOB,
     LIMITS,
     NOW,
+    ON_LOCAL_AWS,
     READ,
     WRITE,
     WorkerStack,
@@ -131,6 +132,7 @@ def test_an_enter_that_waits_costs_a_read_each_time_and_no_write(stack: WorkerSt
     assert stack.calls == [READ, READ]
 
 
+@ON_LOCAL_AWS
 def test_a_table_that_fails_while_an_enter_waits_loses_and_miscounts_nothing(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1, exits=True))
     waits = stack.deliver(change("b@b.co", at=2))

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
+
+import pytest
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import Target, Upload
@@ -17,22 +19,26 @@ from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.outcomes import ChangeOutcome
 from audience_sync.delivery.uploads import Limits
-from audience_sync.errors import AudienceSyncError, CircuitOpen, Unavailable
+from audience_sync.errors import AudienceSyncError
 from audience_sync.member_state import MemberState
 from audience_sync.member_step import step
-from audience_sync.membership import MAX_IDENTITIES, Audience, Destination, MembershipChange
+from audience_sync.membership import MAX_IDENTITIES, Audience, MembershipChange
 from audience_sync.messages import JobMessage, pack
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
-from audience_sync.repetitions import MAX_DELAY
 from local import resources
+from tests import builders
+from tests.builders import AUDIENCE
+from tests.doubles.amazon import FakeGate, FakeJobs
+from tests.doubles.dynamodb import MembershipRows
+from tests.doubles.queues import FakeQueue
 
-AUDIENCE = "418273650912345678"
 LIMITS = Limits()
 JOB, EFFECTIVE = LIMITS.job, LIMITS.timing.effective_after  # seconds
 NOW = 1_800_000_000.0
 DEADLINE = 60.0  # monotonic seconds
 WRITE, READ = "BatchExecuteStatement", "BatchGetItem"
 SHARDING = Sharding(8)
+ON_LOCAL_AWS = pytest.mark.parametrize("stack", ["local_aws"], indirect=True)  # of tests that disturb the network
 MAX_LOOKS = 1_000  # moments at which something is received until the queues are empty
 
 
@@ -40,16 +46,8 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def change(
-    *emails: str, at: int, exits: bool = False, member: str = "m1", message_id: str = "a", erase: bool = False
-) -> MembershipChange:
-    record: dict[str, Any] = {
-        "externalUserId": member,
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": digest(email)} for email in emails],
-        "userConsent": {},
-    }
-    return MembershipChange(AUDIENCE, Destination(), at, message_id, record, erase)
+def change(*emails: str, at: int, member: str = "m1", message_id: str = "a", **options: Any) -> MembershipChange:
+    return builders.change(member, *map(digest, emails), at=at, message_id=message_id, **options)
 
 
 @dataclass
@@ -96,82 +94,6 @@ def named_in(record: dict[str, Any]) -> set[str]:
 
 def enters(record: dict[str, Any]) -> bool:
     return bool(record["action"] == "CREATE")
-
-
-class Queued(NamedTuple):
-    """A message in a queue."""
-
-    body: str
-    delay: float  # seconds
-    due: float  # epoch seconds from which it is received
-    receives: int = 0  # so far
-
-
-@dataclass
-class FakeQueue:
-    """A queue that keeps what it is sent, or is down."""
-
-    clock: Callable[[], float]
-    messages: list[Queued] = field(default_factory=list)
-    down: bool = False
-
-    def send(
-        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
-    ) -> None:
-        assert deadline > 0
-        assert delay <= MAX_DELAY, "SQS refuses longer delays"
-        assert attributes is None or "reason" in attributes
-        if self.down:
-            raise Unavailable("down")
-        self.messages += [Queued(body, delay, self.clock() + delay) for body in bodies]
-
-    @property
-    def bodies(self) -> list[str]:
-        return [each.body for each in self.messages]
-
-    @property
-    def delays(self) -> list[float]:
-        return [each.delay for each in self.messages]
-
-    def drain(self) -> list[str]:
-        """Remove all messages, delayed ones also."""
-        bodies = self.bodies
-        del self.messages[:]
-        return bodies
-
-    def receive(self) -> list[Message]:
-        """Remove the messages that are due, and return them as the worker receives them."""
-        now = self.clock()
-        due = [each for each in self.messages if each.due <= now]
-        self.messages = [each for each in self.messages if each.due > now]
-        return [Message(str(n), "h", each.body, each.receives + 1, 0) for n, each in enumerate(due)]
-
-    def put_back(self, message: Message, delay: float) -> None:
-        """Make a message visible again later, as the worker does with one that it defers."""
-        self.messages.append(Queued(message.body, delay, self.clock() + delay, message.receive_count))
-
-
-@dataclass
-class FakeGate:
-    """Lets everything pass, or nothing."""
-
-    error: Unavailable | CircuitOpen | None = None
-
-    def check(self, target: Target) -> None:
-        assert target.audience_id
-        if self.error:
-            raise self.error
-
-
-@dataclass
-class FakeJobs:
-    """Amazon's answer about every job."""
-
-    report: JobReport
-
-    def job(self, job_id: str) -> JobReport:
-        assert job_id
-        return self.report
 
 
 @dataclass
@@ -300,3 +222,30 @@ class WorkerStack:
         """Whether the row still has the digest, in whatever form."""
         row = self.row(member)
         return bytes.fromhex(digest(email)) in bytes(row["member"]["B"]) or digest(email) in str(row)
+
+
+@dataclass
+class MemoryStack(WorkerStack):
+    """The same on a table in memory: in milliseconds, as mutation tests need it."""
+
+    url: str = "http://127.0.0.1:9"  # nothing answers there
+    table: str = "members"
+    model: MembershipRows = field(default_factory=MembershipRows)
+
+    def client(self) -> Any:
+        return self.model
+
+    def workers_client(self) -> Any:
+        return _Noted(self.model, self.calls)
+
+
+class _Noted:
+    """Notes calls by the names that AWS gives them."""
+
+    def __init__(self, model: MembershipRows, calls: list[str]) -> None:
+        self._model = model
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        self._calls.append("".join(word.title() for word in name.split("_")))
+        return getattr(self._model, name)

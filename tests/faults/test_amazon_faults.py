@@ -28,7 +28,7 @@ from audience_sync.delivery.circuit_breaker import FAILURES, CircuitBreakers
 from audience_sync.delivery.retry_budget import MAX_SAVED, SHARE, RetryBudget
 from audience_sync.delivery.uploads import Limits
 from local.amazon.exchange import SANDBOX
-from tests.clocks import ManualClock
+from tests.doubles.clocks import ManualClock
 from tests.faults.worker_harness import TOKENS, WorkerHarness, upload_fails
 from tests.functions.conftest import Cloud
 from tests.functions.test_worker import body, change

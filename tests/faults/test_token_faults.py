@@ -12,6 +12,7 @@ import requests
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.errors import Unavailable
 from functions.refresh import handler as refresh
+from tests.doubles.secrets import StoredSecret
 from tests.faults.proxy import hang_up, refuse
 from tests.faults.worker_harness import TOKENS, WorkerHarness, upload_fails
 from tests.functions.conftest import CREDENTIALS, Context
@@ -90,17 +91,9 @@ def test_an_unusable_expires_in_counts_as_an_hour(worker_harness: WorkerHarness,
     assert worker_harness.amazon.request_count(TOKENS) == 1
 
 
-class FakeSecret:
-    """The credentials, and a token secret that holds no token."""
-
-    def value(self, *, max_age: float = 60.0) -> dict[str, Any]:
-        del max_age
-        return dict(CREDENTIALS)
-
-
 def test_fifty_threads_at_expiry_make_one_token_request(worker_harness: WorkerHarness) -> None:
-    login = Login(requests.Session(), worker_harness.amazon.url + TOKENS, FakeSecret(), time.time)
-    tokens = AccessTokens(FakeSecret(), login, time.time)
+    login = Login(requests.Session(), worker_harness.amazon.url + TOKENS, StoredSecret(CREDENTIALS), time.time)
+    tokens = AccessTokens(StoredSecret(CREDENTIALS), login, time.time)
     begin, tokens_used = threading.Barrier(50), set()
 
     def ask() -> None:

@@ -17,6 +17,7 @@ from audience_sync.messages import pack
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS
 from local.template import REGION
+from tests.doubles.amazon import Amazon
 from tests.faults.long_timeouts import LONG_TIMEOUT
 from tests.faults.proxy import Effect, answer_after, fail_statements, hang_up, hold, lose_answer, only, refuse
 from tests.faults.worker_harness import WorkerHarness, upload_fails
@@ -24,7 +25,7 @@ from tests.functions.conftest import AUDIENCE
 from tests.functions.test_worker import EMAIL, body, change
 from tests.model.simulation import change_of
 from tests.steps import counted_steps
-from tests.unit.delivery.test_batch import Amazon, deliver
+from tests.unit.delivery.test_batch import deliver
 from tests.waiting import wait_until
 
 WRITE, READ, SEND = "BatchExecuteStatement", "BatchGetItem", "SendMessageBatch"

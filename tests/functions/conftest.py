@@ -31,24 +31,14 @@ from tests.aws_fixtures import (
     build_sandbox,
     template_resources,
 )
+from tests.doubles.lambda_context import Context
 from tests.servers import Served, serve
 
 # Tests of functions, faults and privacy import these from here.
-__all__ = ["AUDIENCE", "CREDENTIALS", "EVENT_KEY"]
+__all__ = ["AUDIENCE", "CREDENTIALS", "EVENT_KEY", "Context"]
 
 ROOT = Path(__file__).parents[2]
 SIGNING_SECRET = "signing-secret-for-the-tests-2"
-
-
-@dataclass(frozen=True)
-class Context:
-    """As much of Lambda's context as handlers use."""
-
-    milliseconds: int = 60_000
-    aws_request_id: str = "request-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.milliseconds
 
 
 @dataclass

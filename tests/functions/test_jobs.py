@@ -19,7 +19,7 @@ from audience_sync.messages import DeadLetter
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from functions.jobs import handler
 from local.amazon.exchange import SANDBOX
-from tests.clocks import ManualClock
+from tests.doubles.clocks import ManualClock
 from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_worker import EMAIL, body, change, deliver
 from tests.servers import Served

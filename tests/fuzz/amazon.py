@@ -4,7 +4,7 @@ import contextlib
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import requests
@@ -21,6 +21,7 @@ from audience_sync.errors import AudienceSyncError, InvalidAudience, RequestReje
 from local.amazon.refusals import Refusal
 from local.amazon.validation import check_audience_update, check_new_audience
 from tests.aws_fixtures import CREDENTIALS
+from tests.doubles.secrets import StoredSecret
 from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import assert_repeats_nothing
 
@@ -67,18 +68,6 @@ class _Raw(io.BytesIO):
         """There is no connection."""
 
 
-class _Stored:
-    """A secret in memory."""
-
-    def __init__(self, value: Mapping[str, Any]) -> None:
-        self._value = value
-
-    def value(self, *, max_age: float = 60.0) -> Mapping[str, Any]:
-        """Return it."""
-        del max_age
-        return self._value
-
-
 def _session(message: Message) -> requests.Session:
     session = requests.Session()
     adapter = _Answers(message)
@@ -95,8 +84,8 @@ def read_answer(data: bytes) -> None:
     """
     message = Message.of(data)
     with _session(message) as session:
-        login = Login(session, "https://login.example/auth/o2/token", _Stored(CREDENTIALS), lambda: NOW)
-        tokens = AccessTokens(_Stored(Token("Atza|x", NOW + 3600).as_json()), login, lambda: NOW)
+        login = Login(session, "https://login.example/auth/o2/token", StoredSecret(CREDENTIALS), lambda: NOW)
+        tokens = AccessTokens(StoredSecret(Token("Atza|x", NOW + 3600).as_json()), login, lambda: NOW)
         amazon = AmazonAds(session, "https://amazon.example", tokens, lambda: 0.0, lambda: NOW)
         calls: tuple[Any, ...] = (
             *(lambda: amazon.send_records(UPLOAD), lambda: amazon.job("job-1"), lambda: amazon.create_audience({})),
@@ -143,8 +132,8 @@ def read_token(data: bytes) -> None:
     message = Message.of(data)
     stored = json_or_none(message.body)
     with _session(message) as session:
-        login = Login(session, "https://login.example/auth/o2/token", _Stored(CREDENTIALS), lambda: NOW)
-        tokens = AccessTokens(_Stored(stored if isinstance(stored, dict) else {}), login, lambda: NOW)
+        login = Login(session, "https://login.example/auth/o2/token", StoredSecret(CREDENTIALS), lambda: NOW)
+        tokens = AccessTokens(StoredSecret(stored if isinstance(stored, dict) else {}), login, lambda: NOW)
         for read in (login.fetch, tokens.current, lambda: tokens.renewed(tokens.current())):
             try:
                 token = read()

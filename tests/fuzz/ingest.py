@@ -7,7 +7,7 @@ import hmac
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from unittest.mock import patch
 
@@ -23,6 +23,9 @@ from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHis
 from audience_sync.record_rules import Policy
 from audience_sync.sources import AllowedSources
 from functions.ingest import handler
+from tests.doubles.audiences import Listed
+from tests.doubles.queues import FakeQueue
+from tests.doubles.secrets import StoredSecret
 from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import MAX_ANSWER, assert_amazon_takes, assert_is_safe_id, assert_repeats_nothing
 
@@ -74,41 +77,6 @@ RICH = [  # every directive, and every field
 ]
 
 
-class ListedAudiences:
-    """The audience table, in memory."""
-
-    def by_id(self, audience_id: str) -> Audience | None:
-        return next((each for each in AUDIENCES if each.audience_id == audience_id), None)
-
-    def by_computation_key(self, key: str) -> Sequence[Audience]:
-        return [each for each in AUDIENCES if each.computation_key == key]
-
-    def for_request(self) -> "ListedAudiences":
-        return self
-
-    def mappings(self) -> str | None:
-        return None
-
-
-class ChangeQueue:
-    """The change queue, in memory."""
-
-    def __init__(self) -> None:
-        self.bodies: list[str] = []
-
-    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
-        del deadline
-        self.bodies += bodies
-
-
-class IngestSecret:
-    """The ingest secret."""
-
-    def value(self, *, max_age: float = 60.0) -> Mapping[str, Any]:
-        del max_age
-        return SECRET
-
-
 def accept_events(data: bytes) -> None:
     """Input: an HTTP message; `x-signature: valid` and `first` stand for a right one, over the body or its first event.
 
@@ -129,7 +97,7 @@ def accept_events(data: bytes) -> None:
     ):
         try:
             result = changes_from(
-                message.body, mappings=compiled(mappings), audiences=ListedAudiences(), now=NOW, policy=policy
+                message.body, mappings=compiled(mappings), audiences=Listed(*AUDIENCES), now=NOW, policy=policy
             )
         except InvalidRequest as error:
             assert_repeats_nothing(str(error))
@@ -160,10 +128,10 @@ def handle_request(data: bytes) -> None:
     ids; what is not a 200 queues nothing, and what is queued was accepted.
     """
     message, _ = _signed(data)
-    queue = ChangeQueue()
+    queue = FakeQueue()
     intake = Intake(
-        IngestSecret(),  # type: ignore[arg-type]
-        ListedAudiences(),  # type: ignore[arg-type]
+        StoredSecret(SECRET),  # type: ignore[arg-type]
+        Listed(*AUDIENCES),  # type: ignore[arg-type]
         queue,  # type: ignore[arg-type]
         Policy(),
         Clock(lambda: NOW / 1000, lambda: 0.0, lambda _: None),

@@ -7,12 +7,12 @@ import time
 import warnings
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 from unittest.mock import patch
 
 from audience_sync import telemetry
 from audience_sync.amazon_ads.job import JobReport, job_report
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.record import Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -27,10 +27,14 @@ from audience_sync.operations.job_tracking import JobContext, JobTracker
 from functions.worker import handler
 from local.amazon import records
 from local.amazon.refusals import Refusal, json_object
+from tests.doubles.amazon import FakeGate
+from tests.doubles.dynamodb import MembershipRows
+from tests.doubles.lambda_context import Context
+from tests.doubles.queues import FakeQueue
 from tests.fuzz.inputs import json_or_none
-from tests.model.table_model import TableModel
 
 NOW = 1_774_000_000.0  # epoch seconds
+CLOCK = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
 LATER = 900.0  # seconds until a job is checked
 GOOD_AUDIENCE = 7_000_000_000_000_000_001
 GOOD_RECORD = {"externalUserId": "good_1", "action": "CREATE", "hashedPII": [{"email": "ab" * 32}], "userConsent": {}}
@@ -70,39 +74,6 @@ class Amazon:
         return self.report
 
 
-class Queue:
-    """A queue in memory."""
-
-    def __init__(self) -> None:
-        self.bodies: list[str] = []
-
-    def send(
-        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
-    ) -> None:
-        """Keep messages."""
-        del deadline, attributes
-        assert delay >= 0
-        self.bodies += bodies
-
-    def postpone(self, receipts: Sequence[tuple[str, float]], *, until: float) -> None:
-        """Move the visibility of messages."""
-        del until
-        assert all(delay >= 0 for _, delay in receipts)
-
-
-class _OpenGate:
-    def check(self, target: Target) -> None:
-        """Stop nothing."""
-
-
-class _Context:
-    aws_request_id: ClassVar[str] = "request-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return a minute."""
-        return 60_000
-
-
 def deliver_message(data: bytes) -> None:
     """Input: the body of a message of the change queue.
 
@@ -114,12 +85,10 @@ def deliver_message(data: bytes) -> None:
         body = data.decode()
     except UnicodeDecodeError:
         return
-    amazon, changes, jobs, dead_letters = Amazon(), Queue(), Queue(), Queue()
-    clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
-    client: Any = TableModel()
-    table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
+    amazon, changes, jobs, dead_letters = Amazon(), FakeQueue(), FakeQueue(), FakeQueue()
+    table = _table()
     context = DeliveryContext(
-        changes, dead_letters, jobs, table, lambda: [Audience(str(GOOD_AUDIENCE))], Limits(), clock, _OpenGate()
+        changes, dead_letters, jobs, table, lambda: [Audience(str(GOOD_AUDIENCE))], Limits(), CLOCK, FakeGate()
     )
     for is_down in (True, False):
         amazon.is_down = is_down
@@ -132,7 +101,7 @@ def deliver_message(data: bytes) -> None:
             DeadLetter.from_body(each)
             continue
         assert each == body, "a dead letter that cannot be read"
-    later = clock._replace(now=lambda: NOW + LATER)
+    later = CLOCK._replace(now=lambda: NOW + LATER)
     tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, later, Timing(LATER + 120)))
     for each in list(jobs.bodies):
         message = JobMessage.from_body(each)
@@ -152,14 +121,12 @@ def check_job(data: bytes) -> None:
         message = JobMessage.from_body(body.decode("utf-8", "replace"))
     except InvalidMessage:
         return
-    amazon, changes, jobs, dead_letters = Amazon(), Queue(), Queue(), Queue()
-    clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
-    client: Any = TableModel()
-    table = MembershipTable(client, "members", Sharding(4), clock, lambda: 0.0)
+    amazon, changes, jobs, dead_letters = Amazon(), FakeQueue(), FakeQueue(), FakeQueue()
+    table = _table()
     table.write([_member(message, each) for each in {each.member: each for each in message.members}.values()])
     parsed = json_or_none(answer)
     amazon.report = job_report(parsed if isinstance(parsed, dict) else {})
-    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, clock, Timing(LATER + 120)))
+    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, CLOCK, Timing(LATER + 120)))
     with contextlib.suppress(TransientError):
         tracker.check(message, deadline=180.0)
     for each in jobs.bodies:
@@ -168,6 +135,11 @@ def check_job(data: bytes) -> None:
         ChangeMessage.from_body(each)
     for each in dead_letters.bodies:
         DeadLetter.from_body(each)
+
+
+def _table() -> MembershipTable:
+    client: Any = MembershipRows()
+    return MembershipTable(client, "members", Sharding(4), CLOCK, lambda: 0.0)
 
 
 def _member(message: JobMessage, each: JobMember) -> MemberState:
@@ -213,6 +185,6 @@ def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> di
         contextlib.redirect_stdout(printed),
         warnings.catch_warnings(action="ignore", category=UserWarning),  # of Powertools, about the age of a metric
     ):
-        answer = handler.lambda_handler(event, _Context())
+        answer = handler.lambda_handler(event, Context())
     assert all(json_or_none(line.encode()) for line in printed.getvalue().splitlines())
     return answer

@@ -8,13 +8,13 @@ later, and may fail or reject records. A worker is stopped after TIMEOUT seconds
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.record import Upload
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.membership_scan import MembershipScan
@@ -24,12 +24,14 @@ from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected, TransientError
-from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange, Version
+from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange, Version
 from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobCheck, JobContext, JobTracker
 from audience_sync.operations.renewal import Renewal
+from tests import builders
+from tests.doubles.amazon import FakeGate
+from tests.doubles.dynamodb import MembershipRows
 from tests.model.scheduler import Task
-from tests.model.table_model import TableModel
 
 AUDIENCE = "418273650912345678"
 TIMEOUT = 60.0  # seconds; the worker's
@@ -102,7 +104,7 @@ class Simulation:
     def __init__(self) -> None:
         self.now = EPOCH
         self.max_records = 3  # of one upload
-        self.table = TableModel()
+        self.table = MembershipRows()
         self.queue: list[QueuedMessage] = []
         self.dead_letters: list[str] = []  # bodies that are in the queue now
         self.jobs: list[Job] = []  # taken by Amazon, not yet ended
@@ -249,7 +251,7 @@ class Simulation:
             audiences=lambda: [Audience(AUDIENCE)],
             limits=limits,
             clock=self.clock(),
-            gate=OpenGate(),
+            gate=FakeGate(),
         )
         amazon = _Amazon(self, task, worker)
         delivery = Delivery(amazon, context, jitter=lambda: 1.0)
@@ -448,24 +450,20 @@ class _Jobs:
         return report
 
 
-class OpenGate:
-    """Lets every upload be tried."""
-
-    def check(self, target: Target) -> None:
-        assert target.audience_id
-
-
 def change_of(
     member: Member, at: int, *, exits: bool, message_id: str, emails: Sequence[str], erase: bool = False
 ) -> MembershipChange:
     """A change whose record holds its version, so that what Amazon has can be compared with it."""
-    record = {
-        "externalUserId": member,
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": email} for email in emails],
-        "userConsent": {"version": json.dumps([at, exits, message_id])},
-    }
-    return MembershipChange(EVERY_AUDIENCE if erase else AUDIENCE, Destination(), at, message_id, record, erase)
+    return builders.change(
+        member,
+        *emails,
+        at=at,
+        exits=exits,
+        message_id=message_id,
+        audience_id=EVERY_AUDIENCE if erase else AUDIENCE,
+        record={"userConsent": {"version": json.dumps([at, exits, message_id])}},
+        erase=erase,
+    )
 
 
 def version_of(record: dict[str, Any]) -> Version | None:
@@ -485,22 +483,6 @@ def failing(error: AudienceSyncError | Exception) -> Callable[[], Any]:
         raise error
 
     return fail
-
-
-class SequentialExecutor:
-    """Replaces the thread pool: one call after the other, in the worker's own thread."""
-
-    def __init__(self, _threads: int) -> None:
-        pass
-
-    def __enter__(self) -> "SequentialExecutor":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def map(self, function: Callable[[Any], Any], each: Sequence[Any]) -> Iterator[Any]:
-        return map(function, each)
 
 
 def _keep_newest(known: dict[Member, Version], change: MembershipChange) -> None:

@@ -6,12 +6,11 @@ import pytest
 
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.membership import MembershipChange
-from tests.model.simulation import JOB, WINDOW, SequentialExecutor, Simulation, change_of, failing
+from tests.model.simulation import JOB, WINDOW, Simulation, change_of, failing
 
 
 @pytest.fixture
-def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
-    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", SequentialExecutor)
+def simulation() -> Simulation:
     return Simulation()
 
 
@@ -31,11 +30,15 @@ def deliver_all(simulation: Simulation) -> None:
     """Let the jobs so far end at once, the last one first; then deliver all messages that wait."""
     for job in simulation.jobs[::-1]:
         simulation.end(job)
-    while simulation.queue:
+    deliver_all_but(simulation, None)
+    pass_time(simulation, 2 * JOB)
+
+
+def deliver_all_but(simulation: Simulation, held_back: object) -> None:
+    while [each for each in simulation.queue if each is not held_back]:
         if not simulation.visible():
             pass_time(simulation, min(each.visible_at for each in simulation.queue) - simulation.now)
         deliver(simulation)
-    pass_time(simulation, 2 * JOB)
 
 
 def pass_time(simulation: Simulation, seconds: float) -> None:
@@ -106,10 +109,3 @@ def test_an_exit_that_is_sent_again_for_an_older_enter_is_dated_by_the_second_up
     deliver_all(simulation)
     assert is_in(simulation)
     assert exit_ not in simulation.queue
-
-
-def deliver_all_but(simulation: Simulation, held_back: object) -> None:
-    while [each for each in simulation.queue if each is not held_back]:
-        if not simulation.visible():
-            pass_time(simulation, min(each.visible_at for each in simulation.queue) - simulation.now)
-        deliver(simulation)

@@ -23,8 +23,10 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
 from audience_sync.messages import ChangeMessage, pack
 from local.template import Template
-from tests.model.simulation import OpenGate, SequentialExecutor, change_of
-from tests.model.table_model import TableModel
+from tests.doubles.amazon import FakeGate
+from tests.doubles.dynamodb import MembershipRows
+from tests.doubles.queues import FakeQueue
+from tests.model.simulation import change_of
 
 HOUR = 3600.0
 OUTAGE = 12 * HOUR
@@ -95,31 +97,11 @@ class Amazon:
         return "job"
 
 
-class NoDeadLetters:
-    """A dead letter queue to which nothing may be sent."""
-
-    def send(self, bodies: Sequence[str], **_: object) -> None:
-        raise AssertionError(f"{len(bodies)} changes were parked")
-
-
-class JobQueue:
-    """A job queue whose messages no test reads."""
-
-    def send(self, bodies: Sequence[str], **_: object) -> None:
-        assert bodies
-
-
-def context_of(queue: Queue, table: TableModel) -> DeliveryContext:
+def context_of(queue: Queue, table: MembershipRows, dead_letters: FakeQueue) -> DeliveryContext:
     client: Any = table
     clock = Clock(lambda: queue.now, lambda: queue.now, lambda _: None)
     members = MembershipTable(client, "members", Sharding(8), clock)
-    return DeliveryContext(queue, NoDeadLetters(), JobQueue(), members, list, Limits(), clock, OpenGate())
-
-
-@pytest.fixture(autouse=True)
-def sequential_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No threads for calls that take no time here."""
-    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", SequentialExecutor)
+    return DeliveryContext(queue, dead_letters, FakeQueue(), members, list, Limits(), clock, FakeGate())
 
 
 @pytest.mark.parametrize(
@@ -135,11 +117,11 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
 ) -> None:
     redrive = Template.load().resources("AWS::SQS::Queue")["ChangeQueue"]["RedrivePolicy"]
     assert redrive["maxReceiveCount"] >= MAX_RECEIVES
-    queue = Queue(MAX_RECEIVES)
+    queue, dead_letters = Queue(MAX_RECEIVES), FakeQueue()
     amazon = Amazon(queue, error, TAKES[request.node.callspec.id])
     chance = random.Random(12)
-    table = TableModel()
-    delivery = Delivery(amazon, context_of(queue, table), jitter=chance.random)
+    table = MembershipRows()
+    delivery = Delivery(amazon, context_of(queue, table, dead_letters), jitter=chance.random)
     changes = [change_of(f"m{n}", 1, exits=False, message_id=f"id-{n}", emails=["a"]) for n in range(MESSAGES)]
     for each in changes:
         queue.send(pack([each]), deadline=1.0)
@@ -152,7 +134,7 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
 
     during = [moment for moment in amazon.requests if moment < OUTAGE]
     recovery = queue.now - OUTAGE
-    assert queue.given_up == []
+    assert (queue.given_up, dead_letters.bodies) == ([], [])
     assert table.writes == 2 * MESSAGES, "when it was recorded, and when it was sent"
     assert amazon.members == {f"m{number}" for number in range(MESSAGES)}
     assert recovery <= MARK + 60, "until the next mark, and one upload"
@@ -165,7 +147,7 @@ def test_a_message_that_was_sent_anew_keeps_its_attempts_and_the_time_of_accepta
     queue = Queue(20)
     delivery = Delivery(
         Amazon(queue, ServiceUnavailable("503"), 0.1),
-        context_of(queue, TableModel()),
+        context_of(queue, MembershipRows(), FakeQueue()),
         jitter=lambda: 1.0,
     )
     delivery.deliver([Message("1", "h", body, 19, 5000)], deadline=60.0)

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -30,7 +29,7 @@ from audience_sync.errors import (
     TokenUnavailable,
     Unavailable,
 )
-from tests.model.simulation import JOB, SETTLE, Check, Job, SequentialExecutor, Simulation, Worker, change_of, failing
+from tests.model.simulation import JOB, SETTLE, Check, Job, Simulation, Worker, change_of, failing
 
 if TYPE_CHECKING:
     from audience_sync.membership import MembershipChange
@@ -338,11 +337,6 @@ class Protocol(RuleBasedStateMachine):
         if worker.task.is_done:
             running: list[Any] = self.simulation.workers if isinstance(worker, Worker) else self.simulation.checks
             running.remove(worker)
-
-
-@pytest.fixture(autouse=True)
-def sequential_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync.aws.membership_table.ThreadPoolExecutor", SequentialExecutor)
 
 
 def search(examples: int, *, phases: Collection[Phase] = tuple(Phase), derandomize: bool = True) -> None:

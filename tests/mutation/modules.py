@@ -13,13 +13,16 @@ UNIT = "tests/unit"
 DELIVERY = f"{UNIT}/delivery"
 AMAZON = f"{UNIT}/amazon_ads"
 SEGMENT = f"{UNIT}/segment"
+PROTOCOL = "tests/contract/test_member_protocol.py tests/contract/test_waiting_changes.py"
+WAITING = f"{DELIVERY}/test_waiting_too_long.py"
+NOTICES = f"{DELIVERY}/test_deletion_notices.py tests/contract/test_deletion_notices.py"
 
 # The quick tests of each part of the core, by pattern. mutmut runs those of them that reach the function.
 TESTS = {
     "delivery/batch.py": f"{DELIVERY}/test_batch.py",
-    "delivery/members.py": f"{DELIVERY}/test_members.py {DELIVERY}/test_deletion_notices.py {DELIVERY}/test_batch.py",
-    "delivery/deletion_notices.py": f"{DELIVERY}/test_deletion_notices.py",
-    "delivery/outcomes.py": f"{DELIVERY}/test_batch.py {DELIVERY}/test_members.py",
+    "delivery/members.py": f"{DELIVERY}/test_members.py {PROTOCOL} {NOTICES} {DELIVERY}/test_batch.py",
+    "delivery/deletion_notices.py": NOTICES,
+    "delivery/outcomes.py": f"{DELIVERY}/test_batch.py {DELIVERY}/test_members.py {WAITING} {PROTOCOL} {NOTICES}",
     "delivery/job_members.py": f"{DELIVERY}/test_job_members.py",
     "delivery/uploads.py": f"{DELIVERY}/test_uploads.py {DELIVERY}/test_batch.py",
     "delivery/bisect.py": f"{DELIVERY}/test_bisect.py {DELIVERY}/test_batch.py",
@@ -33,7 +36,7 @@ TESTS = {
     "operations/job_tracking.py": f"{UNIT}/operations/test_job_tracking.py",
     "operations/renewal.py": f"{UNIT}/operations/test_renewal.py",
     "aws/membership_rows.py": f"{UNIT}/aws/test_membership_rows.py",
-    "aws/membership_table.py": f"{UNIT}/aws/test_membership_table.py {DELIVERY}/test_members.py",
+    "aws/membership_table.py": f"{UNIT}/aws/test_membership_table.py {DELIVERY}/test_members.py {PROTOCOL}",
     "aws/sqs.py": f"{UNIT}/aws/test_sqs.py",
     "amazon_ads/normalize.py": f"{AMAZON}/test_normalize.py {AMAZON}/test_normalize_unchanged.py",
     "amazon_ads/normalization/address.py": f"{AMAZON}/test_address.py {AMAZON}/test_normalize.py",

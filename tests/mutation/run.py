@@ -58,7 +58,7 @@ def prepare(modules: list[str]) -> None:
         "only_mutate": [f"src/audience_sync/{path}" for path in modules],
         "also_copy": [*_COPIED, "template.yaml"],
         "do_not_mutate_patterns": [r'^\s*(raise|return) \w+\(f?"[^"]* [^"]*"'],  # texts for people
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "--hypothesis-profile", "mutants", "-k", "not local_aws"]
         + [f"--deselect={test}" for test in UNFIT],
         "pytest_add_cli_args_test_selection": quick_tests(modules),
         "track_dependencies": False,

@@ -1,15 +1,10 @@
 """The errors of boto3's clients, as botocore raises them."""
 
 from collections.abc import Callable
-from typing import Any
 
-from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-
-def refusal(code: str, operation: str, **more: Any) -> ClientError:
-    """Return the error of a call that the service has refused."""
-    answer: Any = {"Error": {"Code": code, "Message": code}, **more}
-    return ClientError(answer, operation)
+from tests.doubles.dynamodb import refusal
 
 
 def errors_of(operation: str, throttled: str) -> Callable[[str], Exception]:

@@ -31,7 +31,7 @@ def held_in(members: Table, member: Member, identities: Iterable[Identity]) -> s
     texts = [
         text
         for key, row in members.rows.items()
-        if any(part == member[1].encode() for part in key) and any(member[0].encode() in part for part in key)
+        if any(part == member[1] for part in key) and any(member[0] in part for part in key)
         for text in texts_of(row)
     ]
     joined = b"\n".join(text.encode() if isinstance(text, str) else text for text in texts)

@@ -4,22 +4,16 @@ from typing import Any
 
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import Destination, MembershipChange
+from audience_sync.membership import MembershipChange
+from tests import builders
 
-AUDIENCE = "418273650912345678"
 NOW = 1_800_000_000  # epoch seconds
 TIMING = Timing(effective_after=1020)
 
 
-def change(at: int, *names: str, exits: bool = False, erase: bool = False, id: str = "") -> MembershipChange:  # noqa: A002
+def change(at: int, *names: str, id: str = "", **options: Any) -> MembershipChange:  # noqa: A002
     """Return a change of the member, whose identities are email addresses with these names."""
-    record: dict[str, Any] = {
-        "externalUserId": "m1",
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": name} for name in names],
-        "userConsent": {},
-    }
-    return MembershipChange(AUDIENCE, Destination(), at, id or f"id-{at}", record, erase)
+    return builders.change("m1", *names, at=at, message_id=id, **options)
 
 
 def enter(at: int, *names: str) -> MembershipChange:

@@ -15,7 +15,8 @@ from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import JobMessage
 from audience_sync.operations.job_end import after_end, is_concerned, late_job
 from audience_sync.repetitions import look_again
-from tests.unit.member_changes import AUDIENCE, NOW, TIMING, names
+from tests.builders import AUDIENCE
+from tests.unit.member_changes import NOW, TIMING, names
 
 FIRST_CHECK, LONGEST_DELAY, SETTLE = 900, 900, 60  # seconds
 

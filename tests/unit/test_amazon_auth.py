@@ -5,19 +5,14 @@ import requests
 
 from audience_sync.amazon_ads.login import Login
 from audience_sync.amazon_auth import NoKeepAliveSession
+from tests.aws_fixtures import CREDENTIALS
 from tests.closing_server import token_endpoint
-
-
-class Credentials:
-    """Credentials, made up."""
-
-    def value(self, **_: float) -> dict[str, str]:
-        return {"clientId": "client-1", "clientSecret": "made-up", "refreshToken": "Atzr|made-up"}
+from tests.doubles.secrets import StoredSecret
 
 
 def test_a_connection_that_did_not_survive_a_freeze_is_not_used_again() -> None:
     with token_endpoint() as url:
-        login = Login(NoKeepAliveSession(), url, Credentials(), lambda: 0.0)
+        login = Login(NoKeepAliveSession(), url, StoredSecret(CREDENTIALS), lambda: 0.0)
         assert [login.fetch().value for _ in range(3)] == ["Atza|made-up"] * 3
 
 

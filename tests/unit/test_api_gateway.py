@@ -3,7 +3,6 @@
 import base64
 import json
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from audience_sync.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from tests.doubles.lambda_context import Context
 
 JSON = {"content-type": "application/json"}
 
@@ -84,16 +84,6 @@ def test_a_body_that_is_no_json_object_is_refused(
     with pytest.raises(InvalidRequest) as refused:
         Request("", headers, {}, body).json_object(max_bytes=1_000_000)
     assert type(refused.value) is error
-
-
-@dataclass
-class Context:
-    """Lambda's context, as far as it is used."""
-
-    milliseconds: int
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.milliseconds
 
 
 @pytest.mark.parametrize(

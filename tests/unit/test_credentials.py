@@ -1,6 +1,7 @@
 """Which requests are authenticated, which are refused, and when no secret can decide."""
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -387,3 +388,20 @@ def test_only_the_key_of_a_source_may_expire() -> None:
 @pytest.mark.parametrize("stored", [SOURCES["eventKey.emea"], {"key": "a", "expiresOn": "2027-03-31"}])
 def test_an_entry_is_written_as_it_was_read(stored: Any) -> None:
     assert StoredKey.from_json(stored).as_json() == stored
+
+
+class WithoutEquality(bytes):
+    """A secret that must not be compared byte by byte until the first difference."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("compared with ==")
+
+    __hash__ = bytes.__hash__
+
+
+def test_keys_are_compared_in_constant_time() -> None:
+    keyring = Keyring.from_json({"eventKey": EVENT_KEY})
+    by_entry = {entry: WithoutEquality(secret) for entry, secret in keyring.event_keys.by_entry.items()}
+    keyring = replace(keyring, event_keys=replace(keyring.event_keys, by_entry=by_entry))
+    headers = {"x-api-key": EVENT_KEY}
+    assert keyring.authenticate_events(headers, b"{}", accept_first_event=False, now=0.0).entry == "eventKey"

@@ -1,7 +1,6 @@
 """Every field that a mapping can fill reaches Amazon, and the code uses no field that is not listed."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS, MappedFie
 from audience_sync.intake import changes_from, compiled
 from audience_sync.membership import Audience
 from local.amazon.records import read_upload
+from tests.doubles.audiences import Listed
 
 NOW = 1_772_615_722_118  # epoch milliseconds
 AUDIENCE = Audience("418273650912345678", computation_key="lapsed")
@@ -39,19 +39,6 @@ ENTERED = {"type": "track", "event": "Audience Entered", "messageId": "m-1", "pr
 OPTIONAL = [field for field in FIELDS if field.name not in ("external_user_id", "audience_id")]
 
 
-class OneAudience:
-    """An audience table with one audience."""
-
-    def by_id(self, audience_id: str) -> Audience | None:
-        return AUDIENCE if audience_id == AUDIENCE.audience_id else None
-
-    def by_computation_key(self, key: str) -> Sequence[Audience]:
-        return self.all() if key == AUDIENCE.computation_key else []
-
-    def all(self) -> Sequence[Audience]:
-        return [AUDIENCE]
-
-
 def upload(*fields: str) -> dict[str, Any]:
     """The body that Amazon gets for a member who enters, where a mapping fills these fields and no other."""
     mapping = {
@@ -60,7 +47,7 @@ def upload(*fields: str) -> dict[str, Any]:
         "fields": {name: {"@path": f"$.properties.{name}"} for name in fields},
     }
     mappings = compiled(json.dumps([mapping]))
-    read = changes_from(json.dumps(ENTERED).encode(), mappings=mappings, audiences=OneAudience(), now=NOW)
+    read = changes_from(json.dumps(ENTERED).encode(), mappings=mappings, audiences=Listed(AUDIENCE), now=NOW)
     assert read.rejections == []
     [change] = read.changes
     body: dict[str, Any] = json.loads(Upload(Target(change.audience_id), (encode_record(change.record),)).body())

@@ -24,6 +24,7 @@ from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, Memb
 from audience_sync.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.segment.mapping_config import CompiledMapping
 from audience_sync.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, Rejected, Translator
+from tests.doubles.audiences import Listed
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
 NOW = int(datetime(2026, 3, 20, tzinfo=UTC).timestamp() * 1000)
@@ -33,19 +34,6 @@ JOURNEY = Audience("2", country="US", computation_key="winback_flow__send_to_ama
 OLD_JOURNEY = Audience("3", country="US", computation_key="j_o_winback__opened_email_t7c2q")
 
 
-class FakeAudienceTable:
-    """An audience table in memory."""
-
-    def __init__(self, *audiences: Audience) -> None:
-        self._audiences = audiences
-
-    def by_id(self, audience_id: str) -> Audience | None:
-        return next((each for each in self._audiences if each.audience_id == audience_id), None)
-
-    def by_computation_key(self, key: str) -> list[Audience]:
-        return [each for each in self._audiences if each.computation_key == key]
-
-
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -53,13 +41,13 @@ def sha256(text: str) -> str:
 def read(
     body: Any,
     *,
-    audiences: FakeAudienceTable | None = None,
+    audiences: Listed | None = None,
     policy: Policy | None = None,
     now: int = NOW,
     mappings: str | None = None,
 ) -> IntakeResult:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    listed = audiences or FakeAudienceTable(LAPSED, GERMAN, JOURNEY, OLD_JOURNEY)
+    listed = audiences or Listed(LAPSED, GERMAN, JOURNEY, OLD_JOURNEY)
     return changes_from(raw, mappings=compiled(mappings), audiences=listed, now=now, policy=policy)
 
 
@@ -130,7 +118,7 @@ def test_time_is_looked_at_between_statements_when_few_events_make_many() -> Non
         changes_from(
             json.dumps(events).encode(),
             mappings=mappings,
-            audiences=FakeAudienceTable(LAPSED),
+            audiences=Listed(LAPSED),
             now=NOW,
             has_time=has_time,
         )
@@ -391,7 +379,7 @@ def test_an_old_event_that_concerns_no_audience_of_ours_is_ignored_as_before() -
 
 
 def test_of_two_audiences_under_one_key_none_is_chosen_and_an_id_decides() -> None:
-    listed = FakeAudienceTable(LAPSED, replace(LAPSED, audience_id="7"))
+    listed = Listed(LAPSED, replace(LAPSED, audience_id="7"))
     by_key = entered(context__personas__external_audience_id=None)
     assert outcomes(read([by_key], audiences=listed)) == ["audience_ambiguous"]
     (change,) = read([entered()], audiences=listed).changes
@@ -457,7 +445,7 @@ def test_the_time_of_an_event(changes: dict[str, Any], at: int) -> None:
     ],
 )
 def test_the_country_comes_from_the_first_source_that_has_one(event: Any, country: str | None) -> None:
-    (change,) = read(event, audiences=FakeAudienceTable(replace(LAPSED, country="CA"))).changes
+    (change,) = read(event, audiences=Listed(replace(LAPSED, country="CA"))).changes
     assert change.record.get("countryCode") == country
 
 
@@ -484,7 +472,7 @@ def test_each_mapping_that_applies_makes_a_change_in_its_own_audience() -> None:
     ],
 )
 def test_a_rejection_names_the_field_at_fault_if_there_is_one(event: Any, field: str | None) -> None:
-    translator = Translator(compiled(None), FakeAudienceTable(LAPSED), NOW, Policy())
+    translator = Translator(compiled(None), Listed(LAPSED), NOW, Policy())
     ((_, rejected),) = translator.outcomes([event], lambda: True)
     assert isinstance(rejected, Rejected)
     assert rejected.field == field
@@ -492,7 +480,7 @@ def test_a_rejection_names_the_field_at_fault_if_there_is_one(event: Any, field:
 
 def test_a_rejection_names_the_computation_key_that_no_audience_is_linked_to() -> None:
     unlinked = entered(context__personas__external_audience_id=None)
-    (rejection,) = read(unlinked, audiences=FakeAudienceTable(GERMAN)).rejections
+    (rejection,) = read(unlinked, audiences=Listed(GERMAN)).rejections
     assert '"lapsed_premium_buyers"' in rejection.detail
 
 
@@ -597,7 +585,7 @@ def test_a_deletion_notice_reaches_every_member_that_a_mapping_has_added(
     result = changes_from(
         json.dumps(notice).encode(),
         mappings=compiled(json.dumps([written | each for each in mappings])),
-        audiences=FakeAudienceTable(LAPSED),
+        audiences=Listed(LAPSED),
         now=NOW,
     )
     assert outcomes(result) == [f"DELETE {member}" for member in members]
@@ -661,7 +649,7 @@ def test_a_mapped_country_comes_first_and_an_empty_one_counts_as_none() -> None:
 
 def test_a_change_goes_to_the_connection_and_the_targets_of_its_audience() -> None:
     audience = replace(LAPSED, destination=of_connection("connection-7"), settings={"dsp": True})
-    (change,) = read(entered(), audiences=FakeAudienceTable(audience)).changes
+    (change,) = read(entered(), audiences=Listed(audience)).changes
     assert change.destination == of_connection("connection-7", dsp=True)
 
 
@@ -710,7 +698,7 @@ def alike(fields: dict[str, Any], count: int = 50) -> tuple[CompiledMapping, ...
 def accepts(mappings: tuple[CompiledMapping, ...], events: int, **changed: Any) -> bool:
     body = json.dumps([entered(**changed)] * events).encode()
     try:
-        changes_from(body, mappings=mappings, audiences=FakeAudienceTable(LAPSED), now=NOW)
+        changes_from(body, mappings=mappings, audiences=Listed(LAPSED), now=NOW)
     except TooLarge:
         return False
     return True
@@ -748,7 +736,7 @@ def test_long_triggers_that_do_not_hold_take_steps_and_so_do_deletion_notices() 
     notice = {"type": "delete", "userId": "u1", "messageId": "m1"}
     body = json.dumps([notice] * 320).encode()
     with pytest.raises(TooLarge, match="steps"):
-        changes_from(body, mappings=members, audiences=FakeAudienceTable(LAPSED), now=NOW)
+        changes_from(body, mappings=members, audiences=Listed(LAPSED), now=NOW)
 
 
 def test_ten_thousand_events_of_segments_own_mapping_are_within_the_limit() -> None:
@@ -798,7 +786,7 @@ def test_a_large_event_is_read_once_for_its_id_however_many_mappings_there_are(k
     event = entered(type=kind, messageId=None) | {"x": [1.5] * 1_000}
     mappings = compiled(json.dumps(document))
     with counted_calls("safe_id") as calls:
-        changes_from(json.dumps(event).encode(), mappings=mappings, audiences=FakeAudienceTable(LAPSED), now=NOW)
+        changes_from(json.dumps(event).encode(), mappings=mappings, audiences=Listed(LAPSED), now=NOW)
     assert calls["safe_id"] == 1
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -23,7 +23,8 @@ from audience_sync.messages import ChangeMessage
 from audience_sync.reasons import Reason
 from audience_sync.record_rules import Policy
 from audience_sync.segment.signature import sign
-from tests.clocks import ManualClock
+from tests.doubles.audiences import Listed
+from tests.doubles.clocks import ManualClock
 
 EVENT_KEY, NEW_KEY, SIGNING = "event-key-current-0001", "event-key-rotated-0002", "signing-secret-current-4"
 WITH_KEY = {"content-type": "application/json", "authorization": f"Bearer {EVENT_KEY}"}
@@ -68,22 +69,6 @@ class Secret:
         return value
 
 
-class Listing:
-    """One audience, and the mappings."""
-
-    def for_request(self) -> Self:
-        return self
-
-    def by_id(self, audience_id: str) -> Audience | None:
-        return Audience("1", country="US") if audience_id == "1" else None
-
-    def by_computation_key(self, _key: str) -> list[Audience]:
-        return []
-
-    def mappings(self) -> str:
-        return json.dumps(MAPPINGS)
-
-
 @dataclass
 class Queue:
     """Keeps what it is sent, with the deadline."""
@@ -109,7 +94,8 @@ class IntakeHarness:
     def accept(
         self, headers: Mapping[str, str], body: bytes, *, first_event: bool = False, policy: Policy | None = None
     ) -> Any:
-        secret, listing, queue = self.secret, Listing(), self.queue
+        secret, queue = self.secret, self.queue
+        listing = Listed(Audience("1", country="US"), mappings=json.dumps(MAPPINGS))
         made: Any = Intake
         intake = made(
             secret,

@@ -13,24 +13,13 @@ from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.errors import InvalidMessage
 from audience_sync.membership import Destination, MembershipChange, Version, canonical_json, coalesce, since
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, change_as_json, pack
+from tests import builders
 
 
 def change(
-    member: str = "m1",
-    *,
-    at: int = 1,
-    exits: bool = False,
-    message_id: str = "a",
-    emails: tuple[str, ...] = ("e",),
-    erase: bool = False,
+    member: str = "m1", *, message_id: str = "a", emails: tuple[str, ...] = ("e",), **options: Any
 ) -> MembershipChange:
-    record: dict[str, Any] = {
-        "externalUserId": member,
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": email} for email in emails],
-        "userConsent": {},
-    }
-    return MembershipChange("9007199254740993", Destination(), at, message_id, record, erase)
+    return builders.change(member, *emails, message_id=message_id, audience_id="9007199254740993", **options)
 
 
 changes = st.builds(

@@ -24,22 +24,16 @@ from audience_sync.messages import (
     job_messages,
     pack,
 )
+from tests import builders
 
 AUDIENCE = "9007199254740993"  # more than a double holds
 SENT_AT = 1_000_000_000
 SQS_BYTES = 262_144  # of one message, attributes included; what SQS has always taken
 
 
-def change(
-    member: str = "m1", *, at: int = 1, exits: bool = False, identities: int = 1, erase: bool = False
-) -> MembershipChange:
-    record: dict[str, Any] = {
-        "externalUserId": member,
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": f"{number:064x}"} for number in range(identities)],
-        "userConsent": {},
-    }
-    return MembershipChange(AUDIENCE, Destination(), at, "id", record, erase)
+def change(member: str = "m1", *, identities: int = 1, **options: Any) -> MembershipChange:
+    emails = (f"{number:064x}" for number in range(identities))
+    return builders.change(member, *emails, message_id="id", audience_id=AUDIENCE, **options)
 
 
 TIMES = st.integers(-(10**15), 10**15)

@@ -8,7 +8,8 @@ from audience_sync.member_state import MemberState
 from audience_sync.member_step import step
 from audience_sync.messages import REPETITION, ChangeMessage
 from audience_sync.repetitions import MAX_DELAY, by_delay, repetition_messages
-from tests.unit.member_changes import AUDIENCE, NOW, TIMING, change, enter, leave, recorded
+from tests.builders import AUDIENCE
+from tests.unit.member_changes import NOW, TIMING, change, enter, leave, recorded
 
 DUE = NOW + round(TIMING.effective_after)  # when the removal is due once more
 

@@ -18,6 +18,7 @@ from audience_sync import metric_names
 from audience_sync.reasons import DEFERRED, PARKED, REFUSED, REJECTED, Reason
 from local.amazon.recipes import RECIPES
 from local.template import read_document
+from tests.aws_fixtures import create_table
 from tests.markdown import BLOCK, code, words
 
 ROOT = Path(__file__).parents[2]
@@ -207,12 +208,7 @@ def test_copying_audiences_from_a_restored_table_adds_lost_rows_and_keeps_the_ot
         monkeypatch.setenv(name, "none")
     dynamodb = boto3.client("dynamodb")
     for table in ("restored", "live"):
-        dynamodb.create_table(
-            TableName=table,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "audienceId", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "audienceId", "AttributeType": "S"}],
-        )
+        create_table(dynamodb, table, "audienceId")
     for table, audience in (("restored", "lost"), ("restored", "there"), ("live", "there")):
         dynamodb.put_item(TableName=table, Item={"audienceId": {"S": audience}, "name": {"S": table}})
 

@@ -17,7 +17,8 @@ from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from audience_sync.segment.trigger import compile_trigger
 from functions.ingest.handler import _summary
 from local.template import ROOT
-from tests.unit.test_intake import NOW, FakeAudienceTable
+from tests.doubles.audiences import Listed
+from tests.unit.test_intake import NOW
 
 TEXT = (ROOT / "docs/segment-setup.md").read_text(encoding="utf-8")
 PICTURE = ROOT / "docs/images/mapping.svg"
@@ -35,7 +36,7 @@ def examples() -> list[dict[str, Any]]:
 
 def answer(event: dict[str, Any], *audiences: Audience) -> dict[str, Any]:
     """What ingest answers to one event."""
-    listed = FakeAudienceTable(*audiences)
+    listed = Listed(*audiences)
     return _summary(changes_from(json.dumps([event]).encode(), mappings=compiled(None), audiences=listed, now=NOW))
 
 
@@ -90,7 +91,7 @@ def test_the_table_says_which_events_work() -> None:
     rows = re.findall(r"^\| .* \|$", section, re.MULTILINE)[2:]  # without its head
     assert len(rows) == len(OF_ROW)
     mapping = {"name": "All", "trigger": 'type != ""', "fields": dict(DEFAULT_MAPPING.fields)}
-    listed = FakeAudienceTable(Audience("5", country="US", computation_key="big_spenders"))
+    listed = Listed(Audience("5", country="US", computation_key="big_spenders"))
     for row, (beginning, event) in zip(rows, OF_ROW.items(), strict=True):
         assert row.startswith(f"| {beginning}")
         result = changes_from(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from local.sqs.queues import SqsQueues
-from tests.clocks import ManualClock
+from tests.doubles.clocks import ManualClock
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.servers import serve_aws
 

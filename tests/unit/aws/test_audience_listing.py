@@ -12,7 +12,7 @@ from audience_sync.errors import Unavailable
 from audience_sync.membership import Audience
 from local import resources
 from tests.aws_fixtures import recreate_tables
-from tests.clocks import ManualClock
+from tests.doubles.clocks import ManualClock
 from tests.faults.proxy import FaultProxy, hang_up
 
 GET, SCAN = "GetItem", "Scan"

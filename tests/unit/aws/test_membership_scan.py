@@ -18,6 +18,7 @@ from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import sent, step
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from local import resources
+from tests import builders
 from tests.aws_fixtures import create_membership_table
 from tests.faults.proxy import FaultProxy, refuse
 
@@ -29,16 +30,10 @@ SHARDS = range(4)
 TIMING = Timing(0)
 
 
-def change(
-    member: str, *, at: int = 1, exits: bool = False, consent: str = "", audience: str = AUDIENCE
-) -> MembershipChange:
-    record: dict[str, Any] = {
-        "externalUserId": member,
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": "a" * 64}],
-        "userConsent": {"consent": {"tcf": consent}} if consent else {},
-    }
-    return MembershipChange(audience, of_connection("connection-1", dsp=True), at, f"id-{at}", record)
+def change(member: str, *, consent: str = "", **options: Any) -> MembershipChange:
+    signals = {"userConsent": {"consent": {"tcf": consent}} if consent else {}}
+    given = {"destination": of_connection("connection-1", dsp=True), "record": signals} | options
+    return builders.change(member, "a" * 64, **given)
 
 
 def shard_of(member: str) -> int:
@@ -116,7 +111,7 @@ def test_a_member_who_was_sent_again_is_found_by_the_later_date(fixture: TableFi
 
 
 def test_only_rows_of_members_of_the_audience_are_read(fixture: TableFixture) -> None:
-    fixture.write(change("m1"), change("m2", audience=OTHER))
+    fixture.write(change("m1"), change("m2", audience_id=OTHER))
     fixture.checkpoint.save({"audience": OTHER, "after": "m2"})
     assert fixture.found() == ["m1"]
 
@@ -152,7 +147,7 @@ def test_pages_together_hold_every_row_once(fixture: TableFixture) -> None:
 def test_members_are_counted_by_their_newest_change_page_by_page(fixture: TableFixture) -> None:
     inside = members_of(2, 60)
     fixture.write(*(change(member, consent=HUGE) for member in inside))  # 1.2 MB: two pages
-    fixture.write(change("left", exits=True), change(inside[0], at=2, exits=True), change("m1", audience=OTHER))
+    fixture.write(change("left", exits=True), change(inside[0], at=2, exits=True), change("m1", audience_id=OTHER))
     pages = list(fixture.scan.counts(AUDIENCE))
     assert len(pages) == 2 + len(SHARDS) - 1
     assert (sum(page.inside for page in pages), sum(page.outside for page in pages)) == (59, 2)
@@ -168,7 +163,7 @@ def test_a_count_says_when_the_last_of_those_inside_entered(fixture: TableFixtur
 
 
 def test_the_approximate_number_of_rows_is_that_of_dynamodb(fixture: TableFixture) -> None:
-    fixture.write(change("m1"), change("m2", audience=OTHER))
+    fixture.write(change("m1"), change("m2", audience_id=OTHER))
     assert fixture.scan.approximate_rows() == 2
 
 
@@ -209,8 +204,8 @@ def test_a_table_that_does_not_answer_is_named(
 
 
 def test_the_members_of_every_audience_are_read_without_notices_and_rows_of_the_stack(fixture: TableFixture) -> None:
-    fixture.write(change("m1"), change("m2", exits=True), change("m1", audience=OTHER))
-    fixture.write(change("m3", audience=EVERY_AUDIENCE, exits=True))
+    fixture.write(change("m1"), change("m2", exits=True), change("m1", audience_id=OTHER))
+    fixture.write(change("m3", audience_id=EVERY_AUDIENCE, exits=True))
     fixture.checkpoint.save({"audience": OTHER, "after": "m2"})
     members = [each for page in fixture.scan.members() for each in page]
     assert sorted(each.state.member for each in members) == [(AUDIENCE, "m1"), (AUDIENCE, "m2"), (OTHER, "m1")]

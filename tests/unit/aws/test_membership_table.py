@@ -12,19 +12,19 @@ from audience_sync.aws.membership_table import MAX_KEYS, MAX_STATEMENTS, PAUSES,
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, OutOfTime, TransientError, Unavailable
 from audience_sync.member_state import Identity, LateJob, MemberState
-from audience_sync.membership import Destination, MembershipChange, Version
+from audience_sync.membership import Version
 from local import resources
+from tests import builders
 from tests.aws_fixtures import recreate_tables
+from tests.doubles.dynamodb import MembershipRows
 from tests.faults.proxy import FaultProxy, hang_up, lose_answer, refuse
-from tests.model.table_model import TableModel
 
 AUDIENCE, OTHER = "418273650912345678", "418273650912345679"
 FIRST, SECOND = Identity(2_000, {"email": "a" * 64}), Identity(1_000, {"email": "b" * 64, "phone": "c" * 64})
 
 
 def state(member: str = "m1", *, at: int = 2_000, audience: str = AUDIENCE, **fields: Any) -> MemberState:
-    record: dict[str, Any] = {"externalUserId": member, "action": "CREATE", "hashedPII": [], "userConsent": {}}
-    return MemberState(MembershipChange(audience, Destination(), at, f"id-{at}", record), **({"entered": 20} | fields))
+    return MemberState(builders.change(member, at=at, audience_id=audience), **({"entered": 20} | fields))
 
 
 def written(result: MemberState | TransientError) -> MemberState:
@@ -180,31 +180,6 @@ def test_what_is_not_begun_in_time_is_not_written(fixture: TableFixture, proxy: 
 # Throttling and failures
 
 
-class ThrottlingTable(TableModel):
-    """Throttles some rows, so often."""
-
-    def __init__(self, code: str, times: int) -> None:
-        super().__init__()
-        self.code, self.times = code, times
-
-    def batch_execute_statement(self, *, Statements: list[Any]) -> dict[str, Any]:  # noqa: N803 - boto3's name
-        if self.times <= 0:
-            return super().batch_execute_statement(Statements=Statements)
-        self.times -= 1
-        others = Statements[1:]
-        answers = super().batch_execute_statement(Statements=others)["Responses"] if others else []
-        return {"Responses": [{"Error": {"Code": self.code, "Message": "slow down"}}, *answers]}
-
-    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 - boto3's name
-        if self.times <= 0:
-            return super().batch_get_item(RequestItems=RequestItems)
-        self.times -= 1
-        ((name, request),) = RequestItems.items()
-        answer = super().batch_get_item(RequestItems={name: request | {"Keys": request["Keys"][1:] or request["Keys"]}})
-        kept = answer["Responses"][name] if len(request["Keys"]) > 1 else []
-        return {"Responses": {name: kept}, "UnprocessedKeys": {name: request | {"Keys": request["Keys"][:1]}}}
-
-
 THROTTLED = ["ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"]
 
 
@@ -212,7 +187,8 @@ THROTTLED = ["ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitEx
 def test_what_dynamodb_throttles_is_written_after_growing_pauses_and_the_rest_once(
     fixture: TableFixture, code: str
 ) -> None:
-    rows = ThrottlingTable(code, times=3)
+    rows = MembershipRows()
+    rows.refused = [{0: code}] * 3
     results = fixture.of(rows).write([state("m1"), state("m2")])
     assert [written(result).revision for result in results] == [1, 1]
     assert fixture.pauses == list(PAUSES[:3])
@@ -220,14 +196,18 @@ def test_what_dynamodb_throttles_is_written_after_growing_pauses_and_the_rest_on
 
 
 def test_what_dynamodb_goes_on_throttling_is_not_known_to_be_written(fixture: TableFixture) -> None:
-    results = fixture.of(ThrottlingTable("ThrottlingError", times=1_000)).write([state("m1"), state("m2")])
+    rows = MembershipRows()
+    rows.refused = [{0: "ThrottlingError"}] * 1_000
+    results = fixture.of(rows).write([state("m1"), state("m2")])
     assert isinstance(results[0], Unavailable)
     assert isinstance(results[1], MemberState)
     assert fixture.pauses == list(PAUSES)
 
 
 def test_another_error_of_one_statement_is_of_its_member_alone(fixture: TableFixture) -> None:
-    results = fixture.of(ThrottlingTable("InternalServerError", times=1)).write([state("m1"), state("m2")])
+    rows = MembershipRows()
+    rows.refused = [{0: "InternalServerError"}]
+    results = fixture.of(rows).write([state("m1"), state("m2")])
     assert isinstance(results[0], Unavailable)
     assert "InternalServerError" in str(results[0])
     assert isinstance(results[1], MemberState)
@@ -235,16 +215,17 @@ def test_another_error_of_one_statement_is_of_its_member_alone(fixture: TableFix
 
 
 def test_keys_that_dynamodb_leaves_out_are_read_after_growing_pauses(fixture: TableFixture) -> None:
-    rows = ThrottlingTable("", times=0)
+    rows = MembershipRows()
     table = fixture.of(rows)
     stored = [written(result) for result in table.write([state("m1"), state("m2")])]
-    rows.times = 2
+    rows.unread = [{0: "left out"}] * 2
     assert table.read(each.member for each in stored) == {each.member: each for each in stored}
     assert fixture.pauses == list(PAUSES[:2])
 
 
 def test_keys_that_dynamodb_always_leaves_out_are_not_taken_for_unknown_members(fixture: TableFixture) -> None:
-    rows = ThrottlingTable("", times=1_000)
+    rows = MembershipRows()
+    rows.unread = [{0: "left out"}] * 1_000
     with pytest.raises(Unavailable, match="throttled"):
         fixture.of(rows).read([(AUDIENCE, "m1")])
     assert fixture.pauses == list(PAUSES)

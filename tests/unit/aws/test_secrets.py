@@ -10,7 +10,7 @@ import pytest
 from audience_sync.aws.secrets import FORCED_REFRESH_BURST, MAX_AGE, RETRY_INTERVAL, JsonSecret
 from audience_sync.errors import InvalidSettings, Unavailable
 from local import resources
-from tests.clocks import ManualClock
+from tests.doubles.clocks import ManualClock
 from tests.faults.proxy import Effect, FaultProxy, hang_up, refuse
 
 READ, WRITE = "GetSecretValue", "PutSecretValue"

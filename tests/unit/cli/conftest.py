@@ -21,7 +21,7 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import Audience, Destination, MembershipChange
+from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import pack
 from audience_sync.metric_names import NAMESPACE
 from audience_sync_cli.screen import Screen
@@ -30,6 +30,7 @@ from audience_sync_cli.stack import Stack
 from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
+from tests import builders
 from tests.aws_fixtures import (
     AUDIENCE,
     CREDENTIALS,
@@ -167,12 +168,9 @@ def publish(cloudwatch: Any, at: float, about: Mapping[str, str], /, **metrics: 
     cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=points)
 
 
-def change(
-    member: str, *, exits: bool = False, at: int = 1_000, audience_id: str = AUDIENCE.audience_id
-) -> MembershipChange:
-    action = "DELETE" if exits else "CREATE"
-    record = {"externalUserId": member, "action": action, "hashedPII": [{"email": "0" * 64}], "userConsent": {}}
-    return MembershipChange(audience_id, Destination(), at, f"message-{member}", record)
+def change(member: str, **options: Any) -> MembershipChange:
+    usual = {"message_id": f"message-{member}", "audience_id": AUDIENCE.audience_id}
+    return builders.change(member, "0" * 64, **{"at": 1_000, **usual, **options})
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,13 @@
 """From messages to uploads, and to an outcome for each message."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.record import Target
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import FIRST_DELAY, MAX_DELAY
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES, BatchReport, Delivery, Message
@@ -26,55 +26,11 @@ from audience_sync.errors import (
     Throttled,
     TokenUnavailable,
     TransientError,
-    Unavailable,
 )
-from audience_sync.messages import JobMessage
+from tests.doubles.amazon import Amazon
+from tests.doubles.queues import FakeQueue
 
 BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
-
-
-@dataclass
-class Amazon:
-    """Takes uploads, unless a rule refuses them."""
-
-    refuses: Callable[[dict[str, Any]], AudienceSyncError | None] = lambda _: None
-    taken: list[dict[str, Any]] = field(default_factory=list)
-    requests: int = 0
-
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
-        assert timeout > 0
-        self.requests += 1
-        body = json.loads(upload.body())
-        if error := self.refuses(body):
-            raise error
-        self.taken.append(body)
-        return f"job-{len(self.taken)}"
-
-    def members(self) -> set[str]:
-        return {record["externalUserId"] for body in self.taken for record in body["records"]}
-
-
-@dataclass
-class FakeQueue:
-    """Keeps what it is sent, or is down."""
-
-    down: bool = False
-    kept: list[dict[str, Any]] = field(default_factory=list)
-
-    def send(
-        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
-    ) -> None:
-        if self.down:
-            raise Unavailable("down")
-        assert deadline > 0
-        self.kept += [{"body": body, "attributes": attributes, "delay": delay} for body in bodies]
-
-    def reasons(self) -> dict[str, str]:
-        parked = [json.loads(each["body"]) for each in self.kept]
-        return {each["changes"][0]["record"]["externalUserId"]: each["failure"]["reason"] for each in parked}
-
-    def jobs(self) -> list[JobMessage]:
-        return [JobMessage.from_body(each["body"]) for each in self.kept]
 
 
 @dataclass
@@ -151,7 +107,7 @@ def test_the_job_of_each_upload_is_handed_over_with_its_members() -> None:
         ("job-1", BIG_ID, [("m1", False), ("m2", True)]),
         ("job-2", BIG_ID, [("m3", False)]),
     ]
-    assert {each["delay"] for each in jobs.kept} == {Limits().job}, "not before a job can have ended"
+    assert {each.delay for each in jobs.messages} == {Limits().job}, "not before a job can have ended"
 
 
 def test_a_job_is_handed_over_with_the_moment_before_the_request_of_its_own_upload() -> None:
@@ -173,7 +129,7 @@ def test_an_upload_whose_job_cannot_be_handed_over_is_not_done_and_the_job_trave
     assert amazon.members() == {"m1"}, "it will be sent once more"
     assert (report.delivered, report.completed, report.uploads.sent, report.uploads.failed) == (0, {}, 0, 1)
     assert (report.deferred, report.requeued) == ([], 2)
-    sent = [json.loads(each["body"]) for each in queue.kept]
+    sent = [json.loads(each.body) for each in queue.messages]
     untracked = {each["changes"][0]["record"]["externalUserId"]: each.get("untracked") for each in sent}
     assert untracked == {"m1": ["job-1", 5000, False], "m2": None}
     assert {(each["attempts"], each["firstAt"]) for each in sent} == {(3, 1000)}
@@ -183,7 +139,7 @@ def test_the_job_that_a_message_carries_is_handed_over_before_its_changes_are_se
     jobs, seen = FakeQueue(), list[int]()
 
     def look(_: dict[str, Any]) -> None:
-        seen.append(len(jobs.kept))
+        seen.append(len(jobs.messages))
 
     untracked = with_history("a", change("m1"), change("m2"), attempts=1, untracked=["job-9", 777, False])
     assert deliver([untracked], Amazon(look), jobs=jobs).delivered == 2
@@ -191,7 +147,7 @@ def test_the_job_that_a_message_carries_is_handed_over_before_its_changes_are_se
     first, second = jobs.jobs()
     assert (first.job_id, first.audience_id, first.sent_at, second.job_id) == ("job-9", BIG_ID, 777, "job-1")
     assert [(each.member, each.is_replay) for each in first.members] == [("m1", True), ("m2", True)]
-    assert {each["delay"] for each in jobs.kept} == {Limits().job}
+    assert {each.delay for each in jobs.messages} == {Limits().job}
 
 
 def test_a_message_whose_job_still_cannot_be_handed_over_waits_and_the_others_are_delivered() -> None:
@@ -212,7 +168,7 @@ def test_a_job_that_was_handed_over_late_travels_no_further() -> None:
     untracked = with_history("a", change("m1"), untracked=["job-9", 777, False])
     report = deliver([untracked], Amazon(lambda _: Throttled("429")), queue=queue)
     assert (report.requeued, report.deferred) == (1, []), "the message itself still carries it"
-    (sent,) = (json.loads(each["body"]) for each in queue.kept)
+    (sent,) = (json.loads(each.body) for each in queue.messages)
     assert (sent["attempts"], "untracked" in sent) == (1, False)
 
 
@@ -267,13 +223,13 @@ def test_bad_records_are_isolated_and_their_neighbours_delivered(bad: set[str], 
 
     amazon, dead_letters = Amazon(refuses), FakeQueue()
     report = deliver([message("a", *members(20))], amazon, dead_letters)
-    assert dead_letters.reasons() == dict.fromkeys(bad, "request_rejected")
+    assert dead_letters.parked() == dict.fromkeys(bad, "request_rejected")
     assert amazon.members() == {f"m{number}" for number in range(20)} - bad
     assert (report.delivered, report.parked, report.deferred) == (20 - len(bad), len(bad), [])
-    assert (report.uploads.sent, report.uploads.failed) == (len(amazon.taken), amazon.requests - len(amazon.taken))
+    assert (report.uploads.sent, report.uploads.failed) == (len(amazon.taken), len(amazon.requests) - len(amazon.taken))
     assert report.reasons["request_rejected"] == len(bad) + report.uploads.failed, "records parked, uploads refused"
     k, rounds = len(bad), (20 // len(bad) - 1).bit_length() + 1
-    assert amazon.requests <= 1 + 2 * k * (1 + rounds)
+    assert len(amazon.requests) <= 1 + 2 * k * (1 + rounds)
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -281,15 +237,15 @@ def test_where_every_record_is_refused_few_requests_are_made(status: int) -> Non
     amazon = Amazon(lambda _: RequestRejected(f"Amazon answered {status}", status=status))
     dead_letters = FakeQueue()
     report = deliver([message("a", *members(6000))], amazon, dead_letters)
-    assert (report.parked, len(dead_letters.kept), report.deferred) == (6000, 6000, [])
-    assert amazon.requests <= 4 * SAMPLE_SIZE + 2 * 13, "13 halvings of 6,000"
+    assert (report.parked, len(dead_letters.messages), report.deferred) == (6000, 6000, [])
+    assert len(amazon.requests) <= 4 * SAMPLE_SIZE + 2 * 13, "13 halvings of 6,000"
 
 
 @pytest.mark.parametrize("status", [401, 405, 406, 415, 501])
 def test_a_refusal_that_no_record_can_cause_is_not_bisected(status: int) -> None:
     amazon = Amazon(lambda _: RequestRejected(f"Amazon answered {status}", status=status))
     assert deliver([message("a", *members(20))], amazon).parked == 20
-    assert amazon.requests == 1
+    assert len(amazon.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -310,7 +266,7 @@ def test_bad_records_at_the_beginning_do_not_make_the_others_rejected(bad: int, 
 
     amazon, dead_letters = Amazon(refuses), FakeQueue()
     report = deliver([message("a", *members(count))], amazon, dead_letters)
-    assert dead_letters.reasons().keys() == refused
+    assert dead_letters.parked().keys() == refused
     assert amazon.members() == {f"m{number}" for number in range(count)} - refused
     assert (report.delivered, report.parked) == (count - bad, bad)
 
@@ -333,8 +289,8 @@ def test_changes_of_an_audience_without_access_are_parked_without_bisection_and_
     report = deliver(
         [message("a", *members(4), audience="1"), message("b", *members(3), audience="2")], amazon, dead_letters
     )
-    assert amazon.requests == 2
-    assert set(dead_letters.reasons().values()) == {"access_denied"}
+    assert len(amazon.requests) == 2
+    assert set(dead_letters.parked().values()) == {"access_denied"}
     assert (report.delivered, report.parked, report.deferred) == (3, 4, [])
 
 
@@ -365,7 +321,7 @@ def test_an_error_of_one_audience_stops_only_its_own_uploads() -> None:
         amazon,
         limits=Limits(max_records=10),
     )
-    assert amazon.requests == 1 + 3
+    assert len(amazon.requests) == 1 + 3
     assert [deferred.message.message_id for deferred in report.deferred] == ["a"]
 
 
@@ -384,12 +340,12 @@ def test_what_is_left_of_a_message_is_sent_anew_with_its_attempts() -> None:
 
     queue, settled = FakeQueue(), message("a", change("m0"), change("m1"), receives=2)
     report = deliver([settled], Amazon(refuses), queue=queue, limits=Limits(max_records=1))
-    (rest,) = queue.kept
-    sent = json.loads(rest["body"])
+    (rest,) = queue.messages
+    sent = json.loads(rest.body)
     assert [each["record"]["externalUserId"] for each in sent["changes"]] == ["m1"]
-    assert (sent["attempts"], sent["firstAt"], rest["delay"]) == (2, 1000, 30)
+    assert (sent["attempts"], sent["firstAt"], rest.delay) == (2, 1000, 30)
     assert (report.delivered, report.requeued, report.deferred) == (1, 1, [])
-    second = deliver([Message("b", "h", rest["body"], 1, 2000)], Amazon(lambda _: Throttled("429")))
+    second = deliver([Message("b", "h", rest.body, 1, 2000)], Amazon(lambda _: Throttled("429")))
     assert second.deferred[0].delay == 16, "the third attempt in all"
 
 
@@ -491,9 +447,9 @@ def test_a_message_whose_rest_cannot_be_sent_anew_is_deferred() -> None:
 def test_a_message_that_was_received_often_is_sent_anew_so_that_sqs_does_not_give_it_up() -> None:
     queue, amazon = FakeQueue(), Amazon(lambda _: ServiceUnavailable("503"))
     report = deliver([message("a", change("m1"), receives=REQUEUE_AFTER_RECEIVES)], amazon, queue=queue)
-    (requeued,) = queue.kept
-    sent = json.loads(requeued["body"])
-    assert (sent["attempts"], sent["firstAt"], requeued["delay"]) == (REQUEUE_AFTER_RECEIVES, 1000, 295)
+    (requeued,) = queue.messages
+    sent = json.loads(requeued.body)
+    assert (sent["attempts"], sent["firstAt"], requeued.delay) == (REQUEUE_AFTER_RECEIVES, 1000, 295)
     assert (report.requeued, report.deferred, report.parked) == (1, [], 0)
     often = [message(name, change(name), receives=REQUEUE_AFTER_RECEIVES) for name in ("a", "b")]
     assert deliver(often, amazon, queue=queue).requeued == 2
@@ -512,21 +468,21 @@ def test_a_deletion_notice_is_parked_where_no_membership_table_knows_whom_to_rem
     notice = change("m1", exits=True, pii=[]) | {"erase": True}
     amazon, dead_letters = Amazon(), FakeQueue()
     report = deliver([message("a", notice, audience="*")], amazon, dead_letters)
-    assert (amazon.requests, dead_letters.reasons(), report.parked) == (0, {"m1": "no_identifier"}, 1)
+    assert (len(amazon.requests), dead_letters.parked(), report.parked) == (0, {"m1": "no_identifier"}, 1)
 
 
 def test_an_exit_without_any_known_identifier_is_parked() -> None:
     dead_letters = FakeQueue()
     report = deliver([message("a", change("m1", exits=True, pii=[]))], Amazon(), dead_letters)
-    assert dead_letters.reasons() == {"m1": "no_identifier"}
-    assert [each["attributes"] for each in dead_letters.kept] == [{"reason": "no_identifier"}]
+    assert dead_letters.parked() == {"m1": "no_identifier"}
+    assert [each.attributes for each in dead_letters.messages] == [{"reason": "no_identifier"}]
     assert report.parked == 1
 
 
 def test_an_unreadable_message_is_parked_as_it_is_and_its_neighbours_are_delivered() -> None:
     amazon, dead_letters = Amazon(), FakeQueue()
     report = deliver([Message("bad", "h", "{", 1, 0), message("good", change("m1"))], amazon, dead_letters)
-    assert [(each["body"], each["attributes"]) for each in dead_letters.kept] == [("{", {"reason": "message_not_json"})]
+    assert [(each.body, each.attributes) for each in dead_letters.messages] == [("{", {"reason": "message_not_json"})]
     assert (amazon.members(), report.reasons, report.deferred) == ({"m1"}, {"message_not_json": 1}, [])
 
 
@@ -541,7 +497,7 @@ def test_a_dead_letter_holds_its_failure_and_can_be_redriven_as_it_is() -> None:
     dead_letters = FakeQueue()
     amazon = Amazon(lambda _: RequestRejected("Amazon answered 400: no", status=400, request_id="r-1"))
     deliver([message("a", change("m1"), receives=3)], amazon, dead_letters)
-    dead_letter = json.loads(dead_letters.kept[0]["body"])
+    dead_letter = json.loads(dead_letters.messages[0].body)
     assert dead_letter["failure"] == {
         "reason": "request_rejected",
         "status": 400,
@@ -552,14 +508,14 @@ def test_a_dead_letter_holds_its_failure_and_can_be_redriven_as_it_is() -> None:
         "lastAt": 5000,
     }
     later = Amazon()
-    deliver([Message("redriven", "h", dead_letters.kept[0]["body"], 1, 0)], later)
+    deliver([Message("redriven", "h", dead_letters.messages[0].body, 1, 0)], later)
     assert later.members() == {"m1"}
 
 
 def test_without_time_left_no_request_is_made_and_all_messages_return_at_once() -> None:
     amazon, enough = Amazon(), Limits().timeout + RECORD_RESERVE + SHUTDOWN_RESERVE
     report = deliver([message("a", change("m1"), receives=9)], amazon, seconds=enough - 0.1)
-    assert amazon.requests == 0
+    assert len(amazon.requests) == 0
     assert [(deferred.reason, deferred.delay) for deferred in report.deferred] == [("out_of_time", 0)]
     assert deliver([message("a", change("m1"))], amazon, seconds=enough).delivered == 1
 

@@ -1,4 +1,4 @@
-"""Deletion notices on a table in memory: those of the contract tests that need no server, and single steps."""
+"""Single steps of deletion notices; tests/contract/test_deletion_notices.py has the whole."""
 
 import pytest
 
@@ -7,12 +7,8 @@ from audience_sync.delivery import deletion_notices
 from audience_sync.delivery.deletion_notices import ROWS_AT_ONCE, DeletionNotices, with_notices
 from audience_sync.membership import Audience
 from audience_sync.messages import ChangeMessage
-from tests.contract import test_deletion_notices
-from tests.contract.memory_stack import FaultyTable, MemoryStack, without_a_server
 from tests.contract.test_deletion_notices import AUDIENCES, OTHER, entered, notice
-from tests.contract.worker_stack import NOW
-
-globals().update(without_a_server(test_deletion_notices))
+from tests.contract.worker_stack import NOW, MemoryStack
 
 
 @pytest.fixture
@@ -63,9 +59,8 @@ def test_the_exits_of_all_notices_count_as_accepted_when_they_are_queued(
 
 
 def test_a_notice_that_is_not_recorded_comes_back_and_the_others_are_done() -> None:
-    table = FaultyTable()
-    table.refused = [{0: "InternalServerError"}]
-    stack = MemoryStack(audiences=AUDIENCES, model=table)
+    stack = MemoryStack(audiences=AUDIENCES)
+    stack.model.refused = [{0: "InternalServerError"}]
     report = stack.deliver(notice("m1"), notice("m2"))
     assert (report.superseded, report.requeued, report.deferred) == (1, 1, [])
     (left,) = (message for body in stack.queue.bodies if (message := ChangeMessage.from_body(body)).history.attempts)

@@ -1,22 +1,22 @@
 """What a job's message says of each record of its upload."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from audience_sync.delivery.job_members import member_of_change, member_of_state, members_of_upload
 from audience_sync.member_state import Identity, MemberState
-from audience_sync.membership import MAX_IDENTITIES, Destination, MembershipChange, Version
+from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
 from audience_sync.messages import JobMember
+from tests import builders
 
 LEFT, ENTERED = Version(2, True, "exit"), Version(4, False, "enter")
 OLD, NEW = Identity(1, {"email": "old"}), Identity(3, {"email": "new"})
 
 
 def change(*, exits: bool) -> MembershipChange:
-    record: dict[str, Any] = {"externalUserId": "m1", "action": "DELETE" if exits else "CREATE", "hashedPII": []}
-    return MembershipChange("1", Destination(), 2 if exits else 4, "exit" if exits else "enter", record)
+    at, name = (2, "exit") if exits else (4, "enter")
+    return builders.change(at=at, exits=exits, message_id=name, audience_id="1")
 
 
 # A member who left at 2 and must be erased up to then, and who has entered again at 4.

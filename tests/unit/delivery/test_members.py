@@ -1,4 +1,4 @@
-"""The newest change of a member wins, on a table in memory: the tests of the protocol that need no server."""
+"""The protocol of members on a table that refuses rows or is slow. The contract tests have the rest of it."""
 
 from dataclasses import replace
 from itertools import count
@@ -11,11 +11,7 @@ from audience_sync.delivery.batch import Message
 from audience_sync.delivery.members import MAX_ROUNDS
 from audience_sync.errors import OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.messages import ChangeMessage, DeliveryHistory, JobMessage, pack
-from tests.contract import test_member_protocol, test_waiting_changes
-from tests.contract.memory_stack import FaultyTable, MemoryStack, without_a_server
-from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, WRITE, Amazon, change
-
-globals().update(without_a_server(test_member_protocol) | without_a_server(test_waiting_changes))
+from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, WRITE, Amazon, MemoryStack, change
 
 
 @pytest.fixture
@@ -23,48 +19,34 @@ def stack() -> MemoryStack:
     return MemoryStack()
 
 
-@pytest.fixture
-def faulty() -> FaultyTable:
-    return FaultyTable()
+def test_members_that_stay_throttled_are_deferred_and_the_others_are_delivered(stack: MemoryStack) -> None:
+    stack.model.refused = [{0: "ThrottlingError"}] * (len(PAUSES) + 1)
+    report = stack.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(3)))
+    assert (report.delivered, report.requeued, stack.amazon.active()) == (2, 1, {"m1", "m2"})
+    assert 0 < sum(stack.pauses) <= sum(PAUSES)
 
 
-@pytest.fixture
-def beside(faulty: FaultyTable) -> MemoryStack:
-    return MemoryStack(model=faulty)
-
-
-def test_members_that_stay_throttled_are_deferred_and_the_others_are_delivered(
-    beside: MemoryStack, faulty: FaultyTable
-) -> None:
-    faulty.refused = [{0: "ThrottlingError"}] * (len(PAUSES) + 1)
-    report = beside.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(3)))
-    assert (report.delivered, report.requeued, beside.amazon.active()) == (2, 1, {"m1", "m2"})
-    assert 0 < sum(beside.pauses) <= sum(PAUSES)
-
-
-def test_nothing_is_sent_where_the_table_does_not_answer(beside: MemoryStack, faulty: FaultyTable) -> None:
-    faulty.down = True
-    report = beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+def test_nothing_is_sent_where_the_table_does_not_answer(stack: MemoryStack) -> None:
+    stack.model.down = True
+    report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
     assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
-    assert beside.amazon.uploads == []
+    assert stack.amazon.uploads == []
 
 
-def test_nothing_is_sent_that_is_not_recorded(beside: MemoryStack, faulty: FaultyTable) -> None:
-    faulty.refused = [dict.fromkeys(range(2), "InternalServerError")]
-    report = beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+def test_nothing_is_sent_that_is_not_recorded(stack: MemoryStack) -> None:
+    stack.model.refused = [dict.fromkeys(range(2), "InternalServerError")]
+    report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
     assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
-    assert beside.amazon.uploads == []
+    assert stack.amazon.uploads == []
 
 
-def test_changes_whose_date_cannot_be_written_after_the_upload_are_not_acknowledged(
-    beside: MemoryStack, faulty: FaultyTable
-) -> None:
-    beside.amazon.fails = ServiceUnavailable("503")
-    beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
-    faulty.refused = [{1: "InternalServerError"}]
-    report = beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"), receives=2)
+def test_changes_whose_date_cannot_be_written_after_the_upload_are_not_acknowledged(stack: MemoryStack) -> None:
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    stack.model.refused = [{1: "InternalServerError"}]
+    report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"), receives=2)
     assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
-    assert len(beside.amazon.uploads) == 1
+    assert len(stack.amazon.uploads) == 1
 
 
 def test_a_change_whose_row_moves_on_meanwhile_is_dated_in_the_row_as_it_is_then(stack: MemoryStack) -> None:
@@ -82,36 +64,30 @@ def test_a_change_whose_row_moves_on_meanwhile_is_dated_in_the_row_as_it_is_then
     assert [len(upload) for upload in stack.amazon.uploads] == [1, 2, 1], "the removal, the enters, the removal"
 
 
-def test_a_row_that_keeps_changing_while_it_is_dated_leaves_the_change_in_the_queue(
-    beside: MemoryStack, faulty: FaultyTable
-) -> None:
-    beside.amazon.fails = ServiceUnavailable("503")
-    beside.deliver(change("a@b.co", at=1))
-    faulty.refused = [{0: "ConditionalCheckFailed"}] * MAX_ROUNDS
-    report = beside.deliver(change("a@b.co", at=1), receives=2)
+def test_a_row_that_keeps_changing_while_it_is_dated_leaves_the_change_in_the_queue(stack: MemoryStack) -> None:
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(change("a@b.co", at=1))
+    stack.model.refused = [{0: "ConditionalCheckFailed"}] * MAX_ROUNDS
+    report = stack.deliver(change("a@b.co", at=1), receives=2)
     assert ([each.reason for each in report.deferred], report.delivered) == (["moved_on"], 0)
-    assert beside.deliver(change("a@b.co", at=1), receives=3).delivered == 1
+    assert stack.deliver(change("a@b.co", at=1), receives=3).delivered == 1
 
 
-def test_a_row_that_keeps_changing_while_it_is_written_is_deferred(beside: MemoryStack, faulty: FaultyTable) -> None:
-    faulty.refused = [{0: "ConditionalCheckFailed"}] * MAX_ROUNDS
-    report = beside.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
-    assert (report.delivered, report.requeued, report.deferred, beside.amazon.active()) == (1, 1, [], {"m2"})
-    assert faulty.refused == []
+def test_a_row_that_keeps_changing_while_it_is_written_is_deferred(stack: MemoryStack) -> None:
+    stack.model.refused = [{0: "ConditionalCheckFailed"}] * MAX_ROUNDS
+    report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    assert (report.delivered, report.requeued, report.deferred, stack.amazon.active()) == (1, 1, [], {"m2"})
+    assert stack.model.refused == []
     assert report.uploads.sent == 1
 
 
-def test_a_row_that_changes_twice_while_it_is_written_is_sent_in_the_third_round(
-    beside: MemoryStack, faulty: FaultyTable
-) -> None:
-    faulty.refused = [{0: "ConditionalCheckFailed"}] * (MAX_ROUNDS - 1)
-    report = beside.deliver(change("a@b.co", at=1))
-    assert (report.delivered, report.deferred, beside.amazon.active()) == (1, [], {"m1"})
+def test_a_row_that_changes_twice_while_it_is_written_is_sent_in_the_third_round(stack: MemoryStack) -> None:
+    stack.model.refused = [{0: "ConditionalCheckFailed"}] * (MAX_ROUNDS - 1)
+    report = stack.deliver(change("a@b.co", at=1))
+    assert (report.delivered, report.deferred, stack.amazon.active()) == (1, [], {"m1"})
 
 
-def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_dated(
-    beside: MemoryStack, faulty: FaultyTable
-) -> None:
+def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_dated(stack: MemoryStack) -> None:
     class ChoosyAmazon(Amazon):
         def send_records(self, upload: Upload, *, timeout: float) -> str:
             if b'"bad"' in upload.body():
@@ -119,13 +95,13 @@ def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_dated(
             return super().send_records(upload, timeout=timeout)
 
     both = [change("a@b.co", at=1, member="bad"), change("a@b.co", at=1)]
-    beside.amazon.fails = ServiceUnavailable("503")
-    beside.deliver(*both)
-    beside.amazon = ChoosyAmazon()
-    faulty.refused = [{0: "InternalServerError"}]
-    report = beside.deliver(*both, receives=2)
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(*both)
+    stack.amazon = ChoosyAmazon()
+    stack.model.refused = [{0: "InternalServerError"}]
+    report = stack.deliver(*both, receives=2)
     assert (report.parked, report.delivered, report.requeued) == (1, 0, 1)
-    (left,) = (ChangeMessage.from_body(body) for body in beside.queue.drain())
+    (left,) = (ChangeMessage.from_body(body) for body in stack.queue.drain())
     assert [each.member[1] for each in left.changes] == ["m1"]
 
 

@@ -1,6 +1,7 @@
 """Extra requests stay within a budget, however many answers are lost."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,53 +10,39 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.delivery.retry_budget import MAX_SAVED, RENEWAL, SHARE, RetryBudget
 from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp, ServiceUnavailable, Throttled
-from tests.clocks import ManualClock
+from tests.doubles.amazon import Uploader
+from tests.doubles.clocks import ManualClock
 
 ONE, OTHER = Upload(Target("1"), ()), Upload(Target("2"), ())
 
 
-class Amazon:
-    """Answers, or raises `error` where that is set."""
-
-    def __init__(self) -> None:
-        self.error: Exception | None = None
-        self.requests = 0
-
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
-        assert upload in (ONE, OTHER)
-        assert timeout > 0
-        self.requests += 1
-        if self.error:
-            raise self.error
-        return "job"
+def use_up(amazon: Uploader, uploader: Any, upload: Upload) -> None:
+    amazon.error = OutcomeUnknown("reset")
+    for _ in range(int(MAX_SAVED)):
+        with pytest.raises(OutcomeUnknown):
+            uploader.send_records(upload, timeout=30)
 
 
 def test_a_few_lost_answers_stop_no_upload() -> None:
-    amazon = Amazon()
+    amazon = Uploader()
     uploader = RetryBudget(ManualClock()).wrap(amazon)
-    amazon.error = OutcomeUnknown("reset")
-    for _ in range(int(MAX_SAVED)):
-        with pytest.raises(OutcomeUnknown):
-            uploader.send_records(ONE, timeout=30)
+    use_up(amazon, uploader, ONE)
 
 
 def test_with_the_budget_used_up_no_request_is_made_until_it_has_renewed() -> None:
-    amazon, clock = Amazon(), ManualClock()
+    amazon, clock = Uploader(), ManualClock()
     uploader = RetryBudget(clock).wrap(amazon)
-    amazon.error = OutcomeUnknown("reset")
-    for _ in range(int(MAX_SAVED)):
-        with pytest.raises(OutcomeUnknown):
-            uploader.send_records(ONE, timeout=30)
+    use_up(amazon, uploader, ONE)
     with pytest.raises(RetryBudgetUsedUp) as refused:
         uploader.send_records(ONE, timeout=30)
     assert (refused.value.reason, refused.value.retry_after, amazon.requests) == ("retry_budget", RENEWAL, MAX_SAVED)
     amazon.error = None
     clock.now = RENEWAL
-    assert [uploader.send_records(ONE, timeout=30) for _ in range(50)] == ["job"] * 50
+    assert [uploader.send_records(ONE, timeout=30) for _ in range(50)] == ["job-1"] * 50
 
 
 def test_the_budget_can_be_checked_before_anything_is_done_and_costs_nothing() -> None:
-    amazon, clock = Amazon(), ManualClock()
+    amazon, clock = Uploader(), ManualClock()
     budget = RetryBudget(clock)
     amazon.error = OutcomeUnknown("reset")
     for _ in range(int(MAX_SAVED)):
@@ -74,7 +61,7 @@ def test_the_budget_can_be_checked_before_anything_is_done_and_costs_nothing() -
 
 
 def test_a_repetition_that_amazon_asks_for_costs_no_budget() -> None:
-    amazon = Amazon()
+    amazon = Uploader()
     uploader = RetryBudget(ManualClock()).wrap(amazon)
     for error in [Throttled("429"), ServiceUnavailable("503")] * 20:
         amazon.error = error
@@ -84,21 +71,18 @@ def test_a_repetition_that_amazon_asks_for_costs_no_budget() -> None:
 
 
 def test_each_audience_has_a_budget_of_its_own() -> None:
-    amazon = Amazon()
+    amazon = Uploader()
     uploader = RetryBudget(ManualClock()).wrap(amazon)
-    amazon.error = OutcomeUnknown("reset")
-    for _ in range(int(MAX_SAVED)):
-        with pytest.raises(OutcomeUnknown):
-            uploader.send_records(OTHER, timeout=30)
+    use_up(amazon, uploader, OTHER)
     amazon.error = None
-    assert uploader.send_records(ONE, timeout=30) == "job"
+    assert uploader.send_records(ONE, timeout=30) == "job-1"
 
 
 @given(share=st.floats(0, 1), seed=st.integers(0, 2**32), pause=st.floats(0, 5))
 def test_extra_requests_stay_within_a_fifth_of_the_answered_ones_the_reserve_and_one_a_minute(
     share: float, seed: int, pause: float
 ) -> None:
-    amazon, clock, chance = Amazon(), ManualClock(), random.Random(seed)
+    amazon, clock, chance = Uploader(), ManualClock(), random.Random(seed)
     uploader = RetryBudget(clock).wrap(amazon)
     answered = unknown = 0
     for _ in range(300):

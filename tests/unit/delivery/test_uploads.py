@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
@@ -29,13 +28,15 @@ from audience_sync.errors import (
     Throttled,
     Unavailable,
 )
-from audience_sync.membership import Destination, MembershipChange
+from audience_sync.membership import MembershipChange
+from tests import builders
+from tests.doubles.amazon import Amazon, members_of
 
 LIMITS = Limits(max_records=4)
 
 
 @dataclass
-class Amazon:
+class PickyAmazon:
     """Refuses more than two records at once, and answers the others with the next error, if any."""
 
     errors: list[AudienceSyncError | None] = field(default_factory=list)
@@ -53,11 +54,10 @@ class Amazon:
 
 
 def change(number: int) -> MembershipChange:
-    record: dict[str, Any] = {"externalUserId": f"m{number}", "action": "CREATE", "hashedPII": [{"email": "e"}]}
-    return MembershipChange("1", Destination(), 1, "id", record)
+    return builders.change(f"m{number}", "e", audience_id="1")
 
 
-def send(amazon: Amazon, count: int, *, jobs: list[Job] | None = None) -> tuple[Uploads, dict[str, Outcome]]:
+def send(amazon: PickyAmazon, count: int, *, jobs: list[Job] | None = None) -> tuple[Uploads, dict[str, Outcome]]:
     uploads = Uploads(amazon, LIMITS, Clock(lambda: 5.0, lambda: 0.0), 60.0)
     track = jobs.append if jobs is not None else (lambda _: None)
     outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], track)
@@ -65,7 +65,7 @@ def send(amazon: Amazon, count: int, *, jobs: list[Job] | None = None) -> tuple[
 
 
 def test_after_an_upload_without_an_answer_nothing_more_is_sent_and_all_wait_the_settle_time() -> None:
-    amazon, lost = Amazon([OutcomeUnknown("timeout")]), OutcomeUnknown("timeout")
+    amazon, lost = PickyAmazon([OutcomeUnknown("timeout")]), OutcomeUnknown("timeout")
     _, outcomes = send(amazon, 6)
     assert amazon.requests == [["m0", "m1", "m2", "m3"], ["m0", "m1"]], "and nothing more is sent"
     waiting = [each for each in outcomes.values() if isinstance(each, Deferred)]
@@ -83,7 +83,7 @@ def test_after_an_upload_without_an_answer_nothing_more_is_sent_and_all_wait_the
     ],
 )
 def test_a_change_waits_for_as_long_as_the_error_asks(error: AudienceSyncError, delay: float | None) -> None:
-    uploads, outcomes = send(Amazon([error]), 1)
+    uploads, outcomes = send(PickyAmazon([error]), 1)
     assert outcomes == {"m0": Deferred(error, delay)}  # type: ignore[arg-type]
     assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.reasons) == (0, 1, {error.reason: 1})
     assert uploads.stats.jobs == []
@@ -108,10 +108,10 @@ class Tracker:
         self.monotonic += seconds
 
     def send(
-        self, count: int = 1, *, amazon: Amazon | None = None, deadline: float = 60.0
+        self, count: int = 1, *, amazon: PickyAmazon | None = None, deadline: float = 60.0
     ) -> tuple[Uploads, dict[str, Outcome]]:
         clock = Clock(lambda: 5.0, lambda: self.monotonic, self.sleep)
-        uploads = Uploads(amazon or Amazon(), LIMITS, clock, deadline)
+        uploads = Uploads(amazon or PickyAmazon(), LIMITS, clock, deadline)
         outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], self)
         return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
 
@@ -125,7 +125,7 @@ def test_an_upload_whose_job_cannot_be_tracked_counts_as_not_made_and_its_job_is
 
 
 def test_only_the_changes_of_the_upload_whose_job_cannot_be_tracked_carry_it() -> None:
-    amazon = Amazon()
+    amazon = PickyAmazon()
     _, outcomes = Tracker(failures=TRACK_ATTEMPTS).send(6, amazon=amazon)
     waiting = {name: each.job is not None for name, each in outcomes.items() if isinstance(each, Deferred)}
     assert waiting == {f"m{number}": number < 2 for number in range(6)}
@@ -143,7 +143,7 @@ def test_a_job_that_can_be_tracked_a_moment_later_is_tracked_once(failures: int)
 def test_without_time_for_a_pause_a_job_is_not_tried_again() -> None:
     tracker = Tracker(failures=9)
 
-    class SlowAmazon(Amazon):
+    class SlowAmazon(PickyAmazon):
         def send_records(self, upload: Upload, *, timeout: float) -> str:
             tracker.monotonic += LIMITS.timeout
             return super().send_records(upload, timeout=timeout)
@@ -154,7 +154,7 @@ def test_without_time_for_a_pause_a_job_is_not_tried_again() -> None:
 
 def test_each_upload_has_a_job_with_its_own_changes() -> None:
     jobs: list[Job] = []
-    uploads, outcomes = send(Amazon(), 5, jobs=jobs)
+    uploads, outcomes = send(PickyAmazon(), 5, jobs=jobs)
     assert set(outcomes.values()) == {Accepted()}
     assert [(each.job_id, each.audience_id, [change.member[1] for change in each.changes]) for each in jobs] == [
         ("job-2", "1", ["m0", "m1"]),
@@ -165,24 +165,11 @@ def test_each_upload_has_a_job_with_its_own_changes() -> None:
     assert (uploads.stats.jobs, uploads.stats.sent, uploads.stats.failed) == (jobs, 3, 1)
 
 
-@dataclass
-class RefusingAmazon:
-    """Refuses every request in which a record of `refused` is."""
-
-    refused: set[str]
-    error: RequestRejected
-    requests: list[int] = field(default_factory=list)  # records of each
-
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
-        assert timeout
-        members = {record["externalUserId"] for record in json.loads(upload.body())["records"]}
-        self.requests.append(len(members))
-        if members & self.refused:
-            raise self.error
-        return "job"
+def refusing(members: set[str], error: RequestRejected) -> Amazon:
+    return Amazon(lambda body: error if members & members_of(body) else None)
 
 
-def send_all(amazon: RefusingAmazon, count: int) -> dict[str, Outcome]:
+def send_all(amazon: Amazon, count: int) -> dict[str, Outcome]:
     uploads = Uploads(amazon, Limits(), Clock(lambda: 5.0, lambda: 0.0), 60.0)
     outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], lambda _: None)
     return {member: outcome for (_, member), outcome in outcomes.items()}
@@ -190,16 +177,17 @@ def send_all(amazon: RefusingAmazon, count: int) -> dict[str, Outcome]:
 
 def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count_as_refused() -> None:
     everyone = {f"m{number}" for number in range(200)}
-    amazon = RefusingAmazon(everyone, RequestRejected("Amazon answered 400", status=400))
+    error = RequestRejected("Amazon answered 400", status=400)
+    amazon = refusing(everyone, error)
     outcomes = send_all(amazon, 200)
-    assert set(outcomes.values()) == {amazon.error}
+    assert set(outcomes.values()) == {error}
     assert outcomes.keys() == everyone
-    assert amazon.requests.count(1) == 2 * SAMPLE_SIZE
+    assert [len(each) for each in amazon.requests].count(1) == 2 * SAMPLE_SIZE
 
 
 def test_records_that_are_too_large_say_nothing_of_the_others() -> None:
     too_large = {f"m{number}" for number in range(100)} - {"m60"}
-    amazon = RefusingAmazon(too_large, RequestTooLarge("Amazon answered 413", status=413))
+    amazon = refusing(too_large, RequestTooLarge("Amazon answered 413", status=413))
     outcomes = send_all(amazon, 100)
     assert outcomes["m60"] == Accepted()
-    assert amazon.requests.count(1) == 100
+    assert [len(each) for each in amazon.requests].count(1) == 100

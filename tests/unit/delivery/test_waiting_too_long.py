@@ -5,8 +5,7 @@ import pytest
 from audience_sync.delivery.batch import MAX_WAIT
 from audience_sync.errors import CircuitOpen
 from audience_sync.messages import DeadLetter, DeliveryHistory, pack
-from tests.contract.memory_stack import MemoryStack
-from tests.contract.worker_stack import change
+from tests.contract.worker_stack import MemoryStack, change
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from local import aws, resources
 from local.sqs.queues import SqsQueues
+from tests.aws_fixtures import create_table
 from tests.servers import serve
 
 ROW = {
@@ -33,12 +34,7 @@ def dynamodb() -> Iterator[Any]:
     """A client of a server with a table of one row."""
     with serve(lambda: aws.build_app(SqsQueues(time.time))) as served:
         client = resources.client("dynamodb", served.url)
-        client.create_table(
-            TableName="rows",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "shard", "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in KEY],
-        )
+        create_table(client, "rows", "shard", "id")
         client.put_item(TableName="rows", Item=ROW)
         yield client
 

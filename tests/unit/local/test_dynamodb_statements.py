@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from local import aws, resources
 from local.dynamodb_statements import MAX_STATEMENTS
 from local.sqs.queues import SqsQueues
+from tests.aws_fixtures import create_table
 from tests.servers import serve
 
 INSERT = """INSERT INTO "members" VALUE {'shard': ?, 'id': ?, 'revision': ?, 'packed': ?}"""
@@ -25,15 +26,7 @@ def endpoint() -> Iterator[Any]:
 
 @pytest.fixture
 def dynamodb(endpoint: Any) -> Iterator[Any]:
-    endpoint.create_table(
-        TableName="members",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "shard", "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}],
-        AttributeDefinitions=[
-            {"AttributeName": "shard", "AttributeType": "S"},
-            {"AttributeName": "id", "AttributeType": "S"},
-        ],
-    )
+    create_table(endpoint, "members", "shard", "id")
     yield endpoint
     endpoint.delete_table(TableName="members")
 

@@ -23,7 +23,7 @@ from local.sqs.errors import (
 from local.sqs.message import Received, md5_of_attributes
 from local.sqs.queue import IN_FLIGHT_LIMIT, Counts
 from local.sqs.queues import SqsQueues
-from tests.clocks import ManualClock
+from tests.doubles.clocks import ManualClock
 
 NOON = 1_800_000_000.0
 ARN = "arn:aws:sqs:eu-west-1:123456789012:"

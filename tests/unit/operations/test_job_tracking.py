@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -28,7 +27,7 @@ from audience_sync.errors import (
 )
 from audience_sync.member_state import LONGEST_JOB, LateJob, MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import MAX_IDENTITIES, Destination, MembershipChange, coalesce
+from audience_sync.membership import MAX_IDENTITIES, MembershipChange, coalesce
 from audience_sync.messages import REPETITION, ChangeMessage, JobMember, JobMessage, pack
 from audience_sync.operations.job_tracking import (
     MAX_MARKS,
@@ -40,8 +39,11 @@ from audience_sync.operations.job_tracking import (
     JobContext,
     JobTracker,
 )
-from tests.clocks import ManualClock
-from tests.model.table_model import TableModel
+from tests import builders
+from tests.doubles.amazon import FakeGate, FakeJobs, Uploader
+from tests.doubles.clocks import ManualClock
+from tests.doubles.dynamodb import MembershipRows
+from tests.doubles.queues import FakeQueue
 
 AUDIENCE = "9007199254740993"
 SENT_AT = 1_000_000_000  # milliseconds
@@ -50,102 +52,26 @@ FIRST_CHECK = 900  # seconds after the upload
 TIMING = Timing(IN_TIME)
 
 
-def change(
-    member: str, at: int, *names: str, exits: bool = False, erase: bool = False, message_id: str = ""
-) -> MembershipChange:
-    record: dict[str, Any] = {
-        "externalUserId": member,
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": name} for name in names],
-        "userConsent": {},
-    }
-    return MembershipChange(AUDIENCE, Destination(), at, message_id or f"id-{at}", record, erase)
+def enter(at: int, *names: str, member: str = "m1", **options: Any) -> MembershipChange:
+    return builders.change(member, *(names or ("a",)), at=at, audience_id=AUDIENCE, **options)
 
 
-def enter(at: int, *names: str, member: str = "m1") -> MembershipChange:
-    return change(member, at, *(names or ("a",)))
-
-
-def leave(at: int, *, member: str = "m1") -> MembershipChange:
-    return change(member, at, exits=True)
+def leave(at: int, *, member: str = "m1", **options: Any) -> MembershipChange:
+    return builders.change(member, at=at, exits=True, audience_id=AUDIENCE, **options)
 
 
 def notice(at: int, *, member: str = "m1") -> MembershipChange:
-    return change(member, at, exits=True, erase=True)
-
-
-@dataclass
-class Amazon:
-    """Knows one job."""
-
-    answer: JobReport | Exception = field(default_factory=lambda: JobReport("SUCCEEDED"))
-    asked: list[str] = field(default_factory=list)  # ids of jobs
-
-    def job(self, job_id: str) -> JobReport:
-        self.asked.append(job_id)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-@dataclass
-class Queue:
-    """Keeps what it is sent, as long as it has room, or is down."""
-
-    down: bool = False
-    room: float = float("inf")
-    kept: list[tuple[Any, float]] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)  # the attribute that some messages carry
-
-    def send(
-        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
-    ) -> None:
-        assert deadline > 0
-        assert attributes is None or set(attributes) == {"reason"}
-        if not bodies:
-            return
-        if self.down or len(self.kept) + len(bodies) > self.room:
-            raise Unavailable("down")
-        self.kept += [(json.loads(body), delay) for body in bodies]
-        self.reasons += [attributes["reason"] for _ in bodies if attributes]
-
-    def take(self) -> list[Any]:
-        taken = [body for body, _ in self.kept]
-        self.kept.clear()
-        return taken
-
-
-class OpenGate:
-    """Stops nothing."""
-
-    def check(self, target: Target) -> None:
-        """Return."""
-
-
-class AcceptingAmazon:
-    """Accepts every upload, unless it refuses all."""
-
-    def __init__(self) -> None:
-        self.uploads = 0
-        self.refuses = False
-
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
-        assert upload.encoded
-        assert timeout > 0
-        if self.refuses:
-            raise RequestRejected("400", status=400)
-        self.uploads += 1
-        return f"job-{self.uploads}"
+    return leave(at, member=member, erase=True)
 
 
 class JobHarness:
     """A membership table, three queues, Amazon, and a clock that tests move."""
 
     def __init__(self) -> None:
-        self.rows = TableModel()
-        self.amazon = Amazon()
-        self.uploader = AcceptingAmazon()
-        self.changes, self.jobs, self.dead_letters = Queue(), Queue(), Queue()
+        self.rows = MembershipRows()
+        self.amazon = FakeJobs(JobReport("SUCCEEDED"))
+        self.uploader = Uploader()
+        self.changes, self.jobs, self.dead_letters = FakeQueue(), FakeQueue(), FakeQueue()
         self.monotonic = ManualClock(1000.0)
         self.now = SENT_AT / 1000  # epoch seconds
         self.guarded = True
@@ -173,7 +99,7 @@ class JobHarness:
     def deliver_body(self, body: str, *, passes: int) -> list[JobMessage]:
         clock = Clock(lambda: self.now, self.monotonic, self._sleep)
         context = DeliveryContext(
-            self.changes, self.dead_letters, self.jobs, self.table, list, Limits(), clock, gate=OpenGate()
+            self.changes, self.dead_letters, self.jobs, self.table, list, Limits(), clock, gate=FakeGate()
         )
         message = Message("message-1", "receipt-1", body, 1, round(self.now * 1000))
         report = Delivery(self.uploader, context, jitter=lambda: 1.0).deliver(
@@ -181,7 +107,7 @@ class JobHarness:
         )
         assert report.deferred == []
         self.now += passes
-        return [JobMessage.from_body(json.dumps(body)) for body in self.jobs.take()]
+        return [JobMessage.from_body(body) for body in self.jobs.drain()]
 
     def write(self, *states: MemberState) -> None:
         results = self.table.write(states)
@@ -217,25 +143,24 @@ class JobHarness:
 
     def check_again(self, answer: JobReport | Exception, *, after: int) -> JobCheck:
         """Check the job that the job queue holds."""
-        ((body, _),) = self.jobs.kept
-        self.jobs.kept.clear()
-        return self.check(answer, message=JobMessage.from_body(json.dumps(body)), after=after)
+        (body,) = self.jobs.drain()
+        return self.check(answer, message=JobMessage.from_body(body), after=after)
 
     def parked(self) -> list[tuple[str, str, list[str]]]:
         """Reason, action and identities of each dead letter."""
         return [
             (
-                body["failure"]["reason"],
+                json.loads(body)["failure"]["reason"],
                 change.record["action"],
                 sorted(identity["email"] for identity in change.record["hashedPII"]),
             )
-            for body, _ in self.dead_letters.kept
-            for change in ChangeMessage.from_body(json.dumps(body)).changes
+            for body in self.dead_letters.bodies
+            for change in ChangeMessage.from_body(body).changes
         ]
 
     def repeated(self) -> list[tuple[str, str, float]]:
         """Member, newest action and delay of each repetition that was queued."""
-        messages = [(ChangeMessage.from_body(json.dumps(body)), delay) for body, delay in self.changes.kept]
+        messages = [(ChangeMessage.from_body(each.body), each.delay) for each in self.changes.messages]
         assert all(message.history == REPETITION for message, _ in messages)
         return [
             (change.member[1], change.record["action"], delay)
@@ -278,7 +203,7 @@ def test_a_job_that_ended_well_in_time_costs_no_read_and_no_write(harness: JobHa
     ]
     assert len(members) == 3
     assert harness.cost(lambda: harness.check(WELL, *members, after=after)) == (0, 0)
-    assert (harness.changes.kept, harness.jobs.kept, harness.dead_letters.kept) == ([], [], [])
+    assert (harness.changes.messages, harness.jobs.messages, harness.dead_letters.messages) == ([], [], [])
 
 
 def test_a_large_job_that_ended_well_in_time_costs_nothing_either(harness: JobHarness) -> None:
@@ -304,7 +229,7 @@ def test_a_job_that_ended_well_has_ended(harness: JobHarness) -> None:
 def test_a_record_that_the_job_rejected_is_parked_with_amazons_reason_and_can_be_redriven(harness: JobHarness) -> None:
     members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, name, member=name))]
     result = harness.check(rejecting("m2"), *members)
-    ((dead_letter, _),) = harness.dead_letters.kept
+    dead_letter = json.loads(*harness.dead_letters.bodies)
     assert (result.parked, result.counted) == (1, 1)
     failure = dead_letter["failure"]
     assert failure == {
@@ -316,7 +241,7 @@ def test_a_record_that_the_job_rejected_is_parked_with_amazons_reason_and_can_be
         "firstAt": SENT_AT,
         "lastAt": SENT_AT + FIRST_CHECK * 1000,
     }
-    assert harness.dead_letters.reasons == ["job_rejected"]
+    assert [each.attributes for each in harness.dead_letters.messages] == [{"reason": "job_rejected"}]
     (change,) = ChangeMessage.from_body(json.dumps(dead_letter)).changes
     assert change == enter(5, "m2", member="m2")
 
@@ -330,7 +255,7 @@ def test_an_enter_that_a_newer_change_has_made_moot_is_not_parked(harness: JobHa
 
 def test_a_change_is_not_parked_because_an_older_one_was_rejected_within_the_same_second(harness: JobHarness) -> None:
     older = harness.upload(enter(5))
-    newer = harness.upload(change("m1", 5, "b", message_id="z"))
+    newer = harness.upload(enter(5, "b", message_id="z"))
     assert harness.check(rejecting("m1"), *older).parked == 0
     assert harness.check(rejecting("m1"), *newer).parked == 1
     assert harness.parked() == [("job_rejected", "CREATE", ["a", "b"])]
@@ -435,9 +360,9 @@ def test_the_result_of_a_check_names_the_job_that_was_asked_about_and_amazons_an
 def test_a_pending_job_is_checked_again_after_growing_pauses(harness: JobHarness, checks: int, pause: float) -> None:
     message = JobMessage("job-1", AUDIENCE, SENT_AT, tuple(harness.upload(enter(5), is_replay=True)), checks)
     result = harness.check(PENDING, message=message)
-    ((body, delay),) = harness.jobs.kept
-    assert (result.outcome, delay) == ("waiting", pause)
-    assert JobMessage.from_body(json.dumps(body)) == replace(message, checks=checks + 1, is_late=True)
+    (queued,) = harness.jobs.messages
+    assert (result.outcome, queued.delay) == ("waiting", pause)
+    assert JobMessage.from_body(queued.body) == replace(message, checks=checks + 1, is_late=True)
 
 
 def test_a_job_in_an_unknown_state_is_checked_until_it_is_given_up(harness: JobHarness) -> None:
@@ -468,7 +393,7 @@ def test_a_job_is_given_up_when_it_is_older_than_36_hours_and_not_before(
 
 def test_a_job_that_amazon_does_not_know_is_not_checked_again(harness: JobHarness) -> None:
     assert harness.check(UNKNOWN, *harness.upload(enter(5))).outcome == "unknown"
-    assert (harness.jobs.kept, harness.parked()) == ([], [])
+    assert (harness.jobs.messages, harness.parked()) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -545,10 +470,10 @@ def test_a_job_that_amazon_does_not_show_is_marked_once_it_may_be_late(
 def test_marks_of_several_jobs_do_not_affect_each_other(harness: JobHarness) -> None:
     first, second = harness.upload(enter(5)), harness.upload(enter(6, "b"))
     harness.check(PENDING, *first, job_id="job-1")
-    waiting = harness.jobs.take()
+    waiting = harness.jobs.drain()
     harness.check(PENDING, *second, job_id="job-2")
     assert harness.state().late_jobs == (mark(5), mark(6, job_id="job-2"))
-    harness.check(WELL, message=JobMessage.from_body(json.dumps(waiting[0])), after=2000)
+    harness.check(WELL, message=JobMessage.from_body(waiting[0]), after=2000)
     assert harness.state().late_jobs == (mark(6, job_id="job-2"),)
 
 
@@ -615,7 +540,7 @@ def test_a_job_that_was_first_checked_too_late_may_have_been_late(harness: JobHa
 def test_a_repetition_that_cannot_be_stored_is_queued_when_the_check_comes_back(harness: JobHarness) -> None:
     harness.check(PENDING, *harness.upload(enter(5, "a")))
     harness.upload(leave(6))
-    waiting = JobMessage.from_body(json.dumps(harness.jobs.take()[0]))
+    waiting = JobMessage.from_body(harness.jobs.drain()[0])
     harness.changes.down = True
     with pytest.raises(Unavailable):
         harness.check(WELL, message=waiting, after=2400)
@@ -670,14 +595,14 @@ def test_a_deletion_goes_through_all_steps_of_delivery_and_tracking(harness: Job
     (first,) = harness.deliver(notice(5), passes=LONGEST_JOB)
     assert harness.check(WELL, message=first).erased == 0, "the enter's job may be one that is not known"
     harness.now += LONGEST_JOB
-    ((body, delay),) = harness.changes.kept
-    harness.changes.kept.clear()
-    assert 0 < delay <= 900
-    (last,) = harness.deliver_body(json.dumps(body), passes=900)
+    (queued,) = harness.changes.messages
+    harness.changes.drain()
+    assert 0 < queued.delay <= 900
+    (last,) = harness.deliver_body(queued.body, passes=900)
     (member,) = last.members
     assert (member.removes, member.erases, member.is_replay) == (True, True, True)
     assert harness.check(WELL, message=last).erased == 1
-    assert (harness.names(), harness.changes.kept) == (set(), [])
+    assert (harness.names(), harness.changes.messages) == (set(), [])
 
 
 @pytest.mark.parametrize("answer", [FAILED, rejecting("m1")], ids=["failed", "rejected"])
@@ -700,12 +625,12 @@ def test_the_last_removal_for_a_deletion_notice_is_sent_although_amazon_refuses_
 ) -> None:
     harness.deliver(enter(4, "old"))
     harness.deliver(notice(5))
-    harness.uploader.refuses = True
+    harness.uploader.error = RequestRejected("400", status=400)
     harness.deliver(enter(6, "new"))
     assert harness.parked() == [("request_rejected", "CREATE", ["new"])]
-    harness.uploader.refuses = False
+    harness.uploader.error = None
     harness.now += LONGEST_JOB
-    jobs = [job for body in harness.changes.take() for job in harness.deliver_body(json.dumps(body), passes=900)]
+    jobs = [job for body in harness.changes.drain() for job in harness.deliver_body(body, passes=900)]
     assert [each.erases for job in jobs for each in job.members if each.removes] == [True]
 
 
@@ -740,7 +665,7 @@ def test_after_a_transient_error_the_message_stays_in_the_queue(
     break_(harness)
     with pytest.raises((ServiceUnavailable, Unavailable)):
         harness.check(answer, *members)
-    assert (harness.jobs.kept, harness.dead_letters.kept, harness.changes.kept) == ([], [], [])
+    assert (harness.jobs.messages, harness.dead_letters.messages, harness.changes.messages) == ([], [], [])
 
 
 def _throttled(**_: object) -> dict[str, Any]:
@@ -796,7 +721,7 @@ def test_an_answer_that_leaves_just_enough_time_is_acted_on(
 def test_no_job_is_checked_without_time_to_act_on_the_answer(harness: JobHarness) -> None:
     with pytest.raises(TransientError) as refused:
         harness.check(PENDING, *harness.upload(enter(5)), left=MIN_TIME_PER_CHECK - 1)
-    assert (refused.value.reason, refused.value.retry_after, harness.jobs.kept) == ("out_of_time", None, [])
+    assert (refused.value.reason, refused.value.retry_after, harness.jobs.messages) == ("out_of_time", None, [])
     assert harness.check(PENDING, *harness.upload(enter(5)), left=MIN_TIME_PER_CHECK).outcome == "waiting"
 
 
@@ -823,45 +748,45 @@ def test_without_the_table_rejected_records_are_counted_and_not_parked(
     harness.guarded = False
     result = harness.check(report, *members, after=2400)
     assert (result.outcome, result.parked, result.untracked) == ("ended", 0, untracked)
-    assert (harness.dead_letters.kept, harness.changes.kept) == ([], [])
+    assert (harness.dead_letters.messages, harness.changes.messages) == ([], [])
 
 
 def test_without_the_table_a_late_job_is_checked_again_and_nothing_is_marked(harness: JobHarness) -> None:
     members = harness.upload(enter(5))
     harness.guarded = False
     assert harness.cost(lambda: harness.check(PENDING, *members)) == (0, 0)
-    assert len(harness.jobs.kept) == 1
+    assert len(harness.jobs.messages) == 1
 
 
 # Large jobs
 
 
 @dataclass
-class SlowQueue(Queue):
+class SlowQueue(FakeQueue):
     """Takes its time for every call."""
 
-    clock: ManualClock = field(default_factory=ManualClock)
+    passes: ManualClock = field(default_factory=ManualClock)
     seconds: float = 0.0
 
     def send(
         self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
     ) -> None:
-        self.clock.now += self.seconds if bodies else 0.0
+        self.passes.now += self.seconds if bodies else 0.0
         super().send(bodies, deadline=deadline, delay=delay, attributes=attributes)
 
 
 MANY = [f"m{number}" for number in range(605)]
 
 
-def members_in(queue: Queue) -> list[str]:
-    return [change["record"]["externalUserId"] for body, _ in queue.kept for change in body["changes"]]
+def members_in(queue: FakeQueue) -> list[str]:
+    return [change["record"]["externalUserId"] for body in queue.bodies for change in json.loads(body)["changes"]]
 
 
 def test_dead_letters_that_take_longer_than_one_invocation_are_sent_in_several_and_each_once(
     harness: JobHarness,
 ) -> None:
     members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
-    harness.dead_letters = dead_letters = SlowQueue(clock=harness.monotonic, seconds=9.0)
+    harness.dead_letters = dead_letters = SlowQueue(passes=harness.monotonic, seconds=9.0)
     message, parked, outcomes = JobMessage("job-1", AUDIENCE, SENT_AT, tuple(members)), 0, list[str]()
     while outcomes[-1:] != ["ended"]:
         assert len(outcomes) < 10, "there is no end"
@@ -871,7 +796,7 @@ def test_dead_letters_that_take_longer_than_one_invocation_are_sent_in_several_a
         outcomes.append(result.outcome)
         parked += result.parked
         if result.outcome == "unfinished":
-            message = JobMessage.from_body(json.dumps(harness.jobs.take()[0]))
+            message = JobMessage.from_body(harness.jobs.drain()[0])
     assert len(outcomes) > 1
     assert set(outcomes[:-1]) == {"unfinished"}
     assert members_in(dead_letters) == MANY
@@ -882,8 +807,7 @@ def test_when_some_dead_letters_cannot_be_sent_they_are_sent_later_and_none_twic
     members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
     harness.dead_letters.room = 3 * PARKED_AT_ONCE + 5
     result = harness.check(FAILED, *members)
-    ((_, delay),) = harness.jobs.kept
-    assert (result.outcome, result.parked, delay) == ("unfinished", 3 * PARKED_AT_ONCE, 60)
+    assert (result.outcome, result.parked, *harness.jobs.delays) == ("unfinished", 3 * PARKED_AT_ONCE, 60)
     harness.dead_letters.room = float("inf")
     harness.check_again(FAILED, after=1000)
     assert members_in(harness.dead_letters) == MANY
@@ -895,7 +819,7 @@ def test_repetitions_and_marks_of_a_large_job_are_made_in_pieces_when_time_runs_
     assert {harness.state(member).late_jobs for member in MANY} == {(mark(5),)}
     for member in MANY:
         harness.upload(leave(6, member=member))
-    harness.changes = SlowQueue(clock=harness.monotonic, seconds=100.0)
+    harness.changes = SlowQueue(passes=harness.monotonic, seconds=100.0)
     outcomes, repeated = list[str](), 0
     while outcomes[-1:] != ["ended"]:
         assert len(outcomes) < 10, "there is no end"
@@ -913,7 +837,7 @@ def test_a_large_job_reads_its_rows_in_few_requests(harness: JobHarness) -> None
     get = harness.rows.batch_get_item
     members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
 
-    def counted(**request: Any) -> dict[str, Any]:
+    def counted(**request: Any) -> Any:
         requests.append(request)
         return get(**request)
 
@@ -959,7 +883,7 @@ def test_job_messages_do_not_multiply_however_many_requests_hang(harness: JobHar
                 except TransientError:
                     returned.append(message)
             assert harness.monotonic.now < deadline, "a function that is stopped returns checked messages, too"
-        messages = returned + [JobMessage.from_body(json.dumps(body)) for body in harness.jobs.take()]
+        messages = returned + [JobMessage.from_body(body) for body in harness.jobs.drain()]
     assert Counter(message.job_id for message in messages) == Counter(f"job-{number}" for number in range(100))
 
 
@@ -968,4 +892,4 @@ def test_job_messages_do_not_multiply_however_many_requests_hang(harness: JobHar
 )
 def test_a_job_that_has_ended_leaves_no_message(harness: JobHarness, answer: JobReport | Exception) -> None:
     harness.check(answer, *harness.upload(enter(5)), after=2400)
-    assert harness.jobs.kept == []
+    assert harness.jobs.messages == []

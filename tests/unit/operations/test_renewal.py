@@ -19,7 +19,7 @@ from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import sent, step
-from audience_sync.membership import Audience, Destination, MembershipChange
+from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import ChangeMessage
 from audience_sync.operations.renewal import (
     LONGEST_MARGIN,
@@ -32,7 +32,8 @@ from audience_sync.operations.renewal import (
     renewal_age,
 )
 from audience_sync.reasons import Reason
-from tests.model.table_model import TableModel
+from tests import builders
+from tests.doubles.dynamodb import MembershipRows
 
 DAY = 86_400  # seconds
 NOW = 1_800_000_000.0
@@ -44,10 +45,8 @@ def renewed(audience_id: str = "1", **settings: Any) -> Audience:
     return Audience(audience_id, destination=of_advertiser("5"), settings={"renew": True} | settings)
 
 
-def change(member: str, *, audience_id: str = "1", exits: bool = False, at: int = 1) -> MembershipChange:
-    action = "DELETE" if exits else "CREATE"
-    record = {"externalUserId": member, "action": action, "hashedPII": [{"email": "a"}], "userConsent": {}}
-    return MembershipChange(audience_id, Destination(), at, f"id-{at}", record)
+def change(member: str, *, audience_id: str = "1", **options: Any) -> MembershipChange:
+    return builders.change(member, "a", audience_id=audience_id, **options)
 
 
 @dataclass
@@ -80,7 +79,7 @@ class RenewalHarness:
 
     def __init__(self, shards: int = 1) -> None:
         self.sharding = Sharding(shards)
-        self.table = TableModel()
+        self.table = MembershipRows()
         self.queue = Queue()
         self.now = NOW
         self.seconds = 0.0

@@ -4,21 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from audience_sync.membership import MembershipChange
-from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.audiences.linking import link
 from audience_sync_cli.audiences.options import Target
 from tests.aws_fixtures import AUDIENCE
+from tests.builders import notice
 from tests.unit.cli.conftest import Deployment, change
 
 
 @pytest.fixture(autouse=True)
 def connected(deployment: Deployment) -> None:
     deployment.connect()
-
-
-def notice(person: str, at: int) -> MembershipChange:
-    return erasing_exit(person, at, f"notice-{person}")
 
 
 def queued(deployment: Deployment) -> list[tuple[str, int, bool]]:

@@ -32,7 +32,7 @@ from audience_sync_cli.parked.acknowledged import Acknowledgements
 from audience_sync_cli.state.circuits import RECOVERY
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
-from tests.clocks import ManualClock
+from tests.doubles.clocks import ManualClock
 from tests.unit.cli.conftest import Deployment, change
 from tests.waiting import wait_until
 

@@ -19,7 +19,7 @@ from audience_sync_cli.member_files.change_sender import IN_FLIGHT, WAITS, Chang
 from audience_sync_cli.member_files.queue_room import ROOM_EVERY, Room
 from local import resources
 from local.sqs.queues import SqsQueues
-from tests.clocks import ManualClock
+from tests.doubles.clocks import ManualClock
 from tests.faults.proxy import fault_proxy, refuse
 from tests.servers import serve_aws
 from tests.unit.cli.conftest import change

@@ -3,6 +3,7 @@
 import hashlib
 import tracemalloc
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from audience_sync.member_step import step
 from audience_sync.membership import Destination, MembershipChange, coalesce
 from audience_sync_cli.member_files.comparison import Comparison, Difference
 from audience_sync_cli.member_files.row_changes import LeftOut
+from tests import builders
 
 WRITTEN = 1_000_000  # epoch milliseconds, the time of the file
 BEFORE, AFTER = WRITTEN - 1, WRITTEN + 1
@@ -22,13 +24,8 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def change(
-    *emails: str, at: int = WRITTEN, exits: bool = False, erase: bool = False, member: str = "m"
-) -> MembershipChange:
-    action = "DELETE" if exits else "CREATE"
-    identities = [{"email": digest(each)} for each in emails]
-    record = {"externalUserId": member, "action": action, "hashedPII": identities, "userConsent": {}}
-    return MembershipChange(AUDIENCE, Destination(), at, f"id-{at}", record, erase=erase)
+def change(*emails: str, at: int = WRITTEN, member: str = "m", **options: Any) -> MembershipChange:
+    return builders.change(member, *map(digest, emails), at=at, audience_id=AUDIENCE, **options)
 
 
 def state_of(*changes: MembershipChange) -> MemberState:

@@ -17,7 +17,6 @@ import pytest
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.intake import changes_from, compiled
-from audience_sync.membership import Audience
 from audience_sync.record_rules import MAX_ENTER_AGE
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.member_files.import_members import import_members
@@ -29,6 +28,7 @@ from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import LeftOut
 from tests.aws_fixtures import AUDIENCE
+from tests.doubles.audiences import Listed
 from tests.unit.cli.conftest import Deployment, Json
 
 NOW = 1_800_000_000.0  # epoch seconds
@@ -131,24 +131,11 @@ def test_a_row_becomes_the_record_that_an_event_with_the_same_traits_becomes(
     ingested = changes_from(
         json.dumps(event).encode(),
         mappings=compiled(None),
-        audiences=_Listed(table.all()[0]),
+        audiences=Listed(table.all()[0]),
         now=round(NOW * 1000),
     )
     assert ingested.rejections == []
     assert [change["record"] for change in sent(deployment)] == [change.record for change in ingested.changes]
-
-
-class _Listed:
-    """One audience."""
-
-    def __init__(self, audience: Audience) -> None:
-        self._audience = audience
-
-    def by_id(self, _: str) -> Audience | None:
-        return self._audience
-
-    def by_computation_key(self, _: str) -> list[Audience]:
-        return [self._audience]
 
 
 def test_the_report_adds_up(deployment: Deployment, file: File, printed: Json) -> None:

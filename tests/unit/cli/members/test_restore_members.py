@@ -14,11 +14,11 @@ from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync.operations.restoration import MAX_AGE
-from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.members.restore_members import restore_members
 from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE, create_membership_table
+from tests.builders import notice
 from tests.unit.cli.conftest import NOW, Deployment, Json, change
 
 DAY = 86_400  # seconds
@@ -53,10 +53,6 @@ def members(deployment: Deployment) -> set[tuple[str, str]]:
         (row["audienceShard"]["S"].partition("#")[0], row["externalUserId"]["S"])
         for row in deployment.rows("MembershipTable")
     }
-
-
-def notice(person: str, at: int) -> MembershipChange:
-    return erasing_exit(person, at, f"notice-{person}")
 
 
 def test_rows_of_an_unlinked_audience_come_back_so_that_a_deletion_finds_them_and_no_forgotten_person_does(

@@ -5,18 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from audience_sync.membership import MembershipChange
 from audience_sync.messages import pack
-from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.members.member import show as show_member
 from audience_sync_cli.parked.command import Filter, drop, list_, show
 from tests.aws_fixtures import AUDIENCE
+from tests.builders import notice
 from tests.unit.cli.conftest import Deployment, Json, change
 from tests.unit.cli.parked.test_command import members
-
-
-def notice(person: str, at: int) -> MembershipChange:
-    return erasing_exit(person, at, f"notice-{person}")
 
 
 def erased(printed: Json) -> dict[str, bool]:

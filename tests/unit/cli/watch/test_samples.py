@@ -9,6 +9,7 @@ from audience_sync.intake import changes_from, compiled
 from audience_sync.membership import Audience
 from audience_sync_cli.watch.samples import EMAIL, MEMBER, SAMPLES, sample
 from tests.aws_fixtures import AUDIENCE
+from tests.doubles.audiences import Listed
 
 NOW = 1_800_000_000.0  # epoch seconds
 AUDIENCES = [
@@ -16,19 +17,6 @@ AUDIENCES = [
     pytest.param(Audience("1", country="DE"), id="in Germany, where consent is needed, without a key"),
     pytest.param(Audience("2"), id="without a country"),
 ]
-
-
-class Listed:
-    """Lists one audience."""
-
-    def __init__(self, audience: Audience) -> None:
-        self._audience = audience
-
-    def by_id(self, audience_id: str) -> Audience | None:
-        return self._audience if audience_id == self._audience.audience_id else None
-
-    def by_computation_key(self, _: str) -> list[Audience]:
-        return []
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -1,11 +1,7 @@
-"""The simulation's table answers like the local AWS, write by write."""
+"""The table in memory answers like the local AWS, write by write."""
 
 import random
-import time
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
@@ -13,42 +9,26 @@ from audience_sync.clock import Clock
 from audience_sync.errors import TransientError
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import Destination, MembershipChange
-from local import resources
-from local.sqs.queues import SqsQueues
-from tests.aws_fixtures import create_membership_table
-from tests.model.table_model import KEY, TableModel
-from tests.servers import serve_aws
-
-AUDIENCE = "418273650912345678"
-
-
-@pytest.fixture
-def dynamodb() -> Iterator[Any]:
-    with serve_aws(SqsQueues(time.time)) as url:
-        client = resources.client("dynamodb", url)
-        create_membership_table(client, "members")
-        yield client
+from audience_sync.membership import MembershipChange
+from tests import builders
+from tests.builders import AUDIENCE
+from tests.doubles.dynamodb import MEMBERSHIP_KEY, MembershipRows
 
 
 def any_change(chance: random.Random) -> MembershipChange:
     exits = chance.random() < 0.4
-    record: dict[str, Any] = {
-        "externalUserId": chance.choice(["m1", "M1"]),
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": email} for email in "abc" if chance.random() < 0.4],
-        "userConsent": {},
-    }
+    member, emails = chance.choice(["m1", "M1"]), [email for email in "abc" if chance.random() < 0.4]
     at, erase = chance.randint(1, 6), exits and chance.random() < 0.3
-    return MembershipChange(AUDIENCE, Destination(), at, f"id-{chance.randint(1, 3)}", record, erase)
+    message_id = f"id-{chance.randint(1, 3)}"
+    return builders.change(member, *emails, at=at, exits=exits, message_id=message_id, erase=erase)
 
 
 def comparable(result: MemberState | TransientError) -> object:
     return result if isinstance(result, MemberState) else type(result)
 
 
-def test_the_table_model_behaves_like_dynamodb(dynamodb: Any) -> None:
-    chance, now, model = random.Random(7), 1_800_000_000, TableModel()
+def test_the_double_behaves_like_dynamodb(dynamodb: Any) -> None:
+    chance, now, model = random.Random(7), 1_800_000_000, MembershipRows()
     client: Any = model
     tables = [MembershipTable(each, "members", Sharding(2), Clock()) for each in (client, dynamodb)]
     members = [(AUDIENCE, name) for name in ("m1", "M1", "unknown")]
@@ -64,4 +44,4 @@ def test_the_table_model_behaves_like_dynamodb(dynamodb: Any) -> None:
         assert results[0] == results[1]
         outdated.append(state)
     stored = dynamodb.scan(TableName="members", ConsistentRead=True)["Items"]
-    assert {tuple(row[name]["S"] for name in KEY): row for row in stored} == model.rows
+    assert {tuple(row[name]["S"] for name in MEMBERSHIP_KEY): row for row in stored} == model.rows

@@ -1,4 +1,4 @@
-"""DynamoDB's expressions: conditions, filters, projections and updates, parsed once and evaluated on rows."""
+"""DynamoDB's expressions, as far as the functions use them: conditions, filters, projections and updates."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,8 +13,8 @@ type _Test = Callable[[Row, Names, Values], bool]
 type _Read = Callable[[Row, Names, Values], dict[str, Any] | None]
 
 _TOKEN = re.compile(r"\s*([#:]?\w+|<=|>=|<>|[=<>(),+-])")
+_ACTION = re.compile(r"(#?\w+)(?:(?: = | )(:\w+))?")
 _CLAUSE = re.compile(r"\b(SET|REMOVE|ADD|DELETE)\b")
-_ACTIONS = re.compile(r",(?![^(]*\))")
 
 
 def copy_row(row: Row) -> Row:
@@ -51,37 +51,28 @@ def project(expression: str | None, row: Row, names: Names | None) -> Row:
 def updated(expression: str, before: Row | None, key: Row, names: Names | None, values: Values | None) -> Row:
     """Return the row after an update."""
     row = copy_row(before if before is not None else key)
-    old = before or {}
     parts = [part.strip() for part in _CLAUSE.split(expression) if part.strip()]
     for clause, actions in zip(parts[::2], parts[1::2], strict=True):
-        for action in _ACTIONS.split(actions):
-            _apply(clause, action.strip(), row, old, names or {}, values or {})
+        for action in actions.split(","):
+            _apply(clause, action.strip(), row, names or {}, values or {})
     return row
 
 
-def _apply(clause: str, action: str, row: Row, old: Row, names: Names, values: Values) -> None:
-    if clause == "REMOVE":
-        row.pop(names.get(action, action), None)
-        return
-    if clause == "SET":
-        left, _, right = action.partition("=")
-        name = left.strip()
-        value = _operand(right.strip())(old, names, values)
-        assert value is not None, f"an operand of {action} is missing from the row"
-        row[names.get(name, name)] = value
-        return
-    left, right = action.split()
-    name, ((kind, change),) = names.get(left, left), values[right].items()
-    if kind == "N":
-        held_number = Decimal(row[name]["N"]) if name in row else Decimal(0)
-        row[name] = {"N": str(held_number + Decimal(change))}
-        return
-    held = set(row[name][kind]) if name in row else set()
-    whole = held | set(change) if clause == "ADD" else held - set(change)
-    if whole:
-        row[name] = {kind: sorted(whole)}
-    else:
-        row.pop(name, None)
+def _apply(clause: str, action: str, row: Row, names: Names, values: Values) -> None:
+    found = _ACTION.fullmatch(action)
+    assert found, f"not known here: {action}"
+    left, right = found.groups()
+    name = names.get(left, left)
+    match clause:
+        case "REMOVE":
+            row.pop(name, None)
+        case "SET":
+            row[name] = values[right]
+        case "ADD":
+            ((kind, more),) = values[right].items()
+            row[name] = {kind: sorted({*row.get(name, {kind: []})[kind], *more})}
+        case _:
+            raise AssertionError(f"not known here: {clause}")
 
 
 @lru_cache(maxsize=512)
@@ -90,14 +81,6 @@ def _condition(expression: str) -> _Test:
     test = parser.either()
     assert not parser.tokens, f"not known here: {expression}"
     return test
-
-
-@lru_cache(maxsize=512)
-def _operand(expression: str) -> _Read:
-    parser = _Parser(_tokens(expression))
-    read = parser.value()
-    assert not parser.tokens, f"not known here: {expression}"
-    return read
 
 
 def _tokens(expression: str) -> list[str]:
@@ -136,55 +119,23 @@ class _Parser:
             wanted = self.tokens.pop(0) == "attribute_exists"
             (read,) = self._arguments()
             return lambda row, names, values: (read(row, names, values) is not None) is wanted
-        if self.tokens[0] in ("begins_with", "contains"):
-            function = self.tokens.pop(0)
+        if self._takes("BEGINS_WITH"):
             held, part = self._arguments()
-            return lambda row, names, values: _is_part(function, held(row, names, values), part(row, names, values))
-        return self._comparison()
-
-    def _comparison(self) -> _Test:
-        left = self.value()
-        if self._takes("BETWEEN"):
-            low = self.value()
-            self._expect("AND")
-            high = self.value()
-            return lambda row, names, values: (
-                _compare(">=", left(row, names, values), low(row, names, values))
-                and _compare("<=", left(row, names, values), high(row, names, values))
-            )
-        if self._takes("IN"):
-            choices = self._arguments()
-            return lambda row, names, values: any(
-                _compare("=", left(row, names, values), choice(row, names, values)) for choice in choices
-            )
-        operator = self.tokens.pop(0)
-        right = self.value()
+            return lambda row, names, values: _begins(held(row, names, values), part(row, names, values))
+        left, operator, right = self._value(), self.tokens.pop(0), self._value()
         return lambda row, names, values: _compare(operator, left(row, names, values), right(row, names, values))
 
-    def value(self) -> _Read:
-        read = self._term()
-        while self.tokens and self.tokens[0] in "+-":
-            sign = 1 if self.tokens.pop(0) == "+" else -1
-            read = _sum(read, self._term(), sign)
-        return read
-
-    def _term(self) -> _Read:
+    def _value(self) -> _Read:
         name = self.tokens.pop(0)
-        if name == "if_not_exists":
-            held, otherwise = self._arguments()
-            return lambda row, names, values: held(row, names, values) or otherwise(row, names, values)
-        if name == "size":
-            (sized,) = self._arguments()
-            return lambda row, names, values: _size(sized(row, names, values))
         if name.startswith(":"):
             return lambda _row, _names, values: values[name]
         return lambda row, names, _values: row.get(names.get(name, name))
 
     def _arguments(self) -> list[_Read]:
         self._expect("(")
-        found = [self.value()]
+        found = [self._value()]
         while self._takes(","):
-            found.append(self.value())
+            found.append(self._value())
         self._expect(")")
         return found
 
@@ -198,27 +149,8 @@ class _Parser:
         assert self._takes(token), f"{token} expected before {' '.join(self.tokens)}"
 
 
-def _sum(left: _Read, right: _Read, sign: int) -> _Read:
-    def read(row: Row, names: Names, values: Values) -> dict[str, Any] | None:
-        first, second = left(row, names, values), right(row, names, values)
-        if first is None or second is None:
-            return None
-        return {"N": str(Decimal(first["N"]) + sign * Decimal(second["N"]))}
-
-    return read
-
-
-def _size(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if value is None else {"N": str(len(next(iter(value.values()))))}
-
-
-def _is_part(function: str, held: dict[str, Any] | None, part: dict[str, Any] | None) -> bool:
-    if held is None or part is None:
-        return False
-    ((kind, content),), ((_, wanted),) = held.items(), part.items()
-    if function == "begins_with":
-        return bool(content.startswith(wanted))
-    return wanted in content and kind in ("S", "SS", "NS", "BS", "L")
+def _begins(held: dict[str, Any] | None, part: dict[str, Any] | None) -> bool:
+    return held is not None and part is not None and bool(held["S"].startswith(part["S"]))
 
 
 def _compare(operator: str, left: dict[str, Any] | None, right: dict[str, Any] | None) -> bool:

@@ -1,0 +1,77 @@
+"""Amazon, and the gate before it, for tests about something else."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.errors import AudienceSyncError, TransientError
+
+
+@dataclass
+class Uploader:
+    """Accepts uploads, or raises `error`."""
+
+    error: Exception | None = None
+    requests: int = 0
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        assert upload.target.audience_id
+        assert timeout > 0
+        self.requests += 1
+        if self.error:
+            raise self.error
+        return "job-1"
+
+
+@dataclass
+class Amazon:
+    """Takes uploads, unless a rule refuses them."""
+
+    refuses: Callable[[dict[str, Any]], AudienceSyncError | None] = lambda _: None
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[set[str]] = field(default_factory=list)  # members of each, those refused also
+
+    def send_records(self, upload: Upload, *, timeout: float) -> str:
+        assert timeout > 0
+        body = json.loads(upload.body())
+        self.requests.append(members_of(body))
+        if error := self.refuses(body):
+            raise error
+        self.taken.append(body)
+        return f"job-{len(self.taken)}"
+
+    def members(self) -> set[str]:
+        return set[str]().union(*map(members_of, self.taken))
+
+
+def members_of(body: dict[str, Any]) -> set[str]:
+    return {record["externalUserId"] for record in body["records"]}
+
+
+@dataclass
+class FakeGate:
+    """Lets every upload be tried, or none."""
+
+    error: TransientError | None = None
+
+    def check(self, target: Target) -> None:
+        assert target.audience_id
+        if self.error:
+            raise self.error
+
+
+@dataclass
+class FakeJobs:
+    """Gives one answer about every job."""
+
+    answer: JobReport | Exception
+    asked: list[str] = field(default_factory=list)  # ids of jobs
+
+    def job(self, job_id: str) -> JobReport:
+        self.asked.append(job_id)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
