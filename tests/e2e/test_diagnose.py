@@ -40,7 +40,7 @@ def test_every_fact_is_read_and_what_amazon_denies_comes_first(stack: LocalStack
         lambda: diagnosed(stack), lambda each: "1 consent_missing" in found(each)["consent and country"]
     )
     assert [text for text in found(document).values() if text.startswith("Not checked")] == []
-    assert "3 members who are in" in found(document)["entries"]
+    assert "3 current members" in found(document)["entries"]
     assert "3 records" in found(document)["size"]
 
     denied = [{"match": {"path": "/amc/audiences/records"}, "do": {"status": 403}, "times": 1}]

@@ -42,10 +42,10 @@ HARMLESS = {
     ("_Copy", "by_key"): "the listed audiences",
     ("PostalCode", "deleted"): "a constant",
     ("PostalCode", "shape"): "a constant",
-    ("QuickRule", "table"): "a constant",
-    ("QuickRule", "deleted"): "a constant",
-    ("QuickRule", "rest"): "a function",
-    ("QuickRule", "encode"): "a function",
+    ("Rule", "table"): "a constant",
+    ("Rule", "deleted"): "a constant",
+    ("Rule", "rest"): "a function",
+    ("Rule", "encode"): "a function",
 }
 
 
