@@ -96,7 +96,7 @@ def test_a_template_gives_a_text(template: str, text: str | None) -> None:
         pytest.param("{{ (1..3) }}", "give a value", 3, id="a range"),
         pytest.param("{{ a. }}", "a dot is followed by a name", 4, id="a dot alone"),
         pytest.param("{{ true.x }}", "has no fields", 3, id="a field of a literal"),
-        pytest.param("{{ and }}", "no value here", 3, id="a word in place of a value"),
+        pytest.param("{{ and }}", "not a value here", 3, id="a word in place of a value"),
         pytest.param("{% assign true = 1 %}", "name of a variable", 14, id="a literal as variable"),
         pytest.param("{% assign x 1 %}", "give = here", 12, id="assign without a sign"),
         pytest.param("{% %}", "name of a tag", 0, id="no tag"),

@@ -1,7 +1,7 @@
-"""Reasons to refuse a trigger. Each says how Segment's engine would read it, and what to write instead.
+"""Reasons to refuse a trigger. Each explains how Segment's engine would read it, and the remedy.
 
-That engine never reports an error. It skips what it does not know and ignores what is not closed, so a mistyped trigger
-matches no event, or every event. We accept the triggers that it reads as a person would, and refuse the rest.
+That engine never reports an error. It skips unknown parts and ignores unclosed ones, so a mistyped trigger matches no
+event, or every event. We accept the triggers that it reads as a person would, and refuse the rest.
 """
 
 from enum import Enum
