@@ -92,7 +92,7 @@ def _phone(text: str, country: str | None) -> str:
         results.IS_POSSIBLE_LOCAL_ONLY: f"too short for {place}: the area code is missing",
         results.TOO_LONG: f"too long for {place}",
         results.INVALID_COUNTRY_CODE: "no country has its calling code",
-    }.get(phonenumbers.is_possible_number_with_reason(parsed), f"{place} has another number of digits")
+    }.get(phonenumbers.is_possible_number_with_reason(parsed), f"wrong number of digits for {place}")
 
 
 def _postal(_text: str, country: str | None) -> str:

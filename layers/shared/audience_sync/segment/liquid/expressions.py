@@ -128,13 +128,13 @@ class Expressions:
         """Read the name of a variable. Raises LiquidFault."""
         found = self._match(_NAME)
         if found is None or found[0] in _RESERVED or found[0] in _LITERALS:
-            raise self._fault("give the name of a variable")
+            raise self._fault("expected the name of a variable")
         return found[0]
 
     def expect(self, sign: str) -> None:
         """Read a sign. Raises LiquidFault."""
         if not self._take(sign):
-            raise self._fault(f"give {sign} here")
+            raise self._fault(f"expected {sign} here")
 
     def finish(self, expected: str) -> None:
         """Check that nothing follows. Raises LiquidFault."""
@@ -169,10 +169,10 @@ class Expressions:
             steps = self._steps()
             if steps and isinstance(steps[0], str):
                 return _path(steps[0], steps[1:])
-            raise self._fault("give a name in quotes between brackets")
+            raise self._fault("expected a name in quotes between brackets")
         if name := self._match(_NAME):
             return self._named(name)
-        raise self._fault("give a value: a path, a string in quotes, a number, true, false, nil, empty or blank")
+        raise self._fault("expected a value: a path, a string in quotes, a number, true, false, nil, empty or blank")
 
     def _named(self, name: re.Match[str]) -> Operand:
         if name[0] in _RESERVED:
@@ -200,7 +200,7 @@ class Expressions:
     def _filter(self, value: Operand) -> Operand:
         name = self._match(_NAME)
         if name is None:
-            raise self._fault("give the name of a filter after |")
+            raise self._fault("expected the name of a filter after |")
         if name[0] not in FILTERS:
             why = "Segment disables it" if name[0] in DISABLED else f"unknown here{did_you_mean(name[0], FILTERS)}"
             raise LiquidFault(f"filter {display(name[0])}: {why}; docs/mapping.md lists the filters", name.start())

@@ -77,7 +77,7 @@ class _Parser:
     def nodes(self) -> list[Node]:
         nodes, end = self._block(())
         if end:
-            raise LiquidFault(f"{{% {end.name} %}} without its beginning", end.at)
+            raise LiquidFault(f"{{% {end.name} %}} is out of place", end.at)
         return nodes
 
     def _block(self, ends: Sequence[str], opening: Token | None = None) -> tuple[list[Node], Token | None]:
@@ -88,7 +88,7 @@ class _Parser:
             self._next += 1
             if token.kind == "tag" and (token.name in ends or token.name in ("else", "elsif")):
                 if token.name not in ends:
-                    raise LiquidFault(f"{{% {token.name} %}} without its beginning", token.at)
+                    raise LiquidFault(f"{{% {token.name} %}} is out of place", token.at)
                 return nodes, token
             if node := self._node(token):
                 nodes.append(node)
@@ -120,7 +120,7 @@ class _Parser:
             return None
         why = "Segment disables it" if token.name in _DISABLED else f"unknown here; known are {_KNOWN}"
         if token.name in _ENDS:
-            raise LiquidFault(f"{{% {token.name} %}} without its beginning", token.at)
+            raise LiquidFault(f"{{% {token.name} %}} is out of place", token.at)
         raise LiquidFault(f"tag {display(token.name)}: {why}", token.at)
 
     def _echo(self, token: Token) -> Node:

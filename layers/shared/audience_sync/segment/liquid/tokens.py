@@ -69,7 +69,7 @@ def _delimited(template: str, start: int, end: int, *, is_tag: bool) -> Token:
     if is_tag:
         found = _TAG_NAME.match(template, start, end)
         if found is None or not found[1]:
-            raise LiquidFault("give the name of a tag", at)
+            raise LiquidFault("expected the name of a tag", at)
         name, start = found[1], found.end()
     while end > start and template[end - 1] in WHITE_SPACE:
         end -= 1
