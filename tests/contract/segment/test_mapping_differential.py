@@ -152,7 +152,7 @@ DIFFERENCES = {
         {"value": "9007199254740993"},
         {"value": "9007199254740992"},
     ),
-    "the length of a list or text is not reached": Difference(
+    "the length of a list or string is not reached": Difference(
         "Only members of the event itself are read.",
         0,
         written("length"),
@@ -176,7 +176,7 @@ DIFFERENCES = {
         {"value": "{{ b }}"},
         {"value": "secret"},
     ),
-    "a character beyond the basic plane is one character of a text": Difference(
+    "a character beyond the basic plane is one character of a string": Difference(
         "JavaScript reads its two halves apart; half a character cannot be written in UTF-8.",
         2,
         written("😀"),
@@ -195,8 +195,8 @@ DIFFERENCES = {
         {"value": {"c": None}},
         {"value": {}},
     ),
-    "what is too large to be a value counts as missing": Difference(
-        "An event is at most 32 kB when it enters Segment; texts beyond 32,768 characters are not written again.",
+    "a value over the size limits counts as missing": Difference(
+        "An event is at most 32 kB when it enters Segment; strings over 32,768 characters are not written again.",
         0,
         written(LONG),
         ({"@template": "{{ a }}{{ a }}"}, {"a": LONG}),

@@ -46,7 +46,7 @@ class Mapping:
     trigger: str
     fields: dict[str, Any] = field(default_factory=dict)
     enabled: bool = True
-    enable_batching: bool = True  # kept as Segment has it; changes are always sent in batches
+    enable_batching: bool = True  # kept for compatibility with Segment; changes are always sent in batches
 
 
 class _Field(NamedTuple):
