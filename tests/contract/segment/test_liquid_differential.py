@@ -101,7 +101,7 @@ REFUSED_HERE = [  # template, words of our refusal, Segment's value; None where 
     ("{{ 1234567890123456 }}", "15 digits", "1234567890123456"),
     ("{{ a | upcase: 1 }}", "takes no argument", "B"),
     ("{{ a | append }}", "takes one argument", None),
-    ("{{ }}", "give a value", None),
+    ("{{ }}", "expected a value", None),
 ]
 OTHER_VALUES: list[tuple[str, dict[str, Any], str, str]] = [  # template, event, our value, Segment's value
     ("{{ id }}", {"id": 2**60 + 1}, str(2**60 + 1), "1152921504606847000"),  # integers stay exact

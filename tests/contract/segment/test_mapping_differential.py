@@ -80,7 +80,7 @@ LONG = "x" * 40_000
 # The first that explains a case counts it, so the general ones stand last.
 DIFFERENCES = {
     "an unknown option is refused": Difference(
-        "Segment overlooks a misspelt option, and the mapping then does something else than was meant.",
+        "Segment ignores a misspelt option, so the mapping does not do what was intended.",
         28,
         refused("unknown option"),
         ({"@if": {"exists": {"@path": "$.a"}, "then": 1, "otherwise": 2}}, {}),
@@ -88,7 +88,7 @@ DIFFERENCES = {
         {},
     ),
     "brackets in a path hold a number or a quoted name": Difference(
-        "Segment takes [*] for a part of the name, which never matches anything.",
+        "Segment reads [*] as part of the name, which never matches anything.",
         0,
         refused("bad path"),
         ({"@path": "$.list[*].id"}, {"list": [{"id": 1}]}),
@@ -96,7 +96,7 @@ DIFFERENCES = {
         {},
     ),
     "$` and $' in a replacement are refused": Difference(
-        "They repeat the text around every match, so that its size grows with the square.",
+        "They repeat the text around every match, so its size grows quadratically.",
         0,
         refused("repeat the text"),
         ({"@replace": {"value": {"@path": "$.a"}, "pattern": "b", "replacement": "$`"}}, {"a": "abc"}),
@@ -112,7 +112,7 @@ DIFFERENCES = {
         {"value": "id-{{ a }"},
     ),
     "a directive has bounds": Difference(
-        "Depth, number of values and length of texts, so that no document can exhaust the function.",
+        "Depth, number of values and length of strings, so that no document can exhaust the function.",
         0,
         refused("nested deeper"),
         (nested(40), {}),
@@ -128,8 +128,8 @@ DIFFERENCES = {
         {"value": 5},
     ),
     "no event can break a mapping": Difference(
-        "Segment fails the event where a path or template that comes from it is no text, or where @transform gets "
-        "something else than an object. Here there is no value: other fields may suffice.",
+        "Segment fails the event if a path or template from it is not a string, or if @transform does not get an "
+        "object. Here there is no value: other fields may suffice.",
         224,
         segment_alone_fails("expected string, got", "data must be an object"),
         ({"@path": {"@path": "$.where"}}, {"where": 5}),
@@ -137,7 +137,7 @@ DIFFERENCES = {
         {"fault": "@path: expected string, got number"},
     ),
     "@sha256 exists": Difference(
-        "Not in Segment: to hash what Amazon's normalization must not change.",
+        "Not in Segment: hashes values that Amazon's normalization must not change.",
         0,
         segment_alone_fails("invalid directive: @sha256"),
         ({"@sha256": {"@path": "$.a"}}, {"a": "abc"}),
@@ -152,8 +152,8 @@ DIFFERENCES = {
         {"value": "9007199254740993"},
         {"value": "9007199254740992"},
     ),
-    "the length of a list or text is not reached": Difference(
-        "Only what the event itself holds is read.",
+    "the length of a list or string is not reached": Difference(
+        "Only members of the event itself are read.",
         0,
         written("length"),
         ({"@path": "$.list.length"}, {"list": [1, 2]}),
@@ -169,14 +169,14 @@ DIFFERENCES = {
         {"value": "Object"},
     ),
     "a value is never read as a template": Difference(
-        "What {{{ }}} inserts is searched for {{ }} again: an event could then choose what else is written.",
+        "Segment searches the value of {{{ }}} for {{ }} again: an event could then insert other values.",
         0,
         written("{{a}", "{{ b }}"),
         ({"@template": "{{{ a }}}"}, {"a": "{{ b }}", "b": "secret"}),
         {"value": "{{ b }}"},
         {"value": "secret"},
     ),
-    "a character beyond the basic plane is one character of a text": Difference(
+    "a character beyond the basic plane is one character of a string": Difference(
         "JavaScript reads its two halves apart; half a character cannot be written in UTF-8.",
         2,
         written("😀"),
@@ -195,8 +195,8 @@ DIFFERENCES = {
         {"value": {"c": None}},
         {"value": {}},
     ),
-    "what is too large to be a value counts as missing": Difference(
-        "An event is at most 32 kB when it enters Segment; texts beyond 32,768 characters are not written again.",
+    "a value over the size limits counts as missing": Difference(
+        "An event is at most 32 kB when it enters Segment; strings over 32,768 characters are not written again.",
         0,
         written(LONG),
         ({"@template": "{{ a }}{{ a }}"}, {"a": LONG}),

@@ -344,13 +344,18 @@ def test_an_update_sends_amazon_what_changes_and_nothing_else(
         pytest.param({"externalAudienceId": "x"}, "externalAudienceId", "another external id create", id="external id"),
         pytest.param({"colour": "red"}, "colour", "leave it out", id="an unknown field"),
         pytest.param({"a b\n" * 30: 1}, "a field of another name", "leave it out", id="an unprintable field name"),
-        pytest.param({}, "description, ttl, cpmCents, currency, dsp, renew", "say what to change", id="nothing at all"),
         pytest.param(
-            {"ttl": None}, "description, ttl, cpmCents, currency, dsp, renew", "say what to change", id="only null"
+            {}, "description, ttl, cpmCents, currency, dsp, renew", "name a setting to change", id="nothing at all"
+        ),
+        pytest.param(
+            {"ttl": None},
+            "description, ttl, cpmCents, currency, dsp, renew",
+            "name a setting to change",
+            id="only null",
         ),
         pytest.param({"ttl": -1}, "ttl", "correct it", id="a wrong ttl"),
         pytest.param({"dsp": True}, "dsp", "remove it", id="dsp of an advertiser's audience"),
-        pytest.param({"renew": True}, "ttl", "do without renew", id="renew, and the ttl too short for it"),
+        pytest.param({"renew": True}, "ttl", "turn renew off", id="renew, and the ttl too short for it"),
         pytest.param(FEE | {"cpmCents": 501}, "cpmCents", "MaxCpmCents", id="a fee over the ceiling"),
     ],
 )

@@ -294,18 +294,18 @@ def test_every_ignored_event_has_a_reason_and_no_other(made: Any) -> None:
         pytest.param({"type": "page"}, "its type is neither track nor identify", id="another type"),
         *(
             pytest.param(
-                {"type": kind}, "it is about no audience: it has no context.personas, and its name is", id=kind
+                {"type": kind}, "it is not about an audience: it has no context.personas, and its name is", id=kind
             )
             for kind in ("track", "identify")
         ),
         pytest.param(
             event(context={"personas": {}}),
-            "it is about no audience: context.personas has no computation_key",
+            "it is not about an audience: context.personas has no computation_key",
             id="neither class nor key",
         ),
         pytest.param(
             event(context={"personas": {"computation_class": "trait", "computation_key": KEY}}),
-            "it is about no audience: context.personas.computation_class is neither audience nor journey_step",
+            "it is not about an audience: context.personas.computation_class is neither audience nor journey_step",
             id="another class",
         ),
         pytest.param(event(userId="test-user-1"), "Segment's event tester made it", id="a test"),

@@ -59,7 +59,7 @@ def test_every_field_of_a_record_can_be_mapped() -> None:
 def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
     listed = [written(str(number)) for number in range(MAX_MAPPINGS)]
     assert len(parse_mappings(listed, compile_trigger)) == 50
-    with pytest.raises(InvalidMapping, match="51 of them; a destination has up to 50"):
+    with pytest.raises(InvalidMapping, match="51 mappings; a destination has up to 50"):
         parse_mappings([*listed, written("one more")], compile_trigger)
 
 

@@ -1,6 +1,6 @@
-"""Makes the bodies that create and change an audience at Amazon from its settings, and reads Amazon's report. Pure.
+"""Builds the request bodies that create and change an audience at Amazon, and reads Amazon's report. Pure.
 
-What each setting may hold, and the message where it holds something else, is in audience_settings.py.
+The allowed values of each setting and the messages for others are in audience_settings.py.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.membership import Audience, Destination
 
 MIN_NAME = 10  # characters
-LONGER_NAME = "Segment audience {}"  # what a shorter name becomes; long enough from one character on
+LONGER_NAME = "Segment audience {}"  # replaces a shorter name; long enough with one character
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class NewAudience:
     dsp: bool = False
     renew: bool = False  # re-send active members before their ttl expires
     computation_key: str | None = None
-    segment_name: str = ""  # as Segment sent it
+    segment_name: str = ""  # as sent by Segment
     has_own_external_id: bool = True  # given in the extras; otherwise derived from name and target
     given_fields: frozenset[str] = frozenset()  # names of the extras that were given; the rest are defaults
 
     @property
     def target(self) -> str:
-        """Where the audience goes, as one text."""
+        """The destination of the audience as a string."""
         advertiser_id = advertiser_of(self.destination)
         return f"advertiser {advertiser_id}" if advertiser_id else f"connection {connection_of(self.destination)}"
 
@@ -55,7 +55,7 @@ class NewAudience:
         }
 
     def listed_as(self, audience_id: str) -> Audience:
-        """The audience as our table lists it, once Amazon has given it an id."""
+        """The audience as stored in our table, under the id from Amazon."""
         own_settings = {"dsp": self.dsp or None, "renew": self.renew or None}
         settings = _table_settings(self.description, self.ttl, self.fee, own_settings)
         return Audience(
@@ -71,29 +71,29 @@ class NewAudience:
 
 @dataclass(frozen=True, slots=True)
 class AudienceUpdate:
-    """A change of an audience: the request to Amazon, and the settings that our table keeps."""
+    """A change of an audience: the request to Amazon, and the settings for our table."""
 
-    body: dict[str, Any]  # of PUT /amc/audiences/metadata/{audienceId}; empty where nothing changes at Amazon
+    body: dict[str, Any]  # of PUT /amc/audiences/metadata/{audienceId}; empty if nothing changes at Amazon
     settings: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class AudienceReport:
-    """What Amazon reports about an audience. Fields and sizes that it does not know yet are None."""
+    """Amazon's report on an audience. Fields and sizes that it does not know yet are None."""
 
     audience_id: str
     name: str | None = None
     description: str | None = None
     country: str | None = None
-    advertiser_id: str | None = None  # Amazon does not say what this is for an audience of a connection
+    advertiser_id: str | None = None  # its meaning for an audience of a connection is undocumented
     external_audience_id: str | None = None
     ttl: int | None = None
-    fees: tuple[Fee, ...] = ()  # one for each currency; none may also mean that Amazon does not report them
+    fees: tuple[Fee, ...] = ()  # one for each currency; empty may also mean not reported
     sizes: Sizes = field(default_factory=Sizes)
 
     @classmethod
     def from_answer(cls, audience_id: str, answer: Mapping[str, Any]) -> Self:
-        """Read the answer to GET /amc/audiences/metadata/{audienceId}, in which Amazon promises no field."""
+        """Read the answer to GET /amc/audiences/metadata/{audienceId}, in which every field is optional."""
         metadata = _object_or_empty(answer.get("metadata"))
         return cls(
             audience_id,
@@ -114,12 +114,12 @@ def new_audience(
     """Read the body of `POST /v1/audiences`: Segment's audienceName among the customer's extras.
 
     Args:
-        fields: a JSON object. Fields we do not know are ignored: extras may serve other purposes, too.
+        fields: a JSON object. Unknown fields are ignored: extras may also serve other purposes.
         max_cpm_cents: the highest fee the operator allows; 0 for none.
-        allowed_targets: ids of the advertisers and connections that an audience may have; all where it is empty.
+        allowed_targets: ids of the allowed advertisers and connections; all are allowed if it is empty.
 
     Raises:
-        InvalidAudience: with every fault there is.
+        InvalidAudience: lists every fault.
     """
     reader = SettingsReader(fields, "in the extras")
     segment_name = reader.name()
@@ -150,12 +150,12 @@ def audience_update(audience: Audience, changes: Mapping[str, Any], *, max_cpm_c
     """Read a change of description, ttl, fee, `dsp` or `renew`.
 
     Args:
-        audience: as it is listed.
-        changes: by the names of the extras. What is left out stays.
+        audience: as listed.
+        changes: by the names of the extras. Missing settings stay unchanged.
         max_cpm_cents: the highest fee the operator allows; 0 for none.
 
     Raises:
-        InvalidAudience: with every fault there is; Amazon changes neither name, country, target nor external id.
+        InvalidAudience: lists every fault; Amazon changes neither name, country, target nor external id.
     """
     reader = SettingsReader(changes, "and try again")
     reader.check_changeable()
@@ -174,7 +174,7 @@ def audience_update(audience: Audience, changes: Mapping[str, Any], *, max_cpm_c
 
 
 def _changeable_metadata(ttl: int | None, fee: Fee | None) -> dict[str, Any]:
-    """Lay out the metadata that create and update share. A ttl of 0 is a ttl."""
+    """Build the metadata that create and update share. A ttl of 0 is kept."""
     metadata: dict[str, Any] = {} if ttl is None else {"ttl": ttl}
     if fee is not None:
         metadata["audienceFees"] = [{"cpmCents": fee.cpm_cents, "currency": fee.currency}]
@@ -184,14 +184,14 @@ def _changeable_metadata(ttl: int | None, fee: Fee | None) -> dict[str, Any]:
 def _table_settings(
     description: str | None, ttl: int | None, fee: Fee | None, own_settings: Mapping[str, bool | None]
 ) -> dict[str, Any]:
-    """Lay settings out as our table keeps them; `own_settings` are those that Amazon does not get."""
+    """Build the settings for our table; `own_settings` are not sent to Amazon."""
     price = {"cpmCents": fee.cpm_cents, "currency": fee.currency} if fee else {}
     settings = {"description": description, "ttl": ttl, **own_settings} | price
     return {name: value for name, value in settings.items() if value is not None}
 
 
 def _derived_id(name: str, target: str) -> str:
-    """Derive an external id from name and target: always the same for the same two, and readable."""
+    """Derive a stable, readable external id from name and target."""
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
     digest = hashlib.sha256(f"{target}\n{name}".encode()).hexdigest()[:16]
     return "-".join(part for part in ("segment", readable, digest) if part)
@@ -206,7 +206,7 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def _fees(value: Any) -> tuple[Fee, ...]:
-    """Read Amazon's list of fees; skip what is none."""
+    """Read Amazon's list of fees, skipping other items."""
     listed = [_object_or_empty(each) for each in value] if isinstance(value, list) else []
     fees = [(_count(each.get("cpmCents")), _text_or_none(each.get("currency"))) for each in listed]
     return tuple(Fee(cents, currency) for cents, currency in fees if cents is not None and currency)

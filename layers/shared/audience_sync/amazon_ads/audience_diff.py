@@ -1,7 +1,7 @@
 """Finds the settings of a creation request that the existing audience does not have. Pure.
 
 Creating an audience a second time returns the first one, with its own settings. Fields have their names in the extras.
-A field that the request leaves out is no difference: it may have been changed since.
+A field that the request leaves out does not count: it may have been changed since.
 """
 
 from collections.abc import Callable
@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 from audience_sync.amazon_ads.audience import NewAudience
 from audience_sync.membership import Audience
 
-_CREATE_ANOTHER = "Amazon never changes it; for another one create an audience under another external id"
+_CREATE_ANOTHER = "Amazon never changes it; to use another one, create an audience with another external id"
 _LINK_COUNTRY = (
-    "Amazon never changes it; `audience-sync audiences link --country` sets what counts where an event names none"
+    "Amazon never changes it; `audience-sync audiences link --country` sets the default for events without one"
 )
 _UPDATE = "`audience-sync audiences update` changes it"
 _LINK = "`audience-sync audiences link --key` changes it"
 
 
 class SettingMismatch(NamedTuple):
-    """One setting that is not as the request has it."""
+    """One setting that differs from the request."""
 
     field: str
     remedy: str
 
     def as_json(self) -> dict[str, str]:
-        """The setting as an answer shows it: without its values."""
+        """The mismatch for an API answer, without values."""
         return self._asdict()
 
 
@@ -33,7 +33,7 @@ def _setting(name: str, default: Any = None) -> Callable[[Audience], Any]:
     return lambda audience: audience.settings.get(name, default)
 
 
-_SETTINGS: dict[str, tuple[Callable[[Audience], Any], str]] = {  # how to read it, and how to change it
+_SETTINGS: dict[str, tuple[Callable[[Audience], Any], str]] = {  # how to read it, and the remedy
     "audienceName": (lambda audience: audience.name, _CREATE_ANOTHER),
     "countryCode": (lambda audience: audience.country, _LINK_COUNTRY),
     "description": (_setting("description"), _UPDATE),
@@ -47,7 +47,7 @@ _SETTINGS: dict[str, tuple[Callable[[Audience], Any], str]] = {  # how to read i
 
 
 def mismatches(requested: NewAudience, listed: Audience) -> tuple[SettingMismatch, ...]:
-    """Compare a creation request with the audience that our table lists. Empty where nothing differs."""
+    """Compare a creation request with the listed audience. Empty if nothing differs."""
     expected = requested.listed_as(listed.audience_id)
     return tuple(
         SettingMismatch(name, remedy)

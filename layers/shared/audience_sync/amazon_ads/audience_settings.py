@@ -1,7 +1,7 @@
-"""Reads the settings of an audience, as people type them into a form, and reports all faults at once.
+"""Reads the settings of an audience, as typed into a form, and reports all faults at once.
 
-Numbers may come as text, and empty fields count as left out. A fault names the field, what it may hold and what to do;
-it never holds the value. Limits are those of Amazon's API description.
+Numbers may be strings, and empty fields count as left out. A fault names the field, its allowed values and the remedy,
+never the value. The limits come from Amazon's API description.
 """
 
 import re
@@ -18,11 +18,11 @@ from audience_sync.membership import Destination
 
 MAX_NAME = 128  # characters
 MAX_DESCRIPTION = 1_000  # characters
-MAX_ID = 256  # characters of ids that are not Amazon's numbers; Amazon names no limit
+MAX_ID = 256  # characters of ids that are not Amazon's numbers; Amazon documents no limit
 MAX_TTL = 34_300_800  # seconds, 397 days; also Amazon's default
 MIN_RENEWED_TTL = 3 * 86_400  # seconds; renewal runs once a day, and one run may fail
 CURRENCIES = tuple("AED AUD CAD CNY EUR GBP INR JPY MXN SAR SEK TRY USD".split())
-_FIXED = {  # names in the extras of settings that Amazon never changes, and what to call them
+_FIXED = {  # settings that Amazon never changes: name in the extras, and label
     "name": "name",
     "audienceName": "name",
     "countryCode": "country",
@@ -36,7 +36,7 @@ _CHANGEABLE = ("description", "ttl", "cpmCents", "currency", "dsp", "renew")
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """What an advertiser pays for using the audience."""
+    """The price of the audience for advertisers."""
 
     cpm_cents: int  # for a thousand impressions, in hundredths of the unit
     currency: str
@@ -46,7 +46,7 @@ class SettingsReader:
     """Reads settings field by field and collects the faults."""
 
     def __init__(self, fields: Mapping[str, Any], where: str) -> None:
-        # An empty field of a form counts as left out. Only a description may be meant to be empty.
+        # An empty form field counts as left out. Only a description may be empty on purpose.
         given = {name: value for name, value in fields.items() if value is not None}
         self._fields = {name: value for name, value in given.items() if value != "" or name == "description"}
         self._where = where
@@ -57,11 +57,11 @@ class SettingsReader:
 
     @property
     def given(self) -> frozenset[str]:
-        """The names of the fields that were not left out, including those we do not know."""
+        """The names of the fields that were not left out, unknown ones included."""
         return frozenset(self._fields)
 
     def raise_if_invalid(self) -> None:
-        """Raise InvalidAudience if anything was at fault."""
+        """Raise InvalidAudience if there are faults."""
         if self._faults:
             raise InvalidAudience(self._faults)
 
@@ -70,16 +70,16 @@ class SettingsReader:
         name = _plain_text(self._fields.get("audienceName"))
         if not name or len(name) > MAX_NAME:
             allowed = f"a name of 1 to {MAX_NAME} characters, none of them a control character"
-            # Not cut: Amazon never changes a name, and two that differ at their end would become one.
+            # Not truncated: Amazon never changes a name, and two names that differ only at the end would collide.
             self._fault("audienceName", allowed, "rename the audience in Segment")
             return ""
         return name
 
     def destination(self, allowed_targets: frozenset[str] = frozenset()) -> Destination:
-        """Read advertiserId or connectionId; exactly one has to be given.
+        """Read advertiserId or connectionId; exactly one is required.
 
         Args:
-            allowed_targets: ids of advertisers and connections, any other is at fault; all are allowed if it is empty.
+            allowed_targets: ids of the allowed advertisers and connections; all are allowed if it is empty.
         """
         destination = self._destination()
         for field, owner in destination.fields.items():
@@ -102,7 +102,7 @@ class SettingsReader:
         return of_advertiser(advertiser_id)
 
     def identifier(self, name: str, *, required: bool) -> str:
-        """Read an id that is a text; a whole number becomes its digits. Empty where it is absent and not required."""
+        """Read an id as a string; a whole number becomes its digits. Empty if it is absent and not required."""
         if name not in self and not required:
             return ""
         value = self._fields.get(name)
@@ -112,25 +112,25 @@ class SettingsReader:
         return text or ""
 
     def description(self, *, default: str) -> str:
-        """Read description; `default` where it is absent. It may be empty."""
+        """Read description; `default` if it is absent. It may be empty."""
         if "description" not in self:
             return default
         text = _plain_text(self._fields["description"])
         if text is None or len(text) > MAX_DESCRIPTION:
-            allowed = f"a text of 0 to {MAX_DESCRIPTION} characters, none of them a control character"
+            allowed = f"a string of 0 to {MAX_DESCRIPTION} characters, none of them a control character"
             self._fault("description", allowed, self._correct())
         return text or ""
 
     def country(self) -> str:
         """Read countryCode. Amazon needs no country, but matches fewer people without one.
 
-        Its two codes for no country are refused: the country decides whether consent is needed, and how a phone number
-        is read.
+        Its two codes for no country are refused: the country decides whether consent is needed, and how phone numbers
+        are read.
         """
         code = accepted_country(self._fields.get("countryCode"))
         if code is None or code in NO_COUNTRY:
             allowed = (
-                "an ISO 3166-1 alpha-2 code that Amazon takes, such as US, DE or GB; UNKNOWN and ZZ name no country"
+                "an ISO 3166-1 alpha-2 code that Amazon accepts, such as US, DE or GB; UNKNOWN and ZZ name no country"
             )
             self._fault("countryCode", allowed, f"name the country of most members {self._where}")
         return code or ""
@@ -168,7 +168,7 @@ class SettingsReader:
         if "dsp" not in self:
             return None
         if not is_connection:
-            self._fault("dsp", "given with a connectionId only", "remove it: an advertiser's audience is in DSP anyway")
+            self._fault("dsp", "given with a connectionId only", "remove it: an advertiser's audience is always in DSP")
             return None
         return self._choice("dsp")
 
@@ -177,13 +177,13 @@ class SettingsReader:
         return self._choice("renew") if "renew" in self else None
 
     def check_renew_ttl(self, *, renew: bool, ttl: int | None) -> None:
-        """Add a fault where `renew` is on and `ttl` (seconds; None is 397 days) is too short for it."""
+        """Add a fault if `renew` is on and `ttl` (seconds; None is 397 days) is too short for it."""
         if renew and ttl is not None and ttl < MIN_RENEWED_TTL:
             allowed = f"with renew, at least {MIN_RENEWED_TTL} seconds (3 days): members are re-sent once a day"
-            self._fault("ttl", allowed, f"raise it {self._where}, or do without renew")
+            self._fault("ttl", allowed, f"raise it {self._where}, or turn renew off")
 
     def check_changeable(self) -> None:
-        """Add a fault for every field that Amazon never changes or does not know."""
+        """Add a fault for every unknown field, and every field that Amazon never changes."""
         for name in sorted(self._fields.keys() - set(_CHANGEABLE)):
             if name in _FIXED:
                 remedy = f"leave it out; for another {_FIXED[name]} create another audience"
@@ -192,7 +192,7 @@ class SettingsReader:
                 label = name if re.fullmatch(r"\w{1,40}", name, re.ASCII) else "a field of another name"
                 self._fault(label, f"one of {', '.join(_CHANGEABLE)}", "leave it out")
         if not self._fields:
-            self._fault(", ".join(_CHANGEABLE), "at least one of them", "say what to change")
+            self._fault(", ".join(_CHANGEABLE), "at least one of them", "name a setting to change")
 
     def _choice(self, name: str) -> bool | None:
         value = self._fields[name]
@@ -210,7 +210,7 @@ class SettingsReader:
 
 
 def _plain_text(value: Any) -> str | None:
-    """Return a text with its white space collapsed; None where it is no text, or has control or half characters."""
+    """Return a string with its white space collapsed; None if not a string, or with control or half characters."""
     if not isinstance(value, str):
         return None
     tidy = " ".join(value.split())
@@ -218,7 +218,7 @@ def _plain_text(value: Any) -> str | None:
 
 
 def _whole_number(value: Any) -> int | None:
-    """Return a whole number of at least 0, also from its digits; not from true, and not from a float."""
+    """Return a whole number of at least 0, also from a string of digits; None for true and for floats."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
         return int(value)
     return value if type(value) is int and value >= 0 else None

@@ -1,7 +1,7 @@
-"""The Amazon Ads calls we make. Knows the endpoints; knows nothing of Segment or of queues.
+"""The Amazon Ads calls we make. Knows the endpoints, but neither Segment nor queues.
 
-All raise what an exchange raises (exchange.py): RequestRejected and its kinds where Amazon refuses, TransientError and
-its kinds where the same call can succeed later. Ids are decimal digits here, integers only within a body.
+All raise the errors of exchange.py: RequestRejected and its subclasses if Amazon refuses, TransientError and its
+subclasses if the same call can succeed later. Ids are decimal digits here, integers only in a body.
 """
 
 import json
@@ -24,7 +24,7 @@ from audience_sync.errors import InvalidRequest, OutcomeUnknown
 AUDIENCES = "application/vnd.amcaudiences.v1+json"
 CONNECTIONS = "application/vnd.amcaudiencesconnections.v1+json"
 ACCOUNTS = "application/json"
-_JOB_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # opaque, but it is logged and becomes part of a path
+_JOB_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # opaque, but logged and part of a path
 _METADATA = "/amc/audiences/metadata"
 _CONNECTIONS = "/amc/audiences/connections"
 _TERMS = "/amc/audiences/connections/terms"
@@ -36,7 +36,7 @@ class Terms:
 
     accepted: bool
     agreement: str = ""  # HTML, for a person to read before accepting
-    token: str = field(default="", repr=False)  # identifies the text that is accepted
+    token: str = field(default="", repr=False)  # identifies the accepted text
 
 
 class AmazonAds:
@@ -57,7 +57,7 @@ class AmazonAds:
 
         Args:
             upload: the records of one audience.
-            timeout: seconds within which the whole answer must be there.
+            timeout: seconds for the whole answer.
         """
         path = "/amc/audiences/records"
         answer = _require_object(self._exchange.call("POST", path, AUDIENCES, body=upload.body(), timeout=timeout))
@@ -67,7 +67,7 @@ class AmazonAds:
         return job_id
 
     def job(self, job_id: str) -> JobReport:
-        """Return what Amazon reports about the later processing of an upload."""
+        """Return Amazon's report on the processing of an upload."""
         path = f"/amc/audiences/records/{quote(job_id, safe='')}"
         return job_report(_require_object(self._exchange.call("GET", path, AUDIENCES)))
 
@@ -82,12 +82,12 @@ class AmazonAds:
         return str(audience_id)
 
     def read_audience(self, audience_id: str, *, timeout: float = READ_TIMEOUT) -> AudienceReport:
-        """Read one audience with its sizes. Raises NotFound where Amazon does not know it."""
+        """Read one audience with its sizes. Raises NotFound if Amazon does not know it."""
         answer = self._exchange.call("GET", _path_of(audience_id), AUDIENCES, timeout=timeout)
         return AudienceReport.from_answer(audience_id, _require_object(answer))
 
     def update_audience(self, audience_id: str, body: dict[str, Any], *, timeout: float = READ_TIMEOUT) -> None:
-        """Change what `audience.audience_update` allows; what the body leaves out stays."""
+        """Change the settings that `audience.audience_update` allows; settings missing from the body stay."""
         self._exchange.call("PUT", _path_of(audience_id), AUDIENCES, body=_json_bytes(body), timeout=timeout)
 
     def create_connection(self, body: dict[str, Any]) -> str:
@@ -101,7 +101,7 @@ class AmazonAds:
         return connection_id
 
     def connections(self) -> list[dict[str, Any]]:
-        """List the connections, as Amazon describes them; at most 100. Their ids are strings already."""
+        """List the connections as Amazon returns them; at most 100. Their ids are already strings."""
         listed = _require_object(self._exchange.call("GET", _CONNECTIONS, CONNECTIONS)).get("connections")
         return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
@@ -126,14 +126,14 @@ class AmazonAds:
         )
 
     def accept_terms(self, terms: Terms) -> None:
-        """Accept the terms as they were read. Only for a person who has seen them; never as part of something else."""
+        """Accept the terms as read. Only for a person who has seen them; never as part of another operation."""
         body = {"agreementToken": terms.token, "hasAccepted": True}
         self._exchange.call("PATCH", _TERMS, CONNECTIONS, body=_json_bytes(body))
 
     def profiles(self) -> list[dict[str, Any]]:
-        """List the profiles of the authorization: none where the account has nothing in this region.
+        """List the profiles of the authorization; empty if the account has none in this region.
 
-        The usual check of an authorization. Each keeps Amazon's fields, `profileId` as digits.
+        The usual check of an authorization. Keeps Amazon's fields, with `profileId` as digits.
         """
         answer = self._exchange.call("GET", "/v2/profiles", ACCOUNTS)
         if not isinstance(answer, list):
@@ -142,7 +142,7 @@ class AmazonAds:
 
 
 def _path_of(audience_id: str) -> str:
-    return f"{_METADATA}/{int(audience_id)}"  # digits only: nothing else may become part of a path
+    return f"{_METADATA}/{int(audience_id)}"  # digits only, since it becomes part of a path
 
 
 def _json_bytes(body: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Builds the consent signals of one record (`userConsent`), and refuses additions that need one and have none."""
+"""Builds the consent signals of one record (`userConsent`), and refuses additions without a required signal."""
 
 import ipaddress
 import re
@@ -11,7 +11,7 @@ from audience_sync.reasons import Reason
 
 ConsentPolicy = Literal["require", "pass"]
 
-MAX_SIGNAL = 16_384  # characters of a TCF or GPP string; real ones stay far below, and a record must fit its message
+MAX_SIGNAL = 16_384  # characters of a TCF or GPP string; real ones are far shorter, and a record must fit its message
 
 _IAB = re.compile(r"[0-9A-Za-z_.~-]+")  # Base64 for URLs, sections and segments: no @, so no e-mail address
 SIGNALS = tuple(signal.name for signal in CONSENT_SIGNALS)
@@ -25,22 +25,22 @@ def user_consent(signals: list[Any], country: str | None, policy: ConsentPolicy)
     """Build `userConsent` for an addition from the mapped fields.
 
     Args:
-        signals: the value of each of SIGNALS, in that order; empty ones are left out. An IP address is clear text: it
-            is sent because a mapping names it, and only then.
+        signals: the value of each of SIGNALS, in that order; empty ones are left out. An IP address is clear text,
+            so it is sent only if a mapping names it.
         country: the member's country, which decides whether consent is required.
         policy: "require" refuses an addition from the UK, the EEA or Switzerland unless there is consent:
             amznUserData is granted, or there is a TCF or GPP string; "pass" leaves that to Amazon.
 
     Returns:
-        {} where there is no signal, else {"geo": {...}, "consent": {...}}.
+        {} without any signal, else {"geo": {...}, "consent": {...}}.
 
     Raises:
-        RejectedEvent: consent is missing where it is required, or denied under any policy; or a signal is malformed.
+        RejectedEvent: required consent is missing, consent is denied (under any policy), or a signal is malformed.
     """
     if signals == _NOTHING:  # most members outside the EEA
         _require(policy, country)
         return {}
-    if signals == _GRANTED:  # and inside
+    if signals == _GRANTED:  # and inside the EEA
         return _laid_out({}, {"amzn": {_AMAZON_NAMES[name]: "GRANTED" for name in _AMAZONS_OWN}}, country)
     fields = dict(zip(SIGNALS, signals, strict=True))
     answers = {name: answer for name in _AMAZONS_OWN if (answer := _granted_or_denied(fields[name]))}
@@ -70,7 +70,7 @@ def _require(policy: ConsentPolicy, country: str | None) -> None:
 
 
 def _is_ip(text: str) -> bool:
-    if not text or "%" in text:  # the zone of an IPv6 address may hold anything, of any length
+    if not text or "%" in text:  # the zone of an IPv6 address is arbitrary text of any length
         return False
     try:
         ipaddress.ip_address(text)
@@ -97,7 +97,7 @@ def _signal(name: str, value: Any) -> str | None:
     if len(text) > MAX_SIGNAL or not _IAB.fullmatch(text):
         raise RejectedEvent(
             Reason.CONSENT_INVALID,
-            f"{name} is over {MAX_SIGNAL} characters or no IAB string; map the IAB string itself",
+            f"{name} is longer than {MAX_SIGNAL} characters or not an IAB string; map the IAB string itself",
             field=name,
         )
     return text

@@ -13,11 +13,11 @@ ACCEPTED = frozenset(
     """.split()
 )
 
-# Accepted, but they name no country: they must not hide the one that the extras or the audience name.
+# Accepted, but not countries: they must not override the country of the extras or the audience.
 NO_COUNTRY = frozenset({"UNKNOWN", "ZZ"})
 NAMING_A_COUNTRY = ACCEPTED - NO_COUNTRY
 
-# Where an addition needs a consent signal: the UK and the EEA by Amazon's rules, Switzerland by caution.
+# Countries whose additions need a consent signal: the UK and the EEA by Amazon's rules, Switzerland as a precaution.
 CONSENT_REQUIRED = frozenset(
     """
     AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK IS LI NO GB CH
@@ -26,7 +26,7 @@ CONSENT_REQUIRED = frozenset(
 
 
 def accepted_country(value: object) -> str | None:
-    """Return the code as Amazon writes it (`uk` becomes `GB`), or None where Amazon would refuse it."""
+    """Return the code as Amazon writes it (`uk` becomes `GB`), or None if Amazon would refuse it."""
     if not isinstance(value, str):
         return None
     if value in ACCEPTED:

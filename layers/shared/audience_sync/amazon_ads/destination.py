@@ -1,8 +1,8 @@
-"""The destinations that there are, and their fields; no other module knows them. Pure.
+"""The kinds of destination and their fields, known to no other module. Pure.
 
 An audience of Amazon's audience API belongs to an advertiser (`advertiserId`) or an AMC connection (`connectionId`).
-Its changes carry as much of that as an upload has to say: the connection, and whether members go to its DSP advertiser
-as well (`targetTypes`). They do not carry the advertiser, which no upload names: every row would hold it.
+Its changes carry only the part that an upload states: the connection, and whether members also go to its DSP
+advertiser (`targetTypes`). They do not carry the advertiser, which no upload states: every row would hold it.
 """
 
 from functools import lru_cache
@@ -17,7 +17,7 @@ def of_advertiser(advertiser_id: str | None) -> Destination:
 
 
 def of_connection(connection_id: str, *, dsp: bool = False) -> Destination:
-    """Return the destination of an AMC audience; of its changes, with `dsp`, if they go to the DSP advertiser also."""
+    """Return the destination of an AMC audience, or of its changes; with `dsp`, those also go to the DSP advertiser."""
     return Destination.of({"connectionId": connection_id, "targetTypes": ["DSP"] if dsp else []})
 
 
@@ -52,7 +52,7 @@ def _of_changes(destination: Destination, dsp: bool) -> Destination:
 
 
 def resource_of_audience(destination: Destination) -> dict[str, Any]:
-    """Return the `targetResource` of a new audience. The advertiser's id becomes an integer here and nowhere else."""
+    """Return the `targetResource` of a new audience. The advertiser's id becomes an integer only here."""
     advertiser_id = advertiser_of(destination)
     return {"advertiserId": int(advertiser_id)} if advertiser_id else {"connectionId": connection_of(destination)}
 
@@ -64,5 +64,5 @@ def resource_of_upload(destination: Destination) -> dict[str, Any]:
 
 @lru_cache(maxsize=1_000)  # audiences; asked before each upload
 def failure_domain(destination: Destination) -> str:
-    """Return the name of what fails as one at Amazon: a connection, or DSP for the audiences of all advertisers."""
+    """Return the name of the unit that fails as one at Amazon: a connection, or DSP for all advertisers."""
     return connection_of(destination) or "dsp"

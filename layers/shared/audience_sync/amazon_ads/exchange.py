@@ -1,4 +1,4 @@
-"""Makes one HTTP exchange with Amazon and turns its failures into our errors. Knows no endpoint.
+"""Makes one HTTP exchange with Amazon and maps its failures to our errors. Knows no endpoint.
 
 Every exchange has a timeout, a bounded answer and no retry, except for one repeat with a new token after a 401.
 Redirects are not followed: they would carry the token elsewhere.
@@ -32,12 +32,12 @@ from audience_sync.errors import (
 
 CONNECT_TIMEOUT = 3.0  # seconds
 READ_TIMEOUT = 30.0  # seconds; Amazon's p99 for these calls
-MAX_ANSWER = 1_000_000  # bytes; a job's report on 10,000 records stays below
-MAX_RETRY_AFTER = 900.0  # seconds; whatever a server asks for, we try again after a quarter of an hour
+MAX_ANSWER = 1_000_000  # bytes; a job report on 10,000 records is smaller
+MAX_RETRY_AFTER = 900.0  # seconds; caps what a server may ask for
 _REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-amz-rid")
-_REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")  # what support asks for; anything else may be what was sent
+_REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")  # the format that support asks for; other text may echo our request
 _MESSAGE_KEYS = ("message", "Message", "details", "error_description", "code", "error")
-_MAY_HAVE_APPLIED = (500, 502, 504)  # a server that failed, or whose gateway timed out, may have done the work
+_MAY_HAVE_APPLIED = (500, 502, 504)  # the server may have done the work before the error or gateway timeout
 
 
 class Exchange:
@@ -69,20 +69,20 @@ class Exchange:
         timeout: float = READ_TIMEOUT,
         repeatable: bool = True,
     ) -> Any:
-        """Make one call and return the JSON of its answer, None where that is empty.
+        """Make one call and return the JSON of its answer; None if the body is empty.
 
         Args:
-            method: of HTTP.
-            path: what follows the host, with the query.
+            method: the HTTP method.
+            path: with the query, without the host.
             media_type: of both bodies.
             body: JSON.
-            timeout: seconds within which the whole answer must be there, fetching a token included.
-            repeatable: whether the call can be made twice without harm. Where it cannot, a server error that may have
-                come after the work was done is an unknown outcome.
+            timeout: seconds for the whole answer, fetching a token included.
+            repeatable: whether the call is idempotent. If not, a server error that may have come after the work was
+                done is an unknown outcome.
 
         Raises:
             RequestTooLarge, AccessDenied, NotFound, RequestRejected: Amazon refuses the call.
-            Throttled, ServiceUnavailable, TokenUnavailable: nothing was applied; later it may be.
+            Throttled, ServiceUnavailable, TokenUnavailable: nothing was applied; retry later.
             OutcomeUnknown: it may have been applied, or may still be.
         """
         deadline = self._monotonic() + timeout
@@ -131,12 +131,12 @@ class Exchange:
             raise OutcomeUnknown("the connection to Amazon broke") from None
         except (requests.RequestException, HTTPError, OSError) as error:
             raise OutcomeUnknown(f"no usable answer from Amazon: {type(error).__name__}") from None
-        except ValueError:  # from http.client, whose message quotes the header that it refuses
-            raise TokenUnavailable("token or client id cannot be sent in a header; write the secret again") from None
+        except ValueError:  # from http.client, whose message quotes the refused header
+            raise TokenUnavailable("token or client id cannot be sent in a header; store the secret again") from None
 
 
 class _Bearer(AuthBase):
-    """Sets the token on a request, and keeps it out of every other variable that a traceback could show."""
+    """Sets the token on a request, and keeps it out of all variables that a traceback could show."""
 
     def __init__(self, token: Token, client_id: str) -> None:
         self._token = token
@@ -149,7 +149,7 @@ class _Bearer(AuthBase):
 
 
 def retry_after(header: str | None, now: float) -> float | None:
-    """Read a Retry-After header: seconds or an HTTP date, clamped to 0 .. 900 s. None where it is not usable."""
+    """Read a Retry-After header: seconds or an HTTP date, clamped to 0 .. 900 s. None if it is not usable."""
     if not header:
         return None
     text = header.strip()
@@ -175,7 +175,7 @@ def _failure(status: int, headers: Any, answer: dict[str, Any], now: float) -> R
 
 
 def _detail(answer: dict[str, Any]) -> str:
-    """Quote what is known of Amazon's message."""
+    """Quote the known words of Amazon's message."""
     message = redact(next((answer[name] for name in _MESSAGE_KEYS if isinstance(answer.get(name), str)), ""))
     return f": {message}" if message else ""
 

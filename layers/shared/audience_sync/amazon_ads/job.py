@@ -1,4 +1,4 @@
-"""Reads what Amazon reports about a job, which is the later processing of one upload."""
+"""Reads Amazon's report on a job, the asynchronous processing of one upload."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _FINAL = ("SUCCEEDED", "PARTIALLYSUCCEEDED", "COMPLETED", "FAILED")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large an audience is at Amazon. None where Amazon does not know yet and reports a negative number."""
+    """The size of an audience at Amazon. None if Amazon does not know it yet and reports a negative number."""
 
     received: int | None = None  # records received
     matched: int | None = None  # records matched to an identity at Amazon
@@ -30,23 +30,23 @@ class JobReport:
     """The state of a job at one moment."""
 
     state: str
-    processed: float | None = None  # percent of the records that were processed without an error
+    processed: float | None = None  # percent of records processed without an error
     sizes: Sizes = field(default_factory=Sizes)
     rejected: dict[str, str] = field(default_factory=dict, repr=False)  # external user id: Amazon's reason
 
     @property
     def is_final(self) -> bool:
-        """Whether the state will not change any more. A state we do not know is not final."""
+        """Whether the state is final. An unknown state is not."""
         return self.state in _FINAL
 
     @property
     def has_failed(self) -> bool:
-        """Whether no target was updated, so that no record of the upload took effect."""
+        """Whether no target was updated, so no record of the upload took effect."""
         return self.state == "FAILED"
 
 
 def job_report(answer: Mapping[str, Any]) -> JobReport:
-    """Read Amazon's answer, in which no field is certain to be there. Never raises."""
+    """Read Amazon's answer, in which every field is optional. Never raises."""
     successful = answer.get("successful")
     processed = successful.get("recordsProcessedRate") if isinstance(successful, dict) else None
     invalid = answer.get("invalidRecords")
@@ -63,7 +63,7 @@ def job_report(answer: Mapping[str, Any]) -> JobReport:
 
 
 def _state(value: Any) -> str:
-    """Read the state; empty for what is not made of known words, so that it is not logged."""
+    """Read the state; empty unless it consists of known words, since it is logged."""
     return value.upper() if isinstance(value, str) and len(value) <= 40 and redact(value) == value else ""
 
 

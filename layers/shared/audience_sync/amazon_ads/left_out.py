@@ -1,7 +1,7 @@
-"""Why a trait is not used as an identifier, in plain words, for an operator who wants to know. Ingest does not use it.
+"""The reason why a trait is not used as an identifier, in plain words, for diagnosis. Ingest does not use it.
 
-`normalize` decides. Only where it leaves nothing is the reason looked for, with the parts of the rule, so that this
-module never says of a value that is sent that it is left out, or the other way round.
+`normalize` decides. The reason is looked up only if it leaves nothing, from the parts of the rule, so that this module
+always agrees with the record that is sent.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _PHONE_LIKE = re.compile(r"[0-9]")
 
 
 def why_left_out(field: str, value: object, country: str | None) -> str | None:
-    """Return why a value is not used, without the value; None where it is used.
+    """Return why a value is not used, without the value; None if it is used.
 
     Args:
         field: as for `normalize`.
@@ -40,18 +40,18 @@ def why_left_out(field: str, value: object, country: str | None) -> str | None:
         return None
     if not isinstance(value, str):
         kind = _KINDS.get(type(value), "a number of too many digits")
-        return kind if value is None or type(value) is int else f"{kind}, where a text or a whole number is due"
+        return kind if value is None or type(value) is int else f"{kind}; expected a string or a whole number"
     return _unusable(value) or _REASONS.get(field, _no_characters)(value, country_code(country))
 
 
 def _unusable(value: str) -> str | None:
-    """Return why a text is used for no field."""
+    """Return why a string cannot be used for any field."""
     if len(value) > MAX_LENGTH:
         return f"over {MAX_LENGTH:,} characters"
     if not "".join(filter(str.isprintable, value)).strip():
         return "empty"
     if value.strip().lower() == hashlib.sha256(b"").hexdigest():
-        return "the SHA-256 of an empty text, which unrelated people would share"
+        return "the SHA-256 of an empty string, which unrelated people would share"
     return None
 
 
@@ -60,10 +60,10 @@ def _email(text: str, _country: str | None) -> str:
         return "no @ in it" if "@" not in text else "more than one @"
     local, _, domain = text.partition("@")
     if "." not in domain.strip(". "):
-        return "no dot inside the part behind the @"
+        return "no dot inside the part after the @"
     if not local.strip():
         return "nothing before the @"
-    return "no address once other characters than a to z, digits, dot, _ and - are dropped"
+    return "not an address once characters other than a to z, digits, dot, _ and - are dropped"
 
 
 def _phone(text: str, country: str | None) -> str:
@@ -73,9 +73,9 @@ def _phone(text: str, country: str | None) -> str:
         return "no digits in it"
     number = for_phonenumbers(ascii_digits(text).strip(), country)
     if not number:
-        return f"over {MAX_GAP} signs in a row between two digits"
+        return f"over {MAX_GAP} symbols in a row between two digits"
     place = f"a number of {country}" if country else "a number"
-    import phonenumbers  # noqa: PLC0415  # takes long to load, and most traits need it not
+    import phonenumbers  # noqa: PLC0415  # slow to load, and most traits do not need it
 
     if "+" not in number and country not in phonenumbers.SUPPORTED_REGIONS:
         return "it has no calling code such as +1, and no country is known for it"
@@ -85,21 +85,21 @@ def _phone(text: str, country: str | None) -> str:
         return {
             error.INVALID_COUNTRY_CODE: "no country has its calling code",
             error.TOO_LONG: f"too long for {place}",
-        }.get(error.error_type, f"too short for {place}" if ascii_digits(text).strip().isdecimal() else "no number")
+        }.get(error.error_type, f"too short for {place}" if ascii_digits(text).strip().isdecimal() else "not a number")
     results = phonenumbers.ValidationResult
     return {
         results.TOO_SHORT: f"too short for {place}",
         results.IS_POSSIBLE_LOCAL_ONLY: f"too short for {place}: the area code is missing",
         results.TOO_LONG: f"too long for {place}",
         results.INVALID_COUNTRY_CODE: "no country has its calling code",
-    }.get(phonenumbers.is_possible_number_with_reason(parsed), f"{place} has another number of digits")
+    }.get(phonenumbers.is_possible_number_with_reason(parsed), f"wrong number of digits for {place}")
 
 
 def _postal(_text: str, country: str | None) -> str:
     rule = POSTAL_CODES.get(country or "")
     if rule is None:
         return "none of its characters is kept: the rule keeps A to Z and digits"
-    return f"not of the shape of a postal code of {country}, also when cut to {rule.length} characters"
+    return f"not a postal code of {country}, even when cut to {rule.length} characters"
 
 
 def _no_characters(_text: str, _country: str | None) -> str:

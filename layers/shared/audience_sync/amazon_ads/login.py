@@ -1,4 +1,4 @@
-"""Login with Amazon: access tokens, from memory, from a secret that all workers share, or fetched."""
+"""Login with Amazon: access tokens from memory, from the secret shared by all workers, or fetched."""
 
 import json
 import threading
@@ -22,16 +22,16 @@ from audience_sync.errors import (
 
 TIMEOUT = (3.0, 10.0)  # seconds to connect, to wait for each read
 TOTAL_TIMEOUT = 15.0  # seconds for the whole answer
-EXPIRY_MARGIN = 120.0  # seconds before its expiry from which a token is not used any more
+EXPIRY_MARGIN = 120.0  # seconds before its expiry at which a token is no longer used
 DEFAULT_LIFETIME = 3600.0  # seconds; Amazon's documented lifetime, for answers without a plausible one
-FAILURE_BACKOFF = 30.0  # seconds for which a failed login is not tried again: each try may take its whole timeout
-MAX_EXPIRY = 1e11  # epoch seconds, in the year 5138: no token lives as long
-REFUSAL_BACKOFF = 300.0  # seconds for which a refused authorization is not tried again
+FAILURE_BACKOFF = 30.0  # seconds before a failed login is retried: each attempt may take its whole timeout
+MAX_EXPIRY = 1e11  # epoch seconds, in the year 5138: no token lives that long
+REFUSAL_BACKOFF = 300.0  # seconds before a refused authorization is retried
 MAX_ANSWER = 16_384  # bytes; a token is at most 2,048
 
 
 class Secret(Protocol):
-    """A JSON secret, wherever it is stored."""
+    """A JSON secret in any store."""
 
     def value(self, *, max_age: float = ...) -> Mapping[str, Any]:
         """Return the secret, at most `max_age` seconds old."""
@@ -49,12 +49,12 @@ class Token:
         return bool(self.value) and now < self.expires_at - EXPIRY_MARGIN
 
     def as_json(self) -> dict[str, Any]:
-        """The token as the token secret holds it."""
+        """The token in the format of the token secret."""
         return {"accessToken": self.value, "expiresAt": self.expires_at}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Token | None":
-        """Read the token secret; None where it holds no token yet."""
+        """Read the token secret; None if it holds no token yet."""
         value, expires_at = stored.get("accessToken"), stored.get("expiresAt")
         if not _is_token(value) or not _is_expiry(expires_at):
             return None
@@ -62,7 +62,7 @@ class Token:
 
 
 class Login:
-    """Fetches access tokens from Login with Amazon, with the operator's refresh token."""
+    """Fetches access tokens from Login with Amazon with the operator's refresh token."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Login:
 
         Raises:
             NotConnected: no credentials are stored yet.
-            AuthorizationRefused: revoked or never valid. Stop asking: a person must connect Amazon again.
+            AuthorizationRefused: revoked or never valid. Do not retry: a person must connect Amazon again.
             TokenUnavailable: Login with Amazon failed.
             Unavailable: the credentials cannot be read.
         """
@@ -152,14 +152,14 @@ class AccessTokens:
             float("-inf"),
         )  # the token last fetched or read after a 401, and when
         self._refused: dict[str, float] = {}  # tokens that Amazon refused, and when, epoch seconds
-        self._failure: tuple[TransientError, float] | None = None  # of the last fetch, and until when it is repeated
+        self._failure: tuple[TransientError, float] | None = None  # of the last fetch, and when to fetch again
 
     def client_id(self) -> str:
         """Return the application's id, which every request to Amazon carries."""
         return self._login.client_id()
 
     def current(self) -> Token:
-        """Return a token that is valid for the next two minutes at least. Raises TokenUnavailable, Unavailable."""
+        """Return a token that is valid for at least two minutes. Raises TokenUnavailable, Unavailable."""
         with self._lock:
             if self._token is None or not self._is_usable(self._token):
                 self._token = self._read(max_age=60.0) or self._fetch()
@@ -193,7 +193,7 @@ class AccessTokens:
         replacement, since = self._replacement
         age = self._now() - since
         if replacement in self._refused and 0 <= age < REFUSAL_BACKOFF:
-            # Amazon refuses the replacement, too: another would not help, and Login with Amazon limits such requests.
+            # Amazon also refuses the replacement: another would not help, and Login with Amazon limits such requests.
             raise TokenUnavailable(
                 "Amazon refuses a fresh token; check the application's approval", retry_after=REFUSAL_BACKOFF - age
             )
@@ -216,7 +216,7 @@ def _refusal() -> AuthorizationRefused:
 
 
 def _is_token(value: Any) -> TypeGuard[str]:
-    """Return whether a value can be sent in a header. The error for one that cannot would quote it."""
+    """Return whether a value can be sent in a header; if not, the error would quote it."""
     return isinstance(value, str) and value.isascii() and value.isprintable() and bool(value) and " " not in value
 
 

@@ -1,8 +1,8 @@
-"""Turns traits into the identifiers by which Amazon matches people.
+"""Converts traits into the identifiers by which Amazon matches people.
 
 Amazon compares digests. A digest of differently normalized text never matches, and no error is reported. So each rule
-is the one that reproduces the digests of Amazon's own file preparation tool. Sources, measured match
-shares and what other connectors do instead: docs/normalization.md.
+reproduces the digests of Amazon's own file preparation tool. Sources, measured match
+shares and the rules of other connectors: docs/normalization.md.
 """
 
 import re
@@ -18,10 +18,10 @@ from audience_sync.fields import FIELDS, IDENTIFIERS
 type Normalize = Callable[[str, str | None], str | None]
 
 COUNTRIES = frozenset("AE AU BE BR CA DE EG ES FR GB IN IT JP MX NL PL SA SE SG TR US".split())
-"""Where Amazon matches hashed identifiers. Other countries are normalized too, but expect no match."""
+"""Countries in which Amazon matches hashed identifiers. Others are also normalized, but expect no match."""
 
 MAX_LENGTH = 1024  # characters: no identifier is longer, and no value may take noticeable time
-MAX_BITS = 256  # of an integer, which takes 78 digits: room for all-digit digests, and safe to print
+MAX_BITS = 256  # of an integer, so 78 digits: room for all-digit digests, and safe to print
 
 _MAPPED_FIELDS = frozenset(field.name for field in FIELDS)
 _NAMES = tuple(field.name for field in IDENTIFIERS)
@@ -31,7 +31,7 @@ _RULES = {  # by our name and Amazon's
     spelling: RULES[field.name].normalize for field in IDENTIFIERS for spelling in (field.name, field.amazon_name)
 }
 
-# Characters that stand for words. NFKC takes ten times longer for them than for others, unless they are replaced first.
+# Characters that stand for words. NFKC is ten times slower for them than for others, unless they are replaced first.
 _WORDS = re.compile("[\u3300-\u33ff\ufdfa\ufdfb]")
 _LONGEST = "\ufdfa"
 
@@ -40,7 +40,7 @@ _DIGEST_OF_NOTHING = sha256(b"").hexdigest()
 
 
 class _Lines(dict[str, str]):
-    """Texts that were read as one line. A text that several fields or people have is read once."""
+    """A cache of strings read as one line. A string shared by several fields or people is read once."""
 
     def __missing__(self, text: str) -> str:
         line = self[text] = _line(text)
@@ -48,16 +48,16 @@ class _Lines(dict[str, str]):
 
 
 def normalize(field: str, value: object, country: str | None) -> str | None:
-    """Normalize one trait to the text that Amazon hashes.
+    """Normalize one trait to the string that Amazon hashes.
 
     Args:
         field: an identifier of fields.py, by our name or Amazon's: email, phone, first_name (or firstname), ...
-        value: whatever Segment sent. Text and integers are used; null, booleans, floats, lists and objects are not.
-        country: ISO 3166-1 alpha-2 in any case, UK included. Where it is None or unknown, the general rules apply.
+        value: whatever Segment sent. Strings and integers are used; null, booleans, floats, lists and objects are not.
+        country: ISO 3166-1 alpha-2 in any case, UK included. If it is None or unknown, the general rules apply.
 
     Returns:
-        The text, never empty. None where nothing is left, for more than MAX_LENGTH characters, and for a SHA-256
-        digest: that has no clear text any more, `identifier` passes it on.
+        The string, never empty. None if nothing is left, for more than MAX_LENGTH characters, and for a SHA-256
+        digest, which has no clear text; `identifier` passes it on.
 
     Raises:
         ValueError: an unknown field.
@@ -68,7 +68,7 @@ def normalize(field: str, value: object, country: str | None) -> str | None:
 
 
 def identifier(field: str, value: object, country: str | None) -> str | None:
-    """Normalize and hash one trait. A value that already is a SHA-256 digest is kept, in lower case.
+    """Normalize and hash one trait. A SHA-256 digest is kept, in lower case.
 
     Args:
         field: as for `normalize`.
@@ -76,7 +76,7 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
         country: as for `normalize`.
 
     Returns:
-        64 lower-case hex digits. None where `normalize` leaves nothing, and for the digest of the empty text, which
+        64 lower-case hex digits. None if `normalize` leaves nothing, and for the digest of the empty string, which
         unrelated people would share.
 
     Raises:
@@ -89,10 +89,10 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
 def identifiers(
     traits: Mapping[str, object], country: str | None, *, literal_email: bool = False
 ) -> list[dict[str, str]]:
-    """Build a record's hashedPII from the traits of one person. For more people, identifiers_of_all takes less time.
+    """Build a record's hashedPII from the traits of one person. For several people, identifiers_of_all is faster.
 
     Args:
-        traits: field name of fields.py, ours, to value. Fields that are no identifiers are passed over.
+        traits: our field name in fields.py to value. Other fields are ignored.
         country: as for `normalize`.
         literal_email: as for `identifiers_of_all`.
 
@@ -103,7 +103,7 @@ def identifiers(
         ValueError: an unknown field.
     """
     if not _MAPPED_FIELDS.issuperset(traits):
-        raise ValueError(f"no mapped field is called {next(name for name in traits if name not in _MAPPED_FIELDS)!r}")
+        raise ValueError(f"no mapped field is named {next(name for name in traits if name not in _MAPPED_FIELDS)!r}")
     (found,) = identifiers_of_all([[traits.get(name)] for name in _NAMES], [country], literal_email=literal_email)
     return found
 
@@ -118,11 +118,12 @@ def identifiers_of_all(
     """Build hashedPII for the records of several people.
 
     Args:
-        columns: for each of fields.IDENTIFIERS, in that order, the value of each person; None where there is none.
+        columns: for each of fields.IDENTIFIERS, in that order, the value of each person; None if there is none.
         countries: as for `normalize`, one for each person.
-        literal_email: where the e-mail rule changes an address beyond case, add the digest of the address as written
-            as a second identity. It matches customers whose "+" Amazon may have kept, and cannot match another person.
-        repeats: many of the people have the same values; each value is then hashed once. It changes no result.
+        literal_email: if the e-mail rule changes more than the case of an address, add the digest of the address as
+            written as a second identity. It matches customers whose "+" Amazon may have kept, and cannot match another
+            person.
+        repeats: many people share values, so hash each value once. Does not change the result.
 
     Returns:
         For each person usually one object of digests under Amazon's field names. Empty when no trait is left.
@@ -149,7 +150,7 @@ def identifiers_of_all(
 def _digests_of_distinct(
     name: str, values: Sequence[object], countries: Sequence[str | None], lines: _Lines
 ) -> list[str | None]:
-    """Hash one field of several people, each different value once; None where a person has no usable value."""
+    """Hash one field of several people, each distinct value once; None for a person without a usable value."""
     known = RULES[name].countries
     if known is not None:
         countries = [country if country in known else None for country in countries]
@@ -166,7 +167,7 @@ def _may_be_usable(value: object) -> bool:
 
 
 def _digests(name: str, values: Sequence[object], countries: Sequence[str | None], lines: _Lines) -> list[str | None]:
-    """Hash one field of several people; None where a person has no usable value."""
+    """Hash one field of several people; None for a person without a usable value."""
     rule = RULES[name]
     normalized = rule.normalize_ordinary(values, countries)
     digests = [sha256(text).hexdigest() if text else None for text in normalized]
@@ -178,7 +179,7 @@ def _digests(name: str, values: Sequence[object], countries: Sequence[str | None
 
 
 def _literal_email(value: object, identities: list[dict[str, str]], lines: _Lines) -> list[dict[str, str]]:
-    """Return the identity by the e-mail address as written, where its digest is another one."""
+    """Return the identity by the e-mail address as written, if its digest differs."""
     found = identities[0].get("email") if identities else None
     literal = _hashed(lambda text, _: text.lower(), _clean(value, lines), None) if found else None
     return [{"email": literal}] if literal and literal != found else []
@@ -200,7 +201,7 @@ def country_code(value: object) -> str | None:
 def _rule_of(field: str) -> Normalize:
     found = _RULES.get(field)
     if found is None:
-        raise ValueError(f"no identifier field is called {field!r}")
+        raise ValueError(f"no identifier field is named {field!r}")
     return found
 
 
@@ -213,12 +214,12 @@ def _hashed(rule: Normalize, text: str, country: str | None) -> str | None:
 
 
 def _is_digest(text: str) -> bool:
-    """Return whether the text is a SHA-256 digest; Amazon cannot use MD5 and SHA-1, so they count as text."""
+    """Return whether the string is a SHA-256 digest; Amazon cannot use MD5 and SHA-1, so they count as text."""
     return len(text) == 64 and not text.strip(_HEX_DIGITS)
 
 
 def _line(value: str) -> str:
-    """Read a text as one line of composed characters without invisible ones; empty where nothing is left."""
+    """Return a string as one line of composed characters without invisible ones; empty if nothing is left."""
     text = value if value.isascii() else _composed(value)
     if len(text) > MAX_LENGTH:
         return ""
@@ -226,17 +227,17 @@ def _line(value: str) -> str:
 
 
 def _clean(value: object, lines: _Lines) -> str:
-    """Read a value as one clean line; empty where there is none."""
+    """Return a value as one clean line; empty if there is none."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= MAX_BITS:
         return str(value)
     return lines[value] if isinstance(value, str) and len(value) <= MAX_LENGTH else ""
 
 
 def _composed(text: str) -> str:
-    """Return the text in Unicode's form NFKC; empty where that has more than MAX_LENGTH characters for certain."""
+    """Return the string in Unicode's form NFKC; empty if that is certainly longer than MAX_LENGTH."""
     if len(text) <= MAX_QUICK and unicodedata.is_normalized("NFKC", text):  # most names; the bound keeps it cheap
         return text
-    if text.count(_LONGEST) * 18 > MAX_LENGTH:  # each becomes 18 characters, none of which combines with another
+    if text.count(_LONGEST) * 18 > MAX_LENGTH:  # each becomes 18 characters that never combine
         return ""
     return unicodedata.normalize("NFKC", _WORDS.sub(_spelled_out, text))
 

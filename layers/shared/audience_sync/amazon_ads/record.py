@@ -1,4 +1,4 @@
-"""Lays out one member as Amazon wants it, and cuts uploads of many. Pure: returns bytes, no HTTP."""
+"""The Amazon record of one member, and uploads of many. Pure: returns bytes, no HTTP."""
 
 import json
 import re
@@ -21,12 +21,12 @@ MAX_AMAZON_ID = 2**64 - 1  # declared as unsigned 64-bit
 
 
 def external_user_id(value: Any) -> str:
-    """Return the member id as Amazon takes it; numbers through their digits.
+    """Return the member id in Amazon's format; numbers as digits.
 
     Raises:
-        RejectedEvent: missing, or outside Amazon's pattern, which no e-mail address and no formatted phone number fits.
+        RejectedEvent: missing, or not in Amazon's pattern, which excludes e-mail addresses and formatted phone numbers.
     """
-    if type(value) is str and _EXTERNAL_USER_ID.fullmatch(value):  # nearly every one
+    if type(value) is str and _EXTERNAL_USER_ID.fullmatch(value):  # nearly all
         return value
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
         value = str(value)
@@ -38,7 +38,7 @@ def external_user_id(value: Any) -> str:
 
 
 def amazon_id(value: Any) -> str | None:
-    """Return an audience or advertiser id as decimal digits, None where it is not one. Never through a float."""
+    """Return an audience or advertiser id as decimal digits; None if it is not one. Never uses floats."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if 0 < value <= MAX_AMAZON_ID else None
     if not isinstance(value, str) or not _AMAZON_ID.fullmatch(digits := value.strip()):
@@ -50,14 +50,14 @@ def amazon_id(value: Any) -> str | None:
 def audience_record(
     member: str, action: Action, identities: Sequence[Mapping[str, str]], country: str | None, consent: dict[str, Any]
 ) -> dict[str, Any]:
-    """Lay out one record. Field names and order are Amazon's; `identities` are hashed already."""
+    """Build one record. Field names and order are Amazon's; `identities` are already hashed."""
     who = {"externalUserId": member, "countryCode": country} if country else {"externalUserId": member}
     return {**who, "action": action, "hashedPII": [*identities], "userConsent": consent}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which audience an upload goes to."""
+    """The audience of an upload."""
 
     audience_id: str
     destination: Destination = field(default_factory=Destination)
@@ -65,13 +65,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The body of one upload, in parts: records are encoded once, however often they are regrouped."""
+    """The body of one upload, in parts, so that regrouping does not encode records again."""
 
     target: Target
     encoded: tuple[bytes, ...] = field(repr=False)
 
     def body(self) -> bytes:
-        """The exact bytes to send. The audience id turns into a JSON integer here and nowhere else."""
+        """The exact bytes to send. The audience id becomes a JSON integer only here."""
         prefix, suffix = _frame(self.target)
         return prefix + b",".join(self.encoded) + suffix
 
@@ -88,7 +88,7 @@ def encode_record(record: Mapping[str, Any]) -> bytes:
 
 
 def cut_uploads(target: Target, encoded: Sequence[bytes], *, max_records: int, max_bytes: int) -> Iterator[Upload]:
-    """Cut records into uploads of at most `max_records` and `max_bytes`. A larger record gets one to itself."""
+    """Group records into uploads of at most `max_records` and `max_bytes`. A larger record gets its own upload."""
     start = 0
     for end in upload_ends(target, map(len, encoded), max_records=max_records, max_bytes=max_bytes):
         yield Upload(target, tuple(encoded[start:end]))
@@ -96,7 +96,7 @@ def cut_uploads(target: Target, encoded: Sequence[bytes], *, max_records: int, m
 
 
 def upload_ends(target: Target, sizes: Iterable[int], *, max_records: int, max_bytes: int) -> Iterator[int]:
-    """Return how many records, of these sizes in bytes, there are up to the end of each upload of `cut_uploads`."""
+    """Yield the number of records up to the end of each upload of `cut_uploads`, given their sizes in bytes."""
     prefix, suffix = _frame(target)
     frame = len(prefix) + len(suffix)
     start = position = 0

@@ -1,7 +1,7 @@
-"""Reads Amazon's messages: keeps the words, codes, field paths and counts that are known, and nothing else.
+"""Redacts Amazon's messages: keeps only known words, codes, field paths and counts.
 
-Messages go into logs, answers and dead letters, and may quote what was sent. Personal data has no form by which all of
-it could be found: a name looks like any word. So what is not known is left out.
+Messages go into logs, answers and dead letters, and may quote our request. Personal data cannot be recognized by its
+form: a name looks like any word. So anything unknown is left out.
 """
 
 import re
@@ -9,10 +9,10 @@ import re
 from audience_sync.fields import FIELDS
 
 MAX_QUOTED = 200  # characters
-_MAX_READ = 1000  # characters; no message that helps is longer
+_MAX_READ = 1000  # characters; no useful message is longer
 _LEFT_OUT = "…"
 
-# Of arrays, the position may be known, too: records[17], records.17 or /records/17.
+# Arrays may have a position: records[17], records.17 or /records/17.
 _ARRAYS = frozenset("records hashedPII targetTypes audienceFees invalidRecords".split())
 
 # Source: Amazon's OpenAPI file "Advertiser audiences" 3.0. Single words, such as `email`, are among the words below.
@@ -23,8 +23,8 @@ _FIELDS = _ARRAYS.union(
     dspAdvertiserId dspProfileId""".split(),
 )
 
-# What such messages are written with: Amazon's documented errors and states, and the usual words of validation. No word
-# that is mostly a name or a part of an address. `Long` is both a name and what Amazon cannot convert an id to.
+# Vocabulary of such messages: Amazon's documented errors and states, and the usual words of validation. No word that
+# is mostly a name or a part of an address. `Long`, also a name, is a type in Amazon's conversion errors.
 _WORDS = frozenset(
     """
     a about accept acceptable accepted access account accounts action active add added addition additional address
@@ -66,11 +66,11 @@ _LITERALS = frozenset(
     SHA-256 SHA256 UTF-8 E.164 ISO-8601 alpha-2 64-bit""".split()
 )
 
-_OPENING, _CLOSING = "\"'`(<{", "\"'`)>},;:.!?"  # punctuation around a word, kept with it
+_OPENING, _CLOSING = "\"'`(<{", "\"'`)>},;:.!?"  # punctuation around a word, kept
 _PART = re.compile(r"([A-Za-z]+(?:[_'-][A-Za-z]+)*)(\[[0-9]{1,4}\])?")
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z']+")
 _INDEX = re.compile(r"[0-9]{1,4}")
-# "100 records", "1 to 100 entries". A number without such a word may be a part of a phone number or of an address.
+# "100 records", "1 to 100 entries". A number without such a word may be part of a phone number or an address.
 _COUNT = re.compile(
     r"""(?<!\S)((?:[0-9]{1,3}\ (?:to|and)\ )?(?:[0-9]{1,3}|1000|1,000|6000|6,000|10000|10,000)
     \ (?:characters|bytes|digits|entries|elements|identifiers|identities|members|objects|records|errors?|times)
@@ -80,7 +80,7 @@ _COUNT = re.compile(
 
 
 def redact(message: str) -> str:
-    """Return what is known of Amazon's message, on one line, shortened, with "…" for each stretch of anything else.
+    """Return the known words of Amazon's message, on one line, shortened, with "…" for each unknown stretch.
 
     Args:
         message: any text from Amazon.
@@ -94,7 +94,7 @@ def redact(message: str) -> str:
     for position, text in enumerate(_COUNT.split(" ".join(message[:_MAX_READ].split()))):
         is_count = position % 2 == 1
         for chunk in [text] if is_count else text.split():
-            # Behind something unknown, a number may be the rest of it.
+            # After something unknown, a number may be part of it.
             is_known = kept[-1:] != [_LEFT_OUT] if is_count else _is_known(chunk)
             if is_known:
                 kept.append(chunk)
@@ -104,13 +104,13 @@ def redact(message: str) -> str:
 
 
 def _is_known(chunk: str) -> bool:
-    """Return whether a chunk is a literal, a word, a code or a path, but for punctuation around it."""
+    """Return whether a chunk is a literal, word, code or path, apart from surrounding punctuation."""
     core = chunk.lstrip(_OPENING).rstrip(_CLOSING)
     return core in _LITERALS or _is_path(core.removeprefix("$.").removeprefix("/"))
 
 
 def _is_path(text: str) -> bool:
-    """Return whether a text is a path of known names; a single name is one, too."""
+    """Return whether a string is a path of known names, or a single name."""
     array = ""  # the array whose position may follow
     for part in re.split(r"[./]", text):
         if array and _INDEX.fullmatch(part):
@@ -124,7 +124,7 @@ def _is_path(text: str) -> bool:
 
 
 def _is_name(text: str) -> bool:
-    """Return whether a text is a field, a word, or a code of which each part is a word."""
+    """Return whether a string is a field, a word, or a code made of words."""
     if text in _FIELDS or text.lower() in _WORDS:
         return True
     return all(hump.lower() in _WORDS for part in re.split("[_-]", text) for hump in _HUMP.findall(part))

@@ -1,4 +1,4 @@
-"""Which hosts serve which Amazon Ads region. Hosts come from this table, never from a request."""
+"""The hosts of each Amazon Ads region. Hosts come from this table, never from a request."""
 
 from typing import Literal, NamedTuple
 
@@ -6,7 +6,7 @@ Region = Literal["NA", "EU", "FE"]
 
 
 class Hosts(NamedTuple):
-    """Where one region's API and its Login with Amazon live."""
+    """The hosts of one region's API and Login with Amazon."""
 
     api: str
     login: str

@@ -1,8 +1,8 @@
 """A total timeout and a size limit for HTTP exchanges made with requests.
 
-A timeout of requests bounds each read by itself: a server that sends a header every second never reaches it, and one
-that stops in the middle of its answer gets the whole time once more. requests has no total timeout and no library
-offers one for it (urllib3's `Timeout(total=...)` bounds connecting and each read, too). So a timer cuts the sockets.
+A timeout of requests bounds single reads: a server that sends a header every second never reaches it, and one that
+stops in the middle of its answer gets the whole time again. requests has no total timeout and no library offers one
+for it (urllib3's `Timeout(total=...)` also bounds connecting and each read). So a timer closes the sockets.
 """
 
 import socket
@@ -21,16 +21,16 @@ from audience_sync.errors import OutcomeUnknown
 
 
 class TotalTimeoutAdapter(HTTPAdapter):
-    """Remembers the sockets of a session, which makes one exchange at a time, so that it can cut them."""
+    """Tracks the sockets of a session, which makes one exchange at a time, in order to close them."""
 
     def __init__(self) -> None:
-        # Sockets, not connections: a connection gives up its socket before the body is read where the server closes it.
+        # Sockets, not connections: if the server closes a connection, it gives up its socket before the body is read.
         self._sockets: WeakSet[socket.socket] = WeakSet()
         super().__init__()
 
     @classmethod
     def mount_on(cls, session: requests.Session) -> "TotalTimeoutAdapter":
-        """Return the session's adapter, mounted on first use. From then on it makes all connections of the session."""
+        """Return the session's adapter, mounted on first use. It then makes all connections of the session."""
         mounted = session.adapters.get("https://")
         adapter = mounted if isinstance(mounted, cls) else cls()
         session.mount("https://", adapter)
@@ -39,10 +39,10 @@ class TotalTimeoutAdapter(HTTPAdapter):
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
-        """Cut the session's connections when the block takes longer than `seconds`: every read in it ends at once.
+        """Close the session's connections if the block takes longer than `seconds`: every read in it ends at once.
 
         Raises:
-            TimeoutError: they were cut. What was read by then may look like a whole answer.
+            TimeoutError: they were closed. The part read so far may look like a whole answer.
         """
         has_expired = threading.Event()
 
@@ -61,7 +61,7 @@ class TotalTimeoutAdapter(HTTPAdapter):
             raise TimeoutError("the exchange did not end in time")
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Build the pools, with connection classes that register their sockets here."""
+        """Build the pools with connection classes that register their sockets here."""
         super().init_poolmanager(*args, **options)
         sockets = self._sockets
 
@@ -85,7 +85,7 @@ class TotalTimeoutAdapter(HTTPAdapter):
 
     def _cut(self) -> None:
         for connected in list(self._sockets):
-            # As a plain socket, also under TLS, so that the reader sees an ordinary end of the stream.
+            # As a plain socket, even under TLS, so that the reader sees an ordinary end of the stream.
             with suppress(OSError):
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
@@ -100,5 +100,5 @@ def read_within(response: requests.Response, *, max_bytes: int) -> bytes:
     while part := response.raw.read1(65_536, decode_content=True):
         body += part
         if len(body) > max_bytes:
-            raise OutcomeUnknown("the answer is too long to be one")
+            raise OutcomeUnknown("the answer is too long")
     return body

@@ -1,19 +1,19 @@
-"""How much work the mappings and triggers may do on one event, all of them together.
+"""The work limit for one event, shared by all mappings and triggers.
 
 Each limit of a mapping bounds one directive. A document of 380 KB holds thousands of them, and @arrayPath repeats them
-for every item, so that what is allowed one by one could take minutes together.
+for every item, so directives within their limits could still take minutes together.
 """
 
 from audience_sync.errors import RejectedEvent
 from audience_sync.reasons import Reason
 
-MAX_STEPS = 200_000  # for one event; Segment's default mapping takes none, and a step takes a tenth of a microsecond
-ASCII_A_STEP = 32  # characters of an ASCII text that are read or written in one step
-OTHERS_A_STEP = 8  # characters of any other text; changing their case takes several times as long
+MAX_STEPS = 200_000  # for one event; the default mapping costs none; a step is a tenth of a microsecond
+ASCII_A_STEP = 32  # ASCII characters read or written in one step
+OTHERS_A_STEP = 8  # other characters; changing their case takes several times as long
 
 
 class Budget:
-    """The steps that are left for one event. Readers spend what depends on the event before they do the work.
+    """The steps left for one event. Readers pay event-dependent costs before they do the work.
 
     A mapping's own directives, each resolved once, are not counted: the size of the document bounds them.
     """
@@ -27,7 +27,7 @@ class Budget:
         """Use up steps.
 
         Raises:
-            RejectedEvent: there are not as many left. All of them are gone then, so that no other mapping goes on.
+            RejectedEvent: fewer steps are left. The budget is then empty, so every other mapping stops as well.
         """
         if steps > self.steps_left:
             self.steps_left = 0
@@ -35,5 +35,5 @@ class Budget:
         self.steps_left -= steps
 
     def spend_on_text(self, text: str) -> None:
-        """Use up the steps for reading or writing a text. Raises RejectedEvent, as `spend`."""
+        """Use up the steps for reading or writing a string. Raises RejectedEvent, as `spend`."""
         self.spend(len(text) // (ASCII_A_STEP if text.isascii() else OTHERS_A_STEP))

@@ -1,7 +1,7 @@
-"""Compiles the fields of a mapping into one function, which reads all of them from an event.
+"""Compiles the fields of a mapping into one function that reads them all from an event.
 
-Nearly every field is the text at a path, or at the first of several. So the objects that paths lead through are found
-once for all fields, and a reader is asked only if there is something else than text. It saves half of the time.
+Nearly every field is the string at a path, or at the first of several. So the objects along the paths are looked up
+once for all fields, and a reader is called only for other values. That halves the time.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +12,10 @@ from audience_sync.segment.directives.compiler import Constant, Reader
 from audience_sync.segment.directives.paths import FirstOfPaths, PathReader, Step
 from audience_sync.segment.directives.values import UNDEFINED, materialize
 
-MAX_STEPS = 16  # of a path; a reader takes longer ones, of which a mapping can have a thousand steps
+MAX_STEPS = 16  # of a path; longer paths, of up to a thousand steps, are left to the reader
 
 type FieldsReader = Callable[[dict[str, Any], Budget], list[Any]]
-"""From an event to the value of each field, None where there is none. Raises RejectedEvent: the budget is used up."""
+"""Maps an event to the value of each field; None if there is none. Raises RejectedEvent: the budget is used up."""
 
 _NOTHING: dict[str, Any] = {}
 
@@ -27,14 +27,14 @@ def compile_fields(readers: Sequence[Reader]) -> FieldsReader:
         readers: one for each field.
 
     Returns:
-        A function that gives what `value_of` gives for each reader. It asks a reader only where the value at its paths
-        is no text or an empty one, or where what leads there is no object.
+        A function that returns `value_of` for each reader. It calls a reader only if the value at its paths is not a
+        non-empty string, or if something on the way is not an object.
     """
     return _Fields(readers).read
 
 
 def value_of(reader: Reader, event: dict[str, Any], budget: Budget) -> Any:
-    """Return the value of one field: None where there is none, and what a list of one holds, as in Segment's actions.
+    """Return the value of one field; None if there is none. Unwraps a list of one, as Segment's actions do.
 
     Raises:
         RejectedEvent: the budget is used up.
@@ -49,7 +49,7 @@ def value_of(reader: Reader, event: dict[str, Any], budget: Budget) -> Any:
 class _Fields:
     """The fields of a mapping, sorted by how they are read.
 
-    An object is known by its place among those that the paths lead through, the event first.
+    An object is identified by its index among the objects along the paths, the event first.
     """
 
     def __init__(self, readers: Sequence[Reader]) -> None:
@@ -57,8 +57,8 @@ class _Fields:
         self._constants: list[Any] = [None] * len(readers)
         self._at_paths: list[tuple[int, Reader, list[tuple[int, str]]]] = []  # field, reader; object and name of each
         self._others: list[tuple[int, Reader]] = []
-        self._objects: list[tuple[int, str]] = []  # each but the event: the object that holds it, and its name there
-        self._places: dict[tuple[str, ...], int] = {(): 0}  # of objects, by the names that lead there
+        self._objects: list[tuple[int, str]] = []  # except the event: index of the parent, and the name in it
+        self._places: dict[tuple[str, ...], int] = {(): 0}  # index of each object by its path
         for field, reader in enumerate(readers):
             if isinstance(reader, Constant):
                 self._constants[field] = value_of(reader, {}, Budget())
@@ -96,7 +96,7 @@ class _Fields:
 
 
 def _names_in(reader: Reader) -> list[tuple[str, ...]]:
-    """Return the paths that a reader tries in turn, as names; none where it does anything else."""
+    """Return the paths that a reader tries in turn, as names; empty for any other reader."""
     paths: Sequence[tuple[Step, ...]] = ()
     if isinstance(reader, PathReader):
         paths = [reader.steps]

@@ -1,7 +1,7 @@
-"""Finds triggers that hold for no event: an operator's mistake, which costs every event of the mapping.
+"""Detects triggers that no event can fulfil: a mistake that loses every event of the mapping.
 
 A trigger is a choice between lists of conditions that must hold together. It can hold if, in an event of one type, each
-field has a value that fulfils all conditions on it. A few values that are made from the conditions decide that.
+field has a value that fulfils all conditions on it. A few values derived from the conditions decide that.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,16 +12,16 @@ from audience_sync.segment.fql.conditions import Condition
 from audience_sync.segment.fql.grammar import Group, parse
 from audience_sync.segment.trigger import holds_for
 
-MAX_LISTS = 2_000  # that are tried; with more, a trigger is taken for one that can hold
+MAX_LISTS = 2_000  # to try; a trigger with more is assumed to hold for some event
 
-# What an event about an audience does not have, by its type; no other type reaches a trigger.
+# Fields that an audience event of each type lacks; no other type reaches a trigger.
 _MISSING = {"track": ("name", "traits"), "identify": ("name", "event", "properties")}
 
 _SEPARATORS = "\u2063\u2064"  # invisible: no trigger that a person writes contains them
 
 
 def can_hold(trigger: str) -> bool:
-    """Return whether some event about an audience fulfils a trigger; True where that would take too long to find out.
+    """Return whether some audience event can fulfil a trigger; True if finding out would take too long.
 
     Raises:
         InvalidTrigger: as compile_trigger.
@@ -31,7 +31,7 @@ def can_hold(trigger: str) -> bool:
 
 
 def _lists(node: Condition | Group) -> Iterator[Sequence[Condition]]:
-    """Yield the lists of conditions, one of which must hold."""
+    """Yield the lists of conditions; at least one list must hold."""
     if isinstance(node, Condition):
         yield (node,)
     elif node.word == "or":
@@ -70,7 +70,7 @@ def _candidates(kind: str, path: tuple[str, ...], conditions: Iterable[Condition
 
 
 def _text(conditions: Iterable[Condition], separator: str) -> str:
-    """Return a text of no more than what must be in it."""
+    """Return the shortest string that the conditions require."""
     wanted: dict[str, list[str]] = {"starts with": [], "contains": [], "ends with": []}
     for each in conditions:
         if each.operator in wanted and not each.negated:

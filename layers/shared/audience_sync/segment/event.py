@@ -1,4 +1,4 @@
-"""What a Segment event says of membership: enter, exit, erase or nothing, and when. It is read, never guessed."""
+"""Membership in a Segment event: enter, exit, erase or none, and its time. Read from the event, never guessed."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from audience_sync.errors import RejectedEvent
 from audience_sync.reasons import Reason
 
-# Milliseconds. A sender's clock may be this fast; the event then counts as of now, since it would outrank real changes.
+# Milliseconds. A sender's clock may be this far ahead; such an event is dated now, so it cannot outrank later ones.
 MAX_AHEAD = 5 * 60_000
 
 type _Object = dict[str, Any]
@@ -22,7 +22,7 @@ _MAX_SAFE_ID = 100  # characters
 _SAFE = (string.ascii_letters + string.digits + "-_.:").encode()
 AUDIENCE_CLASSES = ("audience", "journey_step")
 
-# What is read of an event besides values of any type. Segment adds other fields without notice.
+# The types that an event needs. Segment adds other fields without notice.
 _TEXT_OR_NULL = (str, NoneType)
 _OBJECT_OR_NULL = (dict, NoneType)
 _OUTLINE = {
@@ -37,12 +37,12 @@ _TIMES = (("timestamp", "timestamp"), ("originalTimestamp", "original_timestamp"
 
 
 class Kind(StrEnum):
-    """What an event asks for."""
+    """The membership change that an event requests."""
 
     ENTER = "enter"
     EXIT = "exit"
     ERASE = "erase"  # a deletion notice: the member leaves every audience, and its identifiers are erased
-    UNSTATED = "unstated"  # says nothing of membership: ignored, unless a mapping finds a listed audience in it
+    UNSTATED = "unstated"  # states no membership: ignored, unless a mapping finds a listed audience in it
     IGNORE = "ignore"  # about a computed trait, or made by Segment's event tester
 
 
@@ -50,16 +50,16 @@ _STATED = {True: Kind.ENTER, False: Kind.EXIT, "true": Kind.ENTER, "false": Kind
 NAMED = {"Audience Entered": Kind.ENTER, "Audience Exited": Kind.EXIT}
 
 
-@dataclass(slots=True)  # frozen, it would take a third of the time that reading an event takes
+@dataclass(slots=True)  # frozen would cost a third of the time to read an event
 class AudienceCall:
-    """What one event says of membership. Mappings read everything else from the event itself."""
+    """The membership part of one event. Mappings read everything else from the event itself."""
 
     kind: Kind
     at: int = 0  # epoch milliseconds
     message_id: str = ""  # safe to log and to store
-    computation_key: str | None = None  # Segment's key of the audience, where the event names one
-    country: Any = field(default=None, repr=False)  # as the audience's settings name it, unchecked
-    rejection: tuple[Reason, str] | None = None  # reason and detail, where it states no valid change if a trigger holds
+    computation_key: str | None = None  # Segment's key of the audience, if the event has one
+    country: Any = field(default=None, repr=False)  # from the audience's settings, unchecked
+    rejection: tuple[Reason, str] | None = None  # reason and detail, if the event is invalid once a trigger holds
 
 
 def read(element: Any, now: int) -> AudienceCall:
@@ -92,7 +92,7 @@ def read(element: Any, now: int) -> AudienceCall:
 
 
 def _outlined(element: Any) -> tuple[_Object, _Object | None]:
-    """Return the event, and its `context.personas`: what Engage says of the audience that the event is about.
+    """Return the event and its `context.personas`, in which Engage describes the audience.
 
     Raises:
         RejectedEvent: not an event; names the fields at fault, never their values.
@@ -128,9 +128,9 @@ def safe_id(message_id: Any, element: Any) -> str:
         return message_id
     source = message_id if message_id not in (None, "") else element
     try:
-        # What was parsed holds no cycles, and looking for them takes most of the time of a deep nesting.
+        # Parsed JSON has no cycles; checking for them dominates the time for deep nesting.
         text = json.dumps(source, sort_keys=True, separators=(",", ":"), check_circular=False).encode()
-    except RecursionError:  # read, but nested too deep to be written
+    except RecursionError:  # parsed, but nested too deep to serialise
         text = b"nested too deep"
     return f"sha256:{hashlib.sha256(text).hexdigest()[:32]}"
 
@@ -147,19 +147,19 @@ def is_test(event: _Object, personas: _Object | None) -> bool:
 
 
 def _is_about_an_audience(event: _Object, personas: _Object | None) -> bool:
-    """Return whether the event concerns membership at all. Computed traits, for one, do not."""
+    """Return whether the event is about membership at all. Computed traits, for example, are not."""
     if event["type"] not in ("track", "identify"):
         return False
     if personas is None:
         return event["type"] == "track" and event.get("event") in NAMED
     computation_class = personas.get("computation_class")
     if computation_class is None:
-        return personas.get("computation_key") is not None  # the boolean decides what it says of membership
+        return personas.get("computation_key") is not None  # the boolean under the key states the change
     return computation_class in AUDIENCE_CLASSES
 
 
 def _computation_key(event: _Object, personas: _Object | None) -> str | None:
-    """Return Segment's key of the audience, where the event names one."""
+    """Return Segment's key of the audience; None if the event has none."""
     key = (event.get("properties") or {}).get("audience_key") if personas is None else personas.get("computation_key")
     return key if isinstance(key, str) and key else None
 
@@ -168,8 +168,8 @@ def _membership(event: _Object, personas: _Object | None, key: str | None) -> Ki
     """Decide whether the member enters or exits.
 
     The boolean under the computation key decides, in `properties` or `traits`; older journeys write it as text. A
-    journey step without one is an entry. The event's name, which customers may change, decides only where Segment
-    sent no personas context, and must not contradict the boolean where it is one of Segment's own.
+    journey step without one is an entry. The event's name, which customers may change, decides only if Segment sent
+    no personas context; if it is one of Segment's own names, it must not contradict the boolean.
 
     Raises:
         RejectedEvent: undecided, or the event contradicts itself.
@@ -186,14 +186,14 @@ def _membership(event: _Object, personas: _Object | None, key: str | None) -> Ki
         if named is Kind.EXIT:
             raise RejectedEvent(
                 Reason.MEMBERSHIP_CONTRADICTORY,
-                "the event's name says exit, and a journey step without a boolean is an entry; send the boolean along",
+                "the event's name says exit, but a journey step without a boolean is an entry; send the boolean",
             )
         return Kind.ENTER
     raise RejectedEvent(Reason.MEMBERSHIP_UNDECIDED)
 
 
 def _stated(event: _Object, key: str) -> Kind | None:
-    """Return what the boolean under the computation key says; None where there is no value."""
+    """Return the change that the boolean under the computation key states; None if there is no value."""
     found: Kind | None = None
     has_value = False
     for holder in (event.get("properties"), event.get("traits")):
@@ -209,7 +209,7 @@ def _stated(event: _Object, key: str) -> Kind | None:
             )
         found = found or says
     if has_value and not found:
-        raise RejectedEvent(Reason.MEMBERSHIP_UNDECIDED)  # there is a value, and it is no boolean
+        raise RejectedEvent(Reason.MEMBERSHIP_UNDECIDED)  # the value is not a boolean
     return found
 
 
@@ -217,7 +217,7 @@ def _occurred_at(event: _Object, now: int) -> int:
     """Return the time of the event, epoch milliseconds: `timestamp`, `originalTimestamp`, `receivedAt`; at most now.
 
     Raises:
-        RejectedEvent: the time cannot be read, is before 1970, or lies more than five minutes ahead.
+        RejectedEvent: the time cannot be read, is before 1970, or is more than five minutes ahead.
     """
     for name, in_words in _TIMES:
         value = event.get(name)
@@ -247,10 +247,10 @@ def _epoch_milliseconds(value: Any) -> int | None:
 
 
 def country_of(event: _Object, personas: _Object | None) -> Any:
-    """Return `countryCode` of the audience's settings: of the top-level extras, else of those in `audience_settings`.
+    """Return `countryCode` of the audience's settings: from the top-level extras, else from `audience_settings`.
 
-    Webhook Audiences merges the customer's extras into every event; other destinations leave them as JSON text.
-    They may refine a change (its country) but never say where it goes.
+    Webhook Audiences merges the customer's extras into every event; other destinations send them as a JSON string.
+    They may refine a change (its country) but never set its destination.
     """
     if "countryCode" in event:
         return event["countryCode"]
@@ -265,7 +265,7 @@ def country_of(event: _Object, personas: _Object | None) -> Any:
 
 
 def why_ignored(element: Any) -> str | None:
-    """Return why `read` ignores an event, for an operator who wants to know; None where it does not.
+    """Return why `read` ignores an event, for diagnosis; None if it does not.
 
     Raises:
         RejectedEvent: as `read`.
@@ -278,7 +278,7 @@ def why_ignored(element: Any) -> str | None:
     if event["type"] not in ("track", "identify"):
         return "its type is neither track nor identify"
     if personas is None:
-        return "it is about no audience: it has no context.personas, and its name is not Audience Entered or Exited"
+        return "it is not about an audience: it has no context.personas, and its name is not Audience Entered or Exited"
     if personas.get("computation_class") is None:
-        return "it is about no audience: context.personas has no computation_key"
-    return "it is about no audience: context.personas.computation_class is neither audience nor journey_step"
+        return "it is not about an audience: context.personas has no computation_key"
+    return "it is not about an audience: context.personas.computation_class is neither audience nor journey_step"

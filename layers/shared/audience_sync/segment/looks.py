@@ -1,7 +1,7 @@
-"""Where in an event a directive looks for its value, for an operator who wants to know. Ingest does not use it.
+"""The places in an event that a directive reads, for diagnosis. Ingest does not use it.
 
-The directive is read as always, on a copy of the event that notes what is read. So what it says holds for every
-directive, also for those to come.
+The directive runs as usual, on a copy of the event that records each read, so this works for every directive, present
+and future.
 """
 
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from audience_sync.segment.directives.values import UNDEFINED, Undefined
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One place that was read, and what is there: UNDEFINED for nothing."""
+    """One place that was read, and its value: UNDEFINED if missing."""
 
     path: str  # as @path writes it, such as $.traits.email or $.products[0].id
     value: Any | Undefined = field(repr=False)
 
 
 def looks_of(read: Callable[[dict[str, Any]], object], event: dict[str, Any]) -> list[Look]:
-    """Return the places at which an event is read, in this order.
+    """Return the places that are read in an event, in order.
 
     Args:
         read: a directive or trigger, compiled.
-        event: as parsed from JSON. What is read of it is read of a copy.
+        event: as parsed from JSON; it is copied.
 
     Returns:
-        Each place once, and only the innermost: none that merely leads to the next. Empty for a constant.
+        Each place once, without those that merely lead to the next. Empty for a constant.
 
     Raises:
         RejectedEvent: as `read`.
@@ -44,7 +44,7 @@ def looks_of(read: Callable[[dict[str, Any]], object], event: dict[str, Any]) ->
 
 
 class _Object(dict[str, Any]):
-    """An object of the event, which notes the names that are asked for."""
+    """An object of the event that records the names read."""
 
     __slots__ = ("looks", "path")
     path: str
@@ -58,7 +58,7 @@ class _Object(dict[str, Any]):
 
 
 class _List(list[Any]):
-    """A list of the event, which notes the positions that are asked for."""
+    """A list of the event that records the positions read."""
 
     __slots__ = ("looks", "path")
     path: str
@@ -71,7 +71,7 @@ class _List(list[Any]):
 
 
 def _noting(value: Any, path: str, looks: list[Look]) -> Any:
-    """Return a copy that notes in `looks` what is read of it."""
+    """Return a copy that records its reads in `looks`."""
     copy: Any
     if isinstance(value, dict):
         copy = _Object(

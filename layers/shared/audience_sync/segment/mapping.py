@@ -1,4 +1,4 @@
-"""Finds values in events by Segment's mapping directives: compiled once, then used on any number of events."""
+"""Segment's mapping directives: compiled once, then resolved on any number of events."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,25 +21,25 @@ def resolve(directive: Any, event: Event) -> Any:
 
     Raises:
         InvalidMapping: as compile_directive.
-        RejectedEvent: resolving it takes more steps than one event may.
+        RejectedEvent: it needs more steps than one event may use.
     """
     return compile_directive(directive)(event)
 
 
 def compile_directive(directive: Any, *, at: str = "directive") -> Callable[[Event], Any]:
-    """Read a directive and return the function that resolves it.
+    """Compile a directive into the function that resolves it.
 
     Args:
-        directive: any JSON value, as in docs/mapping.md; what is no directive is its own value.
-        at: where it is in the mapping; the position that errors name starts with it.
+        directive: any JSON value, as in docs/mapping.md; anything but a directive is a constant.
+        at: its position in the mapping, which errors name first.
 
     Returns:
-        A function from an event to its value, which belongs to the event or to the directive: read it, do not change
-        it. None where there is no value; objects lack the keys that have none, and lists hold None there. Whatever the
-        event, the function raises nothing but RejectedEvent, where it takes more steps than one event may.
+        A function from an event to its value, which belongs to the event or to the directive: do not change
+        it. None if there is no value; keys without a value are left out, list items become None. Whatever the event,
+        the function raises only RejectedEvent, if it needs more steps than one event may use.
 
     Raises:
-        InvalidMapping: the directive is wrong whatever the event; names position, fault and remedy.
+        InvalidMapping: the directive is invalid; names position, fault and remedy.
     """
     read = compile_field(directive, at=at)
 
@@ -51,11 +51,11 @@ def compile_directive(directive: Any, *, at: str = "directive") -> Callable[[Eve
 
 
 def compile_field(directive: Any, *, at: str) -> Callable[[Event, Budget], Any]:
-    """As compile_directive, but take the steps from a budget, and give UNDEFINED for no value, since null is one."""
+    """Compile a directive that spends from a budget and returns UNDEFINED for no value, since null is one."""
     read = compile_reader(directive, at=at)
     return lambda event, budget: materialize(read(event if isinstance(event, dict) else dict(event), budget))
 
 
 def compile_reader(directive: Any, *, at: str) -> Reader:
-    """As compile_field, for events that are dicts; what the directive built still has to be materialized."""
+    """Compile as compile_field does, for events that are dicts; the result still has to be materialized."""
     return CompileContext(at, DIRECTIVES).compile(directive)

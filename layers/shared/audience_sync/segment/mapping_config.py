@@ -1,4 +1,4 @@
-"""The mappings of a destination: for each a trigger, and for every field of a record the directive that finds it."""
+"""The mappings of a destination: each has a trigger, and a directive for every field of a record."""
 
 import itertools
 import re
@@ -40,20 +40,20 @@ type Trigger = Callable[[Event, Budget], bool]
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Which events a mapping applies to, and the directive for each field; not compiled yet."""
+    """A mapping before compilation: its trigger, and the directive for each field."""
 
     name: str
     trigger: str
     fields: dict[str, Any] = field(default_factory=dict)
     enabled: bool = True
-    enable_batching: bool = True  # kept as Segment has it; changes are always sent in batches
+    enable_batching: bool = True  # kept for compatibility with Segment; changes are always sent in batches
 
 
 class _Field(NamedTuple):
     """The directive of one field, compiled."""
 
     read: Reader
-    steps: int  # that it takes on any event
+    steps: int  # fixed cost per event
 
 
 type _Checked = tuple[Mapping, Trigger, dict[str, _Field]]
@@ -63,10 +63,10 @@ class CompiledMapping:
     """A mapping that can be applied to events.
 
     Attributes:
-        steps: that its fields take on any event, beside those that depend on the event and are taken from the budget.
-        steps_of_member: the same, of external_user_id alone.
-        steps_of_audience: the same, of audience_id alone.
-        steps_of_trigger: the same, of its trigger.
+        steps: the fixed cost of its fields; costs that depend on the event are charged to the budget.
+        steps_of_member: the fixed cost of external_user_id.
+        steps_of_audience: the fixed cost of audience_id.
+        steps_of_trigger: the fixed cost of its trigger.
     """
 
     def __init__(self, mapping: Mapping, applies_to: Trigger, fields: dict[str, _Field] | None = None) -> None:
@@ -75,7 +75,7 @@ class CompiledMapping:
         Args:
             mapping: one of parse_mappings, or DEFAULT_MAPPING.
             applies_to: the mapping's trigger, compiled.
-            fields: those of the mapping, if they are compiled already.
+            fields: the mapping's fields, if already compiled.
 
         Raises:
             InvalidMapping: names the mapping, the position, the fault and the remedy.
@@ -92,11 +92,11 @@ class CompiledMapping:
         self._read = compile_fields([self._readers.get(name, NO_VALUE) for name in _FIELD_NAMES])
 
     def values_of(self, event: Event, budget: Budget) -> list[Any]:
-        """Find the value of each of fields.FIELDS in one event, None where there is none.
+        """Return the value of each of fields.FIELDS in one event; None if there is none.
 
         Args:
             event: the event.
-            budget: the steps that are left for this event, whose triggers and other mappings share them.
+            budget: the steps left for this event, shared with all triggers and mappings.
 
         Raises:
             RejectedEvent: the budget is used up.
@@ -104,26 +104,26 @@ class CompiledMapping:
         return self._read(event if isinstance(event, dict) else dict(event), budget)
 
     def fields_of(self, event: Event, budget: Budget) -> dict[str, Any]:
-        """Resolve the fields on one event. Those without a value are left out; null is a value. Raises as values_of."""
+        """Resolve the fields on one event. Omits fields without a value; null is a value. Raises as values_of."""
         read_from = event if isinstance(event, dict) else dict(event)
         found = ((name, materialize(read(read_from, budget))) for name, read in self._readers.items())
         return {name: value for name, value in found if value is not UNDEFINED}
 
     def member_of(self, event: Event, budget: Budget) -> Any:
-        """Find the value of external_user_id alone; None where there is none. Raises as values_of."""
+        """Return the value of external_user_id; None if there is none. Raises as values_of."""
         read = self._readers.get(_MEMBER, NO_VALUE)
         return value_of(read, event if isinstance(event, dict) else dict(event), budget)
 
     @cached_property
     def read_audience(self) -> FieldsReader:
-        """Finds the value of audience_id, in a list of one. Compiled when the first event needs it alone."""
+        """Reads audience_id alone, as a list of one. Compiled on first use."""
         return compile_fields([self._readers.get("audience_id", NO_VALUE)])
 
 
 def compile_mappings(
     mappings: Iterable[Mapping], compile_trigger: Callable[[str], Trigger]
 ) -> tuple[CompiledMapping, ...]:
-    """Compile mappings; a disabled one applies to no event. Raises InvalidMapping, and what compile_trigger raises."""
+    """Compile mappings; a disabled one applies to no event. Raises InvalidMapping, InvalidTrigger."""
     return tuple(CompiledMapping(mapping, compile_trigger(mapping.trigger)) for mapping in mappings)
 
 
@@ -137,16 +137,16 @@ def parse_mappings(document: Any, compile_trigger: Callable[[str], Trigger]) -> 
     Args:
         document: a list of up to 50 objects with `name`, `trigger`, `fields` and optionally `enabled` and
             `enable_batching`; or an object that holds the list under `mappings`.
-        compile_trigger: raises InvalidTrigger where a trigger has no plain meaning.
+        compile_trigger: raises InvalidTrigger if a trigger is ambiguous.
 
     Raises:
-        InvalidMapping: has every fault, each with the mapping, the position and the remedy.
+        InvalidMapping: lists every fault with its mapping, position and remedy.
     """
     return tuple(mapping for mapping, _, _ in _checked(document, compile_trigger))
 
 
 def compile_document(document: Any, compile_trigger: Callable[[str], Trigger]) -> tuple[CompiledMapping, ...]:
-    """Check a stored document as parse_mappings does, and compile it in one go: large ones take a second."""
+    """Validate a stored document as parse_mappings does, and compile it in the same pass: large ones take a second."""
     return tuple(itertools.starmap(CompiledMapping, _checked(document, compile_trigger)))
 
 
@@ -156,7 +156,7 @@ def _checked(document: Any, compile_trigger: Callable[[str], Trigger]) -> list[_
     if not isinstance(entries, list):
         raise InvalidMapping("mappings: must be a list; put the mapping, or all of them, in one: [...]")
     if len(entries) > MAX_MAPPINGS:
-        raise InvalidMapping(f"mappings: {len(entries)} of them; a destination has up to {MAX_MAPPINGS}, merge some")
+        raise InvalidMapping(f"mappings: {len(entries)} mappings; a destination has up to {MAX_MAPPINGS}, merge some")
     found: dict[str, _Checked] = {}
     faults: list[str] = []
     for position, entry in enumerate(entries):
@@ -200,7 +200,7 @@ def _check_mapping(entry: Any, at: str, compile_trigger: Callable[[str], Trigger
 
 
 def _check_fields(fields: Any, faults: list[str]) -> dict[str, _Field]:
-    """Compile the fields of a mapping, and add what is wrong with them to the faults."""
+    """Compile the fields of a mapping, and append their faults."""
     if not isinstance(fields, dict):
         faults.append("fields: must be an object; give a directive for each field")
         return {}
@@ -234,7 +234,7 @@ def _compile_field(name: str, directive: Any) -> _Field:
 
 
 def _constant_fault(name: str, value: Any, read: Reader) -> str | None:
-    """Explain a wrong constant: most often a path without its directive, or one value of a personal field for all."""
+    """Explain a wrong constant: usually a path without its directive, or a personal field with a fixed value."""
     if _reads_event(value) and not (name == _MEMBER and is_fixed(read)):
         return None
     if isinstance(value, str) and (value.startswith("$.") or "{{" in value):
@@ -276,7 +276,7 @@ def _label(name: str) -> str:
 
 
 def first_passing(test: str, *paths: str) -> Any:
-    """Return a directive for the first of several paths that passes the test, `exists` or `blank`; else the last."""
+    """Return a directive for the first path that passes the test, `exists` or `blank`; else the last."""
     path = {"@path": paths[0]}
     if len(paths) == 1:
         return path
@@ -284,19 +284,19 @@ def first_passing(test: str, *paths: str) -> Any:
 
 
 def _trait(name: str, *, camel_case: str = "", in_address: str = "") -> Any:
-    """Look for a trait where track and identify events have it, in both spellings, and in Segment's address object."""
+    """Return a directive for a trait of track and identify events, in both spellings and in the address object."""
     names = [f"address.{in_address}"] * bool(in_address) + [name] + [camel_case] * bool(camel_case)
     paths = (f"$.{parent}.{spelling}" for parent in ("properties", "traits") for spelling in names)
     return first_passing("blank", *paths)
 
 
 def _consent_signal(name: str) -> Any:
-    # A consent signal of false is an answer, which the test for blank would pass over.
+    # A consent signal of false is a value, which the test for blank would skip.
     return first_passing("exists", f"$.properties.{name}", f"$.traits.{name}")
 
 
 DEFAULT_TRIGGER = 'type = "track" or type = "identify"'
-"""By type alone: customers rename events, and what an event does to a member is read from the event, not from here."""
+"""By type alone: customers rename events, and the event itself says whether the member enters or exits."""
 
 DEFAULT_MAPPING = Mapping(
     name="Default",
@@ -315,5 +315,5 @@ DEFAULT_MAPPING = Mapping(
         **{field.name: _consent_signal(field.amazon_name) for field in CONSENT_SIGNALS if field.name != "ip"},
     },
 )
-"""Segment's own default, extended: traits of identify events, camelCase names and Segment's address object are read
-too; where a value is empty, the next path is tried; the IP address, which would be in clear text, is not mapped."""
+"""Segment's own default, extended: traits of identify events, camelCase names and Segment's address object are also
+read; if a value is empty, the next path is tried; the IP address, which would be in clear text, is not mapped."""

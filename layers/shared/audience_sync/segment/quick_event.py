@@ -1,6 +1,6 @@
-"""A quick way to read what Engage sends nearly always: one event of one audience. It says what `event.read` says.
+"""A fast path for the usual Engage event, which is about one audience. Its results equal `event.read`.
 
-Everything is looked up once, in the places where Engage puts it; what is elsewhere, missing or strange is left to
+Each value is looked up once, in Engage's usual place; anything else is left to
 `event.read`. tests/unit/segment/test_quick_event.py compares.
 """
 
@@ -18,7 +18,7 @@ from audience_sync.segment.event import (
     safe_id,
 )
 
-# Where a track and an identify call state membership, and where the other one does.
+# The object in which each type of call states membership, then the object of the other type.
 _HOLDERS = {"track": ("properties", "traits"), "identify": ("traits", "properties")}
 
 
@@ -30,7 +30,7 @@ def read_ordinary(event: Any, now: int) -> AudienceCall | None:
         now: epoch milliseconds.
 
     Returns:
-        What `event.read` returns; None where that has to decide.
+        The result of `event.read`; None if that has to decide.
     """
     try:
         personas = event["context"]["personas"]
@@ -40,7 +40,7 @@ def read_ordinary(event: Any, now: int) -> AudienceCall | None:
         kind = Kind.ENTER if enters is True else Kind.EXIT
         contradicts = NAMED.get(name := event.get("event"), kind) is not kind
         moment = datetime.fromisoformat(event["timestamp"])
-    except (LookupError, TypeError, ValueError):  # also where a place holds another type
+    except (LookupError, TypeError, ValueError):  # also if a value has another type
         return None
     if (
         type(enters) is not bool

@@ -2,9 +2,9 @@
 
 Three quirks of the sender shape this module:
 
-- A batch is signed by its first element only, so elements 2..n are authenticated by nothing. Accepted only on request.
-- Webhook Audiences adds the audience's extras behind the signed text, so the signed bytes are the event less its last
-  members. Those are authenticated by nothing, so no other names are accepted there: a mapping might read them.
+- A batch is signed by its first element only, so elements 2..n are not authenticated. Accepted only on request.
+- Webhook Audiences adds the audience's extras after the signed text, so the signed bytes are the event less its last
+  members. Those are not authenticated, so no other names are accepted there: a mapping might read them.
 - Re-serialising would print some numbers and characters differently, so nothing here parses and dumps.
 """
 
@@ -15,14 +15,14 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-# The settings of an audience, which its extras hold (docs/segment-setup.md). Of an event, countryCode alone is read.
+# The settings of an audience in its extras (docs/segment-setup.md). Only countryCode is read from an event.
 EXTRA_NAMES = frozenset(
     "advertiserId connectionId countryCode externalAudienceId description ttl dsp renew cpmCents currency "
     "computationKey".split()
 )
-MAX_MEMBERS = 1_000  # of an event; Segment's have some twenty, and an unauthenticated body must not take long
-# Bytes of an event with its extras. Segment takes events of 32 KB; written with escapes, they may be three times that,
-# and the rest is for what Engage and the extras add. A longer body is verified as a whole only, without parsing it.
+MAX_MEMBERS = 1_000  # of an event; Segment's have about 20, and an unauthenticated body must be cheap to check
+# Bytes of an event with its extras. Segment accepts events of 32 KB; with escapes, they may be three times that, and
+# Engage and the extras add the rest. A longer body is verified as a whole only, without parsing it.
 MAX_EVENT = 131_072
 
 _HEX_SHA1 = re.compile(r"[0-9a-f]{40}")
@@ -32,16 +32,16 @@ _WHITE_SPACE = " \t\r\n"
 def is_signed(
     body: bytes, signature: str | None, secrets: Iterable[str | bytes], *, accept_first_event: bool = False
 ) -> bool:
-    """Return whether `signature` is that of `body` under one of `secrets`.
+    """Return whether `signature` signs `body` with one of `secrets`.
 
     Args:
         body: the request body, exactly as received.
         signature: the X-Signature header, 40 hexadecimal digits; anything else is refused.
-        secrets: shared secrets that are valid at the moment; empty ones never verify.
-        accept_first_event: also take an array whose first element alone is signed, as Segment signs batches today.
-            The other elements are then authenticated by nothing.
+        secrets: shared secrets that are currently valid; empty ones never verify.
+        accept_first_event: also accept an array of which only the first element is signed, as Segment does today.
+            The other elements are then not authenticated.
 
-    Never raises, whatever the arguments hold.
+    Never raises, whatever the arguments.
     """
     if not isinstance(signature, str) or not _HEX_SHA1.fullmatch(candidate := signature.strip().lower()):
         return False
@@ -57,19 +57,19 @@ def sign(text: bytes, secret: str) -> str:
 
 
 def _matches(text: bytes, candidate: str, keys: Sequence[bytes]) -> bool:
-    # Every key is tried, so that the time does not show which one matched.
+    # Every key is tried, so that timing does not reveal which one matched.
     results = [hmac.compare_digest(hmac.new(key, text, hashlib.sha1).hexdigest(), candidate) for key in keys]
     return any(results)
 
 
 def _signed_texts(body: bytes, *, accept_first_event: bool) -> Iterable[bytes]:
-    """Yield the texts that may have been signed: the whole body first, in case Segment starts to sign whole batches.
+    """Yield the candidates for the signed bytes: the whole body first, in case Segment starts to sign whole batches.
 
-    Any stranger's body gets here, so that beyond the digest of the whole, only its first MAX_EVENT bytes are read.
+    The body is unauthenticated, so apart from the digest of the whole, only its first MAX_EVENT bytes are read.
     """
     yield body
     try:
-        # Not final: the last character may be cut in two.
+        # Not final: the cut may split the last character.
         text = codecs.getincrementaldecoder("utf-8")().decode(body[:MAX_EVENT], final=False)
     except UnicodeDecodeError:
         return
@@ -97,7 +97,7 @@ def _first_element(text: str, start: int) -> str | None:
 
 
 def _without_extras(text: str) -> Iterable[bytes]:
-    """Yield the object `text` less its last 1, 2, ... members, as long as those are extras that it has once."""
+    """Yield the object `text` less its last 1, 2, ... members, as long as they are extras that occur once."""
     members = _members(text)
     if members is None:
         return
@@ -111,7 +111,7 @@ def _without_extras(text: str) -> Iterable[bytes]:
 
 
 def _members(text: str) -> list[tuple[str, int]] | None:
-    """List the top-level members of the object `text`: name, and where its value ends. None where it is not one."""
+    """Return name and end of value of each top-level member of the object `text`; None if it is not an object."""
     decoder = json.JSONDecoder()
     members: list[tuple[str, int]] = []
     position = 1

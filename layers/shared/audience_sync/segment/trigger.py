@@ -1,4 +1,4 @@
-"""Decides whether a Segment event fulfils a trigger: compiled once, then used on any number of events."""
+"""Segment triggers: compiled once, then evaluated on any number of events."""
 
 import math
 import operator
@@ -24,8 +24,8 @@ _NUMBER_TESTS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-_SHORT_TEXT = 64  # characters; searched in no more time than any other test takes
-_COMPARISONS_A_STEP = 512  # of two characters, in a search
+_SHORT_TEXT = 64  # characters; a search is as cheap as any other test
+_COMPARISONS_A_STEP = 512  # character comparisons of a search
 
 
 def matches(trigger: str, event: Mapping[str, Any]) -> bool:
@@ -33,23 +33,23 @@ def matches(trigger: str, event: Mapping[str, Any]) -> bool:
 
     Raises:
         InvalidTrigger: as compile_trigger.
-        RejectedEvent: the trigger takes more steps than one event may.
+        RejectedEvent: the trigger needs more steps than one event may use.
     """
     return compile_trigger(trigger)(event, Budget())
 
 
-@lru_cache(maxsize=128)  # over twice the 50 mappings there can be: the current ones, and those before the last edit
+@lru_cache(maxsize=128)  # over twice the 50 mappings allowed: the current version and the one before
 def compile_trigger(trigger: str) -> Predicate:
-    """Read a trigger and return the function that decides whether an event fulfils it.
+    """Compile a trigger into the function that decides whether an event fulfils it.
 
     Args:
         trigger: up to 4,096 characters of FQL, as in docs/triggers.md.
 
     Returns:
-        A function of the event and the steps that are left for it. It raises RejectedEvent where those are used up.
+        A function of the event and its budget. Raises RejectedEvent if the budget is used up.
 
     Raises:
-        InvalidTrigger: the text has no plain meaning, or Segment's engine reads it otherwise; holds the position of the
+        InvalidTrigger: the trigger is ambiguous, or Segment's engine reads it differently; holds the position of the
             fault, in characters from 0, and the remedy.
     """
     return _predicate(parse(trigger))
@@ -72,10 +72,10 @@ def _predicate(node: Condition | Group) -> Predicate:
 
 
 def _one_of(parts: Sequence[Condition | Group]) -> Predicate | None:
-    """Compile `type = "track" or type = "identify"`, the condition of most mappings, as one look-up.
+    """Compile `type = "track" or type = "identify"`, the condition of most mappings, as one lookup.
 
     Returns:
-        None where the parts are anything else than equalities of one and the same top-level field with texts.
+        None unless every part compares the same top-level field with a string.
     """
     roots, wanted = set[str](), set[str]()
     for part in parts:
@@ -108,10 +108,10 @@ def _condition(condition: Condition) -> Predicate:
 
 
 def _value_at(value: Any, steps: tuple[str, ...]) -> Any:
-    """Follow names and list positions; None where there is nothing.
+    """Return the value at a path of names and list positions; None if there is nothing.
 
-    As in Segment's engine, a value that is empty in JavaScript's sense ends the path and is the result. Unlike there,
-    what objects inherit and the length of lists are not reached, and a text has no characters: no event contains those.
+    As in Segment's engine, a value that is empty in JavaScript's sense ends the path and is the result. Unlike
+    there, inherited members, list lengths and the characters of strings are not reached: no event contains them.
     """
     for step in steps:
         if isinstance(value, (dict, Mapping)):
@@ -126,7 +126,7 @@ def _value_at(value: Any, steps: tuple[str, ...]) -> Any:
 
 
 def _item_at(values: list[Any], step: str) -> Any:
-    # A position as JavaScript writes it: "07" is another name. The bound keeps int() cheap.
+    # A position as JavaScript writes it: "07" is a name. The bound keeps int() cheap.
     if len(step) > 9 or not (step.isascii() and step.isdecimal()) or str(int(step)) != step:
         return None
     return values[int(step)] if int(step) < len(values) else None
@@ -142,7 +142,7 @@ def _test(condition: Condition) -> Test:
         return _number_test(_NUMBER_TESTS[condition.operator], wanted)
     if isinstance(wanted, bool):
         return lambda value, _: value is wanted
-    # A text or null, under = or !=: no other type equals either, and a missing value counts as null.
+    # A string or null, under = or !=: no other type equals either, and a missing value counts as null.
     if condition.operator == "=":
         return lambda value, _: value == wanted
     return lambda value, _: value != wanted
@@ -160,10 +160,10 @@ def _search(wanted: str, *, negated: bool) -> Test:
 
 
 def _steps_to_search(text: int, wanted: int) -> int:
-    """Return the steps for the slowest search of `wanted` characters in a text of `text` characters.
+    """Return the steps for the slowest search of `wanted` characters in `text` characters.
 
-    Python compares every two characters of a short text and a short pattern, and so many only; with others it takes
-    time in proportion to the text. The bounds are those of CPython's Objects/stringlib/fastsearch.h.
+    Python compares every pair of characters of a short text and a short pattern; other searches are linear in the
+    text. The bounds come from CPython's Objects/stringlib/fastsearch.h.
     """
     if text < 2_500:
         return text * wanted // _COMPARISONS_A_STEP
@@ -183,7 +183,7 @@ def _number_test(compare: Callable[[float, float], bool], wanted: float) -> Test
 
 
 def _javascript_number(number: float) -> float:
-    """Round an integer to the numbers JavaScript has, in which 2**53 + 1 is 2**53 and 10**400 infinite."""
+    """Round an integer to a JavaScript number: 2**53 + 1 becomes 2**53, and 10**400 infinity."""
     try:
         return float(number)
     except OverflowError:

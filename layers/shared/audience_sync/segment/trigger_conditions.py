@@ -1,4 +1,4 @@
-"""The single conditions of a trigger, for an operator who wants to know why it does not hold."""
+"""The single conditions of a trigger, to explain why it does not hold."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,10 +11,10 @@ _LENGTHS = {"contains": 6, "match": 6}  # tokens of a function; a comparison has
 
 
 def failing_conditions(trigger: str, event: Mapping[str, Any]) -> list[str]:
-    """Return the conditions that an event does not fulfil, as the trigger has them.
+    """Return the conditions that an event does not fulfil, as written in the trigger.
 
     Args:
-        trigger: one that compile_trigger takes.
+        trigger: one that compile_trigger accepts.
         event: the event.
     """
     return [text for text in _conditions(trigger) if not compile_trigger(f"{text} ")(event, Budget())]

@@ -25,7 +25,7 @@ def test_the_document_says_how_often_what_is_read_and_which_ranges_there_are() -
     text = DOCUMENT.read_text(encoding="utf-8")
     assert (deployed.QUEUES, metrics.EVERY_COUNT) == (10, 60)
     assert (metrics.EVERY_REASON, metrics.EVERY_AUDIENCE) == (5 * 60, 15 * 60)
-    read = paragraph(text, "The local page asks every second")
+    read = paragraph(text, "The local page refreshes every second")
     assert [each for each in ("ten seconds", "every minute", "five minutes", "fifteen") if each not in read] == []
     assert f"{deployed.MAX_DEAD_LETTERS} at most" in text
     assert (metrics.EVERY_LONG, USUAL.span, USUAL.history) == (5 * 60, 24 * 3600, 14 * 24 * 3600)

@@ -169,7 +169,7 @@ def test_it_is_said_whether_consent_is_needed_and_given(
         pytest.param({"ip": "home"}, "ip", "not an IP address", id="ip"),
         pytest.param({"amzn_ad_storage": "UNKNOWN"}, "amzn_ad_storage", "it counts as a missing answer", id="consent"),
         pytest.param({"amzn_user_data": "no"}, "amzn_user_data", "amznUserData denies consent", id="denied consent"),
-        pytest.param({"tcf": "a b"}, "tcf", "no IAB string", id="no consent string"),
+        pytest.param({"tcf": "a b"}, "tcf", "not an IAB string", id="no consent string"),
         pytest.param({"tcf": " "}, "tcf", "empty, or not a string", id="a blank consent string"),
         pytest.param({"external_user_id": {"@path": "$.properties"}}, "external_user_id", "1 to 128", id="member id"),
     ],

@@ -1,1 +1,1 @@
-"""The rules by which Amazon normalizes single fields before it hashes them."""
+"""Amazon's normalization rules for single fields, applied before hashing."""

@@ -1,7 +1,7 @@
 """Street addresses: split into words, words abbreviated by the country's table, joined again without separators.
 
-The word splitting is that of AMC Uploader from AWS, Amazon's executable statement of the rule; where it and Amazon's
-address SDK disagree, docs/normalization.md says which one counts.
+The word splitting follows AMC Uploader from AWS, Amazon's executable statement of the rule; docs/normalization.md
+resolves its differences from Amazon's address SDK.
 """
 
 import re
@@ -10,12 +10,12 @@ from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, OT
 
 SEPARATORS = ",![]{}()"
 _CARE_OF = re.compile(r"\bC/O\b")
-# "APT#5" but not "ÉT#5": Amazon's tool knows A-Z only here, and elsewhere loses the letters before.
+# "APT#5" but not "ÉT#5": Amazon's tool knows only A-Z here, and loses the letters before in other cases.
 _NUMBER_SIGN = re.compile(r"([A-Z]*)#([0-9A-Z/-]*)")
 
 
 def normalize_address(text: str, country: str | None) -> str:
-    """Abbreviate and join one street line; city, state, postal code and country do not belong into it.
+    """Abbreviate and join one street line; city, state, postal code and country are not part of it.
 
     Args:
         text: cleaned text.
@@ -28,7 +28,7 @@ def normalize_address(text: str, country: str | None) -> str:
     upper = text.upper()  # not only for the patterns: it turns ß into SS
     if "C/O" in upper:
         upper = _CARE_OF.sub(" ", upper)
-    for separator in SEPARATORS:  # a twentieth of the time of str.translate, which looks every character up
+    for separator in SEPARATORS:  # 20 times faster than str.translate, which looks up every character
         if separator in upper:
             upper = upper.replace(separator, " ")
     if "-" not in upper and "#" not in upper:
@@ -54,7 +54,7 @@ def _split(token: str) -> list[str]:
 
 
 def abbreviate(word: str, words: dict[str, str]) -> str:
-    """Look a lower-case word up whole, dots included ("p.zza", "av."), and only then part by part between its dots."""
+    """Look up a lower-case word whole, dots included ("p.zza", "av."), then part by part between its dots."""
     if word in words:
         return words[word]
     if "." in word:

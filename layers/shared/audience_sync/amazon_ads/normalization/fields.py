@@ -10,7 +10,7 @@ _OTHER_DIGIT = re.compile(r"[^\D0-9]")
 
 
 def _ascii_except(kept: str) -> bytes:
-    """The ASCII characters to delete. Deleting from bytes takes a tenth of the time of a regular expression."""
+    """Return the ASCII characters to delete. Deleting from bytes is ten times faster than a regular expression."""
     return bytes(code for code in range(128) if chr(code) not in kept)
 
 
@@ -22,14 +22,14 @@ NAME_LETTERS = {"ß": "ss", "ä": "ae", "ö": "oe", "ü": "ue", "ø": "o", "æ":
 
 
 class PostalCode(NamedTuple):
-    """How a country's codes are shortened, and what they must then look like."""
+    """The length and format of a country's postal codes."""
 
     deleted: bytes
-    length: int  # characters that are kept
+    length: int  # characters kept
     shape: re.Pattern[bytes] | None  # None for all digits
 
     def cut(self, code: bytes) -> bytes:
-        """Shorten a code of upper-case letters and digits; empty where it is none of the country."""
+        """Shorten a code of upper-case letters and digits; empty if it is not one of the country."""
         code = (code if self.shape is None and code.isdigit() else code.translate(None, self.deleted))[: self.length]
         fits = len(code) == self.length if self.shape is None else self.shape.fullmatch(code)
         return code if fits else b""
@@ -49,7 +49,7 @@ POSTAL_CODES = {
 
 
 def ascii_digits(text: str) -> str:
-    """Write the decimal digits of every script as 0 to 9."""
+    """Replace the decimal digits of every script by 0 to 9."""
     if text.isascii() or not _OTHER_DIGIT.search(text):
         return text
     return "".join([_DIGITS[unicodedata.decimal(char)] if char.isdecimal() else char for char in text])

@@ -1,24 +1,24 @@
 """Phone numbers: E.164 without the plus.
 
 libphonenumber's rules decide, through the phonenumbers package. Importing it costs a cold start 11 ms (more on a small
-function) and asking it 12 µs a number, so ordinary numbers of the supported countries are read with the
+function) and each number 12 µs, so ordinary numbers of the supported countries are read with the
 table below, in 1 µs. The tests compare the table with the package.
 """
 
 import re
 from typing import NamedTuple
 
-MAX_LENGTH = 100  # characters; phonenumbers takes 250, but up to 7 ms for them
-MAX_GAP = 20  # signs in a row, several spaces counted as one; phonenumbers takes the square of their number in time
+MAX_LENGTH = 100  # characters; phonenumbers accepts 250, but needs up to 7 ms for them
+MAX_GAP = 20  # symbols in a row, several spaces counted as one; phonenumbers needs quadratic time
 
 
 class _Plan(NamedTuple):
     """The part of a country's numbering plan that an ordinary number needs."""
 
     code: str  # calling code
-    trunk: str  # prefix dialled inside the country that is no part of the number; "" where there is none
-    lengths: tuple[int, ...]  # digits that a number can have after code and trunk, all of them, ascending
-    special: tuple[str, ...]  # numbers that begin like this are left to phonenumbers: prefixes, carriers, foreign calls
+    trunk: str  # prefix dialled inside the country, not part of the number; "" if there is none
+    lengths: tuple[int, ...]  # all possible numbers of digits after code and trunk, ascending
+    special: tuple[str, ...]  # first digits left to phonenumbers: prefixes, carriers, foreign calls
 
 
 _PLANS = {
@@ -44,7 +44,7 @@ _PLANS = {
     "TR": _Plan("90", "0", (7, 10, 12, 13), ("0",)),
     "US": _Plan("1", "1", (10,), ("0", "1")),
 }
-_CODE_DIGITS = 3  # no calling code has more, begins with 0, or begins another one
+_CODE_DIGITS = 3  # no calling code is longer, starts with 0, or is the start of another
 _BY_FIRST_DIGITS = {
     str(first): plan
     for plan in _PLANS.values()
@@ -54,7 +54,7 @@ _BY_FIRST_DIGITS = {
     )
 }
 
-PUNCTUATION = " -./()"  # says nothing in a number
+PUNCTUATION = " -./()"  # has no meaning in a number
 _NO_PUNCTUATION = str.maketrans(dict.fromkeys(PUNCTUATION))
 _GAP = re.compile(rf"[\w+][\W_]{{{MAX_GAP + 1},}}+(?=.)")
 _SPACES = re.compile(" {2,}")
@@ -63,15 +63,15 @@ _BEFORE_49 = re.compile(r"[^+0-9]*(?=4[ ./()-]*9)")
 
 
 def normalize_phone(text: str, country: str | None) -> str | None:
-    """Turn a number as people write it into calling code and national number.
+    """Convert a number as people write it into calling code and national number.
 
     Args:
         text: cleaned text, its digits ASCII.
-        country: ISO 3166-1 alpha-2; without it only numbers with + or 00 are taken.
+        country: ISO 3166-1 alpha-2; without it, only numbers with + or 00 are accepted.
 
     Returns:
-        Digits, or None: no number, too short or too long for its country, national without a country, or over
-        MAX_GAP signs in a row between two digits, which no number is written with.
+        Digits, or None: not a number, too short or too long for its country, national without a country, or over
+        MAX_GAP symbols in a row between two digits, which no real number has.
     """
     if len(text) > MAX_LENGTH:
         return None
@@ -79,7 +79,7 @@ def normalize_phone(text: str, country: str | None) -> str | None:
 
 
 def from_table(compact: str, country: str | None) -> str | None:
-    """Read a number for which the table is enough; None where phonenumbers is needed."""
+    """Read a number by the table alone; None if phonenumbers is needed."""
     international = compact.startswith(("+", "00"))
     digits = compact[2 if compact[0] == "0" else 1 :] if international else compact
     if not (digits.isascii() and digits.isdecimal()):
@@ -92,13 +92,13 @@ def from_table(compact: str, country: str | None) -> str | None:
         national = digits.removeprefix(trunk)
     elif international or len(digits) > lengths[-1] or (country == "DE" and len(digits) >= 11):
         national = digits[len(code) :]
-    else:  # the country's own code, or a national number that begins alike
+    else:  # the country's own code, or a national number that starts with the same digits
         return None
     return code + national if len(national) in lengths and not national.startswith(special) else None
 
 
 def for_phonenumbers(text: str, country: str | None) -> str:
-    """Write a number as phonenumbers has to read it, to which several spaces are as one. Empty for a gap too long."""
+    """Return a number as input for phonenumbers, which treats several spaces as one. Empty if a gap is too long."""
     text = _SPACES.sub(" ", text)
     if _GAP.search(text):
         return ""

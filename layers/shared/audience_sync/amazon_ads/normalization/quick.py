@@ -1,8 +1,8 @@
-"""The normalization rule of every identifier, for one value or for those of many people at once.
+"""The normalization rule of every identifier, for one value or the values of many people at once.
 
-The ordinary values (short, printable and composed) that many people have in one field become one text, a line for each
-person, so that what changes characters runs once for all of them. It works on bytes, which takes a tenth of the time: a
-table changes characters, others are deleted. The rest is a function of that text and the countries.
+The ordinary values (short, printable and composed) of one field are joined into one text, a line for each person, so
+that character replacement runs once for all of them. It works on bytes, which is ten times faster: a table changes
+characters, others are deleted. The rest is a function of that text and the countries.
 """
 
 import re
@@ -26,7 +26,7 @@ _STATES: dict[str | None, dict[bytes, bytes]] = {
     country: {name.encode(): code.encode() for name, code in names.items()} for country, names in STATES.items()
 }
 _NO_STATES: dict[bytes, bytes] = {}
-_SIGMA = re.compile("[σς]")  # its lower case depends on the letters around it, and so on what is split first
+_SIGMA = re.compile("[σς]")  # its lower case depends on the letters around it, and so on the order of splitting
 _ADDRESS = rb"(?:[a-z0-9._-]++@[a-z0-9_-]++\.[a-z0-9_-][a-z0-9._-]*+)?+"  # or an empty line
 _ADDRESSES = re.compile(rb"%b(?:\n%b)*+" % (_ADDRESS, _ADDRESS))
 
@@ -39,14 +39,14 @@ def _ascii(text: str) -> bytes:
 
 
 class Rule(NamedTuple):
-    """How the values of one field are normalized."""
+    """The normalization of one field."""
 
-    table: bytes | None  # what each character becomes
-    deleted: bytes  # before that
+    table: bytes | None  # replacement of each character
+    deleted: bytes  # deleted first
     rest: Callable[[bytes, _Countries], list[bytes | None]] | None = None  # if this is not all; None for a hard line
     encode: Callable[[str], bytes] = _ascii  # for text beyond ASCII
     hard: Callable[[str, str | None], str | None] | None = None  # for hard lines, and all that are not ordinary
-    countries: Container[str | None] | None = ()  # of which the rule says something of its own; None for all
+    countries: Container[str | None] | None = ()  # with a rule of their own; None for all
 
     def normalize(self, text: str, country: str | None) -> str | None:
         """Normalize one value.
@@ -56,7 +56,7 @@ class Rule(NamedTuple):
             country: ISO 3166-1 alpha-2 or None.
 
         Returns:
-            The text to hash; None or empty if nothing is left.
+            The string to hash; None or empty if nothing is left.
         """
         if self.hard:
             return self.hard(text, country)
@@ -64,14 +64,14 @@ class Rule(NamedTuple):
         return line.decode() if line else None
 
     def normalize_ordinary(self, values: Sequence[Any], countries: _Countries) -> list[bytes | None]:
-        """Normalize the ordinary ones of the values of one field.
+        """Normalize the ordinary values of one field.
 
         Args:
             values: of any type, one for each person.
             countries: ISO 3166-1 alpha-2 or None, one for each person.
 
         Returns:
-            For each person the bytes to hash, empty where nothing is left; None where `normalize` has to decide.
+            For each person the bytes to hash, empty if nothing is left; None if `normalize` has to decide.
         """
         if None in values:
             values = ["" if value is None else value for value in values]
@@ -86,7 +86,7 @@ class Rule(NamedTuple):
     def _are_ordinary(self, values: Sequence[Any]) -> bool:
         try:
             text = "".join(values)
-        except TypeError:  # not all of them are texts
+        except TypeError:  # not all are strings
             return False
         return (
             text.isprintable()
@@ -102,7 +102,7 @@ class Rule(NamedTuple):
 
 
 def _all_but(kept: bytes) -> bytes:
-    """Return the characters to delete. The end of a line is none of them."""
+    """Return the characters to delete; line ends are kept."""
     return bytes(code for code in range(128) if code not in kept + b"\n")
 
 
@@ -120,7 +120,7 @@ def _lower(text: str) -> bytes:
 
 
 def _email(text: bytes, _: _Countries) -> list[bytes | None]:
-    """Ask for something before one @, and a dot inside what follows."""
+    """Require something before a single @, and a dot inside the part after it."""
     lines = text.split(b"\n")
     if _ADDRESSES.fullmatch(text):
         return [*lines]
@@ -142,7 +142,7 @@ def _hard_phone(text: str, country: str | None) -> str | None:
 
 
 def _state(text: bytes, countries: _Countries) -> list[bytes | None]:
-    """Look the name up, or take its first two letters: Bavaria becomes by, Bayern ba."""
+    """Look up the name, else keep its first two letters: Bavaria becomes by, Bayern ba."""
     names = text.split(b"\n")
     if not text.isascii():
         names = [
@@ -156,7 +156,7 @@ def _state(text: bytes, countries: _Countries) -> list[bytes | None]:
 
 
 def _reduced(name: str, country: str | None) -> bytes:
-    text = unicodedata.normalize("NFKD", name) if country == "CA" else name  # there, an accent goes without its letter
+    text = unicodedata.normalize("NFKD", name) if country == "CA" else name  # there, only the accent is dropped
     return _ascii(text.upper()).translate(None, _DELETED_IN_STATES)
 
 
@@ -202,7 +202,7 @@ def _street_line(line: str, words: dict[str, str]) -> bytes | None:
     if "c/o" in line or ("-" in line and (_SIGMA.search(line) or any(map(_is_two_words, line.split())))):
         return None
     if "#" in line:
-        # "apt #5" and "apt#5" are three words; what else stands around the sign may keep them together.
+        # "apt #5" and "apt#5" are three words; other characters around the sign may keep them together.
         before, _, after = line.partition("#")
         unit, number = before.rpartition(" ")[2], after.partition(" ")[0]
         if not line.isascii() or (unit and not unit.isalpha()) or (number and not number.isalnum()) or "#" in after:

@@ -1,8 +1,8 @@
-"""The words that Amazon's own tools replace: in street addresses and for states, country by country.
+"""Words that Amazon's own tools replace in street addresses and states, by country.
 
-Text rather than literals or JSON: a third of the bytecode, as fast to load (0.2 ms), and a line that people can read.
+Text rather than literals or JSON: a third of the bytecode, as fast to load (0.2 ms), and readable.
 Resolved from the mappings that Amazon publishes in its advertiser audience normalization SDK and in AMC Uploader from
-AWS (both Apache-2.0). Where they name a spelling twice, the last mention counts; identities are left out. Their key for
+AWS (both Apache-2.0). If they list a spelling twice, the last one counts; identities are left out. Their key for
 "boulevard" is damaged there and whole here, as in the tool they copy. The District of Columbia, the territories, the
 French names of Canadian provinces and "Yukon Territory" are additions (docs/normalization.md says why).
 
@@ -11,7 +11,7 @@ An entry reads "result = spelling spelling ...".
 
 
 def _spellings(entries: str) -> dict[str, str]:
-    """Spelling to result."""
+    """Return a table from spelling to result."""
     table = {}
     for entry in entries.split(";"):
         result, spellings = entry.strip().split(" = ")
@@ -26,7 +26,7 @@ number = # no num numero núm número; nw = northwest; pl = place; rd = road; s 
 sw = southwest; w = west
 """)
 
-# Street words of every country but Great Britain, whose table is its own.
+# Street words of every country but Great Britain, which has its own table.
 _GENERAL = _spellings("""
 cirs = circles; ctr = center centre; fwy = freeway frwy; hwy = highway; park = parks;
 pkwy = parkway parkways parkwy pkway pkwys pky; plz = plaza plza; sq = sqr squ square; st = str

@@ -1,1 +1,1 @@
-"""Segment's mapping directives, each read once into a function of the event."""
+"""Segment's mapping directives, each compiled once into a function of the event."""

@@ -1,4 +1,4 @@
-"""Compiles a mapping: keeps the position in it, and names the position where something is wrong."""
+"""Compiles a mapping, and names the position of each fault."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -10,28 +10,28 @@ from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED, ListValue, ObjectValue, has_gap
 
 type Reader = Callable[[Any, Budget], Any]
-"""From an event, or from one item of a list, to a value or UNDEFINED. Raises RejectedEvent where the budget is used up.
+"""Maps an event, or one item of a list, to a value or UNDEFINED. Raises RejectedEvent if the budget is used up.
 
-Work that depends on the event, it takes from the budget; the rest is in `CompileContext.steps`.
+Costs that depend on the event are charged to the budget; the rest is in `CompileContext.steps`.
 """
 
 type Compiler = Callable[[Any, "CompileContext"], Reader]
-"""From a directive's argument to its reader. Raises InvalidMapping."""
+"""Compiles a directive's argument into its reader. Raises InvalidMapping."""
 
 MAX_DEPTH = 32  # levels of objects, lists and directives in one directive
 MAX_SIZE = 1_000  # values in one directive
-MAX_CHARACTERS = 2_000  # of one text in a directive; Segment takes 1,000 where it limits them
+MAX_CHARACTERS = 2_000  # of one string in a directive; Segment's own limit, if any, is 1,000
 
 STEPS_A_VALUE = 2  # to resolve one value of a directive, on average
 SAME_FOR_ALL = "the same for every member; give a directive that reads the event, such as @path"
 
-_STEPS_TO_TRY = 10_000  # a directive of a member id on an event that holds nothing
+_STEPS_TO_TRY = 10_000  # for a member id directive on an empty event
 
-_EDITOR_NOTES = "_metadata"  # the one key allowed beside a directive: Segment's editor keeps notes in it
+_EDITOR_NOTES = "_metadata"  # the one key allowed beside a directive: notes of Segment's editor
 
 
 class Constant:
-    """A reader that gives the same value whatever the event."""
+    """A reader that returns the same value for every event."""
 
     __slots__ = ("value",)
 
@@ -45,7 +45,7 @@ class Constant:
 
 @dataclass(slots=True)
 class _Count:
-    """What has been compiled so far."""
+    """Totals over the values compiled so far."""
 
     values: int = 0
     steps: int = 0
@@ -57,10 +57,10 @@ class CompileContext:
     """One position in a mapping; errors name it by its path, such as `fields.email.@if.then`.
 
     Attributes:
-        name: of the key or list position here; at the outermost position, the whole path that leads there.
-        outer: the position around this one, if it is part of the same directive.
+        name: the key or list position; at the outermost position, the whole path.
+        outer: the enclosing position in the same directive, if any.
         depth: levels from the outermost position.
-        needs_all: whether a string has no value if one of the values in it is empty. A member id must be: otherwise
+        needs_all: whether a string has no value if one of the values in it is empty. Set for member ids: otherwise
             all members without that value would share one id.
     """
 
@@ -77,27 +77,27 @@ class CompileContext:
 
     @property
     def steps(self) -> int:
-        """How many steps the readers compiled so far take on any event; @arrayPath takes them for each item."""
+        """The fixed cost per event of the readers compiled so far; @arrayPath spends it for each item."""
         return self._count.steps
 
     def takes(self, steps: int) -> None:
-        """Count what the reader at this position costs beyond STEPS_A_VALUE, whatever the event."""
+        """Add the fixed cost of the reader at this position beyond STEPS_A_VALUE."""
         self._count.steps += steps
 
     def fault(self, message: str) -> InvalidMapping:
-        """Return the error to raise about this position; the message says what is wrong, and the remedy."""
+        """Return the error for this position; the message states the fault and the remedy."""
         return InvalidMapping(f"{self.path}: {message}")
 
     @property
     def path(self) -> str:
-        """The names from the outermost position to this one. Only a fault asks for it: there are many positions."""
+        """The names from the outermost position to this one. Built only for a fault, since there are many positions."""
         return f"{self.outer.path}.{display(self.name)}" if self.outer else str(self.name)
 
     def compile(self, value: Any) -> Reader:
         """Compile a whole directive, at its outermost position.
 
         Raises:
-            InvalidMapping: not JSON, beyond the limits, or wrong; has every fault.
+            InvalidMapping: not JSON, beyond the limits, or invalid; lists every fault.
         """
         reader = self.read(value)
         if self._count.faults:
@@ -105,12 +105,12 @@ class CompileContext:
         return reader
 
     def read(self, value: Any) -> Reader:
-        """Compile the value at this position: a directive, a list or object that may hold some, or a plain value.
+        """Compile the value at this position: a directive, a list or object that may hold directives, or a constant.
 
-        A fault is noted, so that those of the other positions are found as well.
+        A fault is recorded, and compilation goes on, so that all faults are reported.
         """
         if self._count.values > MAX_SIZE:
-            return NO_VALUE  # it is noted already
+            return NO_VALUE  # already recorded
         try:
             return self._read(value)
         except InvalidMapping as invalid:
@@ -135,20 +135,20 @@ class CompileContext:
         raise self.fault("not a JSON value; use null, true, false, a number, a string, a list or an object")
 
     def read_outcome(self, value: Any) -> Reader:
-        """Compile one of the values to choose from. Raises InvalidMapping, also for a member id that is a constant."""
+        """Compile one branch of a choice. Raises InvalidMapping, also if it makes a member id constant."""
         reader = self.read(value)
         if self.needs_all and is_fixed(reader):
             raise self.fault(SAME_FOR_ALL)
         return reader
 
     def read_text(self, value: Any) -> Reader:
-        """Compile what must be a text, or a directive that gives one. Raises InvalidMapping."""
+        """Compile a string, or a directive that returns one. Raises InvalidMapping."""
         if isinstance(value, str) or is_directive(value):
             return self.read(value)
         raise self.fault("must be a string or a directive")
 
     def options(self, argument: Any, allowed: Collection[str], required: Collection[str] = ()) -> dict[str, Any]:
-        """Check the named options of a directive and return them. Raises InvalidMapping."""
+        """Validate the named options of a directive and return them. Raises InvalidMapping."""
         if not isinstance(argument, dict) or is_directive(argument):
             raise self.fault(f"not an object of options; give an object with {_listed(allowed)}")
         for name in argument:
@@ -162,7 +162,7 @@ class CompileContext:
         return argument
 
     def choice(self, value: Any, allowed: Collection[Any]) -> Any:
-        """Check that a constant is one of those allowed, and return it. Raises InvalidMapping."""
+        """Validate that a constant is allowed, and return it. Raises InvalidMapping."""
         if not any(value is option or (isinstance(option, str) and value == option) for option in allowed):
             raise self.fault(f"not one of {_listed(allowed)}; choose one of them")
         return value
@@ -204,7 +204,7 @@ NO_VALUE = Constant(UNDEFINED)
 
 
 def is_fixed(reader: Reader) -> bool:
-    """Return whether the reader of a member id, which needs all values in it, finds one in an event without any."""
+    """Return whether the reader of a member id, which needs all values in it, returns an id for an empty event."""
     try:
         return not has_gap(reader({}, Budget(_STEPS_TO_TRY)))
     except RejectedEvent:
@@ -212,18 +212,18 @@ def is_fixed(reader: Reader) -> bool:
 
 
 def is_directive(value: Any) -> bool:
-    """Return whether a value is meant as a directive: an object with a key that starts with @."""
+    """Return whether a value is a directive: an object with a key that starts with @."""
     return isinstance(value, dict) and any(isinstance(key, str) and key.startswith("@") for key in value)
 
 
 def display(name: object) -> str:
-    """Return a name from a mapping as errors show it: short, on one line."""
+    """Return a name from a mapping for an error: short, on one line."""
     text = str(name)
     return text if len(text) <= 40 and text.isprintable() else f"{ascii(text[:40])[1:-1]}…"
 
 
 def did_you_mean(name: object, known: Collection[str]) -> str:
-    """Return a guess at the known name that was meant, as a part of a sentence; empty where none is close."""
+    """Return " (did you mean NAME?)" for the closest known name; empty if none is close."""
     import difflib  # noqa: PLC0415  only a refusal needs it, and no request should wait for it
 
     close = difflib.get_close_matches(str(name)[:80], known, n=1)

@@ -1,4 +1,4 @@
-"""@path and @template: values of the event, alone or inside a text."""
+"""@path and @template: values of the event, alone or inside a string."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,29 +9,29 @@ from audience_sync.segment.budget import OTHERS_A_STEP, Budget
 from audience_sync.segment.directives.compiler import MAX_CHARACTERS, CompileContext, Compiler, Constant, Reader
 from audience_sync.segment.directives.values import MAX_TEXT, UNDEFINED, WHITE_SPACE, Undefined, list_position, text_of
 
-# Segment's own pattern: a dot, or the brackets around digits or quotes. Quotes go after the split, so that a dot inside
-# a name cannot be reached.
+# Segment's own pattern: a dot, or the brackets around digits or quotes. Quotes are removed after the split, so a dot
+# inside a quoted name still separates.
 _SEPARATORS = re.compile(r"""\[(?=["'0-9])|\.|(?<=["'0-9])\]+""")
 _UNQUOTED_BRACKET = re.compile(r"""\[(?!["'0-9])""")
-# Segment's own patterns are {{{([^}]+)}}} and {{([^}]+)}}. These match the same, and beside that what opens and does
-# not close, up to the first brace that could have closed it: no character is then tried twice.
+# Segment's own patterns are {{{([^}]+)}}} and {{([^}]+)}}. These match the same, and also unclosed
+# braces up to the first candidate for their end, so that no character is tried twice.
 _TRIPLE = re.compile(r"\{\{\{([^}]*+)(\}{0,3}+)")
 _DOUBLE = re.compile(r"\{\{([^}]*+)(\}{0,2}+)")
 _CLOSED = re.compile(r"(?<!\{)(?:\{\{\{[^{}]++\}\}\}|\{\{[^{}]++\}\})")
 
 _STEPS_A_PIECE = 5  # to write a value, which may be a number, into a template
-_STEPS_TO_SPLIT = 10  # a path or template that comes from the event, if it is short
-_STEPS_A_CHARACTER = 3  # of such a path or template: most of them can be dots or braces
+_STEPS_TO_SPLIT = 10  # a short path or template that comes from the event
+_STEPS_A_CHARACTER = 3  # of such a path or template: most may be dots or braces
 
 type Step = tuple[str, int]
-"""A name, and the list position that it is, -1 where it is none."""
+"""A name and its list position; -1 if it is not one."""
 
 
 def path_reader(path: str, context: CompileContext) -> Reader:
     """Compile a path as @path writes it: `$.a.b`, `a.list[0]`, `a['b c']`; `$.` is the whole event.
 
     Raises:
-        InvalidMapping: too long, or brackets around something else than a number or a quoted name.
+        InvalidMapping: too long, or brackets without a number or a quoted name.
     """
     return _checked_reader(path.replace("$.", "", 1), context)
 
@@ -51,7 +51,7 @@ def _reader_of(path: str) -> Reader:
 
 
 def _steps_of(path: str) -> tuple[Step, ...]:
-    """Split a path; no steps lead to the whole event."""
+    """Split a path; the whole event has no steps."""
     names = [name.replace("'", "").replace('"', "") for name in _SEPARATORS.split(path) if name]
     return () if path == "." else tuple((name, list_position(name)) for name in names)
 
@@ -60,7 +60,7 @@ class PathReader:
     """The value at one path.
 
     Attributes:
-        steps: that lead there; one or more.
+        steps: the path to it; one or more.
     """
 
     __slots__ = ("steps",)
@@ -74,11 +74,11 @@ class PathReader:
 
 
 class FirstOfPaths:
-    """The value at the first of several paths that has one, as most fields are found; at the last, where none has.
+    """The value at the first of several paths that has one, as for most fields; at the last if none has.
 
     Attributes:
-        paths: two or more, each with the steps that lead there.
-        is_passed_over: whether the next path decides. It holds for what is missing, and for no text but the empty one.
+        paths: the steps of two or more paths.
+        is_passed_over: whether to try the next path. True if missing; never for a non-empty string.
     """
 
     __slots__ = ("is_passed_over", "paths")
@@ -98,21 +98,21 @@ class FirstOfPaths:
 
 
 def first_of_paths(paths: Sequence[str], is_passed_over: Callable[[Any, Budget], bool]) -> FirstOfPaths | None:
-    """Compile a chain of @if that takes the first path with a value.
+    """Compile a chain of @if that selects the first path with a value.
 
     Args:
-        paths: as @path writes them, each one checked.
-        is_passed_over: as FirstOfPaths has it.
+        paths: in the syntax of @path, validated.
+        is_passed_over: as in FirstOfPaths.
 
     Returns:
-        None where there is no path, or one that leads to the whole event.
+        None if there is no path, or if one is the whole event.
     """
     split = [_steps_of(path.replace("$.", "", 1)) for path in paths]
     return FirstOfPaths(split, is_passed_over) if split and all(split) else None
 
 
 def walk(value: Any, steps: tuple[Step, ...]) -> Any:
-    """Follow the steps through what the event itself holds: no lengths, nothing inherited."""
+    """Follow the steps through the event's own members: no lengths, nothing inherited."""
     for name, position in steps:
         if isinstance(value, dict):
             value = value.get(name, UNDEFINED)
@@ -144,8 +144,8 @@ def _template(argument: Any, context: CompileContext) -> Reader:
 
 
 def _named_by_event(argument: Any, context: CompileContext, reader_of: Callable[[str], Reader]) -> Reader:
-    """Compile a path or template that is itself found in the event, and is therefore compiled for each event."""
-    read_text = replace(context, needs_all=False).read_text(argument)  # a name is no part of the value
+    """Compile a path or template that is itself a value of the event, so is compiled for each event."""
+    read_text = replace(context, needs_all=False).read_text(argument)  # a name is not part of the value
     context.takes(_STEPS_TO_SPLIT)
 
     def read(event: Any, budget: Budget) -> Any:
@@ -159,7 +159,7 @@ def _named_by_event(argument: Any, context: CompileContext, reader_of: Callable[
 
 
 def _split(template: str, context: CompileContext | None) -> list[str | Reader]:
-    """Split a template into texts and readers. A value is never read as a template itself."""
+    """Split a template into strings and readers. A value is never read as a template itself."""
     pieces: list[str | Reader] = []
     for position, outer in enumerate(_parts(_TRIPLE, 3, template)):
         parts = [outer] if position % 2 else _parts(_DOUBLE, 2, outer)
@@ -173,7 +173,7 @@ def _split(template: str, context: CompileContext | None) -> list[str | Reader]:
 
 
 def _check_braces(template: str, context: CompileContext) -> None:
-    """Refuse braces that Segment would send as text, or whose name would begin inside other braces."""
+    """Refuse braces that Segment would send as text, or whose name would start inside other braces."""
     rest = _CLOSED.sub(lambda closed: " " * len(closed[0]), template)
     if (start := rest.find("{{")) >= 0:
         fault = "empty" if rest.startswith("{{}}", start) else "not closed"
@@ -181,7 +181,7 @@ def _check_braces(template: str, context: CompileContext) -> None:
 
 
 def _parts(pattern: re.Pattern[str], braces: int, template: str) -> list[str]:
-    """Cut a template at the names in braces: text, name, text, name, ..., text."""
+    """Split a template at the names in braces: text, name, text, name, ..., text."""
     parts: list[str] = []
     end = 0
     for found in pattern.finditer(template):

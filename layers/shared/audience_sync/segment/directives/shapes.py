@@ -20,10 +20,10 @@ from audience_sync.segment.directives.values import (
     materialize,
 )
 
-MAX_KEYS = 262_144  # characters of all keys that @flatten writes: each repeats those above it
+MAX_KEYS = 262_144  # characters of all keys that @flatten writes: each repeats its parents
 
-_STEPS_IN_ANY_CASE = 6  # of a directive that walks lists and objects, beyond what finding them takes
-_STEPS_AN_ENTRY = 2  # to merge one entry of an object, list or text
+_STEPS_IN_ANY_CASE = 6  # of a directive that walks lists and objects, besides finding them
+_STEPS_AN_ENTRY = 2  # to merge one entry of an object, list or string
 _STEPS_TO_COPY = 10  # one value of an object under another key, or without its nulls
 
 type Containers = tuple[type[dict[str, Any]] | type[list[Any]], ...]
@@ -44,7 +44,7 @@ def _if(argument: Any, context: CompileContext) -> Reader:
     context.takes(_STEPS_IN_ANY_CASE if test == "blank" else 0)
     otherwise = (context / "else").read_outcome(options["else"]) if is_truthy(options.get("else")) else NO_VALUE
     if options.get("then", UNDEFINED) == options[test] and json.dumps(options["then"]) == json.dumps(options[test]):
-        # "This value if there is one" is the usual case: read it once.
+        # A chain of "this path if it has a value" is the usual case: read each path once.
         if chain := first_of_paths(_paths_in_turn(options, test), is_false):
             return chain
         return lambda event, budget: (
@@ -56,7 +56,7 @@ def _if(argument: Any, context: CompileContext) -> Reader:
 
 
 def _paths_in_turn(options: dict[str, Any], test: str) -> list[str]:
-    """Return the paths of "this one if it passes the test, else that one, else ..."; none where it is anything else."""
+    """Return the paths of "this one if it passes the test, else that one, else ..."; empty for any other form."""
     paths: list[str] = []
     while options.keys() == {test, "then", "else"} and options["then"] == options[test]:
         match options[test], options["else"]:
@@ -78,7 +78,7 @@ def _is_absent(value: Any, _: Budget) -> bool:
 
 def _array_path(argument: Any, context: CompileContext) -> Reader:
     if not isinstance(argument, list) or not 1 <= len(argument) <= 2:
-        raise context.fault("not a list of a path and, where wanted, the shape of an item; give such a list")
+        raise context.fault("not a list of a path and an optional shape of an item; give such a list")
     path = argument[0]
     read_list = path_reader(path, context / 0) if isinstance(path, str) else (context / 0).read_text(path)
     if len(argument) == 1 or argument[1] in ({}, None):
@@ -162,10 +162,10 @@ def _flatten(argument: Any, context: CompileContext) -> Reader:
 
 
 def _flat(value: Any, separator: str, containers: Containers, budget: Budget) -> ObjectValue | Undefined:
-    """Put the values that hold no others, in JavaScript's order, under the keys that lead to them."""
+    """Map each leaf value to its joined keys, in JavaScript's order."""
     flat = ObjectValue()
     characters_left = MAX_KEYS
-    waiting = [("", value)]  # the next one last
+    waiting = [("", value)]  # next: the last
     while waiting:
         prefix, value = waiting.pop()
         if not isinstance(value, containers):

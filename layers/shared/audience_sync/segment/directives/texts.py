@@ -1,4 +1,4 @@
-"""@case, @replace, @json, @sha256 and @liquid: texts made of values."""
+"""@case, @replace, @json, @sha256 and @liquid: strings made from values."""
 
 import hashlib
 import json
@@ -20,9 +20,9 @@ from audience_sync.segment.directives.values import (
 
 MAX_PATTERN = 10  # UTF-16 units of @replace's patterns and replacements; Segment's limit
 
-_STEPS_IN_ANY_CASE = 10  # of @replace, @json and @sha256, beyond what finding their value takes
-_STEPS_TO_FOLD = 3  # a character beyond ASCII, to its upper case
-_STEPS_A_MATCH = 4  # to write the replacement of one match where case is ignored
+_STEPS_IN_ANY_CASE = 10  # of @replace, @json and @sha256, besides finding their value
+_STEPS_TO_FOLD = 3  # a character outside ASCII, to upper case
+_STEPS_A_MATCH = 4  # to write the replacement of one match if case is ignored
 
 _REFERENCE = re.compile(r"(\$[$&`'])")
 
@@ -32,7 +32,7 @@ def _case(argument: Any, context: CompileContext) -> Reader:
     operator = (context / "operator").choice(options["operator"], ("lower", "upper"))
     read_value = (context / "value").read_text(options["value"]) if "value" in options else NO_VALUE
     if options.get("value") == "":
-        return NO_VALUE  # as in Segment, where an empty constant is no value
+        return NO_VALUE  # as in Segment: an empty constant counts as missing
     change = str.lower if operator == "lower" else str.upper
 
     def read(event: Any, budget: Budget) -> Any:
@@ -83,11 +83,11 @@ def _replace(argument: Any, context: CompileContext) -> Reader:
 def _pair(
     options: dict[str, Any], context: CompileContext, pattern_name: str, replacement_name: str
 ) -> tuple[str, list[str]]:
-    """Check a pattern and its replacement. The replacement is returned in parts: the match goes between them."""
+    """Validate a pattern and its replacement. Returns the replacement in parts; the match goes between them."""
     pattern, replacement = options[pattern_name], options.get(replacement_name, "")
     if not isinstance(pattern, str) or not 1 <= _utf16_units(pattern) <= MAX_PATTERN:
         raise (context / pattern_name).fault(
-            f"must be a string of 1 to {MAX_PATTERN} characters; it is searched as it stands"
+            f"must be a string of 1 to {MAX_PATTERN} characters; it is not a regular expression"
         )
     if not isinstance(replacement, str) or _utf16_units(replacement) > MAX_PATTERN:
         raise (context / replacement_name).fault(f"must be a string of up to {MAX_PATTERN} characters; shorten it")
@@ -119,7 +119,7 @@ def _replaced_in_any_case(text: str, pattern: str, replacement: list[str], limit
 
 
 def _folded(text: str) -> str:
-    """Fold case as JavaScript's patterns do: one character stays one, and none beyond ASCII becomes an ASCII one."""
+    """Fold case as JavaScript's patterns do: one character stays one, and none outside ASCII becomes ASCII."""
     return text.upper() if text.isascii() else "".join(map(_folded_character, text))
 
 
@@ -168,7 +168,7 @@ def _refuse_constant(_: str) -> Any:
 
 
 def _sha256(argument: Any, context: CompileContext) -> Reader:
-    """Hash a value exactly as it is. Not one of Segment's directives."""
+    """Hash a value unchanged. Not one of Segment's directives."""
     read_value = context.read(argument) if is_number(argument) else context.read_text(argument)
 
     def read(event: Any, budget: Budget) -> Any:
@@ -191,7 +191,7 @@ def _sha256(argument: Any, context: CompileContext) -> Reader:
 def _liquid(argument: Any, context: CompileContext) -> Reader:
     if not isinstance(argument, str):
         raise context.fault("must be a string; give the template")
-    from audience_sync.segment.liquid.expressions import LiquidFault  # noqa: PLC0415 - loaded where a mapping uses it
+    from audience_sync.segment.liquid.expressions import LiquidFault  # noqa: PLC0415 - loaded if a mapping uses it
     from audience_sync.segment.liquid.template import compile_template  # noqa: PLC0415
 
     try:

@@ -1,7 +1,7 @@
-"""JSON values by JavaScript's rules: what is missing, what counts as empty, and how a value is written as text.
+"""JSON values by JavaScript's rules: missing and empty values, and conversion to strings.
 
-Mappings are written for Segment's engine, which is JavaScript. Ids and templates depend on how it writes a
-number; conditions depend on what it takes for empty. Sources: ECMA-262, Number::toString, Array.prototype.join and
+Mappings are written for Segment's engine, which is JavaScript. Ids and templates depend on its number
+format; conditions depend on its empty values. Sources: ECMA-262, Number::toString, Array.prototype.join and
 JSON.stringify; tests/contract/segment compares with the engine itself.
 """
 
@@ -15,21 +15,21 @@ from audience_sync.segment.budget import OTHERS_A_STEP, Budget
 MAX_TEXT = 32_768  # characters; the whole event is at most 32 kB when it enters Segment
 MAX_VALUES = 10_000  # inside one list or object that has to be walked
 MAX_NESTING = 100  # levels of such a list or object
-WHITE_SPACE = (  # what JavaScript trims, not what Python does
+WHITE_SPACE = (  # as trimmed by JavaScript, not Python
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
 
 _STEPS_TO_ENCODE = 10  # one value as JSON
-_STEPS_FOR_FLOAT = 20  # to write it as JavaScript does
-_DIGITS_A_STEP = 3  # of an integer; JSON can hold 4,300 of them, and writing takes their square
+_STEPS_FOR_FLOAT = 20  # to format it as JavaScript does
+_DIGITS_A_STEP = 3  # of an integer; JSON can hold 4,300, and formatting takes quadratic time
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LIST_POSITION = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
 class Undefined:
-    """JavaScript's undefined: the value of what is not there. UNDEFINED is the only one."""
+    """JavaScript's undefined: the value of anything missing. UNDEFINED is the only instance."""
 
     def __bool__(self) -> bool:
         return False
@@ -47,7 +47,7 @@ class ListValue(list[Any]):
 
 
 def materialize(value: Any) -> Any:
-    """Take UNDEFINED out of what a mapping built: keys go, list items become null. The event's own values stay."""
+    """Remove UNDEFINED from values that a mapping built: drops keys, turns list items into null. Keeps event values."""
     if type(value) is ObjectValue:
         return {key: materialize(inner) for key, inner in value.items() if inner is not UNDEFINED}
     if type(value) is ListValue:
@@ -56,7 +56,7 @@ def materialize(value: Any) -> Any:
 
 
 def is_truthy(value: Any) -> bool:
-    """Return whether `if (value)` holds in JavaScript, where an empty list or object is true."""
+    """Return whether `if (value)` holds in JavaScript, for which empty lists and objects are true."""
     return bool(value) or isinstance(value, dict | list)
 
 
@@ -66,12 +66,12 @@ def is_absent(value: Any) -> bool:
 
 
 def is_blank(value: Any, budget: Budget) -> bool:
-    """Return whether a value is missing, null, or loosely equal to the empty text: 0, false, and [] are, " " is not."""
+    """Return whether a value is missing, null, or loosely equal to "": 0, false and [] are, " " is not."""
     return is_absent(value) or (text_of(value, budget) == "" if isinstance(value, list) else not is_truthy(value))
 
 
 def has_gap(value: Any) -> bool:
-    """Return whether a value is empty, or holds an empty one that a mapping put there. 0 and false are not empty."""
+    """Return whether a value is empty, or is built by a mapping and holds an empty one. 0 and false are not empty."""
     if type(value) in (ObjectValue, ListValue):
         return not value or any(map(has_gap, value.values() if isinstance(value, dict) else value))
     return is_absent(value) or value in ("", [], {})
@@ -83,17 +83,17 @@ def is_number(value: Any) -> bool:
 
 
 def list_position(key: str) -> int:
-    """Return the list position that a name is, -1 where it is none."""
+    """Return a name as a list position; -1 if it is not one."""
     return int(key) if _LIST_POSITION.fullmatch(key) else -1
 
 
 def is_small(value: Any, budget: Budget, *, steps: int = 2) -> bool:
-    """Return whether a value is small enough to walk: its texts, numbers, values and nesting are within bounds.
+    """Return whether a value is small enough to walk: its strings, numbers, values and nesting are within bounds.
 
     Args:
         value: any.
-        budget: pays for this walk, and for the one that is then made.
-        steps: that the two take for each value.
+        budget: pays for this walk and the next one.
+        steps: for each value, both walks together.
 
     Raises:
         RejectedEvent: the budget is used up.
@@ -104,7 +104,7 @@ def is_small(value: Any, budget: Budget, *, steps: int = 2) -> bool:
         for inner in level:
             if isinstance(inner, dict | list):
                 values += len(inner)
-                if values > MAX_VALUES:  # asked before the values are copied: there may be millions
+                if values > MAX_VALUES:  # before the values are copied: there may be millions
                     return False
                 budget.spend((len(inner) + 1) * steps)
                 characters += sum(map(len, inner)) if isinstance(inner, dict) else 0
@@ -123,12 +123,12 @@ def is_small(value: Any, budget: Budget, *, steps: int = 2) -> bool:
 
 
 def text_of(value: Any, budget: Budget) -> str | Undefined:
-    """Return a value as JavaScript writes it into a text; null and missing are empty.
+    """Return a value as JavaScript converts it to a string; null and missing are empty.
 
     Ints are written in full: ids beyond 2**53 would lose their last digits in JavaScript.
 
     Returns:
-        UNDEFINED for a text or list beyond the bounds of this module.
+        UNDEFINED for a string or list beyond the bounds of this module.
     """
     if isinstance(value, str):
         return value if len(value) <= MAX_TEXT else UNDEFINED
@@ -167,10 +167,10 @@ def number_text(number: float) -> str:
 
 
 def json_text(value: Any, budget: Budget) -> str | Undefined:
-    """Return what JSON.stringify returns: compact, with JavaScript's numbers and order of keys.
+    """Return the result of JSON.stringify: compact, with JavaScript's numbers and order of keys.
 
     Returns:
-        UNDEFINED where there is no value, or one beyond the bounds of this module.
+        UNDEFINED for no value, or one beyond the bounds of this module.
     """
     if value is UNDEFINED or not is_small(value, budget, steps=_STEPS_TO_ENCODE):
         return UNDEFINED
@@ -190,15 +190,15 @@ def entries(value: dict[str, Any] | list[Any] | str) -> list[tuple[str, Any]]:
 
 
 def without_lone_surrogates(text: str) -> str:
-    """Replace lone halves of surrogate pairs, which JSON can hold and UTF-8 cannot, as JavaScript does on output."""
+    """Replace lone surrogates, which JSON can hold and UTF-8 cannot, as JavaScript does on output."""
     return _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def _spend_on_number(number: float, budget: Budget) -> int:
-    """Take the steps for writing a number, and return about how many characters it has."""
+    """Spend the steps for writing a number, and return its approximate length."""
     if isinstance(number, float):
         budget.spend(_STEPS_FOR_FLOAT)
-        return 0  # 24 at most, which no bound needs
+        return 0  # at most 24 characters: negligible
     digits = number.bit_length() * 3 // 10
     if digits > 100:
         budget.spend(digits // _DIGITS_A_STEP)
@@ -234,5 +234,5 @@ def _encoded(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    # What is replaced are lone halves of surrogate pairs, which become \ud800 to \udfff, as in JavaScript.
+    # As in JavaScript, lone surrogates are escaped as \ud800 to \udfff.
     return json.dumps(text, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()

@@ -1,1 +1,1 @@
-"""FQL, the language of Segment's triggers: the part that Segment's engine reads as it is written."""
+"""FQL, the language of Segment's triggers: the subset that Segment's engine reads as written."""

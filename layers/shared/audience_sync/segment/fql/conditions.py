@@ -1,4 +1,4 @@
-"""What a condition may consist of: the fields, the values, and which of them Segment compares as written."""
+"""The fields and values of a condition, and the comparisons that Segment makes as written."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +18,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One test of one field. `path` leads there from the root of the event."""
+    """One test of one field. `path` starts at the root of the event."""
 
     path: tuple[str, ...]
     operator: Operator
@@ -27,7 +27,7 @@ class Condition:
 
 
 def field_of(token: Token) -> tuple[str, ...]:
-    """Return the path of a name, if it leads to a field."""
+    """Return the path of a name. Refuses a name that is not a field."""
     path = path_of(token.text)
     root, steps = path[0], path[1:]
     if root in _TEXTS and steps:
@@ -41,7 +41,7 @@ def field_of(token: Token) -> tuple[str, ...]:
 
 
 def value_of(token: Token) -> Value:
-    """Return the value that a comparison names."""
+    """Return the value in a comparison."""
     if token.kind == "text":
         return token.text[1:-1]
     if token.kind == "number":
@@ -54,7 +54,7 @@ def value_of(token: Token) -> Value:
 
 
 def misreading(path: tuple[str, ...], operator: Operator, value: Value) -> Refusal | None:
-    """Return why the engine would not compare the field with this value as written; None where it does."""
+    """Return why the engine would not make this comparison as written; None if it would."""
     number = isinstance(value, float)
     if operator not in ("=", "!="):
         return None if number else Refusal.ORDER

@@ -7,7 +7,7 @@ r"""Parses a trigger into its conditions, or refuses it with the position of the
     field     = "type" | "event" | "name" | "userId" | ( "properties" | "traits" | "context" ) "." part { "." part }
     value     = text | number | "true" | "false" | "null"
 
-Work grows linearly with the length of the text, which is bounded, and recursion goes no deeper than one group.
+Work is linear in the length of the trigger, which is bounded; recursion is at most one group deep.
 
 Source: the behaviour of @segment/destination-subscriptions 3.37 with @segment/fql-ts 1.10, compared in tests/contract.
 """
@@ -27,22 +27,22 @@ Word = Literal["and", "or"]
 _FUNCTIONS = ("contains", "match")
 _LONE_SURROGATE = re.compile(
     r"[\ud800-\udfff]"
-)  # half a character; JavaScript finds it inside a whole one, Python does not
+)  # half a surrogate pair; JavaScript finds it inside a whole character, Python does not
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Parts of which all must hold ("and") or one ("or"); a single part has either word."""
+    """Parts that must all hold ("and") or of which one must ("or"); a single part has either word."""
 
     word: Word
     parts: tuple["Condition | Group", ...]
 
 
 def parse(trigger: str) -> Group:
-    """Read a trigger.
+    """Parse a trigger.
 
     Raises:
-        InvalidTrigger: the text has no plain meaning, or Segment's engine reads it otherwise.
+        InvalidTrigger: the trigger is ambiguous, or Segment's engine reads it differently.
     """
     if len(trigger) > MAX_LENGTH:
         refuse(Refusal.TOO_LONG, MAX_LENGTH)
@@ -52,16 +52,14 @@ def parse(trigger: str) -> Group:
 
 
 class _Parser:
-    """Recursive descent. The next token is read only when needed, so that faults are found in reading order."""
+    """Recursive descent. Tokens are read only when needed, so that faults are found in reading order."""
 
     def __init__(self, trigger: str) -> None:
         self._trigger = trigger
         self._position = 0
         self._lookahead: Token | None = None
         self._in_group = False
-        self._early_ends: list[
-            Token
-        ] = []  # words in groups directly behind a function, where the engine ends the group
+        self._early_ends: list[Token] = []  # words after a function in a group, at which the engine ends the group
 
     def trigger(self) -> Group:
         if self._peek().kind == "end":
@@ -70,7 +68,7 @@ class _Parser:
         if self._peek().kind != "end":
             self._refuse_missing_word()
         for early_end in self._early_ends:
-            # The engine takes the rest of the group for a part of this level: the same where the word is the same.
+            # The engine reads the rest of the group as part of this level: harmless if the word is the same.
             if len(level.parts) > 1 and level.word != early_end.text:
                 refuse(Refusal.FUNCTION_NOT_LAST, early_end.start)
         return level

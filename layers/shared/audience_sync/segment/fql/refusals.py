@@ -1,7 +1,7 @@
-"""Reasons to refuse a trigger. Each says how Segment's engine would read it, and what to write instead.
+"""Reasons to refuse a trigger. Each explains how Segment's engine would read it, and the remedy.
 
-That engine never reports an error. It skips what it does not know and ignores what is not closed, so a mistyped trigger
-matches no event, or every event. We accept the triggers that it reads as a person would, and refuse the rest.
+That engine never reports an error. It skips unknown parts and ignores unclosed ones, so a mistyped trigger matches no
+event, or every event. We accept the triggers that it reads as a person would, and refuse the rest.
 """
 
 from enum import Enum
@@ -32,7 +32,7 @@ class Refusal(Enum):
     SINGLE_QUOTES = "Segment reads single quotes as part of the value; use double quotes"
     OPEN_TEXT = "the string is not closed; add the closing double quote"
     SWALLOWED = (
-        "Segment would lose what directly follows a string; put white space here, and no double quotes inside a string"
+        "Segment would drop text directly after a string; put white space here, and no double quotes inside a string"
     )
     NUMBER = "not a number; write digits with an optional sign and decimals, such as -1.5, followed by white space"
     VALUE = "not a value to compare with; write a string in double quotes, a number, true, false or null"

@@ -1,4 +1,4 @@
-"""The words of a trigger. Tokens are read one at a time, so that the first fault in the text is the one reported."""
+"""The tokens of a trigger. They are read one at a time, so that the first fault is the one reported."""
 
 import re
 from typing import NamedTuple, NoReturn
@@ -6,15 +6,15 @@ from typing import NamedTuple, NoReturn
 from audience_sync.errors import InvalidTrigger
 from audience_sync.segment.fql.refusals import Refusal
 
-# What must follow a word, number or text. Segment's engine knows no other white space, not even a carriage return.
+# The end of a word, number or string. Segment's engine knows no other white space, not even a carriage return.
 _END = r"(?=[ \t\n,\])]|\Z)"
 
-# A backslash makes any character part of a name, except those at which the engine splits names all the same, and those
-# of which it would escape only the first half (it counts in UTF-16).
+# A backslash makes any character part of a name, except separators, at which the engine splits regardless, and
+# characters of two UTF-16 units, of which it would escape only the first half.
 _ESCAPED = r"\\[^.\[\]\ud800-\udfff\U00010000-\U0010ffff]"
 
-# The engine looks for its words at the start of every part, so "properties.or " is no name. When it looks for "null" at
-# the end of "properties.n=5", it loses the value.
+# The engine looks for its words at the start of every part, so "properties.or " is not a name. It also looks for "null"
+# in "properties.n=5", and loses the value.
 _PART = rf"(?!(?:and|or|null){_END}|n=[0-9]\Z)(?:[A-Za-z_]|{_ESCAPED})(?:[A-Za-z0-9_-]|{_ESCAPED})*+"
 _NAME = rf"{_PART}(?:\.{_PART})*+"
 
@@ -37,7 +37,7 @@ _TOKEN = re.compile(
 
 
 class Token(NamedTuple):
-    """A word of the text. `kind`: word, null, name, number, text, operator, end, or a mark: ( ) , !"""
+    """A token of the trigger. `kind`: word, null, name, number, text, operator, end, or a mark: ( ) , !"""
 
     kind: str
     text: str
@@ -45,10 +45,10 @@ class Token(NamedTuple):
 
 
 def read_token(trigger: str, position: int) -> Token:
-    """Read the token at `position`, or after the white space there; an "end" token where the text ends.
+    """Read the token at `position`, after any white space; an "end" token at the end of the trigger.
 
     Raises:
-        InvalidTrigger: no token of the language starts there.
+        InvalidTrigger: no token starts there.
     """
     start = _space_end(trigger, position)
     if start == len(trigger):
@@ -76,7 +76,7 @@ def _space_end(trigger: str, position: int) -> int:
 
 
 def _refuse_characters(trigger: str, start: int) -> NoReturn:
-    """Raise the refusal for the characters at `start`; for a name, the one for what follows its readable beginning."""
+    """Raise the refusal for the characters at `start`; for a name, for the first unreadable part."""
     name = _START_OF_NAME.match(trigger, start)
     at = name.end() if name else start
     rest = trigger[at : at + 2]

@@ -1,1 +1,1 @@
-"""@liquid: the part of Liquid that Segment's mappings use, with the results of Segment's engine, LiquidJS."""
+"""@liquid: the subset of Liquid in Segment's mappings, with the results of Segment's engine, LiquidJS."""

@@ -1,4 +1,4 @@
-"""What stands between the braces of @liquid: values, filters and conditions. What has no plain meaning is refused.
+"""The expressions in the braces of @liquid: values, filters and conditions. Anything ambiguous is refused.
 
 filtered  = operand { "|" filter [ ":" operand { "," operand } ] }
 condition = test { ( "and" | "or" ) test }          read from the right: a or b and c is a or (b and c)
@@ -41,11 +41,11 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "\
 _LITERALS = {"true": True, "false": False, "nil": NIL, "null": NIL, "empty": EMPTY, "blank": BLANK}
 _RESERVED = ("and", "or", "not", "contains")
 
-MAX_DIGITS = 15  # of a number in a template: more are rounded in JavaScript
+MAX_DIGITS = 15  # of a number in a template: JavaScript rounds longer ones
 
 
 class LiquidFault(Exception):
-    """The template is wrong whatever the event. `position` counts characters from 0."""
+    """The template is invalid. `position` counts characters from 0."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -54,10 +54,10 @@ class LiquidFault(Exception):
 
 @dataclass(slots=True)
 class Scope:
-    """What a template works on: the event, what it has assigned, and the steps that are left.
+    """The state of a rendering: the event, the assigned variables, and the steps left.
 
     Attributes:
-        has_read: whether an output has read a value, if the template needs all of its values.
+        has_read: whether an output has read a value; kept if the template needs all of its values.
     """
 
     event: Mapping[str, Any] = field(repr=False)
@@ -71,7 +71,7 @@ type Test = Callable[[Scope], bool]
 
 
 class _Literal:
-    """A value that the template itself holds."""
+    """A constant in the template."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -92,9 +92,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any, Budget], bool]] = {
 
 
 class Expressions:
-    """Reads a part of a template from its beginning. Each method goes on where the one before has ended.
+    """Parses a part of a template from its start. Each method continues at the end of the one before.
 
-    If all values are needed, a filter other than `default` makes nothing of an empty value.
+    If all values are needed, filters other than `default` keep an empty value empty.
     """
 
     def __init__(self, template: str, start: int, end: int, *, needs_all: bool = False) -> None:
@@ -117,7 +117,7 @@ class Expressions:
         first = self._test()
         word = self._match(_WORD)
         if word is None:
-            self.finish("and, or, or the end; filters belong into {% assign %}")
+            self.finish("and, or, or the end; filters belong in {% assign %}")
             return first
         rest = self.condition()
         if word[0] == "and":
@@ -128,13 +128,13 @@ class Expressions:
         """Read the name of a variable. Raises LiquidFault."""
         found = self._match(_NAME)
         if found is None or found[0] in _RESERVED or found[0] in _LITERALS:
-            raise self._fault("give the name of a variable")
+            raise self._fault("expected the name of a variable")
         return found[0]
 
     def expect(self, sign: str) -> None:
         """Read a sign. Raises LiquidFault."""
         if not self._take(sign):
-            raise self._fault(f"give {sign} here")
+            raise self._fault(f"expected {sign} here")
 
     def finish(self, expected: str) -> None:
         """Check that nothing follows. Raises LiquidFault."""
@@ -163,20 +163,20 @@ class Expressions:
             return _Literal(self._unescaped(text))
         if number := self._match(_NUMBER):
             if sum(map(str.isdecimal, number[0])) > MAX_DIGITS:
-                raise LiquidFault(f"a number of over {MAX_DIGITS} digits; write it as a text", number.start())
+                raise LiquidFault(f"a number of over {MAX_DIGITS} digits; write it as a string", number.start())
             return _Literal(float(number[0]) if "." in number[0] else int(number[0]))
         if self._template.startswith("[", self._position):
             steps = self._steps()
             if steps and isinstance(steps[0], str):
                 return _path(steps[0], steps[1:])
-            raise self._fault("give a name in quotes between brackets")
+            raise self._fault("expected a name in quotes between brackets")
         if name := self._match(_NAME):
             return self._named(name)
-        raise self._fault("give a value: a path, a text in quotes, a number, true, false, nil, empty or blank")
+        raise self._fault("expected a value: a path, a string in quotes, a number, true, false, nil, empty or blank")
 
     def _named(self, name: re.Match[str]) -> Operand:
         if name[0] in _RESERVED:
-            raise LiquidFault(f"{name[0]} is no value here", name.start())
+            raise LiquidFault(f"{name[0]} is not a value here", name.start())
         steps = self._steps()
         if name[0] not in _LITERALS:
             return _path(name[0], steps)
@@ -185,7 +185,7 @@ class Expressions:
         return _Literal(_LITERALS[name[0]])
 
     def _steps(self) -> list[str | int]:
-        """Read what follows a name without white space."""
+        """Read the steps that directly follow a name."""
         steps: list[str | int] = []
         while found := _STEP.match(self._template, self._position, self._end):
             self._position = found.end()
@@ -200,7 +200,7 @@ class Expressions:
     def _filter(self, value: Operand) -> Operand:
         name = self._match(_NAME)
         if name is None:
-            raise self._fault("give the name of a filter after |")
+            raise self._fault("expected the name of a filter after |")
         if name[0] not in FILTERS:
             why = "Segment disables it" if name[0] in DISABLED else f"unknown here{did_you_mean(name[0], FILTERS)}"
             raise LiquidFault(f"filter {display(name[0])}: {why}; docs/mapping.md lists the filters", name.start())
@@ -222,7 +222,7 @@ class Expressions:
         return apply_to_all
 
     def _needed(self, operand: Operand) -> Operand:
-        """Read an empty value as nil, and note that one was read, if all values are needed."""
+        """Read an empty value as nil, and record the read, if all values are needed."""
         if not self._needs_all or isinstance(operand, _Literal):
             return operand
 
@@ -283,7 +283,7 @@ def _path(name: str, steps: Sequence[str | int]) -> Operand:
     def read(scope: Scope) -> Any:
         value = scope.assigned.get(name, UNDEFINED) if name in scope.assigned else scope.event.get(name, UNDEFINED)
         if value is UNDEFINED and name == "size" and name not in scope.assigned:
-            value = 0  # LiquidJS then asks its empty globals for their size
+            value = 0  # LiquidJS returns the size of its empty globals
         for step in steps:
             value = property_of(value, step)
         return value

@@ -1,4 +1,4 @@
-"""The filters of @liquid. Each takes a value, its arguments and the budget, and gives what LiquidJS gives.
+"""The filters of @liquid. Each maps a value, its arguments and the budget to the result of LiquidJS.
 
 Filters that Segment disables are not here, and neither are those whose result depends on the machine, such as date.
 """
@@ -27,17 +27,17 @@ from audience_sync.segment.liquid.values import (
 
 type Function = Callable[[Any, Sequence[Any], Budget], Any]
 
-MAX_REPLACED = 1_000_000  # characters before what is replaced is taken out: a bound on memory, not on the result
+MAX_REPLACED = 1_000_000  # characters before removals: bounds memory, not the result
 
-_COMPARED = 100  # characters of a pattern that a search compares at most, at each character of the text
+_COMPARED = 100  # most characters of a pattern that a search compares at each position
 _COMPARISONS_A_STEP = 256  # of two characters; the text is searched twice, to count and to replace
-_CHARACTERS_A_STEP = 2  # that a pattern of white space goes through
+_CHARACTERS_A_STEP = 2  # that a white space pattern scans
 _MAX_SAFE = 2**53 - 1  # JavaScript's largest integer without gaps
 _SPACES = re.compile(f"[{WHITE_SPACE}]+")
 
 
 class Filter(NamedTuple):
-    """One filter: how many arguments it takes, and what it does."""
+    """One filter: its function and number of arguments."""
 
     at_least: int
     at_most: int
@@ -45,13 +45,13 @@ class Filter(NamedTuple):
 
 
 def _text(change: Callable[..., str], at_least: int = 0, at_most: int | None = None) -> Filter:
-    """Make a filter of a function of texts, whose arguments are texts, too."""
+    """Build a filter from a function of strings; its arguments are also strings."""
 
     def apply(value: Any, arguments: Sequence[Any], budget: Budget) -> str:
         texts = [written(each, budget) for each in (value, *arguments)]
         for each in texts:
             budget.spend_on_text(each)
-        for each in texts[1:]:  # most of them are searched for
+        for each in texts[1:]:  # most are search patterns
             budget.spend(len(texts[0]) * min(len(each), _COMPARED) // _COMPARISONS_A_STEP)
         result = bounded(change(*texts))
         budget.spend_on_text(result)
@@ -61,7 +61,7 @@ def _text(change: Callable[..., str], at_least: int = 0, at_most: int | None = N
 
 
 def _number(calculate: Callable[..., float], at_least: int = 0, at_most: int | None = None) -> Filter:
-    """Make a filter of a function of numbers; what is no number counts as 0."""
+    """Build a filter from a function of numbers; anything else counts as 0."""
 
     def apply(value: Any, arguments: Sequence[Any], budget: Budget) -> float:
         return calculate(*(calculable(each, budget) for each in (value, *arguments)))
@@ -75,7 +75,7 @@ def _replace(text: str, pattern: str, replacement: str, *, limit: int = -1) -> s
         raise TooLarge
     if pattern or limit == 1:
         return text.replace(pattern, replacement, limit)
-    return replacement.join(text)  # JavaScript splits at the empty text between the characters, not around them
+    return replacement.join(text)  # JavaScript splits at "" between the characters, not around them
 
 
 def _replace_last(text: str, pattern: str, replacement: str) -> str:
@@ -106,7 +106,7 @@ def _modulo(dividend: float, divisor: float) -> float:
     if divisor == 0 or not math.isfinite(dividend):
         return math.nan
     if math.isinf(divisor):
-        return math.nan  # as the sum with infinity has no remainder in JavaScript
+        return math.nan  # as in JavaScript: infinity has no remainder
     return math.fmod(math.fmod(dividend, divisor) + divisor, divisor)
 
 
@@ -118,7 +118,7 @@ def _round(number: float, places: float = 0.0) -> float:
 
 
 def _shifted(number: float, places: float) -> float:
-    """Move the decimal point, through the text of the number: to multiply would add errors."""
+    """Move the decimal point in the number's string: multiplying would add rounding errors."""
     mantissa, _, power = number_text(number).partition("e")
     try:
         return float(f"{mantissa}e{number_text(float(power or 0) + places)}")
@@ -136,7 +136,7 @@ def _size(value: Any, _arguments: Sequence[Any], _budget: Budget) -> int:
 
 
 def _length_of(value: Any) -> Any:
-    """JavaScript's `length` of an object is a field like any other."""
+    """Return JavaScript's `length`, which is an ordinary field in an object."""
     return (value.get("length") or 0) if isinstance(value, dict) else 0
 
 
@@ -195,27 +195,27 @@ def _truncate(value: Any, arguments: Sequence[Any], budget: Budget) -> Any:
 
 
 def _strip_filter(change: Callable[[str, str], str]) -> Filter:
-    """Make a filter that takes white space off a text, or other characters where any are given."""
+    """Build a filter that strips white space, or the given characters."""
 
     def apply(value: Any, arguments: Sequence[Any], budget: Budget) -> str:
         text, given = written(value, budget), _given(arguments, 0, "")
         budget.spend_on_text(text)
         is_empty = is_absent(given) or given is False or given == 0 or given is EMPTY or given is BLANK or given is NIL
         characters = WHITE_SPACE if is_empty else written(given, budget) or WHITE_SPACE
-        budget.spend(len(text) * len(characters) // _COMPARISONS_A_STEP)  # each character is looked for among them
+        budget.spend(len(text) * len(characters) // _COMPARISONS_A_STEP)  # each character is compared with them
         return change(text, characters)
 
     return Filter(0, 1, apply)
 
 
 def _given(arguments: Sequence[Any], position: int, otherwise: Any) -> Any:
-    """Return an argument, or its default where it is left out or has no value."""
+    """Return an argument, or its default if it is left out or has no value."""
     value = arguments[position] if position < len(arguments) else UNDEFINED
     return otherwise if value is UNDEFINED else value
 
 
 def _count(number: float, round_it: Callable[[float], int]) -> int:
-    """Return how many characters or items a number means; none for NaN, all for infinity."""
+    """Return a number as a count of characters or items; none for NaN, all for infinity."""
     return 0 if math.isnan(number) else round_it(max(-1e9, min(number, 1e9)))
 
 
@@ -270,4 +270,4 @@ DISABLED = frozenset(
     newline_to_br reject reject_exp reverse sort sort_natural uniq where_exp type
     """.split()
 )
-"""Filters that Segment disables: a mapping that uses one fails there, too."""
+"""Filters that Segment disables: a mapping that uses one also fails there."""

@@ -1,4 +1,4 @@
-"""Compiles a template of @liquid: texts, outputs in {{ }}, and the tags in {% %} that Segment leaves enabled."""
+"""Compiles a template of @liquid: text, outputs in {{ }}, and the tags in {% %} that Segment leaves enabled."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -26,14 +26,14 @@ def compile_template(template: str, *, needs_all: bool = False) -> tuple[Callabl
 
     Args:
         template: up to MAX_LENGTH characters.
-        needs_all: whether there is no value where an output writes nothing, or no output reads the event.
+        needs_all: whether there is no value if an output is empty, or no output reads the event.
 
     Returns:
-        The function from an event to the rendered text, UNDEFINED where a text or list is too large; it raises
-        RejectedEvent where the budget is used up. And the steps that it takes on any event.
+        A function from an event to the rendered string, UNDEFINED if a string or list is too large; it raises
+        RejectedEvent if the budget is used up. And its fixed cost in steps.
 
     Raises:
-        LiquidFault: the template has no plain meaning, or uses what Segment disables.
+        LiquidFault: the template is ambiguous, or uses a feature that Segment disables.
     """
     if len(template) > MAX_LENGTH:
         raise LiquidFault(f"over {MAX_LENGTH:,} characters, Segment's limit; shorten it", MAX_LENGTH)
@@ -77,18 +77,18 @@ class _Parser:
     def nodes(self) -> list[Node]:
         nodes, end = self._block(())
         if end:
-            raise LiquidFault(f"{{% {end.name} %}} without its beginning", end.at)
+            raise LiquidFault(f"{{% {end.name} %}} is out of place", end.at)
         return nodes
 
     def _block(self, ends: Sequence[str], opening: Token | None = None) -> tuple[list[Node], Token | None]:
-        """Read up to one of the tags in `ends`, and return it; up to the end of the template where there are none."""
+        """Read up to one of the tags in `ends`, and return it; without any, up to the end of the template."""
         nodes: list[Node] = []
         while self._next < len(self._tokens):
             token = self._tokens[self._next]
             self._next += 1
             if token.kind == "tag" and (token.name in ends or token.name in ("else", "elsif")):
                 if token.name not in ends:
-                    raise LiquidFault(f"{{% {token.name} %}} without its beginning", token.at)
+                    raise LiquidFault(f"{{% {token.name} %}} is out of place", token.at)
                 return nodes, token
             if node := self._node(token):
                 nodes.append(node)
@@ -97,7 +97,7 @@ class _Parser:
         return nodes, None
 
     def _node(self, token: Token) -> Node | None:
-        """Read a piece, and all that belongs to it. None where it writes and does nothing."""
+        """Read a piece with its block. None if it has no effect."""
         self.parts += 1
         text = self._template[token.start : token.end]
         if token.kind == "text":
@@ -120,7 +120,7 @@ class _Parser:
             return None
         why = "Segment disables it" if token.name in _DISABLED else f"unknown here; known are {_KNOWN}"
         if token.name in _ENDS:
-            raise LiquidFault(f"{{% {token.name} %}} without its beginning", token.at)
+            raise LiquidFault(f"{{% {token.name} %}} is out of place", token.at)
         raise LiquidFault(f"tag {display(token.name)}: {why}", token.at)
 
     def _echo(self, token: Token) -> Node:
@@ -158,13 +158,13 @@ class _Parser:
             try:
                 scope.assigned[name] = _rendered(nodes, scope)
             except Missing:
-                scope.assigned[name] = NIL  # it counts where it is written
+                scope.assigned[name] = NIL  # the gap counts if the variable is output
             return ""
 
         return capture
 
     def _if(self, token: Token) -> Node:
-        """Read the branches of if or unless; each has a test, that of else holds always."""
+        """Read the branches of if or unless; each has a test, which always holds for else."""
         end, branches = f"end{token.name}", list[tuple[Test, list[Node]]]()
         test, part = self._condition(token), token
         if token.name == "unless":

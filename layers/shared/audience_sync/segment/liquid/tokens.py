@@ -1,4 +1,4 @@
-"""Cuts a template of @liquid into pieces: texts, outputs in {{ }}, and tags in {% %}, with white space taken off."""
+"""Splits a template of @liquid into text, outputs in {{ }} and tags in {% %}, and strips white space."""
 
 import re
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ _END_OF_RAW = re.compile(rf"\{{%[{WHITE_SPACE}]*endraw[{WHITE_SPACE}]*(-?)%\}}")
 
 @dataclass(slots=True)
 class Token:
-    """A piece of a template: text, output or tag. `start` and `end` are those of what it holds, behind a tag's name."""
+    """A piece of a template: text, output or tag. `start` and `end` bound its content, after a tag's name."""
 
     kind: str
     start: int
     end: int
-    at: int = 0  # where the braces of an output or tag begin
+    at: int = 0  # start of the braces of an output or tag
     name: str = ""  # of a tag
     trims_left: bool = False
     trims_right: bool = False
@@ -25,7 +25,7 @@ class Token:
 
 
 def tokens_of(template: str) -> list[Token]:
-    """Cut a template into its pieces. Raises LiquidFault: an output, a tag or a raw text is not closed."""
+    """Split a template into its pieces. Raises LiquidFault: an output, a tag or a raw block is not closed."""
     return _trimmed(template, _cut(template))
 
 
@@ -50,7 +50,7 @@ def _cut(template: str) -> list[Token]:
 
 
 def _end_of(template: str, position: int, *, is_tag: bool) -> int:
-    """Return where the closing braces begin. A text in an output may contain braces, one in a tag may not."""
+    """Return the start of the closing braces. A string in an output may contain braces, one in a tag may not."""
     start = position - 2
     while position < len(template):
         if template.startswith("%}" if is_tag else "}}", position):
@@ -69,7 +69,7 @@ def _delimited(template: str, start: int, end: int, *, is_tag: bool) -> Token:
     if is_tag:
         found = _TAG_NAME.match(template, start, end)
         if found is None or not found[1]:
-            raise LiquidFault("give the name of a tag", at)
+            raise LiquidFault("expected the name of a tag", at)
         name, start = found[1], found.end()
     while end > start and template[end - 1] in WHITE_SPACE:
         end -= 1
@@ -77,7 +77,7 @@ def _delimited(template: str, start: int, end: int, *, is_tag: bool) -> Token:
 
 
 def _cut_raw(template: str, raw: Token, position: int, tokens: list[Token]) -> int:
-    """Read a text that is written as it is, and return where it ends. White space inside it stays."""
+    """Read a raw block, and return its end. White space inside it stays."""
     end = _END_OF_RAW.search(template, position)
     if end is None or raw.start < raw.end:
         raise LiquidFault("{% raw %} is not closed with {% endraw %}", raw.at)
@@ -90,7 +90,7 @@ def _cut_raw(template: str, raw: Token, position: int, tokens: list[Token]) -> i
 
 
 def _trimmed(template: str, tokens: list[Token]) -> list[Token]:
-    """Take the white space out of texts beside a dash inside braces."""
+    """Strip the white space of text next to a dash inside braces."""
     for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
         if token.trims_left and before and before.kind == "text" and not before.is_verbatim:
             while before.end > before.start and template[before.end - 1] in WHITE_SPACE:

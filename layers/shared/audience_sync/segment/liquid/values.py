@@ -1,4 +1,4 @@
-"""Values as LiquidJS has them, which are JavaScript's: how they are written, compared, counted and entered.
+"""Values as in LiquidJS, so by JavaScript's rules: writing, comparing, counting and member access.
 
 Source: LiquidJS 10.30, which tests/contract/segment compares with.
 """
@@ -19,7 +19,7 @@ from audience_sync.segment.directives.values import (
     text_of,
 )
 
-_STEPS_A_HALF = 4  # to encode half a character, of which JSON can carry many
+_STEPS_A_HALF = 4  # to encode a lone surrogate; JSON can carry many
 
 _NUMBER = re.compile(r"[+-]?(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:e[+-]?\d++)?+|infinity)", re.ASCII | re.IGNORECASE)
 _INFINITY = re.compile(r"[+-]?Infinity")
@@ -45,7 +45,7 @@ EMPTY, BLANK, NIL = Named("empty"), Named("blank"), Named("nil")
 
 
 def plain(value: Any) -> Any:
-    """Return what a literal is where it is not compared."""
+    """Return the value of a literal outside comparisons."""
     if value is NIL:
         return None
     return "" if isinstance(value, Named) else value
@@ -60,7 +60,7 @@ def written(value: Any, budget: Budget) -> str:
     """Return a value as an output writes it: nothing for null, the items of a list one after the other.
 
     Raises:
-        TooLarge: the text would be too long, or the list too large.
+        TooLarge: the string would be too long, or the list too large.
         RejectedEvent: the budget is used up.
     """
     value = plain(value)
@@ -78,7 +78,7 @@ def _joined(values: list[Any], budget: Budget) -> str:
 
 
 def as_text(value: Any, budget: Budget) -> str:
-    """Return a value as JavaScript turns it into a text; null and missing are empty. Raises as `written`."""
+    """Return a value as JavaScript converts it to a string; null and missing are empty. Raises as `written`."""
     text = text_of(value, budget)
     if not isinstance(text, str):
         raise TooLarge
@@ -86,19 +86,19 @@ def as_text(value: Any, budget: Budget) -> str:
 
 
 def bounded(text: str) -> str:
-    """Return a text that is within the bounds. Raises TooLarge."""
+    """Return the string if it is within the bounds. Raises TooLarge."""
     if len(text) > MAX_TEXT:
         raise TooLarge
     return text
 
 
 def is_true(value: Any) -> bool:
-    """Return whether a condition holds: anything but false, null and what is missing, the empty text included."""
+    """Return whether a condition holds: anything but false, null and missing does, "" included."""
     return not (is_absent(plain(value)) or value is False)
 
 
 def number_of(value: Any, budget: Budget) -> float:
-    """Return a value as JavaScript's Number has it; NaN for what is no number. Raises as `written`."""
+    """Return a value as JavaScript's Number converts it; NaN if it is not a number. Raises as `written`."""
     value = plain(value)
     if value is None or isinstance(value, bool):
         return float(value or 0)
@@ -119,14 +119,14 @@ def _parsed(text: str) -> float:
     if not text:
         return 0.0
     if _OTHER_BASE.fullmatch(text):
-        return float(int(text, 0)) if len(text) < 250 else math.inf  # a float has no more than 1,024 bits
+        return float(int(text, 0)) if len(text) < 250 else math.inf  # a float has at most 1,024 bits
     if not _NUMBER.fullmatch(text) or ("f" in text.lower() and not _INFINITY.fullmatch(text)):
         return math.nan
     return float(text)
 
 
 def calculable(value: Any, budget: Budget) -> float:
-    """Return a value as filters calculate with it: 0 for what is no number. Raises as `written`."""
+    """Return a value as a number for filters; 0 if it is not a number. Raises as `written`."""
     number = number_of(value, budget)
     return 0.0 if math.isnan(number) else number
 
@@ -136,7 +136,7 @@ def equal(left: Any, right: Any, budget: Budget) -> bool:
     for literal, value in ((left, right), (right, left)):
         if isinstance(literal, Named):
             return _equals_literal(literal, value, budget)
-    if isinstance(left, str) and isinstance(right, str) and len(left) == len(right):  # others differ at once
+    if isinstance(left, str) and isinstance(right, str) and len(left) == len(right):  # others differ immediately
         budget.spend_on_text(left)
     if isinstance(left, list):
         return isinstance(right, list) and _same_items(left, right, budget)
@@ -167,7 +167,7 @@ def _equals_literal(literal: Named, value: Any, budget: Budget) -> bool:
 
 
 def is_less(left: Any, right: Any, budget: Budget, *, or_equal: bool) -> bool:
-    """Return whether left is less than right, or equal: texts by their characters, all else by number.
+    """Return whether left is less than right, or equal: strings by their characters, all else by number.
 
     Raises as `written`.
     """
@@ -184,11 +184,11 @@ def is_less(left: Any, right: Any, budget: Budget, *, or_equal: bool) -> bool:
 
 
 def _code_units(text: str, budget: Budget) -> bytes:
-    """Return a text as JavaScript compares it. Raises RejectedEvent where the budget is used up."""
+    """Return a string as JavaScript compares it. Raises RejectedEvent if the budget is used up."""
     budget.spend_on_text(text)
     try:
         return text.encode("utf-16-be")
-    except UnicodeEncodeError:  # halves of characters, which Python looks up one by one
+    except UnicodeEncodeError:  # lone surrogates, which Python handles one by one
         budget.spend(len(text) * _STEPS_A_HALF)
         return text.encode("utf-16-be", "surrogatepass")
 
@@ -198,7 +198,7 @@ def _primitive(value: Any, budget: Budget) -> Any:
 
 
 def contains(holder: Any, wanted: Any, budget: Budget) -> bool:
-    """Return whether a list has an item, or a text a part. Raises as `written`."""
+    """Return whether a list has an item, or a string a substring. Raises as `written`."""
     if isinstance(holder, list):
         budget.spend(len(holder))
         return any(equal(each, wanted, budget) for each in holder)
@@ -211,7 +211,7 @@ def contains(holder: Any, wanted: Any, budget: Budget) -> bool:
 
 
 def property_of(value: Any, name: str | int) -> Any:
-    """Enter a value by a name or position: what it holds itself; `size`, `first` and `last` beside that."""
+    """Return a member by name or position, or `size`, `first` or `last`."""
     if is_absent(value):
         return value
     if isinstance(value, dict):
