@@ -151,7 +151,7 @@ class Delivery:
         return report
 
     def _parse(self, message: Message, report: BatchReport, deadline: float) -> ParsedMessage | None:
-        """Read one message. If it cannot be read, park it as it is; if that fails, defer it."""
+        """Read one message. If it cannot be read, park it unchanged; if that fails, defer it."""
         try:
             read = ChangeMessage.from_body(message.body)
         except InvalidMessage as error:

@@ -36,7 +36,7 @@ def with_notices(
     Args:
         table: of members and notices.
         pending: changes as `coalesce` returns them.
-        has_time: asked before each request.
+        has_time: checked before each request.
 
     Returns:
         The changes of each member, with the notice as an exit; none if the newest change is older. Members are left
