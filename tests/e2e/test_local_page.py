@@ -47,7 +47,7 @@ def test_from_the_first_screen_to_an_audience_with_members_it_takes_one_button(
         await tab.read("$('send').click()")
         answer = await tab.wait("$('send').textContent === 'Send' && $('answer').textContent")
         assert answer.startswith('400 {"accepted":0')
-        assert "member id missing: external_user_id resolves to nothing" in answer
+        assert "member id missing: external_user_id, or a part of it, is empty" in answer
         await tab.wait("document.querySelector('#rejected-events .open')?.textContent === 'member id missing'")
 
         opens = "[...document.querySelectorAll('#requests .open')].find((each) => each.textContent.endsWith('records'))"

@@ -24,9 +24,9 @@ LISTED = 200  # characters of a detail that an answer shows
         pytest.param(379909525712777677, None, "the mapped audience_id 379909525712777677 is", id="an id as number"),
         pytest.param(" 379909525712777677 ", None, "audience_id 379909525712777677 is", id="an id with spaces"),
         pytest.param("120655501421234", None, "the mapped audience_id is", id="what may be a phone number"),
-        pytest.param("ada@example.com", "winback", "audience_id is no id of Amazon", id="an address as id"),
-        pytest.param({"a": 1}, "winback", "audience_id is no id of Amazon", id="an object as id"),
-        pytest.param(4.18e17, "winback", "audience_id is no id of Amazon", id="an id through a double"),
+        pytest.param("ada@example.com", "winback", "audience_id is not an Amazon id", id="an address as id"),
+        pytest.param({"a": 1}, "winback", "audience_id is not an Amazon id", id="an object as id"),
+        pytest.param(4.18e17, "winback", "audience_id is not an Amazon id", id="an id through a double"),
     ],
 )
 def test_what_was_looked_for_is_named_only_where_its_form_rules_a_person_out(

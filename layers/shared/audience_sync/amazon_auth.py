@@ -1,4 +1,4 @@
-"""Builds what authenticates us at Amazon: credentials, login and cached access tokens."""
+"""Builds the parts of Amazon authentication: credentials, login and cached access tokens."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class NoKeepAliveSession(requests.Session):
-    """A session that opens a connection for every request: none survives the function being frozen in between."""
+    """A session that opens a connection for every request: connections do not survive a frozen function."""
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send one request; connections left open by an earlier one are not used again."""
-        self.close()  # the adapters stay, and open what they need
+        """Send one request without reusing open connections."""
+        self.close()  # the adapters stay and open new connections
         return super().send(request, **options)
 
 
 def access_tokens(settings: AmazonSettings, secrets: "SecretsManagerClient") -> AccessTokens:
-    """Return the source of access tokens: memory, the token secret, and the login where neither holds a valid one."""
+    """Return the source of access tokens: memory, the token secret, or the login if neither holds a valid one."""
     credentials = JsonSecret(secrets, settings.credentials_secret_arn, time.monotonic)
     return AccessTokens(
         JsonSecret(secrets, settings.token_secret_arn, time.monotonic),

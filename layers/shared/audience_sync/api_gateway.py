@@ -19,7 +19,7 @@ from audience_sync.errors import (
 )
 from audience_sync.json_input import is_json, parse_json
 
-MIN_LEFT = 1.0  # seconds the function must still have, or it does not begin
+MIN_LEFT = 1.0  # seconds that must be left to begin
 RETRY_AFTER = 5  # seconds, at least
 
 type Answer = dict[str, Any]
@@ -30,10 +30,10 @@ class Request:
     """One request, as API Gateway's event describes it."""
 
     route: str  # "POST /v1/events"
-    headers: dict[str, str] = field(repr=False)  # names in lower case
+    headers: dict[str, str] = field(repr=False)  # lower-case names
     query: dict[str, str] = field(repr=False)  # may hold a key
     body: bytes = field(repr=False)  # exactly as received
-    source: str = ""  # the address that the request came from
+    source: str = ""  # the sender's address
 
     @classmethod
     def of(cls, event: dict[str, Any]) -> Self:
@@ -85,7 +85,7 @@ def deadline(context: Any, budget: float) -> float:
 
 
 def error_answer(error: AudienceSyncError) -> Answer:
-    """Return the answer to a request that failed, or was only partly done."""
+    """Return the answer to a request that failed or was only partly done."""
     match error:
         case Unauthorized():
             return answer(401, {"error": "unauthorized"})
@@ -95,15 +95,15 @@ def error_answer(error: AudienceSyncError) -> Answer:
             return answer(415, {"error": str(error)})
         case InvalidAudience():
             return answer(400, {"error": str(error), "faults": [fault.as_json() for fault in error.faults]})
-        case InvalidRequest() | RequestRejected():  # also where it is Amazon that refuses it
+        case InvalidRequest() | RequestRejected():  # even if it is Amazon that refuses it
             return answer(400, {"error": str(error)})
-        case _:  # a failure of our own: the whole request may be sent again, which is harmless
+        case _:  # our own failure: the whole request may be sent again, which is harmless
             wait = max(RETRY_AFTER, math.ceil(getattr(error, "retry_after", None) or 0))
             return answer(503, {"error": "temporarily unavailable"}, {"Retry-After": str(wait)})
 
 
 def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
-    """Lay out an answer as API Gateway takes it."""
+    """Build an answer in API Gateway's format."""
     return {
         "statusCode": status,
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"} | (headers or {}),

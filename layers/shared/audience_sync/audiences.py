@@ -1,12 +1,12 @@
 """Use case of `audiences`: creates audiences at Amazon once, finds them again, changes them.
 
-Amazon has no call that lists audiences, and a repeated request creates a second one. So a lock is taken in the
+Amazon has no call that lists audiences, and a repeated request creates a second one. So a lock is acquired in the
 audience table before each creation, and a second request finds either the audience or the lock:
 
-* the audience exists: it is the answer, with the settings that differ from what was asked for;
-* the lock is held: wait for a while, then answer that the request is to be repeated later;
-* the lock is stale: whether Amazon has created the audience cannot be found out. It is created again; should there be
-  a first one, it stays empty at Amazon, since no event can reach it.
+* the audience exists: return it, with the settings that differ from the request;
+* the lock is held: wait for a while, then ask for the request to be repeated later;
+* the lock is stale: there is no way to find out whether Amazon has created the audience. It is created again; a first
+  one would stay empty at Amazon, since no event can reach it.
 """
 
 from collections.abc import Mapping
@@ -41,14 +41,14 @@ from audience_sync.membership import Audience
 
 CREATE_WAIT = 8.0  # seconds to wait for another request's creation; Segment gives up after ten
 POLL_INTERVAL = 0.5  # seconds between two reads of the lock
-RESERVE = 3.0  # seconds kept to list what Amazon has created
+RESERVE = 3.0  # seconds kept to list the created audience
 CREATE_TIMEOUT = 24.0  # seconds for Amazon; the gateway waits 30 in all. Segment then repeats its request
 READ_TIMEOUT = 3.0  # seconds; without an answer the table decides
 STALE_LOCK_AGE = 120_000  # milliseconds; four times as long as a creation can take
 
 
 class Amazon(Protocol):
-    """The calls that audiences need."""
+    """Amazon's calls for audiences."""
 
     def create_audience(self, body: dict[str, Any], *, timeout: float) -> str:
         """Create one and return its id."""
@@ -62,11 +62,11 @@ class Amazon(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """An audience that exists now, and how it differs from what was asked for."""
+    """An audience that exists now, and its differences from the request."""
 
     listed: Audience  # with the settings in force
     wanted: NewAudience
-    attempts: int = 0  # creations it took at Amazon, this time; 0 where it was there already
+    attempts: int = 0  # creations at Amazon by this request; 0 if the audience existed
 
     @property
     def audience_id(self) -> str:
@@ -75,11 +75,11 @@ class Created:
 
     @property
     def mismatches(self) -> tuple[SettingMismatch, ...]:
-        """Settings that differ from what was asked for, because the audience was there already."""
+        """Settings that differ from the request because the audience already existed."""
         return mismatches(self.wanted, self.listed)
 
     def as_json(self) -> dict[str, Any]:
-        """The answer to Segment: the id as a text, and what differs from the request."""
+        """The answer to Segment: the id as a string, and the differences from the request."""
         answer: dict[str, Any] = {"externalId": self.audience_id}
         if self.listed.name != self.wanted.segment_name:
             answer["name"] = self.listed.name
@@ -100,14 +100,14 @@ def authenticate(
     try:
         keyring = Keyring.from_json(secret.value())
     except InvalidSettings:
-        require_audience_credential(headers, query)  # a stranger is refused whatever is stored
+        require_audience_credential(headers, query)  # strangers are refused whatever is stored
         raise
     try:
         return keyring.authenticate_audiences(headers, query, now=now)
     except CredentialMissing:
-        raise  # no newer secret would let it in
+        raise  # a newer secret would not let it in
     except (Unauthorized, Unavailable):
-        # The secret may just have been rotated: read it once more.
+        # The secret may just have been rotated: read it again.
         return Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query, now=now)
 
 
@@ -124,7 +124,7 @@ class Audiences:
         max_cpm_cents: int,
         allowed_targets: frozenset[str] = frozenset(),
     ) -> None:
-        """Take the collaborators.
+        """Set up the use case.
 
         Args:
             table: the audiences that events may reach.
@@ -132,7 +132,7 @@ class Audiences:
             amazon: the calls to Amazon.
             clock: for waiting.
             max_cpm_cents: the highest fee allowed, in hundredths of any currency.
-            allowed_targets: ids of the advertisers and connections that a new audience may have; all where it is empty.
+            allowed_targets: ids of the advertisers and connections that a new audience may have; empty allows all.
         """
         self._table = table
         self._locks = locks
@@ -145,26 +145,26 @@ class Audiences:
         """Create an audience, or find it: the same external id and target are the same audience.
 
         Args:
-            extras: the customer's, with Segment's audienceName among them.
+            extras: the customer's, including Segment's audienceName.
             deadline: monotonic seconds by which the answer must be on its way.
 
         Raises:
             InvalidAudience: no audience can have these settings.
             RequestRejected: Amazon refuses it.
-            TransientError: it is not created, or not known to be. The same request, repeated, finds the audience.
+            TransientError: it is not created, or the outcome is unknown. Repeating the request finds the audience.
         """
         wanted = new_audience(extras, max_cpm_cents=self._max_cpm_cents, allowed_targets=self._allowed_targets)
         created = self._found_or_created(wanted, deadline)
-        # Also for one that was there: the request that listed it may have ended before this.
+        # Also for an existing audience: the request that listed it may have stopped before this.
         self._table.raise_version()
         return created
 
     def find(self, extras: Mapping[str, Any]) -> Audience | None:
-        """Return the audience of `extras["externalId"]`, None where it is not listed or gone at Amazon.
+        """Return the audience of `extras["externalId"]`, None if it is not listed or gone at Amazon.
 
         Raises:
             InvalidRequest: there is no externalId.
-            Unavailable: the table does not answer. Where Amazon does not, the table decides.
+            Unavailable: the table does not answer. If Amazon does not, the table decides.
         """
         if extras.get("externalId") in (None, ""):
             raise InvalidRequest("externalId is missing")
@@ -181,16 +181,16 @@ class Audiences:
         return audience
 
     def update(self, audience_id: str, changes: Mapping[str, Any], *, timeout: float = CREATE_TIMEOUT) -> Audience:
-        """Change description, ttl, fee, `dsp` or `renew` of a listed audience, and return it as it is afterwards.
+        """Change description, ttl, fee, `dsp` or `renew` of a listed audience, and return the updated audience.
 
         Raises:
             AudienceNotListed: there is no such audience.
             InvalidAudience: Amazon does not change such a field.
-            RequestRejected, TransientError: as Amazon's client; the same change may be made again.
+            RequestRejected, TransientError: from Amazon's client; the change may be repeated.
         """
         audience = self._table.by_id(audience_id)
         if audience is None:
-            raise AudienceNotListed("no audience of this id is listed here")
+            raise AudienceNotListed("no audience with this id is listed here")
         if "renew" in changes and "ttl" not in audience.settings:
             audience = with_ttl(audience, self._amazon.read_audience(audience_id, timeout=timeout))
         update = audience_update(audience, changes, max_cpm_cents=self._max_cpm_cents)
@@ -212,13 +212,13 @@ class Audiences:
         return Created(self._existing(wanted, lock.audience_id or ""), wanted)
 
     def _check_key_free(self, wanted: NewAudience) -> None:
-        """Refuse a computation key that is taken: of two audiences under one key, neither gets events."""
+        """Refuse a computation key already in use: two audiences under one key would get no events."""
         if wanted.computation_key and self._table.by_computation_key(wanted.computation_key):
             allowed, remedy = "a key that no other audience is linked to", "leave it out, or unlink the other audience"
             raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
 
     def _acquire(self, wanted: NewAudience, deadline: float) -> tuple[CreationLock, bool]:
-        """Take the lock, or wait for the request that holds it. Returns a lock that is ours or has its audience."""
+        """Acquire the lock, or wait for its holder. Returns a lock that is ours or has its audience."""
         key = key_of(wanted.external_audience_id, wanted.target)
         until = min(self._clock.monotonic() + CREATE_WAIT, deadline)
         while True:
@@ -235,11 +235,11 @@ class Audiences:
             self._clock.sleep(POLL_INTERVAL)
 
     def _existing(self, wanted: NewAudience, audience_id: str) -> Audience:
-        """Return the audience of a completed lock as it is listed. It is listed anew where its row was removed."""
+        """Return the listed audience of a completed lock. Lists it again if its row was removed."""
         guess = wanted.listed_as(audience_id)
         if not self._table.add(guess, created=self._clock.now_ms()):
             return self._table.by_id(audience_id) or guess
-        with suppress(AudienceSyncError):  # without an answer from Amazon, what was asked for is the best guess
+        with suppress(AudienceSyncError):  # without Amazon's answer, the request is the best guess
             known = _as_reported(guess, self._amazon.read_audience(audience_id, timeout=READ_TIMEOUT))
             self._table.put(known, created=self._clock.now_ms())
             return known
@@ -262,16 +262,16 @@ class Audiences:
 
 
 def with_ttl(audience: Audience, report: AudienceReport) -> Audience:
-    """Take over the ttl that Amazon reports: renewal depends on it, and an audience made elsewhere has one."""
+    """Return the audience with the ttl that Amazon reports, which renewal needs even if it was created elsewhere."""
     if report.ttl is None:
         return audience
     return replace(audience, settings=audience.settings | {"ttl": report.ttl})
 
 
 def _as_reported(audience: Audience, report: AudienceReport) -> Audience:
-    """Take over what Amazon reports of an audience."""
+    """Return the audience with the settings that Amazon reports."""
     reported: dict[str, Any] = {"description": report.description, "ttl": report.ttl}
-    for fee in report.fees[:1]:  # we never make more than one
+    for fee in report.fees[:1]:  # we never create more than one
         reported |= {"cpmCents": fee.cpm_cents, "currency": fee.currency}
     settings = audience.settings | {name: value for name, value in reported.items() if value is not None}
     name, country = report.name or audience.name, report.country or audience.country

@@ -1,4 +1,4 @@
-"""The clocks of a function, passed in so that tests can move them. No use case reads the system's clock itself."""
+"""The clocks of a function, passed in so that tests can move them. Use cases never read the system clock."""
 
 import time
 from collections.abc import Callable

@@ -1,8 +1,7 @@
 """Authenticates requests: event keys and signatures for events, audience keys for audiences. Refuses by default.
 
-Two of each kind are valid at a time, so that Segment and the secret store can change at different moments. Beside them,
-each source may have an event key and an audience key of its own, so that a leaked key names its source. Such a key may
-expire.
+Two of each kind are valid at a time, so that Segment and the secret store can change at different moments. Each source
+may also have its own event key and audience key, so that a leaked key identifies its source. Such a key may expire.
 """
 
 import base64
@@ -17,15 +16,15 @@ from audience_sync.errors import CredentialMissing, SecretUnusable, Unauthorized
 from audience_sync.segment.signature import is_signed
 
 MIN_LENGTH = 16  # bytes; shorter ones can be guessed
-EXPIRES_SOON = 14  # days before the last one from which the use of a key is reported
+EXPIRES_SOON = 14  # days; a key in use is reported this long before its last day
 _PLACEHOLDERS = ("changeme", "change-me", "change_me", "placeholder", "replaceme", "replace-me", "replace_me")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as the ingest secret holds it: a string, or for a source also an object with the key and its last day.
+    """A key in the ingest secret: a string, or for a source also an object with the key and its last day.
 
-    If the last day cannot be read, the key is not accepted: it was meant to expire.
+    If the last day cannot be read, the key is refused: it was meant to expire.
     """
 
     value: Any = field(repr=False)
@@ -47,7 +46,7 @@ class StoredKey:
         return {"key": self.value, "expiresOn": self.expires_on.isoformat()} if self.expires_on else self.value
 
     def days_left(self, now: float) -> int | None:
-        """Return the days to the last one, negative after it, None if the key does not expire. `now`: epoch seconds."""
+        """Return the days left, negative after the last day, None if the key does not expire. `now`: epoch seconds."""
         return (self.expires_on - utc_date(now)).days if self.expires_on else None
 
 
@@ -56,12 +55,12 @@ class Kind:
     """The stored credentials of one kind."""
 
     by_entry: Mapping[str, bytes] = field(repr=False)  # the usable ones, by entry of the ingest secret, current first
-    expiring: Mapping[str, StoredKey] = field(repr=False)  # those of them that have a last day
+    expiring: Mapping[str, StoredKey] = field(repr=False)  # keys with a last day
     is_configured: bool  # something is stored, usable or not
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
-        """The usable ones."""
+        """The usable secrets."""
         return tuple(self.by_entry.values())
 
     @property
@@ -71,21 +70,21 @@ class Kind:
 
     @property
     def is_broken(self) -> bool:
-        """Whether something is stored that cannot authenticate a request. An expired key could, in its time."""
+        """Whether a stored entry was never usable. An expired key was."""
         return self.is_configured and not self.is_usable
 
     def days_left(self, entry: str, now: float) -> int | None:
-        """Return the days to the last one of a key, None if it does not expire."""
+        """Return the days left for a key, None if it does not expire."""
         return self.expiring[entry].days_left(now) if entry in self.expiring else None
 
     def expires_soon(self, entry: str, now: float) -> bool:
-        """Return whether a key should be replaced by now."""
+        """Return whether a key should be replaced now."""
         left = self.days_left(entry, now)
         return left is not None and left <= EXPIRES_SOON
 
 
 class Authenticated(NamedTuple):
-    """Which stored credential let a request in."""
+    """The stored credential that let a request in."""
 
     entry: str  # of the ingest secret, such as previousEventKey
     signature_unverified: bool = False  # beside a valid event key, the signature does not verify
@@ -104,7 +103,7 @@ class Keyring:
     def from_json(cls, stored: Mapping[str, Any]) -> "Keyring":
         """Read eventKey, audienceKey and signingSecret, each with its previous…, and the keys of sources.
 
-        Other entries are left alone.
+        Ignores other entries.
         """
         return cls(
             _kind(stored, "eventKey", "previousEventKey", sources=source_entries(stored, "eventKey")),
@@ -142,7 +141,7 @@ class Keyring:
         require_event_credential(headers)
         presented = ([self.event_keys] if _carries_key(headers) else []) + ([signing] if signature else [])
         if any(kind.is_broken for kind in presented) or not (self.event_keys.is_usable or signing.is_usable):
-            # The deployment generates an event key: without any, the secret is damaged, which is no fault of Segment's.
+            # The deployment generates an event key: without one, the secret is damaged, which is not Segment's fault.
             raise SecretUnusable("no usable secret is stored to check this credential with")
         raise Unauthorized("no valid credential")
 
@@ -153,7 +152,7 @@ class Keyring:
 
         Raises:
             CredentialMissing: the request carries none.
-            Unauthorized: no valid credential. Also where no audience key was ever stored.
+            Unauthorized: no valid credential, or no audience key was ever stored.
             SecretUnusable: the stored audience key is too weak to check the credential with.
         """
         keys = _keys(headers) + ([query["key"].encode("utf-8", "replace")] if "key" in query else [])
@@ -167,12 +166,12 @@ class Keyring:
 
 
 def source_entry(entry: str, source: str) -> str:
-    """Return the entry of a source's own key: eventKey.emea. It is logged, so the name of a source is no secret."""
+    """Return the entry of a source's own key: eventKey.emea. It is logged, so a source's name is not secret."""
     return f"{entry}.{source}"
 
 
 def source_entries(stored: Mapping[str, Any], entry: str) -> dict[str, str]:
-    """Return the sources that have a key of their own, by entry of the ingest secret."""
+    """Return the sources with a key of their own, by entry of the ingest secret."""
     prefix = source_entry(entry, "")
     return {name: name.removeprefix(prefix) for name in sorted(stored) if name.startswith(prefix)}
 
@@ -180,7 +179,7 @@ def source_entries(stored: Mapping[str, Any], entry: str) -> dict[str, str]:
 def expiry_date(text: object) -> date:
     """Read the last day of a key, such as 2027-03-31. Raises ValueError."""
     day = date.fromisoformat(str(text))
-    if day.isoformat() != text:  # Python reads other forms too, such as a week
+    if day.isoformat() != text:  # Python also reads other forms, such as a week
         raise ValueError("not a date")
     return day
 
@@ -191,31 +190,31 @@ def utc_date(now: float) -> date:
 
 
 def require_event_credential(headers: Mapping[str, str]) -> None:
-    """Raise CredentialMissing unless a request with events carries something that is meant to authenticate it."""
+    """Raise CredentialMissing unless a request with events carries a credential of any kind."""
     if not (_carries_key(headers) or headers.get("x-signature")):
         raise CredentialMissing("no valid credential")
 
 
 def require_audience_credential(headers: Mapping[str, str], query: Mapping[str, str]) -> None:
-    """Raise CredentialMissing unless a request about audiences carries something that is meant to authenticate it."""
+    """Raise CredentialMissing unless a request about audiences carries a credential of any kind."""
     if not (_carries_key(headers) or query.get("key")):
         raise CredentialMissing("no valid credential")
 
 
 def _carries_key(headers: Mapping[str, str]) -> bool:
-    """Return whether there is a key, or what may be one: a key without its scheme is a mistake worth an alarm."""
+    """Return whether there is a key or a possible one: a key without its scheme is a mistake worth an alarm."""
     return any(headers.get(name, "").strip() for name in ("authorization", "x-api-key"))
 
 
 def _matching(kind: Kind, keys: list[bytes], now: float) -> str | None:
-    """Return the entry that one of the keys equals, None where there is none that is still valid."""
+    """Return the entry that one of the keys matches, None if none is still valid."""
     # All pairs are compared, so that the response time does not depend on which one matched.
     matches = [entry for entry, secret in kind.by_entry.items() for key in keys if hmac.compare_digest(key, secret)]
     return next((entry for entry in matches if (kind.days_left(entry, now) or 0) >= 0), None)
 
 
 def _signing_entry(signing: Kind, body: bytes, signature: str | None, *, accept_first_event: bool) -> str:
-    """Return the entry that a signature verifies under. It is valid, so the time shows a stranger nothing."""
+    """Return the entry whose secret verifies a signature. It is valid, so timing tells a stranger nothing."""
     *others, last = signing.by_entry.items()
     for entry, secret in others:
         if is_signed(body, signature, [secret], accept_first_event=accept_first_event):
@@ -258,7 +257,7 @@ def _keys(headers: Mapping[str, str]) -> list[bytes]:
 
 
 def _sent_once(value: str) -> str:
-    """Take a header that was sent several times with the same value as one: API Gateway joins them with commas."""
+    """Return one value of a header sent several times with the same value: API Gateway joins them with commas."""
     first, *others = (part.strip() for part in value.split(","))
     return first if all(other == first for other in others) else value.strip()
 

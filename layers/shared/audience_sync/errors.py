@@ -5,35 +5,35 @@ AudienceSyncError
     InvalidRequest              an HTTP request that we cannot use
       Unauthorized              no valid credential
         CredentialMissing       no credential at all
-      TooLarge                  more bytes or events than we take
+      TooLarge                  more bytes or events than we accept
       UnsupportedMediaType      not JSON
       InvalidAudience           settings that no audience can have; carries every fault
       AudienceNotListed         the audience table does not list it
     RejectedEvent               one event that states no valid change; carries a reason code
     NoIdentifier                a change of a member for whom no identifier is known
     WaitedTooLong               a change that could not be delivered for seven days
-    InvalidMapping              a mapping that is wrong whatever the event
+    InvalidMapping              a mapping that is wrong for any event
     InvalidTrigger              a trigger without a plain meaning
     InvalidMessage              a queue message that we cannot read
     InvalidSettings             environment or stored settings that we cannot run with
-    MisplacedRow                rows of members that are not where the number of shards puts them
+    MisplacedRow                rows of members written with another number of shards
     RequestRejected             Amazon refuses the request and will keep refusing it
-      RequestTooLarge           it would take a smaller one
+      RequestTooLarge           it would accept a smaller one
       AccessDenied              until a person acts: authorization, advertiser, terms
       NotFound                  Amazon does not know the audience or job
   TransientError                the same call can succeed later; may carry retry_after, seconds
     OutOfTime                   not begun: too little time is left before Lambda stops the function
     MovedOn                     the member changed while this change was being sent
-    JobRunning                  an upload that says the opposite may still take effect
+    JobRunning                  an opposite upload may still take effect
     CreationUnderWay            another request is creating the audience
     Unavailable                 a service of ours (queue, secret, table) failed or did not answer
       SecretUnusable            no stored credential of the kind is good enough to check a request with
       CreationOvertaken         another request has taken over the creation of the audience
     Throttled                   Amazon asks us to slow down
-    ServiceUnavailable          Amazon failed before it took the request
-    OutcomeUnknown              the request was sent and no usable answer came: it may have been applied
+    ServiceUnavailable          Amazon failed before it accepted the request
+    OutcomeUnknown              the request was sent without a usable answer: it may have been applied
     CircuitOpen                 not sent: Amazon has failed several times in a row
-      CircuitHalfOpen           another worker is just trying whether Amazon answers again
+      CircuitHalfOpen           another worker is testing whether Amazon answers again
     RetryBudgetUsedUp           not sent: too many uploads had to be repeated
     TokenUnavailable            no access token at the moment
       NotConnected              Amazon is not connected yet
@@ -74,19 +74,19 @@ class InvalidRequest(PermanentError):
 
 
 class Unauthorized(InvalidRequest):
-    """No valid credential. Says no more than that, whatever the cause."""
+    """No valid credential. The message is the same whatever the cause."""
 
     reason = Reason.UNAUTHORIZED
 
 
 class CredentialMissing(Unauthorized):
-    """The request carries no credential at all, as those of internet scanners. The answer is that of Unauthorized."""
+    """The request carries no credential at all, like requests from internet scanners. Answered like Unauthorized."""
 
     reason = Reason.CREDENTIAL_MISSING
 
 
 class SourceNotAllowed(CredentialMissing):
-    """From an address that the operator does not allow. Whatever credential it carries is not looked at."""
+    """The request comes from an address that the operator does not allow. Its credential is not checked."""
 
     reason = Reason.SOURCE_NOT_ALLOWED
 
@@ -104,19 +104,19 @@ class UnsupportedMediaType(InvalidRequest):
 
 
 class SettingFault(NamedTuple):
-    """What is wrong with one setting of an audience."""
+    """A fault in one setting of an audience."""
 
     field: str
-    allowed: str  # what the field may hold
+    allowed: str  # values of the field
     remedy: str
 
     def as_json(self) -> dict[str, str]:
-        """The fault as an answer shows it."""
+        """The fault as shown in an answer."""
         return self._asdict()
 
 
 class InvalidAudience(InvalidRequest):
-    """Settings that no audience can have, or a change of one that Amazon does not make."""
+    """Settings that no audience can have, or a change that Amazon does not make."""
 
     reason = Reason.INVALID_AUDIENCE
 
@@ -151,13 +151,13 @@ class NoIdentifier(PermanentError):
 
 
 class WaitedTooLong(PermanentError):
-    """A change that could not be delivered within the time for which a queue keeps it."""
+    """A change that could not be delivered in the time a queue keeps it."""
 
     reason = Reason.WAITED_TOO_LONG
 
 
 class InvalidMapping(PermanentError):
-    """Mappings that are wrong whatever the event. `faults` has a sentence for each fault, without a full stop."""
+    """Mappings that are wrong for any event. `faults` has a sentence for each fault, without a full stop."""
 
     reason = Reason.INVALID_MAPPING
 
@@ -189,7 +189,7 @@ class InvalidSettings(PermanentError):
 
 
 class MisplacedRow(PermanentError):
-    """Rows of members that are not where the number of shards puts them: they were written with another number."""
+    """Rows of members written with another number of shards."""
 
 
 class RequestRejected(PermanentError):
@@ -204,7 +204,7 @@ class RequestRejected(PermanentError):
 
 
 class RequestTooLarge(RequestRejected):
-    """A smaller request would be taken."""
+    """Amazon would accept a smaller request."""
 
     reason = Reason.REQUEST_TOO_LARGE
 
@@ -216,13 +216,13 @@ class AccessDenied(RequestRejected):
 
 
 class NotFound(RequestRejected):
-    """Amazon does not know the audience or job, or does not show it to us."""
+    """Amazon does not know the audience or job, or hides it from us."""
 
     reason = Reason.NOT_FOUND
 
 
 class TransientError(AudienceSyncError):
-    """The same call can succeed later. `retry_after` is in seconds, None where it is not known."""
+    """The same call can succeed later. `retry_after` is in seconds, None if unknown."""
 
     reason = Reason.TRANSIENT
 
@@ -232,7 +232,7 @@ class TransientError(AudienceSyncError):
 
 
 class OutOfTime(TransientError):
-    """Not begun: too little time is left before Lambda stops the function. By default it can be tried again at once."""
+    """Not begun: too little time is left before Lambda stops the function. By default, it can be retried at once."""
 
     reason = Reason.OUT_OF_TIME
 
@@ -247,13 +247,13 @@ class MovedOn(TransientError):
 
 
 class JobRunning(TransientError):
-    """An upload that says the opposite of this change may still take effect at Amazon."""
+    """An upload opposite to this change may still take effect at Amazon."""
 
     reason = Reason.JOB_RUNNING
 
 
 class CreationUnderWay(TransientError):
-    """Another request is creating the audience, or was stopped while it did."""
+    """Another request is creating the audience, or was interrupted."""
 
     reason = Reason.CREATION_UNDER_WAY
 
@@ -283,13 +283,13 @@ class Throttled(TransientError):
 
 
 class ServiceUnavailable(TransientError):
-    """Amazon failed before it took the request."""
+    """Amazon failed before it accepted the request."""
 
     reason = Reason.SERVICE_UNAVAILABLE
 
 
 class OutcomeUnknown(TransientError):
-    """The request was sent and no usable answer came: it may have been applied, or may still be."""
+    """The request was sent without a usable answer: it may have been applied, or may still be."""
 
     reason = Reason.OUTCOME_UNKNOWN
 
@@ -301,7 +301,7 @@ class CircuitOpen(TransientError):
 
 
 class CircuitHalfOpen(CircuitOpen):
-    """Not sent: another worker is trying whether Amazon answers again. That is known soon: it needs no backoff."""
+    """Not sent: another worker is testing whether Amazon answers again. The result comes soon, so no backoff."""
 
 
 class RetryBudgetUsedUp(TransientError):

@@ -1,8 +1,8 @@
-"""The fields that a mapping can fill: the one list of them.
+"""The one list of the fields that a mapping can fill.
 
-What else a field needs is with the part that uses it: where the default mapping looks for it in
-segment/mapping_config.py, how an identifier is normalized in amazon_ads/normalization/quick.py, how a consent signal is
-read in amazon_ads/consent.py. A field that lacks any of it fails a test. No code relies on places in the list.
+Their other properties are with the code that uses them: the sources of the default mapping in
+segment/mapping_config.py, the normalization of identifiers in amazon_ads/normalization/quick.py, the reading of consent
+signals in amazon_ads/consent.py. A test fails if a field lacks any. No code relies on positions in the list.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class MappedField:
     name: str  # in a mapping
     kind: FieldKind  # record: who, which audience, which country; identifier: hashed; consent: a consent signal
     amazon_name: str  # in an upload
-    personal: bool = False  # one member's own: a mapping must not give all members the same value
-    code: str = ""  # of an identifier in the rows of members: one letter, which never changes
+    personal: bool = False  # a mapping must not give all members the same value
+    code: str = ""  # of an identifier in members' rows: one letter that never changes
 
 
 FIELDS = (

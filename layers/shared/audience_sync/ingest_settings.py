@@ -1,7 +1,7 @@
-"""The environment of `ingest`, read once by its handler. settings.py holds the other functions'.
+"""The environment of `ingest`, read once by its handler. The other functions' are in settings.py.
 
-Read by hand, not by a pydantic model: Segment waits for ingest to start, and loading pydantic would make that a third
-longer (docs/development/performance.md).
+Read by hand, not by a pydantic model: Segment waits for ingest to start, and loading pydantic would make the start a
+third longer (docs/development/performance.md).
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _POLICIES: dict[str, ConsentPolicy] = {"require": "require", "pass": "pass"}
 
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
-    """What `ingest` needs."""
+    """Settings of `ingest`."""
 
     ingest_secret_arn: str
     audience_table: str
@@ -33,7 +33,7 @@ class IngestSettings:
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
-        """Read the variables this function needs.
+        """Read this function's variables.
 
         Raises:
             InvalidSettings: names the variables at fault, never their values.
@@ -70,7 +70,7 @@ class IngestSettings:
             accept_first_event_signature=choice("ACCEPT_FIRST_EVENT_SIGNATURE", _FLAGS, default=False),
             consent_policy=choice("CONSENT_POLICY", _POLICIES, default="require"),
             literal_email=choice("LITERAL_EMAIL", _FLAGS, default=False),
-            # Without rows, no exit is remembered, whatever the age of the addition.
+            # Without rows, exits are not remembered, whatever the age of the addition.
             max_enter_age=MAX_ENTER_AGE if remembers_exits and not accepts_old else None,
             allowed_sources=sources("ALLOWED_SOURCES"),
         )

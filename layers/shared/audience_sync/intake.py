@@ -1,7 +1,4 @@
-"""Use case of `ingest`: from the body of `POST /v1/events` to changes in the queue.
-
-Authenticates, reads, maps, hashes, packs and sends.
-"""
+"""Use case of `ingest`: turns the body of `POST /v1/events` into changes in the queue."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,12 +34,12 @@ from audience_sync.translation import Rejected, Translator
 
 MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope
 MAX_EVENTS = 10_000  # in one request; Segment sends 1,000, at most 4,000
-MAX_CHANGES = 50_000  # in one request; a deletion notice makes one for each member id that the mappings find
+MAX_CHANGES = 50_000  # in one request; a deletion notice makes one for each mapped member id
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why one event changes nothing although it should have. Holds no value of the event."""
+    """The rejection of one event. Holds no value of the event."""
 
     index: int
     message_id: str
@@ -50,7 +47,7 @@ class Rejection:
     detail: str
 
     def as_json(self) -> dict[str, Any]:
-        """The rejection as the answer shows it."""
+        """The rejection as shown in the answer."""
         return {"index": self.index, "messageId": self.message_id, "reason": self.reason, "detail": self.detail[:200]}
 
 
@@ -58,14 +55,14 @@ class Rejection:
 class IntakeResult:
     """The changes and rejections of one request body."""
 
-    at: int = 0  # epoch milliseconds of the request; the date of its metrics and its messages
+    at: int = 0  # epoch milliseconds of the request; dates its metrics and messages
     accepted: int = 0
     ignored: int = 0
     rejections: list[Rejection] = field(default_factory=list)
     changes: list[MembershipChange] = field(
         default_factory=list
-    )  # one or two for each member: the end of a life, if any, and its newest
-    superseded: int = 0  # changes that a newer one of the same member in the same body has made moot
+    )  # one or two for each member: the end of a life, if any, and the newest change
+    superseded: int = 0  # changes replaced by a newer one of the same member in the same body
     signature_unverified: bool = False  # beside a valid event key, the signature does not verify
 
 
@@ -84,11 +81,11 @@ def changes_from(
 
     Args:
         body: UTF-8 JSON, as received.
-        mappings: all of them, the disabled ones, too; several may apply to one event.
-        audiences: where changes may go. Ids in a body route, they do not authorize.
+        mappings: all of them, including disabled ones; several may apply to one event.
+        audiences: the possible destinations. Ids in a body route, they do not authorize.
         now: epoch milliseconds.
         policy: consent and hashing options; the defaults where omitted.
-        has_time: asked before each event, and more often where several mappings read one.
+        has_time: checked before each event, and more often if several mappings read one.
 
     Raises:
         TransientError: there is no time left for the rest.
@@ -116,7 +113,7 @@ def changes_from(
 
 
 def _elements(body: bytes) -> Iterator[Any]:
-    """Give the elements of a body, and keep none: what is made of them uses their memory, still in the caches."""
+    """Yield the elements one at a time and release each, so that memory is reused while still in the caches."""
     count = 0
     for part in _parts(body):
         if isinstance(part, dict) and part:
@@ -148,7 +145,7 @@ def _parts(body: bytes) -> Iterator[Any]:
 
 @lru_cache(maxsize=2)  # the stored document, and the one before an edit
 def compiled(document: str | None) -> tuple[CompiledMapping, ...]:
-    """Compile the mappings of a stored document; Segment's own mapping where none is stored.
+    """Compile the mappings of a stored document, or Segment's own mapping if none is stored.
 
     Raises:
         InvalidMapping, InvalidTrigger: the document was not checked when it was saved.
@@ -163,7 +160,7 @@ def compiled(document: str | None) -> tuple[CompiledMapping, ...]:
 
 
 class Intake:
-    """Accepts requests: authenticates and reads them, and returns once the queue holds every change."""
+    """Accepts requests: authenticates and reads them, and queues every change."""
 
     def __init__(
         self,
@@ -176,16 +173,16 @@ class Intake:
         accept_first_event: bool,
         on_authenticated: Callable[[Authenticated], None],
     ) -> None:
-        """Take the collaborators.
+        """Set up the use case.
 
         Args:
             secret: the ingest secret.
-            audiences: where changes may go, and the mappings.
-            queue: takes the changes.
+            audiences: the possible destinations, and the mappings.
+            queue: the change queue.
             policy: consent and hashing options.
             clock: for the time of a request, and the expiry of keys.
             accept_first_event: whether a batch may be signed over its first event only.
-            on_authenticated: is given the stored credential that lets a request in.
+            on_authenticated: called with the stored credential that let a request in.
         """
         self._secret = secret
         self._audiences = audiences
@@ -196,7 +193,7 @@ class Intake:
         self._clock = clock
 
     def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> IntakeResult:
-        """Take one delivery.
+        """Accept one delivery.
 
         Args:
             headers: names in lower case.
@@ -228,17 +225,17 @@ class Intake:
 
     def _authenticate(self, headers: Mapping[str, str], body: bytes) -> Authenticated:
         try:
-            keyring = self._keyring()  # a store that does not answer is not asked twice, for lack of time
+            keyring = self._keyring()  # no time to ask an unavailable store twice
         except InvalidSettings:
-            require_event_credential(headers)  # a stranger is refused whatever is stored
+            require_event_credential(headers)  # strangers are refused whatever is stored
             raise
         first_event, now = self._accept_first_event, self._clock.now()
         try:
             return keyring.authenticate_events(headers, body, accept_first_event=first_event, now=now)
         except CredentialMissing:
-            raise  # no newer secret would let it in
+            raise  # a newer secret would not let it in
         except (Unauthorized, Unavailable):
-            # The secret may just have been rotated: read it once more, at most every few seconds.
+            # The secret may just have been rotated: read it again, at most every few seconds.
             younger = self._keyring(max_age=0)
             if younger == keyring:
                 raise

@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# JSON has no charset parameter (RFC 8259, section 11), but senders add one. The same bytes mean another text under
+# JSON has no charset parameter (RFC 8259, section 11), but senders add one. The same bytes mean different text in
 # another charset, so we do not guess.
 _CHARSETS = ("utf-8", "utf8")
 
 
 def is_json(headers: Mapping[str, str]) -> bool:
-    """Return whether a body is declared as JSON in UTF-8, and not compressed. Header names are in lower case."""
+    """Return whether a body is declared as uncompressed JSON in UTF-8. Header names are in lower case."""
     media_type, *parameters = headers.get("content-type", "").split(";")
     media_type = media_type.strip().lower()
     encoding = headers.get("content-encoding", "identity").strip().lower()
@@ -22,13 +22,13 @@ def is_json(headers: Mapping[str, str]) -> bool:
 
 
 def _is_utf8(parameter: str) -> bool:
-    """Return whether a parameter of the media type is a charset that we read, or no charset."""
+    """Return whether a parameter of the media type is UTF-8, or not a charset."""
     name, _, value = parameter.partition("=")
     return name.strip().lower() != "charset" or value.strip().strip('"').strip().lower() in _CHARSETS
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON as RFC 8259 has it: NaN and Infinity are refused.
+    """Parse JSON as defined in RFC 8259: NaN and Infinity are refused.
 
     Raises:
         ValueError: not JSON.

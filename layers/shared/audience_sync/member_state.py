@@ -1,14 +1,14 @@
-"""What is known of one member of one audience: its newest change, and every identity that may be at Amazon. Pure.
+"""State of one member of one audience: its newest change, and every identity that may be at Amazon. Pure.
 
 A *life* is the time between a member's enter and the exit or deletion notice that ends it. An identity belongs to the
-life in which it was named last. Those named after the last exit are *active*: the member is in the audience with them.
-Those named before are *to remove*, until the job that removes them has ended well.
+life in which it was named last. Identities named after the last exit are *active*: the member is in the audience with
+them. Identities named before are *to remove*, until the job that removes them has ended well.
 
 A state only ever grows in the order of versions, whatever order changes arrive in, and each write of it is conditional
-on its revision: so the row of a member alone decides what is newest.
+on its revision: so the row of a member alone decides which change is the newest.
 
-Amazon orders no two jobs. So a state also says until when what was sent may still take effect, and from that follows
-what is due: docs/architecture.md, *Uploads that contradict each other*. `member_step.py` brings changes into it.
+Amazon may run two jobs in any order. So a state also records until when sent uploads may still take effect, and from
+that the due repetitions: docs/architecture.md, *Uploads that contradict each other*. `member_step.py` applies changes.
 """
 
 from dataclasses import dataclass, replace
@@ -16,43 +16,43 @@ from typing import NamedTuple
 
 from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange, Version
 
-LONGEST_JOB = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job that has not ended by then never will
+LONGEST_JOB = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job still running then will never end
 
 
 class Identity(NamedTuple):
-    """One identity, as a record of Amazon holds it."""
+    """One identity, as in an Amazon record."""
 
     at: int  # epoch milliseconds of the newest change that named it
     digests: dict[str, str]  # Amazon's field name to SHA-256, hex
 
     def __repr__(self) -> str:
-        """Name the identity by its time: a digest of an address is personal data, too."""
+        """Show only the time: a digest of an address is also personal data."""
         return f"Identity(at={self.at})"
 
     @property
     def key(self) -> tuple[tuple[str, str], ...]:
-        """Equal for equal identities."""
+        """A key that is equal for equal identities."""
         return tuple(sorted(self.digests.items()))
 
 
 class LateJob(NamedTuple):
-    """A job with a record of this member that had not ended when it was first checked."""
+    """A job with a record of this member that had not ended at its first check."""
 
     job_id: str
     sent_at: int  # epoch seconds of its upload
-    at: int  # epoch milliseconds of the change that it carries
+    at: int  # epoch milliseconds of its change
     removes: bool = False
 
 
 class Timing(NamedTuple):
-    """How long Amazon may take, in seconds."""
+    """Limits on Amazon's processing time, in seconds."""
 
     effective_after: float  # an upload prepared now has taken effect by then, unless its job is late
-    longest_job: float = LONGEST_JOB  # a job counts as ended by then, whatever is known of it
+    longest_job: float = LONGEST_JOB  # a job counts as ended by then, whatever its state
 
 
 class Due(NamedTuple):
-    """What is to be sent once more, and when."""
+    """A repetition and its time."""
 
     at: float  # epoch seconds
     removes: bool
@@ -68,27 +68,27 @@ class MemberState:
     erase_until: int = 0  # epoch milliseconds of the newest deletion notice; identities named by then must be erased
     entered: int = 0  # epoch seconds at which an enter was last sent
     exited: int = 0  # epoch seconds at which a removal was last sent
-    removal_failed: bool = False  # and that its job rejected it
+    removal_failed: bool = False  # its job rejected the removal
     ended: int = 0  # epoch seconds at which the newest exit was recorded
-    # Epoch seconds by which enters with identities to remove, and removals, have taken effect unless their job is late.
+    # Epoch seconds by which enters with identities to remove, and removals, take effect unless their job is late.
     enters_end: int = 0
     removals_end: int = 0
     late_jobs: tuple[LateJob, ...] = ()  # not known to have ended
-    revision: int = 0  # of the row that this state was read from; 0 where there is none
+    revision: int = 0  # of the row that was read; 0 without a row
 
     @property
     def member(self) -> Member:
-        """Audience and external user id."""
+        """The audience and external user id."""
         return self.newest.member
 
     @property
     def version(self) -> Version:
-        """Of the newest change."""
+        """The version of the newest change."""
         return self.newest.version
 
     @property
     def active(self) -> tuple[Identity, ...]:
-        """The identities of the present life; none where the member has left."""
+        """The identities of the current life; none if the member has left."""
         return tuple(each for each in self.identities if self.left is None or each.at > self.left.at)
 
     @property
@@ -97,54 +97,54 @@ class MemberState:
         return tuple(each for each in self.identities if self.left is not None and each.at <= self.left.at)
 
     def follows(self, notice: Version) -> bool:
-        """Whether a deletion notice changes nothing here: the life before has ended, and its identities are erased."""
+        """Return whether a deletion notice changes nothing: the earlier life has ended, its identities are erased."""
         if self.left is None or self.left < notice:
             return False
         if self.erase_until >= notice.at:
             return True
-        # A row without identities has to know the notice, too: the next exit may name some.
+        # A row without identities must also record the notice: the next exit may name some.
         return not self.newest.exits and all(each.at > notice.at for each in self.identities)
 
     @property
     def must_erase(self) -> bool:
-        """Whether a deletion notice concerns identities that are still kept."""
+        """Whether a deletion notice covers identities that are still kept."""
         return any(each.at <= self.erase_until for each in self.to_remove)
 
-    # What is due
+    # Repetitions
 
     def carried(self, job: LateJob, timing: Timing) -> bool:
-        """Whether an enter's job may have carried what is to be removed: it was sent before its life had ended.
+        """Return whether an enter's job may have carried identities to remove: it was sent before its life had ended.
 
-        Also one that is newer than the exit, if the exit arrived late. An enter of the
-        present life waits until the first removal has taken effect.
+        It may be newer than the exit if the exit arrived late. An enter of the current life waits until the first
+        removal has taken effect.
         """
         if self.left is None:
             return False
         return job.at <= self.left.at or job.sent_at < self.ended + timing.effective_after
 
     def enters_ended(self, timing: Timing) -> float:
-        """Return when enters that carried what is to be removed have taken effect, epoch seconds; 0: none was sent."""
+        """Return the epoch second by which enters with identities to remove have taken effect; 0 if none was sent."""
         late = (job for job in self.late_jobs if not job.removes and self.carried(job, timing))
         return max([self.enters_end, *(job.sent_at + timing.longest_job for job in late)])
 
     def removals_ended(self, timing: Timing) -> float:
-        """Return when removals have taken effect, epoch seconds; 0 where none was sent."""
+        """Return the epoch second by which removals have taken effect; 0 if none was sent."""
         late = (job.sent_at + timing.longest_job for job in self.late_jobs if job.removes)
         return max([self.removals_end, *late])
 
     def owes_removal(self, timing: Timing) -> bool:
-        """Whether an enter may take effect after the last removal."""
+        """Return whether an enter may take effect after the last removal."""
         return bool(self.to_remove) and self.exited < self.enters_ended(timing)
 
     def due(self, timing: Timing) -> Due | None:
-        """Return what is to be sent once more, and when; None where nothing is.
+        """Return the repetition that is due and its time, None if nothing is due.
 
-        A removal is, where an enter may have taken effect after it. What a deletion notice concerns is removed for the
-        last time when even an enter whose job is not known has taken effect. An enter is, where a removal may have
-        taken effect after it; it waits for removals that are due themselves.
+        A removal is due if an enter may have taken effect after it. Identities under a deletion notice are removed for
+        the last time when even an enter of an unknown job has taken effect. An enter is due if a removal may have taken
+        effect after it; it waits for removals that are themselves due.
         """
         if self.left is None:
-            return None  # as of most members: nothing was ever removed
+            return None  # as for most members: nothing was ever removed
         removal = self.removal_due(timing)
         ended = self.removals_ended(timing)
         if self.newest.exits or self.entered >= ended or self.owes_removal(timing):
@@ -153,7 +153,7 @@ class MemberState:
         return min(enter, removal) if removal else enter
 
     def removal_due(self, timing: Timing) -> Due | None:
-        """Return when the removal is to be sent once more; None where the last one was the last that is due."""
+        """Return the time of the next removal; None if none is due."""
         ended = self.enters_ended(timing)
         if self.owes_removal(timing):
             return Due(ended, removes=True)
@@ -162,15 +162,15 @@ class MemberState:
         return None
 
     def enter_waits_until(self, timing: Timing) -> float:
-        """Return when an enter may be sent, epoch seconds: removals have taken effect by then, and none is owed."""
+        """Return the epoch second at which an enter may be sent: removals have taken effect and none is owed."""
         if self.owes_removal(timing):
             return self.enters_ended(timing) + timing.effective_after
         return self.removals_ended(timing)
 
-    # What is sent
+    # Changes to send
 
     def removal(self) -> MembershipChange:
-        """Return the exit that removes what is to be removed. Its record holds any number of identities."""
+        """Return the exit for the identities to remove. Its record holds any number of them."""
         left, stale = self.left or self.version, self.to_remove
         consent = self.newest.record.get("userConsent", {}) if self.newest.exits else {}
         record = self.newest.record | {
@@ -189,7 +189,7 @@ class MemberState:
         )
 
     def enter(self) -> MembershipChange:
-        """Return the newest change, an enter, with the active identities that were named last."""
+        """Return the newest change, an enter, with the most recently named active identities."""
         active = self.active[:MAX_IDENTITIES]
         record = self.newest.record | {"hashedPII": [each.digests for each in active]}
         named_at = tuple(each.at for each in active)
@@ -200,22 +200,22 @@ class MemberState:
         return self.removal() if self.newest.exits else self.enter()
 
     def records(self, *, removes: bool) -> list[MembershipChange]:
-        """Return what has to be sent, one request after the other: a removal takes several if it is large."""
+        """Return the changes to send, one request after the other: a large removal needs several."""
         return _parts(self.removal()) if removes else [self.enter()]
 
     def bare(self) -> MembershipChange:
-        """Return the newest change without identities: a repetition, which is sent from the row."""
+        """Return the newest change without identities: a repetition is sent from the row."""
         return replace(self.newest, record=self.newest.record | {"hashedPII": [], "userConsent": {}})
 
 
 def removed(state: MemberState, until: int) -> MemberState:
-    """Drop the identities that were to be removed and were named by `until`, epoch milliseconds."""
+    """Drop the identities to remove that were named by `until`, epoch milliseconds."""
     gone = {each.key for each in state.to_remove if each.at <= until}
     return replace(state, identities=tuple(each for each in state.identities if each.key not in gone))
 
 
 def _parts(change: MembershipChange) -> list[MembershipChange]:
-    """Split a removal into records of at most MAX_IDENTITIES identities; none where there is nothing to remove."""
+    """Split a removal into records of at most MAX_IDENTITIES identities; none if there is nothing to remove."""
     identities = change.record["hashedPII"]
     return [
         replace(change, record=change.record | {"hashedPII": identities[start : start + MAX_IDENTITIES]}, named_at=())

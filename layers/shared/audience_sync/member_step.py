@@ -1,8 +1,8 @@
-"""The effect of changes on the state of one member: what to write, what to send now, and what has to wait. Pure.
+"""Effect of changes on the state of one member: the write, the upload and the wait. Pure.
 
 Three rules keep the uploads of a member from undoing each other, and their number bounded by the member's changes:
 
-1. A removal is sent at once. If an enter that it contradicts may take effect after it, it is sent once more then.
+1. A removal is sent at once. If an enter that it contradicts may take effect after it, it is sent again then.
 2. An enter waits until the removals sent before it have taken effect, and until none is owed.
 3. The row is dated before the first attempt at an upload, and right after a later one. An attempt after which the row
    was not dated comes back with its message, and counts as sent then.
@@ -16,7 +16,7 @@ from audience_sync.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.membership import MembershipChange, Version
 
 KEEP_REMOVED = 172_800  # seconds after which a removal is certain: jobs are tracked for 36 hours
-MAX_KEPT = 1_000  # identities; a row takes 400 KB, and each of them at most 300 bytes
+MAX_KEPT = 1_000  # identities; a row holds 400 KB, and each identity at most 300 bytes
 
 
 class Attempted(NamedTuple):
@@ -30,15 +30,15 @@ NOT_ATTEMPTED = Attempted()
 
 
 class Step(NamedTuple):
-    """What one delivery does for a member."""
+    """The actions of one delivery for a member."""
 
-    state: MemberState  # to send from
-    writes: bool = False  # the state has to be written before anything is sent
+    state: MemberState  # source of the records
+    writes: bool = False  # write the state before anything is sent
     removes: bool = False  # the removal is sent
     enters: bool = False  # the enter is sent
-    is_superseded: bool = False  # a newer change has made the newest of the changes moot, or there is nothing to remove
-    waits_until: float | None = None  # epoch seconds until which the enter waits, which the state does not have yet
-    repeats: bool = False  # what is sent was sent before, and was due once more
+    is_superseded: bool = False  # a newer change has replaced them, or there is nothing to remove
+    waits_until: float | None = None  # epoch seconds; the enter waits until then and is not in the state yet
+    repeats: bool = False  # the upload is a due repetition
 
     @property
     def sends(self) -> bool:
@@ -54,14 +54,14 @@ def step(
     timing: Timing,
     attempted: Attempted = NOT_ATTEMPTED,
 ) -> Step:
-    """Bring changes of one member into its state.
+    """Apply changes of one member to its state.
 
     Args:
-        state: as the table holds it, None where it holds none.
+        state: as the table holds it, None if it holds none.
         changes: one life's end, if any, and the newest change, as `coalesce` returns them.
         now: epoch seconds.
         timing: how long Amazon may take.
-        attempted: which of them may be on their way already.
+        attempted: changes that may be on their way already.
     """
     known = _without_lapsed(state, now, timing) if state else None
     newest = changes[-1]
@@ -72,7 +72,7 @@ def step(
     if grown is None:
         return _entering(_with_new_enter(None, newest), now, timing, writes=True)
     counted = _with_attempts(grown, attempted, round(now + timing.effective_after))
-    writes = (grown if removes else counted) != known  # what was attempted is written when the removal is dated
+    writes = (grown if removes else counted) != known  # attempts are written when the removal is dated
     grown = counted
     if newest.exits:
         is_moot = newest.version != grown.version or not removes
@@ -81,7 +81,7 @@ def step(
     if entered is None:
         return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=True)
     due = grown.removal_due(timing)
-    is_due = due is not None and due.at <= now  # should nothing else send it
+    is_due = due is not None and due.at <= now  # if nothing else sends it
     if removes or is_due:
         dated = sent(grown, newest.version, now, timing, removes=True)
         removing = _removing(grown, now, timing, writes=writes, removes=True)
@@ -93,10 +93,10 @@ def step(
 
 
 def repetition(state: MemberState | None, version: Version, *, now: int, timing: Timing) -> Step | None:
-    """Return what is due for a member now, or until when that waits; None where nothing is.
+    """Return the repetition due for a member, now or later; None if nothing is due.
 
     Args:
-        state: as the table holds it, None where it holds none.
+        state: as the table holds it, None if it holds none.
         version: of the newest change when the repetition was queued; a newer change has queued its own.
         now: epoch seconds.
         timing: how long Amazon may take.
@@ -109,7 +109,7 @@ def repetition(state: MemberState | None, version: Version, *, now: int, timing:
         return None
     if due.at > now:
         return Step(known, waits_until=due.at)
-    # Dated after it was sent: if that fails, it is still due.
+    # Dated after sending: if that fails, it is still due.
     return Step(known, removes=due.removes, enters=not due.removes, repeats=True)
 
 
@@ -117,8 +117,8 @@ def sent(state: MemberState, version: Version, at: int, timing: Timing, *, remov
     """Date an upload.
 
     Args:
-        state: as the table holds it by now; another change may be the newest.
-        version: of the change that was sent.
+        state: as the table holds it now; another change may be the newest.
+        version: of the sent change.
         at: epoch seconds; before the request.
         timing: how long Amazon may take.
         removes: whether it was a removal.
@@ -135,12 +135,12 @@ def sent(state: MemberState, version: Version, at: int, timing: Timing, *, remov
 def _with_exit(
     state: MemberState | None, change: MembershipChange, now: int, timing: Timing, *, is_attempted: bool
 ) -> tuple[MemberState, bool]:
-    """End a life. Returns the state, and whether a removal is to be sent."""
+    """End a life. Returns the state, and whether to send a removal."""
     known = state or MemberState(_bare(change))
     is_newest = state is None or change.version > state.version
     left = max(change.version, known.left or change.version)
     ends_a_life = left != known.left
-    # Without a new life since a deletion notice, the traits of later exits are erased, too.
+    # Without a new life since a deletion notice, the traits of later exits are also erased.
     follows_notice = known.newest.exits and known.left is not None and known.erase_until >= known.left.at
     erase_until = known.erase_until
     if is_newest and (change.erase or follows_notice):
@@ -159,12 +159,12 @@ def _with_exit(
     if is_newest:
         grown = _named(grown, change.identities)
     says_more = ends_a_life or erase_until != known.erase_until or change.version == left
-    is_unfinished = is_attempted and change.erase and grown.must_erase  # a notice that is older than the newest exit
+    is_unfinished = is_attempted and change.erase and grown.must_erase  # a notice older than the newest exit
     return grown, bool(grown.to_remove) and (says_more or is_unfinished)
 
 
 def _with_attempts(state: MemberState, attempted: Attempted, end: int) -> MemberState:
-    """Count attempts at changes that are not the newest as sent now: they have taken effect by `end`, epoch seconds."""
+    """Count attempts at older changes as sent now: they have taken effect by `end`, epoch seconds."""
     if attempted.enter and state.left and attempted.enter <= state.left and state.to_remove:
         state = replace(state, enters_end=max(state.enters_end, end))
     if attempted.exit and not state.newest.exits and attempted.exit < state.version:
@@ -173,10 +173,10 @@ def _with_attempts(state: MemberState, attempted: Attempted, end: int) -> Member
 
 
 def _with_enter(state: MemberState, change: MembershipChange, now: int, attempted: Attempted) -> MemberState | None:
-    """Make an enter the newest change, or add its identities; None where it is superseded."""
+    """Make an enter the newest change, or add its identities; None if it is superseded."""
     if change.version > state.version:
         is_certain = state.exited and now - state.exited > KEEP_REMOVED and not state.removal_failed
-        # What an earlier life named is gone for certain.
+        # Identities of an earlier life are certainly gone.
         return _with_new_enter(replace(state, identities=state.active) if is_certain else state, change)
     if state.newest.exits or change.at != state.newest.at:
         return None
@@ -194,30 +194,30 @@ def _with_new_enter(state: MemberState | None, change: MembershipChange) -> Memb
 
 
 def _of_this_life(state: MemberState, change: MembershipChange) -> list[tuple[int, dict[str, str]]]:
-    """Return the identities of an enter without those from before an exit that only the row knows: merged enters."""
+    """Return the identities of an enter, possibly merged, without those named before an exit known only to the row."""
     return [pair for pair in change.identities if state.left is None or pair[0] > state.left.at]
 
 
 def _removing(
     state: MemberState, now: int, timing: Timing, *, writes: bool, removes: bool, is_superseded: bool = False
 ) -> Step:
-    """Send the removal, if there is one. The state is dated before, where it has to be written anyway."""
+    """Send the removal, if there is one. The state is dated first if it has to be written anyway."""
     if writes and removes:
         state = sent(state, state.version, now, timing, removes=True)
     elif writes and state.newest.exits and not state.to_remove:
-        state = replace(state, exited=max(state.exited, now))  # nothing is sent, but the row expires by that
+        state = replace(state, exited=max(state.exited, now))  # nothing is sent, but the row's expiry depends on it
     return Step(state, writes, removes=removes, is_superseded=is_superseded)
 
 
 def _entering(state: MemberState, now: int, timing: Timing, *, writes: bool) -> Step:
-    """Send the enter, dated as a removal is."""
+    """Send the enter, dated like a removal."""
     if writes:
         state = sent(state, state.version, now, timing, removes=False)
     return Step(state, writes, enters=True)
 
 
 def _without_lapsed(state: MemberState, now: int, timing: Timing) -> MemberState:
-    """Drop the marks of jobs that count as ended by now, whatever became of them."""
+    """Drop the marks of jobs that count as ended by now, whatever their outcome."""
     for job in state.late_jobs:
         lapses = round(job.sent_at + timing.longest_job)
         if now >= lapses:
@@ -226,7 +226,7 @@ def _without_lapsed(state: MemberState, now: int, timing: Timing) -> MemberState
 
 
 def without_late_job(state: MemberState, job: LateJob, ended: int, timing: Timing) -> MemberState:
-    """Drop the mark of a job, which has ended by `ended`, epoch seconds. What it may have undone is due then."""
+    """Drop the mark of a job that has ended by `ended`, epoch seconds. Uploads it may have undone are due then."""
     left = tuple(each for each in state.late_jobs if each.job_id != job.job_id)
     state = replace(state, late_jobs=left)
     if job.removes:

@@ -1,4 +1,4 @@
-"""Audiences, membership changes, and which of several changes is the newest."""
+"""Audiences, membership changes and their order."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, Self
 
 MAX_IDENTITIES = 100  # objects in one record's hashedPII; Amazon's limit
 
-EVERY_AUDIENCE = "*"  # in place of an audience id: what a deletion notice says of a person, also to audiences to come
+EVERY_AUDIENCE = "*"  # in place of an audience id: a deletion notice, which also applies to future audiences
 
 type Member = tuple[str, str]  # audience id, external user id
 
 
-# Added to a time before 1970, so that a later one has the larger text. Ingest rejects such times; messages may not.
+# Added to a time before 1970, so that a later one has the larger string. Ingest rejects such times; messages may not.
 _BEFORE_1970 = 10**15
 
 
@@ -25,7 +25,7 @@ class Version(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The version as text, which compares as versions do."""
+        """The version as a string with the same order."""
         at = f"{self.at:016d}" if self.at >= 0 else f"-{_BEFORE_1970 + self.at:015d}"
         return f"{at}#{int(self.exits)}#{self.message_id}"
 
@@ -39,17 +39,17 @@ class Version(NamedTuple):
 
 
 class Destination(str):
-    """Where at Amazon the members of an audience live. Carried and compared everywhere, read by `amazon_ads` alone.
+    """The place of an audience's members at Amazon. Carried and compared everywhere, read only by `amazon_ads`.
 
-    The formats of queues and tables keep its fields without knowing what they mean. As a string, of JSON, it costs a
-    change next to nothing.
+    The formats of queues and tables keep its fields without knowing their meaning. As a JSON string, it costs a change
+    next to nothing.
     """
 
     __slots__ = ()
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
-        """Build the destination with these fields, which JSON can hold. An empty field is none."""
+        """Build the destination from fields that JSON can hold. Empty fields are left out."""
         filled = {name: value for name, value in fields.items() if value}
         return cls(canonical_json(filled) if filled else "")
 
@@ -62,7 +62,7 @@ class Destination(str):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """An Amazon audience, as the audience table holds it. Events reach the listed ones, deletions all."""
+    """An Amazon audience in the audience table. Events reach the listed ones, deletions all."""
 
     audience_id: str  # decimal digits; a string until the request body is built, since it exceeds 2**53
     name: str = ""
@@ -71,12 +71,12 @@ class Audience:
     computation_key: str | None = None  # Segment's snake_case key
     external_audience_id: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    unlinked_at: int | None = None  # epoch milliseconds at which it was taken off the list; None while it is on it
+    unlinked_at: int | None = None  # epoch milliseconds at which it was taken off the list; None while listed
 
 
-@dataclass(slots=True)  # frozen, it would take three times as long to make; nothing changes one
+@dataclass(slots=True)  # frozen, it would take three times as long to make; never changed
 class MembershipChange:
-    """One member entering or leaving one audience. `record` is in Amazon's shape already."""
+    """One member entering or leaving one audience. `record` is already in Amazon's format."""
 
     audience_id: str
     destination: Destination
@@ -84,12 +84,12 @@ class MembershipChange:
     message_id: str
     record: dict[str, Any] = field(repr=False)
     erase: bool = False  # a deletion notice: keep no identifiers once the member has left
-    # Epoch milliseconds of the event that named each identity of the record; empty where that is `at` for all of them.
+    # Epoch milliseconds of the event that named each identity of the record; empty if that is `at` for all of them.
     named_at: tuple[int, ...] = ()
 
     @property
     def member(self) -> Member:
-        """What identifies a member: audience and external user id."""
+        """The audience and external user id."""
         return self.audience_id, self.record["externalUserId"]
 
     @property
@@ -110,12 +110,11 @@ class MembershipChange:
 
 
 def coalesce(changes: Iterable[MembershipChange]) -> list[MembershipChange]:
-    """Keep the newest change of each member, and before an enter the exit that ended the life before.
+    """Keep the newest change of each member, and before an enter also the exit that ended the previous life.
 
     Identities merge because Segment sends one event for each identifier of a profile, and an exit should remove every
-    identity the member entered with. They merge within one life only: never over an exit or a deletion notice into a
-    newer enter. Commutative, associative and idempotent, so that it does not matter how deliveries were split, repeated
-    or ordered.
+    identity the member entered with. They merge only within one life, never across an exit or a deletion notice into a
+    newer enter. Commutative, associative and idempotent, so deliveries may be split, repeated or reordered.
 
     Returns:
         One or two changes of each member, the older one first, in the order in which members first appeared.
@@ -127,14 +126,14 @@ def coalesce(changes: Iterable[MembershipChange]) -> list[MembershipChange]:
 
 
 def since(changes: Sequence[MembershipChange], notice: Version) -> list[MembershipChange]:
-    """Return what counts of one member's changes after a deletion notice, where nothing is known of the member.
+    """Return the changes of an unknown member that count after a deletion notice.
 
     Args:
         changes: as `coalesce` returns them.
         notice: the deletion notice's version. A change from before it may arrive later.
 
     Returns:
-        The changes that are newer, without the identities that were named before; none where the newest is not.
+        The newer changes, without identities named before the notice; none if the newest change is older.
     """
     newer = [change for change in changes if change.version > notice]
     return [_named(change, [pair for pair in change.identities if pair[0] > notice.at]) for change in newer]
@@ -150,7 +149,7 @@ def _lives(same: list[MembershipChange]) -> list[MembershipChange]:
     if not after:
         return [_merged(before)]
     entered = _merged(after)
-    # What an earlier merge brought along belongs to the life that has ended.
+    # Identities from an earlier merge belong to the life that has ended.
     old = [pair for pair in entered.identities if pair[0] <= left.at]
     kept = [pair for pair in entered.identities if pair[0] > left.at]
     if old:
@@ -183,7 +182,7 @@ def _merged(same: list[MembershipChange]) -> MembershipChange:
             named[key] = max(named.get(key, (at, identity)), (at, identity), key=lambda pair: pair[0])
     ordered = sorted(named, key=lambda key: (-named[key][0], key))
     kept = [named[key] for key in (ordered if newest.exits else ordered[:MAX_IDENTITIES])]
-    # A deletion notice holds, even where a plain exit came later. An enter erases nothing.
+    # A deletion notice holds even if a plain exit came later. An enter erases nothing.
     erase = any(change.erase and change.exits for change in same) and newest.exits
     record = newest.record | {"hashedPII": [identity for _, identity in kept]}
     times = tuple(at for at, _ in kept)
@@ -191,5 +190,5 @@ def _merged(same: list[MembershipChange]) -> MembershipChange:
 
 
 def canonical_json(value: Any) -> str:
-    """Write a value so that equal values give equal texts."""
+    """Return JSON that is equal for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))

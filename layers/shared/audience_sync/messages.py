@@ -19,14 +19,14 @@ from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 
 MESSAGE_VERSION = 1
-MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four of them fit one SendMessageBatch
-_WRITTEN_TOGETHER = 32  # changes, which takes half the time of one by one; a tenth of a message
-MAX_ATTEMPTS = 1_000_000  # more than any message can have had
+MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four fit into one SendMessageBatch
+_WRITTEN_TOGETHER = 32  # changes, in half the time of one by one; a tenth of a message
+MAX_ATTEMPTS = 1_000_000  # more than any message can have
 _MAX_TIME = 10**15  # epoch milliseconds, far ahead
 _SURROGATE = "\\ud"  # begins every escape of one
 _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
 
-# Fields of a destination that are on the envelope itself: all that there were at first. Others are in `destination`.
+# Fields of a destination with places of their own on the envelope: the original ones. Others are in `destination`.
 _ON_ENVELOPE = {"connectionId", "targetTypes"}
 
 type _Target = tuple[str, Destination]  # audience and its destination
@@ -42,16 +42,16 @@ class Untracked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryHistory:
-    """What a message holds about earlier deliveries of its changes."""
+    """Earlier deliveries of a message's changes."""
 
     attempts: int = 0  # deliveries tried before this message
     first_at: int | None = None  # epoch milliseconds at which its changes were accepted
-    is_replay: bool = False  # changes that were delivered and counted before: they are not counted again
-    is_repetition: bool = False  # the changes have no identities: what the rows say is due is sent once more
+    is_replay: bool = False  # the changes were counted before and are not counted again
+    is_repetition: bool = False  # the changes have no identities: whatever is due is sent from the rows
     untracked: Untracked | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The history as the envelope carries it."""
+        """The history as written on the envelope."""
         fields = {
             "attempts": self.attempts,
             "firstAt": self.first_at,
@@ -63,7 +63,7 @@ class DeliveryHistory:
 
     @classmethod
     def from_json(cls, envelope: dict[str, Any]) -> Self:
-        """Read it back. What is missing or malformed counts as absent: only waiting times depend on it."""
+        """Read the history. Malformed fields count as absent: only waiting times depend on them."""
         attempts, first_at = envelope.get("attempts"), envelope.get("firstAt")
         return cls(
             attempts if type(attempts) is int and 0 < attempts < MAX_ATTEMPTS else 0,
@@ -95,7 +95,7 @@ class ChangeMessage:
         """Read a message body.
 
         Raises:
-            InvalidMessage: not JSON, an unknown version, or a field that does not hold what it must.
+            InvalidMessage: not JSON, an unknown version, or an invalid field.
         """
         return cls._from_json(_envelope(body))
 
@@ -113,12 +113,12 @@ REPETITION = DeliveryHistory(is_replay=True, is_repetition=True)
 
 
 def pack(changes: Iterable[MembershipChange], history: DeliveryHistory | None = None) -> list[str]:
-    """Lay changes out as message bodies: each holds changes of one audience and at most MAX_MESSAGE_BYTES bytes.
+    """Build message bodies: each holds changes of one audience and at most MAX_MESSAGE_BYTES bytes.
 
-    A change is far smaller than that, since identities and consent strings are bounded when it is made.
+    A change is far smaller, since its identities and consent strings are bounded.
 
     Args:
-        changes: in any order; they keep it within their audience.
+        changes: in any order, which is kept within each audience.
         history: of earlier deliveries; for new changes, when they were accepted.
     """
     by_target: defaultdict[_Target, list[MembershipChange]] = defaultdict(list)
@@ -147,7 +147,7 @@ def _bodies(target: _Target, changes: list[MembershipChange], fields: dict[str, 
         yield prefix + ",".join(held) + "]}"
 
 
-@lru_cache(maxsize=1_000)  # audiences; most requests and batches are about those of the request before
+@lru_cache(maxsize=1_000)  # audiences; most requests and batches are about the previous request's
 def _envelope_of(target: _Target) -> str:
     audience_id, destination = target
     envelope: dict[str, Any] = {"v": MESSAGE_VERSION, "audienceId": audience_id, "connectionId": None}
@@ -161,7 +161,7 @@ def _destination(envelope: dict[str, Any]) -> Destination:
     if not isinstance(connection_id, str | None):
         raise InvalidMessage("connectionId is mistyped")
     if not isinstance(types, list) or not all(isinstance(each, str) for each in types):
-        raise InvalidMessage("targetTypes is not a list of texts")
+        raise InvalidMessage("targetTypes is not a list of strings")
     fields = envelope.get("destination", {"connectionId": connection_id, "targetTypes": types})
     if not isinstance(fields, dict):
         raise InvalidMessage("destination is not an object")
@@ -169,7 +169,7 @@ def _destination(envelope: dict[str, Any]) -> Destination:
 
 
 def change_as_json(change: MembershipChange) -> dict[str, Any]:
-    """Lay out a change; audience and destination are on the envelope, once."""
+    """Write a change; audience and destination are on the envelope, once."""
     fields: dict[str, Any] = {"at": change.at, "id": change.message_id, "record": change.record}
     if change.erase:
         fields["erase"] = True
@@ -208,14 +208,14 @@ class JobMember(NamedTuple):
     """One record of an upload."""
 
     member: str  # external user id
-    version: str  # of the change that it was sent for, as the membership table writes it; of a removal, the exit's
+    version: str  # of its change, in the membership table's format; for a removal, the exit's
     removes: bool  # DELETE
-    erases: bool = False  # identities that a deletion notice concerns are erased once the job has ended well
-    is_replay: bool = False  # of a change that was counted before: a rejection is not counted again
+    erases: bool = False  # identities under a deletion notice are erased once the job has ended well
+    is_replay: bool = False  # the change was counted before: a rejection is not counted again
 
     @property
     def flags(self) -> str:
-        """The record's flags as the message carries them."""
+        """The record's flags as written in the message."""
         return "".join(code for code, flag in zip(_FLAGS, self[2:], strict=True) if flag)
 
 
@@ -231,10 +231,10 @@ class JobMessage:
     sent_at: int  # epoch milliseconds; before the request
     members: tuple[JobMember, ...]
     checks: int = 0  # made so far
-    is_late: bool = False  # it had not ended when first checked
+    is_late: bool = False  # not ended at the first check
 
     def body(self) -> str:
-        """The message as the job queue carries it."""
+        """The message body for the job queue."""
         fields: dict[str, Any] = {
             "v": MESSAGE_VERSION,
             "jobId": self.job_id,
@@ -251,7 +251,7 @@ class JobMessage:
         fields = _envelope(body)
         job_id, audience_id = fields.get("jobId"), fields.get("audienceId")
         if not isinstance(job_id, str) or not _is_id(audience_id):
-            raise InvalidMessage("the message names no job")
+            raise InvalidMessage("the message does not name a job")
         try:
             return cls(
                 job_id,
@@ -265,16 +265,16 @@ class JobMessage:
                 fields.get("late") is True,
             )
         except (ValueError, KeyError, TypeError, OverflowError):
-            raise InvalidMessage("the message names no job") from None
+            raise InvalidMessage("the message does not name a job") from None
 
 
 def job_messages(job_id: str, audience_id: str, members: Sequence[JobMember], sent_at: int) -> list[str]:
-    """Lay out the message of one upload; several where its members fill more than one.
+    """Build the message of one upload, or several if its members fill more than one.
 
     Args:
         job_id: of the upload.
-        audience_id: where it went.
-        members: whose records it holds.
+        audience_id: of the upload.
+        members: with a record in it.
         sent_at: epoch milliseconds; before the request.
     """
     longest = max((len(json.dumps([each.member, each.version, each.flags])) for each in members), default=0)
@@ -284,7 +284,7 @@ def job_messages(job_id: str, audience_id: str, members: Sequence[JobMember], se
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a change could not be delivered."""
+    """The reason a change could not be delivered."""
 
     reason: str  # code
     detail: str
@@ -301,7 +301,7 @@ class Failure:
         return cls(error.reason, str(error), first_at, last_at, attempts, status, request_id)
 
     def as_json(self) -> dict[str, Any]:
-        """The failure as a dead letter carries it."""
+        """The failure as written in a dead letter."""
         return {
             "reason": self.reason,
             "status": self.status,
@@ -314,7 +314,7 @@ class Failure:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Read it back, with defaults for what is missing."""
+        """Read a failure, with defaults for missing fields."""
         return cls(
             str(fields.get("reason", "")),
             str(fields.get("detail", "")),
@@ -343,7 +343,7 @@ class DeadLetter:
         return cls((change,), failure)
 
     def body(self) -> str:
-        """The message as the dead letter queue carries it."""
+        """The message body for the dead letter queue."""
         (body,) = pack(self.changes, self.history)
         return f'{body[:-1]},"failure":{json.dumps(self.failure.as_json())}}}' if self.failure else body
 
@@ -365,10 +365,10 @@ class DeadLetter:
 
 
 def _envelope(body: str) -> dict[str, Any]:
-    """Read what all messages have in common. Raises InvalidMessage."""
+    """Read the envelope of any message. Raises InvalidMessage."""
     try:
         parsed = parse_json(body)
-        # Half a surrogate pair can be written in JSON, but no record can be sent with it.
+        # Half a surrogate pair is valid in JSON, but cannot be sent in a record.
         if _SURROGATE in body.lower():
             json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError):

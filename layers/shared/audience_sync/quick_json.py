@@ -1,6 +1,6 @@
-"""Reads and writes JSON with orjson, several times as fast as the standard library, and with the same outcome.
+"""Reads and writes JSON with orjson: the same results as the standard library, several times as fast.
 
-Where orjson refuses, or could read a number otherwise without saying so, the standard library decides.
+If orjson refuses, or could silently read a number differently, the standard library decides.
 """
 
 import json
@@ -13,14 +13,14 @@ import orjson
 from audience_sync.json_input import parse_json
 
 # orjson reads an integer beyond 64 bits as a float. It has at least 19 digits, and one of these characters before them.
-# Where a text of the body holds the same, the other parser reads the body, which is only slower.
+# If a string in the body looks the same, the other parser reads the body, which is only slower.
 _BEFORE_NUMBER = b"[,: \t\n\r-"
 _SIGNS = bytes.maketrans(b"123456789" + _BEFORE_NUMBER, b"0" * 9 + b":" * len(_BEFORE_NUMBER))
 _LONG_NUMBER = b"0" * 19
 _LONG_NUMBER_INSIDE = b":" + _LONG_NUMBER
 
-PART = 32 * 1024  # bytes that are parsed together: with what is made of them, they fit the processor's caches
-_FIRST_NAME = re.compile(rb'\[(\{"[^"\\]{1,100}":)')  # of the first object of an array; the others mostly begin alike
+PART = 32 * 1024  # bytes parsed together: with their results, they fit the processor's caches
+_FIRST_NAME = re.compile(rb'\[(\{"[^"\\]{1,100}":)')  # of the first object of an array; most others begin the same way
 
 
 def read_json(body: bytes) -> Any:
@@ -36,31 +36,31 @@ def read_json(body: bytes) -> Any:
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
-            pass  # or what orjson refuses and we do not: half a surrogate pair, 1e400, more than 1,024 levels
+            pass  # or valid for us, not for orjson: half a surrogate pair, 1e400, more than 1,024 levels
     return parse_json(body.decode("utf-8"))
 
 
 def read_json_in_parts(body: bytes) -> Iterator[Any]:
     """Parse a body as `read_json` does, but a long array of objects part by part: each can use the memory of the last.
 
-    A part ends between two objects. No JSON is read otherwise for what comes after it, so where all that lies before
-    an end and a bracket are an array, these are its first elements.
+    A part ends between two objects. The meaning of JSON never depends on later characters, so if everything before the
+    end, closed with a bracket, is an array, these are its first elements.
 
     Args:
         body: JSON in UTF-8.
 
     Returns:
-        Lists for an array, which are that array if put together. For anything else the value alone.
+        Lists that together are the array; for anything else, the value alone.
 
     Raises:
-        UnicodeDecodeError, ValueError, RecursionError: as `read_json`, but what lies before the fault has been given.
+        UnicodeDecodeError, ValueError, RecursionError: as `read_json`, but after the parts before the fault.
     """
     first = _FIRST_NAME.match(body)
     start = 1
     while first and len(body) - start > 2 * PART:
         end = body.find(b"}," + first[1], start + PART) + 1
         part = _array(body[start:end]) if end else None
-        if not part:  # the objects begin otherwise, or one inside another does not
+        if not part:  # the objects begin differently, or a nested one begins the same way
             break
         yield part
         start = end + 1
@@ -68,7 +68,7 @@ def read_json_in_parts(body: bytes) -> Iterator[Any]:
 
 
 def _array(elements: bytes) -> list[Any] | None:
-    """Parse the elements of an array; None where they are none."""
+    """Parse the elements of an array; None if they are not valid."""
     try:
         array: list[Any] = read_json(b"[%b]" % elements)
     except (ValueError, RecursionError):

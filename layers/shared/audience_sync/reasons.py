@@ -1,6 +1,6 @@
-"""Reason codes: why an event is rejected, a request refused, or a change deferred or parked.
+"""Reason codes of rejected events, refused requests, and deferred or parked changes.
 
-Codes are stored in metrics, logs and dead letters, so they never change. docs/runbook.md says more about each.
+Codes are stored in metrics, logs and dead letters, so they never change. docs/runbook.md explains each.
 """
 
 from enum import StrEnum, auto
@@ -15,7 +15,7 @@ PARKED = frozenset({"parked"})  # the change: it becomes a dead letter
 
 
 class Reason(StrEnum):
-    """A code, its effects, its meaning (the end of a sentence), and a remedy unless it passes without a person."""
+    """A code, its effects, its meaning (the end of a sentence), and a remedy unless it resolves by itself."""
 
     effects: frozenset[str]
     means: str
@@ -33,7 +33,7 @@ class Reason(StrEnum):
     PERMANENT = auto(), NONE, "another attempt gives the same answer"
     TRANSIENT = auto(), NONE, "another attempt can succeed later"
 
-    # Events. The detail of a rejection repeats meaning and remedy, unless it can say more
+    # Events. The detail of a rejection repeats meaning and remedy unless it is more specific
     NOT_AN_EVENT = auto(), REJECTED, "an event is a JSON object with a type", "map data to the whole event"
     MEMBERSHIP_UNDECIDED = (
         auto(),
@@ -44,13 +44,13 @@ class Reason(StrEnum):
     MEMBERSHIP_CONTRADICTORY = (
         auto(),
         REJECTED,
-        "event says one thing and the boolean under the computation key another",
+        "event and the boolean under the computation key disagree",
         "send the event as Segment made it",
     )
     MEMBER_ID_MISSING = (
         auto(),
         REJECTED,
-        "external_user_id resolves to nothing, or a part of it does",
+        "external_user_id, or a part of it, is empty",
         "map fields that every event has",
     )
     MEMBER_ID_INVALID = (
@@ -86,7 +86,7 @@ class Reason(StrEnum):
         auto(),
         REJECTED,
         "the mappings and triggers take too many steps on this event",
-        "send it smaller, or let fewer of them read its long texts and lists",
+        "shorten it, or let fewer of them read its long strings and lists",
     )
     TIME_UNREADABLE = auto(), REJECTED, "the time is not ISO 8601", "send Segment's own timestamp"
     TIME_TOO_OLD = (
@@ -170,8 +170,8 @@ class Reason(StrEnum):
         "Amazon's whole job failed: no record of the upload took effect",
         "check the advertiser or AMC instance, then redrive",
     )
-    JOB_UNKNOWN = auto(), PARKED, "how Amazon's job ended is not known, and a deletion depends on it", "redrive it"
-    MESSAGE_NOT_JSON = auto(), PARKED, "this stack did not send the message", "drop it, and find out what else may send"
+    JOB_UNKNOWN = auto(), PARKED, "the outcome of Amazon's job is unknown, and a deletion depends on it", "redrive it"
+    MESSAGE_NOT_JSON = auto(), PARKED, "this stack did not send the message", "drop it, and find out who else sends"
     MESSAGE_VERSION_UNKNOWN = (
         auto(),
         PARKED,

@@ -1,4 +1,4 @@
-"""What a member needs to become a record: audience, country, identifiers, consent. For events and rows of files."""
+"""Validation rules for one Amazon record, shared by ingest and file import."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from audience_sync.reasons import Reason
 from audience_sync.unknown_audience import unknown_audience
 
 # Milliseconds. An exit is remembered for 40 days (aws/membership_rows.py), and the change queue holds an addition for 7
-# at most: one that is no older when it is accepted cannot arrive when a later exit is forgotten.
+# at most: an addition accepted before this age cannot arrive after a later exit is forgotten.
 MAX_ENTER_AGE = 33 * 86_400_000
 
 
@@ -37,7 +37,7 @@ class Policy:
 
 
 def listed_audiences(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Sequence[Audience]:
-    """Return the listed audiences that an event names: by the id that is mapped, or else by its computation key."""
+    """Return the listed audiences that an event names, by the mapped id or else by its computation key."""
     if mapped not in (None, ""):
         audience_id = amazon_id(mapped)
         listed = audiences.by_id(audience_id) if audience_id else None
@@ -50,11 +50,11 @@ def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceL
 
     Args:
         mapped: the field audience_id, whatever it is.
-        computation_key: of the event; it counts where no audience id is mapped.
-        audiences: where changes may go.
+        computation_key: of the event; used if no audience id is mapped.
+        audiences: the possible destinations.
 
     Raises:
-        RejectedEvent: the event names no audience, one that is not listed, or several.
+        RejectedEvent: the event names no audience, an unlisted one, or several.
     """
     if mapped in (None, "") and not computation_key:
         raise RejectedEvent(Reason.AUDIENCE_MISSING)
@@ -75,20 +75,20 @@ def checked_record(
     *,
     exits: bool,
 ) -> dict[str, Any]:
-    """Lay out the record of one member, with consent.
+    """Build the record of one member, with consent.
 
     Args:
         member: a valid external user id.
-        country: as `first_country` finds it.
+        country: from `first_country`.
         identities: hashed.
-        signals: of consent, as `user_consent` takes them.
+        signals: of consent, as for `user_consent`.
         policy: consent options.
         exits: whether the member leaves.
 
     Raises:
-        RejectedEvent: the member enters without an identifier, or without the consent that is needed.
+        RejectedEvent: the member enters without an identifier or the required consent.
     """
-    if exits:  # without consent: a member who withdraws it must be removed, too
+    if exits:  # without consent: a member who withdraws it must also be removed
         return audience_record(member, "DELETE", identities, country, {})
     if not identities:
         raise RejectedEvent(Reason.NO_IDENTIFIER)
@@ -96,7 +96,7 @@ def checked_record(
 
 
 def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
-    """Return the first country that is named. Raises RejectedEvent: a member enters with one that Amazon refuses."""
+    """Return the first named country. Raises RejectedEvent if a member enters with a country that Amazon refuses."""
     for value in values:
         if type(value) is str and value in NAMING_A_COUNTRY:  # as nearly all events have it
             return value
@@ -111,6 +111,6 @@ def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
 
 
 def erasing_exit(member: str, at: int, message_id: str) -> MembershipChange:
-    """Return the exit from every audience of a person whose data must be erased. `at` is in epoch milliseconds."""
+    """Return the exit from every audience for a person to erase. `at` is in epoch milliseconds."""
     record = audience_record(member, "DELETE", [], None, {})
     return MembershipChange(EVERY_AUDIENCE, Destination(), at, message_id, record, erase=True)

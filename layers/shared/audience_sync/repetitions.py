@@ -1,7 +1,7 @@
-"""Repetitions: messages that ask the worker to send what the row of a member says is due. Pure.
+"""Repetitions: messages that make the worker send whatever is due in a member's row. Pure.
 
-They hold no identities. What is sent is decided when one arrives, from the row as it is then; one that finds nothing
-due does nothing. So two of them are no more than one.
+They hold no identities: the row decides when the message arrives, and if nothing is due, nothing happens. So duplicates
+are harmless.
 """
 
 import math
@@ -12,15 +12,15 @@ from audience_sync.member_state import MemberState, Timing
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import REPETITION, pack
 
-MAX_DELAY = 900  # seconds a message can be delayed; the limit of SQS. What waits longer looks again by then
+MAX_DELAY = 900  # seconds; the longest delay SQS accepts. Changes that wait longer are checked again by then
 MINUTE = 60  # seconds
 
 
 def repetition_messages(states: Iterable[MemberState], now: float, timing: Timing) -> Iterator[tuple[list[str], int]]:
-    """Yield the messages for what is due, each with the seconds by which it is delayed.
+    """Yield the messages for due repetitions, each with its delay in seconds.
 
     Args:
-        states: of members; most of them owe nothing.
+        states: of members; most owe nothing.
         now: epoch seconds.
         timing: how long Amazon may take.
     """
@@ -30,7 +30,7 @@ def repetition_messages(states: Iterable[MemberState], now: float, timing: Timin
 
 
 def by_delay(waiting: Iterable[tuple[MembershipChange, float]], now: float) -> dict[int, list[MembershipChange]]:
-    """Group changes that wait so many seconds by the seconds until they look again."""
+    """Group waiting changes by the seconds until their next check."""
     grouped: defaultdict[int, list[MembershipChange]] = defaultdict(list)
     for change, seconds in waiting:
         grouped[look_again(seconds, now)].append(change)
@@ -38,11 +38,11 @@ def by_delay(waiting: Iterable[tuple[MembershipChange, float]], now: float) -> d
 
 
 def look_again(seconds: float, now: float) -> int:
-    """Return in how many seconds a change looks again that waits so many, `now` in epoch seconds.
+    """Return the seconds until the next check of a change that waits `seconds`; `now` in epoch seconds.
 
-    Waits of over a minute end on a minute of the clock, and longer ones than SQS allows on a quarter of an hour. So
-    changes that wait for the same moment come back together, whenever they have arrived. Of two enters of one member,
-    the older would otherwise be superseded if it came second.
+    Waits of over a minute end on a full minute, and waits longer than SQS allows on a quarter of an hour. So changes
+    that wait for the same moment come back together, whenever they arrived. Otherwise, of two enters of one member, the
+    older would be superseded if it came second.
     """
     if seconds <= MINUTE:
         return max(0, math.ceil(seconds))

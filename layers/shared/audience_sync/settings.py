@@ -1,6 +1,6 @@
-"""The environment of each function but ingest, read once by its handler; ingest_settings.py reads that of ingest.
+"""The environment of every function except ingest (see ingest_settings.py), read once by its handler.
 
-No other module knows a variable's name.
+No other module knows the names of the variables.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from audience_sync.sources import AllowedSources
 
 
 class _Settings(BaseModel):
-    # Each function reads one of these models: with defer_build, starting it does not build the others.
+    # Each function reads one of these models: defer_build avoids building the others.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
-        """Read the variables this function needs.
+        """Read this function's variables.
 
         Raises:
             InvalidSettings: names the variables at fault, never their values.
@@ -33,7 +33,7 @@ class _Settings(BaseModel):
 
 
 class AmazonSettings(_Settings):
-    """What every function needs that calls Amazon."""
+    """Settings of every function that calls Amazon."""
 
     credentials_secret_arn: str = Field(alias="CREDENTIALS_SECRET_ARN", min_length=1)
     token_secret_arn: str = Field(alias="TOKEN_SECRET_ARN", min_length=1)
@@ -50,7 +50,7 @@ class AmazonSettings(_Settings):
 
 
 class WorkerSettings(AmazonSettings):
-    """What `worker` needs."""
+    """Settings of `worker`."""
 
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
@@ -60,17 +60,17 @@ class WorkerSettings(AmazonSettings):
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     max_records_per_upload: int = Field(6000, alias="MAX_RECORDS_PER_UPLOAD", ge=1, le=10_000)
     max_upload_bytes: int = Field(1_000_000, alias="MAX_UPLOAD_BYTES", ge=10_000)
-    job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)  # SQS delays no message longer
+    job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)  # the longest SQS delay
     # Shorter on one machine only; the template sets none of them.
     settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
     membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     circuit_seconds: float = Field(60, alias="CIRCUIT_SECONDS", ge=1)  # until one worker tries Amazon again
-    late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)  # what an invocation and a late arrival can take
+    late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)  # for an invocation and a late arrival
     longest_job_seconds: float = Field(LONGEST_JOB, alias="LONGEST_JOB_SECONDS", ge=0)
 
 
 class JobsSettings(AmazonSettings):
-    """What `jobs` needs."""
+    """Settings of `jobs`."""
 
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
@@ -84,12 +84,12 @@ class JobsSettings(AmazonSettings):
 
 
 class AudiencesSettings(AmazonSettings):
-    """What `audiences` needs."""
+    """Settings of `audiences`."""
 
     ingest_secret_arn: str = Field(alias="INGEST_SECRET_ARN", min_length=1)
     audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     max_cpm_cents: int = Field(0, alias="MAX_CPM_CENTS", ge=0)
-    # Of advertisers and connections, separated by commas; any target is allowed where there is none.
+    # Of advertisers and connections, separated by commas; empty allows any target.
     allowed_targets: frozenset[str] = Field(frozenset(), alias="ALLOWED_TARGETS")
 
     allowed_sources: str = Field("", alias="ALLOWED_SOURCES")
@@ -107,7 +107,7 @@ class AudiencesSettings(AmazonSettings):
 
 
 class AuditSettings(_Settings):
-    """What `audit` needs."""
+    """Settings of `audit`."""
 
     stack: str = Field(alias="POWERTOOLS_SERVICE_NAME", min_length=1)  # the dimension `service` of our metrics
     change_queue_name: str = Field(alias="CHANGE_QUEUE_NAME", min_length=1)
@@ -116,7 +116,7 @@ class AuditSettings(_Settings):
 
 
 class RenewSettings(_Settings):
-    """What `renew` needs."""
+    """Settings of `renew`."""
 
     audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
@@ -126,4 +126,4 @@ class RenewSettings(_Settings):
 
 
 class RefreshSettings(AmazonSettings):
-    """What `refresh` needs."""
+    """Settings of `refresh`."""

@@ -1,4 +1,4 @@
-"""The addresses from which requests are accepted, if the operator limits them."""
+"""The addresses allowed to send requests, if the operator limits them."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ class AllowedSources:
         if listed.strip():
             import ipaddress  # noqa: PLC0415  most stacks list none, and Segment waits for ingest to start
 
-            # Bits behind the prefix are ignored: to refuse every request because of them would help no one.
+            # Bits behind the prefix are ignored: refusing every request because of them would help no one.
             self._networks = [ipaddress.ip_network(each.strip(), strict=False) for each in listed.split(",")]
 
     def require(self, source: str) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from audience_sync.credentials import Authenticated
 
 MINUTE = 60_000  # milliseconds; the resolution of our metrics
-MAX_AGE = 13 * 86_400_000  # milliseconds; CloudWatch takes a metric for up to fourteen days
+MAX_AGE = 13 * 86_400_000  # milliseconds; CloudWatch accepts a metric up to fourteen days old
 PREVIOUS_USED = {  # by entry of the ingest secret
     "previousEventKey": PREVIOUS_EVENT_KEY_USED,
     "previousAudienceKey": PREVIOUS_AUDIENCE_KEY_USED,
@@ -48,7 +48,7 @@ type Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
 def reporting(handler: Handler) -> Handler:
-    """Have a handler's log lines carry its request id, and print its metrics at the end, whatever the outcome."""
+    """Add the request id to a handler's log lines, and print its metrics at the end, whatever the outcome."""
 
     @wraps(handler)
     def run(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def reporting(handler: Handler) -> Handler:
         try:
             return handler(event, context)
         finally:
-            # Powertools' own decorator warns on every invocation that counts nothing.
+            # Powertools' own decorator warns on every invocation without metrics.
             if metrics.provider.metric_set:
                 metrics.flush_metrics()
 
@@ -79,12 +79,12 @@ def count(**counts: int) -> None:
 def count_by_time(name: str, counts: Mapping[int, int]) -> None:
     """Count changes, each under the time at which it was accepted.
 
-    Accepted and completed changes of one time can then be compared, however long they waited in between.
+    So accepted and completed changes of the same time can be compared, however long they waited.
 
     Args:
         name: of the metric.
-        counts: changes by the epoch millisecond at which they were accepted. Those of one minute become one metric;
-            CloudWatch takes none that is too old.
+        counts: changes by the epoch millisecond at which they were accepted. Counts of one minute become one metric;
+            CloudWatch rejects old ones.
     """
     by_minute: Counter[int] = Counter()
     oldest = time.time_ns() // 1_000_000 - MAX_AGE
@@ -96,7 +96,7 @@ def count_by_time(name: str, counts: Mapping[int, int]) -> None:
 
 
 def publish(name: str, unit: MetricUnit, value: float, *, at: int | None = None, **dimensions: str) -> None:
-    """Print one metric with a time or with dimensions of its own, beside `service`."""
+    """Print one metric with its own time, or with dimensions besides `service`."""
     with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE) as metric:
         metric.add_dimension(name="service", value=os.environ.get("POWERTOOLS_SERVICE_NAME", "audience-sync"))
         for dimension, its_value in dimensions.items():
@@ -109,7 +109,7 @@ def report_refusal(error: AudienceSyncError, status: int) -> None:
     """Count and log an HTTP request that was answered with an error."""
     match status:
         case 401:
-            # Counted apart, since a sender with a wrong key loses events at any volume, and a scanner loses nothing.
+            # Counted separately: a sender with a wrong key loses events at any volume, a scanner loses nothing.
             missing = isinstance(error, CredentialMissing)
             count(**{REQUESTS_WITHOUT_CREDENTIAL if missing else REQUESTS_UNAUTHORIZED: 1})
             count(**{REQUESTS_FROM_OTHER_SOURCES: int(isinstance(error, SourceNotAllowed))})
@@ -121,9 +121,9 @@ def report_refusal(error: AudienceSyncError, status: int) -> None:
 
 
 class CredentialUse:
-    """Reports which stored credential let requests in.
+    """Reports the stored credentials that let requests in.
 
-    The operator sees when a previous one may be retired, and when one must be replaced before it expires.
+    The operator sees when a previous one may be retired, and when one that expires must be replaced.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -131,7 +131,7 @@ class CredentialUse:
         self._logged: dict[str, float] = {}  # second of the last line, by entry
 
     def report(self, authenticated: "Authenticated") -> None:
-        """Count each use of a previous credential. Once an hour, log the use of any, and count it if it ends soon."""
+        """Count each use of a previous credential. Once an hour, log any use, and count it if the key expires soon."""
         entry = authenticated.entry
         if entry in PREVIOUS_USED:
             count(**{PREVIOUS_USED[entry]: 1})

@@ -1,7 +1,7 @@
 """Turns Segment events into the changes they state. Personal data is hashed here.
 
-The events of a body go through each step together, some at a time: the code of one step fits the processor's caches,
-that of all steps does not. It saves a fifth of the time.
+The events of a body go through each step in groups: the code of one step fits the processor's caches, the code of all
+steps does not. This saves a fifth of the time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,8 +34,8 @@ from audience_sync.segment.mapping_config import CompiledMapping
 from audience_sync.segment.quick_event import read_ordinary
 
 MAX_WORK = 15_000_000  # steps of all mappings on the events of one request; a step takes a tenth of a microsecond
-STEPS_A_CHANGE = 600  # to normalize and hash what a mapping finds, and to lay out the record
-LONG_PHONE = 20  # characters; the phone library takes a microsecond for each of a longer number, once for each country
+STEPS_A_CHANGE = 600  # to normalize and hash mapped values and build the record
+LONG_PHONE = 20  # characters; for a longer number, the phone library takes a microsecond a character and country
 STEPS_A_PHONE_CHARACTER = 10
 TOGETHER = 64  # events or statements in a step: few enough for the caches, and to look at the time between steps
 
@@ -53,9 +53,9 @@ _UNSTATED = (
 
 
 class Rejected(NamedTuple):
-    """Why an event changes nothing although it should have.
+    """The rejection of an event.
 
-    No error: one that a list holds, while its traceback holds the list, is left to the garbage collector.
+    Not an exception: in a list that its traceback refers to, one would be left to the garbage collector.
     """
 
     reason: Reason
@@ -64,18 +64,18 @@ class Rejected(NamedTuple):
 
     @classmethod
     def of(cls, error: RejectedEvent) -> Self:
-        """Keep what an error says."""
+        """Convert an error."""
         return cls(error.reason, error.detail, error.field)
 
 
 type _Values = list[Any]
-"""What a mapping finds for each of FIELDS."""
+"""The mapped value of each of FIELDS."""
 
 type _Subject = tuple[Audience, str, str | None]
 """The audience, the external user id and the country of a change."""
 
 type _Statement = tuple[int, AudienceCall, _Values, _Subject | Rejected]
-"""The place of an event among those that are handled together, what it says, and what one mapping finds in it."""
+"""The position of an event in its group, its call, and the values that one mapping finds in it."""
 
 
 _NAMES = [field.name for field in FIELDS]
@@ -101,23 +101,23 @@ class Translator:
         self._steps_of_triggers = sum(mapping.steps_of_trigger for mapping in mappings)
         self._enabled = [mapping for mapping in mappings if mapping.is_enabled]
         self._steps_of_audiences = sum(mapping.steps_of_audience for mapping in self._enabled)
-        self._known: dict[str, Audience] = {}  # by the id as mapped, those found so far
+        self._known: dict[str, Audience] = {}  # audiences found so far, by the mapped id
 
     def outcomes(
         self, elements: Iterable[Any], has_time: Callable[[], bool]
     ) -> Iterator[tuple[Any, list[MembershipChange] | Rejected]]:
-        """Give each event, in their order, with the changes that it states; none where it concerns no audience of ours.
+        """Yield each event with its changes, in order; none if it is not about one of our audiences.
 
         A rejected event has its rejection instead: a trigger holds but no mapping gives a valid change, or mappings and
-        triggers together take more steps than one event may.
+        triggers together need more steps than one event may.
 
         Args:
             elements: of a request body.
-            has_time: asked before the mappings read an event, and before each step with what they found.
+            has_time: checked before the mappings read an event, and before each later step.
 
         Raises:
             OutOfTime: there is no time left for the rest.
-            TooLarge: mappings take over MAX_WORK steps, beside those that an event's own budget limits.
+            TooLarge: mappings take over MAX_WORK steps, besides those limited by an event's own budget.
         """
         for some in batched(elements, TOGETHER):
             calls = [self._read(element) for element in some]
@@ -134,7 +134,7 @@ class Translator:
         return call
 
     def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
-        """Return what each mapping that applies to the event finds in it."""
+        """Return the values that each applicable mapping finds in the event."""
         _require(has_time)
         if self._work > MAX_WORK:
             raise TooLarge(f"mappings take over {MAX_WORK} steps on the events; lower the batch size in Segment")
@@ -154,21 +154,21 @@ class Translator:
             for mapping in applying:
                 self._work += STEPS_A_CHANGE + mapping.steps
             found = [mapping.values_of(event, budget) for mapping in applying]
-        except RejectedEvent as error:  # a used-up budget rejects the event, whatever was found
+        except RejectedEvent as error:  # a used-up budget rejects the event, whatever its values
             return Rejected.of(error)
         if len(found) > 1:
             self._work += sum(_steps_of_phone(values[_PHONE]) for values in found)
         return found
 
     def _unstated(self, call: AudienceCall, event: Any) -> list[_Values] | Rejected:
-        """Reject an event in which a mapping finds a listed audience. Any other is ignored, also a costly one."""
+        """Reject an event in which a mapping finds a listed audience. Any other is ignored, even a costly one."""
         self._work += self._steps_of_audiences
         budget, key = self._budget, call.computation_key
         budget.steps_left = MAX_STEPS
         try:
             for mapping in self._enabled:
                 (mapped,) = mapping.read_audience(event, budget)
-                if not key and mapped in (None, ""):  # as in nearly every event that has to do with no audience
+                if not key and mapped in (None, ""):  # as in nearly every event not about an audience
                     continue
                 self._work += mapping.steps_of_trigger
                 if mapping.applies_to(event, budget) and listed_audiences(mapped, key, self._audiences):
@@ -205,7 +205,7 @@ class Translator:
                 else:
                     change = self._change(call, values, subject, next(identities))
                 others = outcomes[place]
-                # A rejection counts where no mapping gives a valid change, and the first one then.
+                # A rejection counts only if no mapping gives a valid change; then the first one does.
                 if not isinstance(change, Rejected):
                     outcomes[place] = [change] if isinstance(others, Rejected) else [*others, change]
                 elif others == []:
@@ -222,7 +222,7 @@ class Translator:
             return Rejected.of(error)
 
     def _identities(self, statements: Sequence[_Statement], *, repeats: bool) -> list[list[dict[str, str]]]:
-        """Return those of each statement that has a subject."""
+        """Return the identities for each statement with a subject."""
         people = [
             (_identifiers(values), subject[2])
             for _, _, values, subject in statements
@@ -256,8 +256,8 @@ class Translator:
     def _erasure(self, call: AudienceCall, event: Mapping[str, Any]) -> list[MembershipChange] | Rejected:
         """Turn a deletion notice into one change of every audience, under each id that the mappings give the person.
 
-        Disabled mappings count, too: members that they added are still in the audience. Without mappings, by userId.
-        The worker finds out which audiences hold the person: here, the work would grow with their number.
+        Disabled mappings also count: their members are still in the audience. Without mappings, userId counts.
+        The worker finds the audiences that hold the person: here, the work would grow with their number.
         """
         budget = Budget()
         members: dict[str, None] = {}

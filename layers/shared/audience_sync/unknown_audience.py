@@ -1,7 +1,7 @@
-"""What an answer says of an audience that is not listed: what was looked for, if that can be no personal data.
+"""The error for an unlisted audience. Echoes the id or key only if it cannot be personal data.
 
-A mapping may read any field as audience id or be sent events of any shape, so that a value is repeated only where its
-form rules a person out.
+A mapping may read any field as audience id, and events may have any shape, so a value is repeated only if its form
+rules out personal data.
 """
 
 import re
@@ -19,7 +19,7 @@ def unknown_audience(mapped: Any, computation_key: str | None) -> RejectedEvent:
     """Return the rejection of an event whose audience is not listed.
 
     Args:
-        mapped: the field audience_id, whatever it is; where it is empty, the audience was looked for by its key.
+        mapped: the field audience_id, whatever it is; if empty, the audience was looked up by its key.
         computation_key: of the event.
     """
     return RejectedEvent(Reason.AUDIENCE_UNKNOWN, _by_key(computation_key) if mapped in (None, "") else _by_id(mapped))
@@ -33,6 +33,6 @@ def _by_key(key: str | None) -> str:
 def _by_id(mapped: Any) -> str:
     audience_id = amazon_id(mapped)
     if audience_id is None:
-        return "audience_id is no id of Amazon, which has 1 to 20 digits; correct the mapping of audience_id"
+        return "audience_id is not an Amazon id (1 to 20 digits); correct the mapping of audience_id"
     named = f" {audience_id}" if _AMAZON_ID.fullmatch(audience_id) else ""
     return f"no audience with the mapped audience_id{named} is listed here; link that audience, or correct the mapping"

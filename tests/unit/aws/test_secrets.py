@@ -158,7 +158,7 @@ def test_a_failing_write_raises_an_error_without_the_value_and_keeps_the_old_one
 ) -> None:
     fixture.reader.value()
     proxy.on(WRITE, outage)
-    with pytest.raises(Unavailable, match="did not take the value") as raised:
+    with pytest.raises(Unavailable, match="did not accept the value") as raised:
         fixture.reader.write({"accessToken": KEY})
     assert KEY not in "".join(traceback.format_exception(raised.value))
     assert fixture.reader.value() == {"eventKey": KEY}

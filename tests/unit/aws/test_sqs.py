@@ -113,7 +113,7 @@ def test_entries_that_failed_are_sent_again_and_no_others(fixture: QueueFixture,
 
 def test_entries_that_keep_failing_raise_an_error(fixture: QueueFixture, proxy: FaultProxy) -> None:
     proxy.on(SEND, fail_entries(0))
-    with pytest.raises(Unavailable, match="did not take every message") as raised:
+    with pytest.raises(Unavailable, match="did not accept every message") as raised:
         fixture.queue.send([BODY, "fine"], deadline=LATER)
     assert raised.value.retry_after == 1
     assert BODY not in "".join(traceback.format_exception(raised.value))
@@ -153,7 +153,7 @@ def test_a_queue_that_is_down_raises_an_error_without_the_body(
     fixture: QueueFixture, proxy: FaultProxy, outage: Effect
 ) -> None:
     proxy.on(SEND, outage)
-    with pytest.raises(Unavailable, match="does not take messages") as raised:
+    with pytest.raises(Unavailable, match="did not accept the messages") as raised:
         fixture.queue.send([BODY], deadline=LATER)
     assert raised.value.retry_after == 1
     assert BODY not in "".join(traceback.format_exception(raised.value))

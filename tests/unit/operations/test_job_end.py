@@ -208,7 +208,7 @@ def test_a_job_that_ends_well_and_in_time_concerns_only_those_it_erases(
     ("report", "expected"),
     [
         pytest.param(WELL, [], id="ended well"),
-        pytest.param(None, [(ERASING, "job_unknown", "how the job ended is not known")], id="unknown: what it erases"),
+        pytest.param(None, [(ERASING, "job_unknown", "the outcome of the job is unknown")], id="unknown: erasing"),
         pytest.param(
             JobReport("SUCCEEDED", rejected={"m2": "no such person"}),
             [(ENTER._replace(member="m2"), "job_rejected", "no such person")],

@@ -251,7 +251,7 @@ def test_the_member_alone_costs_what_its_own_directive_takes() -> None:
 
 
 def test_the_rejection_states_the_remedy_and_no_value() -> None:
-    with pytest.raises(RejectedEvent, match="send it smaller") as rejection:
+    with pytest.raises(RejectedEvent, match="shorten it") as rejection:
         resolve(many({"@sha256": A}, 400), {"a": "secret" * 5_000})
     assert "secret" not in str(rejection.value)
     assert len(rejection.value.detail) <= 200  # what an answer shows

@@ -1,6 +1,6 @@
-"""A copy of the audience table for the functions that look at it for every change.
+"""A copy of the audience table for the functions that read it for every change.
 
-The whole table is read in one go: it has a row for each audience, and as many look-ups as a body has events would take
+The whole table is read in one go: it has a row for each audience, and one look-up for each event of a body would take
 seconds.
 """
 
@@ -18,15 +18,15 @@ class _Copy:
     """The audience table as it was read."""
 
     read_at: float  # monotonic seconds
-    version: int | None  # of the list, if this has every audience listed under it
-    audiences: list[Audience]  # every one, unlinked ones also
+    version: int | None  # of the list, if the copy has every audience listed under it
+    audiences: list[Audience]  # all, including unlinked ones
     by_id: dict[str, Audience]
     by_key: dict[str, list[Audience]]
     mappings: str | None
 
 
 class AudienceListing:
-    """The audiences that events may reach, all that deletions reach, and the mappings."""
+    """The audiences for events, all audiences for deletions, and the mappings."""
 
     def __init__(self, table: AudienceTable, monotonic: Callable[[], float]) -> None:
         self._table = table
@@ -42,11 +42,11 @@ class AudienceListing:
         return self.current().audiences
 
     def mappings(self) -> str | None:
-        """Return the stored mappings document as JSON text, None where none was saved. Raises Unavailable."""
+        """Return the stored mappings document as a JSON string, None if none was saved. Raises Unavailable."""
         return self.current().mappings
 
     def current(self) -> _Copy:
-        """Return a copy of the last minute. Raises Unavailable."""
+        """Return a copy at most a minute old. Raises Unavailable."""
         copy = self._copy
         if copy is None or self._monotonic() - copy.read_at >= MAX_AGE:
             return self._read(None)
@@ -55,7 +55,7 @@ class AudienceListing:
     def latest(self) -> _Copy:
         """Return a copy with every audience whose creation was answered before this call. Raises Unavailable.
 
-        It costs one small read; the whole table is read again only if the list has changed.
+        Costs one small read; the whole table is read again only if the list has changed.
         """
         version = self._table.version()
         copy = self.current()
@@ -76,8 +76,8 @@ class AudienceListing:
 class RequestAudiences:
     """The audiences that the events of one request may reach.
 
-    Segment does not repeat an event that is rejected. So the first one for an audience that is not in the copy has the
-    copy checked; for the others of the request, it is then known to be recent enough.
+    Segment does not repeat a rejected event. So the first event for an audience missing from the copy has the copy
+    checked; for the rest of the request it is then recent enough.
     """
 
     def __init__(self, listing: AudienceListing) -> None:
@@ -86,7 +86,7 @@ class RequestAudiences:
         self._is_checked = False
 
     def by_id(self, audience_id: str) -> Audience | None:
-        """Return the audience with Amazon's id, None where it is not listed. Raises Unavailable."""
+        """Return the audience with Amazon's id, None if it is not listed. Raises Unavailable."""
         return self._copy.by_id.get(audience_id) or self._checked().by_id.get(audience_id)
 
     def by_computation_key(self, key: str) -> Sequence[Audience]:

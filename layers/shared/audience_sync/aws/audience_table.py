@@ -1,7 +1,7 @@
-"""DynamoDB: the audience table, which lists the audiences and holds the mappings. Asked every time.
+"""DynamoDB: the audience table, which lists the audiences and holds the mappings. Read on every call.
 
-An audience that is taken off the list keeps its row, marked as unlinked: its members have rows of their own in the
-membership table, and a deletion has to reach them.
+An audience taken off the list keeps its row, marked as unlinked: its members have rows of their own in the membership
+table, and a deletion has to reach them.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,28 +33,28 @@ _ATTRIBUTES = {  # attribute of the table: field of Audience
     "settings": "settings",
     "unlinkedAt": "unlinked_at",
 }
-# Fields of a destination that are attributes themselves: all that there were at first. Any others are in `destination`.
+# Fields of a destination with attributes of their own: the original ones. Later fields are in `destination`.
 _OF_DESTINATION = {"advertiserId", "connectionId"}
 _IS_LISTED = "attribute_exists(audienceId) AND attribute_not_exists(unlinkedAt)"
 
 
 class Contents(NamedTuple):
-    """All that the table holds, as functions need it."""
+    """The contents of the table."""
 
     audiences: list[Audience]  # listed
     unlinked: list[Audience]
-    mappings: str | None = None  # the stored mappings document as JSON text; None where none was saved
+    mappings: str | None = None  # the stored mappings document as a JSON string; None if none was saved
 
 
 class AudienceTable:
-    """The audiences that events may reach. What is not listed here does not exist for an event."""
+    """The audiences that events may reach. For an event, unlisted audiences do not exist."""
 
     def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client
         self._name = name
 
     def by_id(self, audience_id: str) -> Audience | None:
-        """Return the audience with Amazon's id, None where it is not listed. Raises Unavailable."""
+        """Return the audience with Amazon's id, None if it is not listed. Raises Unavailable."""
         audience = self.stored(audience_id)
         return audience if audience and audience.unlinked_at is None else None
 
@@ -70,7 +70,7 @@ class AudienceTable:
     def by_computation_key(self, key: str) -> list[Audience]:
         """Return the audiences linked to Segment's computation key; there should be one at most. Raises Unavailable.
 
-        Asks an index, which knows a new audience some moments later.
+        Reads an index, in which a new audience appears a moment later.
         """
         return [_audience(row) for row in self._query(BY_COMPUTATION_KEY, key)] if _can_be_a_key(key) else []
 
@@ -84,7 +84,7 @@ class AudienceTable:
         return [*contents.audiences, *contents.unlinked]
 
     def mappings(self) -> str | None:
-        """Return the stored mappings document as JSON text, None where none was saved. Raises Unavailable."""
+        """Return the stored mappings document as a JSON string, None if none was saved. Raises Unavailable."""
         key = {"audienceId": {"S": MAPPINGS_KEY}}
         row = self._call(self._client.get_item, TableName=self._name, Key=key).get("Item")
         return _document(row) if row else None
@@ -99,9 +99,9 @@ class AudienceTable:
         return int(answer["Item"]["version"]["N"]) if "Item" in answer else 0
 
     def raise_version(self) -> None:
-        """Mark the list as changed, so that functions read it again: after an audience is listed, before the answer.
+        """Mark the list as changed so that functions read it again: after listing an audience, before the answer.
 
-        Not in the transaction that lists it: two creations at the same time would fail each other. Raises Unavailable.
+        Not part of the listing transaction: two simultaneous creations would fail each other. Raises Unavailable.
         """
         self._call(
             self._client.update_item,
@@ -112,10 +112,10 @@ class AudienceTable:
         )
 
     def contents(self, *, consistent: bool = False) -> Contents:
-        """Read the whole table: up to 1 MB in a request, which is some 2,000 audiences. Raises Unavailable.
+        """Read the whole table: up to 1 MB in a request, or about 2,000 audiences. Raises Unavailable.
 
         Args:
-            consistent: whether every completed write must be seen; at twice the price.
+            consistent: whether to see every completed write, at twice the price.
         """
         contents = Contents([], [])
         start: dict[str, Any] = {}
@@ -135,7 +135,7 @@ class AudienceTable:
     def by_external_audience_id(self, external_audience_id: str) -> list[Audience]:
         """Return the audiences created under the customer's own id, at most one for each target. Raises Unavailable.
 
-        Asks an index, which knows a new audience some moments later.
+        Reads an index, in which a new audience appears a moment later.
         """
         if not _can_be_a_key(external_audience_id):
             return []
@@ -143,12 +143,12 @@ class AudienceTable:
         return [_audience(row) for row in rows]
 
     def put(self, audience: Audience, *, created: int) -> None:
-        """List an audience, over what was listed. `created` is in epoch milliseconds. Raises Unavailable."""
+        """List an audience, replacing its row. `created` is in epoch milliseconds. Raises Unavailable."""
         self._call(self._client.put_item, TableName=self._name, Item=row_of(audience, created))
         self.raise_version()
 
     def add(self, audience: Audience, *, created: int) -> bool:
-        """List an audience unless it is listed; return whether it was not. The caller raises the version.
+        """List an audience unless it is listed; return whether it was added. The caller raises the version.
 
         Raises Unavailable.
         """
@@ -171,7 +171,7 @@ class AudienceTable:
     def unlink(self, audience_id: str, *, at: int) -> bool:
         """Take an audience off the list; return whether it was listed. `at` is in epoch milliseconds.
 
-        The attributes of the indexes go, so that these find it no more. At Amazon it stays. Raises Unavailable.
+        Removes the index attributes, so that the indexes no longer find it. At Amazon it stays. Raises Unavailable.
         """
         is_unlinked = self._conditional(
             self._client.update_item,
@@ -180,11 +180,11 @@ class AudienceTable:
             ConditionExpression=_IS_LISTED,
             ExpressionAttributeValues={":at": {"N": str(at)}},
         )
-        self.raise_version()  # of two audiences under one key, the other one gets the events now
+        self.raise_version()  # if two audiences share a key, the other one now gets the events
         return is_unlinked
 
     def remove_unlinked(self, *, before: int) -> None:
-        """Remove the rows of audiences that were unlinked before a time, in epoch milliseconds. Raises Unavailable."""
+        """Remove the rows of audiences unlinked before a time, in epoch milliseconds. Raises Unavailable."""
         for each in self.contents().unlinked:
             self._conditional(
                 self._client.delete_item,
@@ -203,7 +203,7 @@ class AudienceTable:
         return True
 
     def _query(self, index: str, key: str) -> list[Mapping[str, Any]]:
-        """Ask an index, which is named after the attribute that it is by."""
+        """Query an index, which has the name of its key attribute."""
         rows: list[Mapping[str, Any]] = self._call(
             self._client.query,
             TableName=self._name,
@@ -220,7 +220,7 @@ class AudienceTable:
         return answer
 
     def created(self, audience_id: str) -> int | None:
-        """Return when an audience was listed first, in epoch milliseconds; None where there is no row of it.
+        """Return the time an audience was first listed, in epoch milliseconds; None if it has no row.
 
         Raises:
             Unavailable: the table does not answer.
@@ -232,12 +232,12 @@ class AudienceTable:
 
 
 def audience_table_call() -> AbstractContextManager[None]:
-    """Make calls to the audience table within this: their failures become Unavailable or ConditionFailed."""
+    """Return a context for calls to the audience table: their failures become Unavailable or ConditionFailed."""
     return unavailable("the audience table does not answer", retry_after=1)
 
 
 def row_of(audience: Audience, created: int) -> dict[str, Any]:
-    """Lay an audience out as its row. `created` is in epoch milliseconds; empty fields are left out."""
+    """Build the row of an audience. `created` is in epoch milliseconds; empty fields are left out."""
     fields = audience.destination.fields
     values = {attribute: getattr(audience, field) for attribute, field in _ATTRIBUTES.items()}
     values |= fields if fields.keys() <= _OF_DESTINATION else {"destination": fields}
@@ -246,12 +246,12 @@ def row_of(audience: Audience, created: int) -> dict[str, Any]:
 
 
 def _document(row: Mapping[str, Any]) -> str:
-    # A row without a text, written by hand: no JSON either, and refused as such.
+    # A row written by hand without a string is not JSON either, and is refused as such.
     return str(row.get("document", {}).get("S", ""))
 
 
 def _can_be_a_key(text: str) -> bool:
-    """Return whether DynamoDB accepts it as a key; its error would fail a whole request because of one event."""
+    """Return whether DynamoDB accepts a string as a key; its error would fail a whole request because of one event."""
     try:
         return 0 < len(text.encode()) <= MAX_KEY
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can write
@@ -259,12 +259,12 @@ def _can_be_a_key(text: str) -> bool:
 
 
 def _whole(value: Any) -> Any:
-    # All numbers of ours are whole, and JSON knows no Decimal.
+    # All our numbers are whole, and JSON has no Decimal.
     return int(value) if isinstance(value, Decimal) else value
 
 
-# The two functions below import all of boto3. Lambda has loaded it for its clients; the command line knows this module
-# also where it calls no AWS, and completes names.
+# The two functions below import all of boto3. Lambda has loaded it for its clients; the command line imports this
+# module even if it calls no AWS, as for completion.
 
 
 def _attribute_value(value: Any) -> Any:

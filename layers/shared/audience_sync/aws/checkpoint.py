@@ -1,7 +1,4 @@
-"""DynamoDB: how far a repeated task has come, in a row of the membership table.
-
-Two rows do not need a table of their own.
-"""
+"""DynamoDB: the progress of a repeated task, in a row of the membership table."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +7,14 @@ from audience_sync.aws.errors import ConditionFailed, unavailable
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# Partitions of the membership table, one a task, so that each role can be limited to its own. No audience id looks
-# like them.
+# Partitions of the membership table, one for each task, so that each role can be limited to its own. No audience id
+# looks like them.
 AUDIT, RENEWAL = "#audit", "#renewal"
 _UNAVAILABLE = "the membership table does not answer"
 
 
 class Checkpoint:
-    """The position of one task. All calls raise Unavailable where the table does not answer."""
+    """The position of one task. All calls raise Unavailable if the table does not answer."""
 
     def __init__(self, client: "DynamoDBClient", table: str, partition: str) -> None:
         self._client = client
@@ -30,7 +27,7 @@ class Checkpoint:
         return int(row["until"]["N"]) if "until" in row else None
 
     def began(self) -> int | None:
-        """Return the first time that was set, in epoch seconds; None where it is not known."""
+        """Return the first time that was set, in epoch seconds; None if unknown."""
         row = self._read()
         return int(row["since"]["N"]) if "since" in row else None
 
@@ -57,12 +54,12 @@ class Checkpoint:
             pass
 
     def position(self) -> dict[str, str]:
-        """Return where the task stopped, by attribute; empty where it came to its end."""
+        """Return the position at which the task stopped, by attribute; empty if it reached its end."""
         row = self._read()
         return {name: value["S"] for name, value in row.items() if name not in self._key}
 
     def save(self, position: dict[str, str]) -> None:
-        """Record where the task stops; empty where it has come to its end."""
+        """Record the position at which the task stops; empty if it has reached its end."""
         row = self._key | {name: {"S": value} for name, value in position.items()}
         with unavailable(_UNAVAILABLE):
             self._client.put_item(TableName=self._table, Item=row)

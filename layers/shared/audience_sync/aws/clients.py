@@ -1,4 +1,4 @@
-"""Builds the boto3 clients of all functions: with short timeouts, and at most one retry unless more are asked for."""
+"""Builds the boto3 clients of all functions, with short timeouts and at most one retry by default."""
 
 import logging
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-# Where Lambda sets the root logger's level, botocore logs every client it builds, and at DEBUG what it sends.
+# When Lambda sets the root logger's level, botocore logs every client it builds, and at DEBUG its requests.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
@@ -16,12 +16,12 @@ def client(
     """Return a client of `service` for the region and credentials of the environment.
 
     Args:
-        service: boto3's name of it.
+        service: boto3's name.
         read_timeout: seconds to wait for an answer; a connection gets one second.
         attempts: in all; the second one is for a connection that was closed while the function was frozen.
         connections: kept open at the same time.
-        validate: whether botocore checks every parameter before it sends it. Without, batches of writes take a fifth
-            less of the processor's time.
+        validate: whether botocore checks every parameter before sending. Without, batches of writes need a fifth less
+            CPU time.
     """
     config = Config(
         connect_timeout=1,

@@ -1,4 +1,4 @@
-"""CloudWatch: reads our own metrics back, and counts what happens outside of Lambda, where no log holds metrics."""
+"""CloudWatch: reads our own metrics back, and counts events outside of Lambda, whose logs hold no metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ class Metric:
     name: str
     dimensions: Mapping[str, str]
     stat: Literal["Sum", "Maximum", "Minimum", "Average"]
-    period: int  # seconds; a multiple of 60, of 300 for what is over 15 days old, of 3,600 for over 63 days
+    period: int  # seconds; a multiple of 60, of 300 for data over 15 days old, of 3,600 for data over 63 days old
 
     def as_query(self, name: str) -> "MetricDataQueryTypeDef":
-        """Ask for it, under a name of the caller's."""
+        """Build the query, under the caller's name for it."""
         dimensions: list[DimensionTypeDef] = [{"Name": key, "Value": value} for key, value in self.dimensions.items()]
         stat: MetricStatTypeDef = {
             "Metric": {"Namespace": self.namespace, "MetricName": self.name, "Dimensions": dimensions},
@@ -48,12 +48,12 @@ class MetricStore:
         """Read several metrics between two times, in epoch seconds. Periods without a value are left out.
 
         Args:
-            metrics: by a name of the caller's: letters, digits and underscores, the first one a small letter.
+            metrics: by the caller's name: letters, digits and underscores, starting with a lower-case letter.
             since: rounded down to each metric's period.
             until: excluded.
 
         Raises:
-            Unavailable: CloudWatch does not answer, or not with everything.
+            Unavailable: CloudWatch does not answer, or not in full.
         """
         longest = max(metric.period for metric in metrics.values())
         found: dict[str, Series] = {name: {} for name in metrics}
@@ -70,20 +70,20 @@ class MetricStore:
         return found
 
     def count(self, namespace: str, name: str, dimensions: Mapping[str, str], counts: Mapping[int, int]) -> None:
-        """Add to a metric, as a function does with the metrics that it prints.
+        """Add to a metric, as a function does by printing metrics.
 
         Args:
             namespace: of the metric.
             name: of the metric.
             dimensions: as the functions have them.
-            counts: by the epoch second under which they count, at most two weeks ago.
+            counts: by epoch second, at most two weeks ago.
 
         Raises:
-            Unavailable: CloudWatch does not take them.
+            Unavailable: CloudWatch did not accept them.
         """
         common: list[DimensionTypeDef] = [{"Name": key, "Value": value} for key, value in dimensions.items()]
         for some in batched(counts.items(), MAX_METRICS):
-            with unavailable("CloudWatch does not take metrics"):
+            with unavailable("CloudWatch did not accept the metrics"):
                 self._client.put_metric_data(
                     Namespace=namespace,
                     MetricData=[
@@ -99,13 +99,13 @@ class MetricStore:
                 )
 
     def values_of(self, dimension: str, namespace: str, name: str, dimensions: Mapping[str, str]) -> frozenset[str]:
-        """Return the values of one dimension of a metric, over the last two weeks. A new one shows after 15 minutes.
+        """Return the values of one dimension of a metric, over the last two weeks. New ones appear after 15 minutes.
 
         Args:
-            dimension: whose values are wanted.
+            dimension: the one whose values to return.
             namespace: of the metric.
             name: of the metric.
-            dimensions: the others that it must have.
+            dimensions: others that the metric must have.
 
         Raises:
             Unavailable: CloudWatch does not answer.

@@ -1,7 +1,7 @@
-"""Locks on the creation of audiences, in the audience table: one is taken before Amazon is asked.
+"""Locks on the creation of audiences, in the audience table: acquired before Amazon is called.
 
-Amazon lists no audiences and knows no idempotency key. The lock keeps two requests from creating one audience twice,
-and is what a repeated request finds when the first answer was lost.
+Amazon cannot list audiences and has no idempotency key. The lock keeps two requests from creating one audience twice,
+and a repeated request finds it if the first answer was lost.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class CreationLock(NamedTuple):
-    """One audience that is being created, or was."""
+    """The creation of one audience, running or completed."""
 
     key: str
     owner: str  # the only one that may complete it
@@ -30,28 +30,28 @@ class CreationLock(NamedTuple):
 
 
 def key_of(external_audience_id: str, target: str) -> str:
-    """Return the row key of a lock, which no audience id can be."""
+    """Return the row key of a lock, which cannot be an audience id."""
     digest = hashlib.sha256(f"{target}\n{external_audience_id}".encode()).hexdigest()
     return f"{NOT_AN_AUDIENCE}creation#{digest}"
 
 
 class CreationLocks:
-    """The locks in the audience table. All calls raise Unavailable where the table does not answer."""
+    """The locks in the audience table. All calls raise Unavailable if the table does not answer."""
 
     def __init__(self, client: "DynamoDBClient", name: str, new_owner: Callable[[], str]) -> None:
-        """Take the collaborators; `new_owner` returns a text that it never returned before."""
+        """Set up the locks; `new_owner` returns a new unique string."""
         self._client = client
         self._name = name
         self._new_owner = new_owner
 
     def acquire(self, key: str, *, now: int) -> tuple[CreationLock, bool]:
-        """Take the lock unless it is held; return the lock in force, and whether it is the caller's."""
+        """Acquire the lock unless it is held; return the lock in force and whether it is the caller's."""
         wanted = CreationLock(key, self._new_owner(), now)
         held = self._put(wanted, "attribute_not_exists(audienceId)", {})
         return (wanted, True) if held is None else (held, False)
 
     def take_over(self, stale: CreationLock, *, now: int) -> tuple[CreationLock, bool]:
-        """Take a lock whose owner never completed it. Returns as `acquire`."""
+        """Take over a lock whose owner never completed it. Returns the same as `acquire`."""
         wanted = CreationLock(stale.key, self._new_owner(), now, stale.attempts + 1)
         held = self._put(wanted, "#owner = :stale AND attribute_not_exists(createdId)", {":stale": {"S": stale.owner}})
         return (wanted, True) if held is None else (held, False)
@@ -82,7 +82,7 @@ class CreationLocks:
                 raise
 
     def release(self, lock: CreationLock) -> None:
-        """Release the lock, because the creation failed: the next request need not wait."""
+        """Release the lock of a failed creation, so that the next request need not wait."""
         try:
             with audience_table_call():
                 self._client.delete_item(
@@ -98,7 +98,7 @@ class CreationLocks:
     def remove(self, audience_id: str) -> None:
         """Remove the lock of an audience's creation: the same request then creates another audience.
 
-        Reads the whole table, for an operator: the row is named after settings that may have changed since.
+        Reads the whole table: the key is made of settings that may have changed since.
         """
         named = {"FilterExpression": "createdId = :id", "ExpressionAttributeValues": {":id": {"S": audience_id}}}
         with audience_table_call():
@@ -107,7 +107,7 @@ class CreationLocks:
                 self._client.delete_item(TableName=self._name, Key={"audienceId": row["audienceId"]})
 
     def _put(self, lock: CreationLock, condition: str, values: dict[str, Any]) -> CreationLock | None:
-        """Write a lock under a condition. Returns the lock in the way, where the condition does not hold."""
+        """Write a lock under a condition. Returns the lock in the way if the condition does not hold."""
         write: dict[str, Any] = {
             "TableName": self._name,
             "Item": {

@@ -10,7 +10,7 @@ from audience_sync.errors import Unavailable
 
 
 class ConditionFailed(Exception):
-    """DynamoDB refused a write because its condition does not hold. `row` is the one in the way, where asked for."""
+    """DynamoDB refused a write because its condition does not hold. `row` is the one in the way, if requested."""
 
     def __init__(self, row: dict[str, Any] | None = None) -> None:
         super().__init__("the condition of the write does not hold")
@@ -18,7 +18,7 @@ class ConditionFailed(Exception):
 
 
 def error_code(error: Exception) -> str:
-    """Name an AWS failure without its text, which may hold what was sent."""
+    """Return the code of an AWS failure, without its message, which may repeat the request."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "ClientError"))
     return type(error).__name__
@@ -26,10 +26,10 @@ def error_code(error: Exception) -> str:
 
 @contextmanager
 def unavailable(message: str, *, retry_after: float | None = None) -> Iterator[None]:
-    """Raise Unavailable where AWS or the connection to it fails, and ConditionFailed where a condition does not hold.
+    """Raise Unavailable if AWS or the connection to it fails, and ConditionFailed if a condition does not hold.
 
     Args:
-        message: what did not happen, such as "the queue does not answer"; the code is added.
+        message: describes the failure, such as "the queue does not answer"; the code is added.
         retry_after: seconds.
     """
     try:

@@ -1,9 +1,9 @@
-"""DynamoDB: the stored mappings and their history, two rows of the audience table, as an operator uses them.
+"""DynamoDB: the stored mappings and their history, two rows of the audience table, for operators.
 
-Without the cache of `AudienceTable.mappings`, and with every write under a condition: a write depends on what was read.
+Unlike `AudienceTable.mappings`, nothing is cached, and every write has a condition: it depends on the rows as read.
 
 The history is one row of bounded size, because ingest reads the whole table every minute: a row for each version would
-cost it up to a hundred times as much (docs/development/decisions.md).
+cost up to a hundred times as much (docs/development/decisions.md).
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ _HISTORY_KEY = {"audienceId": {"S": MAPPINGS_HISTORY_KEY}}
 
 
 class MappingsRows(NamedTuple):
-    """What is stored: attributes as DynamoDB has them, None where there are none.
+    """The stored attributes in DynamoDB's format, None if there are none.
 
-    They may have been written by hand, so that the document need not even be a text.
+    They may have been written by hand, so the document need not even be a string.
     """
 
     document: Mapping[str, Any] | None
@@ -39,7 +39,7 @@ class MappingsStore:
         self._table = table
 
     def read(self) -> MappingsRows:
-        """Return what is stored, consistently.
+        """Return the stored rows, read consistently.
 
         Raises:
             Unavailable: the table does not answer.
@@ -53,12 +53,12 @@ class MappingsStore:
         return MappingsRows(document.get("document"), history.get("versions"))
 
     def replace(self, before: MappingsRows, text: str | None, history: bytes) -> bool:
-        """Store a document and its history, both or neither, unless something else than `before` is stored by now.
+        """Store a document and its history, both or neither, unless the stored rows differ from `before`.
 
         Args:
-            before: what `read` returned.
-            text: JSON of at most MAX_DOCUMENT bytes; None removes the document, so that the built-in mapping counts.
-            history: of any form, a few kilobytes.
+            before: the result of `read`.
+            text: JSON of at most MAX_DOCUMENT bytes; None removes the document, so that the built-in mapping applies.
+            history: in any format, a few kilobytes.
 
         Returns:
             Whether both were stored.
@@ -85,7 +85,7 @@ class MappingsStore:
 
 
 def _unchanged(name: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the condition that an attribute is what it was before."""
+    """Return the condition that an attribute is unchanged."""
     if before is None:
         return {"ConditionExpression": f"attribute_not_exists({name})"}
     return {"ConditionExpression": f"{name} = :before", "ExpressionAttributeValues": {":before": before}}

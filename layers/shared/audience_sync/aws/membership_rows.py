@@ -1,11 +1,11 @@
-"""The row of a member in the membership table: how a state is written into one and read back. Pure, and the only owner.
+"""Format of a member's row in the membership table: writes states and reads them back. Pure, and the only owner.
 
 Attributes: the key (`audienceShard`, `externalUserId`), `version` of the newest change, `revision`, `entered` (epoch
 seconds at which an enter was last sent, 0 if never), `expiresAt` (epoch seconds), and `member`, which packs the rest:
 a header in JSON, and behind it every digest as 32 bytes. So a row with all eight identifiers fits one write unit.
 
-One partition key takes 1,000 writes a second: the members of an audience are spread over shards. Their number is fixed
-for the life of a table.
+One partition key supports 1,000 writes a second, so the members of an audience are spread over shards. Their number is
+fixed for the life of a table.
 """
 
 import json
@@ -21,29 +21,29 @@ from audience_sync.membership import Destination, Member, MembershipChange, Vers
 from audience_sync.reasons import Reason
 
 KEEP_ACTIVE = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
-KEEP_EXIT = 40 * 86_400  # seconds; longer than any queue can hold back an older enter, and than points in time go back
+KEEP_EXIT = 40 * 86_400  # seconds; longer than any queue delays an older enter, and than point-in-time recovery reaches
 MAX_SHARDS = 64
 
 _SEPARATOR = b"\0"  # JSON never holds it
 _SURROGATE = b"\\ud"  # begins every escape of one
 _CODES = {field.amazon_name: field.code for field in IDENTIFIERS}
 _FIELDS = {code: name for name, code in _CODES.items()}
-# Fields of a destination that have a code in the header: all that there were at first. Any others are in `g`.
+# Fields of a destination with codes of their own in the header: the original ones. Later fields are in `g`.
 _DESTINATION_CODES = {"connectionId": "c", "targetTypes": "t"}
 
 
 class StoredMember(NamedTuple):
-    """A row as it is read from a table."""
+    """A row as read from a table."""
 
     state: MemberState
-    expires_at: int  # epoch seconds; DynamoDB deletes the row at some time after that
+    expires_at: int  # epoch seconds; DynamoDB deletes the row some time later
 
 
 class Sharding:
-    """Where the rows of an audience's members are."""
+    """The distribution of members' rows over shards."""
 
     def __init__(self, shards: int) -> None:
-        """Take their number, 1 to MAX_SHARDS."""
+        """Set the number of shards, 1 to MAX_SHARDS."""
         self.shards = shards
 
     def key_of(self, member: Member) -> dict[str, Any]:
@@ -57,9 +57,9 @@ class Sharding:
         return [_name(audience_id, shard) for shard in range(self.shards)]
 
     def check(self, row: Mapping[str, Any]) -> None:
-        """Check that a row is where its member's row is looked for. Raises MisplacedRow."""
+        """Check that a row has the key under which its member is read. Raises MisplacedRow."""
         if self.key_of(member_of(row))["audienceShard"] != row["audienceShard"]:
-            raise MisplacedRow(f"the rows are not spread over {self.shards} shards, but over another number")
+            raise MisplacedRow(f"the rows are not spread over {self.shards} shards but over another number")
 
 
 def _name(audience_id: str, shard: int) -> str:
@@ -67,10 +67,10 @@ def _name(audience_id: str, shard: int) -> str:
 
 
 def row_of(state: MemberState, key: Mapping[str, Any], revision: int) -> dict[str, Any]:
-    """Lay out a state as its row.
+    """Build the row of a state.
 
     Args:
-        state: the new state; its own revision is that of the row it was read from.
+        state: the new state; its revision is the one read.
         key: of the row.
         revision: of the new row.
     """
@@ -90,7 +90,7 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
     """Read a whole row.
 
     Raises:
-        Unavailable: it was not written by row_of. What is read wrongly would be sent: a digest that was cut off, say.
+        Unavailable: it was not written by row_of. A misread value, such as a truncated digest, would be sent.
     """
     try:
         state = _state(row)
@@ -134,12 +134,12 @@ def _state(row: Mapping[str, Any]) -> MemberState:
 
 
 def stored_member(row: Mapping[str, Any]) -> StoredMember:
-    """Read a whole row, with the time at which it expires."""
+    """Read a whole row with its expiry."""
     return StoredMember(state_from_row(row), int(row["expiresAt"]["N"]))
 
 
 def _is_sound(state: MemberState) -> bool:
-    """Return whether everything that was unpacked is of its type. JSON has no schema, and a row is read for years."""
+    """Return whether every unpacked value has its type. JSON has no schema, and rows live for years."""
     newest, left = state.newest, state.left
     texts = (newest.record.get("countryCode", ""), *(job.job_id for job in state.late_jobs))
     times = (
@@ -220,7 +220,7 @@ def _packed(state: MemberState) -> bytes:
     names: list[Any] = []
     digests = b""
     for identity in state.identities:
-        # What is no SHA-256, or of a field that Amazon did not have before, is kept as it is.
+        # Values that are not a SHA-256, or of fields new at Amazon, are kept as they are.
         raw = _raw(identity.digests) if identity.digests.keys() <= _CODES.keys() else None
         packs = raw is not None
         names.append([identity.at, "".join(_CODES[name] for name in identity.digests) if packs else identity.digests])

@@ -1,10 +1,10 @@
 """DynamoDB: the rows of an audience or of a whole table, page by page.
 
-The renewal asks for active members that were last sent long ago, `status` for counts, a comparison with a file for the
-members of one audience, and a restore for every row.
+Renewal reads active members last sent long ago, `status` reads counts, a comparison with a file reads the members of
+one audience, and a restore reads every row.
 
-There is no index by date, which would double the cost of every write: an audience's rows are read in the order of their
-keys, one shard after the other, and DynamoDB returns only the wanted ones.
+There is no index by date, which would double the cost of every write: an audience's rows are read in key order, one
+shard after the other, and DynamoDB returns only the matching ones.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,16 +35,16 @@ class PageCount(NamedTuple):
 
     inside: int  # their newest change is an enter
     outside: int  # their newest change is an exit
-    newest_enter: int | None = None  # epoch milliseconds: the newest event with which one of those inside entered
+    newest_enter: int | None = None  # epoch milliseconds of the newest enter among the members inside
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """The result of reading up to 1 MB of rows."""
 
-    changes: list[MembershipChange]  # each the newest of its member, and an enter
-    rows: int  # read, wanted or not
-    next: Cursor | None  # where the audience goes on; None at its end
+    changes: list[MembershipChange]  # each an enter and the newest change of its member
+    rows: int  # read, matching or not
+    next: Cursor | None  # position of the next page; None at the end
 
 
 class MembershipScan:
@@ -56,9 +56,9 @@ class MembershipScan:
         self._sharding = sharding
 
     def last_sent_before(self, moment: int, cursor: Cursor) -> Page:
-        """Return the next page of active members that were last sent at `moment` (epoch seconds) or earlier.
+        """Return the next page of active members last sent at `moment` (epoch seconds) or earlier.
 
-        Reads are not consistent, which would cost twice: the worker finds out from the row whether a change still is
+        Reads are not consistent, which would cost twice as much: the worker checks in the row whether a change is still
         the newest.
 
         Raises:
@@ -108,7 +108,7 @@ class MembershipScan:
 
         Raises:
             Unavailable: the table does not answer.
-            MisplacedRow: the rows are not where this number of shards would have them.
+            MisplacedRow: the rows were written with another number of shards.
         """
         for rows in self._pages_of(EVERY_AUDIENCE):
             yield self._stored(rows)
@@ -116,11 +116,11 @@ class MembershipScan:
     def members(self) -> Iterator[list[StoredMember]]:
         """Return the rows of every member of every audience, page by page of up to 1 MB, in no order.
 
-        Left out are deletion notices and the stack's own rows, such as checkpoints.
+        Skips deletion notices and the stack's own rows, such as checkpoints.
 
         Raises:
             Unavailable: the table does not answer.
-            MisplacedRow: the rows are not where this number of shards would have them.
+            MisplacedRow: the rows were written with another number of shards.
         """
         start: dict[str, Any] = {}
         while True:
@@ -160,7 +160,7 @@ class MembershipScan:
                 start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def approximate_rows(self) -> int:
-        """Return about how many rows the table has; DynamoDB counts them every six hours. Raises Unavailable."""
+        """Return the approximate number of rows; DynamoDB counts them every six hours. Raises Unavailable."""
         with unavailable(_UNAVAILABLE):
             return int(self._client.describe_table(TableName=self._table)["Table"]["ItemCount"])
 

@@ -1,11 +1,10 @@
 """DynamoDB: the state of every member, read and written in batches.
 
-Each write is conditional on the revision that was read, so that however many workers overlap, a row only ever grows and
-each of them learns which change is the newest. Rows hold hashes, never clear text; membership_rows.py owns their
-format.
+Each write is conditional on the revision that was read. So however many workers overlap, a row only ever grows and each
+worker learns which change is the newest. Rows hold hashes, never clear text; membership_rows.py owns their format.
 
-Writes are PartiQL statements, 25 in a request: nine tenths of a worker's processor time would otherwise go into making
-single requests. Each statement has its own condition and its own result (docs/development/decisions.md).
+Writes are PartiQL statements, 25 in a request: otherwise, nine tenths of a worker's CPU time would go into single
+requests. Each statement has its own condition and its own result (docs/development/decisions.md).
 """
 
 import random
@@ -25,10 +24,10 @@ from audience_sync.membership import Member
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-THREADS = 4  # requests at once; more gain nothing, since most of their time is the interpreter's
+THREADS = 4  # requests at once; more gain nothing, since the interpreter is the bottleneck
 MAX_STATEMENTS = 25  # of one BatchExecuteStatement
 MAX_KEYS = 100  # of one BatchGetItem
-PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds at most between attempts at what was throttled
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # maximum seconds between attempts at throttled items
 _ATTRIBUTES = ("version", "revision", "entered", "expiresAt", "member")
 _KEY = ("audienceShard", "externalUserId")
 _THROTTLED = ("ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded")
@@ -48,7 +47,7 @@ class MembershipTable:
         clock: Clock,
         jitter: Callable[[], float] | None = None,
     ) -> None:
-        """Take the collaborators; the client must allow THREADS connections, `jitter` is uniform in 0 .. 1."""
+        """Set up the table; the client must allow THREADS connections, `jitter` is uniform in 0 .. 1."""
         self._client = client
         self._name = name
         self._sharding = sharding
@@ -68,7 +67,7 @@ class MembershipTable:
     def read_each(
         self, members: Iterable[Member], has_time: HasTime = lambda: True
     ) -> dict[Member, MemberState | Unavailable | OutOfTime]:
-        """As `read`, with an error in place of each state that cannot be read. `has_time` is asked before each request.
+        """Read as `read` does, with an error for each unreadable state. `has_time` is checked before each request.
 
         Raises:
             Unavailable: the table does not answer.
@@ -86,11 +85,11 @@ class MembershipTable:
     ) -> list[MemberState | TransientError]:
         """Write states of distinct members, each unless its row has changed since it was read.
 
-        What DynamoDB throttles is tried again, with pauses, for some seconds. `has_time` is asked before each request.
+        Throttled writes are retried, with pauses, for some seconds. `has_time` is checked before each request.
 
         Returns:
-            For each state the state as it is stored, with its new revision; MovedOn where the row has changed since,
-            OutOfTime where it was not begun, Unavailable where it is not known to be written.
+            For each state the stored state with its new revision; MovedOn if the row has changed since, OutOfTime if
+            the write was not begun, Unavailable if its outcome is unknown.
         """
         results: dict[Member, MemberState | TransientError] = {}
         left = list(states)
@@ -109,7 +108,7 @@ class MembershipTable:
     def _write(
         self, states: Sequence[MemberState], has_time: HasTime, failed: list[Unavailable]
     ) -> dict[Member, MemberState | TransientError]:
-        if len(failed) >= THREADS:  # it would answer the others no better, and each may take all the client's attempts
+        if len(failed) >= THREADS:  # the others would fail as well, each after all the client's attempts
             return {state.member: failed[0] for state in states}
         if not has_time():
             return {state.member: OutOfTime("no time left to record the change") for state in states}
@@ -132,7 +131,7 @@ class MembershipTable:
         return {"Statement": self._update, "Parameters": [*values, *key, {"N": str(state.revision)}]}
 
     def _rows(self, members: Iterable[Member], has_time: HasTime, unread: dict[Member, Any]) -> list[dict[str, Any]]:
-        """Read rows. Members for whom there is no time are put into `unread`, with OutOfTime."""
+        """Read rows. Members without time left are added to `unread`, with OutOfTime."""
 
         def read(batch: Sequence[Member]) -> list[dict[str, Any]]:
             if has_time():

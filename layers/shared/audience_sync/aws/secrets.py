@@ -10,9 +10,9 @@ from audience_sync.errors import InvalidSettings, Unavailable
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-MAX_AGE = 60.0  # seconds a value is used without asking again
-RETRY_INTERVAL = 5.0  # seconds in which a store that has just failed is not asked again, where an older value will do
-FORCED_REFRESH_BURST = 10  # reads in a row before that age, for callers who need a newer value; one more a second
+MAX_AGE = 60.0  # seconds for which a value is used without another read
+RETRY_INTERVAL = 5.0  # seconds without a read after a failure, if an older value will do
+FORCED_REFRESH_BURST = 10  # reads in a row before MAX_AGE, for callers who need a newer value; then one a second
 
 
 class JsonSecret:
@@ -29,22 +29,22 @@ class JsonSecret:
         self._counted_at = monotonic()
 
     def value(self, *, max_age: float = MAX_AGE) -> Mapping[str, Any]:
-        """Return the secret, at most `max_age` seconds old where the store answers.
+        """Return the secret, at most `max_age` seconds old if the store answers.
 
-        A caller with a credential that does not match asks for a newer value, so that a rotated key works at once.
-        Requests with wrong keys cause such reads too, so their rate is limited.
+        If a credential does not match, the caller requests a newer value, so that a rotated key works at once. Requests
+        with wrong keys also cause such reads, so their rate is limited.
 
         Raises:
-            Unavailable: the store does not answer, and nothing is cached or a newer value than usual was requested.
+            Unavailable: the store does not answer, and nothing is cached or a newer value was requested.
             InvalidSettings: the secret is not a JSON object.
         """
         now = self._monotonic()
         age = now - self._read_at
-        # A store that hangs would otherwise cost every request of an outage its whole timeout.
+        # Otherwise, every request of an outage would wait for the whole timeout of a hanging store.
         paused = now - self._failed_at < RETRY_INTERVAL
         if self._value is None or (not paused and (age > MAX_AGE or (age > max_age and self._may_read_early()))):
             self._read()
-        # A caller that asks for a newer value must not get the old one.
+        # A caller that requests a newer value must not get the old one.
         if self._value is None or (self._is_failing and max_age < MAX_AGE and age > max_age):
             raise Unavailable("the secret store does not answer")
         return self._value
@@ -62,9 +62,9 @@ class JsonSecret:
         """Store a new version.
 
         Raises:
-            Unavailable: the store did not take it.
+            Unavailable: the store did not accept it.
         """
-        with unavailable("the secret store did not take the value"):
+        with unavailable("the secret store did not accept the value"):
             self._client.put_secret_value(SecretId=self._arn, SecretString=json.dumps(value))
         self._value, self._read_at, self._is_failing = dict(value), self._monotonic(), False
 
@@ -83,6 +83,6 @@ class JsonSecret:
         except ValueError:
             parsed = None
         if not isinstance(parsed, dict):
-            self._value = None  # fails closed until it is repaired, not only at this call
+            self._value = None  # fails closed until it is repaired, not only on this call
             raise InvalidSettings("the secret is not a JSON object; write it again with audience-sync")
         self._value = parsed

@@ -1,4 +1,4 @@
-"""DynamoDB: the reasons for which events have been rejected so far, in a row of the membership table."""
+"""DynamoDB: the reasons of all rejections so far, in a row of the membership table."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ _UNAVAILABLE = "the membership table does not answer"
 
 
 class SeenReasons:
-    """The reasons that have been reported. All calls raise Unavailable where the table does not answer."""
+    """The reported reasons. All calls raise Unavailable if the table does not answer."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -28,7 +28,7 @@ class SeenReasons:
         return frozenset(answer.get("Item", {}).get("reasons", {}).get("SS", ()))
 
     def add(self, reasons: Collection[str]) -> None:
-        """Keep more reason codes; at least one."""
+        """Add reason codes; at least one."""
         with unavailable(_UNAVAILABLE):
             self._client.update_item(
                 TableName=self._table,

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     )
 
 MAX_ENTRIES = 10  # messages in one SendMessageBatch
-MAX_BATCH_BYTES = 1_000_000  # of all bodies in it; SQS takes 1 MiB, attributes included
+MAX_BATCH_BYTES = 1_000_000  # of all bodies in it; SQS accepts 1 MiB, attributes included
 MAX_ATTEMPTS = 3  # for entries that the queue reports as failed
-MAX_DELAY = 900  # seconds a message can be delayed; the limit of SQS
+MAX_DELAY = 900  # seconds; the longest delay SQS accepts
 MAX_VISIBILITY = 43_200  # seconds; twelve hours, the limit of SQS
 _COUNTS: tuple["QueueAttributeNameType", ...] = (
     "ApproximateNumberOfMessages",
@@ -41,8 +41,8 @@ class Queue:
     ) -> None:
         """Send all `bodies`, visible after `delay` seconds (900 at most); return once the queue has confirmed each.
 
-        Entries that it reports as failed are sent again, as long as `deadline` (monotonic seconds) has not passed.
-        Some bodies may be in the queue although this raises: the caller sends all of them again, which is harmless.
+        Failed entries are sent again until `deadline` (monotonic seconds). If this raises, some bodies may be in the
+        queue: the caller sends all of them again, which is harmless.
 
         Raises:
             Unavailable: not every body is confirmed.
@@ -63,16 +63,16 @@ class Queue:
                 {"Id": name, "MessageBody": body, **common}  # type: ignore[typeddict-item]
                 for name, body in waiting.items()
             ]
-            with unavailable("the queue does not take messages", retry_after=1):
+            with unavailable("SQS did not accept the messages", retry_after=1):
                 answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
             for confirmed in answer.get("Successful", []):
                 waiting.pop(confirmed["Id"], None)
             if not waiting:
                 return
-        raise Unavailable("the queue did not take every message in time", retry_after=1)
+        raise Unavailable("SQS did not accept every message in time", retry_after=1)
 
     def waiting(self) -> int:
-        """Return about how many messages the queue holds: visible, in flight or delayed. SQS is up to a minute behind.
+        """Return the approximate number of messages: visible, in flight or delayed. SQS is up to a minute behind.
 
         Raises:
             Unavailable: the queue does not answer.
@@ -82,10 +82,10 @@ class Queue:
         return sum(int(counted["Attributes"][name]) for name in _COUNTS)
 
     def postpone(self, receipts: Sequence[tuple[str, float]], *, until: float) -> None:
-        """Let messages in flight become visible again only after so many seconds: receipt handle and delay.
+        """Hide messages in flight for longer; each receipt handle comes with a delay in seconds.
 
-        A hint, not a promise: what it cannot move comes back at the queue's own visibility timeout. A request that
-        fails is made again after the others, and none is made after a failure from `until` (monotonic seconds) on.
+        Best effort: other messages come back at the queue's own visibility timeout. A failed request is repeated after
+        the others; after a failure, none is made from `until` (monotonic seconds) on.
         """
         left = list(batched(receipts, MAX_ENTRIES))
         for _ in range(MAX_ATTEMPTS):

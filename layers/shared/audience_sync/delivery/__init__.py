@@ -1,5 +1,5 @@
-"""Use case of `worker`: from messages of the change queue to uploads at Amazon, and back to an outcome for each change.
+"""Use case of `worker`: turns messages of the change queue into uploads to Amazon, and gives each change an outcome.
 
-`batch` reads the messages of one invocation and settles them, `members` finds the outcome of each member, `uploads`
+`batch` reads and settles the messages of one invocation, `members` finds the outcome of each member, `uploads`
 sends to Amazon, `bisect` isolates bad records. `retry_budget` and `circuit_breaker` limit requests while Amazon fails.
 """

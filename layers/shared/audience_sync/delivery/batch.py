@@ -1,7 +1,6 @@
-"""From the messages of one invocation to uploads at Amazon, and back to an outcome for every message.
+"""Delivers the messages of one invocation and gives each an outcome.
 
-A message is done when each of its members is delivered, superseded or parked; what is left of it goes back into the
-queue.
+A message is done when each of its members is delivered, superseded or parked; its other changes go back to the queue.
 """
 
 from collections import Counter, defaultdict
@@ -26,7 +25,7 @@ from audience_sync.membership import Member, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, Untracked, job_messages, pack
 from audience_sync.repetitions import by_delay
 
-# Receives after which a message is sent anew. So only messages that crash the worker reach SQS's limit of receives.
+# Receives after which a message is requeued. So only messages that crash the worker reach SQS's limit of receives.
 REQUEUE_AFTER_RECEIVES = 12
 MAX_WAIT = 7 * 86_400 - 3_600  # seconds since a change was accepted; SQS drops a message an hour later
 
@@ -44,7 +43,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class DeferredMessage:
-    """A message that stays in the queue, and for how many seconds it should stay invisible."""
+    """A message that stays in the queue, and the seconds for which it should stay invisible."""
 
     message: Message
     delay: float
@@ -57,16 +56,16 @@ class BatchReport:
 
     outcomes: Counter[ChangeOutcome] = field(default_factory=Counter)
     uploads: UploadStats = field(default_factory=UploadStats)
-    requeued: int = 0  # messages sent anew with what is left of them
+    requeued: int = 0  # messages sent again with their remaining changes
     deferred: list[DeferredMessage] = field(default_factory=list)
     parked_reasons: Counter[str] = field(default_factory=Counter)  # changes and unreadable messages, by reason
-    accepted: Counter[int] = field(default_factory=Counter)  # exits that notices have led to, by when they were queued
+    accepted: Counter[int] = field(default_factory=Counter)  # exits caused by notices, by when they were queued
     completed: Counter[int] = field(default_factory=Counter)  # changes with an outcome, by when they were accepted
     incomplete: frozenset[str] = frozenset()  # audiences with a change that was parked or goes back
-    oldest_deferred: float = 0.0  # seconds since the oldest change was accepted that goes back
+    oldest_deferred: float = 0.0  # age in seconds of the oldest change that goes back
     oldest_waiting: float = 0.0  # the same, of enters that wait for a job
     waiting: Counter[str] = field(default_factory=Counter)  # enters that wait for a job, by audience
-    repeated: Counter[str] = field(default_factory=Counter)  # members for whom something was sent once more
+    repeated: Counter[str] = field(default_factory=Counter)  # members for whom something was sent again
 
     @property
     def delivered(self) -> int:
@@ -75,17 +74,17 @@ class BatchReport:
 
     @property
     def superseded(self) -> int:
-        """Changes that a newer change has made moot."""
+        """Changes that a newer change has replaced."""
         return self.outcomes[ChangeOutcome.SUPERSEDED]
 
     @property
     def parked(self) -> int:
-        """Changes that were sent to the dead letter queue."""
+        """Changes sent to the dead letter queue."""
         return self.outcomes[ChangeOutcome.PARKED]
 
     @property
     def reasons(self) -> Counter[str]:
-        """Why changes were parked or uploads failed."""
+        """Reasons for parked changes and failed uploads."""
         return self.parked_reasons + self.uploads.reasons
 
 
@@ -99,7 +98,7 @@ class Delivery:
         *,
         jitter: Callable[[], float],
     ) -> None:
-        """Take the collaborators.
+        """Set up delivery.
 
         Args:
             uploader: Amazon.
@@ -111,19 +110,19 @@ class Delivery:
         self._jitter = jitter
 
     def deliver(self, messages: Sequence[Message], *, deadline: float) -> BatchReport:
-        """Deliver the changes of messages, and report which messages stay in the queue.
+        """Deliver the changes of messages and report which messages stay in the queue.
 
         Args:
             messages: of one invocation.
-            deadline: monotonic seconds at which the function is stopped.
+            deadline: monotonic seconds at which Lambda stops the function.
         """
         report = BatchReport()
         uploads = Uploads(self._uploader, self._context.limits, self._context.clock, deadline)
         has_time = uploads.half_of_time_to_record()
         readable: list[tuple[Message, ParsedMessage]] = []
         for message in messages:
-            # On a slow machine some wait, so that the others are delivered; but for those that were received so often
-            # that they must be sent anew.
+            # On a slow machine some wait so that the others are delivered, except messages that must be requeued
+            # because they were received so often.
             if readable and not (message.receive_count >= REQUEUE_AFTER_RECEIVES or has_time()):
                 report.deferred.append(DeferredMessage(message, 0.0, OutOfTime.reason))
                 self._note_age(report, message.sent_at)
@@ -137,7 +136,7 @@ class Delivery:
             if self._is_too_old(each):
                 outcomes.give_up(each, WaitedTooLong("the change could not be delivered for seven days"))
             if not self._settle(message, each, outcomes, report, deadline):
-                continue  # all of it comes back, and counts then
+                continue  # the whole message comes back and counts then
             for outcome in outcomes.of_message(each):
                 report.outcomes[outcome] += 1
                 report.completed[each.first_at] += 1
@@ -152,7 +151,7 @@ class Delivery:
         return report
 
     def _parse(self, message: Message, report: BatchReport, deadline: float) -> ParsedMessage | None:
-        """Read one message. Where it cannot be read, move it to the dead letters as it is; if that fails, defer it."""
+        """Read one message. If it cannot be read, park it unchanged; if that fails, defer it."""
         try:
             read = ChangeMessage.from_body(message.body)
         except InvalidMessage as error:
@@ -169,7 +168,7 @@ class Delivery:
         )
 
     def _track(self, message: Message, each: ParsedMessage, report: BatchReport, deadline: float) -> bool:
-        """Store the job of an earlier upload of these changes, if it is not tracked yet: before that, none is made."""
+        """Store the job of an earlier upload of these changes unless it is tracked. Only then may a new one be made."""
         upload = each.message.history.untracked
         if upload is None:
             return True
@@ -187,7 +186,7 @@ class Delivery:
     def _settle(
         self, message: Message, each: ParsedMessage, outcomes: Outcomes, report: BatchReport, deadline: float
     ) -> bool:
-        """Complete a message, send what is left of it anew, or defer it. Returns whether its settled changes count."""
+        """Complete, requeue or defer a message. Returns whether its settled changes count."""
         left = list(outcomes.left_of(each))
         if not left:
             return True
@@ -203,7 +202,7 @@ class Delivery:
             report.deferred.append(DeferredMessage(message, delay, left[0][1].error.reason))
             return False
         try:
-            # To wait is no attempt: nothing was sent.
+            # Waiting is not an attempt: nothing was sent.
             delays = ((change, cause.delay or 0.0) for change, cause in waiting)
             attempts = max(0, each.attempts - 1)
             for seconds, changes in by_delay(delays, self._context.clock.now()).items():
@@ -211,7 +210,7 @@ class Delivery:
             for untracked, changes in uploads.items():
                 retried = replace(history, attempts=each.attempts, untracked=untracked)
                 self._requeue(changes, retried, report, deadline, delay)
-        except TransientError:  # then all of it comes back: what is done already is sent once more, which is harmless
+        except TransientError:  # the whole message comes back; repeating its settled changes is harmless
             self._note_age(report, each.first_at)
             report.deferred.append(DeferredMessage(message, delay, left[0][1].error.reason))
             return False
@@ -219,7 +218,7 @@ class Delivery:
         return True
 
     def _is_too_old(self, each: ParsedMessage) -> bool:
-        """Return whether a change has waited too long. Without a limit of our own, each new message begins anew."""
+        """Return whether a change has waited too long. SQS's own limit starts again with each requeued message."""
         first_at = each.message.history.first_at
         return first_at is not None and self._context.clock.now_ms() - first_at > MAX_WAIT * 1000
 
@@ -231,15 +230,15 @@ class Delivery:
         deadline: float,
         delay: float,
     ) -> None:
-        """Send changes anew. Raises Unavailable."""
+        """Send changes again. Raises Unavailable."""
         if changes:
             bodies = pack(changes, history)
             self._context.queue.send(bodies, deadline=deadline, delay=delay)
             report.requeued += len(bodies)
 
     def _delay(self, each: ParsedMessage, causes: Sequence[Deferred]) -> float:
-        """Return how many seconds changes wait after attempts that failed."""
-        # Changes that were not even tried, for want of time or while another worker tries, need no backoff.
+        """Return the seconds that changes wait after failed attempts."""
+        # Changes that were not even tried (no time left, or another worker is trying) need no backoff.
         is_untried = all(isinstance(cause.error, OutOfTime | CircuitHalfOpen) for cause in causes)
         wait = 0.0 if is_untried else backoff(each.attempts, self._jitter())
         wait = max([wait, *(cause.delay for cause in causes if cause.delay is not None)])
@@ -266,7 +265,7 @@ class Delivery:
 def _by_upload(
     failing: Iterable[tuple[MembershipChange, Deferred]],
 ) -> dict[Untracked | None, list[MembershipChange]]:
-    """Group changes by the upload that was made of their members and could not be tracked, if there is one."""
+    """Group changes by the untracked upload that carried their members, if there is one."""
     removed: dict[str, set[Member]] = {}  # by job
     grouped: defaultdict[Untracked | None, list[MembershipChange]] = defaultdict(list)
     for change, cause in failing:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.membership import MembershipChange
 
-BISECTABLE_STATUSES = (400, 413, 422)  # what Amazon may answer because of one record; others concern the whole upload
-# Single records refused in a row, none accepted: perhaps the records are not at fault. As many from all over the rest
-# are sent next; if these are refused as well, so is the whole upload.
+BISECTABLE_STATUSES = (400, 413, 422)  # one bad record can cause these; others concern the whole upload
+# Single records refused in a row, none accepted: perhaps the records are not at fault. As many from across the rest are
+# sent next; if these are also refused, so is the whole upload.
 SAMPLE_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """An upload, and the changes whose records it holds, in the same order."""
+    """An upload and the changes behind its records, in the same order."""
 
     upload: Upload
     changes: Sequence[MembershipChange]
@@ -27,10 +27,10 @@ class Chunk:
 
 
 def sample_first(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Take SAMPLE_SIZE single records from all over what is left, to be sent first. The rest follows as one chunk.
+    """Move SAMPLE_SIZE single records from across the remaining chunks to the front. The rest follows as one chunk.
 
     Args:
-        chunks: what is left, the next one last; the result is in the same order.
+        chunks: still to send, the next one last; the result is in the same order.
     """
     left = [pair for each in reversed(chunks) for pair in zip(each.upload.encoded, each.changes, strict=True)]
     if not left:

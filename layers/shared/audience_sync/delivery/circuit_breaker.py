@@ -1,10 +1,10 @@
-"""Circuit breaker before Amazon: Powertools', with its state in the membership table.
+"""Circuit breaker in front of Amazon: Powertools', with its state in the membership table.
 
-Lambda's poller does not slow down on failures, and every worker would find out about an outage by itself. While a
-circuit breaker is open, messages stay in the queue without a request, and one worker at a time tries whether Amazon
-answers again.
+Lambda's poller does not slow down on failures, and every worker would discover an outage by itself. While a circuit
+breaker is open, messages stay in the queue without a request, and one worker at a time tests whether Amazon answers
+again.
 
-Each audience has a circuit breaker, and so has each connection. The connection's opens where several audiences fail and
+Each audience has a circuit breaker, and so has each connection. The connection's opens if several audiences fail and
 none succeeds. Any other failing audience is stopped by its own, which stops no other audience.
 """
 
@@ -25,12 +25,12 @@ from audience_sync.errors import CircuitHalfOpen, CircuitOpen, OutcomeUnknown, S
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-FAILURES = 5  # uploads in a row that fail at Amazon's side before a circuit breaker opens
+FAILURES = 5  # uploads in a row that fail on Amazon's side before a circuit breaker opens
 FAILURE_WINDOW = 300.0  # seconds for which a failure of one audience counts when the next one fails
 
 
 class Failure(NamedTuple):
-    """One upload that failed at Amazon's side."""
+    """One upload that failed on Amazon's side."""
 
     audience_id: str
     at: float  # when it was begun, epoch seconds
@@ -42,7 +42,7 @@ def is_connection_at_fault(failures: Sequence[Failure], audience_id: str, needed
     Args:
         failures: of the connection since its last success, in order.
         audience_id: the audience that would fail.
-        needed: failures it takes, this one included. Those from before the second audience failed do not count.
+        needed: failures required, this one included. Failures before the second audience failed do not count.
     """
     if all(failure.audience_id == audience_id for failure in failures):
         return False
@@ -54,12 +54,12 @@ class CircuitBreakers:
     """The circuit breakers of one stack, shared by all its workers."""
 
     def __init__(self, client: "DynamoDBClient", table: str, recovery: float, now: Callable[[], float]) -> None:
-        """Take the collaborators.
+        """Set up the circuit breakers.
 
         Args:
             client: of DynamoDB; it should give up early, since every upload waits for it.
             table: the membership table.
-            recovery: seconds for which a circuit breaker stays open, one at least.
+            recovery: seconds for which a circuit breaker stays open, at least one.
             now: epoch seconds.
         """
         self._now = now
@@ -68,15 +68,15 @@ class CircuitBreakers:
         self._states = CircuitStates(client, table, now)
 
     def wrap(self, uploader: Uploader) -> Uploader:
-        """Return an uploader that sends nothing while its circuit breaker is open. Without the state store it sends."""
+        """Return an uploader that sends nothing while its circuit breaker is open. Sends if the state is unreadable."""
         return CircuitBreakerUploader(uploader, self)
 
     def check(self, target: Target) -> None:
-        """Return where an upload may be tried now, or where no state can be read. Writes nothing.
+        """Return if an upload may be tried now, or if no state can be read. Writes nothing.
 
         Raises:
-            CircuitHalfOpen: another worker is trying whether Amazon answers again.
-            CircuitOpen: the circuit breaker of the audience or of its connection is open, `retry_after` seconds more.
+            CircuitHalfOpen: another worker is testing whether Amazon answers again.
+            CircuitOpen: the circuit breaker of the audience or its connection is open for `retry_after` more seconds.
         """
         for circuit in (_audience(target), _connection(target)):
             state, wait = self._states.wait(circuit, self._recovery)
@@ -93,8 +93,8 @@ class CircuitBreakers:
         self.check(target)
         connection = _connection(target)
         failures = self._recent_failures(connection)
-        # One failure more opens the connection's circuit breaker: those before it are counted here, for all audiences.
-        # Where it was open before, and nothing has succeeded since, a second audience that fails is enough.
+        # One more failure opens the connection's circuit breaker: earlier ones are counted here, for all audiences.
+        # If it was open before and nothing has succeeded since, a second failing audience is enough.
         is_closed = self._states.get_state(connection).state == CircuitState.CLOSED
         is_shared = is_connection_at_fault(failures, target.audience_id, FAILURES if is_closed else 1)
         guarded = circuit_breaker(
@@ -110,7 +110,7 @@ class CircuitBreakers:
         except (ServiceUnavailable, OutcomeUnknown):
             failures.append(Failure(target.audience_id, began))
             if is_shared:
-                failures.clear()  # it is open; what fails afterwards is counted anew
+                failures.clear()  # it is open; the count starts again
             raise
         failures.clear()
         if self._states.get_state(connection).state != CircuitState.CLOSED:
@@ -118,10 +118,10 @@ class CircuitBreakers:
         return job_id
 
     def _recent_failures(self, connection: str) -> list[Failure]:
-        """Return what failed on a connection since its last success, and since its recovery time passed.
+        """Return the failures on a connection since its last success and since its recovery time passed.
 
-        What failed before that has opened the circuit breaker. Counted again, it would let an audience that still fails
-        block those that have recovered.
+        Earlier failures have opened the circuit breaker. Counted again, they would let an audience that still fails
+        block the audiences that have recovered.
         """
         state = self._states.get_state(connection)
         free_since = 0 if state.opened_at is None else state.opened_at + self._recovery
@@ -142,7 +142,8 @@ class CircuitBreakers:
     def _half_open(self, wait: float) -> CircuitHalfOpen:
         # The outcome is known sooner: an upload ends within half the recovery time.
         return CircuitHalfOpen(
-            "another worker is trying whether Amazon answers again", retry_after=max(1.0, min(wait, self._recovery / 2))
+            "another worker is testing whether Amazon is back",
+            retry_after=max(1.0, min(wait, self._recovery / 2)),
         )
 
 
@@ -154,7 +155,7 @@ class CircuitBreakerUploader:
         self._circuit_breakers = circuit_breakers
 
     def send_records(self, upload: Upload, *, timeout: float) -> str:
-        """Submit one upload. Raises CircuitOpen, and what the uploader raises."""
+        """Submit one upload. Raises CircuitOpen and the uploader's errors."""
         return self._circuit_breakers.send(self._uploader, upload, timeout)
 
 

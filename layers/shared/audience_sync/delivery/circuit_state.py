@@ -1,8 +1,8 @@
 """State of the circuit breakers in the membership table. Trouble with the table never stops delivery.
 
-Powertools lets delivery go on where the state cannot be read or saved, but not where the worker that tries again cannot
-be elected, and it asks again at every upload. Here any error counts as closed, saved or elected, and for a while the
-table is not asked again: one that does not answer would use up the invocation.
+Powertools continues if the state cannot be read or saved, but not if it cannot elect the worker that tries again, and
+it asks again at every upload. Here any error counts as closed, saved or elected, and the table is then left alone for a
+while: waiting for one that does not answer would use up the invocation.
 """
 
 import logging
@@ -30,7 +30,7 @@ class CircuitStates(CircuitBreakerDynamoDBPersistence):
     """The states of all circuits, one row each."""
 
     def __init__(self, client: "DynamoDBClient", table: str, now: Callable[[], float]) -> None:
-        """Take the collaborators.
+        """Set up the store.
 
         Args:
             client: of DynamoDB; it should give up early.
@@ -50,7 +50,7 @@ class CircuitStates(CircuitBreakerDynamoDBPersistence):
         self._own_probes: set[str] = set()  # names by which workers of this environment were elected
 
     def wait(self, name: str, recovery: float) -> tuple[CircuitState, float]:
-        """Return the state of a circuit, and for how many seconds nothing may be sent through it; 0 where it may."""
+        """Return the state of a circuit and the seconds for which nothing may be sent through it, 0 if closed."""
         record = self.get_state(name)
         until = 0.0
         if record.state == CircuitState.OPEN and record.opened_at is not None:
@@ -72,7 +72,7 @@ class CircuitStates(CircuitBreakerDynamoDBPersistence):
         return [record for record in records if record.state != CircuitState.CLOSED]
 
     def _get_record(self, name: str) -> CircuitStateRecord | None:
-        """Read one state; None, which means closed, where it cannot be read."""
+        """Read one state; None, which means closed, if it cannot be read."""
         if self._now() < self._paused_until:
             return None
         with self._going_on():
@@ -85,7 +85,7 @@ class CircuitStates(CircuitBreakerDynamoDBPersistence):
     def _put_record(
         self, record: CircuitStateRecord, condition: str | None = None, expected_opened_at: int | None = None
     ) -> None:
-        """Write one state. Raises CircuitBreakerExistingLockError where another worker has been elected."""
+        """Write one state. Raises CircuitBreakerExistingLockError if another worker has been elected."""
         if record.half_open_owner:
             self._own_probes.add(record.half_open_owner)
         if self._now() >= self._paused_until:
@@ -99,7 +99,7 @@ class CircuitStates(CircuitBreakerDynamoDBPersistence):
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:
-        """Log an error of the table in place of raising it, and leave the table alone for a while."""
+        """Log an error of the table instead of raising it, and leave the table alone for a while."""
         try:
             yield
         except (ClientError, BotoCoreError) as error:

@@ -1,4 +1,4 @@
-"""What the delivery of one invocation works with."""
+"""Context of one invocation's delivery."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryContext:
-    """Where changes come from, are recorded and end up."""
+    """The queues, tables and limits of delivery."""
 
-    queue: Queue  # the change queue, for what goes back
+    queue: Queue  # the change queue, for changes that go back
     dead_letters: Queue
     jobs: Queue
-    members: MembershipTable | None  # without it the order of changes that overtake each other is not kept
+    members: MembershipTable | None  # without it, changes that overtake each other are applied out of order
     audiences: Callable[[], Sequence[Audience]]  # every one, unlinked ones also; raises Unavailable
     limits: Limits
     clock: Clock

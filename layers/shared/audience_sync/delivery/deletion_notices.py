@@ -1,14 +1,13 @@
 """Deletion notices: each is recorded once for the person, and spread over the audiences that know the person.
 
-A notice writes one row, whose audience is EVERY_AUDIENCE. By it an older enter loses that arrives later, also where
-nothing was known of the person. Only audiences with a row of the person get an exit, through the change queue: nothing
-is sent to Amazon about strangers.
+A notice writes one row, whose audience is EVERY_AUDIENCE. It overrides older enters that arrive later, even for people
+never seen before. Only audiences with a row of the person get an exit, through the change queue: nothing is sent to
+Amazon about strangers.
 
-A worker that has read no notice may insert a row of the person until its invocation ends. So each notice comes back
-once, after that, and is spread over what has been inserted meanwhile.
+A worker that read before the notice was written may insert a row of the person until its invocation ends. So each
+notice comes back once after that, and is spread over the rows inserted meanwhile.
 
-A notice counts as superseded by the exits that it leads to, and these count as changes of their own: so the audit finds
-one that is lost.
+A notice counts as superseded by its exits, and these count as changes of their own: so the audit finds a lost one.
 """
 
 from collections import Counter
@@ -24,7 +23,7 @@ from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
 from audience_sync.messages import DeliveryHistory, pack
 
-ROWS_AT_ONCE = 10_000  # rows that are read between two looks at the time: 100 requests, a second or two
+ROWS_AT_ONCE = 10_000  # rows read between two checks of the time: 100 requests, a second or two
 
 
 def with_notices(
@@ -32,16 +31,16 @@ def with_notices(
     pending: Mapping[Member, Sequence[MembershipChange]],
     has_time: HasTime = lambda: True,
 ) -> dict[Member, Sequence[MembershipChange]]:
-    """Return what the changes of members without a row come to, given the deletion notices about these persons.
+    """Apply deletion notices to the changes of members without a row.
 
     Args:
         table: of members and notices.
         pending: changes as `coalesce` returns them.
-        has_time: asked before each request.
+        has_time: checked before each request.
 
     Returns:
-        The changes of each member, with the notice as the exit that it is; none where the newest is older. Members for
-        whom there is no time are left out.
+        The changes of each member, with the notice as an exit; none if the newest change is older. Members are left
+        out if there is no time for them.
 
     Raises:
         Unavailable: the table does not answer, or a notice cannot be read.
@@ -71,14 +70,14 @@ class DeletionNotices:
     """Records and spreads deletion notices."""
 
     def __init__(self, context: DeliveryContext, table: MembershipTable, deadline: float) -> None:
-        """Take the collaborators; `deadline` in monotonic seconds."""
+        """Set up delivery of notices; `deadline` in monotonic seconds."""
         self.accepted: Counter[int] = Counter()  # exits that were queued, by epoch millisecond
         self._context = context
         self._table = table
         self._deadline = deadline
 
     def batches(self, notices: Sequence[MembershipChange]) -> Iterator[Sequence[MembershipChange]]:
-        """Cut notices into as many as can be spread at once. Raises Unavailable: the audience table does not answer."""
+        """Split notices into batches that can be spread at once. Raises Unavailable if the audience table fails."""
         return batched(notices, max(1, ROWS_AT_ONCE // (len(self._context.audiences()) + 1)))
 
     def spread(
@@ -88,13 +87,13 @@ class DeletionNotices:
 
         Args:
             notices: changes of EVERY_AUDIENCE.
-            was_tried: whether an earlier attempt at a notice may have recorded it, and stopped there.
+            was_tried: whether an earlier attempt may have recorded a notice and stopped there.
 
         Returns:
-            Which notices are not recorded, and why.
+            The notices that are not recorded, with their errors.
 
         Raises:
-            Unavailable: a table or the queue does not answer; nothing is done for certain.
+            Unavailable: a table or the queue does not answer; nothing is certain to be done.
         """
         new, failed = self._record(notices)
         recorded = [each for each in notices if each.member not in failed]
@@ -108,7 +107,7 @@ class DeletionNotices:
         return failed
 
     def _record(self, notices: Sequence[MembershipChange]) -> tuple[set[Member], dict[Member, TransientError]]:
-        """Write the row of each person. Returns whose row is new, and whose is not written."""
+        """Write the row of each person. Returns the members whose row is new, and errors for rows not written."""
         states = self._table.read(each.member for each in notices)
         now = int(self._context.clock.now())
         timing = self._context.limits.timing
@@ -126,7 +125,7 @@ class DeletionNotices:
 def due_exits(
     table: MembershipTable, notices: Sequence[MembershipChange], audiences: Sequence[Audience]
 ) -> Iterator[MembershipChange]:
-    """Yield an exit from each audience in which the person's row does not follow the notice yet. Raises Unavailable."""
+    """Yield an exit from each audience whose row of the person does not reflect the notice yet. Raises Unavailable."""
     states = table.read((audience.audience_id, each.member[1]) for each in notices for audience in audiences)
     for each in notices:
         for audience in audiences:
@@ -140,5 +139,5 @@ def _exit_from(audience: Audience, notice: MembershipChange) -> MembershipChange
         notice,
         audience_id=audience.audience_id,
         destination=of_changes(audience),
-        erase=True,  # also of a notice that was read from its row
+        erase=True,  # also if the notice was read from its row
     )

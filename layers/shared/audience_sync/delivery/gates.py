@@ -1,4 +1,4 @@
-"""Asked before the worker writes anything: may uploads to an audience be tried now?"""
+"""Checks whether uploads to an audience may be tried now, before the worker writes anything."""
 
 from typing import Protocol
 
@@ -11,7 +11,7 @@ class Gate(Protocol):
     """Stops work that could not be sent."""
 
     def check(self, target: Target) -> None:
-        """Return where an upload may be tried now. Raises TransientError with `retry_after` where none may."""
+        """Return if an upload may be tried now; otherwise raise TransientError with `retry_after`."""
 
 
 class UploadGate:
@@ -22,6 +22,6 @@ class UploadGate:
         self._budget = budget
 
     def check(self, target: Target) -> None:
-        """Return where an upload may be tried now. Raises CircuitOpen or RetryBudgetUsedUp."""
-        self._budget.check(target.audience_id)  # costs nothing, the other one may read the table
+        """Return if an upload may be tried now; otherwise raise CircuitOpen or RetryBudgetUsedUp."""
+        self._budget.check(target.audience_id)  # costs nothing; the other check may read the table
         self._circuit_breakers.check(target)

@@ -1,4 +1,4 @@
-"""Which members of an audience are recorded together, and then sent: as many as fill whole uploads."""
+"""Groups members so that every upload but the last is full."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,18 +6,18 @@ from audience_sync.amazon_ads.record import Target, encode_record, upload_ends
 from audience_sync.delivery.uploads import Limits
 from audience_sync.membership import MembershipChange
 
-# Of the bytes of an upload: what is sent may be a little longer, where the table knows more of a member.
+# Of the bytes of an upload: a record may grow a little if the table knows more about the member.
 _FILLED = 0.98
 
 
 def groups(
     target: Target, members: Sequence[Sequence[MembershipChange]], limits: Limits
 ) -> Iterator[Sequence[Sequence[MembershipChange]]]:
-    """Cut the members of one audience into groups of about `max_records`, so that only the last upload is small.
+    """Split the members of one audience into groups of about `max_records`, so that only the last upload is small.
 
     Args:
         target: of their uploads.
-        members: the changes of each, the newest last.
+        members: the changes of each member, the newest last.
         limits: of an upload.
     """
     sizes = (len(encode_record(changes[-1].record)) for changes in members)

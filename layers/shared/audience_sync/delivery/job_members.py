@@ -1,4 +1,4 @@
-"""What a job's message says of each record of its upload, so that the job's end can act on it. Pure."""
+"""Builds the per-record entries of a job message. Pure."""
 
 from collections.abc import Iterable
 
@@ -11,26 +11,26 @@ def member_of_state(change: MembershipChange, state: MemberState, *, is_replay: 
     """Describe a record that was sent from a state.
 
     Args:
-        change: as it was sent: the newest, or a removal of earlier lives.
-        state: that it was sent from.
+        change: as sent: the newest, or a removal of earlier lives.
+        state: the source of the record.
         is_replay: whether the change was counted before.
     """
-    # One job speaks for the whole removal only if it went out in one upload.
+    # One job stands for the whole removal only if it went out in one upload.
     erases = change.exits and state.must_erase and len(state.to_remove) <= MAX_IDENTITIES
     version = state.left if change.exits and state.left else state.version
     return JobMember(change.member[1], version.text, change.exits, erases, is_replay)
 
 
 def member_of_change(change: MembershipChange, *, is_replay: bool) -> JobMember:
-    """Describe a record that was sent without the membership table, or whose state is not at hand."""
+    """Describe a record sent without the membership table or its state."""
     return JobMember(change.member[1], change.version.text, removes=change.exits, is_replay=is_replay)
 
 
 def members_of_upload(changes: Iterable[MembershipChange], *, removes: bool) -> list[JobMember]:
-    """Describe the records of an earlier upload, one for each member. The upload that is made again counts.
+    """Describe the records of an earlier upload, one for each member. The repeated upload counts.
 
     Args:
-        changes: of which the upload was made; an exit and the enter behind it come back together.
+        changes: in the upload; an exit and the enter behind it come back together.
         removes: whether the records were removals.
     """
     by_likeness = sorted(changes, key=lambda each: (each.exits == removes, each.version))

@@ -1,7 +1,7 @@
-"""Delivers the members of one invocation: what is sent of each now, what waits, and what is due once more later.
+"""Delivers the members of one invocation: sends changes, defers those that must wait, and queues repetitions.
 
-For each member the newest change is found (among the messages, then in the membership table). The row is dated before
-anything is sent, or right after a later attempt, so that the next worker knows what may still take effect.
+The newest change of each member is found among the messages, then in the membership table. The row is dated before the
+first attempt, or right after a later one, so that the next worker knows which uploads may still take effect.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange
 from audience_sync.messages import JobMember, job_messages
 from audience_sync.repetitions import repetition_messages
 
-MAX_ROUNDS = 3  # attempts at a row that others write at the same time
+MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time
 
 
 @dataclass(slots=True)
@@ -46,9 +46,9 @@ class MemberDelivery:
     """Delivers the members of one invocation."""
 
     def __init__(self, context: DeliveryContext, uploads: Uploads, outcomes: Outcomes, deadline: float) -> None:
-        """Take what is needed to deliver the changes of `outcomes`; `deadline` in monotonic seconds."""
-        self.accepted: Counter[int] = Counter()  # exits that deletion notices have led to, by epoch millisecond
-        self.repeated: Counter[str] = Counter()  # members for whom something was sent once more, by audience
+        """Set up delivery of the changes in `outcomes`; `deadline` in monotonic seconds."""
+        self.accepted: Counter[int] = Counter()  # exits caused by deletion notices, by epoch millisecond
+        self.repeated: Counter[str] = Counter()  # members for whom something was sent again, by audience
         self._context = context
         self._uploads = uploads
         self._outcomes = outcomes
@@ -58,7 +58,7 @@ class MemberDelivery:
         """Deliver the newest change of every member, audience by audience, as far as time and Amazon allow."""
         by_target: dict[Target, dict[Member, list[MembershipChange]]] = {}
         notices: list[MembershipChange] = []
-        repetitions = self._outcomes.repetitions.values() if self._context.members else ()  # rows say what is due
+        repetitions = self._outcomes.repetitions.values() if self._context.members else ()  # needs the rows
         for change in [*self._outcomes.changes, *repetitions]:
             newest = self._outcomes.newest.get(change.member, change)
             if newest.audience_id == EVERY_AUDIENCE:
@@ -77,7 +77,7 @@ class MemberDelivery:
                     self._outcomes.defer(of_these, replace(trouble, job=None), unless_decided=True)
 
     def _deliver_notices(self, notices: Sequence[MembershipChange]) -> None:
-        """Spread deletion notices over the audiences. It needs nothing of Amazon, and so waits for no upload."""
+        """Spread deletion notices over the audiences. Amazon is not called, so this waits for no upload."""
         table = self._context.members
         if not notices:
             return
@@ -101,7 +101,7 @@ class MemberDelivery:
             self._outcomes.defer(left, Deferred.after(error))
 
     def _deliver(self, target: Target, members: Sequence[Sequence[MembershipChange]]) -> Deferred | None:
-        """Record, send and date members of one audience. Returns why its other members must wait, if they must."""
+        """Record, send and date members of one audience. Returns a deferral if its other members must wait."""
         if not self._uploads.has_time_to_record:
             return Deferred.after(OutOfTime("no time left to record changes"))
         try:
@@ -124,13 +124,13 @@ class MemberDelivery:
             pending = {member: pending[member] for member in again}
             if not pending:
                 return trouble
-        self._outcomes.defer(pending, Deferred.after(MovedOn("the member keeps moving on")))
+        self._outcomes.defer(pending, Deferred.after(MovedOn("the member's row kept changing")))
         return trouble
 
     def _record(
         self, table: MembershipTable, pending: dict[Member, Sequence[MembershipChange]]
     ) -> tuple[list[_Delivery], list[Member]]:
-        """Bring changes into the table. Returns what is to be sent, and the members whose rows changed meanwhile."""
+        """Record changes in the table. Returns the deliveries to send, and the members whose rows changed meanwhile."""
         states, pending = self._read(table, pending)
         now = int(self._context.clock.now())
         steps = {
@@ -169,9 +169,9 @@ class MemberDelivery:
         return step(state, changes, now=now, timing=timing, attempted=self._outcomes.attempted(member))
 
     def _settle(self, member: Member, each: Step, now: int) -> None:
-        """Note how the changes of a member end, and defer the enter that waits."""
+        """Settle the finished changes of a member, and defer an enter that must wait."""
         if each.waits_until is not None:
-            waits = JobRunning("an upload that says the opposite may still take effect")
+            waits = JobRunning("an opposite upload may still take effect")
             left = None if member in self._outcomes.repetitions else each.state.left
             self._outcomes.defer([member], Deferred(waits, each.waits_until - now, newer_than=left))
             is_moot = not each.removes or each.state.version != left
@@ -182,10 +182,10 @@ class MemberDelivery:
     def _read(
         self, table: MembershipTable, pending: dict[Member, Sequence[MembershipChange]]
     ) -> tuple[dict[Member, MemberState], dict[Member, Sequence[MembershipChange]]]:
-        """Read the states of members. Returns them, and the changes that still count."""
+        """Read the states of members. Returns them with the changes that still count."""
         found = table.read_each(pending, self._uploads.half_of_time_to_record())
         unread = {member: each for member, each in found.items() if isinstance(each, TransientError)}
-        for member, error in unread.items():  # such a row holds back no other member
+        for member, error in unread.items():  # such a row does not hold back other members
             self._outcomes.defer([member], Deferred.after(error))
         states = {member: each for member, each in found.items() if isinstance(each, MemberState)}
         known = {member: changes for member, changes in pending.items() if member in states}
@@ -199,7 +199,7 @@ class MemberDelivery:
         return states, known | {member: changes for member, changes in counting.items() if changes}
 
     def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> tuple[list[_Delivery], Deferred | None]:
-        """Send the records of members, the first one of each, then the second. Returns whose records all went out."""
+        """Send the first record of each member, then the second. Returns the deliveries whose records all went out."""
         queues = [(each, each.state.records(removes=each.step.removes)) for each in deliveries]
         trouble: Deferred | None = None
         going = {each.member for each in deliveries}
@@ -225,13 +225,13 @@ class MemberDelivery:
         return sent_all, trouble
 
     def _date(self, table: MembershipTable, deliveries: Sequence[_Delivery], accepted: Sequence[_Delivery]) -> None:
-        """Date what was not dated before it was sent, in whatever the rows say by now, and queue what is due by then.
+        """Date rows that were not dated before sending, in their current state, and queue repetitions that follow.
 
-        Before a later attempt nothing is written, so that a change that only waits costs nothing.
+        Nothing is written before a later attempt, so that a change that only waits costs nothing.
         """
         left = {each.member: each for each in accepted if not each.step.writes}
         states = {member: each.state for member, each in left.items()}
-        rows = [each.state for each in deliveries if each.step.writes]  # also where Amazon has refused the record
+        rows = [each.state for each in deliveries if each.step.writes]  # even if Amazon has refused the record
         for _ in range(MAX_ROUNDS):
             if not states:
                 return self._queue_due(rows)
@@ -248,21 +248,21 @@ class MemberDelivery:
                 else:
                     rows.append(result)
             states = table.read(moved) if moved else {}
-        raise MovedOn("the member keeps moving on")
+        raise MovedOn("the member's row kept changing")
 
     def _dated(self, each: _Delivery, state: MemberState) -> MemberState:
-        """Date what was sent of a member in its row as it is by now, with the attempts that were counted for it."""
+        """Date the sent records in the member's current row, with the attempts counted for it."""
         dated = sent(state, each.state.version, each.at, self._context.limits.timing, removes=each.step.removes)
         return replace(dated, enters_end=max(dated.enters_end, each.state.enters_end))
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
-        """Have the worker look again when something is due once more."""
+        """Queue repetitions for when they are due."""
         limits, now = self._context.limits, self._context.clock.now()
         for bodies, delay in repetition_messages(states, now, limits.timing):
             self._context.queue.send(bodies, deadline=self._deadline, delay=delay)
 
     def _tracker(self, job_member: Callable[[MembershipChange], JobMember]) -> Track:
-        """Return what has a job checked later. Storing its message is part of the delivery."""
+        """Return the callback that stores a job message. Storing it is part of the delivery."""
 
         def track(job: Job) -> None:
             members = [job_member(change) for change in job.changes]

@@ -1,4 +1,4 @@
-"""What becomes of each member in one invocation: delivered, superseded, parked, or deferred."""
+"""Outcomes of the members in one invocation: delivered, superseded, parked, or deferred."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,11 +12,11 @@ from audience_sync.member_step import Attempted
 from audience_sync.membership import Member, MembershipChange, Version, coalesce
 from audience_sync.messages import DeadLetter, Failure
 
-REPETITION_DELAY = 10.0  # seconds until a repetition looks again that has met changes of its member
+REPETITION_DELAY = 10.0  # seconds until the next try of a repetition that met changes of its member
 
 
 class ChangeOutcome(StrEnum):
-    """How a change ends."""
+    """The outcome of a change."""
 
     DELIVERED = "delivered"
     SUPERSEDED = "superseded"
@@ -24,17 +24,17 @@ class ChangeOutcome(StrEnum):
 
 
 class Outcomes:
-    """The outcomes of the members of one invocation, and what its messages say about each."""
+    """The outcomes of the members of one invocation, and the facts its messages hold about each."""
 
     def __init__(self, context: DeliveryContext, messages: Sequence[ParsedMessage], deadline: float) -> None:
-        """Take the messages; `deadline` in monotonic seconds."""
+        """Collect the changes of messages; `deadline` in monotonic seconds."""
         self.deferred: dict[Member, Deferred] = {}
         self.parked: Counter[str] = Counter()  # changes, by reason
         self.parked_in: set[str] = set()  # their audiences
         stated = [each for each in messages if not each.message.history.is_repetition]
         self.changes = coalesce(change for each in stated for change in each.message.changes)
         self.newest = {change.member: change for change in self.changes}  # the last one of each member is the newest
-        # What may be due of members about whom nothing else is known here, by the newest version when it was queued.
+        # Repetitions for members without changes here: the newest version at the time of queueing.
         self.repetitions: dict[Member, MembershipChange] = {}
         self.waiting: dict[Member, Deferred] = {}  # repetitions that are not due yet
         self._context = context
@@ -42,8 +42,8 @@ class Outcomes:
         self._settled: dict[Member, tuple[ChangeOutcome, Version]] = {}
         self._source: dict[Member, ParsedMessage] = {}  # of a member's messages, the one tried most often
         self._counted: set[tuple[Member, Version]] = set()  # changes that are not replays
-        self._given_up: set[int] = set()  # changes, by their id in memory
-        self._attempted: dict[tuple[Member, bool], Version] = {}  # the oldest enter and exit that were tried before
+        self._given_up: set[int] = set()  # changes, by `id()`
+        self._attempted: dict[tuple[Member, bool], Version] = {}  # the oldest enter and exit tried before
         for each in sorted(stated, key=lambda each: each.attempts):
             for change in each.message.changes:
                 self._source[change.member] = each
@@ -55,7 +55,7 @@ class Outcomes:
         self._take_repetitions(messages)
 
     def _take_repetitions(self, messages: Sequence[ParsedMessage]) -> None:
-        """Keep the newest repetition of each member. One of a member with changes waits until these are done."""
+        """Keep the newest repetition of each member. If the member has changes, it waits until they are done."""
         for each in messages:
             if not each.message.history.is_repetition:
                 continue
@@ -81,21 +81,21 @@ class Outcomes:
         return (member, version) not in self._counted
 
     def settle(self, members: Iterable[Member], outcome: ChangeOutcome) -> None:
-        """Note how the changes of members end: all of them, or those before the enter that waits."""
+        """Record the outcome of all changes of members, or of the changes before an enter that waits."""
         for member in members:
             if member in self.newest:  # a repetition is not counted
                 after = self.deferred[member].newer_than if member in self.deferred else None
                 self._settled[member] = outcome, after or self.newest[member].version
 
     def defer(self, members: Iterable[Member], deferred: Deferred, *, unless_decided: bool = False) -> None:
-        """Have the changes of members stay in the queue."""
+        """Keep the changes of members in the queue."""
         for member in members:
             deferrals = self.waiting if member in self.repetitions else self.deferred
             if not (unless_decided and (member in self._settled or member in deferrals)):
                 deferrals[member] = deferred
 
     def park(self, refused: Iterable[tuple[MembershipChange, PermanentError]]) -> None:
-        """Send changes to the dead letters; where these do not take them, defer them."""
+        """Send changes to the dead letter queue; if that fails, defer them."""
         by_reason: dict[str, list[tuple[MembershipChange, PermanentError]]] = {}
         for change, error in refused:
             by_reason.setdefault(error.reason, []).append((change, error))
@@ -112,7 +112,7 @@ class Outcomes:
                 self.parked_in.update(audience_id for audience_id, _ in members)
 
     def take(self, changes: Iterable[MembershipChange], outcomes: dict[Member, Outcome]) -> set[Member]:
-        """Park what Amazon refuses for good and defer what must wait. Returns whose record Amazon has accepted."""
+        """Park refused changes and defer those that must wait. Returns the members whose record Amazon has accepted."""
         accepted: set[Member] = set()
         refused: list[tuple[MembershipChange, PermanentError]] = []
         for change in changes:
@@ -127,7 +127,7 @@ class Outcomes:
         return accepted
 
     def undecided(self, members: Iterable[Member]) -> list[Member]:
-        """Return those who are neither parked nor deferred: their changes may be recorded, or even sent."""
+        """Return the members neither parked nor deferred: their changes may be recorded, or even sent."""
         return [each for each in members if not self._is_decided(each)]
 
     def _is_decided(self, member: Member) -> bool:
@@ -138,7 +138,7 @@ class Outcomes:
         return member in self._settled and self._settled[member][0] is ChangeOutcome.PARKED
 
     def give_up(self, each: ParsedMessage, error: PermanentError) -> None:
-        """Park what would stay of a message. Where the dead letters do not take it, it stays."""
+        """Park the remaining changes of a message. If that fails, they stay in the queue."""
         left = [change for change, _ in self.left_of(each)]
         bodies = [DeadLetter.parked(change, self._failure(change, error)).body() for change in left]
         with suppress(TransientError):
@@ -148,7 +148,7 @@ class Outcomes:
             self.parked_in.update(change.audience_id for change in left)
 
     def left_of(self, each: ParsedMessage) -> Iterator[tuple[MembershipChange, Deferred]]:
-        """Yield the changes of a message that stay in the queue, and why."""
+        """Yield the changes of a message that stay in the queue, each with its deferral."""
         deferrals = self.waiting if each.message.history.is_repetition else self.deferred
         for change in each.message.changes:
             deferred = deferrals.get(change.member)

@@ -1,7 +1,7 @@
 """Retry budget: limits repeated uploads to 20 % of the answered ones, for each audience.
 
-After 429 or 5xx Amazon expects a repetition. Where no usable answer comes, the upload has to be repeated although it
-may have been applied: an extra call. These must not multiply, however often answers fail to come.
+After 429 or 5xx Amazon expects a retry. Without a usable answer, the upload has to be repeated although it may have
+been applied: an extra call. These must not multiply, however often answers are lost.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp
 
 SHARE = 0.2  # extra calls for each upload that was answered
-MAX_SAVED = 5.0  # extra calls that may be made at any time, and the most that is ever saved up
+MAX_SAVED = 5.0  # extra calls available at the start, and the most that can be saved up
 RENEWAL = 60.0  # seconds until a budget that is used up allows one more try
 
 
 @dataclass(slots=True)
 class _Account:
-    """What one audience has left."""
+    """The remaining budget of one audience."""
 
     left: float
     at: float  # monotonic seconds
@@ -28,7 +28,7 @@ class RetryBudget:
     """The budget of one execution environment, separate for each audience: one must not slow another down."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        """Take the clock, in seconds."""
+        """Set up the budget; `monotonic` is in seconds."""
         self._monotonic = monotonic
         self._accounts: dict[str, _Account] = {}
 
@@ -37,10 +37,10 @@ class RetryBudget:
         return BudgetedUploader(uploader, self)
 
     def check(self, audience_id: str) -> None:
-        """Return where an upload may be made now. Counts nothing.
+        """Return if an upload may be made now. Counts nothing.
 
         Raises:
-            RetryBudgetUsedUp: none should be made for the next `retry_after` seconds, one at least.
+            RetryBudgetUsedUp: none should be made for the next `retry_after` seconds, at least one.
         """
         now = self._monotonic()
         account = self._accounts.setdefault(audience_id, _Account(MAX_SAVED, now))
@@ -68,7 +68,7 @@ class BudgetedUploader:
         self._budget = budget
 
     def send_records(self, upload: Upload, *, timeout: float) -> str:
-        """Submit one upload. Raises RetryBudgetUsedUp, and what the uploader raises."""
+        """Submit one upload. Raises RetryBudgetUsedUp and the uploader's errors."""
         audience_id = upload.target.audience_id
         self._budget.check(audience_id)
         try:

@@ -1,4 +1,4 @@
-"""Uploads of one invocation: cuts the changes of one audience into requests, and returns an outcome for each change."""
+"""Uploads of one invocation: splits the changes of one audience into requests and returns an outcome for each."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,9 +21,9 @@ from audience_sync.member_state import LONGEST_JOB, Timing
 from audience_sync.membership import Member, MembershipChange, Version
 
 SHUTDOWN_RESERVE = 8.0  # seconds kept to read back, park, defer and answer before the function is stopped
-DATING = 3.0  # of these seconds, in which rows may still be dated
-RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, for rows that are being written when no more are begun
-TRACK_ATTEMPTS, TRACK_INTERVAL = 3, 5.0  # at storing the message of a job; seconds between them
+DATING = 3.0  # of these seconds, for dating rows
+RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, to finish writing rows
+TRACK_ATTEMPTS, TRACK_INTERVAL = 3, 5.0  # to store the message of a job; seconds between them
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
 
 
@@ -36,19 +36,19 @@ class Uploader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large an upload may be, and how long things may take."""
+    """Limits on the size and duration of uploads."""
 
     max_records: int = 6000
     max_bytes: int = 1_000_000
     timeout: float = 30.0  # seconds for one upload
     settle: float = SETTLE  # seconds
-    job: float = 900.0  # seconds until Amazon's job for an upload has usually ended; nothing orders two jobs before
-    late: float = 120.0  # seconds that an invocation and an upload that arrives late can take
+    job: float = 900.0  # seconds until Amazon's job has usually ended; until then, two jobs may run in any order
+    late: float = 120.0  # seconds for an invocation and the late arrival of its upload
     longest_job: float = LONGEST_JOB  # seconds
 
     @property
     def timing(self) -> Timing:
-        """When an upload that is prepared now has taken effect."""
+        """The time until an upload prepared now has taken effect."""
         return Timing(self.job + self.late, self.longest_job)
 
 
@@ -63,12 +63,12 @@ class Deferred:
 
     error: TransientError
     delay: float | None  # seconds; None leaves it to the backoff
-    job: "Job | None" = None  # of an upload that was made: Amazon has accepted it, and no job message is stored
-    newer_than: Version | None = None  # only changes that are newer stay; None: all
+    job: "Job | None" = None  # of an accepted upload for which no job message is stored
+    newer_than: Version | None = None  # only newer changes stay; None: all
 
     @classmethod
     def after(cls, error: TransientError) -> "Deferred":
-        """Defer for as long as the error says."""
+        """Defer for the error's `retry_after`."""
         return cls(error, error.retry_after)
 
 
@@ -81,12 +81,12 @@ class Job:
 
     job_id: str
     audience_id: str
-    changes: Sequence[MembershipChange]  # whose records it holds
+    changes: Sequence[MembershipChange]  # behind its records
     sent_at: int  # epoch milliseconds; before the request
 
 
 type Track = Callable[[Job], None]
-"""Has a job checked later. Raises TransientError: then the upload counts as not made."""
+"""Stores a job to be checked later. If it raises TransientError, the upload counts as not made."""
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class UploadStats:
 
     sent: int = 0
     failed: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)  # why uploads failed
+    reasons: Counter[str] = field(default_factory=Counter)  # for failed uploads
     jobs: list[Job] = field(default_factory=list)
 
 
@@ -103,7 +103,7 @@ class Uploads:
     """Sends to Amazon for the time of one invocation."""
 
     def __init__(self, uploader: Uploader, limits: Limits, clock: Clock, deadline: float) -> None:
-        """Take the collaborators; `deadline` in monotonic seconds."""
+        """Set up the uploads; `deadline` in monotonic seconds."""
         self.stats = UploadStats()
         self._uploader = uploader
         self._limits = limits
@@ -112,32 +112,32 @@ class Uploads:
 
     @property
     def has_time(self) -> bool:
-        """Whether another upload can be begun: the outcome of one that is cut off would be unknown."""
+        """Whether there is time for another upload: the outcome of one cut off would be unknown."""
         return self._time_left() >= self._limits.timeout
 
     @property
     def has_time_to_record(self) -> bool:
-        """Whether another change can be recorded, and sent afterwards: what is recorded must be sent, too."""
+        """Whether there is time to record and send another change: a recorded change must also be sent."""
         return self._time_to_record() >= 0
 
     @property
     def has_time_to_date(self) -> bool:
-        """Whether a row can be dated after its upload. What is not dated is sent once more, so that may take longer."""
+        """Whether there is time to date a row after its upload. Undated uploads are repeated, so the limit is later."""
         return self._time_left() > -DATING
 
     def half_of_time_to_record(self) -> Callable[[], bool]:
-        """Return a check: whether more than half of the time is left that there is to record changes now.
+        """Return a check that more than half of the time left now for recording changes remains.
 
-        A step that is needed before changes are recorded stops there, so that at any speed some are recorded.
+        Steps that precede recording stop at that point, so that some changes are recorded at any speed.
         """
         half = self._time_to_record() / 2
         return lambda: self._time_to_record() >= half
 
     def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, Outcome]:
-        """Send changes of distinct members, in as many uploads as it takes, and return the outcome of each.
+        """Send changes of distinct members in as many uploads as needed, and return the outcome of each.
 
-        The first transient error ends it: more requests would add to the trouble of the audience, or of the token.
-        Tracking an upload's job is part of it: where that fails, the upload counts as not made, and is made again.
+        The first transient error stops it: more requests would make the trouble worse. Tracking an upload's job is
+        part of sending: if that fails, the upload counts as not made and is repeated.
         """
         outcomes: dict[Member, Outcome] = {
             change.member: NoIdentifier("no identifier is known for this member")
@@ -158,9 +158,9 @@ class Uploads:
         return outcomes
 
     def _send(self, chunk: Chunk, outcomes: dict[Member, Outcome], track: Track) -> Deferred | None:
-        """Send one upload, bisected where Amazon refuses it. Returns why the rest must wait, if it must."""
-        chunks = [chunk]  # left to send, the next one last
-        accepted = refused = 0  # chunks; of the refused those that cannot be any smaller
+        """Send one upload, bisected if Amazon refuses it. Returns a deferral if the rest must wait."""
+        chunks = [chunk]  # still to send, the next one last
+        accepted = refused = 0  # chunks; refused ones only if they cannot be split
         while chunks:
             chunk = chunks.pop()
             outcome = self._send_chunk(chunk, track)
@@ -187,7 +187,7 @@ class Uploads:
         return None
 
     def _send_chunk(self, chunk: Chunk, track: Track) -> Accepted | Deferred | RequestRejected:
-        """Make one request, and return its outcome."""
+        """Make one request and return its outcome."""
         if not self.has_time:
             return Deferred.after(OutOfTime("no time left for an upload"))
         sent_at = self._clock.now_ms()
@@ -207,7 +207,7 @@ class Uploads:
         return Accepted()
 
     def _track(self, job: Job, track: Track) -> None:
-        """Have a job checked later. Tries again while there is time, since nothing else knows its id."""
+        """Store a job to be checked later. Retries while there is time, since nothing else knows its id."""
         for attempt in range(1, TRACK_ATTEMPTS + 1):
             try:
                 track(job)
@@ -219,7 +219,7 @@ class Uploads:
                 return
 
     def _delay(self, error: TransientError) -> float | None:
-        """Seconds to wait at least: what Amazon said, or the settle time where it may still apply the upload."""
+        """Return the minimum wait in seconds: Amazon's, or the settle time if it may still apply the upload."""
         if error.retry_after is not None:
             return error.retry_after
         return self._limits.settle if isinstance(error, OutcomeUnknown) else None

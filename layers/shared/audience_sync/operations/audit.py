@@ -1,8 +1,8 @@
 """Audit: reconciles accepted against completed changes, in 5-minute windows old enough to be final.
 
-Each change counts as accepted once, and once as completed (delivered, superseded or parked), both under the time at
-which it was accepted. So of the changes accepted within five minutes as many must be completed, and later traffic hides
-no loss. What is missing when no change so old can still be waiting has been lost.
+Each change counts once as accepted and once as completed (delivered, superseded or parked), both under the time at
+which it was accepted. So each five minutes must have as many completed as accepted changes, and later traffic hides no
+loss. Changes still missing when none so old can be waiting are lost.
 """
 
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from math import inf
 STEP = 300  # seconds; the finest sums that CloudWatch keeps for as long as a message can wait
 HOUR = 3600  # seconds
 # Seconds added before a window counts as final: a waiting change is seen every 15 minutes, and one that crashes the
-# worker whenever SQS delivers it again.
+# worker each time SQS delivers it.
 MARGIN = HOUR
 # Seconds in which a change can stay unseen while the worker crashes: SQS delivers a message 20 times, a visibility
-# timeout apart, and then it is in the dead letters. The hour more is for counting in whole ones.
+# timeout apart, and then it is in the dead letters. The extra hour is for counting in whole hours.
 MAX_CRASH_LOOP = 8 * HOUR
-MIN_REPEATED = 100  # records in an hour; a stack with little traffic repeats one of two now and then
-# How long CloudWatch may take to show a metric, by how old the time is that it is dated by: seconds, seconds.
+MIN_REPEATED = 100  # records in an hour; with little traffic, one of two is sometimes a repetition
+# CloudWatch's delay before it shows a metric, by the age of the metric's timestamp: seconds, seconds.
 CLOUDWATCH_LAG = ((3 * HOUR, HOUR / 4), (24 * HOUR, 2 * HOUR), (inf, 50 * HOUR))
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the functions have counted. Times are epoch seconds at which a window or an hour begins."""
+    """Counts of the functions. Times are epoch seconds at which a window or an hour begins."""
 
     accepted: Mapping[int, float]  # changes, by window
     completed: Mapping[int, float]  # changes, by the window in which they were accepted
-    longest_wait: Mapping[int, float]  # seconds, by hour; inf where it is unknown
+    longest_wait: Mapping[int, float]  # seconds, by hour; inf if unknown
 
 
 def longest_waits(
@@ -42,17 +42,17 @@ def longest_waits(
 ) -> dict[int, float]:
     """Return how long a change may have waited in each hour, in seconds.
 
-    The age of a message that crashes the worker is not reported. It was when the message lay in the queue or was
-    deferred for the last time, which is less than MAX_CRASH_LOOP ago; if that never happened, the change itself is
-    younger. So in an hour with a crash, a change may be as old as in one of the hours before, plus the time since. It
-    is not older, even with a crash in every hour: otherwise the audit would never advance, and no alarm would go off.
+    The age of a message that crashes the worker is not reported. It was reported when the message last waited in the
+    queue or was deferred, less than MAX_CRASH_LOOP ago; if that never happened, the change itself is younger. So in an
+    hour with a crash, a change may be as old as in one of the hours before, plus the time since. It is not older, even
+    with a crash in every hour: otherwise the audit would never advance, and no alarm would go off.
 
     Args:
-        oldest: the age of the oldest message, as SQS reports it; it leaves out those that were received three times.
+        oldest: the age of the oldest message, as SQS reports it; without messages received three times.
         deferred: the age of the oldest change that the worker deferred.
-        waiting: the age of the oldest change that waited until a job had ended.
+        waiting: the age of the oldest change that waited for a job to end.
         crashes: of the worker.
-        visible: the fewest visible messages in the queue. While delivery is paused, SQS alone knows their age.
+        visible: the fewest visible messages in the queue. While delivery is paused, only SQS knows their age.
         invocations: of the worker.
     """
     reported = {
@@ -71,7 +71,7 @@ def longest_waits(
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Changes that were accepted and never completed."""
+    """Changes accepted and never completed."""
 
     at: int  # epoch seconds; they were accepted within STEP of it
     changes: int
@@ -79,34 +79,34 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """Up to when changes are reconciled, and what was missing on the way there."""
+    """The time up to which changes are reconciled, and the gaps on the way."""
 
     until: int  # epoch seconds
     gaps: tuple[Gap, ...]
 
     @property
     def missing(self) -> int:
-        """Changes that were accepted and never completed, altogether."""
+        """The total of changes accepted and never completed."""
         return sum(gap.changes for gap in self.gaps)
 
 
 def repeated_percent(repeated: float, sent: float) -> float:
-    """Return how many percent of the records of an hour were sent once more; 0 where few were, whatever their share."""
+    """Return the percentage of an hour's records that were sent again; 0 if there were few, whatever their share."""
     return 100 * repeated / sent if repeated >= MIN_REPEATED and sent else 0.0
 
 
 def reconcile(counts: Counts, since: int, now: float) -> AuditResult:
-    """Reconcile the windows from `since` on, as far as none of their changes can still be waiting.
+    """Reconcile the windows from `since` on, up to the first whose changes may still be waiting.
 
     Args:
         counts: from `since` until now.
-        since: up to when changes are reconciled already, epoch seconds, a multiple of STEP.
+        since: changes are reconciled up to here; epoch seconds, a multiple of STEP.
         now: epoch seconds.
     """
     gaps: list[Gap] = []
     step = since
     while _final_at(step, counts.longest_wait) <= now:
-        # More completed than accepted is no gap: a message that was delivered twice counts twice.
+        # More completed than accepted is not a gap: a message delivered twice counts twice.
         missing = round(counts.accepted.get(step, 0) - counts.completed.get(step, 0))
         if missing > 0:
             gaps.append(Gap(step, missing))
@@ -115,7 +115,7 @@ def reconcile(counts: Counts, since: int, now: float) -> AuditResult:
 
 
 def _final_at(step: int, longest_wait: Mapping[int, float]) -> float:
-    """Return when the counts of a window are final, epoch seconds."""
+    """Return the time at which the counts of a window are final, epoch seconds."""
     end = step + STEP
     # In an hour whose longest wait reaches back to the window, one of its changes may have waited.
     waited = [hour + HOUR for hour, wait in longest_wait.items() if hour + HOUR > step and hour - wait < end]

@@ -1,4 +1,4 @@
-"""What the end of a job means for each of its members: whether it took effect, and what it leaves in the row. Pure."""
+"""Effect of a job's end on each of its members: whether the upload took effect, and the new row. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,17 +21,17 @@ class Rejection(NamedTuple):
 
 
 def is_concerned(message: JobMessage, report: JobReport | None, member: JobMember) -> bool:
-    """Return whether the end of the job may mean anything for a member. Costs nothing where jobs end well, in time."""
+    """Return whether the end of the job may affect a member. Costs nothing if jobs end well, in time."""
     if message.is_late or member.erases:
         return True
     return report is not None and (report.has_failed or member.member in report.rejected)
 
 
 def rejected_change(member: JobMember, state: MemberState) -> MembershipChange | None:
-    """Return the change that a rejected record was about, None where a newer one has made it moot."""
+    """Return the change behind a rejected record, None if a newer one has replaced it."""
     version = Version.from_text(member.version)
     if member.removes:
-        # A removal is not moot while what it was to remove is still known.
+        # A removal still matters while the identities it was to remove are known.
         return state.removal() if state.to_remove and state.left and state.left.at <= version.at else None
     return state.change() if state.version == version and not state.newest.exits else None
 
@@ -51,15 +51,15 @@ def after_end(
     now: int,
     timing: Timing,
 ) -> MemberState:
-    """Bring the end of a job into the state of one of its members.
+    """Apply the end of a job to the state of one of its members.
 
-    A late job may have undone what was sent after it, which is due from then on. The last removal that was due erases
-    what a deletion notice concerns, if its job has ended well.
+    A late job may have undone later uploads, which are then due again. The last due removal erases the identities under
+    a deletion notice if its job has ended well.
 
     Args:
         state: as the table holds it now.
         message: of the job.
-        report: Amazon's; None where how the job ended is not known.
+        report: Amazon's; None if the outcome is unknown.
         member: as the message lists it.
         is_rejected: whether the record took no effect.
         now: epoch seconds.
@@ -79,11 +79,11 @@ def after_end(
 
 
 def rejections(message: JobMessage, report: JobReport | None) -> Iterator[Rejection]:
-    """Yield those of a message whose records took no effect; other members of the job are in messages of their own."""
+    """Yield the members of a message whose records took no effect. The job's other members have their own messages."""
     for each in message.members:
         if report is None:
             if each.erases:  # they may not have been removed: an operator has to try again
-                yield Rejection(each, Reason.JOB_UNKNOWN, "how the job ended is not known")
+                yield Rejection(each, Reason.JOB_UNKNOWN, "the outcome of the job is unknown")
         elif each.member in report.rejected:
             yield Rejection(each, Reason.JOB_REJECTED, report.rejected[each.member])
         elif report.has_failed:

@@ -1,12 +1,12 @@
-"""Tracks Amazon's jobs. The 202 of an upload means queued, no more: the job decides.
+"""Tracks Amazon's jobs. The 202 of an upload only means queued: the job decides.
 
-Each job is checked until it has ended. The last removal that was due erases what a deletion notice asked for, when its
-job has ended well. What a job rejected is parked, with the identities that another attempt needs. A job that had not
-ended when it was first checked is late: the rows of its members are marked, so that what contradicts it waits, and what
-it may have undone is sent once more when it has ended. So the last word at Amazon is the newest change, in whatever
+Each job is checked until it has ended. The last due removal erases the identities under a deletion notice when its job
+has ended well. Changes that a job rejected are parked, with the identities that another attempt needs. A job that had
+not ended at its first check is late: the rows of its members are marked, so that contradicting changes wait, and
+uploads that it may have undone are sent again when it has ended. So Amazon ends up with the newest change, in whatever
 order jobs end and however long they take.
 
-Without the membership table the changes of a job are not kept: what it rejected can then only be counted.
+Without the membership table the changes of a job are not kept: rejected ones can then only be counted.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,14 +24,14 @@ from audience_sync.messages import DeadLetter, Failure, JobMember, JobMessage
 from audience_sync.operations.job_end import Rejection, after_end, is_concerned, late_job, rejected_change, rejections
 from audience_sync.repetitions import repetition_messages
 
-MAX_CHECK_INTERVAL = 900.0  # seconds between two checks; SQS delays no message longer
-MEMBERS_AT_ONCE = 100  # the table answers for as many in one request
-PARKED_AT_ONCE = 10  # members; the dead letters take as many in one request
+MAX_CHECK_INTERVAL = 900.0  # seconds between two checks; the longest SQS delay
+MEMBERS_AT_ONCE = 100  # the most that one read of the table returns
+PARKED_AT_ONCE = 10  # members; the most that one SQS request accepts
 RESERVE = 20.0  # seconds kept for one slow read, one slow write and requeueing the rest
-# Seconds without which no check begins: Amazon may take 30 to answer, and a token 15 before.
+# Seconds needed to begin a check: Amazon may take 30 to answer, and a token 15 before.
 MIN_TIME_PER_CHECK = 45.0 + RESERVE
-MAX_ROUNDS = 5  # attempts at a row that others write at the same time
-MAX_MARKS = 20  # late jobs in one row; more of one member are not in flight within 36 hours unless Amazon hangs
+MAX_ROUNDS = 5  # attempts at a row that other workers write at the same time
+MAX_MARKS = 20  # late jobs in one row; one member has no more in flight within 36 hours unless Amazon hangs
 
 
 class Jobs(Protocol):
@@ -64,7 +64,7 @@ class JobOutcome(StrEnum):
     """The result of one check."""
 
     ENDED = "ended"
-    UNFINISHED = "unfinished"  # the job has ended, and some members are left for another check
+    UNFINISHED = "unfinished"  # the job has ended; some members need another check
     WAITING = "waiting"
     GIVEN_UP = "given_up"
     UNKNOWN = "unknown"  # to Amazon
@@ -75,20 +75,20 @@ class JobCheck:
     """One check of a job, for logs and metrics."""
 
     message: JobMessage
-    report: JobReport | None  # None where Amazon knows no such job
+    report: JobReport | None  # None if Amazon does not know the job
     outcome: JobOutcome
     parked: int = 0  # changes that the job rejected
-    counted: int = 0  # of these, those that had been counted as delivered
-    repeated: int = 0  # members for whom something is sent once more, since the job was late
+    counted: int = 0  # of these, counted as delivered before
+    repeated: int = 0  # members for whom something is sent again because the job was late
     erased: int = 0  # members whose identities were erased
-    untracked: int = 0  # records that it rejected, whose changes are not kept
+    untracked: int = 0  # rejected records whose changes are not kept
 
 
 class JobContext(NamedTuple):
-    """What tracking needs."""
+    """The collaborators and limits of tracking."""
 
     amazon: Jobs
-    members: Members | None  # None where the table is not kept
+    members: Members | None  # None if the table is not kept
     changes: Queue  # the change queue, for repetitions
     jobs: Queue
     dead_letters: Queue
@@ -97,7 +97,7 @@ class JobContext(NamedTuple):
 
 
 class _Effect(NamedTuple):
-    """What the end of a job means for some of its members."""
+    """The effect of a job's end on some of its members."""
 
     parked: int = 0
     counted: int = 0
@@ -116,20 +116,20 @@ class JobTracker:
         self._clock = context.clock
 
     def check(self, message: JobMessage, *, deadline: float) -> JobCheck:
-        """Ask Amazon about one job, and act on the answer.
+        """Ask Amazon about one job and act on the answer.
 
         Args:
             message: names the job.
-            deadline: monotonic seconds at which the function is stopped.
+            deadline: monotonic seconds at which Lambda stops the function.
 
         Raises:
             TransientError, RequestRejected: nothing is decided; the message must come back.
         """
         age = (self._clock.now_ms() - message.sent_at) / 1000
         if self._clock.monotonic() > deadline - MIN_TIME_PER_CHECK:
-            # Stopped during one check, the function would return all its messages to the queue, checked ones too.
+            # Stopped during a check, the function would return all its messages to the queue, even checked ones.
             raise OutOfTime("no time left to check the job", retry_after=None)
-        # A job that was first checked later than expected may have ended late.
+        # A job first checked later than expected may have ended late.
         message = replace(message, is_late=message.is_late or age > self._context.timing.effective_after)
         try:
             report: JobReport | None = self._context.amazon.job(message.job_id)
@@ -157,7 +157,7 @@ class JobTracker:
         self._context.jobs.send([again.body()], deadline=deadline, delay=interval)
 
     def _mark(self, message: JobMessage) -> None:
-        """Mark the rows of a late job's members: what contradicts it waits until it has ended."""
+        """Mark the rows of a late job's members, so that contradicting changes wait until it has ended."""
         table = self._context.members
         if table is None or message.checks:
             return
@@ -172,7 +172,7 @@ class JobTracker:
             _update(table, table.read(some), marked)
 
     def _end(self, message: JobMessage, report: JobReport | None, outcome: JobOutcome, deadline: float) -> JobCheck:
-        """Act on the end of a job, some members at a time; those left for want of time are left to another check."""
+        """Act on the end of a job, some members at a time. If time runs out, the rest wait for another check."""
         if self._context.members is None:
             untracked = len(list(rejections(message, report)))
             return JobCheck(message, report, outcome, untracked=untracked)
@@ -224,7 +224,7 @@ class JobTracker:
         return _Effect(len(refused), counted, repeated, erased)
 
     def _repeat(self, states: Sequence[MemberState], deadline: float) -> int:
-        """Queue what is due. Returns for how many members."""
+        """Queue due repetitions. Returns the number of members."""
         timing = self._context.timing
         for bodies, delay in repetition_messages(states, self._clock.now(), timing):
             self._context.changes.send(bodies, deadline=deadline, delay=delay)

@@ -1,9 +1,9 @@
 """Renewal: re-sends active members before their TTL expires.
 
-Amazon removes a member when the audience's TTL has passed. It counts from when a member was added, and does not say
-whether adding one again starts the count anew; its advice to refresh audiences every week makes sense only if so. What
-is sent is the newest change as it is, through the change queue, as a replay: the worker finds out whether it still is
-the newest, and it is not counted again.
+Amazon removes a member when the audience's TTL has passed since the member was added. It does not say whether adding a
+member again restarts the count; its advice to refresh audiences every week makes sense only if so. The newest change is
+sent as it is, through the change queue, as a replay: the worker checks whether it is still the newest, and it is not
+counted again.
 """
 
 from collections.abc import Sequence
@@ -51,40 +51,40 @@ def is_renewed(audience: Audience) -> bool:
 
 
 def renewal_age(audience: Audience) -> int:
-    """Return how many seconds after it was last sent a member is re-sent."""
+    """Return the seconds after which a member is re-sent."""
     ttl: int = audience.settings.get("ttl", MAX_TTL)
     return ttl - min(LONGEST_MARGIN, ttl // 2)
 
 
 class Renewal:
-    """One run through all audiences; where it stops, the next one continues."""
+    """One run through all audiences. The next one continues from the point where this one stops."""
 
     def __init__(self, scan: MembershipScan | None, checkpoint: Checkpoint, queue: ChangeQueue, clock: Clock) -> None:
-        """Take the collaborators; no scan where the membership table is not kept."""
+        """Set up a run; `scan` is None if the membership table is not kept."""
         self._scan = scan
         self._checkpoint = checkpoint
         self._queue = queue
         self._clock = clock
 
     def run(self, audiences: Sequence[Audience], *, deadline: float) -> RenewalReport:
-        """Queue every member that is due.
+        """Queue every due member.
 
         Args:
-            audiences: all that are listed; those without the setting are skipped.
-            deadline: monotonic seconds at which the function is stopped.
+            audiences: all listed ones; those without the setting are skipped.
+            deadline: monotonic seconds at which Lambda stops the function.
 
         Raises:
-            Unavailable: queue or table failed. What was queued stays queued, and the next run finds its new dates.
+            Unavailable: queue or table failed. Queued changes stay queued, and the next run finds their new dates.
         """
         report = RenewalReport()
         wanted = sorted(filter(is_renewed, audiences), key=lambda audience: audience.audience_id)
         if not wanted:
             return report
         if self._scan is None:
-            report.reason = Reason.UNGUARDED  # the rows may be long outdated, and would bring back people who have left
+            report.reason = Reason.UNGUARDED  # the rows may be outdated and would bring back people who have left
             return report
         if self._queue.waiting() > MAX_WAITING:
-            # These may be the last run's messages, whose members do not have their new dates yet.
+            # These may be messages of the last run, whose members do not have their new dates yet.
             report.reason = Reason.QUEUE_BEHIND
             return report
         begun = self._cursor()
@@ -101,7 +101,7 @@ class Renewal:
         report: RenewalReport,
         deadline: float,
     ) -> Cursor | None:
-        """Work through audiences from where the last run stopped. Returns where this one does, None at the end."""
+        """Continue from the last run's position. Returns the position at which this one stops, None at the end."""
         for audience in audiences:
             is_begun = begun is not None and begun.audience_id == audience.audience_id
             cursor = begun if is_begun else Cursor(audience.audience_id)
@@ -122,7 +122,7 @@ class Renewal:
         return None
 
     def _has_room(self, deadline: float) -> bool:
-        """Wait for the queue to have room, so that Segment's changes need not wait behind all of these."""
+        """Wait for room in the queue, so that Segment's changes do not wait behind all of these."""
         while self._queue.waiting() > MAX_WAITING:
             if self._clock.monotonic() + POLL_INTERVAL >= deadline:
                 return False
@@ -143,12 +143,12 @@ class Renewal:
 
 
 def _from(audiences: Sequence[Audience], begun: Cursor | None) -> Sequence[Audience]:
-    """Leave out the audiences that the last run has read; none where it has read them all."""
+    """Return the audiences that the last run has not read; all of them if it has read every one."""
     left = [audience for audience in audiences if begun is None or audience.audience_id >= begun.audience_id]
     return left or audiences
 
 
 def _messages(audience: Audience, changes: Sequence[MembershipChange]) -> list[str]:
-    """Lay changes out as replays, to the destination that the audience has by now."""
+    """Build replays of changes, to the audience's current destination."""
     current = [replace(change, destination=of_changes(audience)) for change in changes]
     return pack(current, DeliveryHistory(is_replay=True))

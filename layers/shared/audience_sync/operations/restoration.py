@@ -1,8 +1,8 @@
-"""Restoring members: which rows of an older table come back into the membership table, and with which identities.
+"""Restores members: decides which rows of an older table come back, and with which identities.
 
-An older table knows nothing of what came after it. People who asked to be forgotten since then would come back with it,
-so each row is checked against every deletion notice that either table knows: those kept for the person, and those that
-the member's own rows mention. Nothing that was named up to the newest of them is written.
+An older table would bring back people who have asked to be forgotten since. So each row is checked against every
+deletion notice in either table: notices kept for the person, and notices that the member's own rows mention. Identities
+named up to the newest of them are not written.
 
 The rule is `decide`, without I/O; `Restoration` applies it to whole tables.
 """
@@ -20,27 +20,27 @@ from audience_sync.member_state import Identity, MemberState
 from audience_sync.member_step import MAX_KEPT
 from audience_sync.membership import EVERY_AUDIENCE, Member, Version
 
-MAX_AGE = KEEP_EXIT  # seconds; a deletion notice is kept that long, so who was forgotten before that is not known
+MAX_AGE = KEEP_EXIT  # seconds; deletion notices are not kept longer
 
 
 class Outcome(StrEnum):
-    """What happens to one row of the older table."""
+    """The outcome of one row of the older table."""
 
     COPIED = "copied"
     ALREADY_THERE = "already there"  # the membership table has the same version
-    NEWER_HERE = "newer here"  # it has a newer one
-    CHANGED = "changed meanwhile"  # it has got another one since it was read
+    NEWER_HERE = "newer here"  # it has a newer version
+    CHANGED = "changed meanwhile"  # its version has changed since it was read
     EXPIRED = "expired"
     FORGOTTEN = "forgotten"  # everything in the row is older than a deletion notice
     UNLISTED = "unlisted"  # the audience is not in the audience table
 
 
 class Decision(NamedTuple):
-    """What is to be done with one row."""
+    """The decision about one row."""
 
     outcome: Outcome
-    state: MemberState | None = None  # to be written, on the revision of the row that is replaced; with COPIED only
-    is_stripped: bool = False  # identities were left out because of a deletion notice
+    state: MemberState | None = None  # to write, on the revision of the row it replaces; with COPIED only
+    is_stripped: bool = False  # a deletion notice has removed identities
 
 
 def decide(
@@ -50,9 +50,9 @@ def decide(
 
     Args:
         stored: the row.
-        live: what the membership table knows of the same member.
-        notices: what either table holds of deletion notices about the same person.
-        is_listed: whether the audience is in the audience table, or the row is a deletion notice itself.
+        live: the same member in the membership table.
+        notices: deletion notices about the same person in either table.
+        is_listed: whether the audience is in the audience table, or the row itself is a deletion notice.
         now: epoch seconds.
     """
     source = stored.state
@@ -86,11 +86,11 @@ def decide(
 
 
 def _says_nothing(source: MemberState, restored: MemberState, forgotten_until: int, *, is_stripped: bool) -> bool:
-    """Return whether a deletion notice leaves nothing of a row that may come back."""
+    """Return whether a deletion notice leaves nothing of a row to restore."""
     if source.newest.exits:
         # The record of the notice itself holds no identity, and keeps older enters out.
         return source.erase_until < source.version.at <= forgotten_until
-    # Amazon takes no enter without an identity.
+    # Amazon does not accept an enter without an identity.
     return source.version.at <= forgotten_until or (is_stripped and not restored.active)
 
 
@@ -121,18 +121,18 @@ class Members(Protocol):
     """The states of members in one table."""
 
     def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
-        """Return those that the table has. Raises Unavailable."""
+        """Return the states of members that have a row. Raises Unavailable."""
 
     def write(self, states: Sequence[MemberState]) -> Sequence[MemberState | TransientError]:
-        """Write each, unless its row has changed since it was read."""
+        """Write each state unless its row has changed since it was read."""
 
 
 @dataclass(slots=True)
 class RestorationReport:
-    """How many rows had which outcome, by audience id; deletion notices are under EVERY_AUDIENCE."""
+    """Row counts by audience id and outcome; deletion notices are under EVERY_AUDIENCE."""
 
     outcomes: dict[str, Counter[Outcome]] = field(default_factory=dict)
-    stripped: int = 0  # of the rows copied, those without some of their identities
+    stripped: int = 0  # copied rows from which identities were removed
 
     def add(self, audience_id: str, outcome: Outcome) -> None:
         """Count one row."""
@@ -140,7 +140,7 @@ class RestorationReport:
 
     @property
     def total(self) -> Counter[Outcome]:
-        """Over all audiences."""
+        """Row counts by outcome, over all audiences."""
         return sum(self.outcomes.values(), Counter())
 
 
@@ -148,7 +148,7 @@ class Restoration:
     """Copies an older table into the membership table, page by page. Repeating it copies what is still missing."""
 
     def __init__(self, source: OlderTable, source_members: Members, target: Members, listed: Collection[str]) -> None:
-        """Take the older table, as pages and by member, the membership table, and the ids of listed audiences."""
+        """Set up with the older table (as pages and by member), the membership table and the ids of audiences."""
         self._source = source
         self._source_members = source_members
         self._target = target
@@ -163,11 +163,11 @@ class Restoration:
             on_rows: called with the number of rows of each page.
 
         Raises:
-            Unavailable: a table does not answer. What was copied stays.
-            MisplacedRow: the older table has another number of shards. Nothing more is copied.
+            Unavailable: a table does not answer. Copied rows stay.
+            MisplacedRow: the older table has a different number of shards. Nothing more is copied.
         """
         report = RestorationReport()
-        # Notices first: if this is cut off, the members that are there by then can be checked against them.
+        # Notices first: if this is cut off, the members restored by then can be checked against them.
         for page in chain(self._source.deletion_notices(), self._source.members()):
             self._copy(page, report, now, writes=writes)
             on_rows(len(page))

@@ -8,7 +8,7 @@ from audience_sync.amazon_ads.login import Login, Token
 from audience_sync.clock import Clock
 from audience_sync.errors import TokenUnavailable
 
-# Seconds a token must still be valid to be left alone: two runs of the schedule and a margin, so that one run may fail.
+# A token valid for fewer seconds is replaced: two runs of the schedule and a margin, so that one run may fail.
 MIN_VALIDITY = 45 * 60
 
 
@@ -34,14 +34,14 @@ class TokenRefresh:
     """Writes a new token unless the stored one is valid until after the next run."""
 
     def __init__(self, login: Login, credentials: Secret, stored: Secret, clock: Clock) -> None:
-        """Take the collaborators; `stored` is the token secret."""
+        """Set up the refresh; `stored` is the token secret."""
         self._login = login
         self._credentials = credentials
         self._stored = stored
         self._clock = clock
 
     def run(self) -> RefreshResult:
-        """Refresh the token where that is due. Raises Unavailable where a secret cannot be read or written."""
+        """Refresh the token if due. Raises Unavailable if a secret cannot be read or written."""
         held = Token.from_json(self._stored.value(max_age=0))
         if held and held.expires_at - self._clock.now() > MIN_VALIDITY:
             return RefreshResult()

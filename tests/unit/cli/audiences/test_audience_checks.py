@@ -155,7 +155,7 @@ JUDGED = [
         "other rejections",
         {"traffic": Traffic(rejected=8), "rejections": {"member_id_missing": 2}},
         "problem",
-        "2 member_id_missing. Mostly: external_user_id resolves to nothing, or a part of it does. Map fields",
+        "2 member_id_missing. Mostly: external_user_id, or a part of it, is empty. Map fields",
     ),
     ("events", {"traffic": Traffic(ignored=4)}, "problem", "all were ignored"),
     (

@@ -43,7 +43,7 @@ class MemoryQueue:
             if code is None:
                 self.bodies += bodies
                 return
-        with unavailable("the queue does not take messages"):
+        with unavailable("SQS did not accept the messages"):
             status = 400 if code in ("AccessDenied", "ThrottlingException") else 503
             answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
             raise ClientError(answer, "SendMessageBatch")
@@ -237,7 +237,7 @@ def test_nothing_is_sent_where_cloudwatch_takes_no_counts() -> None:
 
 
 def _unavailable(_: Mapping[int, int]) -> None:
-    raise Unavailable("CloudWatch does not take metrics")
+    raise Unavailable("CloudWatch did not accept the metrics")
 
 
 def test_sqs_that_throttles_gets_every_message_in_the_end() -> None:
