@@ -30,3 +30,13 @@ def test_python_packages_are_left_to_make_lock() -> None:
     updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
     assert [each["package-ecosystem"] for each in updates] == ["github-actions"]
     assert "--no-header" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_a_pull_request_of_a_fork_is_checked_with_a_token_that_only_reads() -> None:
+    check = yaml.safe_load((GITHUB / "workflows/check.yml").read_text(encoding="utf-8"))
+    (job,) = check["jobs"].values()
+    assert check[True] == "pull_request", "pull_request_target would run a stranger's code with the rights of this copy"
+    assert job["permissions"] == {"contents": "read"}
+    assert [step["run"] for step in job["steps"] if "run" in step] == [
+        f"make {target}" for target in ("check", "validate", "build", "test")
+    ]
